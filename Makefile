@@ -1,0 +1,52 @@
+# Everything a newcomer needs. `make` alone lists it.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+KAFKA_JARS := deploy/kafka/jars
+
+.DEFAULT_GOAL := help
+.PHONY: help setup broker demo check test lock bench-map clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.venv/runtime.stamp: requirements/runtime.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing the locked requirements (about 5 GB with torch; once)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gazeloop.pth"
+	@printf '#!%s\nfrom services.cli.main import main\nmain()\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/gazeloop
+	@chmod +x $(BIN)/gazeloop
+	@touch $@
+
+.venv/dev.stamp: .venv/runtime.stamp requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(KAFKA_JARS)/.stamp: deploy/kafka/pom.xml
+	@if command -v mvn >/dev/null && command -v java >/dev/null; then \
+	  echo "Resolving Apache Kafka (44 MB, once)"; rm -rf $(KAFKA_JARS); \
+	  mvn -q -B -f deploy/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=jars && touch $@; \
+	else echo "No Java 17 and Maven here: the in-memory broker will be used"; fi
+
+broker: $(KAFKA_JARS)/.stamp ## fetch Apache Kafka's jars, where Java and Maven are present
+
+setup: .venv/runtime.stamp broker ## install everything that `gazeloop` needs into .venv
+
+demo: setup ## mine a synthetic survey from end to end
+	@$(BIN)/gazeloop --data demo-data demo
+
+check: .venv/dev.stamp ## format, lint, types, layers and unit tests
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports --no-logo && $(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/unit
+
+test: setup check ## every test, on real parts
+	@$(BIN)/python -m pytest tests --cov --cov-report=term
+
+lock: ## resolve the lock files again (needs uv)
+	uv pip compile --universal --generate-hashes --no-header -p 3.11 pyproject.toml -o requirements/runtime.txt
+	uv pip compile --universal --generate-hashes --no-header -p 3.11 --group dev -c requirements/runtime.txt -o requirements/dev.txt
+
+clean: ## remove what the demo wrote
+	rm -rf demo-data

@@ -1,0 +1,109 @@
+"""What can go wrong, and what the runner does about it.
+
+GazeloopError
+├── Transient              away for now: retried in place, with backoff
+│   ├── StoreUnavailable       MongoDB, Qdrant or the blob store does not answer
+│   ├── BrokerUnavailable      Kafka does not answer
+│   └── DeliveryUnconfirmed    the broker did not acknowledge a record in time
+├── Invalid                never works: dead-lettered by its `reason`, its neighbours go on
+│   ├── UnreadableEvent        bytes that are not an event of their topic
+│   ├── InvalidRecord          a data set's or a client's record that breaks a rule
+│   ├── ConflictingRevision    one identity and revision, two contents
+│   ├── InvalidImage           not a complete JPEG or PNG within the limits
+│   └── MissingImage           the blob store has no such image
+└── Fatal                  the deployment is wrong: logs are flushed, the process exits
+    ├── InvalidSettings        a setting is missing, unknown or contradictory
+    ├── MissingPart            a broker, store or program is not installed
+    ├── MissingWeights         no weights, or not those that their sha256 names
+    └── TooManyDeadLetters     so many events in a row are bad that something else must be
+
+Any other exception counts as Fatal.
+"""
+
+from typing import ClassVar
+
+
+class GazeloopError(Exception):
+    """Root of every error that Gazeloop raises on purpose."""
+
+
+class Transient(GazeloopError):
+    """Something is away for now; the same call may succeed later."""
+
+
+class StoreUnavailable(Transient):
+    """MongoDB, Qdrant or the blob store does not answer."""
+
+
+class BrokerUnavailable(Transient):
+    """Kafka does not answer."""
+
+
+class DeliveryUnconfirmed(Transient):
+    """The broker did not acknowledge a record in time."""
+
+
+class Invalid(GazeloopError):
+    """What never works, however often it is tried.
+
+    Parameters
+    ----------
+    detail : what is wrong, for a person
+    reason : snake_case code for counting; the class's own where it is not given
+    """
+
+    default_reason: ClassVar[str] = "invalid"
+
+    def __init__(self, detail: str, *, reason: str | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason or self.default_reason
+
+
+class UnreadableEvent(Invalid):
+    """Bytes that are not an event of their topic."""
+
+    default_reason = "unreadable_event"
+
+
+class InvalidRecord(Invalid):
+    """A data set's or a client's record that breaks a rule."""
+
+    default_reason = "invalid_record"
+
+
+class ConflictingRevision(Invalid):
+    """One identity and revision arrived with two contents."""
+
+    default_reason = "conflicting_revision"
+
+
+class InvalidImage(Invalid):
+    """Not a complete JPEG or PNG within the limits."""
+
+    default_reason = "invalid_image"
+
+
+class MissingImage(Invalid):
+    """The blob store has no such image."""
+
+    default_reason = "missing_image"
+
+
+class Fatal(GazeloopError):
+    """The deployment is wrong; going on would only spoil more."""
+
+
+class InvalidSettings(Fatal):
+    """A setting is missing, unknown or contradicts another."""
+
+
+class MissingPart(Fatal):
+    """A broker, store or program that is needed is not installed."""
+
+
+class MissingWeights(Fatal):
+    """No weights, or not those that their sha256 names."""
+
+
+class TooManyDeadLetters(Fatal):
+    """So many events in a row are bad that the deployment must be."""

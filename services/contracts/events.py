@@ -1,0 +1,370 @@
+"""The events, in the past tense: what happened, to which frame, at which revision.
+
+An event states everything that it says about its subject, so the highest revision alone counts:
+whoever has seen that one may forget, repeat or reorder all others.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    computed_field,
+    model_validator,
+)
+
+from services.contracts import identity
+from services.contracts.identity import (
+    Category,
+    DetectorId,
+    DriveId,
+    EventId,
+    FrameId,
+    ModelId,
+    NeedleId,
+    PointId,
+    RegionId,
+    VehicleId,
+)
+
+SCHEMA_VERSION: Literal[1] = 1
+
+_Id = Field(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f]+$")
+_Name = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
+_Size = Annotated[float, Field(gt=0)]
+_Revision = Annotated[int, Field(ge=1)]
+_Bits = Annotated[int, Field(ge=0, lt=1 << 40)]
+AnyFrameId = Annotated[FrameId, _Id]
+AnyCategory = Annotated[Category, _Name]
+AnyBox = tuple[float, float, _Size, _Size]
+
+
+class _Model(BaseModel):
+    # Producers are strict: an unknown field or a NaN never leaves. The codec lets consumers
+    # ignore the fields that they do not know.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Split(StrEnum):
+    """Whether a frame is looked at for needles (reference) or searched (haystack)."""
+
+    REFERENCE = "reference"
+    HAYSTACK = "haystack"
+
+
+class ErrorType(StrEnum):
+    """TIDE's kinds of false positive (Bolya et al., ECCV 2020)."""
+
+    CLASSIFICATION = "classification"
+    LOCALIZATION = "localization"
+    BOTH = "both"
+    DUPLICATE = "duplicate"
+    BACKGROUND = "background"
+
+
+class Position(_Model):
+    """WGS 84 degrees; heading clockwise from north."""
+
+    lat: Annotated[float, Field(ge=-90, le=90)]
+    lon: Annotated[float, Field(ge=-180, le=180)]
+    heading: Annotated[float, Field(ge=0, lt=360)] | None = None
+
+
+class Image(_Model):
+    """Where an image's bytes are, and what they are."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    uri: Annotated[str, Field(min_length=1, max_length=1000)]
+    size_bytes: Annotated[int, Field(gt=0)]
+    media_type: Literal["image/jpeg", "image/png"]
+    width: Annotated[int, Field(gt=0)]
+    height: Annotated[int, Field(gt=0)]
+
+
+class Rle(_Model):
+    """A COCO run-length mask: `[height, width]` and its compressed counts."""
+
+    size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
+    counts: str
+
+
+class Detection(_Model):
+    """One box that a detector reports."""
+
+    category: AnyCategory
+    score: Annotated[float, Field(ge=0, le=1)]
+    bbox: AnyBox
+    mask: Rle | None = None
+
+
+class Annotation(_Model):
+    """One object of the ground truth; `area` in square pixels, the box's where it is not given."""
+
+    category: AnyCategory
+    bbox: AnyBox
+    area: Annotated[float, Field(ge=0)] | None = None
+    crowd: bool = False
+    ignore: bool = False
+    mask: Rle | None = None
+
+
+class Event(_Model, ABC):
+    """What all events share."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+
+    @abstractmethod
+    def source(self) -> tuple[object, ...]:
+        """What makes this event this one, and the same one when it comes again."""
+
+    @abstractmethod
+    def key(self) -> str:
+        """The Kafka record's key."""
+
+    def partitioned_by(self) -> str:
+        """What decides the partition: the key, where an event does not say otherwise."""
+        return self.key()
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy does not know pydantic's decorator
+    @property
+    def event_id(self) -> EventId:
+        """Deterministic: uuid5 of the event's type and source identity."""
+        return identity.event_id(type(self).__name__, *self.source())
+
+
+class _FrameEvent(Event):
+    frame_id: AnyFrameId
+
+    def key(self) -> str:
+        return self.frame_id
+
+
+class FrameCaptured(_FrameEvent):
+    """A vehicle took a picture. Without a drive, the frame is split by its own id."""
+
+    type: Literal["FrameCaptured"] = "FrameCaptured"
+    vehicle_id: Annotated[VehicleId, _Id]
+    drive_id: Annotated[DriveId, _Id] | None = None
+    captured_at: AwareDatetime
+    position: Position | None = None
+    image: Image
+
+    def source(self) -> tuple[object, ...]:
+        return (self.frame_id, self.image.sha256)
+
+
+class PredictionsMade(_FrameEvent):
+    """One detector version looked at one frame; all that it found, in its own order."""
+
+    type: Literal["PredictionsMade"] = "PredictionsMade"
+    detector: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\s@]+$")]
+    version: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\s@]+$")]
+    revision: _Revision = 1
+    detections: tuple[Detection, ...]
+
+    @property
+    def detector_id(self) -> DetectorId:
+        """`detector@version`."""
+        return identity.detector_id(self.detector, self.version)
+
+    def region_ids(self) -> list[RegionId]:
+        """Ids of the detections, in their order."""
+        return identity.region_ids(
+            self.frame_id,
+            self.detector_id,
+            ((d.category, d.bbox, d.score) for d in self.detections),
+        )
+
+    def source(self) -> tuple[object, ...]:
+        return (self.frame_id, self.detector, self.version, self.revision)
+
+
+class FrameAnnotated(_FrameEvent):
+    """A frame's whole ground truth. No annotations means annotated, and empty."""
+
+    type: Literal["FrameAnnotated"] = "FrameAnnotated"
+    revision: _Revision = 1
+    annotated_by: Annotated[str, _Name] | None = None
+    annotation_source: Annotated[str, _Name] = "import"
+    annotations: tuple[Annotation, ...]
+
+    def source(self) -> tuple[object, ...]:
+        return (self.frame_id, self.revision)
+
+
+class FrameEmbedded(_FrameEvent):
+    """A frame's vectors are durable: its global one, and one per region worth finding."""
+
+    type: Literal["FrameEmbedded"] = "FrameEmbedded"
+    model: ModelId
+    frame_point: PointId
+    regions: dict[DetectorId, tuple[RegionId, ...]]
+    predictions_revisions: dict[DetectorId, int]
+
+    def source(self) -> tuple[object, ...]:
+        return (self.frame_id, self.model, sorted(self.predictions_revisions.items()))
+
+
+class FrameMatched(_FrameEvent):
+    """One detector's detections of one category on one frame, matched by COCO's rules.
+
+    Detections are parallel tuples in descending score, at most 100. Bit `10 * area + threshold` of
+    `matched` and `ignored` stands for one of four area ranges (all, small, medium, large) and ten
+    IoU thresholds (.50 to .95). No detections and no ground truths say: nothing is left here.
+    """
+
+    type: Literal["FrameMatched"] = "FrameMatched"
+    detector: DetectorId
+    category: AnyCategory
+    revision: _Revision
+    split: Split
+    shortlisted: bool
+    vehicle_id: VehicleId
+    drive_id: DriveId | None
+    captured_at: AwareDatetime
+    regions: tuple[RegionId, ...]
+    bboxes: tuple[AnyBox, ...]
+    scores: tuple[float, ...]
+    matched: tuple[_Bits, ...]
+    ignored: tuple[_Bits, ...]
+    overlaps: tuple[float, ...]
+    """IoU with the ground truth matched at .5; 0 where there is none."""
+    errors: tuple[ErrorType | None, ...]
+    """What kind of false positive at IoU .5; none for a true positive or an ignored one."""
+    true_categories: tuple[AnyCategory | None, ...]
+    """For an error of class, the category of the ground truth that was mistaken."""
+    ground_truths: tuple[int, int, int, int]
+    """How many count (neither crowd nor ignored) per area range."""
+
+    @model_validator(mode="after")
+    def _parallel(self) -> Self:
+        columns: tuple[tuple[object, ...], ...] = (
+            self.bboxes,
+            self.scores,
+            self.matched,
+            self.ignored,
+            self.overlaps,
+            self.errors,
+            self.true_categories,
+        )
+        if any(len(column) != len(self.regions) for column in columns):
+            raise ValueError("the detections' columns differ in length")
+        return self
+
+    def source(self) -> tuple[object, ...]:
+        return (self.frame_id, self.detector, self.category, self.revision)
+
+    def key(self) -> str:
+        return f"{self.detector}|{self.category}|{self.frame_id}"
+
+    def partitioned_by(self) -> str:
+        """The category: one evaluator then owns all of it, and AP is per category."""
+        return self.category
+
+
+class _NeedleEvent(Event):
+    needle_id: NeedleId
+    revision: _Revision
+    frame_id: AnyFrameId
+    detector: DetectorId
+    category: AnyCategory
+
+    def source(self) -> tuple[object, ...]:
+        return (self.needle_id, self.revision)
+
+    def key(self) -> str:
+        return self.needle_id
+
+
+class NeedleFound(_NeedleEvent):
+    """A false positive on a reference frame, at or above the operating score."""
+
+    type: Literal["NeedleFound"] = "NeedleFound"
+    region_id: RegionId
+    score: float
+    bbox: AnyBox
+    error_type: ErrorType
+    true_category: AnyCategory | None = None
+    drive_id: DriveId | None = None
+    captured_at: AwareDatetime
+
+
+class NeedleRetracted(_NeedleEvent):
+    """A correction cleared the needle: the detector was right, or no longer says so."""
+
+    type: Literal["NeedleRetracted"] = "NeedleRetracted"
+
+
+class Candidate(_Model):
+    """A haystack region that would fail as the needle does, and why we think so."""
+
+    frame_id: AnyFrameId
+    region_id: RegionId
+    category: AnyCategory
+    score: float
+    bbox: AnyBox
+    similarity: float
+    """Cosine to the needle's region vector."""
+    evidence: float
+    """What the candidates are ranked by, best first."""
+    drive_id: DriveId | None = None
+    captured_at: AwareDatetime
+    image_uri: str
+
+
+class Provenance(_Model):
+    """How a shortlist came to be."""
+
+    model: ModelId
+    strategy: str
+    size_limit: int
+
+
+class ShortlistPublished(Event):
+    """A needle's ranked candidates, all of them; none any more when the needle is retracted."""
+
+    type: Literal["ShortlistPublished"] = "ShortlistPublished"
+    needle_id: NeedleId
+    revision: _Revision
+    needle: NeedleFound
+    candidates: tuple[Candidate, ...]
+    provenance: Provenance
+
+    def source(self) -> tuple[object, ...]:
+        return (self.needle_id, self.revision)
+
+    def key(self) -> str:
+        return self.needle_id
+
+
+class DeadLettered(Event):
+    """Something that could not be processed, kept whole."""
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    type: Literal["DeadLettered"] = "DeadLettered"
+    service: str
+    reason: str
+    detail: str
+    traceback: str = ""
+    original_topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    location: str | None = None
+    """File and line or id, for what never was on a topic."""
+    original_key: bytes = b""
+    original_value: bytes
+    failed_at: AwareDatetime
+
+    def source(self) -> tuple[object, ...]:
+        value = hashlib.sha256(self.original_value).hexdigest()
+        place = (self.original_topic, self.partition, self.offset, self.location)
+        return (self.service, *place, self.reason, value)
+
+    def key(self) -> str:
+        return self.original_key.decode(errors="replace")

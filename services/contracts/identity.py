@@ -1,0 +1,75 @@
+"""Every id in Gazeloop: deterministic, so that a replay writes what is already there."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NewType
+from uuid import UUID, uuid5
+
+import orjson
+
+FrameId = NewType("FrameId", str)
+VehicleId = NewType("VehicleId", str)
+DriveId = NewType("DriveId", str)
+DetectorId = NewType("DetectorId", str)
+"""A detector and its version, `name@version`."""
+Category = NewType("Category", str)
+EventId = NewType("EventId", str)
+RegionId = NewType("RegionId", str)
+"""One detection of one detector on one frame, named by its content."""
+NeedleId = NewType("NeedleId", str)
+PointId = NewType("PointId", str)
+"""A vector's id in Qdrant (a UUID)."""
+ModelId = NewType("ModelId", str)
+"""An embedding model with everything that shapes its vectors: `name-tap-pooling-sha`."""
+
+Box = tuple[float, float, float, float]
+"""`[x, y, width, height]` in pixels, from the image's top left corner."""
+
+_NAMESPACE = UUID("6f0c7f5e-5f0e-5b4e-9a55-6a617a656c70")
+
+
+def _name(kind: str, *parts: object) -> str:
+    # JSON keeps ("a", "bc") and ("ab", "c") apart; repr-exact floats keep boxes apart.
+    return str(uuid5(_NAMESPACE, orjson.dumps([kind, *parts]).decode()))
+
+
+def event_id(event_type: str, *source: object) -> EventId:
+    """Id of the event that this source identity gives rise to, however often."""
+    return EventId(_name("event", event_type, *source))
+
+
+def detector_id(name: str, version: str) -> DetectorId:
+    """`name@version`."""
+    return DetectorId(f"{name}@{version}")
+
+
+def region_ids(
+    frame_id: FrameId, detector: DetectorId, regions: Iterable[tuple[Category, Box, float]]
+) -> list[RegionId]:
+    """Ids of a frame's detections (category, bbox, score), in their order.
+
+    A region is named by what it is and not by where it stands in a list, so a new revision of the
+    predictions keeps the ids of the detections that it keeps; exact repeats are numbered.
+    """
+    seen: Counter[str] = Counter()
+    ids = []
+    for category, bbox, score in regions:
+        name = _name("region", frame_id, detector, category, [*bbox], score)
+        ids.append(RegionId(name if not seen[name] else _name("repeat", name, seen[name])))
+        seen[name] += 1
+    return ids
+
+
+def needle_id(region: RegionId) -> NeedleId:
+    """Id of the needle that a region is while it is wrong."""
+    return NeedleId(_name("needle", region))
+
+
+def region_point_id(model: ModelId, region: RegionId) -> PointId:
+    """Id of a region's vector under one embedding model."""
+    return PointId(_name("region_point", model, region))
+
+
+def frame_point_id(model: ModelId, frame_id: FrameId) -> PointId:
+    """Id of a frame's global vector under one embedding model."""
+    return PointId(_name("frame_point", model, frame_id))

@@ -1,0 +1,54 @@
+"""The topics: which events each carries and how long the broker keeps them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from services.contracts.events import (
+    DeadLettered,
+    Event,
+    FrameAnnotated,
+    FrameCaptured,
+    FrameEmbedded,
+    FrameMatched,
+    NeedleFound,
+    NeedleRetracted,
+    PredictionsMade,
+    ShortlistPublished,
+)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic's name, the types of its events and its retention."""
+
+    name: str
+    events: tuple[type[Event], ...]
+    retention: Literal["delete", "compact"] = "delete"
+
+
+FRAMES = Topic("gaze.frames", (FrameCaptured,))
+PREDICTIONS = Topic("gaze.predictions", (PredictionsMade,))
+GROUND_TRUTH = Topic("gaze.ground-truth", (FrameAnnotated,))
+EMBEDDED = Topic("gaze.embedded", (FrameEmbedded,))
+MATCHES = Topic("gaze.matches", (FrameMatched,), retention="compact")
+NEEDLES = Topic("gaze.needles", (NeedleFound, NeedleRetracted))
+REANNOTATION = Topic("gaze.reannotation", (ShortlistPublished,))
+DEAD_LETTERS = Topic("gaze.dead-letters", (DeadLettered,))
+
+TOPICS = (
+    FRAMES,
+    PREDICTIONS,
+    GROUND_TRUTH,
+    EMBEDDED,
+    MATCHES,
+    NEEDLES,
+    REANNOTATION,
+    DEAD_LETTERS,
+)
+BY_NAME = {topic.name: topic for topic in TOPICS}
+_TOPIC_OF = {event: topic for topic in TOPICS for event in topic.events}
+
+
+def topic_of(event: Event) -> Topic:
+    """The one topic that carries this event."""
+    return _TOPIC_OF[type(event)]

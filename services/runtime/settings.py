@@ -1,0 +1,113 @@
+"""Every setting, its unit and its default. Read once by the command line, then handed down.
+
+A setting comes from the environment as `GAZELOOP_<NAME>`, or from a file in the directory that
+`GAZELOOP_SECRETS_DIR` names, whose file name is the variable's.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.contracts.errors import InvalidSettings
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Score = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseSettings):
+    """All of Gazeloop's settings; the README's table is generated from the descriptions."""
+
+    model_config = SettingsConfigDict(env_prefix="GAZELOOP_", frozen=True, extra="forbid")
+
+    # Where the parts are. Empty: the embedded part, in the data folder.
+    data: Path = Field(Path("gazeloop-data"), description="Data folder of the embedded parts.")
+    kafka: str = Field("", description="Bootstrap servers `host:port,…`; empty: embedded.")
+    mongodb: str = Field("", description="MongoDB URL; empty: embedded mongod.")
+    mongodb_database: str = Field("gazeloop", description="MongoDB database.")
+    qdrant: str = Field("", description="Qdrant URL; empty: Qdrant Edge in this process.")
+    qdrant_api_key: SecretStr = Field(SecretStr(""), description="Qdrant API key.")
+    blobs: str = Field("", description="fsspec URL for images; empty: `blobs` in the data folder.")
+
+    # HTTP
+    host: str = Field("127.0.0.1", description="Address that HTTP servers listen on.")
+    http_port: int = Field(8000, ge=0, le=65535, description="Ingest's port; 0: any free one.")
+    metrics_port: int = Field(
+        9400, ge=0, le=65535, description="Port of `/metrics` and `/healthz`; 0: any free one."
+    )
+    max_body_bytes: Count = Field(33_554_432, description="Largest HTTP request body, in bytes.")
+    rate_limit: str = Field("600/minute", description="Requests per token, as `limits` reads it.")
+
+    # Images
+    max_image_bytes: Count = Field(26_214_400, description="Largest image file, in bytes.")
+    max_image_pixels: Count = Field(50_000_000, description="Largest image, in pixels.")
+
+    # Kafka and delivery
+    topic_partitions: Count = Field(8, description="Partitions of each topic that we create.")
+    topic_replication: Count = Field(1, description="Replicas of each topic that we create.")
+    batch_size: Count = Field(128, description="Most events that a service takes at once.")
+    batch_wait_s: Seconds = Field(0.25, description="Longest wait for a full batch, in seconds.")
+    delivery_timeout_s: Seconds = Field(30.0, description="Wait for an acknowledgement, in s.")
+    retry_wait_max_s: Seconds = Field(30.0, description="Cap of the back-off, in seconds.")
+    drain_deadline_s: Seconds = Field(20.0, description="Time to finish a batch at SIGTERM, in s.")
+    stall_limit_s: Seconds = Field(300.0, description="Lag without a commit before exit, in s.")
+    dead_letter_run_limit: Count = Field(
+        1000, description="Dead letters in a row that stop a service."
+    )
+    dead_letter_ratio_limit: Share = Field(
+        0.9, description="Share of dead letters among the last thousand events that stops it."
+    )
+
+    # The split
+    reference_share: Share = Field(0.1, description="Share of drives in the reference split.")
+    split_seed: int = Field(0, description="Seed of the split's hash.")
+    split_by: Literal["drive", "frame"] = Field("drive", description="What is kept together.")
+
+    # Matching and mining
+    operating_score: Score = Field(
+        0.5, description="Score from which a detection counts as shown on the map."
+    )
+
+    # Embedding
+    embedder: str = Field("gazeloop-small", description="Backbone: gazeloop-small, resnet18, …")
+    weights: Path | None = Field(None, description="Weights file; empty: the backbone's own.")
+    weights_sha256: str = Field("", description="The weights' sha256; empty: not checked.")
+    region_score: Score = Field(0.3, description="Score from which a detection is embedded.")
+    embed_batch: Count = Field(16, description="Images per pass through the backbone.")
+    torch_threads: Count = Field(2, description="CPU threads for the backbone.")
+
+    # Shortlists
+    shortlist_size: Count = Field(10, description="Most frames per shortlist.")
+    shortlist_per_drive: Count = Field(3, description="Most frames of one drive per shortlist.")
+    shortlist_pool: Count = Field(100, description="Nearest regions that are ranked per needle.")
+
+    # The evaluator
+    evaluate_every_s: Seconds = Field(1.0, description="Longest age of the gauges, in seconds.")
+
+    @property
+    def blob_url(self) -> str:
+        """The blob store's URL, the data folder's own where none is set."""
+        return self.blobs or (self.data.resolve() / "blobs").as_uri()
+
+
+def load_settings(**given: object) -> Settings:
+    """Settings from `given`, then secrets and environment, then the defaults.
+
+    Raises
+    ------
+    InvalidSettings
+        A value breaks its bounds, or a setting is unknown.
+    """
+    secrets = os.environ.get("GAZELOOP_SECRETS_DIR")
+    try:
+        return Settings(_secrets_dir=secrets, **given)  # type: ignore[arg-type]  # pydantic checks
+    except ValidationError as exc:
+        lines = [
+            f"GAZELOOP_{'_'.join(str(part) for part in error['loc']).upper()}: {error['msg']}"
+            for error in exc.errors(include_input=False)
+        ]
+        raise InvalidSettings("; ".join(lines)) from exc

@@ -1,0 +1,46 @@
+"""The durable record of every frame: the latest event of each kind that is known of it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from services.contracts.events import (
+    FrameAnnotated,
+    FrameCaptured,
+    FrameEmbedded,
+    PredictionsMade,
+)
+from services.contracts.identity import DetectorId, FrameId, ModelId
+
+FrameFact = FrameCaptured | PredictionsMade | FrameAnnotated | FrameEmbedded
+
+
+@dataclass(frozen=True)
+class FrameRecord:
+    """What is known of one frame so far; each part is its highest revision."""
+
+    frame_id: FrameId
+    captured: FrameCaptured | None = None
+    ground_truth: FrameAnnotated | None = None
+    predictions: Mapping[DetectorId, PredictionsMade] = field(default_factory=dict)
+    embedded: Mapping[ModelId, FrameEmbedded] = field(default_factory=dict)
+
+
+class FrameStore(Protocol):
+    """Frames by id. Writing is idempotent, and an older revision never overwrites a newer one."""
+
+    async def record(self, facts: Sequence[FrameFact]) -> None:
+        """Merge the facts into their frames, durably.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        ConflictingRevision
+            A fact has the identity and revision of a stored one, and another content.
+        """
+        ...
+
+    async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
+        """The frames of these ids that are known at all."""
+        ...
