@@ -1,0 +1,29 @@
+"""Image bytes, named by their sha256: the same picture twice is one blob."""
+
+from typing import Protocol
+
+
+class BlobStore(Protocol):
+    """Bytes by content. Safe to use from several threads."""
+
+    def put(self, content: bytes) -> str:
+        """Store the bytes durably, unless they are there, and return their URI.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer, or has no room.
+        """
+        ...
+
+    def get(self, uri: str) -> bytes:
+        """The bytes of a URI that `put` returned.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        MissingImage
+            There is no such blob, or the URI is not one of this store's.
+        """
+        ...

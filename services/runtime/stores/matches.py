@@ -1,0 +1,47 @@
+"""The durable record of every match: the evaluator and the report are rebuilt from it."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import Protocol
+
+from services.contracts.events import FrameMatched, Split
+from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+
+
+class MatchStore(Protocol):
+    """The latest FrameMatched of every (detector, category, frame), and the needles it ever had."""
+
+    async def record(
+        self, matches: Sequence[FrameMatched], needles: Mapping[str, Collection[NeedleId]]
+    ) -> None:
+        """Store matches, unless a newer revision is there, and remember needles for ever.
+
+        Parameters
+        ----------
+        needles : by a match's key, the ids of the needles that it is about to emit
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        ...
+
+    async def known(
+        self, frame_ids: Collection[FrameId]
+    ) -> dict[tuple[FrameId, DetectorId, Category], frozenset[NeedleId]]:
+        """All that was ever recorded of these frames, with every needle ever remembered."""
+        ...
+
+    def scan(
+        self,
+        *,
+        detector: DetectorId | None = None,
+        categories: Collection[Category] | None = None,
+        split: Split | None = None,
+    ) -> AsyncIterator[FrameMatched]:
+        """The stored matches, in no particular order; all of them where nothing is named."""
+        ...
+
+    async def categories(self) -> list[Category]:
+        """Every category that has a match."""
+        ...

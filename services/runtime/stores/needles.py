@@ -1,0 +1,59 @@
+"""The durable record of every needle and its shortlist."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
+from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+
+
+@dataclass(frozen=True)
+class NeedleRecord:
+    """One needle at its highest revision, and the shortlist last written for it."""
+
+    needle_id: NeedleId
+    revision: int
+    active: bool
+    """False once it is retracted, until it is found again."""
+    needle: NeedleFound | None
+    """None where only a retraction has arrived so far."""
+    shortlist: ShortlistPublished | None = None
+    published_revision: int = 0
+    """The shortlist revision that the broker has acknowledged."""
+
+
+class NeedleStore(Protocol):
+    """Needles by id. Writing is idempotent; an older revision never overwrites a newer one."""
+
+    async def record(self, facts: Sequence[NeedleFound | NeedleRetracted]) -> None:
+        """Merge the facts into their needles, durably.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        ...
+
+    async def load(self, needle_ids: Collection[NeedleId]) -> dict[NeedleId, NeedleRecord]:
+        """The needles of these ids that are known."""
+        ...
+
+    def scan(
+        self,
+        *,
+        detector: DetectorId | None = None,
+        category: Category | None = None,
+        frame_ids: Collection[FrameId] | None = None,
+    ) -> AsyncIterator[NeedleRecord]:
+        """The known needles, active or not, in the order of their ids."""
+        ...
+
+    async def write_shortlist(self, shortlist: ShortlistPublished) -> None:
+        """Store a needle's shortlist, unless one of its revision or a newer one is there."""
+        ...
+
+    async def mark_published(self, shortlists: Sequence[ShortlistPublished]) -> None:
+        """Remember that the broker has acknowledged these."""
+        ...
