@@ -15,7 +15,8 @@ def _adapter(topic: str) -> TypeAdapter[Any]:
     events = BY_NAME[topic].events
     if len(events) == 1:
         return TypeAdapter(events[0])
-    return TypeAdapter(Annotated[events, Field(discriminator="type")])
+    # mypy cannot follow a union that is known at run time only.
+    return TypeAdapter(Annotated[Union[events], Field(discriminator="type")])  # type: ignore[arg-type]
 
 
 def encode(event: Event) -> bytes:
