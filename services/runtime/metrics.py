@@ -1,0 +1,192 @@
+"""Every metric that Gazeloop exports, declared here once.
+
+Label values are bounded: a service, an error class, a subset; never an id. Categories and detectors
+come from the data, so they pass through `CATEGORIES` and `DETECTORS`, which stop a runaway detector
+from growing the registry without end.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_BATCH_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class BoundedLabel:
+    """The first `limit` values of a label keep their name; all others share `other`."""
+
+    def __init__(self, limit: int, other: str = "other") -> None:
+        self._limit = limit
+        self._other = other
+        self._seen: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        if value not in self._seen:
+            if len(self._seen) >= self._limit:
+                return self._other
+            self._seen.add(value)
+        return value
+
+
+CATEGORIES = BoundedLabel(2000)  # LVIS, the largest detection benchmark, has 1203
+DETECTORS = BoundedLabel(50)
+
+# The runtime: the same for every consuming service.
+
+EVENTS_CONSUMED = Counter(
+    "gazeloop_events_consumed_total",
+    "Records taken from the broker and done with, by topic.",
+    ["service", "topic"],
+)
+EVENTS_DUPLICATED = Counter(
+    "gazeloop_events_duplicated_total",
+    "Records dropped because their event was already in the same batch.",
+    ["service"],
+)
+EVENTS_PUBLISHED = Counter(
+    "gazeloop_events_published_total",
+    "Events that the broker has acknowledged, by topic.",
+    ["service", "topic"],
+)
+BATCH_EVENTS = Histogram(
+    "gazeloop_batch_events",
+    "Records per batch.",
+    ["service"],
+    buckets=_BATCH_SIZES,
+)
+BATCH_SECONDS = Histogram(
+    "gazeloop_batch_duration_seconds",
+    "From taking a batch to its last effect, retries included.",
+    ["service"],
+    buckets=_BATCH_SECONDS,
+)
+RETRIES = Counter(
+    "gazeloop_retries_total",
+    "Batches tried again in place, by the error's class.",
+    ["service", "reason"],
+)
+DEAD_LETTERS = Counter(
+    "gazeloop_dead_letters_total",
+    "Events given up and published to gaze.dead-letters, by reason.",
+    ["service", "reason"],
+)
+CONSUMER_LAG = Gauge(
+    "gazeloop_consumer_lag_events",
+    "Records of a topic that the service has not committed yet.",
+    ["service", "topic"],
+)
+SECONDS_SINCE_PROGRESS = Gauge(
+    "gazeloop_seconds_since_progress",
+    "How long there has been lag without a commit; 0 where there is no lag.",
+    ["service"],
+)
+ASSIGNED_PARTITIONS = Gauge(
+    "gazeloop_assigned_partitions",
+    "Partitions that this instance of the service owns.",
+    ["service"],
+)
+
+# ingest
+
+FRAMES_INGESTED = Counter(
+    "gazeloop_ingested_records_total",
+    "Records accepted and acknowledged, by the event's topic and the way they came.",
+    ["topic", "way"],
+)
+RECORDS_REJECTED = Counter(
+    "gazeloop_rejected_records_total",
+    "Records refused, by reason and the way they came.",
+    ["reason", "way"],
+)
+HTTP_REQUESTS = Counter(
+    "gazeloop_http_requests_total",
+    "Answers of the HTTP interface, by route and status.",
+    ["route", "status"],
+)
+HTTP_SECONDS = Histogram(
+    "gazeloop_http_request_duration_seconds",
+    "From a request's arrival to its answer, the broker's acknowledgement included.",
+    ["route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+
+# embedder
+
+FRAMES_EMBEDDED = Counter(
+    "gazeloop_embedded_frames_total", "Frames whose vectors are durable.", ["model"]
+)
+REGIONS_EMBEDDED = Counter(
+    "gazeloop_embedded_regions_total", "Regions whose vectors are durable.", ["model"]
+)
+DECODE_SECONDS = Histogram(
+    "gazeloop_decode_duration_seconds",
+    "Reading and decoding the images of one pass.",
+    buckets=_BATCH_SECONDS,
+)
+FORWARD_SECONDS = Histogram(
+    "gazeloop_forward_duration_seconds",
+    "One pass through the backbone.",
+    ["model"],
+    buckets=_BATCH_SECONDS,
+)
+
+# fp_miner
+
+FRAMES_MATCHED = Counter(
+    "gazeloop_matched_frames_total",
+    "Matches of one frame and category that were published.",
+    ["split"],
+)
+NEEDLES_FOUND = Counter(
+    "gazeloop_needles_found_total",
+    "NeedleFound events published.",
+    ["category", "error_type"],
+)
+NEEDLES_RETRACTED = Counter(
+    "gazeloop_needles_retracted_total", "NeedleRetracted events published.", ["category"]
+)
+
+# retriever
+
+SHORTLISTS_PUBLISHED = Counter(
+    "gazeloop_shortlists_published_total", "ShortlistPublished events.", ["category"]
+)
+SHORTLIST_FRAMES = Histogram(
+    "gazeloop_shortlist_frames",
+    "Candidates per published shortlist.",
+    buckets=(0, 1, 2, 4, 6, 8, 10, 20, 50, 100),
+)
+SEARCH_SECONDS = Histogram(
+    "gazeloop_search_duration_seconds",
+    "Answering one needle from the vector store.",
+    buckets=_BATCH_SECONDS,
+)
+
+# evaluator; subset is one of all, R, H, S and H-S
+
+MAP = Gauge(
+    "gazeloop_map",
+    "Mean average precision over IoU .50 to .95, as COCO reckons it.",
+    ["detector", "subset"],
+)
+MAP_AP50 = Gauge("gazeloop_map_ap50", "Mean average precision at IoU .50.", ["detector", "subset"])
+MAP_AP75 = Gauge("gazeloop_map_ap75", "Mean average precision at IoU .75.", ["detector", "subset"])
+CATEGORY_AP = Gauge(
+    "gazeloop_category_ap",
+    "Average precision of one category over IoU .50 to .95.",
+    ["detector", "subset", "category"],
+)
+EVALUATED_FRAMES = Gauge(
+    "gazeloop_evaluated_frames",
+    "Frames behind the figures of a subset.",
+    ["detector", "subset"],
+)
+EVALUATED_DETECTIONS = Gauge(
+    "gazeloop_evaluated_detections",
+    "Detections behind the figures of a subset.",
+    ["detector", "subset"],
+)
+EVALUATED_GROUND_TRUTHS = Gauge(
+    "gazeloop_evaluated_ground_truths",
+    "Annotations that count behind the figures of a subset.",
+    ["detector", "subset"],
+)
