@@ -16,8 +16,8 @@ def _adapter(topic: str) -> TypeAdapter[Any]:
     events = BY_NAME[topic].events
     if len(events) == 1:
         return TypeAdapter(events[0])
-    union: Any = reduce(or_, events)
-    return TypeAdapter(Annotated[union, Field(discriminator="type")])  # type: ignore[arg-type]  # known at run time only
+    union: Any = reduce(or_, events)  # known at run time only
+    return TypeAdapter(Annotated[union, Field(discriminator="type")])
 
 
 def encode(event: Event) -> bytes:

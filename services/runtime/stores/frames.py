@@ -1,8 +1,11 @@
 """The durable record of every frame: the latest event of each kind that is known of it."""
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from pydantic.main import IncEx
 
 from services.contracts.events import (
     FrameAnnotated,
@@ -44,3 +47,11 @@ class FrameStore(Protocol):
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
         """The frames of these ids that are known at all."""
         ...
+
+
+def content_of(fact: FrameFact) -> str:
+    """Digest of what a fact says; where a frame's bytes lie may change, what they are may not."""
+    moved: IncEx = {"event_id": True, "image": {"uri": True}}
+    same: IncEx = {"event_id": True}
+    exclude = moved if isinstance(fact, FrameCaptured) else same
+    return hashlib.sha256(fact.model_dump_json(exclude=exclude).encode()).hexdigest()

@@ -1,0 +1,124 @@
+"""Frames in MongoDB: one document per frame, one part per kind of fact."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from pymongo import UpdateOne
+
+from services.contracts.errors import ConflictingRevision
+from services.contracts.events import (
+    FrameAnnotated,
+    FrameCaptured,
+    FrameEmbedded,
+    PredictionsMade,
+)
+from services.contracts.identity import FrameId
+from services.runtime.stores.frames import FrameFact, FrameRecord, content_of
+from services.runtime.stores.mongo import (
+    Database,
+    Document,
+    field_name,
+    literal,
+    newest,
+    translated,
+    upsert,
+    write,
+)
+
+
+class MongoFrameStore:
+    """The collection `frames`."""
+
+    def __init__(self, database: Database) -> None:
+        self._frames = database["frames"]
+
+    async def record(self, facts: Sequence[FrameFact]) -> None:
+        await write(self._frames, [_update(fact) for fact in facts])
+        await self._refuse_conflicts(facts)
+
+    async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
+        with translated():
+            found = await self._frames.find({"_id": {"$in": list(frame_ids)}}).to_list()
+        return {document["_id"]: _record(document) for document in found}
+
+    async def _refuse_conflicts(self, facts: Sequence[FrameFact]) -> None:
+        conflicts = [_conflict(fact) for fact in facts if not isinstance(fact, FrameEmbedded)]
+        if not conflicts:
+            return
+        with translated():
+            found = await self._frames.find({"$or": conflicts}, {"_id": 1}).to_list()
+        if found:
+            raise ConflictingRevision(
+                f"frame {found[0]['_id']}: this revision is known with another content; "
+                "publish the change with a higher revision"
+            )
+
+
+def _path(fact: FrameFact) -> str:
+    match fact:
+        case FrameCaptured():
+            return "captured"
+        case FrameAnnotated():
+            return "ground_truth"
+        case PredictionsMade():
+            return f"predictions.{field_name(fact.detector_id)}"
+        case FrameEmbedded():
+            return f"embedded.{field_name(fact.model)}"
+
+
+def _revision(fact: FrameFact) -> int:
+    match fact:
+        case FrameCaptured():
+            return 1
+        case FrameEmbedded():
+            return sum(fact.predictions_revisions.values())
+        case _:
+            return fact.revision
+
+
+def _update(fact: FrameFact) -> UpdateOne:
+    path, revision = _path(fact), _revision(fact)
+    part = {
+        "revision": revision,
+        "content": content_of(fact),
+        "event": fact.model_dump(mode="json", exclude={"event_id"}),
+    }
+    if isinstance(fact, FrameEmbedded):
+        # The vectors of one revision may be computed again, after a setting changed.
+        stored = {"$ifNull": [f"${path}.revision", 0]}
+        value: Document = {"$cond": [{"$gte": [revision, stored]}, literal(part), f"${path}"]}
+    else:
+        value = newest(path, revision, part)
+    return upsert(fact.frame_id, {path: value})
+
+
+def _conflict(fact: FrameFact) -> Document:
+    path = _path(fact)
+    return {
+        "_id": fact.frame_id,
+        f"{path}.revision": _revision(fact),
+        f"{path}.content": {"$ne": content_of(fact)},
+    }
+
+
+def _record(document: Document) -> FrameRecord:
+    captured = document.get("captured")
+    ground_truth = document.get("ground_truth")
+    predictions = [
+        PredictionsMade.model_validate(_event(part))
+        for part in document.get("predictions", {}).values()
+    ]
+    embedded = [
+        FrameEmbedded.model_validate(_event(part)) for part in document.get("embedded", {}).values()
+    ]
+    return FrameRecord(
+        frame_id=document["_id"],
+        captured=FrameCaptured.model_validate(_event(captured)) if captured else None,
+        ground_truth=FrameAnnotated.model_validate(_event(ground_truth)) if ground_truth else None,
+        predictions={event.detector_id: event for event in predictions},
+        embedded={event.model: event for event in embedded},
+    )
+
+
+def _event(part: Document) -> Any:
+    return part["event"]

@@ -1,0 +1,93 @@
+"""Matches in MongoDB: one document per detector, category and frame."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import Any
+
+from services.contracts.events import FrameMatched, Split
+from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+from services.runtime.stores.mongo import (
+    Database,
+    Document,
+    literal,
+    newest,
+    translated,
+    upsert,
+    write,
+)
+
+
+class MongoMatchStore:
+    """The collection `matches`."""
+
+    def __init__(self, database: Database) -> None:
+        self._matches = database["matches"]
+
+    async def prepare(self) -> None:
+        """Create the indexes, unless they are there."""
+        with translated():
+            await self._matches.create_index("frame_id")
+            await self._matches.create_index(
+                [("detector", 1), ("category", 1), ("latest.split", 1)]
+            )
+
+    async def record(
+        self, matches: Sequence[FrameMatched], needles: Mapping[str, Collection[NeedleId]]
+    ) -> None:
+        updates = []
+        for match in matches:
+            latest = {
+                "revision": match.revision,
+                "split": match.split.value,
+                "event": match.model_dump(mode="json", exclude={"event_id"}),
+            }
+            known = {"$ifNull": ["$needles", []]}
+            found = literal(sorted(needles.get(match.key(), ())))
+            assignments = {
+                "latest": newest("latest", match.revision, latest),
+                "detector": literal(match.detector),
+                "category": literal(match.category),
+                "frame_id": literal(match.frame_id),
+                "needles": {"$setUnion": [known, found]},
+            }
+            updates.append(upsert(match.key(), assignments))
+        await write(self._matches, updates)
+
+    async def known(
+        self, frame_ids: Collection[FrameId]
+    ) -> dict[tuple[FrameId, DetectorId, Category], frozenset[NeedleId]]:
+        fields = {"frame_id": 1, "detector": 1, "category": 1, "needles": 1}
+        with translated():
+            found = await self._matches.find(
+                {"frame_id": {"$in": list(frame_ids)}}, fields
+            ).to_list()
+        return {
+            (each["frame_id"], each["detector"], each["category"]): frozenset(each["needles"])
+            for each in found
+        }
+
+    async def scan(
+        self,
+        *,
+        detector: DetectorId | None = None,
+        categories: Collection[Category] | None = None,
+        split: Split | None = None,
+    ) -> AsyncIterator[FrameMatched]:
+        where: dict[str, Any] = {}
+        if detector is not None:
+            where["detector"] = detector
+        if categories is not None:
+            where["category"] = {"$in": list(categories)}
+        if split is not None:
+            where["latest.split"] = split.value
+        with translated():
+            found = self._matches.find(where, {"latest.event": 1}, batch_size=1000)
+            async for document in found:
+                yield _event(document)
+
+    async def categories(self) -> list[Category]:
+        with translated():
+            return sorted(await self._matches.distinct("category"))
+
+
+def _event(document: Document) -> FrameMatched:
+    return FrameMatched.model_validate(document["latest"]["event"])

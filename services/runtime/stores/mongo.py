@@ -1,0 +1,149 @@
+"""The connection to MongoDB: durable writes, and its errors in our words."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from bson.errors import BSONError
+from pymongo import AsyncMongoClient, UpdateOne, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    ConnectionFailure,
+    CursorNotFound,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+    WriteConcernError,
+)
+
+from services.contracts.errors import (
+    GazeloopError,
+    Invalid,
+    InvalidSettings,
+    StoreUnavailable,
+)
+
+Document = dict[str, Any]
+Database = AsyncDatabase[Document]
+
+_AWAY = (
+    ConnectionFailure,
+    CursorNotFound,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    WriteConcernError,
+)
+_DUPLICATE_KEY = 11000
+_ACCESS_CODES = frozenset({13, 18, 8000})
+"""Unauthorized, AuthenticationFailed, AtlasError (refused credentials)."""
+
+
+def connect(url: str, database: str) -> Database:
+    """The database, with writes that a majority has journaled before they return.
+
+    Nothing is contacted yet.
+
+    Raises
+    ------
+    InvalidSettings
+        The URL is not one of MongoDB's.
+    """
+    with translated():
+        client: AsyncMongoClient[Document] = AsyncMongoClient(
+            url, tz_aware=True, serverSelectionTimeoutMS=5_000, socketTimeoutMS=30_000
+        )
+        return client.get_database(database, write_concern=WriteConcern(w="majority", j=True))
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise our errors for the driver's.
+
+    Raises
+    ------
+    StoreUnavailable
+        MongoDB is away, or another writer was faster: the same call may succeed later.
+    Invalid
+        The document can never be stored.
+    InvalidSettings
+        MongoDB refuses us: a wrong URL, user or password.
+    """
+    try:
+        yield
+    except (PyMongoError, BSONError) as exc:
+        ours = _in_our_words(exc)
+        if ours is None:
+            raise
+        raise ours from exc
+
+
+def _in_our_words(error: Exception) -> GazeloopError | None:
+    match error:
+        case DocumentTooLarge() | BSONError():
+            return Invalid(f"MongoDB cannot hold this: {error}", reason="unstorable_document")
+        case ConfigurationError() | InvalidURI():
+            return InvalidSettings(f"GAZELOOP_MONGODB: {error}")
+        case BulkWriteError():
+            return StoreUnavailable(f"MongoDB: {error}") if _only_lost_races(error) else None
+        case OperationFailure(code=code) if code in _ACCESS_CODES:
+            return InvalidSettings(f"MongoDB refuses this user: {error}; see GAZELOOP_MONGODB")
+        case PyMongoError() if isinstance(error, _AWAY) or _passes(error):
+            return StoreUnavailable(f"MongoDB: {error}")
+        case _:
+            return None
+
+
+def _passes(error: PyMongoError) -> bool:
+    return error.timeout or error.has_error_label("RetryableWriteError")
+
+
+def _only_lost_races(error: BulkWriteError) -> bool:
+    """Two upserts of one new document: the loser finds it there when it tries again."""
+    details: Mapping[str, Any] = error.details or {}
+    failures = details.get("writeErrors", [])
+    if failures:
+        return all(failure.get("code") == _DUPLICATE_KEY for failure in failures)
+    return bool(details.get("writeConcernErrors"))
+
+
+async def write(collection: AsyncCollection[Document], updates: Sequence[UpdateOne]) -> None:
+    """Apply all updates, durably, in any order.
+
+    Raises
+    ------
+    StoreUnavailable, Invalid, InvalidSettings
+        As `translated` says.
+    """
+    if updates:
+        with translated():
+            await collection.bulk_write(updates, ordered=False)
+
+
+def upsert(document_id: str, assignments: Mapping[str, Any]) -> UpdateOne:
+    """Set fields to aggregation expressions over the document as it is, in one atomic step."""
+    return UpdateOne({"_id": document_id}, [{"$set": dict(assignments)}], upsert=True)
+
+
+def literal(value: object) -> Document:
+    """A value as it stands: without this, MongoDB would read `$` in a user's text as a command."""
+    return {"$literal": value}
+
+
+def newest(path: str, revision: int, value: object) -> Document:
+    """What a revisioned part becomes: the new value where its revision is higher than the stored.
+
+    The part at `path` has a field `revision`.
+    """
+    stored = {"$ifNull": [f"${path}.revision", 0]}
+    return {"$cond": [{"$gt": [revision, stored]}, literal(value), f"${path}"]}
+
+
+def field_name(text: str) -> str:
+    """A name that MongoDB takes for a field: no dot, no leading dollar; `%` keeps it reversible."""
+    return text.replace("%", "%25").replace(".", "%2E").replace("$", "%24")

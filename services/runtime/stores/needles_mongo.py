@@ -1,0 +1,102 @@
+"""Needles in MongoDB: one document per needle, with its shortlist."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Any
+
+from pymongo import UpdateOne
+
+from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
+from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+from services.runtime.stores.mongo import (
+    Database,
+    Document,
+    literal,
+    newest,
+    translated,
+    upsert,
+    write,
+)
+from services.runtime.stores.needles import NeedleRecord
+
+
+class MongoNeedleStore:
+    """The collection `needles`."""
+
+    def __init__(self, database: Database) -> None:
+        self._needles = database["needles"]
+
+    async def prepare(self) -> None:
+        """Create the indexes, unless they are there."""
+        with translated():
+            await self._needles.create_index("frame_id")
+            await self._needles.create_index([("detector", 1), ("category", 1)])
+
+    async def record(self, facts: Sequence[NeedleFound | NeedleRetracted]) -> None:
+        await write(self._needles, [_update(fact) for fact in facts])
+
+    async def load(self, needle_ids: Collection[NeedleId]) -> dict[NeedleId, NeedleRecord]:
+        with translated():
+            found = await self._needles.find({"_id": {"$in": list(needle_ids)}}).to_list()
+        return {document["_id"]: _record(document) for document in found}
+
+    async def scan(
+        self,
+        *,
+        detector: DetectorId | None = None,
+        category: Category | None = None,
+        frame_ids: Collection[FrameId] | None = None,
+    ) -> AsyncIterator[NeedleRecord]:
+        where: dict[str, Any] = {"state": {"$exists": True}}
+        if detector is not None:
+            where["detector"] = detector
+        if category is not None:
+            where["category"] = category
+        if frame_ids is not None:
+            where["frame_id"] = {"$in": list(frame_ids)}
+        with translated():
+            async for document in self._needles.find(where).sort("_id", 1):
+                yield _record(document)
+
+    async def write_shortlist(self, shortlist: ShortlistPublished) -> None:
+        part = {
+            "revision": shortlist.revision,
+            "event": shortlist.model_dump(mode="json", exclude={"event_id"}),
+        }
+        value = newest("shortlist", shortlist.revision, part)
+        await write(self._needles, [upsert(shortlist.needle_id, {"shortlist": value})])
+
+    async def mark_published(self, shortlists: Sequence[ShortlistPublished]) -> None:
+        updates = [
+            UpdateOne({"_id": each.needle_id}, {"$max": {"published_revision": each.revision}})
+            for each in shortlists
+        ]
+        await write(self._needles, updates)
+
+
+def _update(fact: NeedleFound | NeedleRetracted) -> UpdateOne:
+    found = isinstance(fact, NeedleFound)
+    state = {"revision": fact.revision, "active": found}
+    newer = {"$gt": [fact.revision, {"$ifNull": ["$state.revision", 0]}]}
+    assignments: Document = {
+        "state": newest("state", fact.revision, state),
+        "frame_id": literal(fact.frame_id),
+        "detector": literal(fact.detector),
+        "category": literal(fact.category),
+    }
+    if found:
+        event = literal(fact.model_dump(mode="json", exclude={"event_id"}))
+        missing = {"$eq": [{"$type": "$needle"}, "missing"]}
+        assignments["needle"] = {"$cond": [{"$or": [newer, missing]}, event, "$needle"]}
+    return upsert(fact.needle_id, assignments)
+
+
+def _record(document: Document) -> NeedleRecord:
+    needle, shortlist = document.get("needle"), document.get("shortlist")
+    return NeedleRecord(
+        needle_id=document["_id"],
+        revision=document["state"]["revision"],
+        active=document["state"]["active"],
+        needle=NeedleFound.model_validate(needle) if needle else None,
+        shortlist=ShortlistPublished.model_validate(shortlist["event"]) if shortlist else None,
+        published_revision=document.get("published_revision", 0),
+    )
