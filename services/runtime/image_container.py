@@ -1,0 +1,152 @@
+"""JPEG and PNG containers, walked before a decoder sees them: whole, and free of surprises.
+
+What a decoder gets holds nothing but pixels. Metadata can then neither warn, nor unpack itself
+into memory, nor change between one reader and the next.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NoReturn
+
+from services.contracts.errors import InvalidImage
+
+MediaType = Literal["image/jpeg", "image/png"]
+
+MAX_JPEG_SCANS = 100
+"""A progressive JPEG has about ten; each costs a pass over the whole picture."""
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
+_JPEG_START = b"\xff\xd8"
+_SOS, _EOI, _APP0, _APP1, _APP14, _APP15, _COM = 0xDA, 0xD9, 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+# Inside a scan, 0xFF is data when 0 follows, and a restart mark or padding when these do.
+_END_OF_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+_EXIF = b"Exif\x00\x00"
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class Container:
+    """One picture's own bytes, and how it is to be turned."""
+
+    media_type: MediaType
+    pixels: bytes
+    """A file with the picture alone, without metadata."""
+    orientation: int
+    """EXIF's, 1 to 8; 1 is upright, also where nothing is said."""
+
+
+def open_container(content: bytes) -> Container:
+    """The picture in a file's bytes.
+
+    Raises
+    ------
+    InvalidImage
+        `truncated_image` for a file that ends too early, `unsupported_format` for one that is
+        neither JPEG nor PNG, `invalid_image` for one that is broken.
+    """
+    if content.startswith(_PNG_SIGNATURE):
+        return _open_png(content)
+    if content.startswith(_JPEG_START):
+        return _open_jpeg(content)
+    if content and (_PNG_SIGNATURE.startswith(content) or _JPEG_START.startswith(content)):
+        truncated()
+    raise InvalidImage("neither JPEG nor PNG", reason="unsupported_format")
+
+
+def truncated() -> NoReturn:
+    """Say that the file ends before the picture does."""
+    raise InvalidImage("the file ends before the picture does", reason="truncated_image")
+
+
+def _open_png(content: bytes) -> Container:
+    kept = [memoryview(_PNG_SIGNATURE)]
+    orientation = 1
+    for kind, chunk in _png_chunks(content):
+        if kind in _PNG_PIXELS:
+            if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
+                raise InvalidImage(f"the checksum of a PNG chunk {kind.decode()} is wrong")
+            kept.append(chunk)
+        elif kind == b"eXIf":
+            orientation = _orientation(bytes(chunk[8:-4]))
+    return Container("image/png", b"".join(kept), orientation)
+
+
+def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    view = memoryview(content)
+    at, kind = len(_PNG_SIGNATURE), b""
+    while kind != b"IEND":
+        end = at + 12 + int.from_bytes(view[at : at + 4])
+        if at + 8 > len(view) or end > len(view):
+            truncated()
+        kind = bytes(view[at + 4 : at + 8])
+        yield kind, view[at:end]
+        at = end
+
+
+def _open_jpeg(content: bytes) -> Container:
+    kept = [memoryview(_JPEG_START)]
+    orientation, scans = 1, 0
+    for marker, segment in _jpeg_segments(content):
+        if marker == _APP1 and segment[4:10] == _EXIF:
+            orientation = _orientation(bytes(segment[10:]))
+        # APP0 and APP14 say how colours are coded; the others say nothing of pixels.
+        metadata = _APP1 <= marker <= _APP15 and marker != _APP14
+        if not metadata and marker != _COM:
+            kept.append(segment)
+        scans += marker == _SOS
+        if scans > MAX_JPEG_SCANS:
+            raise InvalidImage(f"more than {MAX_JPEG_SCANS} scans", reason="too_many_scans")
+    return Container("image/jpeg", b"".join(kept), orientation)
+
+
+def _jpeg_segments(content: bytes) -> Iterator[tuple[int, memoryview]]:
+    """Each marker with its bytes, a scan's data included, up to the end of the first picture."""
+    view = memoryview(content)
+    at, marker = len(_JPEG_START), 0
+    while marker != _EOI:
+        while content.startswith(b"\xff\xff", at):
+            at += 1
+        if at + 2 > len(view):
+            truncated()
+        if view[at] != 0xFF:  # noqa: PLR2004  # every marker of the format begins so
+            raise InvalidImage("a JPEG segment does not begin with a marker")
+        marker = view[at + 1]
+        end = at + 2
+        if marker not in _STANDALONE and marker != _EOI:
+            end = _jpeg_segment_end(content, at, marker)
+        yield marker, view[at:end]
+        at = end
+
+
+def _jpeg_segment_end(content: bytes, at: int, marker: int) -> int:
+    length = int.from_bytes(content[at + 2 : at + 4])
+    end = at + 2 + length
+    if at + 4 > len(content) or end > len(content):
+        truncated()
+    if length < 2:  # noqa: PLR2004  # the length counts its own two bytes
+        raise InvalidImage("a JPEG segment has no length")
+    if marker != _SOS:
+        return end
+    found = _END_OF_SCAN.search(content, end)
+    return found.start() if found else truncated()
+
+
+def _orientation(exif: bytes) -> int:
+    """EXIF's orientation; 1 where it is absent or makes no sense, as viewers take it."""
+    order: Literal["<", ">"] = "<" if exif.startswith(b"II") else ">"
+    try:
+        (directory,) = struct.unpack_from(f"{order}I", exif, 4)
+        (entries,) = struct.unpack_from(f"{order}H", exif, directory)
+        for entry in range(entries):
+            at = directory + 2 + 12 * entry
+            tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, at)
+            if tag == _ORIENTATION:
+                return value if value in range(1, 9) else 1
+    except struct.error:
+        return 1
+    return 1

@@ -1,0 +1,114 @@
+"""Images decoded the one way that everything here sees them: bounded, complete, upright RGB."""
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import NamedTuple, Self
+
+import numpy as np
+from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin
+
+from services.contracts.errors import InvalidImage
+from services.runtime.image_container import Container, MediaType, open_container, truncated
+from services.runtime.settings import Settings
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_PLUGINS = {
+    "image/jpeg": JpegImagePlugin.JpegImageFile,
+    "image/png": PngImagePlugin.PngImageFile,
+}
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """What an image may cost at most, checked before it is decoded."""
+
+    max_bytes: int
+    max_pixels: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The limits that are set."""
+        return cls(settings.max_image_bytes, settings.max_image_pixels)
+
+
+class ImageFacts(NamedTuple):
+    """What an image is; width and height as `decode_rgb` gives them, upright."""
+
+    media_type: MediaType
+    width: int
+    height: int
+
+
+def inspect(content: bytes, limits: ImageLimits) -> ImageFacts:
+    """What the image is, once all of it has been decoded.
+
+    Raises
+    ------
+    InvalidImage
+        Its `reason` is one of `too_many_bytes`, `too_many_pixels`, `unsupported_format`,
+        `truncated_image`, `too_many_scans` and `invalid_image`.
+    """
+    container = _bounded(content, limits)
+    picture = _decode(container, limits)
+    width, height = picture.size
+    if container.orientation >= 5:  # noqa: PLR2004  # EXIF: 5 to 8 lie on their side
+        width, height = height, width
+    return ImageFacts(container.media_type, width, height)
+
+
+def decode_rgb(content: bytes, limits: ImageLimits) -> Image.Image:
+    """The upright RGB picture.
+
+    As OpenCV, browsers and annotation tools do it: EXIF's orientation is applied, so boxes are
+    those that an annotator drew; alpha is dropped; of 16 bits the upper eight are kept.
+
+    Raises
+    ------
+    InvalidImage
+        As from `inspect`.
+    """
+    container = _bounded(content, limits)
+    picture = _rgb(_decode(container, limits))
+    turn = _TURNS.get(container.orientation)
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _bounded(content: bytes, limits: ImageLimits) -> Container:
+    if len(content) > limits.max_bytes:
+        detail = f"{len(content)} bytes; {limits.max_bytes} are allowed"
+        raise InvalidImage(detail, reason="too_many_bytes")
+    return open_container(content)
+
+
+def _decode(container: Container, limits: ImageLimits) -> ImageFile.ImageFile:
+    # The plugins are called by themselves because `Image.open` warns of large images by a limit
+    # of the whole process; ours is checked here instead, after the header and before any pixel.
+    try:
+        picture = _PLUGINS[container.media_type](BytesIO(container.pixels))
+        width, height = picture.size
+        if width * height > limits.max_pixels:
+            detail = f"{width} x {height} pixels; {limits.max_pixels} are allowed"
+            raise InvalidImage(detail, reason="too_many_pixels")
+        picture.load()
+    except (SyntaxError, ValueError, EOFError) as exc:
+        raise InvalidImage(f"broken: {exc}") from exc
+    except OSError as exc:
+        if "truncated" in str(exc):
+            truncated()
+        raise InvalidImage(f"broken: {exc}") from exc
+    return picture
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):
+        upper = np.asarray(picture).astype(np.int64) >> 8
+        return Image.fromarray(upper.astype(np.uint8)).convert("RGB")
+    return picture.convert("RGB")
