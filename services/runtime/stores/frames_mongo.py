@@ -81,7 +81,7 @@ def _update(fact: FrameFact) -> UpdateOne:
     part = {
         "revision": revision,
         "content": content_of(fact),
-        "event": fact.model_dump(mode="json", exclude={"event_id"}),
+        "event": fact.model_dump(mode="json"),
     }
     if isinstance(fact, FrameEmbedded):
         # The vectors of one revision may be computed again, after a setting changed.
@@ -105,16 +105,21 @@ def _record(document: Document) -> FrameRecord:
     captured = document.get("captured")
     ground_truth = document.get("ground_truth")
     predictions = [
-        PredictionsMade.model_validate(_event(part))
+        PredictionsMade.model_validate(_event(part), extra="ignore")
         for part in document.get("predictions", {}).values()
     ]
     embedded = [
-        FrameEmbedded.model_validate(_event(part)) for part in document.get("embedded", {}).values()
+        FrameEmbedded.model_validate(_event(part), extra="ignore")
+        for part in document.get("embedded", {}).values()
     ]
     return FrameRecord(
         frame_id=document["_id"],
-        captured=FrameCaptured.model_validate(_event(captured)) if captured else None,
-        ground_truth=FrameAnnotated.model_validate(_event(ground_truth)) if ground_truth else None,
+        captured=FrameCaptured.model_validate(_event(captured), extra="ignore")
+        if captured
+        else None,
+        ground_truth=FrameAnnotated.model_validate(_event(ground_truth), extra="ignore")
+        if ground_truth
+        else None,
         predictions={event.detector_id: event for event in predictions},
         embedded={event.model: event for event in embedded},
     )

@@ -38,7 +38,7 @@ class MongoMatchStore:
             latest = {
                 "revision": match.revision,
                 "split": match.split.value,
-                "event": match.model_dump(mode="json", exclude={"event_id"}),
+                "event": match.model_dump(mode="json"),
             }
             known = {"$ifNull": ["$needles", []]}
             found = literal(sorted(needles.get(match.key(), ())))
@@ -90,4 +90,4 @@ class MongoMatchStore:
 
 
 def _event(document: Document) -> FrameMatched:
-    return FrameMatched.model_validate(document["latest"]["event"])
+    return FrameMatched.model_validate(document["latest"]["event"], extra="ignore")

@@ -60,7 +60,7 @@ class MongoNeedleStore:
     async def write_shortlist(self, shortlist: ShortlistPublished) -> None:
         part = {
             "revision": shortlist.revision,
-            "event": shortlist.model_dump(mode="json", exclude={"event_id"}),
+            "event": shortlist.model_dump(mode="json"),
         }
         value = newest("shortlist", shortlist.revision, part)
         await write(self._needles, [upsert(shortlist.needle_id, {"shortlist": value})])
@@ -84,7 +84,7 @@ def _update(fact: NeedleFound | NeedleRetracted) -> UpdateOne:
         "category": literal(fact.category),
     }
     if found:
-        event = literal(fact.model_dump(mode="json", exclude={"event_id"}))
+        event = literal(fact.model_dump(mode="json"))
         missing = {"$eq": [{"$type": "$needle"}, "missing"]}
         assignments["needle"] = {"$cond": [{"$or": [newer, missing]}, event, "$needle"]}
     return upsert(fact.needle_id, assignments)
@@ -96,7 +96,9 @@ def _record(document: Document) -> NeedleRecord:
         needle_id=document["_id"],
         revision=document["state"]["revision"],
         active=document["state"]["active"],
-        needle=NeedleFound.model_validate(needle) if needle else None,
-        shortlist=ShortlistPublished.model_validate(shortlist["event"]) if shortlist else None,
+        needle=NeedleFound.model_validate(needle, extra="ignore") if needle else None,
+        shortlist=ShortlistPublished.model_validate(shortlist["event"], extra="ignore")
+        if shortlist
+        else None,
         published_revision=document.get("published_revision", 0),
     )

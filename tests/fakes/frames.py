@@ -1,0 +1,62 @@
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from services.contracts.errors import ConflictingRevision
+from services.contracts.events import (
+    FrameAnnotated,
+    FrameCaptured,
+    FrameEmbedded,
+    PredictionsMade,
+)
+from services.contracts.identity import FrameId
+from services.runtime.stores.frames import FrameFact, FrameRecord, content_of
+
+
+class InMemoryFrameStore:
+    def __init__(self) -> None:
+        self._frames: dict[FrameId, FrameRecord] = {}
+
+    async def record(self, facts: Sequence[FrameFact]) -> None:
+        conflicts = [fact.frame_id for fact in facts if not self._merge(fact)]
+        if conflicts:
+            raise ConflictingRevision(f"frame {conflicts[0]}: known with another content")
+
+    async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
+        return {each: self._frames[each] for each in frame_ids if each in self._frames}
+
+    def _merge(self, fact: FrameFact) -> bool:
+        record = self._frames.get(fact.frame_id, FrameRecord(fact.frame_id))
+        match fact:
+            case FrameCaptured():
+                stored: FrameFact | None = record.captured
+                merged = replace(record, captured=record.captured or fact)
+            case FrameAnnotated():
+                known = stored = record.ground_truth
+                newer = known is None or fact.revision > known.revision
+                merged = replace(record, ground_truth=fact if newer else known)
+            case PredictionsMade():
+                stored = record.predictions.get(fact.detector_id)
+                newer = stored is None or fact.revision > stored.revision
+                latest = fact if newer or stored is None else stored
+                predictions = {**record.predictions, fact.detector_id: latest}
+                merged = replace(record, predictions=predictions)
+            case FrameEmbedded():
+                return self._merge_embedded(record, fact)
+        self._frames[fact.frame_id] = merged
+        return stored is None or _agrees(fact, stored)
+
+    def _merge_embedded(self, record: FrameRecord, fact: FrameEmbedded) -> bool:
+        stored = record.embedded.get(fact.model)
+        if stored is None or _rank(fact) >= _rank(stored):
+            embedded = {**record.embedded, fact.model: fact}
+            self._frames[fact.frame_id] = replace(record, embedded=embedded)
+        return True
+
+
+def _agrees(fact: FrameFact, stored: FrameFact) -> bool:
+    same_revision = getattr(fact, "revision", 1) == getattr(stored, "revision", 1)
+    return not same_revision or content_of(fact) == content_of(stored)
+
+
+def _rank(fact: FrameEmbedded) -> int:
+    return sum(fact.predictions_revisions.values())

@@ -1,0 +1,47 @@
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+
+from services.contracts.events import FrameMatched, Split
+from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+
+
+class InMemoryMatchStore:
+    def __init__(self) -> None:
+        self._latest: dict[str, FrameMatched] = {}
+        self._needles: dict[str, set[NeedleId]] = defaultdict(set)
+
+    async def record(
+        self, matches: Sequence[FrameMatched], needles: Mapping[str, Collection[NeedleId]]
+    ) -> None:
+        for match in matches:
+            stored = self._latest.get(match.key())
+            if stored is None or match.revision > stored.revision:
+                self._latest[match.key()] = match
+            self._needles[match.key()].update(needles.get(match.key(), ()))
+
+    async def known(
+        self, frame_ids: Collection[FrameId]
+    ) -> dict[tuple[FrameId, DetectorId, Category], frozenset[NeedleId]]:
+        return {
+            (match.frame_id, match.detector, match.category): frozenset(self._needles[key])
+            for key, match in self._latest.items()
+            if match.frame_id in frame_ids
+        }
+
+    async def scan(
+        self,
+        *,
+        detector: DetectorId | None = None,
+        categories: Collection[Category] | None = None,
+        split: Split | None = None,
+    ) -> AsyncIterator[FrameMatched]:
+        for match in list(self._latest.values()):
+            if (
+                (detector is None or match.detector == detector)
+                and (categories is None or match.category in categories)
+                and (split is None or match.split == split)
+            ):
+                yield match
+
+    async def categories(self) -> list[Category]:
+        return sorted({match.category for match in self._latest.values()})

@@ -1,0 +1,58 @@
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import replace
+
+from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
+from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+from services.runtime.stores.needles import NeedleRecord
+
+
+class InMemoryNeedleStore:
+    def __init__(self) -> None:
+        self._records: dict[NeedleId, NeedleRecord] = {}
+        self._facts: dict[NeedleId, NeedleFound | NeedleRetracted] = {}
+
+    async def record(self, facts: Sequence[NeedleFound | NeedleRetracted]) -> None:
+        for fact in facts:
+            stored = self._records.get(fact.needle_id)
+            newer = stored is None or fact.revision > stored.revision
+            found = fact if isinstance(fact, NeedleFound) else None
+            known = stored.needle if stored else None
+            if stored is None:
+                blank = NeedleRecord(fact.needle_id, 0, active=False, needle=None)
+                stored = blank
+            if newer:
+                self._facts[fact.needle_id] = fact
+                stored = replace(stored, revision=fact.revision, active=found is not None)
+            if found and (newer or known is None):
+                known = found
+            self._records[fact.needle_id] = replace(stored, needle=known)
+
+    async def load(self, needle_ids: Collection[NeedleId]) -> dict[NeedleId, NeedleRecord]:
+        return {each: self._records[each] for each in needle_ids if each in self._records}
+
+    async def scan(
+        self,
+        *,
+        detector: DetectorId | None = None,
+        category: Category | None = None,
+        frame_ids: Collection[FrameId] | None = None,
+    ) -> AsyncIterator[NeedleRecord]:
+        for needle_id in sorted(self._records):
+            fact = self._facts[needle_id]
+            if (
+                (detector is None or fact.detector == detector)
+                and (category is None or fact.category == category)
+                and (frame_ids is None or fact.frame_id in frame_ids)
+            ):
+                yield self._records[needle_id]
+
+    async def write_shortlist(self, shortlist: ShortlistPublished) -> None:
+        stored = self._records[shortlist.needle_id]
+        if stored.shortlist is None or shortlist.revision > stored.shortlist.revision:
+            self._records[shortlist.needle_id] = replace(stored, shortlist=shortlist)
+
+    async def mark_published(self, shortlists: Sequence[ShortlistPublished]) -> None:
+        for each in shortlists:
+            stored = self._records[each.needle_id]
+            published = max(stored.published_revision, each.revision)
+            self._records[each.needle_id] = replace(stored, published_revision=published)

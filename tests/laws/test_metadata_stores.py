@@ -1,0 +1,231 @@
+"""What every store of frames, matches, needles and shortlists does, in memory and in MongoDB."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+import pytest
+
+from services.contracts.errors import ConflictingRevision
+from services.contracts.events import Split
+from services.contracts.identity import FrameId
+from services.runtime.stores.frames import FrameFact, FrameStore
+from services.runtime.stores.frames_mongo import MongoFrameStore
+from services.runtime.stores.matches import MatchStore
+from services.runtime.stores.matches_mongo import MongoMatchStore
+from services.runtime.stores.mongo import connect
+from services.runtime.stores.needles import NeedleStore
+from services.runtime.stores.needles_mongo import MongoNeedleStore
+from services.runtime.stores.shortlists import Membership, ShortlistStore
+from services.runtime.stores.shortlists_mongo import MongoShortlistStore
+from tests import samples
+from tests.fakes.frames import InMemoryFrameStore
+from tests.fakes.matches import InMemoryMatchStore
+from tests.fakes.needles import InMemoryNeedleStore
+from tests.fakes.shortlists import InMemoryShortlistStore
+
+
+@dataclass(frozen=True)
+class Stores:
+    frames: FrameStore
+    matches: MatchStore
+    needles: NeedleStore
+    shortlists: ShortlistStore
+
+
+@pytest.fixture(params=["in_memory", "mongod"])
+async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
+    if request.param == "in_memory":
+        yield Stores(
+            InMemoryFrameStore(),
+            InMemoryMatchStore(),
+            InMemoryNeedleStore(),
+            InMemoryShortlistStore(),
+        )
+        return
+    database = connect(request.getfixturevalue("mongodb_url"), f"laws-{uuid4().hex[:8]}")
+    matches, needles = MongoMatchStore(database), MongoNeedleStore(database)
+    shortlists = MongoShortlistStore(database)
+    for store in (matches, needles, shortlists):
+        await store.prepare()
+    yield Stores(MongoFrameStore(database), matches, needles, shortlists)
+    await database.client.drop_database(database.name)
+    await database.client.close()
+
+
+async def test_a_frame_gathers_its_facts_in_any_order(stores: Stores) -> None:
+    captured, annotated = samples.frame_captured(), samples.frame_annotated(samples.annotation())
+    predicted = samples.predictions_made(samples.detection())
+    embedded = samples.frame_embedded(predicted)
+
+    await stores.frames.record([annotated, embedded])
+    await stores.frames.record([predicted])
+    await stores.frames.record([captured])
+
+    record = (await stores.frames.load([captured.frame_id]))[captured.frame_id]
+    assert record.captured == captured
+    assert record.ground_truth == annotated
+    assert record.predictions == {predicted.detector_id: predicted}
+    assert record.embedded == {embedded.model: embedded}
+
+
+async def test_a_frame_that_nobody_recorded_is_not_there(stores: Stores) -> None:
+    assert await stores.frames.load([FrameId("nobody")]) == {}
+
+
+async def test_an_older_revision_never_overwrites_a_newer_one(stores: Stores) -> None:
+    first, second = (samples.frame_annotated(revision=1), samples.frame_annotated(revision=2))
+    newer = samples.predictions_made(samples.detection(), revision=2)
+
+    await stores.frames.record([second, newer])
+    await stores.frames.record([first, samples.predictions_made(revision=1)])
+
+    record = (await stores.frames.load([first.frame_id]))[first.frame_id]
+    assert record.ground_truth == second
+    assert record.predictions == {newer.detector_id: newer}
+
+
+async def test_detector_versions_stand_side_by_side(stores: Stores) -> None:
+    old, new = (samples.predictions_made(version=version) for version in ("1.0", "1.1"))
+    await stores.frames.record([old, new])
+    record = (await stores.frames.load([old.frame_id]))[old.frame_id]
+    assert set(record.predictions) == {"ods@1.0", "ods@1.1"}
+
+
+async def test_recording_twice_changes_nothing(stores: Stores) -> None:
+    captured = samples.frame_captured()
+    facts: list[FrameFact] = [captured, samples.frame_annotated(samples.annotation())]
+    await stores.frames.record(facts)
+    before = await stores.frames.load([captured.frame_id])
+    await stores.frames.record(facts)
+    assert await stores.frames.load([captured.frame_id]) == before
+
+
+async def test_one_revision_with_two_contents_is_refused_and_the_first_stays(
+    stores: Stores,
+) -> None:
+    first = samples.frame_annotated(samples.annotation())
+    await stores.frames.record([first])
+    with pytest.raises(ConflictingRevision):
+        await stores.frames.record([samples.frame_annotated()])
+    assert (await stores.frames.load([first.frame_id]))[first.frame_id].ground_truth == first
+
+
+async def test_a_moved_blob_is_no_conflict(stores: Stores) -> None:
+    captured = samples.frame_captured()
+    moved = captured.model_copy(
+        update={"image": captured.image.model_copy(update={"uri": "s3://elsewhere/aa/a"})}
+    )
+    await stores.frames.record([captured])
+    await stores.frames.record([moved])
+
+
+async def test_text_that_looks_like_a_command_is_kept_as_it_is(stores: Stores) -> None:
+    category = "$set.%2E"
+    predicted = samples.predictions_made(samples.detection(category), version="$1.%24")
+    await stores.frames.record([predicted])
+    record = (await stores.frames.load([predicted.frame_id]))[predicted.frame_id]
+    assert record.predictions == {predicted.detector_id: predicted}
+
+
+async def test_the_highest_revision_of_a_match_is_found(stores: Stores) -> None:
+    old, new = (samples.frame_matched(revision=revision) for revision in (1, 2))
+    await stores.matches.record([new], {})
+    await stores.matches.record([old], {})
+    assert [match async for match in stores.matches.scan()] == [new]
+
+
+async def test_matches_are_found_by_detector_category_and_split(stores: Stores) -> None:
+    wanted = samples.frame_matched("f1", category="crossing", split=Split.HAYSTACK)
+    others = [
+        samples.frame_matched("f1", category="stop sign", split=Split.HAYSTACK),
+        samples.frame_matched("f2", category="crossing", split=Split.REFERENCE),
+    ]
+    await stores.matches.record([wanted, *others], {})
+
+    found = stores.matches.scan(
+        detector=samples.DETECTOR, categories=[wanted.category], split=Split.HAYSTACK
+    )
+    assert [match async for match in found] == [wanted]
+    assert await stores.matches.categories() == ["crossing", "stop sign"]
+
+
+async def test_needles_are_remembered_even_when_an_old_match_brings_them(stores: Stores) -> None:
+    old, new = (samples.frame_matched(revision=revision) for revision in (1, 2))
+    needle = samples.needle_found().needle_id
+    await stores.matches.record([new], {})
+    await stores.matches.record([old], {old.key(): [needle]})
+    known = await stores.matches.known([old.frame_id])
+    assert known == {(old.frame_id, old.detector, old.category): frozenset({needle})}
+
+
+async def test_a_needle_is_active_until_a_newer_retraction(stores: Stores) -> None:
+    needle = samples.needle_found(revision=2)
+    await stores.needles.record([needle])
+    await stores.needles.record([samples.needle_retracted(needle, revision=1)])
+    assert (await stores.needles.load([needle.needle_id]))[needle.needle_id].active
+    await stores.needles.record([samples.needle_retracted(needle, revision=3)])
+    record = (await stores.needles.load([needle.needle_id]))[needle.needle_id]
+    assert not record.active
+    assert record.needle == needle
+
+
+async def test_a_retraction_that_comes_first_still_wins(stores: Stores) -> None:
+    needle = samples.needle_found(revision=1)
+    await stores.needles.record([samples.needle_retracted(needle, revision=2)])
+    await stores.needles.record([needle])
+    record = (await stores.needles.load([needle.needle_id]))[needle.needle_id]
+    assert not record.active
+    assert record.needle == needle
+
+
+async def test_needles_are_found_by_category_and_frame(stores: Stores) -> None:
+    needles = [
+        samples.needle_found("f1"),
+        samples.needle_found("f2"),
+        samples.needle_found("f1", category="crossing"),
+    ]
+    await stores.needles.record(needles)
+    of_category = stores.needles.scan(detector=samples.DETECTOR, category=samples.STOP_SIGN)
+    of_frame = stores.needles.scan(frame_ids=[FrameId("f1")])
+    assert {record.needle async for record in of_category} == {needles[0], needles[1]}
+    assert {record.needle async for record in of_frame} == {needles[0], needles[2]}
+
+
+async def test_a_shortlist_knows_whether_the_broker_has_it(stores: Stores) -> None:
+    needle = samples.needle_found()
+    await stores.needles.record([needle])
+    second = samples.shortlist_published(needle, "h1", revision=2)
+    await stores.needles.write_shortlist(second)
+    await stores.needles.write_shortlist(samples.shortlist_published(needle, "h2", revision=1))
+    record = (await stores.needles.load([needle.needle_id]))[needle.needle_id]
+    assert (record.shortlist, record.published_revision) == (second, 0)
+
+    await stores.needles.mark_published([second])
+    record = (await stores.needles.load([needle.needle_id]))[needle.needle_id]
+    assert record.published_revision == second.revision
+
+
+async def test_a_frame_is_shortlisted_while_any_needle_names_it(stores: Stores) -> None:
+    first, second = samples.needle_found("f1"), samples.needle_found("f2")
+    await stores.shortlists.record(
+        [samples.shortlist_published(first, "h1", "h2"), samples.shortlist_published(second, "h1")]
+    )
+    await stores.shortlists.record([samples.shortlist_published(first, "h3", revision=2)])
+
+    frames = [FrameId(name) for name in ("h1", "h2", "h3", "h4")]
+    assert await stores.shortlists.memberships(frames) == {
+        ("h1", samples.DETECTOR): Membership(shortlisted=True, version=3),
+        ("h2", samples.DETECTOR): Membership(shortlisted=False, version=2),
+        ("h3", samples.DETECTOR): Membership(shortlisted=True, version=2),
+    }
+    assert await stores.shortlists.frames_ever([first.needle_id]) == {"h1", "h2", "h3"}
+
+
+async def test_an_old_shortlist_shortlists_nothing_again(stores: Stores) -> None:
+    needle = samples.needle_found()
+    await stores.shortlists.record([samples.shortlist_published(needle, revision=2)])
+    await stores.shortlists.record([samples.shortlist_published(needle, "h1", revision=1)])
+    assert await stores.shortlists.memberships([FrameId("h1")]) == {
+        ("h1", samples.DETECTOR): Membership(shortlisted=False, version=2)
+    }

@@ -1,0 +1,181 @@
+"""Small valid events that tests vary."""
+
+from datetime import UTC, datetime
+
+from services.contracts import identity
+from services.contracts.events import (
+    Annotation,
+    Candidate,
+    Detection,
+    ErrorType,
+    FrameAnnotated,
+    FrameCaptured,
+    FrameEmbedded,
+    FrameMatched,
+    Image,
+    NeedleFound,
+    NeedleRetracted,
+    PredictionsMade,
+    Provenance,
+    ShortlistPublished,
+    Split,
+)
+from services.contracts.identity import (
+    Box,
+    Category,
+    DetectorId,
+    DriveId,
+    FrameId,
+    ModelId,
+    NeedleId,
+    RegionId,
+    VehicleId,
+)
+
+CAPTURED_AT = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
+DETECTOR = DetectorId("ods@1")
+MODEL = ModelId("small-test")
+STOP_SIGN = Category("stop sign")
+BOX: Box = (10.0, 20.0, 30.0, 40.0)
+
+
+def frame_captured(frame_id: str = "f1", drive_id: str | None = "d1") -> FrameCaptured:
+    return FrameCaptured(
+        frame_id=FrameId(frame_id),
+        vehicle_id=VehicleId("v1"),
+        drive_id=DriveId(drive_id) if drive_id else None,
+        captured_at=CAPTURED_AT,
+        image=Image(
+            sha256="a" * 64,
+            uri="file:///blobs/aa/a",
+            size_bytes=1000,
+            media_type="image/jpeg",
+            width=640,
+            height=360,
+        ),
+    )
+
+
+def detection(category: str = STOP_SIGN, score: float = 0.9, bbox: Box = BOX) -> Detection:
+    return Detection(category=Category(category), score=score, bbox=bbox)
+
+
+def annotation(category: str = STOP_SIGN, bbox: Box = BOX) -> Annotation:
+    return Annotation(category=Category(category), bbox=bbox)
+
+
+def predictions_made(
+    *detections: Detection, frame_id: str = "f1", revision: int = 1, version: str = "1"
+) -> PredictionsMade:
+    return PredictionsMade(
+        frame_id=FrameId(frame_id),
+        detector="ods",
+        version=version,
+        revision=revision,
+        detections=detections,
+    )
+
+
+def frame_annotated(
+    *annotations: Annotation, frame_id: str = "f1", revision: int = 1
+) -> FrameAnnotated:
+    return FrameAnnotated(frame_id=FrameId(frame_id), revision=revision, annotations=annotations)
+
+
+def frame_embedded(predictions: PredictionsMade, model: ModelId = MODEL) -> FrameEmbedded:
+    return FrameEmbedded(
+        frame_id=predictions.frame_id,
+        model=model,
+        frame_point=identity.frame_point_id(model, predictions.frame_id),
+        regions={predictions.detector_id: tuple(predictions.region_ids())},
+        predictions_revisions={predictions.detector_id: predictions.revision},
+    )
+
+
+def frame_matched(
+    frame_id: str = "f1",
+    *,
+    category: str = STOP_SIGN,
+    revision: int = 1,
+    split: Split = Split.REFERENCE,
+    shortlisted: bool = False,
+) -> FrameMatched:
+    """One false positive on the background, no ground truth."""
+    region = identity.region_ids(FrameId(frame_id), DETECTOR, [(Category(category), BOX, 0.9)])[0]
+    return FrameMatched(
+        frame_id=FrameId(frame_id),
+        detector=DETECTOR,
+        category=Category(category),
+        revision=revision,
+        split=split,
+        shortlisted=shortlisted,
+        vehicle_id=VehicleId("v1"),
+        drive_id=DriveId("d1"),
+        captured_at=CAPTURED_AT,
+        regions=(region,),
+        bboxes=(BOX,),
+        scores=(0.9,),
+        matched=(0,),
+        ignored=(0,),
+        overlaps=(0.0,),
+        errors=(ErrorType.BACKGROUND,),
+        true_categories=(None,),
+        ground_truths=(0, 0, 0, 0),
+    )
+
+
+def needle_found(
+    frame_id: str = "f1", *, revision: int = 1, category: str = STOP_SIGN
+) -> NeedleFound:
+    region = identity.region_ids(FrameId(frame_id), DETECTOR, [(Category(category), BOX, 0.9)])[0]
+    return NeedleFound(
+        needle_id=identity.needle_id(region),
+        revision=revision,
+        frame_id=FrameId(frame_id),
+        detector=DETECTOR,
+        category=Category(category),
+        region_id=region,
+        score=0.9,
+        bbox=BOX,
+        error_type=ErrorType.BACKGROUND,
+        drive_id=DriveId("d1"),
+        captured_at=CAPTURED_AT,
+    )
+
+
+def needle_retracted(needle: NeedleFound, revision: int) -> NeedleRetracted:
+    return NeedleRetracted(
+        needle_id=needle.needle_id,
+        revision=revision,
+        frame_id=needle.frame_id,
+        detector=needle.detector,
+        category=needle.category,
+    )
+
+
+def candidate(frame_id: str, similarity: float = 0.8) -> Candidate:
+    region: RegionId = identity.region_ids(FrameId(frame_id), DETECTOR, [(STOP_SIGN, BOX, 0.7)])[0]
+    return Candidate(
+        frame_id=FrameId(frame_id),
+        region_id=region,
+        category=STOP_SIGN,
+        score=0.7,
+        bbox=BOX,
+        similarity=similarity,
+        evidence=similarity,
+        drive_id=DriveId("d2"),
+        captured_at=CAPTURED_AT,
+        image_uri="file:///blobs/bb/b",
+    )
+
+
+def shortlist_published(
+    needle: NeedleFound, *frame_ids: str, revision: int = 1
+) -> ShortlistPublished:
+    return ShortlistPublished(
+        needle_id=NeedleId(needle.needle_id),
+        revision=revision,
+        needle=needle,
+        candidates=tuple(candidate(frame_id) for frame_id in frame_ids),
+        provenance=Provenance(model=MODEL, strategy="contrast", size_limit=10),
+    )
