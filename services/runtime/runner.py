@@ -1,0 +1,232 @@
+"""What happens to a batch of records: the one place that retries, dead-letters or gives up."""
+
+import asyncio
+import traceback
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from tenacity.wait import wait_exponential_jitter
+
+from services.contracts.codec import decode
+from services.contracts.errors import Invalid, TooManyDeadLetters, Transient
+from services.contracts.events import DeadLettered, Event
+from services.contracts.identity import EventId
+from services.runtime import metrics
+from services.runtime.clock import Clock
+from services.runtime.exits import Exit, ExitCode, exit_now
+from services.runtime.settings import Settings
+from services.runtime.step import Outbox, Step
+
+log = structlog.get_logger(__name__)
+
+_FIRST_WAIT_S = 0.1
+_RATIO_WINDOW = 1000  # events; `dead_letter_ratio_limit` is a share of these
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the broker delivered, as it was."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes | None
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    record: Record
+    event: Event
+
+
+class DeadLetterLimit:
+    """Notices that so many events are bad that something else must be.
+
+    Parameters
+    ----------
+    run : bad events in a row that are too many
+    ratio : share of bad events, among the last thousand, that is too much
+    """
+
+    def __init__(self, run: int, ratio: float) -> None:
+        self._run_limit = run
+        self._ratio_limit = ratio
+        self._run = 0
+        self._recent: deque[bool] = deque(maxlen=_RATIO_WINDOW)
+
+    def good(self, count: int) -> None:
+        """Count events that were processed."""
+        if count:
+            self._run = 0
+            self._recent.extend([False] * count)
+
+    def bad(self) -> None:
+        """Count one dead letter.
+
+        Raises
+        ------
+        TooManyDeadLetters
+            One of the limits is reached.
+        """
+        self._run += 1
+        self._recent.append(True)
+        if self._run >= self._run_limit:
+            raise TooManyDeadLetters(f"{self._run} events in a row could not be processed")
+        share = sum(self._recent) / _RATIO_WINDOW
+        if len(self._recent) == _RATIO_WINDOW and share >= self._ratio_limit:
+            raise TooManyDeadLetters(f"{share:.0%} of the last {_RATIO_WINDOW} events were bad")
+
+
+class Runner:
+    """Takes batches of records through a step, so that none is lost and none is stuck.
+
+    Parameters
+    ----------
+    service : its name, for dead letters, logs and metrics
+    step, outbox : the work, and where dead letters leave
+    exit_process : ends the process; unit tests give one that raises
+    sleep : waits between tries; unit tests give one that does not
+    """
+
+    def __init__(
+        self,
+        service: str,
+        step: Step,
+        outbox: Outbox,
+        settings: Settings,
+        clock: Clock,
+        *,
+        exit_process: Exit = exit_now,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._service = service
+        self._step = step
+        self._outbox = outbox
+        self._clock = clock
+        self._limit = DeadLetterLimit(
+            settings.dead_letter_run_limit, settings.dead_letter_ratio_limit
+        )
+        self._wait = wait_exponential_jitter(
+            multiplier=_FIRST_WAIT_S, max=settings.retry_wait_max_s, jitter=_FIRST_WAIT_S
+        )
+        self._exit = exit_process
+        self._sleep = sleep
+
+    async def process(self, records: Sequence[Record]) -> None:
+        """Do all that a batch asks for; its offsets may be committed when this returns.
+
+        It never raises: what cannot be retried or dead-lettered ends the process instead, because
+        the stream would acknowledge the batch if an exception passed through it.
+        """
+        started = self._clock.monotonic()
+        try:
+            await self._process(records)
+        except asyncio.CancelledError:
+            log.warning("batch_cancelled", service=self._service, events=len(records))
+            self._exit(ExitCode.UNDRAINED)
+        except BaseException:
+            log.exception("batch_failed", service=self._service, events=len(records))
+            self._exit(ExitCode.FAILED)
+        took = self._clock.monotonic() - started
+        self._measure(records, took)
+        log.debug("batch_done", service=self._service, events=len(records), seconds=round(took, 3))
+
+    async def _process(self, records: Sequence[Record]) -> None:
+        arrivals = await self._parse(records)
+        if not arrivals:
+            return
+        try:
+            await self._run([arrival.event for arrival in arrivals])
+            self._limit.good(len(arrivals))
+        except Invalid as exc:
+            if len(arrivals) == 1:
+                await self._bury(arrivals[0].record, exc)
+            else:
+                await self._run_each_alone(arrivals)
+
+    async def _run_each_alone(self, arrivals: Sequence[_Arrival]) -> None:
+        for arrival in arrivals:
+            try:
+                await self._run([arrival.event])
+                self._limit.good(1)
+            except Invalid as exc:
+                await self._bury(arrival.record, exc)
+
+    async def _parse(self, records: Sequence[Record]) -> list[_Arrival]:
+        # Two contents under one event id are a conflict for the store to refuse, not a duplicate.
+        seen: dict[EventId, Event] = {}
+        arrivals = []
+        for record in records:
+            try:
+                event = decode(record.topic, record.value)
+            except Invalid as exc:
+                await self._bury(record, exc)
+                continue
+            if seen.setdefault(event.event_id, event) is event or seen[event.event_id] != event:
+                arrivals.append(_Arrival(record, event))
+            else:
+                metrics.EVENTS_DUPLICATED.labels(self._service).inc()
+        return arrivals
+
+    async def _run(self, events: Sequence[Event]) -> None:
+        async for attempt in self._retrying():
+            with attempt:
+                await self._step.run(events)
+
+    async def _bury(self, record: Record, error: Invalid) -> None:
+        letter = DeadLettered(
+            service=self._service,
+            reason=error.reason,
+            detail=str(error),
+            traceback="".join(traceback.format_exception(error)),
+            original_topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            original_key=record.key,
+            original_value=record.value or b"",
+            failed_at=self._clock.now(),
+        )
+        async for attempt in self._retrying():
+            with attempt:
+                await self._outbox.publish([letter])
+        metrics.DEAD_LETTERS.labels(self._service, error.reason).inc()
+        log.warning(
+            "event_dead_lettered",
+            service=self._service,
+            reason=error.reason,
+            detail=str(error),
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+        )
+        self._limit.bad()
+
+    def _retrying(self) -> AsyncRetrying:
+        return AsyncRetrying(
+            retry=retry_if_exception_type(Transient),
+            wait=self._wait,
+            sleep=self._sleep,
+            before_sleep=self._note_retry,
+            reraise=True,
+        )
+
+    def _note_retry(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        metrics.RETRIES.labels(self._service, type(error).__name__).inc()
+        log.warning(
+            "batch_retried",
+            service=self._service,
+            attempt=state.attempt_number,
+            wait_s=round(state.upcoming_sleep, 2),
+            error=f"{type(error).__name__}: {error}",
+        )
+
+    def _measure(self, records: Sequence[Record], took: float) -> None:
+        for record in records:
+            metrics.EVENTS_CONSUMED.labels(self._service, record.topic).inc()
+        metrics.BATCH_EVENTS.labels(self._service).observe(len(records))
+        metrics.BATCH_SECONDS.labels(self._service).observe(took)

@@ -1,0 +1,250 @@
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import pytest
+
+from services.contracts.codec import encode
+from services.contracts.errors import (
+    BrokerUnavailable,
+    ConflictingRevision,
+    Invalid,
+    InvalidRecord,
+    StoreUnavailable,
+    TooManyDeadLetters,
+)
+from services.contracts.events import DeadLettered, Event, FrameCaptured
+from services.contracts.topics import topic_of
+from services.runtime.exits import ExitCode
+from services.runtime.runner import DeadLetterLimit, Record, Runner
+from services.runtime.settings import Settings
+from tests import samples
+from tests.fakes.clock import FakeClock
+from tests.fakes.outbox import InMemoryOutbox
+
+
+class Exited(BaseException):
+    def __init__(self, code: ExitCode) -> None:
+        self.code = code
+
+
+def leave(code: ExitCode) -> NoReturn:
+    raise Exited(code)
+
+
+class ScriptedStep:
+    """Remembers what it was given; `trouble` says what is wrong with a batch, if anything."""
+
+    def __init__(self, trouble: Callable[[Sequence[Event]], BaseException | None]) -> None:
+        self.done: list[list[Event]] = []
+        self._trouble = trouble
+
+    async def run(self, events: Sequence[Event]) -> None:
+        error = self._trouble(events)
+        if error is not None:
+            raise error
+        self.done.append(list(events))
+
+
+def fine(_: Sequence[Event]) -> None:
+    return None
+
+
+def refuses(frame_id: str) -> Callable[[Sequence[Event]], Invalid | None]:
+    def trouble(events: Sequence[Event]) -> Invalid | None:
+        bad = any(isinstance(e, FrameCaptured) and e.frame_id == frame_id for e in events)
+        return InvalidRecord(f"{frame_id} is bad") if bad else None
+
+    return trouble
+
+
+def record(event: Event, offset: int = 0) -> Record:
+    return Record(topic_of(event).name, 3, offset, event.key().encode(), encode(event))
+
+
+def letters(outbox: InMemoryOutbox) -> list[DeadLettered]:
+    return [event for event in outbox.published if isinstance(event, DeadLettered)]
+
+
+class Bench:
+    def __init__(
+        self, trouble: Callable[[Sequence[Event]], BaseException | None], **settings: object
+    ) -> None:
+        self.step = ScriptedStep(trouble)
+        self.outbox = InMemoryOutbox()
+        self.clock = FakeClock()
+        self.runner = Runner(
+            "tester",
+            self.step,
+            self.outbox,
+            Settings(**settings),  # type: ignore[arg-type]  # each test names few
+            self.clock,
+            exit_process=leave,
+            sleep=self.clock.sleep,
+        )
+
+
+FRAMES = [samples.frame_captured(f"f{number}") for number in range(4)]
+
+
+async def test_a_batch_reaches_the_step_in_its_order() -> None:
+    bench = Bench(fine)
+    await bench.runner.process([record(frame) for frame in FRAMES])
+    assert bench.step.done == [FRAMES]
+    assert bench.outbox.published == []
+
+
+async def test_a_batch_of_nothing_but_bad_bytes_does_not_reach_the_step() -> None:
+    bench = Bench(fine)
+    await bench.runner.process([Record("gaze.frames", 0, 7, b"key", b"{not json")])
+    assert bench.step.done == []
+    assert [letter.reason for letter in letters(bench.outbox)] == ["unreadable_event"]
+
+
+async def test_a_dead_letter_keeps_the_record_whole() -> None:
+    bench = Bench(fine)
+    await bench.runner.process([Record("gaze.frames", 2, 7, b"\xff", b"\x00\xfe")])
+    (letter,) = letters(bench.outbox)
+    assert letter.original_topic == "gaze.frames"
+    assert (letter.partition, letter.offset) == (2, 7)
+    assert (letter.original_key, letter.original_value) == (b"\xff", b"\x00\xfe")
+    assert letter.service == "tester"
+    assert "UnreadableEvent" in letter.traceback
+    assert letter.failed_at == bench.clock.now()
+
+
+async def test_a_record_without_a_value_is_dead_lettered() -> None:
+    bench = Bench(fine)
+    await bench.runner.process([Record("gaze.frames", 0, 0, b"key", None)])
+    assert [letter.reason for letter in letters(bench.outbox)] == ["empty_record"]
+
+
+async def test_bad_bytes_do_not_keep_their_neighbours() -> None:
+    bench = Bench(fine)
+    bad = Record("gaze.frames", 0, 1, b"key", b"[]")
+    await bench.runner.process([record(FRAMES[0]), bad, record(FRAMES[1])])
+    assert bench.step.done == [FRAMES[:2]]
+    assert len(letters(bench.outbox)) == 1
+
+
+async def test_an_event_twice_in_a_batch_is_processed_once() -> None:
+    bench = Bench(fine)
+    await bench.runner.process([record(FRAMES[0], 1), record(FRAMES[1], 2), record(FRAMES[0], 3)])
+    assert bench.step.done == [FRAMES[:2]]
+
+
+async def test_two_contents_under_one_event_id_both_reach_the_step() -> None:
+    bench = Bench(fine)
+    one = samples.predictions_made(samples.detection(score=0.9))
+    other = samples.predictions_made(samples.detection(score=0.8))
+    assert one.event_id == other.event_id
+    await bench.runner.process([record(one), record(other)])
+    assert bench.step.done == [[one, other]]
+
+
+async def test_only_the_invalid_event_of_a_batch_is_dead_lettered() -> None:
+    bench = Bench(refuses("f1"))
+    await bench.runner.process([record(frame) for frame in FRAMES])
+    assert bench.step.done == [[FRAMES[0]], [FRAMES[2]], [FRAMES[3]]]
+    (letter,) = letters(bench.outbox)
+    assert letter.reason == "invalid_record"
+    assert letter.original_value == encode(FRAMES[1])
+
+
+async def test_a_batch_that_is_invalid_only_as_a_whole_loses_nothing() -> None:
+    def together(events: Sequence[Event]) -> Invalid | None:
+        return ConflictingRevision("not together") if len(events) > 1 else None
+
+    bench = Bench(together)
+    await bench.runner.process([record(frame) for frame in FRAMES])
+    assert bench.step.done == [[frame] for frame in FRAMES]
+    assert bench.outbox.published == []
+
+
+async def test_a_transient_error_is_retried_until_it_is_gone() -> None:
+    errors = [StoreUnavailable("away") for _ in range(20)]
+    bench = Bench(lambda _: errors.pop() if errors else None, retry_wait_max_s=5.0)
+    await bench.runner.process([record(FRAMES[0])])
+    assert bench.step.done == [[FRAMES[0]]]
+
+
+async def test_waits_between_tries_grow_up_to_their_cap() -> None:
+    waits: list[float] = []
+    errors = [StoreUnavailable("away") for _ in range(20)]
+    bench = Bench(lambda _: errors.pop() if errors else None, retry_wait_max_s=5.0)
+
+    async def note(seconds: float) -> None:
+        waits.append(seconds)
+
+    bench.runner._sleep = note
+    await bench.runner.process([record(FRAMES[0])])
+    assert waits[0] < 1
+    assert max(waits) == 5.0
+    assert waits[-1] == 5.0
+
+
+async def test_a_dead_letter_is_sent_again_until_the_broker_acknowledges() -> None:
+    bench = Bench(refuses("f0"))
+    bench.outbox.failures = [BrokerUnavailable("away"), BrokerUnavailable("away")]
+    await bench.runner.process([record(FRAMES[0])])
+    assert len(letters(bench.outbox)) == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), MemoryError(), TooManyDeadLetters("x")])
+async def test_an_unknown_or_fatal_error_ends_the_process(error: BaseException) -> None:
+    bench = Bench(lambda _: error)
+    with pytest.raises(Exited) as exited:
+        await bench.runner.process([record(FRAMES[0])])
+    assert exited.value.code == ExitCode.FAILED
+    assert bench.outbox.published == []
+
+
+async def test_a_dead_letter_that_cannot_be_published_ends_the_process() -> None:
+    bench = Bench(refuses("f0"))
+    bench.outbox.failures = [InvalidRecord("the broker refuses it")]
+    with pytest.raises(Exited) as exited:
+        await bench.runner.process([record(FRAMES[0])])
+    assert exited.value.code == ExitCode.FAILED
+
+
+async def test_a_cancelled_batch_ends_the_process_before_it_can_be_acknowledged() -> None:
+    bench = Bench(lambda _: asyncio.CancelledError())
+    with pytest.raises(Exited) as exited:
+        await bench.runner.process([record(FRAMES[0])])
+    assert exited.value.code == ExitCode.UNDRAINED
+
+
+async def test_too_many_dead_letters_in_a_row_end_the_process() -> None:
+    bench = Bench(fine, dead_letter_run_limit=5)
+    bad = [Record("gaze.frames", 0, offset, b"", b"?") for offset in range(5)]
+    await bench.runner.process(bad[:4])
+    with pytest.raises(Exited) as exited:
+        await bench.runner.process(bad[4:])
+    assert exited.value.code == ExitCode.FAILED
+    assert len(letters(bench.outbox)) == 5
+
+
+async def test_a_good_event_ends_a_run_of_bad_ones() -> None:
+    bench = Bench(fine, dead_letter_run_limit=5)
+    bad = [Record("gaze.frames", 0, offset, b"", b"?") for offset in range(4)]
+    await bench.runner.process(bad)
+    await bench.runner.process([record(FRAMES[0])])
+    await bench.runner.process(bad)
+    assert len(letters(bench.outbox)) == 8
+
+
+def test_a_high_share_of_bad_events_is_noticed_once_a_thousand_were_seen() -> None:
+    limit = DeadLetterLimit(run=1000, ratio=0.5)
+    for _ in range(499):
+        limit.bad()
+        limit.good(1)
+    limit.good(1)
+    with pytest.raises(TooManyDeadLetters):
+        limit.bad()
+
+
+def test_a_low_share_of_bad_events_is_tolerated() -> None:
+    limit = DeadLetterLimit(run=1000, ratio=0.5)
+    for _ in range(2000):
+        limit.bad()
+        limit.good(2)
