@@ -1,0 +1,203 @@
+"""Blobs in a folder or behind any fsspec URL, each at `<first two digits>/<sha256>`."""
+
+import hashlib
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+import fsspec
+
+from services.contracts.errors import (
+    InvalidSettings,
+    MissingImage,
+    MissingPart,
+    StoreUnavailable,
+)
+from services.runtime.stores.blobs import BlobStore
+
+_PLACE = re.compile(r"([0-9a-f]{2})/(\1[0-9a-f]{62})")
+_ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "memory"})
+"""A blob appears here whole or not at all; elsewhere it is written aside and renamed."""
+
+
+def open_blobs(url: str) -> BlobStore:
+    """The blob store at a folder or an fsspec URL. Nothing is contacted yet.
+
+    Raises
+    ------
+    InvalidSettings
+        fsspec does not know such a URL.
+    MissingPart
+        The URL's kind needs a package that is not installed (s3fs for `s3://`).
+    """
+    parts = urlsplit(url)
+    if "::" in url:
+        raise InvalidSettings(f"GAZELOOP_BLOBS: {url!r} chains file systems")
+    if parts.scheme == "file":
+        return FolderBlobs(Path(unquote(parts.path)))
+    if "://" not in url:
+        return FolderBlobs(Path(url))
+    try:
+        file_system, root = fsspec.url_to_fs(url, use_listings_cache=False)
+    except ValueError as exc:
+        raise InvalidSettings(f"GAZELOOP_BLOBS: {exc}") from exc
+    except ImportError as exc:
+        raise MissingPart(f"GAZELOOP_BLOBS={parts.scheme}://…: {exc}") from exc
+    return FsspecBlobs(file_system, root, url.rstrip("/"))
+
+
+def place_of(content: bytes) -> str:
+    """Where a blob lies in its store."""
+    digest = hashlib.sha256(content).hexdigest()
+    return f"{digest[:2]}/{digest}"
+
+
+def place_in(root: str, uri: str) -> str:
+    """The place that a URI names in the store at `root`; no other URI is ever opened.
+
+    Raises
+    ------
+    MissingImage
+        The URI is not one that this store gave out.
+    """
+    inside = uri.removeprefix(f"{root}/") if uri.startswith(f"{root}/") else ""
+    if not _PLACE.fullmatch(inside):
+        raise MissingImage(f"{uri!r} is not in the blob store {root}", reason="foreign_uri")
+    return inside
+
+
+def checked(uri: str, content: bytes) -> bytes:
+    """The content, where it is what its URI says.
+
+    Raises
+    ------
+    MissingImage
+        It has changed since it was stored.
+    """
+    if not uri.endswith(place_of(content)):
+        raise MissingImage(f"{uri} has changed since it was stored", reason="damaged_blob")
+    return content
+
+
+@contextmanager
+def _writing(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, aiohttp.ClientError) as exc:
+        raise StoreUnavailable(f"{what}: {exc}") from exc
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    try:
+        with _writing(what):
+            yield
+    except StoreUnavailable as exc:
+        if isinstance(exc.__cause__, FileNotFoundError):
+            raise MissingImage(f"there is no {what}") from exc
+        raise
+
+
+class FolderBlobs:
+    """Blobs in a folder of this machine, durable once `put` returns."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+        self._root = self._folder.as_uri()
+
+    def put(self, content: bytes) -> str:
+        place = place_of(content)
+        path = self._folder / place
+        with _writing(path.as_uri()):
+            if not (path.is_file() and path.stat().st_size == len(content)):
+                _make_durable_folder(path.parent)
+                _write_aside(path, content)
+        return f"{self._root}/{place}"
+
+    def get(self, uri: str) -> bytes:
+        place = place_in(self._root, uri)
+        with _reading(uri):
+            content = (self._folder / place).read_bytes()
+        return checked(uri, content)
+
+
+def _make_durable_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_durable_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync(folder.parent)
+
+
+def _write_aside(path: Path, content: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=".incoming-", dir=path.parent)
+    aside = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        aside.chmod(0o644)
+        aside.replace(path)
+        _sync(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class FsspecBlobs:
+    """Blobs behind an fsspec file system: S3, Google Cloud Storage, Azure, memory and others."""
+
+    def __init__(self, file_system: Any, folder: str, root: str) -> None:
+        self._files = file_system
+        self._folder = folder.rstrip("/")
+        self._root = root
+        protocols = file_system.protocol
+        self._atomic = not _ATOMIC_PUT.isdisjoint(
+            [protocols] if isinstance(protocols, str) else protocols
+        )
+
+    def put(self, content: bytes) -> str:
+        place = place_of(content)
+        uri = f"{self._root}/{place}"
+        path = f"{self._folder}/{place}"
+        with _writing(uri):
+            if self._size(path) != len(content):
+                self._write(path, content)
+        return uri
+
+    def get(self, uri: str) -> bytes:
+        place = place_in(self._root, uri)
+        with _reading(uri):
+            content: bytes = self._files.cat_file(f"{self._folder}/{place}")
+        return checked(uri, content)
+
+    def _size(self, path: str) -> int | None:
+        try:
+            size: int | None = self._files.info(path)["size"]
+        except FileNotFoundError:
+            return None
+        return size
+
+    def _write(self, path: str, content: bytes) -> None:
+        if self._atomic:
+            self._files.pipe_file(path, content)
+            return
+        self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
+        aside = f"{path}.{secrets.token_hex(8)}.incoming"
+        self._files.pipe_file(aside, content)
+        self._files.mv(aside, path)
