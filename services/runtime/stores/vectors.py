@@ -1,16 +1,26 @@
 """Vectors with their payload, found by similarity: what is asked of Qdrant, server or Edge."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.contracts.identity import PointId
+from services.contracts.identity import ModelId, PointId
 
 Vector = NDArray[np.float32]
 Payload = Mapping[str, str | float | int | bool | None]
+
+FRAMES = "frames"
+"""Alias of the live model's collection of global vectors."""
+REGIONS = "regions"
+"""Alias of the live model's collection of region vectors."""
+
+
+def collection_of(alias: str, model: ModelId) -> str:
+    """The collection that holds one model's vectors: those of two models never share one."""
+    return f"{alias}-{model}"
 
 
 @dataclass(frozen=True)
@@ -39,13 +49,55 @@ class Hit:
     payload: Payload
 
 
+SIMILARITY_DECIMALS = 6
+"""float32 cosines agree to this between engines; what is equal to here is a tie."""
+
+
+def best_first(hits: Iterable[Hit]) -> list[Hit]:
+    """Hits by falling similarity, rounded so that ties are ties, then by id."""
+    rounded = (replace(hit, similarity=round(hit.similarity, SIMILARITY_DECIMALS)) for hit in hits)
+    return sorted(rounded, key=lambda hit: (-hit.similarity, hit.point_id))
+
+
+def is_settled(hits: Sequence[Hit], limit: int, asked: int) -> bool:
+    """Whether no tie for the last place can be among what was not asked for.
+
+    Parameters
+    ----------
+    hits : best first, as `best_first` gives them
+    limit : how many are wanted
+    asked : how many the engine was asked for, at least `limit`
+    """
+    return len(hits) < asked or hits[-1].similarity < hits[limit - 1].similarity
+
+
 class VectorStore(Protocol):
-    """Named collections of points. All writes are durable when the call returns."""
+    """Named collections of points. All writes are durable when the call returns.
+
+    Wherever a collection is named, an alias may stand for it. A collection that does not exist
+    holds nothing: loading, searching and deleting find no points there; writing to it is Fatal.
+    """
 
     async def ensure(
         self, collection: str, dimension: int, *, keywords: Sequence[str], numbers: Sequence[str]
     ) -> None:
-        """Create the collection (cosine) with its payload indexes, unless it exists."""
+        """Create the collection (cosine) with its payload indexes, unless it exists.
+
+        Raises
+        ------
+        InvalidSettings
+            It exists with another dimension.
+        StoreUnavailable
+            The store does not answer; this holds for every method.
+        """
+        ...
+
+    async def alias(self, name: str, collection: str) -> None:
+        """Let `name` stand for this collection from now on, whatever it stood for before."""
+        ...
+
+    async def aliases(self) -> dict[str, str]:
+        """What each alias stands for."""
         ...
 
     async def upsert(self, collection: str, points: Sequence[Point]) -> None:

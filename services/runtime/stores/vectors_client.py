@@ -1,0 +1,186 @@
+"""Vectors on a Qdrant server."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import numpy as np
+from qdrant_client import AsyncQdrantClient, models
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
+from qdrant_client.http.exceptions import (
+    ApiException,
+    ResponseHandlingException,
+    UnexpectedResponse,
+)
+
+from services.contracts.errors import Fatal, GazeloopError, InvalidSettings, StoreUnavailable
+from services.contracts.identity import PointId
+from services.runtime.stores.vectors import Hit, Point, Vector, Where, best_first, is_settled
+
+_SPARE = 16
+"""Asked for beyond the limit, so that most ties for the last place settle at once."""
+_TIMEOUT_S = 30
+_BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+_REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+"""Where no key is given, or a wrong one."""
+
+
+class _NoCollectionError(Exception):
+    pass
+
+
+def translate(exc: QdrantException | ApiException | ValueError, doing: str) -> GazeloopError:
+    """Ours, for what qdrant-client raises."""
+    detail = f"{doing}: {exc}"
+    if isinstance(exc, UnexpectedResponse) and exc.status_code is not None:
+        if exc.status_code in _REFUSED:
+            return InvalidSettings(f"{detail} (is GAZELOOP_QDRANT_API_KEY right?)")
+        server_side = exc.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return (
+            StoreUnavailable(detail) if server_side or exc.status_code in _BUSY else Fatal(detail)
+        )
+    if isinstance(exc, ResponseHandlingException | ResourceExhaustedResponse):
+        return StoreUnavailable(detail)
+    return Fatal(detail)
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except (QdrantException, ApiException, ValueError) as exc:
+        # The client's local mode says by ValueError what a server says by 404.
+        missing = isinstance(exc, UnexpectedResponse) and exc.status_code == HTTPStatus.NOT_FOUND
+        if missing or (type(exc) is ValueError and "not found" in str(exc)):
+            raise _NoCollectionError from exc
+        raise translate(exc, doing) from exc
+
+
+class ClientVectorStore:
+    """A VectorStore on a Qdrant server. Writes wait until they are applied."""
+
+    def __init__(self, client: AsyncQdrantClient) -> None:
+        self._client = client
+
+    @classmethod
+    def at(cls, url: str, api_key: str) -> "ClientVectorStore":
+        """The store at this address; it is first asked when it is first used."""
+        client = AsyncQdrantClient(
+            url=url, api_key=api_key or None, timeout=_TIMEOUT_S, check_compatibility=False
+        )
+        return cls(client)
+
+    async def ensure(
+        self, collection: str, dimension: int, *, keywords: Sequence[str], numbers: Sequence[str]
+    ) -> None:
+        with _translated(f"creating {collection}"):
+            if not await self._client.collection_exists(collection):
+                await self._create(collection, dimension)
+            info = await self._client.get_collection(collection)
+            held = info.config.params.vectors
+            assert isinstance(held, models.VectorParams)
+            if held.size != dimension:
+                raise InvalidSettings(f"{collection} holds {held.size} dimensions, not {dimension}")
+            kinds = dict.fromkeys(keywords, models.PayloadSchemaType.KEYWORD)
+            kinds |= dict.fromkeys(numbers, models.PayloadSchemaType.FLOAT)
+            for name in kinds.keys() - info.payload_schema.keys():
+                await self._client.create_payload_index(collection, name, kinds[name], wait=True)
+
+    async def _create(self, collection: str, dimension: int) -> None:
+        params = models.VectorParams(size=dimension, distance=models.Distance.COSINE)
+        try:
+            await self._client.create_collection(collection, vectors_config=params)
+        except UnexpectedResponse as exc:
+            # Another replica was faster.
+            if exc.status_code != HTTPStatus.CONFLICT:
+                raise
+
+    async def alias(self, name: str, collection: str) -> None:
+        create = models.CreateAlias(collection_name=collection, alias_name=name)
+        changes: list[models.AliasOperations] = [models.CreateAliasOperation(create_alias=create)]
+        if name in await self.aliases():
+            drop = models.DeleteAlias(alias_name=name)
+            # One request: no search in between misses the alias.
+            changes.insert(0, models.DeleteAliasOperation(delete_alias=drop))
+        with _translated(f"pointing {name} at {collection}"):
+            await self._client.update_collection_aliases(changes)
+
+    async def aliases(self) -> dict[str, str]:
+        with _translated("reading the aliases"):
+            found = await self._client.get_aliases()
+        return {alias.alias_name: alias.collection_name for alias in found.aliases}
+
+    async def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        rows = [
+            models.PointStruct(id=p.point_id, vector=p.vector.tolist(), payload=dict(p.payload))
+            for p in points
+        ]
+        if not rows:
+            return
+        try:
+            with _translated(f"writing to {collection}"):
+                await self._client.upsert(collection, rows, wait=True)
+        except _NoCollectionError as exc:
+            raise Fatal(f"there is no collection {collection}: ensure it first") from exc
+
+    async def delete(self, collection: str, point_ids: Collection[PointId]) -> None:
+        if not point_ids:
+            return
+        selector = models.PointIdsList(points=[*point_ids])
+        try:
+            with _translated(f"deleting from {collection}"):
+                await self._client.delete(collection, selector, wait=True)
+        except _NoCollectionError:
+            return
+
+    async def load(self, collection: str, point_ids: Collection[PointId]) -> dict[PointId, Vector]:
+        if not point_ids:
+            return {}
+        try:
+            with _translated(f"reading {collection}"):
+                records = await self._client.retrieve(
+                    collection, [*point_ids], with_payload=False, with_vectors=True
+                )
+        except _NoCollectionError:
+            return {}
+        return {PointId(str(r.id)): np.asarray(r.vector, np.float32) for r in records}
+
+    async def nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Hit]:
+        if limit < 1:
+            return []
+        asked = limit + _SPARE
+        while True:
+            try:
+                with _translated(f"searching {collection}"):
+                    hits = await self._query(collection, vector, where, asked)
+            except _NoCollectionError:
+                return []
+            if is_settled(hits, limit, asked):
+                return hits[:limit]
+            asked *= 4
+
+    async def _query(self, collection: str, vector: Vector, where: Where, asked: int) -> list[Hit]:
+        found = await self._client.query_points(
+            collection,
+            query=vector.tolist(),
+            query_filter=_filter(where),
+            limit=asked,
+            with_payload=True,
+        )
+        return best_first(Hit(PointId(str(p.id)), p.score, p.payload or {}) for p in found.points)
+
+    async def close(self) -> None:
+        with _translated("closing"):
+            await self._client.close()
+
+
+def _filter(where: Where) -> models.Filter | None:
+    equal: list[models.Condition] = [
+        models.FieldCondition(key=name, match=models.MatchValue(value=value))
+        for name, value in where.equals.items()
+    ]
+    reached: list[models.Condition] = [
+        models.FieldCondition(key=name, range=models.Range(gte=bound))
+        for name, bound in where.at_least.items()
+    ]
+    return models.Filter(must=[*equal, *reached]) if equal or reached else None

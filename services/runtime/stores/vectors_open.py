@@ -1,0 +1,29 @@
+"""Which vector store the settings ask for."""
+
+from importlib.util import find_spec
+
+from services.contracts.errors import MissingPart
+from services.runtime.settings import Settings
+from services.runtime.stores.vectors import VectorStore
+
+
+def open_vector_store(settings: Settings) -> VectorStore:
+    """The server that `settings.qdrant` names, else Qdrant Edge in the data folder.
+
+    Raises
+    ------
+    MissingPart
+        Neither is there.
+    InvalidSettings
+        Another process has the data folder's vectors open.
+    """
+    # Imported when chosen: the client takes a second, and Edge is not made for every platform.
+    if settings.qdrant:
+        from services.runtime.stores.vectors_client import ClientVectorStore  # noqa: PLC0415
+
+        return ClientVectorStore.at(settings.qdrant, settings.qdrant_api_key.get_secret_value())
+    if find_spec("qdrant_edge") is None:
+        raise MissingPart("Qdrant Edge is not installed here; set GAZELOOP_QDRANT to a server")
+    from services.runtime.stores.vectors_edge import EdgeVectorStore  # noqa: PLC0415
+
+    return EdgeVectorStore.open(settings.data / "qdrant")

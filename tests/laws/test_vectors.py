@@ -1,0 +1,384 @@
+"""What every VectorStore does: the fake, Qdrant Edge, and qdrant-client in its local mode."""
+
+import inspect
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+import qdrant_client.common.client_exceptions
+import qdrant_client.http.exceptions
+import qdrant_edge
+from httpx import Headers
+from qdrant_client import AsyncQdrantClient
+from qdrant_client.common.client_exceptions import QdrantException
+from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
+
+from services.contracts.errors import Fatal, GazeloopError, InvalidSettings, StoreUnavailable
+from services.contracts.identity import ModelId, PointId
+from services.runtime.settings import Settings
+from services.runtime.stores.vectors import (
+    REGIONS,
+    Point,
+    Vector,
+    VectorStore,
+    Where,
+    collection_of,
+)
+from services.runtime.stores.vectors_client import ClientVectorStore, translate
+from services.runtime.stores.vectors_edge import EdgeVectorStore
+from services.runtime.stores.vectors_open import open_vector_store
+from tests.fakes.vectors import InMemoryVectors
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Payload indexes have no effect in the local Qdrant"  # a server has them
+)
+
+
+@pytest.fixture(params=["in_memory", "edge", "client_in_memory", "client_on_disk"])
+async def vectors(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[VectorStore]:
+    store: VectorStore
+    match request.param:
+        case "in_memory":
+            store = InMemoryVectors()
+        case "edge":
+            store = EdgeVectorStore.open(tmp_path)
+        case "client_in_memory":
+            store = ClientVectorStore(AsyncQdrantClient(":memory:"))
+        case _:
+            store = ClientVectorStore(AsyncQdrantClient(path=str(tmp_path)))
+    await store.ensure("signs", 3, keywords=["category", "split"], numbers=["score"])
+    yield store
+    await store.close()
+
+
+def point_id(number: int) -> PointId:
+    return PointId(str(UUID(int=number)))
+
+
+def vector(*values: float) -> Vector:
+    return np.asarray(values, np.float32)
+
+
+def point(number: int, *values: float, **payload: str | float | None) -> Point:
+    return Point(point_id(number), vector(*values), payload)
+
+
+async def numbers_near(
+    store: VectorStore, query: Vector, where: Where | None = None, limit: int = 10
+) -> list[int]:
+    hits = await store.nearest("signs", query, where or Where(), limit)
+    return [UUID(hit.point_id).int for hit in hits]
+
+
+async def test_the_most_similar_come_first_whatever_their_lengths(vectors: VectorStore) -> None:
+    await vectors.upsert("signs", [point(1, 0, 9, 0), point(2, 1, 1, 0), point(3, 0.01, 0, 0)])
+
+    hits = await vectors.nearest("signs", vector(5, 0, 0), Where(), 3)
+
+    assert [UUID(hit.point_id).int for hit in hits] == [3, 2, 1]
+    assert [hit.similarity for hit in hits] == pytest.approx([1, 0.5**0.5, 0], abs=1e-6)
+
+
+async def test_a_hit_carries_its_payload(vectors: VectorStore) -> None:
+    payload: dict[str, str | float | None] = {"category": "stop", "score": 0.5, "drive_id": None}
+    await vectors.upsert("signs", [point(1, 1, 0, 0, **payload)])
+
+    [hit] = await vectors.nearest("signs", vector(1, 0, 0), Where(), 3)
+
+    assert dict(hit.payload) == payload
+
+
+async def test_writing_an_id_again_replaces_its_vector_and_payload(vectors: VectorStore) -> None:
+    await vectors.upsert("signs", [point(1, 1, 0, 0, category="stop", score=0.9)])
+    await vectors.upsert("signs", [point(1, 0, 1, 0, category="light")])
+
+    [hit] = await vectors.nearest("signs", vector(0, 1, 0), Where(), 10)
+
+    assert hit.similarity == pytest.approx(1)
+    assert dict(hit.payload) == {"category": "light"}
+
+
+async def test_loaded_vectors_are_of_unit_length(vectors: VectorStore) -> None:
+    await vectors.upsert("signs", [point(1, 3, 0, 4), point(2, 0, 1, 0)])
+
+    loaded = await vectors.load("signs", [point_id(1), point_id(2), point_id(7)])
+
+    assert loaded.keys() == {point_id(1), point_id(2)}
+    assert loaded[point_id(1)] == pytest.approx([0.6, 0, 0.8])
+    assert loaded[point_id(1)].dtype == np.float32
+
+
+async def test_deleted_points_are_gone_and_deleting_again_is_fine(vectors: VectorStore) -> None:
+    await vectors.upsert("signs", [point(1, 1, 0, 0), point(2, 0, 1, 0)])
+    for _ in range(2):
+        await vectors.delete("signs", [point_id(1), point_id(5)])
+
+    assert await numbers_near(vectors, vector(1, 0, 0)) == [2]
+    assert await vectors.load("signs", [point_id(1)]) == {}
+
+
+async def test_filters_ask_for_all_equal_fields_and_reached_bounds(vectors: VectorStore) -> None:
+    await vectors.upsert(
+        "signs",
+        [
+            point(1, 1, 0, 0, category="stop", split="haystack", score=0.3),
+            point(2, 1, 0, 0, category="stop", split="haystack", score=0.5),
+            point(3, 1, 0, 0, category="stop", split="reference", score=0.9),
+            point(4, 1, 0, 0, category="light", split="haystack", score=0.9),
+            point(5, 1, 0, 0, category="stop", split="haystack"),
+        ],
+    )
+    where = Where(equals={"category": "stop", "split": "haystack"}, at_least={"score": 0.5})
+
+    assert await numbers_near(vectors, vector(1, 0, 0), where) == [2]
+    assert await numbers_near(vectors, vector(1, 0, 0), Where(at_least={"score": 0.5})) == [2, 3, 4]
+
+
+async def test_a_whole_number_reaches_a_bound_too(vectors: VectorStore) -> None:
+    await vectors.upsert("signs", [point(1, 1, 0, 0, score=1), point(2, 1, 0, 0, score=0)])
+
+    assert await numbers_near(vectors, vector(1, 0, 0), Where(at_least={"score": 0.5})) == [1]
+
+
+async def test_ties_come_in_the_order_of_ids_wherever_the_limit_cuts(vectors: VectorStore) -> None:
+    ids = np.random.default_rng(0).permutation(np.arange(1, 101))
+    for part in np.split(ids, 4):
+        await vectors.upsert("signs", [point(int(number), 1, 2, 3) for number in part])
+    await vectors.upsert("signs", [point(500, 3, 2, 1)])
+
+    for limit in (1, 5, 99):
+        assert await numbers_near(vectors, vector(1, 2, 3), limit=limit) == [*range(1, limit + 1)]
+    assert await numbers_near(vectors, vector(3, 2, 1), limit=3) == [500, 1, 2]
+
+
+async def test_asking_for_none_finds_none(vectors: VectorStore) -> None:
+    await vectors.upsert("signs", [point(1, 1, 0, 0)])
+
+    assert await numbers_near(vectors, vector(1, 0, 0), limit=0) == []
+
+
+async def test_writing_nothing_is_fine(vectors: VectorStore) -> None:
+    await vectors.upsert("signs", [])
+    await vectors.delete("signs", [])
+
+    assert await vectors.load("signs", []) == {}
+
+
+async def test_ensuring_again_keeps_what_is_there(vectors: VectorStore) -> None:
+    await vectors.upsert("signs", [point(1, 1, 0, 0)])
+    await vectors.ensure("signs", 3, keywords=["category", "split"], numbers=["score"])
+
+    assert await numbers_near(vectors, vector(1, 0, 0)) == [1]
+
+
+async def test_another_dimension_for_a_collection_is_refused(vectors: VectorStore) -> None:
+    with pytest.raises(InvalidSettings, match="3 dimensions"):
+        await vectors.ensure("signs", 4, keywords=[], numbers=[])
+    with pytest.raises(Fatal):
+        await vectors.upsert("signs", [Point(point_id(1), vector(1, 0), {})])
+
+
+async def test_a_collection_that_does_not_exist_is_empty_but_takes_no_points(
+    vectors: VectorStore,
+) -> None:
+    assert await vectors.nearest("lamps", vector(1, 0, 0), Where(), 5) == []
+    assert await vectors.load("lamps", [point_id(1)]) == {}
+    await vectors.delete("lamps", [point_id(1)])
+    with pytest.raises(Fatal, match="lamps"):
+        await vectors.upsert("lamps", [point(1, 1, 0, 0)])
+
+
+async def test_an_alias_stands_for_its_collection_and_can_move(vectors: VectorStore) -> None:
+    old, new = (collection_of(REGIONS, ModelId(model)) for model in ("net-a", "net-b"))
+    for collection, dimension in ((old, 3), (new, 2)):
+        await vectors.ensure(collection, dimension, keywords=["category"], numbers=[])
+    await vectors.alias(REGIONS, old)
+    await vectors.upsert(REGIONS, [point(1, 1, 0, 0)])
+    await vectors.upsert(new, [Point(point_id(2), vector(1, 0), {})])
+
+    assert (await vectors.load(REGIONS, [point_id(1), point_id(2)])).keys() == {point_id(1)}
+    assert (await vectors.load(old, [point_id(1)])).keys() == {point_id(1)}
+
+    await vectors.alias(REGIONS, new)
+
+    assert await vectors.aliases() == {REGIONS: new}
+    [hit] = await vectors.nearest(REGIONS, vector(1, 0), Where(), 5)
+    assert hit.point_id == point_id(2)
+
+
+# Qdrant Edge alone
+
+
+async def test_edge_keeps_points_and_aliases_when_it_is_opened_again(tmp_path: Path) -> None:
+    store = EdgeVectorStore.open(tmp_path)
+    await store.ensure("signs", 3, keywords=["category"], numbers=["score"])
+    await store.alias("live", "signs")
+    await store.upsert("signs", [point(1, 1, 0, 0, category="stop"), point(2, 0, 1, 0)])
+    await store.delete("signs", [point_id(2)])
+    await store.close()
+
+    again = EdgeVectorStore.open(tmp_path)
+    hits = await again.nearest("live", vector(1, 0, 0), Where(equals={"category": "stop"}), 5)
+    await again.close()
+
+    assert [hit.point_id for hit in hits] == [point_id(1)]
+
+
+async def test_edge_that_is_closed_says_so(tmp_path: Path) -> None:
+    store = EdgeVectorStore.open(tmp_path)
+    await store.close()
+
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.load("signs", [point_id(1)])
+
+
+WRITER = """
+import asyncio, sys
+import numpy as np
+from pathlib import Path
+from uuid import UUID
+from services.runtime.stores.vectors import Point
+from services.runtime.stores.vectors_edge import EdgeVectorStore
+
+async def main():
+    store = EdgeVectorStore.open(Path(sys.argv[1]))
+    await store.ensure("signs", 8, keywords=["category"], numbers=["score"])
+    rng = np.random.default_rng(0)
+    for number in range(int(sys.argv[2]), 1_000_000):
+        vector = rng.normal(size=8).astype(np.float32)
+        point = Point(str(UUID(int=number)), vector, {"category": "stop", "score": 0.5})
+        await store.upsert("signs", [point])
+        print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def writer(folder: Path, start: int) -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, "-c", WRITER, str(folder), str(start)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+async def test_edge_loses_nothing_acknowledged_when_its_process_is_killed(tmp_path: Path) -> None:
+    acknowledged: list[int] = []
+    for _ in range(3):
+        with writer(tmp_path, len(acknowledged)) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                acknowledged.append(int(line))
+                if len(acknowledged) % 40 == 0:
+                    break
+            os.kill(process.pid, signal.SIGKILL)
+            acknowledged += [int(line) for line in process.stdout]
+
+    store = EdgeVectorStore.open(tmp_path)
+    ids = [point_id(number) for number in acknowledged]
+    found = await store.nearest("signs", np.ones(8, np.float32), Where({"category": "stop"}), 10**4)
+    loaded = await store.load("signs", ids)
+    await store.close()
+
+    assert len(acknowledged) >= 120
+    assert loaded.keys() == set(ids)
+    assert {hit.point_id for hit in found} >= set(ids)
+
+
+def test_two_processes_on_one_edge_folder_get_a_clear_error(tmp_path: Path) -> None:
+    with writer(tmp_path, 0) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        with pytest.raises(InvalidSettings, match="one owner"):
+            EdgeVectorStore.open(tmp_path)
+
+
+async def test_an_edge_collection_cannot_leave_its_folder(tmp_path: Path) -> None:
+    store = EdgeVectorStore.open(tmp_path / "inside")
+    with pytest.raises(Fatal, match="cannot name"):
+        await store.ensure("../outside", 3, keywords=[], numbers=[])
+    await store.close()
+
+    assert not (tmp_path / "outside").exists()
+
+
+# Errors, and the choice of a store
+
+
+def exceptions_of(module: ModuleType) -> list[type[Exception]]:
+    return [
+        found
+        for _, found in inspect.getmembers(module, inspect.isclass)
+        if issubclass(found, Exception)
+    ]
+
+
+CLIENT_MODULES = (qdrant_client.http.exceptions, qdrant_client.common.client_exceptions)
+UNAVAILABLE = {"ResponseHandlingException", "ResourceExhaustedResponse"}
+
+
+@pytest.mark.parametrize("driver_error", [e for m in CLIENT_MODULES for e in exceptions_of(m)])
+def test_every_exception_of_the_client_becomes_ours(driver_error: type[Exception]) -> None:
+    assert issubclass(driver_error, QdrantException | ApiException)
+    # Without its constructor's arguments; what differs by them is tested below.
+    silent: Any = type("Silent", (driver_error,), {"__str__": lambda _: "", "status_code": None})
+    ours = translate(silent.__new__(silent), "testing")
+
+    assert isinstance(ours, StoreUnavailable if driver_error.__name__ in UNAVAILABLE else Fatal)
+
+
+@pytest.mark.parametrize(
+    ("status", "ours"),
+    [
+        (400, Fatal),
+        (401, InvalidSettings),
+        (403, InvalidSettings),
+        (408, StoreUnavailable),
+        (429, StoreUnavailable),
+        (500, StoreUnavailable),
+        (503, StoreUnavailable),
+    ],
+)
+def test_a_servers_answer_is_sorted_by_whether_trying_again_helps(
+    status: int, ours: type[GazeloopError]
+) -> None:
+    assert type(translate(UnexpectedResponse(status, "no", b"", Headers()), "testing")) is ours
+
+
+def test_edge_still_raises_nothing_but_bare_exceptions() -> None:
+    # Its errors are told apart by their text; classes of its own would tell them better.
+    assert exceptions_of(qdrant_edge) == []
+
+
+async def test_a_server_that_does_not_answer_is_unavailable() -> None:
+    store = ClientVectorStore.at("http://127.0.0.1:1", "")
+    try:
+        with pytest.raises(StoreUnavailable):
+            await store.upsert("signs", [point(1, 1, 0, 0)])
+        with pytest.raises(StoreUnavailable):
+            await store.aliases()
+    finally:
+        await store.close()
+
+
+async def test_the_settings_choose_between_edge_and_a_server(tmp_path: Path) -> None:
+    embedded = open_vector_store(Settings(data=tmp_path))
+    served = open_vector_store(Settings(data=tmp_path, qdrant="http://127.0.0.1:1"))
+    await embedded.close()
+    await served.close()
+
+    assert isinstance(embedded, EdgeVectorStore)
+    assert isinstance(served, ClientVectorStore)
+    assert (tmp_path / "qdrant").is_dir()
