@@ -1,0 +1,45 @@
+"""Who may publish over HTTP: tokens, of which only the hash is kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class TokenRecord:
+    """What is kept of a token."""
+
+    token_id: str
+    """Public: names the token in lists and logs."""
+    secret_sha256: str
+    scope: str
+    """`vehicle:<id>` or `annotation`."""
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+class TokenStore(Protocol):
+    """Tokens by id. Every call is durable once it returns."""
+
+    async def add(self, token: TokenRecord) -> None:
+        """Keep a new token.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        ...
+
+    async def find(self, token_id: str) -> TokenRecord | None:
+        """The token of this id, revoked or not."""
+        ...
+
+    async def list(self) -> Sequence[TokenRecord]:
+        """All tokens, oldest first."""
+        ...
+
+    async def revoke(self, token_id: str, at: datetime) -> bool:
+        """Revoke a token for ever; False where there is none, or it was revoked before."""
+        ...

@@ -1,0 +1,52 @@
+"""Tokens in MongoDB."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from services.runtime.stores.mongo import Database, Document, translated
+from services.runtime.stores.tokens import TokenRecord
+
+
+class MongoTokenStore:
+    """The collection `tokens`."""
+
+    def __init__(self, database: Database) -> None:
+        self._tokens = database["tokens"]
+
+    async def add(self, token: TokenRecord) -> None:
+        document = {
+            "_id": token.token_id,
+            "secret_sha256": token.secret_sha256,
+            "scope": token.scope,
+            "created_at": token.created_at,
+            "revoked_at": token.revoked_at,
+        }
+        with translated():
+            await self._tokens.insert_one(document)
+
+    async def find(self, token_id: str) -> TokenRecord | None:
+        with translated():
+            document = await self._tokens.find_one({"_id": token_id})
+        return _record(document) if document else None
+
+    async def list(self) -> Sequence[TokenRecord]:
+        with translated():
+            found = await self._tokens.find().sort([("created_at", 1), ("_id", 1)]).to_list()
+        return [_record(document) for document in found]
+
+    async def revoke(self, token_id: str, at: datetime) -> bool:
+        with translated():
+            result = await self._tokens.update_one(
+                {"_id": token_id, "revoked_at": None}, {"$set": {"revoked_at": at}}
+            )
+        return result.modified_count == 1
+
+
+def _record(document: Document) -> TokenRecord:
+    return TokenRecord(
+        token_id=document["_id"],
+        secret_sha256=document["secret_sha256"],
+        scope=document["scope"],
+        created_at=document["created_at"],
+        revoked_at=document["revoked_at"],
+    )

@@ -1,0 +1,28 @@
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+from services.runtime.stores.ledger import Entry
+
+
+class InMemoryLedger:
+    def __init__(self) -> None:
+        self._digests: dict[str, list[str]] = defaultdict(list)
+        self._published: set[Entry] = set()
+
+    async def assign(self, entries: Sequence[Entry]) -> list[int]:
+        return [self._assign(entry) for entry in entries]
+
+    async def confirm(self, entries: Collection[Entry]) -> None:
+        self._published.update(entries)
+
+    async def published(self, entries: Collection[Entry]) -> set[Entry]:
+        return self._published.intersection(entries)
+
+    async def known(self, subjects: Collection[str]) -> set[str]:
+        return {entry.subject for entry in self._published}.intersection(subjects)
+
+    def _assign(self, entry: Entry) -> int:
+        known = self._digests[entry.subject]
+        if entry.digest not in known:
+            known.append(entry.digest)
+        return known.index(entry.digest) + 1

@@ -1,0 +1,96 @@
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from services.runtime.stores.ledger import Entry, RevisionLedger
+from services.runtime.stores.ledger_mongo import MongoRevisionLedger
+from services.runtime.stores.mongo import Database, connect
+from tests.fakes.ledger import InMemoryLedger
+
+ORIGINAL = Entry("ground_truth f1", "original")
+CORRECTED = Entry("ground_truth f1", "corrected")
+OTHER = Entry("ground_truth $f.2", "$original")
+
+
+@pytest.fixture
+async def database(mongodb_url: str) -> AsyncIterator[Database]:
+    database = connect(mongodb_url, f"laws-{uuid4().hex[:8]}")
+    yield database
+    await database.client.drop_database(database.name)
+    await database.client.close()
+
+
+@pytest.fixture(params=["in_memory", "mongod"])
+def ledger(request: pytest.FixtureRequest) -> RevisionLedger:
+    if request.param == "in_memory":
+        return InMemoryLedger()
+    return MongoRevisionLedger(request.getfixturevalue("database"), "broker-1")
+
+
+async def test_a_new_content_is_the_next_revision(ledger: RevisionLedger) -> None:
+    assert await ledger.assign([ORIGINAL, OTHER]) == [1, 1]
+    assert await ledger.assign([CORRECTED]) == [2]
+
+
+async def test_a_known_content_keeps_its_revision(ledger: RevisionLedger) -> None:
+    await ledger.assign([ORIGINAL])
+    await ledger.assign([CORRECTED])
+
+    assert await ledger.assign([ORIGINAL, CORRECTED, ORIGINAL]) == [1, 2, 1]
+
+
+async def test_two_contents_in_one_call_get_two_revisions(ledger: RevisionLedger) -> None:
+    assert sorted(await ledger.assign([ORIGINAL, CORRECTED])) == [1, 2]
+
+
+async def test_nothing_to_assign_is_nothing(ledger: RevisionLedger) -> None:
+    assert await ledger.assign([]) == []
+    await ledger.confirm([])
+    assert await ledger.published([]) == set()
+
+
+async def test_only_what_was_confirmed_is_published(ledger: RevisionLedger) -> None:
+    await ledger.assign([ORIGINAL, CORRECTED, OTHER])
+    await ledger.confirm([ORIGINAL, OTHER])
+
+    assert await ledger.published([ORIGINAL, CORRECTED, OTHER]) == {ORIGINAL, OTHER}
+
+
+async def test_an_assigned_subject_is_known_once_it_is_confirmed(ledger: RevisionLedger) -> None:
+    await ledger.assign([ORIGINAL, OTHER])
+    await ledger.confirm([OTHER])
+
+    assert await ledger.known([ORIGINAL.subject, OTHER.subject, "never"]) == {OTHER.subject}
+
+
+async def test_confirming_twice_is_confirming_once(ledger: RevisionLedger) -> None:
+    await ledger.assign([ORIGINAL, CORRECTED])
+    await ledger.confirm([ORIGINAL, ORIGINAL])
+    await ledger.confirm([ORIGINAL, CORRECTED])
+
+    assert await ledger.published([ORIGINAL, CORRECTED]) == {ORIGINAL, CORRECTED}
+    assert await ledger.assign([CORRECTED, ORIGINAL]) == [2, 1]
+
+
+async def test_writers_at_once_never_share_a_revision(ledger: RevisionLedger) -> None:
+    contents = [Entry("ground_truth f1", f"content {number}") for number in range(20)]
+
+    numbers = await asyncio.gather(*(ledger.assign([content]) for content in contents))
+
+    assert sorted(number for (number,) in numbers) == list(range(1, 21))
+
+
+async def test_another_broker_has_acknowledged_nothing(database: Database) -> None:
+    before = MongoRevisionLedger(database, "first start")
+    await before.assign([ORIGINAL])
+    await before.confirm([ORIGINAL])
+
+    after = MongoRevisionLedger(database, "second start")
+
+    assert await after.published([ORIGINAL]) == set()
+    assert await after.assign([ORIGINAL]) == [1]
+    await after.confirm([ORIGINAL])
+    assert await after.published([ORIGINAL]) == {ORIGINAL}
+    assert await before.published([ORIGINAL]) == set()
