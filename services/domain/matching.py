@@ -1,0 +1,194 @@
+"""Matching detections with ground truth by COCO's rules, once, for all 40 settings.
+
+Equal to pycocotools' `COCOeval.evaluateImg` for boxes, with one addition. `COCOeval._prepare`
+overwrites an annotation's `ignore` by its `iscrowd`; here `ignore` is kept, and such a region is
+what the line before promises: out of the count, matched once at most, by plain IoU.
+
+The area of an annotation is its `area`, else its mask's, else its box's; the area of a detection
+is its box's, as `COCO.loadRes` has it for boxes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from pycocotools import mask as rle
+
+from services.contracts.events import (
+    Annotation,
+    AnyBox,
+    Detection,
+    ErrorType,
+    FrameAnnotated,
+    PredictionsMade,
+)
+from services.contracts.identity import Category, RegionId
+from services.domain.boxes import Annotations, Detections
+from services.domain.coco import BitsArray, BoolArray, FloatArray, IntArray, whole
+from services.domain.error_types import TYPES, error_types
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What matching says of every group's at most 100 detections, best first.
+
+    Attributes
+    ----------
+    starts : (K + 1,) int64; group k is `[starts[k]:starts[k + 1]]` of what follows
+    source : (M,) int64, which detection each one is
+    matched, ignored : (M,) uint64, bit `10 * area + threshold`
+    overlaps : (M,) float64, IoU with the ground truth matched at .5 over all areas, else 0
+    partner : (M,) int64, which ground truth that is, else -1
+    ground_truths : (K, 4) int64, how many count, per area range
+    """
+
+    starts: IntArray
+    source: IntArray
+    matched: BitsArray
+    ignored: BitsArray
+    overlaps: FloatArray
+    partner: IntArray
+    ground_truths: IntArray
+
+
+@dataclass(frozen=True)
+class CategoryMatch:
+    """One category on one frame, in the words of `FrameMatched`: columns in descending score."""
+
+    regions: tuple[RegionId, ...]
+    bboxes: tuple[AnyBox, ...]
+    scores: tuple[float, ...]
+    matched: tuple[int, ...]
+    ignored: tuple[int, ...]
+    overlaps: tuple[float, ...]
+    errors: tuple[ErrorType | None, ...]
+    true_categories: tuple[Category | None, ...]
+    ground_truths: tuple[int, int, int, int]
+
+
+def match_groups(detections: Detections, annotations: Annotations) -> Matches:
+    """Match each group of detections with the group of annotations of the same number.
+
+    Raises
+    ------
+    ValueError
+        The two have different numbers of groups.
+    """
+    from services.domain import match_kernels  # noqa: PLC0415  # see compiled.py
+
+    if detections.starts.size != annotations.starts.size:
+        raise ValueError("detections and annotations are grouped differently")
+    columns = match_kernels.match_groups(
+        detections.starts,
+        detections.boxes,
+        detections.scores,
+        annotations.starts,
+        annotations.boxes,
+        annotations.areas,
+        annotations.crowd,
+        annotations.ignore,
+    )
+    return Matches(*columns)
+
+
+def match_frame(
+    predictions: PredictionsMade, ground_truth: FrameAnnotated
+) -> dict[Category, CategoryMatch]:
+    """Match one frame: every category that has a detection or an annotation, in its order."""
+    found, there = predictions.detections, ground_truth.annotations
+    categories = sorted({d.category for d in found} | {a.category for a in there})
+    place = {category: k for k, category in enumerate(categories)}
+    found_order, found_starts = _grouped(found, place)
+    there_order, there_starts = _grouped(there, place)
+    truths = [there[i] for i in there_order]
+    detections = Detections(
+        found_starts,
+        np.array([found[i].bbox for i in found_order], np.float64).reshape(-1, 4),
+        np.array([found[i].score for i in found_order], np.float64),
+    )
+    annotations = Annotations(
+        there_starts,
+        np.array([a.bbox for a in truths], np.float64).reshape(-1, 4),
+        np.array([_area(a) for a in truths], np.float64),
+        np.array([a.crowd for a in truths], np.bool_),
+        np.array([a.ignore for a in truths], np.bool_),
+    )
+    matches = match_groups(detections, annotations)
+    kinds, mistaken = _errors(detections, annotations, matches, categories)
+    regions = predictions.region_ids()
+    source = [found_order[i] for i in matches.source]
+    columns: tuple[Sequence[Any], ...] = (
+        [regions[i] for i in source],
+        [found[i].bbox for i in source],
+        [found[i].score for i in source],
+        whole(matches.matched),
+        whole(matches.ignored),
+        matches.overlaps.tolist(),
+        kinds,
+        mistaken,
+    )
+    result: dict[Category, CategoryMatch] = {}
+    for k, category in enumerate(categories):
+        mine = slice(matches.starts[k], matches.starts[k + 1])
+        cells: list[Any] = [tuple(column[mine]) for column in columns]
+        cells.append(tuple(matches.ground_truths[k].tolist()))
+        result[category] = CategoryMatch(*cells)
+    return result
+
+
+def _grouped(
+    things: Sequence[Detection | Annotation], place: Mapping[Category, int]
+) -> tuple[list[int], IntArray]:
+    """The things' places, by category and in their own order within each; and the groups."""
+    groups = np.array([place[thing.category] for thing in things], np.int64)
+    starts = np.zeros(len(place) + 1, np.int64)
+    np.cumsum(np.bincount(groups, minlength=len(place)), out=starts[1:])
+    return cast(list[int], np.argsort(groups, kind="stable").tolist()), starts
+
+
+def _area(annotation: Annotation) -> float:
+    if annotation.area is not None:
+        return annotation.area
+    if annotation.mask is not None:
+        return float(rle.area(annotation.mask.model_dump()))
+    return annotation.bbox[2] * annotation.bbox[3]
+
+
+def group_of(starts: IntArray) -> IntArray:
+    """The group of each thing: (starts[-1],) int64."""
+    return np.repeat(np.arange(starts.size - 1), np.diff(starts))
+
+
+def wrong_and_used(annotations: Annotations, matches: Matches) -> tuple[BoolArray, BoolArray]:
+    """At IoU .5 over all areas: which detections are false positives, which truths are found."""
+    matched, ignored = (matches.matched & 1).astype(bool), (matches.ignored & 1).astype(bool)
+    used = np.zeros(len(annotations.boxes), np.bool_)
+    used[matches.partner[matched & ~ignored]] = True
+    return ~matched & ~ignored, used
+
+
+def _errors(
+    detections: Detections,
+    annotations: Annotations,
+    matches: Matches,
+    categories: Sequence[Category],
+) -> tuple[list[ErrorType | None], list[Category | None]]:
+    """Of each match of one frame, its error type and the category that it should have had."""
+    wrong, used = wrong_and_used(annotations, matches)
+    counts = ~(annotations.crowd | annotations.ignore)
+    truth_groups = group_of(annotations.starts)[counts]
+    errors = error_types(
+        detections.boxes[matches.source[wrong]],
+        group_of(matches.starts)[wrong],
+        annotations.boxes[counts],
+        truth_groups,
+        used[counts],
+    )
+    kinds: list[ErrorType | None] = [None] * wrong.size
+    mistaken: list[Category | None] = [None] * wrong.size
+    for i, kind, truth in zip(np.flatnonzero(wrong), errors.kind, errors.truth, strict=True):
+        kinds[i] = TYPES[kind]
+        if kinds[i] in (ErrorType.CLASSIFICATION, ErrorType.BOTH):
+            mistaken[i] = categories[truth_groups[truth]]
+    return kinds, mistaken

@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade, Rle
+from services.contracts.identity import Category, FrameId
+from services.domain.boxes import Annotations, Detections, iou_matrix
+from services.domain.matching import CategoryMatch, match_frame
+from tests.unit.domain.oracle import CATEGORIES, coco_eval, random_frames
+
+SIGN = Category("sign")
+BOX = (10.0, 10.0, 40.0, 40.0)
+
+
+def match(found: list[Detection], there: list[Annotation]) -> dict[Category, CategoryMatch]:
+    frame_id = FrameId("f")
+    return match_frame(
+        PredictionsMade(frame_id=frame_id, detector="d", version="1", detections=tuple(found)),
+        FrameAnnotated(frame_id=frame_id, annotations=tuple(there)),
+    )
+
+
+def sign(score: float, bbox: tuple[float, float, float, float] = BOX) -> Detection:
+    return Detection(category=SIGN, score=score, bbox=bbox)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_every_bit_equals_pycocotools_evaluate_img(seed: int) -> None:
+    frames = random_frames(seed, 4, detections=140 if seed % 10 == 0 else 12, truths=10)
+    evaluation = coco_eval(frames)
+    for image_id, frame in enumerate(frames, start=1):
+        matches = match_frame(frame.predictions, frame.truth)
+        for k, category in enumerate(CATEGORIES):
+            for area, limits in enumerate(evaluation.params.areaRng):
+                there = evaluation.evaluateImg(image_id, k, limits, 100)
+                if there is None:
+                    assert category not in matches
+                    continue
+                ours = matches[category]
+                shift = 10 * area
+                assert list(ours.scores) == there["dtScores"]
+                assert _rows(ours.matched, shift) == (there["dtMatches"] > 0).tolist()
+                assert _rows(ours.ignored, shift) == there["dtIgnore"].tolist()
+                assert ours.ground_truths[area] == np.count_nonzero(there["gtIgnore"] == 0)
+
+
+def _rows(words: tuple[int, ...], shift: int) -> list[list[bool]]:
+    return [[bool(word >> (shift + t) & 1) for word in words] for t in range(10)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_overlap_of_a_true_positive_is_that_of_the_box_it_matched(seed: int) -> None:
+    for frame in random_frames(seed, 6):
+        for category, ours in match_frame(frame.predictions, frame.truth).items():
+            boxes = [a.bbox for a in frame.truth.annotations if a.category == category]
+            for word, ignored, bbox, overlap in zip(
+                ours.matched, ours.ignored, ours.bboxes, ours.overlaps, strict=True
+            ):
+                assert (overlap >= 0.5) == bool(word & 1)
+                if word & 1 and not ignored & 1:
+                    ious = iou_matrix(np.array([bbox]), np.array(boxes), np.zeros(len(boxes), bool))
+                    assert overlap in ious[0]
+
+
+def test_an_ignored_annotation_takes_one_detection_out_of_the_count() -> None:
+    there = [Annotation(category=SIGN, bbox=BOX, ignore=True)]
+    ours = match([sign(0.9), sign(0.8)], there)[SIGN]
+    assert ours.ground_truths == (0, 0, 0, 0)
+    assert [word & 1 for word in ours.ignored] == [1, 0]
+    assert [word & 1 for word in ours.matched] == [1, 0]
+
+
+def test_a_crowd_takes_all_detections_inside_it_out_of_the_count() -> None:
+    there = [Annotation(category=SIGN, bbox=(0, 0, 400, 400), crowd=True)]
+    ours = match([sign(0.9), sign(0.8)], there)[SIGN]
+    assert [word & 1 for word in ours.ignored] == [1, 1]
+
+
+def test_an_annotation_without_an_area_has_its_masks_and_then_its_boxs() -> None:
+    mask = Rle(size=(4, 4), counts="04l0")  # four pixels
+    wide = (0.0, 0.0, 200.0, 200.0)
+    by_mask = match([], [Annotation(category=SIGN, bbox=wide, mask=mask)])[SIGN]
+    by_box = match([], [Annotation(category=SIGN, bbox=wide)])[SIGN]
+    given = match([], [Annotation(category=SIGN, bbox=wide, mask=mask, area=5000)])[SIGN]
+    assert by_mask.ground_truths == (1, 1, 0, 0)
+    assert by_box.ground_truths == (1, 0, 0, 1)
+    assert given.ground_truths == (1, 0, 1, 0)
+
+
+def test_of_more_than_a_hundred_detections_the_best_hundred_count() -> None:
+    ours = match([sign(i / 200) for i in range(150)], [])[SIGN]
+    assert ours.scores == tuple(i / 200 for i in range(149, 49, -1))
+
+
+def test_regions_keep_the_ids_that_the_predictions_give_them() -> None:
+    predictions = PredictionsMade(
+        frame_id=FrameId("f"), detector="d", version="1", detections=(sign(0.1), sign(0.7))
+    )
+    truth = FrameAnnotated(frame_id=FrameId("f"), annotations=())
+    ids = predictions.region_ids()
+    assert match_frame(predictions, truth)[SIGN].regions == (ids[1], ids[0])
+
+
+def test_a_frame_with_nothing_on_it_matches_nothing() -> None:
+    assert match([], []) == {}
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores", "reason"),
+    [
+        ([[0, 0, 0, 1]], [0.5], "box_without_area"),
+        ([[0, 0, 1, -1]], [0.5], "box_without_area"),
+        ([[0, np.nan, 1, 1]], [0.5], "box_not_finite"),
+        ([[0, 0, np.inf, 1]], [0.5], "box_not_finite"),
+        ([[0, 0, 1, 1]], [np.nan], "score_not_finite"),
+        ([[0, 0, 1, 1]], [np.inf], "score_not_finite"),
+        ([[0, 0, 1, 1]], [0.5, 0.5], "length"),
+        ([[0, 0, 1]], [0.5], "box_shape"),
+    ],
+)
+def test_what_cannot_be_matched_is_refused_by_name(
+    boxes: list[list[float]], scores: list[float], reason: str
+) -> None:
+    with pytest.raises(InvalidRecord) as caught:
+        Detections(np.array([0, 1]), np.array(boxes, float), np.array(scores))
+    assert caught.value.reason == reason
+
+
+def test_annotations_with_a_negative_area_or_stray_groups_are_refused() -> None:
+    box, no = np.array([[0.0, 0.0, 1.0, 1.0]]), np.array([False])
+    with pytest.raises(InvalidRecord, match="negative"):
+        Annotations(np.array([0, 1]), box, np.array([-1.0]), no, no)
+    with pytest.raises(InvalidRecord, match="groups"):
+        Annotations(np.array([0, 2]), box, np.array([1.0]), no, no)
