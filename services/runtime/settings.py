@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     shortlist_size: Count = Field(10, description="Most frames per shortlist.")
     shortlist_per_drive: Count = Field(3, description="Most frames of one drive per shortlist.")
     shortlist_pool: Count = Field(100, description="Nearest regions that are ranked per needle.")
+    shortlist_score_weight: Annotated[float, Field(ge=0)] = Field(
+        0.5, description="Weight of a low score beside the contrast of vectors, per deviation."
+    )
 
     # The evaluator
     evaluate_every_s: Seconds = Field(1.0, description="Longest age of the gauges, in seconds.")

@@ -5,8 +5,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pydantic.main import IncEx
-
 from services.contracts.events import (
     FrameAnnotated,
     FrameCaptured,
@@ -51,7 +49,8 @@ class FrameStore(Protocol):
 
 def content_of(fact: FrameFact) -> str:
     """Digest of what a fact says; where a frame's bytes lie may change, what they are may not."""
-    moved: IncEx = {"event_id": True, "image": {"uri": True}}
-    same: IncEx = {"event_id": True}
-    exclude = moved if isinstance(fact, FrameCaptured) else same
-    return hashlib.sha256(fact.model_dump_json(exclude=exclude).encode()).hexdigest()
+    if isinstance(fact, FrameCaptured):
+        content = fact.model_dump_json(exclude={"event_id": True, "image": {"uri": True}})
+    else:
+        content = fact.model_dump_json(exclude={"event_id"})
+    return hashlib.sha256(content.encode()).hexdigest()

@@ -12,19 +12,6 @@ from services.contracts.identity import ModelId, PointId
 Vector = NDArray[np.float32]
 Payload = Mapping[str, str | float | int | bool | None]
 
-FRAMES = "frames"
-"""Alias of the current model's global vectors, one per frame."""
-REGIONS = "regions"
-"""Alias of the current model's region vectors, one per detection."""
-
-
-def collection_of(alias: str, model: ModelId) -> str:
-    """One model's collection, which the alias stands for while the model is the current one.
-
-    Vectors of two models never share a collection, so no search can mix them.
-    """
-    return f"{alias}-{model}"
-
 
 def model_of(alias: str, collection: str | None) -> ModelId | None:
     """The model whose collection this is; none where there is none yet."""

@@ -1,0 +1,159 @@
+"""What a frame's record means: its matches, and the needles among them."""
+
+from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from services.contracts import identity
+from services.contracts.events import (
+    FrameAnnotated,
+    FrameCaptured,
+    FrameMatched,
+    NeedleFound,
+    NeedleRetracted,
+    PredictionsMade,
+    Split,
+)
+from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+from services.domain.matching import CategoryMatch, match_frame
+from services.domain.splits import split_of
+from services.runtime.settings import Settings
+from services.runtime.stores.frames import FrameRecord
+from services.runtime.stores.shortlists import NOT_SHORTLISTED, Membership
+
+NOTHING_LEFT = CategoryMatch((), (), (), (), (), (), (), (), (0, 0, 0, 0))
+
+
+@dataclass(frozen=True)
+class MatchedFrame:
+    """A frame with all that matching needs, and what else decides where its matches count."""
+
+    captured: FrameCaptured
+    ground_truth: FrameAnnotated
+    predictions: PredictionsMade
+    membership: Membership
+    known_categories: Collection[Category]
+
+    @property
+    def revision(self) -> int:
+        """Rises with each part that a match depends on, and never falls."""
+        return self.ground_truth.revision + self.predictions.revision + self.membership.version
+
+
+def complete_frames(
+    records: Iterable[FrameRecord],
+    memberships: Mapping[tuple[FrameId, DetectorId], Membership],
+    known: Iterable[tuple[FrameId, DetectorId, Category]],
+) -> list[MatchedFrame]:
+    """The (frame, detector) pairs of which image, ground truth and predictions are all known."""
+    categories: dict[tuple[FrameId, DetectorId], set[Category]] = {}
+    for frame_id, detector, category in known:
+        categories.setdefault((frame_id, detector), set()).add(category)
+    return [
+        MatchedFrame(
+            captured=record.captured,
+            ground_truth=record.ground_truth,
+            predictions=predictions,
+            membership=memberships.get((record.frame_id, detector), NOT_SHORTLISTED),
+            known_categories=categories.get((record.frame_id, detector), ()),
+        )
+        for record in records
+        if record.captured is not None and record.ground_truth is not None
+        for detector, predictions in record.predictions.items()
+    ]
+
+
+def match(frame: MatchedFrame, settings: Settings) -> list[FrameMatched]:
+    """Every category's match on this frame; an empty one where a category is left with nothing."""
+    split = split_of(
+        frame.captured.frame_id,
+        frame.captured.drive_id,
+        reference_share=settings.reference_share,
+        seed=settings.split_seed,
+        by_frame=settings.split_by == "frame",
+    )
+    matches = match_frame(frame.predictions, frame.ground_truth)
+    gone = dict.fromkeys(frame.known_categories, NOTHING_LEFT)
+    return [
+        _event(frame, category, matched, split)
+        for category, matched in sorted({**gone, **matches}.items())
+    ]
+
+
+def _event(
+    frame: MatchedFrame, category: Category, matched: CategoryMatch, split: Split
+) -> FrameMatched:
+    return FrameMatched(
+        frame_id=frame.captured.frame_id,
+        detector=frame.predictions.detector_id,
+        category=category,
+        revision=frame.revision,
+        split=split,
+        shortlisted=split is Split.HAYSTACK and frame.membership.shortlisted,
+        vehicle_id=frame.captured.vehicle_id,
+        drive_id=frame.captured.drive_id,
+        captured_at=frame.captured.captured_at,
+        regions=matched.regions,
+        bboxes=matched.bboxes,
+        scores=matched.scores,
+        matched=matched.matched,
+        ignored=matched.ignored,
+        overlaps=matched.overlaps,
+        errors=matched.errors,
+        true_categories=matched.true_categories,
+        ground_truths=matched.ground_truths,
+    )
+
+
+def needles_in(match: FrameMatched, operating_score: float) -> list[NeedleFound]:
+    """The false positives at or above the operating score; a haystack frame has no needles."""
+    if match.split is not Split.REFERENCE:
+        return []
+    return [
+        NeedleFound(
+            needle_id=identity.needle_id(region),
+            revision=match.revision,
+            frame_id=match.frame_id,
+            detector=match.detector,
+            category=match.category,
+            region_id=region,
+            score=score,
+            bbox=bbox,
+            error_type=error,
+            true_category=true_category,
+            drive_id=match.drive_id,
+            captured_at=match.captured_at,
+        )
+        for region, score, bbox, error, true_category in zip(
+            match.regions,
+            match.scores,
+            match.bboxes,
+            match.errors,
+            match.true_categories,
+            strict=True,
+        )
+        if error is not None and score >= operating_score
+    ]
+
+
+def mine(
+    known: AbstractSet[NeedleId], match: FrameMatched, operating_score: float
+) -> list[NeedleFound | NeedleRetracted]:
+    """The needles that this match finds, and the known ones that it clears.
+
+    Whatever was ever announced is either found or retracted again, so a replay after a crash says
+    all that the crash kept unsaid. For readers, the highest revision wins.
+    """
+    found = needles_in(match, operating_score)
+    cleared = known - {needle.needle_id for needle in found}
+    retracted = [
+        NeedleRetracted(
+            needle_id=needle_id,
+            revision=match.revision,
+            frame_id=match.frame_id,
+            detector=match.detector,
+            category=match.category,
+        )
+        for needle_id in sorted(cleared)
+    ]
+    return [*found, *retracted]

@@ -1,0 +1,114 @@
+"""fp_miner: compares predictions with ground truth, frame by frame, and announces needles."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from services.contracts.errors import Fatal
+from services.contracts.events import (
+    Event,
+    FrameAnnotated,
+    FrameCaptured,
+    FrameMatched,
+    NeedleFound,
+    NeedleRetracted,
+    PredictionsMade,
+    ShortlistPublished,
+)
+from services.contracts.identity import FrameId
+from services.contracts.topics import FRAMES, GROUND_TRUTH, PREDICTIONS, REANNOTATION
+from services.fp_miner import logic
+from services.fp_miner.logic import MatchedFrame
+from services.runtime import metrics
+from services.runtime.settings import Settings
+from services.runtime.step import Outbox
+from services.runtime.stores.frames import FrameFact, FrameStore
+from services.runtime.stores.matches import MatchStore
+from services.runtime.stores.shortlists import ShortlistStore
+
+TOPICS = (FRAMES, PREDICTIONS, GROUND_TRUTH, REANNOTATION)
+log = structlog.get_logger()
+
+
+class MineNeedles:
+    """Matches each frame whose image, predictions and ground truth are all known."""
+
+    def __init__(
+        self,
+        *,
+        frames: FrameStore,
+        matches: MatchStore,
+        shortlists: ShortlistStore,
+        outbox: Outbox,
+        settings: Settings,
+    ) -> None:
+        self._frames = frames
+        self._matches = matches
+        self._shortlists = shortlists
+        self._outbox = outbox
+        self._settings = settings
+
+    async def run(self, events: Sequence[Event]) -> None:
+        touched = await self._record(events)
+        complete = await self._complete(touched)
+        matches = await asyncio.to_thread(self._match, complete)
+        await self._announce(matches)
+
+    async def _record(self, events: Sequence[Event]) -> set[FrameId]:
+        """Write what the events say; the frames whose matches may change by it."""
+        facts: list[FrameFact] = []
+        shortlists: list[ShortlistPublished] = []
+        for event in events:
+            match event:
+                case FrameCaptured() | PredictionsMade() | FrameAnnotated():
+                    facts.append(event)
+                case ShortlistPublished():
+                    shortlists.append(event)
+                case _:
+                    raise Fatal(f"fp_miner does not consume {type(event).__name__}")
+        await self._frames.record(facts)
+        await self._shortlists.record(shortlists)
+        shortlisted = await self._shortlists.frames_ever({each.needle_id for each in shortlists})
+        return shortlisted | {fact.frame_id for fact in facts}
+
+    async def _complete(self, frame_ids: set[FrameId]) -> list[MatchedFrame]:
+        records = await self._frames.load(frame_ids)
+        memberships = await self._shortlists.memberships(frame_ids)
+        known = await self._matches.known(frame_ids)
+        ordered = [records[frame_id] for frame_id in sorted(records)]
+        return logic.complete_frames(ordered, memberships, known)
+
+    def _match(self, frames: Sequence[MatchedFrame]) -> list[FrameMatched]:
+        return [match for frame in frames for match in logic.match(frame, self._settings)]
+
+    async def _announce(self, matches: Sequence[FrameMatched]) -> None:
+        score = self._settings.operating_score
+        found = {
+            match.key(): [needle.needle_id for needle in logic.needles_in(match, score)]
+            for match in matches
+        }
+        await self._matches.record(matches, found)
+        known = await self._matches.known({match.frame_id for match in matches})
+        mined = [
+            needle
+            for match in matches
+            for needle in logic.mine(
+                known[match.frame_id, match.detector, match.category], match, score
+            )
+        ]
+        await self._outbox.publish([*matches, *mined])
+        _count(matches, mined)
+
+
+def _count(matches: Sequence[FrameMatched], mined: Sequence[NeedleFound | NeedleRetracted]) -> None:
+    for match in matches:
+        metrics.FRAMES_MATCHED.labels(match.split.value).inc()
+    for needle in mined:
+        category = metrics.CATEGORIES(needle.category)
+        if isinstance(needle, NeedleFound):
+            metrics.NEEDLES_FOUND.labels(category, needle.error_type.value).inc()
+        else:
+            metrics.NEEDLES_RETRACTED.labels(category).inc()
+    if matches:
+        log.info("batch_mined", matches=len(matches), needles=len(mined))
