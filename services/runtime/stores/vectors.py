@@ -13,6 +13,17 @@ Vector = NDArray[np.float32]
 Payload = Mapping[str, str | float | int | bool | None]
 
 
+FRAMES = "frames"
+"""Alias of the live model's collection of global vectors."""
+REGIONS = "regions"
+"""Alias of the live model's collection of region vectors."""
+
+
+def collection_of(alias: str, model: ModelId) -> str:
+    """The collection that holds one model's vectors: those of two models never share one."""
+    return f"{alias}-{model}"
+
+
 def model_of(alias: str, collection: str | None) -> ModelId | None:
     """The model whose collection this is; none where there is none yet."""
     return ModelId(collection.removeprefix(f"{alias}-")) if collection else None
