@@ -1,0 +1,144 @@
+"""A program that runs beside us, on a folder of its own, and never outlives us."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
+
+from services.contracts.errors import Fatal, MissingPart
+from services.runtime.embedded import keeper
+
+_LOG_TAIL_BYTES = 1500
+_POLL_S = 0.05
+
+
+class FolderInUse(Fatal):
+    """Another process runs on the same data folder."""
+
+
+class Child:
+    """One running program under a keeper.
+
+    Parameters
+    ----------
+    name : for people
+    command : the program and its arguments
+    folder : exists; its lock and the program's log are kept in it
+    grace_s : how long the program may take to end before it is killed
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], folder: Path, *, grace_s: float = 10.0
+    ) -> None:
+        self.name = name
+        self.log_path = folder / f"{name}.log"
+        self._grace_s = grace_s
+        script = [sys.executable, "-I", "-S", keeper.__file__]
+        arguments = [str(folder / f"{name}.lock"), str(self.log_path), str(grace_s)]
+        # A session of its own: Ctrl-C is for us, who stop our children last.
+        self._keeper = subprocess.Popen(  # noqa: S603  # our own script
+            [*script, *arguments, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+        self.pid = self._read_pid(folder)
+
+    def _read_pid(self, folder: Path) -> int:
+        assert self._keeper.stdout is not None
+        with self._keeper.stdout as stdout:
+            line = stdout.readline()
+        if line:
+            return int(line)
+        code = self._keeper.wait()
+        self._close_input()
+        if code == keeper.IN_USE:
+            raise FolderInUse(f"{self.name} is already running on {folder}")
+        raise MissingPart(f"{self.name} cannot be started (code {code})")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def running(self) -> bool:
+        """Whether the program still runs."""
+        return self._keeper.poll() is None
+
+    def wait_until(self, ready: Callable[[], bool], *, deadline_s: float) -> None:
+        """Wait until the program answers.
+
+        Raises
+        ------
+        MissingPart
+            It ended instead, or took longer than the deadline; the end of its log says why.
+        """
+        deadline = time.monotonic() + deadline_s
+        while not ready():
+            if not self.running:
+                raise MissingPart(f"{self.name} ended at once; {self._end_of_log()}")
+            if time.monotonic() > deadline:
+                self.stop()
+                raise MissingPart(
+                    f"{self.name} was not ready within {deadline_s:.0f} s; {self._end_of_log()}"
+                )
+            time.sleep(_POLL_S)
+
+    def stop(self) -> None:
+        """Ask the program to end, kill it after its grace, and wait for that."""
+        self._close_input()
+        try:
+            self._keeper.wait(self._grace_s + 5.0)
+        except subprocess.TimeoutExpired:
+            self._keeper.kill()
+            self._keeper.wait()
+
+    def kill(self) -> None:
+        """End the program as a power cut would."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.stop()
+
+    def _close_input(self) -> None:
+        if self._keeper.stdin is not None:
+            self._keeper.stdin.close()
+
+    def _end_of_log(self) -> str:
+        text = self.log_path.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
+        return f"the end of {self.log_path}:\n{text}"
+
+
+def is_listening(port: int) -> bool:
+    """Whether something accepts connections on this loopback port."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
+            return True
+    except OSError:
+        return False
+
+
+def steady_port(folder: Path, name: str) -> int:
+    """A free loopback port: the one that was used in this folder before, if it is still free.
+
+    Clients that outlive a restart then find the part where it was.
+    """
+    remembered = folder / f"{name}.port"
+    wanted = int(remembered.read_text()) if remembered.exists() else 0
+    for candidate in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", candidate))
+            except OSError:
+                continue
+            port: int = probe.getsockname()[1]
+            remembered.write_text(str(port))
+            return port
+    raise MissingPart("no loopback port is free")

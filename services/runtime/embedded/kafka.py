@@ -1,0 +1,219 @@
+"""Apache Kafka in KRaft mode from its jars, one node or several, on data folders."""
+
+import base64
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from services.contracts.errors import MissingPart
+from services.runtime.embedded.child import Child, is_listening, steady_port
+from services.runtime.limits import MAX_DEAD_LETTER_BYTES
+
+JARS = Path(__file__).parents[3] / "deploy" / "kafka" / "jars"
+_OLDEST_JAVA = 17
+_READY_S = 90.0
+_FORMAT_S = 60.0
+_RECORD_OVERHEAD = 64 * 1024
+_MEMORY = ("-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One broker of a cluster, which is a controller too."""
+
+    number: int
+    folder: Path
+    port: int
+    controller_port: int
+
+    @classmethod
+    def in_folder(cls, number: int, folder: Path) -> "Node":
+        """A node on a folder, on the ports that it had before where they are free."""
+        folder.mkdir(parents=True, exist_ok=True)
+        port = steady_port(folder, "kafka")
+        return cls(number, folder, port, steady_port(folder, "kafka-controller"))
+
+    @property
+    def address(self) -> str:
+        """Where clients find it."""
+        return f"127.0.0.1:{self.port}"
+
+
+def find_java() -> Path:
+    """A Java that is new enough.
+
+    Raises
+    ------
+    MissingPart
+        There is none in JAVA_HOME nor on the PATH, or only an older one.
+    """
+    home = os.environ.get("JAVA_HOME", "")
+    java = shutil.which("java", path=str(Path(home) / "bin") if home else None)
+    if java is None:
+        raise MissingPart("no java, neither in JAVA_HOME nor on the PATH")
+    said = subprocess.run(  # noqa: S603  # the user's own java
+        [java, "-version"], capture_output=True, text=True, check=False, timeout=30
+    ).stderr
+    version = re.search(r'version "(\d+)', said)
+    if version is None or int(version[1]) < _OLDEST_JAVA:
+        raise MissingPart(f"Java {_OLDEST_JAVA} or newer is needed; {java} says: {said[:80]!r}")
+    return Path(java)
+
+
+def find_jars() -> Path:
+    """The folder of Kafka's jars.
+
+    Raises
+    ------
+    MissingPart
+        They were not fetched; `make broker` does that.
+    """
+    if not list(JARS.glob("kafka_2.13-*.jar")):
+        raise MissingPart(f"no Kafka in {JARS}; `make broker` fetches it")
+    return JARS
+
+
+class EmbeddedKafka:
+    """A running Kafka cluster on this machine.
+
+    Parameters
+    ----------
+    folder : its data; a cluster that is there is continued, ports included
+    nodes : how many brokers; a topic may have that many replicas
+    """
+
+    def __init__(self, folder: Path, *, nodes: int = 1) -> None:
+        self._java = find_java()
+        self._classpath = f"{find_jars()}/*"
+        # Named by the folder, so that a crash before the first start changes nothing.
+        self._cluster_id = _cluster_id(folder)
+        self._nodes = [
+            Node.in_folder(number, folder / f"node-{number}") for number in range(1, nodes + 1)
+        ]
+        self._children: dict[int, Child] = {}
+        for node in self._nodes:
+            _write_properties(node, self._nodes)
+        try:
+            for node in self._nodes:
+                self._format(node)
+                self._children[node.number] = self._start(node)
+            for node in self._nodes:
+                self._wait(node)
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def bootstrap(self) -> str:
+        """Bootstrap servers, comma separated."""
+        return ",".join(node.address for node in self._nodes)
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """The running nodes' processes."""
+        return [child.pid for child in self._children.values()]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Shut all nodes down in order."""
+        for child in self._children.values():
+            child.stop()
+        self._children.clear()
+
+    def kill(self, number: int = 1) -> None:
+        """End one node as a power cut would."""
+        self._children.pop(number).kill()
+
+    def restart(self, number: int = 1) -> None:
+        """Start a node again that was killed, on its folder and ports, and wait for it."""
+        node = self._nodes[number - 1]
+        self._children[number] = self._start(node)
+        self._wait(node)
+
+    def _format(self, node: Node) -> None:
+        done = node.folder / "formatted"
+        if done.exists():
+            return
+        formatting = subprocess.run(  # noqa: S603  # Kafka's own tool
+            [
+                *(str(self._java), "-XX:TieredStopAtLevel=1", "-cp", self._classpath, _QUIET),
+                *("kafka.tools.StorageTool", "format", "--ignore-formatted"),
+                *("-t", self._cluster_id, "-c", str(node.folder / "server.properties")),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_FORMAT_S,
+        )
+        if formatting.returncode:
+            said = (formatting.stderr or formatting.stdout)[-1500:]
+            raise MissingPart(f"Kafka cannot use {node.folder}: {said}")
+        done.touch()
+
+    def _start(self, node: Node) -> Child:
+        command = [str(self._java), *_MEMORY, "-cp", self._classpath, _QUIET, "kafka.Kafka"]
+        return Child("kafka", [*command, str(node.folder / "server.properties")], node.folder)
+
+    def _wait(self, node: Node) -> None:
+        # It listens only once it is registered with the controller and has read its logs.
+        child = self._children[node.number]
+        child.wait_until(lambda: is_listening(node.port), deadline_s=_READY_S)
+
+
+def _cluster_id(folder: Path) -> str:
+    digest = hashlib.sha256(str(folder.resolve()).encode()).digest()
+    remembered = folder / "cluster-id"
+    if not remembered.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        remembered.write_text(base64.urlsafe_b64encode(b"\x01" + digest[:15]).decode()[:22])
+    return remembered.read_text()
+
+
+def _write_properties(node: Node, nodes: Sequence[Node]) -> None:
+    voters = ",".join(f"{each.number}@127.0.0.1:{each.controller_port}" for each in nodes)
+    replicas = min(3, len(nodes))
+    in_sync = max(1, replicas - 1)
+    properties = {
+        "process.roles": "broker,controller",
+        "node.id": node.number,
+        "controller.quorum.voters": voters,
+        "listeners": f"PLAINTEXT://{node.address},CONTROLLER://127.0.0.1:{node.controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{node.address}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": node.folder / "data",
+        "auto.create.topics.enable": "false",
+        "min.insync.replicas": in_sync,
+        "message.max.bytes": MAX_DEAD_LETTER_BYTES + _RECORD_OVERHEAD,
+        "replica.fetch.max.bytes": MAX_DEAD_LETTER_BYTES + _RECORD_OVERHEAD,
+        "group.initial.rebalance.delay.ms": 0,
+        # A node that was killed comes back once its session is over: 9 s by default.
+        "broker.session.timeout.ms": 3000,
+        "broker.heartbeat.interval.ms": 500,
+        # Few services and one machine: Kafka's defaults are for hundreds of groups.
+        "offsets.topic.num.partitions": 4,
+        "offsets.topic.replication.factor": replicas,
+        "transaction.state.log.num.partitions": 1,
+        "transaction.state.log.replication.factor": replicas,
+        "transaction.state.log.min.isr": in_sync,
+        "share.coordinator.state.topic.num.partitions": 1,
+        "share.coordinator.state.topic.replication.factor": replicas,
+        "share.coordinator.state.topic.min.isr": in_sync,
+        "num.network.threads": 2,
+        "num.io.threads": 4,
+        "log.cleaner.dedupe.buffer.size": 4 * 1024 * 1024,
+    }
+    lines = [f"{name}={value}" for name, value in properties.items()]
+    (node.folder / "server.properties").write_text("\n".join(lines) + "\n")

@@ -1,0 +1,147 @@
+"""The broker and the metadata store of one data folder, as children of one process.
+
+The process that holds the folder's lock owns the parts and writes down where they are; others read
+that and join. The lock goes with its process, so what is written down never outlives the parts.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from services.contracts.errors import MissingPart
+from services.runtime.broker import BrokerAddress
+from services.runtime.embedded.child import FolderInUse
+from services.runtime.embedded.kafka import EmbeddedKafka, find_jars, find_java
+from services.runtime.embedded.memory_broker import MemoryBroker
+from services.runtime.embedded.mongod import Mongod
+from services.runtime.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+class Addresses(BaseModel):
+    """Where the parts of a data folder are, and which process runs them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kafka: str
+    mongodb: str
+    pid: int
+
+    @property
+    def broker(self) -> BrokerAddress:
+        """The broker."""
+        return BrokerAddress.parse(self.kafka)
+
+    def applied_to(self, settings: Settings) -> Settings:
+        """The settings, with these addresses where they name none."""
+        return settings.model_copy(update={"kafka": self.kafka, "mongodb": self.mongodb})
+
+
+class EmbeddedStack:
+    """Runs the parts that the settings do not name, on the data folder, until it is closed.
+
+    Raises
+    ------
+    FolderInUse
+        Another process runs on this data folder.
+    MissingPart
+        A part is not installed, or does not start.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._folder = settings.data
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Addresses:
+        try:
+            self._closing.enter_context(_locked(self._folder))
+            addresses = self._start()
+            _write(self._folder, addresses)
+        except BaseException:
+            self._closing.close()
+            raise
+        self._closing.callback(_forget, self._folder)
+        return addresses
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    def _start(self) -> Addresses:
+        with ThreadPoolExecutor(2) as pool:
+            kafka = pool.submit(self._start_broker)
+            mongodb = pool.submit(self._start_mongod)
+        return Addresses(kafka=kafka.result(), mongodb=mongodb.result(), pid=os.getpid())
+
+    def _start_broker(self) -> str:
+        if self._settings.kafka:
+            return self._settings.kafka
+        try:
+            find_java()
+            find_jars()
+        except MissingPart as exc:
+            log.warning("broker_in_memory", why=str(exc), means="events do not survive a restart")
+            return str(self._closing.enter_context(MemoryBroker()).address)
+        return self._closing.enter_context(EmbeddedKafka(self._folder / "kafka")).bootstrap
+
+    def _start_mongod(self) -> str:
+        if self._settings.mongodb:
+            return self._settings.mongodb
+        return self._closing.enter_context(Mongod(self._folder / "mongodb")).url
+
+
+def running(settings: Settings) -> Addresses | None:
+    """Where the parts of the data folder are, if a process runs them now."""
+    try:
+        with _locked(settings.data):
+            return None
+    except FolderInUse:
+        pass
+    try:
+        return Addresses.model_validate_json(_state(settings.data).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None  # it is only just starting
+
+
+@contextmanager
+def joined(settings: Settings) -> Iterator[Addresses]:
+    """The parts of the data folder: those that run already, or our own until this closes."""
+    there = running(settings)
+    if there is not None:
+        yield there
+        return
+    with EmbeddedStack(settings) as addresses:
+        yield addresses
+
+
+def _state(folder: Path) -> Path:
+    return folder / "stack.json"
+
+
+def _write(folder: Path, addresses: Addresses) -> None:
+    draft = folder / "stack.json.new"
+    draft.write_text(addresses.model_dump_json())
+    draft.replace(_state(folder))
+
+
+def _forget(folder: Path) -> None:
+    _state(folder).unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[TextIO]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "stack.lock").open("a", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise FolderInUse(f"another process runs on the data folder {folder}") from exc
+        yield lock
