@@ -1,0 +1,148 @@
+"""What is to be embedded of a frame, and what is said of it once it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.contracts.events import Detection, FrameCaptured, FrameEmbedded
+from services.contracts.identity import (
+    DetectorId,
+    ModelId,
+    RegionId,
+    frame_point_id,
+    region_point_id,
+)
+from services.domain.splits import split_of
+from services.runtime.settings import Settings
+from services.runtime.stores.frames import FrameRecord
+from services.runtime.stores.vectors import Payload, Point, Vector
+
+REGION_KEYWORDS = ("frame_id", "detector", "category", "split", "drive_id", "vehicle_id")
+REGION_NUMBERS = ("score", "captured_at")
+FRAME_KEYWORDS = ("split", "drive_id", "vehicle_id")
+FRAME_NUMBERS = ("captured_at",)
+
+
+@dataclass(frozen=True)
+class Region:
+    """One detection that is worth finding."""
+
+    region_id: RegionId
+    detector: DetectorId
+    detection: Detection
+
+
+@dataclass(frozen=True)
+class Task:
+    """A captured frame, and how far its vectors are behind its predictions.
+
+    Attributes
+    ----------
+    embedded : the event that says that all is done
+    missing : regions that have no vector yet
+    stored : whether the frame store knows `embedded` already: nothing is left but to say so
+    revised : whether there may be vectors of regions that are no longer there
+    """
+
+    captured: FrameCaptured
+    embedded: FrameEmbedded
+    missing: tuple[Region, ...]
+    stored: bool
+    revised: bool
+
+
+def regions_of(record: FrameRecord, score: float) -> list[Region]:
+    """Detections of every detector that reach the score."""
+    return [
+        Region(region_id, detector, detection)
+        for detector, predictions in sorted(record.predictions.items())
+        for region_id, detection in zip(
+            predictions.region_ids(), predictions.detections, strict=True
+        )
+        if detection.score >= score
+    ]
+
+
+def task_of(record: FrameRecord, model: ModelId, score: float) -> Task | None:
+    """What is to be done for a frame; nothing before its image is known."""
+    if record.captured is None:
+        return None
+    regions = regions_of(record, score)
+    embedded = _embedded(record, model, regions)
+    stored = record.embedded.get(model)
+    done = {each for ids in stored.regions.values() for each in ids} if stored else set()
+    return Task(
+        captured=record.captured,
+        embedded=embedded,
+        missing=tuple(region for region in regions if region.region_id not in done),
+        stored=stored == embedded,
+        revised=any(made.revision > 1 for made in record.predictions.values()) or bool(stored),
+    )
+
+
+def _embedded(record: FrameRecord, model: ModelId, regions: Sequence[Region]) -> FrameEmbedded:
+    return FrameEmbedded(
+        frame_id=record.frame_id,
+        model=model,
+        frame_point=frame_point_id(model, record.frame_id),
+        regions={
+            detector: tuple(r.region_id for r in regions if r.detector == detector)
+            for detector in sorted(record.predictions)
+        },
+        predictions_revisions={
+            detector: made.revision for detector, made in sorted(record.predictions.items())
+        },
+    )
+
+
+def frame_point(task: Task, vector: Vector, settings: Settings) -> Point:
+    """The frame's own vector, with what searches filter by."""
+    return Point(task.embedded.frame_point, vector, _frame_payload(task, settings))
+
+
+def region_points(task: Task, vectors: NDArray[np.float32], settings: Settings) -> list[Point]:
+    """The vectors of the task's missing regions, (N, D) in their order."""
+    frame = _frame_payload(task, settings)
+    return [
+        Point(
+            region_point_id(task.embedded.model, region.region_id),
+            vector,
+            {**frame, **_region_payload(region)},
+        )
+        for region, vector in zip(task.missing, vectors, strict=True)
+    ]
+
+
+def _frame_payload(task: Task, settings: Settings) -> Payload:
+    frame = task.captured
+    split = split_of(
+        frame.frame_id,
+        frame.drive_id,
+        reference_share=settings.reference_share,
+        seed=settings.split_seed,
+        by_frame=settings.split_by == "frame",
+    )
+    return {
+        "model": task.embedded.model,
+        "frame_id": frame.frame_id,
+        "split": split.value,
+        "drive_id": frame.drive_id,
+        "vehicle_id": frame.vehicle_id,
+        "captured_at": frame.captured_at.timestamp(),
+    }
+
+
+def _region_payload(region: Region) -> Payload:
+    x, y, width, height = (float(value) for value in region.detection.bbox)
+    return {
+        "region_id": region.region_id,
+        "detector": region.detector,
+        "category": region.detection.category,
+        "score": float(region.detection.score),
+        "x": x,
+        "y": y,
+        "width": width,
+        "height": height,
+    }

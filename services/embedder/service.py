@@ -1,0 +1,188 @@
+"""embedder: gives every captured frame its vector, and one to every detection worth finding."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import structlog
+from PIL.Image import Image
+
+from services.contracts.errors import Fatal, Invalid
+from services.contracts.events import Event, FrameCaptured, PredictionsMade
+from services.contracts.identity import FrameId, region_point_id
+from services.contracts.topics import FRAMES, PREDICTIONS
+from services.embedder import logic
+from services.embedder.embedder import Boxes, Embedder, FrameVectors
+from services.embedder.logic import Task
+from services.runtime import metrics
+from services.runtime.images import ImageLimits, decode_rgb
+from services.runtime.settings import Settings
+from services.runtime.step import Outbox
+from services.runtime.stores import vectors as collections
+from services.runtime.stores.blobs import BlobStore
+from services.runtime.stores.frames import FrameStore
+from services.runtime.stores.vectors import VectorStore, Where
+
+TOPICS = (FRAMES, PREDICTIONS)
+_REGIONS_MAX = 10_000
+"""Regions of one frame that are looked through for dropped ones; detectors report hundreds."""
+log = structlog.get_logger()
+
+
+class EmbedFrames:
+    """Embeds frames as soon as their image is known, and again what new predictions add.
+
+    Each model has collections of its own; the first to come goes live under the aliases that
+    searches use. Vectors are durable before the frame store says so, and that before anyone
+    is told.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        frames: FrameStore,
+        blobs: BlobStore,
+        vectors: VectorStore,
+        *,
+        outbox: Outbox,
+        settings: Settings,
+    ) -> None:
+        self._embedder = embedder
+        self._frames = frames
+        self._blobs = blobs
+        self._vectors = vectors
+        self._outbox = outbox
+        self._settings = settings
+        self._limits = ImageLimits.of(settings)
+        self._in_frames = collections.collection_of(collections.FRAMES, embedder.model_id)
+        self._in_regions = collections.collection_of(collections.REGIONS, embedder.model_id)
+        self._prepared = False
+
+    async def run(self, events: Sequence[Event]) -> None:
+        await self._prepare()
+        tasks = await self._tasks(await self._record(events))
+        pending = [task for task in tasks if not task.stored]
+        size = self._settings.embed_batch
+        broken: dict[FrameId, Invalid] = {}
+        for start in range(0, len(pending), size):
+            broken |= await self._embed(pending[start : start + size])
+        done = [task.embedded for task in tasks if task.captured.frame_id not in broken]
+        await self._outbox.publish(done)
+        _count(self._embedder, [task for task in pending if task.embedded in done], done)
+        if broken:
+            # All others are done: when the runner tries each event alone, only these fail.
+            raise next(iter(broken.values()))
+
+    async def _prepare(self) -> None:
+        if self._prepared:
+            return
+        store, model = self._vectors, self._embedder
+        await store.ensure(
+            self._in_frames,
+            model.frame_dimension,
+            keywords=logic.FRAME_KEYWORDS,
+            numbers=logic.FRAME_NUMBERS,
+        )
+        await store.ensure(
+            self._in_regions,
+            model.region_dimension,
+            keywords=logic.REGION_KEYWORDS,
+            numbers=logic.REGION_NUMBERS,
+        )
+        live = await store.aliases()
+        for alias, collection in (
+            (collections.FRAMES, self._in_frames),
+            (collections.REGIONS, self._in_regions),
+        ):
+            if alias not in live:
+                await store.alias(alias, collection)
+        self._prepared = True
+
+    async def _record(self, events: Sequence[Event]) -> set[FrameId]:
+        facts: list[FrameCaptured | PredictionsMade] = []
+        for event in events:
+            if not isinstance(event, FrameCaptured | PredictionsMade):
+                raise Fatal(f"embedder does not consume {type(event).__name__}")
+            facts.append(event)
+        await self._frames.record(facts)
+        return {fact.frame_id for fact in facts}
+
+    async def _tasks(self, frame_ids: Collection[FrameId]) -> list[Task]:
+        records = await self._frames.load(frame_ids)
+        score = self._settings.region_score
+        found = [
+            logic.task_of(records[each], self._embedder.model_id, score) for each in sorted(records)
+        ]
+        return [task for task in found if task is not None]
+
+    async def _embed(self, tasks: Sequence[Task]) -> dict[FrameId, Invalid]:
+        """Embed and store; what is wrong with the frames that could not be."""
+        with metrics.DECODE_SECONDS.time():
+            pictures = await asyncio.gather(*(asyncio.to_thread(self._picture, t) for t in tasks))
+        sound = [
+            (task, picture)
+            for task, picture in zip(tasks, pictures, strict=True)
+            if not isinstance(picture, Invalid)
+        ]
+        if sound:
+            with metrics.FORWARD_SECONDS.labels(self._embedder.model_id).time():
+                embedded = await asyncio.to_thread(self._forward, sound)
+            await self._store([task for task, _ in sound], embedded)
+        return {
+            task.captured.frame_id: picture
+            for task, picture in zip(tasks, pictures, strict=True)
+            if isinstance(picture, Invalid)
+        }
+
+    def _picture(self, task: Task) -> Image | Invalid:
+        try:
+            return decode_rgb(self._blobs.get(task.captured.image.uri), self._limits)
+        except Invalid as exc:
+            return exc
+
+    def _forward(self, sound: Sequence[tuple[Task, Image]]) -> list[FrameVectors]:
+        boxes: list[Boxes] = [
+            np.array([region.detection.bbox for region in task.missing], float).reshape(-1, 4)
+            for task, _ in sound
+        ]
+        return self._embedder.embed([picture for _, picture in sound], boxes)
+
+    async def _store(self, tasks: Sequence[Task], embedded: Sequence[FrameVectors]) -> None:
+        both = list(zip(tasks, embedded, strict=True))
+        regions = [
+            point
+            for task, vectors in both
+            for point in logic.region_points(task, vectors.regions, self._settings)
+        ]
+        frames = [logic.frame_point(task, each.frame, self._settings) for task, each in both]
+        await self._vectors.upsert(self._in_regions, regions)
+        await self._vectors.upsert(self._in_frames, frames)
+        for task in tasks:
+            if task.revised:
+                await self._drop_stale(task)
+        await self._frames.record([task.embedded for task in tasks])
+
+    async def _drop_stale(self, task: Task) -> None:
+        """Delete the frame's regions that its predictions no longer have.
+
+        What lies in the store is asked, and not the former FrameEmbedded: a crash may have left
+        vectors of which none was ever told.
+        """
+        anything = np.ones(self._embedder.region_dimension, np.float32)
+        where = Where(equals={"frame_id": task.captured.frame_id})
+        hits = await self._vectors.nearest(self._in_regions, anything, where, _REGIONS_MAX)
+        wanted = {
+            region_point_id(task.embedded.model, region_id)
+            for region_ids in task.embedded.regions.values()
+            for region_id in region_ids
+        }
+        stale = {hit.point_id for hit in hits} - wanted
+        await self._vectors.delete(self._in_regions, sorted(stale))
+
+
+def _count(embedder: Embedder, fresh: Sequence[Task], done: Sequence[Event]) -> None:
+    regions = sum(len(task.missing) for task in fresh)
+    metrics.FRAMES_EMBEDDED.labels(embedder.model_id).inc(len(fresh))
+    metrics.REGIONS_EMBEDDED.labels(embedder.model_id).inc(regions)
+    if done:
+        log.info("batch_embedded", frames=len(fresh), regions=regions, known=len(done) - len(fresh))

@@ -1,0 +1,303 @@
+"""What EmbedFrames leaves behind, on fakes: vectors, records and events."""
+
+from collections.abc import Sequence
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from services.contracts.errors import (
+    Fatal,
+    Invalid,
+    InvalidImage,
+    MissingImage,
+    StoreUnavailable,
+)
+from services.contracts.events import Event, FrameCaptured, FrameEmbedded, PredictionsMade
+from services.contracts.identity import FrameId, PointId, frame_point_id, region_point_id
+from services.embedder.service import EmbedFrames
+from services.runtime.settings import Settings
+from services.runtime.stores.frames import FrameRecord
+from services.runtime.stores.vectors import FRAMES, REGIONS, Point, Where
+from tests.fakes.blobs import InMemoryBlobs
+from tests.fakes.embedder import MeanColour
+from tests.fakes.frames import InMemoryFrameStore
+from tests.fakes.outbox import InMemoryOutbox
+from tests.fakes.vectors import InMemoryVectors
+from tests.samples import DETECTOR, detection, frame_annotated, frame_captured, predictions_made
+
+SETTINGS = Settings(region_score=0.3, embed_batch=2)
+STOP = detection(score=0.9)
+LAMP = detection("traffic light", score=0.4, bbox=(5.5, 6, 20, 8))
+FAINT = detection("traffic light", score=0.2)
+
+
+class FailingVectors(InMemoryVectors):
+    """Fails once, after it has written the points."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fails = 1
+
+    async def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        await super().upsert(collection, points)
+        if self.fails and points:
+            self.fails -= 1
+            raise StoreUnavailable("gone after the write")
+
+
+class World:
+    """The fakes around the step."""
+
+    def __init__(self, vectors: InMemoryVectors | None = None) -> None:
+        self.frames = InMemoryFrameStore()
+        self.blobs = InMemoryBlobs()
+        self.vectors = vectors or InMemoryVectors()
+        self.outbox = InMemoryOutbox()
+        self.embedder = MeanColour()
+
+    def captured(self, frame_id: str = "f1", content: bytes | None = None) -> FrameCaptured:
+        """A frame whose image is in the blob store."""
+        uri = self.blobs.put(content or png())
+        frame = frame_captured(frame_id)
+        return frame.model_copy(update={"image": frame.image.model_copy(update={"uri": uri})})
+
+    async def run(self, *events: Event) -> list[FrameEmbedded]:
+        """What a step that has just started publishes for these events."""
+        before = len(self.outbox.published)
+        step = EmbedFrames(
+            self.embedder,
+            self.frames,
+            self.blobs,
+            self.vectors,
+            outbox=self.outbox,
+            settings=SETTINGS,
+        )
+        await step.run(events)
+        published = self.outbox.published[before:]
+        return [event for event in published if isinstance(event, FrameEmbedded)]
+
+    async def stored(self, alias: str) -> set[PointId]:
+        size = {FRAMES: 3, REGIONS: 4}[alias]
+        hits = await self.vectors.nearest(alias, np.ones(size, np.float32), Where(), 1000)
+        return {hit.point_id for hit in hits}
+
+    async def record(self, frame_id: str = "f1") -> FrameRecord:
+        return (await self.frames.load([FrameId(frame_id)]))[FrameId(frame_id)]
+
+    def points(self, made: PredictionsMade, *places: int) -> set[PointId]:
+        ids = made.region_ids()
+        return {region_point_id(self.embedder.model_id, ids[place]) for place in places}
+
+
+def png(colour: tuple[int, int, int] = (200, 30, 40)) -> bytes:
+    content = BytesIO()
+    Image.new("RGB", (64, 64), colour).save(content, "PNG")
+    return content.getvalue()
+
+
+async def test_a_frame_and_its_regions_are_embedded_and_announced() -> None:
+    world = World()
+    made = predictions_made(STOP, LAMP, FAINT)
+
+    [embedded] = await world.run(world.captured(), made)
+
+    model = world.embedder.model_id
+    assert await world.stored(FRAMES) == {frame_point_id(model, embedded.frame_id)}
+    assert await world.stored(REGIONS) == world.points(made, 0, 1)
+    assert embedded.regions == {DETECTOR: tuple(made.region_ids()[:2])}
+    assert embedded.predictions_revisions == {DETECTOR: 1}
+    assert (await world.record()).embedded == {model: embedded}
+
+
+async def test_a_regions_payload_says_what_searches_filter_by() -> None:
+    world = World()
+    made = predictions_made(LAMP)
+    frame = world.captured()
+    await world.run(frame, made)
+
+    [hit] = await world.vectors.nearest(REGIONS, np.ones(4, np.float32), Where(), 5)
+
+    assert dict(hit.payload) == {
+        "model": "colour-mean",
+        "frame_id": "f1",
+        "split": "haystack",
+        "drive_id": "d1",
+        "vehicle_id": "v1",
+        "captured_at": frame.captured_at.timestamp(),
+        "region_id": made.region_ids()[0],
+        "detector": "ods@1",
+        "category": "traffic light",
+        "score": 0.4,
+        "x": 5.5,
+        "y": 6.0,
+        "width": 20.0,
+        "height": 8.0,
+    }
+
+
+async def test_predictions_wait_for_their_frame() -> None:
+    world = World()
+    made = predictions_made(STOP)
+
+    assert await world.run(made) == []
+    assert await world.stored(REGIONS) == set()
+
+    [embedded] = await world.run(world.captured())
+    assert embedded.predictions_revisions == {DETECTOR: 1}
+    assert await world.stored(REGIONS) == world.points(made, 0)
+
+
+async def test_a_frame_without_predictions_has_its_global_vector() -> None:
+    world = World()
+
+    [embedded] = await world.run(world.captured())
+
+    assert embedded.regions == {}
+    assert await world.stored(FRAMES) == {embedded.frame_point}
+
+
+async def test_either_order_ends_the_same() -> None:
+    ends = []
+    for in_order in (True, False):
+        world = World()
+        events: list[Event] = [world.captured(), predictions_made(STOP, LAMP)]
+        for event in events if in_order else reversed(events):
+            last = await world.run(event)
+        ends.append((last, await world.stored(REGIONS), await world.stored(FRAMES)))
+
+    assert ends[0] == ends[1]
+
+
+async def test_a_replay_publishes_again_without_the_model() -> None:
+    world = World()
+    events = [world.captured(), predictions_made(STOP, LAMP)]
+    first = await world.run(*events)
+    seen = world.embedder.images_seen
+
+    assert await world.run(*events) == first
+    assert world.embedder.images_seen == seen == 1
+
+
+async def test_a_second_detector_adds_its_regions_only() -> None:
+    world = World()
+    one, other = predictions_made(STOP, LAMP), predictions_made(STOP, version="2")
+    await world.run(world.captured(), one)
+
+    [embedded] = await world.run(other)
+
+    assert world.embedder.boxes_seen == 3
+    assert await world.stored(REGIONS) == world.points(one, 0, 1) | world.points(other, 0)
+    assert embedded.predictions_revisions == {"ods@1": 1, "ods@2": 1}
+
+
+async def test_a_newer_revision_drops_the_regions_that_it_lacks() -> None:
+    world = World()
+    old, new = predictions_made(STOP, LAMP), predictions_made(LAMP, revision=2)
+    await world.run(world.captured(), old)
+
+    [embedded] = await world.run(new)
+
+    assert await world.stored(REGIONS) == world.points(new, 0) == world.points(old, 1)
+    assert world.embedder.boxes_seen == 2
+    assert embedded.regions == {DETECTOR: tuple(new.region_ids())}
+
+
+async def test_an_older_revision_that_comes_late_changes_nothing() -> None:
+    world = World()
+    old, new = predictions_made(STOP, LAMP), predictions_made(LAMP, revision=2)
+    first = await world.run(world.captured(), new)
+
+    assert await world.run(old) == first
+    assert await world.stored(REGIONS) == world.points(new, 0)
+
+
+async def test_points_that_a_crash_left_unannounced_do_not_outlive_a_revision() -> None:
+    world = World(FailingVectors())
+    first, second = predictions_made(STOP), predictions_made(LAMP, revision=2)
+    with pytest.raises(StoreUnavailable):
+        await world.run(world.captured(), first)
+    assert await world.stored(REGIONS) == world.points(first, 0)
+
+    await world.run(world.captured(), second)
+
+    assert await world.stored(REGIONS) == world.points(second, 0)
+
+
+async def test_nothing_is_announced_before_its_vectors_are_durable() -> None:
+    world = World(FailingVectors())
+
+    with pytest.raises(StoreUnavailable):
+        await world.run(world.captured(), predictions_made(STOP))
+
+    assert world.outbox.published == []
+    assert (await world.record()).embedded == {}
+
+
+async def test_a_publication_that_failed_is_made_up_for_by_the_replay() -> None:
+    world = World()
+    events = [world.captured(), predictions_made(STOP)]
+    world.outbox.failures.append(StoreUnavailable("broker gone"))
+    with pytest.raises(StoreUnavailable):
+        await world.run(*events)
+
+    [embedded] = await world.run(*events)
+
+    assert embedded.frame_id == "f1"
+    assert world.embedder.images_seen == 1
+
+
+@pytest.mark.parametrize("content", [b"not an image", png()[:60]])
+async def test_a_frame_that_cannot_be_decoded_fails_alone(content: bytes) -> None:
+    world = World()
+    bad, good = world.captured("bad", content), world.captured("good")
+
+    with pytest.raises(InvalidImage):
+        await world.run(bad, good)
+
+    assert [event.frame_id for event in await world.run(good)] == ["good"]
+    with pytest.raises(InvalidImage):
+        await world.run(bad)
+    assert world.embedder.images_seen == 1
+
+
+async def test_a_frame_whose_image_is_missing_is_invalid() -> None:
+    world = World()
+    frame = world.captured()
+    world.blobs.contents.clear()
+
+    with pytest.raises(MissingImage) as raised:
+        await world.run(frame)
+
+    assert isinstance(raised.value, Invalid)
+
+
+async def test_more_frames_than_fit_one_pass_are_all_embedded() -> None:
+    world = World()
+    frames = [world.captured(f"f{number}") for number in range(5)]
+
+    embedded = await world.run(*frames)
+
+    assert [event.frame_id for event in embedded] == ["f0", "f1", "f2", "f3", "f4"]
+    assert len(await world.stored(FRAMES)) == 5
+
+
+async def test_another_model_fills_collections_of_its_own_beside_the_live_ones() -> None:
+    world = World()
+    made = predictions_made(STOP)
+    await world.run(world.captured(), made)
+    live = world.points(made, 0)
+    world.embedder = MeanColour("colour-other")
+
+    [embedded] = await world.run(made)
+
+    assert embedded.model == "colour-other"
+    assert await world.stored(REGIONS) == live
+    loaded = await world.vectors.load("regions-colour-other", world.points(made, 0))
+    assert loaded.keys() == world.points(made, 0)
+
+
+async def test_an_event_of_another_kind_is_a_wrong_deployment() -> None:
+    with pytest.raises(Fatal, match="FrameAnnotated"):
+        await World().run(frame_annotated())
