@@ -1,45 +1,25 @@
-"""An Embedder that tells images and boxes apart by their mean colour, and counts its work."""
-
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL.Image import Image
 
 from services.contracts.identity import ModelId
 from services.embedder.embedder import Boxes, FrameVectors
+from services.runtime.stores.vectors import Vector
 
 
-class MeanColour:
-    frame_dimension = 3
-    region_dimension = 4
+class WidthEmbedder:
+    """Sees nothing of a region but its width: boxes of like width are alike."""
 
-    def __init__(self, model: str = "colour-mean") -> None:
-        self.model_id = ModelId(model)
-        self.images_seen = 0
-        self.boxes_seen = 0
+    model_id = ModelId("width-test")
+    frame_dimension = 2
+    region_dimension = 2
 
     def embed(self, images: Sequence[Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
-        self.images_seen += len(images)
-        self.boxes_seen += sum(len(each) for each in boxes)
-        return [
-            FrameVectors(_unit(_colour(image)), _regions(image, each))
-            for image, each in zip(images, boxes, strict=True)
-        ]
+        assert len(images) == len(boxes)
+        return [FrameVectors(np.array([1, 0], np.float32), _directions(each)) for each in boxes]
 
 
-def _regions(image: Image, boxes: Boxes) -> NDArray[np.float32]:
-    rows = [
-        _unit(np.append(_colour(image.crop((int(x), int(y), int(x + w), int(y + h)))), w))
-        for x, y, w, h in boxes
-    ]
-    return np.array(rows, np.float32).reshape(-1, 4)
-
-
-def _colour(image: Image) -> NDArray[np.float64]:
-    mean: NDArray[np.float64] = np.asarray(image, np.float64).reshape(-1, 3).mean(axis=0)
-    return mean + 1
-
-
-def _unit(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    return (values / np.linalg.norm(values)).astype(np.float32)
+def _directions(boxes: Boxes) -> Vector:
+    angles = boxes[:, 2] / 100
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)

@@ -1,0 +1,53 @@
+"""All steps on one in-memory bus: what one publishes, the next ones are given."""
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+
+from services.contracts.codec import decode, encode
+from services.contracts.events import Event
+from services.contracts.topics import Topic, topic_of
+from services.runtime.step import Step
+
+Order = Callable[[Sequence[tuple[str, bytes]]], list[tuple[str, bytes]]]
+
+
+def as_published(waiting: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    return list(waiting)
+
+
+def thrice_and_shuffled(seed: int) -> Order:
+    rng = random.Random(seed)
+
+    def order(waiting: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+        return rng.sample([*waiting] * 3, 3 * len(waiting))
+
+    return order
+
+
+class LocalBus:
+    """An Outbox and a broker; `drain` delivers until nobody has anything to say."""
+
+    def __init__(self, order: Order = as_published, batch: int = 16) -> None:
+        self.log: list[Event] = []
+        self._order = order
+        self._batch = batch
+        self._waiting: list[tuple[str, bytes]] = []
+        self._readers: list[tuple[frozenset[str], Step]] = []
+
+    def subscribe(self, step: Step, topics: Iterable[Topic]) -> None:
+        self._readers.append((frozenset(topic.name for topic in topics), step))
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        self.log.extend(events)
+        self._waiting.extend((topic_of(event).name, encode(event)) for event in events)
+
+    async def drain(self, rounds: int = 100) -> None:
+        for _ in range(rounds):
+            if not self._waiting:
+                return
+            delivered, self._waiting = self._order(self._waiting), []
+            for topics, step in self._readers:
+                wanted = [decode(topic, value) for topic, value in delivered if topic in topics]
+                for start in range(0, len(wanted), self._batch):
+                    await step.run(wanted[start : start + self._batch])
+        raise AssertionError(f"still talking after {rounds} rounds")

@@ -1,0 +1,109 @@
+from services.contracts.events import ErrorType, FrameMatched, NeedleFound, NeedleRetracted, Split
+from services.contracts.identity import Category, FrameId
+from services.fp_miner import logic
+from services.runtime.settings import Settings
+from services.runtime.stores.frames import FrameRecord
+from services.runtime.stores.shortlists import Membership
+from tests import samples
+
+SETTINGS = Settings(reference_share=0.5)
+HAYSTACK_DRIVE, REFERENCE_DRIVE = "d1", "d7"
+
+
+def record(**parts: object) -> FrameRecord:
+    predicted = samples.predictions_made(samples.detection())
+    known: dict[str, object] = {
+        "captured": samples.frame_captured(drive_id=REFERENCE_DRIVE),
+        "ground_truth": samples.frame_annotated(),
+        "predictions": {predicted.detector_id: predicted},
+    }
+    return FrameRecord(FrameId("f1"), **{**known, **parts})  # type: ignore[arg-type]  # parts vary
+
+
+def matches_of(frame: FrameRecord, **context: object) -> list[FrameMatched]:
+    membership, known = context.get("membership"), context.get("known", ())
+    memberships = {(frame.frame_id, samples.DETECTOR): membership} if membership else {}
+    triples = [(frame.frame_id, samples.DETECTOR, category) for category in known]  # type: ignore[attr-defined]
+    complete = logic.complete_frames([frame], memberships, triples)  # type: ignore[arg-type]
+    return [match for each in complete for match in logic.match(each, SETTINGS)]
+
+
+def test_the_drives_of_these_tests_are_on_either_side() -> None:
+    reference = record()
+    haystack = record(captured=samples.frame_captured(drive_id=HAYSTACK_DRIVE))
+    assert [match.split for match in matches_of(reference)] == [Split.REFERENCE]
+    assert [match.split for match in matches_of(haystack)] == [Split.HAYSTACK]
+
+
+def test_nothing_is_matched_until_image_predictions_and_ground_truth_are_known() -> None:
+    for missing in ("captured", "ground_truth"):
+        assert matches_of(record(**{missing: None})) == []
+    assert matches_of(record(predictions={})) == []
+
+
+def test_annotated_and_empty_makes_every_detection_a_false_positive() -> None:
+    (match,) = matches_of(record())
+    assert match.errors == (ErrorType.BACKGROUND,)
+
+
+def test_a_right_detection_is_no_needle() -> None:
+    (match,) = matches_of(record(ground_truth=samples.frame_annotated(samples.annotation())))
+    assert match.errors == (None,)
+    assert logic.needles_in(match, 0.5) == []
+
+
+def test_only_what_is_shown_on_the_map_is_a_needle() -> None:
+    (match,) = matches_of(record())
+    assert len(logic.needles_in(match, 0.9)) == 1
+    assert logic.needles_in(match, 0.91) == []
+
+
+def test_a_haystack_frame_has_no_needles() -> None:
+    (match,) = matches_of(record(captured=samples.frame_captured(drive_id=HAYSTACK_DRIVE)))
+    assert logic.needles_in(match, 0.5) == []
+
+
+def test_a_category_that_vanished_is_matched_with_nothing() -> None:
+    gone = Category("crossing")
+    empty, _ = matches_of(record(), known=[gone])
+    assert (empty.category, empty.regions, empty.ground_truths) == (gone, (), (0, 0, 0, 0))
+
+
+def test_every_change_of_a_part_raises_the_revision() -> None:
+    (first,) = matches_of(record())
+    (corrected,) = matches_of(record(ground_truth=samples.frame_annotated(revision=2)))
+    (listed,) = matches_of(record(), membership=Membership(shortlisted=True, version=4))
+    assert (first.revision, corrected.revision, listed.revision) == (2, 3, 6)
+
+
+def test_a_shortlisted_haystack_frame_is_in_s() -> None:
+    member = Membership(shortlisted=True, version=1)
+    haystack = record(captured=samples.frame_captured(drive_id=HAYSTACK_DRIVE))
+    assert [match.shortlisted for match in matches_of(haystack, membership=member)] == [True]
+    assert [match.shortlisted for match in matches_of(record(), membership=member)] == [False]
+
+
+def test_a_known_needle_is_found_again_or_retracted_on_every_delivery() -> None:
+    (match,) = matches_of(record())
+    (needle,) = logic.needles_in(match, 0.5)
+    (cleared,) = matches_of(
+        record(ground_truth=samples.frame_annotated(samples.annotation(), revision=2))
+    )
+    for _ in range(2):
+        assert logic.mine({needle.needle_id}, match, 0.5) == [needle]
+        (retracted,) = logic.mine({needle.needle_id}, cleared, 0.5)
+        assert isinstance(retracted, NeedleRetracted)
+        assert retracted.revision > needle.revision
+
+
+def test_a_needle_names_the_category_that_was_mistaken() -> None:
+    truth = samples.frame_annotated(samples.annotation("crossing"))
+    mined = [
+        needle
+        for match in matches_of(record(ground_truth=truth))
+        for needle in logic.mine(frozenset(), match, 0.5)
+    ]
+    (needle,) = mined
+    assert isinstance(needle, NeedleFound)
+    assert needle.error_type is ErrorType.CLASSIFICATION
+    assert needle.true_category == "crossing"

@@ -1,0 +1,196 @@
+"""The steps together, on fakes that obey the real parts' laws: order and repetition do not show."""
+
+import io
+import random
+from dataclasses import dataclass, field
+
+import pytest
+from PIL import Image as Picture
+
+from services.contracts.events import (
+    Event,
+    FrameAnnotated,
+    FrameCaptured,
+    FrameMatched,
+    Image,
+    NeedleFound,
+    ShortlistPublished,
+    Split,
+)
+from services.contracts.identity import NeedleId
+from services.embedder import service as embedder
+from services.fp_miner import service as fp_miner
+from services.retriever import service as retriever
+from services.runtime.settings import Settings
+from tests import samples
+from tests.fakes.blobs import InMemoryBlobs
+from tests.fakes.bus import LocalBus, Order, as_published, thrice_and_shuffled
+from tests.fakes.clock import FakeClock
+from tests.fakes.embedder import WidthEmbedder
+from tests.fakes.frames import InMemoryFrameStore
+from tests.fakes.matches import InMemoryMatchStore
+from tests.fakes.needles import InMemoryNeedleStore
+from tests.fakes.shortlists import InMemoryShortlistStore
+from tests.fakes.vectors import InMemoryVectors
+
+SETTINGS = Settings(reference_share=0.3, shortlist_size=3, batch_size=8)
+SIGN_WIDTH, BILLBOARD_WIDTH = 20.0, 60.0
+
+
+@dataclass
+class World:
+    """All services but ingest and evaluator, and what they know."""
+
+    bus: LocalBus
+    blobs: InMemoryBlobs = field(default_factory=InMemoryBlobs)
+    frames: InMemoryFrameStore = field(default_factory=InMemoryFrameStore)
+    matches: InMemoryMatchStore = field(default_factory=InMemoryMatchStore)
+    needles: InMemoryNeedleStore = field(default_factory=InMemoryNeedleStore)
+    vectors: InMemoryVectors = field(default_factory=InMemoryVectors)
+    shortlists: InMemoryShortlistStore = field(default_factory=InMemoryShortlistStore)
+
+    def __post_init__(self) -> None:
+        embed = embedder.EmbedFrames(
+            WidthEmbedder(),
+            self.frames,
+            self.blobs,
+            self.vectors,
+            outbox=self.bus,
+            settings=SETTINGS,
+        )
+        mine = fp_miner.MineNeedles(
+            frames=self.frames,
+            matches=self.matches,
+            shortlists=self.shortlists,
+            outbox=self.bus,
+            settings=SETTINGS,
+        )
+        extend = retriever.ExtendShortlists(
+            frames=self.frames,
+            matches=self.matches,
+            needles=self.needles,
+            vectors=self.vectors,
+            outbox=self.bus,
+            settings=SETTINGS,
+            clock=FakeClock(),
+        )
+        self.bus.subscribe(embed, embedder.TOPICS)
+        self.bus.subscribe(mine, fp_miner.TOPICS)
+        self.bus.subscribe(extend, retriever.TOPICS)
+
+    async def active_shortlists(self) -> dict[NeedleId, list[str]]:
+        return {
+            record.needle_id: [each.frame_id for each in record.shortlist.candidates]
+            async for record in self.needles.scan()
+            if record.active and record.shortlist
+        }
+
+    async def standing(self) -> dict[str, FrameMatched]:
+        return {match.key(): match async for match in self.matches.scan()}
+
+
+def picture() -> bytes:
+    content = io.BytesIO()
+    Picture.new("RGB", (320, 240), (90, 120, 150)).save(content, "JPEG")
+    return content.getvalue()
+
+
+def captured(number: int, uri: str) -> FrameCaptured:
+    plain = samples.frame_captured(f"f{number:03d}", f"drive-{number // 5}")
+    image = Image(**{**plain.image.model_dump(), "uri": uri})
+    return plain.model_copy(update={"image": image})
+
+
+def survey(blobs: InMemoryBlobs, frames: int = 60) -> list[Event]:
+    """Each frame has a true sign; on every third one the detector takes a billboard for one."""
+    rng = random.Random(7)
+    uri = blobs.put(picture())
+    events: list[Event] = []
+    for number in range(frames):
+        frame = captured(number, uri)
+        sign = (10.0, 20.0, SIGN_WIDTH + rng.random(), 20.0)
+        board = (150.0, 20.0, BILLBOARD_WIDTH + rng.random(), 60.0)
+        detections = [samples.detection(score=round(rng.uniform(0.6, 0.9), 3), bbox=sign)]
+        if number % 3 == 0:
+            detections.append(samples.detection(score=round(rng.uniform(0.6, 0.9), 3), bbox=board))
+        events.append(frame)
+        events.append(samples.predictions_made(*detections, frame_id=frame.frame_id))
+        truth = samples.annotation(bbox=sign)
+        events.append(samples.frame_annotated(truth, frame_id=frame.frame_id))
+    return events
+
+
+async def settled(order: Order = as_published, *more: Event) -> World:
+    world = World(LocalBus(order))
+    await world.bus.publish(survey(world.blobs))
+    await world.bus.drain()
+    if more:
+        await world.bus.publish(more)
+        await world.bus.drain()
+    return world
+
+
+async def test_the_frames_that_fail_alike_are_shortlisted() -> None:
+    world = await settled()
+    shortlists = await world.active_shortlists()
+    assert shortlists
+    listed = {int(frame[1:]) for frames in shortlists.values() for frame in frames}
+    assert all(number % 3 == 0 for number in listed)
+    assert all(len(frames) == SETTINGS.shortlist_size for frames in shortlists.values())
+
+
+async def test_a_shortlisted_frame_moves_from_h_minus_s_to_s() -> None:
+    world = await settled()
+    listed = {f for frames in (await world.active_shortlists()).values() for f in frames}
+    for match in (await world.standing()).values():
+        assert match.shortlisted == (match.frame_id in listed)
+        assert not (match.shortlisted and match.split is Split.REFERENCE)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_any_order_and_three_deliveries_of_all_end_in_the_same_state(seed: int) -> None:
+    plain, shaken = await settled(), await settled(thrice_and_shuffled(seed))
+    assert await shaken.active_shortlists() == await plain.active_shortlists()
+
+    def without_revision(matches: dict[str, FrameMatched]) -> dict[str, FrameMatched]:
+        return {key: each.model_copy(update={"revision": 1}) for key, each in matches.items()}
+
+    assert without_revision(await shaken.standing()) == without_revision(await plain.standing())
+
+
+async def test_a_correction_clears_the_needle_and_withdraws_its_shortlist() -> None:
+    before = await settled()
+    needle = next(e for e in before.bus.log if isinstance(e, NeedleFound))
+    sign = (await before.frames.load([needle.frame_id]))[needle.frame_id].ground_truth
+    assert sign is not None
+    corrected = sign.model_copy(
+        update={
+            "revision": 2,
+            "annotations": (*sign.annotations, samples.annotation(bbox=needle.bbox)),
+        }
+    )
+    assert isinstance(corrected, FrameAnnotated)
+
+    after = await settled(as_published, corrected)
+
+    assert needle.needle_id in await before.active_shortlists()
+    assert needle.needle_id not in await after.active_shortlists()
+    published = [
+        each
+        for each in after.bus.log
+        if isinstance(each, ShortlistPublished) and each.needle_id == needle.needle_id
+    ]
+    assert published[-1].candidates == ()
+
+
+async def test_what_a_crash_left_unpublished_is_published_by_the_replay() -> None:
+    plain = await settled()
+    world = World(LocalBus())
+    events = survey(world.blobs)
+    await world.bus.publish(events)
+    await world.bus.drain()
+    world.bus.log.clear()
+    await world.bus.publish(events)
+    await world.bus.drain()
+    found = {e.needle_id for e in world.bus.log if isinstance(e, NeedleFound)}
+    assert found == {e.needle_id for e in plain.bus.log if isinstance(e, NeedleFound)}
