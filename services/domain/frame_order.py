@@ -1,0 +1,60 @@
+"""Frames by number, and their order: COCO breaks ties of score by image, we by `frame_id`."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from services.contracts.identity import FrameId
+from services.domain.coco import IntArray
+
+
+class FrameOrder:
+    """Gives each frame a number for good, and knows its rank among all frames so far.
+
+    A frame's number never changes; its rank does when a frame sorts before it, but the order of
+    any two frames never does. So whatever is sorted by rank stays sorted.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[FrameId, int] = {}
+        self._sorted: list[FrameId] = []
+        self._ranks = np.zeros(1024, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @property
+    def ranks(self) -> IntArray:
+        """(F,) int64, the rank of each number."""
+        return self._ranks[: len(self._numbers)]
+
+    def frame_ids(self) -> list[FrameId]:
+        """The frames by number."""
+        return list(self._numbers)
+
+    def numbers(self, frame_ids: Sequence[FrameId]) -> IntArray:
+        """(N,) int64, the frames' numbers; those not seen before get the next ones."""
+        self._learn(frame_ids)
+        return np.fromiter(map(self._numbers.__getitem__, frame_ids), np.int64, len(frame_ids))
+
+    def known(self, frame_ids: Iterable[FrameId]) -> IntArray:
+        """The numbers of those frames that have one."""
+        found = [self._numbers[i] for i in frame_ids if i in self._numbers]
+        return np.array(found, np.int64)
+
+    def _learn(self, frame_ids: Sequence[FrameId]) -> None:
+        new = sorted({i for i in frame_ids if i not in self._numbers})
+        if not new:
+            return
+        first = len(self._numbers)
+        self._numbers.update(zip(new, range(first, first + len(new)), strict=True))
+        if len(self._numbers) > self._ranks.size:
+            self._ranks = np.resize(self._ranks, 2 * len(self._numbers))
+        in_order = not self._sorted or self._sorted[-1] < new[0]
+        self._sorted += new
+        if in_order:
+            self._ranks[first : len(self._numbers)] = np.arange(first, len(self._numbers))
+            return
+        self._sorted.sort()  # two sorted runs, which is one merge
+        places = np.fromiter(map(self._numbers.__getitem__, self._sorted), np.int64)
+        self._ranks[places] = np.arange(places.size)

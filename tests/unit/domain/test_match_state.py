@@ -1,0 +1,48 @@
+import random
+
+import pytest
+
+from services.contracts.events import Split
+from services.domain.average_precision import twelve
+from services.domain.match_state import MatchState
+from services.domain.subsets import Subset
+from tests.unit.domain import oracle
+
+
+def numbers(state: MatchState, subset: Subset = Subset.ALL) -> dict[str, float | None]:
+    detectors = state.detectors()
+    return twelve(state.of(detectors[0], subset).values()) if detectors else twelve([])
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_twelve_numbers_equal_pycocotools(seed: int) -> None:
+    frames = oracle.random_frames(seed, 12, detections=120 if seed % 20 == 0 else 9)
+    state = MatchState(0.5)
+    for frame in random.Random(seed).sample(frames, len(frames)):
+        state.add(oracle.matched(frame))
+    expected = oracle.twelve(oracle.coco_eval(frames))
+    assert numbers(state) == pytest.approx(expected, abs=1e-9)
+
+
+def test_no_frames_define_no_number() -> None:
+    assert set(numbers(MatchState(0.5)).values()) == {None}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_subset_holds_its_own_frames_only(seed: int) -> None:
+    frames = oracle.random_frames(seed, 15)
+    state = MatchState(0.5)
+    kinds = [(Split.REFERENCE, False), (Split.HAYSTACK, False), (Split.HAYSTACK, True)]
+    for i, frame in enumerate(frames):
+        split, shortlisted = kinds[i % 3]
+        state.add(oracle.matched(frame, split=split, shortlisted=shortlisted))
+    of = {kind: [f for i, f in enumerate(frames) if i % 3 == kind] for kind in range(3)}
+    for subset, members in {
+        Subset.R: of[0],
+        Subset.REST: of[1],
+        Subset.S: of[2],
+        Subset.H: of[1] + of[2],
+        Subset.ALL: frames,
+    }.items():
+        expected = oracle.twelve(oracle.coco_eval(members))
+        assert numbers(state, subset) == pytest.approx(expected, abs=1e-9)
