@@ -1,0 +1,69 @@
+"""All stores that the settings name, opened together and closed in the end."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from services.runtime.settings import Settings
+from services.runtime.stores.blobs import BlobStore
+from services.runtime.stores.blobs_fsspec import open_blobs
+from services.runtime.stores.frames import FrameStore
+from services.runtime.stores.frames_mongo import MongoFrameStore
+from services.runtime.stores.ledger import RevisionLedger
+from services.runtime.stores.ledger_mongo import MongoRevisionLedger
+from services.runtime.stores.matches import MatchStore
+from services.runtime.stores.matches_mongo import MongoMatchStore
+from services.runtime.stores.mongo import connect
+from services.runtime.stores.needles import NeedleStore
+from services.runtime.stores.needles_mongo import MongoNeedleStore
+from services.runtime.stores.shortlists import ShortlistStore
+from services.runtime.stores.shortlists_mongo import MongoShortlistStore
+from services.runtime.stores.tokens import TokenStore
+from services.runtime.stores.tokens_mongo import MongoTokenStore
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The images and all metadata; vectors have owners of their own."""
+
+    blobs: BlobStore
+    frames: FrameStore
+    matches: MatchStore
+    needles: NeedleStore
+    shortlists: ShortlistStore
+    ledger: RevisionLedger
+    tokens: TokenStore
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator[Stores]:
+    """The stores, with their indexes in place.
+
+    Parameters
+    ----------
+    broker_identity : whose acknowledgements the ledger keeps
+
+    Raises
+    ------
+    StoreUnavailable
+        One does not answer.
+    InvalidSettings
+        One does not let us in, or its URL is wrong.
+    """
+    database = connect(settings.mongodb, settings.mongodb_database)
+    matches, needles = MongoMatchStore(database), MongoNeedleStore(database)
+    shortlists = MongoShortlistStore(database)
+    try:
+        for store in (matches, needles, shortlists):
+            await store.prepare()
+        yield Stores(
+            blobs=open_blobs(settings.blob_url),
+            frames=MongoFrameStore(database),
+            matches=matches,
+            needles=needles,
+            shortlists=shortlists,
+            ledger=MongoRevisionLedger(database, broker_identity),
+            tokens=MongoTokenStore(database),
+        )
+    finally:
+        await database.client.close()
