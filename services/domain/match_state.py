@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from services.contracts.events import FrameMatched
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.average_precision import Figures, figures
@@ -153,6 +155,15 @@ class MatchState:
     ) -> dict[Category, Figures]:
         """All of a detector's categories on a subset's frames within a window."""
         return {c: self.figures((d, c), subset, window) for d, c in self.curves() if d == detector}
+
+    def frame_count(self, detector: DetectorId, subset: Subset, window: Window = EVER) -> int:
+        """How many frames of the subset, within the window, have a match of the detector."""
+        seen = np.zeros(len(self._frames), np.bool_)
+        for (name, _), category in self._categories.items():
+            if name == detector:
+                mask = category.table.mask(subset.parts, *window.bounds())
+                seen[category.table.rows["frame"][mask]] = True
+        return int(np.count_nonzero(seen))
 
     def _join(self, curve: Curve, table: MatchTable) -> int:
         category = self._categories.setdefault(curve, _Category())

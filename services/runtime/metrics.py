@@ -190,3 +190,31 @@ EVALUATED_GROUND_TRUTHS = Gauge(
     "Annotations that count behind the figures of a subset.",
     ["detector", "subset"],
 )
+OPERATING_PRECISION = Gauge(
+    "gazeloop_operating_precision",
+    "Precision at the operating score and IoU .50.",
+    ["detector", "subset"],
+)
+OPERATING_RECALL = Gauge(
+    "gazeloop_operating_recall",
+    "Recall at the operating score and IoU .50.",
+    ["detector", "subset"],
+)
+OPERATING_F1 = Gauge(
+    "gazeloop_operating_f1", "F1 at the operating score and IoU .50.", ["detector", "subset"]
+)
+OPERATING_MEAN_IOU = Gauge(
+    "gazeloop_operating_mean_iou",
+    "Mean IoU of the true positives at the operating score.",
+    ["detector", "subset"],
+)
+FALSE_POSITIVES = Gauge(
+    "gazeloop_false_positives",
+    "False positives at the operating score and IoU .50, by TIDE's error type.",
+    ["detector", "subset", "error_type"],
+)
+ORDER_HOLDS = Gauge(
+    "gazeloop_order_holds",
+    "1 where mAP(H-S) > mAP(H) > mAP(S), else 0; absent where one is not defined.",
+    ["detector"],
+)

@@ -1,0 +1,114 @@
+"""evaluator: shows what every match did to mAP, within a second."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from services.contracts.errors import Fatal
+from services.contracts.events import Event, FrameMatched
+from services.contracts.identity import Category, DetectorId
+from services.contracts.topics import MATCHES
+from services.domain.match_state import MatchState
+from services.domain.subsets import Subset
+from services.evaluator.gauges import Gauges
+from services.evaluator.logic import evaluate
+from services.runtime.clock import Clock
+from services.runtime.settings import Settings
+from services.runtime.stores.matches import MatchStore
+
+TOPICS = (MATCHES,)
+_CHUNK = 2000
+log = structlog.get_logger()
+
+
+def every_category(_: Category) -> bool:
+    """What the only evaluator owns."""
+    return True
+
+
+class EvaluateMatches:
+    """Holds the matches of the categories that it owns, and keeps the gauges up to date.
+
+    What it holds is a copy of the durable record, in memory; it is read again at the start and
+    whenever other categories are to be owned. Matches may come in any order and any number of
+    times, before, during or after that.
+    """
+
+    def __init__(self, *, matches: MatchStore, settings: Settings, clock: Clock) -> None:
+        self._matches = matches
+        self._settings = settings
+        self._clock = clock
+        self._state: MatchState | None = None
+        self._changed: set[DetectorId] = set()
+        self._gauges = Gauges()
+        self._refreshed_at = clock.monotonic() - settings.evaluate_every_s
+        self._lock = asyncio.Lock()
+
+    async def run(self, events: Sequence[Event]) -> None:
+        matches = [event for event in events if isinstance(event, FrameMatched)]
+        if len(matches) != len(events):
+            raise Fatal("evaluator consumes matches only")
+        if self._state is None:
+            await self.rebuild()
+        async with self._lock:
+            await self._add(matches)
+        await self.refresh()
+
+    async def rebuild(self, owned: Callable[[Category], bool] = every_category) -> None:
+        """Read the durable record again, of the categories that are owned; forget all others.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        async with self._lock:
+            started = self._clock.monotonic()
+            self._state = MatchState(self._settings.operating_score)
+            self._gauges.clear()
+            self._changed.clear()
+            categories = [c for c in await self._matches.categories() if owned(c)]
+            count = await self._read(categories)
+            seconds = round(self._clock.monotonic() - started, 2)
+            log.info("evaluator_rebuilt", matches=count, seconds=seconds)
+
+    async def refresh(self) -> None:
+        """Bring the gauges up to date, unless that was done less than a moment ago.
+
+        To be called now and then as well: the last batch before a pause may come too soon after
+        the one before it to be shown at once.
+        """
+        due = self._refreshed_at + self._settings.evaluate_every_s <= self._clock.monotonic()
+        if not due or self._state is None:
+            return
+        async with self._lock:
+            self._refreshed_at = self._clock.monotonic()
+            changed, self._changed = self._changed, set()
+            for detector in sorted(changed):
+                await self._show(self._state, detector)
+
+    async def _read(self, categories: Sequence[Category]) -> int:
+        chunk: list[FrameMatched] = []
+        count = 0
+        async for match in self._matches.scan(categories=categories):
+            chunk.append(match)
+            count += 1
+            if len(chunk) == _CHUNK:
+                await self._add(chunk)
+                chunk = []
+        await self._add(chunk)
+        return count
+
+    async def _add(self, matches: Sequence[FrameMatched]) -> None:
+        assert self._state is not None
+        changed = await asyncio.to_thread(self._state.add, matches)
+        self._changed.update(detector for detector, _ in changed)
+
+    async def _show(self, state: MatchState, detector: DetectorId) -> None:
+        score = self._settings.operating_score
+        evaluations = {
+            subset: await asyncio.to_thread(evaluate, state, detector, subset, score)
+            for subset in Subset
+        }
+        self._gauges.show(detector, evaluations)

@@ -1,0 +1,180 @@
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from services.contracts import identity
+from services.contracts.events import (
+    Annotation,
+    Candidate,
+    Detection,
+    ErrorType,
+    FrameAnnotated,
+    FrameMatched,
+    NeedleFound,
+    NeedleRetracted,
+    PredictionsMade,
+    Provenance,
+    ShortlistPublished,
+    Split,
+)
+from services.contracts.identity import Category, FrameId, ModelId
+from services.domain.coco import METRICS
+from services.evaluator.report import Counts, Report, build_reports
+from tests.fakes.matches import InMemoryMatchStore
+from tests.fakes.needles import InMemoryNeedleStore
+from tests.unit.domain.oracle import Frame, coco_eval, matched, random_frames, twelve
+
+SIGN = Category("sign")
+BOX = (10.0, 10.0, 40.0, 40.0)
+COUNTS = Counts(frames=7, predictions=6, ground_truth=5, dead_letters=1)
+
+
+def frame(name: str, *scores: float, right: bool, detector: str = "d") -> Frame:
+    """A frame with one sign and detections on it, or far from it."""
+    frame_id = FrameId(name)
+    bbox = BOX if right else (200.0, 200.0, 40.0, 40.0)
+    found = tuple(Detection(category=SIGN, score=score, bbox=bbox) for score in scores)
+    return Frame(
+        PredictionsMade(frame_id=frame_id, detector=detector, version="1", detections=found),
+        FrameAnnotated(frame_id=frame_id, annotations=(Annotation(category=SIGN, bbox=BOX),)),
+    )
+
+
+def needle_of(match: FrameMatched, kind: ErrorType = ErrorType.BACKGROUND) -> NeedleFound:
+    return NeedleFound(
+        needle_id=identity.needle_id(match.regions[0]),
+        revision=1,
+        frame_id=match.frame_id,
+        detector=match.detector,
+        category=match.category,
+        region_id=match.regions[0],
+        score=match.scores[0],
+        bbox=match.bboxes[0],
+        error_type=kind,
+        captured_at=match.captured_at,
+    )
+
+
+def shortlist(needle: NeedleFound, matches: Sequence[FrameMatched]) -> ShortlistPublished:
+    candidates = tuple(
+        Candidate(
+            frame_id=match.frame_id,
+            region_id=match.regions[0],
+            category=match.category,
+            score=match.scores[0],
+            bbox=match.bboxes[0],
+            similarity=0.9,
+            evidence=1.0,
+            captured_at=match.captured_at,
+            image_uri="file:///x",
+        )
+        for match in matches
+    )
+    how = Provenance(model=ModelId("m"), strategy="s", size_limit=10)
+    return ShortlistPublished(
+        needle_id=needle.needle_id,
+        revision=1,
+        needle=needle,
+        candidates=candidates,
+        provenance=how,
+    )
+
+
+async def reports(
+    matches: Sequence[FrameMatched], shortlists: Sequence[ShortlistPublished] = ()
+) -> list[Report]:
+    match_store, needle_store = InMemoryMatchStore(), InMemoryNeedleStore()
+    await match_store.record(matches, {})
+    await needle_store.record([each.needle for each in shortlists])
+    for each in shortlists:
+        await needle_store.write_shortlist(each)
+    return await build_reports(match_store, needle_store, COUNTS, 0.5)
+
+
+async def test_the_json_has_every_key_that_a_reader_counts_on() -> None:
+    (report,) = await reports(matched(frame("f", 0.9, right=True)))
+    said = json.loads(report.json_text())
+    assert set(said) == {
+        *("detector", "counts", "needles_by_error_type", "map", "order_holds"),
+        *("operating", "shortlist"),
+    }
+    assert set(said["counts"]) == {
+        *("frames", "predictions", "ground_truth", "needles", "shortlists", "dead_letters"),
+    }
+    assert set(said["needles_by_error_type"]) == {kind.value for kind in ErrorType}
+    assert list(said["map"]) == ["all", "R", "H", "S", "H-S"]
+    assert all(tuple(numbers) == METRICS for numbers in said["map"].values())
+    assert set(said["operating"]) == {
+        *("score", "precision", "recall", "f1", "mean_iou"),
+        *("true_positives", "false_positives", "false_negatives"),
+    }
+    assert set(said["shortlist"]) == {"yield", "random_yield", "lift", "gain", "regions"}
+
+
+async def test_the_map_is_pycocotools_own() -> None:
+    frames = random_frames(3, 20)
+    (report,) = await reports([match for each in frames for match in matched(each)])
+    expected = twelve(coco_eval(frames))
+    assert report.map["all"] == pytest.approx(expected, abs=1e-9)  # type: ignore[index]  # a StrEnum
+    assert set(report.map["S"].values()) == {None}  # type: ignore[index]
+
+
+async def test_the_operating_point_counts_what_is_shown() -> None:
+    shown = [frame("f1", 0.9, 0.8, right=True), frame("f2", 0.7, 0.2, right=False)]
+    (report,) = await reports([match for each in shown for match in matched(each)])
+    said = report.operating
+    assert (said.true_positives, said.false_positives, said.false_negatives) == (1, 2, 1)
+    assert (said.precision, said.recall, said.f1, said.mean_iou) == (1 / 3, 1 / 2, 2 / 5, 1)
+
+
+async def test_shortlists_are_weighed_against_a_random_draw() -> None:
+    needle = needle_of(matched(frame("r", 0.9, right=False), split=Split.REFERENCE)[0])
+    wrong = [matched(frame(f"w{i}", 0.9, right=False), shortlisted=True)[0] for i in range(2)]
+    right = [matched(frame(f"t{i}", 0.9, right=True))[0] for i in range(2)]
+    (report,) = await reports([*wrong, *right], [shortlist(needle, wrong)])
+    assert report.shortlist == report.shortlist.model_copy(
+        update={"found": 1.0, "random_yield": 0.5, "lift": 2.0, "gain": 1.0, "regions": 2}
+    )
+    assert report.counts == COUNTS.model_copy(update={"needles": 1, "shortlists": 1})
+    assert report.needles_by_error_type[ErrorType.BACKGROUND] == 1
+
+
+async def test_a_shortlisted_region_without_ground_truth_does_not_count() -> None:
+    needle = needle_of(matched(frame("r", 0.9, right=False), split=Split.REFERENCE)[0])
+    unknown = matched(frame("u", 0.9, right=False))[0]
+    known = matched(frame("t", 0.9, right=True))[0]
+    (report,) = await reports([known], [shortlist(needle, [unknown, known])])
+    assert (report.shortlist.found, report.shortlist.regions) == (0.0, 1)
+
+
+async def test_a_region_that_two_needles_shortlist_counts_once() -> None:
+    wrong = matched(frame("w", 0.9, right=False))[0]
+    needles = [needle_of(matched(frame(f"r{i}", 0.9, right=False))[0]) for i in range(2)]
+    (report,) = await reports([wrong], [shortlist(needle, [wrong]) for needle in needles])
+    assert report.shortlist.regions == 1
+    assert report.shortlist.gain is None  # the random draw is perfect, too
+
+
+async def test_a_retracted_needle_leaves_the_report() -> None:
+    match = matched(frame("r", 0.9, right=False), split=Split.REFERENCE)[0]
+    needle = needle_of(match)
+    retracted = NeedleRetracted(
+        **needle.model_dump(include={"needle_id", "frame_id", "detector", "category"}), revision=2
+    )
+    match_store, needle_store = InMemoryMatchStore(), InMemoryNeedleStore()
+    await match_store.record([match], {})
+    await needle_store.record([needle, retracted])
+    (report,) = await build_reports(match_store, needle_store, COUNTS, 0.5)
+    assert (report.counts.needles, report.counts.shortlists) == (0, 0)
+
+
+async def test_each_detector_has_its_own_report() -> None:
+    one, two = frame("f", 0.9, right=True), frame("f", 0.9, right=False, detector="e")
+    first, second = await reports([*matched(one), *matched(two)])
+    assert (first.detector, second.detector) == ("d@1", "e@1")
+    assert first.operating.true_positives == second.operating.false_positives == 1
+
+
+async def test_without_matches_there_is_nothing_to_report() -> None:
+    assert await reports([]) == []

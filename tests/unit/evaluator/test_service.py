@@ -1,0 +1,129 @@
+import pytest
+from prometheus_client import Gauge
+
+from services.contracts.errors import Fatal
+from services.contracts.events import FrameMatched, Split
+from services.domain.subsets import Subset
+from services.evaluator.logic import order_holds
+from services.evaluator.service import EvaluateMatches
+from services.runtime import metrics
+from services.runtime.settings import Settings
+from tests.fakes.clock import FakeClock
+from tests.fakes.matches import InMemoryMatchStore
+from tests.samples import frame_captured
+from tests.unit.domain.oracle import coco_eval, matched, random_frames, twelve
+
+DETECTOR = "d@1"
+
+
+def step(store: InMemoryMatchStore, clock: FakeClock) -> EvaluateMatches:
+    return EvaluateMatches(matches=store, settings=Settings(), clock=clock)
+
+
+def shown(subset: str = "all") -> dict[str, float | None]:
+    gauges = {"AP": metrics.MAP, "AP50": metrics.MAP_AP50, "AP75": metrics.MAP_AP75}
+    return {name: read(gauge, detector=DETECTOR, subset=subset) for name, gauge in gauges.items()}
+
+
+def read(gauge: Gauge, **labels: str) -> float | None:
+    samples = [s for metric in gauge.collect() for s in metric.samples if s.labels == labels]
+    return samples[0].value if samples else None
+
+
+def matches_of(seed: int) -> tuple[list[FrameMatched], dict[str, float | None]]:
+    frames = random_frames(seed, 15)
+    expected = twelve(coco_eval(frames))
+    named = {name: expected[name] for name in ("AP", "AP50", "AP75")}
+    return [match for frame in frames for match in matched(frame)], named
+
+
+async def test_the_gauges_are_pycocotools_numbers() -> None:
+    matches, expected = matches_of(1)
+    await step(InMemoryMatchStore(), FakeClock()).run(matches)
+    assert shown() == pytest.approx(expected, abs=1e-9)
+    assert shown("R") == {"AP": None, "AP50": None, "AP75": None}
+
+
+async def test_a_batch_that_comes_too_soon_is_shown_at_the_next_refresh() -> None:
+    matches, expected = matches_of(2)
+    clock = FakeClock()
+    evaluator = step(InMemoryMatchStore(), clock)
+    await evaluator.run(matches[:5])
+    await evaluator.run(matches[5:])
+    assert shown() != pytest.approx(expected, abs=1e-9)
+    clock.advance(1.0)
+    await evaluator.refresh()
+    assert shown() == pytest.approx(expected, abs=1e-9)
+
+
+async def test_a_killed_evaluator_comes_back_with_the_same_numbers() -> None:
+    matches, expected = matches_of(3)
+    store = InMemoryMatchStore()
+    await store.record(matches, {})
+    evaluator = step(store, FakeClock())
+    await evaluator.rebuild()
+    await evaluator.refresh()
+    assert shown() == pytest.approx(expected, abs=1e-9)
+
+
+async def test_an_evaluator_knows_the_record_before_its_first_event() -> None:
+    matches, expected = matches_of(4)
+    store = InMemoryMatchStore()
+    await store.record(matches, {})
+    await step(store, FakeClock()).run(matches[:1])
+    assert shown() == pytest.approx(expected, abs=1e-9)
+
+
+async def test_categories_that_others_own_are_not_shown() -> None:
+    matches, _ = matches_of(5)
+    store = InMemoryMatchStore()
+    await store.record(matches, {})
+    evaluator = step(store, FakeClock())
+    await evaluator.rebuild(lambda category: category == "sign")
+    await evaluator.refresh()
+    assert shown_categories() == {"sign"}
+
+
+def shown_categories() -> set[str]:
+    return {s.labels["category"] for m in metrics.CATEGORY_AP.collect() for s in m.samples}
+
+
+async def test_a_figure_that_is_no_longer_defined_is_no_longer_shown() -> None:
+    matches, _ = matches_of(6)
+    clock = FakeClock()
+    evaluator = step(InMemoryMatchStore(), clock)
+    await evaluator.run(matches)
+    clock.advance(1.0)
+    empty = dict.fromkeys(("regions", "bboxes", "scores", "matched", "ignored", "overlaps"), ())
+    gone = {**empty, "errors": (), "true_categories": (), "ground_truths": (0, 0, 0, 0)}
+    await evaluator.run([m.model_copy(update={**gone, "revision": 2}) for m in matches])
+    assert shown() == {"AP": None, "AP50": None, "AP75": None}
+    assert shown_categories() == set()
+
+
+async def test_what_is_not_a_match_is_a_wiring_mistake() -> None:
+    with pytest.raises(Fatal):
+        await step(InMemoryMatchStore(), FakeClock()).run([frame_captured()])
+
+
+@pytest.mark.parametrize(
+    ("rest", "haystack", "shortlisted", "holds"),
+    [(0.6, 0.5, 0.2, True), (0.4, 0.5, 0.6, False), (0.6, 0.5, None, None)],
+)
+def test_the_order_holds_where_shortlists_find_the_wrong(
+    rest: float, haystack: float, shortlisted: float | None, holds: bool | None
+) -> None:
+    ap = {Subset.REST: rest, Subset.H: haystack, Subset.S: shortlisted, Subset.R: None}
+    assert order_holds(ap) is holds
+
+
+async def test_a_frame_that_is_shortlisted_moves_from_the_rest_to_the_shortlist() -> None:
+    frames = random_frames(7, 10)
+    clock = FakeClock()
+    evaluator = step(InMemoryMatchStore(), clock)
+    await evaluator.run([m for f in frames for m in matched(f, split=Split.HAYSTACK)])
+    clock.advance(1.0)
+    await evaluator.run([m for f in frames[:4] for m in matched(f, shortlisted=True, revision=2)])
+    for subset, members in (("S", frames[:4]), ("H-S", frames[4:]), ("H", frames)):
+        expected = twelve(coco_eval(members))
+        assert shown(subset)["AP"] == pytest.approx(expected["AP"], abs=1e-9)
