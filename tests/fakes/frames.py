@@ -9,7 +9,7 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.identity import FrameId
-from services.runtime.stores.frames import FrameFact, FrameRecord, content_of
+from services.runtime.stores.frames import FrameFact, FrameRecord, FrameTally, content_of
 
 
 class InMemoryFrameStore:
@@ -23,6 +23,14 @@ class InMemoryFrameStore:
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
         return {each: self._frames[each] for each in frame_ids if each in self._frames}
+
+    async def tally(self) -> FrameTally:
+        records = self._frames.values()
+        return FrameTally(
+            frames=sum(record.captured is not None for record in records),
+            predictions=sum(len(record.predictions) for record in records),
+            ground_truth=sum(record.ground_truth is not None for record in records),
+        )
 
     def _merge(self, fact: FrameFact) -> bool:
         record = self._frames.get(fact.frame_id, FrameRecord(fact.frame_id))

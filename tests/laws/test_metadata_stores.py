@@ -9,7 +9,7 @@ import pytest
 from services.contracts.errors import ConflictingRevision
 from services.contracts.events import Split
 from services.contracts.identity import FrameId
-from services.runtime.stores.frames import FrameFact, FrameStore
+from services.runtime.stores.frames import FrameFact, FrameStore, FrameTally
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.matches_mongo import MongoMatchStore
@@ -83,6 +83,20 @@ async def test_an_older_revision_never_overwrites_a_newer_one(stores: Stores) ->
     record = (await stores.frames.load([first.frame_id]))[first.frame_id]
     assert record.ground_truth == second
     assert record.predictions == {newer.detector_id: newer}
+
+
+async def test_facts_are_tallied_by_kind(stores: Stores) -> None:
+    assert await stores.frames.tally() == FrameTally(0, 0, 0)
+    await stores.frames.record(
+        [
+            samples.frame_captured("f1"),
+            samples.frame_captured("f2"),
+            samples.predictions_made(frame_id="f1"),
+            samples.predictions_made(frame_id="f1", version="2"),
+            samples.frame_annotated(frame_id="f3"),
+        ]
+    )
+    assert await stores.frames.tally() == FrameTally(frames=2, predictions=2, ground_truth=1)
 
 
 async def test_detector_versions_stand_side_by_side(stores: Stores) -> None:

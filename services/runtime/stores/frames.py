@@ -27,6 +27,15 @@ class FrameRecord:
     embedded: Mapping[ModelId, FrameEmbedded] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class FrameTally:
+    """How many frames are captured, have predictions (per detector version), are annotated."""
+
+    frames: int
+    predictions: int
+    ground_truth: int
+
+
 class FrameStore(Protocol):
     """Frames by id. Writing is idempotent, and an older revision never overwrites a newer one."""
 
@@ -44,6 +53,10 @@ class FrameStore(Protocol):
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
         """The frames of these ids that are known at all."""
+        ...
+
+    async def tally(self) -> FrameTally:
+        """How many facts of each kind are known."""
         ...
 
 

@@ -13,7 +13,7 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.identity import FrameId
-from services.runtime.stores.frames import FrameFact, FrameRecord, content_of
+from services.runtime.stores.frames import FrameFact, FrameRecord, FrameTally, content_of
 from services.runtime.stores.mongo import (
     Database,
     Document,
@@ -40,6 +40,22 @@ class MongoFrameStore:
         with translated():
             found = await self._frames.find({"_id": {"$in": list(frame_ids)}}).to_list()
         return {document["_id"]: _record(document) for document in found}
+
+    async def tally(self) -> FrameTally:
+        def present(part: str) -> Document:
+            return {"$sum": {"$cond": [{"$gt": [f"${part}", None]}, 1, 0]}}
+
+        detectors = {"$objectToArray": {"$ifNull": ["$predictions", {}]}}
+        counting = {
+            "_id": None,
+            "frames": present("captured"),
+            "ground_truth": present("ground_truth"),
+            "predictions": {"$sum": {"$size": detectors}},
+        }
+        with translated():
+            found = await (await self._frames.aggregate([{"$group": counting}])).to_list()
+        sums = found[0] if found else {"frames": 0, "predictions": 0, "ground_truth": 0}
+        return FrameTally(sums["frames"], sums["predictions"], sums["ground_truth"])
 
     async def _refuse_conflicts(self, facts: Sequence[FrameFact]) -> None:
         conflicts = [_conflict(fact) for fact in facts if not isinstance(fact, FrameEmbedded)]
