@@ -1,0 +1,213 @@
+"""Montages of a mined data set: which needles to show, and what is known of their frames."""
+
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from PIL import Image
+
+from services.cli.montage import MOST, Tile, montage
+from services.contracts.events import Candidate, ErrorType, NeedleFound
+from services.contracts.identity import Box, DetectorId, FrameId, RegionId
+from services.runtime.images import ImageLimits, decode_rgb
+from services.runtime.stores.blobs import BlobStore
+from services.runtime.stores.frames import FrameRecord, FrameStore
+from services.runtime.stores.matches import MatchStore
+from services.runtime.stores.needles import NeedleRecord, NeedleStore
+
+_OURS = re.compile(r"\d{3}-.*-[0-9a-f]{8}\.png")
+_SHOWN = 0.3
+"""Other predictions below this score would only clutter the picture."""
+_MEANING = {
+    ErrorType.CLASSIFICATION: "an object of another category",
+    ErrorType.LOCALIZATION: "the right category, a box that does not fit",
+    ErrorType.BOTH: "another category, and a box that does not fit",
+    ErrorType.DUPLICATE: "an object that is found already",
+    ErrorType.BACKGROUND: "nothing of the map's categories",
+}
+
+
+class Stores(Protocol):
+    """What montages are made from."""
+
+    @property
+    def needles(self) -> NeedleStore: ...
+    @property
+    def frames(self) -> FrameStore: ...
+    @property
+    def matches(self) -> MatchStore: ...
+    @property
+    def blobs(self) -> BlobStore: ...
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    needle: NeedleFound
+    candidates: Sequence[Candidate]
+
+
+class _Pictures:
+    """Frames' pictures, each decoded once while it is likely to be asked for again."""
+
+    def __init__(self, blobs: BlobStore, limits: ImageLimits, *, most: int = 64) -> None:
+        self._blobs = blobs
+        self._limits = limits
+        self._most = most
+        self._kept: dict[str, Image.Image] = {}
+
+    def of(self, frame: FrameRecord) -> Image.Image | None:
+        if frame.captured is None:
+            return None
+        uri = frame.captured.image.uri
+        if uri not in self._kept:
+            if len(self._kept) >= self._most:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[uri] = decode_rgb(self._blobs.get(uri), self._limits)
+        return self._kept[uri]
+
+
+def chosen(records: Iterable[NeedleRecord], most: int) -> list[NeedleRecord]:
+    """The needles to show: every kind of failure in turn, its best shortlisted ones first."""
+    kinds: dict[tuple[str, str], list[NeedleRecord]] = defaultdict(list)
+    for record in records:
+        if record.active and record.needle is not None:
+            kinds[record.needle.category, record.needle.error_type].append(record)
+    for kind in kinds.values():
+        kind.sort(key=_worth, reverse=True)
+    turns = max((len(kind) for kind in kinds.values()), default=0)
+    ordered = [
+        kinds[name][turn]
+        for turn in range(turns)
+        for name in sorted(kinds)
+        if turn < len(kinds[name])
+    ]
+    return ordered[:most]
+
+
+def _worth(record: NeedleRecord) -> tuple[int, float, str]:
+    assert record.needle is not None
+    found = len(record.shortlist.candidates) if record.shortlist else 0
+    return min(found, MOST), record.needle.score, record.needle_id
+
+
+async def write_montages(
+    stores: Stores, folder: Path, *, limits: ImageLimits, most: int
+) -> list[Path]:
+    """Draw one PNG per needle, at most so many, in place of those of an earlier run.
+
+    Raises
+    ------
+    StoreUnavailable
+        A store does not answer.
+    """
+    records = chosen([record async for record in stores.needles.scan()], most)
+    sheets = [
+        _Sheet(record.needle, record.shortlist.candidates[:MOST] if record.shortlist else ())
+        for record in records
+        if record.needle is not None
+    ]
+    album = _Album(
+        frames=await stores.frames.load({frame for sheet in sheets for frame in _frames(sheet)}),
+        errors=await _errors(stores.matches, sheets),
+        pictures=_Pictures(stores.blobs, limits),
+    )
+    return await asyncio.to_thread(_write, album, sheets, folder)
+
+
+def _write(album: "_Album", sheets: Sequence[_Sheet], folder: Path) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        if _OURS.fullmatch(old.name):
+            old.unlink()
+    written = []
+    for number, sheet in enumerate(sheets, start=1):
+        picture = album.drawn(f"Needle {number} of {len(sheets)}", sheet)
+        if picture is not None:
+            written.append(folder / _name(number, sheet.needle))
+            picture.save(written[-1])
+    return written
+
+
+def _frames(sheet: _Sheet) -> Iterator[FrameId]:
+    yield sheet.needle.frame_id
+    yield from (candidate.frame_id for candidate in sheet.candidates)
+
+
+async def _errors(
+    matches: MatchStore, sheets: Sequence[_Sheet]
+) -> dict[RegionId, ErrorType | None]:
+    """What matching said of every candidate that is on a sheet."""
+    asked = {candidate.region_id for sheet in sheets for candidate in sheet.candidates}
+    categories = {sheet.needle.category for sheet in sheets}
+    return {
+        region: error
+        async for match in matches.scan(categories=categories)
+        for region, error in zip(match.regions, match.errors, strict=True)
+        if region in asked
+    }
+
+
+def _name(number: int, needle: NeedleFound) -> str:
+    category = re.sub(r"[^\w]+", "-", needle.category).strip("-") or "category"
+    return f"{number:03d}-{category}-{needle.error_type}-{needle.needle_id[:8]}.png"
+
+
+@dataclass(frozen=True)
+class _Album:
+    """All that sheets are drawn from."""
+
+    frames: Mapping[FrameId, FrameRecord]
+    errors: Mapping[RegionId, ErrorType | None]
+    pictures: _Pictures
+
+    def drawn(self, title: str, sheet: _Sheet) -> Image.Image | None:
+        needle = sheet.needle
+        left = self._needle(needle)
+        if left is None:
+            return None
+        tiles = [
+            self._candidate(place, candidate, needle.detector)
+            for place, candidate in enumerate(sheet.candidates, start=1)
+        ]
+        said = f"{title}: a {needle.category} that is {_MEANING[needle.error_type]}"
+        return montage(said, left, [tile for tile in tiles if tile is not None])
+
+    def _needle(self, needle: NeedleFound) -> Tile | None:
+        really = f", really {needle.true_category}" if needle.true_category else ""
+        caption = (
+            f"{needle.category} {needle.score:.2f}: {needle.error_type}{really}",
+            f"drive {needle.drive_id or 'unknown'} · {needle.captured_at:%Y-%m-%d %H:%M:%S}",
+            f"frame {needle.frame_id} · {needle.detector}",
+        )
+        tile = self._tile(needle.frame_id, needle.detector, needle.bbox, caption)
+        return tile and replace(tile, wrong=True)
+
+    def _candidate(self, place: int, candidate: Candidate, detector: DetectorId) -> Tile | None:
+        known = candidate.region_id in self.errors
+        error = self.errors.get(candidate.region_id)
+        verdict = (error or "correct") if known else "not annotated"
+        caption = (
+            f"{place}. {candidate.category} {candidate.score:.2f}: {verdict}",
+            f"similarity {candidate.similarity:.3f}",
+            f"drive {candidate.drive_id or 'unknown'} · {candidate.frame_id}",
+        )
+        tile = self._tile(candidate.frame_id, detector, candidate.bbox, caption)
+        return tile and replace(tile, wrong=error is not None if known else None)
+
+    def _tile(
+        self, frame_id: FrameId, detector: DetectorId, region: Box, caption: Sequence[str]
+    ) -> Tile | None:
+        frame = self.frames.get(frame_id)
+        picture = self.pictures.of(frame) if frame is not None else None
+        if frame is None or picture is None:
+            return None
+        made = frame.predictions.get(detector)
+        detections = made.detections if made is not None else ()
+        others = [d.bbox for d in detections if d.bbox != region and d.score >= _SHOWN]
+        truth = frame.ground_truth
+        truths = [a.bbox for a in truth.annotations] if truth is not None else []
+        return Tile(picture, region, others, truths, caption)

@@ -1,0 +1,183 @@
+"""One needle and what was found for it, on one picture that a person reads at a glance."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageFont
+
+from services.contracts.identity import Box
+
+COLUMNS, MOST = 5, 10
+"""Retrieved frames stand in two rows of five."""
+
+_TILE = (296, 168)
+_NEEDLE = (560, 318)
+_GAP, _LINE, _HEADER = 14, 15, 34
+_CAPTION = 3 * _LINE + 6
+_ZOOM = 0.36
+"""Side of the magnified region, as a share of its tile's width."""
+
+Colour = tuple[int, int, int]
+_PAPER: Colour = (250, 250, 248)
+_INK: Colour = (34, 36, 40)
+_FAINT: Colour = (110, 114, 120)
+_PREDICTED: Colour = (255, 0, 200)
+_OTHER: Colour = (255, 170, 40)
+_TRUTH: Colour = (30, 220, 90)
+_WRONG: Colour = (196, 30, 40)
+_RIGHT: Colour = (20, 130, 70)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A frame with the region that it is shown for.
+
+    Parameters
+    ----------
+    region : the needle's or candidate's box
+    others : the detector's other boxes on the frame
+    truths : the ground truth's boxes
+    caption : lines of text; the first is the headline
+    wrong : whether the region is a false positive; None where nobody knows
+    """
+
+    image: Image.Image
+    region: Box
+    others: Sequence[Box]
+    truths: Sequence[Box]
+    caption: Sequence[str]
+    wrong: bool | None = None
+
+
+def montage(title: str, needle: Tile, found: Sequence[Tile]) -> Image.Image:
+    """The needle on the left, the best ten found for it on the right, best first."""
+    found = found[:MOST]
+    rows = max(math.ceil(len(found) / COLUMNS), 1)
+    row_height = _TILE[1] + _CAPTION + _GAP
+    height = _HEADER + _GAP + max(rows * row_height, _NEEDLE[1] + _CAPTION + 2 * _LINE + _GAP)
+    right = _NEEDLE[0] + 3 * _GAP
+    sheet = Image.new("RGB", (right + COLUMNS * (_TILE[0] + _GAP), height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_GAP, _GAP), title, font=_font(18), fill=_INK)
+    _legend(draw, sheet.width)
+    top = _HEADER + _GAP
+    _put(sheet, needle, (_GAP, top), _NEEDLE)
+    draw.line((right - _GAP, top, right - _GAP, height - _GAP), fill=(214, 214, 210), width=2)
+    if not found:
+        draw.text((right, top), "Nothing in the haystack looks like it.", _FAINT, _font(16))
+    for place, tile in enumerate(found):
+        x = right + place % COLUMNS * (_TILE[0] + _GAP)
+        _put(sheet, tile, (x, top + place // COLUMNS * row_height), _TILE)
+    return sheet
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _legend(draw: ImageDraw.ImageDraw, right: int) -> None:
+    entries = (
+        ("this prediction", _PREDICTED, True),
+        ("other predictions", _OTHER, True),
+        ("ground truth", _TRUTH, False),
+    )
+    x = right - 470
+    for text, colour, dashed in entries:
+        _line(draw, (x, _GAP + 9, x + 26, _GAP + 9), colour, 3, dashed=dashed)
+        draw.text((x + 32, _GAP + 1), text, font=_font(13), fill=_FAINT)
+        x += 160
+
+
+def _put(sheet: Image.Image, tile: Tile, corner: tuple[int, int], size: tuple[int, int]) -> None:
+    """The frame letterboxed into `size`, its region magnified in a corner, captions below."""
+    left, top = corner
+    scale = min(size[0] / tile.image.width, size[1] / tile.image.height)
+    shown = (round(tile.image.width * scale), round(tile.image.height * scale))
+    picture = tile.image.resize(shown, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    draw = ImageDraw.Draw(picture)
+    for box in tile.others:
+        _box(draw, box, scale, (_OTHER, 1), dashed=True)
+    for box in tile.truths:
+        _box(draw, box, scale, (_TRUTH, 2), dashed=False)
+    _box(draw, tile.region, scale, (_PREDICTED, 2), dashed=True)
+    _magnify(picture, tile, scale, round(size[0] * _ZOOM))
+    sheet.paste((228, 228, 224), (left, top, left + size[0], top + size[1]))
+    sheet.paste(picture, (left + (size[0] - shown[0]) // 2, top + (size[1] - shown[1]) // 2))
+    _caption(ImageDraw.Draw(sheet), tile, (left, top + size[1] + 4), size[0])
+
+
+def _caption(draw: ImageDraw.ImageDraw, tile: Tile, corner: tuple[int, int], width: int) -> None:
+    x, y = corner
+    verdict = {None: _INK, True: _WRONG, False: _RIGHT}[tile.wrong]
+    if tile.wrong is not None:
+        draw.rectangle((x, y - 3, x + width - 1, y - 1), fill=verdict)
+    big = width > _TILE[0]
+    for place, text in enumerate(tile.caption):
+        font = _font((16 if big else 13) if place == 0 else (14 if big else 12))
+        draw.text((x, y + 1), _fitted(text, font, width), verdict if place == 0 else _FAINT, font)
+        y += _LINE + (5 if big else 0)
+
+
+def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"
+
+
+def _magnify(picture: Image.Image, tile: Tile, scale: float, side: int) -> None:
+    x, y, width, height = tile.region
+    reach = max(width, height, 12.0) * 0.8
+    middle = (x + width / 2, y + height / 2)
+    window = (middle[0] - reach, middle[1] - reach, middle[0] + reach, middle[1] + reach)
+    if 2 * reach * scale > side:
+        return  # Large enough as it is.
+    whole = tuple(round(edge) for edge in window)
+    cut = tile.image.crop((whole[0], whole[1], whole[2], whole[3]))
+    zoom = cut.resize((side, side), Image.Resampling.BICUBIC)
+    factor = side / cut.width
+    for boxes, colour, dashed in (
+        (tile.truths, _TRUTH, False),
+        ([tile.region], _PREDICTED, True),
+    ):
+        for bx, by, bw, bh in boxes:
+            moved = (bx - whole[0], by - whole[1], bw, bh)
+            _box(ImageDraw.Draw(zoom), moved, factor, (colour, 2), dashed=dashed)
+    # The corner away from the region, so that the zoom does not hide it.
+    left = 0 if middle[0] * scale > picture.width / 2 else picture.width - side
+    ImageDraw.Draw(zoom).rectangle((0, 0, side - 1, side - 1), outline=_PAPER, width=2)
+    picture.paste(zoom, (left, picture.height - side))
+
+
+def _box(
+    draw: ImageDraw.ImageDraw, box: Box, scale: float, pen: tuple[Colour, int], *, dashed: bool
+) -> None:
+    x, y, width, height = (edge * scale for edge in box)
+    colour, thick = pen
+    right, bottom = x + width, y + height
+    for line in ((x, y, right, y), (right, y, right, bottom)):
+        _line(draw, line, colour, thick, dashed=dashed)
+    for line in ((right, bottom, x, bottom), (x, bottom, x, y)):
+        _line(draw, line, colour, thick, dashed=dashed)
+
+
+def _line(
+    draw: ImageDraw.ImageDraw,
+    line: tuple[float, float, float, float],
+    colour: Colour,
+    thick: int,
+    *,
+    dashed: bool,
+) -> None:
+    if not dashed:
+        draw.line(line, fill=colour, width=thick)
+        return
+    x0, y0, x1, y1 = line
+    length = math.hypot(x1 - x0, y1 - y0)
+    steps = max(round(length / 4), 1)
+    for step in range(0, steps, 2):
+        a, b = step / steps, min((step + 1) / steps, 1.0)
+        dash = (x0 + (x1 - x0) * a, y0 + (y1 - y0) * a, x0 + (x1 - x0) * b, y0 + (y1 - y0) * b)
+        draw.line(dash, fill=colour, width=thick)

@@ -1,0 +1,119 @@
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from services.cli.gallery import chosen, write_montages
+from services.contracts.events import ErrorType
+from services.runtime.images import ImageLimits
+from services.runtime.stores.frames import FrameFact
+from services.runtime.stores.needles import NeedleRecord
+from tests.fakes.blobs import InMemoryBlobs
+from tests.fakes.frames import InMemoryFrameStore
+from tests.fakes.matches import InMemoryMatchStore
+from tests.fakes.needles import InMemoryNeedleStore
+from tests.samples import (
+    detection,
+    frame_annotated,
+    frame_captured,
+    frame_matched,
+    needle_found,
+    needle_retracted,
+    predictions_made,
+    shortlist_published,
+)
+
+LIMITS = ImageLimits(max_bytes=1_000_000, max_pixels=1_000_000)
+
+
+@dataclass
+class Stores:
+    needles: InMemoryNeedleStore = field(default_factory=InMemoryNeedleStore)
+    frames: InMemoryFrameStore = field(default_factory=InMemoryFrameStore)
+    matches: InMemoryMatchStore = field(default_factory=InMemoryMatchStore)
+    blobs: InMemoryBlobs = field(default_factory=InMemoryBlobs)
+
+    async def add_frame(self, frame_id: str) -> None:
+        buffer = io.BytesIO()
+        Image.new("RGB", (320, 180), (40, 90, 160)).save(buffer, "JPEG")
+        captured = frame_captured(frame_id)
+        image = captured.image.model_copy(update={"uri": self.blobs.put(buffer.getvalue())})
+        facts: list[FrameFact] = [
+            captured.model_copy(update={"image": image}),
+            predictions_made(detection(), frame_id=frame_id),
+            frame_annotated(frame_id=frame_id),
+        ]
+        await self.frames.record(facts)
+        await self.matches.record([frame_matched(frame_id)], {})
+
+
+@pytest.fixture
+async def mined() -> Stores:
+    """Two needles; the first was answered with two frames."""
+    stores = Stores()
+    for frame_id in ("n1", "n2", "h1", "h2"):
+        await stores.add_frame(frame_id)
+    first, second = needle_found("n1"), needle_found("n2")
+    await stores.needles.record([first, second])
+    await stores.needles.write_shortlist(shortlist_published(first, "h1", "h2"))
+    return stores
+
+
+async def test_every_needle_has_one_montage(mined: Stores, tmp_path: Path) -> None:
+    written = await write_montages(mined, tmp_path, limits=LIMITS, most=10)
+    assert len(written) == 2
+    assert {path.suffix for path in written} == {".png"}
+    for path in written:
+        with Image.open(path) as sheet:
+            assert sheet.width > 1000
+
+
+async def test_no_more_are_drawn_than_asked_for(mined: Stores, tmp_path: Path) -> None:
+    assert len(await write_montages(mined, tmp_path, limits=LIMITS, most=1)) == 1
+
+
+async def test_a_second_run_replaces_the_montages_and_nothing_else(
+    mined: Stores, tmp_path: Path
+) -> None:
+    (tmp_path / "001-notes.png").write_bytes(b"mine")
+    await write_montages(mined, tmp_path, limits=LIMITS, most=10)
+    needle = needle_found("n2")
+    await mined.needles.record([needle_retracted(needle, revision=2)])
+    written = await write_montages(mined, tmp_path, limits=LIMITS, most=10)
+    assert sorted(tmp_path.iterdir()) == sorted([*written, tmp_path / "001-notes.png"])  # noqa: ASYNC240  # a test has nothing to hold up
+    assert len(written) == 1
+
+
+async def test_a_frame_whose_image_is_unknown_is_left_out(mined: Stores, tmp_path: Path) -> None:
+    needle = needle_found("elsewhere")
+    await mined.needles.record([needle])
+    assert len(await write_montages(mined, tmp_path, limits=LIMITS, most=10)) == 2
+
+
+async def test_a_folder_without_needles_stays_empty(tmp_path: Path) -> None:
+    assert await write_montages(Stores(), tmp_path / "m", limits=LIMITS, most=10) == []
+    assert not any((tmp_path / "m").iterdir())  # a test has nothing to block
+
+
+def test_every_kind_of_failure_is_shown_before_any_is_shown_twice() -> None:
+    def record(frame: str, error: ErrorType, category: str) -> NeedleRecord:
+        needle = needle_found(frame, category=category).model_copy(update={"error_type": error})
+        return NeedleRecord(needle.needle_id, 1, active=True, needle=needle)
+
+    records = [record(f"f{i}", ErrorType.BACKGROUND, "stop sign") for i in range(5)]
+    records.append(record("g", ErrorType.LOCALIZATION, "stop sign"))
+    records.append(record("h", ErrorType.BACKGROUND, "crossing"))
+    shown = [r.needle for r in chosen(records, 3) if r.needle is not None]
+    assert {(n.category, n.error_type) for n in shown} == {
+        ("stop sign", ErrorType.BACKGROUND),
+        ("stop sign", ErrorType.LOCALIZATION),
+        ("crossing", ErrorType.BACKGROUND),
+    }
+
+
+def test_retracted_needles_are_not_shown() -> None:
+    needle = needle_found("f")
+    records = [NeedleRecord(needle.needle_id, 2, active=False, needle=needle)]
+    assert chosen(records, 5) == []
