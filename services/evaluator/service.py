@@ -14,6 +14,7 @@ from services.domain.subsets import Subset
 from services.evaluator.gauges import Gauges
 from services.evaluator.logic import evaluate
 from services.runtime.clock import Clock
+from services.runtime.consumer import Assignment
 from services.runtime.settings import Settings
 from services.runtime.stores.matches import MatchStore
 
@@ -54,6 +55,10 @@ class EvaluateMatches:
         async with self._lock:
             await self._add(matches)
         await self.refresh()
+
+    async def assigned(self, assignment: Assignment) -> None:
+        """Own the categories whose partition is ours."""
+        await self.rebuild(lambda category: assignment.owns(MATCHES, category))
 
     async def rebuild(self, owned: Callable[[Category], bool] = every_category) -> None:
         """Read the durable record again, of the categories that are owned; forget all others.

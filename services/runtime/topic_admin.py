@@ -1,5 +1,6 @@
 """Creates the topics, and says where existing ones differ from what we would create."""
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -44,6 +45,23 @@ def create_topics(
             admin.wait_for_topics([topic.name for topic in topics])
             existing = [topic for topic in topics if topic.name not in created]
             return TopicReport(tuple(created), tuple(_differences(admin, settings, existing)))
+        except KafkaError as exc:
+            raise BrokerUnavailable(f"{broker}: {type(exc).__name__}: {exc}") from exc
+
+
+def broker_identity(broker: BrokerAddress, settings: Settings) -> str:
+    """Whose acknowledgements count: Kafka's cluster id; another one for each start in memory.
+
+    Raises
+    ------
+    BrokerUnavailable
+        The broker does not answer.
+    """
+    if broker.in_memory:
+        return f"{broker}/{os.getpid()}"
+    with closing(connect_admin(broker, settings)) as admin:
+        try:
+            return str(admin.describe_cluster()["cluster_id"])
         except KafkaError as exc:
             raise BrokerUnavailable(f"{broker}: {type(exc).__name__}: {exc}") from exc
 

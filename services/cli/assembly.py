@@ -1,0 +1,151 @@
+"""Wires the parts together: stores, broker and services, in one process or a service at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from services.cli.consumers import CONSUMERS, consuming
+from services.contracts.errors import MissingPart
+from services.evaluator.report import Counts, Report, build_reports
+from services.runtime.broker import BrokerAddress
+from services.runtime.clock import Clock, SystemClock
+from services.runtime.consumer import ConsumingService, group_of
+from services.runtime.embedded import stack
+from services.runtime.embedded.stack import Addresses, EmbeddedStack
+from services.runtime.lag import LagReader, Subscriptions
+from services.runtime.outbox import KafkaOutbox
+from services.runtime.settings import Settings
+from services.runtime.stores.opening import Stores, open_stores
+from services.runtime.topic_admin import broker_identity, create_topics
+
+SERVICES = ("ingest", *CONSUMERS)
+_POLL_S = 0.5
+log = structlog.get_logger()
+
+SUBSCRIPTIONS: Subscriptions = {
+    group_of(name): [topic.name for topic in topics] for name, topics in CONSUMERS.items()
+}
+"""What each consumer group reads."""
+OnLag = Callable[[dict[tuple[str, str], int]], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class App:
+    """Gazeloop on its parts: what a command works with.
+
+    Attributes
+    ----------
+    settings : with the addresses of the embedded parts filled in
+    outbox : where ingest publishes
+    consumers : the services that run in this process
+    """
+
+    settings: Settings
+    stores: Stores
+    outbox: KafkaOutbox
+    consumers: Sequence[ConsumingService]
+    _lag: LagReader
+
+    async def lag(self) -> dict[tuple[str, str], int]:
+        """Records that each consumer group has not committed yet, by group and topic."""
+        return await asyncio.to_thread(self._lag.lags, SUBSCRIPTIONS)
+
+    async def caught_up(self, on_lag: OnLag | None = None) -> None:
+        """Wait until no service has anything left to do.
+
+        Parameters
+        ----------
+        on_lag : awaited about twice a second with what is left
+        """
+        while not await asyncio.to_thread(self._lag.caught_up, SUBSCRIPTIONS):
+            if on_lag is not None:
+                await on_lag(await self.lag())
+            await asyncio.sleep(_POLL_S)
+
+    async def reports(self, dead_letters: int) -> list[Report]:
+        """One report per detector, from the stores."""
+        tally = await self.stores.frames.tally()
+        counts = Counts(
+            frames=tally.frames,
+            predictions=tally.predictions,
+            ground_truth=tally.ground_truth,
+            dead_letters=dead_letters,
+        )
+        score = self.settings.operating_score
+        return await build_reports(self.stores.matches, self.stores.needles, counts, score)
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, services: Sequence[str] = tuple(CONSUMERS)
+) -> AsyncIterator[App]:
+    """The embedded stack on the data folder, and these services on it, in this process.
+
+    Raises
+    ------
+    FolderInUse
+        Another process runs on the data folder.
+    MissingPart, InvalidSettings, MissingWeights
+        Something is not installed or not set as it must be; the message says what to do.
+    """
+    async with AsyncExitStack() as closing:
+        embedded = EmbeddedStack(settings)
+        addresses = await asyncio.to_thread(embedded.__enter__)
+        closing.push_async_callback(asyncio.to_thread, embedded.__exit__)
+        yield await closing.enter_async_context(_app(addresses.applied_to(settings), services))
+
+
+@asynccontextmanager
+async def joined(settings: Settings) -> AsyncIterator[App]:
+    """The parts without services: those of a running `gazeloop up`, or our own until the end."""
+    async with AsyncExitStack() as closing:
+        parts = stack.joined(settings)
+        addresses = await asyncio.to_thread(parts.__enter__)
+        closing.push_async_callback(asyncio.to_thread, parts.__exit__, None, None, None)
+        yield await closing.enter_async_context(_app(addresses.applied_to(settings), ()))
+
+
+@asynccontextmanager
+async def deployed(settings: Settings, service: str) -> AsyncIterator[App]:
+    """One service on the parts that the settings name, or that run on the data folder.
+
+    Raises
+    ------
+    MissingPart
+        The settings name no broker or no MongoDB, and none runs on the data folder.
+    """
+    there = None
+    if not (settings.kafka and settings.mongodb):
+        there = await asyncio.to_thread(stack.running, settings)
+        if there is None:
+            raise MissingPart(
+                "set GAZELOOP_KAFKA and GAZELOOP_MONGODB, or run `gazeloop up` on this data folder"
+            )
+    async with _app(_resolved(settings, there), [service]) as app:
+        yield app
+
+
+def _resolved(settings: Settings, addresses: Addresses | None) -> Settings:
+    return addresses.applied_to(settings) if addresses else settings
+
+
+@asynccontextmanager
+async def _app(settings: Settings, services: Sequence[str]) -> AsyncIterator[App]:
+    broker = BrokerAddress.parse(settings.kafka)
+    clock: Clock = SystemClock()
+    async with AsyncExitStack() as closing:
+        report = await asyncio.to_thread(create_topics, broker, settings)
+        for difference in report.differences:
+            log.warning("topic_differs", what=difference)
+        identity = await asyncio.to_thread(broker_identity, broker, settings)
+        stores = await closing.enter_async_context(open_stores(settings, identity))
+        outbox = KafkaOutbox("ingest", broker, settings)
+        closing.push_async_callback(outbox.close)
+        reader = closing.enter_context(LagReader(broker, settings))
+        consumers = await closing.enter_async_context(
+            consuming([name for name in services if name in CONSUMERS], stores, settings, clock)
+        )
+        yield App(settings, stores, outbox, consumers, reader)

@@ -1,0 +1,149 @@
+"""The four services that consume, each with what it is made of."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from services.contracts.topics import Topic
+from services.embedder import service as embedder
+from services.embedder.service import EmbedFrames
+from services.evaluator import service as evaluator
+from services.evaluator.service import EvaluateMatches
+from services.fp_miner import service as fp_miner
+from services.fp_miner.service import MineNeedles
+from services.retriever import service as retriever
+from services.retriever.service import ExtendShortlists
+from services.runtime.broker import BrokerAddress
+from services.runtime.clock import Clock
+from services.runtime.consumer import ConsumingService
+from services.runtime.outbox import KafkaOutbox
+from services.runtime.settings import Settings
+from services.runtime.step import Outbox, Step
+from services.runtime.stores.opening import Stores
+from services.runtime.stores.vectors import VectorStore
+from services.runtime.stores.vectors_open import open_vector_store
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What services are made of; those that need vectors share one store in a process."""
+
+    stores: Stores
+    settings: Settings
+    clock: Clock
+    open_vectors: Callable[[], VectorStore]
+
+
+Builder = Callable[[Parts, Outbox], Step]
+
+
+def _embedder(parts: Parts, outbox: Outbox) -> Step:
+    # torch takes seconds to import, and only the embedder needs it.
+    from services.embedder.torch_embedder import TorchEmbedder  # noqa: PLC0415
+
+    return EmbedFrames(
+        TorchEmbedder.of(parts.settings),
+        parts.stores.frames,
+        parts.stores.blobs,
+        parts.open_vectors(),
+        outbox=outbox,
+        settings=parts.settings,
+    )
+
+
+def _fp_miner(parts: Parts, outbox: Outbox) -> Step:
+    return MineNeedles(
+        frames=parts.stores.frames,
+        matches=parts.stores.matches,
+        shortlists=parts.stores.shortlists,
+        outbox=outbox,
+        settings=parts.settings,
+    )
+
+
+def _retriever(parts: Parts, outbox: Outbox) -> Step:
+    return ExtendShortlists(
+        frames=parts.stores.frames,
+        matches=parts.stores.matches,
+        needles=parts.stores.needles,
+        vectors=parts.open_vectors(),
+        outbox=outbox,
+        settings=parts.settings,
+        clock=parts.clock,
+    )
+
+
+def _evaluator(parts: Parts, _: Outbox) -> EvaluateMatches:
+    return EvaluateMatches(matches=parts.stores.matches, settings=parts.settings, clock=parts.clock)
+
+
+_BUILDERS: Mapping[str, tuple[Sequence[Topic], Builder]] = {
+    "embedder": (embedder.TOPICS, _embedder),
+    "fp_miner": (fp_miner.TOPICS, _fp_miner),
+    "retriever": (retriever.TOPICS, _retriever),
+    "evaluator": (evaluator.TOPICS, _evaluator),
+}
+CONSUMERS: Mapping[str, Sequence[Topic]] = {name: each[0] for name, each in _BUILDERS.items()}
+"""The consuming services in the order of the flow, with the topics that each reads."""
+
+
+@asynccontextmanager
+async def consuming(
+    names: Sequence[str], stores: Stores, settings: Settings, clock: Clock
+) -> AsyncIterator[list[ConsumingService]]:
+    """These services, consuming until the end, when each finishes the batch in hand."""
+    async with AsyncExitStack() as closing:
+        parts = Parts(stores, settings, clock, _vectors_opened_once(settings, closing))
+        started = [await _start(name, parts, closing) for name in names]
+        yield started
+
+
+async def _start(name: str, parts: Parts, closing: AsyncExitStack) -> ConsumingService:
+    broker = BrokerAddress.parse(parts.settings.kafka)
+    outbox = KafkaOutbox(name, broker, parts.settings)
+    closing.push_async_callback(outbox.close)
+    topics, build = _BUILDERS[name]
+    step = await asyncio.to_thread(build, parts, outbox)
+    service = ConsumingService(
+        name,
+        topics,
+        step,
+        outbox=outbox,
+        broker=broker,
+        settings=parts.settings,
+        clock=parts.clock,
+        listener=step if isinstance(step, EvaluateMatches) else None,
+    )
+    if isinstance(step, EvaluateMatches):
+        await closing.enter_async_context(_refreshed(step, parts.settings.evaluate_every_s))
+    await service.start()
+    closing.push_async_callback(service.stop)
+    return service
+
+
+@asynccontextmanager
+async def _refreshed(step: EvaluateMatches, every_s: float) -> AsyncIterator[None]:
+    """Keep the gauges up to date also when no match comes to do it."""
+
+    async def refresh() -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            await step.refresh()
+
+    async with asyncio.TaskGroup() as group:
+        refreshing = group.create_task(refresh())
+        yield
+        refreshing.cancel()
+
+
+def _vectors_opened_once(settings: Settings, closing: AsyncExitStack) -> Callable[[], VectorStore]:
+    opened: list[VectorStore] = []
+
+    def open_() -> VectorStore:
+        if not opened:
+            opened.append(open_vector_store(settings))
+            closing.push_async_callback(opened[0].close)
+        return opened[0]
+
+    return open_
