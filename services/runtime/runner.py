@@ -123,17 +123,24 @@ class Runner:
         the stream would acknowledge the batch if an exception passed through it.
         """
         started = self._clock.monotonic()
-        try:
-            await self._process(records)
-        except asyncio.CancelledError:
-            log.warning("batch_cancelled", service=self._service, events=len(records))
-            self._exit(ExitCode.UNDRAINED)
-        except BaseException:
-            log.exception("batch_failed", service=self._service, events=len(records))
-            self._exit(ExitCode.FAILED)
+        await self._or_exit(self._process(records))
         took = self._clock.monotonic() - started
         self._measure(records, took)
         log.debug("batch_done", service=self._service, events=len(records), seconds=round(took, 3))
+
+    async def prepare(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do what must be done before the next batch, by the same rules; it never raises."""
+        await self._or_exit(self._until_not_transient(work))
+
+    async def _or_exit(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except asyncio.CancelledError:
+            log.warning("batch_cancelled", service=self._service)
+            self._exit(ExitCode.UNDRAINED)
+        except BaseException:
+            log.exception("batch_failed", service=self._service)
+            self._exit(ExitCode.FAILED)
 
     async def _process(self, records: Sequence[Record]) -> None:
         arrivals = await self._parse(records)
@@ -173,9 +180,18 @@ class Runner:
         return arrivals
 
     async def _run(self, events: Sequence[Event]) -> None:
-        async for attempt in self._retrying():
+        await self._until_not_transient(lambda: self._step.run(events))
+
+    async def _until_not_transient(self, work: Callable[[], Awaitable[None]]) -> None:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(Transient),
+            wait=self._wait,
+            sleep=self._sleep,
+            before_sleep=self._note_retry,
+            reraise=True,
+        ):
             with attempt:
-                await self._step.run(events)
+                await work()
 
     async def _bury(self, record: Record, error: Invalid) -> None:
         letter = DeadLettered(
@@ -190,9 +206,7 @@ class Runner:
             original_value=record.value or b"",
             failed_at=self._clock.now(),
         )
-        async for attempt in self._retrying():
-            with attempt:
-                await self._outbox.publish([letter])
+        await self._until_not_transient(lambda: self._outbox.publish([letter]))
         metrics.DEAD_LETTERS.labels(self._service, error.reason).inc()
         log.warning(
             "event_dead_lettered",
@@ -204,15 +218,6 @@ class Runner:
             offset=record.offset,
         )
         self._limit.bad()
-
-    def _retrying(self) -> AsyncRetrying:
-        return AsyncRetrying(
-            retry=retry_if_exception_type(Transient),
-            wait=self._wait,
-            sleep=self._sleep,
-            before_sleep=self._note_retry,
-            reraise=True,
-        )
 
     def _note_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
