@@ -1,5 +1,7 @@
 """Images decoded the one way that everything here sees them: bounded, complete, upright RGB."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import NamedTuple, Self
@@ -57,11 +59,19 @@ def inspect(content: bytes, limits: ImageLimits) -> ImageFacts:
         `truncated_image`, `too_many_scans` and `invalid_image`.
     """
     container = _bounded(content, limits)
-    picture = _decode(container, limits)
-    width, height = picture.size
-    if container.orientation >= 5:  # noqa: PLR2004  # EXIF: 5 to 8 lie on their side
-        width, height = height, width
-    return ImageFacts(container.media_type, width, height)
+    return _facts(container, _decode(container, limits))
+
+
+def measure(content: bytes, limits: ImageLimits) -> ImageFacts:
+    """What the image's header says it is; whether its pixels are all there is not looked at.
+
+    Raises
+    ------
+    InvalidImage
+        As from `inspect`, where the header or the container is already wrong.
+    """
+    container = _bounded(content, limits)
+    return _facts(container, _opened(container, limits))
 
 
 def decode_rgb(content: bytes, limits: ImageLimits) -> Image.Image:
@@ -88,23 +98,42 @@ def _bounded(content: bytes, limits: ImageLimits) -> Container:
     return open_container(content)
 
 
-def _decode(container: Container, limits: ImageLimits) -> ImageFile.ImageFile:
+def _facts(container: Container, picture: Image.Image) -> ImageFacts:
+    width, height = picture.size
+    if container.orientation >= 5:  # noqa: PLR2004  # EXIF: 5 to 8 lie on their side
+        width, height = height, width
+    return ImageFacts(container.media_type, width, height)
+
+
+def _opened(container: Container, limits: ImageLimits) -> ImageFile.ImageFile:
     # The plugins are called by themselves because `Image.open` warns of large images by a limit
     # of the whole process; ours is checked here instead, after the header and before any pixel.
-    try:
+    with _translated():
         picture = _PLUGINS[container.media_type](BytesIO(container.pixels))
-        width, height = picture.size
-        if width * height > limits.max_pixels:
-            detail = f"{width} x {height} pixels; {limits.max_pixels} are allowed"
-            raise InvalidImage(detail, reason="too_many_pixels")
+    width, height = picture.size
+    if width * height > limits.max_pixels:
+        detail = f"{width} x {height} pixels; {limits.max_pixels} are allowed"
+        raise InvalidImage(detail, reason="too_many_pixels")
+    return picture
+
+
+def _decode(container: Container, limits: ImageLimits) -> ImageFile.ImageFile:
+    picture = _opened(container, limits)
+    with _translated():
         picture.load()
-    except (SyntaxError, ValueError, EOFError) as exc:
-        raise InvalidImage(f"broken: {exc}") from exc
+    return picture
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
     except OSError as exc:
         if "truncated" in str(exc):
             truncated()
         raise InvalidImage(f"broken: {exc}") from exc
-    return picture
+    except (SyntaxError, ValueError, EOFError) as exc:
+        raise InvalidImage(f"broken: {exc}") from exc
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

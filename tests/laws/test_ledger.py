@@ -90,6 +90,7 @@ async def test_another_broker_has_acknowledged_nothing(database: Database) -> No
     after = MongoRevisionLedger(database, "second start")
 
     assert await after.published([ORIGINAL]) == set()
+    assert await after.known([ORIGINAL.subject]) == {ORIGINAL.subject}
     assert await after.assign([ORIGINAL]) == [1]
     await after.confirm([ORIGINAL])
     assert await after.published([ORIGINAL]) == {ORIGINAL}

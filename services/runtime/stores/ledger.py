@@ -37,5 +37,5 @@ class RevisionLedger(Protocol):
         ...
 
     async def known(self, subjects: Collection[str]) -> set[str]:
-        """Those of the subjects of which some content has been acknowledged."""
+        """Those of the subjects of which any broker has ever acknowledged something."""
         ...

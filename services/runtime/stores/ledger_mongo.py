@@ -48,7 +48,8 @@ class MongoRevisionLedger:
         return {entry for entry in entries if entry.digest in known.get(entry.subject, ())}
 
     async def known(self, subjects: Collection[str]) -> set[str]:
-        return set(await self._acknowledged(subjects))
+        found = await self._find(subjects, {"broker": 1})
+        return {subject for subject, document in found.items() if "broker" in document}
 
     def _acknowledge(self, subject: str, digests: list[str]) -> UpdateOne:
         before = {"$cond": [{"$eq": ["$broker", literal(self._broker)]}, "$published", []]}

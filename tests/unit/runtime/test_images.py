@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from services.contracts.errors import InvalidImage
-from services.runtime.images import ImageLimits, decode_rgb, inspect
+from services.runtime.images import ImageLimits, decode_rgb, inspect, measure
 
 LIMITS = ImageLimits(max_bytes=1_000_000, max_pixels=1_000_000)
 
@@ -65,6 +65,7 @@ def test_pixels_are_those_of_a_plain_decode(name: str) -> None:
 
     assert decoded.mode == "RGB"
     assert np.array_equal(np.asarray(decoded), np.asarray(expected))
+    assert measure(FILES[name], LIMITS) == inspect(FILES[name], LIMITS)
     assert inspect(FILES[name], LIMITS) == (f"image/{name.partition('_')[0]}", 37, 23)
 
 

@@ -1,0 +1,144 @@
+"""One batch of frames on its way: checked, stored, numbered, published, remembered."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from services.contracts.events import Event, FrameCaptured
+from services.ingest.drafts import Draft, dead_letter, entry_of, frame_subject, numbered
+from services.ingest.frames import OpenedFrame, refused, store_image, stored_at
+from services.ingest.items import Rejection
+from services.runtime.clock import Clock
+from services.runtime.images import ImageLimits
+from services.runtime.step import Outbox
+from services.runtime.stores.blobs import BlobStore
+from services.runtime.stores.ledger import Entry, RevisionLedger
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Frames that were opened, and what was refused until here."""
+
+    frames: Sequence[OpenedFrame]
+    rejections: Sequence[Rejection]
+
+
+@dataclass
+class Outcome:
+    """What has become of a batch."""
+
+    published: list[Draft] = field(default_factory=list)
+    known: list[Draft] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A frame and those of its drafts that the broker has not acknowledged yet."""
+
+    frame: OpenedFrame
+    drafts: tuple[Draft, ...]
+
+    @property
+    def captured(self) -> FrameCaptured | None:
+        return next((each for each in self.drafts if isinstance(each, FrameCaptured)), None)
+
+
+@dataclass(frozen=True)
+class BatchPublisher:
+    """Publishes batches. A batch that failed on the way may be published again as it is."""
+
+    outbox: Outbox
+    blobs: BlobStore
+    ledger: RevisionLedger
+    limits: ImageLimits
+    clock: Clock
+
+    async def publish(self, batch: Batch) -> Outcome:
+        """Return once everything is acknowledged, and remembered as such.
+
+        Raises
+        ------
+        Transient
+            A store or the broker is away.
+        """
+        outcome = Outcome(rejections=list(batch.rejections))
+        pending = await self._unpublished(batch.frames, outcome)
+        pending = await self._stored(pending, outcome)
+        pending = await self._without_conflicts(pending, outcome)
+        outcome.published = [draft for each in pending for draft in each.drafts]
+        events, _ = await numbered(outcome.published, self.ledger)
+        entries = [entry_of(draft) for draft in outcome.published]
+        await self._send(events, entries, outcome.rejections)
+        return outcome
+
+    async def refuse_unknown(self, batch: Batch) -> Batch:
+        """The batch without frames that were never published; those are refused."""
+        subjects = [frame_subject(frame.item.frame_id) for frame in batch.frames]
+        known = await self.ledger.known(subjects)
+        there, rejections = [], list(batch.rejections)
+        for frame, subject in zip(batch.frames, subjects, strict=True):
+            if subject in known:
+                there.append(frame)
+            else:
+                detail = f"no frame {frame.item.frame_id} was published"
+                rejections.append(refused(frame.item, "unknown_frame", detail))
+        return Batch(there, rejections)
+
+    async def _unpublished(self, frames: Sequence[OpenedFrame], outcome: Outcome) -> list[_Pending]:
+        entries = [entry_of(draft) for frame in frames for draft in frame.drafts]
+        published = await self.ledger.published(entries)
+        pending = []
+        for frame in frames:
+            known = [draft for draft in frame.drafts if entry_of(draft) in published]
+            outcome.known += known
+            new = tuple(draft for draft in frame.drafts if entry_of(draft) not in published)
+            if new:
+                pending.append(_Pending(frame, new))
+        return pending
+
+    async def _stored(self, pending: Sequence[_Pending], outcome: Outcome) -> list[_Pending]:
+        results = await asyncio.gather(*(asyncio.to_thread(self._store, one) for one in pending))
+        outcome.rejections += [each for each in results if isinstance(each, Rejection)]
+        return [each for each in results if isinstance(each, _Pending)]
+
+    def _store(self, pending: _Pending) -> _Pending | Rejection:
+        if pending.captured is None:
+            return pending
+        stored = store_image(pending.frame, self.blobs, self.limits)
+        if isinstance(stored, Rejection):
+            return stored
+        drafts = (
+            stored_at(draft, stored) if isinstance(draft, FrameCaptured) else draft
+            for draft in pending.drafts
+        )
+        return _Pending(pending.frame, tuple(drafts))
+
+    async def _without_conflicts(
+        self, pending: Sequence[_Pending], outcome: Outcome
+    ) -> list[_Pending]:
+        # Frames are numbered before anything about them is: what belongs to another picture of
+        # the same name must never become a revision of this one.
+        captured = [each.captured for each in pending if each.captured]
+        _, conflicts = await numbered(captured, self.ledger)
+        conflicting = {id(each) for each in conflicts}
+        kept = []
+        for each in pending:
+            if each.captured is None or id(each.captured) not in conflicting:
+                kept.append(each)
+                continue
+            item = each.frame.item
+            detail = f"frame {item.frame_id} is known with another picture, time or place"
+            outcome.rejections.append(refused(item, "duplicate_id", detail))
+        return kept
+
+    async def _send(
+        self, events: Sequence[Event], entries: list[Entry], rejections: Sequence[Rejection]
+    ) -> None:
+        letters = [dead_letter(rejection, self.clock.now()) for rejection in rejections]
+        known = await self.ledger.published([entry_of(letter) for letter in letters])
+        new = [letter for letter in letters if entry_of(letter) not in known]
+        entries = [*entries, *map(entry_of, new)]
+        if entries:
+            await self.outbox.publish([*events, *new])
+            await self.ledger.confirm(entries)

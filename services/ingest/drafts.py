@@ -1,0 +1,80 @@
+"""Events before they have their revision: the ledger gives it by what they say."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from services.contracts.codec import encode
+from services.contracts.events import (
+    DeadLettered,
+    Event,
+    FrameAnnotated,
+    FrameCaptured,
+    PredictionsMade,
+)
+from services.contracts.identity import FrameId
+from services.contracts.topics import topic_of
+from services.ingest.items import Rejection
+from services.runtime.limits import MAX_EVENT_BYTES, largest_value
+from services.runtime.stores.frames import content_of
+from services.runtime.stores.ledger import Entry, RevisionLedger
+
+Draft = FrameCaptured | PredictionsMade | FrameAnnotated
+"""An event at revision 1, which stands for "not numbered yet"."""
+
+
+def frame_subject(frame_id: FrameId) -> str:
+    """The ledger's name of a frame; ids hold no blanks, so names never meet."""
+    return f"frame {frame_id}"
+
+
+def entry_of(draft: Draft | DeadLettered) -> Entry:
+    """What the ledger knows an event by."""
+    match draft:
+        case FrameCaptured():
+            return Entry(frame_subject(draft.frame_id), content_of(draft))
+        case PredictionsMade():
+            subject = f"predictions {draft.frame_id} {draft.detector_id}"
+            return Entry(subject, content_of(draft))
+        case FrameAnnotated():
+            return Entry(f"ground_truth {draft.frame_id}", content_of(draft))
+        case DeadLettered():
+            return Entry(f"dead_letter {draft.event_id}", "1")
+
+
+async def numbered(
+    drafts: Sequence[Draft], ledger: RevisionLedger
+) -> tuple[list[Draft], list[FrameCaptured]]:
+    """The events with their revisions, and the frames whose id has another content already."""
+    events: list[Draft] = []
+    conflicts: list[FrameCaptured] = []
+    revisions = await ledger.assign([entry_of(draft) for draft in drafts])
+    for draft, revision in zip(drafts, revisions, strict=True):
+        if not isinstance(draft, FrameCaptured):
+            events.append(draft.model_copy(update={"revision": revision}))
+        elif revision == 1:
+            events.append(draft)
+        else:
+            conflicts.append(draft)
+    return events, conflicts
+
+
+def is_too_large(event: Event) -> bool:
+    """Whether no broker would take it."""
+    return len(encode(event)) > largest_value(topic_of(event).name)
+
+
+def dead_letter(rejection: Rejection, now: datetime) -> DeadLettered:
+    """The rejected record, kept whole as far as a record on the topic may go."""
+    return DeadLettered(
+        service="ingest",
+        reason=rejection.reason,
+        detail=_text(rejection.detail),
+        location=_text(rejection.location),
+        original_value=rejection.raw[:MAX_EVENT_BYTES],
+        failed_at=now,
+    )
+
+
+def _text(value: str) -> str:
+    # Names out of foreign files may hold halves of characters, which no event can carry.
+    return value.encode(errors="backslashreplace").decode()[:2000]

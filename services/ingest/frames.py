@@ -1,0 +1,165 @@
+"""Frames of a data set on their way to events: opened, measured, checked, stored."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from services.contracts.errors import Invalid, InvalidImage
+from services.contracts.events import (
+    Annotation,
+    Detection,
+    FrameAnnotated,
+    FrameCaptured,
+    Image,
+    PredictionsMade,
+)
+from services.ingest import fields
+from services.ingest.drafts import Draft, is_too_large
+from services.ingest.items import FrameItem, Located, Rejection
+from services.runtime.images import ImageFacts, ImageLimits, inspect, measure
+from services.runtime.stores.blobs import BlobStore
+
+_NOT_STORED = "not-stored-yet:"
+
+
+Boxed = TypeVar("Boxed", Detection, Annotation)
+
+
+@dataclass(frozen=True)
+class OpenedFrame:
+    """A frame whose image's header has been read, and its events so far.
+
+    Parameters
+    ----------
+    content : the image's bytes; none where only annotations come
+    rejections : boxes that the image's real size rules out
+    """
+
+    item: FrameItem
+    content: bytes | None
+    drafts: tuple[Draft, ...]
+    rejections: tuple[Rejection, ...]
+
+
+def open_frame(item: FrameItem, limits: ImageLimits, source: str) -> OpenedFrame | Rejection:
+    """Read a frame's image, if it has one, and draft its events."""
+    try:
+        content = _read(item, limits)
+        return _opened(item, content, limits, source)
+    except Invalid as exc:
+        return refused(item, exc.reason, str(exc))
+
+
+def store_image(frame: OpenedFrame, blobs: BlobStore, limits: ImageLimits) -> str | Rejection:
+    """Decode the whole image once, then store it; its URI."""
+    assert frame.content is not None
+    try:
+        inspect(frame.content, limits)
+    except InvalidImage as exc:
+        return refused(frame.item, exc.reason, str(exc))
+    return blobs.put(frame.content)
+
+
+def stored_at(draft: FrameCaptured, uri: str) -> FrameCaptured:
+    """The event, now that its image is in the blob store."""
+    return draft.model_copy(update={"image": draft.image.model_copy(update={"uri": uri})})
+
+
+def refused(item: FrameItem, reason: str, detail: str) -> Rejection:
+    """The frame with all that depended on it."""
+    whole = {
+        "frame_id": item.frame_id,
+        "image": item.image,
+        "detections": _values(item.detections),
+        "annotations": _values(item.annotations),
+    }
+    return Rejection(reason, detail, item.location, fields.raw(whole), whole_frame=True)
+
+
+def _values(parts: Sequence[Located[Boxed]] | None) -> list[dict[str, object]] | None:
+    return None if parts is None else [part.value.model_dump() for part in parts]
+
+
+def _read(item: FrameItem, limits: ImageLimits) -> bytes | None:
+    if item.image is None:
+        return None
+    try:
+        with item.image.open("rb") as file:
+            content = file.read(limits.max_bytes + 1)
+    except OSError as exc:
+        raise InvalidImage(f"{item.image}: {exc.strerror}", reason="unreadable_image") from exc
+    return content
+
+
+def _opened(
+    item: FrameItem, content: bytes | None, limits: ImageLimits, source: str
+) -> OpenedFrame:
+    drafts: list[Draft] = []
+    rejections: list[Rejection] = []
+    size = item.size
+    if content is not None:
+        facts = measure(content, limits)
+        size = (facts.width, facts.height)
+        drafts.append(_captured(item, content, facts))
+    drafts += _looked_at(item, size, source, rejections)
+    for draft in drafts:
+        if is_too_large(draft):
+            detail = f"{type(draft).__name__} is more than a record may hold"
+            rejections.append(refused(item, "event_too_large", detail))
+    fitting = tuple(draft for draft in drafts if not is_too_large(draft))
+    return OpenedFrame(item, content, fitting, tuple(rejections))
+
+
+def _captured(item: FrameItem, content: bytes, facts: ImageFacts) -> FrameCaptured:
+    image = Image(
+        sha256=hashlib.sha256(content).hexdigest(),
+        uri=_NOT_STORED,
+        size_bytes=len(content),
+        media_type=facts.media_type,
+        width=facts.width,
+        height=facts.height,
+    )
+    return FrameCaptured(
+        frame_id=item.frame_id,
+        vehicle_id=item.vehicle_id,
+        drive_id=item.drive_id,
+        captured_at=item.captured_at,
+        position=item.position,
+        image=image,
+    )
+
+
+def _looked_at(
+    item: FrameItem, size: tuple[int, int] | None, source: str, rejections: list[Rejection]
+) -> Iterator[PredictionsMade | FrameAnnotated]:
+    if item.detections is not None and item.detector is not None:
+        yield PredictionsMade(
+            frame_id=item.frame_id,
+            detector=item.detector.name,
+            version=item.detector.version,
+            detections=_inside(item.detections, size, rejections),
+        )
+    if item.annotations is not None:
+        yield FrameAnnotated(
+            frame_id=item.frame_id,
+            annotation_source=source,
+            annotations=_inside(item.annotations, size, rejections),
+        )
+
+
+def _inside(
+    parts: Sequence[Located[Boxed]], size: tuple[int, int] | None, rejections: list[Rejection]
+) -> tuple[Boxed, ...]:
+    """Those that touch the image. A box partly outside stays as it is: detectors give such."""
+    inside: list[Boxed] = []
+    for part in parts:
+        value: Boxed = part.value
+        x, y, width, height = value.bbox
+        if size is None or (-width < x < size[0] and -height < y < size[1]):
+            inside.append(value)
+            continue
+        detail = f"bbox {[*value.bbox]} lies outside the image of {size[0]} x {size[1]}"
+        raw = fields.raw(value.model_dump())
+        rejections.append(Rejection("box_outside_image", detail, part.location, raw))
+    return tuple(inside)

@@ -1,0 +1,109 @@
+"""Lists of foreign records: each with its place in the file, in groups by image."""
+
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from services.contracts.errors import InvalidRecord
+from services.ingest import fields
+from services.ingest.fields import Record
+from services.ingest.items import Located, Rejection
+
+T = TypeVar("T")
+ImageKey = int | str
+Groups = dict[ImageKey, list[Located[Record]]]
+
+
+def located(file: Path, name: str, values: object) -> list[Located[object]]:
+    """The elements of a file's list `name`, with where they are.
+
+    Raises
+    ------
+    InvalidRecord
+        It is not a list.
+    """
+    if not isinstance(values, list):
+        raise fields.malformed(f"{file}: {name} is not a list")
+    return [Located(value, f"{file}:{name}[{at}]") for at, value in enumerate(values)]
+
+
+def rejection(error: InvalidRecord, source: Located[object]) -> Rejection:
+    """What became of a record that breaks a rule."""
+    return Rejection(error.reason, str(error), source.location, fields.raw(source.value))
+
+
+def parsed(
+    sources: Iterable[Located[object]],
+    parse: Callable[[Located[Record]], T],
+    rejected: list[Rejection],
+) -> list[Located[T]]:
+    """What `parse` makes of the records; those that it refuses are added to `rejected`."""
+    found = []
+    for source in sources:
+        try:
+            record = fields.record(source.value, "the record")
+            value = parse(Located(record, source.location))
+        except InvalidRecord as exc:
+            rejected.append(rejection(exc, source))
+        else:
+            found.append(Located(value, source.location))
+    return found
+
+
+def by_image(
+    sources: Iterable[Located[object]],
+    image_of: Callable[[Record], ImageKey],
+    known: Container[ImageKey],
+    rejected: list[Rejection],
+) -> Groups:
+    """The records of each known image, in their order.
+
+    Records of no known image, and those whose own `id` came before, are added to `rejected`.
+    """
+    groups: Groups = defaultdict(list)
+    seen: set[ImageKey] = set()
+
+    def place(source: Located[Record]) -> ImageKey:
+        record = source.value
+        image = image_of(record)
+        if image not in known:
+            raise InvalidRecord(f"no image {image!r:.60} is listed", reason="unknown_image")
+        if record.get("id") is not None:
+            claim(fields.key(record["id"]), seen)
+        groups[image].append(source)
+        return image
+
+    parsed(sources, place, rejected)
+    return groups
+
+
+def without(
+    parse: Callable[[], T | None], source: Located[Record], rejected: list[Rejection]
+) -> T | None:
+    """A part that its record can do without: refused, it is added to `rejected` by itself."""
+    try:
+        return parse()
+    except InvalidRecord as exc:
+        rejected.append(rejection(exc, source))
+        return None
+
+
+def claim(key: ImageKey, seen: set[ImageKey]) -> None:
+    """Take an id that may be used once.
+
+    Raises
+    ------
+    InvalidRecord
+        `duplicate_id`: it is taken.
+    """
+    if key in seen:
+        raise InvalidRecord(f"id {key!r:.60} came before", reason="duplicate_id")
+    seen.add(key)
+
+
+def whole_frame(image: object, *parts: Sequence[Located[Record]]) -> dict[str, object]:
+    """A refused frame with all that depended on it, so that its dead letter holds everything."""
+    names = ("annotations", "predictions")
+    values = ([source.value for source in part] for part in parts)
+    return {"image": image, **dict(zip(names, values, strict=False))}

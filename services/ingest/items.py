@@ -1,0 +1,101 @@
+"""What an importer yields: frames with what is known of them, and records that it had to reject."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Generic, NamedTuple, Self, TypeVar
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import Annotation, Detection, Position
+from services.contracts.identity import DriveId, FrameId, VehicleId
+
+T_co = TypeVar("T_co", covariant=True)
+
+UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a frame was taken whose data set does not say it."""
+
+
+class Detector(NamedTuple):
+    """A detector and its version, which the command line writes as `NAME@VERSION`."""
+
+    name: str
+    version: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The detector that `NAME@VERSION` names.
+
+        Raises
+        ------
+        InvalidRecord
+            A part is missing or holds blanks.
+        """
+        name, _, version = text.partition("@")
+        if not name or not version or "@" in version or len(text.split()) != 1:
+            raise InvalidRecord(f"{text!r} is not NAME@VERSION", reason="invalid_detector")
+        return cls(name, version)
+
+
+@dataclass(frozen=True)
+class Located(Generic[T_co]):
+    """A value and where it was read: a file and a line, or a record's number or id."""
+
+    value: T_co
+    location: str
+
+
+@dataclass(frozen=True)
+class FrameItem:
+    """One frame of a data set.
+
+    Parameters
+    ----------
+    image : the image file; none where only annotations come back
+    size : width and height that the data set declares, if it does
+    detections : what the detector found there; none where it did not look
+    annotations : its ground truth, maybe empty; none where nobody annotated
+    """
+
+    frame_id: FrameId
+    vehicle_id: VehicleId
+    location: str
+    image: Path | None
+    drive_id: DriveId | None = None
+    captured_at: datetime = UNKNOWN_TIME
+    position: Position | None = None
+    size: tuple[int, int] | None = None
+    detector: Detector | None = None
+    detections: tuple[Located[Detection], ...] | None = None
+    annotations: tuple[Located[Annotation], ...] | None = None
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A record that can never be used; it is counted, listed and dead-lettered.
+
+    Parameters
+    ----------
+    reason : snake_case code
+    location : the file with a line, or with the record's number or id
+    raw : the record's own bytes, or its JSON
+    whole_frame : whether a frame is refused, with all that was said of it
+    """
+
+    reason: str
+    detail: str
+    location: str
+    raw: bytes
+    whole_frame: bool = False
+
+
+Item = FrameItem | Rejection
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set that has been opened: its name, how many frames it lists, and its items, once."""
+
+    name: str
+    frames: int
+    items: Iterable[Item]

@@ -1,0 +1,140 @@
+"""A data set's way into the topics.
+
+Only what the broker has acknowledged is remembered, and only after it has. So an import may be
+stopped anywhere and run again: it skips what is there and sends the rest.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import replace
+from enum import StrEnum
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay
+from tenacity.wait import wait_exponential_jitter
+
+from services.contracts.errors import Transient
+from services.contracts.topics import topic_of
+from services.ingest.batches import Batch, BatchPublisher, Outcome
+from services.ingest.frames import OpenedFrame, open_frame
+from services.ingest.items import Item, Rejection
+from services.ingest.summary import Summary
+from services.runtime import metrics
+from services.runtime.clock import Clock
+from services.runtime.images import ImageLimits
+from services.runtime.settings import Settings
+from services.runtime.step import Outbox
+from services.runtime.stores.blobs import BlobStore
+from services.runtime.stores.ledger import RevisionLedger
+
+log = structlog.get_logger(__name__)
+
+MAX_BATCH_BYTES = 64 * 1024 * 1024
+"""Images held at once; a batch ends where they reach it."""
+
+
+class Source(StrEnum):
+    """Where a data set comes from."""
+
+    IMPORT = "import"
+    REANNOTATION = "reannotation"
+    """Corrections: only the ground truth is published, and only of frames that are there."""
+
+
+async def publish_dataset(
+    items: Iterable[Item],
+    *,
+    outbox: Outbox,
+    blobs: BlobStore,
+    ledger: RevisionLedger,
+    settings: Settings,
+    clock: Clock,
+    source: Source = Source.IMPORT,
+    on_progress: Callable[[Summary], None] | None = None,
+    throttle: Callable[[], Awaitable[None]] | None = None,
+) -> Summary:
+    """Publish a data set's items; stopped and run again, it goes on where it was.
+
+    Parameters
+    ----------
+    on_progress : is told the summary after every batch
+    throttle : awaited before every batch, for a broker that drops what is not consumed soon
+
+    Raises
+    ------
+    Transient
+        A store or the broker stayed away for `settings.stall_limit_s`.
+    """
+    summary = Summary()
+    limits = ImageLimits.of(settings)
+    publisher = BatchPublisher(outbox, blobs, ledger, limits, clock)
+    retrying = _retrying(settings)
+    batches = _batches(items, limits, settings.batch_size, source)
+    while opened := await asyncio.to_thread(next, batches, None):
+        if throttle:
+            await throttle()
+        batch: Batch = opened
+        if source is Source.REANNOTATION:
+            batch = await retrying(publisher.refuse_unknown, opened)
+        outcome: Outcome = await retrying(publisher.publish, batch)
+        _account(summary, batch, outcome)
+        if on_progress:
+            on_progress(summary)
+    return summary
+
+
+def _retrying(settings: Settings) -> AsyncRetrying:
+    return AsyncRetrying(
+        retry=retry_if_exception_type(Transient),
+        wait=wait_exponential_jitter(initial=0.1, max=settings.retry_wait_max_s),
+        stop=stop_after_delay(settings.stall_limit_s),
+        before_sleep=_note_retry,
+        reraise=True,
+    )
+
+
+def _note_retry(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    metrics.RETRIES.labels("ingest", type(error).__name__).inc()
+    log.warning("batch_retried", service="ingest", error=f"{type(error).__name__}: {error}")
+
+
+def _batches(
+    items: Iterable[Item], limits: ImageLimits, size: int, source: Source
+) -> Iterator[Batch]:
+    frames: list[OpenedFrame] = []
+    rejections: list[Rejection] = []
+    for item in items:
+        opened = _opened(item, limits, source)
+        if isinstance(opened, Rejection):
+            rejections.append(opened)
+        else:
+            frames.append(opened)
+            rejections += opened.rejections
+        held = sum(len(frame.content or b"") for frame in frames)
+        if held >= MAX_BATCH_BYTES or len(frames) + len(rejections) >= size:
+            yield Batch(frames, rejections)
+            frames, rejections = [], []
+    if frames or rejections:
+        yield Batch(frames, rejections)
+
+
+def _opened(item: Item, limits: ImageLimits, source: Source) -> OpenedFrame | Rejection:
+    if isinstance(item, Rejection):
+        return item
+    if source is Source.REANNOTATION:
+        item = replace(item, image=None, detections=None)
+    return open_frame(item, limits, source)
+
+
+def _account(summary: Summary, batch: Batch, outcome: Outcome) -> None:
+    refused = sum(rejection.whole_frame for rejection in batch.rejections)
+    summary.done += len(batch.frames) + refused
+    for draft in outcome.published:
+        summary.count_of(draft).published += 1
+        metrics.FRAMES_INGESTED.labels(topic_of(draft).name, "import").inc()
+    for draft in outcome.known:
+        summary.count_of(draft).known += 1
+    for rejection in outcome.rejections:
+        summary.add_rejection(rejection)
+        metrics.RECORDS_REJECTED.labels(rejection.reason, "import").inc()
