@@ -160,7 +160,7 @@ class ConsumingService:
             self._watching.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watching
-        if self._app is not None:
+        if self._app is not None and self._app.started:
             await self._drain(self._app)
             await self._app.stop()
         await asyncio.to_thread(self._lag.close)

@@ -1,0 +1,47 @@
+"""Runs services in this process until it is told to end."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+
+from services.runtime.consumer import ConsumingService
+from services.runtime.health import HealthServer
+from services.runtime.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def serving(
+    services: Sequence[ConsumingService], settings: Settings
+) -> AsyncIterator[HealthServer]:
+    """The services run, and their health is served, while this is open; closing drains them."""
+    checks = {service.name: service.unhealthy for service in services}
+    with HealthServer(settings.host, settings.metrics_port, checks) as health:
+        started: list[ConsumingService] = []
+        try:
+            async with asyncio.TaskGroup() as starting:
+                for service in services:
+                    started.append(service)
+                    starting.create_task(service.start())
+            yield health
+        finally:
+            await asyncio.gather(*(service.stop() for service in started))
+
+
+async def until_told_to_end() -> None:
+    """Wait for SIGTERM or SIGINT; a second one ends the process in the usual way."""
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, told.set)
+    try:
+        await told.wait()
+        log.info("told_to_end")
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
