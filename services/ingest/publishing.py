@@ -86,7 +86,7 @@ async def publish_dataset(
 def _retrying(settings: Settings) -> AsyncRetrying:
     return AsyncRetrying(
         retry=retry_if_exception_type(Transient),
-        wait=wait_exponential_jitter(initial=0.1, max=settings.retry_wait_max_s),
+        wait=wait_exponential_jitter(multiplier=0.1, max=settings.retry_wait_max_s),
         stop=stop_after_delay(settings.stall_limit_s),
         before_sleep=_note_retry,
         reraise=True,

@@ -1,0 +1,331 @@
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.contracts.errors import (
+    BrokerUnavailable,
+    DeliveryUnconfirmed,
+    StoreUnavailable,
+)
+from services.contracts.events import (
+    Annotation,
+    DeadLettered,
+    Detection,
+    Event,
+    FrameAnnotated,
+    FrameCaptured,
+    PredictionsMade,
+)
+from services.contracts.identity import Category, FrameId, VehicleId
+from services.ingest.items import Detector, FrameItem, Item, Located, Rejection
+from services.ingest.publishing import Source, publish_dataset
+from services.ingest.summary import Count, Summary
+from services.runtime.settings import Settings
+from tests.fakes.blobs import InMemoryBlobs
+from tests.fakes.clock import FakeClock
+from tests.fakes.ledger import InMemoryLedger
+from tests.fakes.outbox import InMemoryOutbox
+from tests.unit.ingest.datasets import jpeg
+
+STOP = Category("stop sign")
+TRUTH = Annotation(category=STOP, bbox=(1, 2, 3, 4))
+FOUND = Detection(category=STOP, score=0.5, bbox=(1, 2, 3, 4))
+
+
+def located(*values: Detection) -> tuple[Located[Detection], ...]:
+    return tuple(Located(value, f"dt.json:[{at}]") for at, value in enumerate(values))
+
+
+def true(*values: Annotation) -> tuple[Located[Annotation], ...]:
+    return tuple(Located(value, f"gt.json:[{at}]") for at, value in enumerate(values))
+
+
+class Ingest:
+    """The stores that outlive a run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.outbox = InMemoryOutbox()
+        self.blobs = InMemoryBlobs()
+        self.ledger = InMemoryLedger()
+        self.clock = FakeClock()
+        self.settings = Settings(
+            batch_size=4, retry_wait_max_s=0.001, stall_limit_s=0.05, max_image_pixels=10_000
+        )
+        self.seen: list[int] = []
+
+    def frame(self, name: str = "f1", content: bytes | None = None) -> FrameItem:
+        path = self.folder / f"{name}.jpg"
+        path.write_bytes(jpeg(len(name)) if content is None else content)
+        return FrameItem(
+            frame_id=FrameId(name),
+            vehicle_id=VehicleId("v1"),
+            location=f"gt.json:{name}",
+            image=path,
+            detector=Detector("ods", "1"),
+            detections=located(FOUND),
+            annotations=true(TRUTH),
+        )
+
+    async def run(self, *items: Item, source: Source = Source.IMPORT) -> Summary:
+        return await publish_dataset(
+            items,
+            outbox=self.outbox,
+            blobs=self.blobs,
+            ledger=self.ledger,
+            settings=self.settings,
+            clock=self.clock,
+            source=source,
+            on_progress=lambda summary: self.seen.append(summary.done),
+        )
+
+    def published(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.outbox.published if isinstance(event, kind)]
+
+
+@pytest.fixture
+def ingest(tmp_path: Path) -> Ingest:
+    return Ingest(tmp_path)
+
+
+def rejection(number: int = 0) -> Rejection:
+    return Rejection("score_not_finite", "score is nan", f"dt.json:[{number}]", b'{"score": NaN}')
+
+
+async def test_a_frame_its_predictions_and_its_ground_truth_are_published(ingest: Ingest) -> None:
+    summary = await ingest.run(ingest.frame())
+
+    captured, predicted, annotated = ingest.outbox.published
+    assert isinstance(captured, FrameCaptured)
+    assert ingest.blobs.get(captured.image.uri) == jpeg(2)
+    assert (captured.image.width, captured.image.height) == (64, 48)
+    assert isinstance(predicted, PredictionsMade)
+    assert (predicted.revision, predicted.detections) == (1, (FOUND,))
+    assert isinstance(annotated, FrameAnnotated)
+    assert (annotated.revision, annotated.annotations) == (1, (TRUTH,))
+    assert summary.frames == summary.predictions == summary.ground_truth == Count(published=1)
+
+
+async def test_a_second_run_says_nothing_new(ingest: Ingest) -> None:
+    items: list[Item] = [ingest.frame(), rejection()]
+    first = await ingest.run(*items)
+    before = list(ingest.outbox.published)
+
+    second = await ingest.run(*items)
+
+    assert ingest.outbox.published == before
+    assert second.frames == second.predictions == second.ground_truth == Count(known=1)
+    assert second.rejected == first.rejected == {"score_not_finite": 1}
+
+
+async def test_a_correction_is_the_next_revision_and_the_original_does_not_come_back(
+    ingest: Ingest,
+) -> None:
+    original = ingest.frame()
+    corrected = replace(original, annotations=())
+    await ingest.run(original)
+    await ingest.run(corrected)
+    await ingest.run(original)
+
+    annotated = ingest.published(FrameAnnotated)
+
+    assert [getattr(event, "revision", None) for event in annotated] == [1, 2]
+    assert len(ingest.published(FrameCaptured)) == 1
+
+
+async def test_corrections_alone_need_no_image(ingest: Ingest) -> None:
+    original = ingest.frame()
+    await ingest.run(original)
+    assert original.image
+    original.image.unlink()
+
+    summary = await ingest.run(original, source=Source.REANNOTATION)
+
+    event = ingest.published(FrameAnnotated)[-1]
+    assert isinstance(event, FrameAnnotated)
+    assert (event.revision, event.annotation_source) == (2, "reannotation")
+    assert (summary.frames, summary.predictions) == (Count(), Count())
+
+
+async def test_a_correction_of_an_unknown_frame_is_refused(ingest: Ingest) -> None:
+    summary = await ingest.run(ingest.frame(), source=Source.REANNOTATION)
+
+    assert summary.rejected == {"unknown_frame": 1}
+    assert ingest.published(FrameAnnotated) == []
+
+
+async def test_another_picture_under_a_known_id_is_refused_with_all_of_its_own(
+    ingest: Ingest,
+) -> None:
+    first = ingest.frame()
+    await ingest.run(first)
+    other = replace(ingest.frame("f22"), frame_id=first.frame_id, annotations=())
+
+    summary = await ingest.run(other)
+
+    assert summary.rejected == {"duplicate_id": 1}
+    assert len(ingest.published(FrameAnnotated)) == 1
+    again = await ingest.run(replace(first, annotations=()))
+    assert again.ground_truth == Count(published=1)
+
+
+async def test_two_pictures_of_one_id_in_one_batch_are_not_mixed(ingest: Ingest) -> None:
+    first = ingest.frame()
+    other = replace(ingest.frame("f22"), frame_id=first.frame_id, annotations=())
+
+    summary = await ingest.run(first, other)
+
+    assert summary.rejected == {"duplicate_id": 1}
+    (annotated,) = ingest.published(FrameAnnotated)
+    assert isinstance(annotated, FrameAnnotated)
+    assert annotated.annotations == (TRUTH,)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (jpeg()[:-20], "truncated_image"),
+        (b"GIF89a", "unsupported_format"),
+        (b"", "unsupported_format"),
+        (jpeg(size=(101, 100)), "too_many_pixels"),
+    ],
+)
+async def test_a_bad_image_takes_its_frame_with_it(
+    ingest: Ingest, content: bytes, reason: str
+) -> None:
+    summary = await ingest.run(ingest.frame("bad", content), ingest.frame("good"))
+
+    assert summary.rejected == {reason: 1}
+    assert summary.done == 2
+    assert {event.key() for event in ingest.outbox.published} == {"good", ""}
+    assert len(ingest.blobs.contents) == 1
+    (letter,) = ingest.published(DeadLettered)
+    assert isinstance(letter, DeadLettered)
+    whole = json.loads(letter.original_value)
+    assert whole["frame_id"] == "bad"
+    assert len(whole["detections"]) == len(whole["annotations"]) == 1
+
+
+async def test_an_image_that_has_gone_is_named(ingest: Ingest) -> None:
+    frame = ingest.frame()
+    assert frame.image
+    frame.image.unlink()
+
+    assert (await ingest.run(frame)).rejected == {"unreadable_image": 1}
+
+
+async def test_a_box_outside_is_refused_and_one_partly_outside_is_kept(ingest: Ingest) -> None:
+    boxes = [
+        (-5.0, 1.0, 6.0, 5.0),
+        (64.0, 0.0, 5.0, 5.0),
+        (-5.0, 1.0, 5.0, 5.0),
+        (1.0, 48.0, 9.0, 9.0),
+    ]
+    found = located(*(FOUND.model_copy(update={"bbox": box}) for box in boxes))
+
+    summary = await ingest.run(replace(ingest.frame(), detections=found))
+
+    (predicted,) = ingest.published(PredictionsMade)
+    assert isinstance(predicted, PredictionsMade)
+    assert [each.bbox for each in predicted.detections] == boxes[:1]
+    assert summary.rejected == {"box_outside_image": 3}
+    assert [each.location for each in summary.rejections] == [
+        "dt.json:[1]",
+        "dt.json:[2]",
+        "dt.json:[3]",
+    ]
+
+
+async def test_a_rejection_is_a_dead_letter_with_its_place_and_bytes(ingest: Ingest) -> None:
+    await ingest.run(rejection())
+
+    (letter,) = ingest.outbox.published
+    assert isinstance(letter, DeadLettered)
+    assert (letter.service, letter.reason, letter.location) == (
+        "ingest",
+        "score_not_finite",
+        "dt.json:[0]",
+    )
+    assert letter.original_value == b'{"score": NaN}'
+    assert base64.b64encode(letter.original_value).decode() in letter.model_dump_json()
+
+
+async def test_a_text_that_is_not_unicode_does_not_stop_its_dead_letter(ingest: Ingest) -> None:
+    await ingest.run(Rejection("missing_image", "no \ud800", "\udcff.json", b"{}"))
+
+    (letter,) = ingest.outbox.published
+    assert isinstance(letter, DeadLettered)
+    assert letter.detail == r"no \ud800"
+
+
+async def test_a_short_absence_is_waited_out(ingest: Ingest) -> None:
+    ingest.outbox.failures = [
+        BrokerUnavailable("away"),
+        DeliveryUnconfirmed("late"),
+        StoreUnavailable("slow"),
+    ]
+
+    summary = await ingest.run(ingest.frame())
+
+    assert summary.frames == Count(published=1)
+    assert len(ingest.outbox.published) == 3
+
+
+async def test_what_was_not_acknowledged_is_sent_by_the_next_run(ingest: Ingest) -> None:
+    frames = [ingest.frame(f"f{'x' * number}") for number in range(6)]
+    ingest.settings = Settings(
+        batch_size=2, retry_wait_max_s=0.001, stall_limit_s=0.001, max_image_pixels=10_000
+    )
+
+    def failing() -> Iterator[Item]:
+        for at, frame in enumerate(frames):
+            if at == 3:
+                ingest.outbox.failures = [BrokerUnavailable("away")] * 1000
+            yield frame
+
+    with pytest.raises(BrokerUnavailable):
+        await ingest.run(*failing())
+    sent = len(ingest.published(FrameCaptured))
+    ingest.outbox.failures = []
+
+    summary = await ingest.run(*frames)
+
+    assert summary.frames == Count(published=6 - sent, known=sent)
+    assert {event.key() for event in ingest.published(FrameAnnotated)} == {
+        frame.frame_id for frame in frames
+    }
+
+
+async def test_progress_counts_every_frame(ingest: Ingest) -> None:
+    frames = [ingest.frame(f"f{'x' * number}") for number in range(9)]
+
+    await ingest.run(*frames)
+
+    assert ingest.seen == [4, 8, 9]
+
+
+async def test_large_images_end_a_batch_early(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.ingest.publishing.MAX_BATCH_BYTES", 1)
+
+    await ingest.run(*(ingest.frame(f"f{'x' * number}") for number in range(3)))
+
+    assert ingest.seen == [1, 2, 3]
+
+
+async def test_a_frame_said_too_much_of_is_refused_in_that_part_only(ingest: Ingest) -> None:
+    frame = replace(ingest.frame(), detections=located(FOUND) * 150_000)
+
+    summary = await ingest.run(frame)
+
+    assert summary.rejected == {"event_too_large": 1}
+    assert (summary.frames, summary.predictions) == (Count(published=1), Count())
+
+
+async def test_an_empty_data_set_is_fine(ingest: Ingest) -> None:
+    assert await ingest.run() == Summary()
