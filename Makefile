@@ -6,7 +6,7 @@ BIN := .venv/bin
 KAFKA_JARS := deploy/kafka/jars
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo check test lock bench-map clean
+.PHONY: help setup broker demo lint check test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,11 +37,13 @@ setup: .venv/runtime.stamp broker ## install everything that `gazeloop` needs in
 demo: setup ## mine a synthetic survey from end to end
 	@$(BIN)/gazeloop --data demo-data demo
 
-check: .venv/dev.stamp ## format, lint, types, layers and unit tests
+lint: .venv/dev.stamp ## format, lint, layers and types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports --no-logo && $(BIN)/mypy
+
+check: lint ## lint and unit tests
 	@$(BIN)/python -m pytest -q tests/unit
 
-test: setup check ## every test, on real parts
+test: setup lint ## every test, on real parts
 	@$(BIN)/python -m pytest tests --cov --cov-report=term
 
 lock: ## resolve the lock files again (needs uv)
