@@ -1,22 +1,23 @@
 """Wires the parts together: stores, broker and services, in one process or a service at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
 
-from services.cli.consumers import CONSUMERS, consuming
+from services.cli.consumers import CONSUMERS, consumers
 from services.contracts.errors import MissingPart
 from services.evaluator.report import Counts, Report, build_reports
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import Clock, SystemClock
-from services.runtime.consumer import ConsumingService, group_of
+from services.runtime.consumer import group_of
 from services.runtime.embedded import stack
 from services.runtime.embedded.stack import Addresses, EmbeddedStack
 from services.runtime.lag import LagReader, Subscriptions
 from services.runtime.outbox import KafkaOutbox
+from services.runtime.serving import serving
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores, open_stores
 from services.runtime.topic_admin import broker_identity, create_topics
@@ -40,13 +41,13 @@ class App:
     ----------
     settings : with the addresses of the embedded parts filled in
     outbox : where ingest publishes
-    consumers : the services that run in this process
+    addresses : what is served here, by name
     """
 
     settings: Settings
     stores: Stores
     outbox: KafkaOutbox
-    consumers: Sequence[ConsumingService]
+    addresses: Mapping[str, str]
     _lag: LagReader
 
     async def lag(self) -> dict[tuple[str, str], int]:
@@ -145,7 +146,10 @@ async def _app(settings: Settings, services: Sequence[str]) -> AsyncIterator[App
         outbox = KafkaOutbox("ingest", broker, settings)
         closing.push_async_callback(outbox.close)
         reader = closing.enter_context(LagReader(broker, settings))
-        consumers = await closing.enter_async_context(
-            consuming([name for name in services if name in CONSUMERS], stores, settings, clock)
-        )
-        yield App(settings, stores, outbox, consumers, reader)
+        addresses: dict[str, str] = {}
+        if services:
+            wanted = [name for name in services if name in CONSUMERS]
+            built = await closing.enter_async_context(consumers(wanted, stores, settings, clock))
+            health = await closing.enter_async_context(serving(built, settings))
+            addresses["metrics"] = f"http://{settings.host}:{health.port}/metrics"
+        yield App(settings, stores, outbox, addresses, reader)

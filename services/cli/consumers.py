@@ -49,6 +49,7 @@ def _embedder(parts: Parts, outbox: Outbox) -> Step:
         parts.open_vectors(),
         outbox=outbox,
         settings=parts.settings,
+        clock=parts.clock,
     )
 
 
@@ -89,23 +90,25 @@ CONSUMERS: Mapping[str, Sequence[Topic]] = {name: each[0] for name, each in _BUI
 
 
 @asynccontextmanager
-async def consuming(
+async def consumers(
     names: Sequence[str], stores: Stores, settings: Settings, clock: Clock
 ) -> AsyncIterator[list[ConsumingService]]:
-    """These services, consuming until the end, when each finishes the batch in hand."""
+    """These services with all that they are made of, not started yet."""
     async with AsyncExitStack() as closing:
         parts = Parts(stores, settings, clock, _vectors_opened_once(settings, closing))
-        started = [await _start(name, parts, closing) for name in names]
-        yield started
+        yield [await _consumer(name, parts, closing) for name in names]
 
 
-async def _start(name: str, parts: Parts, closing: AsyncExitStack) -> ConsumingService:
+async def _consumer(name: str, parts: Parts, closing: AsyncExitStack) -> ConsumingService:
     broker = BrokerAddress.parse(parts.settings.kafka)
     outbox = KafkaOutbox(name, broker, parts.settings)
     closing.push_async_callback(outbox.close)
     topics, build = _BUILDERS[name]
     step = await asyncio.to_thread(build, parts, outbox)
-    service = ConsumingService(
+    listener = step if isinstance(step, EvaluateMatches) else None
+    if listener is not None:
+        await closing.enter_async_context(_refreshed(listener, parts.settings.evaluate_every_s))
+    return ConsumingService(
         name,
         topics,
         step,
@@ -113,13 +116,8 @@ async def _start(name: str, parts: Parts, closing: AsyncExitStack) -> ConsumingS
         broker=broker,
         settings=parts.settings,
         clock=parts.clock,
-        listener=step if isinstance(step, EvaluateMatches) else None,
+        listener=listener,
     )
-    if isinstance(step, EvaluateMatches):
-        await closing.enter_async_context(_refreshed(step, parts.settings.evaluate_every_s))
-    await service.start()
-    closing.push_async_callback(service.stop)
-    return service
 
 
 @asynccontextmanager
