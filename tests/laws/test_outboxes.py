@@ -1,0 +1,112 @@
+from collections.abc import AsyncIterator, Callable
+from itertools import count
+from typing import Protocol
+
+import pytest
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import Event, FrameAnnotated, FrameCaptured
+from services.contracts.topics import topic_of
+from services.runtime.broker import BrokerAddress
+from services.runtime.limits import MAX_EVENT_BYTES
+from services.runtime.outbox import KafkaOutbox
+from services.runtime.partitions import partition_of
+from services.runtime.settings import Settings
+from services.runtime.step import Outbox
+from tests import samples
+from tests.fakes.outbox import InMemoryOutbox
+from tests.reading import events_on
+
+_numbers = count()
+
+
+class Published(Protocol):
+    def __call__(self, like: Event) -> list[Event]: ...
+
+
+class Bench:
+    def __init__(self, outbox: Outbox, published: Published) -> None:
+        self.outbox = outbox
+        self._published = published
+
+    def published(self, like: Event) -> list[Event]:
+        """What is out of the like's type and frame."""
+        return self._published(like)
+
+
+def _same_frame(like: Event) -> Callable[[Event], bool]:
+    return lambda event: type(event) is type(like) and event.key() == like.key()
+
+
+@pytest.fixture(params=["fake", "kafka", "memory_broker"])
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    if request.param == "fake":
+        fake = InMemoryOutbox()
+        yield Bench(fake, lambda like: list(filter(_same_frame(like), fake.published)))
+        return
+    broker = request.getfixturevalue(request.param)
+    outbox = KafkaOutbox("laws", broker, Settings(delivery_timeout_s=20))
+
+    def published(like: Event) -> list[Event]:
+        found = [event for _, event in events_on(broker, topic_of(like).name)]
+        return list(filter(_same_frame(like), found))
+
+    yield Bench(outbox, published)
+    await outbox.close()
+
+
+def frame() -> FrameCaptured:
+    return samples.frame_captured(f"outbox-{next(_numbers)}")
+
+
+def annotated(size: int) -> FrameAnnotated:
+    """A ground truth whose JSON has at least this size."""
+    one = samples.annotation()
+    return samples.frame_annotated(
+        *[one] * (size // len(one.model_dump_json())), frame_id=f"outbox-{next(_numbers)}"
+    )
+
+
+async def test_what_publish_returned_for_is_there(bench: Bench) -> None:
+    first, second = frame(), frame()
+    await bench.outbox.publish([first, second])
+    assert bench.published(first) == [first]
+    assert bench.published(second) == [second]
+
+
+async def test_events_of_one_key_keep_their_order(bench: Bench) -> None:
+    name = frame().frame_id
+    revisions = [samples.frame_annotated(frame_id=name, revision=n) for n in range(1, 30)]
+    await bench.outbox.publish(revisions)
+    assert bench.published(revisions[0]) == revisions
+
+
+async def test_publishing_nothing_is_fine(bench: Bench) -> None:
+    await bench.outbox.publish([])
+
+
+async def test_an_event_of_several_mebibytes_goes_through(bench: Bench) -> None:
+    large = annotated(3 * 1024 * 1024)
+    await bench.outbox.publish([large])
+    assert bench.published(large) == [large]
+
+
+async def test_an_event_beyond_the_limit_is_invalid_and_takes_none_with_it(bench: Bench) -> None:
+    small = frame()
+    with pytest.raises(InvalidRecord) as refused:
+        await bench.outbox.publish([small, annotated(MAX_EVENT_BYTES + 2)])
+    assert refused.value.reason == "event_too_large"
+    assert bench.published(small) == []
+    await bench.outbox.publish([small])
+    assert bench.published(small) == [small]
+
+
+async def test_an_event_goes_to_the_partition_that_it_names(kafka: BrokerAddress) -> None:
+    matches = [samples.frame_matched(frame().frame_id, category=f"c{n}") for n in range(20)]
+    outbox = KafkaOutbox("laws", kafka, Settings())
+    await outbox.publish(matches)
+    await outbox.close()
+    where = {event.event_id: number for number, event in events_on(kafka, "gaze.matches")}
+    assert [where[match.event_id] for match in matches] == [
+        partition_of(match, Settings().topic_partitions) for match in matches
+    ]

@@ -1,0 +1,34 @@
+from contextlib import closing
+
+from kafka import KafkaConsumer, TopicPartition
+
+from services.contracts.codec import decode
+from services.contracts.errors import Invalid
+from services.contracts.events import Event
+from services.runtime.broker import BrokerAddress
+
+
+def events_on(broker: BrokerAddress, topic: str) -> list[tuple[int, Event]]:
+    """All readable events of a topic, each with its partition."""
+    consumer = KafkaConsumer(
+        **broker.client_options,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=1 << 24,
+    )
+    found = []
+    with closing(consumer):
+        numbers = consumer.partitions_for_topic(topic) or ()
+        partitions = [TopicPartition(topic, number) for number in numbers]
+        consumer.assign(partitions)
+        ends = consumer.end_offsets(partitions)
+        consumer.seek_to_beginning(*partitions)
+        while any(consumer.position(each) < ends[each] for each in partitions):
+            for partition, records in consumer.poll(timeout_ms=200).items():
+                for record in records:
+                    try:
+                        found.append((partition.partition, decode(topic, record.value)))
+                    except Invalid:
+                        continue
+    return found

@@ -1,0 +1,35 @@
+from collections.abc import Mapping
+
+import httpx
+from prometheus_client import CollectorRegistry, Counter
+
+from services.runtime.health import Check, HealthServer
+
+
+def ask(checks: Mapping[str, Check], path: str) -> httpx.Response:
+    registry = CollectorRegistry()
+    Counter("gazeloop_test_total", "A counter.", registry=registry).inc()
+    with HealthServer("127.0.0.1", 0, checks, registry=registry) as server:
+        return httpx.get(f"http://127.0.0.1:{server.port}{path}")
+
+
+def test_metrics_are_served_in_prometheus_text() -> None:
+    answer = ask({}, "/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert "gazeloop_test_total 1.0" in answer.text
+
+
+def test_content_services_are_healthy() -> None:
+    answer = ask({"embedder": lambda: None}, "/healthz")
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ok", "reasons": {}}
+
+
+def test_a_service_that_is_not_content_says_why() -> None:
+    answer = ask({"embedder": lambda: None, "retriever": lambda: "not started"}, "/healthz")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "unhealthy", "reasons": {"retriever": "not started"}}
+
+
+def test_other_paths_are_not_found() -> None:
+    assert ask({}, "/secrets").status_code == 404
