@@ -15,6 +15,7 @@ from services.embedder import logic
 from services.embedder.embedder import Boxes, Embedder, FrameVectors
 from services.embedder.logic import Task
 from services.runtime import metrics
+from services.runtime.clock import Clock
 from services.runtime.images import ImageLimits, decode_rgb
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
@@ -46,6 +47,7 @@ class EmbedFrames:
         *,
         outbox: Outbox,
         settings: Settings,
+        clock: Clock,
     ) -> None:
         self._embedder = embedder
         self._frames = frames
@@ -53,6 +55,7 @@ class EmbedFrames:
         self._vectors = vectors
         self._outbox = outbox
         self._settings = settings
+        self._clock = clock
         self._limits = ImageLimits.of(settings)
         self._in_frames = collections.collection_of(collections.FRAMES, embedder.model_id)
         self._in_regions = collections.collection_of(collections.REGIONS, embedder.model_id)
@@ -68,7 +71,7 @@ class EmbedFrames:
             broken |= await self._embed(pending[start : start + size])
         done = [task.embedded for task in tasks if task.captured.frame_id not in broken]
         await self._outbox.publish(done)
-        _count(self._embedder, [task for task in pending if task.embedded in done], done)
+        self._count([task for task in pending if task.embedded in done], len(done))
         if broken:
             # All others are done: when the runner tries each event alone, only these fail.
             raise next(iter(broken.values()))
@@ -179,10 +182,15 @@ class EmbedFrames:
         stale = {hit.point_id for hit in hits} - wanted
         await self._vectors.delete(self._in_regions, sorted(stale))
 
-
-def _count(embedder: Embedder, fresh: Sequence[Task], done: Sequence[Event]) -> None:
-    regions = sum(len(task.missing) for task in fresh)
-    metrics.FRAMES_EMBEDDED.labels(embedder.model_id).inc(len(fresh))
-    metrics.REGIONS_EMBEDDED.labels(embedder.model_id).inc(regions)
-    if done:
-        log.info("batch_embedded", frames=len(fresh), regions=regions, known=len(done) - len(fresh))
+    def _count(self, fresh: Sequence[Task], done: int) -> None:
+        regions = sum(len(task.missing) for task in fresh)
+        metrics.FRAMES_EMBEDDED.labels(self._embedder.model_id).inc(len(fresh))
+        metrics.REGIONS_EMBEDDED.labels(self._embedder.model_id).inc(regions)
+        now = self._clock.now()
+        for task in fresh:
+            if task.revised:
+                continue  # embedded before; only its predictions are new
+            age = (now - task.captured.captured_at).total_seconds()
+            metrics.CAPTURE_TO_EMBEDDED_SECONDS.observe(max(0.0, age))
+        if done:
+            log.info("batch_embedded", frames=len(fresh), regions=regions, known=done - len(fresh))

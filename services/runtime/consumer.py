@@ -119,6 +119,7 @@ class ConsumingService:
         self._busy = asyncio.Lock()
         self._draining = False
         self._stalled_s = 0.0
+        self._shown: frozenset[Partition] = frozenset()
         self._assignment = Assignment(frozenset(), {})
         self._watching: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[None] | None = None
@@ -286,11 +287,19 @@ class ConsumingService:
         for topic, lag in lags.items():
             metrics.CONSUMER_LAG.labels(self.name, topic).set(lag)
         ours = {each: at for each, at in positions.items() if each in self._assignment.partitions}
+        self._show_partitions(ours)
         self._stalled_s = watchdog.observe(self._clock.monotonic(), ours)
         metrics.SECONDS_SINCE_PROGRESS.labels(self.name).set(self._stalled_s)
         if self._stalled_s > self._settings.stall_limit_s:
             log.error("service_stalled", service=self.name, seconds=round(self._stalled_s))
             self._exit(ExitCode.STALLED)
+
+    def _show_partitions(self, ours: Mapping[Partition, Position]) -> None:
+        for each in self._shown - ours.keys():
+            metrics.PARTITION_LAG.remove(self.name, each.topic, str(each.number))
+        for each, at in ours.items():
+            metrics.PARTITION_LAG.labels(self.name, each.topic, str(each.number)).set(at.lag)
+        self._shown = frozenset(ours)
 
 
 def group_of(service: str) -> str:
@@ -301,7 +310,12 @@ def group_of(service: str) -> str:
 def _record(event: EventT[bytes]) -> Record:
     message = event.message
     return Record(
-        message.topic, message.partition, message.offset, message.key or b"", message.value
+        message.topic,
+        message.partition,
+        message.offset,
+        message.key or b"",
+        message.value,
+        message.timestamp,
     )
 
 

@@ -1,13 +1,18 @@
 """Every metric that Gazeloop exports, declared here once.
 
-Label values are bounded: a service, an error class, a subset; never an id. Categories and detectors
-come from the data, so they pass through `CATEGORIES` and `DETECTORS`, which stop a runaway detector
-from growing the registry without end.
+Label values are bounded: a service, an error class, a subset; never an id. Categories, detectors
+and vehicles come from the data, so they pass through `CATEGORIES`, `DETECTORS` and `VEHICLES`,
+which stop a runaway detector from growing the registry without end.
 """
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+# One more series for each counter and histogram, which nobody reads.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client does not type it
 
 _BATCH_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_AGE_SECONDS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 10800)
+_STORE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
@@ -29,6 +34,7 @@ class BoundedLabel:
 
 CATEGORIES = BoundedLabel(2000)  # LVIS, the largest detection benchmark, has 1203
 DETECTORS = BoundedLabel(50)
+VEHICLES = BoundedLabel(500)
 
 # The runtime: the same for every consuming service.
 
@@ -59,6 +65,12 @@ BATCH_SECONDS = Histogram(
     ["service"],
     buckets=_BATCH_SECONDS,
 )
+EVENT_AGE_SECONDS = Histogram(
+    "gazeloop_event_age_seconds",
+    "From the broker's taking a record to the last effect of its batch, by topic.",
+    ["service", "topic"],
+    buckets=_AGE_SECONDS,
+)
 RETRIES = Counter(
     "gazeloop_retries_total",
     "Batches tried again in place, by the error's class.",
@@ -74,6 +86,11 @@ CONSUMER_LAG = Gauge(
     "Records of a topic that the service has not committed yet.",
     ["service", "topic"],
 )
+PARTITION_LAG = Gauge(
+    "gazeloop_partition_lag_events",
+    "Records of a partition that its owner, this instance, has not committed yet.",
+    ["service", "topic", "partition"],
+)
 SECONDS_SINCE_PROGRESS = Gauge(
     "gazeloop_seconds_since_progress",
     "How long there has been lag without a commit; 0 where there is no lag.",
@@ -84,9 +101,33 @@ ASSIGNED_PARTITIONS = Gauge(
     "Partitions that this instance of the service owns.",
     ["service"],
 )
+STORE_SECONDS = Histogram(
+    "gazeloop_store_operation_duration_seconds",
+    "Answers of a store (mongodb, vectors, blobs), failures included, by operation.",
+    ["store", "operation"],
+    buckets=_STORE_SECONDS,
+)
+STORE_FAILURES = Counter(
+    "gazeloop_store_failures_total",
+    "Operations of a store that failed, by operation.",
+    ["store", "operation"],
+)
+DATA_FREE_BYTES = Gauge(
+    "gazeloop_data_free_bytes",
+    "Free space of the file system that holds the data folder; only where parts are embedded.",
+)
+DATA_SIZE_BYTES = Gauge(
+    "gazeloop_data_size_bytes",
+    "Size of the file system that holds the data folder; only where parts are embedded.",
+)
 
 # ingest
 
+VEHICLE_LAST_FRAME = Gauge(
+    "gazeloop_vehicle_last_frame_timestamp_seconds",
+    "When the last frame of a vehicle was acknowledged by the broker.",
+    ["vehicle"],
+)
 FRAMES_INGESTED = Counter(
     "gazeloop_ingested_records_total",
     "Records accepted and acknowledged, by the event's topic and the way they came.",
@@ -116,6 +157,11 @@ FRAMES_EMBEDDED = Counter(
 )
 REGIONS_EMBEDDED = Counter(
     "gazeloop_embedded_regions_total", "Regions whose vectors are durable.", ["model"]
+)
+CAPTURE_TO_EMBEDDED_SECONDS = Histogram(
+    "gazeloop_capture_to_embedded_seconds",
+    "From a frame's capture by the vehicle until its vectors are durable.",
+    buckets=(1, 2, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400, 604800),
 )
 DECODE_SECONDS = Histogram(
     "gazeloop_decode_duration_seconds",

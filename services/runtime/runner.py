@@ -35,6 +35,8 @@ class Record:
     offset: int
     key: bytes
     value: bytes | None
+    taken_at: float | None = None
+    """When the broker took it, in seconds since 1970, where it says so."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +233,11 @@ class Runner:
         )
 
     def _measure(self, records: Sequence[Record], took: float) -> None:
+        now = self._clock.now().timestamp()
         for record in records:
             metrics.EVENTS_CONSUMED.labels(self._service, record.topic).inc()
+            if record.taken_at is not None:
+                age = max(0.0, now - record.taken_at)  # clocks of two machines differ
+                metrics.EVENT_AGE_SECONDS.labels(self._service, record.topic).observe(age)
         metrics.BATCH_EVENTS.labels(self._service).observe(len(records))
         metrics.BATCH_SECONDS.labels(self._service).observe(took)

@@ -57,6 +57,7 @@ class World:
             self.vectors,
             outbox=self.bus,
             settings=SETTINGS,
+            clock=FakeClock(),
         )
         mine = fp_miner.MineNeedles(
             frames=self.frames,

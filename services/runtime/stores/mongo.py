@@ -28,6 +28,7 @@ from services.contracts.errors import (
     InvalidSettings,
     StoreUnavailable,
 )
+from services.runtime.stores.timed import MongoStopwatch
 
 Document = dict[str, Any]
 Database = AsyncDatabase[Document]
@@ -56,7 +57,11 @@ def connect(url: str, database: str) -> Database:
     """
     with translated():
         client: AsyncMongoClient[Document] = AsyncMongoClient(
-            url, tz_aware=True, serverSelectionTimeoutMS=5_000, socketTimeoutMS=30_000
+            url,
+            tz_aware=True,
+            serverSelectionTimeoutMS=5_000,
+            socketTimeoutMS=30_000,
+            event_listeners=[MongoStopwatch()],
         )
         return client.get_database(database, write_concern=WriteConcern(w="majority", j=True))
 

@@ -18,6 +18,7 @@ from services.runtime.stores.needles import NeedleStore
 from services.runtime.stores.needles_mongo import MongoNeedleStore
 from services.runtime.stores.shortlists import ShortlistStore
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
+from services.runtime.stores.timed import TimedBlobs
 from services.runtime.stores.tokens import TokenStore
 from services.runtime.stores.tokens_mongo import MongoTokenStore
 
@@ -57,7 +58,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
         for store in (matches, needles, shortlists):
             await store.prepare()
         yield Stores(
-            blobs=open_blobs(settings.blob_url),
+            blobs=TimedBlobs(open_blobs(settings.blob_url)),
             frames=MongoFrameStore(database),
             matches=matches,
             needles=needles,

@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 from services.contracts.errors import MissingPart
 from services.runtime.settings import Settings
+from services.runtime.stores.timed import TimedVectors
 from services.runtime.stores.vectors import VectorStore
 
 
@@ -21,9 +22,10 @@ def open_vector_store(settings: Settings) -> VectorStore:
     if settings.qdrant:
         from services.runtime.stores.vectors_client import ClientVectorStore  # noqa: PLC0415
 
-        return ClientVectorStore.at(settings.qdrant, settings.qdrant_api_key.get_secret_value())
+        key = settings.qdrant_api_key.get_secret_value()
+        return TimedVectors(ClientVectorStore.at(settings.qdrant, key))
     if find_spec("qdrant_edge") is None:
         raise MissingPart("Qdrant Edge is not installed here; set GAZELOOP_QDRANT to a server")
     from services.runtime.stores.vectors_edge import EdgeVectorStore  # noqa: PLC0415
 
-    return EdgeVectorStore.open(settings.data / "qdrant")
+    return TimedVectors(EdgeVectorStore.open(settings.data / "qdrant"))

@@ -21,6 +21,7 @@ from services.runtime.settings import Settings
 from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.vectors import FRAMES, REGIONS, Point, Where
 from tests.fakes.blobs import InMemoryBlobs
+from tests.fakes.clock import FakeClock
 from tests.fakes.embedder import MeanColour
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.outbox import InMemoryOutbox
@@ -73,6 +74,7 @@ class World:
             self.vectors,
             outbox=self.outbox,
             settings=SETTINGS,
+            clock=FakeClock(),
         )
         await step.run(events)
         published = self.outbox.published[before:]
