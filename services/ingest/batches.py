@@ -73,15 +73,20 @@ class BatchPublisher:
         return outcome
 
     async def refuse_unknown(self, batch: Batch) -> Batch:
-        """The batch without frames that were never published; those are refused."""
+        """The batch without what is said of frames that were never published, picture missing."""
         subjects = [frame_subject(frame.item.frame_id) for frame in batch.frames]
-        known = await self.ledger.known(subjects)
+        bare = [
+            subject
+            for frame, subject in zip(batch.frames, subjects, strict=True)
+            if frame.content is None
+        ]
+        known = await self.ledger.known(bare) if bare else set()
         there, rejections = [], list(batch.rejections)
         for frame, subject in zip(batch.frames, subjects, strict=True):
-            if subject in known:
+            if frame.content is not None or subject in known:
                 there.append(frame)
             else:
-                detail = f"no frame {frame.item.frame_id} was published"
+                detail = f"no picture of {frame.item.frame_id} was ever published"
                 rejections.append(refused(frame.item, "unknown_frame", detail))
         return Batch(there, rejections)
 

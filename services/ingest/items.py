@@ -51,7 +51,7 @@ class FrameItem:
 
     Parameters
     ----------
-    image : the image file; none where only annotations come back
+    image : the image file; none where something is said of a frame that is known already
     size : width and height that the data set declares, if it does
     detections : what the detector found there; none where it did not look
     annotations : its ground truth, maybe empty; none where nobody annotated

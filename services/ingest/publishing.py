@@ -73,9 +73,7 @@ async def publish_dataset(
     while opened := await asyncio.to_thread(next, batches, None):
         if throttle:
             await throttle()
-        batch: Batch = opened
-        if source is Source.REANNOTATION:
-            batch = await retrying(publisher.refuse_unknown, opened)
+        batch: Batch = await retrying(publisher.refuse_unknown, opened)
         outcome: Outcome = await retrying(publisher.publish, batch)
         _account(summary, batch, outcome)
         if on_progress:

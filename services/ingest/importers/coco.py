@@ -27,7 +27,7 @@ from services.ingest.importers.results import (
     Results,
     box_and_mask,
     categories_of,
-    category_of,
+    listed_category,
 )
 from services.ingest.items import (
     UNKNOWN_TIME,
@@ -142,7 +142,7 @@ class _Coco:
         try:
             frame = self._frame(image, annotations, rejected)
         except InvalidRecord as exc:
-            whole = whole_frame(image.source.value, annotations, records)
+            whole = whole_frame(image.source.value, annotations=annotations, predictions=records)
             refused = rejection(exc, Located(whole, image.source.location))
             yield replace(refused, whole_frame=True)
         else:
@@ -177,7 +177,7 @@ class _Coco:
         self, size: tuple[int, int] | None, rejected: list[Rejection], source: Located[Record]
     ) -> Annotation:
         # As pycocotools takes it: its evaluation knows `iscrowd` and overwrites `ignore` with it.
-        category = category_of(source.value, self.categories)
+        category = listed_category(source.value, self.categories)
         bbox, mask = box_and_mask(source, size, rejected)
         area, crowd = fields.area(source.value.get("area")), bool(source.value.get("iscrowd"))
         return fields.checked(

@@ -6,7 +6,7 @@ from services.contracts.errors import InvalidRecord
 
 
 def image_file(folder: Path, name: object) -> Path:
-    """The image of this name in the folder.
+    """The file of this name in the folder: an image, or what is said of one.
 
     Raises
     ------

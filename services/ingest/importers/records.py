@@ -102,8 +102,7 @@ def claim(key: ImageKey, seen: set[ImageKey]) -> None:
     seen.add(key)
 
 
-def whole_frame(image: object, *parts: Sequence[Located[Record]]) -> dict[str, object]:
+def whole_frame(image: object, **parts: Sequence[Located[Record]]) -> dict[str, object]:
     """A refused frame with all that depended on it, so that its dead letter holds everything."""
-    names = ("annotations", "predictions")
-    values = ([source.value for source in part] for part in parts)
-    return {"image": image, **dict(zip(names, values, strict=False))}
+    lists = {name: [source.value for source in part] for name, part in parts.items()}
+    return {"image": image, **lists}

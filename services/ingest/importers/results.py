@@ -46,7 +46,7 @@ def category_name(value: object) -> Category:
     raise InvalidRecord(f"{value!r:.60} is not a category's name", reason="unknown_category")
 
 
-def category_of(record: Record, categories: Categories) -> Category:
+def listed_category(record: Record, categories: Categories) -> Category:
     """The category that a record names by id, or by name where it has no id.
 
     Raises
@@ -54,7 +54,7 @@ def category_of(record: Record, categories: Categories) -> Category:
     InvalidRecord
         `unknown_category`: the data set has none such.
     """
-    name = record.get("category_name", record.get("category"))
+    name = _name(record)
     if "category_id" in record:
         found = categories.get(fields.key(record["category_id"]))
     else:
@@ -65,6 +65,24 @@ def category_of(record: Record, categories: Categories) -> Category:
     return found
 
 
+def named_category(record: Record, categories: Categories) -> Category:
+    """The category that a record names by an id that the results list, or else by any name.
+
+    Raises
+    ------
+    InvalidRecord
+        `unknown_category`: a number that nothing explains, or no name.
+    """
+    key = record.get("category_id")
+    if isinstance(key, int | float):
+        return listed_category(record, categories)
+    return category_name(key if isinstance(key, str) else _name(record))
+
+
+def _name(record: Record) -> object:
+    return record.get("category_name", record.get("category"))
+
+
 class Results:
     """One results file, its records in groups by image.
 
@@ -73,6 +91,7 @@ class Results:
     image_of : the key of a record's image
     known : the keys of the data set's images
     categories : the data set's; a file's own come before them
+    category_of : the category that a record names
     """
 
     def __init__(
@@ -82,6 +101,7 @@ class Results:
         image_of: Callable[[Record], ImageKey],
         known: Container[ImageKey],
         categories: Categories,
+        category_of: Callable[[Record, Categories], Category] = listed_category,
     ) -> None:
         content = read_json(file)
         self.rejected: list[Rejection] = []
@@ -93,6 +113,7 @@ class Results:
         else:
             sources = located(file, "", content)
         self._categories = categories
+        self._category_of = category_of
         self._groups: Groups = by_image(sources, image_of, known, self.rejected)
 
     def records(self, image: ImageKey) -> list[Located[Record]]:
@@ -106,7 +127,7 @@ class Results:
 
         def parse(source: Located[Record]) -> Detection:
             record = source.value
-            category = category_of(record, self._categories)
+            category = self._category_of(record, self._categories)
             score = fields.score(record.get("score"))
             bbox, mask = box_and_mask(source, size, rejected)
             return fields.checked(Detection, category=category, score=score, bbox=bbox, mask=mask)
