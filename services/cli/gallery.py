@@ -22,12 +22,13 @@ from services.runtime.stores.needles import NeedleRecord, NeedleStore
 _OURS = re.compile(r"\d{3}-.*-[0-9a-f]{8}\.png")
 _SHOWN = 0.3
 """Other predictions below this score would only clutter the picture."""
+_COMPRESSION = 1  # a third of the default's time, a tenth more bytes
 _MEANING = {
-    ErrorType.CLASSIFICATION: "an object of another category",
-    ErrorType.LOCALIZATION: "the right category, a box that does not fit",
-    ErrorType.BOTH: "another category, and a box that does not fit",
-    ErrorType.DUPLICATE: "an object that is found already",
-    ErrorType.BACKGROUND: "nothing of the map's categories",
+    ErrorType.CLASSIFICATION: "it is of another category",
+    ErrorType.LOCALIZATION: "the box does not fit",
+    ErrorType.BOTH: "it is of another category, and the box does not fit",
+    ErrorType.DUPLICATE: "it was found already",
+    ErrorType.BACKGROUND: "there is nothing to find",
 }
 
 
@@ -128,7 +129,7 @@ def _write(album: "_Album", sheets: Sequence[_Sheet], folder: Path) -> list[Path
         picture = album.drawn(f"Needle {number} of {len(sheets)}", sheet)
         if picture is not None:
             written.append(folder / _name(number, sheet.needle))
-            picture.save(written[-1])
+            picture.save(written[-1], compress_level=_COMPRESSION)
     return written
 
 
@@ -173,7 +174,7 @@ class _Album:
             self._candidate(place, candidate, needle.detector)
             for place, candidate in enumerate(sheet.candidates, start=1)
         ]
-        said = f"{title}: a {needle.category} that is {_MEANING[needle.error_type]}"
+        said = f"{title}: {needle.category}, but {_MEANING[needle.error_type]}"
         return montage(said, left, [tile for tile in tiles if tile is not None])
 
     def _needle(self, needle: NeedleFound) -> Tile | None:

@@ -21,14 +21,16 @@ class Progress:
 
     Parameters
     ----------
-    frames, published : frames of the data set, and those that the broker has acknowledged
-    expected : frames to embed and match, those of earlier runs included; 0 while unknown
+    frames : frames of the data set; 0 while unknown
+    drawn : those that the demo has drawn
+    published : those that the broker has acknowledged, or that were rejected
+    embedded, matched : those that the services are done with
     lag : events that wait in front of the services; None while nobody has looked
     """
 
     frames: int = 0
+    drawn: int = 0
     published: int = 0
-    expected: int = 0
     embedded: int = 0
     matched: int = 0
     needles: int = 0
@@ -49,6 +51,7 @@ class ProgressView:
     _started: float = 0.0
     _printed: float | None = None
     _last: str = ""
+    _closed: bool = False
 
     def __enter__(self) -> Self:
         self._started = self.monotonic()
@@ -63,6 +66,13 @@ class ProgressView:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Show the last state, and stop showing; more may then be printed below."""
+        if self._closed:
+            return
+        self._closed = True
         if self._live is not None:
             self._live.update(self._table())
             self._live.stop()
@@ -100,9 +110,7 @@ class ProgressView:
 
     def _line(self) -> str:
         return "  ".join(
-            f"{name} {_count(done, total)}"
-            for name, done, total in _rows(self.progress)
-            if done or total
+            f"{name} {_count(done, total)}" for name, done, total in _rows(self.progress) if done
         )
 
     def _table(self) -> Table:
@@ -115,12 +123,13 @@ class ProgressView:
 
 
 def _rows(progress: Progress) -> list[tuple[str, int, int]]:
-    rows = [
+    rows = [("drawn", progress.drawn, progress.frames)] if not progress.published else []
+    rows += [
         ("published", progress.published, progress.frames),
-        ("embedded", progress.embedded, progress.expected),
-        ("matched", progress.matched, progress.expected),
+        ("embedded", progress.embedded, progress.frames),
+        ("matched", progress.matched, progress.frames),
         ("needles", progress.needles, 0),
-        ("shortlists", progress.shortlists, 0),
+        ("shortlist updates", progress.shortlists, 0),
         ("lag", progress.lag or 0, 0),
     ]
     if progress.dead_letters:

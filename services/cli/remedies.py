@@ -29,9 +29,25 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
 )
 
 
-def explained(error: errors.GazeloopError) -> str:
+def explained(error: BaseException) -> str:
     """The error in one line, and below it what to do, as Rich markup."""
-    said = escape(str(error) or type(error).__name__).replace("\n", " ")
-    remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind)), None)
+    cause = _cause(error)
+    said = escape(str(cause) or type(cause).__name__).replace("\n", " ")
+    if not isinstance(cause, errors.GazeloopError):
+        name = type(cause).__name__
+        return (
+            f"[bold red]Error:[/] {name}: {said}\n"
+            "[dim]Nobody foresaw this. `gazeloop --debug …` shows where it happened.[/]"
+        )
+    remedy = next((text for kind, text in _REMEDIES if isinstance(cause, kind)), None)
     line = f"[bold red]Error:[/] {said}"
     return line if remedy is None else f"{line}\n[dim]{escape(remedy)}[/]"
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The first error of ours among those that tasks raised together."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    causes = [_cause(each) for each in error.exceptions]
+    ours = (each for each in causes if isinstance(each, errors.GazeloopError))
+    return next(ours, causes[0])

@@ -73,7 +73,7 @@ def terminal() -> Iterator[Console]:
 def test_a_terminal_shows_every_stage_of_the_flow(clock: Ticking, terminal: Console) -> None:
     with ProgressView(terminal, clock) as view:
         view.at("mining")
-        view.counted(frames=10, published=10, expected=10, embedded=4, dead_letters=1)
+        view.counted(frames=10, published=10, embedded=4, dead_letters=1)
     assert isinstance(terminal.file, io.StringIO)
     shown = terminal.file.getvalue()
     for word in ("mining", "published", "embedded", "matched", "needles", "shortlists", "lag"):

@@ -1,0 +1,89 @@
+"""What every command shares: the data folder, settings given by hand, where output goes."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from services.runtime.settings import Settings
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+_PLAIN_WIDTH = 110
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Context:
+    """The global options, once they are read."""
+
+    data: Path | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
+    debug: bool = False
+
+    def settings(self, **defaults: object) -> "Settings":
+        """The settings of this call: options, then the environment, then `defaults`, then ours.
+
+        Raises
+        ------
+        InvalidSettings
+            One is unknown or breaks its bounds.
+        """
+        from services.runtime.settings import load_settings  # noqa: PLC0415  # slow
+
+        given: dict[str, object] = dict(self.given)
+        if self.data is not None:
+            given["data"] = self.data
+        said = load_settings(**given).model_fields_set
+        given |= {name: value for name, value in defaults.items() if name not in said}
+        return load_settings(**given)
+
+
+def example(*commands: str) -> str:
+    """Examples below a command's help."""
+    lines = " \n\n".join(f"`gazeloop {command}`" for command in commands)
+    return f"Example: {lines}" if len(commands) == 1 else f"Examples:\n\n{lines}"
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where people read: as wide as the terminal, or of a fixed width elsewhere."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else _PLAIN_WIDTH)
+
+
+def shared(ctx: typer.Context) -> Context:
+    """The global options of the running command."""
+    found = ctx.find_object(Context)
+    return found if found is not None else Context()
+
+
+def run(work: Callable[[], Coroutine[Any, Any, _T]], *, interrupted: str) -> _T:
+    """Run a command's coroutine. Ctrl-C and SIGTERM cancel it, so that it stops cleanly.
+
+    Parameters
+    ----------
+    interrupted : what to tell a person who stopped it
+    """
+
+    async def stoppable() -> _T:
+        task = asyncio.current_task()
+        assert task is not None
+        with suppress(NotImplementedError):
+            # SIGINT is asyncio's own; SIGTERM shall do the same.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work()
+
+    try:
+        return asyncio.run(stoppable())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        console(stderr=True).print(f"\nStopped. {interrupted}", highlight=False)
+        raise typer.Exit(INTERRUPTED) from None

@@ -1,0 +1,163 @@
+"""The data sets that commands take: their options, and how they are opened."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from services.ingest.items import Dataset, Detector
+
+Opener = Callable[[], "Dataset"]
+"""Opens a data set; called once, when everything else is ready."""
+
+Images = Annotated[
+    Path,
+    typer.Option(
+        "--images", help="Folder of the images.", exists=True, file_okay=False, metavar="DIR"
+    ),
+]
+OptionalImages = Annotated[
+    Path | None,
+    typer.Option(
+        "--images",
+        help="Folder of the images; leave it out to publish only what is said about frames that"
+        " are known.",
+        exists=True,
+        file_okay=False,
+        metavar="DIR",
+    ),
+]
+GroundTruth = Annotated[
+    Path,
+    typer.Option(
+        "--ground-truth",
+        help="COCO instances: images, annotations, categories. Images may carry vehicle_id,"
+        " drive_id, captured_at, lat, lon, heading.",
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+    ),
+]
+VocAnnotations = Annotated[
+    Path,
+    typer.Option(
+        "--annotations",
+        help="Folder of the VOC XML files, one per image.",
+        exists=True,
+        file_okay=False,
+        metavar="DIR",
+    ),
+]
+ViaProject = Annotated[
+    Path,
+    typer.Option(
+        "--annotations",
+        help="VIA 2.x JSON: a project, or its exported annotations.",
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+    ),
+]
+Predictions = Annotated[
+    Path | None,
+    typer.Option(
+        "--predictions",
+        help="The detector's results in COCO's form: image_id, category_id, bbox, score.",
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+    ),
+]
+DetectorName = Annotated[
+    str | None,
+    typer.Option(
+        "--detector",
+        help="Which detector the results are from, as `NAME@VERSION`.",
+        metavar="NAME@VERSION",
+    ),
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--name", help="Begins every frame id, so that two data sets never collide.", metavar="TEXT"
+    ),
+]
+
+
+def detector_of(name: str | None, predictions: Path | None) -> "Detector | None":
+    """The detector that the options name; predictions need one, and it needs predictions."""
+    from services.contracts.errors import InvalidRecord  # noqa: PLC0415  # slow
+    from services.ingest.items import Detector  # noqa: PLC0415
+
+    if predictions is not None and name is None:
+        raise typer.BadParameter("say whose results these are", param_hint="--detector")
+    if name is None:
+        return None
+    if predictions is None:
+        raise typer.BadParameter("results of this detector are missing", param_hint="--predictions")
+    try:
+        return Detector.parse(name)
+    except InvalidRecord as exc:
+        raise typer.BadParameter(str(exc), param_hint="--detector") from exc
+
+
+def coco_opener(
+    ground_truth: Path,
+    images: Path | None,
+    predictions: Path | None,
+    detector: str | None,
+    name: str | None,
+) -> Opener:
+    """Opens a COCO data set."""
+    whose = detector_of(detector, predictions)
+
+    def opener() -> "Dataset":
+        from services.ingest.importers.coco import read_coco  # noqa: PLC0415  # slow
+
+        return read_coco(
+            ground_truth, images=images, predictions=predictions, detector=whose, dataset=name
+        )
+
+    return opener
+
+
+def voc_opener(
+    annotations: Path,
+    images: Path | None,
+    predictions: Path | None,
+    detector: str | None,
+    name: str | None,
+) -> Opener:
+    """Opens a VOC data set."""
+    whose = detector_of(detector, predictions)
+
+    def opener() -> "Dataset":
+        from services.ingest.importers.voc import read_voc  # noqa: PLC0415  # slow
+
+        return read_voc(
+            annotations, images=images, predictions=predictions, detector=whose, dataset=name
+        )
+
+    return opener
+
+
+def via_opener(
+    annotations: Path,
+    images: Path | None,
+    predictions: Path | None,
+    detector: str | None,
+    name: str | None,
+) -> Opener:
+    """Opens a VIA data set."""
+    whose = detector_of(detector, predictions)
+
+    def opener() -> "Dataset":
+        from services.ingest.importers.via import read_via  # noqa: PLC0415  # slow
+
+        return read_via(
+            annotations, images=images, predictions=predictions, detector=whose, dataset=name
+        )
+
+    return opener

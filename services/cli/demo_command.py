@@ -1,0 +1,99 @@
+"""`gazeloop demo`: the whole job on a synthetic survey."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.context import Context, console, run, shared
+from services.cli.montage_options import DEFAULT_MONTAGES, MontageFolder, Montages
+
+if TYPE_CHECKING:
+    from services.cli.progress import ProgressView
+    from services.ingest.items import Dataset
+
+DATA = Path("demo-data")
+_RESUME = "Nothing is lost: `gazeloop demo` goes on where it was."
+
+
+def demo(
+    ctx: typer.Context,
+    *,
+    drives: Annotated[int, typer.Option(min=2, help="Drives of the survey.")] = 30,
+    frames: Annotated[int, typer.Option(min=1, help="Frames per drive.")] = 20,
+    montages: Montages = DEFAULT_MONTAGES,
+    montage_folder: MontageFolder = None,
+    serve: Annotated[
+        bool | None,
+        typer.Option(
+            "--serve/--no-serve",
+            help="Keep serving until Ctrl-C once it is mined. Default: on a terminal only.",
+        ),
+    ] = None,
+) -> None:
+    """Mine a synthetic survey from end to end, and show what came of it.
+
+    Thirty short drives of three vehicles, drawn on the spot (and used again next time), with
+    ground truth and a simulated detector that fails in systematic ways: it takes round red
+    billboards for stop signs and shop lamps for traffic lights. Data folder: `./demo-data`.
+    """
+    context = shared(ctx)
+    size = (drives, frames)
+    run(lambda: _demo(context, size, montages, montage_folder, serve=serve), interrupted=_RESUME)
+
+
+async def _demo(
+    context: Context,
+    size: tuple[int, int],
+    montages: int,
+    folder: Path | None,
+    *,
+    serve: bool | None,
+) -> None:
+    from services.cli.assembly import SERVICES, running  # noqa: PLC0415  # slow
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.mining import MontagePlan, mine  # noqa: PLC0415
+    from services.cli.outcome import concluded  # noqa: PLC0415
+    from services.cli.progress import ProgressView  # noqa: PLC0415
+    from services.cli.serve_command import print_addresses  # noqa: PLC0415
+    from services.runtime.serving import until_told_to_end  # noqa: PLC0415
+
+    settings = context.settings(data=DATA)
+    out = console()
+    log_to_file(settings.data / "logs" / "gazeloop.log", debug=context.debug)
+    plan = MontagePlan(folder or settings.data / "montages", montages)
+    with ProgressView(out, time.monotonic) as view:
+        dataset = await asyncio.to_thread(_survey, settings.data / "survey", size, view)
+        view.at("starting the broker, the stores and the services")
+        async with running(settings, SERVICES) as stack:
+            mined = await mine(stack, dataset, view, plan)
+            view.close()
+            concluded(out, mined, plan)
+            if serve if serve is not None else out.is_terminal:
+                print_addresses(out, stack)
+                await until_told_to_end()
+
+
+def _survey(folder: Path, size: tuple[int, int], view: "ProgressView") -> "Dataset":
+    from services.cli.survey import detector  # noqa: PLC0415  # slow
+    from services.cli.survey.generate import generate_survey  # noqa: PLC0415
+    from services.ingest.importers.coco import read_coco  # noqa: PLC0415
+    from services.ingest.items import Detector  # noqa: PLC0415
+
+    drives, frames = size
+    view.at("drawing the survey, unless it is there")
+    files = generate_survey(
+        folder,
+        drives=drives,
+        frames_per_drive=frames,
+        progress=lambda done, total: view.counted(frames=total, drawn=done),
+    )
+    return read_coco(
+        files.ground_truth_json,
+        images=files.images_dir,
+        predictions=files.predictions_json,
+        detector=Detector(detector.NAME, detector.VERSION),
+        dataset="survey",
+    )

@@ -1,0 +1,131 @@
+"""`gazeloop ingest`: publish a data set as a stream, and leave the work to the services."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.context import Context, console, example, run, shared
+from services.cli.datasets import (
+    DetectorName,
+    GroundTruth,
+    Name,
+    Opener,
+    OptionalImages,
+    Predictions,
+    ViaProject,
+    VocAnnotations,
+    coco_opener,
+    via_opener,
+    voc_opener,
+)
+
+if TYPE_CHECKING:
+    from services.ingest.summary import Summary
+
+app = typer.Typer(no_args_is_help=True)
+
+_RESUME = "What the broker acknowledged stays; the same command sends the rest."
+Corrections = Annotated[
+    bool,
+    typer.Option(
+        "--corrections",
+        help="The annotation team's corrections: only ground truth is read, for known frames.",
+    ),
+]
+
+
+@app.callback()
+def ingesting() -> None:
+    """Publish a data set as a stream, with a progress bar; resumable, and safe to repeat.
+
+    Goes to the stack that `gazeloop up` runs on the data folder, or to the cluster that the
+    settings name. Where none runs, the broker and stores are started for the time, and the
+    services do the work at the next `gazeloop up`.
+    """
+
+
+@app.command("coco", epilog=example("ingest coco --images street/ --ground-truth gt.json"))
+def coco(
+    ctx: typer.Context,
+    *,
+    ground_truth: GroundTruth,
+    images: OptionalImages = None,
+    predictions: Predictions = None,
+    detector: DetectorName = None,
+    name: Name = None,
+    corrections: Corrections = False,
+) -> None:
+    """Publish a COCO data set, with a detector's results if you have them."""
+    opener = coco_opener(ground_truth, images, predictions, detector, name)
+    _ingest(shared(ctx), opener, corrections=corrections)
+
+
+@app.command("voc", epilog=example("ingest voc --images JPEGImages/ --annotations Annotations/"))
+def voc(
+    ctx: typer.Context,
+    *,
+    annotations: VocAnnotations,
+    images: OptionalImages = None,
+    predictions: Predictions = None,
+    detector: DetectorName = None,
+    name: Name = None,
+    corrections: Corrections = False,
+) -> None:
+    """Publish a Pascal VOC data set."""
+    opener = voc_opener(annotations, images, predictions, detector, name)
+    _ingest(shared(ctx), opener, corrections=corrections)
+
+
+@app.command("via", epilog=example("ingest via --images survey/ --annotations project.json"))
+def via(
+    ctx: typer.Context,
+    *,
+    annotations: ViaProject,
+    images: OptionalImages = None,
+    predictions: Predictions = None,
+    detector: DetectorName = None,
+    name: Name = None,
+    corrections: Corrections = False,
+) -> None:
+    """Publish a VIA 2.x data set: rectangles and polygons, the survey's own format."""
+    opener = via_opener(annotations, images, predictions, detector, name)
+    _ingest(shared(ctx), opener, corrections=corrections)
+
+
+def _ingest(context: Context, opener: Opener, *, corrections: bool) -> None:
+    run(lambda: _publish(context, opener, corrections=corrections), interrupted=_RESUME)
+
+
+async def _publish(context: Context, opener: Opener, *, corrections: bool) -> None:
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.lag_watch import LagWatch  # noqa: PLC0415
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.mining import publish  # noqa: PLC0415
+    from services.cli.outcome import print_rejections  # noqa: PLC0415
+    from services.cli.progress import ProgressView  # noqa: PLC0415
+    from services.ingest.publishing import Source  # noqa: PLC0415
+
+    settings = context.settings()
+    out = console()
+    log_to_file(settings.data / "logs" / "ingest.log", debug=context.debug)
+    source = Source.REANNOTATION if corrections else Source.IMPORT
+    dataset = opener()
+    with ProgressView(out, time.monotonic) as view:
+        async with joined(settings) as stack:
+            watch = LagWatch(stack, view)
+            summary, _ = await publish(stack, dataset, watch, view, source=source)
+    out.print(_said(summary), highlight=False)
+    print_rejections(out, summary)
+
+
+def _said(summary: "Summary") -> str:
+    kinds = (
+        ("frames", summary.frames),
+        ("predictions", summary.predictions),
+        ("ground truth", summary.ground_truth),
+    )
+    return "\n".join(
+        f"{name}: {count.published:,} published, {count.known:,} were there already"
+        for name, count in kinds
+    )

@@ -1,0 +1,85 @@
+"""How far the services are, told from the lag in front of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from prometheus_client import Counter
+
+from services.cli.assembly import App
+from services.cli.progress import ProgressView
+from services.contracts.topics import FRAMES, GROUND_TRUTH, PREDICTIONS
+from services.runtime import metrics
+from services.runtime.broker import BrokerAddress
+from services.runtime.consumer import group_of
+
+Lag = Mapping[tuple[str, str], int]
+"""Records that each consumer group has not committed yet, by group and topic."""
+
+_LOOK_EVERY_S = 1.0
+_MOST_WAITING = 2000
+"""Records that may wait in an in-memory broker: far below the 5 MiB per partition that it keeps."""
+_EMBEDDER, _MINER = group_of("embedder"), group_of("fp_miner")
+
+
+class LagWatch:
+    """Looks at the lag and tells the progress view, one look at a time."""
+
+    def __init__(self, app: App, view: ProgressView) -> None:
+        self._app = app
+        self._view = view
+        self._looking = asyncio.Lock()
+
+    @asynccontextmanager
+    async def polling(self) -> AsyncIterator[None]:
+        """Look about once a second until this is left."""
+        left = asyncio.Event()
+        task = asyncio.create_task(self._poll(left))
+        try:
+            yield
+        finally:
+            # Not cancelled: a look that is under way uses a connection that others use next.
+            left.set()
+            await task
+
+    async def _poll(self, left: asyncio.Event) -> None:
+        while not left.is_set():
+            await self.look()
+            try:
+                async with asyncio.timeout(_LOOK_EVERY_S):
+                    await left.wait()
+            except TimeoutError:
+                continue
+
+    async def look(self) -> int:
+        """Tell the view, and return how many records wait."""
+        async with self._looking:
+            lag = await self._app.lag()
+        await self.seen(lag)
+        return sum(lag.values())
+
+    async def seen(self, lag: Lag) -> None:
+        """Tell the view what somebody else has seen."""
+        published = self._view.progress.published
+        embedding = max(lag.get((_EMBEDDER, topic.name), 0) for topic in (FRAMES, PREDICTIONS))
+        topics = (FRAMES, PREDICTIONS, GROUND_TRUTH)
+        matching = max(lag.get((_MINER, topic.name), 0) for topic in topics)
+        self._view.counted(
+            lag=sum(lag.values()),
+            embedded=max(0, published - embedding),
+            matched=max(0, published - matching),
+            needles=_total(metrics.NEEDLES_FOUND),
+            shortlists=_total(metrics.SHORTLISTS_PUBLISHED),
+            dead_letters=_total(metrics.DEAD_LETTERS),
+        )
+
+    async def throttle(self) -> None:
+        """Wait while an in-memory broker, which drops what it has no room for, holds too much."""
+        if BrokerAddress.parse(self._app.settings.kafka).in_memory:
+            while await self.look() > _MOST_WAITING:  # noqa: ASYNC110  # brokers ring no bell
+                await asyncio.sleep(_LOOK_EVERY_S / 4)
+
+
+def _total(counter: Counter) -> int:
+    samples = (sample for family in counter.collect() for sample in family.samples)
+    return int(sum(sample.value for sample in samples if sample.name.endswith("_total")))

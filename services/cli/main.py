@@ -1,0 +1,126 @@
+"""The `gazeloop` command: what it is told globally, and its subcommands.
+
+Nothing heavy is imported before a command needs it, so that help comes at once.
+"""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli import (
+    dead_letters_command,
+    demo_command,
+    ingest_command,
+    mine_command,
+    report_command,
+    serve_command,
+    settings_command,
+    status_command,
+    tokens_command,
+    topics_command,
+)
+from services.cli.context import Context, console, example
+from services.cli.remedies import explained
+
+_HELP = """
+Finds what a street-image detector gets wrong, and every other frame like it.
+
+**See it work** on a synthetic survey:
+
+    gazeloop demo
+
+**Mine your own data**, in one command:
+
+    gazeloop mine coco --images DIR --ground-truth gt.json \\
+        --predictions dt.json --detector ods@1.4
+
+**Keep it running**, and feed it:
+
+    gazeloop --data /srv/gl up
+    gazeloop --data /srv/gl ingest coco --images DIR --ground-truth gt.json
+    gazeloop --data /srv/gl report
+"""
+_EPILOG = """
+Exit codes: 0 done; 1 failed, or something was lost (the message says what); 2 wrong usage; 130
+stopped by Ctrl-C. Every command may be run again: what is done already is not done twice.
+"""
+
+app = typer.Typer(
+    name="gazeloop",
+    help=_HELP,
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(
+    "demo", epilog=example("demo", "--data /tmp/small demo --drives 10 --frames 8 --no-serve")
+)(demo_command.demo)
+app.add_typer(mine_command.app, name="mine")
+app.command("up")(serve_command.up)
+app.add_typer(ingest_command.app, name="ingest")
+app.command("report")(report_command.report)
+app.command("status")(status_command.status)
+app.add_typer(dead_letters_command.app, name="dead-letters")
+app.add_typer(tokens_command.app, name="tokens")
+app.command("settings")(settings_command.settings)
+app.add_typer(topics_command.app, name="topics")
+app.command("run")(serve_command.run_service)
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="Data folder of the embedded stack. Default: `GAZELOOP_DATA`, else"
+            " `./gazeloop-data` (the demo's: `./demo-data`).",
+            file_okay=False,
+        ),
+    ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting for this call, before the environment's; repeat it for more."
+            " `gazeloop settings` lists them.",
+        ),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks, and log more.")] = False,
+) -> None:
+    """What every command understands; put it in front of the command."""
+    ctx.obj = Context(data=data, given=_pairs(given or []), debug=debug)
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    pairs = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
+        pairs[name.strip().lower().removeprefix("gazeloop_")] = value
+    return pairs
+
+
+def main() -> None:
+    """Run the command line; the entry point of `gazeloop`."""
+    try:
+        app()
+    except Exception as exc:  # the outermost place: nobody else would tell the person
+        if "--debug" in sys.argv:
+            raise
+        logging.getLogger("services.cli").exception("the command failed")
+        console(stderr=True).print(explained(exc), highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

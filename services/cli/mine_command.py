@@ -1,0 +1,130 @@
+"""`gazeloop mine`: the whole job on one's own data, in one command."""
+
+import time
+from pathlib import Path
+
+import typer
+
+from services.cli.context import Context, console, example, run, shared
+from services.cli.datasets import (
+    DetectorName,
+    GroundTruth,
+    Images,
+    Name,
+    Opener,
+    Predictions,
+    ViaProject,
+    VocAnnotations,
+    coco_opener,
+    via_opener,
+    voc_opener,
+)
+from services.cli.montage_options import DEFAULT_MONTAGES, MontageFolder, Montages
+
+app = typer.Typer(no_args_is_help=True)
+
+_RESULTS = " --predictions dt.json --detector ods@1.4"
+RESUME = "Nothing is lost: the same command goes on where it was."
+
+
+@app.callback()
+def mining() -> None:
+    """Mine a data set in one command: publish, embed, match, retrieve, report, draw.
+
+    Starts everything that it needs on the data folder, does the whole job, prints the report and
+    leaves a montage per needle. Run it again after Ctrl-C or with more data: it goes on where it
+    was. Settings such as the operating score and the split's share: `gazeloop settings`.
+    """
+
+
+@app.command(
+    "coco",
+    epilog=example("mine coco --images street/ --ground-truth gt.json" + _RESULTS),
+)
+def coco(
+    ctx: typer.Context,
+    *,
+    images: Images,
+    ground_truth: GroundTruth,
+    predictions: Predictions = None,
+    detector: DetectorName = None,
+    name: Name = None,
+    montages: Montages = DEFAULT_MONTAGES,
+    montage_folder: MontageFolder = None,
+) -> None:
+    """Mine a COCO data set with a detector's COCO results."""
+    opener = coco_opener(ground_truth, images, predictions, detector, name)
+    _mine(shared(ctx), opener, montages, montage_folder)
+
+
+@app.command(
+    "voc",
+    epilog=example("mine voc --images JPEGImages/ --annotations Annotations/" + _RESULTS),
+)
+def voc(
+    ctx: typer.Context,
+    *,
+    images: Images,
+    annotations: VocAnnotations,
+    predictions: Predictions = None,
+    detector: DetectorName = None,
+    name: Name = None,
+    montages: Montages = DEFAULT_MONTAGES,
+    montage_folder: MontageFolder = None,
+) -> None:
+    """Mine a Pascal VOC data set: one XML file per image."""
+    opener = voc_opener(annotations, images, predictions, detector, name)
+    _mine(shared(ctx), opener, montages, montage_folder)
+
+
+@app.command(
+    "via",
+    epilog=example("mine via --images survey/ --annotations via_project.json" + _RESULTS),
+)
+def via(
+    ctx: typer.Context,
+    *,
+    images: Images,
+    annotations: ViaProject,
+    predictions: Predictions = None,
+    detector: DetectorName = None,
+    name: Name = None,
+    montages: Montages = DEFAULT_MONTAGES,
+    montage_folder: MontageFolder = None,
+) -> None:
+    """Mine a VIA 2.x data set: rectangles and polygons, the survey's own format."""
+    opener = via_opener(annotations, images, predictions, detector, name)
+    _mine(shared(ctx), opener, montages, montage_folder)
+
+
+def _mine(context: Context, opener: Opener, montages: int, folder: Path | None) -> None:
+    run(lambda: mine_alone(context, opener, montages, folder), interrupted=RESUME)
+
+
+async def mine_alone(context: Context, opener: Opener, montages: int, folder: Path | None) -> None:
+    """Start the embedded stack, mine, print, stop.
+
+    Raises
+    ------
+    GazeloopError
+        A part is missing or away, or a file cannot be read.
+    typer.Exit
+        With 1, if something was lost.
+    """
+    from services.cli.assembly import running  # noqa: PLC0415  # slow
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.mining import MontagePlan, mine  # noqa: PLC0415
+    from services.cli.outcome import concluded  # noqa: PLC0415
+    from services.cli.progress import ProgressView  # noqa: PLC0415
+
+    settings = context.settings()
+    out = console()
+    log_to_file(settings.data / "logs" / "gazeloop.log", debug=context.debug)
+    plan = MontagePlan(folder or settings.data / "montages", montages)
+    dataset = opener()  # Before anything is started: a wrong path is said at once.
+    with ProgressView(out, time.monotonic) as view:
+        view.at("starting the broker, the stores and the services")
+        async with running(settings) as stack:
+            mined = await mine(stack, dataset, view, plan)
+            view.at("done")
+    concluded(out, mined, plan)

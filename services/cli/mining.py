@@ -1,0 +1,133 @@
+"""The whole job: publish a data set, wait until every service has caught up, report, draw."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.cli.assembly import App
+from services.cli.dead_letter_reading import dead_letter_count
+from services.cli.gallery import write_montages
+from services.cli.lag_watch import LagWatch
+from services.cli.progress import ProgressView
+from services.contracts.identity import FrameId
+from services.evaluator.report import Report
+from services.ingest.items import Dataset, FrameItem, Item
+from services.ingest.publishing import Source, publish_dataset
+from services.ingest.summary import Summary
+from services.runtime.clock import SystemClock
+from services.runtime.images import ImageLimits
+from services.runtime.stores.frames import FrameRecord, FrameStore
+
+_CHUNK = 500
+"""Frames asked for at once."""
+
+
+@dataclass(frozen=True)
+class MontagePlan:
+    """Where montages go, and how many at most."""
+
+    folder: Path
+    most: int
+
+
+@dataclass(frozen=True)
+class Mined:
+    """What came of a data set."""
+
+    reports: Sequence[Report]
+    montages: Sequence[Path]
+    published: Summary
+    lost: int
+    """Frames of the data set that are neither stored whole nor rejected."""
+
+
+class Roll:
+    """Remembers which frames a data set yields, to call them again at the end."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._items = items
+        self._frames: dict[FrameId, FrameItem] = {}
+
+    def __iter__(self) -> Iterator[Item]:
+        for item in self._items:
+            if isinstance(item, FrameItem):
+                self._frames[item.frame_id] = item
+            yield item
+
+    async def lost(self, store: FrameStore, summary: Summary) -> int:
+        """How many of them are neither stored whole nor rejected."""
+        rejected = {rejection.location for rejection in summary.rejections}
+        unlisted = summary.rejected.total() - len(summary.rejections)
+        asked, absent = list(self._frames), 0
+        for start in range(0, len(asked), _CHUNK):
+            chunk = asked[start : start + _CHUNK]
+            found = await store.load(chunk)
+            absent += sum(
+                not _whole(item, found.get(frame)) and item.location not in rejected
+                for frame, item in ((frame, self._frames[frame]) for frame in chunk)
+            )
+        return max(0, absent - unlisted)
+
+
+def _whole(item: FrameItem, record: FrameRecord | None) -> bool:
+    if record is None or (item.image is not None and record.captured is None):
+        return False
+    if item.annotations is not None and record.ground_truth is None:
+        return False
+    return item.detections is None or bool(record.predictions)
+
+
+async def publish(
+    app: App,
+    dataset: Dataset,
+    watch: LagWatch,
+    view: ProgressView,
+    *,
+    source: Source = Source.IMPORT,
+) -> tuple[Summary, Roll]:
+    """Publish a data set into a stack that runs.
+
+    Raises
+    ------
+    GazeloopError
+        A part is away for too long, or a file cannot be read.
+    """
+    view.at(f"publishing {dataset.name}")
+    view.counted(frames=dataset.frames)
+    roll = Roll(dataset.items)
+    summary = await publish_dataset(
+        roll,
+        outbox=app.outbox,
+        blobs=app.stores.blobs,
+        ledger=app.stores.ledger,
+        settings=app.settings,
+        clock=SystemClock(),
+        source=source,
+        on_progress=lambda so_far: view.counted(published=so_far.done),
+        throttle=watch.throttle,
+    )
+    return summary, roll
+
+
+async def mine(app: App, dataset: Dataset, view: ProgressView, montages: MontagePlan) -> Mined:
+    """Do the whole job in a stack that runs.
+
+    Raises
+    ------
+    GazeloopError
+        A part is away for too long, or a file cannot be read.
+    """
+    watch = LagWatch(app, view)
+    async with watch.polling():
+        summary, roll = await publish(app, dataset, watch, view)
+    view.at("embedding, matching, mining, retrieving")
+    await app.caught_up(watch.seen)
+    await watch.look()
+    lost = await roll.lost(app.stores.frames, summary)
+    reports = await app.reports(await dead_letter_count(app))
+    drawn: list[Path] = []
+    if montages.most:
+        view.at("drawing montages")
+        limits = ImageLimits.of(app.settings)
+        drawn = await write_montages(app.stores, montages.folder, limits=limits, most=montages.most)
+    return Mined(reports, drawn, summary, lost)

@@ -1,0 +1,59 @@
+"""What a run ends with: the report, what could not be used, where the montages are."""
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.cli.mining import Mined, MontagePlan
+from services.cli.report_view import print_report
+from services.ingest.summary import Summary
+
+SHOWN_REJECTIONS = 20
+"""Rejections that are printed; `gazeloop dead-letters list` shows all."""
+
+
+def concluded(out: Console, mined: Mined, plan: MontagePlan) -> None:
+    """Print all that came of a data set.
+
+    Raises
+    ------
+    typer.Exit
+        With 1, if something was lost.
+    """
+    for report in mined.reports:
+        out.print()
+        print_report(out, report)
+    if not mined.reports:
+        out.print("Nothing to compare yet: no frame has both predictions and ground truth.")
+    print_rejections(out, mined.published)
+    if mined.montages:
+        out.print(f"\n{len(mined.montages)} montages in {plan.folder}", highlight=False)
+    if mined.lost:
+        out.print(
+            f"[bold red]Lost:[/] {mined.lost:,} frames of the data set are not stored whole."
+            " The log in the data folder says more; running the command again sends them again.",
+            highlight=False,
+        )
+        raise typer.Exit(1)
+
+
+def print_rejections(out: Console, summary: Summary) -> None:
+    """What could not be used: counted by reason, then the first of them by place."""
+    if not summary.rejected:
+        return
+    table = Table(
+        title=f"{summary.rejected.total():,} records could not be used; the rest went through",
+        title_justify="left",
+        title_style="yellow",
+        box=None,
+    )
+    table.add_column("reason", header_style="dim")
+    table.add_column("records", justify="right", header_style="dim")
+    for reason, count in summary.rejected.most_common():
+        table.add_row(reason, f"{count:,}")
+    out.print(table)
+    for rejection in summary.rejections[:SHOWN_REJECTIONS]:
+        out.print(f"  {rejection.location}: {rejection.detail}", markup=False, highlight=False)
+    hidden = summary.rejected.total() - min(len(summary.rejections), SHOWN_REJECTIONS)
+    if hidden:
+        out.print(f"  … and {hidden:,} more: `gazeloop dead-letters list`", highlight=False)

@@ -1,0 +1,59 @@
+"""`gazeloop report`: what the stores say, as the demo prints it at its end."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.context import Context, console, run, shared
+
+if TYPE_CHECKING:
+    from services.evaluator.report import Report
+
+
+def report(
+    ctx: typer.Context,
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: an object, or a list for several detectors.")
+    ] = False,
+    detector: Annotated[
+        str | None,
+        typer.Option("--detector", metavar="NAME@VERSION", help="Only this detector's report."),
+    ] = None,
+) -> None:
+    """Print frames, needles, mAP of R, H, S and H-S, precision and recall, and shortlist yield.
+
+    Reads the stores of the stack that runs on the data folder; where none runs, they are started
+    for the time.
+    """
+    context = shared(ctx)
+    found = run(lambda: _reports(context), interrupted="The report was not printed.")
+    chosen = [each for each in found if detector in (None, each.detector)]
+    if not chosen:
+        known = ", ".join(each.detector for each in found) or "none yet"
+        console(stderr=True).print(
+            "[bold red]Error:[/] no frame has both predictions and ground truth"
+            f"{f' for {detector}' if detector else ''}; detectors: {known}.\n"
+            "[dim]`gazeloop mine` or `gazeloop ingest` publishes them; `gazeloop status` tells"
+            " whether the services have caught up.[/]",
+            highlight=False,
+        )
+        raise typer.Exit(1)
+    from services.cli import report_view  # noqa: PLC0415  # slow
+
+    if as_json:
+        print(report_view.as_json(chosen))  # noqa: T201  # to be piped
+        return
+    for each in chosen:
+        report_view.print_report(console(), each)
+
+
+async def _reports(context: Context) -> "list[Report]":
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.dead_letter_reading import dead_letter_count  # noqa: PLC0415
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+
+    settings = context.settings()
+    log_to_file(settings.data / "logs" / "report.log", debug=context.debug)
+    async with joined(settings) as stack:
+        return await stack.reports(await dead_letter_count(stack))

@@ -1,0 +1,78 @@
+"""`gazeloop up` and `gazeloop run`: services that keep running until they are told to end."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from services.cli.context import Context, console, run, shared
+
+if TYPE_CHECKING:
+    from services.cli.assembly import App
+
+
+class Service(StrEnum):
+    """What `gazeloop run` can run."""
+
+    INGEST = "ingest"
+    EMBEDDER = "embedder"
+    FP_MINER = "fp_miner"
+    RETRIEVER = "retriever"
+    EVALUATOR = "evaluator"
+
+
+def up(ctx: typer.Context) -> None:
+    """Start the broker, the stores and all services on the data folder, until Ctrl-C.
+
+    Stopping and starting again loses nothing, with Apache Kafka as the broker. In another
+    terminal, with the same `--data`: `gazeloop ingest`, `report`, `status`, `tokens`.
+    """
+    context = shared(ctx)
+    run(lambda: _up(context), interrupted="Start it again with `gazeloop up`.")
+
+
+def run_service(
+    ctx: typer.Context,
+    service: Annotated[Service, typer.Argument(help="Which one.", show_default=False)],
+) -> None:
+    """Run one service in production, on the parts that the settings name.
+
+    Needs `GAZELOOP_KAFKA` and `GAZELOOP_MONGODB`; embedder and retriever also `GAZELOOP_QDRANT`;
+    ingest and embedder `GAZELOOP_BLOBS`. Logs JSON lines to standard error; serves `/metrics` and
+    `/healthz`; SIGTERM finishes the batch in hand. Start as many replicas as there are partitions.
+    """
+    context = shared(ctx)
+    run(lambda: _run_service(context, service), interrupted="The service ended.")
+
+
+async def _up(context: Context) -> None:
+    from services.cli.assembly import SERVICES, running  # noqa: PLC0415  # slow
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.runtime.serving import until_told_to_end  # noqa: PLC0415
+
+    settings = context.settings()
+    out = console()
+    log_to_file(settings.data / "logs" / "gazeloop.log", debug=context.debug)
+    out.print(f"starting on {settings.data}", highlight=False)
+    async with running(settings, SERVICES) as app:
+        print_addresses(out, app)
+        await until_told_to_end()
+        out.print("stopping", highlight=False)
+
+
+async def _run_service(context: Context, service: Service) -> None:
+    from services.cli.assembly import deployed  # noqa: PLC0415  # slow
+    from services.runtime.logs import configure_logs  # noqa: PLC0415
+    from services.runtime.serving import until_told_to_end  # noqa: PLC0415
+
+    configure_logs(level="DEBUG" if context.debug else "INFO")
+    async with deployed(context.settings(), service):
+        await until_told_to_end()
+
+
+def print_addresses(out: Console, app: "App") -> None:
+    """Where a person, a vehicle and Prometheus find us."""
+    for name, address in app.addresses.items():
+        out.print(f"  {name:<12} {address}", highlight=False)
+    out.print("Ctrl-C stops it.", highlight=False)

@@ -1,0 +1,87 @@
+"""`gazeloop settings`: every setting, where its value is from, and what it means."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from services.cli.context import console, shared
+
+if TYPE_CHECKING:
+    from services.runtime.settings import Settings
+
+
+class SettingLine(NamedTuple):
+    """A setting as a person reads it."""
+
+    variable: str
+    default: str
+    meaning: str
+
+
+def setting_lines() -> Iterator[SettingLine]:
+    """Every setting, in the order of the settings module."""
+    from services.runtime.settings import Settings  # noqa: PLC0415  # slow, and only needed here
+
+    for name, field in Settings.model_fields.items():
+        yield SettingLine(
+            variable=f"GAZELOOP_{name.upper()}",
+            default=_shown(field.default),
+            meaning=field.description or "",
+        )
+
+
+def markdown_table() -> str:
+    """The README's table of settings."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for line in setting_lines():
+        default = f"`{line.default}`" if line.default else "(empty)"
+        meaning = line.meaning.replace("|", "\\|")
+        rows.append(f"| `{line.variable}` | {default} | {meaning} |")
+    return "\n".join(rows)
+
+
+def settings(
+    ctx: typer.Context,
+    markdown: Annotated[
+        bool,
+        typer.Option("--markdown", help="Print the README's table, without this call's values."),
+    ] = False,
+) -> None:
+    """Print every setting with its value, default and meaning.
+
+    A setting comes from `--set NAME=VALUE`, else from the environment as `GAZELOOP_NAME`, else
+    from a file of that name in the directory that `GAZELOOP_SECRETS_DIR` names, else it has its
+    default. Units are in the names and meanings (`_s` is seconds).
+
+        GAZELOOP_OPERATING_SCORE=0.4 gazeloop settings
+        gazeloop --set operating_score=0.4 report
+    """
+    if markdown:
+        print(markdown_table())  # noqa: T201  # to be piped into a file
+        return
+    from rich.table import Table  # noqa: PLC0415  # slow
+
+    now = shared(ctx).settings()
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for title in ("variable", "value", "default", "meaning"):
+        table.add_column(title, overflow="fold")
+    for name, line in zip(type(now).model_fields, setting_lines(), strict=True):
+        value = _value(now, name)
+        style = "green" if name in now.model_fields_set else ""
+        table.add_row(
+            line.variable, f"[{style}]{value}[/]" if style else value, line.default, line.meaning
+        )
+    console().print(table)
+
+
+def _value(now: "Settings", name: str) -> str:
+    return _shown(getattr(now, name))
+
+
+def _shown(value: object) -> str:
+    from pydantic import SecretStr  # noqa: PLC0415  # slow
+
+    if isinstance(value, SecretStr):
+        return "***" if value.get_secret_value() else ""
+    return "" if value is None else str(value)

@@ -1,0 +1,121 @@
+"""What is known of a stack from outside: its address, lag, members and dead letters."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kafka.errors import KafkaError
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from services.cli.assembly import SUBSCRIPTIONS
+from services.runtime.broker import BrokerAddress
+from services.runtime.dead_letters import read_dead_letters
+from services.runtime.embedded import stack
+from services.runtime.lag import LagReader
+from services.runtime.settings import Settings
+from services.runtime.topic_admin import connect_admin
+
+
+@dataclass(frozen=True)
+class Status:
+    """What runs, and how far behind it is."""
+
+    data: Path
+    kafka: str
+    mongodb: str
+    lag: Mapping[tuple[str, str], int]
+    members: Mapping[str, int | None]
+    """Running replicas by group; None where the broker does not tell."""
+    dead_letters: int
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is a broker at all."""
+        return bool(self.kafka)
+
+    def document(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {
+            "kafka": self.kafka or None,
+            "mongodb": self.mongodb or None,
+            "services": {
+                _name(group): {
+                    "replicas": members,
+                    "lag": {topic: lag for (each, topic), lag in self.lag.items() if each == group},
+                }
+                for group, members in self.members.items()
+            },
+            "dead_letters": self.dead_letters,
+        }
+
+    def rendered(self) -> RenderableType:
+        """The same for people."""
+        if not self.runs:
+            return Text(f"Nothing runs on {self.data}. `gazeloop up` starts it.")
+        table = Table(box=None, header_style="dim")
+        for title in ("service", "replicas", "topic", "lag"):
+            table.add_column(title, justify="right" if title in ("replicas", "lag") else "left")
+        for (group, topic), lag in self.lag.items():
+            members = self.members.get(group)
+            count = Text("?" if members is None else str(members), style="" if members else "red")
+            table.add_row(_name(group), count, topic, Text(f"{lag:,}", style="yellow" * bool(lag)))
+        style = "red" if self.dead_letters else ""
+        return Group(
+            Text(f"broker {self.kafka}, MongoDB {self.mongodb}"),
+            table,
+            Text(f"dead letters: {self.dead_letters:,}", style=style),
+        )
+
+
+async def read_status(settings: Settings) -> Status:
+    """Ask the stack on the data folder, or the cluster that the settings name.
+
+    Raises
+    ------
+    BrokerUnavailable
+        It does not answer.
+    """
+    return await asyncio.to_thread(_read, settings)
+
+
+def _read(settings: Settings) -> Status:
+    there = stack.running(settings)
+    resolved = there.applied_to(settings) if there is not None else settings
+    if not resolved.kafka:
+        return Status(settings.data, "", "", {}, {}, 0)
+    broker = BrokerAddress.parse(resolved.kafka)
+    with LagReader(broker, resolved) as reader:
+        lag = reader.lags(SUBSCRIPTIONS)
+    return Status(
+        data=settings.data,
+        kafka=resolved.kafka,
+        mongodb=_without_password(resolved.mongodb),
+        lag=lag,
+        members=_members(broker, resolved),
+        dead_letters=sum(1 for _ in read_dead_letters(broker, resolved)),
+    )
+
+
+def _members(broker: BrokerAddress, settings: Settings) -> dict[str, int | None]:
+    members: dict[str, int | None] = dict.fromkeys(SUBSCRIPTIONS)
+    admin = connect_admin(broker, settings)
+    try:
+        described = admin.describe_groups(list(SUBSCRIPTIONS))
+    except KafkaError:
+        return members  # The in-memory broker has no such request.
+    finally:
+        admin.close()
+    return members | {group: len(said["members"]) for group, said in described.items()}
+
+
+def _name(group: str) -> str:
+    return group.removeprefix("gazeloop.")
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if rest else url

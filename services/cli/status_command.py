@@ -1,0 +1,40 @@
+"""`gazeloop status`: what runs, how far behind it is, and what went wrong."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.context import Context, console, run, shared
+
+if TYPE_CHECKING:
+    from services.cli.status import Status
+
+
+def status(
+    ctx: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show services, lag per topic and dead letters. Starts nothing.
+
+    Exit code 1 where nothing runs, so that scripts can ask.
+    """
+    context = shared(ctx)
+    found = run(lambda: _status(context), interrupted="Status was not read.")
+    if as_json:
+        import json  # noqa: PLC0415
+
+        print(json.dumps(found.document(), indent=2))  # noqa: T201  # to be piped
+    else:
+        console().print(found.rendered())
+    if not found.runs:
+        raise typer.Exit(1)
+
+
+async def _status(context: Context) -> "Status":
+    from services.cli.logs import log_to_file  # noqa: PLC0415  # slow
+    from services.cli.status import read_status  # noqa: PLC0415
+
+    settings = context.settings()
+    log_to_file(settings.data / "logs" / "status.log", debug=context.debug)
+    return await read_status(settings)

@@ -1,0 +1,107 @@
+"""`gazeloop tokens`: who may publish over HTTP."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.context import Context, console, example, run, shared
+
+if TYPE_CHECKING:
+    from services.runtime.settings import Settings
+    from services.runtime.stores.tokens import TokenRecord
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def tokens() -> None:
+    """Create, list and revoke the bearer tokens of the HTTP interface."""
+
+
+@app.command(
+    "create", epilog=example("tokens create vehicle:vehicle-7", "tokens create annotation")
+)
+def create(
+    ctx: typer.Context,
+    scope: Annotated[
+        str,
+        typer.Argument(
+            help="`vehicle:ID` may publish frames and predictions of that vehicle;"
+            " `annotation` may publish ground truth.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Create a token and print it, this once: only its hash is kept."""
+    context = shared(ctx)
+    token = run(lambda: _create(context, scope), interrupted="No token was created.")
+    print(token)  # noqa: T201  # to be piped
+    console(stderr=True).print(
+        "[dim]Keep it: only its hash is stored. Send it as `Authorization: Bearer TOKEN`.[/]"
+    )
+
+
+@app.command("list")
+def list_tokens(ctx: typer.Context) -> None:
+    """List the tokens' public ids, scopes and states."""
+    from rich.table import Table  # noqa: PLC0415  # slow
+
+    context = shared(ctx)
+    found = run(lambda: _list(context), interrupted="The tokens were not read.")
+    table = Table(box=None, header_style="dim")
+    for title in ("id", "scope", "created", "state"):
+        table.add_column(title)
+    for token in found:
+        state = f"revoked {token.revoked_at:%Y-%m-%d %H:%M}" if token.revoked_at else "valid"
+        table.add_row(token.token_id, token.scope, f"{token.created_at:%Y-%m-%d %H:%M}", state)
+    console().print(table if found else "no tokens")
+
+
+@app.command("revoke")
+def revoke(
+    ctx: typer.Context,
+    token_id: Annotated[str, typer.Argument(help="As `tokens list` shows it.", show_default=False)],
+) -> None:
+    """Revoke a token for ever."""
+    context = shared(ctx)
+    if not run(lambda: _revoke(context, token_id), interrupted="It may not be revoked."):
+        console(stderr=True).print(
+            f"[bold red]Error:[/] no valid token has the id {token_id}\n"
+            "[dim]`gazeloop tokens list` shows them.[/]",
+            highlight=False,
+        )
+        raise typer.Exit(1)
+
+
+async def _create(context: Context, scope: str) -> str:
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.ingest.tokens import issue  # noqa: PLC0415
+    from services.runtime.clock import SystemClock  # noqa: PLC0415
+
+    token, record = issue(scope, SystemClock().now())
+    async with joined(_settings(context)) as stack:
+        await stack.stores.tokens.add(record)
+    return token
+
+
+async def _list(context: Context) -> "list[TokenRecord]":
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+
+    async with joined(_settings(context)) as stack:
+        return list(await stack.stores.tokens.list())
+
+
+async def _revoke(context: Context, token_id: str) -> bool:
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.runtime.clock import SystemClock  # noqa: PLC0415
+
+    async with joined(_settings(context)) as stack:
+        return await stack.stores.tokens.revoke(token_id, SystemClock().now())
+
+
+def _settings(context: Context) -> "Settings":
+    from services.cli.logs import log_to_file  # noqa: PLC0415  # slow
+
+    settings = context.settings()
+    log_to_file(settings.data / "logs" / "tokens.log", debug=context.debug)
+    return settings

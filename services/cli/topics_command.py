@@ -1,0 +1,47 @@
+"""`gazeloop topics`: the topics of a real cluster."""
+
+from typing import Annotated
+
+import typer
+
+from services.cli.context import console, example, shared
+
+app = typer.Typer(no_args_is_help=True, help="Create the topics of a real Kafka cluster.")
+
+
+@app.callback()
+def topics() -> None:
+    """Create the topics of a real Kafka cluster. The embedded stack creates its own."""
+
+
+@app.command(
+    "create",
+    epilog=example("--set topic_partitions=24 topics create --kafka broker-1:9092,broker-2:9092"),
+)
+def create(
+    ctx: typer.Context,
+    kafka: Annotated[
+        str, typer.Option(metavar="HOST:PORT,…", help="The cluster; default: `GAZELOOP_KAFKA`.")
+    ] = "",
+) -> None:
+    """Create the topics that are not there yet, and never change one that is.
+
+    Partitions and replicas are the settings `topic_partitions` and `topic_replication`. Where an
+    existing topic differs from what Gazeloop would create, it says so.
+    """
+    from services.contracts.errors import InvalidSettings  # noqa: PLC0415  # slow
+    from services.runtime.broker import BrokerAddress  # noqa: PLC0415
+    from services.runtime.topic_admin import create_topics  # noqa: PLC0415
+
+    settings = shared(ctx).settings(**({"kafka": kafka} if kafka else {}))
+    servers = kafka or settings.kafka
+    if not servers:
+        raise InvalidSettings("no cluster is named: give --kafka, or set GAZELOOP_KAFKA")
+    report = create_topics(BrokerAddress.parse(servers), settings)
+    out = console()
+    for name in report.created:
+        out.print(f"created {name}", highlight=False)
+    for sentence in report.differences:
+        out.print(f"[yellow]differs:[/] {sentence}", highlight=False)
+    if not report.created:
+        out.print("all topics exist")

@@ -1,0 +1,154 @@
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli.main import app, main
+from services.cli.settings_command import setting_lines
+from services.runtime.settings import Settings
+
+COMMANDS = [
+    ["demo"],
+    ["mine", "coco"],
+    ["mine", "voc"],
+    ["mine", "via"],
+    ["up"],
+    ["ingest", "coco"],
+    ["ingest", "voc"],
+    ["ingest", "via"],
+    ["report"],
+    ["status"],
+    ["dead-letters", "list"],
+    ["dead-letters", "replay"],
+    ["topics", "create"],
+    ["run"],
+    ["tokens", "create"],
+    ["tokens", "list"],
+    ["tokens", "revoke"],
+    ["settings"],
+]
+
+
+@pytest.fixture
+def runner() -> CliRunner:
+    return CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
+
+
+def _errors(
+    arguments: Sequence[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int | str | None, str]:
+    """The exit code and what is said on standard error, as a person sees it."""
+    monkeypatch.setattr(sys, "argv", ["gazeloop", *arguments])
+    with pytest.raises(SystemExit) as leaving:
+        main()
+    return leaving.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(runner: CliRunner, command: list[str]) -> None:
+    said = runner.invoke(app, [*command, "--help"])
+    assert said.exit_code == 0
+    assert len(said.output.splitlines()) > 5
+
+
+def test_help_names_every_command(runner: CliRunner) -> None:
+    said = runner.invoke(app, ["--help"]).output
+    for command in COMMANDS:
+        assert command[0] in said
+
+
+def test_help_comes_within_a_second() -> None:
+    started = time.monotonic()
+    said = subprocess.run(
+        [sys.executable, "-m", "services.cli.main", "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "gazeloop demo" in said.stdout
+    assert time.monotonic() - started < 1.0 or os.getloadavg()[0] > 2
+
+
+def test_nothing_heavy_is_imported_for_help() -> None:
+    code = (
+        "import sys, services.cli.main;"
+        "print(*{'torch', 'faust', 'pymongo', 'numpy', 'pydantic', 'kafka'} & set(sys.modules))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert said.stdout.strip() == ""
+
+
+def test_settings_lists_every_setting(runner: CliRunner) -> None:
+    said = runner.invoke(app, ["settings"]).output
+    for name in Settings.model_fields:
+        assert f"GAZELOOP_{name.upper()}" in said
+
+
+def test_every_setting_has_a_meaning() -> None:
+    for line in setting_lines():
+        assert len(line.meaning) > 10
+
+
+def test_secrets_are_not_shown(runner: CliRunner) -> None:
+    said = runner.invoke(app, ["--set", "qdrant_api_key=hush", "settings"]).output
+    assert "hush" not in said
+    assert "***" in said
+
+
+def test_a_setting_given_by_hand_wins_over_the_environment(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAZELOOP_SPLIT_SEED", "11")
+    said = runner.invoke(app, ["--set", "split_seed=12345", "settings"]).output
+    assert "12345" in said
+
+
+@pytest.mark.parametrize("text", ["operating_score=7", "no_such_setting=1"])
+def test_a_wrong_setting_is_one_clear_line(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = _errors(["--set", text, "settings"], monkeypatch, capsys)
+    assert code == 1
+    assert f"GAZELOOP_{text.partition('=')[0].upper()}" in said
+    assert "gazeloop settings" in said
+    assert "Traceback" not in said
+
+
+def test_a_setting_without_a_value_is_wrong_usage(runner: CliRunner) -> None:
+    assert runner.invoke(app, ["--set", "operating_score", "settings"]).exit_code == 2
+
+
+def test_debug_shows_where_an_error_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["gazeloop", "--debug", "--set", "operating_score=7", "settings"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(Exception, match="OPERATING_SCORE"):
+        main()
+
+
+def test_predictions_without_a_detector_are_wrong_usage(runner: CliRunner, tmp_path: Path) -> None:
+    (tmp_path / "gt.json").write_text("{}")
+    arguments = ["mine", "coco", "--images", str(tmp_path)]
+    arguments += ["--ground-truth", str(tmp_path / "gt.json")]
+    said = runner.invoke(app, [*arguments, "--predictions", str(tmp_path / "gt.json")])
+    assert said.exit_code == 2
+    assert "--detector" in said.output
+
+
+@pytest.mark.parametrize("name", ["ods", "ods@", "@1", "a b@1", "ods@1@2"])
+def test_a_detector_is_a_name_and_a_version(runner: CliRunner, tmp_path: Path, name: str) -> None:
+    (tmp_path / "gt.json").write_text("{}")
+    arguments = ["mine", "coco", "--images", str(tmp_path), "--detector", name]
+    arguments += ["--ground-truth", str(tmp_path / "gt.json")]
+    said = runner.invoke(app, [*arguments, "--predictions", str(tmp_path / "gt.json")])
+    assert said.exit_code == 2
+
+
+def test_status_where_nothing_runs_says_how_to_start(runner: CliRunner, tmp_path: Path) -> None:
+    said = runner.invoke(app, ["--data", str(tmp_path), "status"])
+    assert said.exit_code == 1
+    assert "gazeloop up" in said.output
