@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from services.contracts.events import ErrorType
-from services.domain.coco import METRICS, BoolArray, FloatArray
+from services.domain.coco import METRICS, FloatArray
 from services.domain.error_types import TYPES
 from services.domain.match_table import MatchTable
+
+_EARLIEST, _LATEST = -(1 << 63), (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -64,24 +66,35 @@ class Figures:
         return _known(self.numbers[0])
 
 
-def figures(table: MatchTable, keep: BoolArray, score: float) -> Figures:
-    """The figures of the rows that `keep` names.
+def figures(
+    table: MatchTable,
+    parts: int,
+    score: float,
+    since: int | None = None,
+    until: int | None = None,
+) -> Figures:
+    """The figures of the frames in some parts, captured after `since` and up to `until`.
 
     Parameters
     ----------
-    keep : (F,) bool
+    parts : part p as bit p
     score : the operating score
+    since, until : microseconds of the epoch
     """
     from services.domain import table_kernels  # noqa: PLC0415  # see compiled.py
 
-    numbers, truths, shown, detections = table_kernels.figures(
-        table.rows, table.detections, keep, score
+    numbers, truths, shown, detections, frames = table_kernels.figures(
+        table.rows,
+        table.detections,
+        parts,
+        _EARLIEST if since is None else since,
+        _LATEST if until is None else until,
+        score,
     )
     hits, wrong = int(shown[0]), int(shown[1])
-    errors = {kind: int(count) for kind, count in zip(TYPES, shown[3:], strict=True)}
-    missed = int(truths[0]) - hits
-    operating = Operating(score, hits, wrong, missed, float(shown[2]), errors)
-    return Figures(numbers, operating, detections, int(np.count_nonzero(keep)), int(truths[0]))
+    errors = dict(zip(TYPES, map(int, shown[3:]), strict=True))
+    operating = Operating(score, hits, wrong, truths - hits, float(shown[2]), errors)
+    return Figures(numbers, operating, detections, frames, truths)
 
 
 def twelve(parts: Iterable[Figures]) -> dict[str, float | None]:

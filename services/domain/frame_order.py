@@ -43,16 +43,17 @@ class FrameOrder:
         return np.array(found, np.int64)
 
     def _learn(self, frame_ids: Sequence[FrameId]) -> None:
-        new = sorted({i for i in frame_ids if i not in self._numbers})
+        new = list(dict.fromkeys(i for i in frame_ids if i not in self._numbers))
         if not new:
             return
         first = len(self._numbers)
         self._numbers.update(zip(new, range(first, first + len(new)), strict=True))
         if len(self._numbers) > self._ranks.size:
             self._ranks = np.resize(self._ranks, 2 * len(self._numbers))
-        in_order = not self._sorted or self._sorted[-1] < new[0]
-        self._sorted += new
-        if in_order:
+        ordered = sorted(new)
+        append = ordered == new and (not self._sorted or self._sorted[-1] < new[0])
+        self._sorted += ordered
+        if append:
             self._ranks[first : len(self._numbers)] = np.arange(first, len(self._numbers))
             return
         self._sorted.sort()  # two sorted runs, which is one merge

@@ -5,17 +5,29 @@ again costs nothing where nothing has changed: a category's figures on a subset 
 frame of that subset changes, or leaves or enters the window.
 """
 
-from collections.abc import Iterable, Iterator
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Self
+from zipfile import BadZipFile
 
 import numpy as np
+import orjson
 
 from services.contracts.events import FrameMatched
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.average_precision import Figures, figures
+from services.domain.coco import IntArray
 from services.domain.frame_order import FrameOrder
-from services.domain.match_table import MatchTable, microseconds
+from services.domain.match_table import (
+    DETECTION,
+    ROW,
+    MatchColumns,
+    MatchTable,
+    Table,
+    microseconds,
+)
 from services.domain.subsets import Subset
 
 Curve = tuple[DetectorId, Category]
@@ -55,7 +67,7 @@ class _Category:
 
     def change(self, table: MatchTable, parts: int) -> None:
         self.table = table
-        for key in [k for k in self.kept if any(parts >> part & 1 for part in k[0].parts)]:
+        for key in [k for k in self.kept if parts & k[0].word]:
             del self.kept[key]
 
     def figures(self, subset: Subset, window: Window, score: float) -> Figures:
@@ -63,8 +75,8 @@ class _Category:
         key = (subset, window.length)
         kept = self.kept.get(key)
         if kept is None or not self._same_frames(subset, kept, since, until):
-            mask = self.table.mask(subset.parts, since, until)
-            kept = _Kept(figures(self.table, mask, score), since, until)
+            said = figures(self.table, subset.word, score, since, until)
+            kept = _Kept(said, since, until)
             self.kept[key] = kept
         return kept.figures
 
@@ -73,8 +85,8 @@ class _Category:
     ) -> bool:
         if (kept.since, kept.until) == (since, until):
             return True
-        before = self.table.mask(subset.parts, kept.since, kept.until)
-        return bool((before == self.table.mask(subset.parts, since, until)).all())
+        before = self.table.mask(subset.word, kept.since, kept.until)
+        return bool((before == self.table.mask(subset.word, since, until)).all())
 
 
 class MatchState:
@@ -101,15 +113,25 @@ class MatchState:
             held = frames.get(match.frame_id)
             if held is None or held.revision < match.revision:
                 frames[match.frame_id] = match
-        frame_ids = sorted({frame_id for frames in latest.values() for frame_id in frames})
-        numbers = dict(zip(frame_ids, self._frames.numbers(frame_ids).tolist(), strict=True))
-        changed = set()
-        for curve, frames in latest.items():
-            batch = [frames[i] for i in sorted(frames)]
-            table = MatchTable.of(batch, [numbers[match.frame_id] for match in batch])
-            if self._join(curve, table):
-                changed.add(curve)
-        return changed
+        curves = sorted(latest)
+        batch = [latest[curve][i] for curve in curves for i in sorted(latest[curve])]
+        place = [k for k, curve in enumerate(curves) for _ in latest[curve]]
+        numbers = self._frames.numbers([match.frame_id for match in batch])
+        return self.add_columns(curves, MatchColumns.of(batch, place, numbers.tolist()))
+
+    def add_columns(self, curves: Sequence[Curve], columns: MatchColumns) -> set[Curve]:
+        """Take matches in that are columns already; which curves changed.
+
+        Parameters
+        ----------
+        curves : what the columns' curves stand for
+        """
+        tables = columns.tables()
+        return {curves[k] for k, table in tables.items() if self._join(curves[k], table)}
+
+    def frame_numbers(self, frame_ids: Sequence[FrameId]) -> IntArray:
+        """(N,) int64, the numbers by which columns name these frames."""
+        return self._frames.numbers(frame_ids)
 
     def remove(self, frame_ids: Iterable[FrameId], curve: Curve | None = None) -> set[Curve]:
         """Forget frames, everywhere or of one curve; which curves changed."""
@@ -130,6 +152,42 @@ class MatchState:
             rows = table.rows.copy()
             rows["frame"] = numbers[rows["frame"]]
             self._join(curve, MatchTable(rows, table.detections))
+
+    def snapshot(self) -> bytes:
+        """All that is held, to be restored by `restored`: a numpy archive, without pickles."""
+        index = {"frames": self._frames.frame_ids(), "curves": list(self._categories)}
+        arrays: dict[str, Table] = {"index": np.frombuffer(orjson.dumps(index), np.uint8)}
+        for k, (_, table) in enumerate(self.tables()):
+            arrays |= {f"rows{k}": table.rows, f"detections{k}": table.detections}
+        archive = io.BytesIO()
+        np.savez(archive, allow_pickle=False, **arrays)
+        return archive.getvalue()
+
+    @classmethod
+    def restored(cls, snapshot: bytes, operating_score: float) -> Self:
+        """The state of a snapshot.
+
+        Raises
+        ------
+        ValueError
+            It is not one, or of another layout.
+        """
+        state = cls(operating_score)
+        try:
+            with np.load(io.BytesIO(snapshot), allow_pickle=False) as archive:
+                index = orjson.loads(archive["index"].tobytes())
+                state._frames.numbers(index["frames"])  # its own
+                tables = [
+                    MatchTable(archive[f"rows{k}"], archive[f"detections{k}"])
+                    for k in range(len(index["curves"]))
+                ]
+        except (ValueError, OSError, KeyError, BadZipFile) as exc:
+            raise ValueError("not a snapshot of matches") from exc
+        if any(t.rows.dtype != ROW or t.detections.dtype != DETECTION for t in tables):
+            raise ValueError("a snapshot of another layout")
+        for (detector, category), table in zip(index["curves"], tables, strict=True):
+            state._categories[DetectorId(detector), Category(category)] = _Category(table)
+        return state
 
     def tables(self) -> Iterator[tuple[Curve, MatchTable]]:
         """Every curve's table; its rows name frames by their place in `frame_ids`."""
@@ -161,12 +219,14 @@ class MatchState:
         seen = np.zeros(len(self._frames), np.bool_)
         for (name, _), category in self._categories.items():
             if name == detector:
-                mask = category.table.mask(subset.parts, *window.bounds())
+                mask = category.table.mask(subset.word, *window.bounds())
                 seen[category.table.rows["frame"][mask]] = True
         return int(np.count_nonzero(seen))
 
     def _join(self, curve: Curve, table: MatchTable) -> int:
-        category = self._categories.setdefault(curve, _Category())
+        category = self._categories.get(curve)
+        if category is None:
+            category = self._categories[curve] = _Category()
         joined, parts = category.table.join(table, self._frames.ranks)
         category.change(joined, parts)
         return parts

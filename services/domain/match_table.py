@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import FrameMatched
-from services.domain.coco import BoolArray, IntArray
+from services.domain.coco import BitsArray, BoolArray, FloatArray, IntArray
 from services.domain.error_types import TYPES
 from services.domain.subsets import part_of
 
@@ -58,33 +58,6 @@ class MatchTable:
     def empty(cls) -> "MatchTable":
         return cls(np.zeros(0, ROW), np.zeros(0, DETECTION))
 
-    @classmethod
-    def of(cls, matches: Sequence[FrameMatched], frames: Sequence[int]) -> "MatchTable":
-        """The table of one match per frame.
-
-        Parameters
-        ----------
-        matches : in the order of their frames
-        frames : the frames' numbers
-
-        Raises
-        ------
-        InvalidRecord
-            More ground truths of one category on one frame than can be counted.
-        """
-        if any(max(match.ground_truths) > MOST_TRUTHS for match in matches):
-            raise InvalidRecord(
-                f"more than {MOST_TRUTHS} ground truths of a category on one frame",
-                reason="too_many_ground_truths",
-            )
-        rows = np.zeros(len(matches), ROW)
-        rows["frame"] = frames
-        rows["part"] = [part_of(m.split, shortlisted=m.shortlisted) for m in matches]
-        rows["captured"] = [microseconds(m.captured_at) for m in matches]
-        rows["revision"] = [m.revision for m in matches]
-        rows["truths"] = [m.ground_truths for m in matches]
-        return cls(rows, _detections(matches))
-
     def join(self, other: "MatchTable", ranks: IntArray) -> tuple["MatchTable", int]:
         """Both tables as one, with the higher revision of each frame; its own where equal.
 
@@ -114,9 +87,14 @@ class MatchTable:
         detections["row"] = place[detections["row"]]
         return MatchTable(self.rows[~gone], detections), changed
 
-    def mask(self, parts: Sequence[int], since: int | None, until: int | None) -> BoolArray:
-        """(F,) which rows are in these parts, captured after `since` and up to `until`."""
-        keep: BoolArray = np.isin(self.rows["part"], parts)
+    def mask(self, parts: int, since: int | None, until: int | None) -> BoolArray:
+        """(F,) which rows are in these parts, captured after `since` and up to `until`.
+
+        Parameters
+        ----------
+        parts : part p as bit p
+        """
+        keep: BoolArray = (parts >> self.rows["part"] & 1).astype(bool)
         if since is not None:
             keep &= self.rows["captured"] > since
         if until is not None:
@@ -128,21 +106,92 @@ class MatchTable:
         return self.rows.nbytes + self.detections.nbytes
 
 
-def _detections(matches: Sequence[FrameMatched]) -> Table:
-    counts = np.array([len(m.scores) for m in matches], np.int64)
-    table = np.zeros(counts.sum(), DETECTION)
-    starts = np.cumsum(counts) - counts
-    rank = np.arange(table.size) - np.repeat(starts, counts)
-    table["row"] = np.repeat(np.arange(len(matches)), counts)
-    table["score"] = _column([m.scores for m in matches], table.size, np.float64)
-    table["overlap"] = _column([m.overlaps for m in matches], table.size, np.float32)
-    words = _column([m.matched for m in matches], table.size, np.uint64)
-    table["matched"] = words | rank.astype(np.uint64) << np.uint64(RANK_SHIFT)
-    errors = np.array([_ERRORS[e] for m in matches for e in m.errors], np.uint64)
-    words = _column([m.ignored for m in matches], table.size, np.uint64)
-    table["ignored"] = words | errors << np.uint64(ERROR_SHIFT)
-    return table[np.argsort(-table["score"], kind="stable")]
+@dataclass(frozen=True)
+class MatchColumns:
+    """Matches of many curves as parallel arrays: a curve is one detector and category.
+
+    Attributes
+    ----------
+    curve, frame, part, captured, revision : (K,) int64, of each match; sorted by curve, then by
+        the frames' order
+    truths : (K, 4) int64, ground truths per area range
+    starts : (K + 1,) int64; match k's detections are `[starts[k]:starts[k + 1]]`, best first
+    scores, overlaps : (D,) float64
+    matched, ignored : (D,) uint64
+    errors : (D,) int64, 1 + place in `TYPES`, 0 for none
+
+    Raises
+    ------
+    InvalidRecord
+        More ground truths of one category on one frame than can be counted.
+    """
+
+    curve: IntArray
+    frame: IntArray
+    part: IntArray
+    captured: IntArray
+    revision: IntArray
+    truths: IntArray
+    starts: IntArray
+    scores: FloatArray
+    overlaps: FloatArray
+    matched: BitsArray
+    ignored: BitsArray
+    errors: IntArray
+
+    def __post_init__(self) -> None:
+        if self.truths.size and self.truths.max() > MOST_TRUTHS:
+            raise InvalidRecord(
+                f"more than {MOST_TRUTHS} ground truths of a category on one frame",
+                reason="too_many_ground_truths",
+            )
+
+    @classmethod
+    def of(
+        cls, matches: Sequence[FrameMatched], curve: Sequence[int], frame: Sequence[int]
+    ) -> "MatchColumns":
+        """The columns of these matches, which are sorted by curve and frame."""
+        starts = np.zeros(len(matches) + 1, np.int64)
+        np.cumsum([len(m.scores) for m in matches], out=starts[1:])
+        errors = [[_ERRORS[e] for e in m.errors] for m in matches]
+        return cls(
+            np.array(curve, np.int64),
+            np.array(frame, np.int64),
+            np.array([part_of(m.split, shortlisted=m.shortlisted) for m in matches], np.int64),
+            np.array([microseconds(m.captured_at) for m in matches], np.int64),
+            np.array([m.revision for m in matches], np.int64),
+            np.array([m.ground_truths for m in matches], np.int64).reshape(-1, 4),
+            starts,
+            _column([m.scores for m in matches], np.float64),
+            _column([m.overlaps for m in matches], np.float64),
+            _column([m.matched for m in matches], np.uint64),
+            _column([m.ignored for m in matches], np.uint64),
+            _column(errors, np.int64),
+        )
+
+    def tables(self) -> dict[int, MatchTable]:
+        """A table for each curve."""
+        rows = np.zeros(self.curve.size, ROW)
+        for name in ("frame", "part", "captured", "revision", "truths"):
+            rows[name] = getattr(self, name)
+        counts = np.diff(self.starts)
+        curves, firsts = np.unique(self.curve, return_index=True)
+        bounds = np.append(firsts, self.curve.size)
+        place = np.arange(self.curve.size) - np.repeat(firsts, np.diff(bounds))
+        rank = np.arange(self.scores.size) - np.repeat(self.starts[:-1], counts)
+        found = np.zeros(self.scores.size, DETECTION)
+        found["score"] = self.scores
+        found["row"] = np.repeat(place, counts)
+        found["overlap"] = self.overlaps
+        found["matched"] = self.matched | rank.astype(np.uint64) << np.uint64(RANK_SHIFT)
+        found["ignored"] = self.ignored | self.errors.astype(np.uint64) << np.uint64(ERROR_SHIFT)
+        # Stable: equal scores of a curve stay in the order of their frames, and on them.
+        found = found[np.lexsort((-self.scores, np.repeat(self.curve, counts)))]
+        return {
+            int(curve): MatchTable(rows[first:end], found[self.starts[first] : self.starts[end]])
+            for curve, first, end in zip(curves, bounds[:-1], bounds[1:], strict=True)
+        }
 
 
-def _column(cells: Sequence[Sequence[float]], size: int, dtype: type) -> NDArray[Any]:
-    return np.fromiter(chain.from_iterable(cells), dtype, size)
+def _column(cells: Sequence[Sequence[float]], dtype: type) -> NDArray[Any]:
+    return np.fromiter(chain.from_iterable(cells), dtype)

@@ -10,7 +10,7 @@ is its box's, as `COCO.loadRes` has it for boxes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as rle
@@ -99,8 +99,8 @@ def match_frame(
     found, there = predictions.detections, ground_truth.annotations
     categories = sorted({d.category for d in found} | {a.category for a in there})
     place = {category: k for k, category in enumerate(categories)}
-    found_order, found_starts = _grouped(found, place)
-    there_order, there_starts = _grouped(there, place)
+    found_order, found_starts = grouped(_codes(found, place), len(place))
+    there_order, there_starts = grouped(_codes(there, place), len(place))
     truths = [there[i] for i in there_order]
     detections = Detections(
         found_starts,
@@ -137,14 +137,22 @@ def match_frame(
     return result
 
 
-def _grouped(
-    things: Sequence[Detection | Annotation], place: Mapping[Category, int]
-) -> tuple[list[int], IntArray]:
-    """The things' places, by category and in their own order within each; and the groups."""
-    groups = np.array([place[thing.category] for thing in things], np.int64)
-    starts = np.zeros(len(place) + 1, np.int64)
-    np.cumsum(np.bincount(groups, minlength=len(place)), out=starts[1:])
-    return cast(list[int], np.argsort(groups, kind="stable").tolist()), starts
+def grouped(group: IntArray, groups: int) -> tuple[IntArray, IntArray]:
+    """The order that puts things into their groups, and where each group starts.
+
+    Parameters
+    ----------
+    group : (N,) int64 from 0, the group of each thing
+    groups : K, how many there are
+
+    Returns
+    -------
+    order : (N,) int64; within a group, things stay in their order
+    starts : (K + 1,) int64
+    """
+    starts = np.zeros(groups + 1, np.int64)
+    np.cumsum(np.bincount(group, minlength=groups), out=starts[1:])
+    return np.argsort(group, kind="stable"), starts
 
 
 def _area(annotation: Annotation) -> float:
@@ -153,6 +161,10 @@ def _area(annotation: Annotation) -> float:
     if annotation.mask is not None:
         return float(rle.area(annotation.mask.model_dump()))
     return annotation.bbox[2] * annotation.bbox[3]
+
+
+def _codes(things: Sequence[Detection | Annotation], place: Mapping[Category, int]) -> IntArray:
+    return np.array([place[thing.category] for thing in things], np.int64)
 
 
 def group_of(starts: IntArray) -> IntArray:

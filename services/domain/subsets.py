@@ -20,16 +20,17 @@ class Subset(StrEnum):
     REST = "H-S"
 
     @property
-    def parts(self) -> tuple[int, ...]:
-        return _PARTS[self]
+    def word(self) -> int:
+        """Its parts, part p as bit p."""
+        return _WORDS[self]
 
 
-_PARTS: Final = {
-    Subset.ALL: (REFERENCE, SHORTLISTED, REST),
-    Subset.R: (REFERENCE,),
-    Subset.H: (SHORTLISTED, REST),
-    Subset.S: (SHORTLISTED,),
-    Subset.REST: (REST,),
+_WORDS: Final = {
+    Subset.ALL: 1 << REFERENCE | 1 << SHORTLISTED | 1 << REST,
+    Subset.R: 1 << REFERENCE,
+    Subset.H: 1 << SHORTLISTED | 1 << REST,
+    Subset.S: 1 << SHORTLISTED,
+    Subset.REST: 1 << REST,
 }
 
 

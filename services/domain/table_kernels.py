@@ -9,7 +9,7 @@ from services.domain.match_table import DETECTION, ERROR_SHIFT, RANK_SHIFT, ROW,
 
 _FIRST = np.uint64(1)
 _SETTINGS = np.uint64((1 << 40) - 1)
-_AREA_BITS = np.uint64(1 | 1 << 10 | 1 << 20 | 1 << 30)
+_TEN = np.uint64((1 << 10) - 1)
 _SEVEN = np.uint64(127)
 _THREE = np.uint64(7)
 _TINY = float(np.spacing(1))
@@ -57,14 +57,6 @@ def _merge_rows(
 
 
 @compiled
-def _skip(detections: Table, place: IntArray, i: int) -> int:  # pragma: no cover
-    """The next detection from `i` on whose row stays."""
-    while i < detections.size and place[detections[i]["row"]] < 0:
-        i += 1
-    return i
-
-
-@compiled
 def _merge_detections(
     old: Table, new: Table, old_place: IntArray, new_place: IntArray
 ) -> Table:  # pragma: no cover
@@ -75,25 +67,30 @@ def _merge_detections(
     for j in range(new.size):
         total += new_place[new[j]["row"]] >= 0
     merged = np.empty(total, DETECTION)
-    i = _skip(old, old_place, 0)
-    j = _skip(new, new_place, 0)
-    for k in range(total):
-        if j == new.size:
-            left = True
-        elif i == old.size:
-            left = False
-        elif old[i]["score"] == new[j]["score"]:
-            left = old_place[old[i]["row"]] < new_place[new[j]["row"]]
-        else:
-            left = old[i]["score"] > new[j]["score"]
-        if left:
-            merged[k] = old[i]
-            merged[k]["row"] = old_place[old[i]["row"]]
-            i = _skip(old, old_place, i + 1)
-        else:
-            merged[k] = new[j]
-            merged[k]["row"] = new_place[new[j]["row"]]
-            j = _skip(new, new_place, j + 1)
+    i = k = 0
+    for j in range(new.size):
+        to = new_place[new[j]["row"]]
+        if to < 0:
+            continue
+        score = new[j]["score"]
+        while i < old.size and old[i]["score"] >= score:
+            row = old_place[old[i]["row"]]
+            if row >= 0:
+                if row > to and old[i]["score"] == score:
+                    break
+                merged[k] = old[i]
+                merged[k]["row"] = row
+                k += 1
+            i += 1
+        merged[k] = new[j]
+        merged[k]["row"] = to
+        k += 1
+    for rest in range(i, old.size):
+        row = old_place[old[rest]["row"]]
+        if row >= 0:
+            merged[k] = old[rest]
+            merged[k]["row"] = row
+            k += 1
     return merged
 
 
@@ -117,126 +114,161 @@ def join(
 
 
 @compiled
-def _due(truths: int) -> IntArray:  # pragma: no cover
-    """How many of the 101 recalls are first reached by the k-th true positive, for each k."""
-    due = np.zeros(truths + 2, np.int64)
-    if not truths:
-        return due
-    due[1] = 1  # recall 0
-    for r in range(1, RECALLS.size):
-        k = int(RECALLS[r] * truths)
-        while k > 0 and k / truths >= RECALLS[r]:
-            k -= 1
-        while k / truths < RECALLS[r]:
-            k += 1
-        due[k] += 1
-    return due
+def _kept(
+    rows: Table, parts: int, since: int, until: int, keep: BoolArray, truths: IntArray
+) -> int:  # pragma: no cover
+    """Which rows are in the parts and the window, and their ground truths; how many they are."""
+    count = 0
+    for i in range(rows.size):
+        captured = rows[i]["captured"]
+        keep[i] = parts >> rows[i]["part"] & 1 and since < captured <= until
+        if keep[i]:
+            count += 1
+            for a in range(4):
+                truths[a] += rows[i]["truths"][a]
+    return count
 
 
 @compiled
 def _tally(
     detections: Table,
     keep: BoolArray,
-    score: float,
+    starts: IntArray,
     hits: IntArray,
     seen: IntArray,
-    early: IntArray,
-    shown: FloatArray,
+    few: IntArray,
 ) -> int:  # pragma: no cover
-    """Count what each setting ends with, and what is shown from `score` on; see `figures`."""
+    """One pass from the highest score down; how many detections are kept.
+
+    Parameters
+    ----------
+    starts : (40,) where each setting's part of `seen` begins
+    hits : (40,) out, true positives
+    seen : out, per setting and true positive, how many detections count down to it
+    few : (2,) out, true positives of area 0 among each frame's best 1 and best 10
+    """
     count = 0
+    whole = np.zeros(4, np.int64)  # detections that count in all ten settings of an area
+    some = np.zeros(40, np.int64)  # those that count in some, per setting
     for i in range(detections.size):
         if not keep[detections[i]["row"]]:
             continue
         count += 1
-        matched, ignored = detections[i]["matched"], detections[i]["ignored"]
-        counted = ~ignored & _SETTINGS
+        counted = ~detections[i]["ignored"] & _SETTINGS
+        for a in range(4):
+            ten = counted >> np.uint64(10 * a) & _TEN
+            if ten == _TEN:
+                whole[a] += 1
+            elif ten:
+                for t in range(10):
+                    some[10 * a + t] += np.int64(ten >> np.uint64(t) & _FIRST)
+        matched = detections[i]["matched"]
         positive = matched & counted
-        for s in range(40):
-            hits[s] += np.int64(positive >> np.uint64(s) & _FIRST)
-            seen[s] += np.int64(counted >> np.uint64(s) & _FIRST)
-        if positive:
-            rank = np.int64(matched >> np.uint64(RANK_SHIFT) & _SEVEN)
-            for t in range(10):
-                hit = np.int64(positive >> np.uint64(t) & _FIRST)
-                early[0, t] += hit * (rank < 1)
-                early[1, t] += hit * (rank < 10)  # noqa: PLR2004  # COCO's own
-        if detections[i]["score"] >= score and counted & _FIRST:
-            if positive & _FIRST:
-                shown[0] += 1
-                shown[2] += detections[i]["overlap"]
-            else:
-                shown[1] += 1
-                error = np.int64(ignored >> np.uint64(ERROR_SHIFT) & _THREE)
-                if error:
-                    shown[2 + error] += 1
+        rank = matched >> np.uint64(RANK_SHIFT) & _SEVEN
+        while positive:
+            low = positive & (~positive + _FIRST)
+            positive ^= low
+            s = _PLACE[low * _MULTIPLIER >> _TOP]
+            seen[starts[s] + hits[s]] = whole[s // 10] + some[s]
+            hits[s] += 1
+            if s < 10:  # noqa: PLR2004  # area 0
+                few[0] += rank < 1
+                few[1] += rank < 10  # noqa: PLR2004  # COCO's own
     return count
 
 
 @compiled
-def _precision(
-    detections: Table, keep: BoolArray, truths: IntArray, hits: IntArray, seen: IntArray
-) -> FloatArray:  # pragma: no cover
-    """(40,) precision averaged over the 101 recalls; `hits` and `seen` are used up.
+def _needs(truths: int) -> IntArray:  # pragma: no cover
+    """(101,) the true positives that first reach each recall."""
+    needs = np.empty(RECALLS.size, np.int64)
+    for r in range(RECALLS.size):
+        need = max(int(RECALLS[r] * truths) - 1, 0)
+        while need / truths < RECALLS[r]:
+            need += 1
+        needs[r] = max(need, 1)
+    return needs
 
-    From the lowest score up, so that the best precision yet is the envelope. Only a true positive
-    can raise it, and only there can a recall be first reached.
+
+@compiled
+def _precision(needs: IntArray, hits: int, seen: IntArray) -> float:  # pragma: no cover
+    """Precision averaged over the 101 recalls.
+
+    Only a true positive can raise the precision, and only there can a recall be first reached. So
+    from the last one back, the best precision yet is the envelope.
     """
-    due = (_due(truths[0]), _due(truths[1]), _due(truths[2]), _due(truths[3]))
-    best = np.zeros(40)
-    total = np.zeros(40)
-    for i in range(detections.size - 1, -1, -1):
-        if not keep[detections[i]["row"]]:
-            continue
-        counted = ~detections[i]["ignored"] & _SETTINGS
-        positive = detections[i]["matched"] & counted
-        while positive:
-            low = positive & (~positive + _FIRST)
-            positive ^= low
-            s = _PLACE[np.int64(low * _MULTIPLIER >> _TOP)]
-            precision = hits[s] / (seen[s] + _TINY)
-            best[s] = max(best[s], precision)
-            total[s] += due[s // 10][hits[s]] * best[s]
-            hits[s] -= 1
-        for s in range(40):
-            seen[s] -= np.int64(counted >> np.uint64(s) & _FIRST)
+    best = total = 0.0
+    k = hits
+    for r in range(RECALLS.size - 1, -1, -1):
+        while k >= needs[r]:
+            best = max(best, k / (seen[k - 1] + _TINY))
+            k -= 1
+        total += best
     return total / RECALLS.size
 
 
 @compiled
+def _shown(detections: Table, keep: BoolArray, score: float) -> FloatArray:  # pragma: no cover
+    """What is shown from `score` on; see `figures`."""
+    shown = np.zeros(8)
+    for i in range(detections.size):
+        if detections[i]["score"] < score:
+            break
+        ignored = detections[i]["ignored"]
+        if ignored & _FIRST or not keep[detections[i]["row"]]:
+            continue
+        if detections[i]["matched"] & _FIRST:
+            shown[0] += 1
+            shown[2] += detections[i]["overlap"]
+            continue
+        shown[1] += 1
+        error = ignored >> np.uint64(ERROR_SHIFT) & _THREE
+        if error:
+            shown[2 + np.int64(error)] += 1
+    return shown
+
+
+@compiled
 def figures(
-    rows: Table, detections: Table, keep: BoolArray, score: float
-) -> tuple[FloatArray, IntArray, FloatArray, int]:  # pragma: no cover
-    """All that is said of one category on the rows that `keep` names.
+    rows: Table, detections: Table, parts: int, since: int, until: int, score: float
+) -> tuple[FloatArray, int, FloatArray, int, int]:  # pragma: no cover
+    """All that is said of one category on the rows of some parts and of a window.
+
+    Parameters
+    ----------
+    parts : part p as bit p
+    since, until : captured after and up to, in microseconds of the epoch
 
     Returns
     -------
     numbers : (12,) float64, COCO's numbers of the category, NaN where it has no ground truth
-    truths : (4,) ground truths per area range
-    shown : (8,) from `score` on: true positives, false positives, their overlaps' sum, and the
+    truths : ground truths that count
+    shown : (8,) from `score` on: true positives, false positives, the former's overlaps' sum, and
         false positives by type
-    count : detections
+    count, frames : detections and rows
     """
+    keep = np.empty(rows.size, np.bool_)
     truths = np.zeros(4, np.int64)
-    for i in range(rows.size):
-        if keep[i]:
-            for a in range(4):
-                truths[a] += rows[i]["truths"][a]
+    frames = _kept(rows, parts, since, until, keep, truths)
+    starts = np.zeros(41, np.int64)
+    for s in range(40):
+        starts[s + 1] = starts[s] + truths[s // 10]
     hits = np.zeros(40, np.int64)
-    seen = np.zeros(40, np.int64)
-    early = np.zeros((2, 10), np.int64)
-    shown = np.zeros(8)
-    count = _tally(detections, keep, score, hits, seen, early, shown)
+    few = np.zeros(2, np.int64)
+    seen = np.empty(starts[40], np.int64)
+    count = _tally(detections, keep, starts, hits, seen, few)
     numbers = np.full(12, np.nan)
     for a in range(4):
         if truths[a]:
+            ten = 0.0
+            needs = _needs(truths[a])
+            for s in range(10 * a, 10 * a + 10):
+                precision = _precision(needs, hits[s], seen[starts[s] : starts[s + 1]])
+                ten += precision
+                if s in (0, 5):
+                    numbers[1 + s // 5] = precision
+            numbers[2 + a if a else 0] = ten / 10
             numbers[8 + a] = hits[10 * a : 10 * a + 10].sum() / (10 * truths[a])
-    precision = _precision(detections, keep, truths, hits, seen)
-    for a in range(4):
-        if truths[a]:
-            numbers[2 + a if a else 0] = precision[10 * a : 10 * a + 10].mean()
     if truths[0]:
-        numbers[1], numbers[2] = precision[0], precision[5]
-        numbers[6] = early[0].sum() / (10 * truths[0])
-        numbers[7] = early[1].sum() / (10 * truths[0])
-    return numbers, truths, shown, count
+        numbers[6] = few[0] / (10 * truths[0])
+        numbers[7] = few[1] / (10 * truths[0])
+    return numbers, truths[0], _shown(detections, keep, score), count, frames

@@ -1,0 +1,350 @@
+# ruff: noqa: D103, INP001, PLR2004  # a script: its names say what they do
+"""How long COCO's numbers take, once over and in rolling use, beside the libraries there are.
+
+    make bench-map
+
+Synthetic data of the size of COCO val2017: 5,000 images, 80 categories, 40,416 ground truths (1%
+crowd) and 157,258 detections. `once`: from arrays in memory to the twelve numbers. `rolling`: the
+same images in 50 batches of 100, the twelve numbers after each. Every contender gets what it reads
+fastest, prepared beforehand; every contender's numbers are compared with pycocotools'.
+"""
+
+import argparse
+import contextlib
+import io
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import faster_coco_eval
+import hotcoco
+import numpy as np
+import ultrafast_pycocotools
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from services.contracts.identity import Category, DetectorId, FrameId
+from services.domain.average_precision import mean_numbers
+from services.domain.boxes import Annotations, Detections
+from services.domain.match_state import EVER, MatchState
+from services.domain.match_table import MatchColumns
+from services.domain.matching import grouped, match_groups
+from services.domain.subsets import REST, Subset
+
+Stats = np.ndarray[Any, np.dtype[np.float64]]
+CATEGORIES = 80
+DETECTOR = DetectorId("d@1")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Images `[first, last)` with what is on them, sorted by image."""
+
+    first: int
+    last: int
+    truth_image: Any
+    truth_category: Any
+    truths: Any
+    crowd: Any
+    image: Any
+    category: Any
+    boxes: Any
+    scores: Any
+
+    def part(self, first: int, last: int) -> "Data":
+        there = slice(*np.searchsorted(self.truth_image, [first, last]))
+        found = slice(*np.searchsorted(self.image, [first, last]))
+        return Data(
+            first,
+            last,
+            *(a[there] for a in (self.truth_image, self.truth_category, self.truths, self.crowd)),
+            *(a[found] for a in (self.image, self.category, self.boxes, self.scores)),
+        )
+
+
+def synthetic(images: int, truths: int, detections: int, seed: int = 0) -> Data:
+    """Objects of skewed categories; detections are on them, beside them, or anywhere."""
+    rng = np.random.default_rng(seed)
+    weight = 1 / np.arange(1, CATEGORIES + 1) ** 0.8
+    weight /= weight.sum()
+    truth_image = np.sort(rng.integers(0, images, truths))
+    truth_category = rng.choice(CATEGORIES, truths, p=weight)
+    sides = np.exp(rng.normal(4.0, 0.9, (truths, 2))).clip(4, 400)
+    there = np.hstack([rng.random((truths, 2)) * (640 - sides), sides])
+    on = rng.integers(0, truths, detections)
+    boxes = there[on] + np.tile(sides[on], 2) * rng.normal(0, 0.13, (detections, 4))
+    boxes[:, 2:] = boxes[:, 2:].clip(2)
+    score = rng.beta(1, 3, detections)
+    away = rng.random(detections) < 0.5
+    boxes[away, :2] = rng.random((away.sum(), 2)) * 500
+    score[~away] = rng.beta(2, 2, (~away).sum())
+    category = np.where(
+        rng.random(detections) < 0.9, truth_category[on], rng.choice(CATEGORIES, detections)
+    )
+    order = np.argsort(truth_image[on], kind="stable")
+    return Data(
+        0,
+        images,
+        truth_image,
+        truth_category,
+        there.round(2),
+        rng.random(truths) < 0.01,
+        truth_image[on][order],
+        category[order],
+        boxes[order].round(2),
+        score[order].round(3),
+    )
+
+
+class Gazeloop:
+    """Match once, keep, join, read."""
+
+    def __init__(self) -> None:
+        self._state = MatchState(0.5)
+        self._curves = [(DETECTOR, Category(f"{k:02d}")) for k in range(CATEGORIES)]
+
+    def add(self, data: Data) -> None:
+        images = data.last - data.first
+        truth_key = data.truth_category * images + data.truth_image - data.first
+        key = data.category * images + data.image - data.first
+        keys, place = np.unique(np.concatenate([truth_key, key]), return_inverse=True)
+        there, there_starts = grouped(place[: truth_key.size], keys.size)
+        found, found_starts = grouped(place[truth_key.size :], keys.size)
+        boxes = data.truths[there]
+        annotations = Annotations(
+            there_starts,
+            boxes,
+            boxes[:, 2] * boxes[:, 3],
+            data.crowd[there],
+            np.zeros(there.size, np.bool_),
+        )
+        detections = Detections(found_starts, data.boxes[found], data.scores[found])
+        matches = match_groups(detections, annotations)
+        numbers = self._state.frame_numbers(
+            [FrameId(f"{i:08d}") for i in range(data.first, data.last)]
+        )
+        columns = MatchColumns(
+            curve=keys // images,
+            frame=numbers[keys % images],
+            part=np.full(keys.size, REST),
+            captured=np.zeros(keys.size, np.int64),
+            revision=np.ones(keys.size, np.int64),
+            truths=matches.ground_truths,
+            starts=matches.starts,
+            scores=detections.scores[matches.source],
+            overlaps=matches.overlaps,
+            matched=matches.matched,
+            ignored=matches.ignored,
+            errors=np.zeros(matches.source.size, np.int64),
+        )
+        self._state.add_columns(self._curves, columns)
+
+    def numbers(self) -> Stats:
+        parts = self._state.of(DETECTOR, Subset.ALL, EVER).values()
+        return mean_numbers([part.numbers for part in parts])
+
+
+def ours_once(data: Data) -> Stats:
+    state = Gazeloop()
+    state.add(data)
+    return state.numbers()
+
+
+def ours_rolling(batches: Sequence[Data]) -> Iterator[Stats]:
+    state = Gazeloop()
+    for batch in batches:
+        state.add(batch)
+        yield state.numbers()
+
+
+def dataset(data: Data) -> dict[str, Any]:
+    """COCO's own form of the ground truth."""
+    objects = zip(
+        data.truth_image, data.truth_category, data.truths.tolist(), data.crowd, strict=True
+    )
+    annotations = [
+        {
+            "id": n + 1,
+            "image_id": int(image),
+            "category_id": int(category),
+            "bbox": box,
+            "area": box[2] * box[3],
+            "iscrowd": int(crowd),
+        }
+        for n, (image, category, box, crowd) in enumerate(objects)
+    ]
+    return {
+        "info": {},
+        "images": [{"id": i, "width": 640, "height": 640} for i in range(data.first, data.last)],
+        "categories": [{"id": k, "name": f"{k:02d}"} for k in range(CATEGORIES)],
+        "annotations": annotations,
+    }
+
+
+def results(data: Data) -> list[dict[str, Any]]:
+    """COCO's own form of the detections."""
+    rows = zip(data.image, data.category, data.boxes.tolist(), data.scores.tolist(), strict=True)
+    return [
+        {"image_id": int(i), "category_id": int(k), "bbox": box, "score": score}
+        for i, k, box, score in rows
+    ]
+
+
+def seven(data: Data) -> Any:
+    """(N, 7) rows of image, box, score, category."""
+    return np.column_stack([data.image, data.boxes, data.scores, data.category])
+
+
+def finished(evaluation: Any) -> Stats:
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return np.array(evaluation.stats[:12], np.float64)
+
+
+def plain(truth_of: Any, evaluation_of: Any) -> Callable[[Any], Callable[[], Stats]]:
+    """A contender with pycocotools' interface; preparing it builds the dictionaries."""
+
+    def prepare(data: Data) -> Callable[[], Stats]:
+        there, found = dataset(data), results(data)
+
+        def run() -> Stats:
+            truth = truth_of()
+            truth.dataset = there
+            truth.createIndex()
+            return finished(evaluation_of(truth, truth.loadRes(found), "bbox"))
+
+        return run
+
+    return prepare
+
+
+def hot(data: Data) -> Callable[[], Stats]:
+    """Hotcoco from arrays."""
+    there, found = dataset(data), seven(data)
+    areas = data.truths[:, 2] * data.truths[:, 3]
+
+    def run() -> Stats:
+        truth = hotcoco.COCO.from_arrays(
+            there["images"],
+            there["categories"],
+            data.truth_image,
+            data.truth_category,
+            data.truths,
+            area=areas,
+            iscrowd=data.crowd.astype(np.int64),
+        )
+        return finished(hotcoco.COCOeval(truth, truth.load_res(found), "bbox"))
+
+    return run
+
+
+def hot_streaming(batches: Sequence[Data]) -> Iterator[Stats]:
+    """Hotcoco's StreamingEval; finalizing one uses it up, so a copy of it is read."""
+    import copy  # noqa: PLC0415
+
+    prepared = [(dataset(batch), seven(batch)) for batch in batches]
+    yield np.zeros(12)  # what is above is not timed
+    stream = hotcoco.StreamingEval(prepared[0][0]["categories"], iou_type="bbox")
+    for there, found in prepared:
+        stream.update(there["images"], there["annotations"], found)
+        evaluation = copy.copy(stream).finalize()
+        evaluation.accumulate()
+        evaluation.summarize()
+        yield np.array(evaluation.stats[:12], np.float64)
+
+
+def timed(run: Callable[[], Stats], repeats: int) -> tuple[float, Stats]:
+    """The best of some runs, in seconds, and what came out."""
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):
+            stats = run()
+        best = min(best, time.perf_counter() - started)
+    return best, stats
+
+
+def scratch(
+    prepare: Callable[[Data], Callable[[], Stats]], data: Data, ends: Sequence[int]
+) -> float:
+    """Seconds of evaluating from scratch up to each of these ends."""
+    return sum(timed(prepare(data.part(0, end)), 1)[0] for end in ends)
+
+
+def streamed(steps: Iterator[Stats], *, warm: bool) -> tuple[float, Stats]:
+    """Seconds of a stream of results, and the last of them."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        if warm:
+            next(steps)
+        started = time.perf_counter()
+        for stats in steps:
+            last = stats
+    return time.perf_counter() - started, last
+
+
+class Board:
+    """The table, filled in as the times come."""
+
+    def __init__(self, live: Live, updates: int, size: int) -> None:
+        self._live = live
+        self._title = f"{updates} updates of {size} images"
+        self._rows: dict[str, list[str]] = {}
+
+    def put(self, name: str, column: int, text: str) -> None:
+        self._rows.setdefault(name, ["", "", ""])[column] = text
+        table = Table("total seconds", "once", self._title, "differs from pycocotools by")
+        for key, cells in self._rows.items():
+            table.add_row(key, *cells)
+        self._live.update(table, refresh=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--updates", type=int, default=50)
+    parser.add_argument("--repeats", type=int, default=3)
+    given = parser.parse_args()
+    size = given.images // given.updates
+    data = synthetic(given.images, given.images * 40416 // 5000, given.images * 157258 // 5000)
+    batches = [data.part(i * size, (i + 1) * size) for i in range(given.updates)]
+    ends = [(i + 1) * size for i in range(given.updates)]
+    started = time.perf_counter()
+    ours_once(data.part(0, size))
+    console = Console()
+    console.print(f"compiled or loaded from the cache in {time.perf_counter() - started:.1f} s")
+    contenders = {
+        "faster-coco-eval": plain(faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster),
+        "ultrafast-pycocotools": plain(ultrafast_pycocotools.COCO, ultrafast_pycocotools.COCOeval),
+        "hotcoco": hot,
+    }
+    with Live(console=console, auto_refresh=False) as live:
+        board = Board(live, given.updates, size)
+        once, reference = timed(plain(COCO, COCOeval)(data), 1)
+        board.put("pycocotools", 0, f"{once:.2f}")
+        # It takes a time that grows with the images: half the updates' work, on average.
+        board.put("pycocotools", 1, f"about {once * (given.updates + 1) / 2:.0f}")
+        for name, prepare in contenders.items():
+            best, stats = timed(prepare(data), given.repeats)
+            board.put(name, 0, f"{best:.3f}")
+            board.put(name, 2, f"{np.abs(stats - reference).max():.0e}")
+        best, stats = timed(lambda: ours_once(data), given.repeats)
+        board.put("gazeloop", 0, f"{best:.3f}")
+        board.put("gazeloop", 2, f"{np.abs(stats - reference).max():.0e}")
+        runs = [streamed(ours_rolling(batches), warm=False) for _ in range(given.repeats)]
+        seconds = min(seconds for seconds, _ in runs)
+        board.put("gazeloop", 1, f"{seconds:.3f}")
+        streams = [streamed(hot_streaming(batches), warm=True) for _ in range(given.repeats)]
+        seconds, stats = min(streams, key=lambda run: run[0])
+        board.put("hotcoco StreamingEval", 1, f"{seconds:.2f}")
+        board.put("hotcoco StreamingEval", 2, f"{np.abs(stats - reference).max():.0e}")
+        for name, prepare in reversed(contenders.items()):
+            board.put(name, 1, f"{scratch(prepare, data, ends):.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""Whatever happens to the frames, the numbers are pycocotools' own, after every step."""
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.contracts.events import FrameMatched, Split
+from services.contracts.identity import Category, DetectorId, FrameId
+from services.domain.average_precision import twelve
+from services.domain.match_state import EVER, MatchState, Window
+from services.domain.subsets import Subset
+from tests.unit.domain import oracle
+
+DETECTOR = DetectorId("d@1")
+DAY = timedelta(days=1)
+EMPTY = dict.fromkeys(
+    ("regions", "bboxes", "scores", "matched", "ignored", "overlaps", "errors", "true_categories"),
+    (),
+)
+
+
+@dataclass(frozen=True)
+class Known:
+    frame: oracle.Frame
+    split: Split
+    shortlisted: bool
+    revision: int
+
+    def of(self, subset: Subset) -> bool:
+        haystack = self.split is Split.HAYSTACK
+        return {
+            Subset.ALL: True,
+            Subset.R: not haystack,
+            Subset.H: haystack,
+            Subset.S: haystack and self.shortlisted,
+            Subset.REST: haystack and not self.shortlisted,
+        }[subset]
+
+
+class World:
+    """A state, and what it should hold."""
+
+    def __init__(self) -> None:
+        self.state = MatchState(0.5)
+        self.known: dict[FrameId, Known] = {}
+        self.revision = 0
+        self.until = oracle.START + 5 * DAY
+
+    def say(self, known: Known) -> None:
+        self.state.add(matches(known))
+        self.known[known.frame.frame_id] = known
+
+    def next_revision(self) -> int:
+        self.revision += 2  # so that there is an older one to replay
+        return self.revision
+
+    def check(self) -> None:
+        for subset in (Subset.ALL, Subset.S, Subset.REST):
+            self.check_window(subset, EVER)
+        self.check_window(Subset.ALL, Window(DAY, self.until))
+
+    def check_window(self, subset: Subset, window: Window) -> None:
+        frames = [k.frame for k in self.known.values() if k.of(subset)]
+        if window.length is not None:
+            start = self.until - window.length
+            frames = [f for f in frames if start < f.captured_at <= self.until]
+        expected = oracle.twelve(oracle.coco_eval(frames)) if frames else twelve([])
+        said = twelve(self.state.of(DETECTOR, subset, window).values())
+        assert said == pytest.approx(expected, abs=1e-9), (subset, window)
+
+
+def matches(known: Known) -> list[FrameMatched]:
+    """The frame's matches, and an empty one of every category that has none (any more)."""
+    said = oracle.matched(
+        known.frame,
+        revision=known.revision,
+        split=known.split,
+        shortlisted=known.shortlisted,
+    )
+    there = {match.category for match in said}
+    template = FrameMatched(
+        frame_id=known.frame.frame_id,
+        detector=DETECTOR,
+        category=Category("none"),
+        revision=known.revision,
+        split=known.split,
+        shortlisted=known.shortlisted,
+        vehicle_id="v",
+        drive_id=None,
+        captured_at=known.frame.captured_at,
+        ground_truths=(0, 0, 0, 0),
+        **EMPTY,
+    )
+    gone = [c for c in oracle.CATEGORIES if c not in there]
+    return said + [template.model_copy(update={"category": category}) for category in gone]
+
+
+def add(world: World, rng: np.random.Generator) -> None:
+    frame = oracle.random_frame(rng, int(rng.integers(0, 10_000)))
+    split = Split.REFERENCE if rng.random() < 0.2 else Split.HAYSTACK
+    world.say(Known(frame, split, bool(rng.random() < 0.4), world.next_revision()))
+
+
+def replace_one(world: World, rng: np.random.Generator) -> None:
+    old = some(world, rng)
+    frame = oracle.random_frame(rng, int(old.frame.frame_id.removeprefix("frame-")))
+    world.say(replace(old, frame=frame, revision=world.next_revision()))
+
+
+def move(world: World, rng: np.random.Generator) -> None:
+    old = some(world, rng)
+    world.say(replace(old, shortlisted=not old.shortlisted, revision=world.next_revision()))
+
+
+def empty(world: World, rng: np.random.Generator) -> None:
+    old = some(world, rng)
+    nothing = oracle.Frame(
+        old.frame.predictions.model_copy(update={"detections": ()}),
+        old.frame.truth.model_copy(update={"annotations": ()}),
+        old.frame.captured_at,
+    )
+    world.say(replace(old, frame=nothing, revision=world.next_revision()))
+
+
+def replay(world: World, rng: np.random.Generator) -> None:
+    old = some(world, rng)
+    world.state.add(matches(old))
+    other = oracle.random_frame(rng, int(old.frame.frame_id.removeprefix("frame-")))
+    world.state.add(matches(replace(old, frame=other, revision=old.revision - 1)))
+
+
+def remove(world: World, rng: np.random.Generator) -> None:
+    frame_id = some(world, rng).frame.frame_id
+    world.state.remove([frame_id])
+    del world.known[frame_id]
+
+
+def slide(world: World, rng: np.random.Generator) -> None:
+    world.until += timedelta(hours=int(rng.integers(1, 30)))
+
+
+def some(world: World, rng: np.random.Generator) -> Known:
+    if not world.known:
+        add(world, rng)
+    return list(world.known.values())[rng.integers(len(world.known))]
+
+
+STEPS = (add, add, add, replace_one, move, empty, replay, remove, slide)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from(STEPS), min_size=4, max_size=14))
+def test_the_numbers_are_right_after_every_step(seed: int, steps: Iterable[object]) -> None:
+    world, rng = World(), np.random.default_rng(seed)
+    for step in steps:
+        step(world, rng)  # type: ignore[operator]  # one of the functions above
+        world.check()
+
+
+def known_frames(seed: int, count: int) -> list[Known]:
+    rng = np.random.default_rng(seed)
+    return [
+        Known(frame, Split.HAYSTACK, bool(rng.random() < 0.4), revision)
+        for revision, frame in enumerate(oracle.random_frames(seed, count), start=2)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_shards_merge_into_what_one_would_hold(seed: int) -> None:
+    frames = known_frames(seed, 14)
+    left, right, whole = MatchState(0.5), MatchState(0.5), World()
+    for k, known in enumerate(random.Random(seed).sample(frames, len(frames))):
+        (left if k % 3 else right).add(matches(known))
+        if k % 5 == 0:
+            stale = replace(known, shortlisted=not known.shortlisted, revision=known.revision - 1)
+            (right if k % 3 else left).add(matches(stale))
+        whole.known[known.frame.frame_id] = known
+    left.merge(right)
+    whole.state = left
+    whole.check()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_restored_state_says_and_takes_in_the_same(seed: int) -> None:
+    frames = known_frames(seed, 12)
+    random.Random(seed).shuffle(frames)
+    world = World()
+    for known in frames[:6]:
+        world.say(known)
+    world.state = MatchState.restored(world.state.snapshot(), 0.5)
+    world.check()
+    for known in frames[6:]:
+        world.say(known)
+    world.check()
+
+
+def test_what_is_no_snapshot_is_refused() -> None:
+    with pytest.raises(ValueError, match="snapshot"):
+        MatchState.restored(b"nothing of the kind", 0.5)
+
+
+def test_figures_are_computed_again_only_where_frames_changed() -> None:
+    world = World()
+    for known in known_frames(1, 10):
+        world.say(replace(known, shortlisted=False))
+    curves = world.state.curves()
+    before = {curve: world.state.figures(curve, Subset.REST) for curve in curves}
+    alone = world.state.figures(curves[0], Subset.S)
+    changed = matches(replace(known_frames(1, 1)[0], revision=99, shortlisted=True))[:1]
+    world.state.add(changed)
+    touched = (changed[0].detector, changed[0].category)
+    for curve in curves:
+        assert (world.state.figures(curve, Subset.REST) is before[curve]) == (curve != touched)
+    assert (world.state.figures(curves[0], Subset.S) is alone) == (curves[0] != touched)
+
+
+def test_a_window_that_slides_past_no_frame_costs_nothing() -> None:
+    world = World()
+    for known in known_frames(2, 10):
+        world.say(known)
+    (curve, *_) = world.state.curves()
+    latest = max(known.frame.captured_at for known in world.known.values())
+    one = world.state.figures(curve, Subset.ALL, Window(30 * DAY, latest))
+    assert world.state.figures(curve, Subset.ALL, Window(30 * DAY, latest + DAY)) is one
