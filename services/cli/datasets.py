@@ -60,6 +60,14 @@ ViaProject = Annotated[
         metavar="FILE",
     ),
 ]
+CategoryAttribute = Annotated[
+    str | None,
+    typer.Option(
+        "--category-attribute",
+        help="The region attribute that holds the category; needed only where it is not clear.",
+        metavar="NAME",
+    ),
+]
 Predictions = Annotated[
     Path | None,
     typer.Option(
@@ -149,6 +157,8 @@ def via_opener(
     predictions: Path | None,
     detector: str | None,
     name: str | None,
+    *,
+    category_attribute: str | None,
 ) -> Opener:
     """Opens a VIA data set."""
     whose = detector_of(detector, predictions)
@@ -157,7 +167,12 @@ def via_opener(
         from services.ingest.importers.via import read_via  # noqa: PLC0415  # slow
 
         return read_via(
-            annotations, images=images, predictions=predictions, detector=whose, dataset=name
+            annotations,
+            images=images,
+            predictions=predictions,
+            detector=whose,
+            dataset=name,
+            category_attribute=category_attribute,
         )
 
     return opener

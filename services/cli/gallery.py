@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +13,8 @@ from PIL import Image
 
 from services.cli.montage import MOST, Tile, montage
 from services.contracts.events import Candidate, ErrorType, NeedleFound
-from services.contracts.identity import Box, DetectorId, FrameId, RegionId
+from services.contracts.identity import Box, DetectorId, DriveId, FrameId, RegionId
+from services.ingest.items import UNKNOWN_TIME
 from services.runtime.images import ImageLimits, decode_rgb
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.frames import FrameRecord, FrameStore
@@ -157,6 +159,14 @@ def _name(number: int, needle: NeedleFound) -> str:
     return f"{number:03d}-{category}-{needle.error_type}-{needle.needle_id[:8]}.png"
 
 
+def _place(drive: DriveId | None, at: datetime | None) -> str:
+    """Drive and time, as far as they are known."""
+    said = [f"drive {drive}"] if drive else []
+    if at is not None and at != UNKNOWN_TIME:
+        said.append(f"{at:%Y-%m-%d %H:%M:%S}")
+    return " · ".join(said)
+
+
 @dataclass(frozen=True)
 class _Album:
     """All that sheets are drawn from."""
@@ -181,7 +191,7 @@ class _Album:
         really = f", really {needle.true_category}" if needle.true_category else ""
         caption = (
             f"{needle.category} {needle.score:.2f}: {needle.error_type}{really}",
-            f"drive {needle.drive_id or 'unknown'} · {needle.captured_at:%Y-%m-%d %H:%M:%S}",
+            _place(needle.drive_id, needle.captured_at),
             f"frame {needle.frame_id} · {needle.detector}",
         )
         tile = self._tile(needle.frame_id, needle.detector, needle.bbox, caption)
@@ -194,7 +204,7 @@ class _Album:
         caption = (
             f"{place}. {candidate.category} {candidate.score:.2f}: {verdict}",
             f"similarity {candidate.similarity:.3f}",
-            f"drive {candidate.drive_id or 'unknown'} · {candidate.frame_id}",
+            f"{_place(candidate.drive_id, None)} · {candidate.frame_id}".removeprefix(" · "),
         )
         tile = self._tile(candidate.frame_id, detector, candidate.bbox, caption)
         return tile and replace(tile, wrong=error is not None if known else None)

@@ -7,6 +7,7 @@ import typer
 
 from services.cli.context import Context, console, example, run, shared
 from services.cli.datasets import (
+    CategoryAttribute,
     DetectorName,
     GroundTruth,
     Images,
@@ -89,11 +90,14 @@ def via(
     predictions: Predictions = None,
     detector: DetectorName = None,
     name: Name = None,
+    category_attribute: CategoryAttribute = None,
     montages: Montages = DEFAULT_MONTAGES,
     montage_folder: MontageFolder = None,
 ) -> None:
     """Mine a VIA 2.x data set: rectangles and polygons, the survey's own format."""
-    opener = via_opener(annotations, images, predictions, detector, name)
+    opener = via_opener(
+        annotations, images, predictions, detector, name, category_attribute=category_attribute
+    )
     _mine(shared(ctx), opener, montages, montage_folder)
 
 

@@ -90,10 +90,10 @@ def _legend(draw: ImageDraw.ImageDraw, right: int) -> None:
 
 
 def _put(sheet: Image.Image, tile: Tile, corner: tuple[int, int], size: tuple[int, int]) -> None:
-    """The frame letterboxed into `size`, its region magnified in a corner, captions below."""
+    """The frame fitted into `size`, its region magnified beside it or in a corner of it."""
     left, top = corner
     scale = min(size[0] / tile.image.width, size[1] / tile.image.height)
-    shown = (round(tile.image.width * scale), round(tile.image.height * scale))
+    shown = (max(round(tile.image.width * scale), 1), max(round(tile.image.height * scale), 1))
     picture = tile.image.resize(shown, Image.Resampling.LANCZOS, reducing_gap=2.0)
     draw = ImageDraw.Draw(picture)
     for box in tile.others:
@@ -101,10 +101,27 @@ def _put(sheet: Image.Image, tile: Tile, corner: tuple[int, int], size: tuple[in
     for box in tile.truths:
         _box(draw, box, scale, (_TRUTH, 2), dashed=False)
     _box(draw, tile.region, scale, (_PREDICTED, 2), dashed=True)
-    _magnify(picture, tile, scale, round(size[0] * _ZOOM))
     sheet.paste((228, 228, 224), (left, top, left + size[0], top + size[1]))
-    sheet.paste(picture, (left + (size[0] - shown[0]) // 2, top + (size[1] - shown[1]) // 2))
+    side = round(size[0] * _ZOOM)
+    free = size[0] - shown[0]
+    if free > side:  # An upright frame leaves room.
+        side = min(free, size[1])
+        sheet.paste(picture, (left, top))
+        sheet.paste(_magnified(tile, side), (left + size[0] - side, top + (size[1] - side) // 2))
+    else:
+        zoomed = _reach(tile) * 2 * scale < side
+        if zoomed:
+            # The corner away from the region, so that the zoom does not hide it.
+            on_right = (tile.region[0] + tile.region[2] / 2) * scale > shown[0] / 2
+            place = (0 if on_right else shown[0] - side, shown[1] - side)
+            picture.paste(_magnified(tile, side), place)
+        sheet.paste(picture, (left + free // 2, top + (size[1] - shown[1]) // 2))
     _caption(ImageDraw.Draw(sheet), tile, (left, top + size[1] + 4), size[0])
+
+
+def _reach(tile: Tile) -> float:
+    """How far from its middle a region is shown, in pixels of the frame."""
+    return max(tile.region[2], tile.region[3], 12.0) * 0.8
 
 
 def _caption(draw: ImageDraw.ImageDraw, tile: Tile, corner: tuple[int, int], width: int) -> None:
@@ -113,7 +130,7 @@ def _caption(draw: ImageDraw.ImageDraw, tile: Tile, corner: tuple[int, int], wid
     if tile.wrong is not None:
         draw.rectangle((x, y - 3, x + width - 1, y - 1), fill=verdict)
     big = width > _TILE[0]
-    for place, text in enumerate(tile.caption):
+    for place, text in enumerate(filter(None, tile.caption)):
         font = _font((16 if big else 13) if place == 0 else (14 if big else 12))
         draw.text((x, y + 1), _fitted(text, font, width), verdict if place == 0 else _FAINT, font)
         y += _LINE + (5 if big else 0)
@@ -127,28 +144,23 @@ def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width
     return text + "…"
 
 
-def _magnify(picture: Image.Image, tile: Tile, scale: float, side: int) -> None:
+def _magnified(tile: Tile, side: int) -> Image.Image:
     x, y, width, height = tile.region
-    reach = max(width, height, 12.0) * 0.8
-    middle = (x + width / 2, y + height / 2)
-    window = (middle[0] - reach, middle[1] - reach, middle[0] + reach, middle[1] + reach)
-    if 2 * reach * scale > side:
-        return  # Large enough as it is.
-    whole = tuple(round(edge) for edge in window)
-    cut = tile.image.crop((whole[0], whole[1], whole[2], whole[3]))
+    reach = _reach(tile)
+    # Not more than the frame has, and moved inwards at its edges, so that nothing is black.
+    edge = max(min(round(2 * reach), tile.image.width, tile.image.height), 1)
+    left = min(max(round(x + (width - edge) / 2), 0), tile.image.width - edge)
+    top = min(max(round(y + (height - edge) / 2), 0), tile.image.height - edge)
+    cut = tile.image.crop((left, top, left + edge, top + edge))
     zoom = cut.resize((side, side), Image.Resampling.BICUBIC)
-    factor = side / cut.width
-    for boxes, colour, dashed in (
-        (tile.truths, _TRUTH, False),
-        ([tile.region], _PREDICTED, True),
-    ):
-        for bx, by, bw, bh in boxes:
-            moved = (bx - whole[0], by - whole[1], bw, bh)
-            _box(ImageDraw.Draw(zoom), moved, factor, (colour, 2), dashed=dashed)
-    # The corner away from the region, so that the zoom does not hide it.
-    left = 0 if middle[0] * scale > picture.width / 2 else picture.width - side
-    ImageDraw.Draw(zoom).rectangle((0, 0, side - 1, side - 1), outline=_PAPER, width=2)
-    picture.paste(zoom, (left, picture.height - side))
+    draw = ImageDraw.Draw(zoom)
+    for box in tile.truths:
+        moved = (box[0] - left, box[1] - top, box[2], box[3])
+        _box(draw, moved, side / edge, (_TRUTH, 2), dashed=False)
+    moved = (x - left, y - top, width, height)
+    _box(draw, moved, side / edge, (_PREDICTED, 2), dashed=True)
+    draw.rectangle((0, 0, side - 1, side - 1), outline=_PAPER, width=2)
+    return zoom
 
 
 def _box(

@@ -76,6 +76,6 @@ def test_a_terminal_shows_every_stage_of_the_flow(clock: Ticking, terminal: Cons
         view.counted(frames=10, published=10, embedded=4, dead_letters=1)
     assert isinstance(terminal.file, io.StringIO)
     shown = terminal.file.getvalue()
-    for word in ("mining", "published", "embedded", "matched", "needles", "shortlists", "lag"):
+    for word in ("mining", "published", "embedded", "matched", "needles", "shortlist", "lag"):
         assert word in shown
     assert "dead letters" in shown
