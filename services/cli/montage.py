@@ -188,8 +188,8 @@ def _line(
         return
     x0, y0, x1, y1 = line
     length = math.hypot(x1 - x0, y1 - y0)
-    steps = max(round(length / 4), 1)
+    steps = max(round(length / 5), 1)
     for step in range(0, steps, 2):
-        a, b = step / steps, min((step + 1) / steps, 1.0)
+        a, b = step / steps, min((step + 0.8) / steps, 1.0)
         dash = (x0 + (x1 - x0) * a, y0 + (y1 - y0) * a, x0 + (x1 - x0) * b, y0 + (y1 - y0) * b)
         draw.line(dash, fill=colour, width=thick)
