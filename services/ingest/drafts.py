@@ -11,7 +11,7 @@ from services.contracts.events import (
     FrameCaptured,
     PredictionsMade,
 )
-from services.contracts.identity import FrameId
+from services.contracts.identity import FrameId, VehicleId
 from services.contracts.topics import topic_of
 from services.ingest.items import Rejection
 from services.runtime.limits import MAX_EVENT_BYTES, largest_value
@@ -25,6 +25,11 @@ Draft = FrameCaptured | PredictionsMade | FrameAnnotated
 def frame_subject(frame_id: FrameId) -> str:
     """The ledger's name of a frame; ids hold no blanks, so names never meet."""
     return f"frame {frame_id}"
+
+
+def owner_entry(frame_id: FrameId, vehicle_id: VehicleId) -> Entry:
+    """A vehicle's claim to a frame: who comes first has revision 1, all others a higher one."""
+    return Entry(f"owner {frame_id}", vehicle_id)
 
 
 def entry_of(draft: Draft | DeadLettered) -> Entry:
@@ -44,14 +49,20 @@ def entry_of(draft: Draft | DeadLettered) -> Entry:
 async def numbered(
     drafts: Sequence[Draft], ledger: RevisionLedger
 ) -> tuple[list[Draft], list[FrameCaptured]]:
-    """The events with their revisions, and the frames whose id has another content already."""
+    """The events with their revisions, and the frames that are known as something else.
+
+    A frame is that when its id has another picture, time, place or vehicle already.
+    """
     events: list[Draft] = []
     conflicts: list[FrameCaptured] = []
-    revisions = await ledger.assign([entry_of(draft) for draft in drafts])
-    for draft, revision in zip(drafts, revisions, strict=True):
+    frames = [draft for draft in drafts if isinstance(draft, FrameCaptured)]
+    claims = [owner_entry(frame.frame_id, frame.vehicle_id) for frame in frames]
+    places = await ledger.assign([*map(entry_of, drafts), *claims])
+    owned = dict(zip(map(id, frames), places[len(drafts) :], strict=True))
+    for draft, revision in zip(drafts, places, strict=False):
         if not isinstance(draft, FrameCaptured):
             events.append(draft.model_copy(update={"revision": revision}))
-        elif revision == 1:
+        elif revision == owned[id(draft)] == 1:
             events.append(draft)
         else:
             conflicts.append(draft)

@@ -52,6 +52,18 @@ def from_coco(segmentation: object, size: tuple[int, int] | None) -> Shape | Non
     return from_polygons(segmentation, size) if size else None
 
 
+def check(mask: Rle) -> None:
+    """Make sure that native code may read the mask.
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_mask`: its counts do not fill it.
+    """
+    if sum(_decoded(mask.counts)) != math.prod(_size(list(mask.size))):
+        raise _invalid("the run lengths do not fill the mask")
+
+
 def from_polygons(polygons: Sequence[object], size: tuple[int, int]) -> Shape:
     """The union of polygons `[x1, y1, x2, y2, …]`, as pycocotools draws them.
 

@@ -1,0 +1,220 @@
+"""The HTTP interface: for vehicles, and for whoever sends predictions and ground truth."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.identity import VehicleId
+from services.ingest.accepting import Acceptance, foreign_frame
+from services.ingest.http_answers import Refused, add_answers
+from services.ingest.http_bodies import GroundTruth, Predictions
+from services.ingest.http_limits import RateLimit, add_limits
+from services.ingest.http_openapi import FRAME_BODY, PROBLEMS, add_schemas, record_body
+from services.ingest.http_requests import (
+    NDJSON,
+    Kind,
+    Line,
+    Record,
+    media_type,
+    read_frame,
+    read_lines,
+    read_record,
+    require_json,
+)
+from services.ingest.tokens import Caller, authenticate
+from services.runtime import metrics
+from services.runtime.images import ImageLimits
+from services.runtime.settings import Settings
+from services.runtime.step import Outbox
+from services.runtime.stores.blobs import BlobStore
+from services.runtime.stores.ledger import RevisionLedger
+from services.runtime.stores.tokens import TokenStore
+
+_BEARER = HTTPBearer(auto_error=False, description="From `gazeloop tokens create`.")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+
+
+class AcceptedRecord(BaseModel):
+    """The broker has acknowledged it."""
+
+    frame_id: str
+    event_id: str
+    revision: int
+
+
+class LineResult(BaseModel):
+    """What became of one line."""
+
+    line: int
+    status: Literal["accepted", "refused"]
+    event_id: str | None = None
+    revision: int | None = None
+    reason: str | None = None
+    detail: str | None = None
+
+
+class LineResults(BaseModel):
+    """What became of many lines; accepted ones are acknowledged by the broker."""
+
+    accepted: int
+    refused: int
+    results: list[LineResult]
+
+
+def build_http_app(
+    *,
+    outbox: Outbox,
+    blobs: BlobStore,
+    ledger: RevisionLedger,
+    tokens: TokenStore,
+    settings: Settings,
+) -> FastAPI:
+    """The HTTP interface on these parts.
+
+    Raises
+    ------
+    InvalidSettings
+        The rate limit is not one.
+    """
+    app = FastAPI(
+        title="Gazeloop ingest",
+        version="1",
+        description="202 means that the broker has acknowledged; every request may be repeated.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    add_answers(app)
+    add_limits(app, settings.max_body_bytes)
+    acceptance = Acceptance(outbox, blobs, ledger, ImageLimits.of(settings))
+    api = _Api(acceptance, tokens, RateLimit(settings.rate_limit))
+    app.include_router(api.router())
+    app.add_api_route("/healthz", _healthz, methods=["GET"])
+    add_schemas(app)
+    return app
+
+
+async def _healthz() -> dict[str, str]:
+    """Whether requests are answered."""
+    return {"status": "ok"}
+
+
+class _Api:
+    def __init__(self, acceptance: Acceptance, tokens: TokenStore, rate: RateLimit) -> None:
+        self._acceptance = acceptance
+        self._tokens = tokens
+        self._rate = rate
+
+    def router(self) -> APIRouter:
+        router = APIRouter(responses=PROBLEMS)
+        add = router.add_api_route
+        common: dict[str, Any] = {"methods": ["POST"], "status_code": HTTPStatus.ACCEPTED}
+        add("/v1/frames", self.frames, openapi_extra=FRAME_BODY, **common)
+        common["responses"] = {207: {"model": LineResults, "description": "Some lines are refused"}}
+        common["response_model"] = AcceptedRecord | LineResults
+        add("/v1/predictions", self.predictions, openapi_extra=record_body(Predictions), **common)
+        add("/v1/ground-truth", self.ground_truth, openapi_extra=record_body(GroundTruth), **common)
+        return router
+
+    async def frames(self, request: Request, credentials: Credentials) -> AcceptedRecord:
+        """Publish one picture and what the vehicle says of it."""
+        vehicle_id = self._vehicle(await self._caller(credentials))
+        content, metadata = await read_frame(request)
+        if metadata.vehicle_id not in {None, vehicle_id}:
+            detail = f"the token is of another vehicle than {metadata.vehicle_id}"
+            raise Refused(HTTPStatus.FORBIDDEN, "foreign_vehicle", detail)
+        accepted = await self._acceptance.frame(content, metadata, vehicle_id)
+        return AcceptedRecord(**asdict(accepted))
+
+    async def predictions(
+        self, request: Request, credentials: Credentials
+    ) -> AcceptedRecord | JSONResponse:
+        """Publish a detector's predictions on one frame, or on many as NDJSON."""
+        vehicle_id = self._vehicle(await self._caller(credentials))
+        return await self._records(request, Predictions, vehicle_id)
+
+    async def ground_truth(
+        self, request: Request, credentials: Credentials
+    ) -> AcceptedRecord | JSONResponse:
+        """Publish the ground truth of one frame, or of many as NDJSON."""
+        caller = await self._caller(credentials)
+        if caller.scope.vehicle_id is not None:
+            raise Refused(HTTPStatus.FORBIDDEN, "wrong_scope", "this is for annotation tokens")
+        return await self._records(request, GroundTruth, None)
+
+    async def _caller(self, credentials: HTTPAuthorizationCredentials | None) -> Caller:
+        caller = credentials and await authenticate(self._tokens, credentials.credentials)
+        if not caller:
+            detail = "a valid bearer token is needed"
+            headers = {"WWW-Authenticate": "Bearer"}
+            raise Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", detail, headers)
+        self._rate.spend(caller.token_id)
+        return caller
+
+    def _vehicle(self, caller: Caller) -> VehicleId:
+        if caller.scope.vehicle_id is None:
+            raise Refused(HTTPStatus.FORBIDDEN, "wrong_scope", "this is for vehicles' tokens")
+        return caller.scope.vehicle_id
+
+    async def _records(
+        self, request: Request, kind: Kind, vehicle_id: VehicleId | None
+    ) -> AcceptedRecord | JSONResponse:
+        require_json(request)
+        content = await request.body()
+        if media_type(request) == NDJSON:
+            lines = await asyncio.to_thread(read_lines, kind, content)
+            return await self._lines(lines, vehicle_id)
+        record = await asyncio.to_thread(read_record, kind, content)
+        (line,) = await self._owned([Line(1, record)], vehicle_id)
+        if isinstance(line.content, InvalidRecord):
+            raise line.content
+        (accepted,) = await self._acceptance.publish([record])
+        return AcceptedRecord(**asdict(accepted))
+
+    async def _lines(self, lines: Sequence[Line], vehicle_id: VehicleId | None) -> JSONResponse:
+        lines = await self._owned(lines, vehicle_id)
+        records = [line.content for line in lines if not isinstance(line.content, InvalidRecord)]
+        accepted = iter(await self._acceptance.publish(records) if records else [])
+        results = []
+        for line in lines:
+            if isinstance(line.content, InvalidRecord):
+                results.append(_refused(line.number, line.content))
+                continue
+            fact = next(accepted)
+            results.append(
+                LineResult(
+                    line=line.number,
+                    status="accepted",
+                    event_id=fact.event_id,
+                    revision=fact.revision,
+                )
+            )
+        refused = len(lines) - len(records)
+        answer = LineResults(accepted=len(records), refused=refused, results=results)
+        status = HTTPStatus.MULTI_STATUS if refused else HTTPStatus.ACCEPTED
+        return JSONResponse(answer.model_dump(exclude_none=True), status_code=status)
+
+    async def _owned(self, lines: Sequence[Line], vehicle_id: VehicleId | None) -> list[Line]:
+        """The lines, those about another vehicle's frames refused."""
+        if vehicle_id is None:
+            return list(lines)
+        frames = list({line.content.frame_id for line in lines if isinstance(line.content, Record)})
+        owned = dict(zip(frames, await self._acceptance.claimed(frames, vehicle_id), strict=True))
+        return [
+            line
+            if isinstance(line.content, InvalidRecord) or owned[line.content.frame_id]
+            else Line(line.number, foreign_frame(line.content.frame_id))
+            for line in lines
+        ]
+
+
+def _refused(number: int, error: InvalidRecord) -> LineResult:
+    metrics.RECORDS_REJECTED.labels(error.reason, "http").inc()
+    return LineResult(line=number, status="refused", reason=error.reason, detail=str(error)[:1000])

@@ -1,0 +1,109 @@
+"""What the HTTP interface answers: machine-readable reasons, and never a stack trace."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from services.contracts.errors import Invalid, Transient
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER_S = 5
+"""When to try again while the broker or a store is away; they restart within some seconds."""
+
+_STATUS_OF = {
+    "too_many_bytes": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "too_many_pixels": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "event_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "unsupported_format": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "invalid_json": HTTPStatus.BAD_REQUEST,
+    "duplicate_id": HTTPStatus.CONFLICT,
+    "foreign_frame": HTTPStatus.FORBIDDEN,
+}
+
+
+class Problem(BaseModel):
+    """Why a request was refused."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"reason": "truncated_image", "detail": "the file ends too early"}]
+        }
+    )
+
+    reason: str
+    """snake_case, for programs."""
+    detail: str
+    """For people."""
+
+
+class Refused(Exception):
+    """A request that is answered with a problem."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        reason: str,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+
+
+def problem(
+    status: int, reason: str, detail: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The answer to a refused request."""
+    text = detail.encode(errors="backslashreplace").decode()
+    body = Problem(reason=reason, detail=text[:1000]).model_dump()
+    return JSONResponse(body, status_code=status, headers=dict(headers or {}))
+
+
+def status_of(reason: str) -> HTTPStatus:
+    """The status that a reason is answered with."""
+    return _STATUS_OF.get(reason, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def add_answers(app: FastAPI) -> None:
+    """Answer every error in our own form."""
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(Invalid, _invalid)
+    app.add_exception_handler(Transient, _away)
+    app.add_exception_handler(HTTPException, _unrouted)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _refused(_: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, Refused)
+    return problem(exc.status, exc.reason, str(exc), exc.headers)
+
+
+async def _invalid(_: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, Invalid)
+    return problem(status_of(exc.reason), exc.reason, str(exc))
+
+
+async def _away(request: Request, exc: Exception) -> JSONResponse:
+    log.warning("request_put_off", path=request.url.path, error=f"{type(exc).__name__}: {exc}")
+    detail = "the broker or a store is away; nothing is confirmed, the same request may be repeated"
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers)
+
+
+async def _unrouted(_: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, HTTPException)
+    reason = HTTPStatus(exc.status_code).phrase.lower().replace(" ", "_")
+    return problem(exc.status_code, reason, exc.detail, exc.headers)
+
+
+async def _unexpected(request: Request, exc: Exception) -> JSONResponse:
+    log.error("request_failed", path=request.url.path, exc_info=exc)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "an error of ours; logged")

@@ -1,0 +1,142 @@
+"""What clients send, strictly read."""
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import (
+    Annotation,
+    AnyFrameId,
+    Detection,
+    FrameAnnotated,
+    PredictionsMade,
+)
+from services.contracts.events import Position as Place
+from services.contracts.identity import DriveId, VehicleId
+from services.ingest import fields, masks
+
+_Id = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f]+$")]
+_Part = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\s@]+$")]
+_Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")]
+
+_BOX: dict[str, Any] = {"category": "stop sign", "bbox": [412.0, 96.5, 48.0, 51.0]}
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FrameMetadata(_Body):
+    """What a vehicle says of a picture; a repeated frame_id must bring the same again."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "frame_id": "vehicle-7:2026-05-04T10:00:00.250Z",
+                    "drive_id": "vehicle-7:2026-05-04",
+                    "captured_at": "2026-05-04T10:00:00.250Z",
+                    "position": {"lat": 52.5163, "lon": 13.3777, "heading": 92.0},
+                }
+            ]
+        }
+    )
+
+    frame_id: AnyFrameId
+    vehicle_id: Annotated[VehicleId, _Id] | None = Field(
+        None, description="The token's own vehicle, where it is not given."
+    )
+    drive_id: Annotated[DriveId, _Id] | None = None
+    captured_at: AwareDatetime
+    position: Place | None = None
+
+
+class Predictions(_Body):
+    """All that one detector version found on one frame."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "frame_id": "vehicle-7:2026-05-04T10:00:00.250Z",
+                    "detector": "signs",
+                    "version": "4.2",
+                    "detections": [_BOX | {"score": 0.87}],
+                }
+            ]
+        }
+    )
+
+    frame_id: AnyFrameId
+    detector: _Part
+    version: _Part
+    detections: tuple[Detection, ...]
+
+    def draft(self) -> PredictionsMade:
+        """The event, not numbered yet."""
+        _check_boxes(self.detections)
+        return PredictionsMade(
+            frame_id=self.frame_id,
+            detector=self.detector,
+            version=self.version,
+            detections=self.detections,
+        )
+
+
+class GroundTruth(_Body):
+    """All objects of one frame; none at all says: annotated, and empty."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "frame_id": "vehicle-7:2026-05-04T10:00:00.250Z",
+                    "annotated_by": "ada",
+                    "annotations": [_BOX],
+                }
+            ]
+        }
+    )
+
+    frame_id: AnyFrameId
+    annotated_by: _Name | None = None
+    annotation_source: _Name = "reannotation"
+    annotations: tuple[Annotation, ...]
+
+    def draft(self) -> FrameAnnotated:
+        """The event, not numbered yet."""
+        _check_boxes(self.annotations)
+        return FrameAnnotated(
+            frame_id=self.frame_id,
+            annotated_by=self.annotated_by,
+            annotation_source=self.annotation_source,
+            annotations=self.annotations,
+        )
+
+
+Body = TypeVar("Body", bound=_Body)
+
+
+def read_body(model: type[Body], content: bytes | str) -> Body:
+    """A body of this kind.
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_json` or `malformed_record`.
+    """
+    try:
+        return model.model_validate_json(content, strict=True)
+    except ValidationError as exc:
+        first: Any = exc.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the body"
+        reason = "invalid_json" if first["type"] == "json_invalid" else "malformed_record"
+        raise InvalidRecord(f"{where}: {first['msg']}", reason=reason) from exc
+
+
+def _check_boxes(parts: tuple[Detection, ...] | tuple[Annotation, ...]) -> None:
+    for part in parts:
+        fields.box(part.bbox)
+        if part.mask:
+            masks.check(part.mask)

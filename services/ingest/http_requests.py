@@ -1,0 +1,95 @@
+"""Requests taken apart: a picture with its metadata, one record, or many lines of them."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import FrameAnnotated, PredictionsMade
+from services.ingest.drafts import is_too_large
+from services.ingest.http_answers import Refused
+from services.ingest.http_bodies import FrameMetadata, GroundTruth, Predictions, read_body
+
+NDJSON = "application/x-ndjson"
+
+_MAX_METADATA_BYTES = 64 * 1024
+
+Kind = type[Predictions] | type[GroundTruth]
+Record = PredictionsMade | FrameAnnotated
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of many: what it says, or why it is refused."""
+
+    number: int
+    content: Record | InvalidRecord
+
+
+def media_type(request: Request) -> str:
+    """The body's media type, without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_frame(request: Request) -> tuple[bytes, FrameMetadata]:
+    """The parts `image` and `metadata` of a multipart body.
+
+    Raises
+    ------
+    Refused
+        Another media type, or a part is missing.
+    InvalidRecord
+        The metadata breaks its schema.
+    """
+    if media_type(request) != "multipart/form-data":
+        raise _unsupported("multipart/form-data")
+    async with request.form(max_files=2, max_fields=2, max_part_size=_MAX_METADATA_BYTES) as form:
+        image, metadata = form.get("image"), form.get("metadata")
+        if not isinstance(image, UploadFile) or metadata is None:
+            detail = "the parts `image` (a file) and `metadata` (JSON) are needed"
+            raise Refused(HTTPStatus.BAD_REQUEST, "missing_part", detail)
+        if isinstance(metadata, UploadFile):
+            metadata_text: bytes | str = await metadata.read(_MAX_METADATA_BYTES)
+        else:
+            metadata_text = metadata
+        return await image.read(), read_body(FrameMetadata, metadata_text)
+
+
+def require_json(request: Request) -> None:
+    """Refuse what is neither JSON nor lines of it."""
+    if media_type(request) not in {"application/json", NDJSON}:
+        raise _unsupported(f"application/json or {NDJSON}")
+
+
+def read_record(kind: Kind, content: bytes) -> Record:
+    """One frame's predictions or ground truth.
+
+    Raises
+    ------
+    InvalidRecord
+        It breaks its schema, or is more than a record may hold.
+    """
+    draft = read_body(kind, content).draft()
+    if is_too_large(draft):
+        raise InvalidRecord("more than one record may hold", reason="event_too_large")
+    return draft
+
+
+def read_lines(kind: Kind, content: bytes) -> list[Line]:
+    """The records of many frames, one a line; empty lines are skipped."""
+    lines = []
+    for number, text in enumerate(content.split(b"\n"), start=1):
+        if not text.strip():
+            continue
+        try:
+            lines.append(Line(number, read_record(kind, text)))
+        except InvalidRecord as exc:
+            lines.append(Line(number, exc))
+    return lines
+
+
+def _unsupported(wanted: str) -> Refused:
+    detail = f"the body must be {wanted}"
+    return Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)

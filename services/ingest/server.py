@@ -1,0 +1,71 @@
+"""The HTTP interface on a port, within a running loop."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from services.contracts.errors import InvalidSettings
+
+_KEEP_ALIVE_S = 30
+_MAX_CONNECTIONS = 512
+"""Beyond these, uvicorn answers 503: each may hold a body in memory."""
+
+
+class _Server(uvicorn.Server):
+    """Leaves the process's signals to whoever runs the loop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving_http(app: FastAPI, host: str, port: int, *, drain_s: float) -> AsyncIterator[int]:
+    """The application answers on a port while this is open; closing lets requests finish.
+
+    Parameters
+    ----------
+    port : 0 takes any free one
+    drain_s : how long open requests may take when it closes
+
+    Yields
+    ------
+    The port.
+
+    Raises
+    ------
+    InvalidSettings
+        The address cannot be listened on.
+    """
+    listening = _listening(host, port)
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, int(drain_s)),
+        limit_concurrency=_MAX_CONNECTIONS,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await task
+        listening.close()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as exc:
+        detail = f"GAZELOOP_HOST={host} GAZELOOP_HTTP_PORT={port}: {exc.strerror}"
+        raise InvalidSettings(detail) from exc

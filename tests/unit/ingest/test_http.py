@@ -1,0 +1,288 @@
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from services.contracts.errors import (
+    BrokerUnavailable,
+    DeliveryUnconfirmed,
+    InvalidSettings,
+    StoreUnavailable,
+)
+from services.contracts.events import FrameAnnotated, FrameCaptured, PredictionsMade
+from tests.unit.ingest.datasets import Json, jpeg
+from tests.unit.ingest.web import BOX, FRAME, GROUND_TRUTH, METADATA, PREDICTIONS, Web
+
+NDJSON = "application/x-ndjson"
+
+
+@pytest.fixture
+def web() -> Web:
+    return Web()
+
+
+def refusal(response: httpx.Response) -> tuple[int, str]:
+    body = response.json()
+    assert body.keys() == {"reason", "detail"}
+    return response.status_code, body["reason"]
+
+
+def lines(*records: object) -> bytes:
+    texts = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in records]
+    return b"\n".join(texts)
+
+
+async def test_a_frame_is_stored_and_published_before_it_is_accepted(web: Web) -> None:
+    metadata = METADATA | {"drive_id": "d1", "position": {"lat": 52.5, "lon": 13.4}}
+
+    response = await web.post_frame(metadata)
+
+    (event,) = web.published
+    assert isinstance(event, FrameCaptured)
+    assert response.status_code == 202
+    assert response.json() == {"frame_id": FRAME, "event_id": event.event_id, "revision": 1}
+    assert (event.vehicle_id, event.drive_id) == ("v1", "d1")
+    assert web.blobs.get(event.image.uri) == jpeg()
+
+
+async def test_metadata_may_be_a_file_part(web: Web) -> None:
+    parts: dict[str, tuple[str, bytes, str]] = {
+        "image": ("a.jpg", jpeg(), "image/jpeg"),
+        "metadata": ("m.json", json.dumps(METADATA).encode(), "application/json"),
+    }
+
+    response = await web.client.post("/v1/frames", files=parts, headers=await web.headers())
+
+    assert response.status_code == 202
+
+
+async def test_predictions_and_ground_truth_are_published(web: Web) -> None:
+    predicted = await web.post("/v1/predictions", PREDICTIONS)
+    annotated = await web.post("/v1/ground-truth", GROUND_TRUTH, "annotation")
+
+    first, second = web.published
+    assert isinstance(first, PredictionsMade)
+    assert isinstance(second, FrameAnnotated)
+    assert [predicted.status_code, annotated.status_code] == [202, 202]
+    assert second.annotation_source == "reannotation"
+
+
+async def test_a_repeated_request_is_the_same_event(web: Web) -> None:
+    first, second = [await web.post("/v1/predictions", PREDICTIONS) for _ in range(2)]
+
+    assert first.json() == second.json()
+
+
+async def test_a_correction_is_the_next_revision(web: Web) -> None:
+    await web.post("/v1/ground-truth", GROUND_TRUTH, "annotation")
+    response = await web.post("/v1/ground-truth", GROUND_TRUTH | {"annotations": []}, "annotation")
+
+    assert response.json()["revision"] == 2
+
+
+async def test_many_lines_have_a_result_each(web: Web) -> None:
+    body = lines(
+        PREDICTIONS,
+        b"",
+        b"{",
+        PREDICTIONS | {"frame_id": "v1:2"},
+        PREDICTIONS | {"detections": [BOX | {"score": 2}]},
+        b"\xff",
+    )
+
+    response = await web.post("/v1/predictions", body, media_type=NDJSON)
+
+    answer = response.json()
+    assert response.status_code == 207
+    assert (answer["accepted"], answer["refused"]) == (2, 3)
+    assert [(each["line"], each["status"]) for each in answer["results"]] == [
+        (1, "accepted"),
+        (3, "refused"),
+        (4, "accepted"),
+        (5, "refused"),
+        (6, "refused"),
+    ]
+    assert answer["results"][0]["event_id"] == web.published[0].event_id
+    assert answer["results"][1]["reason"] == "invalid_json"
+    assert answer["results"][3]["reason"] == "malformed_record"
+
+
+async def test_lines_that_are_all_good_are_accepted(web: Web) -> None:
+    body = lines(GROUND_TRUTH, GROUND_TRUTH | {"frame_id": "v1:2"})
+
+    response = await web.post("/v1/ground-truth", body, "annotation", NDJSON)
+
+    assert response.status_code == 202
+    assert response.json()["accepted"] == len(web.published) == 2
+
+
+async def test_without_a_valid_token_nothing_is_read(web: Web) -> None:
+    token = await web.token("vehicle:v1")
+    revoked = await web.token("vehicle:v1")
+    await web.tokens.revoke(revoked[3:19], web.clock.now())
+    other = token[:20] + "x" * 43
+    wrong = ["", "Bearer", "Bearer nonsense", "Basic abc", f"Bearer {revoked}", f"Bearer {other}"]
+
+    answers = [
+        await web.client.post("/v1/predictions", json=PREDICTIONS, headers={"Authorization": each})
+        for each in wrong
+    ]
+
+    assert {refusal(answer) for answer in answers} == {(401, "unauthorized")}
+    assert {answer.headers["www-authenticate"] for answer in answers} == {"Bearer"}
+    assert web.published == []
+
+
+async def test_tokens_are_kept_as_hashes_only(web: Web) -> None:
+    token = await web.token("vehicle:v1")
+
+    (record,) = await web.tokens.list()
+
+    assert token.partition(".")[2] not in repr(record)
+
+
+async def test_a_token_does_what_its_scope_says_and_no_more(web: Web) -> None:
+    assert refusal(await web.post("/v1/ground-truth", GROUND_TRUTH)) == (403, "wrong_scope")
+    assert refusal(await web.post("/v1/predictions", PREDICTIONS, "annotation")) == (
+        403,
+        "wrong_scope",
+    )
+    assert refusal(await web.post_frame(scope="annotation")) == (403, "wrong_scope")
+    foreign = METADATA | {"vehicle_id": "v2"}
+    assert refusal(await web.post_frame(foreign)) == (403, "foreign_vehicle")
+
+
+async def test_a_vehicle_cannot_speak_of_anothers_frame(web: Web) -> None:
+    await web.post_frame()
+
+    frame = await web.post_frame(scope="vehicle:v2")
+    predictions = await web.post("/v1/predictions", PREDICTIONS, "vehicle:v2")
+    many = await web.post("/v1/predictions", lines(PREDICTIONS), "vehicle:v2", NDJSON)
+
+    assert refusal(frame) == refusal(predictions) == (403, "foreign_frame")
+    assert many.json()["results"][0]["reason"] == "foreign_frame"
+    assert len(web.published) == 1
+
+
+async def test_predictions_may_come_before_their_frame(web: Web) -> None:
+    await web.post("/v1/predictions", PREDICTIONS)
+
+    assert (await web.post_frame()).status_code == 202
+
+
+async def test_another_picture_under_a_known_id_is_a_conflict(web: Web) -> None:
+    await web.post_frame()
+
+    assert refusal(await web.post_frame(image=jpeg(1))) == (409, "duplicate_id")
+    late = METADATA | {"captured_at": "2026-05-04T11:00:00Z"}
+    assert refusal(await web.post_frame(late)) == (409, "duplicate_id")
+    assert (await web.post_frame()).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("expected", "image"),
+    [
+        ((422, "truncated_image"), jpeg()[:-9]),
+        ((415, "unsupported_format"), b"GIF89a"),
+        ((415, "unsupported_format"), b""),
+        ((413, "too_many_pixels"), jpeg(size=(110, 100))),
+        ((413, "too_many_bytes"), jpeg() + bytes(60_000)),
+    ],
+)
+async def test_an_image_that_cannot_be_used_is_refused(
+    expected: tuple[int, str], image: bytes
+) -> None:
+    web = Web(max_image_pixels=10_000, max_image_bytes=50_000)
+
+    assert refusal(await web.post_frame(image=image)) == expected
+    assert web.published == []
+    assert web.blobs.contents == {}
+
+
+@pytest.mark.parametrize("error", [BrokerUnavailable, DeliveryUnconfirmed, StoreUnavailable])
+async def test_nothing_is_accepted_while_a_part_is_away(
+    web: Web, error: type[BrokerUnavailable]
+) -> None:
+    web.outbox.failures = [error("away at mongodb://user:secret@host") for _ in range(3)]
+    responses = [
+        await web.post_frame(),
+        await web.post("/v1/predictions", PREDICTIONS),
+        await web.post("/v1/predictions", lines(PREDICTIONS), media_type=NDJSON),
+    ]
+
+    for response in responses:
+        assert refusal(response) == (503, "unavailable")
+        assert int(response.headers["retry-after"]) > 0
+        assert "secret" not in response.text
+
+    assert (await web.post_frame()).status_code == 202
+
+
+async def test_too_many_requests_of_one_token_are_told_to_wait() -> None:
+    web = Web(rate_limit="2/minute")
+    busy, calm = await web.headers(), await web.headers()
+
+    async def ask(headers: dict[str, str]) -> httpx.Response:
+        return await web.client.post("/v1/predictions", json=PREDICTIONS, headers=headers)
+
+    answers = [await ask(busy) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [202, 202, 429]
+    assert refusal(answers[2]) == (429, "too_many_requests")
+    assert 0 < int(answers[2].headers["retry-after"]) <= 60
+    assert (await ask(calm)).status_code == 202
+
+
+def test_a_rate_limit_that_is_none_is_a_wrong_setting() -> None:
+    with pytest.raises(InvalidSettings, match="GAZELOOP_RATE_LIMIT"):
+        Web(rate_limit="often")
+
+
+async def test_the_openapi_document_describes_every_body(web: Web) -> None:
+    document = (await web.client.get("/openapi.json")).json()
+    schemas = document["components"]["schemas"]
+    text = json.dumps(document)
+
+    references = {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}
+    assert references <= schemas.keys()
+    assert {"FrameMetadata", "Predictions", "GroundTruth"} <= references
+    assert "#/$defs" not in text
+    for path in ("/v1/frames", "/v1/predictions", "/v1/ground-truth"):
+        operation = document["paths"][path]["post"]
+        assert operation["security"]
+        assert {"202", "401", "413", "429", "503"} <= operation["responses"].keys()
+
+
+@pytest.mark.parametrize(
+    ("path", "schema", "scope"),
+    [
+        ("/v1/predictions", "Predictions", "vehicle:v1"),
+        ("/v1/ground-truth", "GroundTruth", "annotation"),
+    ],
+)
+async def test_the_documents_examples_are_accepted(
+    web: Web, path: str, schema: str, scope: str
+) -> None:
+    document = (await web.client.get("/openapi.json")).json()
+    example: Json = document["components"]["schemas"][schema]["examples"][0]
+    metadata: Json = document["components"]["schemas"]["FrameMetadata"]["examples"][0]
+
+    assert (await web.post(path, example, scope)).status_code == 202
+    assert (await web.post_frame(metadata)).status_code == 202
+
+
+async def test_health_and_unknown_paths_are_answered_in_our_form(web: Web) -> None:
+    assert (await web.client.get("/healthz")).json() == {"status": "ok"}
+    assert refusal(await web.client.get("/v1/nothing")) == (404, "not_found")
+    assert refusal(await web.client.get("/v1/frames")) == (405, "method_not_allowed")
+
+
+async def test_an_error_of_ours_says_nothing_of_our_insides(web: Web) -> None:
+    broken: Any = web.outbox
+    broken.publish = None
+
+    response = await web.post("/v1/predictions", PREDICTIONS)
+
+    assert refusal(response) == (500, "internal_error")
+    assert "NoneType" not in response.text

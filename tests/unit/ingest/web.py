@@ -1,0 +1,80 @@
+"""The HTTP interface on fakes, and clients of it."""
+
+import json
+from typing import Any
+
+import httpx
+
+from services.contracts.events import Event
+from services.ingest.http import build_http_app
+from services.ingest.tokens import issue
+from services.runtime.settings import Settings
+from tests.fakes.blobs import InMemoryBlobs
+from tests.fakes.clock import FakeClock
+from tests.fakes.ledger import InMemoryLedger
+from tests.fakes.outbox import InMemoryOutbox
+from tests.fakes.tokens import InMemoryTokenStore
+from tests.unit.ingest.datasets import Json, jpeg
+
+FRAME = "v1:1"
+METADATA: Json = {"frame_id": FRAME, "captured_at": "2026-05-04T10:00:00Z"}
+BOX: Json = {"category": "stop sign", "bbox": [1, 2, 3, 4]}
+PREDICTIONS: Json = {
+    "frame_id": FRAME,
+    "detector": "ods",
+    "version": "1",
+    "detections": [BOX | {"score": 0.5}],
+}
+GROUND_TRUTH: Json = {"frame_id": FRAME, "annotations": [BOX]}
+
+
+class Web:
+    def __init__(self, **settings: Any) -> None:
+        self.outbox = InMemoryOutbox()
+        self.blobs = InMemoryBlobs()
+        self.tokens = InMemoryTokenStore()
+        self.clock = FakeClock()
+        self.app = build_http_app(
+            outbox=self.outbox,
+            blobs=self.blobs,
+            ledger=InMemoryLedger(),
+            tokens=self.tokens,
+            settings=Settings(**settings),
+        )
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://ingest")
+
+    async def token(self, scope: str) -> str:
+        token, record = issue(scope, self.clock.now())
+        await self.tokens.add(record)
+        return token
+
+    async def headers(self, scope: str = "vehicle:v1") -> dict[str, str]:
+        return {"Authorization": f"Bearer {await self.token(scope)}"}
+
+    async def post_frame(
+        self, metadata: object = METADATA, image: bytes | None = None, scope: str = "vehicle:v1"
+    ) -> httpx.Response:
+        text = metadata if isinstance(metadata, str) else json.dumps(metadata)
+        content = jpeg() if image is None else image
+        return await self.client.post(
+            "/v1/frames",
+            files={"image": ("a.jpg", content, "image/jpeg")},
+            data={"metadata": text},
+            headers=await self.headers(scope),
+        )
+
+    async def post(
+        self,
+        path: str,
+        content: object,
+        scope: str = "vehicle:v1",
+        media_type: str = "application/json",
+    ) -> httpx.Response:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        headers = await self.headers(scope) | {"Content-Type": media_type}
+        return await self.client.post(path, content=body, headers=headers)
+
+    @property
+    def published(self) -> list[Event]:
+        return self.outbox.published
