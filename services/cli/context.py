@@ -78,12 +78,26 @@ def run(work: Callable[[], Coroutine[Any, Any, _T]], *, interrupted: str) -> _T:
         task = asyncio.current_task()
         assert task is not None
         with suppress(NotImplementedError):
-            # SIGINT is asyncio's own; SIGTERM shall do the same.
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+            _cancel_when_told(task)
         return await work()
 
     try:
         return asyncio.run(stoppable())
     except (KeyboardInterrupt, asyncio.CancelledError):
-        console(stderr=True).print(f"\nStopped. {interrupted}", highlight=False)
+        console(stderr=True).print(f"Stopped. {interrupted}", highlight=False)
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _cancel_when_told(task: "asyncio.Task[Any]") -> None:
+    """Let the first Ctrl-C or SIGTERM cancel the task; a second one ends the process as usual."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def told() -> None:
+        for number in signals:
+            loop.remove_signal_handler(number)
+        console(stderr=True).print("\nStopping, so that nothing is lost …", highlight=False)
+        task.cancel()
+
+    for number in signals:
+        loop.add_signal_handler(number, told)
