@@ -18,7 +18,7 @@ import orjson
 from services.contracts.events import FrameMatched
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.average_precision import Figures, figures
-from services.domain.coco import IntArray
+from services.domain.coco import BoolArray, IntArray
 from services.domain.frame_order import FrameOrder
 from services.domain.match_table import (
     DETECTION,
@@ -28,6 +28,7 @@ from services.domain.match_table import (
     Table,
     microseconds,
 )
+from services.domain.resampling import Interval, Sample, difference, interval
 from services.domain.subsets import Subset
 
 Curve = tuple[DetectorId, Category]
@@ -216,12 +217,44 @@ class MatchState:
 
     def frame_count(self, detector: DetectorId, subset: Subset, window: Window = EVER) -> int:
         """How many frames of the subset, within the window, have a match of the detector."""
+        return int(np.count_nonzero(self._seen_by(detector, subset, window)))
+
+    def _seen_by(self, detector: DetectorId, subset: Subset, window: Window) -> BoolArray:
+        """(frames,) which frames of the subset, within the window, have a match of it."""
         seen = np.zeros(len(self._frames), np.bool_)
         for (name, _), category in self._categories.items():
             if name == detector:
                 mask = category.table.mask(subset.word, *window.bounds())
                 seen[category.table.rows["frame"][mask]] = True
-        return int(np.count_nonzero(seen))
+        return seen
+
+    def interval(
+        self, detector: DetectorId, subset: Subset, window: Window = EVER
+    ) -> Interval | None:
+        """A detector's mAP with its 95% interval; none where it is undefined."""
+        everywhere = np.ones(len(self._frames), np.bool_)
+        return interval(self._samples(detector, subset, window, everywhere), len(self._frames))
+
+    def difference(
+        self, ours: DetectorId, theirs: DetectorId, subset: Subset, window: Window = EVER
+    ) -> Interval | None:
+        """How much higher our mAP is, on the frames that both detectors looked at."""
+        both = self._seen_by(ours, subset, window) & self._seen_by(theirs, subset, window)
+        return difference(
+            self._samples(ours, subset, window, both),
+            self._samples(theirs, subset, window, both),
+            len(self._frames),
+        )
+
+    def _samples(
+        self, detector: DetectorId, subset: Subset, window: Window, frames: BoolArray
+    ) -> list[Sample]:
+        tables = [c.table for (name, _), c in sorted(self._categories.items()) if name == detector]
+        bounds = window.bounds()
+        return [
+            Sample(table, table.mask(subset.word, *bounds) & frames[table.rows["frame"]])
+            for table in tables
+        ]
 
     def _join(self, curve: Curve, table: MatchTable) -> int:
         category = self._categories.get(curve)

@@ -130,13 +130,14 @@ def _kept(
 
 
 @compiled
-def _tally(
+def tally(
     detections: Table,
     keep: BoolArray,
     starts: IntArray,
     hits: IntArray,
     seen: IntArray,
     few: IntArray,
+    areas: int,
 ) -> int:  # pragma: no cover
     """One pass from the highest score down; how many detections are kept.
 
@@ -145,17 +146,19 @@ def _tally(
     starts : (40,) where each setting's part of `seen` begins
     hits : (40,) out, true positives
     seen : out, per setting and true positive, how many detections count down to it
+    areas : how many of the four are looked at
     few : (2,) out, true positives of area 0 among each frame's best 1 and best 10
     """
     count = 0
+    settings = _SETTINGS >> np.uint64(40 - 10 * areas)
     whole = np.zeros(4, np.int64)  # detections that count in all ten settings of an area
     some = np.zeros(40, np.int64)  # those that count in some, per setting
     for i in range(detections.size):
         if not keep[detections[i]["row"]]:
             continue
         count += 1
-        counted = ~detections[i]["ignored"] & _SETTINGS
-        for a in range(4):
+        counted = ~detections[i]["ignored"] & settings
+        for a in range(areas):
             ten = counted >> np.uint64(10 * a) & _TEN
             if ten == _TEN:
                 whole[a] += 1
@@ -178,7 +181,7 @@ def _tally(
 
 
 @compiled
-def _needs(truths: int) -> IntArray:  # pragma: no cover
+def needs_of(truths: int) -> IntArray:  # pragma: no cover
     """(101,) the true positives that first reach each recall."""
     needs = np.empty(RECALLS.size, np.int64)
     for r in range(RECALLS.size):
@@ -255,12 +258,12 @@ def figures(
     hits = np.zeros(40, np.int64)
     few = np.zeros(2, np.int64)
     seen = np.empty(starts[40], np.int64)
-    count = _tally(detections, keep, starts, hits, seen, few)
+    count = tally(detections, keep, starts, hits, seen, few, 4)
     numbers = np.full(12, np.nan)
     for a in range(4):
         if truths[a]:
             ten = 0.0
-            needs = _needs(truths[a])
+            needs = needs_of(truths[a])
             for s in range(10 * a, 10 * a + 10):
                 precision = _precision(needs, hits[s], seen[starts[s] : starts[s + 1]])
                 ten += precision

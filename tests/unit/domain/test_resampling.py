@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+from numpy.random import Generator
+
+from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade
+from services.contracts.identity import DetectorId, FrameId
+from services.domain import resampling
+from services.domain.average_precision import twelve
+from services.domain.match_state import EVER, MatchState
+from services.domain.resampling import Interval
+from services.domain.subsets import Subset
+from tests.unit.domain import oracle
+
+ONE, TWO = DetectorId("d@1"), DetectorId("e@1")
+
+
+def survey(
+    rng: Generator, count: int, *, detector: str = "d", slip: float = 12
+) -> list[oracle.Frame]:
+    """Frames alike in kind: some objects, most of them found more or less well; a few ghosts."""
+    frames = []
+    for number in range(count):
+        there, found = [], []
+        for _ in range(rng.integers(1, 6)):
+            category = oracle.CATEGORIES[rng.integers(0, 3)]
+            x, y = rng.random(2) * 500
+            there.append(Annotation(category=category, bbox=(x, y, 60, 60)))
+            ghost = rng.random() < 0.3
+            dx, dy = (rng.random(2) * 400 + 100) if ghost else rng.normal(0, slip, 2)
+            score = float(rng.beta(2, 3) if ghost else rng.beta(3, 2))
+            found.append(Detection(category=category, score=score, bbox=(x + dx, y + dy, 60, 60)))
+        frame_id = FrameId(f"{number:06d}")
+        predictions = PredictionsMade(
+            frame_id=frame_id, detector=detector, version="1", detections=tuple(found)
+        )
+        frames.append(
+            oracle.Frame(predictions, FrameAnnotated(frame_id=frame_id, annotations=tuple(there)))
+        )
+    return frames
+
+
+def state_of(*surveys: list[oracle.Frame]) -> MatchState:
+    state = MatchState(0.5)
+    for frames in surveys:
+        state.add(match for frame in frames for match in oracle.matched(frame))
+    return state
+
+
+def renamed(frame: oracle.Frame, name: str) -> oracle.Frame:
+    update = {"frame_id": FrameId(name)}
+    return oracle.Frame(
+        frame.predictions.model_copy(update=update), frame.truth.model_copy(update=update)
+    )
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_weighted_frame_counts_as_often_as_its_weight_says(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    frames = survey(rng, 12)
+    state = state_of(frames)
+    weights = rng.integers(0, 4, 12)
+    copies = [
+        renamed(frame, f"{frame.frame_id}-{copy}")
+        for frame, weight in zip(frames, weights, strict=True)
+        for copy in range(weight)
+    ]
+    samples = state._samples(ONE, Subset.ALL, EVER, np.ones(12, bool))
+    by_number = np.zeros(12, np.int64)
+    by_number[state.frame_numbers([frame.frame_id for frame in frames])] = weights
+    expected = twelve(state_of(copies).of(ONE, Subset.ALL).values())["AP"]
+    assert resampling._mean_ap(samples, by_number) == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_value_is_the_map_itself() -> None:
+    state = state_of(survey(np.random.default_rng(0), 30))
+    said = state.interval(ONE, Subset.ALL)
+    assert said is not None
+    expected = twelve(state.of(ONE, Subset.ALL).values())["AP"]
+    assert said.value == pytest.approx(expected, abs=1e-9)
+    assert said.low < said.value < said.high
+
+
+def test_without_frames_there_is_no_interval() -> None:
+    assert state_of().interval(ONE, Subset.ALL) is None
+    assert state_of(survey(np.random.default_rng(0), 3)).interval(ONE, Subset.R) is None
+
+
+def test_the_first_order_agrees_with_resampling(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = state_of(survey(np.random.default_rng(1), 400))
+    resampled = state.interval(ONE, Subset.ALL)
+    monkeypatch.setattr(resampling, "EXACT_UP_TO", 0)
+    first_order = state.interval(ONE, Subset.ALL)
+    assert resampled is not None
+    assert first_order is not None
+    assert width(first_order) == pytest.approx(width(resampled), rel=0.15)
+
+
+def width(said: Interval) -> float:
+    return said.high - said.low
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_interval_holds_the_true_map_about_as_often_as_it_says(
+    monkeypatch: pytest.MonkeyPatch, *, exact: bool
+) -> None:
+    monkeypatch.setattr(resampling, "EXACT_UP_TO", 10**12 if exact else 0)
+    monkeypatch.setattr(resampling, "REPLICATES", 100)
+    rng = np.random.default_rng(2)
+    truth = twelve(state_of(survey(rng, 4000)).of(ONE, Subset.ALL).values())["AP"]
+    assert truth is not None
+    said = [state_of(survey(rng, 150)).interval(ONE, Subset.ALL) for _ in range(40)]
+    held = sum(each is not None and each.low <= truth <= each.high for each in said)
+    assert held >= 34  # below that with a chance of 0.4% if each holds with 95%
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_paired_difference_is_surer_than_two_intervals(
+    monkeypatch: pytest.MonkeyPatch, *, exact: bool
+) -> None:
+    monkeypatch.setattr(resampling, "EXACT_UP_TO", 10**12 if exact else 0)
+    one = survey(np.random.default_rng(3), 200)
+    two = survey(np.random.default_rng(3), 200, detector="e", slip=16)
+    state = state_of(one, two)
+    apart = [state.interval(d, Subset.ALL) for d in (ONE, TWO)]
+    said = state.difference(ONE, TWO, Subset.ALL)
+    assert said is not None
+    assert apart[0] is not None
+    assert apart[1] is not None
+    assert said.value == pytest.approx(apart[0].value - apart[1].value, abs=1e-9)
+    assert said.low > 0
+    assert width(said) < np.hypot(width(apart[0]), width(apart[1]))
+
+
+def test_a_difference_is_of_the_frames_that_both_looked_at() -> None:
+    one = survey(np.random.default_rng(4), 40)
+    same = [
+        oracle.Frame(f.predictions.model_copy(update={"detector": "e"}), f.truth) for f in one[:20]
+    ]
+    said = state_of(one, same).difference(ONE, TWO, Subset.ALL)
+    assert said == Interval(0.0, 0.0, 0.0)
