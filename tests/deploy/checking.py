@@ -1,0 +1,84 @@
+"""What the checks of deploy/ and k8s/ share: the tools, and reading what is there."""
+
+import importlib
+import json
+import os
+import subprocess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from prometheus_client.metrics import MetricWrapperBase
+
+from services.runtime import metrics
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / ".tools"
+
+
+def missing(what: str) -> None:
+    """Fail where everything must be there, skip elsewhere."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def tool(name: str) -> str:
+    """The path of a tool that deploy/tools.sh fetches."""
+    path = TOOLS / name
+    if not path.exists():
+        missing(f"{name} is not there: run deploy/tools.sh")
+    return str(path)
+
+
+def module(name: str) -> ModuleType:
+    """A module that only these checks need."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        missing(f"{name} is not installed: make test installs it")
+        raise
+
+
+def check(*command: str, cwd: Path = ROOT, **environment: str) -> str:
+    """What a tool says; the test fails with it where the tool finds fault."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    """The documents of a YAML stream."""
+    return [each for each in module("yaml").safe_load_all(text) if each]
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file's only document."""
+    (document,) = documents(path.read_text())
+    return document
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file's object."""
+    loaded: dict[str, Any] = json.loads(path.read_text())
+    return loaded
+
+
+def exported_names() -> set[str]:
+    """Names of all series that our metrics can have, as a query would write them."""
+    names: set[str] = set()
+    for each in vars(metrics).values():
+        if isinstance(each, MetricWrapperBase):
+            name, kind = each._name, str(each._type)
+            suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
+            names.update(name + suffix for suffix in suffixes.get(kind, ("",)))
+    return names
