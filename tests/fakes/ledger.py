@@ -12,6 +12,12 @@ class InMemoryLedger:
     async def assign(self, entries: Sequence[Entry]) -> list[int]:
         return [self._assign(entry) for entry in entries]
 
+    async def assign_next(self, entry: Entry, after: int) -> bool:
+        known = self._digests[entry.subject]
+        if len(known) <= after:
+            known += [*["?"] * (after - len(known)), entry.digest]
+        return len(known) > after and known[after] == entry.digest
+
     async def confirm(self, entries: Collection[Entry]) -> None:
         self._published.update(entries)
 

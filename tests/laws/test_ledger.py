@@ -74,6 +74,34 @@ async def test_confirming_twice_is_confirming_once(ledger: RevisionLedger) -> No
     assert await ledger.assign([CORRECTED, ORIGINAL]) == [2, 1]
 
 
+async def test_a_change_comes_right_after_the_revision_it_was_made_to(
+    ledger: RevisionLedger,
+) -> None:
+    await ledger.assign([ORIGINAL])
+
+    assert await ledger.assign_next(CORRECTED, after=1)
+    assert await ledger.assign_next(CORRECTED, after=1)
+    assert await ledger.assign([CORRECTED]) == [2]
+
+
+async def test_of_two_changes_to_one_revision_the_second_is_refused(
+    ledger: RevisionLedger,
+) -> None:
+    late = CORRECTED._replace(digest="late")
+    await ledger.assign([ORIGINAL])
+    await ledger.assign_next(CORRECTED, after=1)
+
+    assert not await ledger.assign_next(late, after=1)
+    assert await ledger.assign_next(late, after=2)
+
+
+async def test_a_change_to_a_revision_that_the_ledger_never_saw_keeps_its_place(
+    ledger: RevisionLedger,
+) -> None:
+    assert await ledger.assign_next(CORRECTED, after=3)
+    assert await ledger.assign([CORRECTED]) == [4]
+
+
 async def test_writers_at_once_never_share_a_revision(ledger: RevisionLedger) -> None:
     contents = [Entry("ground_truth f1", f"content {number}") for number in range(20)]
 

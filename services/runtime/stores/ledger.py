@@ -28,6 +28,13 @@ class RevisionLedger(Protocol):
         """
         ...
 
+    async def assign_next(self, entry: Entry, after: int) -> bool:
+        """Make the entry the subject's revision `after + 1`; False where another content is.
+
+        For a change that was made looking at revision `after`. Asking again says the same.
+        """
+        ...
+
     async def confirm(self, entries: Collection[Entry]) -> None:
         """Remember that the broker has acknowledged these; they have been assigned before."""
         ...

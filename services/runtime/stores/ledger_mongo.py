@@ -37,6 +37,12 @@ class MongoRevisionLedger:
         known = await self._find({entry.subject for entry in entries}, {"digests": 1})
         return [known[entry.subject]["digests"].index(entry.digest) + 1 for entry in entries]
 
+    async def assign_next(self, entry: Entry, after: int) -> bool:
+        await self._write([_append_after(entry, after)])
+        known = await self._find([entry.subject], {"digests": 1})
+        digests = known[entry.subject]["digests"]
+        return bool(len(digests) > after and digests[after] == entry.digest)
+
     async def confirm(self, entries: Collection[Entry]) -> None:
         digests = defaultdict(list)
         for subject, digest in entries:
@@ -91,3 +97,12 @@ def _append(entry: Entry) -> UpdateOne:
         ]
     }
     return upsert(entry.subject, {"digests": appended})
+
+
+def _append_after(entry: Entry, after: int) -> UpdateOne:
+    known = {"$ifNull": ["$digests", []]}
+    size = {"$size": known}
+    # Revisions that were published past the ledger leave a gap, which holds their places.
+    gap = {"$map": {"input": {"$range": [size, after]}, "in": literal("?")}}
+    appended = {"$concatArrays": [known, gap, literal([entry.digest])]}
+    return upsert(entry.subject, {"digests": {"$cond": [{"$gt": [size, after]}, known, appended]}})

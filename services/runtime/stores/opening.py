@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.blobs_fsspec import open_blobs
+from services.runtime.stores.corrections import MongoCorrectionStore
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.ledger import RevisionLedger
@@ -14,8 +15,11 @@ from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import connect
+from services.runtime.stores.needle_lists import MongoNeedleLists
 from services.runtime.stores.needles import NeedleStore
 from services.runtime.stores.needles_mongo import MongoNeedleStore
+from services.runtime.stores.reviews import ReviewStore
+from services.runtime.stores.reviews_mongo import MongoReviewStore
 from services.runtime.stores.shortlists import ShortlistStore
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from services.runtime.stores.timed import TimedBlobs
@@ -34,6 +38,9 @@ class Stores:
     shortlists: ShortlistStore
     ledger: RevisionLedger
     tokens: TokenStore
+    needle_lists: MongoNeedleLists
+    reviews: ReviewStore
+    corrections: MongoCorrectionStore
 
 
 @asynccontextmanager
@@ -54,8 +61,10 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
     database = connect(settings.mongodb, settings.mongodb_database)
     matches, needles = MongoMatchStore(database), MongoNeedleStore(database)
     shortlists = MongoShortlistStore(database)
+    needle_lists, reviews = MongoNeedleLists(database), MongoReviewStore(database)
+    corrections = MongoCorrectionStore(database)
     try:
-        for store in (matches, needles, shortlists):
+        for store in (matches, needles, shortlists, needle_lists, reviews, corrections):
             await store.prepare()
         yield Stores(
             blobs=TimedBlobs(open_blobs(settings.blob_url)),
@@ -65,6 +74,9 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             shortlists=shortlists,
             ledger=MongoRevisionLedger(database, broker_identity),
             tokens=MongoTokenStore(database),
+            needle_lists=needle_lists,
+            reviews=reviews,
+            corrections=corrections,
         )
     finally:
         await database.client.close()

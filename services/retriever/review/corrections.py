@@ -1,0 +1,87 @@
+"""Corrected ground truth on its way: the next revision of what the annotator saw, or nothing."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from services.contracts.events import Annotation, FrameAnnotated
+from services.contracts.identity import FrameId
+from services.retriever.logic import REANNOTATED
+from services.runtime.step import Outbox
+from services.runtime.stores.corrections import Correction, MongoCorrectionStore, Outcome
+from services.runtime.stores.frames import FrameRecord, content_of
+from services.runtime.stores.ledger import Entry, RevisionLedger
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Corrector:
+    """Publishes corrections. What a crash interrupts, `resume` finishes."""
+
+    corrections: MongoCorrectionStore
+    ledger: RevisionLedger
+    outbox: Outbox
+
+    async def ground_truth(self, record: FrameRecord) -> FrameAnnotated | None:
+        """The frame's latest ground truth, also before fp_miner has seen our own correction."""
+        known = [each.event for each in await self.corrections.published(record.frame_id)]
+        if record.ground_truth is not None:
+            known.append(record.ground_truth)
+        return max(known, key=lambda event: event.revision, default=None)
+
+    async def publish(
+        self, frame_id: FrameId, annotations: Sequence[Annotation], *, after: int, by: str
+    ) -> int | None:
+        """Publish these as revision `after + 1`, which is returned; none where someone was faster.
+
+        Raises
+        ------
+        Transient
+            A store or the broker is away; the correction is kept, and sent later.
+        """
+        event = FrameAnnotated(
+            frame_id=frame_id,
+            revision=after + 1,
+            annotated_by=by,
+            annotation_source=REANNOTATED,
+            annotations=tuple(annotations),
+        )
+        correction = Correction(_entry(event).digest, event)
+        await self.corrections.keep(correction)
+        sent = await self._finish(correction)
+        return event.revision if sent else None
+
+    async def resume(self) -> int:
+        """Send what was kept and not sent; how many these were.
+
+        Raises
+        ------
+        Transient
+            A store or the broker is away.
+        """
+        pending = await self.corrections.pending()
+        for correction in pending:
+            await self._finish(correction)
+        return len(pending)
+
+    async def _finish(self, correction: Correction) -> bool:
+        event = correction.event
+        entry = _entry(event)
+        if not await self.ledger.assign_next(entry, after=event.revision - 1):
+            await self.corrections.settle(correction, Outcome.OVERTAKEN)
+            return False
+        await self.outbox.publish([event])
+        await self.ledger.confirm([entry])
+        await self.corrections.settle(correction, Outcome.PUBLISHED)
+        log.info("correction_published", frame_id=event.frame_id, revision=event.revision)
+        return True
+
+
+def _entry(event: FrameAnnotated) -> Entry:
+    # The revision is part of the digest: taking a correction back says what an earlier revision
+    # said, and must nevertheless become a new one.
+    content = f"{content_of(event)} after {event.revision - 1}"
+    return Entry(f"ground_truth {event.frame_id}", hashlib.sha256(content.encode()).hexdigest())

@@ -1,0 +1,109 @@
+"""What a needle's review amounts to: its events, folded in their order."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.contracts.identity import RegionId
+from services.runtime.stores.reviews import Act, Progress, Projection, ReviewEvent
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What counts for one candidate now."""
+
+    act: Act
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Review:
+    """A needle's review as its events leave it.
+
+    Attributes
+    ----------
+    touched : by candidate, the version of the last event about it; what a form must have seen
+    corrections : events that corrected ground truth and still count
+    """
+
+    version: int
+    decisions: Mapping[RegionId, Decision]
+    touched: Mapping[RegionId, int]
+    corrections: Sequence[ReviewEvent]
+    standing: Sequence[ReviewEvent]
+    """Events that count, oldest first: those that can be undone."""
+
+    def undoable(self, by: str, token_id: str) -> ReviewEvent | None:
+        """A person's latest event that still counts, where nobody has touched it since."""
+        for event in reversed(self.standing):
+            if (event.by, event.token_id) != (by, token_id):
+                continue
+            if all(self.touched[region] == event.version for region in event.regions):
+                return event
+            return None
+        return None
+
+    def stale(self, seen: Mapping[RegionId, int]) -> list[RegionId]:
+        """Candidates that someone has decided since they were seen at these versions."""
+        return [each for each, version in seen.items() if self.touched.get(each, 0) != version]
+
+
+def review_of(events: Sequence[ReviewEvent]) -> Review:
+    """Fold a needle's events.
+
+    Parameters
+    ----------
+    events : all of them, in the order of their versions
+    """
+    undone = {event.undoes for event in events if event.act is Act.UNDO}
+    standing = [e for e in events if e.act is not Act.UNDO and e.version not in undone]
+    decisions = {
+        region: Decision(event.act, event.by, event.at)
+        for event in standing
+        if event.act in (Act.ACCEPT, Act.REJECT)
+        for region in event.regions
+    }
+    return Review(
+        version=events[-1].version if events else 0,
+        decisions=decisions,
+        touched=_touched(events, undone),
+        corrections=[event for event in standing if event.act is Act.CORRECT],
+        standing=standing,
+    )
+
+
+def _touched(events: Sequence[ReviewEvent], undone: Collection[int | None]) -> dict[RegionId, int]:
+    """The last version that still counts for each candidate.
+
+    An undone event hands its candidates back to the one before it, which can then be undone in
+    turn; whoever saw that earlier state saw what is true again.
+    """
+    touched: dict[RegionId, int] = {}
+    for event in events:
+        if event.version not in undone and event.act is not Act.UNDO:
+            touched |= dict.fromkeys(event.regions, event.version)
+    return touched
+
+
+def projection_of(
+    review: Review, candidates: Collection[RegionId], shortlist_revision: int, last: ReviewEvent
+) -> Projection:
+    """What lists show of this review."""
+    decided = [review.decisions[each] for each in candidates if each in review.decisions]
+    accepted = sum(decision.act is Act.ACCEPT for decision in decided)
+    if candidates and len(decided) == len(candidates):
+        progress = Progress.DONE
+    elif decided or review.corrections:
+        progress = Progress.STARTED
+    else:
+        progress = Progress.OPEN
+    return Projection(
+        version=review.version,
+        progress=progress,
+        decided=len(decided),
+        accepted=accepted,
+        shortlist_revision=shortlist_revision,
+        by=last.by,
+        at=last.at,
+    )

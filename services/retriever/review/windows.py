@@ -1,0 +1,28 @@
+"""Which part of an image to show of a region: enough around it to tell what it is."""
+
+from services.contracts.identity import Box
+
+_ROOM = 3.2
+"""Sides of the window, in sides of the region: most of the picture is context."""
+_LEAST_PX = 96.0
+
+
+def window_of(region: Box, image: tuple[int, int], aspect: float) -> Box:
+    """The window around a region, inside the image where that is possible.
+
+    Parameters
+    ----------
+    image : width and height in pixels
+    aspect : the window's width by its height
+    """
+    x, y, width, height = region
+    wide = max(width * _ROOM, height * _ROOM * aspect, _LEAST_PX)
+    wide = min(wide, image[0], image[1] * aspect)
+    wide, high = max(wide, 1.0), max(wide / aspect, 1.0)
+    left = _inside(x + width / 2 - wide / 2, wide, image[0])
+    top = _inside(y + height / 2 - high / 2, high, image[1])
+    return (float(round(left)), float(round(top)), float(round(wide)), float(round(high)))
+
+
+def _inside(start: float, length: float, whole: float) -> float:
+    return min(max(start, 0.0), max(whole - length, 0.0))

@@ -1,0 +1,90 @@
+"""Corrections on their way to the broker: kept before they are sent, so that none is lost."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from services.contracts.events import FrameAnnotated
+from services.contracts.identity import FrameId
+from services.runtime.stores.mongo import Database, Document, translated
+
+
+class Outcome(StrEnum):
+    """What became of a correction."""
+
+    PENDING = "pending"
+    PUBLISHED = "published"
+    OVERTAKEN = "overtaken"
+    """Another content is the next revision of what it was made to."""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A frame's ground truth as an annotator left it; its revision is the next one.
+
+    Attributes
+    ----------
+    correction_id : digest of the content and of the revision that it was made to
+    """
+
+    correction_id: str
+    event: FrameAnnotated
+    outcome: Outcome = Outcome.PENDING
+
+
+class MongoCorrectionStore:
+    """The collection `corrections`."""
+
+    def __init__(self, database: Database) -> None:
+        self._corrections = database["corrections"]
+
+    async def prepare(self) -> None:
+        """Create the indexes, unless they are there."""
+        with translated():
+            await self._corrections.create_index([("frame_id", 1), ("event.revision", 1)])
+            await self._corrections.create_index("outcome")
+
+    async def keep(self, correction: Correction) -> None:
+        """Remember a correction durably, unless it is known.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        document = {
+            "frame_id": correction.event.frame_id,
+            "event": correction.event.model_dump(mode="json"),
+            "outcome": correction.outcome.value,
+        }
+        with translated():
+            await self._corrections.update_one(
+                {"_id": correction.correction_id}, {"$setOnInsert": document}, upsert=True
+            )
+
+    async def settle(self, correction: Correction, outcome: Outcome) -> None:
+        """Remember what became of it."""
+        with translated():
+            await self._corrections.update_one(
+                {"_id": correction.correction_id}, {"$set": {"outcome": outcome.value}}
+            )
+
+    async def pending(self) -> list[Correction]:
+        """Those that may not have been sent."""
+        return await self._find({"outcome": Outcome.PENDING.value})
+
+    async def published(self, frame_id: FrameId) -> list[Correction]:
+        """Those of a frame that have been sent, by revision."""
+        return await self._find({"frame_id": frame_id, "outcome": Outcome.PUBLISHED.value})
+
+    async def _find(self, where: Document) -> list[Correction]:
+        with translated():
+            found = await self._corrections.find(where).sort("event.revision", 1).to_list()
+        return [_correction(document) for document in found]
+
+
+def _correction(document: Document) -> Correction:
+    return Correction(
+        correction_id=document["_id"],
+        event=FrameAnnotated.model_validate(document["event"], extra="ignore"),
+        outcome=Outcome(document["outcome"]),
+    )

@@ -1,0 +1,245 @@
+"""Active needles in lists: filtered, sorted, counted, a page at a time, however many there are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+from services.contracts.events import ErrorType, NeedleFound
+from services.contracts.identity import Category, FrameId, NeedleId
+from services.runtime.stores.mongo import Database, Document, translated
+from services.runtime.stores.reviews import Progress, Projection
+
+
+class Sort(StrEnum):
+    """What comes first."""
+
+    SCORE = "score"
+    """The errors that the detector is surest of."""
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
+class Stage(StrEnum):
+    """How far the review is, as people ask for it."""
+
+    OPEN = "open"
+    STARTED = "started"
+    DONE = "done"
+    EXTENDED = "extended"
+    """Done, but the shortlist has changed since."""
+
+
+@dataclass(frozen=True)
+class NeedleFilter:
+    """Which needles; none of a field means any."""
+
+    category: str | None = None
+    error_type: ErrorType | None = None
+    true_category: str | None = None
+    detector: str | None = None
+    drive: str | None = None
+    stage: Stage | None = None
+    family: str | None = None
+
+
+@dataclass(frozen=True)
+class NeedleRow:
+    """A needle as a list shows it."""
+
+    needle: NeedleFound
+    candidates: int
+    review: Projection | None
+    extended: bool
+
+    @property
+    def stage(self) -> Stage:
+        """How far its review is."""
+        if self.review is None:
+            return Stage.OPEN
+        return Stage.EXTENDED if self.extended else Stage(self.review.progress.value)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Needles that are wrong in the same way, counted."""
+
+    detector: str
+    category: Category
+    error_type: ErrorType
+    true_category: Category | None
+    progress: Progress
+    count: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a needle is in a list: the ones beside it, how many come before, how many in all."""
+
+    previous: NeedleId | None
+    following: NeedleId | None
+    before: int
+    total: int
+
+
+_KIND = ("detector", "needle.category", "needle.error_type", "needle.true_category")
+_ROW = {
+    "needle": 1,
+    "review": 1,
+    "candidates": {"$size": {"$ifNull": ["$shortlist.event.candidates", []]}},
+    "shortlist.revision": 1,
+}
+_SHOWN: Document = {"state.active": True, "needle": {"$exists": True}}
+_ORDERS = {
+    Sort.SCORE: ("needle.score", -1),
+    Sort.NEWEST: ("needle.captured_at", -1),
+    Sort.OLDEST: ("needle.captured_at", 1),
+}
+
+
+class MongoNeedleLists:
+    """Reads the collection `needles`."""
+
+    def __init__(self, database: Database) -> None:
+        self._needles = database["needles"]
+
+    async def prepare(self) -> None:
+        """Create the indexes, unless they are there."""
+        with translated():
+            for order in dict.fromkeys(_ORDERS.values()):
+                await self._needles.create_index([("state.active", 1), order, ("_id", order[1])])
+            kind = [(field, 1) for field in (*_KIND, "review.progress")]
+            await self._needles.create_index([("state.active", 1), *kind])
+
+    async def page(
+        self, wanted: NeedleFilter, sort: Sort, *, skip: int, limit: int
+    ) -> list[NeedleRow]:
+        """The needles from place `skip` on.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        field, direction = _ORDERS[sort]
+        order = [(field, direction), ("_id", direction)]
+        with translated():
+            found = self._needles.find(_where(wanted), _ROW).sort(order).skip(skip).limit(limit)
+            return [_row(document) for document in await found.to_list()]
+
+    async def count(self, wanted: NeedleFilter) -> int:
+        """How many there are."""
+        with translated():
+            return await self._needles.count_documents(_where(wanted))
+
+    async def kinds(self) -> list[Kind]:
+        """All active needles by kind and progress, counted; answered from an index alone."""
+        group = {field.rpartition(".")[2]: f"${field}" for field in (*_KIND, "review.progress")}
+        pipeline: list[Document] = [
+            {"$match": {"state.active": True}},
+            {"$group": {"_id": group, "count": {"$sum": 1}}},
+        ]
+        with translated():
+            found = await (await self._needles.aggregate(pipeline)).to_list()
+        return [_kind(document) for document in found if document["_id"].get("category")]
+
+    async def place(self, wanted: NeedleFilter, sort: Sort, row: NeedleFound) -> Place:
+        """Where a needle is among these, or would be."""
+        field, direction = _ORDERS[sort]
+        value = row.score if sort is Sort.SCORE else row.model_dump(mode="json")["captured_at"]
+        ahead, behind = ("$gt", "$lt") if direction == -1 else ("$lt", "$gt")
+        where = _where(wanted)
+        before = {"$and": [where, _beyond(field, ahead, value, row.needle_id)]}
+        after = {"$and": [where, _beyond(field, behind, value, row.needle_id)]}
+        with translated():
+            following = await self._nearest(after, field, direction)
+            previous = await self._nearest(before, field, -direction)
+            count = await self._needles.count_documents(before)
+            total = await self._needles.count_documents(where)
+        return Place(previous, following, count, total)
+
+    async def of_frame(self, frame_id: FrameId) -> list[NeedleRow]:
+        """The needles that are on this frame."""
+        with translated():
+            found = await self._needles.find({**_SHOWN, "frame_id": frame_id}, _ROW).to_list()
+        return [_row(document) for document in found]
+
+    async def naming(self, frame_id: FrameId, limit: int = 50) -> list[NeedleRow]:
+        """The needles whose shortlist names this frame."""
+        where = {**_SHOWN, "shortlist.event.candidates.frame_id": frame_id}
+        with translated():
+            found = await self._needles.find(where, _ROW).limit(limit).to_list()
+        return [_row(document) for document in found]
+
+    async def _nearest(self, where: Document, field: str, direction: int) -> NeedleId | None:
+        order = [(field, direction), ("_id", direction)]
+        found = await self._needles.find(where, {"_id": 1}).sort(order).limit(1).to_list()
+        return NeedleId(found[0]["_id"]) if found else None
+
+
+def _beyond(field: str, comparison: str, value: object, needle_id: NeedleId) -> Document:
+    return {
+        "$or": [{field: {comparison: value}}, {field: value, "_id": {comparison: needle_id}}],
+    }
+
+
+def _where(wanted: NeedleFilter) -> Document:
+    where: dict[str, Any] = dict(_SHOWN)
+    named = {
+        "needle.category": wanted.category,
+        "needle.error_type": wanted.error_type and wanted.error_type.value,
+        "needle.true_category": wanted.true_category,
+        "detector": wanted.detector,
+        "needle.drive_id": wanted.drive,
+        "family": wanted.family,
+    }
+    where |= {field: {"$eq": value} for field, value in named.items() if value is not None}
+    newer = {"$gt": ["$shortlist.revision", "$review.shortlist_revision"]}
+    match wanted.stage:
+        case Stage.OPEN:
+            where["review.progress"] = {"$in": [None, Progress.OPEN.value]}
+        case Stage.STARTED:
+            where["review.progress"] = Progress.STARTED.value
+        case Stage.DONE:
+            where |= {"review.progress": Progress.DONE.value, "$expr": {"$not": [newer]}}
+        case Stage.EXTENDED:
+            where |= {"review.progress": Progress.DONE.value, "$expr": newer}
+        case None:
+            pass
+    return where
+
+
+def _row(document: Document) -> NeedleRow:
+    review = _projection(document.get("review"))
+    revision = document.get("shortlist", {}).get("revision", 0)
+    done = review is not None and review.progress is Progress.DONE
+    return NeedleRow(
+        needle=NeedleFound.model_validate(document["needle"], extra="ignore"),
+        candidates=document["candidates"],
+        review=review,
+        extended=review is not None and done and revision > review.shortlist_revision,
+    )
+
+
+def _projection(part: Document | None) -> Projection | None:
+    if part is None:
+        return None
+    known = {field.name: part[field.name] for field in fields(Projection)}
+    return Projection(**{**known, "progress": Progress(part["progress"])})
+
+
+def _kind(document: Document) -> Kind:
+    key = document["_id"]
+    return Kind(
+        detector=key["detector"],
+        category=key["category"],
+        error_type=ErrorType(key["error_type"]),
+        true_category=key.get("true_category"),
+        progress=Progress(key.get("progress") or Progress.OPEN),
+        count=document["count"],
+    )
+
+
+def total_of(kinds: Sequence[Kind]) -> int:
+    """How many needles these are together."""
+    return sum(kind.count for kind in kinds)

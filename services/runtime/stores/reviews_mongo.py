@@ -1,0 +1,127 @@
+"""Reviews in MongoDB: an append-only log, and what lists show in the needle's own document."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from services.contracts.identity import FrameId, NeedleId, RegionId
+from services.runtime.stores.mongo import (
+    Database,
+    Document,
+    newest,
+    translated,
+    upsert,
+    write,
+)
+from services.runtime.stores.reviews import Act, Claim, Projection, ReviewEvent
+
+_KEY_BYTES = 32
+
+
+class MongoReviewStore:
+    """The collections `reviews`, `review_claims` and `review_keys`; `needles` for the lists."""
+
+    def __init__(self, database: Database) -> None:
+        self._events = database["reviews"]
+        self._claims = database["review_claims"]
+        self._keys = database["review_keys"]
+        self._needles = database["needles"]
+
+    async def prepare(self) -> None:
+        """Create the indexes, unless they are there."""
+        with translated():
+            await self._events.create_index([("needle_id", 1), ("version", 1)])
+            await self._events.create_index([("frame_id", 1), ("at", 1)])
+            await self._events.create_index([("at", -1)])
+
+    async def events(self, needle_id: NeedleId) -> list[ReviewEvent]:
+        with translated():
+            found = await self._events.find({"needle_id": needle_id}).sort("version", 1).to_list()
+        return [_event(document) for document in found]
+
+    async def append(self, event: ReviewEvent) -> bool:
+        document = asdict(event) | {"_id": f"{event.needle_id}:{event.version}"}
+        document["regions"] = list(event.regions)
+        with translated():
+            try:
+                await self._events.insert_one(document)
+            except DuplicateKeyError:
+                return False
+        return True
+
+    async def project(self, needle_id: NeedleId, projection: Projection) -> None:
+        part = asdict(projection)
+        part["revision"] = projection.version
+        value = newest("review", projection.version, part)
+        await write(self._needles, [upsert(needle_id, {"review": value})])
+
+    async def of_frame(self, frame_id: FrameId) -> Sequence[ReviewEvent]:
+        with translated():
+            found = await self._events.find({"frame_id": frame_id}).sort("at", 1).to_list()
+        return [_event(document) for document in found]
+
+    async def recent(self, limit: int) -> Sequence[ReviewEvent]:
+        with translated():
+            found = await self._events.find().sort("at", -1).limit(limit).to_list()
+        return [_event(document) for document in found]
+
+    async def claim(
+        self, needle_id: NeedleId, wanted: Claim, now: datetime, *, by_force: bool = False
+    ) -> Claim:
+        mine = {"by": wanted.by, "token_id": wanted.token_id}
+        free: Document = {"_id": needle_id}
+        if not by_force:
+            free["$or"] = [mine, {"until": {"$lte": now}}]
+        with translated():
+            try:
+                found = await self._claims.find_one_and_update(
+                    free,
+                    {"$set": {**mine, "until": wanted.until}},
+                    upsert=True,
+                    return_document=ReturnDocument.AFTER,
+                )
+            except DuplicateKeyError:
+                found = await self._claims.find_one({"_id": needle_id})
+        assert found is not None  # claims run out, they are never deleted
+        return _claim(found)
+
+    async def claims(self, needle_ids: Sequence[NeedleId], now: datetime) -> Mapping[str, Claim]:
+        where = {"_id": {"$in": list(needle_ids)}, "until": {"$gt": now}}
+        with translated():
+            found = await self._claims.find(where).to_list()
+        return {document["_id"]: _claim(document) for document in found}
+
+    async def signing_key(self) -> bytes:
+        with translated():
+            found = await self._keys.find_one_and_update(
+                {"_id": "sessions"},
+                {"$setOnInsert": {"key": secrets.token_bytes(_KEY_BYTES)}},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+        assert found is not None  # it is made where it is missing
+        return bytes(found["key"])
+
+
+def _event(document: Document) -> ReviewEvent:
+    return ReviewEvent(
+        needle_id=NeedleId(document["needle_id"]),
+        version=document["version"],
+        act=Act(document["act"]),
+        regions=tuple(RegionId(region) for region in document["regions"]),
+        by=document["by"],
+        token_id=document["token_id"],
+        at=document["at"],
+        undoes=document["undoes"],
+        frame_id=document["frame_id"],
+        revision=document["revision"],
+        note=document["note"],
+    )
+
+
+def _claim(document: Document) -> Claim:
+    return Claim(document["by"], document["token_id"], document["until"])
