@@ -76,6 +76,12 @@ class Settings(BaseSettings):
     embedder: str = Field("gazeloop-small", description="Backbone: gazeloop-small, resnet18, …")
     weights: Path | None = Field(None, description="Weights file; empty: the backbone's own.")
     weights_sha256: str = Field("", description="The weights' sha256; empty: not checked.")
+    pooling: Literal["average", "gem"] = Field(
+        "average", description="How the backbone's last map becomes a vector."
+    )
+    region_encoder: Literal["crop", "roi"] = Field(
+        "crop", description="Regions: cut out and encoded, or RoIAlign on the frame's own map."
+    )
     region_score: Score = Field(0.3, description="Score from which a detection is embedded.")
     embed_batch: Count = Field(16, description="Images per pass through the backbone.")
     torch_threads: Count = Field(2, description="CPU threads for the backbone.")

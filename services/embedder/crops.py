@@ -1,0 +1,73 @@
+"""Pictures to pixels: frames scaled, and boxes cut out with what surrounds them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from services.embedder.embedder import Boxes
+
+Pixels = NDArray[np.uint8]
+
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+"""ImageNet's, by which torchvision's weights were trained, and ours too."""
+_GREY = (124, 116, 104)
+"""The mean as a colour, for a box that lies wholly outside its image."""
+_MULTIPLE = 16
+
+
+def scaled_size(width: int, height: int, longer: int) -> tuple[int, int]:
+    """Width and height with this longer side, each a multiple of 16."""
+    scale = longer / max(width, height)
+    sides = (max(round(side * scale / _MULTIPLE), 1) * _MULTIPLE for side in (width, height))
+    return next(sides), next(sides)
+
+
+def scale(image: Image.Image, size: tuple[int, int]) -> Pixels:
+    """(H, W, 3) uint8."""
+    scaled = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(scaled)
+
+
+def cut(image: Image.Image, box: Sequence[float], context: float, side: int) -> Pixels:
+    """What the box holds, squeezed to a square, (side, side, 3) uint8.
+
+    Squeezed, because a box's shape is part of how it is wrong: on real images this finds the same
+    failure more often than a square around the box does (docs/embedding.md).
+
+    Parameters
+    ----------
+    box : [x, y, width, height] in pixels
+    context : how many times as wide and as high as the box; what lies outside the image is cut off
+    """
+    x, y, width, height = box
+    across, along = width * context / 2, height * context / 2
+    middle_x, middle_y = x + width / 2, y + height / 2
+    left, right = max(middle_x - across, 0.0), min(middle_x + across, image.width)
+    top, bottom = max(middle_y - along, 0.0), min(middle_y + along, image.height)
+    if right <= left or bottom <= top:
+        return np.full((side, side, 3), _GREY, np.uint8)
+    inside = (left, top, right, bottom)
+    return np.asarray(
+        image.resize((side, side), Image.Resampling.BILINEAR, inside, reducing_gap=2.0)
+    )
+
+
+def cut_all(image: Image.Image, boxes: Boxes, context: float, side: int) -> Pixels:
+    """(N, side, side, 3) uint8, a square per box."""
+    squares = np.empty((len(boxes), side, side, 3), np.uint8)
+    for place, box in enumerate(boxes.tolist()):
+        squares[place] = cut(image, box, context, side)
+    return squares
+
+
+def normalised(pixels: Pixels) -> Tensor:
+    """(N, H, W, 3) uint8 to (N, 3, H, W) float32, channels last in memory."""
+    mean, deviation = torch.tensor(MEAN), torch.tensor(DEVIATION)
+    values = torch.from_numpy(pixels).to(torch.float32)
+    values = values.mul_(1 / (255 * deviation)).sub_(mean / deviation)
+    return values.permute(0, 3, 1, 2)

@@ -1,0 +1,157 @@
+"""The Embedder on torch."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Self
+
+import numpy as np
+import torch
+import torch.nn.functional
+from numpy.typing import NDArray
+from PIL.Image import Image
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+
+from services.contracts.identity import ModelId
+from services.embedder import crops, weights
+from services.embedder.backbones import Backbone, backbone_named
+from services.embedder.embedder import Boxes, FrameVectors
+from services.runtime.settings import Settings
+
+CONTEXTS = (1.0, 2.0)
+"""How many times as wide and high as its box each of a region's crops is."""
+_GRID = 7
+"""RoIAlign's cells per side, torchvision's own choice for its detectors."""
+_CROPS_PER_PASS = 64
+_GEM_POWER = 3.0  # Radenović et al., TPAMI 2019
+
+
+class Pooling(StrEnum):
+    """How a map becomes a vector."""
+
+    AVERAGE = "average"
+    GEM = "gem"
+
+
+class RegionEncoder(StrEnum):
+    """How a box becomes a vector."""
+
+    ROI = "roi"
+    """RoIAlign on the frame's own map: no further pass."""
+    CROP = "crop"
+    """The box alone, and with as much again around it, cut out and encoded by passes of their own;
+    the two vectors are joined, so a cosine is the mean of theirs."""
+
+
+def pool(mapped: Tensor, pooling: Pooling) -> Tensor:
+    """(N, C, H, W) to (N, C)."""
+    if pooling is Pooling.AVERAGE:
+        return mapped.mean(dim=(2, 3))
+    return mapped.clamp(min=1e-6).pow(_GEM_POWER).mean(dim=(2, 3)).pow(1 / _GEM_POWER)
+
+
+class TorchEmbedder:
+    """A backbone with a pooling and a way to encode regions."""
+
+    def __init__(
+        self, backbone: Backbone, model: nn.Module, pooling: Pooling, regions: RegionEncoder
+    ) -> None:
+        self._backbone = backbone
+        self._pooling = pooling
+        self._regions = regions
+        features = backbone.features(model).eval().requires_grad_(requires_grad=False)
+        self._sha = weights.digest(features)
+        self._features = features.to(memory_format=torch.channels_last)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The embedder that the settings ask for, with its weights.
+
+        Raises
+        ------
+        MissingWeights, InvalidSettings
+            As from `load_backbone` and `backbone_named`.
+        """
+        backbone = backbone_named(settings.embedder)
+        model = weights.load_backbone(backbone, settings.weights, settings.weights_sha256)
+        torch.set_num_threads(settings.torch_threads)
+        pooling, regions = Pooling(settings.pooling), RegionEncoder(settings.region_encoder)
+        return cls(backbone, model, pooling, regions)
+
+    @property
+    def model_id(self) -> ModelId:
+        """`name-tap-pooling-regions-dimension-sha`."""
+        one = self._backbone
+        regions = (
+            f"crop{one.crop_side}x" + "+".join(f"{context:g}" for context in CONTEXTS)
+            if self._regions is RegionEncoder.CROP
+            else f"roi{_GRID}"
+        )
+        parts = (one.name, one.tap, self._pooling.value, f"side{one.frame_side}", regions)
+        return ModelId("-".join((*parts, f"{one.channels}d", self._sha[:8])))
+
+    @property
+    def frame_dimension(self) -> int:
+        """The backbone's channels."""
+        return self._backbone.channels
+
+    @property
+    def region_dimension(self) -> int:
+        """The backbone's channels, as often as a region is looked at."""
+        looks = len(CONTEXTS) if self._regions is RegionEncoder.CROP else 1
+        return looks * self._backbone.channels
+
+    @torch.inference_mode()
+    def embed(self, images: Sequence[Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
+        """Vectors of each RGB image and of its boxes."""
+        sizes = [crops.scaled_size(*image.size, self._backbone.frame_side) for image in images]
+        frames = np.empty((len(images), self.frame_dimension), np.float32)
+        regions = [np.empty((len(each), self.region_dimension), np.float32) for each in boxes]
+        for size in sorted(set(sizes)):
+            group = [place for place, each in enumerate(sizes) if each == size]
+            mapped = self._frame_maps([images[place] for place in group], size)
+            frames[group] = self._vectors(mapped)
+            if self._regions is RegionEncoder.ROI:
+                for place, one in zip(group, mapped, strict=True):
+                    regions[place] = self._on_map(one, boxes[place], images[place].size)
+        if self._regions is RegionEncoder.CROP:
+            regions = self._from_crops(images, boxes)
+        return [FrameVectors(frame, each) for frame, each in zip(frames, regions, strict=True)]
+
+    def _frame_maps(self, images: Sequence[Image], size: tuple[int, int]) -> Tensor:
+        pixels = np.stack([crops.scale(image, size) for image in images])
+        mapped: Tensor = self._features(crops.normalised(pixels))
+        return mapped
+
+    def _on_map(self, mapped: Tensor, boxes: Boxes, size: tuple[int, int]) -> NDArray[np.float32]:
+        # To cells of the map, from corner to corner: the frame may have been squeezed a little.
+        scale = np.array([mapped.shape[2] / size[0], mapped.shape[1] / size[1]])
+        corners = np.concatenate([boxes[:, :2] * scale, (boxes[:, :2] + boxes[:, 2:]) * scale], 1)
+        rois = torch.from_numpy(corners.astype(np.float32))
+        cells = roi_align(mapped[None].contiguous(), [rois], _GRID, aligned=True)
+        return self._vectors(cells)
+
+    def _from_crops(
+        self, images: Sequence[Image], boxes: Sequence[Boxes]
+    ) -> list[NDArray[np.float32]]:
+        side, looks = self._backbone.crop_side, []
+        for context in CONTEXTS:
+            cuts = [
+                crops.cut_all(image, each, context, side)
+                for image, each in zip(images, boxes, strict=True)
+            ]
+            looks.append(self._in_passes(np.concatenate(cuts)))
+        joined = np.concatenate(looks, axis=1) / np.float32(np.sqrt(len(looks)))
+        return np.split(joined, np.cumsum([len(each) for each in boxes])[:-1])
+
+    def _in_passes(self, pixels: crops.Pixels) -> NDArray[np.float32]:
+        vectors = np.empty((len(pixels), self._backbone.channels), np.float32)
+        for start in range(0, len(pixels), _CROPS_PER_PASS):
+            part = slice(start, start + _CROPS_PER_PASS)
+            vectors[part] = self._vectors(self._features(crops.normalised(pixels[part])))
+        return vectors
+
+    def _vectors(self, mapped: Tensor) -> NDArray[np.float32]:
+        pooled = torch.nn.functional.normalize(pool(mapped, self._pooling))
+        vectors: NDArray[np.float32] = pooled.numpy()
+        return vectors
