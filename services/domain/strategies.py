@@ -1,0 +1,85 @@
+"""What a frame on a shortlist is worth: two aims that pull apart, by name.
+
+`worst-frames` looks for the frames on which most is wrong, so that H-S > H > S. `costliest-errors`
+looks for the errors that cost most average precision: those with scores above many true positives,
+in categories with few objects. Which pays how much is in docs/shortlists.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Protocol
+
+import numpy as np
+
+from services.domain.coco import BoolArray, FloatArray
+
+_PRIOR_TRUTHS: Final = 2.0
+"""Keeps a category with one annotated object from deciding everything."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the detector stands in one category, by the annotated reference.
+
+    Attributes
+    ----------
+    scores : (N,) float64, of all its detections that count
+    matched : (N, T) bool, per IoU threshold
+    ground_truths : objects that count
+    """
+
+    scores: FloatArray
+    matched: BoolArray
+    ground_truths: int
+
+
+class Strategy(Protocol):
+    """What a region is worth on a shortlist; a frame is worth the sum of its regions."""
+
+    def __call__(self, wrong: FloatArray, scores: FloatArray, standing: Standing) -> FloatArray:
+        """(N,) at least 0.
+
+        Parameters
+        ----------
+        wrong : (N,), how probably each region is wrong
+        scores : (N,), the detector's
+        standing : of the regions' category
+        """
+        ...
+
+
+def worst_frames(wrong: FloatArray, scores: FloatArray, standing: Standing) -> FloatArray:
+    """Probable errors, in rare categories somewhat more than in common ones.
+
+    By one over the root of the category's objects: mAP weighs categories equally, which would say
+    one over their number, and bad frames are bad in all categories, which would say nothing.
+    """
+    del scores
+    return np.asarray(wrong / np.sqrt(standing.ground_truths + _PRIOR_TRUTHS))
+
+
+def costliest_errors(wrong: FloatArray, scores: FloatArray, standing: Standing) -> FloatArray:
+    """The average precision that is expected back once the error is gone."""
+    return np.asarray(wrong * costs_by_score(scores, standing))
+
+
+def costs_by_score(scores: FloatArray, standing: Standing) -> FloatArray:
+    """(N,), what one false positive at each score costs the category's average precision.
+
+    Each true positive ranked below it has precision t / n there; without it, t / (n - 1), which is
+    t / n² more, and a 1 / ground_truths of that in the mean over recall.
+    """
+    order = np.argsort(-standing.scores, kind="stable")
+    matched = standing.matched[order].astype(np.float64)
+    ranks = np.arange(1, len(order) + 1)[:, None]
+    loss = (matched * matched.cumsum(axis=0) / ranks**2).mean(axis=1)
+    below = np.append(loss[::-1].cumsum()[::-1], 0.0)
+    place = np.searchsorted(-standing.scores[order], -scores, side="left")
+    return np.asarray(below[place] / (standing.ground_truths + _PRIOR_TRUTHS))
+
+
+STRATEGIES: Final[Mapping[str, Strategy]] = MappingProxyType(
+    {"worst-frames": worst_frames, "costliest-errors": costliest_errors}
+)
+"""By the names that `shortlist_strategy` takes."""

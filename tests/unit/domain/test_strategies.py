@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from services.domain.strategies import (
+    STRATEGIES,
+    Standing,
+    costliest_errors,
+    costs_by_score,
+    worst_frames,
+)
+
+
+def standing(*hits: int, ground_truths: int | None = None) -> Standing:
+    """Detections with scores .9, .8, … of which 1 is right and 0 is not, at one threshold."""
+    scores = np.array([0.9 - 0.1 * rank for rank in range(len(hits))])
+    matched = np.array(hits, np.bool_).reshape(-1, 1)
+    return Standing(scores, matched, sum(hits) if ground_truths is None else ground_truths)
+
+
+def test_an_error_costs_what_the_true_positives_below_it_lose() -> None:
+    # One true positive at rank 1, two at rank 3: 1/1 and 2/9 lost by an error above both.
+    costs = costs_by_score(np.array([0.95, 0.85, 0.1]), standing(1, 0, 1))
+    assert costs == pytest.approx([(1 + 2 / 9) / 4, (2 / 9) / 4, 0])
+
+
+def test_an_error_in_a_rare_category_costs_more() -> None:
+    score, one = np.array([0.95]), np.array([1.0])
+    rare, common = standing(1, ground_truths=2), standing(1, ground_truths=50)
+    for strategy in STRATEGIES.values():
+        assert strategy(one, score, rare)[0] > strategy(one, score, common)[0]
+
+
+def test_only_the_costliest_errors_depend_on_the_score() -> None:
+    wrong, scores = np.array([0.5, 0.5]), np.array([0.95, 0.1])
+    high, low = costliest_errors(wrong, scores, standing(1, 0, 1))
+    assert high > low
+    assert np.ptp(worst_frames(wrong, scores, standing(1, 0, 1))) == 0
+
+
+def test_a_category_without_detections_or_truths_costs_nothing_to_err_in() -> None:
+    empty = Standing(np.empty(0), np.empty((0, 10), np.bool_), 0)
+    assert costs_by_score(np.array([0.5]), empty) == pytest.approx([0])
