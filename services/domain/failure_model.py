@@ -115,7 +115,7 @@ class FailureModel:
         """
         if self._learnt is not None and mode in self._learnt.columns:
             probable = self._learnt.probabilities(vectors, features)
-            return np.asarray(probable[:, self._learnt.columns[mode]])
+            return np.asarray(probable[:, self._learnt.columns[mode]], np.float64)
         alike = true_positive_similarity(vectors, self._rights)
         nearest = np.asarray(needles @ vectors.T, np.float64).max(axis=0)
         return self.wrong(vectors, features) / (1 + np.exp(-_STEEPNESS * (nearest - alike)))

@@ -65,6 +65,9 @@ class InMemoryVectors:
         ]
         return best_first(hits)[: max(limit, 0)]
 
+    async def count(self, collection: str, where: Where) -> int:
+        return sum(_passes(payload, where) for _, payload in self._points(collection).values())
+
     async def close(self) -> None:
         return
 

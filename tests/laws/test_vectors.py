@@ -143,6 +143,20 @@ async def test_filters_ask_for_all_equal_fields_and_reached_bounds(vectors: Vect
     assert await numbers_near(vectors, vector(1, 0, 0), Where(at_least={"score": 0.5})) == [2, 3, 4]
 
 
+async def test_counting_asks_for_the_same_as_searching(vectors: VectorStore) -> None:
+    await vectors.upsert(
+        "signs",
+        [
+            point(1, 1, 0, 0, category="stop", score=0.9),
+            point(2, 1, 0, 0, category="stop", score=0.4),
+            point(3, 1, 0, 0, category="yield", score=0.9),
+        ],
+    )
+    assert await vectors.count("signs", Where()) == 3
+    assert await vectors.count("signs", Where({"category": "stop"}, {"score": 0.5})) == 1
+    assert await vectors.count("no such collection", Where()) == 0
+
+
 async def test_a_whole_number_reaches_a_bound_too(vectors: VectorStore) -> None:
     await vectors.upsert("signs", [point(1, 1, 0, 0, score=1), point(2, 1, 0, 0, score=0)])
 

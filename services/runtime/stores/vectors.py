@@ -122,6 +122,10 @@ class VectorStore(Protocol):
         """The most similar points, best first; equal similarities in the order of their ids."""
         ...
 
+    async def count(self, collection: str, where: Where) -> int:
+        """How many points pass the filter."""
+        ...
+
     async def close(self) -> None:
         """Flush and let go."""
         ...

@@ -169,6 +169,16 @@ class ClientVectorStore:
         )
         return best_first(Hit(PointId(str(p.id)), p.score, p.payload or {}) for p in found.points)
 
+    async def count(self, collection: str, where: Where) -> int:
+        try:
+            with _translated(f"counting in {collection}"):
+                counted = await self._client.count(
+                    collection, count_filter=_filter(where), exact=True
+                )
+        except _NoCollectionError:
+            return 0
+        return counted.count
+
     async def close(self) -> None:
         with _translated("closing"):
             await self._client.close()

@@ -100,6 +100,9 @@ class EdgeVectorStore:
             return []
         return await asyncio.to_thread(self._nearest, collection, vector, where, limit)
 
+    async def count(self, collection: str, where: Where) -> int:
+        return await asyncio.to_thread(self._count, collection, where)
+
     async def close(self) -> None:
         await asyncio.to_thread(self._close)
 
@@ -178,6 +181,14 @@ class EdgeVectorStore:
             if is_settled(hits, limit, asked):
                 return hits[:limit]
             asked *= 4
+
+    def _count(self, collection: str, where: Where) -> int:
+        found = self._shard(collection)
+        if found is None:
+            return 0
+        with _translated(f"counting in {collection}"):
+            counted: int = found[0].count(edge.CountRequest(exact=True, filter=_filter(where)))
+        return counted
 
     def _close(self) -> None:
         with self._opening, _translated("closing"):
