@@ -97,6 +97,15 @@ class Settings(BaseSettings):
     # The evaluator
     evaluate_every_s: Seconds = Field(1.0, description="Longest age of the gauges, in seconds.")
 
+    # The review page
+    review_claim_s: Seconds = Field(300.0, description="How long a needle stays claimed, in s.")
+    review_cache_bytes: Count = Field(
+        536_870_912, description="Most bytes of crops and thumbnails kept on disk."
+    )
+    annotation_tool: str = Field(
+        "", description="URL of the team's tool; `{frame_id}` in it becomes the frame's id."
+    )
+
     @property
     def blob_url(self) -> str:
         """The blob store's URL, the data folder's own where none is set."""
