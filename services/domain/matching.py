@@ -26,7 +26,7 @@ from services.contracts.events import (
 from services.contracts.identity import Category, RegionId
 from services.domain.boxes import Annotations, Detections
 from services.domain.coco import BitsArray, BoolArray, FloatArray, IntArray, whole
-from services.domain.error_types import TYPES, error_types
+from services.domain.error_types import TYPES, Errors, error_types
 
 
 @dataclass(frozen=True)
@@ -92,36 +92,41 @@ def match_groups(detections: Detections, annotations: Annotations) -> Matches:
     return Matches(*columns)
 
 
+@dataclass(frozen=True)
+class FrameMatch:
+    """One frame, matched; a group is a category.
+
+    Attributes
+    ----------
+    categories : of each group, in order
+    source : (M,) int64, which of the predictions' detections each match is
+    wrong : (M,) bool, the false positives at IoU .5 over all areas
+    errors : of those, in their order
+    truths : (G,) int64, the groups of the ground truths that count, which errors name
+    used : (G,) bool, which of them a detection found at IoU .5
+    """
+
+    categories: Sequence[Category]
+    detections: Detections
+    matches: Matches
+    source: IntArray
+    wrong: BoolArray
+    errors: Errors
+    truths: IntArray
+    used: BoolArray
+
+
 def match_frame(
     predictions: PredictionsMade, ground_truth: FrameAnnotated
 ) -> dict[Category, CategoryMatch]:
     """Match one frame: every category that has a detection or an annotation, in its order."""
-    found, there = predictions.detections, ground_truth.annotations
-    categories = sorted({d.category for d in found} | {a.category for a in there})
-    place = {category: k for k, category in enumerate(categories)}
-    found_order, found_starts = grouped(_codes(found, place), len(place))
-    there_order, there_starts = grouped(_codes(there, place), len(place))
-    truths = [there[i] for i in there_order]
-    detections = Detections(
-        found_starts,
-        np.array([found[i].bbox for i in found_order], np.float64).reshape(-1, 4),
-        np.array([found[i].score for i in found_order], np.float64),
-    )
-    annotations = Annotations(
-        there_starts,
-        np.array([a.bbox for a in truths], np.float64).reshape(-1, 4),
-        np.array([_area(a) for a in truths], np.float64),
-        np.array([a.crowd for a in truths], np.bool_),
-        np.array([a.ignore for a in truths], np.bool_),
-    )
-    matches = match_groups(detections, annotations)
-    kinds, mistaken = _errors(detections, annotations, matches, categories)
-    regions = predictions.region_ids()
-    source = [found_order[i] for i in matches.source]
+    frame = frame_match(predictions, ground_truth)
+    regions, found, matches = predictions.region_ids(), predictions.detections, frame.matches
+    kinds, mistaken = _errors(frame)
     columns: tuple[Sequence[Any], ...] = (
-        [regions[i] for i in source],
-        [found[i].bbox for i in source],
-        [found[i].score for i in source],
+        [regions[i] for i in frame.source],
+        [found[i].bbox for i in frame.source],
+        [found[i].score for i in frame.source],
         whole(matches.matched),
         whole(matches.ignored),
         matches.overlaps.tolist(),
@@ -129,12 +134,39 @@ def match_frame(
         mistaken,
     )
     result: dict[Category, CategoryMatch] = {}
-    for k, category in enumerate(categories):
+    for k, category in enumerate(frame.categories):
         mine = slice(matches.starts[k], matches.starts[k + 1])
         cells: list[Any] = [tuple(column[mine]) for column in columns]
         cells.append(tuple(matches.ground_truths[k].tolist()))
         result[category] = CategoryMatch(*cells)
     return result
+
+
+def frame_match(predictions: PredictionsMade, ground_truth: FrameAnnotated) -> FrameMatch:
+    """Match one frame, all its categories at once."""
+    found, there = predictions.detections, ground_truth.annotations
+    categories = sorted({d.category for d in found} | {a.category for a in there})
+    place = {category: k for k, category in enumerate(categories)}
+    order, starts = grouped(_codes(found, place), len(place))
+    detections = Detections(
+        starts,
+        np.array([found[i].bbox for i in order], np.float64).reshape(-1, 4),
+        np.array([found[i].score for i in order], np.float64),
+    )
+    annotations = _annotations(there, place)
+    matches = match_groups(detections, annotations)
+    counts = ~(annotations.crowd | annotations.ignore)
+    truths = group_of(annotations.starts)[counts]
+    wrong, used = _wrong_and_used(annotations, matches)
+    errors = error_types(
+        detections.boxes[matches.source[wrong]],
+        group_of(matches.starts)[wrong],
+        annotations.boxes[counts],
+        truths,
+        used[counts],
+    )
+    source = order[matches.source]
+    return FrameMatch(categories, detections, matches, source, wrong, errors, truths, used[counts])
 
 
 def grouped(group: IntArray, groups: int) -> tuple[IntArray, IntArray]:
@@ -155,6 +187,23 @@ def grouped(group: IntArray, groups: int) -> tuple[IntArray, IntArray]:
     return np.argsort(group, kind="stable"), starts
 
 
+def group_of(starts: IntArray) -> IntArray:
+    """The group of each thing: (starts[-1],) int64."""
+    return np.repeat(np.arange(starts.size - 1), np.diff(starts))
+
+
+def _annotations(there: Sequence[Annotation], place: Mapping[Category, int]) -> Annotations:
+    order, starts = grouped(_codes(there, place), len(place))
+    truths = [there[i] for i in order]
+    return Annotations(
+        starts,
+        np.array([a.bbox for a in truths], np.float64).reshape(-1, 4),
+        np.array([_area(a) for a in truths], np.float64),
+        np.array([a.crowd for a in truths], np.bool_),
+        np.array([a.ignore for a in truths], np.bool_),
+    )
+
+
 def _area(annotation: Annotation) -> float:
     if annotation.area is not None:
         return annotation.area
@@ -167,12 +216,7 @@ def _codes(things: Sequence[Detection | Annotation], place: Mapping[Category, in
     return np.array([place[thing.category] for thing in things], np.int64)
 
 
-def group_of(starts: IntArray) -> IntArray:
-    """The group of each thing: (starts[-1],) int64."""
-    return np.repeat(np.arange(starts.size - 1), np.diff(starts))
-
-
-def wrong_and_used(annotations: Annotations, matches: Matches) -> tuple[BoolArray, BoolArray]:
+def _wrong_and_used(annotations: Annotations, matches: Matches) -> tuple[BoolArray, BoolArray]:
     """At IoU .5 over all areas: which detections are false positives, which truths are found."""
     matched, ignored = (matches.matched & 1).astype(bool), (matches.ignored & 1).astype(bool)
     used = np.zeros(len(annotations.boxes), np.bool_)
@@ -180,27 +224,13 @@ def wrong_and_used(annotations: Annotations, matches: Matches) -> tuple[BoolArra
     return ~matched & ~ignored, used
 
 
-def _errors(
-    detections: Detections,
-    annotations: Annotations,
-    matches: Matches,
-    categories: Sequence[Category],
-) -> tuple[list[ErrorType | None], list[Category | None]]:
-    """Of each match of one frame, its error type and the category that it should have had."""
-    wrong, used = wrong_and_used(annotations, matches)
-    counts = ~(annotations.crowd | annotations.ignore)
-    truth_groups = group_of(annotations.starts)[counts]
-    errors = error_types(
-        detections.boxes[matches.source[wrong]],
-        group_of(matches.starts)[wrong],
-        annotations.boxes[counts],
-        truth_groups,
-        used[counts],
-    )
-    kinds: list[ErrorType | None] = [None] * wrong.size
-    mistaken: list[Category | None] = [None] * wrong.size
-    for i, kind, truth in zip(np.flatnonzero(wrong), errors.kind, errors.truth, strict=True):
+def _errors(frame: FrameMatch) -> tuple[list[ErrorType | None], list[Category | None]]:
+    """Of each match, its error type and the category that it should have had."""
+    kinds: list[ErrorType | None] = [None] * frame.wrong.size
+    mistaken: list[Category | None] = [None] * frame.wrong.size
+    errors = zip(frame.errors.kind, frame.errors.truth, strict=True)
+    for i, (kind, truth) in zip(np.flatnonzero(frame.wrong), errors, strict=True):
         kinds[i] = TYPES[kind]
         if kinds[i] in (ErrorType.CLASSIFICATION, ErrorType.BOTH):
-            mistaken[i] = categories[truth_groups[truth]]
+            mistaken[i] = frame.categories[frame.truths[truth]]
     return kinds, mistaken

@@ -1,0 +1,100 @@
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.contracts.events import (
+    Annotation,
+    Detection,
+    ErrorType,
+    FrameAnnotated,
+    PredictionsMade,
+)
+from services.contracts.identity import Category, FrameId
+from services.domain import error_costs as subject
+from services.domain.average_precision import twelve
+from services.domain.error_costs import Cost, error_costs
+from services.domain.match_state import MatchState
+from services.domain.matching import match_frame
+from services.domain.subsets import Subset
+from tests.unit.domain import oracle
+
+Pair = tuple[PredictionsMade, FrameAnnotated]
+CASES = json.loads((Path(__file__).parent / "tidecv_1_0_1.json").read_bytes())
+"""Random frames with what tidecv 1.0.1 says of them."""
+BOX = (0.0, 0.0, 100.0, 100.0)
+
+
+def frames_of(case: dict[str, Any]) -> list[Pair]:
+    return [
+        frame(number, each["detections"], each["annotations"])
+        for number, each in enumerate(case["frames"])
+    ]
+
+
+def frame(number: int, found: list[Any], there: list[Any]) -> Pair:
+    frame_id = FrameId(f"{number:03d}")
+    detections = tuple(Detection(category=str(c), score=s, bbox=b) for c, s, b in found)
+    annotations = tuple(Annotation(category=str(c), bbox=b) for c, b in there)
+    return (
+        PredictionsMade(frame_id=frame_id, detector="d", version="1", detections=detections),
+        FrameAnnotated(frame_id=frame_id, annotations=annotations),
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_costs_are_tidecvs(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    # tidecv reads at x / 100, which is not always the same number as COCO's linspace has.
+    monkeypatch.setattr(subject, "RECALLS", np.array([x / 100 for x in range(101)]))
+    said = error_costs(frames_of(case))
+    assert said.ap50 == pytest.approx(case["ap50"], abs=1e-12)
+    assert {kind.value: cost for kind, cost in said.costs.items()} == pytest.approx(
+        case["costs"], abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_error_types_are_tidecvs(case: dict[str, Any]) -> None:
+    kinds = Counter(
+        error
+        for pair in frames_of(case)
+        for match in match_frame(*pair).values()
+        for error in match.errors
+        if error is not None
+    )
+    assert {kind.value: kinds[kind] for kind in ErrorType} == {
+        kind.value: case["counts"][kind.value] for kind in ErrorType
+    }
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_nothing_is_repaired_of_is_cocos_ap50(seed: int) -> None:
+    frames = oracle.random_frames(seed, 12)
+    said = error_costs((frame.predictions, frame.truth) for frame in frames)
+    state = MatchState(0.5)
+    state.add(match for frame in frames for match in oracle.matched(frame))
+    expected = twelve(state.of(frames[0].predictions.detector_id, Subset.ALL).values())
+    assert said.ap50 == pytest.approx(expected["AP50"], abs=1e-9)
+
+
+def test_an_error_of_class_names_the_category_that_was_there() -> None:
+    matched = match_frame(*frame(0, [("a", 0.9, BOX)], [("b", BOX)]))[Category("a")]
+    assert matched.errors == (ErrorType.CLASSIFICATION,)
+    assert matched.true_categories == ("b",)
+
+
+def test_repairing_the_only_error_makes_all_right() -> None:
+    said = error_costs([frame(0, [("a", 0.9, BOX)], [("b", BOX)])])
+    assert said.ap50 == 0
+    assert said.costs[ErrorType.CLASSIFICATION] == pytest.approx(1)
+    assert said.costs[Cost.MISSED] == 0
+
+
+@pytest.mark.parametrize("pairs", [[], [frame(0, [("a", 0.9, BOX)], [])]])
+def test_without_ground_truth_nothing_costs_anything(pairs: list[Pair]) -> None:
+    said = error_costs(pairs)
+    assert said.ap50 is None
+    assert set(said.costs.values()) == {0.0}
