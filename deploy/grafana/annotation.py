@@ -1,0 +1,89 @@
+"""For the annotation team: what goes out, and what comes back."""
+
+from deploy.grafana.charts import Board, Chart, Query, Row
+from deploy.grafana.queries import ENVIRONMENTS, HERE, OR_NONE, per_second, quantile
+
+ANNOTATION = Board(
+    uid="gazeloop-annotation",
+    title="Gazeloop: annotation",
+    about="What goes to the annotators, and what comes back.",
+    labels=ENVIRONMENTS,
+    rows=(
+        Row(
+            "Out and back",
+            (
+                Chart(
+                    1,
+                    "Shortlists published",
+                    "By category, per second.",
+                    "cps",
+                    (per_second("gazeloop_shortlists_published_total", "category"),),
+                ),
+                Chart(
+                    2,
+                    "Frames per shortlist",
+                    "Candidates of a published shortlist, on average. Near 0: nothing like the"
+                    " needle is in the haystack.",
+                    "short",
+                    (
+                        Query(
+                            f"sum(rate(gazeloop_shortlist_frames_sum{{{HERE}}}[$__rate_interval]))"
+                            " / sum(rate(gazeloop_shortlist_frames_count"
+                            f"{{{HERE}}}[$__rate_interval]))",
+                            "frames",
+                        ),
+                    ),
+                ),
+                Chart(
+                    3,
+                    "Ground truth that comes in",
+                    "Acknowledged FrameAnnotated events per second, by the way they came.",
+                    "cps",
+                    (
+                        Query(
+                            "sum by (way) (rate(gazeloop_ingested_records_total"
+                            f'{{{HERE}, topic="gaze.ground-truth"}}[$__rate_interval])) {OR_NONE}',
+                            "{{way}}",
+                        ),
+                    ),
+                ),
+                Chart(
+                    4,
+                    "Needles found and cleared",
+                    "Cleared: a correction made the detection right, or a new version drops it.",
+                    "cps",
+                    (
+                        Query(
+                            "sum(rate(gazeloop_needles_found_total"
+                            f"{{{HERE}}}[$__rate_interval])) {OR_NONE}",
+                            "found",
+                        ),
+                        Query(
+                            "sum(rate(gazeloop_needles_retracted_total"
+                            f"{{{HERE}}}[$__rate_interval])) {OR_NONE}",
+                            "cleared",
+                        ),
+                    ),
+                ),
+                Chart(
+                    5,
+                    "Needle to shortlist",
+                    "From a needle's publication to its shortlist, and the search alone.",
+                    "s",
+                    (
+                        quantile(
+                            0.99,
+                            "gazeloop_event_age_seconds",
+                            "",
+                            f'{HERE}, service="retriever", topic="gaze.needles"',
+                        ),
+                        quantile(0.99, "gazeloop_search_duration_seconds", ""),
+                    ),
+                    warn=1,
+                    bad=2,
+                    width=16,
+                ),
+            ),
+        ),
+    ),
+)

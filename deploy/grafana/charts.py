@@ -1,0 +1,68 @@
+"""What a dashboard says, without Grafana's words for it."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Shape(StrEnum):
+    """How a chart is drawn."""
+
+    LINES = "timeseries"
+    NUMBER = "stat"
+
+
+@dataclass(frozen=True)
+class Query:
+    """One PromQL expression, and how its series are called."""
+
+    expression: str
+    legend: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One panel.
+
+    Attributes
+    ----------
+    panel : its number on the dashboard; alerts lead to it, so it never changes
+    about : what one sees, and what would be wrong
+    unit : Grafana's name of the unit
+    warn, bad : from where on it is yellow and red; below `good_above`, where that is set, it is red
+    """
+
+    panel: int
+    title: str
+    about: str
+    unit: str
+    queries: tuple[Query, ...]
+    shape: Shape = Shape.LINES
+    warn: float | None = None
+    bad: float | None = None
+    good_above: float | None = None
+    width: int = 8
+
+
+@dataclass(frozen=True)
+class Row:
+    """Charts under one heading."""
+
+    title: str
+    charts: tuple[Chart, ...]
+
+
+@dataclass(frozen=True)
+class Board:
+    """One dashboard.
+
+    Attributes
+    ----------
+    uid : what alerts and links call it
+    labels : labels that a reader chooses by, with the series that knows their values
+    """
+
+    uid: str
+    title: str
+    about: str
+    rows: tuple[Row, ...]
+    labels: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,90 @@
+"""The dashboards: they are what the code says, ask for what exists, and explain themselves."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deploy.checking import ROOT, exported_names, module, read_json, read_yaml
+from tests.deploy.test_prometheus import named_in, rules
+
+FOLDER = ROOT / "deploy" / "grafana" / "dashboards"
+FILES = sorted(FOLDER.glob("*.json"))
+
+
+def panels(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = read_json(path)["panels"]
+    return [panel for panel in found if panel["type"] != "row"]
+
+
+def expressions(path: Path) -> list[str]:
+    return [target["expr"] for panel in panels(path) for target in panel["targets"]]
+
+
+def test_there_are_four_dashboards() -> None:
+    assert [path.stem.removeprefix("gazeloop-") for path in FILES] == [
+        "annotation",
+        "detector",
+        "overview",
+        "pipeline",
+    ]
+
+
+def test_the_committed_dashboards_are_what_the_code_generates() -> None:
+    module("grafana_foundation_sdk")
+    generate = module("deploy.grafana.generate")
+    for board in module("deploy.grafana.boards").BOARDS:
+        committed = (FOLDER / f"{board.uid}.json").read_text()
+        assert committed == generate.rendered(board), "run: python -m deploy.grafana.generate"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_dashboard_asks_only_for_series_that_exist(path: Path) -> None:
+    recorded = {rule["record"] for rule in rules("recording.yml")}
+    for expression in expressions(path):
+        names = named_in(expression)
+        assert names, expression
+        assert names <= exported_names() | recorded | {"up"}, expression
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_panel_explains_itself_and_has_a_unit(path: Path) -> None:
+    for panel in panels(path):
+        assert len(panel["description"]) > 20, panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_panel_has_a_number_of_its_own(path: Path) -> None:
+    numbers = [panel["id"] for panel in panels(path)]
+    assert len(set(numbers)) == len(numbers)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_variable_is_used_and_every_one_used_is_declared(path: Path) -> None:
+    board = read_json(path)
+    declared = {variable["name"] for variable in board["templating"]["list"]}
+    text = json.dumps([board["panels"], board["links"], board["templating"]])
+    used = set(re.findall(r"\$\{?([a-z]+)\b", text)) - {"__rate_interval", "__range"}
+    assert declared == used
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_dashboard_can_be_narrowed_to_an_environment(path: Path) -> None:
+    for expression in expressions(path):
+        selectors = re.findall(r"\{([^}]*)\}", expression)
+        assert selectors
+        assert all('environment=~"$environment"' in each for each in selectors), expression
+
+
+def test_what_is_provisioned_is_where_compose_puts_it() -> None:
+    provisioning = ROOT / "deploy" / "grafana" / "provisioning"
+    (provider,) = read_yaml(provisioning / "dashboards" / "gazeloop.yml")["providers"]
+    (source,) = read_yaml(provisioning / "datasources" / "prometheus.yml")["datasources"]
+    compose = read_yaml(ROOT / "deploy" / "compose.yaml")["services"]
+    mounted = {volume.split(":")[1] for volume in compose["grafana"]["volumes"]}
+    assert provider["options"]["path"] in mounted
+    assert "/etc/grafana/provisioning" in mounted
+    assert source["url"] == "http://prometheus:9090"
