@@ -1,6 +1,7 @@
+import asyncio
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,7 +72,12 @@ class Ingest:
             annotations=true(TRUTH),
         )
 
-    async def run(self, *items: Item, source: Source = Source.IMPORT) -> Summary:
+    async def run(
+        self,
+        *items: Item,
+        source: Source = Source.IMPORT,
+        throttle: Callable[[], Awaitable[None]] | None = None,
+    ) -> Summary:
         return await publish_dataset(
             items,
             outbox=self.outbox,
@@ -80,6 +86,7 @@ class Ingest:
             settings=self.settings,
             clock=self.clock,
             source=source,
+            throttle=throttle,
             on_progress=lambda summary: self.seen.append(summary.done),
         )
 
@@ -329,3 +336,32 @@ async def test_a_frame_said_too_much_of_is_refused_in_that_part_only(ingest: Ing
 
 async def test_an_empty_data_set_is_fine(ingest: Ingest) -> None:
     assert await ingest.run() == Summary()
+
+
+async def test_an_import_that_is_stopped_goes_on_where_it_was(ingest: Ingest) -> None:
+    frames = [ingest.frame(f"f{'x' * number}") for number in range(9)]
+
+    async def stop_at_the_second_batch() -> None:
+        if ingest.outbox.published:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await ingest.run(*frames, throttle=stop_at_the_second_batch)
+    sent = len(ingest.published(FrameCaptured))
+
+    summary = await ingest.run(*frames)
+
+    assert sent == 4
+    assert summary.frames == Count(published=5, known=4)
+    assert len(ingest.outbox.published) == 27
+
+
+async def test_something_said_of_a_frame_without_a_picture_needs_a_known_frame(
+    ingest: Ingest,
+) -> None:
+    bare = replace(ingest.frame(), image=None)
+
+    assert (await ingest.run(bare)).rejected == {"unknown_frame": 1}
+    await ingest.run(ingest.frame())
+    newer = replace(bare, detector=Detector("ods", "2"))
+    assert (await ingest.run(newer)).predictions == Count(published=1)
