@@ -60,7 +60,7 @@ async def _demo(
     from services.cli.serve_command import print_addresses  # noqa: PLC0415
     from services.runtime.serving import until_told_to_end  # noqa: PLC0415
 
-    settings = context.settings(data=DATA)
+    settings = context.settings(data=DATA, http_port=0, metrics_port=0)
     out = console()
     log_to_file(settings.data / "logs" / "gazeloop.log", debug=context.debug)
     plan = MontagePlan(folder or settings.data / "montages", montages)

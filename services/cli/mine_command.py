@@ -121,7 +121,7 @@ async def mine_alone(context: Context, opener: Opener, montages: int, folder: Pa
     from services.cli.outcome import concluded  # noqa: PLC0415
     from services.cli.progress import ProgressView  # noqa: PLC0415
 
-    settings = context.settings()
+    settings = context.settings(http_port=0, metrics_port=0)  # any free ones: nobody asks
     out = console()
     log_to_file(settings.data / "logs" / "gazeloop.log", debug=context.debug)
     plan = MontagePlan(folder or settings.data / "montages", montages)

@@ -1,5 +1,7 @@
 """What to do about an error: one line each."""
 
+import errno
+
 from rich.markup import escape
 
 from services.contracts import errors
@@ -35,6 +37,12 @@ def explained(error: BaseException) -> str:
     said = escape(str(cause) or type(cause).__name__).replace("\n", " ")
     if not isinstance(cause, errors.GazeloopError):
         name = type(cause).__name__
+        if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+            return (
+                f"[bold red]Error:[/] {said}: another process listens there\n"
+                "[dim]Choose other ports with GAZELOOP_HTTP_PORT and GAZELOOP_METRICS_PORT;"
+                " 0 takes any free one.[/]"
+            )
         return (
             f"[bold red]Error:[/] {name}: {said}\n"
             "[dim]Nobody foresaw this. `gazeloop --debug …` shows where it happened.[/]"
