@@ -10,6 +10,8 @@ import structlog
 from services.cli.consumers import CONSUMERS, consumers
 from services.contracts.errors import MissingPart
 from services.evaluator.report import Counts, Report, build_reports
+from services.ingest.http import build_http_app
+from services.ingest.server import serving_http
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.consumer import group_of
@@ -152,4 +154,17 @@ async def _app(settings: Settings, services: Sequence[str]) -> AsyncIterator[App
             built = await closing.enter_async_context(consumers(wanted, stores, settings, clock))
             health = await closing.enter_async_context(serving(built, settings))
             addresses["metrics"] = f"http://{settings.host}:{health.port}/metrics"
+        if "ingest" in services:
+            http = build_http_app(
+                outbox=outbox,
+                blobs=stores.blobs,
+                ledger=stores.ledger,
+                tokens=stores.tokens,
+                settings=settings,
+            )
+            served = serving_http(
+                http, settings.host, settings.http_port, drain_s=settings.drain_deadline_s
+            )
+            port = await closing.enter_async_context(served)
+            addresses["ingest"] = f"http://{settings.host}:{port}/v1"
         yield App(settings, stores, outbox, addresses, reader)
