@@ -117,7 +117,8 @@ def main() -> None:
     except Exception as exc:  # the outermost place: nobody else would tell the person
         if "--debug" in sys.argv:
             raise
-        logging.getLogger("services.cli").exception("the command failed")
+        if logging.getLogger().handlers:  # else Python would print it, traceback and all
+            logging.getLogger("services.cli").exception("the command failed")
         console(stderr=True).print(explained(exc), highlight=False, soft_wrap=True)
         sys.exit(1)
 
