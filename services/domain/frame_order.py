@@ -1,10 +1,13 @@
-"""Frames by number, and their order: COCO breaks ties of score by image, we by `frame_id`."""
+"""Frames by number, their order, and who took them.
+
+COCO breaks ties of score by image, we by `frame_id`.
+"""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from services.contracts.identity import FrameId
+from services.contracts.identity import FrameId, VehicleId
 from services.domain.coco import IntArray
 
 
@@ -19,6 +22,8 @@ class FrameOrder:
         self._numbers: dict[FrameId, int] = {}
         self._sorted: list[FrameId] = []
         self._ranks = np.zeros(1024, np.int64)
+        self._vehicles: dict[VehicleId, int] = {}
+        self._taken_by = np.full(1024, -1, np.int32)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -37,6 +42,23 @@ class FrameOrder:
         self._learn(frame_ids)
         return np.fromiter(map(self._numbers.__getitem__, frame_ids), np.int64, len(frame_ids))
 
+    def taken_by(self, numbers: IntArray, vehicles: Sequence[VehicleId | None]) -> None:
+        """Learn which vehicle took each of these frames; None for one that is not known."""
+        for vehicle in vehicles:
+            if vehicle is not None:
+                self._vehicles.setdefault(vehicle, len(self._vehicles))
+        self._taken_by[numbers] = [-1 if v is None else self._vehicles[v] for v in vehicles]
+
+    @property
+    def vehicle(self) -> IntArray:
+        """(F,) int64, of each number the vehicle's place in `vehicle_names`; -1 if not known."""
+        return self._taken_by[: len(self._numbers)].astype(np.int64)
+
+    @property
+    def vehicle_names(self) -> list[VehicleId]:
+        """The vehicles, in the order in which they were first seen."""
+        return list(self._vehicles)
+
     def known(self, frame_ids: Iterable[FrameId]) -> IntArray:
         """The numbers of those frames that have one."""
         found = [self._numbers[i] for i in frame_ids if i in self._numbers]
@@ -50,6 +72,8 @@ class FrameOrder:
         self._numbers.update(zip(new, range(first, first + len(new)), strict=True))
         if len(self._numbers) > self._ranks.size:
             self._ranks = np.resize(self._ranks, 2 * len(self._numbers))
+            more = np.full(self._ranks.size - self._taken_by.size, -1, np.int32)
+            self._taken_by = np.append(self._taken_by, more)
         ordered = sorted(new)
         append = ordered == new and (not self._sorted or self._sorted[-1] < new[0])
         self._sorted += ordered

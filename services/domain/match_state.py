@@ -16,9 +16,10 @@ import numpy as np
 import orjson
 
 from services.contracts.events import FrameMatched
-from services.contracts.identity import Category, DetectorId, FrameId
+from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
 from services.domain.average_precision import Figures, figures
 from services.domain.coco import BoolArray, IntArray
+from services.domain.drift import Drift, Fleet, drift
 from services.domain.frame_order import FrameOrder
 from services.domain.match_table import (
     DETECTION,
@@ -118,6 +119,7 @@ class MatchState:
         batch = [latest[curve][i] for curve in curves for i in sorted(latest[curve])]
         place = [k for k, curve in enumerate(curves) for _ in latest[curve]]
         numbers = self._frames.numbers([match.frame_id for match in batch])
+        self._frames.taken_by(numbers, [match.vehicle_id for match in batch])
         return self.add_columns(curves, MatchColumns.of(batch, place, numbers.tolist()))
 
     def add_columns(self, curves: Sequence[Curve], columns: MatchColumns) -> set[Curve]:
@@ -149,6 +151,7 @@ class MatchState:
     def merge(self, other: "MatchState") -> None:
         """Take in all that another state holds: a shard's, or one restored."""
         numbers = self._frames.numbers(other.frame_ids())
+        self._frames.taken_by(numbers, other.vehicles())
         for curve, table in other.tables():
             rows = table.rows.copy()
             rows["frame"] = numbers[rows["frame"]]
@@ -156,7 +159,11 @@ class MatchState:
 
     def snapshot(self) -> bytes:
         """All that is held, to be restored by `restored`: a numpy archive, without pickles."""
-        index = {"frames": self._frames.frame_ids(), "curves": list(self._categories)}
+        index = {
+            "frames": self._frames.frame_ids(),
+            "vehicles": self.vehicles(),
+            "curves": list(self._categories),
+        }
         arrays: dict[str, Table] = {"index": np.frombuffer(orjson.dumps(index), np.uint8)}
         for k, (_, table) in enumerate(self.tables()):
             arrays |= {f"rows{k}": table.rows, f"detections{k}": table.detections}
@@ -177,7 +184,8 @@ class MatchState:
         try:
             with np.load(io.BytesIO(snapshot), allow_pickle=False) as archive:
                 index = orjson.loads(archive["index"].tobytes())
-                state._frames.numbers(index["frames"])  # its own
+                numbers = state.frame_numbers(index["frames"])
+                state._frames.taken_by(numbers, index["vehicles"])
                 tables = [
                     MatchTable(archive[f"rows{k}"], archive[f"detections{k}"])
                     for k in range(len(index["curves"]))
@@ -197,6 +205,11 @@ class MatchState:
     def frame_ids(self) -> list[FrameId]:
         """Every frame ever seen, by number."""
         return self._frames.frame_ids()
+
+    def vehicles(self) -> list[VehicleId | None]:
+        """Who took each frame, by number."""
+        names: list[VehicleId | None] = [*self._frames.vehicle_names, None]
+        return [names[place] for place in self._frames.vehicle]
 
     def figures(self, curve: Curve, subset: Subset, window: Window = EVER) -> Figures:
         """One category of one detector on a subset's frames within a window."""
@@ -245,6 +258,14 @@ class MatchState:
             self._samples(theirs, subset, window, both),
             len(self._frames),
         )
+
+    def drift(
+        self, detector: DetectorId, subset: Subset = Subset.ALL, window: Window = EVER
+    ) -> list[Drift]:
+        """How each vehicle compares with the rest of the fleet."""
+        everywhere = np.ones(len(self._frames), np.bool_)
+        samples = self._samples(detector, subset, window, everywhere)
+        return drift(Fleet(samples, self._frames.vehicle, self._frames.vehicle_names))
 
     def _samples(
         self, detector: DetectorId, subset: Subset, window: Window, frames: BoolArray
