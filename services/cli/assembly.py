@@ -127,7 +127,8 @@ async def deployed(settings: Settings, service: str) -> AsyncIterator[App]:
             raise MissingPart(
                 "set GAZELOOP_KAFKA and GAZELOOP_MONGODB, or run `gazeloop up` on this data folder"
             )
-    async with _app(_resolved(settings, there), [service]) as app:
+    # A cluster's topics are its owner's: `gazeloop topics create`, or what Kubernetes declares.
+    async with _app(_resolved(settings, there), [service], creating=there is not None) as app:
         yield app
 
 
@@ -136,13 +137,16 @@ def _resolved(settings: Settings, addresses: Addresses | None) -> Settings:
 
 
 @asynccontextmanager
-async def _app(settings: Settings, services: Sequence[str]) -> AsyncIterator[App]:
-    broker = BrokerAddress.parse(settings.kafka)
+async def _app(
+    settings: Settings, services: Sequence[str], *, creating: bool = True
+) -> AsyncIterator[App]:
+    broker = BrokerAddress.of(settings)
     clock: Clock = SystemClock()
     async with AsyncExitStack() as closing:
-        report = await asyncio.to_thread(create_topics, broker, settings)
-        for difference in report.differences:
-            log.warning("topic_differs", what=difference)
+        if creating:
+            report = await asyncio.to_thread(create_topics, broker, settings)
+            for difference in report.differences:
+                log.warning("topic_differs", what=difference)
         identity = await asyncio.to_thread(broker_identity, broker, settings)
         stores = await closing.enter_async_context(open_stores(settings, identity))
         outbox = KafkaOutbox("ingest", broker, settings)

@@ -100,7 +100,7 @@ async def consumers(
 
 
 async def _consumer(name: str, parts: Parts, closing: AsyncExitStack) -> ConsumingService:
-    broker = BrokerAddress.parse(parts.settings.kafka)
+    broker = BrokerAddress.of(parts.settings)
     outbox = KafkaOutbox(name, broker, parts.settings)
     closing.push_async_callback(outbox.close)
     topics, build = _BUILDERS[name]

@@ -16,7 +16,7 @@ async def dead_letters_of(app: App) -> list[DeadLettered]:
     BrokerUnavailable
         The broker does not answer.
     """
-    broker = BrokerAddress.parse(app.settings.kafka)
+    broker = BrokerAddress.of(app.settings)
     return await asyncio.to_thread(lambda: list(read_dead_letters(broker, app.settings)))
 
 
@@ -28,5 +28,5 @@ async def dead_letter_count(app: App) -> int:
     BrokerUnavailable
         The broker does not answer.
     """
-    broker = BrokerAddress.parse(app.settings.kafka)
+    broker = BrokerAddress.of(app.settings)
     return await asyncio.to_thread(lambda: sum(1 for _ in read_dead_letters(broker, app.settings)))

@@ -75,7 +75,7 @@ class LagWatch:
 
     async def throttle(self) -> None:
         """Wait while an in-memory broker, which drops what it has no room for, holds too much."""
-        if BrokerAddress.parse(self._app.settings.kafka).in_memory:
+        if BrokerAddress.of(self._app.settings).in_memory:
             while await self.look() > _MOST_WAITING:  # noqa: ASYNC110  # brokers ring no bell
                 await asyncio.sleep(_LOOK_EVERY_S / 4)
 

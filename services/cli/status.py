@@ -87,7 +87,7 @@ def _read(settings: Settings) -> Status:
     resolved = there.applied_to(settings) if there is not None else settings
     if not resolved.kafka:
         return Status(settings.data, "", "", {}, {}, 0)
-    broker = BrokerAddress.parse(resolved.kafka)
+    broker = BrokerAddress.of(resolved)
     with LagReader(broker, resolved) as reader:
         lag = reader.lags(SUBSCRIPTIONS)
     return Status(

@@ -37,7 +37,8 @@ def create(
     servers = kafka or settings.kafka
     if not servers:
         raise InvalidSettings("no cluster is named: give --kafka, or set GAZELOOP_KAFKA")
-    report = create_topics(BrokerAddress.parse(servers), settings)
+    settings = settings.model_copy(update={"kafka": servers})
+    report = create_topics(BrokerAddress.of(settings), settings)
     out = console()
     for name in report.created:
         out.print(f"created {name}", highlight=False)

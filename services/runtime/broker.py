@@ -1,11 +1,87 @@
 """A broker's address, and the options that every kafka-python client of it needs."""
 
-from dataclasses import dataclass
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from services.contracts.errors import InvalidSettings
+from kafka.errors import (
+    AuthorizationError,
+    IllegalSaslStateError,
+    KafkaError,
+    SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
+)
+from pydantic import SecretStr
+
+from services.contracts.errors import BrokerUnavailable, GazeloopError, InvalidSettings
+from services.runtime.settings import Settings
 
 _IN_MEMORY = "memory://"
+_MECHANISM = "SCRAM-SHA-512"
+_REFUSED_LOGIN = (
+    IllegalSaslStateError,
+    SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
+)
+
+
+@dataclass(frozen=True)
+class BrokerAccess:
+    """How a broker knows us, and we it.
+
+    Attributes
+    ----------
+    tls : whether to speak TLS
+    ca : whose signature its certificate must bear; the system's authorities where not given
+    user, password : for SCRAM-SHA-512; no user: we stay anonymous
+    """
+
+    tls: bool = False
+    ca: Path | None = None
+    user: str = ""
+    password: SecretStr = field(default_factory=lambda: SecretStr(""))
+
+    @property
+    def protocol(self) -> str:
+        """Kafka's name for it."""
+        return ("SASL_" if self.user else "") + ("SSL" if self.tls else "PLAINTEXT")
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """What checks the broker's certificate and name.
+
+        Raises
+        ------
+        InvalidSettings
+            The CA's file cannot be read.
+        """
+        try:
+            return ssl.create_default_context(cafile=self.ca)
+        except (OSError, ssl.SSLError) as exc:
+            raise InvalidSettings(f"GAZELOOP_KAFKA_CA={self.ca}: {exc}") from exc
+
+
+def translate(exc: KafkaError, broker: "BrokerAddress") -> GazeloopError:
+    """Ours, for what a client of Kafka raises: refused for good, or away for now."""
+    said = f"{broker}: {type(exc).__name__}: {exc}"
+    if isinstance(exc, _REFUSED_LOGIN):
+        user = broker.access.user or "an anonymous user"
+        return InvalidSettings(
+            f"Kafka does not let {user} in: check GAZELOOP_KAFKA_USER and"
+            f" GAZELOOP_KAFKA_PASSWORD ({said})"
+        )
+    if isinstance(exc, AuthorizationError):
+        user = broker.access.user or "an anonymous user"
+        return InvalidSettings(
+            f"Kafka lets {user} in, but not to this: grant what `gazeloop topics acls` prints"
+            f" ({said})"
+        )
+    if "CERTIFICATE_VERIFY_FAILED" in str(exc) or "certificate verify failed" in str(exc):
+        return InvalidSettings(
+            f"Kafka's certificate is not to be trusted: renew it, or correct GAZELOOP_KAFKA_CA"
+            f" ({said})"
+        )
+    return BrokerUnavailable(said)
 
 
 @dataclass(frozen=True)
@@ -17,6 +93,22 @@ class BrokerAddress:
 
     servers: tuple[str, ...]
     in_memory: bool = False
+    access: BrokerAccess = field(default_factory=BrokerAccess)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "BrokerAddress":
+        """The broker that the settings name, and how they say to speak to it.
+
+        Raises
+        ------
+        InvalidSettings
+            They name no server.
+        """
+        named = cls.parse(settings.kafka)
+        access = BrokerAccess(
+            settings.kafka_tls, settings.kafka_ca, settings.kafka_user, settings.kafka_password
+        )
+        return cls(named.servers, named.in_memory, access)
 
     @classmethod
     def parse(cls, setting: str) -> "BrokerAddress":
@@ -48,4 +140,36 @@ class BrokerAddress:
         # kafka-python takes the in-memory broker's answer about versions for that of a much
         # newer one and then asks for what it does not have.
         version = {"api_version": (2, 3)} if self.in_memory else {}
-        return {"bootstrap_servers": list(self.servers), **version}
+        return {"bootstrap_servers": list(self.servers), **version, **self._access_options}
+
+    @property
+    def _access_options(self) -> dict[str, Any]:
+        access = self.access
+        options: dict[str, Any] = {}
+        if access.protocol != "PLAINTEXT":
+            options["security_protocol"] = access.protocol
+        if access.tls:
+            options["ssl_context"] = access.ssl_context()
+        if access.user:
+            options |= {
+                "sasl_mechanism": _MECHANISM,
+                "sasl_plain_username": access.user,
+                "sasl_plain_password": access.password.get_secret_value(),
+            }
+        return options
+
+    @property
+    def faust_credentials(self) -> Any:
+        """How Faust wants them; None where there are none."""
+        import faust  # noqa: PLC0415  # slow, and only consumers need it
+
+        access = self.access
+        context = access.ssl_context() if access.tls else None
+        if access.user:
+            return faust.SASLCredentials(
+                mechanism=_MECHANISM,
+                username=access.user,
+                password=access.password.get_secret_value(),
+                ssl_context=context,
+            )
+        return faust.SSLCredentials(context) if context else None

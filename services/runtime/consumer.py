@@ -71,12 +71,20 @@ class _App(faust.App):
 
     def __init__(self, *args: Any, exit_process: Exit, **kwargs: Any) -> None:
         self._exit_process = exit_process
+        self._drained = False
         super().__init__(*args, **kwargs)
 
     def _crash(self, reason: BaseException) -> None:
-        # Faust would go on to acknowledge and commit what it had in hand.
-        log.error("faust_crashed", app=self.conf.id, exc_info=reason)
-        self._exit_process(ExitCode.FAILED)
+        if not self._drained:
+            # Faust would go on to acknowledge and commit what it had in hand.
+            log.error("faust_crashed", app=self.conf.id, exc_info=reason)
+            self._exit_process(ExitCode.FAILED)
+        super()._crash(reason)
+
+    def acknowledge_no_more(self) -> None:
+        """From now on, what is unwound is not committed: we are about to stop."""
+        self._drained = True
+        self.consumer.ack = _acknowledge_nothing  # type: ignore[method-assign,assignment]
 
     def _create_directories(self) -> None:
         """Only Tables need a folder, and we have none."""
@@ -132,10 +140,10 @@ class ConsumingService:
 
     def unhealthy(self) -> str | None:
         """Why the service is not fit for work; nothing where it is."""
-        if self._app is None or not self._app.started:
-            return "not started"
         if self._draining:
             return "stopping"
+        if self._app is None or not self._app.started:
+            return "not started"
         if self._stalled_s > self._settings.stall_limit_s / 2:
             return f"no progress for {self._stalled_s:.0f} s"
         if not self._app.consumer.assignment() and self._app.rebalancing:
@@ -161,9 +169,10 @@ class ConsumingService:
             self._watching.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watching
-        if self._app is not None and self._app.started:
-            await self._drain(self._app)
-            await self._app.stop()
+        app, self._app = self._app, None
+        if app is not None and app.started:
+            await self._drain(app)
+            await app.stop()
         await asyncio.to_thread(self._lag.close)
         log.info("service_stopped", service=self.name)
 
@@ -176,13 +185,13 @@ class ConsumingService:
         except TimeoutError:
             log.warning("drain_deadline_passed", service=self.name)
             self._exit(ExitCode.UNDRAINED)
-        # What waits for the body is unwound by the cancellation, and must not be committed.
-        app.consumer.ack = _acknowledge_nothing  # type: ignore[method-assign,assignment]
+        app.acknowledge_no_more()
 
     def _build(self) -> _App:
         app = _App(
             self.group,
             broker=self._broker.faust_url,
+            broker_credentials=self._broker.faust_credentials,
             exit_process=self._exit,
             set_as_current=False,
             loop=asyncio.get_running_loop(),
@@ -229,7 +238,8 @@ class ConsumingService:
 
     async def _settle(self) -> None:
         """Tell the listener about the partitions that we own, where they are not the same."""
-        assert self._app is not None
+        if self._app is None:
+            return
         consumer = self._app.consumer
         owned = frozenset(
             Partition(each.topic, each.partition)

@@ -10,8 +10,7 @@ from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError, RetriableError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from services.contracts.errors import BrokerUnavailable
-from services.runtime.broker import BrokerAddress
+from services.runtime.broker import BrokerAddress, translate
 from services.runtime.settings import Settings
 from services.runtime.topic_admin import connect_admin
 
@@ -73,13 +72,15 @@ class LagReader:
         ------
         BrokerUnavailable
             The broker does not answer, or has no such topic.
+        InvalidSettings
+            It does not let us.
         """
         try:
             return self._patiently(subscriptions)
         except KafkaError as exc:
             with suppress(KafkaError):
                 self.close()
-            raise BrokerUnavailable(f"{self._broker}: {type(exc).__name__}: {exc}") from exc
+            raise translate(exc, self._broker) from exc
 
     def lags(self, subscriptions: Subscriptions) -> dict[tuple[str, str], int]:
         """Records that each group has not committed yet, by group and topic."""

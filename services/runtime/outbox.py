@@ -10,7 +10,6 @@ from typing import Any, Self
 
 from kafka import KafkaProducer
 from kafka.errors import (
-    AuthorizationError,
     InvalidTopicError,
     KafkaConfigurationError,
     KafkaError,
@@ -23,13 +22,13 @@ from services.contracts.errors import BrokerUnavailable, DeliveryUnconfirmed, In
 from services.contracts.events import Event
 from services.contracts.topics import topic_of
 from services.runtime import metrics
-from services.runtime.broker import BrokerAddress
+from services.runtime.broker import BrokerAddress, translate
 from services.runtime.limits import MAX_DEAD_LETTER_BYTES, largest_value
 from services.runtime.partitions import partition_of_key
 from services.runtime.settings import Settings
 
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
-_MISCONFIGURED = (AuthorizationError, InvalidTopicError, KafkaConfigurationError)
+_MISCONFIGURED = (InvalidTopicError, KafkaConfigurationError)
 _REQUEST_OVERHEAD = 64 * 1024
 _LINGER_MS = 2
 _THREADS = 8  # publishers that wait for the broker at the same time: HTTP requests, mostly
@@ -110,7 +109,10 @@ class KafkaOutbox:
             # A producer that gave a record up may have a gap in its sequence numbers; the next
             # publish begins with a new one. Records sent twice are duplicates, which are invisible.
             self._discard(producer)
-            raise DeliveryUnconfirmed(f"{type(exc).__name__}: {exc}") from exc
+            ours = translate(exc, self._broker)
+            if isinstance(ours, BrokerUnavailable):
+                raise DeliveryUnconfirmed(f"{type(exc).__name__}: {exc}") from exc
+            raise ours from exc
 
     def _send(self, producer: KafkaProducer, parcel: Parcel) -> Any:
         partitions = producer.partitions_for(parcel.topic)
@@ -143,7 +145,7 @@ class KafkaOutbox:
         except _MISCONFIGURED:
             raise
         except KafkaError as exc:
-            raise BrokerUnavailable(f"{self._broker}: {type(exc).__name__}: {exc}") from exc
+            raise translate(exc, self._broker) from exc
 
     def _discard(self, used: KafkaProducer | None = None) -> None:
         with self._lock:

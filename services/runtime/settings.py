@@ -27,10 +27,19 @@ class Settings(BaseSettings):
     # Where the parts are. Empty: the embedded part, in the data folder.
     data: Path = Field(Path("gazeloop-data"), description="Data folder of the embedded parts.")
     kafka: str = Field("", description="Bootstrap servers `host:port,…`; empty: embedded.")
-    mongodb: str = Field("", description="MongoDB URL; empty: embedded mongod.")
+    kafka_tls: bool = Field(False, description="Whether Kafka is spoken to over TLS.")
+    kafka_ca: Path | None = Field(None, description="CA of Kafka's certificate; empty: system's.")
+    kafka_user: str = Field("", description="User for SCRAM-SHA-512; empty: no authentication.")
+    kafka_password: SecretStr = Field(SecretStr(""), description="Kafka user's password.")
+    mongodb: str = Field("", description="MongoDB URL, without password; empty: embedded mongod.")
     mongodb_database: str = Field("gazeloop", description="MongoDB database.")
+    mongodb_user: str = Field("", description="MongoDB user; empty: no authentication.")
+    mongodb_password: SecretStr = Field(SecretStr(""), description="MongoDB user's password.")
+    mongodb_tls: bool = Field(False, description="Whether MongoDB is spoken to over TLS.")
+    mongodb_ca: Path | None = Field(None, description="CA of MongoDB's certificate.")
     qdrant: str = Field("", description="Qdrant URL; empty: Qdrant Edge in this process.")
     qdrant_api_key: SecretStr = Field(SecretStr(""), description="Qdrant API key.")
+    qdrant_ca: Path | None = Field(None, description="CA of Qdrant's certificate.")
     blobs: str = Field("", description="fsspec URL for images; empty: `blobs` in the data folder.")
 
     # HTTP
@@ -39,6 +48,10 @@ class Settings(BaseSettings):
     metrics_port: int = Field(
         9400, ge=0, le=65535, description="Port of `/metrics` and `/healthz`; 0: any free one."
     )
+    tls_certificate: Path | None = Field(
+        None, description="Ingest's own certificate (PEM); empty: HTTP, for a proxy with TLS."
+    )
+    tls_key: Path | None = Field(None, description="The certificate's private key (PEM).")
     max_body_bytes: Count = Field(33_554_432, description="Largest HTTP request body, in bytes.")
     rate_limit: str = Field("600/minute", description="Requests per token, as `limits` reads it.")
 

@@ -9,9 +9,8 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from services.contracts.errors import BrokerUnavailable
 from services.contracts.topics import TOPICS, Topic
-from services.runtime.broker import BrokerAddress
+from services.runtime.broker import BrokerAddress, translate
 from services.runtime.limits import largest_value
 from services.runtime.settings import Settings
 
@@ -36,6 +35,8 @@ def create_topics(
     ------
     BrokerUnavailable
         The broker does not answer.
+    InvalidSettings
+        It does not let us.
     """
     if broker.in_memory:
         return _touch(broker, topics)
@@ -46,7 +47,7 @@ def create_topics(
             existing = [topic for topic in topics if topic.name not in created]
             return TopicReport(tuple(created), tuple(_differences(admin, settings, existing)))
         except KafkaError as exc:
-            raise BrokerUnavailable(f"{broker}: {type(exc).__name__}: {exc}") from exc
+            raise translate(exc, broker) from exc
 
 
 def broker_identity(broker: BrokerAddress, settings: Settings) -> str:
@@ -56,6 +57,8 @@ def broker_identity(broker: BrokerAddress, settings: Settings) -> str:
     ------
     BrokerUnavailable
         The broker does not answer.
+    InvalidSettings
+        It does not let us.
     """
     if broker.in_memory:
         return f"{broker}/{os.getpid()}"
@@ -63,7 +66,7 @@ def broker_identity(broker: BrokerAddress, settings: Settings) -> str:
         try:
             return str(admin.describe_cluster()["cluster_id"])
         except KafkaError as exc:
-            raise BrokerUnavailable(f"{broker}: {type(exc).__name__}: {exc}") from exc
+            raise translate(exc, broker) from exc
 
 
 def connect_admin(broker: BrokerAddress, settings: Settings) -> KafkaAdminClient:
@@ -73,6 +76,8 @@ def connect_admin(broker: BrokerAddress, settings: Settings) -> KafkaAdminClient
     ------
     BrokerUnavailable
         The broker does not answer.
+    InvalidSettings
+        It does not let us.
     """
     timeout_ms = int(settings.delivery_timeout_s * 1000)
     try:
@@ -83,7 +88,7 @@ def connect_admin(broker: BrokerAddress, settings: Settings) -> KafkaAdminClient
             reconnect_backoff_max_ms=1000,
         )
     except KafkaError as exc:
-        raise BrokerUnavailable(f"{broker}: {type(exc).__name__}: {exc}") from exc
+        raise translate(exc, broker) from exc
 
 
 def _touch(broker: BrokerAddress, topics: Sequence[Topic]) -> TopicReport:

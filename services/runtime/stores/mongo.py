@@ -19,6 +19,7 @@ from pymongo.errors import (
     InvalidURI,
     OperationFailure,
     PyMongoError,
+    ServerSelectionTimeoutError,
     WriteConcernError,
 )
 
@@ -28,6 +29,7 @@ from services.contracts.errors import (
     InvalidSettings,
     StoreUnavailable,
 )
+from services.runtime.settings import Settings
 from services.runtime.stores.timed import MongoStopwatch
 
 Document = dict[str, Any]
@@ -45,15 +47,32 @@ _ACCESS_CODES = frozenset({13, 18, 8000})
 """Unauthorized, AuthenticationFailed, AtlasError (refused credentials)."""
 
 
-def connect(url: str, database: str) -> Database:
+def connect_as_set(settings: Settings) -> Database:
+    """The database that the settings name, as the user that they name; see `connect`."""
+    options: dict[str, Any] = {}
+    if settings.mongodb_user:
+        options["username"] = settings.mongodb_user
+        options["password"] = settings.mongodb_password.get_secret_value()
+    if settings.mongodb_tls or settings.mongodb_ca:
+        options["tls"] = True
+    if settings.mongodb_ca:
+        options["tlsCAFile"] = str(settings.mongodb_ca)
+    return connect(settings.mongodb, settings.mongodb_database, **options)
+
+
+def connect(url: str, database: str, **options: Any) -> Database:
     """The database, with writes that a majority has journaled before they return.
 
     Nothing is contacted yet.
 
+    Parameters
+    ----------
+    options : of the driver's client, beside the URL's own
+
     Raises
     ------
     InvalidSettings
-        The URL is not one of MongoDB's.
+        The URL is not one of MongoDB's, or a file that is named cannot be read.
     """
     with translated():
         client: AsyncMongoClient[Document] = AsyncMongoClient(
@@ -62,6 +81,7 @@ def connect(url: str, database: str) -> Database:
             serverSelectionTimeoutMS=5_000,
             socketTimeoutMS=30_000,
             event_listeners=[MongoStopwatch()],
+            **options,
         )
         return client.get_database(database, write_concern=WriteConcern(w="majority", j=True))
 
@@ -96,12 +116,26 @@ def _in_our_words(error: Exception) -> GazeloopError | None:
             return InvalidSettings(f"GAZELOOP_MONGODB: {error}")
         case BulkWriteError():
             return StoreUnavailable(f"MongoDB: {error}") if _only_lost_races(error) else None
-        case OperationFailure(code=code) if code in _ACCESS_CODES:
-            return InvalidSettings(f"MongoDB refuses this user: {error}; see GAZELOOP_MONGODB")
+        case PyMongoError() if (refused := _refusal(error)) is not None:
+            return InvalidSettings(f"{refused} ({error})")
         case PyMongoError() if isinstance(error, _AWAY) or _passes(error):
             return StoreUnavailable(f"MongoDB: {error}")
         case _:
             return None
+
+
+def _refusal(error: PyMongoError) -> str | None:
+    """What to do where MongoDB does not let us in, or is not who we think."""
+    if isinstance(error, OperationFailure) and error.code in _ACCESS_CODES:
+        return (
+            "MongoDB refuses this user: check GAZELOOP_MONGODB_USER and"
+            " GAZELOOP_MONGODB_PASSWORD, and that its role is readWrite"
+        )
+    if isinstance(error, ServerSelectionTimeoutError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return (
+            "MongoDB's certificate is not to be trusted: renew it, or correct GAZELOOP_MONGODB_CA"
+        )
+    return None
 
 
 def _passes(error: PyMongoError) -> bool:

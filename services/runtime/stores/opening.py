@@ -8,14 +8,17 @@ from services.runtime.settings import Settings
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.corrections import MongoCorrectionStore
+from services.runtime.stores.figures import FigureStore, MongoFigureStore
+from services.runtime.stores.frame_places import FramePlaces, MongoFramePlaces
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.ledger import RevisionLedger
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.matches_mongo import MongoMatchStore
-from services.runtime.stores.mongo import connect
+from services.runtime.stores.mongo import connect_as_set
 from services.runtime.stores.needle_lists import MongoNeedleLists
+from services.runtime.stores.needle_modes import MongoModes
 from services.runtime.stores.needles import NeedleStore
 from services.runtime.stores.needles_mongo import MongoNeedleStore
 from services.runtime.stores.reviews import ReviewStore
@@ -41,6 +44,9 @@ class Stores:
     needle_lists: MongoNeedleLists
     reviews: ReviewStore
     corrections: MongoCorrectionStore
+    needle_modes: MongoModes
+    frame_places: FramePlaces
+    figures: FigureStore
 
 
 @asynccontextmanager
@@ -58,13 +64,14 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
     InvalidSettings
         One does not let us in, or its URL is wrong.
     """
-    database = connect(settings.mongodb, settings.mongodb_database)
+    database = connect_as_set(settings)
     matches, needles = MongoMatchStore(database), MongoNeedleStore(database)
     shortlists = MongoShortlistStore(database)
     needle_lists, reviews = MongoNeedleLists(database), MongoReviewStore(database)
-    corrections = MongoCorrectionStore(database)
+    corrections, figures = MongoCorrectionStore(database), MongoFigureStore(database)
+    indexed = (matches, needles, shortlists, needle_lists, reviews, corrections, figures)
     try:
-        for store in (matches, needles, shortlists, needle_lists, reviews, corrections):
+        for store in indexed:
             await store.prepare()
         yield Stores(
             blobs=TimedBlobs(open_blobs(settings.blob_url)),
@@ -77,6 +84,9 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             needle_lists=needle_lists,
             reviews=reviews,
             corrections=corrections,
+            needle_modes=MongoModes(database),
+            frame_places=MongoFramePlaces(database),
+            figures=figures,
         )
     finally:
         await database.client.close()

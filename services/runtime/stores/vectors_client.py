@@ -1,8 +1,10 @@
 """Vectors on a Qdrant server."""
 
+import ssl
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
+from pathlib import Path
 
 import numpy as np
 from qdrant_client import AsyncQdrantClient, models
@@ -63,10 +65,20 @@ class ClientVectorStore:
         self._client = client
 
     @classmethod
-    def at(cls, url: str, api_key: str) -> "ClientVectorStore":
-        """The store at this address; it is first asked when it is first used."""
+    def at(cls, url: str, api_key: str, ca: Path | None = None) -> "ClientVectorStore":
+        """The store at this address; it is first asked when it is first used.
+
+        Parameters
+        ----------
+        ca : whose signature the server's certificate must bear; the usual authorities' if None
+        """
+        verify = ssl.create_default_context(cafile=ca) if ca else True
         client = AsyncQdrantClient(
-            url=url, api_key=api_key or None, timeout=_TIMEOUT_S, check_compatibility=False
+            url=url,
+            api_key=api_key or None,
+            timeout=_TIMEOUT_S,
+            check_compatibility=False,
+            verify=verify,
         )
         return cls(client)
 

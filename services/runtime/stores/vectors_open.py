@@ -23,7 +23,7 @@ def open_vector_store(settings: Settings) -> VectorStore:
         from services.runtime.stores.vectors_client import ClientVectorStore  # noqa: PLC0415
 
         key = settings.qdrant_api_key.get_secret_value()
-        return TimedVectors(ClientVectorStore.at(settings.qdrant, key))
+        return TimedVectors(ClientVectorStore.at(settings.qdrant, key, settings.qdrant_ca))
     if find_spec("qdrant_edge") is None:
         raise MissingPart("Qdrant Edge is not installed here; set GAZELOOP_QDRANT to a server")
     from services.runtime.stores.vectors_edge import EdgeVectorStore  # noqa: PLC0415
