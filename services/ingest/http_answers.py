@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from services.contracts.errors import Invalid, Transient
 
@@ -78,6 +79,7 @@ def add_answers(app: FastAPI) -> None:
     app.add_exception_handler(Invalid, _invalid)
     app.add_exception_handler(Transient, _away)
     app.add_exception_handler(HTTPException, _unrouted)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -102,6 +104,10 @@ async def _unrouted(_: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, HTTPException)
     reason = HTTPStatus(exc.status_code).phrase.lower().replace(" ", "_")
     return problem(exc.status_code, reason, exc.detail, exc.headers)
+
+
+async def _gone(_: Request, __: Exception) -> JSONResponse:
+    return problem(HTTPStatus.BAD_REQUEST, "incomplete_body", "the body ended too early")
 
 
 async def _unexpected(request: Request, exc: Exception) -> JSONResponse:

@@ -32,7 +32,7 @@ class Detector(NamedTuple):
             A part is missing or holds blanks.
         """
         name, _, version = text.partition("@")
-        if not name or not version or "@" in version or len(text.split()) != 1:
+        if not name or not version or "@" in version or text.split() != [text]:
             raise InvalidRecord(f"{text!r} is not NAME@VERSION", reason="invalid_detector")
         return cls(name, version)
 

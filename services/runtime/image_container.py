@@ -20,6 +20,18 @@ MAX_JPEG_SCANS = 100
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
+_PNG_HEADER = b"\0\0\0\x0dIHDR"
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_ADAM7 = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
+_UNPACKED_AT_ONCE = 1 << 20
 _JPEG_START = b"\xff\xd8"
 _SOS, _EOI, _APP0, _APP1, _APP14, _APP15, _COM = 0xDA, 0xD9, 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -63,21 +75,62 @@ def truncated() -> NoReturn:
     raise InvalidImage("the file ends before the picture does", reason="truncated_image")
 
 
+def check_png_rows(pixels: bytes) -> None:
+    """Make sure that a PNG's data fill all of its rows, which decoders do not look at.
+
+    Parameters
+    ----------
+    pixels : a container's, whose size has been found to be within limits
+
+    Raises
+    ------
+    InvalidImage
+        `truncated_image` for too few rows, `invalid_image` for data that cannot be unpacked.
+    """
+    view = memoryview(pixels)
+    chunks = [(kind, chunk[8:-4]) for kind, chunk in _png_chunks(view)]
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[0][1])
+    bits = depth * _PNG_CHANNELS.get(colour, 1)
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    missing = sum(
+        _rows_bytes(-(-(width - x) // step_x), -(-(height - y) // step_y), bits)
+        for x, y, step_x, step_y in passes
+    )
+    unpacking = zlib.decompressobj()
+    try:
+        for packed in (data for kind, data in chunks if kind == b"IDAT"):
+            rest: bytes | memoryview = packed
+            while rest and missing > 0:
+                missing -= len(unpacking.decompress(rest, _UNPACKED_AT_ONCE))
+                rest = unpacking.unconsumed_tail
+    except zlib.error as exc:
+        raise InvalidImage(f"broken: {exc}") from exc
+    if missing > 0:
+        truncated()
+
+
+def _rows_bytes(width: int, height: int, bits: int) -> int:
+    # Each row begins with a byte that names its filter; an empty pass has no rows at all.
+    return height * (1 + -(-width * bits // 8)) if width > 0 and height > 0 else 0
+
+
 def _open_png(content: bytes) -> Container:
     kept = [memoryview(_PNG_SIGNATURE)]
     orientation = 1
-    for kind, chunk in _png_chunks(content):
+    for kind, chunk in _png_chunks(memoryview(content)):
         if kind in _PNG_PIXELS:
             if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
                 raise InvalidImage(f"the checksum of a PNG chunk {kind.decode()} is wrong")
             kept.append(chunk)
         elif kind == b"eXIf":
             orientation = _orientation(bytes(chunk[8:-4]))
+    starts = [bytes(chunk[:8]) for chunk in kept[1:]]
+    if starts[0] != _PNG_HEADER or any(start.endswith(b"IHDR") for start in starts[1:]):
+        raise InvalidImage("a PNG begins with one header of 13 bytes")
     return Container("image/png", b"".join(kept), orientation)
 
 
-def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    view = memoryview(content)
+def _png_chunks(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     at, kind = len(_PNG_SIGNATURE), b""
     while kind != b"IEND":
         end = at + 12 + int.from_bytes(view[at : at + 4])

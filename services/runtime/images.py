@@ -10,7 +10,13 @@ import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin
 
 from services.contracts.errors import InvalidImage
-from services.runtime.image_container import Container, MediaType, open_container, truncated
+from services.runtime.image_container import (
+    Container,
+    MediaType,
+    check_png_rows,
+    open_container,
+    truncated,
+)
 from services.runtime.settings import Settings
 
 _TURNS = {
@@ -119,6 +125,8 @@ def _opened(container: Container, limits: ImageLimits) -> ImageFile.ImageFile:
 
 def _decode(container: Container, limits: ImageLimits) -> ImageFile.ImageFile:
     picture = _opened(container, limits)
+    if container.media_type == "image/png":
+        check_png_rows(container.pixels)
     with _translated():
         picture.load()
     return picture

@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -7,10 +8,12 @@ import pytest
 from services.contracts.errors import (
     BrokerUnavailable,
     DeliveryUnconfirmed,
+    InvalidRecord,
     InvalidSettings,
     StoreUnavailable,
 )
 from services.contracts.events import FrameAnnotated, FrameCaptured, PredictionsMade
+from services.ingest.tokens import issue
 from tests.unit.ingest.datasets import Json, jpeg
 from tests.unit.ingest.web import BOX, FRAME, GROUND_TRUTH, METADATA, PREDICTIONS, Web
 
@@ -286,3 +289,52 @@ async def test_an_error_of_ours_says_nothing_of_our_insides(web: Web) -> None:
 
     assert refusal(response) == (500, "internal_error")
     assert "NoneType" not in response.text
+
+
+async def test_a_client_that_hangs_up_leaves_nothing(web: Web) -> None:
+    headers = [
+        (name.lower().encode(), text.encode()) for name, text in (await web.headers()).items()
+    ]
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/v1/predictions",
+        "raw_path": b"/v1/predictions",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [*headers, (b"content-type", b"application/json")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 2),
+    }
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await web.app(scope, receive, send)
+
+    assert sent[0]["status"] == 400
+    assert web.published == []
+
+
+@pytest.mark.parametrize("scope", ["", "vehicle:", "vehicle:a b", "admin", "annotation "])
+def test_a_scope_that_is_none_is_refused(scope: str) -> None:
+    with pytest.raises(InvalidRecord):
+        issue(scope, datetime(2026, 5, 4, tzinfo=UTC))
+
+
+async def test_parts_that_are_missing_are_named(web: Web) -> None:
+    headers = await web.headers()
+    image = {"image": ("a.jpg", jpeg(), "image/jpeg")}
+
+    without_metadata = await web.client.post("/v1/frames", files=image, headers=headers)
+    text = await web.post("/v1/ground-truth", b"x", "annotation", "text/plain")
+
+    assert refusal(without_metadata) == (400, "missing_part")
+    assert refusal(text) == (415, "unsupported_media_type")

@@ -1,6 +1,8 @@
 import asyncio
 import base64
 import json
+import struct
+import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from services.contracts.errors import (
     BrokerUnavailable,
     DeliveryUnconfirmed,
+    InvalidRecord,
     StoreUnavailable,
 )
 from services.contracts.events import (
@@ -32,6 +35,17 @@ from tests.fakes.ledger import InMemoryLedger
 from tests.fakes.outbox import InMemoryOutbox
 from tests.unit.ingest.datasets import jpeg
 
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+HALF_A_PNG = (
+    b"\x89PNG\r\n\x1a\n"
+    + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 48, 8, 0, 0, 0, 0))
+    + png_chunk(b"IDAT", zlib.compress(bytes(65 * 24)))
+    + png_chunk(b"IEND", b"")
+)
 STOP = Category("stop sign")
 TRUTH = Annotation(category=STOP, bbox=(1, 2, 3, 4))
 FOUND = Detection(category=STOP, score=0.5, bbox=(1, 2, 3, 4))
@@ -215,6 +229,23 @@ async def test_a_bad_image_takes_its_frame_with_it(
     whole = json.loads(letter.original_value)
     assert whole["frame_id"] == "bad"
     assert len(whole["detections"]) == len(whole["annotations"]) == 1
+
+
+async def test_pixels_that_are_not_all_there_are_found_before_anything_is_stored(
+    ingest: Ingest,
+) -> None:
+    summary = await ingest.run(ingest.frame("bad", HALF_A_PNG), ingest.frame("good"))
+
+    assert summary.rejected == {"truncated_image": 1}
+    assert {event.key() for event in ingest.outbox.published} == {"good", ""}
+    assert len(ingest.blobs.contents) == 1
+
+
+@pytest.mark.parametrize("text", ["ods", "ods@", "@1", "a@b@c", "o ds@1", "ods@1 "])
+def test_a_detector_is_a_name_and_a_version(text: str) -> None:
+    assert Detector.parse("ods@1.2") == Detector("ods", "1.2")
+    with pytest.raises(InvalidRecord, match="NAME@VERSION"):
+        Detector.parse(text)
 
 
 async def test_an_image_that_has_gone_is_named(ingest: Ingest) -> None:

@@ -28,8 +28,10 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+def png(
+    width: int, height: int, depth: int, colour: int, rows: bytes, *, interlaced: int = 0
+) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
     chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
 
@@ -168,6 +170,45 @@ def test_a_changed_byte_in_a_png_is_noticed() -> None:
     content[len(content) // 2] ^= 1
 
     assert reason(bytes(content)) == "invalid_image"
+
+
+def test_a_png_has_one_header_and_it_comes_first() -> None:
+    content = FILES["png"]
+    signature, header, rest = content[:8], content[8:33], content[33:]
+    long = png_chunk(b"IHDR", header[8:21] + b"\0")
+
+    assert reason(signature + header + header + rest) == "invalid_image"
+    assert reason(signature + png_chunk(b"PLTE", b"") + header + rest) == "invalid_image"
+    assert reason(signature + long + rest) == "invalid_image"
+    assert reason(signature + rest) == "invalid_image"
+
+
+@pytest.mark.parametrize("rows", [0, 1, 4])
+def test_a_png_with_too_few_rows_is_truncated(rows: int) -> None:
+    content = png(9, 5, 8, 2, bytes(28) * rows)
+
+    assert reason(content) == "truncated_image"
+    assert inspect(png(9, 5, 8, 2, bytes(28) * 5), LIMITS) == ("image/png", 9, 5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 1), (8, 8), (37, 23)])
+@pytest.mark.parametrize(("depth", "colour"), [(1, 0), (8, 0), (16, 2), (8, 6)])
+def test_an_interlaced_png_is_complete_with_exactly_its_passes(
+    size: tuple[int, int], depth: int, colour: int
+) -> None:
+    width, height = size
+    bits = depth * {0: 1, 2: 3, 6: 4}[colour]
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)]
+    passes += [(0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    grids = [(len(range(x, width, dx)), len(range(y, height, dy))) for x, y, dx, dy in passes]
+    length = sum(rows * (1 + (columns * bits + 7) // 8) for columns, rows in grids if columns)
+
+    whole, short = (
+        png(width, height, depth, colour, bytes(n), interlaced=1) for n in (length, length - 1)
+    )
+
+    assert inspect(whole, LIMITS) == ("image/png", width, height)
+    assert reason(short) == "truncated_image"
 
 
 def test_any_changed_byte_gives_a_picture_or_invalid_image() -> None:
