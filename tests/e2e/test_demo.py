@@ -1,0 +1,170 @@
+"""The demo as a newcomer runs it, without a terminal: stopped half-way, then run to its end."""
+
+import contextlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+ROOT = Path(__file__).parents[2]
+GAZELOOP = [sys.executable, "-m", "services.cli.main"]
+DRIVES, FRAMES = 16, 8
+DEADLINE_S = 150
+NUMBERS = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
+
+
+@dataclass
+class Demo:
+    data: Path
+    stopped: subprocess.CompletedProcess[str]
+    finished: subprocess.CompletedProcess[str]
+    report: dict[str, Any]
+
+
+def _environment() -> dict[str, str]:
+    # A newcomer has set nothing.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GAZELOOP_")}
+    return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*GAZELOOP, *arguments],
+        env=_environment(),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+
+
+def _interrupted(*arguments: str, at: str) -> subprocess.CompletedProcess[str]:
+    """Send Ctrl-C as soon as a line says `at`."""
+    process = subprocess.Popen(
+        [*GAZELOOP, *arguments],
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        said = ""
+        for line in process.stdout:
+            said += line
+            if at in line:
+                process.send_signal(signal.SIGINT)
+                break
+        said += process.stdout.read()
+        errors = process.stderr.read()
+        return subprocess.CompletedProcess([], process.wait(DEADLINE_S), said, errors)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    data = tmp_path_factory.mktemp("demo")
+    arguments = ["--data", str(data), "demo", "--drives", str(DRIVES), "--frames", str(FRAMES)]
+    stopped = _interrupted(*arguments, at="publishing")
+    finished = _run(*arguments)
+    report = _run("--data", str(data), "report", "--json")
+    assert report.returncode == 0, report.stderr
+    return Demo(data, stopped, finished, orjson.loads(report.stdout))
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(demo: Demo) -> None:
+    assert demo.stopped.returncode == 130, demo.stopped.stderr
+    assert "goes on where it was" in demo.stopped.stderr
+    assert "Traceback" not in demo.stopped.stdout + demo.stopped.stderr
+
+
+def test_the_second_run_ends_well_and_says_what_it_found(demo: Demo) -> None:
+    assert demo.finished.returncode == 0, demo.finished.stdout + demo.finished.stderr
+    for words in ("needles", "Mean average precision", "order", "precision", "shortlist yield"):
+        assert words in demo.finished.stdout
+    assert "Lost" not in demo.finished.stdout
+
+
+def test_progress_comes_in_few_plain_lines(demo: Demo) -> None:
+    progress = [line for line in demo.finished.stdout.splitlines() if "published" in line]
+    assert progress
+    assert len(progress) < DEADLINE_S / 2
+    assert "\x1b" not in demo.finished.stdout
+
+
+def test_nothing_is_lost_and_nothing_is_counted_twice(demo: Demo) -> None:
+    frames = DRIVES * FRAMES
+    counts = demo.report["counts"]
+    assert (counts["frames"], counts["predictions"], counts["ground_truth"]) == (frames,) * 3
+    assert counts["dead_letters"] == 0
+    assert counts["needles"] == sum(demo.report["needles_by_error_type"].values()) > 0
+    assert 0 < counts["shortlists"] <= counts["needles"]
+
+
+def test_the_report_has_what_scripts_read(demo: Demo) -> None:
+    report = demo.report
+    assert set(report["map"]) == {"all", "R", "H", "S", "H-S"}
+    for numbers in report["map"].values():
+        assert list(numbers) == NUMBERS
+    assert report["order_holds"] in (True, False)
+    assert report["operating"]["score"] == 0.5
+    said = report["operating"]
+    for name in ("precision", "recall", "f1", "mean_iou"):
+        assert 0 < said[name] < 1
+    for name in ("true_positives", "false_positives", "false_negatives"):
+        assert said[name] > 0
+    assert {"yield", "random_yield", "lift"} <= set(report["shortlist"])
+
+
+def test_map_is_what_pycocotools_says_of_the_same_files(demo: Demo) -> None:
+    survey = demo.data / "survey"
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(survey / "ground_truth.json"))
+        evaluation = COCOeval(truth, truth.loadRes(str(survey / "detections.json")), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    numbers = demo.report["map"]["all"]
+    expected = [None if value == -1 else pytest.approx(value) for value in evaluation.stats]
+    assert [numbers[name] for name in NUMBERS] == expected
+
+
+def test_retrieval_beats_a_random_draw(demo: Demo) -> None:
+    assert demo.report["shortlist"]["lift"] > 1.1
+
+
+def test_there_is_a_montage_for_each_needle_up_to_the_cap(demo: Demo) -> None:
+    montages = sorted((demo.data / "montages").glob("*.png"))
+    assert len(montages) == min(demo.report["counts"]["needles"], 24)
+    with Image.open(montages[0]) as sheet:
+        assert sheet.width > 1500
+
+
+def test_no_process_is_left_behind(demo: Demo) -> None:
+    deadline = time.monotonic() + 10
+    left = _processes(demo.data)
+    while left and time.monotonic() < deadline:
+        left = _processes(demo.data)
+    assert left == []
+
+
+def _processes(data: Path) -> list[str]:
+    """Command lines of running processes that work on this folder."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if str(data) in command:
+                found.append(command)
+    return found

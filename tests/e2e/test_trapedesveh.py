@@ -1,0 +1,70 @@
+"""Real street photographs, mined from the command line with a published detector's results."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+PHOTOS = SHARED / "trapedesveh"
+WEIGHTS = SHARED / "squeezenet1_0_imagenet" / "squeezenet1_0_songhan_dc_torchvision.pth"
+DEADLINE_S = 280
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    if not (PHOTOS.exists() and WEIGHTS.exists()):
+        reason = f"{PHOTOS} and {WEIGHTS} are not here"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    data = tmp_path_factory.mktemp("trapedesveh")
+    truth, results = PHOTOS / "derived_coco4.json", PHOTOS / "fastestdet_results_coco4.json"
+    command: list[str | Path] = ["mine", "coco", "--images", PHOTOS, "--ground-truth", truth]
+    command += ["--predictions", results, "--detector", "fastestdet@coco", "--montages", "4"]
+    mined = _gazeloop(data, *command)
+    assert mined.returncode == 0, mined.stdout + mined.stderr
+    said = _gazeloop(data, "report", "--json")
+    assert said.returncode == 0, said.stderr
+    document: dict[str, Any] = orjson.loads(said.stdout)
+    return document
+
+
+def _gazeloop(data: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GAZELOOP_")}
+    own = {
+        "GAZELOOP_EMBEDDER": "squeezenet1_0",
+        "GAZELOOP_WEIGHTS": str(WEIGHTS),
+        "PYTHONPATH": str(ROOT),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli.main", "--data", data, *arguments],
+        env=kept | own,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+
+
+def test_average_precision_is_pycocotools_own(report: dict[str, Any]) -> None:
+    numbers = report["map"]["all"]
+    assert numbers["AP"] == pytest.approx(0.217828, abs=5e-7)
+    assert numbers["AP50"] == pytest.approx(0.583879, abs=5e-7)
+
+
+def test_true_and_false_positives_are_those_of_the_operating_score(report: dict[str, Any]) -> None:
+    operating = report["operating"]
+    assert operating["true_positives"] == 446
+    assert operating["false_positives"] == 710
+
+
+def test_every_picture_went_through_whatever_its_mode(report: dict[str, Any]) -> None:
+    counts = report["counts"]
+    assert (counts["frames"], counts["dead_letters"]) == (230, 0)
+    assert counts["shortlists"] > 0
