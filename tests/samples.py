@@ -177,5 +177,7 @@ def shortlist_published(
         revision=revision,
         needle=needle,
         candidates=tuple(candidate(frame_id) for frame_id in frame_ids),
-        provenance=Provenance(model=MODEL, strategy="contrast", size_limit=10),
+        provenance=Provenance(
+            model=MODEL, strategy="worst-frames", size_limit=10, method="contrast"
+        ),
     )

@@ -322,7 +322,10 @@ class Provenance(_Model):
 
     model: ModelId
     strategy: str
+    """What frames are worth: `worst-frames` or `costliest-errors`."""
     size_limit: int
+    method: str = "similarity"
+    """How evidence came about: `logistic`, `contrast` or `similarity`, by what is annotated."""
 
 
 class ShortlistPublished(Event):

@@ -26,9 +26,8 @@ EXAMPLES_MIN: Final = 5
 """Of right and of wrong regions each, from which a model is learnt."""
 PER_MODE_MIN: Final = 2
 """Examples from which a mode is told apart; rarer ones are learnt together."""
-_CENTRED_MIN: Final = 10
-_STEEPNESS: Final = 4.0
-"""Turns a difference of cosines, a few tenths, into something like a probability."""
+_STEEPNESS: Final = 10.0
+"""Spreads differences of cosines, which are a few tenths, over 0 to 1."""
 
 
 class Mode(NamedTuple):
@@ -111,14 +110,17 @@ class FailureModel:
 
         Returns
         -------
-        (N,) in [0, 1]; a probability where the method is logistic
+        (N,) in [0, 1]; a probability where the method is logistic, .5 where contrast finds the
+        region as like the right ones as it is like a needle
         """
         if self._learnt is not None and mode in self._learnt.columns:
             probable = self._learnt.probabilities(vectors, features)
-            return np.asarray(probable[:, self._learnt.columns[mode]], np.float64)
-        alike = true_positive_similarity(vectors, self._rights)
+            return np.asarray(probable[:, self._learnt.columns[mode]])
         nearest = np.asarray(needles @ vectors.T, np.float64).max(axis=0)
-        return self.wrong(vectors, features) / (1 + np.exp(-_STEEPNESS * (nearest - alike)))
+        if not len(self._rights):
+            return np.asarray(np.clip(nearest, 0.0, 1.0))
+        alike = true_positive_similarity(vectors, self._rights)
+        return np.asarray(1 / (1 + np.exp(-_STEEPNESS * (nearest - alike))))
 
     def directions(self, modes: Sequence[Mode], needles: Vectors) -> Vectors:
         """Where in the space of vectors to look for regions that fail in these modes.
@@ -131,9 +133,10 @@ class FailureModel:
             return needles
         known = [self._learnt.columns[mode] for mode in modes if mode in self._learnt.columns]
         learnt = self._learnt.discriminants()[[column - 1 for column in known]]
-        if len(known) == len(modes):
-            return learnt
-        return np.concatenate([learnt, needles])
+        some = np.linalg.norm(learnt, axis=1) > 0
+        if some.sum() == len(modes):
+            return np.asarray(learnt)
+        return np.concatenate([learnt[some], needles])
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ class _Learnt:
 
     def discriminants(self) -> Vectors:
         weights = self.model.weights[: self.basis.shape[1]]
-        return np.asarray((self.basis @ (weights[:, 1:] - weights[:, :1])).T, np.float32)
+        return np.asarray((self.basis @ (weights[:, 1:] - weights[:, :1])).T.astype(np.float32))
 
 
 _NO_DEVIATION: Final = 0.01

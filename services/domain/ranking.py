@@ -1,13 +1,9 @@
-"""Which haystack regions would fail as a needle does, best first, and few of them alike.
+"""How much a region resembles others: what is known to be right, first of all.
 
 Similarity alone finds true objects that look like the needle: nearest neighbours of a false
-positive are mostly right. So a candidate counts by how much closer it is to the needle than to the
-reference's true positives, and a low score is further evidence against it.
+positive are mostly right. So what counts is how much closer a region is to the needle than to the
+reference's true positives.
 """
-
-from collections import Counter
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +13,6 @@ Floats = NDArray[np.float64]
 
 NEIGHBOURS = 3
 """How many true positives speak for a region being right."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a ranked region stands: its frame, and its drive where it has one."""
-
-    frame: Hashable
-    drive: Hashable | None
 
 
 def true_positive_similarity(
@@ -47,48 +35,3 @@ def true_positive_similarity(
     count = min(neighbours, len(true_positives))
     nearest = np.partition(similarities, -count, axis=1)[:, -count:]
     return np.asarray(nearest.mean(axis=1))
-
-
-def standardised(values: Floats) -> Floats:
-    """Zero mean and unit deviation; zeros where all values are the same."""
-    deviation = values.std()
-    if deviation < 1e-9:  # noqa: PLR2004  # rounding of equal cosines, not a difference
-        return np.zeros(len(values))
-    return np.asarray((values - values.mean()) / deviation)
-
-
-def evidence(similarities: Floats, alike: Floats, scores: Floats, *, score_weight: float) -> Floats:
-    """How strongly each candidate is suspected of the needle's failure; (N,) float64.
-
-    Parameters
-    ----------
-    similarities : (N,) cosine to the needle
-    alike : (N,) what `true_positive_similarity` gives
-    scores : (N,) the detector's own scores
-    score_weight : how much a standard deviation of low score counts beside one of contrast
-    """
-    return standardised(similarities - alike) - score_weight * standardised(scores)
-
-
-def thinned(places: Sequence[Place], *, limit: int, per_drive: int) -> list[int]:
-    """Positions to keep, in their order: one region per frame, few frames per drive.
-
-    Parameters
-    ----------
-    places : best first
-    limit : most positions to keep
-    per_drive : most frames of one drive; frames without a drive are not capped
-    """
-    kept: list[int] = []
-    frames: set[Hashable] = set()
-    drives: Counter[Hashable] = Counter()
-    for position, place in enumerate(places):
-        crowded = place.drive is not None and drives[place.drive] >= per_drive
-        if place.frame in frames or crowded:
-            continue
-        frames.add(place.frame)
-        drives[place.drive] += 1
-        kept.append(position)
-        if len(kept) == limit:
-            break
-    return kept

@@ -1,128 +1,206 @@
-"""From a needle's neighbourhood to its shortlist, and from an event to the needles it moves."""
+"""What stored records mean for shortlists: examples, standing, haystack, candidates."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from services.contracts.events import (
     Candidate,
+    FrameCaptured,
     FrameMatched,
     NeedleFound,
+    PredictionsMade,
     Provenance,
     ShortlistPublished,
     Split,
 )
 from services.contracts.identity import Category, DetectorId, FrameId, ModelId, RegionId
-from services.domain import ranking
+from services.domain.coco import FloatArray
+from services.domain.failure_model import Examples, Method, Mode
+from services.domain.ranking import Vectors
+from services.domain.region_features import FEATURES, Shown, region_features
+from services.domain.shortlist_plan import Limits, Spot
+from services.domain.strategies import Standing
 from services.runtime.settings import Settings
 from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.needles import NeedleRecord
-from services.runtime.stores.vectors import Hit, Vector, Where
+from services.runtime.stores.vectors import Hit, Where
 
-STRATEGY = "contrast"
 REANNOTATED = "reannotation"
+_THRESHOLDS = 10
 
 Kind = tuple[DetectorId, Category]
 """What needles and haystack regions must share to be compared."""
 
 
 @dataclass(frozen=True)
-class Neighbour:
-    """A haystack region near a needle."""
+class FrameFacts:
+    """What ranking needs of a captured frame.
 
-    hit: Hit
-    vector: Vector
+    Attributes
+    ----------
+    features : what each detection shows, by its region
+    """
+
+    captured: FrameCaptured
+    reannotated: bool
+    features: Mapping[RegionId, FloatArray]
+
+    @classmethod
+    def of(cls, record: FrameRecord) -> Self | None:
+        """The facts of a record; none before its image is known."""
+        captured, truth = record.captured, record.ground_truth
+        if captured is None:
+            return None
+        features: dict[RegionId, FloatArray] = {}
+        for predictions in record.predictions.values():
+            rows = region_features(_shown(predictions, captured))
+            features |= zip(predictions.region_ids(), rows, strict=True)
+        reannotated = truth is not None and truth.annotation_source == REANNOTATED
+        return cls(captured, reannotated, features)
 
     @property
-    def frame_id(self) -> FrameId:
-        """The frame that it lies on."""
-        return FrameId(str(self.hit.payload["frame_id"]))
+    def spot(self) -> Spot:
+        """Where and when it was taken."""
+        position = self.captured.position
+        return Spot(
+            self.captured.frame_id,
+            self.captured.drive_id,
+            self.captured.captured_at.timestamp(),
+            (position.lat, position.lon) if position else None,
+        )
 
 
-def kinds_of(record: FrameRecord) -> set[Kind]:
-    """The (detector, category) pairs of a frame's predictions."""
-    return {
-        (detector, detection.category)
-        for detector, predictions in record.predictions.items()
-        for detection in predictions.detections
-    }
+def _shown(predictions: PredictionsMade, captured: FrameCaptured) -> Shown:
+    found = predictions.detections
+    numbers = {name: n for n, name in enumerate(sorted({each.category for each in found}))}
+    return Shown(
+        np.array([each.bbox for each in found], np.float64).reshape(-1, 4),
+        np.array([each.score for each in found], np.float64),
+        np.array([numbers[each.category] for each in found], np.int64),
+        captured.image.width,
+        captured.image.height,
+    )
 
 
-def haystack_of(needle: NeedleFound, settings: Settings) -> Where:
-    """The haystack regions of the needle's kind that the detector shows on the map."""
+def haystack_of(kind: Kind, settings: Settings) -> Where:
+    """The haystack regions of a kind that the detector shows on the map."""
+    detector, category = kind
     return Where(
-        equals={
-            "detector": needle.detector,
-            "category": needle.category,
-            "split": Split.HAYSTACK.value,
-        },
+        equals={"detector": detector, "category": category, "split": Split.HAYSTACK.value},
         at_least={"score": settings.operating_score},
     )
 
 
-def true_positives(matches: Iterable[FrameMatched], operating_score: float) -> list[RegionId]:
-    """The regions of reference frames that are right at IoU .5, at or above the score."""
-    return [
-        region
+HAYSTACK_FRAMES = Where(equals={"split": Split.HAYSTACK.value})
+
+
+def truths(matches: Iterable[FrameMatched], score: float) -> dict[RegionId, Mode | None]:
+    """Of each annotated region at or above the score, how it is wrong; none where it is right."""
+    return {
+        region: None if error is None else Mode.of(error, true_category)
         for match in matches
-        if match.split is Split.REFERENCE
-        for region, score, matched, ignored in zip(
-            match.regions, match.scores, match.matched, match.ignored, strict=True
+        for region, scored, ignored, error, true_category in zip(
+            match.regions,
+            match.scores,
+            match.ignored,
+            match.errors,
+            match.true_categories,
+            strict=True,
         )
         # Bit 0 is IoU .5 over all areas.
-        if matched & 1 and not ignored & 1 and score >= operating_score
-    ]
+        if scored >= score and not ignored & 1
+    }
 
 
-def rank(
-    neighbours: Sequence[Neighbour], rights: ranking.Vectors, settings: Settings
-) -> list[tuple[Neighbour, float]]:
-    """Neighbours with their evidence, best first; equal evidence in the order of region ids.
+def examples(
+    modes: Mapping[RegionId, Mode | None],
+    vectors: Mapping[RegionId, Vectors],
+    features: Mapping[RegionId, FloatArray],
+    limit: int,
+) -> Examples:
+    """The regions of known truth, in the order of their ids, which are as good as random.
 
     Parameters
     ----------
-    rights : (T, D) float32, unit vectors of the reference's true positives
+    limit : most examples; those with the lowest ids
     """
-    if not neighbours:
+    known = sorted(modes.keys() & vectors.keys() & features.keys())[:limit]
+    if not known:
+        return Examples(np.empty((0, 0), np.float32), np.empty((0, FEATURES)), ())
+    return Examples(
+        np.stack([vectors[region] for region in known]),
+        np.stack([features[region] for region in known]),
+        tuple(modes[region] for region in known),
+    )
+
+
+def standing(matches: Sequence[FrameMatched]) -> Standing:
+    """How the detector stands in a category by these matches, over all areas."""
+    rows = [
+        (score, bits)
+        for match in matches
+        for score, bits, ignored in zip(match.scores, match.matched, match.ignored, strict=True)
+        if not ignored & 1
+    ]
+    bits = np.array([bits for _, bits in rows], np.int64).reshape(-1, 1)
+    return Standing(
+        np.array([score for score, _ in rows], np.float64),
+        (bits >> np.arange(_THRESHOLDS) & 1).astype(np.bool_),
+        sum(match.ground_truths[0] for match in matches),
+    )
+
+
+def limits(haystack_frames: int, settings: Settings) -> Limits:
+    """How much is shown of a haystack of so many frames."""
+    budget = int(haystack_frames * settings.shortlist_budget)
+    return Limits(
+        budget=max(budget, settings.shortlist_size),
+        size=settings.shortlist_size,
+        per_drive=settings.shortlist_per_drive,
+        apart_s=settings.shortlist_apart_s,
+        apart_m=settings.shortlist_apart_m,
+    )
+
+
+def kept_candidates(record: NeedleRecord, frames: Mapping[FrameId, FrameFacts]) -> list[Candidate]:
+    """The candidates that stay: their frames were annotated again because they were listed."""
+    if record.shortlist is None:
         return []
-    similarities = np.array([each.hit.similarity for each in neighbours])
-    vectors = np.stack([each.vector for each in neighbours])
-    scores = np.array([float(each.hit.payload["score"] or 0) for each in neighbours])
-    alike = ranking.true_positive_similarity(vectors, rights)
-    weighed = ranking.evidence(
-        similarities, alike, scores, score_weight=settings.shortlist_score_weight
-    )
-    ranked = zip(neighbours, weighed.tolist(), strict=True)
-    return sorted(ranked, key=lambda pair: (-round(pair[1], 9), pair[0].hit.payload["region_id"]))
-
-
-def choose(
-    ranked: Sequence[tuple[Neighbour, float]],
-    frames: Mapping[FrameId, FrameRecord],
-    before: Collection[FrameId],
-    settings: Settings,
-) -> list[Candidate]:
-    """The candidates of a shortlist, best first.
-
-    Parameters
-    ----------
-    frames : records of all neighbours' frames
-    before : frames that are on the shortlist already; only these may be re-annotated ones
-    """
-    open_ = [
-        (neighbour, weight)
-        for neighbour, weight in ranked
-        if neighbour.frame_id in before or not _reannotated(frames[neighbour.frame_id])
-    ]
-    places = [ranking.Place(each.frame_id, each.hit.payload.get("drive_id")) for each, _ in open_]
-    kept = ranking.thinned(
-        places, limit=settings.shortlist_size, per_drive=settings.shortlist_per_drive
-    )
     return [
-        _candidate(open_[position][0], open_[position][1], frames[open_[position][0].frame_id])
-        for position in kept
+        candidate
+        for candidate in record.shortlist.candidates
+        if candidate.frame_id in frames and frames[candidate.frame_id].reannotated
     ]
+
+
+def candidate(hit: Hit, facts: FrameFacts, similarity: float, evidence: float) -> Candidate:
+    """A haystack region on a shortlist. Rounded, so that nothing is published for a hair."""
+    payload = hit.payload
+    return Candidate(
+        frame_id=facts.captured.frame_id,
+        region_id=RegionId(str(payload["region_id"])),
+        category=Category(str(payload["category"])),
+        score=float(payload["score"] or 0),
+        bbox=(
+            float(payload["x"] or 0),
+            float(payload["y"] or 0),
+            float(payload["width"] or 0),
+            float(payload["height"] or 0),
+        ),
+        similarity=round(similarity, 3),
+        evidence=round(evidence, 2),
+        drive_id=facts.captured.drive_id,
+        captured_at=facts.captured.captured_at,
+        image_uri=facts.captured.image.uri,
+    )
+
+
+def in_order(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Best first."""
+    return tuple(sorted(candidates, key=lambda c: (-c.evidence, -c.similarity, c.region_id)))
 
 
 def next_shortlist(
@@ -153,33 +231,11 @@ def withdrawn(record: NeedleRecord) -> ShortlistPublished | None:
     return next_shortlist(record, record.needle, (), record.shortlist.provenance)
 
 
-def provenance(model: ModelId, settings: Settings) -> Provenance:
-    """How shortlists come to be under these settings."""
-    return Provenance(model=model, strategy=STRATEGY, size_limit=settings.shortlist_size)
-
-
-def _reannotated(record: FrameRecord) -> bool:
-    truth = record.ground_truth
-    return truth is not None and truth.annotation_source == REANNOTATED
-
-
-def _candidate(neighbour: Neighbour, weight: float, record: FrameRecord) -> Candidate:
-    payload = neighbour.hit.payload
-    assert record.captured is not None  # only captured frames are embedded
-    return Candidate(
-        frame_id=neighbour.frame_id,
-        region_id=RegionId(str(payload["region_id"])),
-        category=Category(str(payload["category"])),
-        score=float(payload["score"] or 0),
-        bbox=(
-            float(payload["x"] or 0),
-            float(payload["y"] or 0),
-            float(payload["width"] or 0),
-            float(payload["height"] or 0),
-        ),
-        similarity=round(neighbour.hit.similarity, 6),
-        evidence=round(weight, 6),
-        drive_id=record.captured.drive_id,
-        captured_at=record.captured.captured_at,
-        image_uri=record.captured.image.uri,
+def provenance(model: ModelId, method: Method, settings: Settings) -> Provenance:
+    """How a shortlist comes to be under these settings."""
+    return Provenance(
+        model=model,
+        strategy=settings.shortlist_strategy,
+        size_limit=settings.shortlist_size,
+        method=method.value,
     )

@@ -1,14 +1,10 @@
-"""retriever: keeps every needle's shortlist up to date with the haystack."""
+"""retriever: keeps every needle's shortlist up to date with the haystack and what is annotated."""
 
-import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
-import numpy as np
 import structlog
 
-from services.contracts import identity
 from services.contracts.errors import Fatal, StoreUnavailable
 from services.contracts.events import (
     Event,
@@ -19,11 +15,11 @@ from services.contracts.events import (
     ShortlistPublished,
     Split,
 )
-from services.contracts.identity import FrameId, ModelId, NeedleId
+from services.contracts.identity import DetectorId, FrameId, NeedleId
 from services.contracts.topics import EMBEDDED, MATCHES, NEEDLES
-from services.domain.ranking import Vectors
 from services.retriever import logic
-from services.retriever.logic import Kind, Neighbour
+from services.retriever.known import KnownFrames, KnownMatches
+from services.retriever.planning import Planner
 from services.runtime import metrics
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
@@ -31,33 +27,18 @@ from services.runtime.step import Outbox
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.needles import NeedleRecord, NeedleStore
-from services.runtime.stores.vectors import (
-    REGIONS,
-    Vector,
-    VectorStore,
-    collection_of,
-    model_of,
-)
+from services.runtime.stores.vectors import REGIONS, VectorStore, model_of
 
 TOPICS = (NEEDLES, EMBEDDED, MATCHES)
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True)
-class _Search:
-    """An active needle with its vector, ready to be looked up."""
-
-    record: NeedleRecord
-    needle: NeedleFound
-    vector: Vector
-
-
 class ExtendShortlists:
-    """Ranks again every needle that a batch of events may move.
+    """Plans all shortlists again when a batch says something that may move one.
 
-    A needle, a haystack region and the reference's true positives may come in any order. Each is
-    durable before its event, and each event ranks the needles that it concerns from all that is
-    durable by then: whichever comes last completes the shortlist.
+    A needle, a haystack region and an annotated reference frame may come in any order. Each is
+    durable before its event, and a plan follows from nothing but what is durable by then: whichever
+    comes last completes the shortlists.
     """
 
     def __init__(
@@ -71,113 +52,74 @@ class ExtendShortlists:
         settings: Settings,
         clock: Clock,
     ) -> None:
-        self._frames = frames
-        self._matches = matches
+        self._frames = KnownFrames(frames)
+        self._reference = KnownMatches(matches)
         self._needles = needles
         self._vectors = vectors
         self._outbox = outbox
-        self._settings = settings
         self._clock = clock
+        self._planner = Planner(
+            frames=self._frames,
+            reference=self._reference,
+            matches=matches,
+            vectors=vectors,
+            settings=settings,
+        )
 
     async def run(self, events: Sequence[Event]) -> None:
         found: list[NeedleFound | NeedleRetracted] = []
-        embedded: set[FrameId] = set()
-        kinds: set[Kind] = set()
+        embedded: list[FrameEmbedded] = []
+        matched: list[FrameMatched] = []
         for event in events:
             match event:
                 case NeedleFound() | NeedleRetracted():
                     found.append(event)
                 case FrameEmbedded():
-                    embedded.add(event.frame_id)
-                case FrameMatched(split=Split.REFERENCE):
-                    kinds.add((event.detector, event.category))
+                    embedded.append(event)
                 case FrameMatched():
-                    pass  # a haystack frame's match says nothing about what resembles what
+                    matched.append(event)
                 case _:
                     raise Fatal(f"retriever does not consume {type(event).__name__}")
         await self._needles.record(found)
-        for record in (await self._frames.load(embedded)).values():
-            kinds |= logic.kinds_of(record)
-        await self._refresh({each.needle_id for each in found}, kinds)
+        self._frames.forget(each.frame_id for each in (*embedded, *matched))
+        self._reference.note(each for each in matched if each.split is Split.REFERENCE)
+        if found or embedded or await self._teaches(matched):
+            await self._plan()
 
-    async def _refresh(self, needle_ids: Collection[NeedleId], kinds: Collection[Kind]) -> None:
-        """Rank the named needles and all of these kinds, and publish what changed."""
-        records = await self._needles.load(needle_ids)
-        for detector, category in sorted(kinds):
-            async for record in self._needles.scan(detector=detector, category=category):
-                records[record.needle_id] = record
-        for record in records.values():
-            if not record.active:
-                await self._write(logic.withdrawn(record))
+    async def _teaches(self, matched: Sequence[FrameMatched]) -> bool:
+        """Whether these say how regions fail that examples are taken from."""
+        if any(each.split is Split.REFERENCE for each in matched):
+            return True
+        frames: set[FrameId] = {each.frame_id for each in matched}
+        facts = await self._frames.load(frames)
+        return any(each.reannotated for each in facts.values())
+
+    async def _plan(self) -> None:
+        started = self._clock.monotonic()
+        records = {each.needle_id: each async for each in self._needles.scan()}
+        if not records:
+            return
+        changed = [logic.withdrawn(each) for each in records.values() if not each.active]
         model = model_of(REGIONS, (await self._vectors.aliases()).get(REGIONS))
         if model is not None:
-            await self._rank_all([each for each in records.values() if each.active], model)
+            for of_detector in _by_detector(records.values()).values():
+                changed += await self._planner.plan(of_detector, model)
+        await self._write([each for each in changed if each is not None])
         await self._publish(records)
-
-    async def _rank_all(self, records: Sequence[NeedleRecord], model: ModelId) -> None:
-        by_kind: dict[Kind, list[_Search]] = defaultdict(list)
-        for search in await self._searches(records, model):
-            by_kind[search.needle.detector, search.needle.category].append(search)
-        for kind, searches in sorted(by_kind.items()):
-            rights = await self._load_true_positives(kind, model)
-            for search in searches:
-                await self._rank(search, rights, model)
-
-    async def _searches(self, records: Sequence[NeedleRecord], model: ModelId) -> list[_Search]:
-        """The needles whose region is embedded; the others wait for their FrameEmbedded."""
-        points = {
-            identity.region_point_id(model, record.needle.region_id): (record, record.needle)
-            for record in records
-            if record.needle is not None
-        }
-        vectors = await self._vectors.load(collection_of(REGIONS, model), points)
-        return [_Search(*points[point], vector) for point, vector in sorted(vectors.items())]
-
-    async def _load_true_positives(self, kind: Kind, model: ModelId) -> Vectors:
-        """(T, D) vectors of the reference's true positives that are embedded."""
-        detector, category = kind
-        matches = self._matches.scan(
-            detector=detector, categories=[category], split=Split.REFERENCE
-        )
-        regions = logic.true_positives(
-            [match async for match in matches], self._settings.operating_score
-        )
-        points = [identity.region_point_id(model, region) for region in regions]
-        found = await self._vectors.load(collection_of(REGIONS, model), points)
-        present = sorted(found)
-        return np.stack([found[each] for each in present]) if present else np.empty((0, 0), "f4")
-
-    async def _rank(self, search: _Search, rights: Vectors, model: ModelId) -> None:
-        started = self._clock.monotonic()
-        collection = collection_of(REGIONS, model)
-        where = logic.haystack_of(search.needle, self._settings)
-        hits = await self._vectors.nearest(
-            collection, search.vector, where, self._settings.shortlist_pool
-        )
-        vectors = await self._vectors.load(collection, [hit.point_id for hit in hits])
-        neighbours = [Neighbour(hit, vectors[hit.point_id]) for hit in hits]
-        ranked = await asyncio.to_thread(logic.rank, neighbours, rights, self._settings)
-        frames = await self._frames.load({each.frame_id for each in neighbours})
-        before = search.record.shortlist
-        known = {candidate.frame_id for candidate in before.candidates} if before else set()
-        candidates = logic.choose(ranked, frames, known, self._settings)
-        provenance = logic.provenance(model, self._settings)
-        await self._write(
-            logic.next_shortlist(search.record, search.needle, candidates, provenance)
-        )
         metrics.SEARCH_SECONDS.observe(self._clock.monotonic() - started)
 
-    async def _write(self, shortlist: ShortlistPublished | None) -> None:
-        if shortlist is None:
+    async def _write(self, shortlists: Sequence[ShortlistPublished]) -> None:
+        if not shortlists:
             return
-        await self._needles.write_shortlist(shortlist)
-        stored = (await self._needles.load([shortlist.needle_id]))[shortlist.needle_id].shortlist
-        if stored != shortlist:
-            raise StoreUnavailable(f"needle {shortlist.needle_id}: another retriever was faster")
+        await self._needles.write_shortlists(shortlists)
+        stored = await self._needles.load([each.needle_id for each in shortlists])
+        for each in shortlists:
+            if stored[each.needle_id].shortlist != each:
+                raise StoreUnavailable(f"needle {each.needle_id}: another retriever was faster")
 
-    async def _publish(self, touched: Mapping[NeedleId, NeedleRecord]) -> None:
+    async def _publish(self, needle_ids: Collection[NeedleId]) -> None:
         """Publish what is written and not yet acknowledged, whoever wrote it and whenever."""
-        records = await self._needles.load(touched)
+        records = await self._needles.load(needle_ids)
         due = [
             record.shortlist
             for record in records.values()
@@ -191,4 +133,12 @@ class ExtendShortlists:
             metrics.SHORTLISTS_PUBLISHED.labels(category).inc()
             metrics.SHORTLIST_FRAMES.observe(len(shortlist.candidates))
         if due:
-            log.info("shortlists_published", shortlists=len(due), needles=len(touched))
+            log.info("shortlists_published", shortlists=len(due), needles=len(records))
+
+
+def _by_detector(records: Collection[NeedleRecord]) -> dict[DetectorId, list[NeedleRecord]]:
+    of: defaultdict[DetectorId, list[NeedleRecord]] = defaultdict(list)
+    for record in records:
+        if record.active and record.needle is not None:
+            of[record.needle.detector].append(record)
+    return dict(sorted(of.items()))

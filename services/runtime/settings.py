@@ -102,9 +102,23 @@ class Settings(BaseSettings):
     # Shortlists
     shortlist_size: Count = Field(10, description="Most frames per shortlist.")
     shortlist_per_drive: Count = Field(3, description="Most frames of one drive per shortlist.")
-    shortlist_pool: Count = Field(100, description="Nearest regions that are ranked per needle.")
-    shortlist_score_weight: Annotated[float, Field(ge=0)] = Field(
-        0.5, description="Weight of a low score beside the contrast of vectors, per deviation."
+    shortlist_strategy: Literal["worst-frames", "costliest-errors"] = Field(
+        "worst-frames", description="What shortlists are for; docs/shortlists.md has the figures."
+    )
+    shortlist_budget: Share = Field(
+        0.15, description="Share of haystack frames on shortlists; at least one shortlist's size."
+    )
+    shortlist_evidence: Score = Field(
+        0.3, description="Evidence from which a region is shortlisted; a probability if learnt."
+    )
+    shortlist_apart_s: Seconds = Field(
+        1.0, description="Frames of a drive closer than this show the same, in seconds."
+    )
+    shortlist_apart_m: Annotated[float, Field(ge=0)] = Field(
+        5.0, description="Frames of a drive closer than this show the same, in metres."
+    )
+    shortlist_pool: Count = Field(
+        1000, description="Regions of a kind that are looked at for each way of failing."
     )
 
     # The evaluator

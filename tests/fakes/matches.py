@@ -28,6 +28,9 @@ class InMemoryMatchStore:
             if match.frame_id in frame_ids
         }
 
+    async def load(self, frame_ids: Collection[FrameId]) -> list[FrameMatched]:
+        return [each for _, each in sorted(self._latest.items()) if each.frame_id in frame_ids]
+
     async def scan(
         self,
         *,

@@ -46,10 +46,11 @@ class InMemoryNeedleStore:
             ):
                 yield self._records[needle_id]
 
-    async def write_shortlist(self, shortlist: ShortlistPublished) -> None:
-        stored = self._records[shortlist.needle_id]
-        if stored.shortlist is None or shortlist.revision > stored.shortlist.revision:
-            self._records[shortlist.needle_id] = replace(stored, shortlist=shortlist)
+    async def write_shortlists(self, shortlists: Sequence[ShortlistPublished]) -> None:
+        for each in shortlists:
+            stored = self._records[each.needle_id]
+            if stored.shortlist is None or each.revision > stored.shortlist.revision:
+                self._records[each.needle_id] = replace(stored, shortlist=each)
 
     async def mark_published(self, shortlists: Sequence[ShortlistPublished]) -> None:
         for each in shortlists:

@@ -149,6 +149,13 @@ async def test_the_highest_revision_of_a_match_is_found(stores: Stores) -> None:
     assert [match async for match in stores.matches.scan()] == [new]
 
 
+async def test_the_matches_of_frames_are_found(stores: Stores) -> None:
+    matches = [samples.frame_matched("f1"), samples.frame_matched("f1", category="yield")]
+    await stores.matches.record([*matches, samples.frame_matched("f2")], {})
+    found = await stores.matches.load([FrameId("f1"), FrameId("f3")])
+    assert sorted(found, key=lambda match: match.category) == matches
+
+
 async def test_matches_are_found_by_detector_category_and_split(stores: Stores) -> None:
     wanted = samples.frame_matched("f1", category="crossing", split=Split.HAYSTACK)
     others = [
@@ -210,8 +217,8 @@ async def test_a_shortlist_knows_whether_the_broker_has_it(stores: Stores) -> No
     needle = samples.needle_found()
     await stores.needles.record([needle])
     second = samples.shortlist_published(needle, "h1", revision=2)
-    await stores.needles.write_shortlist(second)
-    await stores.needles.write_shortlist(samples.shortlist_published(needle, "h2", revision=1))
+    await stores.needles.write_shortlists([second])
+    await stores.needles.write_shortlists([samples.shortlist_published(needle, "h2", revision=1)])
     record = (await stores.needles.load([needle.needle_id]))[needle.needle_id]
     assert (record.shortlist, record.published_revision) == (second, 0)
 

@@ -25,6 +25,7 @@ from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 from services.contracts.errors import Fatal, GazeloopError, InvalidSettings, StoreUnavailable
 from services.contracts.identity import ModelId, PointId
 from services.runtime.settings import Settings
+from services.runtime.stores.timed import TimedVectors
 from services.runtime.stores.vectors import (
     REGIONS,
     Point,
@@ -393,6 +394,8 @@ async def test_the_settings_choose_between_edge_and_a_server(tmp_path: Path) -> 
     await embedded.close()
     await served.close()
 
-    assert isinstance(embedded, EdgeVectorStore)
-    assert isinstance(served, ClientVectorStore)
+    assert isinstance(embedded, TimedVectors)
+    assert isinstance(embedded._vectors, EdgeVectorStore)
+    assert isinstance(served, TimedVectors)
+    assert isinstance(served._vectors, ClientVectorStore)
     assert (tmp_path / "qdrant").is_dir()

@@ -3,6 +3,7 @@
 import io
 import random
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from PIL import Image as Picture
@@ -99,7 +100,8 @@ def picture() -> bytes:
 def captured(number: int, uri: str) -> FrameCaptured:
     plain = samples.frame_captured(f"f{number:03d}", f"drive-{number // 5}")
     image = Image(**{**plain.image.model_dump(), "uri": uri})
-    return plain.model_copy(update={"image": image})
+    later = plain.captured_at + timedelta(seconds=2 * number)
+    return plain.model_copy(update={"image": image, "captured_at": later})
 
 
 def survey(blobs: InMemoryBlobs, frames: int = 60) -> list[Event]:

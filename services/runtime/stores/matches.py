@@ -32,6 +32,10 @@ class MatchStore(Protocol):
         """All that was ever recorded of these frames, with every needle ever remembered."""
         ...
 
+    async def load(self, frame_ids: Collection[FrameId]) -> list[FrameMatched]:
+        """Every stored match of these frames, in the order of their keys."""
+        ...
+
     def scan(
         self,
         *,

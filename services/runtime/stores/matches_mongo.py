@@ -65,6 +65,12 @@ class MongoMatchStore:
             for each in found
         }
 
+    async def load(self, frame_ids: Collection[FrameId]) -> list[FrameMatched]:
+        where = {"frame_id": {"$in": list(frame_ids)}}
+        with translated():
+            found = await self._matches.find(where, {"latest.event": 1}).sort("_id", 1).to_list()
+        return [_event(document) for document in found]
+
     async def scan(
         self,
         *,

@@ -50,8 +50,8 @@ class NeedleStore(Protocol):
         """The known needles, active or not, in the order of their ids."""
         ...
 
-    async def write_shortlist(self, shortlist: ShortlistPublished) -> None:
-        """Store a needle's shortlist, unless one of its revision or a newer one is there."""
+    async def write_shortlists(self, shortlists: Sequence[ShortlistPublished]) -> None:
+        """Store needles' shortlists, each unless one of its revision or a newer one is there."""
         ...
 
     async def mark_published(self, shortlists: Sequence[ShortlistPublished]) -> None:

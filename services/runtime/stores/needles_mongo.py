@@ -57,13 +57,13 @@ class MongoNeedleStore:
             async for document in self._needles.find(where).sort("_id", 1):
                 yield _record(document)
 
-    async def write_shortlist(self, shortlist: ShortlistPublished) -> None:
-        part = {
-            "revision": shortlist.revision,
-            "event": shortlist.model_dump(mode="json"),
-        }
-        value = newest("shortlist", shortlist.revision, part)
-        await write(self._needles, [upsert(shortlist.needle_id, {"shortlist": value})])
+    async def write_shortlists(self, shortlists: Sequence[ShortlistPublished]) -> None:
+        updates = []
+        for each in shortlists:
+            part = {"revision": each.revision, "event": each.model_dump(mode="json")}
+            value = newest("shortlist", each.revision, part)
+            updates.append(upsert(each.needle_id, {"shortlist": value}))
+        await write(self._needles, updates)
 
     async def mark_published(self, shortlists: Sequence[ShortlistPublished]) -> None:
         updates = [

@@ -109,5 +109,9 @@ class TimedVectors:
         with measured("vectors", "nearest"):
             return await self._vectors.nearest(collection, vector, where, limit)
 
+    async def count(self, collection: str, where: Where) -> int:
+        with measured("vectors", "count"):
+            return await self._vectors.count(collection, where)
+
     async def close(self) -> None:
         await self._vectors.close()

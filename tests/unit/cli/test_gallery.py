@@ -57,7 +57,7 @@ async def mined() -> Stores:
         await stores.add_frame(frame_id)
     first, second = needle_found("n1"), needle_found("n2")
     await stores.needles.record([first, second])
-    await stores.needles.write_shortlist(shortlist_published(first, "h1", "h2"))
+    await stores.needles.write_shortlists([shortlist_published(first, "h1", "h2")])
     return stores
 
 

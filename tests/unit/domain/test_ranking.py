@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from services.domain.ranking import Place, Vectors, evidence, thinned, true_positive_similarity
+from services.domain.ranking import Vectors, true_positive_similarity
 
 
 def unit(*rows: tuple[float, ...]) -> Vectors:
@@ -22,37 +22,3 @@ def test_fewer_true_positives_than_neighbours_are_all_used() -> None:
 def test_without_true_positives_nothing_resembles_them() -> None:
     alike = true_positive_similarity(unit((1, 0)), np.empty((0, 0), np.float32))
     assert alike == pytest.approx([0.0])
-
-
-def test_what_looks_like_true_objects_is_less_suspect_than_what_does_not() -> None:
-    similarities, scores = np.array([0.9, 0.9]), np.array([0.7, 0.7])
-    right_like, other = evidence(similarities, np.array([0.9, 0.1]), scores, score_weight=0.5)
-    assert other > right_like
-
-
-def test_a_low_score_is_evidence_where_vectors_say_the_same() -> None:
-    same = np.array([0.5, 0.5])
-    low, high = evidence(same, same, np.array([0.55, 0.95]), score_weight=0.5)
-    assert low > high
-
-
-def test_equal_candidates_have_equal_evidence() -> None:
-    same = np.array([0.5, 0.5, 0.5])
-    assert evidence(same, same, same, score_weight=1.0).tolist() == [0.0, 0.0, 0.0]
-
-
-def test_thinning_keeps_one_region_per_frame_and_few_frames_per_drive() -> None:
-    places = [
-        Place("a", "d1"),
-        Place("a", "d1"),
-        Place("b", "d1"),
-        Place("c", "d1"),
-        Place("d", "d2"),
-        Place("e", "d2"),
-    ]
-    assert thinned(places, limit=3, per_drive=2) == [0, 2, 4]
-
-
-def test_frames_without_a_drive_are_not_capped() -> None:
-    places = [Place(name, None) for name in "abc"]
-    assert thinned(places, limit=10, per_drive=1) == [0, 1, 2]

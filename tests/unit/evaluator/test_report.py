@@ -88,7 +88,7 @@ async def reports(
     await match_store.record(matches, {})
     await needle_store.record([each.needle for each in shortlists])
     for each in shortlists:
-        await needle_store.write_shortlist(each)
+        await needle_store.write_shortlists([each])
     return await build_reports(match_store, needle_store, COUNTS, 0.5)
 
 

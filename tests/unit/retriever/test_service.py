@@ -45,8 +45,9 @@ class World:
         )
 
     async def embed(
-        self, frame_id: str, angle: float, *, split: str = "haystack", drive: str = "d2"
+        self, frame_id: str, angle: float, *, split: str = "haystack", drive: str = ""
     ) -> Event:
+        drive = drive or f"drive-of-{frame_id}"
         predictions = samples.predictions_made(samples.detection(), frame_id=frame_id)
         embedded = samples.frame_embedded(predictions)
         captured = samples.frame_captured(frame_id, drive)

@@ -1,0 +1,97 @@
+"""What the retriever has read before and need not read again: frames, matches, vectors.
+
+All of it is durable elsewhere and only kept here. A frame's entry goes when an event says that the
+frame changed; a match's gives way to its successor; a vector never changes, its id says what it is
+of. There is one retriever at a time, so it hears of every change.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+
+from services.contracts.events import FrameMatched, Split
+from services.contracts.identity import FrameId, ModelId, RegionId, region_point_id
+from services.retriever.logic import FrameFacts, Kind
+from services.runtime.stores.frames import FrameStore
+from services.runtime.stores.matches import MatchStore
+from services.runtime.stores.vectors import REGIONS, Vector, VectorStore, collection_of
+
+_FRAMES_MAX = 100_000
+_VECTORS_MAX = 50_000
+"""100 MB at 512 dimensions."""
+
+
+class KnownFrames:
+    """The facts of frames."""
+
+    def __init__(self, store: FrameStore) -> None:
+        self._store = store
+        self._facts: dict[FrameId, FrameFacts] = {}
+
+    def forget(self, frame_ids: Iterable[FrameId]) -> None:
+        """Let these be read again."""
+        for frame_id in frame_ids:
+            self._facts.pop(frame_id, None)
+
+    async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameFacts]:
+        """The facts of those that are captured."""
+        wanted = set(frame_ids)
+        missing = wanted - self._facts.keys()
+        if missing:
+            if len(self._facts) + len(missing) > _FRAMES_MAX:
+                self._facts.clear()
+                missing = wanted
+            for frame_id, record in (await self._store.load(missing)).items():
+                facts = FrameFacts.of(record)
+                if facts is not None:
+                    self._facts[frame_id] = facts
+        return {each: self._facts[each] for each in wanted if each in self._facts}
+
+
+class KnownMatches:
+    """The latest matches of reference frames."""
+
+    def __init__(self, store: MatchStore) -> None:
+        self._store = store
+        self._of: defaultdict[Kind, dict[FrameId, FrameMatched]] = defaultdict(dict)
+        self._complete = False
+
+    def note(self, matches: Iterable[FrameMatched]) -> None:
+        """Take in what was told."""
+        for match in matches:
+            of_kind = self._of[match.detector, match.category]
+            before = of_kind.get(match.frame_id)
+            if before is None or match.revision > before.revision:
+                of_kind[match.frame_id] = match
+
+    async def of(self, kind: Kind) -> list[FrameMatched]:
+        """All of a kind."""
+        if not self._complete:
+            self.note([match async for match in self._store.scan(split=Split.REFERENCE)])
+            self._complete = True
+        return list(self._of[kind].values())
+
+
+class KnownVectors:
+    """The vectors of regions."""
+
+    def __init__(self, store: VectorStore) -> None:
+        self._store = store
+        self._vectors: dict[tuple[ModelId, RegionId], Vector] = {}
+
+    async def load(
+        self, model: ModelId, regions: Collection[RegionId]
+    ) -> Mapping[RegionId, Vector]:
+        """Those that are embedded."""
+        wanted = set(regions)
+        missing = {each for each in wanted if (model, each) not in self._vectors}
+        if missing:
+            if len(self._vectors) + len(missing) > _VECTORS_MAX:
+                self._vectors.clear()
+                missing = wanted
+            points = {region_point_id(model, region): region for region in missing}
+            found = await self._store.load(collection_of(REGIONS, model), points)
+            for point, vector in found.items():
+                self._vectors[model, points[point]] = vector
+        return {
+            each: self._vectors[model, each] for each in wanted if (model, each) in self._vectors
+        }
