@@ -25,8 +25,6 @@ _ALL = np.uint64((1 << 40) - 1)
 _NONE = np.uint64(0)
 _FIRST = np.uint64(1)
 _LOWEST = float(THRESHOLDS[0])
-_SHORT = 64
-"""Up to here, inserting in place beats a merge sort that allocates."""
 
 
 @compiled
@@ -62,20 +60,6 @@ def overlap_of(one: FloatArray, two: FloatArray, crowd: bool) -> float:  # pragm
     shared = width * height
     area = one[2] * one[3]
     return shared / (area if crowd else area + two[2] * two[3] - shared)  # type: ignore[no-any-return]
-
-
-@compiled
-def _by_score(scores: FloatArray, order: IntArray) -> None:  # pragma: no cover
-    """Fill `order` with the places of the highest scores, best first, earlier first when equal."""
-    if scores.size > _SHORT:
-        order[:] = np.argsort(-scores, kind="mergesort")[: order.size]
-        return
-    for i in range(scores.size):
-        j = i
-        while j > 0 and scores[order[j - 1]] < scores[i]:
-            order[j] = order[j - 1]
-            j -= 1
-        order[j] = i
 
 
 @compiled
@@ -140,7 +124,7 @@ def _match_group(
 def match_groups(
     starts: IntArray,
     boxes: FloatArray,
-    scores: FloatArray,
+    order: IntArray,
     truth_starts: IntArray,
     truths: FloatArray,
     truth_areas: FloatArray,
@@ -150,6 +134,10 @@ def match_groups(
     IntArray, IntArray, BitsArray, BitsArray, FloatArray, IntArray, IntArray
 ]:  # pragma: no cover
     """Match every group of detections with its group of ground truths.
+
+    Parameters
+    ----------
+    order : (D,) the detections by group, each group's best first
 
     Returns
     -------
@@ -175,16 +163,15 @@ def match_groups(
     for g in range(len(truths)):
         uncounted[g] = _ALL if crowd[g] or ignore[g] else outside(truth_areas[g])
     for k in range(groups):
-        first, last, to, end = starts[k], starts[k + 1], truth_starts[k], truth_starts[k + 1]
+        first, to, end = starts[k], truth_starts[k], truth_starts[k + 1]
         mine = slice(kept[k], kept[k + 1])
         for g in range(to, end):
             for a in range(4):
                 counts[k, a] += not uncounted[g] & (_FIRST << np.uint64(10 * a))
-        order = source[mine]
-        _by_score(scores[first:last], order)
+        source[mine] = order[first : first + kept[k + 1] - kept[k]]
         _match_group(
-            order,
-            boxes[first:last],
+            source[mine],
+            boxes,
             truths[to:end],
             crowd[to:end],
             uncounted[to:end],
@@ -194,7 +181,6 @@ def match_groups(
             partner[mine],
         )
         for d in range(kept[k], kept[k + 1]):
-            source[d] += first
             if partner[d] >= 0:
                 partner[d] += to
     return kept, source, matched, ignored, overlaps, partner, counts

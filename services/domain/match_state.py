@@ -8,7 +8,7 @@ frame of that subset changes, or leaves or enters the window.
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Self
 from zipfile import BadZipFile
 
@@ -284,6 +284,15 @@ class MatchState:
         joined, parts = category.table.join(table, self._frames.ranks)
         category.change(joined, parts)
         return parts
+
+    @property
+    def latest(self) -> datetime | None:
+        """When the last of the frames was captured."""
+        tables = [c.table.rows["captured"] for c in self._categories.values() if c.table.rows.size]
+        if not tables:
+            return None
+        last = int(max(captured.max() for captured in tables))
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=last)
 
     @property
     def nbytes(self) -> int:

@@ -79,10 +79,12 @@ def match_groups(detections: Detections, annotations: Annotations) -> Matches:
 
     if detections.starts.size != annotations.starts.size:
         raise ValueError("detections and annotations are grouped differently")
+    # Stable: equal scores of a group stay in their order, as pycocotools' mergesort has them.
+    order = np.lexsort((-detections.scores, group_of(detections.starts)))
     columns = match_kernels.match_groups(
         detections.starts,
         detections.boxes,
-        detections.scores,
+        order,
         annotations.starts,
         annotations.boxes,
         annotations.areas,

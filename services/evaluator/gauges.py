@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from prometheus_client import Gauge
 
 from services.contracts.identity import DetectorId
+from services.domain.drift import Measure
 from services.domain.subsets import Subset
-from services.evaluator.logic import Evaluation, order_holds
+from services.evaluator.logic import Confidence, Evaluation, order_holds
 from services.runtime import metrics
 
 _NAMED = {"AP": metrics.MAP, "AP50": metrics.MAP_AP50, "AP75": metrics.MAP_AP75}
@@ -28,6 +29,13 @@ _ALL = (
     metrics.CATEGORY_AP,
     metrics.FALSE_POSITIVES,
     metrics.ORDER_HOLDS,
+    metrics.MAP_WINDOW,
+)
+_SLOW = (
+    metrics.MAP_BOUND,
+    metrics.MAP_DIFFERENCE,
+    metrics.VEHICLES_DRIFTING,
+    metrics.VEHICLE_DRIFT,
 )
 
 
@@ -36,7 +44,7 @@ class Gauges:
 
     def clear(self) -> None:
         """Show nothing."""
-        for gauge in _ALL:
+        for gauge in (*_ALL, *_SLOW):
             gauge.clear()
 
     def show(self, detector: DetectorId, evaluations: Mapping[Subset, Evaluation]) -> None:
@@ -56,6 +64,33 @@ class Gauges:
                 _set(metrics.CATEGORY_AP, ap, name, subset.value, label)
         order = order_holds({subset: said.numbers["AP"] for subset, said in evaluations.items()})
         _set(metrics.ORDER_HOLDS, order, name)
+
+    def show_recent(
+        self, detector: DetectorId, maps: Mapping[tuple[Subset, str], float | None]
+    ) -> None:
+        """Show one detector's mAP by subset and window."""
+        for (subset, window), ap in maps.items():
+            _set(metrics.MAP_WINDOW, ap, metrics.DETECTORS(detector), subset.value, window)
+
+    def show_confidence(self, said: Confidence) -> None:
+        """Show intervals, differences and drift, and nothing of what was shown of them before."""
+        for gauge in _SLOW:
+            gauge.clear()
+        for (detector, subset), interval in said.intervals.items():
+            name = metrics.DETECTORS(detector)
+            for bound in ("low", "high"):
+                _set(metrics.MAP_BOUND, getattr(interval, bound), name, subset.value, bound)
+        for (new, old), interval in said.differences.items():
+            names = (metrics.DETECTORS(new), metrics.DETECTORS(old))
+            for bound in ("value", "low", "high"):
+                _set(metrics.MAP_DIFFERENCE, getattr(interval, bound), *names, bound)
+        for detector, drifts in said.drifts.items():
+            name = metrics.DETECTORS(detector)
+            for measure in Measure:
+                mine = [d for d in drifts if d.measure is measure and d.drifts]
+                _set(metrics.VEHICLES_DRIFTING, len(mine), name, measure.value)
+                for each in mine:
+                    _set(metrics.VEHICLE_DRIFT, each.effect, name, measure.value, each.vehicle)
 
 
 def _set(gauge: Gauge, value: float | None, *labels: str) -> None:

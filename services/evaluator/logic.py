@@ -1,12 +1,25 @@
 """What the evaluator says of a detector on a set of frames."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import combinations
+from typing import Final
 
 from services.contracts.identity import Category, DetectorId
 from services.domain.average_precision import Operating, operating_point, twelve
+from services.domain.drift import Drift
 from services.domain.match_state import EVER, MatchState, Window
+from services.domain.resampling import Interval
 from services.domain.subsets import Subset
+
+WINDOWS: Final = {
+    "1h": timedelta(hours=1),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+}
+"""Lengths of time, back from the last frame captured; beside them, everything."""
+MOST_PAIRS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -51,3 +64,43 @@ def order_holds(ap: Mapping[Subset, float | None]) -> bool | None:
     if rest is None or haystack is None or shortlisted is None:
         return None
     return rest > haystack > shortlisted
+
+
+def recent_maps(
+    state: MatchState, detector: DetectorId, now: datetime
+) -> dict[tuple[Subset, str], float | None]:
+    """MAP by subset and window. Windows end with the last frame captured, in event time.
+
+    Parameters
+    ----------
+    now : no window ends later, whatever a vehicle's clock says
+    """
+    until = min(state.latest or now, now)
+    return {
+        (subset, name): twelve(state.of(detector, subset, Window(length, until)).values())["AP"]
+        for subset in Subset
+        for name, length in WINDOWS.items()
+    }
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """What takes a while to reckon: how sure the figures are, and where they come from."""
+
+    intervals: Mapping[tuple[DetectorId, Subset], Interval]
+    differences: Mapping[tuple[DetectorId, DetectorId], Interval]
+    """By how much the first detector's mAP is above the second's, on the same frames."""
+    drifts: Mapping[DetectorId, Sequence[Drift]]
+
+
+def confidence(state: MatchState) -> Confidence:
+    """Intervals, differences of detectors and drift of vehicles, over all time."""
+    detectors = state.detectors()
+    intervals = {(d, s): state.interval(d, s) for d in detectors for s in Subset}
+    pairs = list(combinations(detectors, 2))[:MOST_PAIRS]
+    differences = {(new, old): state.difference(new, old, Subset.ALL) for old, new in pairs}
+    return Confidence(
+        intervals={key: said for key, said in intervals.items() if said is not None},
+        differences={key: said for key, said in differences.items() if said is not None},
+        drifts={detector: state.drift(detector) for detector in detectors},
+    )

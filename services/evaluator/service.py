@@ -12,7 +12,7 @@ from services.contracts.topics import MATCHES
 from services.domain.match_state import MatchState
 from services.domain.subsets import Subset
 from services.evaluator.gauges import Gauges
-from services.evaluator.logic import evaluate
+from services.evaluator.logic import confidence, evaluate, recent_maps
 from services.runtime.clock import Clock
 from services.runtime.consumer import Assignment
 from services.runtime.settings import Settings
@@ -20,6 +20,7 @@ from services.runtime.stores.matches import MatchStore
 
 TOPICS = (MATCHES,)
 _CHUNK = 2000
+_CONFIDENCE_EVERY_S = 10.0  # intervals take half a second at 100,000 frames
 log = structlog.get_logger()
 
 
@@ -44,6 +45,8 @@ class EvaluateMatches:
         self._changed: set[DetectorId] = set()
         self._gauges = Gauges()
         self._refreshed_at = clock.monotonic() - settings.evaluate_every_s
+        self._unsure = False
+        self._sure_at = clock.monotonic() - _CONFIDENCE_EVERY_S
         self._lock = asyncio.Lock()
 
     async def run(self, events: Sequence[Event]) -> None:
@@ -92,6 +95,8 @@ class EvaluateMatches:
             changed, self._changed = self._changed, set()
             for detector in sorted(changed):
                 await self._show(self._state, detector)
+            self._unsure |= bool(changed)
+            await self._show_confidence(self._state)
 
     async def _read(self, categories: Sequence[Category]) -> int:
         chunk: list[FrameMatched] = []
@@ -117,3 +122,11 @@ class EvaluateMatches:
             for subset in Subset
         }
         self._gauges.show(detector, evaluations)
+        recent = await asyncio.to_thread(recent_maps, state, detector, self._clock.now())
+        self._gauges.show_recent(detector, recent)
+
+    async def _show_confidence(self, state: MatchState) -> None:
+        now = self._clock.monotonic()
+        if self._unsure and self._sure_at + _CONFIDENCE_EVERY_S <= now:
+            self._unsure, self._sure_at = False, now
+            self._gauges.show_confidence(await asyncio.to_thread(confidence, state))

@@ -264,3 +264,28 @@ ORDER_HOLDS = Gauge(
     "1 where mAP(H-S) > mAP(H) > mAP(S), else 0; absent where one is not defined.",
     ["detector"],
 )
+MAP_WINDOW = Gauge(
+    "gazeloop_map_window",
+    "Mean average precision of the frames captured in the last 1h, 24h or 7d of event time.",
+    ["detector", "subset", "window"],
+)
+MAP_BOUND = Gauge(
+    "gazeloop_map_bound",
+    "Where mAP lies with 95% confidence, by bound: low or high.",
+    ["detector", "subset", "bound"],
+)
+MAP_DIFFERENCE = Gauge(
+    "gazeloop_map_difference",
+    "By how much a detector's mAP is above another's on the same frames: value, low, high (95%).",
+    ["detector", "other", "bound"],
+)
+VEHICLES_DRIFTING = Gauge(
+    "gazeloop_vehicles_drifting",
+    "Vehicles whose frames are unlike the fleet's, by what is: scores, classes or map.",
+    ["detector", "measure"],
+)
+VEHICLE_DRIFT = Gauge(
+    "gazeloop_vehicle_drift",
+    "How far a drifting vehicle is from the fleet; at most 50 vehicles, and none that does not.",
+    ["detector", "measure", "vehicle"],
+)

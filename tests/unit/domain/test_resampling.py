@@ -104,13 +104,13 @@ def test_the_interval_holds_the_true_map_about_as_often_as_it_says(
     monkeypatch: pytest.MonkeyPatch, *, exact: bool
 ) -> None:
     monkeypatch.setattr(resampling, "EXACT_UP_TO", 10**12 if exact else 0)
-    monkeypatch.setattr(resampling, "REPLICATES", 100)
+    monkeypatch.setattr(resampling, "REPLICATES", 80)
     rng = np.random.default_rng(2)
-    truth = twelve(state_of(survey(rng, 4000)).of(ONE, Subset.ALL).values())["AP"]
+    truth = twelve(state_of(survey(rng, 2500)).of(ONE, Subset.ALL).values())["AP"]
     assert truth is not None
-    said = [state_of(survey(rng, 150)).interval(ONE, Subset.ALL) for _ in range(40)]
+    said = [state_of(survey(rng, 100)).interval(ONE, Subset.ALL) for _ in range(30)]
     held = sum(each is not None and each.low <= truth <= each.high for each in said)
-    assert held >= 34  # below that with a chance of 0.4% if each holds with 95%
+    assert held >= 25  # below that with a chance of 0.3% if each holds with 95%
 
 
 @pytest.mark.parametrize("exact", [True, False])
