@@ -1,0 +1,213 @@
+"""Services on a broker, real and in memory: what is published is processed, come what may."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from itertools import count
+
+import pytest
+
+from services.contracts.codec import encode
+from services.contracts.errors import InvalidRecord, StoreUnavailable
+from services.contracts.events import Event, FrameCaptured
+from services.contracts.topics import FRAMES, MATCHES, PREDICTIONS
+from services.runtime.broker import BrokerAddress
+from services.runtime.clock import SystemClock
+from services.runtime.consumer import Assignment, AssignmentListener, ConsumingService, group_of
+from services.runtime.dead_letters import read_dead_letters, replay
+from services.runtime.lag import LagReader
+from services.runtime.outbox import KafkaOutbox, Parcel
+from services.runtime.settings import Settings
+from services.runtime.step import Step
+from tests import samples
+from tests.deadline import until
+
+_numbers = count()
+SETTINGS = Settings(batch_size=20, batch_wait_s=0.05, retry_wait_max_s=0.2, drain_deadline_s=20)
+
+
+class Keeping:
+    """A step that keeps the ids of the frames it was given; refuses those named so."""
+
+    def __init__(self) -> None:
+        self.frames: Counter[str] = Counter()
+        self.trouble: list[Exception] = []
+        self.refused: set[str] = set()
+        self.holding = asyncio.Event()
+        self.holding.set()
+
+    async def run(self, events: Sequence[Event]) -> None:
+        await self.holding.wait()
+        if self.trouble:
+            raise self.trouble.pop()
+        names = [event.key() for event in events]
+        if self.refused.intersection(names):
+            raise InvalidRecord("refused")
+        self.frames.update(names)
+
+
+class Bench:
+    """One service name of its own on a broker that others use too."""
+
+    def __init__(self, broker: BrokerAddress) -> None:
+        self.broker = broker
+        self.name = f"tester-{next(_numbers)}"
+        self.outbox = KafkaOutbox(self.name, broker, SETTINGS)
+        self.step = Keeping()
+        self.services: list[ConsumingService] = []
+
+    def service(
+        self, step: Step | None = None, listener: AssignmentListener | None = None
+    ) -> ConsumingService:
+        service = ConsumingService(
+            self.name,
+            [FRAMES, PREDICTIONS, MATCHES],
+            step or self.step,
+            outbox=self.outbox,
+            broker=self.broker,
+            settings=SETTINGS,
+            clock=SystemClock(),
+            listener=listener,
+        )
+        self.services.append(service)
+        return service
+
+    def frames(self, number: int) -> list[FrameCaptured]:
+        return [samples.frame_captured(f"{self.name}-{next(_numbers)}") for _ in range(number)]
+
+    def seen(self) -> set[str]:
+        return {name for name in self.step.frames if name.startswith(f"{self.name}-")}
+
+    def letters(self) -> list[bytes]:
+        found = read_dead_letters(self.broker, SETTINGS)
+        return [letter.original_value for letter in found if letter.service == self.name]
+
+
+@pytest.fixture
+async def bench(broker: BrokerAddress) -> AsyncIterator[Bench]:
+    bench = Bench(broker)
+    yield bench
+    for service in bench.services:
+        await service.stop()
+    await bench.outbox.close()
+
+
+def ids(frames: Sequence[FrameCaptured]) -> set[str]:
+    return {frame.frame_id for frame in frames}
+
+
+async def test_all_that_was_published_is_processed_and_committed(bench: Bench) -> None:
+    before, after = bench.frames(50), bench.frames(50)
+    await bench.outbox.publish(before)
+    service = bench.service()
+    await service.start()
+    await bench.outbox.publish(after)
+    with LagReader(bench.broker, SETTINGS) as lag:
+        await until(lambda: lag.caught_up({service.group: service.topics}))
+    assert bench.seen() == ids(before) | ids(after)
+    assert service.unhealthy() is None
+
+
+async def test_poison_is_dead_lettered_and_its_neighbours_go_on(bench: Bench) -> None:
+    good = bench.frames(30)
+    (refused,) = bench.frames(1)
+    bench.step.refused = {refused.frame_id}
+    poison = [b"\x00", b"{}", b"[" * 2000, b"\xff" * 100]
+    name = FRAMES.name
+    await bench.outbox.publish([*good[:15], refused, *good[15:]])
+    await bench.outbox.publish_parcels([Parcel(name, b"key", value, "key") for value in poison])
+    service = bench.service()
+    await service.start()
+    await until(lambda: set(poison) | {encode(refused)} <= set(bench.letters()))
+    await until(lambda: bench.seen() >= ids(good))
+    assert refused.frame_id not in bench.seen()
+
+
+async def test_a_replayed_dead_letter_is_processed_once_its_reason_is_gone(bench: Bench) -> None:
+    (frame,) = bench.frames(1)
+    bench.step.refused = {frame.frame_id}
+    service = bench.service()
+    await service.start()
+    await bench.outbox.publish([frame])
+    await until(lambda: encode(frame) in bench.letters())
+    bench.step.refused = set()
+    found = await asyncio.to_thread(lambda: list(read_dead_letters(bench.broker, SETTINGS)))
+    ours = [letter for letter in found if letter.original_value == encode(frame)]
+    report = await replay(ours, bench.outbox)
+    assert (report.replayed, report.not_replayable) == (1, ())
+    await until(lambda: bench.seen() == ids([frame]))
+
+
+async def test_a_store_that_is_away_for_a_while_costs_nothing(bench: Bench) -> None:
+    frames = bench.frames(40)
+    bench.step.trouble = [StoreUnavailable("away") for _ in range(6)]
+    await bench.outbox.publish(frames)
+    service = bench.service()
+    await service.start()
+    await until(lambda: bench.seen() == ids(frames))
+    assert not {encode(frame) for frame in frames}.intersection(bench.letters())
+
+
+async def test_what_was_not_processed_when_a_service_stopped_is_processed_later(
+    bench: Bench,
+) -> None:
+    frames = bench.frames(200)
+    service = bench.service()
+    await service.start()
+    bench.step.holding.clear()
+    await bench.outbox.publish(frames)
+    stopping = asyncio.create_task(service.stop())
+    await until(lambda: service.unhealthy() == "stopping")
+    bench.step.holding.set()
+    await stopping
+    assert bench.seen() < ids(frames)
+
+    successor = bench.service()
+    await successor.start()
+    await until(lambda: bench.seen() == ids(frames))
+
+
+async def test_a_listener_knows_its_partitions_before_the_first_batch(bench: Bench) -> None:
+    told: list[Assignment] = []
+
+    class Listening(Keeping):
+        async def run(self, events: Sequence[Event]) -> None:
+            assert told
+            await super().run(events)
+
+        async def assigned(self, assignment: Assignment) -> None:
+            told.append(assignment)
+
+    bench.step = Listening()
+    frames = bench.frames(10)
+    await bench.outbox.publish(frames)
+    service = bench.service(listener=bench.step)
+    await service.start()
+    await until(lambda: bench.seen() == ids(frames))
+    await until(lambda: told[-1].owns(MATCHES, samples.STOP_SIGN))
+    assert not told[-1].owns(FRAMES.__class__("gaze.other", ()), samples.STOP_SIGN)
+
+
+async def test_two_replicas_share_the_partitions_and_lose_nothing(kafka: BrokerAddress) -> None:
+    # Not in memory: one process holds that broker and all services, and has no replicas.
+    bench = Bench(kafka)
+    first, second = bench.service(), bench.service()
+    await first.start()
+    await bench.outbox.publish(early := bench.frames(60))
+    await second.start()
+    await bench.outbox.publish(late := bench.frames(60))
+    await until(lambda: bench.seen() == ids(early) | ids(late))
+    await first.stop()
+    await bench.outbox.publish(last := bench.frames(60))
+    await until(lambda: bench.seen() >= ids(last))
+    await second.stop()
+    await bench.outbox.close()
+
+
+async def test_lag_is_what_a_group_has_not_committed(bench: Bench) -> None:
+    group = group_of(bench.name)
+    with LagReader(bench.broker, SETTINGS) as lag:
+        before = lag.lags({group: [FRAMES.name]})[group, FRAMES.name]
+        await bench.outbox.publish(bench.frames(25))
+        assert lag.lags({group: [FRAMES.name]})[group, FRAMES.name] == before + 25
+        assert not lag.caught_up({group: [FRAMES.name]})
