@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Makes the secrets of deploy/compose.yaml, each once, in deploy/secrets (or the folder given):
+# random, in a folder that only you may enter, and never in git.
+set -euo pipefail
+folder=${1:-"$(dirname "$0")/secrets"}
+umask 077
+mkdir -p "$folder"
+for name in mongodb_root_password mongodb_password qdrant_api_key grafana_password; do
+  [ -s "$folder/$name" ] || head -c 24 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n' > "$folder/$name"
+done
+# What members of the replica set know each other by; MongoDB wants base64 here.
+[ -s "$folder/mongodb_keyfile" ] || head -c 500 /dev/urandom | base64 | tr -d '\n' > "$folder/mongodb_keyfile"
+# The containers' user is none of the host's.
+chmod 0644 "$folder"/*
+echo "secrets are in $folder"

@@ -1,0 +1,250 @@
+"""The image and the compose file: what they name exists, and they agree with the settings."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.cli.serve_command import Service
+from services.runtime.health import HealthServer
+from services.runtime.limits import MAX_DEAD_LETTER_BYTES
+from services.runtime.settings import Settings, load_settings
+from tests.deploy.checking import ROOT, check, read_yaml, tool
+
+DEPLOY = ROOT / "deploy"
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+NOT_SETTINGS = {"GAZELOOP_SECRETS_DIR", "GAZELOOP_IMAGE", "GAZELOOP_GPU_IMAGE"}
+OURS = {"ingest", "embedder", "fp-miner", "retriever", "evaluator"}
+
+
+def known_variables() -> set[str]:
+    return {f"GAZELOOP_{name.upper()}" for name in Settings.model_fields} | NOT_SETTINGS
+
+
+def instructions(stage: str | None = None) -> list[tuple[str, str]]:
+    """The Dockerfile's instructions, of one stage or of all."""
+    joined = re.sub(r"^\s*#.*\n", "", DOCKERFILE, flags=re.MULTILINE)
+    joined = re.sub(r"\\\n", " ", joined)
+    found: list[tuple[str, str]] = []
+    current = None
+    for line in filter(None, map(str.strip, joined.splitlines())):
+        name, _, rest = line.partition(" ")
+        if name == "FROM":
+            current = rest.split(" AS ")[1]
+        if stage in (None, current):
+            found.append((name, rest))
+    return found
+
+
+@pytest.fixture(scope="module")
+def compose(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The compose file as compose understands it, with nothing set but what the example sets."""
+    folder = tmp_path_factory.mktemp("compose")
+    for name in ("compose.yaml", ".env.example"):
+        (folder / name.replace(".example", "")).write_text((DEPLOY / name).read_text())
+    said = check(tool("compose-go"), "-format", "json", "compose.yaml", cwd=folder)
+    loaded: dict[str, Any] = json.loads(said)
+    return loaded
+
+
+def test_the_compose_files_are_valid_together() -> None:
+    check(tool("compose-go"), "deploy/compose.yaml", "deploy/compose.gpu.yaml")
+
+
+def test_every_service_runs_in_a_container_of_its_own(compose: dict[str, Any]) -> None:
+    commands = {
+        tuple(each["command"])
+        for each in compose["services"].values()
+        if (each.get("command") or [""])[0] == "run"
+    }
+    assert commands == {("run", service.value) for service in Service}
+
+
+def test_every_variable_of_the_compose_file_is_a_setting(compose: dict[str, Any]) -> None:
+    for name in OURS | {"setup"}:
+        given = set(compose["services"][name]["environment"])
+        assert given <= known_variables(), given - known_variables()
+    example = re.findall(r"^(GAZELOOP_\w+)=", (DEPLOY / ".env.example").read_text(), re.MULTILINE)
+    assert set(example) <= known_variables()
+
+
+def test_every_variable_of_the_image_is_a_setting() -> None:
+    named = set(re.findall(r"\b(GAZELOOP_[A-Z_]+)\b", DOCKERFILE))
+    assert named
+    assert named <= known_variables()
+
+
+def test_the_example_names_every_variable_that_the_compose_file_reads() -> None:
+    text = (DEPLOY / "compose.yaml").read_text() + (DEPLOY / "compose.gpu.yaml").read_text()
+    read = set(re.findall(r"(?<!\$)\$\{(\w+)", text)) - {"GAZELOOP_GPU_IMAGE"}
+    example = set(re.findall(r"^(\w+)=", (DEPLOY / ".env.example").read_text(), re.MULTILINE))
+    assert read == example
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_a_containers_environment_makes_valid_settings(
+    name: str, compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    container = compose["services"][name]
+    for variable, value in container["environment"].items():
+        monkeypatch.setenv(variable, str(value))
+    for secret in container["secrets"]:
+        (tmp_path / secret["target"]).write_text(f"the {secret['source']}")
+    monkeypatch.setenv("GAZELOOP_SECRETS_DIR", str(tmp_path))
+    settings = load_settings()
+    assert settings.kafka == "kafka:9092"
+    assert settings.mongodb_user == f"gazeloop-{name.replace('-', '_')}"
+    assert settings.mongodb_password.get_secret_value() == "the mongodb_password"
+    assert bool(settings.qdrant_api_key) == (name in {"embedder", "retriever"})
+    assert settings.drain_deadline_s < 30  # stop_grace_period
+    assert container["stop_grace_period"] == "30s"
+
+
+def test_ports_agree_from_the_image_to_prometheus(compose: dict[str, Any]) -> None:
+    exposed = {
+        port for name, rest in instructions("base") if name == "EXPOSE" for port in rest.split()
+    }
+    assert exposed == {"8000", "9400"}
+    for name in OURS:
+        environment = compose["services"][name]["environment"]
+        assert environment["GAZELOOP_HTTP_PORT"] == "8000"
+        assert environment["GAZELOOP_METRICS_PORT"] == "9400"
+        for port in compose["services"][name].get("ports", []):
+            assert port["target"] == 8000
+            assert port["host_ip"] == "127.0.0.1"
+    jobs = read_yaml(DEPLOY / "prometheus" / "prometheus.yml")["scrape_configs"]
+    (scraped,) = jobs[0]["dns_sd_configs"]
+    assert scraped["port"] == 9400
+    assert set(scraped["names"]) == OURS
+
+
+def test_containers_of_ours_can_do_as_little_as_possible(compose: dict[str, Any]) -> None:
+    for name in OURS | {"setup"}:
+        container = compose["services"][name]
+        assert container["read_only"] is True
+        assert container["user"] == "10001:10001"
+        assert container["cap_drop"] == ["ALL"]
+        assert container["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_every_container_has_a_memory_limit_and_a_pinned_image(compose: dict[str, Any]) -> None:
+    for name, container in compose["services"].items():
+        assert re.fullmatch(r"[1-9]\d*[mg]", container["mem_limit"]), name
+        if not container["image"].startswith("gazeloop:"):
+            assert re.search(r":v?\d+\.\d+\.\d+$", container["image"]), container["image"]
+
+
+def test_services_start_after_what_they_need(compose: dict[str, Any]) -> None:
+    for name in OURS:
+        needs = compose["services"][name]["depends_on"]
+        assert needs["setup"]["condition"] == "service_completed_successfully"
+        assert needs["mongodb-setup"]["condition"] == "service_completed_successfully"
+        assert needs["qdrant"]["condition"] == "service_healthy"
+    for name, container in compose["services"].items():
+        for needed, how in container.get("depends_on", {}).items():
+            if how["condition"] == "service_healthy":
+                assert "healthcheck" in compose["services"][needed], (name, needed)
+
+
+def test_secrets_are_files_and_never_variables(compose: dict[str, Any]) -> None:
+    secret = {
+        f"GAZELOOP_{name.upper()}"
+        for name, field in Settings.model_fields.items()
+        if "Secret" in str(field.annotation)
+    }
+    assert secret
+    for container in compose["services"].values():
+        assert not secret & set(container.get("environment") or {})
+    made = set(compose["secrets"])
+    script = (DEPLOY / "secrets.sh").read_text()
+    assert all(name in script for name in made)
+
+
+def test_the_secrets_script_makes_what_the_compose_file_wants(
+    compose: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "secrets"
+    check("bash", "deploy/secrets.sh", str(folder))
+    first = {path.name: path.read_text() for path in folder.iterdir()}
+    check("bash", "deploy/secrets.sh", str(folder))
+    assert {path.name: path.read_text() for path in folder.iterdir()} == first
+    assert set(first) == set(compose["secrets"])
+    assert len(set(first.values())) == len(first)
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_the_broker_takes_the_largest_record(compose: dict[str, Any]) -> None:
+    most = int(compose["services"]["kafka"]["environment"]["KAFKA_MESSAGE_MAX_BYTES"])
+    assert most > MAX_DEAD_LETTER_BYTES
+
+
+def test_the_image_has_both_targets_on_one_base() -> None:
+    stages = [rest for name, rest in instructions() if name == "FROM"]
+    assert [stage.split(" AS ")[1] for stage in stages] == ["requirements", "base", "cpu", "gpu"]
+    assert {stage.split(" AS ")[0] for stage in stages[2:]} == {"base"}
+
+
+def test_the_image_is_locked_and_runs_as_nobody_of_note() -> None:
+    text = " ".join(rest for _, rest in instructions())
+    assert "--require-hashes" in text
+    assert ("USER", "10001:10001") in instructions("base")
+    entry = [rest for name, rest in instructions("base") if name == "ENTRYPOINT"]
+    assert entry == ['["tini", "--", "gazeloop"]']
+
+
+def test_a_change_of_code_does_not_install_again() -> None:
+    copied = [rest for name, rest in instructions("requirements") if name == "COPY"]
+    assert copied == ["${REQUIREMENTS} /tmp/requirements.txt"]
+
+
+def test_the_last_stages_have_neither_compiler_nor_cache() -> None:
+    installed = [rest for name, rest in instructions("base") if name == "RUN" and "apt-get" in rest]
+    (only,) = installed
+    assert "install --yes --no-install-recommends tini " in only
+    assert "rm -rf /var/lib/apt/lists/*" in only
+    assert not re.search(r"\b(gcc|g\+\+|build-essential|make)\b", DOCKERFILE)
+
+
+def test_what_the_image_copies_is_not_ignored() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    allowed = {line[1:] for line in ignored if line.startswith("!")}
+    assert allowed == {"services", "requirements/runtime.txt"}
+    assert all((ROOT / each).exists() for each in allowed)
+
+
+@pytest.fixture
+def trouble() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def health(trouble: list[str]) -> Iterator[HealthServer]:
+    checks = {"embedder": lambda: trouble[0] if trouble else None}
+    with HealthServer("127.0.0.1", 0, checks) as server:
+        yield server
+
+
+def test_the_images_health_check_says_what_the_service_says(
+    health: HealthServer, trouble: list[str]
+) -> None:
+    (rest,) = [rest for name, rest in instructions("base") if name == "HEALTHCHECK"]
+    command = json.loads(rest.partition("CMD ")[2])
+    assert command[0] == "python"
+
+    def checked() -> int:
+        return subprocess.run(
+            [sys.executable, *command[1:]],
+            env={"GAZELOOP_METRICS_PORT": str(health.port)},
+            check=False,
+            capture_output=True,
+            timeout=30,
+        ).returncode
+
+    assert checked() == 0
+    trouble.append("no progress for 200 s")
+    assert checked() != 0
