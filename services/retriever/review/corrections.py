@@ -33,9 +33,13 @@ class Corrector:
         return max(known, key=lambda event: event.revision, default=None)
 
     async def publish(
-        self, frame_id: FrameId, annotations: Sequence[Annotation], *, after: int, by: str
+        self, truth: FrameAnnotated, annotations: Sequence[Annotation], by: str
     ) -> int | None:
-        """Publish these as revision `after + 1`, which is returned; none where someone was faster.
+        """Publish these as the next revision, which is returned; none where someone was faster.
+
+        Parameters
+        ----------
+        truth : the frame's ground truth as the annotator saw it
 
         Raises
         ------
@@ -43,16 +47,29 @@ class Corrector:
             A store or the broker is away; the correction is kept, and sent later.
         """
         event = FrameAnnotated(
-            frame_id=frame_id,
-            revision=after + 1,
+            frame_id=truth.frame_id,
+            revision=truth.revision + 1,
             annotated_by=by,
             annotation_source=REANNOTATED,
             annotations=tuple(annotations),
         )
-        correction = Correction(_entry(event).digest, event)
+        correction = Correction(_entry(event).digest, event, truth.annotations)
         await self.corrections.keep(correction)
         sent = await self._finish(correction)
         return event.revision if sent else None
+
+    async def before(self, frame_id: FrameId, revision: int) -> tuple[Annotation, ...] | None:
+        """What the frame said before one of our corrections; none where that is not known.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        for correction in await self.corrections.published(frame_id):
+            if correction.event.revision == revision:
+                return correction.before
+        return None
 
     async def resume(self) -> int:
         """Send what was kept and not sent; how many these were.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.contracts.events import FrameAnnotated
+from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import FrameId
 from services.runtime.stores.mongo import Database, Document, translated
 
@@ -24,10 +24,12 @@ class Correction:
     Attributes
     ----------
     correction_id : digest of the content and of the revision that it was made to
+    before : what that revision said, for whoever takes the correction back
     """
 
     correction_id: str
     event: FrameAnnotated
+    before: tuple[Annotation, ...]
     outcome: Outcome = Outcome.PENDING
 
 
@@ -54,6 +56,7 @@ class MongoCorrectionStore:
         document = {
             "frame_id": correction.event.frame_id,
             "event": correction.event.model_dump(mode="json"),
+            "before": [each.model_dump(mode="json") for each in correction.before],
             "outcome": correction.outcome.value,
         }
         with translated():
@@ -86,5 +89,8 @@ def _correction(document: Document) -> Correction:
     return Correction(
         correction_id=document["_id"],
         event=FrameAnnotated.model_validate(document["event"], extra="ignore"),
+        before=tuple(
+            Annotation.model_validate(each, extra="ignore") for each in document["before"]
+        ),
         outcome=Outcome(document["outcome"]),
     )

@@ -1,0 +1,135 @@
+"""The review page as an application, to be mounted at `/review`."""
+
+import asyncio
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from services.contracts.errors import Transient
+from services.retriever.review.corrections import Corrector
+from services.retriever.review.desk import Desk, Letters
+from services.retriever.review.guard import Forbidden, Headers, NotIn, ask_to_log_in
+from services.retriever.review.login_routes import login_routes
+from services.retriever.review.needle_routes import needle_routes
+from services.retriever.review.overview_routes import overview_routes
+from services.retriever.review.picture_routes import picture_routes
+from services.retriever.review.pictures import PictureCache
+from services.retriever.review.rendering import STATIC, Pages, is_fragment
+from services.retriever.review.sessions import Authenticate, Sessions
+from services.runtime.clock import Clock
+from services.runtime.images import ImageLimits
+from services.runtime.settings import Settings
+from services.runtime.step import Outbox
+from services.runtime.stores.opening import Stores
+
+log = structlog.get_logger(__name__)
+
+_RETRY_AFTER_S = "5"
+_SAID = {
+    HTTPStatus.NOT_FOUND: "Not found",
+    HTTPStatus.FORBIDDEN: "Refused",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Not available just now",
+}
+
+
+def open_desk(
+    stores: Stores,
+    outbox: Outbox,
+    settings: Settings,
+    clock: Clock,
+    *,
+    authenticate: Authenticate,
+    letters: Letters | None = None,
+) -> Desk:
+    """The page's parts on these stores.
+
+    Parameters
+    ----------
+    authenticate : says whose token of the annotation team a text is
+    letters : the dead letters; none hides them
+    """
+    return Desk(
+        settings=settings,
+        clock=clock,
+        authenticate=authenticate,
+        tokens=stores.tokens,
+        frames=stores.frames,
+        needles=stores.needles,
+        lists=stores.needle_lists,
+        modes=stores.needle_modes,
+        reviews=stores.reviews,
+        corrector=Corrector(stores.corrections, stores.ledger, outbox),
+        pictures=PictureCache(
+            settings.data / "cache" / "review",
+            settings.review_cache_bytes,
+            stores.blobs,
+            ImageLimits.of(settings),
+        ),
+        figures=stores.figures,
+        places=stores.frame_places,
+        letters=letters,
+    )
+
+
+def build_review_app(desk: Desk) -> FastAPI:
+    """The application. Mount it with `server.mount("/review", build_review_app(desk))`."""
+    app = FastAPI(title="Gazeloop review", docs_url=None, redoc_url=None, openapi_url=None)
+    pages = Pages()
+    app.state.sessions = _opened_once(desk)
+    app.add_middleware(Headers)
+    app.include_router(login_routes(desk, pages))
+    app.include_router(overview_routes(desk, pages))
+    app.include_router(needle_routes(desk, pages))
+    app.include_router(picture_routes(desk))
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    _handle_errors(app, pages)
+    return app
+
+
+class _opened_once:  # noqa: N801  # called like the function that it stands for
+    """The sessions, once the signing key is read; a store that is away is asked again."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._lock = asyncio.Lock()
+        self._sessions: Sessions | None = None
+
+    async def __call__(self) -> Sessions:
+        async with self._lock:
+            if self._sessions is None:
+                key = await self._desk.reviews.signing_key()
+                self._sessions = Sessions(key, self._desk.tokens, self._desk.clock)
+            return self._sessions
+
+
+def _handle_errors(app: FastAPI, pages: Pages) -> None:
+    def told(request: Request, status: int, detail: str) -> Response:
+        title = _SAID.get(HTTPStatus(status), HTTPStatus(status).phrase)
+        template = "error_part.html" if is_fragment(request) else "error.html"
+        answer = pages.html(request, template, status=status, title=title, detail=detail)
+        if is_fragment(request):  # told beside what is on the page, which stays
+            answer.headers["HX-Retarget"] = "#notice"
+            answer.headers["HX-Reswap"] = "innerHTML"
+        return answer
+
+    async def http_error(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, HTTPException)
+        return told(request, exc.status_code, str(exc.detail))
+
+    async def forbidden(request: Request, exc: Exception) -> Response:
+        return told(request, HTTPStatus.FORBIDDEN, str(exc))
+
+    async def away(request: Request, exc: Exception) -> Response:
+        log.warning("review_part_away", error=str(exc), path=request.url.path)
+        detail = "A store or the broker does not answer. Nothing is lost; try again in a moment."
+        answer = told(request, HTTPStatus.SERVICE_UNAVAILABLE, detail)
+        answer.headers["Retry-After"] = _RETRY_AFTER_S
+        return answer
+
+    app.add_exception_handler(NotIn, ask_to_log_in)
+    app.add_exception_handler(Forbidden, forbidden)
+    app.add_exception_handler(Transient, away)
+    app.add_exception_handler(HTTPException, http_error)

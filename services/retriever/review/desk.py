@@ -1,0 +1,55 @@
+"""What the review page works with."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from services.contracts.events import DeadLettered
+from services.contracts.identity import EventId
+from services.retriever.review.corrections import Corrector
+from services.retriever.review.pictures import PictureCache
+from services.retriever.review.sessions import Authenticate
+from services.runtime.clock import Clock
+from services.runtime.settings import Settings
+from services.runtime.stores.figures import FigureStore
+from services.runtime.stores.frame_places import FramePlaces
+from services.runtime.stores.frames import FrameStore
+from services.runtime.stores.needle_lists import MongoNeedleLists
+from services.runtime.stores.needle_modes import MongoModes
+from services.runtime.stores.needles import NeedleStore
+from services.runtime.stores.reviews import ReviewStore
+from services.runtime.stores.tokens import TokenStore
+
+
+@dataclass(frozen=True)
+class Letters:
+    """The dead letters, as far as a page needs them.
+
+    Attributes
+    ----------
+    read : every letter that the broker still has
+    replay : publishes the original records of these letters again; how many those were
+    """
+
+    read: Callable[[], Awaitable[Sequence[DeadLettered]]]
+    replay: Callable[[Sequence[EventId]], Awaitable[int]]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """All parts of the page, wired."""
+
+    settings: Settings
+    clock: Clock
+    authenticate: Authenticate
+    tokens: TokenStore
+    frames: FrameStore
+    needles: NeedleStore
+    lists: MongoNeedleLists
+    modes: MongoModes
+    reviews: ReviewStore
+    corrector: Corrector
+    pictures: PictureCache
+    figures: FigureStore
+    places: FramePlaces
+    letters: Letters | None = None
+    """None where there is no broker to read them from."""

@@ -1,0 +1,103 @@
+"""A map without tiles: where the frames are to each other, north up, with a scale."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from services.contracts.events import Position
+
+WIDTH, HEIGHT = 360.0, 220.0
+_MARGIN = 26.0
+_METRES_PER_DEGREE = 111_320.0
+_LEAST_METRES = 60.0
+_SCALES = [m * 10**e for e in range(1, 7) for m in (1, 2, 5)]
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A numbered place; `number` 0 is the needle."""
+
+    number: int
+    x: float
+    y: float
+    label: str
+    heading: float | None
+
+
+@dataclass(frozen=True)
+class PlaceMap:
+    """What the template draws, in the drawing's units.
+
+    Attributes
+    ----------
+    dots : places of other frames, which show the streets that were driven
+    scale : the length of the bar, and what it stands for
+    """
+
+    pins: Sequence[Pin]
+    dots: Sequence[tuple[float, float]]
+    scale: tuple[float, str]
+    missing: int
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A place that is to be a pin."""
+
+    number: int
+    label: str
+    position: Position | None
+
+
+def place_map(spots: Sequence[Spot], others: Iterable[tuple[float, float]]) -> PlaceMap | None:
+    """The map of these spots; none where no spot has a position.
+
+    Parameters
+    ----------
+    others : latitude and longitude of other frames
+    """
+    known = [(spot, spot.position) for spot in spots if spot.position is not None]
+    if not known:
+        return None
+    lat0 = sum(position.lat for _, position in known) / len(known)
+    lon0 = sum(position.lon for _, position in known) / len(known)
+    east = _METRES_PER_DEGREE * math.cos(math.radians(lat0))
+
+    def metres(lat: float, lon: float) -> tuple[float, float]:
+        turned = (lon - lon0 + 180) % 360 - 180  # the short way, across the date line too
+        return turned * east, (lat - lat0) * _METRES_PER_DEGREE
+
+    flat = [(spot, position, *metres(position.lat, position.lon)) for spot, position in known]
+    xs, ys = [each[2] for each in flat], [each[3] for each in flat]
+    span_x = max(max(xs) - min(xs), _LEAST_METRES)
+    span_y = max(max(ys) - min(ys), _LEAST_METRES)
+    unit = min((WIDTH - 2 * _MARGIN) / span_x, (HEIGHT - 2 * _MARGIN) / span_y)
+    mid_x, mid_y = (max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2
+
+    def drawn(x: float, y: float) -> tuple[float, float]:
+        return WIDTH / 2 + (x - mid_x) * unit, HEIGHT / 2 - (y - mid_y) * unit
+
+    pins = [
+        Pin(spot.number, *_rounded(drawn(x, y)), spot.label, position.heading)
+        for spot, position, x, y in flat
+    ]
+    dots = [_rounded(drawn(*metres(*other))) for other in others]
+    inside = sorted({dot for dot in dots if 0 < dot[0] < WIDTH and 0 < dot[1] < HEIGHT})
+    return PlaceMap(
+        # The needle is drawn last, and so are the first candidates: they must be legible.
+        pins=sorted(pins, key=lambda pin: -pin.number),
+        dots=inside,
+        scale=_scale(unit),
+        missing=len(spots) - len(known),
+    )
+
+
+def _rounded(point: tuple[float, float]) -> tuple[float, float]:
+    return round(point[0], 1), round(point[1], 1)
+
+
+def _scale(unit: float) -> tuple[float, str]:
+    widest = [metres for metres in _SCALES if metres * unit <= WIDTH / 3]
+    metres = widest[-1] if widest else _SCALES[0]
+    text = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"  # noqa: PLR2004
+    return round(metres * unit, 1), text

@@ -1,0 +1,34 @@
+"""Where frames were taken, for maps."""
+
+from typing import Protocol
+
+from services.runtime.stores.mongo import Database, translated
+
+
+class FramePlaces(Protocol):
+    """Places of frames."""
+
+    async def some(self, limit: int) -> list[tuple[float, float]]:
+        """Latitude and longitude of frames that have a position, in no particular order.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        ...
+
+
+class MongoFramePlaces:
+    """Reads the collection `frames`."""
+
+    def __init__(self, database: Database) -> None:
+        self._frames = database["frames"]
+
+    async def some(self, limit: int) -> list[tuple[float, float]]:
+        path = "captured.event.position"
+        where = {f"{path}.lat": {"$type": "number"}}
+        with translated():
+            found = await self._frames.find(where, {path: 1}).limit(limit).to_list()
+        positions = [document["captured"]["event"]["position"] for document in found]
+        return [(position["lat"], position["lon"]) for position in positions]
