@@ -1,9 +1,12 @@
 """Who is shown which frame: a budget of frames, dealt to needles in rounds.
 
 Needles of one mode fail alike, so they would all ask for the same frames. Instead the mode asks,
-its best frame first, and the needle with the fewest frames gets it, the most similar one where
-several have as few. Every frame goes to one needle only. In each round every mode gets as many
+its best frame first, and every frame goes to one needle only. In each round every mode gets as many
 frames as it has needles, those with the most to gain first, until the budget is spent.
+
+Within a mode, one shortlist is filled before the next is opened: ten frames that fail alike are one
+task for an annotator, one frame on each of ten shortlists is none. A new one is opened for the
+needle that the frame resembles most.
 """
 
 import heapq
@@ -151,7 +154,9 @@ class _Asking:
             return None
         alike = np.round(self.group.similarity[:, place], _TIE_DECIMALS)
         needles = self.group.needles
-        return needles[min(able, key=lambda n: (dealt.counts[needles[n]], -alike[n], needles[n]))]
+        return needles[
+            min(able, key=lambda n: (not dealt.counts[needles[n]], -alike[n], needles[n]))
+        ]
 
 
 def deal(

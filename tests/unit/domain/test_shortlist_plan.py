@@ -54,14 +54,23 @@ def test_a_frame_of_no_worth_is_not_shown() -> None:
 
 
 def test_needles_of_a_mode_share_its_frames_and_none_is_shown_twice() -> None:
-    assert dealt([group("mn", a=4, b=3, c=2, d=1)]) == {"m": ["a", "c"], "n": ["b", "d"]}
+    one = group("mn", a=4, b=3, c=2, d=1)
+    assert dealt([one], limits(size=2)) == {"m": ["a", "b"], "n": ["c", "d"]}
 
 
-def test_the_more_similar_needle_gets_the_frame_where_both_have_as_many() -> None:
-    similarity = np.array([[0.1, 0.9], [0.8, 0.2]])
+def test_a_shortlist_is_opened_for_the_most_similar_needle_and_filled_first() -> None:
+    similarity = np.array([[0.1, 0.9, 0.9], [0.8, 0.2, 0.2]])
     ids = [NeedleId("m"), NeedleId("n")]
-    one = Group(ids, similarity, [spot("a"), spot("b")], np.array([2.0, 1.0]))
-    assert dealt([one]) == {"n": ["a"], "m": ["b"]}
+    one = Group(ids, similarity, [spot("a"), spot("b"), spot("c")], np.array([3.0, 2.0, 1.0]))
+    assert dealt([one], limits(size=2)) == {"n": ["a", "b"], "m": ["c"]}
+
+
+def test_of_two_open_shortlists_the_more_similar_needles_gets_the_frame() -> None:
+    similarity = np.array([[0.9, 0.0, 0.1], [0.0, 0.9, 0.8]])
+    ids = [NeedleId("m"), NeedleId("n")]
+    one = Group(ids, similarity, [spot("b"), spot("c"), spot("d")], np.array([3.0, 2.0, 1.0]))
+    kept = {ids[0]: [spot("a")], ids[1]: [spot("e")]}
+    assert dealt([one], WIDE, kept) == {"m": ["b"], "n": ["c", "d"]}
 
 
 def test_two_regions_of_one_frame_are_one_frame() -> None:
@@ -73,9 +82,11 @@ def test_a_frame_goes_to_the_mode_that_gains_most_by_it() -> None:
     assert dealt(groups) == {"n": ["a"], "m": ["b"]}
 
 
-def test_every_needle_gets_a_frame_before_any_gets_two() -> None:
+def test_in_each_round_a_mode_gets_as_many_frames_as_it_has_needles() -> None:
     groups = [group("m", a=9, b=8, c=7), group("n", d=1)]
     assert dealt(groups, limits(budget=2)) == {"m": ["a"], "n": ["d"]}
+    groups = [group("mo", a=9, b=8, c=7), group("n", d=1)]
+    assert dealt(groups, limits(budget=3)) == {"m": ["a", "b"], "n": ["d"]}
 
 
 def test_the_budget_goes_to_those_with_most_to_gain() -> None:
@@ -99,7 +110,7 @@ def test_frames_without_a_drive_are_not_capped() -> None:
 
 def test_a_mode_is_not_shown_one_place_twice() -> None:
     spots = [spot("a", "d1", 0.0), spot("b", "d1", 0.5), spot("c", "d1", 2.0)]
-    assert dealt([alike("mn", spots, [3, 2, 1])], limits(apart_s=1.0)) == {"m": ["a"], "n": ["c"]}
+    assert dealt([alike("mn", spots, [3, 2, 1])], limits(apart_s=1.0)) == {"m": ["a", "c"]}
 
 
 def test_what_is_kept_counts_in_every_limit_and_is_not_dealt_again() -> None:
