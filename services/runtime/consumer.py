@@ -144,10 +144,16 @@ class ConsumingService:
             return "stopping"
         if self._app is None or not self._app.started:
             return "not started"
-        if self._stalled_s > self._settings.stall_limit_s / 2:
-            return f"no progress for {self._stalled_s:.0f} s"
+        if (stalled := self.stalled()) is not None:
+            return stalled
         if not self._app.consumer.assignment() and self._app.rebalancing:
             return "waiting for partitions"
+        return None
+
+    def stalled(self) -> str | None:
+        """Why a restart is due; nothing where it is not. Beyond twice that time we end ourselves."""
+        if self._stalled_s > self._settings.stall_limit_s / 2:
+            return f"no progress for {self._stalled_s:.0f} s"
         return None
 
     async def start(self) -> None:

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus, and `/healthz` for whatever restarts us."""
+"""`/metrics` for Prometheus, `/healthz` for who sends us work, `/livez` for who restarts us."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -20,7 +20,8 @@ class HealthServer:
     Parameters
     ----------
     port : 0 for any free one
-    checks : by the name of what is checked
+    checks : what must be well for work to be done, by the name of what is checked
+    alive : what must be well for a restart not to be due; a broker that is away calls for none
     """
 
     def __init__(
@@ -29,9 +30,11 @@ class HealthServer:
         port: int,
         checks: Mapping[str, Check],
         *,
+        alive: Mapping[str, Check] | None = None,
         registry: CollectorRegistry = REGISTRY,
     ) -> None:
-        handler = type("_Handler", (_Handler,), {"checks": dict(checks), "registry": registry})
+        known = {"checks": dict(checks), "alive": dict(alive or {}), "registry": registry}
+        handler = type("_Handler", (_Handler,), known)
         self._server = ThreadingHTTPServer((host, port), handler)
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
@@ -53,21 +56,24 @@ class HealthServer:
 
 class _Handler(BaseHTTPRequestHandler):
     checks: Mapping[str, Check]
+    alive: Mapping[str, Check]
     registry: CollectorRegistry
 
     def do_GET(self) -> None:
-        """Answer /metrics and /healthz."""
+        """Answer /metrics, /healthz and /livez."""
         path = self.path.partition("?")[0]
         if path == "/metrics":
             encode, content_type = choose_encoder(self.headers.get("Accept", ""))
             self._answer(HTTPStatus.OK, content_type, encode(self.registry))
         elif path == "/healthz":
-            self._answer_health()
+            self._answer_health(self.checks)
+        elif path == "/livez":
+            self._answer_health(self.alive)
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", b"not found\n")
 
-    def _answer_health(self) -> None:
-        reasons = {name: reason for name, check in self.checks.items() if (reason := check())}
+    def _answer_health(self, checks: Mapping[str, Check]) -> None:
+        reasons = {name: reason for name, check in checks.items() if (reason := check())}
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
         body = {"status": "unhealthy" if reasons else "ok", "reasons": reasons}
         self._answer(status, "application/json", json.dumps(body).encode())

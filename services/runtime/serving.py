@@ -20,7 +20,8 @@ async def serving(
 ) -> AsyncIterator[HealthServer]:
     """The services run, and their health is served, while this is open; closing drains them."""
     checks = {service.name: service.unhealthy for service in services}
-    with HealthServer(settings.host, settings.metrics_port, checks) as health:
+    alive = {service.name: service.stalled for service in services}
+    with HealthServer(settings.host, settings.metrics_port, checks, alive=alive) as health:
         started: list[ConsumingService] = []
         try:
             async with asyncio.TaskGroup() as starting:

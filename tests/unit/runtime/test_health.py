@@ -33,3 +33,19 @@ def test_a_service_that_is_not_content_says_why() -> None:
 
 def test_other_paths_are_not_found() -> None:
     assert ask({}, "/secrets").status_code == 404
+
+
+def test_a_service_that_waits_is_unfit_for_work_but_needs_no_restart() -> None:
+    checks = {"embedder": lambda: "waiting for partitions"}
+    with HealthServer("127.0.0.1", 0, checks, alive={"embedder": lambda: None}) as server:
+        base = f"http://127.0.0.1:{server.port}"
+        assert httpx.get(f"{base}/healthz").status_code == 503
+        assert httpx.get(f"{base}/livez").status_code == 200
+
+
+def test_a_stalled_service_asks_for_a_restart() -> None:
+    alive = {"embedder": lambda: "no progress for 200 s"}
+    with HealthServer("127.0.0.1", 0, {}, alive=alive) as server:
+        answer = httpx.get(f"http://127.0.0.1:{server.port}/livez")
+    assert answer.status_code == 503
+    assert answer.json()["reasons"] == {"embedder": "no progress for 200 s"}
