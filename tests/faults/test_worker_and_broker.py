@@ -1,0 +1,136 @@
+"""One service on Apache Kafka; the service and the broker are killed under load."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.contracts.topics import FRAMES
+from services.runtime.broker import BrokerAddress
+from services.runtime.consumer import group_of
+from services.runtime.embedded.kafka import EmbeddedKafka
+from services.runtime.exits import ExitCode
+from services.runtime.lag import LagReader
+from services.runtime.outbox import KafkaOutbox
+from services.runtime.settings import Settings
+from services.runtime.topic_admin import create_topics
+from tests import samples
+from tests.deadline import until
+from tests.faults.victims import Victim
+
+SETTINGS = Settings(delivery_timeout_s=20, retry_wait_max_s=1)
+# kafka-python leaves it to the garbage collector to close sockets to a broker that is away.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+WORKER = str(Path(__file__).parent / "worker.py")
+BATCH = 250
+
+
+class Bench:
+    """A broker of our own, whose topics nobody else writes to, and one worker's notes."""
+
+    def __init__(self, kafka: EmbeddedKafka, folder: Path, name: str) -> None:
+        self.kafka = kafka
+        self.broker = BrokerAddress.parse(kafka.bootstrap)
+        self.name = name
+        self._folder = folder
+        self._notes = folder / f"{name}.notes"
+
+    def worker(self, seconds: float = 0.02, **environment: str) -> Victim:
+        command = [WORKER, str(self.broker), self.name, str(self._notes), str(seconds)]
+        return Victim(command, self._folder / f"{self.name}.log", environment)
+
+    def noted(self) -> list[str]:
+        """Every frame that was processed, as often as it was."""
+        if not self._notes.exists():
+            return []
+        return [n for n in self._notes.read_text().splitlines() if n.startswith(self.name)]
+
+    def has_begun(self) -> bool:
+        """Whether a worker has taken a batch."""
+        return self._notes.exists() and "a batch began" in self._notes.read_text()
+
+    async def publish(self, start: int, count: int) -> None:
+        outbox = KafkaOutbox("faults", self.broker, SETTINGS)
+        names = [f"{self.name}-{number}" for number in range(start, start + count)]
+        await outbox.publish([samples.frame_captured(name) for name in names])
+        await outbox.close()
+
+    async def until_processed(self, count: int) -> None:
+        group = group_of(self.name)
+        with LagReader(self.broker, SETTINGS) as lag:
+            await until(lambda: lag.caught_up({group: [FRAMES.name]}), deadline_s=120)
+        assert set(self.noted()) == {f"{self.name}-{number}" for number in range(count)}
+
+
+@pytest.fixture(scope="module")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    with EmbeddedKafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        create_topics(BrokerAddress.parse(kafka.bootstrap), SETTINGS)
+        yield kafka
+
+
+@pytest.fixture
+def bench(own_kafka: EmbeddedKafka, tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
+    return Bench(own_kafka, tmp_path, request.function.__name__)
+
+
+async def test_a_worker_that_is_killed_again_and_again_loses_nothing(bench: Bench) -> None:
+    rng = random.Random(7)
+    with bench.worker() as worker:
+        for kill in range(5):
+            await bench.publish(kill * BATCH, BATCH)
+            # Somewhere in the middle of the work that was just published.
+            wanted = kill * BATCH + rng.randrange(BATCH // 2)
+            await until(lambda wanted=wanted: len(set(bench.noted())) > wanted)  # type: ignore[misc]
+            worker.kill()
+        await bench.until_processed(5 * BATCH)
+        assert worker.exits == []
+
+
+async def test_a_broker_that_is_killed_and_comes_back_costs_nothing(bench: Bench) -> None:
+    with bench.worker() as worker:
+        await bench.publish(0, BATCH)
+        await until(lambda: len(bench.noted()) > BATCH // 4)
+        bench.kafka.kill()
+        publishing = asyncio.create_task(bench.publish(BATCH, BATCH))
+        await asyncio.to_thread(bench.kafka.restart)
+        await publishing
+        worker.tend()
+        await bench.until_processed(2 * BATCH)
+        worker.tend()
+        assert worker.exits == []
+
+
+async def test_a_worker_that_is_told_to_end_finishes_its_batch_and_commits(bench: Bench) -> None:
+    await bench.publish(0, BATCH)
+    with bench.worker(seconds=0.3) as worker:
+        await until(lambda: len(bench.noted()) > 0)
+        assert await asyncio.to_thread(worker.terminate) == 0
+    before = bench.noted()
+    with bench.worker():
+        await bench.until_processed(BATCH)
+    assert len(bench.noted()) == BATCH
+    assert bench.noted()[: len(before)] == before
+
+
+async def test_a_worker_that_cannot_finish_its_batch_in_time_exits_uncommitted(
+    bench: Bench,
+) -> None:
+    await bench.publish(0, 10)
+    with bench.worker(seconds=60, GAZELOOP_DRAIN_DEADLINE_S="1") as worker:
+        group = group_of(bench.name)
+        with LagReader(bench.broker, SETTINGS) as lag:
+            await until(bench.has_begun)
+            assert await asyncio.to_thread(worker.terminate) == ExitCode.UNDRAINED
+            assert not lag.caught_up({group: [FRAMES.name]})
+    with bench.worker():
+        await bench.until_processed(10)
+
+
+async def test_a_worker_that_gets_nothing_done_exits(bench: Bench) -> None:
+    await bench.publish(0, 10)
+    with bench.worker(seconds=600, GAZELOOP_STALL_LIMIT_S="2") as worker:
+        assert await asyncio.to_thread(worker.wait) == ExitCode.STALLED

@@ -1,0 +1,65 @@
+"""Processes that tests kill."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+ROOT = Path(__file__).parents[2]
+
+
+class Victim:
+    """A process that is started again each time it has ended, until it is let go.
+
+    Parameters
+    ----------
+    command : arguments of this Python
+    log : where its output is appended
+    """
+
+    def __init__(
+        self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._command = [sys.executable, *command]
+        self._log = log
+        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+        self.exits: list[int] = []
+        self._process = self._start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def kill(self) -> None:
+        """End it with SIGKILL, and start it again."""
+        self._process.kill()
+        self._process.wait()
+        self._process = self._start()
+
+    def tend(self) -> None:
+        """Start it again if it has ended by itself, as a supervisor would; `exits` says how."""
+        code = self._process.poll()
+        if code is not None:
+            self.exits.append(code)
+            self._process = self._start()
+
+    def terminate(self, deadline_s: float = 60.0) -> int:
+        """Ask it to end, and say how it did."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(deadline_s)
+
+    def wait(self, deadline_s: float = 60.0) -> int:
+        """Wait for it to end by itself, and say how it did."""
+        return self._process.wait(deadline_s)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log
+            )
