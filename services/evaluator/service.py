@@ -55,8 +55,10 @@ class EvaluateMatches:
             raise Fatal("evaluator consumes matches only")
         if self._state is None:
             await self.rebuild()
+            assert self._state is not None
         async with self._lock:
-            await self._add(matches)
+            changed = await asyncio.to_thread(self._state.add, matches)
+            self._changed.update(detector for detector, _ in changed)
         await self.refresh()
 
     async def assigned(self, assignment: Assignment) -> None:
@@ -73,11 +75,12 @@ class EvaluateMatches:
         """
         async with self._lock:
             started = self._clock.monotonic()
-            self._state = MatchState(self._settings.operating_score)
-            self._gauges.clear()
-            self._changed.clear()
+            state = MatchState(self._settings.operating_score)
             categories = [c for c in await self._matches.categories() if owned(c)]
-            count = await self._read(categories)
+            count = await self._read(state, categories)
+            # Only now: a store that went away half-way leaves nothing half read.
+            self._state, self._changed = state, set(state.detectors())
+            self._gauges.clear()
             seconds = round(self._clock.monotonic() - started, 2)
             log.info("evaluator_rebuilt", matches=count, seconds=seconds)
 
@@ -98,22 +101,17 @@ class EvaluateMatches:
             self._unsure |= bool(changed)
             await self._show_confidence(self._state)
 
-    async def _read(self, categories: Sequence[Category]) -> int:
+    async def _read(self, state: MatchState, categories: Sequence[Category]) -> int:
         chunk: list[FrameMatched] = []
         count = 0
         async for match in self._matches.scan(categories=categories):
             chunk.append(match)
             count += 1
             if len(chunk) == _CHUNK:
-                await self._add(chunk)
+                await asyncio.to_thread(state.add, chunk)
                 chunk = []
-        await self._add(chunk)
+        await asyncio.to_thread(state.add, chunk)
         return count
-
-    async def _add(self, matches: Sequence[FrameMatched]) -> None:
-        assert self._state is not None
-        changed = await asyncio.to_thread(self._state.add, matches)
-        self._changed.update(detector for detector, _ in changed)
 
     async def _show(self, state: MatchState, detector: DetectorId) -> None:
         score = self._settings.operating_score
