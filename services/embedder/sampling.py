@@ -27,6 +27,7 @@ class AnnotatedImage:
     image: Image
     boxes: Boxes
     labels: NDArray[np.int64]
+    drive: int
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class SamplingPlan:
 
     side: int
     per_object: int = 4
-    background_per_image: int = 8
+    background_per_image: int = 32
     seed: int = 0
 
 
@@ -50,16 +51,19 @@ def sample(images: Iterable[AnnotatedImage], plan: SamplingPlan) -> Crops:
     """Crops of all images, which are looked at once and one at a time."""
     rng = np.random.default_rng(plan.seed)
     samples: list[_Sample] = []
+    drives: list[int] = []
     seen: list[list[float]] = []
     for one in images:
         seen += one.boxes.tolist()
         samples += _objects(one, plan, rng)
         if seen:
             samples += _backgrounds(one, seen, plan, rng)
+        drives += [one.drive] * (len(samples) - len(drives))
     return Crops(
         np.stack([each.pixels for each in samples]),
         np.array([each.label for each in samples], np.int64),
         np.array([each.offset for each in samples], np.float32),
+        np.array(drives, np.int64),
     )
 
 

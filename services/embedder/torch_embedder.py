@@ -104,6 +104,8 @@ class TorchEmbedder:
     @torch.inference_mode()
     def embed(self, images: Sequence[Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
         """Vectors of each RGB image and of its boxes."""
+        if not images:
+            return []
         sizes = [crops.scaled_size(*image.size, self._backbone.frame_side) for image in images]
         frames = np.empty((len(images), self.frame_dimension), np.float32)
         regions = [np.empty((len(each), self.region_dimension), np.float32) for each in boxes]
@@ -125,8 +127,11 @@ class TorchEmbedder:
 
     def _on_map(self, mapped: Tensor, boxes: Boxes, size: tuple[int, int]) -> NDArray[np.float32]:
         # To cells of the map, from corner to corner: the frame may have been squeezed a little.
-        scale = np.array([mapped.shape[2] / size[0], mapped.shape[1] / size[1]])
-        corners = np.concatenate([boxes[:, :2] * scale, (boxes[:, :2] + boxes[:, 2:]) * scale], 1)
+        extent = np.array([mapped.shape[2], mapped.shape[1]], np.float64)
+        starts, ends = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+        corners = np.concatenate(
+            [(each / size * extent).clip(0, extent) for each in (starts, ends)], 1
+        )
         rois = torch.from_numpy(corners.astype(np.float32))
         cells = roi_align(mapped[None].contiguous(), [rois], _GRID, aligned=True)
         return self._vectors(cells)
