@@ -118,7 +118,8 @@ def main() -> None:
         if "--debug" in sys.argv:
             raise
         if logging.getLogger().handlers:  # else Python would print it, traceback and all
-            logging.getLogger("services.cli").exception("the command failed")
+            # Not as an error: those are told to the person by the log, and we do so ourselves.
+            logging.getLogger("services.cli").warning("the command failed", exc_info=True)
         console(stderr=True).print(explained(exc), highlight=False, soft_wrap=True)
         sys.exit(1)
 

@@ -31,6 +31,12 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
 )
 
 
+_IN_USE = (
+    "Stop it first, or name another folder with --data. `gazeloop ingest`, `report` and `status`"
+    " work beside it."
+)
+
+
 def explained(error: BaseException) -> str:
     """The error in one line, and below it what to do, as Rich markup."""
     cause = _cause(error)
@@ -48,6 +54,8 @@ def explained(error: BaseException) -> str:
             "[dim]Nobody foresaw this. `gazeloop --debug …` shows where it happened.[/]"
         )
     remedy = next((text for kind, text in _REMEDIES if isinstance(cause, kind)), None)
+    if type(cause).__name__ == "FolderInUse":  # its module is heavy
+        remedy = _IN_USE
     line = f"[bold red]Error:[/] {said}"
     return line if remedy is None else f"{line}\n[dim]{escape(remedy)}[/]"
 

@@ -1,0 +1,43 @@
+import errno
+
+import pytest
+
+from services.cli.remedies import explained
+from services.contracts import errors
+from services.runtime.embedded.child import FolderInUse
+
+
+def _every(kind: type[errors.GazeloopError]) -> list[type[errors.GazeloopError]]:
+    return [kind, *(found for below in kind.__subclasses__() for found in _every(below))]
+
+
+@pytest.mark.parametrize("kind", _every(errors.Transient) + _every(errors.Invalid))
+def test_what_may_be_tried_again_says_so(kind: type[errors.GazeloopError]) -> None:
+    assert "again" in explained(kind("the store is away"))
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (errors.InvalidSettings("split_seed: too odd"), "gazeloop settings"),
+        (errors.MissingPart("no Java"), "make setup"),
+        (errors.MissingWeights("no file"), "GAZELOOP_WEIGHTS"),
+        (errors.TooManyDeadLetters("a thousand"), "dead-letters list"),
+        (FolderInUse("another process runs here"), "--data"),
+        (OSError(errno.EADDRINUSE, "Address already in use"), "GAZELOOP_METRICS_PORT"),
+        (KeyError("frame"), "--debug"),
+    ],
+)
+def test_every_error_names_its_remedy(error: Exception, remedy: str) -> None:
+    said = explained(error)
+    assert remedy in said
+    assert len(said.splitlines()) == 2
+
+
+def test_our_own_error_is_found_among_those_that_tasks_raised_together() -> None:
+    inner = ExceptionGroup("tasks", [ValueError("other"), errors.MissingWeights("no file here")])
+    assert "no file here" in explained(ExceptionGroup("outer", [inner]))
+
+
+def test_what_an_error_says_is_not_taken_for_markup() -> None:
+    assert "\\[bold]" in explained(errors.InvalidRecord("[bold] is no category"))
