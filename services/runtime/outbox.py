@@ -31,6 +31,7 @@ _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _MISCONFIGURED = (InvalidTopicError, KafkaConfigurationError)
 _REQUEST_OVERHEAD = 64 * 1024
 _LINGER_MS = 2
+_CLOSE_S = 2.0
 _THREADS = 8  # publishers that wait for the broker at the same time: HTTP requests, mostly
 
 
@@ -92,7 +93,7 @@ class KafkaOutbox:
 
     async def close(self) -> None:
         """Let go of the broker; what was published is already acknowledged."""
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._discard)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._close)
         self._threads.shutdown()
 
     def _deliver(self, parcels: Sequence[Parcel]) -> None:
@@ -147,12 +148,17 @@ class KafkaOutbox:
         except KafkaError as exc:
             raise translate(exc, self._broker) from exc
 
-    def _discard(self, used: KafkaProducer | None = None) -> None:
+    def _discard(self, producer: KafkaProducer) -> None:
         with self._lock:
-            if self._producer is None or used not in (None, self._producer):
-                return
-            producer, self._producer = self._producer, None
+            if self._producer is producer:
+                self._producer = None
         producer.close(timeout=0)
+
+    def _close(self) -> None:
+        with self._lock:
+            producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.close(timeout=_CLOSE_S)
 
 
 def _check_size(parcel: Parcel) -> None:
