@@ -15,12 +15,12 @@ from zipfile import BadZipFile
 import numpy as np
 import orjson
 
-from services.contracts.events import FrameMatched
 from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
 from services.domain.average_precision import Figures, figures
 from services.domain.coco import BoolArray, IntArray
 from services.domain.drift import Drift, Fleet, drift
 from services.domain.frame_order import FrameOrder
+from services.domain.match_summary import Counted
 from services.domain.match_table import (
     DETECTION,
     ROW,
@@ -104,12 +104,12 @@ class MatchState:
         self._frames = FrameOrder()
         self._categories: dict[Curve, _Category] = {}
 
-    def add(self, matches: Iterable[FrameMatched]) -> set[Curve]:
+    def add(self, matches: Iterable[Counted]) -> set[Curve]:
         """Take matches in, in any order and any number of times; which curves changed.
 
         A match with neither detections nor ground truths says that nothing is left of its frame.
         """
-        latest: dict[Curve, dict[FrameId, FrameMatched]] = {}
+        latest: dict[Curve, dict[FrameId, Counted]] = {}
         for match in matches:
             frames = latest.setdefault((match.detector, match.category), {})
             held = frames.get(match.frame_id)

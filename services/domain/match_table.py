@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import FrameMatched
 from services.domain.coco import BitsArray, BoolArray, FloatArray, IntArray
 from services.domain.error_types import TYPES
+from services.domain.match_summary import Counted
 from services.domain.subsets import part_of
 
 RANK_SHIFT: Final = 40
@@ -148,7 +148,7 @@ class MatchColumns:
 
     @classmethod
     def of(
-        cls, matches: Sequence[FrameMatched], curve: Sequence[int], frame: Sequence[int]
+        cls, matches: Sequence[Counted], curve: Sequence[int], frame: Sequence[int]
     ) -> "MatchColumns":
         """The columns of these matches, which are sorted by curve and frame."""
         starts = np.zeros(len(matches) + 1, np.int64)

@@ -19,7 +19,6 @@ from services.runtime.settings import Settings
 from services.runtime.stores.matches import MatchStore
 
 TOPICS = (MATCHES,)
-_CHUNK = 2000
 _CONFIDENCE_EVERY_S = 10.0  # intervals take half a second at 100,000 frames
 log = structlog.get_logger()
 
@@ -102,15 +101,10 @@ class EvaluateMatches:
             await self._show_confidence(self._state)
 
     async def _read(self, state: MatchState, categories: Sequence[Category]) -> int:
-        chunk: list[FrameMatched] = []
         count = 0
-        async for match in self._matches.scan(categories=categories):
-            chunk.append(match)
-            count += 1
-            if len(chunk) == _CHUNK:
-                await asyncio.to_thread(state.add, chunk)
-                chunk = []
-        await asyncio.to_thread(state.add, chunk)
+        async for chunk in self._matches.summaries(categories):
+            await asyncio.to_thread(state.add, chunk)
+            count += len(chunk)
         return count
 
     async def _show(self, state: MatchState, detector: DetectorId) -> None:

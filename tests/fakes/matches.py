@@ -1,8 +1,10 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import fields
 
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+from services.domain.match_summary import MatchSummary
 
 
 class InMemoryMatchStore:
@@ -45,6 +47,13 @@ class InMemoryMatchStore:
                 and (split is None or match.split == split)
             ):
                 yield match
+
+    async def summaries(
+        self, categories: Collection[Category]
+    ) -> AsyncIterator[Sequence[MatchSummary]]:
+        names = [field.name for field in fields(MatchSummary)]
+        matches = [m for m in self._latest.values() if m.category in categories]
+        yield [MatchSummary(**{name: getattr(m, name) for name in names}) for m in matches]
 
     async def categories(self) -> list[Category]:
         return sorted({match.category for match in self._latest.values()})

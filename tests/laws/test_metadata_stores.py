@@ -1,7 +1,7 @@
 """What every store of frames, matches, needles and shortlists does, in memory and in MongoDB."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from uuid import uuid4
 
 import pytest
@@ -147,6 +147,16 @@ async def test_the_highest_revision_of_a_match_is_found(stores: Stores) -> None:
     await stores.matches.record([new], {})
     await stores.matches.record([old], {})
     assert [match async for match in stores.matches.scan()] == [new]
+
+
+async def test_a_summary_of_a_match_says_what_the_match_says(stores: Stores) -> None:
+    match = samples.frame_matched("f1")
+    await stores.matches.record([match, samples.frame_matched("f2", category="other")], {})
+    chunks = [chunk async for chunk in stores.matches.summaries([match.category])]
+    (summary,) = [summary for chunk in chunks for summary in chunk]
+    for field in fields(summary):
+        said, expected = getattr(summary, field.name), getattr(match, field.name)
+        assert said == (list(expected) if isinstance(said, list) else expected)
 
 
 async def test_the_matches_of_frames_are_found(stores: Stores) -> None:

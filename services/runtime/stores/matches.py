@@ -5,6 +5,7 @@ from typing import Protocol
 
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+from services.domain.match_summary import MatchSummary
 
 
 class MatchStore(Protocol):
@@ -44,6 +45,10 @@ class MatchStore(Protocol):
         split: Split | None = None,
     ) -> AsyncIterator[FrameMatched]:
         """The stored matches, in no particular order; all of them where nothing is named."""
+        ...
+
+    def summaries(self, categories: Collection[Category]) -> AsyncIterator[Sequence[MatchSummary]]:
+        """What mAP needs of the stored matches of these categories, some thousands at a time."""
         ...
 
     async def categories(self) -> list[Category]:

@@ -1,10 +1,13 @@
 """Matches in MongoDB: one document per detector, category and frame."""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import fields as dataclass_fields
+from datetime import datetime
 from typing import Any
 
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+from services.domain.match_summary import MatchSummary
 from services.runtime.stores.mongo import (
     Database,
     Document,
@@ -14,6 +17,9 @@ from services.runtime.stores.mongo import (
     upsert,
     write,
 )
+
+_CHUNK = 5000
+_SUMMARY = tuple(field.name for field in dataclass_fields(MatchSummary))
 
 
 class MongoMatchStore:
@@ -90,6 +96,16 @@ class MongoMatchStore:
             async for document in found:
                 yield _event(document)
 
+    async def summaries(
+        self, categories: Collection[Category]
+    ) -> AsyncIterator[Sequence[MatchSummary]]:
+        where = {"category": {"$in": list(categories)}}
+        fields = {f"latest.event.{name}": 1 for name in _SUMMARY}
+        with translated():
+            found = self._matches.find(where, fields, batch_size=_CHUNK)
+            while chunk := await found.to_list(_CHUNK):
+                yield [_summary(document["latest"]["event"]) for document in chunk]
+
     async def categories(self) -> list[Category]:
         with translated():
             return sorted(await self._matches.distinct("category"))
@@ -97,3 +113,10 @@ class MongoMatchStore:
 
 def _event(document: Document) -> FrameMatched:
     return FrameMatched.model_validate(document["latest"]["event"], extra="ignore")
+
+
+def _summary(event: Document) -> MatchSummary:
+    # Not validated again: it was when it was written, and that would take most of the time.
+    said = {**event, "split": Split(event["split"])}
+    said["captured_at"] = datetime.fromisoformat(event["captured_at"])
+    return MatchSummary(**said)
