@@ -46,3 +46,24 @@ def create(
         out.print(f"[yellow]differs:[/] {sentence}", highlight=False)
     if not report.created:
         out.print("all topics exist")
+
+
+@app.command("acls", epilog=example("topics acls --kafka broker-1:9092"))
+def acls(
+    ctx: typer.Context,
+    kafka: Annotated[
+        str, typer.Option(metavar="HOST:PORT,…", help="The cluster; default: `GAZELOOP_KAFKA`.")
+    ] = "",
+) -> None:
+    """Print what each service's user must be granted, as commands of Kafka's own tool.
+
+    Nothing is contacted. The users are `gazeloop-ingest`, `gazeloop-embedder`, …; each may read
+    what its service reads, as its own consumer group, and write what its service writes.
+    """
+    from services.cli.topic_access import SCALER, WRITES, commands  # noqa: PLC0415  # slow
+
+    servers = kafka or shared(ctx).settings().kafka or "HOST:PORT"
+    for service in (*WRITES, SCALER):
+        for command in commands(service, servers):
+            # As it is, to be piped: the console would wrap it.
+            typer.echo(command)

@@ -34,8 +34,7 @@ from services.runtime.watchdog import Watchdog
 log = structlog.get_logger(__name__)
 
 _COMMIT_INTERVAL_S = 1.0
-_SESSION_TIMEOUT_S = 10.0  # a killed replica's partitions move on after this
-_HEARTBEAT_INTERVAL_S = 2.0
+_HEARTBEATS_PER_SESSION = 4
 _WATCH_INTERVAL_S = 5.0
 _BROKER_POLL_S = 1.0
 
@@ -151,7 +150,7 @@ class ConsumingService:
         return None
 
     def stalled(self) -> str | None:
-        """Why a restart is due; nothing where it is not. Beyond twice that time we end ourselves."""
+        """Why a restart is due; nothing where it is not. At twice that time we end ourselves."""
         if self._stalled_s > self._settings.stall_limit_s / 2:
             return f"no progress for {self._stalled_s:.0f} s"
         return None
@@ -194,6 +193,7 @@ class ConsumingService:
         app.acknowledge_no_more()
 
     def _build(self) -> _App:
+        session_s = self._settings.session_timeout_s
         app = _App(
             self.group,
             broker=self._broker.faust_url,
@@ -208,8 +208,8 @@ class ConsumingService:
             # 0 turns Faust's own assignor off, which it needs even without Tables.
             table_standby_replicas=1,
             broker_commit_interval=_COMMIT_INTERVAL_S,
-            broker_session_timeout=_SESSION_TIMEOUT_S,
-            broker_heartbeat_interval=_HEARTBEAT_INTERVAL_S,
+            broker_session_timeout=session_s,
+            broker_heartbeat_interval=session_s / _HEARTBEATS_PER_SESSION,
             consumer_auto_offset_reset="earliest",
             # True would hold up the group for as long as our batch takes, and a stop for ever.
             stream_wait_empty=False,

@@ -98,7 +98,7 @@ def test_a_containers_environment_makes_valid_settings(
     monkeypatch.setenv("GAZELOOP_SECRETS_DIR", str(tmp_path))
     settings = load_settings()
     assert settings.kafka == "kafka:9092"
-    assert settings.mongodb_user == f"gazeloop-{name.replace('-', '_')}"
+    assert settings.mongodb_user == f"gazeloop-{name}"
     assert settings.mongodb_password.get_secret_value() == "the mongodb_password"
     assert bool(settings.qdrant_api_key) == (name in {"embedder", "retriever"})
     assert settings.drain_deadline_s < 30  # stop_grace_period

@@ -1,0 +1,82 @@
+"""What each service may do on the broker, and no more: derived from what it reads and writes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from services.cli.consumers import CONSUMERS
+from services.contracts.topics import (
+    DEAD_LETTERS,
+    EMBEDDED,
+    FRAMES,
+    GROUND_TRUTH,
+    MATCHES,
+    NEEDLES,
+    PREDICTIONS,
+    REANNOTATION,
+    TOPICS,
+    Topic,
+)
+from services.runtime.consumer import group_of
+
+WRITES: Mapping[str, Sequence[Topic]] = {
+    "ingest": (FRAMES, PREDICTIONS, GROUND_TRUTH, DEAD_LETTERS),
+    "embedder": (EMBEDDED, DEAD_LETTERS),
+    "fp_miner": (MATCHES, NEEDLES, DEAD_LETTERS),
+    # Corrections that are made on the review page are ground truth.
+    "retriever": (REANNOTATION, GROUND_TRUTH, DEAD_LETTERS),
+    "evaluator": (DEAD_LETTERS,),
+}
+"""The topics that each service publishes to; all may give an event up."""
+
+SCALER = "keda"
+"""The user of whatever adds replicas by lag: it may look, and touch nothing."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Operations on one topic or consumer group."""
+
+    resource: Literal["topic", "group"]
+    name: str
+    operations: tuple[str, ...]
+
+
+def user_of(service: str) -> str:
+    """The broker's user that a service is."""
+    return f"gazeloop-{service.replace('_', '-')}"
+
+
+def grants_of(service: str) -> list[Grant]:
+    """What a service needs: to read its inputs as its group, and to write its outputs."""
+    if service == SCALER:
+        topics = [Grant("topic", topic.name, ("Describe",)) for topic in TOPICS]
+        return topics + [Grant("group", group_of(name), ("Describe",)) for name in CONSUMERS]
+    reads = {topic.name for topic in CONSUMERS.get(service, ())}
+    writes = {topic.name for topic in WRITES[service]}
+    granted = [
+        Grant(
+            "topic",
+            name,
+            (
+                "Describe",
+                *(["Read"] if name in reads else []),
+                *(["Write"] if name in writes else []),
+            ),
+        )
+        for name in sorted(reads | writes)
+    ]
+    if service in CONSUMERS:
+        granted.append(Grant("group", group_of(service), ("Describe", "Read")))
+    return granted
+
+
+def commands(service: str, bootstrap: str) -> list[str]:
+    """The grants as commands of Kafka's own tool."""
+    user = user_of(service)
+    return [
+        f"kafka-acls.sh --bootstrap-server {bootstrap} --add --allow-principal User:{user}"
+        + "".join(f" --operation {operation}" for operation in grant.operations)
+        + f" --{grant.resource} {grant.name}"
+        for grant in grants_of(service)
+    ]

@@ -1,0 +1,39 @@
+import pytest
+
+from services.cli.assembly import SERVICES
+from services.cli.consumers import CONSUMERS
+from services.cli.topic_access import SCALER, WRITES, commands, grants_of
+from services.contracts.topics import DEAD_LETTERS, MATCHES, TOPICS
+from services.runtime.consumer import group_of
+
+
+def test_every_service_has_its_grants() -> None:
+    assert set(WRITES) == set(SERVICES)
+
+
+def test_every_topic_has_somebody_who_writes_it() -> None:
+    assert {topic for topics in WRITES.values() for topic in topics} == set(TOPICS)
+
+
+@pytest.mark.parametrize("service", CONSUMERS)
+def test_a_service_reads_its_own_topics_as_its_own_group(service: str) -> None:
+    grants = grants_of(service)
+    read = {each.name for each in grants if "Read" in each.operations and each.resource == "topic"}
+    assert read == {topic.name for topic in CONSUMERS[service]}
+    assert [each.name for each in grants if each.resource == "group"] == [group_of(service)]
+
+
+def test_the_evaluator_cannot_write_what_it_reads() -> None:
+    (matches,) = [each for each in grants_of("evaluator") if each.name == MATCHES.name]
+    assert matches.operations == ("Describe", "Read")
+
+
+def test_the_scaler_only_looks() -> None:
+    assert {each.operations for each in grants_of(SCALER)} == {("Describe",)}
+
+
+def test_a_grant_reads_as_a_command_of_kafkas_own_tool() -> None:
+    assert (
+        "kafka-acls.sh --bootstrap-server a:1 --add --allow-principal User:gazeloop-fp-miner"
+        f" --operation Describe --operation Write --topic {DEAD_LETTERS.name}"
+    ) in commands("fp_miner", "a:1")
