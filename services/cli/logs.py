@@ -21,6 +21,8 @@ class _Alarm(logging.Handler):
 
     def __init__(self, path: Path) -> None:
         super().__init__(logging.ERROR)
+        # A driver that loses its broker says so many times over, and we retry.
+        self.addFilter(logging.Filter("services"))
         self._path = path
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -29,8 +29,11 @@ def test_a_person_is_told_of_an_error_in_one_line_and_where_the_log_is(
     log.info("batch_mined", needles=3)
     log.error("batch_failed", service="retriever", exc_info=ValueError("no such thing"))
 
+    logging.getLogger("kafka.net").error("connection lost")
+
     said = capsys.readouterr().err
     assert "retriever: batch_failed: ValueError: no such thing" in said
     assert str(path) in said
     assert "batch_mined" not in said
+    assert "connection lost" not in said
     assert "batch_mined" in path.read_text()
