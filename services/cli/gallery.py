@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Protocol
 
@@ -74,33 +75,38 @@ class _Pictures:
 
 
 def chosen(records: Iterable[NeedleRecord], most: int) -> list[NeedleRecord]:
-    """The needles to show: every kind of failure in turn, its best shortlisted ones first."""
+    """The needles to show: every kind of failure in turn, its best shortlisted ones first.
+
+    A needle without frames of its own is left out: what looks like it, if anything, is shown with
+    another one.
+    """
+    return _in_turn(record for record in records if record.active and _found(record))[:most]
+
+
+def _in_turn(records: Iterable[NeedleRecord]) -> list[NeedleRecord]:
     kinds: dict[tuple[str, str], list[NeedleRecord]] = defaultdict(list)
     for record in records:
-        if record.active and record.needle is not None:
-            kinds[record.needle.category, record.needle.error_type].append(record)
+        assert record.needle is not None
+        kinds[record.needle.category, record.needle.error_type].append(record)
     for kind in kinds.values():
         kind.sort(key=_worth, reverse=True)
-    turns = max((len(kind) for kind in kinds.values()), default=0)
-    ordered = [
-        kinds[name][turn]
-        for turn in range(turns)
-        for name in sorted(kinds)
-        if turn < len(kinds[name])
-    ]
-    return ordered[:most]
+    turns = zip_longest(*(kinds[name] for name in sorted(kinds)))
+    return [record for turn in turns for record in turn if record is not None]
+
+
+def _found(record: NeedleRecord) -> int:
+    return min(len(record.shortlist.candidates), MOST) if record.shortlist else 0
 
 
 def _worth(record: NeedleRecord) -> tuple[int, float, str]:
     assert record.needle is not None
-    found = len(record.shortlist.candidates) if record.shortlist else 0
-    return min(found, MOST), record.needle.score, record.needle_id
+    return _found(record), record.needle.score, record.needle_id
 
 
 async def write_montages(
     stores: Stores, folder: Path, *, limits: ImageLimits, most: int
 ) -> list[Path]:
-    """Draw one PNG per needle, at most so many, in place of those of an earlier run.
+    """Draw a PNG for each needle with a shortlist, at most so many, instead of an earlier run's.
 
     Raises
     ------

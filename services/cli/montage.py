@@ -64,8 +64,6 @@ def montage(title: str, needle: Tile, found: Sequence[Tile]) -> Image.Image:
     top = _HEADER + _GAP
     _put(sheet, needle, (_GAP, top), _NEEDLE)
     draw.line((right - _GAP, top, right - _GAP, height - _GAP), fill=(214, 214, 210), width=2)
-    if not found:
-        draw.text((right, top), "Nothing in the haystack looks like it.", _FAINT, _font(16))
     for place, tile in enumerate(found):
         x = right + place % COLUMNS * (_TILE[0] + _GAP)
         _put(sheet, tile, (x, top + place // COLUMNS * row_height), _TILE)

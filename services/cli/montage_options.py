@@ -10,7 +10,9 @@ DEFAULT_MONTAGES = 24
 
 Montages = Annotated[
     int,
-    typer.Option("--montages", min=0, help="Most montages to draw, one per needle; 0: none."),
+    typer.Option(
+        "--montages", min=0, help="Most montages to draw, one per needle with a shortlist; 0: none."
+    ),
 ]
 MontageFolder = Annotated[
     Path | None,

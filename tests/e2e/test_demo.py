@@ -144,9 +144,9 @@ def test_retrieval_beats_a_random_draw(demo: Demo) -> None:
     assert demo.report["shortlist"]["lift"] > 1.1
 
 
-def test_there_is_a_montage_for_each_needle_up_to_the_cap(demo: Demo) -> None:
+def test_there_is_a_montage_for_each_shortlist_up_to_the_cap(demo: Demo) -> None:
     montages = sorted((demo.data / "montages").glob("*.png"))
-    assert len(montages) == min(demo.report["counts"]["needles"], 24)
+    assert len(montages) == min(demo.report["counts"]["shortlists"], 24)
     with Image.open(montages[0]) as sheet:
         assert sheet.width > 1500
 

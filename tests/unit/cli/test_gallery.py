@@ -51,17 +51,19 @@ class Stores:
 
 @pytest.fixture
 async def mined() -> Stores:
-    """Two needles; the first was answered with two frames."""
+    """Three needles; the first two were answered with two frames each."""
     stores = Stores()
-    for frame_id in ("n1", "n2", "h1", "h2"):
+    for frame_id in ("n1", "n2", "n3", "h1", "h2"):
         await stores.add_frame(frame_id)
-    first, second = needle_found("n1"), needle_found("n2")
-    await stores.needles.record([first, second])
-    await stores.needles.write_shortlists([shortlist_published(first, "h1", "h2")])
+    first, second, third = needle_found("n1"), needle_found("n2"), needle_found("n3")
+    await stores.needles.record([first, second, third])
+    await stores.needles.write_shortlists(
+        [shortlist_published(first, "h1", "h2"), shortlist_published(second, "h2", "h1")]
+    )
     return stores
 
 
-async def test_every_needle_has_one_montage(mined: Stores, tmp_path: Path) -> None:
+async def test_every_needle_with_a_shortlist_has_one_montage(mined: Stores, tmp_path: Path) -> None:
     written = await write_montages(mined, tmp_path, limits=LIMITS, most=10)
     assert len(written) == 2
     assert {path.suffix for path in written} == {".png"}
@@ -89,6 +91,7 @@ async def test_a_second_run_replaces_the_montages_and_nothing_else(
 async def test_a_frame_whose_image_is_unknown_is_left_out(mined: Stores, tmp_path: Path) -> None:
     needle = needle_found("elsewhere")
     await mined.needles.record([needle])
+    await mined.needles.write_shortlists([shortlist_published(needle, "h1")])
     assert len(await write_montages(mined, tmp_path, limits=LIMITS, most=10)) == 2
 
 
@@ -97,16 +100,24 @@ async def test_a_folder_without_needles_stays_empty(tmp_path: Path) -> None:
     assert not any((tmp_path / "m").iterdir())  # a test has nothing to block
 
 
-def test_every_kind_of_failure_is_shown_before_any_is_shown_twice() -> None:
-    def record(frame: str, error: ErrorType, category: str) -> NeedleRecord:
-        needle = needle_found(frame, category=category).model_copy(update={"error_type": error})
-        return NeedleRecord(needle.needle_id, 1, active=True, needle=needle)
+def _record(
+    frame: str,
+    error: ErrorType = ErrorType.BACKGROUND,
+    category: str = "stop sign",
+    *,
+    active: bool = True,
+) -> NeedleRecord:
+    needle = needle_found(frame, category=category).model_copy(update={"error_type": error})
+    shortlist = shortlist_published(needle, "h1")
+    return NeedleRecord(needle.needle_id, 1, active=active, needle=needle, shortlist=shortlist)
 
-    records = [record(f"f{i}", ErrorType.BACKGROUND, "stop sign") for i in range(5)]
-    records.append(record("g", ErrorType.LOCALIZATION, "stop sign"))
-    records.append(record("h", ErrorType.BACKGROUND, "crossing"))
-    shown = [r.needle for r in chosen(records, 3) if r.needle is not None]
-    assert {(n.category, n.error_type) for n in shown} == {
+
+def test_every_kind_of_failure_is_shown_before_any_is_shown_twice() -> None:
+    records = [_record(f"f{i}") for i in range(5)]
+    records.append(_record("g", ErrorType.LOCALIZATION))
+    records.append(_record("h", category="crossing"))
+    shown = [record.needle for record in chosen(records, 3) if record.needle is not None]
+    assert {(needle.category, needle.error_type) for needle in shown} == {
         ("stop sign", ErrorType.BACKGROUND),
         ("stop sign", ErrorType.LOCALIZATION),
         ("crossing", ErrorType.BACKGROUND),
@@ -114,6 +125,4 @@ def test_every_kind_of_failure_is_shown_before_any_is_shown_twice() -> None:
 
 
 def test_retracted_needles_are_not_shown() -> None:
-    needle = needle_found("f")
-    records = [NeedleRecord(needle.needle_id, 2, active=False, needle=needle)]
-    assert chosen(records, 5) == []
+    assert chosen([_record("f", active=False)], 5) == []
