@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     delivery_timeout_s: Seconds = Field(30.0, description="Wait for an acknowledgement, in s.")
     retry_wait_max_s: Seconds = Field(30.0, description="Cap of the back-off, in seconds.")
     drain_deadline_s: Seconds = Field(20.0, description="Time to finish a batch at SIGTERM, in s.")
+    session_timeout_s: Seconds = Field(
+        10.0, description="Silence after which a replica's partitions go to others, in s."
+    )
     stall_limit_s: Seconds = Field(300.0, description="Lag without a commit before exit, in s.")
     dead_letter_run_limit: Count = Field(
         1000, description="Dead letters in a row that stop a service."

@@ -1,7 +1,9 @@
 """One service on Apache Kafka; the service and the broker are killed under load."""
 
 import asyncio
+import gc
 import random
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,9 +23,6 @@ from tests.deadline import until
 from tests.faults.victims import Victim
 
 SETTINGS = Settings(delivery_timeout_s=20, retry_wait_max_s=1)
-# kafka-python leaves it to the garbage collector to close sockets to a broker that is away.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 WORKER = str(Path(__file__).parent / "worker.py")
 BATCH = 250
 
@@ -40,7 +39,8 @@ class Bench:
 
     def worker(self, seconds: float = 0.02, **environment: str) -> Victim:
         command = [WORKER, str(self.broker), self.name, str(self._notes), str(seconds)]
-        return Victim(command, self._folder / f"{self.name}.log", environment)
+        log = self._folder / f"{self.name}.log"
+        return Victim(command, log, {"GAZELOOP_SESSION_TIMEOUT_S": "3", **environment})
 
     def noted(self) -> list[str]:
         """Every frame that was processed, as often as it was."""
@@ -63,6 +63,15 @@ class Bench:
         with LagReader(self.broker, SETTINGS) as lag:
             await until(lambda: lag.caught_up({group: [FRAMES.name]}), deadline_s=120)
         assert set(self.noted()) == {f"{self.name}-{number}" for number in range(count)}
+
+
+@pytest.fixture(autouse=True)
+def sockets_are_collected() -> Iterator[None]:
+    """kafka-python leaves it to the collector to close sockets to a broker that is away."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="module")

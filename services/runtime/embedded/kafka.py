@@ -199,6 +199,7 @@ def _write_properties(node: Node, nodes: Sequence[Node]) -> None:
         "message.max.bytes": MAX_DEAD_LETTER_BYTES + _RECORD_OVERHEAD,
         "replica.fetch.max.bytes": MAX_DEAD_LETTER_BYTES + _RECORD_OVERHEAD,
         "group.initial.rebalance.delay.ms": 0,
+        "group.min.session.timeout.ms": 1000,
         # A node that was killed comes back once its session is over: 9 s by default.
         "broker.session.timeout.ms": 3000,
         "broker.heartbeat.interval.ms": 500,
