@@ -9,9 +9,12 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from services.contracts.errors import Transient
+from services.retriever.review.chart_routes import chart_routes
 from services.retriever.review.corrections import Corrector
 from services.retriever.review.desk import Desk, Letters
+from services.retriever.review.frame_routes import frame_routes
 from services.retriever.review.guard import Forbidden, Headers, NotIn, ask_to_log_in
+from services.retriever.review.letter_routes import letter_routes
 from services.retriever.review.login_routes import login_routes
 from services.retriever.review.needle_routes import needle_routes
 from services.retriever.review.overview_routes import overview_routes
@@ -70,6 +73,8 @@ def open_desk(
         ),
         figures=stores.figures,
         places=stores.frame_places,
+        times=stores.frame_times,
+        matches=stores.matches,
         letters=letters,
     )
 
@@ -84,6 +89,9 @@ def build_review_app(desk: Desk) -> FastAPI:
     app.include_router(overview_routes(desk, pages))
     app.include_router(needle_routes(desk, pages))
     app.include_router(picture_routes(desk))
+    app.include_router(frame_routes(desk, pages))
+    app.include_router(chart_routes(desk, pages))
+    app.include_router(letter_routes(desk, pages))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _handle_errors(app, pages)
     return app

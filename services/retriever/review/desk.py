@@ -12,7 +12,9 @@ from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.stores.figures import FigureStore
 from services.runtime.stores.frame_places import FramePlaces
+from services.runtime.stores.frame_times import FrameTimes
 from services.runtime.stores.frames import FrameStore
+from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.needle_lists import MongoNeedleLists
 from services.runtime.stores.needle_modes import MongoModes
 from services.runtime.stores.needles import NeedleStore
@@ -51,5 +53,7 @@ class Desk:
     pictures: PictureCache
     figures: FigureStore
     places: FramePlaces
+    times: FrameTimes
+    matches: MatchStore
     letters: Letters | None = None
     """None where there is no broker to read them from."""

@@ -30,9 +30,10 @@ def picture_routes(desk: Desk) -> APIRouter:
         if record is None or record.captured is None or size not in _WIDTHS:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such picture.")
         image = record.captured.image
-        window = window_of(_box(box), (image.width, image.height), ASPECT) if box else None
+        region = _box(box) if box else None
+        window = window_of(region, (image.width, image.height), ASPECT) if region else None
         width = _WIDTHS[size] if window else min(_WIDTHS[size], image.width)
-        wanted = Wanted(image, window, width)
+        wanted = Wanted(image, window, width, region if size == "thumb" else None)
         headers = {"ETag": f'"{wanted.name}"', "Cache-Control": _KEPT}
         if request.headers.get("If-None-Match") == headers["ETag"]:
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image as Pictures
+from PIL import ImageDraw
 
 from services.contracts.events import Image
 from services.contracts.identity import Box
@@ -19,21 +20,28 @@ from services.runtime.stores.blobs import BlobStore
 _QUALITY = 86
 _MAKERS = 2
 """Pictures decoded at once: each may take as much memory as the largest image."""
+_COLOUR, _CASING = (255, 165, 31), (20, 20, 20)
 _FORM = "1"
 """Part of every name; a new one leaves old files to be thrown away."""
 
 
 class Wanted(NamedTuple):
-    """A part of an image at a width; the whole where no part is given."""
+    """A part of an image at a width; the whole where no part is given.
+
+    Attributes
+    ----------
+    outline : a region that is drawn into the picture, where no SVG lies over it
+    """
 
     image: Image
     window: Box | None
     width: int
+    outline: Box | None = None
 
     @property
     def name(self) -> str:
         """What the picture is called: its content, so it may be kept for ever."""
-        text = repr((_FORM, self.image.sha256, self.window, self.width))
+        text = repr((_FORM, self.image.sha256, *self[1:]))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -108,6 +116,8 @@ class PictureCache:
         high = max(1, round(picture.height * wanted.width / picture.width))
         resampling = Pictures.Resampling.LANCZOS
         picture = picture.resize((wanted.width, high), resampling, reducing_gap=2.0)
+        if wanted.outline is not None and wanted.window is not None:
+            _outline(picture, wanted.outline, wanted.window)
         out = BytesIO()
         picture.save(out, "JPEG", quality=_QUALITY)
         return out.getvalue()
@@ -132,3 +142,12 @@ class PictureCache:
                 kept.append((path.stat(), path.name))
         kept.sort(key=lambda each: each[0].st_mtime)
         return OrderedDict((name, stat.st_size) for stat, name in kept)
+
+
+def _outline(picture: Pictures.Image, region: Box, window: Box) -> None:
+    scale = picture.width / window[2]
+    x, y = (region[0] - window[0]) * scale, (region[1] - window[1]) * scale
+    right, bottom = x + region[2] * scale, y + region[3] * scale
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((x - 3, y - 3, right + 3, bottom + 3), outline=_CASING, width=4)
+    draw.rectangle((x - 2, y - 2, right + 2, bottom + 2), outline=_COLOUR, width=2)

@@ -8,6 +8,7 @@ from services.contracts.events import Position
 
 WIDTH, HEIGHT = 360.0, 220.0
 _MARGIN = 26.0
+_PIN = 8.5
 _METRES_PER_DEGREE = 111_320.0
 _LEAST_METRES = 60.0
 _SCALES = [m * 10**e for e in range(1, 7) for m in (1, 2, 5)]
@@ -15,13 +16,25 @@ _SCALES = [m * 10**e for e in range(1, 7) for m in (1, 2, 5)]
 
 @dataclass(frozen=True)
 class Pin:
-    """A numbered place; `number` 0 is the needle."""
+    """A numbered place; `number` 0 is the needle.
+
+    Attributes
+    ----------
+    x, y : the place
+    at : where the number is drawn: beside the place, where others are in the way
+    """
 
     number: int
     x: float
     y: float
+    at: tuple[float, float]
     label: str
     heading: float | None
+
+    @property
+    def moved(self) -> bool:
+        """Whether the number is not at its place."""
+        return self.at != (self.x, self.y)
 
 
 @dataclass(frozen=True)
@@ -77,9 +90,10 @@ def place_map(spots: Sequence[Spot], others: Iterable[tuple[float, float]]) -> P
     def drawn(x: float, y: float) -> tuple[float, float]:
         return WIDTH / 2 + (x - mid_x) * unit, HEIGHT / 2 - (y - mid_y) * unit
 
+    places = [_rounded(drawn(x, y)) for _, _, x, y in flat]
     pins = [
-        Pin(spot.number, *_rounded(drawn(x, y)), spot.label, position.heading)
-        for spot, position, x, y in flat
+        Pin(spot.number, *place, at, spot.label, position.heading)
+        for (spot, position, _, _), place, at in zip(flat, places, _apart(places), strict=True)
     ]
     dots = [_rounded(drawn(*metres(*other))) for other in others]
     inside = sorted({dot for dot in dots if 0 < dot[0] < WIDTH and 0 < dot[1] < HEIGHT})
@@ -90,6 +104,25 @@ def place_map(spots: Sequence[Spot], others: Iterable[tuple[float, float]]) -> P
         scale=_scale(unit),
         missing=len(spots) - len(known),
     )
+
+
+def _apart(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Where to draw numbers so that none covers another: at their place, or near it."""
+    taken: list[tuple[float, float]] = []
+    for x, y in places:
+        options = (
+            _rounded((x + reach * math.cos(turn), y + reach * math.sin(turn)))
+            for reach in range(0, 120, 9)
+            for turn in [math.tau * part / 12 for part in range(12)]
+        )
+        free = (each for each in options if _is_free(each, taken))
+        taken.append(next(free, (x, y)))
+    return taken
+
+
+def _is_free(point: tuple[float, float], taken: Sequence[tuple[float, float]]) -> bool:
+    inside = _PIN < point[0] < WIDTH - _PIN and _PIN < point[1] < HEIGHT - _PIN
+    return inside and all(math.dist(point, other) >= 2 * _PIN for other in taken)
 
 
 def _rounded(point: tuple[float, float]) -> tuple[float, float]:

@@ -2,9 +2,9 @@
 
 from services.contracts.identity import Box
 
-_ROOM = 3.2
+_ROOM = 2.8
 """Sides of the window, in sides of the region: most of the picture is context."""
-_LEAST_PX = 96.0
+_LEAST_PX = 64.0
 
 
 def window_of(region: Box, image: tuple[int, int], aspect: float) -> Box:

@@ -99,13 +99,15 @@ def _update(fact: FrameFact) -> UpdateOne:
         "content": content_of(fact),
         "event": fact.model_dump(mode="json"),
     }
+    stored = {"$ifNull": [f"${path}.revision", 0]}
     if isinstance(fact, FrameEmbedded):
         # The vectors of one revision may be computed again, after a setting changed.
-        stored = {"$ifNull": [f"${path}.revision", 0]}
         value: Document = {"$cond": [{"$gte": [revision, stored]}, literal(part), f"${path}"]}
     else:
         value = newest(path, revision, part)
-    return upsert(fact.frame_id, {path: value})
+    # When the server took it; a repeat changes nothing.
+    time = {"$cond": [{"$gt": [revision, stored]}, "$$NOW", f"$times.{path}"]}
+    return upsert(fact.frame_id, {path: value, f"times.{path}": time})
 
 
 def _conflict(fact: FrameFact) -> Document:

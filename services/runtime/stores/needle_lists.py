@@ -108,6 +108,7 @@ class MongoNeedleLists:
         with translated():
             for order in dict.fromkeys(_ORDERS.values()):
                 await self._needles.create_index([("state.active", 1), order, ("_id", order[1])])
+            await self._needles.create_index("shortlist.event.candidates.frame_id")
             kind = [(field, 1) for field in (*_KIND, "review.progress")]
             await self._needles.create_index([("state.active", 1), *kind])
 

@@ -10,6 +10,7 @@ from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.corrections import MongoCorrectionStore
 from services.runtime.stores.figures import FigureStore, MongoFigureStore
 from services.runtime.stores.frame_places import FramePlaces, MongoFramePlaces
+from services.runtime.stores.frame_times import FrameTimes, MongoFrameTimes
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.ledger import RevisionLedger
@@ -46,6 +47,7 @@ class Stores:
     corrections: MongoCorrectionStore
     needle_modes: MongoModes
     frame_places: FramePlaces
+    frame_times: FrameTimes
     figures: FigureStore
 
 
@@ -86,6 +88,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             corrections=corrections,
             needle_modes=MongoModes(database),
             frame_places=MongoFramePlaces(database),
+            frame_times=MongoFrameTimes(database),
             figures=figures,
         )
     finally:

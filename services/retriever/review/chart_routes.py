@@ -1,0 +1,92 @@
+"""How it went: mAP of the subsets, the shortlists' lift, and the queue of needles."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from fastapi import APIRouter, Request, Response
+
+from services.retriever.review.charts import Chart, Series, chart
+from services.retriever.review.desk import Desk
+from services.retriever.review.guard import In
+from services.retriever.review.rendering import Pages
+from services.runtime.stores.figures import Figures
+from services.runtime.stores.reviews import Progress
+
+_SUBSETS = ("R", "H", "S", "H-S")
+_DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
+
+
+def chart_routes(desk: Desk, pages: Pages) -> APIRouter:
+    """The routes."""
+    router = APIRouter()
+
+    @router.get("/charts")
+    async def charts(request: Request, session: In) -> Response:
+        span = request.query_params.get("span", "month")
+        span = span if span in _DAYS else "month"
+        rows = await desk.figures.since(desk.clock.now() - timedelta(days=_DAYS[span]))
+        detectors = sorted({row.detector for row in rows})
+        wanted = request.query_params.get("detector", "")
+        detector = wanted if wanted in detectors else (detectors[-1] if detectors else "")
+        own = [row for row in rows if row.detector == detector]
+        return pages.html(
+            request,
+            "charts.html",
+            session=session,
+            charts=_charts(own) if own else [],
+            detectors=detectors,
+            detector=detector,
+            spans=list(_DAYS),
+            span=span,
+        )
+
+    return router
+
+
+def _charts(rows: Sequence[Figures]) -> list[Chart]:
+    def series(name: str, value: Callable[[Figures], float | None]) -> Series:
+        return Series(name, [(row.at, value(row)) for row in rows])
+
+    return [
+        chart(
+            "Mean average precision",
+            "Expected: H−S above H above S. What was shortlisted is harder for the detector.",  # noqa: RUF001
+            [series(_named(subset), _map_of(subset)) for subset in _SUBSETS],
+            from_zero=False,
+        ),
+        chart(
+            "Shortlist yield",
+            "Share of shortlisted regions that are false positives, beside a random draw.",
+            [
+                series("shortlist", lambda row: row.found),
+                series("random draw", lambda row: row.random_yield),
+            ],
+            from_zero=True,
+        ),
+        chart(
+            "Lift",
+            "How many times better than a random draw; 1 is no better.",
+            [series("lift", lambda row: row.lift)],
+            digits=2,
+            from_zero=True,
+        ),
+        chart(
+            "Queue",
+            "Needles by the progress of their review.",
+            [series(each.value, _queued(each)) for each in Progress],
+            digits=0,
+            from_zero=True,
+        ),
+    ]
+
+
+def _named(subset: str) -> str:
+    return subset.replace("-", "\u2212")
+
+
+def _map_of(subset: str) -> Callable[[Figures], float | None]:
+    return lambda row: row.map.get(subset)
+
+
+def _queued(progress: Progress) -> Callable[[Figures], float | None]:
+    return lambda row: row.queue.get(progress.value, 0)

@@ -1,0 +1,147 @@
+"""Curves over time as SVG's numbers, so that no script has to draw them."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+WIDTH, HEIGHT = 520.0, 220.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 10.0, 10.0, 24.0
+_MOST_POINTS = 400
+_TICKS = 4
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve's values in the order of time; None where nothing is defined."""
+
+    name: str
+    points: Sequence[tuple[datetime, float | None]]
+
+    @property
+    def last(self) -> float | None:
+        """The latest value."""
+        return next((value for _, value in reversed(self.points) if value is not None), None)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A series in the drawing's units; one path per stretch without a gap."""
+
+    name: str
+    paths: Sequence[str]
+    end: tuple[float, float] | None
+    last: float | None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What the template draws."""
+
+    title: str
+    explanation: str
+    curves: Sequence[Curve]
+    y_ticks: Sequence[tuple[float, str]]
+    x_ticks: Sequence[tuple[float, str]]
+    rows: Sequence[tuple[datetime, Sequence[float | None]]]
+    digits: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to draw."""
+        return all(curve.last is None for curve in self.curves)
+
+
+def chart(
+    title: str, explanation: str, series: Sequence[Series], *, digits: int = 3, from_zero: bool
+) -> Chart:
+    """The chart of these series, which share their times.
+
+    Parameters
+    ----------
+    from_zero : whether the axis begins at zero, as it must where bars or counts are compared
+    """
+    thin = [Series(each.name, _thinned(each.points)) for each in series]
+    times = [at for each in thin for at, _ in each.points]
+    values = [value for each in thin for _, value in each.points if value is not None]
+    low, high, step = _span(values, from_zero=from_zero)
+    first, last = (min(times), max(times)) if times else (_NEVER, _NEVER)
+    length = (last - first).total_seconds()
+
+    def x(at: datetime) -> float:
+        share = (at - first).total_seconds() / length if length else 0.5
+        return round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 1)
+
+    def y(value: float) -> float:
+        share = (value - low) / (high - low)
+        return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)
+
+    drawn = [
+        [(x(at), None if value is None else y(value)) for at, value in each.points] for each in thin
+    ]
+    ticks = [low + step * number for number in range(round((high - low) / step) + 1)]
+    return Chart(
+        title=title,
+        explanation=explanation,
+        curves=[
+            Curve(each.name, _paths(points), _end(points), each.last)
+            for each, points in zip(thin, drawn, strict=True)
+        ],
+        y_ticks=[(y(tick), f"{tick:g}" if abs(tick) < 1e4 else f"{tick:,.0f}") for tick in ticks],  # noqa: PLR2004
+        x_ticks=_time_ticks(first, last, x) if times else [],
+        rows=_rows(thin),
+        digits=digits,
+    )
+
+
+def _thinned(
+    points: Sequence[tuple[datetime, float | None]],
+) -> Sequence[tuple[datetime, float | None]]:
+    step = math.ceil(len(points) / _MOST_POINTS)
+    return [*points[:-1:step], *points[-1:]] if step > 1 else points
+
+
+def _span(values: Sequence[float], *, from_zero: bool) -> tuple[float, float, float]:
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    if from_zero:
+        low = min(low, 0.0)
+    if high - low < 1e-9:  # noqa: PLR2004  # one value alone
+        low, high = (low, low + 1) if from_zero else (low - 0.05, high + 0.05)
+    rough = (high - low) / _TICKS
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)
+    bottom, top = math.floor(low / step) * step, math.ceil(high / step) * step
+    return round(bottom, 9), round(max(top, bottom + step), 9), step
+
+
+def _paths(points: Sequence[tuple[float, float | None]]) -> list[str]:
+    paths: list[list[str]] = [[]]
+    for x, y in points:
+        if y is None:
+            paths.append([])
+        else:
+            paths[-1].append(f"{x:g} {y:g}")
+    return [f"M{' L'.join(path)}" for path in paths if len(path) > 1]
+
+
+def _end(points: Sequence[tuple[float, float | None]]) -> tuple[float, float] | None:
+    return next(((x, y) for x, y in reversed(points) if y is not None), None)
+
+
+def _time_ticks(
+    first: datetime, last: datetime, x: Callable[[datetime], float]
+) -> list[tuple[float, str]]:
+    span = last - first
+    form = "%d %b" if span.days >= 2 else "%H:%M"  # noqa: PLR2004
+    count = 4 if span.total_seconds() else 0
+    moments = [first + span * number / count for number in range(count + 1)] if count else [first]
+    return [(x(moment), moment.strftime(form)) for moment in moments]
+
+
+def _rows(series: Sequence[Series]) -> list[tuple[datetime, list[float | None]]]:
+    by_time: dict[datetime, list[float | None]] = {}
+    for place, each in enumerate(series):
+        for at, value in each.points:
+            by_time.setdefault(at, [None] * len(series))[place] = value
+    return sorted(by_time.items(), reverse=True)[:20]

@@ -1,0 +1,106 @@
+"""One frame: what is on it, what was said of it, where it is used, and how it came here."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from services.contracts.events import FrameAnnotated
+from services.contracts.identity import FrameId
+from services.retriever.review.desk import Desk
+from services.retriever.review.guard import In
+from services.retriever.review.overlay import whole
+from services.retriever.review.rendering import Pages
+from services.runtime.stores.frames import FrameRecord
+from services.runtime.stores.mongo import field_name
+
+_LONGEST_ID = 200
+
+
+@dataclass(frozen=True)
+class Step:
+    """One station of a frame's way; `at` where the time is known."""
+
+    name: str
+    there: bool
+    text: str
+    at: datetime | None = None
+
+
+def frame_routes(desk: Desk, pages: Pages) -> APIRouter:
+    """The routes."""
+    router = APIRouter()
+
+    @router.get("/frames")
+    async def frame(request: Request, session: In, id: str = "") -> Response:  # noqa: A002  # the URL's name
+        frame_id = FrameId(id.strip()[:_LONGEST_ID])
+        record = (await desk.frames.load([frame_id])).get(frame_id)
+        if record is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no frame {frame_id!r}.")
+        truth, needles, shortlists, corrections, times, matched = await asyncio.gather(
+            desk.corrector.ground_truth(record),
+            desk.lists.of_frame(frame_id),
+            desk.lists.naming(frame_id),
+            desk.reviews.of_frame(frame_id),
+            desk.times.of(frame_id),
+            desk.matches.known([frame_id]),
+        )
+        return pages.html(
+            request,
+            "frame.html",
+            session=session,
+            record=record,
+            truth=truth,
+            needles=needles,
+            shortlists=shortlists,
+            corrections=corrections,
+            picture=whole(record, truth, detector=None, alt=f"frame {frame_id}"),
+            steps=_steps(record, truth, times, len(matched), len(needles), len(shortlists)),
+            tool=desk.settings.annotation_tool,
+        )
+
+    return router
+
+
+def _steps(
+    record: FrameRecord,
+    truth: FrameAnnotated | None,
+    times: dict[str, datetime],
+    *counts: int,
+) -> list[Step]:
+    matched, needles, shortlists = counts
+    captured = record.captured
+    steps = [
+        Step(
+            "Captured",
+            captured is not None,
+            f"by {captured.vehicle_id}" if captured else "",
+            captured.captured_at if captured else None,
+        ),
+        Step("Received by Gazeloop", captured is not None, "", times.get("captured")),
+    ]
+    for detector, made in record.predictions.items():
+        at = times.get(f"predictions {field_name(detector)}")
+        text = f"{len(made.detections)} detections of {detector}"
+        steps.append(Step("Predicted", there=True, text=text, at=at))
+    if not record.predictions:
+        steps.append(Step("Predicted", there=False, text="no detector has looked yet"))
+    said = f"revision {truth.revision}, {len(truth.annotations)} objects" if truth else "not yet"
+    steps.append(Step("Annotated", truth is not None, said, times.get("ground_truth")))
+    for model in record.embedded:
+        at = times.get(f"embedded {field_name(model)}")
+        steps.append(Step("Embedded", there=True, text=model, at=at))
+    if not record.embedded:
+        steps.append(Step("Embedded", there=False, text="not yet"))
+    return [
+        *steps,
+        Step("Matched", matched > 0, _counted(matched, "category", "categories")),
+        Step("Needles on it", needles > 0, _counted(needles, "needle", "needles")),
+        Step("Shortlisted", shortlists > 0, f"for {_counted(shortlists, 'needle', 'needles')}"),
+    ]
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
