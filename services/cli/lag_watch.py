@@ -12,6 +12,7 @@ from services.contracts.topics import FRAMES, GROUND_TRUTH, PREDICTIONS
 from services.runtime import metrics
 from services.runtime.broker import BrokerAddress
 from services.runtime.consumer import group_of
+from services.runtime.stores.needle_lists import NeedleFilter
 
 Lag = Mapping[tuple[str, str], int]
 """Records that each consumer group has not committed yet, by group and topic."""
@@ -68,7 +69,7 @@ class LagWatch:
             lag=sum(lag.values()),
             embedded=max(0, published - embedding),
             matched=max(0, published - matching),
-            needles=_total(metrics.NEEDLES_FOUND),
+            needles=await self._app.stores.needle_lists.count(NeedleFilter()),
             shortlists=_total(metrics.SHORTLISTS_PUBLISHED),
             dead_letters=_total(metrics.DEAD_LETTERS),
         )
