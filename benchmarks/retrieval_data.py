@@ -1,0 +1,271 @@
+"""Data sets as arrays: every detection with its truth, its features and its vectors."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import orjson
+from PIL import Image
+
+from services.cli.survey.generate import generate_survey
+from services.contracts.events import (
+    Annotation,
+    Detection,
+    ErrorType,
+    FrameAnnotated,
+    PredictionsMade,
+)
+from services.contracts.identity import Category, DriveId, FrameId
+from services.domain.coco import BoolArray, FloatArray, IntArray
+from services.domain.failure_model import Mode
+from services.domain.matching import CategoryMatch, match_frame
+from services.domain.ranking import Vectors
+from services.domain.region_features import Shown, region_features
+from services.domain.shortlist_plan import Spot
+from services.embedder.torch_embedder import TorchEmbedder
+from services.runtime.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+CACHE = ROOT / "build" / "retrieval"
+THRESHOLDS = 10
+EMBEDDED_SCORE = Settings().region_score
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """N detections on F frames, in C categories.
+
+    Attributes
+    ----------
+    units : (F,), what a split keeps together: a drive, or the frame itself
+    frame, category : (N,) places
+    scores : (N,)
+    matched : (N, 10) bool, per IoU threshold over all areas
+    modes : N, none for what is right at IoU .5
+    features : (N, columns), see region_features
+    vectors : by encoder, (N, D); zeros below the score from which regions are embedded
+    truths : (F, C), annotated objects that count
+    spots : F
+    """
+
+    name: str
+    units: IntArray
+    frame: IntArray
+    category: IntArray
+    scores: FloatArray
+    matched: BoolArray
+    modes: Sequence[Mode | None]
+    features: FloatArray
+    vectors: Mapping[str, Vectors]
+    truths: IntArray
+    spots: Sequence[Spot]
+
+    @property
+    def wrong(self) -> BoolArray:
+        """(N,) false positives at IoU .5."""
+        return ~self.matched[:, 0]
+
+
+@dataclass(frozen=True)
+class _Picture:
+    path: Path
+    spot: Spot
+    unit: str
+    width: int
+    height: int
+    ground_truth: FrameAnnotated
+    predictions: PredictionsMade
+
+
+_Row = tuple[int, int, float, int, Mode | None]
+"""Frame, category, score, bits that matched, mode."""
+
+
+def trapedesveh() -> DataSet:
+    """230 street photos with a published detector's results; no drives."""
+    folder = SHARED / "trapedesveh"
+    ground_truth = orjson.loads((folder / "derived_coco4.json").read_bytes())
+    results = orjson.loads((folder / "fastestdet_results_coco4.json").read_bytes())
+    pictures = _pictures(folder, ground_truth, results, _without_drive)
+    weights = next((SHARED / "squeezenet1_0_imagenet").glob("*.pth"))
+    return _data_set("trapedesveh", pictures, {"embedder": "squeezenet1_0", "weights": weights})
+
+
+def survey(seed: int = 7) -> DataSet:
+    """The synthetic survey: 600 frames of 30 drives, with the weights that are shipped."""
+    files = generate_survey(CACHE / f"survey-{seed}", seed=seed)
+    ground_truth = orjson.loads(files.ground_truth_json.read_bytes())
+    results = orjson.loads(files.predictions_json.read_bytes())
+    pictures = _pictures(files.images_dir, ground_truth, results, _of_drive)
+    return _data_set(f"survey-{seed}", pictures, {"embedder": "gazeloop-small"})
+
+
+def _without_drive(image: Mapping[str, object], frame_id: FrameId) -> tuple[str, Spot]:
+    del image
+    return frame_id, Spot(frame_id, None, 0.0, None)
+
+
+def _of_drive(image: Mapping[str, object], frame_id: FrameId) -> tuple[str, Spot]:
+    drive = str(image["drive_id"])
+    second = datetime.fromisoformat(str(image["captured_at"])).timestamp()
+    position = (float(str(image["lat"])), float(str(image["lon"])))
+    return drive, Spot(frame_id, DriveId(drive), second, position)
+
+
+def _pictures(
+    folder: Path,
+    ground_truth: Mapping[str, Sequence[Mapping[str, object]]],
+    results: Sequence[Mapping[str, object]],
+    placed: Callable[[Mapping[str, object], FrameId], tuple[str, Spot]],
+) -> list[_Picture]:
+    names = {each["id"]: Category(str(each["name"])) for each in ground_truth["categories"]}
+    there, found = defaultdict(list), defaultdict(list)
+    for each in ground_truth["annotations"]:
+        there[each["image_id"]].append(
+            Annotation.model_validate(
+                {"category": names[each["category_id"]], "bbox": each["bbox"], "area": each["area"]}
+            )
+        )
+    for each in results:
+        found[each["image_id"]].append(
+            Detection.model_validate(
+                {
+                    "category": names[each["category_id"]],
+                    "bbox": each["bbox"],
+                    "score": each["score"],
+                }
+            )
+        )
+    pictures = []
+    for image in ground_truth["images"]:
+        frame_id = FrameId(f"{image['id']:06d}")
+        unit, spot = placed(image, frame_id)
+        pictures.append(
+            _Picture(
+                folder / str(image["file_name"]),
+                spot,
+                unit,
+                int(str(image["width"])),
+                int(str(image["height"])),
+                FrameAnnotated(frame_id=frame_id, annotations=tuple(there[image["id"]])),
+                PredictionsMade(
+                    frame_id=frame_id,
+                    detector="detector",
+                    version="1",
+                    detections=tuple(found[image["id"]]),
+                ),
+            )
+        )
+    return pictures
+
+
+def _data_set(name: str, pictures: Sequence[_Picture], embedding: Mapping[str, object]) -> DataSet:
+    categories = sorted(
+        {each.category for p in pictures for each in p.predictions.detections}
+        | {each.category for p in pictures for each in p.ground_truth.annotations}
+    )
+    truths = np.zeros((len(pictures), len(categories)), np.int64)
+    rows: list[_Row] = []
+    features = []
+    for place, picture in enumerate(pictures):
+        matches = match_frame(picture.predictions, picture.ground_truth)
+        for of, match in matches.items():
+            truths[place, categories.index(of)] = match.ground_truths[0]
+        rows += _rows(picture.predictions, matches, place, categories)
+        features.append(_features(picture, categories))
+    frame, category, scores, bits, modes = zip(*rows, strict=True)
+    units = sorted({picture.unit for picture in pictures})
+    boxes = [[d.bbox for d in p.predictions.detections] for p in pictures]
+    asked = [
+        np.array([d.score >= EMBEDDED_SCORE for d in p.predictions.detections]) for p in pictures
+    ]
+    return DataSet(
+        name=name,
+        units=np.array([units.index(picture.unit) for picture in pictures]),
+        frame=np.array(frame),
+        category=np.array(category),
+        scores=np.array(scores),
+        matched=(np.array(bits)[:, None] >> np.arange(THRESHOLDS) & 1).astype(bool),
+        modes=modes,
+        features=np.concatenate(features),
+        vectors={
+            encoder: _vectors(
+                name, pictures, boxes, asked, {**embedding, "region_encoder": encoder}
+            )
+            for encoder in ("crop", "roi")
+        },
+        truths=truths,
+        spots=[picture.spot for picture in pictures],
+    )
+
+
+def _rows(
+    predictions: PredictionsMade,
+    matches: Mapping[Category, CategoryMatch],
+    place: int,
+    categories: Sequence[Category],
+) -> list[_Row]:
+    """In the detector's own order."""
+    said = {
+        region: (place, categories.index(category), score, bits, _mode(error, truth))
+        for category, match in matches.items()
+        for region, score, bits, error, truth in zip(
+            match.regions,
+            match.scores,
+            match.matched,
+            match.errors,
+            match.true_categories,
+            strict=True,
+        )
+    }
+    return [said[region] for region in predictions.region_ids()]
+
+
+def _mode(error: ErrorType | None, truth: Category | None) -> Mode | None:
+    return None if error is None else Mode.of(error, truth)
+
+
+def _features(picture: _Picture, categories: Sequence[Category]) -> FloatArray:
+    found = picture.predictions.detections
+    return region_features(
+        Shown(
+            np.array([each.bbox for each in found], np.float64).reshape(-1, 4),
+            np.array([each.score for each in found], np.float64),
+            np.array([categories.index(each.category) for each in found], np.int64),
+            picture.width,
+            picture.height,
+        )
+    )
+
+
+def _vectors(
+    name: str,
+    pictures: Sequence[_Picture],
+    boxes: Sequence[Sequence[Sequence[float]]],
+    asked: Sequence[BoolArray],
+    embedding: Mapping[str, object],
+) -> Vectors:
+    """Embedded once per model and data set, then read from the build folder."""
+    embedder = TorchEmbedder.of(Settings.model_validate({**embedding, "torch_threads": 1}))
+    key = sha256(f"{name} {embedder.model_id} {EMBEDDED_SCORE}".encode()).hexdigest()[:16]
+    cached = CACHE / f"{name}-{key}.npy"
+    if cached.exists():
+        loaded: Vectors = np.load(cached)
+        return loaded
+    parts = []
+    for picture, every, wanted in zip(pictures, boxes, asked, strict=True):
+        rows = np.zeros((len(every), embedder.region_dimension), np.float32)
+        if wanted.any():
+            image = Image.open(picture.path).convert("RGB")
+            some = np.array(every, np.float64).reshape(-1, 4)[wanted]
+            rows[wanted] = embedder.embed([image], [some])[0].regions
+        parts.append(rows)
+    vectors = np.concatenate(parts)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    np.save(cached, vectors)
+    return vectors

@@ -1,0 +1,56 @@
+"""What a ranking is worth: mAP of any frames, and shares with their intervals."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.retrieval_data import THRESHOLDS, DataSet
+from services.domain.coco import RECALLS, BoolArray, FloatArray
+
+_T_95 = 2.045
+"""Student's t at 29 degrees of freedom; with fewer seeds the interval is a little too short."""
+
+
+def mean_ap(data: DataSet, frames: BoolArray, gone: BoolArray | None = None) -> float:
+    """COCO's mAP over the frames, without the detections that are gone."""
+    keep = frames[data.frame]
+    if gone is not None:
+        keep &= ~gone
+    parts = []
+    for category in range(data.truths.shape[1]):
+        truths = int(data.truths[frames, category].sum())
+        if truths:
+            parts.append(_average_precision(data, keep & (data.category == category), truths))
+    return float(np.mean(parts)) if parts else float("nan")
+
+
+def _average_precision(data: DataSet, keep: BoolArray, truths: int) -> float:
+    some = np.flatnonzero(keep)
+    # Frames are numbered in COCO's order, so equal scores stay in it.
+    some = some[np.argsort(-data.scores[some], kind="stable")]
+    if not len(some):
+        return 0.0
+    found = data.matched[some].cumsum(axis=0)
+    precision = found / np.arange(1, len(some) + 1)[:, None]
+    precision = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    total = 0.0
+    for threshold in range(THRESHOLDS):
+        place = np.searchsorted(found[:, threshold] / truths, RECALLS, side="left")
+        total += float(precision[place[place < len(some)], threshold].sum())
+    return total / THRESHOLDS / len(RECALLS)
+
+
+def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The mean over seeds, and half of its 95% interval."""
+    known = np.array(values, np.float64)
+    known = known[~np.isnan(known)]
+    if len(known) < 2:  # noqa: PLR2004  # a deviation needs two
+        return float(known.mean()) if len(known) else float("nan"), float("nan")
+    return float(known.mean()), float(_T_95 * known.std(ddof=1) / np.sqrt(len(known)))
+
+
+def of_frames(values: FloatArray, data: DataSet) -> FloatArray:
+    """(F,), each frame's largest value."""
+    most = np.full(len(data.spots), -np.inf)
+    np.maximum.at(most, data.frame, values)
+    return most
