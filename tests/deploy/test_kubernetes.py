@@ -1,0 +1,326 @@
+"""The manifests: valid for Kubernetes and its operators, and in step with the code."""
+
+import json
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.cli.consumers import CONSUMERS
+from services.cli.serve_command import Service
+from services.cli.topic_access import SCALER, WRITES, Grant, grants_of, user_of
+from services.contracts.topics import TOPICS
+from services.runtime.consumer import group_of
+from services.runtime.health import HealthServer
+from services.runtime.settings import Settings, load_settings
+from services.runtime.topic_admin import _configuration
+from tests.deploy.checking import ROOT, TOOLS, check, documents, module, tool
+
+OVERLAYS = ("dev", "prod", "gpu")
+OURS = tuple(service.value.replace("_", "-") for service in Service)
+VECTORS = {"gazeloop-embedder", "gazeloop-retriever"}
+IMAGES = {"gazeloop-ingest", "gazeloop-embedder", "gazeloop-retriever"}
+Resource = dict[str, Any]
+
+
+@cache
+def built(overlay: str) -> str:
+    return check(tool("kustomize"), "build", f"k8s/overlays/{overlay}")
+
+
+@cache
+def parsed(overlay: str) -> list[Resource]:
+    return documents(built(overlay))
+
+
+def resources(overlay: str, kind: str) -> dict[str, Resource]:
+    """An overlay's resources of one kind, by name."""
+    return {
+        each["metadata"]["name"]: each for each in documents(built(overlay)) if each["kind"] == kind
+    }
+
+
+def pods(overlay: str) -> dict[str, Resource]:
+    deployments = resources(overlay, "Deployment")
+    return {name: each["spec"]["template"]["spec"] for name, each in deployments.items()}
+
+
+def containers(overlay: str) -> dict[str, Resource]:
+    found = {}
+    for name, pod in pods(overlay).items():
+        (found[name],) = pod["containers"]
+    return found
+
+
+def conform(*command: str) -> list[str]:
+    tool("schemas")
+    return [
+        tool("kubeconform"),
+        "-strict",
+        "-schema-location",
+        f"{TOOLS}/schemas/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json",
+        "-schema-location",
+        "k8s/schemas/{{.ResourceKind}}{{.KindSuffix}}.json",
+        *command,
+    ]
+
+
+def test_every_resource_is_valid(tmp_path: Path) -> None:
+    manifests = [tmp_path / f"{overlay}.yaml" for overlay in OVERLAYS]
+    for manifest in manifests:
+        manifest.write_text(built(manifest.stem))
+    said = json.loads(check(*conform("-summary", "-output", "json", *map(str, manifests))))
+    assert said["summary"]["skipped"] == 0
+    assert said["summary"]["valid"] == sum(len(parsed(overlay)) for overlay in OVERLAYS)
+
+
+def test_what_is_misspelt_is_found(tmp_path: Path) -> None:
+    text = built("prod")
+    for kind, right, wrong in (
+        ("Deployment", "automountServiceAccountToken:", "automountToken:"),
+        ("ScaledObject", "lagThreshold:", "lagTreshold:"),
+        ("KafkaUser", "type: scram-sha-512", "type: scram-sha-521"),
+        ("PodMonitor", "podMetricsEndpoints:", "podMetricEndpoints:"),
+    ):
+        one = next(each for each in text.split("---\n") if f"\nkind: {kind}\n" in each)
+        assert right in one
+        (tmp_path / f"{kind}.yaml").write_text(one.replace(right, wrong))
+    done = subprocess.run(
+        conform("-output", "json", str(tmp_path)),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    said = {each["kind"]: each["status"] for each in json.loads(done.stdout)["resources"]}
+    assert said == dict.fromkeys(
+        ("Deployment", "ScaledObject", "KafkaUser", "PodMonitor"), "statusInvalid"
+    )
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nothing_is_critical_by_common_practice(overlay: str, tmp_path: Path) -> None:
+    manifest = tmp_path / "all.yaml"
+    manifest.write_text(built(overlay))
+    command = (tool("kube-score"), "score", "--kubernetes-version", "v1.34", "-o", "ci")
+    said = check(*command, str(manifest))
+    assert "[OK]" in said
+    assert "[CRITICAL]" not in said
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_service_has_its_deployment_budget_and_account(overlay: str) -> None:
+    names = {f"gazeloop-{name}" for name in OURS}
+    assert set(resources(overlay, "Deployment")) == names
+    assert set(resources(overlay, "PodDisruptionBudget")) == names
+    accounts = resources(overlay, "ServiceAccount")
+    assert set(accounts) == names
+    assert not any(each["automountServiceAccountToken"] for each in accounts.values())
+    for name, pod in pods(overlay).items():
+        assert pod["serviceAccountName"] == name
+        assert pod["automountServiceAccountToken"] is False
+    runs = {tuple(each["args"]) for each in containers(overlay).values()}
+    assert runs == {("run", service.value) for service in Service}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_pods_are_restricted(overlay: str) -> None:
+    (namespace,) = resources(overlay, "Namespace").values()
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for pod in pods(overlay).values():
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        (container,) = pod["containers"]
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert set(container["resources"]) == {"requests", "limits"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_environment_makes_valid_settings(
+    overlay: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    known = {f"GAZELOOP_{name.upper()}" for name in Settings.model_fields}
+    (shared,) = resources(overlay, "ConfigMap").values()
+    for name, pod in pods(overlay).items():
+        (container,) = pod["containers"]
+        given = shared["data"] | {each["name"]: each["value"] for each in container["env"]}
+        assert set(given) - {"GAZELOOP_SECRETS_DIR"} <= known
+        with monkeypatch.context() as patch:
+            for variable, value in given.items():
+                patch.setenv(variable, value)
+            secrets = tmp_path / overlay / name
+            secrets.mkdir(parents=True)
+            for path in secret_files(pod):
+                assert path in known
+                (secrets / path).write_text("a secret")
+            patch.setenv("GAZELOOP_SECRETS_DIR", str(secrets))
+            settings = load_settings()
+        assert settings.kafka_tls
+        assert settings.mongodb_tls
+        assert settings.kafka_user == settings.mongodb_user == name
+        assert settings.kafka_password.get_secret_value() == "a secret"
+        assert bool(settings.qdrant_api_key) == (name in VECTORS)
+        grace = pod["terminationGracePeriodSeconds"]
+        pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        assert grace > settings.drain_deadline_s + pause
+
+
+def secret_files(pod: Resource) -> set[str]:
+    (volume,) = [each for each in pod["volumes"] if each["name"] == "secrets"]
+    sources = volume["projected"]["sources"]
+    return {item["path"] for source in sources for item in source["secret"]["items"]}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_secret_is_in_the_manifests(overlay: str) -> None:
+    assert not resources(overlay, "Secret")
+    for container in containers(overlay).values():
+        assert not {each["name"] for each in container["env"]} & {
+            "GAZELOOP_KAFKA_PASSWORD",
+            "GAZELOOP_MONGODB_PASSWORD",
+            "GAZELOOP_QDRANT_API_KEY",
+        }
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_ports_agree_from_the_settings_to_the_ingress(overlay: str) -> None:
+    (shared,) = resources(overlay, "ConfigMap").values()
+    ports = {
+        "metrics": int(shared["data"]["GAZELOOP_METRICS_PORT"]),
+        "http": int(shared["data"]["GAZELOOP_HTTP_PORT"]),
+    }
+    for container in containers(overlay).values():
+        for port in container["ports"]:
+            assert port["containerPort"] == ports[port["name"]]
+    for service in resources(overlay, "Service").values():
+        (port,) = service["spec"]["ports"]
+        assert port["port"] == ports[port["targetPort"]]
+    (ingress,) = resources(overlay, "Ingress").values()
+    behind = {
+        path["backend"]["service"]["name"]
+        for rule in ingress["spec"]["rules"]
+        for path in rule["http"]["paths"]
+    }
+    assert behind == {"gazeloop-ingest", "gazeloop-retriever"} == set(resources(overlay, "Service"))
+    hosts = {rule["host"] for rule in ingress["spec"]["rules"]}
+    assert {host for tls in ingress["spec"]["tls"] for host in tls["hosts"]} == hosts
+    (monitor,) = resources(overlay, "PodMonitor").values()
+    assert [each["port"] for each in monitor["spec"]["podMetricsEndpoints"]] == ["metrics"]
+
+
+def test_probes_ask_for_what_is_served() -> None:
+    with HealthServer("127.0.0.1", 0, {}) as server:
+        for container in containers("prod").values():
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                where = container[probe]["httpGet"]
+                assert where["port"] == "metrics"
+                answer = httpx.get(f"http://127.0.0.1:{server.port}{where['path']}")
+                assert answer.status_code == 200
+            assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+
+
+def test_topics_are_those_of_the_contracts() -> None:
+    declared = resources("prod", "KafkaTopic")
+    assert set(declared) == {topic.name for topic in TOPICS}
+    for topic in TOPICS:
+        spec = declared[topic.name]["spec"]
+        assert spec["replicas"] == 3
+        assert spec["config"]["min.insync.replicas"] == 2
+        ours = _configuration(topic)
+        assert {name: str(spec["config"][name]) for name in ours} == ours
+
+
+def test_users_are_granted_what_the_command_prints_and_no_more() -> None:
+    declared = resources("prod", "KafkaUser")
+    assert set(declared) == {user_of(service) for service in (*WRITES, SCALER)}
+    for service in (*WRITES, SCALER):
+        granted = [
+            Grant(each["resource"]["type"], each["resource"]["name"], tuple(each["operations"]))
+            for each in declared[user_of(service)]["spec"]["authorization"]["acls"]
+        ]
+        assert granted == grants_of(service)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_replicas_follow_the_lag_of_what_a_service_reads(overlay: str) -> None:
+    scaled = resources(overlay, "ScaledObject")
+    topics = resources(overlay, "KafkaTopic")
+    for service, read in CONSUMERS.items():
+        spec = scaled.pop(f"gazeloop-{service.replace('_', '-')}")["spec"]
+        triggers = [trigger["metadata"] for trigger in spec["triggers"]]
+        assert [trigger["topic"] for trigger in triggers] == [topic.name for topic in read]
+        assert {trigger["consumerGroup"] for trigger in triggers} == {group_of(service)}
+        partitions = min(topics[topic.name]["spec"]["partitions"] for topic in read)
+        assert spec["minReplicaCount"] <= spec["maxReplicaCount"] <= partitions
+    assert not scaled
+
+
+def flows(overlay: str, direction: str) -> dict[str, set[int | str]]:
+    """The ports that each service may reach, or be reached at."""
+    found: dict[str, set[int | str]] = {f"gazeloop-{name}": set() for name in OURS}
+    for policy in resources(overlay, "NetworkPolicy").values():
+        selector = policy["spec"]["podSelector"]
+        chosen = set(found)
+        for wanted in selector.get("matchExpressions", []):
+            assert wanted["operator"] == "In"
+            chosen &= set(wanted["values"])
+        for rule in policy["spec"].get(direction, []):
+            assert rule["from" if direction == "ingress" else "to"], policy
+            for name in chosen:
+                found[name] |= {port["port"] for port in rule["ports"]}
+    return found
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_only_the_flows_of_the_design_are_open(overlay: str) -> None:
+    closed = resources(overlay, "NetworkPolicy")["gazeloop-nothing"]["spec"]
+    assert closed["policyTypes"] == ["Ingress", "Egress"]
+    assert not {"ingress", "egress"} & set(closed)
+    for name, ports in flows(overlay, "egress").items():
+        expected: set[int | str] = {53, 9093, 27017}
+        expected |= {6333} if name in VECTORS else set()
+        expected |= {443} if name in IMAGES else set()
+        assert ports == expected, name
+    for name, ports in flows(overlay, "ingress").items():
+        reached = {"gazeloop-ingest", "gazeloop-retriever"}
+        assert ports == ({"metrics", "http"} if name in reached else {"metrics"})
+
+
+def test_the_operators_rules_are_those_of_prometheus() -> None:
+    generate = module("deploy.prometheus.generate")
+    said = generate.FILE.read_text()
+    assert said == generate.rendered(), "run: python -m deploy.prometheus.generate"
+    groups = documents(said)[0]["spec"]["groups"]
+    files = sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yml"), reverse=True)
+    assert groups == [group for file in files for group in documents(file.read_text())[0]["groups"]]
+
+
+def test_the_embedder_has_a_gpu_where_it_should() -> None:
+    limits = {
+        overlay: containers(overlay)["gazeloop-embedder"]["resources"]["limits"]
+        for overlay in OVERLAYS
+    }
+    assert [name for name, limit in limits.items() if "nvidia.com/gpu" in limit] == ["gpu"]
+    images = {name: each["image"] for name, each in containers("gpu").items()}
+    assert images.pop("gazeloop-embedder") == "gazeloop:0.1.0-gpu"
+    assert set(images.values()) == {"gazeloop:0.1.0-cpu"}
+
+
+def test_what_must_be_there_before_is_written_down() -> None:
+    readme = (ROOT / "k8s" / "README.md").read_text()
+    named = set(
+        re.findall(
+            r"name: (gazeloop-[\w-]*?(?:qdrant|blobs|tls|authorities|login))\b", built("prod")
+        )
+    )
+    assert len(named) >= 4
+    assert all(f"`{name}`" in readme for name in named)
