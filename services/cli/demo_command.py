@@ -54,6 +54,7 @@ async def _demo(
 ) -> None:
     from services.cli.assembly import SERVICES, running  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.memory_warning import warn_of_memory_broker  # noqa: PLC0415
     from services.cli.mining import MontagePlan, mine  # noqa: PLC0415
     from services.cli.outcome import concluded  # noqa: PLC0415
     from services.cli.progress import ProgressView  # noqa: PLC0415
@@ -68,6 +69,7 @@ async def _demo(
         dataset = await asyncio.to_thread(_survey, settings.data / "survey", size, view)
         view.at("starting the broker, the stores and the services")
         async with running(settings, SERVICES) as stack:
+            warn_of_memory_broker(out, stack.settings)
             mined = await mine(stack, dataset, view, plan)
             view.close()
             concluded(out, mined, plan)

@@ -117,6 +117,7 @@ async def mine_alone(context: Context, opener: Opener, montages: int, folder: Pa
     """
     from services.cli.assembly import running  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.memory_warning import warn_of_memory_broker  # noqa: PLC0415
     from services.cli.mining import MontagePlan, mine  # noqa: PLC0415
     from services.cli.outcome import concluded  # noqa: PLC0415
     from services.cli.progress import ProgressView  # noqa: PLC0415
@@ -129,6 +130,7 @@ async def mine_alone(context: Context, opener: Opener, montages: int, folder: Pa
     with ProgressView(out, time.monotonic) as view:
         view.at("starting the broker, the stores and the services")
         async with running(settings) as stack:
+            warn_of_memory_broker(out, stack.settings)
             mined = await mine(stack, dataset, view, plan)
             view.at("done")
     concluded(out, mined, plan)

@@ -49,6 +49,7 @@ def run_service(
 async def _up(context: Context) -> None:
     from services.cli.assembly import SERVICES, running  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.memory_warning import warn_of_memory_broker  # noqa: PLC0415
     from services.runtime.serving import until_told_to_end  # noqa: PLC0415
 
     settings = context.settings()
@@ -56,6 +57,7 @@ async def _up(context: Context) -> None:
     log_to_file(settings.data / "logs" / "gazeloop.log", debug=context.debug)
     out.print(f"starting on {settings.data}", highlight=False)
     async with running(settings, SERVICES) as app:
+        warn_of_memory_broker(out, app.settings)
         print_addresses(out, app)
         await until_told_to_end()
         out.print("stopping", highlight=False)

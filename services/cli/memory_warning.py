@@ -1,0 +1,16 @@
+"""The warning that a broker in memory deserves."""
+
+from rich.console import Console
+
+from services.runtime.broker import BrokerAddress
+from services.runtime.settings import Settings
+
+
+def warn_of_memory_broker(out: Console, settings: Settings) -> None:
+    """Tell a person that events will not survive, where no real Kafka is behind the address."""
+    if BrokerAddress.of(settings).in_memory:
+        out.print(
+            "[yellow]Warning:[/] the broker is in memory, and its events are gone when this ends."
+            " With Java 17 and `make broker` it is Apache Kafka.",
+            highlight=False,
+        )
