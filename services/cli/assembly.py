@@ -1,9 +1,11 @@
 """Wires the parts together: stores, broker and services, in one process or a service at a time."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -12,6 +14,7 @@ from services.contracts.errors import MissingPart
 from services.evaluator.report import Counts, Report, build_reports
 from services.ingest.http import build_http_app
 from services.ingest.server import serving_http
+from services.runtime import metrics
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.consumer import group_of
@@ -98,7 +101,13 @@ async def running(
         embedded = EmbeddedStack(settings)
         addresses = await asyncio.to_thread(embedded.__enter__)
         closing.push_async_callback(asyncio.to_thread, embedded.__exit__)
+        _watch_space(settings.data)
         yield await closing.enter_async_context(_app(addresses.applied_to(settings), services))
+
+
+def _watch_space(folder: Path) -> None:
+    metrics.DATA_FREE_BYTES.set_function(lambda: shutil.disk_usage(folder).free)
+    metrics.DATA_SIZE_BYTES.set_function(lambda: shutil.disk_usage(folder).total)
 
 
 @asynccontextmanager

@@ -111,6 +111,9 @@ class Acceptance:
         await self._ledger.confirm([entry_of(draft) for draft in drafts])
         for event in events:
             metrics.FRAMES_INGESTED.labels(topic_of(event).name, "http").inc()
+            if isinstance(event, FrameCaptured):
+                vehicle = metrics.VEHICLES(event.vehicle_id)
+                metrics.VEHICLE_LAST_FRAME.labels(vehicle).set_to_current_time()
         return [
             Accepted(event.frame_id, event.event_id, getattr(event, "revision", 1))
             for event in events
