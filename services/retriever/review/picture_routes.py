@@ -33,7 +33,9 @@ def picture_routes(desk: Desk) -> APIRouter:
         region = _box(box) if box else None
         window = window_of(region, (image.width, image.height), ASPECT) if region else None
         width = _WIDTHS[size] if window else min(_WIDTHS[size], image.width)
-        wanted = Wanted(image, window, width, region if size == "thumb" else None)
+        aspect = ASPECT if window else image.width / image.height
+        outline = region if size == "thumb" else None
+        wanted = Wanted(image, window, width, max(1, round(width / aspect)), outline)
         headers = {"ETag": f'"{wanted.name}"', "Cache-Control": _KEPT}
         if request.headers.get("If-None-Match") == headers["ETag"]:
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

@@ -26,7 +26,7 @@ _FORM = "1"
 
 
 class Wanted(NamedTuple):
-    """A part of an image at a width; the whole where no part is given.
+    """A part of an image at a size; the whole where no part is given.
 
     Attributes
     ----------
@@ -36,6 +36,7 @@ class Wanted(NamedTuple):
     image: Image
     window: Box | None
     width: int
+    height: int
     outline: Box | None = None
 
     @property
@@ -113,9 +114,8 @@ class PictureCache:
         if wanted.window is not None:
             x, y, width, height = wanted.window
             picture = picture.crop((int(x), int(y), int(x + width), int(y + height)))
-        high = max(1, round(picture.height * wanted.width / picture.width))
         resampling = Pictures.Resampling.LANCZOS
-        picture = picture.resize((wanted.width, high), resampling, reducing_gap=2.0)
+        picture = picture.resize((wanted.width, wanted.height), resampling, reducing_gap=2.0)
         if wanted.outline is not None and wanted.window is not None:
             _outline(picture, wanted.outline, wanted.window)
         out = BytesIO()

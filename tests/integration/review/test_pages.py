@@ -1,0 +1,108 @@
+"""What the pages show."""
+
+from http import HTTPStatus
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from services.retriever.review.listing import View
+from tests.integration.review.conftest import Browser
+from tests.review_world import needle_id_of
+
+
+async def test_the_start_page_shows_failure_modes_with_their_size(ana: Browser) -> None:
+    page = (await ana.get("/")).text
+
+    assert "3 needles in 2 modes" in page
+    assert "<b>2</b>" in page
+
+
+async def test_filters_are_in_the_address_and_stay_in_the_form(ana: Browser) -> None:
+    page = (await ana.get("/needles?category=stop+sign&stage=open&sort=newest")).text
+
+    assert "2 match" in page
+    assert '<option value="newest" selected>' in page
+    assert "category=stop+sign&amp;stage=open&amp;sort=newest" in page
+
+
+async def test_a_filter_that_nothing_matches_says_so(ana: Browser) -> None:
+    assert "No needle matches" in (await ana.get("/needles?drive=none")).text
+
+
+async def test_nonsense_in_the_address_is_left_out(ana: Browser) -> None:
+    answer = await ana.get("/needles?page=-1&sort=up&stage=%00&error_type=evil&category=%24where")
+
+    assert answer.status_code == HTTPStatus.OK
+
+
+async def test_a_needle_tells_its_place_and_its_neighbours(ana: Browser) -> None:
+    page = (await ana.get(f"/needles/{needle_id_of(1)}")).text
+
+    assert "<b>2</b> of 3" in page
+    assert f'rel="prev" href="/review/needles/{needle_id_of(0)}"' in page
+    assert f'rel="next" href="/review/needles/{needle_id_of(2)}"' in page
+
+
+async def test_neighbours_are_those_of_the_view(ana: Browser) -> None:
+    page = (await ana.get(f"/needles/{needle_id_of(0)}?category=stop+sign")).text
+
+    assert "<b>1</b> of 2" in page
+    assert f'href="/review/needles/{needle_id_of(2)}?category=stop+sign"' in page
+
+
+async def test_ground_truth_is_solid_and_predictions_are_dashed_by_their_class(
+    ana: Browser,
+) -> None:
+    page = (await ana.get(f"/needles/{needle_id_of(0)}")).text
+
+    assert page.count('<g class="region">') == 6  # the needle twice, and four candidates
+    assert '<g class="truth"><title>ground truth: stop sign</title>' in page
+
+
+async def test_a_picture_is_cut_out_and_may_be_kept_for_ever(ana: Browser) -> None:
+    answer = await ana.get("/picture?frame=r000&size=card&box=60,40,24,20")
+    again = await ana.get(
+        "/picture?frame=r000&size=card&box=60,40,24,20", **{"If-None-Match": answer.headers["ETag"]}
+    )
+
+    assert Image.open(BytesIO(answer.content)).size == (480, 360)
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert again.status_code == HTTPStatus.NOT_MODIFIED
+
+
+async def test_a_frame_tells_what_was_said_of_it_and_where_it_is_used(ana: Browser) -> None:
+    page = (await ana.get("/frames?id=h000-1")).text
+
+    assert "Shortlisted for" in page
+    assert f"/review/needles/{needle_id_of(0)}" in page
+    assert "Received by Gazeloop" in page
+
+
+@pytest.mark.parametrize("path", ["/frames?id=nowhere", "/needles/nothing", "/nowhere"])
+async def test_what_is_not_there_is_a_page_that_says_so(ana: Browser, path: str) -> None:
+    answer = await ana.get(path)
+
+    assert answer.status_code == HTTPStatus.NOT_FOUND
+    assert "Not found" in answer.text
+
+
+async def test_dead_letters_are_sent_again_by_reason_and_one_by_one(ana: Browser) -> None:
+    await ana.post("/dead-letters/replay", {"service": "embedder", "reason": "other"})
+    assert ana.world.replayed == []
+
+    await ana.post("/dead-letters/replay", {"service": "embedder", "reason": "truncated_image"})
+    assert len(ana.world.replayed) == 3
+
+
+async def test_charts_are_empty_before_there_are_figures(ana: Browser) -> None:
+    assert "No figures yet" in (await ana.get("/charts")).text
+
+
+def test_a_view_survives_its_address() -> None:
+    params = {"category": "a & b", "stage": "done", "sort": "oldest", "page": "3"}
+
+    view = View.of(params)
+
+    assert view.query() == "?category=a+%26+b&stage=done&sort=oldest&page=3"
+    assert View.of({}).query() == ""

@@ -1,0 +1,222 @@
+"""Deciding, undoing, claiming, correcting: alone, and two at once."""
+
+import re
+from http import HTTPStatus
+
+from services.contracts.errors import BrokerUnavailable
+from services.contracts.events import FrameAnnotated
+from services.contracts.identity import FrameId
+from services.runtime.stores.needle_lists import NeedleFilter, Sort, Stage
+from services.runtime.stores.reviews import Act
+from tests.integration.review.conftest import Browser
+from tests.review_world import REGION, needle_id_of, shortlist
+
+NEEDLE = needle_id_of(0)
+PAGE = f"/needles/{NEEDLE}"
+HTMX = {"HX-Request": "true"}
+
+
+async def values(browser: Browser) -> list[str]:
+    """What the candidates' checkboxes carry."""
+    page = (await browser.get(PAGE)).text
+    return re.findall(r'form="decide" name="region" value="([^"]+)"', page)
+
+
+async def stage_of(browser: Browser) -> Stage:
+    rows = await browser.world.stores.needle_lists.page(
+        NeedleFilter(), Sort.SCORE, skip=0, limit=50
+    )
+    return next(row.stage for row in rows if row.needle.needle_id == NEEDLE)
+
+
+async def latest(browser: Browser, frame_id: str) -> FrameAnnotated:
+    record = (await browser.world.stores.frames.load([FrameId(frame_id)]))[FrameId(frame_id)]
+    found = await browser.world.desk.corrector.ground_truth(record)
+    assert found is not None
+    return found
+
+
+async def test_a_decision_is_kept_with_who_and_when(ana: Browser) -> None:
+    first, second, *_ = await values(ana)
+
+    answer = await ana.post(f"{PAGE}/decisions", {"act": "accept", "region": [first, second]})
+
+    assert answer.status_code == HTTPStatus.SEE_OTHER
+    (event,) = await ana.world.stores.reviews.events(NEEDLE)
+    assert (event.act, event.by, event.at) == (Act.ACCEPT, "Ana", ana.world.clock.now())
+    assert [f"{region}@0" for region in event.regions] == [first, second]
+    assert await stage_of(ana) is Stage.STARTED
+
+
+async def test_a_needle_is_done_once_all_its_candidates_are_decided(ana: Browser) -> None:
+    first, *rest = await values(ana)
+    await ana.post(f"{PAGE}/decisions", {"act": "accept", "region": first})
+    await ana.post(f"{PAGE}/decisions", {"act": "reject", "region": rest})
+
+    assert await stage_of(ana) is Stage.DONE
+
+
+async def test_a_shortlist_that_grew_after_the_review_is_offered_again(ana: Browser) -> None:
+    await ana.post(f"{PAGE}/decisions", {"act": "accept", "region": await values(ana)})
+    record = (await ana.world.stores.needles.load([NEEDLE]))[NEEDLE]
+    assert record.shortlist is not None
+    assert record.needle is not None
+    grown = shortlist(record.needle, list(record.shortlist.candidates)[:3], revision=2)
+    await ana.world.stores.needles.write_shortlists([grown])
+
+    assert await stage_of(ana) is Stage.EXTENDED
+
+
+async def test_undo_takes_back_the_last_act_and_then_the_one_before(ana: Browser) -> None:
+    first, second, *_ = await values(ana)
+    await ana.post(f"{PAGE}/decisions", {"act": "accept", "region": first})
+    await ana.post(f"{PAGE}/decisions", {"act": "reject", "region": second})
+
+    await ana.post(f"{PAGE}/undo", {})
+    assert "1 decided" in (await ana.get(PAGE)).text
+    await ana.post(f"{PAGE}/undo", {})
+
+    assert "0 decided" in (await ana.get(PAGE)).text
+    assert await stage_of(ana) is Stage.OPEN
+    acts = [event.act for event in await ana.world.stores.reviews.events(NEEDLE)]
+    assert acts == [Act.ACCEPT, Act.REJECT, Act.UNDO, Act.UNDO]
+
+
+async def test_there_is_nothing_to_undo_of_others(ana: Browser, ben: Browser) -> None:
+    first, *_ = await values(ana)
+    await ana.post(f"{PAGE}/decisions", {"act": "accept", "region": first})
+    ana.world.clock.advance(301)
+
+    answer = await ben.post(f"{PAGE}/undo", {}, **HTMX)
+
+    assert answer.status_code == HTTPStatus.CONFLICT
+    assert "nothing of yours" in answer.text
+
+
+async def test_while_one_works_on_a_needle_the_other_is_told_and_changes_nothing(
+    ana: Browser, ben: Browser
+) -> None:
+    await ana.post(f"{PAGE}/claim", {}, **HTMX)
+    first, *_ = await values(ben)
+
+    answer = await ben.post(f"{PAGE}/decisions", {"act": "accept", "region": first}, **HTMX)
+
+    assert answer.status_code == HTTPStatus.CONFLICT
+    assert "Ana works on this needle until 10:05 UTC" in answer.text
+    assert "Ana is here" in (await ben.get("/needles")).text
+    assert await ana.world.stores.reviews.events(NEEDLE) == []
+
+
+async def test_a_claim_runs_out(ana: Browser, ben: Browser) -> None:
+    await ana.post(f"{PAGE}/claim", {}, **HTMX)
+    ana.world.clock.advance(301)
+    first, *_ = await values(ben)
+
+    answer = await ben.post(f"{PAGE}/decisions", {"act": "accept", "region": first}, **HTMX)
+
+    assert answer.status_code == HTTPStatus.OK
+
+
+async def test_a_claim_can_be_taken_over(ana: Browser, ben: Browser) -> None:
+    await ana.post(f"{PAGE}/claim", {}, **HTMX)
+
+    await ben.post(f"{PAGE}/claim", {"force": "yes"}, **HTMX)
+
+    told = await ana.post(f"{PAGE}/undo", {}, **HTMX)
+    assert "Ben works on this needle" in told.text
+
+
+async def test_a_decision_that_was_overtaken_is_told_and_does_not_overwrite(
+    ana: Browser, ben: Browser
+) -> None:
+    first, *_ = await values(ben)
+    await ana.post(f"{PAGE}/decisions", {"act": "accept", "region": first})
+    ana.world.clock.advance(301)
+
+    answer = await ben.post(f"{PAGE}/decisions", {"act": "reject", "region": first}, **HTMX)
+
+    assert answer.status_code == HTTPStatus.CONFLICT
+    assert "Ana has decided 1 of these meanwhile" in answer.text
+    (event,) = await ana.world.stores.reviews.events(NEEDLE)
+    assert event.act is Act.ACCEPT
+
+
+async def correct(browser: Browser, place: int, edit: str, **more: object) -> str:
+    region = (await values(browser))[place].partition("@")[0]
+    form = {"region": region, "edit": edit, "revision": "1", **more}
+    answer = await browser.post(f"{PAGE}/corrections", form, **HTMX)
+    return answer.text
+
+
+async def test_a_missing_label_becomes_the_next_revision(ana: Browser) -> None:
+    await correct(ana, 1, "missing_label", category="street lamp")
+
+    (event,) = ana.world.outbox.published
+    assert isinstance(event, FrameAnnotated)
+    assert (event.frame_id, event.revision) == ("h000-1", 2)
+    assert (event.annotated_by, event.annotation_source) == ("Ana", "reannotation")
+    assert [each.category for each in event.annotations] == ["yield", "street lamp"]
+    assert event.annotations[1].bbox == REGION
+
+
+async def test_no_object_here_removes_the_annotation_and_leaves_the_others(ana: Browser) -> None:
+    await correct(ana, 0, "no_object")
+
+    assert [each.category for each in (await latest(ana, "h000-0")).annotations] == ["yield"]
+
+
+async def test_a_wrong_category_is_renamed_in_place(ana: Browser) -> None:
+    await correct(ana, 0, "wrong_category", category="billboard")
+
+    names = [each.category for each in (await latest(ana, "h000-0")).annotations]
+    assert names == ["billboard", "yield"]
+
+
+async def test_what_makes_no_sense_is_told_and_publishes_nothing(ana: Browser) -> None:
+    there = await correct(ana, 0, "missing_label", category="stop sign")
+    nothing = await correct(ana, 1, "wrong_category", category="billboard")
+
+    assert "has a stop sign here already" in there
+    assert "no annotation here to rename" in nothing
+    assert ana.world.outbox.published == []
+
+
+async def test_a_correction_of_what_has_changed_since_is_told(ana: Browser) -> None:
+    await correct(ana, 1, "missing_label", category="street lamp")
+
+    told = await correct(ana, 1, "missing_label", category="shop lamp")
+
+    assert "has changed since you saw it" in told
+    assert len(ana.world.outbox.published) == 1
+
+
+async def test_two_corrections_in_a_row_need_not_wait_for_the_services(ana: Browser) -> None:
+    await correct(ana, 1, "missing_label", category="street lamp")
+    await correct(ana, 1, "wrong_category", category="shop lamp", revision="2")
+
+    assert (await latest(ana, "h000-1")).revision == 3
+
+
+async def test_undoing_a_correction_publishes_what_was_said_before(ana: Browser) -> None:
+    before = (await latest(ana, "h000-0")).annotations
+    await correct(ana, 0, "no_object")
+
+    await ana.post(f"{PAGE}/undo", {})
+    again = await latest(ana, "h000-0")
+    await correct(ana, 0, "no_object", revision="3")
+
+    assert (again.revision, again.annotations) == (3, before)
+    assert (await latest(ana, "h000-0")).revision == 4
+
+
+async def test_a_correction_is_sent_later_when_the_broker_is_away(ana: Browser) -> None:
+    ana.world.outbox.failures.append(BrokerUnavailable("away"))
+
+    told = await correct(ana, 0, "no_object")
+    assert "is kept, and sent when it is back" in told
+    assert await ana.world.desk.corrector.resume() == 1
+    assert await ana.world.desk.corrector.resume() == 0
+
+    (event,) = ana.world.outbox.published
+    assert isinstance(event, FrameAnnotated)
+    assert event.revision == 2

@@ -1,0 +1,153 @@
+"""What the page keeps out."""
+
+from http import HTTPStatus
+
+import pytest
+
+from services.ingest.tokens import issue
+from tests.integration.review.conftest import Browser
+from tests.review_world import needle_id_of
+
+PAGES = ["/", "/needles", f"/needles/{needle_id_of(0)}", "/frames?id=r000", "/charts", "/picture"]
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/dead-letters"])
+async def test_nothing_is_shown_to_somebody_who_is_not_logged_in(
+    visitor: Browser, path: str
+) -> None:
+    answer = await visitor.get(path)
+
+    assert answer.status_code == HTTPStatus.SEE_OTHER
+    assert answer.headers["Location"].startswith("/review/login?next=/review")
+
+
+async def test_a_vehicles_token_does_not_let_a_person_in(visitor: Browser) -> None:
+    token, record = issue("vehicle:v1", visitor.world.clock.now())
+    await visitor.world.stores.tokens.add(record)
+
+    answer = await visitor.post_raw("/login", {"name": "Eve", "token": token})
+
+    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert "Set-Cookie" not in answer.headers
+
+
+async def test_a_cookie_is_of_no_use_once_its_token_is_revoked(ana: Browser) -> None:
+    token_id = (await ana.world.stores.tokens.list())[0].token_id
+    await ana.world.stores.tokens.revoke(token_id, ana.world.clock.now())
+
+    assert (await ana.get("/needles")).status_code == HTTPStatus.SEE_OTHER
+
+
+async def test_a_forged_cookie_is_no_login(visitor: Browser) -> None:
+    visitor.client.cookies.set("gazeloop_review", "WyJhIiwiYiIsImMiXQ.aaaa.bbbb")
+
+    assert (await visitor.get("/needles")).status_code == HTTPStatus.SEE_OTHER
+
+
+async def test_the_cookie_is_kept_from_scripts_and_other_sites(visitor: Browser) -> None:
+    answer = await visitor.post_raw("/login", {"name": "Ana", "token": visitor.world.token})
+
+    cookie = answer.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert "Path=/review" in cookie
+
+
+@pytest.mark.parametrize(
+    "given", ["https://evil.example/", "//evil.example/review/", "/review\\@evil", "javascript:x"]
+)
+async def test_login_leads_to_no_other_site(visitor: Browser, given: str) -> None:
+    answer = await visitor.post_raw(
+        "/login", {"name": "Ana", "token": visitor.world.token, "next": given}
+    )
+
+    assert answer.headers["Location"] == "/review/"
+
+
+async def test_guessing_tokens_is_slowed_down(visitor: Browser) -> None:
+    for _ in range(20):
+        await visitor.post_raw("/login", {"name": "Eve", "token": "gz-guess"})
+
+    answer = await visitor.post_raw("/login", {"name": "Eve", "token": visitor.world.token})
+
+    assert "Too many attempts" in answer.text
+
+
+@pytest.mark.parametrize("act", ["decisions", "undo", "corrections", "claim"])
+async def test_a_form_without_the_sessions_own_mark_changes_nothing(ana: Browser, act: str) -> None:
+    path = f"/needles/{needle_id_of(0)}/{act}"
+
+    answer = await ana.post_raw(path, {"csrf": "0" * 64, "act": "accept", "region": "x@0"})
+
+    assert answer.status_code == HTTPStatus.FORBIDDEN
+    assert await ana.world.stores.reviews.events(needle_id_of(0)) == []
+
+
+async def test_one_persons_mark_is_no_good_in_anothers_session(ana: Browser, ben: Browser) -> None:
+    answer = await ben.post_raw(f"/needles/{needle_id_of(0)}/undo", {"csrf": ana.csrf})
+
+    assert answer.status_code == HTTPStatus.FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
+)
+async def test_what_another_site_sends_is_refused(ana: Browser, headers: dict[str, str]) -> None:
+    answer = await ana.post(f"/needles/{needle_id_of(0)}/undo", {}, **headers)
+
+    assert answer.status_code == HTTPStatus.FORBIDDEN
+
+
+@pytest.mark.parametrize("path", [*PAGES[:-1], "/dead-letters", "/login", "/nowhere"])
+async def test_no_page_allows_inline_script_or_foreign_content(ana: Browser, path: str) -> None:
+    answer = await ana.get(path)
+
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "<script>" not in answer.text
+    assert " style=" not in answer.text
+    assert "onclick" not in answer.text
+
+
+async def test_what_users_write_is_shown_as_text(ana: Browser) -> None:
+    page = (await ana.get(f"/needles/{needle_id_of(1)}")).text
+
+    assert "&lt;script&gt;alert(" in page
+    assert "<script>alert(" not in page
+
+
+async def test_the_bytes_of_dead_letters_are_shown_as_text(ana: Browser) -> None:
+    page = (await ana.get("/dead-letters")).text
+
+    assert "&lt;script&gt;alert(1)" in page
+    assert "&lt;b&gt;ends" in page
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "frame=/etc/passwd",
+        "frame=file:///etc/passwd",
+        "frame=..%2F..%2Fetc",
+        "frame=r000&size=huge",
+    ],
+)
+async def test_only_pictures_of_known_frames_are_opened(ana: Browser, query: str) -> None:
+    assert (await ana.get(f"/picture?{query}")).status_code == HTTPStatus.NOT_FOUND
+
+
+@pytest.mark.parametrize("box", ["1,2,3", "nan,0,1,1", "inf,0,1,1", "1e300,0,1,1", "a,b,c,d"])
+async def test_a_box_that_is_none_is_refused(ana: Browser, box: str) -> None:
+    answer = await ana.get(f"/picture?frame=r000&box={box}")
+
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+
+
+async def test_a_form_larger_than_any_of_ours_is_refused(ana: Browser) -> None:
+    path = f"/needles/{needle_id_of(0)}/decisions"
+
+    answer = await ana.post(path, {"act": "accept", "region": "x" * 70_000})
+
+    assert answer.status_code == HTTPStatus.FORBIDDEN

@@ -1,0 +1,247 @@
+"""A small world for the review page: frames with pictures, needles with shortlists, a token."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from uuid import uuid4
+
+from PIL import Image as Pictures
+from PIL import ImageDraw
+
+from services.contracts import identity
+from services.contracts.events import (
+    Annotation,
+    Candidate,
+    DeadLettered,
+    Detection,
+    ErrorType,
+    FrameAnnotated,
+    FrameCaptured,
+    Image,
+    NeedleFound,
+    Position,
+    PredictionsMade,
+    Provenance,
+    ShortlistPublished,
+)
+from services.contracts.identity import (
+    Box,
+    Category,
+    DetectorId,
+    DriveId,
+    EventId,
+    FrameId,
+    ModelId,
+    NeedleId,
+    VehicleId,
+)
+from services.ingest.tokens import authenticate, issue
+from services.retriever.review.app import open_desk
+from services.retriever.review.desk import Desk, Letters
+from services.runtime.settings import Settings
+from services.runtime.stores.mongo import connect
+from services.runtime.stores.opening import Stores, open_stores
+from tests.fakes.clock import FakeClock
+from tests.fakes.outbox import InMemoryOutbox
+
+STOP = Category("stop sign")
+HOSTILE = Category('<script>alert("x")</script>')
+START = datetime.fromisoformat("2026-05-04T10:00:00+00:00")
+REGION: Box = (60.0, 40.0, 24.0, 20.0)
+OTHER: Box = (10.0, 80.0, 30.0, 16.0)
+WIDTH, HEIGHT = 160, 120
+
+
+@dataclass(frozen=True)
+class World:
+    """What a test needs."""
+
+    desk: Desk
+    stores: Stores
+    outbox: InMemoryOutbox
+    clock: FakeClock
+    token: str
+    replayed: list[EventId]
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A database and a folder with the world in them."""
+
+    settings: Settings
+    token: str
+
+
+async def seeded(mongodb_url: str, folder: Path, *, needles: int = 3, candidates: int = 4) -> Seed:
+    """A new world; making its indexes takes longer than most tests, so they share one."""
+    name = f"review-{uuid4().hex[:8]}"
+    settings = Settings(data=folder, mongodb=mongodb_url, mongodb_database=name)
+    async with open_stores(settings, "a broker") as stores:
+        token, record = issue("annotation", FakeClock().now())
+        await stores.tokens.add(record)
+        for number in range(needles):
+            await add_needle(stores, number, candidates)
+    return Seed(settings, token)
+
+
+@asynccontextmanager
+async def review_world(seed: Seed) -> AsyncIterator[World]:
+    """The world as it was seeded; what is done to it is taken back in the end."""
+    clock, outbox, replayed = FakeClock(), InMemoryOutbox(), list[EventId]()
+    async with open_stores(seed.settings, "a broker") as stores:
+
+        async def who(presented: str) -> str | None:
+            caller = await authenticate(stores.tokens, presented)
+            return caller.token_id if caller and caller.scope.vehicle_id is None else None
+
+        async def replay(ids: Sequence[EventId]) -> int:
+            replayed.extend(ids)
+            return len(ids)
+
+        async def read() -> list[DeadLettered]:
+            return [dead_letter(number) for number in range(3)]
+
+        letters = Letters(read, replay)
+        desk = open_desk(stores, outbox, seed.settings, clock, authenticate=who, letters=letters)
+        database = connect(seed.settings.mongodb, seed.settings.mongodb_database)
+        kept = {name: await database[name].find().to_list() for name in ("needles", "tokens")}
+        yield World(desk, stores, outbox, clock, seed.token, replayed)
+        for name in ("reviews", "review_claims", "corrections", "revisions", *kept):
+            await database[name].delete_many({})
+        for name, documents in kept.items():
+            await database[name].insert_many(documents)
+        await database.client.close()
+
+
+async def add_needle(stores: Stores, number: int, candidates: int) -> None:
+    """A needle on its own frame, with a shortlist of frames of its own."""
+    category = HOSTILE if number == 1 else STOP
+    frame_id = f"r{number:03}"
+    made = await add_frame(stores, frame_id, category, number, truths=[])
+    found = needle(frame_id, category, made, number)
+    shortlisted = []
+    for place in range(candidates):
+        its_frame = f"h{number:03}-{place}"
+        truths = [Annotation(category=STOP, bbox=REGION)] if place == 0 else []
+        its_made = await add_frame(stores, its_frame, category, place, truths)
+        shortlisted.append(
+            Candidate(
+                frame_id=FrameId(its_frame),
+                region_id=its_made.region_ids()[0],
+                category=category,
+                score=0.9 - place / 100,
+                bbox=REGION,
+                similarity=0.9 - place / 50,
+                evidence=1.0,
+                drive_id=DriveId(f"d{place}"),
+                captured_at=START,
+                image_uri="none",
+            )
+        )
+    await stores.needles.record([found])
+    if shortlisted:
+        await stores.needles.write_shortlists([shortlist(found, shortlisted)])
+
+
+def needle(frame_id: str, category: Category, made: PredictionsMade, number: int) -> NeedleFound:
+    region = made.region_ids()[0]
+    return NeedleFound(
+        needle_id=identity.needle_id(region),
+        revision=1,
+        frame_id=FrameId(frame_id),
+        detector=DetectorId("ods@1"),
+        category=category,
+        region_id=region,
+        score=made.detections[0].score,
+        bbox=REGION,
+        error_type=ErrorType.BACKGROUND,
+        drive_id=DriveId("d0"),
+        captured_at=START + timedelta(minutes=number),
+    )
+
+
+def shortlist(
+    found: NeedleFound, candidates: list[Candidate], revision: int = 1
+) -> ShortlistPublished:
+    return ShortlistPublished(
+        needle_id=found.needle_id,
+        revision=revision,
+        needle=found,
+        candidates=tuple(candidates),
+        provenance=Provenance(model=ModelId("small"), strategy="contrast", size_limit=10),
+    )
+
+
+async def add_frame(
+    stores: Stores, frame_id: str, category: Category, number: int, truths: list[Annotation]
+) -> PredictionsMade:
+    content = picture(number)
+    uri = stores.blobs.put(content)
+    captured = FrameCaptured(
+        frame_id=FrameId(frame_id),
+        vehicle_id=VehicleId("v1"),
+        drive_id=DriveId(f"d{number}"),
+        captured_at=START + timedelta(seconds=number),
+        position=Position(lat=52.5 + number / 1000, lon=13.4 + number / 700, heading=90.0),
+        image=Image(
+            sha256=uri.rpartition("/")[2],
+            uri=uri,
+            size_bytes=len(content),
+            media_type="image/png",
+            width=WIDTH,
+            height=HEIGHT,
+        ),
+    )
+    made = PredictionsMade(
+        frame_id=FrameId(frame_id),
+        detector="ods",
+        version="1",
+        detections=(
+            Detection(category=category, score=round(0.95 - number / 1000, 4), bbox=REGION),
+        ),
+    )
+    annotated = FrameAnnotated(
+        frame_id=FrameId(frame_id),
+        annotations=(*truths, Annotation(category=Category("yield"), bbox=OTHER)),
+    )
+    await stores.frames.record([captured, made, annotated])
+    return made
+
+
+def picture(number: int) -> bytes:
+    image = Pictures.new("RGB", (WIDTH, HEIGHT), (90, 110 + number % 60, 130))
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((60, 40, 84, 60), fill=(200, 40, 40))
+    draw.rectangle((10, 80, 40, 96), fill=(230, 230, 210))
+    draw.text((4, 4), str(number))
+    out = BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def dead_letter(number: int) -> DeadLettered:
+    return DeadLettered(
+        service="embedder",
+        reason="truncated_image",
+        detail="the file <b>ends</b> too early",
+        original_topic=None if number == 2 else "gaze.frames",
+        partition=0,
+        offset=number,
+        location="gt.json:images[2]" if number == 2 else None,
+        original_value=b"<script>alert(1)</script>" + bytes([number]),
+        failed_at=START,
+    )
+
+
+def needle_id_of(number: int) -> NeedleId:
+    """The needle on frame `number`."""
+    category = HOSTILE if number == 1 else STOP
+    region = identity.region_ids(
+        FrameId(f"r{number:03}"),
+        DetectorId("ods@1"),
+        [(category, REGION, round(0.95 - number / 1000, 4))],
+    )[0]
+    return identity.needle_id(region)
