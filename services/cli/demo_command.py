@@ -76,6 +76,7 @@ async def _demo(
             if serve if serve is not None else out.is_terminal:
                 print_addresses(out, stack)
                 await until_told_to_end()
+                out.print("stopping")
 
 
 def _survey(folder: Path, size: tuple[int, int], view: "ProgressView") -> "Dataset":

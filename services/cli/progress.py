@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -113,13 +113,13 @@ class ProgressView:
             f"{name} {_count(done, total)}" for name, done, total in _rows(self.progress) if done
         )
 
-    def _table(self) -> Table:
+    def _table(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))
-        table.add_row(Text(self._clock(), style="dim"), Text(self.stage, style="bold"))
         for name, done, total in _rows(self.progress):
             bar = ProgressBar(total=total, completed=min(done, total), width=36) if total else ""
             table.add_row(Text(name, style="cyan"), _count(done, total), bar)
-        return table
+        heading = Text.assemble((self._clock(), "dim"), "  ", (self.stage, "bold"))
+        return Group(heading, table)
 
 
 def _rows(progress: Progress) -> list[tuple[str, int, int]]:
