@@ -254,7 +254,7 @@ class ConsumingService:
         )
         if owned == self._assignment.partitions:
             return
-        totals = {topic: consumer.topic_partitions(topic) or 0 for topic in self.topics}
+        totals = {topic: _partitions_of(topic, consumer) for topic in self.topics}
         assignment = Assignment(owned, totals)
         log.info("partitions_assigned", service=self.name, partitions=len(owned))
         metrics.ASSIGNED_PARTITIONS.labels(self.name).set(len(owned))
@@ -337,3 +337,13 @@ def _record(event: EventT[bytes]) -> Record:
 
 def _acknowledge_nothing(_message: object) -> bool:
     return False
+
+
+def _partitions_of(topic: str, consumer: Any) -> int:
+    """How many partitions a topic has, from this member's own metadata.
+
+    Faust's `topic_partitions` asks what only the leader of the group has: to every other replica a
+    topic would have none, and it would own nothing.
+    """
+    partitions = consumer._thread._consumer.partitions_for_topic(topic)  # noqa: SLF001  # no other way
+    return len(partitions or ())

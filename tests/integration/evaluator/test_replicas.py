@@ -1,0 +1,130 @@
+"""Two evaluators, each with whole categories, and one question to both."""
+
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import mean
+from uuid import uuid4
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.contracts.events import FrameMatched
+from services.contracts.identity import Category, DetectorId
+from services.domain.average_precision import twelve
+from services.domain.match_state import MatchState
+from services.domain.subsets import Subset
+from services.runtime.broker import BrokerAddress
+from services.runtime.outbox import KafkaOutbox
+from services.runtime.settings import Settings
+from services.runtime.stores.matches_mongo import MongoMatchStore
+from services.runtime.stores.mongo import connect
+from tests.deadline import until
+from tests.faults.victims import Victim
+from tests.unit.domain import oracle
+
+COMMAND = ("-c", "from services.cli.main import main; main()", "run", "evaluator")
+
+
+def matches_of(detector: DetectorId) -> list[FrameMatched]:
+    """Many categories, so that both replicas have some."""
+    return [
+        match.model_copy(
+            update={"detector": detector, "category": Category(f"{match.category}-{k}")}
+        )
+        for k in range(8)
+        for frame in oracle.random_frames(k, 15)
+        for match in oracle.matched(frame)
+    ]
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+class Replicas:
+    """Two processes of the evaluator, and what they say."""
+
+    def __init__(self, ports: list[int], detector: DetectorId) -> None:
+        self._ports = ports
+        self._detector = detector
+
+    def category_aps(self, subset: Subset) -> list[dict[str, float]]:
+        """`gazeloop_category_ap` of each replica."""
+        return [self._scrape(port, subset) for port in self._ports]
+
+    def average(self, subset: Subset) -> float:
+        """`avg by (detector, subset) (gazeloop_category_ap)`, as Prometheus answers it."""
+        return mean(ap for aps in self.category_aps(subset) for ap in aps.values())
+
+    def _scrape(self, port: int, subset: Subset) -> dict[str, float]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                text = answer.read().decode()
+        except (urllib.error.URLError, ConnectionError):  # not started yet
+            return {}
+        wanted = {"detector": self._detector, "subset": subset.value}
+        return {
+            sample.labels["category"]: sample.value
+            for family in text_string_to_metric_families(text)
+            if family.name == "gazeloop_category_ap"
+            for sample in family.samples
+            if wanted.items() <= sample.labels.items()
+        }
+
+
+@pytest.fixture
+def database() -> str:
+    return f"replicas-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def replicas(
+    kafka: BrokerAddress, mongodb_url: str, database: str, tmp_path: Path
+) -> Iterator[Replicas]:
+    ports = free_ports(2)
+    environment = {
+        "GAZELOOP_KAFKA": ",".join(kafka.servers),
+        "GAZELOOP_MONGODB": mongodb_url,
+        "GAZELOOP_MONGODB_DATABASE": database,
+        "GAZELOOP_DATA": str(tmp_path),
+    }
+    with ExitStack() as running:
+        for port in ports:
+            ours = {**environment, "GAZELOOP_METRICS_PORT": str(port)}
+            running.enter_context(Victim(COMMAND, tmp_path / f"{port}.log", ours))
+        yield Replicas(ports, DetectorId(f"{database}@1"))
+
+
+async def test_the_average_of_both_replicas_gauges_is_the_map(
+    replicas: Replicas, kafka: BrokerAddress, mongodb_url: str, database: str
+) -> None:
+    detector = DetectorId(f"{database}@1")
+    matches = matches_of(detector)
+    state = MatchState(0.5)
+    state.add(matches)
+    defined = state.of(detector, Subset.ALL)
+    expected = twelve(defined.values())["AP"]
+    connection = connect(mongodb_url, database)
+    await MongoMatchStore(connection).record(matches, {})
+    await connection.client.close()
+    outbox = KafkaOutbox("replicas", kafka, Settings())
+    await outbox.publish(matches)
+    await outbox.close()
+
+    def settled() -> bool:
+        one, two = replicas.category_aps(Subset.ALL)
+        known = {c for c, figures in defined.items() if figures.average_precision is not None}
+        apart = bool(one) and bool(two) and not one.keys() & two.keys()
+        whole = one.keys() | two.keys() == known
+        return apart and whole and replicas.average(Subset.ALL) == pytest.approx(expected, abs=1e-9)
+
+    await until(settled, deadline_s=120)
+    assert replicas.average(Subset.REST) == pytest.approx(expected, abs=1e-9)
