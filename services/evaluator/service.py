@@ -41,6 +41,7 @@ class EvaluateMatches:
         self._settings = settings
         self._clock = clock
         self._state: MatchState | None = None
+        self._owned: Callable[[Category], bool] = every_category
         self._changed: set[DetectorId] = set()
         self._gauges = Gauges()
         self._refreshed_at = clock.monotonic() - settings.evaluate_every_s
@@ -56,7 +57,9 @@ class EvaluateMatches:
             await self.rebuild()
             assert self._state is not None
         async with self._lock:
-            changed = await asyncio.to_thread(self._state.add, matches)
+            # A batch taken before a rebalance may come after it, with what is another's now.
+            ours = [match for match in matches if self._owned(match.category)]
+            changed = await asyncio.to_thread(self._state.add, ours)
             self._changed.update(detector for detector, _ in changed)
         await self.refresh()
 
@@ -79,6 +82,7 @@ class EvaluateMatches:
             count = await self._read(state, categories)
             # Only now: a store that went away half-way leaves nothing half read.
             self._state, self._changed = state, set(state.detectors())
+            self._owned = owned
             self._gauges.clear()
             seconds = round(self._clock.monotonic() - started, 2)
             log.info("evaluator_rebuilt", matches=count, seconds=seconds)

@@ -84,6 +84,14 @@ async def test_categories_that_others_own_are_not_shown() -> None:
     assert shown_categories() == {"sign"}
 
 
+async def test_a_match_that_is_anothers_by_now_is_not_shown() -> None:
+    matches, _ = matches_of(5)
+    evaluator = step(InMemoryMatchStore(), FakeClock())
+    await evaluator.rebuild(lambda category: category == "sign")
+    await evaluator.run(matches)
+    assert shown_categories() == {"sign"}
+
+
 def shown_categories() -> set[str]:
     return {s.labels["category"] for m in metrics.CATEGORY_AP.collect() for s in m.samples}
 
