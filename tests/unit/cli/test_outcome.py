@@ -1,0 +1,146 @@
+import io
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+import pytest
+import typer
+from rich.console import Console
+
+from services.cli.mining import Mined, MontagePlan, Roll
+from services.cli.outcome import concluded
+from services.cli.report_view import as_json, rendered
+from services.contracts.events import ErrorType
+from services.contracts.identity import DetectorId, FrameId, VehicleId
+from services.domain.subsets import Subset
+from services.evaluator.report import Counts, OperatingReport, Report, ShortlistReport
+from services.ingest.items import FrameItem, Rejection
+from services.ingest.summary import Summary
+from tests.fakes.frames import InMemoryFrameStore
+from tests.samples import frame_annotated, frame_captured
+
+PLAN = MontagePlan(Path("montages"), 24)
+NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+
+
+def _report(detector: str = "ods@1", *, order: bool | None = True) -> Report:
+    return Report(
+        detector=DetectorId(detector),
+        counts=Counts(frames=1234, predictions=1234, ground_truth=1200, dead_letters=2),
+        needles_by_error_type=dict.fromkeys(ErrorType, 3),
+        map={subset: dict.fromkeys(NUMBERS, 0.25) | {"APs": None} for subset in Subset},
+        order_holds=order,
+        operating=OperatingReport(
+            score=0.5,
+            precision=None,
+            recall=0.5,
+            f1=None,
+            mean_iou=0.8,
+            true_positives=7,
+            false_positives=0,
+            false_negatives=7,
+        ),
+        shortlist=ShortlistReport(found=None, random_yield=None, lift=None, gain=None, regions=0),
+    )
+
+
+def _shown(report: Report) -> str:
+    out = Console(file=io.StringIO(), width=120)
+    out.print(rendered(report))
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
+
+
+def test_what_is_not_defined_is_a_dash_and_not_a_number() -> None:
+    shown = _shown(_report())
+    assert "\u2013" in shown
+    assert "None" not in shown
+    assert "-1" not in shown
+    assert "1,234" in shown
+
+
+@pytest.mark.parametrize(
+    ("order", "said"), [(True, "holds:"), (False, "does not hold"), (None, "not enough")]
+)
+def test_the_order_of_the_subsets_is_judged(order: bool | None, said: str) -> None:
+    assert said in _shown(_report(order=order))
+
+
+def test_one_detector_is_an_object_and_several_are_a_list() -> None:
+    assert orjson.loads(as_json([_report()]))["detector"] == "ods@1"
+    both = orjson.loads(as_json([_report("ods@1"), _report("ods@2")]))
+    assert [each["detector"] for each in both] == ["ods@1", "ods@2"]
+
+
+def _concluded(mined: Mined) -> str:
+    out = Console(file=io.StringIO(), width=120)
+    concluded(out, mined, PLAN)
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
+
+
+def test_a_loss_is_an_error() -> None:
+    with pytest.raises(typer.Exit) as leaving:
+        _concluded(Mined([_report()], [], Summary(), lost=1))
+    assert leaving.value.exit_code == 1
+
+
+def test_nothing_lost_is_no_error() -> None:
+    assert "ods@1" in _concluded(Mined([_report()], [], Summary(), lost=0))
+
+
+def test_data_without_results_says_why_there_is_no_report() -> None:
+    assert "predictions and ground truth" in _concluded(Mined([], [], Summary(), lost=0))
+
+
+def test_rejections_are_counted_by_reason_and_listed_by_place() -> None:
+    summary = Summary(
+        rejected=Counter({"missing_image": 30, "duplicate_id": 1}),
+        rejections=[Rejection("missing_image", f"no {i}", f"gt.json:{i}", b"") for i in range(30)],
+    )
+    shown = _concluded(Mined([_report()], [], summary, lost=0))
+    assert "31 records" in shown
+    assert "gt.json:0: no 0" in shown
+    assert "gt.json:29" not in shown
+    assert "11 more" in shown
+
+
+def _item(frame_id: str) -> FrameItem:
+    return FrameItem(
+        frame_id=FrameId(frame_id),
+        vehicle_id=VehicleId("v1"),
+        location=f"gt.json:{frame_id}",
+        image=Path(f"{frame_id}.jpg"),
+        annotations=(),
+    )
+
+
+async def _called(items: Sequence[FrameItem]) -> Roll:
+    roll = Roll(items)
+    assert list(roll) == list(items)
+    return roll
+
+
+async def test_a_frame_of_which_all_is_stored_is_not_lost() -> None:
+    roll, store = await _called([_item("f1")]), InMemoryFrameStore()
+    await store.record([frame_captured("f1"), frame_annotated(frame_id="f1")])
+    assert await roll.lost(store, Summary()) == 0
+
+
+async def test_a_frame_without_its_ground_truth_is_lost() -> None:
+    roll, store = await _called([_item("f1"), _item("f2")]), InMemoryFrameStore()
+    await store.record([frame_captured("f1"), frame_annotated(frame_id="f2")])
+    assert await roll.lost(store, Summary()) == 2
+
+
+async def test_a_rejected_frame_is_not_lost_but_another_one_is() -> None:
+    roll = await _called([_item("f1"), _item("f2")])
+    summary = Summary(
+        rejected=Counter({"truncated_image": 1, "invalid_box": 5}),
+        rejections=[
+            Rejection("truncated_image", "ends too early", "gt.json:f1", b""),
+            *(Rejection("invalid_box", "no area", f"gt.json:b{i}", b"") for i in range(5)),
+        ],
+    )
+    assert await roll.lost(InMemoryFrameStore(), summary) == 1
