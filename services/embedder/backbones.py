@@ -74,7 +74,7 @@ _BACKBONES = (
         _features,
         (),
         shipped=SHIPPED / "gazeloop-small.safetensors",
-        frame_side=256,
+        frame_side=192,
         crop_side=48,
     ),
     Backbone(

@@ -83,7 +83,7 @@ class TorchEmbedder:
         """`name-tap-pooling-regions-dimension-sha`."""
         one = self._backbone
         regions = (
-            f"crop{one.crop_side}x" + "+".join(f"{context:g}" for context in CONTEXTS)
+            f"crop{one.crop_side}" + "".join(f"x{context:g}" for context in CONTEXTS)
             if self._regions is RegionEncoder.CROP
             else f"roi{_GRID}"
         )
