@@ -219,6 +219,8 @@ def _columns(rows: Sequence[tuple[float, float]]) -> list[str]:
 
 def _figure(values: Sequence[float], decimals: int) -> str:
     mean, half = mean_and_interval(values)
+    if np.isnan(mean):
+        return "–"
     return f"{mean:.{decimals}f} ± {half:.{decimals}f}"
 
 
@@ -235,7 +237,9 @@ def bought(data: DataSet, plan: Plan, seed: int, budget: float) -> dict[str, flo
         "H-S": of_rest,
         "order": float(of_rest > of_h > of_s),
         "yield": float(np.mean([data.wrong[place] for place, _ in listed])),
-        "mode": float(np.mean([data.modes[place] == mode for place, mode in listed])),
+        "mode": float(np.mean([data.modes[place] == mode for place, mode in listed]))
+        if any(mode is not None for _, mode in listed)
+        else float("nan"),
     }
 
 
