@@ -220,7 +220,7 @@ def _columns(rows: Sequence[tuple[float, float]]) -> list[str]:
 def _figure(values: Sequence[float], decimals: int) -> str:
     mean, half = mean_and_interval(values)
     if np.isnan(mean):
-        return "–"
+        return "none"
     return f"{mean:.{decimals}f} ± {half:.{decimals}f}"
 
 

@@ -21,7 +21,9 @@ from services.contracts.identity import DriveId, FrameId, NeedleId
 from services.domain.coco import FloatArray
 
 _EARTH_M = 6_371_000.0
-_TIE_DECIMALS = 9
+_WORTH_DECIMALS = 12
+_SIMILARITY_DECIMALS = 6
+"""What is equal to here is a tie; beyond it lies rounding."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class _Asking:
 
     def __init__(self, group: Group, kept: Sequence[Spot]) -> None:
         self.group = group
-        rounded = np.round(group.worth, _TIE_DECIMALS)
+        rounded = np.round(group.worth, _WORTH_DECIMALS)
         frames = np.array([spot.frame for spot in group.spots], dtype=str)
         order = np.lexsort((frames, -rounded)) if len(frames) else np.empty(0, int)
         self._order = [place for place in order.tolist() if group.worth[place] > 0]
@@ -152,7 +154,7 @@ class _Asking:
         able = [n for n, needle in enumerate(self.group.needles) if dealt.fits(needle, spot)]
         if not able:
             return None
-        alike = np.round(self.group.similarity[:, place], _TIE_DECIMALS)
+        alike = np.round(self.group.similarity[:, place], _SIMILARITY_DECIMALS)
         needles = self.group.needles
         return needles[
             min(able, key=lambda n: (not dealt.counts[needles[n]], -alike[n], needles[n]))

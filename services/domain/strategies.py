@@ -34,6 +34,10 @@ class Standing:
     ground_truths: int
 
 
+_LEAST_COST: Final = 1e-6
+"""Orders errors where nothing is known to be right yet, and so nothing costs anything."""
+
+
 class Strategy(Protocol):
     """What a region is worth on a shortlist; a frame is worth the sum of its regions."""
 
@@ -61,7 +65,7 @@ def worst_frames(wrong: FloatArray, scores: FloatArray, standing: Standing) -> F
 
 def costliest_errors(wrong: FloatArray, scores: FloatArray, standing: Standing) -> FloatArray:
     """The average precision that is expected back once the error is gone."""
-    return np.asarray(wrong * costs_by_score(scores, standing))
+    return np.asarray(wrong * (costs_by_score(scores, standing) + _LEAST_COST))
 
 
 def costs_by_score(scores: FloatArray, standing: Standing) -> FloatArray:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import FrameId, ModelId, RegionId, region_point_id
-from services.retriever.logic import FrameFacts, Kind
+from services.retriever.logic import REANNOTATED, FrameFacts, Kind
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.vectors import REGIONS, Vector, VectorStore, collection_of
@@ -26,11 +26,18 @@ class KnownFrames:
     def __init__(self, store: FrameStore) -> None:
         self._store = store
         self._facts: dict[FrameId, FrameFacts] = {}
+        self._reannotated: set[FrameId] | None = None
 
     def forget(self, frame_ids: Iterable[FrameId]) -> None:
         """Let these be read again."""
         for frame_id in frame_ids:
             self._facts.pop(frame_id, None)
+
+    async def reannotated(self) -> set[FrameId]:
+        """Every frame whose ground truth came back corrected: the verdicts lie there."""
+        if self._reannotated is None:
+            self._reannotated = await self._store.annotated_from(REANNOTATED)
+        return set(self._reannotated)
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameFacts]:
         """The facts of those that are captured."""
@@ -43,8 +50,17 @@ class KnownFrames:
             for frame_id, record in (await self._store.load(missing)).items():
                 facts = FrameFacts.of(record)
                 if facts is not None:
-                    self._facts[frame_id] = facts
+                    self._note(frame_id, facts)
         return {each: self._facts[each] for each in wanted if each in self._facts}
+
+    def _note(self, frame_id: FrameId, facts: FrameFacts) -> None:
+        self._facts[frame_id] = facts
+        if self._reannotated is None:
+            return
+        if facts.reannotated:
+            self._reannotated.add(frame_id)
+        else:
+            self._reannotated.discard(frame_id)
 
 
 class KnownMatches:

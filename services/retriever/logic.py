@@ -94,6 +94,11 @@ def haystack_of(kind: Kind, settings: Settings) -> Where:
     )
 
 
+def kind_of(match: FrameMatched) -> Kind:
+    """What a match is of."""
+    return match.detector, match.category
+
+
 HAYSTACK_FRAMES = Where(equals={"split": Split.HAYSTACK.value})
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.contracts.events import Candidate, NeedleFound, ShortlistPublished
+from services.contracts.events import Candidate, FrameMatched, NeedleFound, ShortlistPublished
 from services.contracts.identity import FrameId, ModelId, NeedleId, RegionId
 from services.domain.failure_model import Examples, FailureModel, Method, Mode
 from services.domain.kind import Asked, Haystack, ask
@@ -90,7 +90,7 @@ class Planner:
         sought = await self._sought(records, model)
         listed = await self._frames.load(_listed(records))
         kept = {each.needle_id: logic.kept_candidates(each, listed) for each in records}
-        verdicts = {candidate.frame_id for each in kept.values() for candidate in each}
+        verdicts = await self._matches.load(await self._frames.reannotated())
         by_kind: defaultdict[Kind, list[_Sought]] = defaultdict(list)
         for each in sought:
             by_kind[each.kind].append(each)
@@ -116,16 +116,16 @@ class Planner:
         return logic.limits(frames, self._settings)
 
     async def _ready(
-        self, kind: Kind, sought: Sequence[_Sought], verdicts: set[FrameId], model: ModelId
+        self,
+        kind: Kind,
+        sought: Sequence[_Sought],
+        verdicts: Sequence[FrameMatched],
+        model: ModelId,
     ) -> _Ready:
         reference = await self._reference.of(kind)
-        confirmed = [
-            match
-            for match in await self._matches.load(verdicts)
-            if (match.detector, match.category) == kind
-        ]
-        modes = logic.truths([*reference, *confirmed], self._settings.region_score)
-        frame_of = {r: m.frame_id for m in [*reference, *confirmed] for r in m.regions}
+        annotated = [*reference, *(each for each in verdicts if logic.kind_of(each) == kind)]
+        modes = logic.truths(annotated, self._settings.region_score)
+        frame_of = {region: match.frame_id for match in annotated for region in match.regions}
         learnt = await self._learnt(kind, modes, frame_of, model)
         needles, needle_vectors = _by_mode(sought)
         everyone = np.stack([each.vector for each in sought])

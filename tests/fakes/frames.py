@@ -24,6 +24,13 @@ class InMemoryFrameStore:
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
         return {each: self._frames[each] for each in frame_ids if each in self._frames}
 
+    async def annotated_from(self, source: str) -> set[FrameId]:
+        return {
+            frame_id
+            for frame_id, record in self._frames.items()
+            if record.ground_truth and record.ground_truth.annotation_source == source
+        }
+
     async def tally(self) -> FrameTally:
         records = self._frames.values()
         return FrameTally(

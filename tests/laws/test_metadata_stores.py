@@ -85,6 +85,17 @@ async def test_an_older_revision_never_overwrites_a_newer_one(stores: Stores) ->
     assert record.predictions == {newer.detector_id: newer}
 
 
+async def test_frames_are_found_by_the_source_of_their_latest_ground_truth(
+    stores: Stores,
+) -> None:
+    redone = samples.frame_annotated(frame_id="f1", revision=2)
+    again = redone.model_copy(update={"annotation_source": "reannotation"})
+    await stores.frames.record([samples.frame_annotated(), samples.frame_annotated(frame_id="f2")])
+    assert await stores.frames.annotated_from("reannotation") == set()
+    await stores.frames.record([again])
+    assert await stores.frames.annotated_from("reannotation") == {FrameId("f1")}
+
+
 async def test_facts_are_tallied_by_kind(stores: Stores) -> None:
     assert await stores.frames.tally() == FrameTally(0, 0, 0)
     await stores.frames.record(

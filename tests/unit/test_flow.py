@@ -9,6 +9,7 @@ import pytest
 from PIL import Image as Picture
 
 from services.contracts.events import (
+    Candidate,
     Event,
     FrameAnnotated,
     FrameCaptured,
@@ -18,7 +19,7 @@ from services.contracts.events import (
     ShortlistPublished,
     Split,
 )
-from services.contracts.identity import NeedleId
+from services.contracts.identity import FrameId, NeedleId
 from services.embedder import service as embedder
 from services.fp_miner import service as fp_miner
 from services.retriever import service as retriever
@@ -34,7 +35,7 @@ from tests.fakes.needles import InMemoryNeedleStore
 from tests.fakes.shortlists import InMemoryShortlistStore
 from tests.fakes.vectors import InMemoryVectors
 
-SETTINGS = Settings(reference_share=0.3, shortlist_size=3, batch_size=8)
+SETTINGS = Settings(reference_share=0.5, shortlist_size=3, batch_size=8)
 SIGN_WIDTH, BILLBOARD_WIDTH = 20.0, 60.0
 
 
@@ -80,12 +81,16 @@ class World:
         self.bus.subscribe(mine, fp_miner.TOPICS)
         self.bus.subscribe(extend, retriever.TOPICS)
 
-    async def active_shortlists(self) -> dict[NeedleId, list[str]]:
+    async def active_shortlists(self) -> dict[NeedleId, tuple[Candidate, ...]]:
         return {
-            record.needle_id: [each.frame_id for each in record.shortlist.candidates]
+            record.needle_id: record.shortlist.candidates
             async for record in self.needles.scan()
-            if record.active and record.shortlist
+            if record.active and record.shortlist and record.shortlist.candidates
         }
+
+    async def listed(self) -> list[FrameId]:
+        shortlists = (await self.active_shortlists()).values()
+        return [each.frame_id for candidates in shortlists for each in candidates]
 
     async def standing(self) -> dict[str, FrameMatched]:
         return {match.key(): match async for match in self.matches.scan()}
@@ -133,18 +138,18 @@ async def settled(order: Order = as_published, *more: Event) -> World:
     return world
 
 
-async def test_the_frames_that_fail_alike_are_shortlisted() -> None:
+async def test_the_frames_that_fail_alike_are_shortlisted_once_each() -> None:
     world = await settled()
-    shortlists = await world.active_shortlists()
-    assert shortlists
-    listed = {int(frame[1:]) for frames in shortlists.values() for frame in frames}
-    assert all(number % 3 == 0 for number in listed)
-    assert all(len(frames) == SETTINGS.shortlist_size for frames in shortlists.values())
+    listed = await world.listed()
+    haystack = {m.frame_id for m in (await world.standing()).values() if m.split is Split.HAYSTACK}
+    assert len(listed) == int(len(haystack) * SETTINGS.shortlist_budget)
+    assert len(set(listed)) == len(listed)
+    assert all(int(frame[1:]) % 3 == 0 for frame in listed)
 
 
 async def test_a_shortlisted_frame_moves_from_h_minus_s_to_s() -> None:
     world = await settled()
-    listed = {f for frames in (await world.active_shortlists()).values() for f in frames}
+    listed = await world.listed()
     for match in (await world.standing()).values():
         assert match.shortlisted == (match.frame_id in listed)
         assert not (match.shortlisted and match.split is Split.REFERENCE)
@@ -163,7 +168,9 @@ async def test_any_order_and_three_deliveries_of_all_end_in_the_same_state(seed:
 
 async def test_a_correction_clears_the_needle_and_withdraws_its_shortlist() -> None:
     before = await settled()
-    needle = next(e for e in before.bus.log if isinstance(e, NeedleFound))
+    listed = await before.active_shortlists()
+    found = [each for each in before.bus.log if isinstance(each, NeedleFound)]
+    needle = next(each for each in found if each.needle_id in listed)
     sign = (await before.frames.load([needle.frame_id]))[needle.frame_id].ground_truth
     assert sign is not None
     corrected = sign.model_copy(
@@ -176,7 +183,6 @@ async def test_a_correction_clears_the_needle_and_withdraws_its_shortlist() -> N
 
     after = await settled(as_published, corrected)
 
-    assert needle.needle_id in await before.active_shortlists()
     assert needle.needle_id not in await after.active_shortlists()
     published = [
         each

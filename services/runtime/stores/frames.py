@@ -55,6 +55,10 @@ class FrameStore(Protocol):
         """The frames of these ids that are known at all."""
         ...
 
+    async def annotated_from(self, source: str) -> set[FrameId]:
+        """The frames whose latest ground truth has this source."""
+        ...
+
     async def tally(self) -> FrameTally:
         """How many facts of each kind are known."""
         ...

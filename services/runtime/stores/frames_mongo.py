@@ -41,6 +41,12 @@ class MongoFrameStore:
             found = await self._frames.find({"_id": {"$in": list(frame_ids)}}).to_list()
         return {document["_id"]: _record(document) for document in found}
 
+    async def annotated_from(self, source: str) -> set[FrameId]:
+        where = {"ground_truth.event.annotation_source": source}
+        with translated():
+            found = await self._frames.find(where, {"_id": 1}).to_list()
+        return {document["_id"] for document in found}
+
     async def tally(self) -> FrameTally:
         def present(part: str) -> Document:
             return {"$sum": {"$cond": [{"$gt": [f"${part}", None]}, 1, 0]}}

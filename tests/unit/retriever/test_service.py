@@ -6,14 +6,16 @@ from services.contracts.errors import Fatal, StoreUnavailable
 from services.contracts.events import (
     Event,
     FrameAnnotated,
+    FrameMatched,
     NeedleFound,
     PredictionsMade,
     ShortlistPublished,
+    Split,
 )
 from services.contracts.identity import Box, FrameId
 from services.retriever.service import ExtendShortlists
 from services.runtime.settings import Settings
-from services.runtime.stores.vectors import REGIONS, Point, collection_of
+from services.runtime.stores.vectors import FRAMES, REGIONS, Point, collection_of
 from tests import samples
 from tests.fakes.clock import FakeClock
 from tests.fakes.frames import InMemoryFrameStore
@@ -23,20 +25,22 @@ from tests.fakes.outbox import InMemoryOutbox
 from tests.fakes.vectors import InMemoryVectors
 
 COLLECTION = collection_of(REGIONS, samples.MODEL)
+FRAME_COLLECTION = collection_of(FRAMES, samples.MODEL)
 NEEDLE_BOX: Box = samples.BOX
 
 
 class World:
     """A retriever over frames of one region each, which a test places in two dimensions."""
 
-    def __init__(self, **settings: int) -> None:
+    def __init__(self, **settings: float | str) -> None:
         self.frames = InMemoryFrameStore()
+        self.matches = InMemoryMatchStore()
         self.needles = InMemoryNeedleStore()
         self.outbox = InMemoryOutbox()
         self.vectors = InMemoryVectors()
         self.step = ExtendShortlists(
             frames=self.frames,
-            matches=InMemoryMatchStore(),
+            matches=self.matches,
             needles=self.needles,
             vectors=self.vectors,
             outbox=self.outbox,
@@ -55,7 +59,41 @@ class World:
         await self.vectors.ensure(COLLECTION, 2, keywords=(), numbers=())
         await self.vectors.alias(REGIONS, COLLECTION)
         await self.vectors.upsert(COLLECTION, [_point(predictions, angle, split, drive)])
+        frame = Point(embedded.frame_point, np.array([1, 0], np.float32), {"split": split})
+        await self.vectors.ensure(FRAME_COLLECTION, 2, keywords=(), numbers=())
+        await self.vectors.upsert(FRAME_COLLECTION, [frame])
         return embedded
+
+    async def annotate(
+        self, frame_id: str, *, right: bool, split: Split = Split.REFERENCE
+    ) -> FrameMatched:
+        """Say whether the detection on a frame is right or a false positive on the background."""
+        wrong = samples.frame_matched(frame_id, split=split)
+        truth = {"matched": (1,), "errors": (None,), "ground_truths": (1, 0, 1, 0)}
+        match = wrong.model_copy(update=truth) if right else wrong
+        await self.matches.record([match], {})
+        return match
+
+    async def example(self, frame_id: str, angle: float, *, right: bool) -> FrameMatched:
+        """An annotated reference frame, embedded."""
+        await self.embed(frame_id, angle, split="reference")
+        return await self.annotate(frame_id, right=right)
+
+    async def correct(self, frame_id: str, *, right: bool) -> FrameMatched:
+        """An annotator's verdict on a haystack frame."""
+        again = FrameAnnotated(
+            frame_id=FrameId(frame_id),
+            revision=2,
+            annotation_source="reannotation",
+            annotations=(),
+        )
+        await self.frames.record([again])
+        return await self.annotate(frame_id, right=right, split=Split.HAYSTACK)
+
+    def latest(self) -> dict[str, ShortlistPublished]:
+        """The last shortlist of each needle, by its frame."""
+        published = [each for each in self.outbox.published if isinstance(each, ShortlistPublished)]
+        return {each.needle.frame_id: each for each in published}
 
     def shortlists(self) -> list[list[str]]:
         return [
@@ -193,6 +231,104 @@ async def test_a_frame_stays_on_its_shortlist_while_it_is_reannotated() -> None:
         ]
     )
     await world.step.run([hay])
+    assert world.shortlists() == [["hay"]]
+
+
+async def test_needles_that_fail_alike_share_the_frames_and_none_is_shown_twice() -> None:
+    world = World(shortlist_size=2, shortlist_budget=0.99)
+    needles = [await found(world, "n1", 0.0), await found(world, "n2", 0.05)]
+    for number in range(5):
+        await world.embed(f"h{number}", 0.1 * number)
+    await world.step.run(needles)
+    listed = [[c.frame_id for c in each.candidates] for each in world.latest().values()]
+    assert sorted(frame for frames in listed for frame in frames) == ["h0", "h1", "h2", "h3"]
+    assert [len(frames) for frames in listed] == [2, 2]
+
+
+async def test_no_more_of_the_haystack_is_listed_than_the_budget() -> None:
+    world = World(shortlist_size=1, shortlist_budget=0.5)
+    needles = [await found(world, f"n{number}") for number in range(6)]
+    for number in range(6):
+        await world.embed(f"h{number}", 0.1 * number)
+    await world.step.run(needles)
+    listed = {c.frame_id for each in world.latest().values() for c in each.candidates}
+    assert listed == {"h0", "h1", "h2"}
+
+
+async def test_what_is_as_like_the_right_ones_as_the_needle_is_contrasted_away() -> None:
+    world = World()
+    for number in range(3):
+        await world.example(f"right{number}", 0.8 + 0.01 * number, right=True)
+    needle = await found(world)
+    await world.embed("like-the-needle", 0.2)
+    await world.embed("like-the-right-ones", 0.7)
+    await world.step.run([needle])
+    (shortlist,) = world.latest().values()
+    assert [c.frame_id for c in shortlist.candidates] == ["like-the-needle"]
+    assert shortlist.provenance.method == "contrast"
+
+
+async def test_enough_examples_teach_what_fails_and_the_shortlist_says_so() -> None:
+    world = World()
+    for number in range(20):
+        await world.example(f"right{number}", 1.0 + 0.01 * number, right=True)
+        await world.example(f"wrong{number}", 0.01 * number, right=False)
+    needle = samples.needle_found("wrong0")
+    await world.embed("wrong-too", 0.1)
+    await world.embed("right-too", 1.1)
+    await world.step.run([needle])
+    (shortlist,) = world.latest().values()
+    assert [c.frame_id for c in shortlist.candidates] == ["wrong-too"]
+    assert shortlist.provenance.method == "logistic"
+    assert shortlist.provenance.strategy == "worst-frames"
+
+
+async def test_without_anything_annotated_similarity_is_used_and_named() -> None:
+    world = World(shortlist_strategy="costliest-errors")
+    needle = await found(world)
+    await world.embed("hay", 0.1)
+    await world.step.run([needle])
+    (shortlist,) = world.latest().values()
+    assert shortlist.provenance.method == "similarity"
+    assert shortlist.provenance.strategy == "costliest-errors"
+
+
+async def test_a_reference_frame_annotated_later_changes_the_shortlists() -> None:
+    world = World()
+    needle = await found(world)
+    await world.embed("hay", 0.7)
+    await world.step.run([needle])
+    assert world.shortlists() == [["hay"]]
+    taught = [await world.example(f"right{n}", 0.75, right=True) for n in range(3)]
+    await world.step.run(taught)
+    assert world.shortlists() == [["hay"], []]
+
+
+async def test_a_rejected_verdict_keeps_what_looks_like_it_off_the_shortlists() -> None:
+    world = World()
+    needle = await found(world)
+    await world.embed("judged", 0.7)
+    await world.embed("alike", 0.72)
+    await world.step.run([needle])
+    await world.step.run([await world.correct("judged", right=True)])
+    (shortlist,) = world.latest().values()
+    assert [c.frame_id for c in shortlist.candidates] == ["judged"]
+
+
+async def test_a_retriever_that_starts_anew_knows_all_verdicts() -> None:
+    world = World()
+    needle = await found(world)
+    await world.embed("judged", 0.7)
+    hay = await world.embed("alike", 0.72)
+    await world.correct("judged", right=True)
+    await world.step.run([needle, hay])
+    assert world.shortlists() == []
+
+
+async def test_a_match_of_a_haystack_frame_that_nobody_corrected_changes_nothing() -> None:
+    world = World()
+    await world.step.run([await found(world), await world.embed("hay", 0.1)])
+    await world.step.run([await world.annotate("hay", right=True, split=Split.HAYSTACK)])
     assert world.shortlists() == [["hay"]]
 
 
