@@ -13,6 +13,7 @@ _TEN = np.uint64((1 << 10) - 1)
 _SEVEN = np.uint64(127)
 _THREE = np.uint64(7)
 _TINY = float(np.spacing(1))
+_NEAR = 1e-6
 
 # The place of the lowest bit, by de Bruijn multiplication (Leiserson, Prokop and Randall, 1998).
 _DE_BRUIJN = 0x03F79D71B4CB0A89
@@ -57,16 +58,25 @@ def _merge_rows(
 
 
 @compiled
+def _staying(detections: Table, place: IntArray) -> int:  # pragma: no cover
+    """How many detections are on rows that stay."""
+    for gone in place:
+        if gone < 0:
+            break
+    else:
+        return detections.size
+    total = 0
+    for i in range(detections.size):
+        total += place[detections[i]["row"]] >= 0
+    return total
+
+
+@compiled
 def _merge_detections(
     old: Table, new: Table, old_place: IntArray, new_place: IntArray
 ) -> Table:  # pragma: no cover
     """The detections whose rows stay, in order, with their rows' new places."""
-    total = 0
-    for i in range(old.size):
-        total += old_place[old[i]["row"]] >= 0
-    for j in range(new.size):
-        total += new_place[new[j]["row"]] >= 0
-    merged = np.empty(total, DETECTION)
+    merged = np.empty(_staying(old, old_place) + _staying(new, new_place), DETECTION)
     i = k = 0
     for j in range(new.size):
         to = new_place[new[j]["row"]]
@@ -185,9 +195,12 @@ def needs_of(truths: int) -> IntArray:  # pragma: no cover
     """(101,) the true positives that first reach each recall."""
     needs = np.empty(RECALLS.size, np.int64)
     for r in range(RECALLS.size):
-        need = max(int(RECALLS[r] * truths) - 1, 0)
-        while need / truths < RECALLS[r]:
-            need += 1
+        exact = RECALLS[r] * truths
+        need = int(exact) + 1
+        if exact - (need - 1) < _NEAR or need - exact < _NEAR:  # rounding may decide
+            need = max(need - 2, 0)
+            while need / truths < RECALLS[r]:
+                need += 1
         needs[r] = max(need, 1)
     return needs
 
