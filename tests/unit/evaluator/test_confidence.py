@@ -1,0 +1,112 @@
+"""What is shown beside the figures: recent ones, how sure they are, who differs."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from prometheus_client import Gauge
+
+from services.contracts.events import FrameMatched
+from services.domain.drift import Measure
+from services.evaluator.service import EvaluateMatches
+from services.runtime import metrics
+from services.runtime.settings import Settings
+from tests.fakes.clock import FakeClock
+from tests.fakes.matches import InMemoryMatchStore
+from tests.unit.domain import oracle
+from tests.unit.domain.test_resampling import renamed, survey
+
+
+def step(clock: FakeClock) -> EvaluateMatches:
+    return EvaluateMatches(matches=InMemoryMatchStore(), settings=Settings(), clock=clock)
+
+
+def read(gauge: Gauge, **labels: str) -> float | None:
+    samples = [s for m in gauge.collect() for s in m.samples if labels.items() <= s.labels.items()]
+    return samples[0].value if samples else None
+
+
+def matches_of(frames: list[oracle.Frame], vehicle: str = "v1") -> list[FrameMatched]:
+    return [match for frame in frames for match in oracle.matched(frame, vehicle=vehicle)]
+
+
+async def test_a_window_ends_with_the_last_frame_captured() -> None:
+    frames = survey(np.random.default_rng(0), 20)
+    hours = [
+        replace(f, captured_at=oracle.START + timedelta(hours=k)) for k, f in enumerate(frames)
+    ]
+    await step(FakeClock()).run(matches_of(hours))
+    for window, last in (("1h", 1), ("24h", 20), ("7d", 20)):
+        expected = oracle.twelve(oracle.coco_eval(frames[-last:]))["AP"]
+        said = read(metrics.MAP_WINDOW, detector="d@1", subset="all", window=window)
+        assert said == pytest.approx(expected, abs=1e-9)
+
+
+async def test_a_vehicle_whose_clock_runs_ahead_does_not_empty_the_windows() -> None:
+    clock = FakeClock()
+    frames = survey(np.random.default_rng(1), 10)
+    frames = [replace(f, captured_at=clock.now() - timedelta(minutes=5)) for f in frames]
+    ahead = replace(frames[0], captured_at=clock.now() + timedelta(days=400))
+    await step(clock).run(matches_of([ahead, *frames[1:]]))
+    expected = oracle.twelve(oracle.coco_eval(frames[1:]))["AP"]
+    said = read(metrics.MAP_WINDOW, detector="d@1", subset="all", window="1h")
+    assert said == pytest.approx(expected, abs=1e-9)
+
+
+async def test_map_lies_within_its_bounds() -> None:
+    await step(FakeClock()).run(matches_of(survey(np.random.default_rng(2), 40)))
+    low, high = (
+        read(metrics.MAP_BOUND, detector="d@1", subset="all", bound=b) for b in ("low", "high")
+    )
+    value = read(metrics.MAP, detector="d@1", subset="all")
+    assert low is not None
+    assert high is not None
+    assert value is not None
+    assert low < value < high
+    assert read(metrics.MAP_BOUND, detector="d@1", subset="R") is None
+
+
+async def test_bounds_are_reckoned_again_after_ten_seconds_at_most_once() -> None:
+    clock = FakeClock()
+    evaluator = step(clock)
+    frames = survey(np.random.default_rng(3), 40)
+    await evaluator.run(matches_of(frames[:20]))
+    early = read(metrics.MAP_BOUND, detector="d@1", subset="all", bound="low")
+    clock.advance(2)
+    await evaluator.run(matches_of(frames[20:]))
+    assert read(metrics.MAP_BOUND, detector="d@1", subset="all", bound="low") == early
+    clock.advance(8)
+    await evaluator.refresh()
+    assert read(metrics.MAP_BOUND, detector="d@1", subset="all", bound="low") != early
+
+
+async def test_two_versions_are_compared_on_the_same_frames() -> None:
+    old = survey(np.random.default_rng(4), 60, slip=25)
+    new = survey(np.random.default_rng(4), 60, detector="e")
+    await step(FakeClock()).run(matches_of([*old, *new]))
+    said = {
+        bound: read(metrics.MAP_DIFFERENCE, detector="e@1", other="d@1", bound=bound)
+        for bound in ("value", "low", "high")
+    }
+    better, worse = (read(metrics.MAP, detector=d, subset="all") for d in ("e@1", "d@1"))
+    assert better is not None
+    assert worse is not None
+    assert said["value"] == pytest.approx(better - worse, abs=1e-9)
+    assert said["low"] is not None
+    assert said["low"] > 0
+
+
+async def test_the_vehicle_that_drifts_is_named() -> None:
+    rng = np.random.default_rng(5)
+    matches: list[FrameMatched] = []
+    for vehicle, slip in (("v1", 12), ("v2", 12), ("v3", 30)):
+        frames = [renamed(f, f"{vehicle}-{f.frame_id}") for f in survey(rng, 60, slip=slip)]
+        matches += matches_of(frames, vehicle)
+    await step(FakeClock()).run(matches)
+    measure = Measure.MAP.value
+    assert read(metrics.VEHICLES_DRIFTING, detector="d@1", measure=Measure.CLASSES.value) == 0
+    assert read(metrics.VEHICLES_DRIFTING, detector="d@1", measure=measure) is not None
+    effect = read(metrics.VEHICLE_DRIFT, detector="d@1", measure=measure, vehicle="v3")
+    assert effect is not None
+    assert effect < 0
