@@ -1,0 +1,116 @@
+"""A served review page and Debian's chromium; without a browser, CI fails and others skip."""
+
+import asyncio
+import os
+import shutil
+import socket
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from services.retriever.review.app import build_review_app
+from tests.review_world import review_world, seeded
+
+with warnings.catch_warnings():
+    # Playwright's greenlet is imported here for the first time; its warnings are not ours.
+    warnings.simplefilter("ignore")
+    from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+NEEDLES = 6
+AXE = Path(__file__).parent / "axe-4.14.1.min.js"
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the page is served, and a token for it."""
+
+    url: str
+    token: str
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = os.environ.get("GAZELOOP_CHROMIUM") or shutil.which("chromium") or CHROMIUM
+    if not Path(program).exists():
+        missing = "no chromium: apt-get install chromium, or set GAZELOOP_CHROMIUM to a browser"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def site(mongodb_url: str, tmp_path: Path) -> Iterator[Site]:
+    """The page on a free port, in a thread with a loop of its own."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    serving: list[uvicorn.Server] = []
+    ready, tokens = threading.Event(), list[str]()
+
+    async def serve() -> None:
+        seed = await seeded(mongodb_url, tmp_path, needles=NEEDLES)
+        async with review_world(seed) as world:
+            server = FastAPI()
+            server.mount("/review", build_review_app(world.desk))
+            config = uvicorn.Config(server, log_level="warning", lifespan="off")
+            serving.append(uvicorn.Server(config))
+            tokens.append(world.token)
+            ready.set()
+            await serving[0].serve(sockets=[listening])
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert ready.wait(60)
+    yield Site(f"http://127.0.0.1:{port}/review", tokens[0])
+    serving[0].should_exit = True
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def shown(page: Page, selector: str) -> None:
+    """Wait for a page, and for its script, before which no key does anything."""
+    page.wait_for_selector(selector)
+    page.wait_for_load_state("load")
+
+
+@pytest.fixture(params=["light", "dark"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=[1280, 390])
+def width(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture
+def page(browser: Browser, site: Site, scheme: str, width: int) -> Iterator[Page]:
+    """Somebody logged in, on the list of needles."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 860},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+    )
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.goto(f"{site.url}/needles")
+    page.fill("#name", "Ana")
+    page.fill("#token", site.token)
+    page.keyboard.press("Enter")
+    shown(page, "table.needles")
+    yield page
+    context.close()
+    # A refusal (409) is shown, and Chromium also writes it to the console.
+    assert [each for each in wrong if "409" not in each] == []

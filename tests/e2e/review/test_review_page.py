@@ -1,0 +1,150 @@
+"""A whole review in a real browser: by keyboard alone, on two widths, in light and dark."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.review.conftest import AXE, NEEDLES, Site, shown
+
+ARTIFACTS = Path(os.environ.get("GAZELOOP_ARTIFACTS", ""))
+PAGES = ["/", "/needles", "/charts", "/dead-letters", "/frames?id=h000-0"]
+one_look = pytest.mark.parametrize("scheme", ["light"], indirect=True)
+wide = pytest.mark.parametrize("width", [1280], indirect=True)
+narrow = pytest.mark.parametrize("width", [390], indirect=True)
+
+
+def serious(page: Page) -> list[str]:
+    """What axe finds serious or critical."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{each['id']}: {json.dumps([node['html'][:160] for node in each['nodes'][:3]])}"
+        for each in found["violations"]
+        if each["impact"] in {"serious", "critical"}
+    ]
+
+
+def keep(page: Page, name: str) -> None:
+    """A picture of the page, where CI wants artifacts."""
+    if os.environ.get("GAZELOOP_ARTIFACTS"):
+        ARTIFACTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=ARTIFACTS / f"{name}.png")
+
+
+def overflow(page: Page) -> int:
+    """By how many pixels the page is wider than the window."""
+    wider: int = page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    return wider
+
+
+@one_look
+@wide
+def test_a_whole_review_is_done_by_keyboard_alone(page: Page, site: Site) -> None:
+    press = page.keyboard.press
+    press("j")
+    press("Enter")
+    shown(page, "#work")
+    for place in range(NEEDLES):
+        expect(page.locator(".place b")).to_have_text(str(place + 1))
+        press("1")
+        expect(page.locator(".card >> nth=0").locator("input[type=checkbox]")).to_be_checked()
+        press("x")
+        expect(page.locator("#candidates-title .muted")).to_contain_text("1 decided")
+        press("a")  # none is marked: all that are undecided
+        expect(page.locator("#candidates-title .muted")).to_contain_text("4 decided, 3 accepted")
+        if place < NEEDLES - 1:
+            press("j")
+            expect(page.locator(".place b")).to_have_text(str(place + 2))
+            page.wait_for_load_state("load")
+    press("z")
+    expect(page.locator("#candidates-title .muted")).to_contain_text("1 decided")
+    press("a")
+    expect(page.locator("#candidates-title .muted")).to_contain_text("4 decided")
+    keep(page, "needle-reviewed")
+    press("u")
+    shown(page, "table.needles")
+    expect(page.locator(".stage.done")).to_have_count(NEEDLES)
+    page.goto(f"{site.url}/needles?stage=open")
+    expect(page.locator(".empty h2")).to_have_text("No needle matches")
+
+
+@one_look
+@wide
+def test_keys_move_help_hide_boxes_and_correct(page: Page) -> None:
+    press = page.keyboard.press
+    press("?")
+    expect(page.locator("#help")).to_be_visible()
+    press("Escape")
+    expect(page.locator("#help")).to_be_hidden()
+    press("j")
+    press("j")
+    expect(page.locator("[data-row] >> nth=1")).to_be_focused()
+    press("k")
+    press("Enter")
+    shown(page, "#work")
+    press("b")
+    expect(page.locator(".boxes >> nth=0")).to_be_hidden()
+    press("b")
+    expect(page.locator(".boxes >> nth=0")).to_be_visible()
+    press("2")
+    press("c")
+    expect(page.locator(".card >> nth=1").locator(".fix form")).to_be_visible()
+    press("Tab")
+    page.keyboard.type("")
+    page.locator(".card >> nth=1").locator("input[name=category]").fill("street lamp")
+    page.locator(".card >> nth=1").locator("button[value=missing_label]").press("Enter")
+    expect(page.locator(".log")).to_contain_text("added street lamp, revision 2 of")
+
+
+@one_look
+@wide
+def test_a_second_person_sees_who_is_at_work_and_is_told(page: Page, site: Site) -> None:
+    page.locator("[data-row] >> nth=0").click()
+    shown(page, "#work")
+    address = page.url
+    page.keyboard.press("1")
+    page.keyboard.press("a")
+    expect(page.locator("#candidates-title .muted")).to_contain_text("1 decided")
+    other = page.context.browser.new_context().new_page()  # type: ignore[union-attr]  # it has one
+    other.goto(address)
+    other.fill("#name", "Ben")
+    other.fill("#token", site.token)
+    other.keyboard.press("Enter")
+    expect(other.locator("#claim")).to_contain_text("Ana works on this needle until")
+    shown(other, "#work")
+    other.keyboard.press("2")
+    other.keyboard.press("x")
+    expect(other.locator("#error")).to_contain_text("Nothing was changed")
+    other.get_by_role("button", name="Take over").click()
+    expect(other.locator("#claim .alert")).to_have_count(0)
+    other.context.close()
+
+
+def test_every_page_is_accessible_and_fits(page: Page, site: Site, scheme: str, width: int) -> None:
+    addresses = [f"{site.url}{path}" for path in PAGES]
+    first = page.locator("[data-row] >> nth=0").get_attribute("href")
+    assert first is not None
+    for address in [*addresses, f"{site.url.removesuffix('/review')}{first}"]:
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+        assert serious(page) == [], address
+        assert overflow(page) <= 0, address
+        last = address.removeprefix(site.url).strip("/").partition("?")[0].partition("/")[0]
+        keep(page, f"{last or 'start'}-{scheme}-{width}")
+
+
+@one_look
+@narrow
+def test_a_review_is_done_by_touch_on_a_phone(page: Page) -> None:
+    page.locator("[data-row] >> nth=0").click()
+    shown(page, "#work")
+    page.locator(".card >> nth=0").locator(".pick").click()
+    page.get_by_role("button", name="Accept").click()
+    expect(page.locator("#candidates-title .muted")).to_contain_text("1 decided, 1 accepted")
+    page.get_by_role("link", name="Next").click()
+    expect(page.locator(".place b")).to_have_text("2")
