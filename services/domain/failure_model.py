@@ -84,6 +84,7 @@ class FailureModel:
         self._examples = examples
         self._rights = examples.right_vectors
         self._learnt = _Learnt.of(examples)
+        self._judged: tuple[Vectors, FloatArray, FloatArray] | None = None
 
     def method(self, mode: Mode) -> Method:
         """How evidence for this mode comes about."""
@@ -94,7 +95,7 @@ class FailureModel:
     def wrong(self, vectors: Vectors, features: FloatArray) -> FloatArray:
         """(N,), how probably each region is wrong in any way."""
         if self._learnt is not None:
-            return np.asarray(1 - self._learnt.probabilities(vectors, features)[:, 0])
+            return np.asarray(1 - self._probabilities(self._learnt, vectors, features)[:, 0])
         share = (self._examples.wrong + 1) / (len(self._examples.modes) + 2)
         return np.full(len(vectors), share)
 
@@ -114,13 +115,25 @@ class FailureModel:
         region as like the right ones as it is like a needle
         """
         if self._learnt is not None and mode in self._learnt.columns:
-            probable = self._learnt.probabilities(vectors, features)
+            probable = self._probabilities(self._learnt, vectors, features)
             return np.asarray(probable[:, self._learnt.columns[mode]])
         nearest = np.asarray(needles @ vectors.T, np.float64).max(axis=0)
         if not len(self._rights):
             return np.asarray(np.clip(nearest, 0.0, 1.0))
         alike = true_positive_similarity(vectors, self._rights)
         return np.asarray(1 / (1 + np.exp(-_STEEPNESS * (nearest - alike))))
+
+    def _probabilities(
+        self, learnt: "_Learnt", vectors: Vectors, features: FloatArray
+    ) -> FloatArray:
+        # One haystack is asked about once for each mode, and again in the next plan.
+        if (
+            self._judged is None
+            or self._judged[0] is not vectors
+            or self._judged[1] is not features
+        ):
+            self._judged = vectors, features, learnt.probabilities(vectors, features)
+        return self._judged[2]
 
     def directions(self, modes: Sequence[Mode], needles: Vectors) -> Vectors:
         """Where in the space of vectors to look for regions that fail in these modes.

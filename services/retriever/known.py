@@ -1,18 +1,20 @@
-"""What the retriever has read before and need not read again: frames, matches, vectors.
+"""What the retriever has read before and need not read again: frames, matches, needles, vectors.
 
 All of it is durable elsewhere and only kept here. A frame's entry goes when an event says that the
-frame changed; a match's gives way to its successor; a vector never changes, its id says what it is
-of. There is one retriever at a time, so it hears of every change.
+frame changed; a match's gives way to its successor; a needle's is read again when it was written;
+a vector never changes, its id says what it is of. There is one retriever at a time, so it hears of
+every change.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 from services.contracts.events import FrameMatched, Split
-from services.contracts.identity import FrameId, ModelId, RegionId, region_point_id
+from services.contracts.identity import FrameId, ModelId, NeedleId, RegionId, region_point_id
 from services.retriever.logic import REANNOTATED, FrameFacts, Kind
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.matches import MatchStore
+from services.runtime.stores.needles import NeedleRecord, NeedleStore
 from services.runtime.stores.vectors import REGIONS, Vector, VectorStore, collection_of
 
 _FRAMES_MAX = 100_000
@@ -85,6 +87,28 @@ class KnownMatches:
             self.note([match async for match in self._store.scan(split=Split.REFERENCE)])
             self._complete = True
         return list(self._of[kind].values())
+
+
+class KnownNeedles:
+    """The needles' records."""
+
+    def __init__(self, store: NeedleStore) -> None:
+        self._store = store
+        self._records: dict[NeedleId, NeedleRecord] = {}
+        self._complete = False
+
+    async def all(self) -> list[NeedleRecord]:
+        """Every needle, active or not, in the order of their ids."""
+        if not self._complete:
+            self._records = {each.needle_id: each async for each in self._store.scan()}
+            self._complete = True
+        return [self._records[needle_id] for needle_id in sorted(self._records)]
+
+    async def refresh(self, needle_ids: Collection[NeedleId]) -> dict[NeedleId, NeedleRecord]:
+        """Read these again: they were written."""
+        found = await self._store.load(needle_ids) if needle_ids else {}
+        self._records |= found
+        return found
 
 
 class KnownVectors:

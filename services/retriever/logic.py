@@ -45,6 +45,7 @@ class FrameFacts:
     """
 
     captured: FrameCaptured
+    spot: Spot
     reannotated: bool
     features: Mapping[RegionId, FloatArray]
 
@@ -59,18 +60,17 @@ class FrameFacts:
             rows = region_features(_shown(predictions, captured))
             features |= zip(predictions.region_ids(), rows, strict=True)
         reannotated = truth is not None and truth.annotation_source == REANNOTATED
-        return cls(captured, reannotated, features)
+        return cls(captured, _spot(captured), reannotated, features)
 
-    @property
-    def spot(self) -> Spot:
-        """Where and when it was taken."""
-        position = self.captured.position
-        return Spot(
-            self.captured.frame_id,
-            self.captured.drive_id,
-            self.captured.captured_at.timestamp(),
-            (position.lat, position.lon) if position else None,
-        )
+
+def _spot(captured: FrameCaptured) -> Spot:
+    position = captured.position
+    return Spot(
+        captured.frame_id,
+        captured.drive_id,
+        captured.captured_at.timestamp(),
+        (position.lat, position.lon) if position else None,
+    )
 
 
 def _shown(predictions: PredictionsMade, captured: FrameCaptured) -> Shown:

@@ -52,6 +52,9 @@ class _Ready:
     places: Sequence[tuple[Hit, FrameFacts]]
 
 
+_Searched = tuple[Haystack, Sequence[tuple[Hit, FrameFacts]]]
+
+
 @dataclass(frozen=True)
 class _Chosen:
     """What a needle was dealt, and how the evidence for it came about."""
@@ -79,6 +82,7 @@ class Planner:
         self._known_vectors = KnownVectors(vectors)
         self._settings = settings
         self._models: dict[Kind, tuple[Examples, FailureModel]] = {}
+        self._haystacks: dict[Kind, tuple[ModelId, bytes, _Searched]] = {}
 
     async def plan(
         self, records: Sequence[NeedleRecord], model: ModelId
@@ -130,10 +134,13 @@ class Planner:
         needles, needle_vectors = _by_mode(sought)
         everyone = np.stack([each.vector for each in sought])
         directions = learnt.directions(list(needles), everyone)
-        hits = await self._pool(directions, logic.haystack_of(kind, self._settings), model)
-        haystack, places = await self._haystack(hits, model)
+        haystack, places = await self._haystack(kind, directions, model)
         standing = logic.standing(reference)
         return _Ready(DomainKind(learnt, standing, needles, needle_vectors, haystack), places)
+
+    def forget_haystack(self) -> None:
+        """Let the haystack be searched again: something was added to it, or taken from it."""
+        self._haystacks.clear()
 
     async def _learnt(
         self,
@@ -164,30 +171,39 @@ class Planner:
                 break
         return [pool[point] for point in sorted(pool)]
 
-    async def _haystack(
-        self, hits: Sequence[Hit], model: ModelId
-    ) -> tuple[Haystack, Sequence[tuple[Hit, FrameFacts]]]:
-        """What may be shortlisted of these: regions that still stand, on frames not yet redone."""
-        captured = await self._frames.load({_frame(hit) for hit in hits})
-        vectors = await self._known_vectors.load(model, [_region(hit) for hit in hits])
-        places = [
-            (hit, captured[_frame(hit)])
-            for hit in hits
-            if _region(hit) in vectors
-            and _frame(hit) in captured
-            and _region(hit) in captured[_frame(hit)].features
-            and not captured[_frame(hit)].reannotated
+    async def _haystack(self, kind: Kind, directions: Vectors, model: ModelId) -> _Searched:
+        """What may be shortlisted of a kind, as far as it was searched before."""
+        sought = directions.tobytes()
+        before = self._haystacks.get(kind)
+        if before is None or before[:2] != (model, sought):
+            hits = await self._pool(directions, logic.haystack_of(kind, self._settings), model)
+            before = self._haystacks[kind] = model, sought, await self._standing_hits(hits, model)
+        return before[2]
+
+    async def _standing_hits(self, hits: Sequence[Hit], model: ModelId) -> _Searched:
+        """Of these, the regions that still stand, on frames that are not annotated again."""
+        regions = [RegionId(str(hit.payload["region_id"])) for hit in hits]
+        frames = [FrameId(str(hit.payload["frame_id"])) for hit in hits]
+        captured = await self._frames.load(frames)
+        vectors = await self._known_vectors.load(model, regions)
+        found = [
+            (hit, facts, vectors[region], facts.features[region])
+            for hit, region, frame in zip(hits, regions, frames, strict=True)
+            if region in vectors
+            and (facts := captured.get(frame)) is not None
+            and region in facts.features
+            and not facts.reannotated
         ]
-        if not places:
+        if not found:
             nothing = np.empty((0, 0))
             return Haystack(nothing.astype(np.float32), nothing, np.empty(0), ()), ()
         haystack = Haystack(
-            np.stack([vectors[_region(hit)] for hit, _ in places]),
-            np.stack([facts.features[_region(hit)] for hit, facts in places]),
-            np.array([float(hit.payload["score"] or 0) for hit, _ in places]),
-            [facts.spot for _, facts in places],
+            np.stack([vector for _, _, vector, _ in found]),
+            np.stack([row for _, _, _, row in found]),
+            np.array([float(hit.payload["score"] or 0) for hit, _, _, _ in found]),
+            [facts.spot for _, facts, _, _ in found],
         )
-        return haystack, places
+        return haystack, [(hit, facts) for hit, facts, _, _ in found]
 
     def _deal(
         self,
@@ -260,11 +276,3 @@ def _same(one: Examples, other: Examples) -> bool:
         and np.array_equal(one.vectors, other.vectors)
         and np.array_equal(one.features, other.features)
     )
-
-
-def _frame(hit: Hit) -> FrameId:
-    return FrameId(str(hit.payload["frame_id"]))
-
-
-def _region(hit: Hit) -> RegionId:
-    return RegionId(str(hit.payload["region_id"]))

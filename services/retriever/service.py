@@ -15,10 +15,10 @@ from services.contracts.events import (
     ShortlistPublished,
     Split,
 )
-from services.contracts.identity import DetectorId, FrameId, NeedleId
+from services.contracts.identity import DetectorId, FrameId
 from services.contracts.topics import EMBEDDED, MATCHES, NEEDLES
 from services.retriever import logic
-from services.retriever.known import KnownFrames, KnownMatches
+from services.retriever.known import KnownFrames, KnownMatches, KnownNeedles
 from services.retriever.planning import Planner
 from services.runtime import metrics
 from services.runtime.clock import Clock
@@ -55,6 +55,7 @@ class ExtendShortlists:
         self._frames = KnownFrames(frames)
         self._reference = KnownMatches(matches)
         self._needles = needles
+        self._known_needles = KnownNeedles(needles)
         self._vectors = vectors
         self._outbox = outbox
         self._clock = clock
@@ -81,9 +82,13 @@ class ExtendShortlists:
                 case _:
                     raise Fatal(f"retriever does not consume {type(event).__name__}")
         await self._needles.record(found)
+        await self._known_needles.refresh({each.needle_id for each in found})
         self._frames.forget(each.frame_id for each in (*embedded, *matched))
         self._reference.note(each for each in matched if each.split is Split.REFERENCE)
-        if found or embedded or await self._teaches(matched):
+        teaches = await self._teaches(matched)
+        if embedded or teaches:
+            self._planner.forget_haystack()
+        if found or embedded or teaches:
             await self._plan()
 
     async def _teaches(self, matched: Sequence[FrameMatched]) -> bool:
@@ -96,44 +101,43 @@ class ExtendShortlists:
 
     async def _plan(self) -> None:
         started = self._clock.monotonic()
-        records = {each.needle_id: each async for each in self._needles.scan()}
+        records = await self._known_needles.all()
         if not records:
             return
-        changed = [logic.withdrawn(each) for each in records.values() if not each.active]
+        changed = [logic.withdrawn(each) for each in records if not each.active]
         model = model_of(REGIONS, (await self._vectors.aliases()).get(REGIONS))
         if model is not None:
-            for of_detector in _by_detector(records.values()).values():
+            for of_detector in _by_detector(records).values():
                 changed += await self._planner.plan(of_detector, model)
         await self._write([each for each in changed if each is not None])
-        await self._publish(records)
+        await self._publish()
         metrics.SEARCH_SECONDS.observe(self._clock.monotonic() - started)
 
     async def _write(self, shortlists: Sequence[ShortlistPublished]) -> None:
-        if not shortlists:
-            return
         await self._needles.write_shortlists(shortlists)
-        stored = await self._needles.load([each.needle_id for each in shortlists])
+        stored = await self._known_needles.refresh([each.needle_id for each in shortlists])
         for each in shortlists:
             if stored[each.needle_id].shortlist != each:
                 raise StoreUnavailable(f"needle {each.needle_id}: another retriever was faster")
 
-    async def _publish(self, needle_ids: Collection[NeedleId]) -> None:
+    async def _publish(self) -> None:
         """Publish what is written and not yet acknowledged, whoever wrote it and whenever."""
-        records = await self._needles.load(needle_ids)
         due = [
             record.shortlist
-            for record in records.values()
+            for record in await self._known_needles.all()
             if record.shortlist is not None
             and record.shortlist.revision > record.published_revision
         ]
+        if not due:
+            return
         await self._outbox.publish(due)
         await self._needles.mark_published(due)
+        await self._known_needles.refresh([each.needle_id for each in due])
         for shortlist in due:
             category = metrics.CATEGORIES(shortlist.needle.category)
             metrics.SHORTLISTS_PUBLISHED.labels(category).inc()
             metrics.SHORTLIST_FRAMES.observe(len(shortlist.candidates))
-        if due:
-            log.info("shortlists_published", shortlists=len(due), needles=len(records))
+        log.info("shortlists_published", shortlists=len(due))
 
 
 def _by_detector(records: Collection[NeedleRecord]) -> dict[DetectorId, list[NeedleRecord]]:
