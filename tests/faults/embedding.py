@@ -1,0 +1,18 @@
+"""The embedder and the retriever in one process, which owns their Qdrant, to be killed."""
+
+import asyncio
+
+from services.cli.assembly import running
+from services.runtime.logs import configure_logs
+from services.runtime.serving import until_told_to_end
+from services.runtime.settings import load_settings
+
+
+async def main() -> None:
+    async with running(load_settings(), ["embedder", "retriever"]):
+        await until_told_to_end()
+
+
+if __name__ == "__main__":
+    configure_logs()
+    asyncio.run(main())

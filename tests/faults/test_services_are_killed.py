@@ -1,0 +1,298 @@
+"""The whole pipeline on Apache Kafka and MongoDB, while each of its processes is killed.
+
+Embedder and retriever share one process, because the Qdrant inside it has one owner; the others run
+as in production, one process each.
+"""
+
+import asyncio
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.cli.assembly import SUBSCRIPTIONS
+from services.contracts import identity
+from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
+from services.contracts.identity import FrameId, NeedleId, PointId
+from services.contracts.topics import (
+    FRAMES,
+    GROUND_TRUTH,
+    MATCHES,
+    NEEDLES,
+    PREDICTIONS,
+    REANNOTATION,
+)
+from services.ingest.tokens import issue
+from services.runtime.broker import BrokerAddress
+from services.runtime.clock import SystemClock
+from services.runtime.consumer import group_of
+from services.runtime.dead_letters import read_dead_letters
+from services.runtime.embedded.child import steady_port
+from services.runtime.embedded.kafka import EmbeddedKafka
+from services.runtime.embedded.mongod import Mongod
+from services.runtime.lag import LagReader
+from services.runtime.outbox import KafkaOutbox, Parcel
+from services.runtime.settings import Settings
+from services.runtime.stores.needles import NeedleRecord
+from services.runtime.stores.opening import Stores, open_stores
+from services.runtime.stores.vectors import FRAMES as COLLECTION_FRAMES
+from services.runtime.stores.vectors import REGIONS as COLLECTION_REGIONS
+from services.runtime.stores.vectors import collection_of
+from services.runtime.stores.vectors_open import open_vector_store
+from services.runtime.topic_admin import broker_identity, create_topics
+from tests.deadline import until
+from tests.faults.survey import Fact, Publisher, facts, reference_frames
+from tests.faults.victims import Victim
+from tests.reading import events_on
+
+SEED = 20261121
+KILLS_EACH = 5
+SURVEY_FRAMES = 150
+PAUSE_S = 0.1
+PROGRESS_DEADLINE_S = 12.0
+POISON = (b"", b"\x00\xff", b"{}", b'{"type": "FrameCaptured"}')
+POISONED = (FRAMES, PREDICTIONS, GROUND_TRUTH, MATCHES, NEEDLES)
+RUN = ("-m", "services.cli.main", "run")
+COMMANDS = {
+    "ingest": [*RUN, "ingest"],
+    "fp_miner": [*RUN, "fp_miner"],
+    "evaluator": [*RUN, "evaluator"],
+    "embedder": [str(Path(__file__).parent / "embedding.py")],
+}
+
+
+@dataclass
+class Chaos:
+    """The parts, the processes that are killed, and what watches them."""
+
+    settings: Settings
+    victims: dict[str, Victim]
+    ports: dict[str, int]
+    lag: LagReader
+
+    @property
+    def broker(self) -> BrokerAddress:
+        return BrokerAddress.parse(self.settings.kafka)
+
+    def committed(self, service: str) -> int:
+        """How much a service has committed; it only grows while the service gets work done."""
+        group = group_of(service)
+        positions = self.lag.positions({group: SUBSCRIPTIONS[group]})[group]
+        return sum(position.committed for position in positions.values())
+
+    def evaluated_frames(self) -> int:
+        """How many frames are behind the evaluator's figures of all frames."""
+        try:
+            text = httpx.get(f"http://127.0.0.1:{self.ports['evaluator']}/metrics").text
+        except httpx.TransportError:
+            return 0
+        found = re.search(r'^gazeloop_evaluated_frames\{.*subset="all"\} (\S+)', text, re.MULTILINE)
+        return int(float(found[1])) if found else 0
+
+    async def kill_each(self, rng: random.Random, acknowledged: Callable[[], int]) -> None:
+        """Kill every process, in a random order, each time after it has got something done."""
+        deck = [name for name in self.victims for _ in range(KILLS_EACH)]
+        rng.shuffle(deck)
+        for name in deck:
+            progress = acknowledged if name == "ingest" else partial(self.committed, name)
+            await self._until_it_grows(progress)
+            await asyncio.sleep(rng.random())
+            await asyncio.to_thread(self.victims[name].kill)
+
+    async def _until_it_grows(self, progress: Callable[[], int]) -> None:
+        before = await asyncio.to_thread(progress)
+        try:
+            await until(lambda: progress() > before, deadline_s=PROGRESS_DEADLINE_S)
+        except AssertionError:
+            return  # killed before it did anything: also worth a kill
+
+
+@pytest.fixture
+def chaos(tmp_path: Path) -> Iterator[Chaos]:
+    ports = {name: steady_port(tmp_path, name) for name in COMMANDS} | {
+        "http": steady_port(tmp_path, "http")
+    }
+    with ExitStack() as parts:
+        kafka = parts.enter_context(EmbeddedKafka(tmp_path / "kafka"))
+        mongod = parts.enter_context(Mongod(tmp_path / "mongodb"))
+        settings = Settings(
+            data=tmp_path / "data",
+            kafka=kafka.bootstrap,
+            mongodb=mongod.url,
+            blobs=(tmp_path / "blobs").as_uri(),
+            http_port=ports["http"],
+            topic_partitions=4,
+            batch_size=16,
+            session_timeout_s=2,
+            reference_share=0.3,
+            split_by="frame",
+            rate_limit="100000/minute",
+            torch_threads=1,
+        )
+        create_topics(BrokerAddress.parse(settings.kafka), settings)
+        victims = {
+            name: parts.enter_context(_victim(name, settings, ports[name], tmp_path))
+            for name in COMMANDS
+        }
+        lag = parts.enter_context(LagReader(BrokerAddress.parse(settings.kafka), settings))
+        yield Chaos(settings, victims, ports, lag)
+
+
+def _victim(name: str, settings: Settings, port: int, folder: Path) -> Victim:
+    given = settings.model_dump(mode="json", exclude_unset=True) | {"metrics_port": port}
+    environment = {f"GAZELOOP_{key.upper()}": str(value) for key, value in given.items()}
+    return Victim(COMMANDS[name], folder / f"{name}.log", environment)
+
+
+@pytest.fixture
+async def stores(chaos: Chaos) -> AsyncIterator[Stores]:
+    identity = await asyncio.to_thread(broker_identity, chaos.broker, chaos.settings)
+    async with open_stores(chaos.settings, identity) as stores:
+        yield stores
+
+
+@pytest.mark.timeout(600)
+async def test_killing_every_process_loses_nothing_and_shows_nothing_twice(
+    chaos: Chaos, stores: Stores
+) -> None:
+    survey = facts(SURVEY_FRAMES, SEED)
+    publisher = await _publisher(chaos, stores)
+    publishing = asyncio.create_task(publisher.publish(survey, pause_s=PAUSE_S))
+    await _publish_poison(chaos)
+    await chaos.kill_each(random.Random(SEED), lambda: publisher.acknowledged)
+    await publishing
+    await until(lambda: chaos.lag.caught_up(SUBSCRIPTIONS), deadline_s=120)
+
+    assert publisher.acknowledged == len(survey)
+    assert [victim.exits for victim in chaos.victims.values()] == [[]] * len(COMMANDS)
+    assert await _lost(survey, stores) == []
+    assert await _matches(stores) == Counter({fact.frame_id: 1 for fact in survey})
+    needles = [needle async for needle in stores.needles.scan() if needle.active]
+    assert _frames_of(needles) == Counter(reference_frames(survey, chaos.settings))
+    assert await asyncio.to_thread(_published_needles, chaos) == {n.needle_id for n in needles}
+    assert await asyncio.to_thread(_published_shortlists, chaos) == _stored_shortlists(needles)
+    assert await asyncio.to_thread(_dead_letters, chaos) == _expected_dead_letters()
+    await until(lambda: chaos.evaluated_frames() == SURVEY_FRAMES, deadline_s=20)
+
+    assert await asyncio.to_thread(chaos.victims["embedder"].terminate) == 0
+    assert await _missing_vectors(survey, stores, chaos.settings) == []
+
+
+async def _publisher(chaos: Chaos, stores: Stores) -> Publisher:
+    tokens = []
+    for scope in ("vehicle:v1", "annotation"):
+        token, record = issue(scope, SystemClock().now())
+        await stores.tokens.add(record)
+        tokens.append(token)
+    return Publisher(f"http://127.0.0.1:{chaos.ports['http']}", *tokens)
+
+
+async def _publish_poison(chaos: Chaos) -> None:
+    outbox = KafkaOutbox("chaos", chaos.broker, chaos.settings)
+    await outbox.publish_parcels(
+        [
+            Parcel(topic.name, b"poison", value, str(number))
+            for topic in POISONED
+            for number, value in enumerate(POISON)
+        ]
+    )
+    await outbox.close()
+
+
+async def _lost(survey: list[Fact], stores: Stores) -> list[str]:
+    """The frames of which a part that was acknowledged is not stored."""
+    ids = {FrameId(fact.frame_id) for fact in survey}
+    records = await stores.frames.load(ids)
+    return sorted(
+        frame_id
+        for frame_id in ids
+        if (record := records.get(frame_id)) is None
+        or record.captured is None
+        or record.ground_truth is None
+        or not record.predictions
+        or not record.embedded
+    )
+
+
+async def _matches(stores: Stores) -> Counter[str]:
+    return Counter([match.frame_id async for match in stores.matches.scan()])
+
+
+def _frames_of(needles: list[NeedleRecord]) -> Counter[str]:
+    return Counter(n.needle.frame_id for n in needles if isinstance(n.needle, NeedleFound))
+
+
+def _published_needles(chaos: Chaos) -> set[NeedleId]:
+    """The needles that a reader of the topic takes for active."""
+    latest: dict[NeedleId, NeedleFound | NeedleRetracted] = {}
+    for _, event in events_on(chaos.broker, NEEDLES.name):
+        assert isinstance(event, NeedleFound | NeedleRetracted)
+        if event.needle_id not in latest or event.revision >= latest[event.needle_id].revision:
+            latest[event.needle_id] = event
+    return {needle_id for needle_id, event in latest.items() if isinstance(event, NeedleFound)}
+
+
+def _published_shortlists(chaos: Chaos) -> dict[NeedleId, ShortlistPublished]:
+    """What a reader of the topic shows to annotators."""
+    latest: dict[NeedleId, ShortlistPublished] = {}
+    for _, event in events_on(chaos.broker, REANNOTATION.name):
+        assert isinstance(event, ShortlistPublished)
+        if event.needle_id not in latest or event.revision >= latest[event.needle_id].revision:
+            latest[event.needle_id] = event
+    return latest
+
+
+def _stored_shortlists(needles: list[NeedleRecord]) -> dict[NeedleId, ShortlistPublished]:
+    stored = {needle.needle_id: needle.shortlist for needle in needles if needle.shortlist}
+    assert stored
+    for shortlist in stored.values():
+        frames = [candidate.frame_id for candidate in shortlist.candidates]
+        assert len(set(frames)) == len(frames)
+    return stored
+
+
+def _dead_letters(chaos: Chaos) -> Counter[tuple[str, str | None, bytes]]:
+    return Counter(
+        (letter.service, letter.original_topic, letter.original_value)
+        for letter in read_dead_letters(chaos.broker, chaos.settings)
+    )
+
+
+def _expected_dead_letters() -> Counter[tuple[str, str | None, bytes]]:
+    return Counter(
+        (group.removeprefix("gazeloop."), topic.name, value)
+        for group, topics in SUBSCRIPTIONS.items()
+        for topic in POISONED
+        if topic.name in topics
+        for value in POISON
+    )
+
+
+async def _missing_vectors(survey: list[Fact], stores: Stores, settings: Settings) -> list[PointId]:
+    """The vectors that were announced and are not there."""
+    records = await stores.frames.load({FrameId(fact.frame_id) for fact in survey})
+    announced: dict[str, set[PointId]] = defaultdict(set)
+    for each in (embedded for record in records.values() for embedded in record.embedded.values()):
+        announced[collection_of(COLLECTION_FRAMES, each.model)].add(each.frame_point)
+        announced[collection_of(COLLECTION_REGIONS, each.model)] |= {
+            identity.region_point_id(each.model, region)
+            for regions in each.regions.values()
+            for region in regions
+        }
+    assert sum(map(len, announced.values())) >= 3 * SURVEY_FRAMES
+    vectors = open_vector_store(settings)
+    try:
+        return [
+            point
+            for collection, points in announced.items()
+            for point in points - (await vectors.load(collection, points)).keys()
+        ]
+    finally:
+        await vectors.close()
