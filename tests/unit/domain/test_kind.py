@@ -32,7 +32,7 @@ def test_a_frame_is_worth_the_sum_of_its_regions_of_all_kinds() -> None:
 
 
 def test_what_has_too_little_evidence_is_not_asked_for() -> None:
-    (asked,) = ask([kind("a")], worst_frames, 0.99)
+    (asked,) = ask([kind("a")], worst_frames, 1.01)
     assert asked.evidence[0] > 0
     assert asked.group.worth[0] == 0
 

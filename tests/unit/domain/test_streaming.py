@@ -14,6 +14,7 @@ from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.average_precision import twelve
 from services.domain.match_state import EVER, MatchState, Window
+from services.domain.match_table import MatchColumns
 from services.domain.subsets import Subset
 from tests.unit.domain import oracle
 
@@ -228,3 +229,28 @@ def test_a_window_that_slides_past_no_frame_costs_nothing() -> None:
     latest = max(known.frame.captured_at for known in world.known.values())
     one = world.state.figures(curve, Subset.ALL, Window(30 * DAY, latest))
     assert world.state.figures(curve, Subset.ALL, Window(30 * DAY, latest + DAY)) is one
+
+
+def test_a_detection_takes_few_bytes_whatever_the_subsets_and_windows_asked_for() -> None:
+    groups, each = 20_000, 5
+    rng = np.random.default_rng(0)
+    state = MatchState(0.5)
+    numbers = state.frame_numbers([FrameId(f"{k:06d}") for k in range(groups)])
+    columns = MatchColumns(
+        curve=np.zeros(groups, np.int64),
+        frame=numbers,
+        part=rng.integers(0, 3, groups),
+        captured=rng.integers(0, 10**12, groups),
+        revision=np.ones(groups, np.int64),
+        truths=np.full((groups, 4), 2),
+        starts=np.arange(0, groups * each + 1, each),
+        scores=np.sort(rng.random((groups, each)))[:, ::-1].ravel(),
+        overlaps=rng.random(groups * each),
+        matched=rng.integers(0, 1 << 40, groups * each).astype(np.uint64),
+        ignored=np.zeros(groups * each, np.uint64),
+        errors=np.zeros(groups * each, np.int64),
+    )
+    state.add_columns([(DETECTOR, oracle.CATEGORIES[0])], columns)
+    for subset in Subset:
+        state.of(DETECTOR, subset, Window(DAY, oracle.START))
+    assert state.nbytes <= 40 * groups * each
