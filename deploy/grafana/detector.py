@@ -1,13 +1,15 @@
 """For ML engineers: what a detector version gets wrong."""
 
 from deploy.grafana.charts import Board, Chart, Query, Row, Shape
-from deploy.grafana.queries import CHOSEN, DETECTORS, ENVIRONMENTS, MEAN_AP
+from deploy.grafana.queries import CHOSEN, DETECTORS, ENVIRONMENTS, MEAN_AP, OR_NONE
 
 DETECTOR = Board(
     uid="gazeloop-detector",
     title="Gazeloop: detector",
     about="What a detector version is good at, and what it gets wrong.",
-    labels=ENVIRONMENTS | DETECTORS | {"category": "gazeloop_category_ap"},
+    labels=ENVIRONMENTS
+    | DETECTORS
+    | {"category": "gazeloop_category_ap", "vehicle": "gazeloop_vehicle_drift"},
     rows=(
         Row(
             "Average precision",
@@ -124,6 +126,81 @@ DETECTOR = Board(
                             "{{detector}} {{error_type}}",
                         ),
                     ),
+                ),
+            ),
+        ),
+        Row(
+            "How sure, and how it moves",
+            (
+                Chart(
+                    8,
+                    "mAP with its interval",
+                    "mAP over all frames, and where it lies with 95% confidence. Wide: few frames.",
+                    "percentunit",
+                    (
+                        Query(f'{MEAN_AP}{{{CHOSEN}, subset="all"}}', "{{detector}}"),
+                        Query(
+                            "avg by (detector, bound)"
+                            f' (gazeloop_map_bound{{{CHOSEN}, subset="all"}})',
+                            "{{detector}} {{bound}}",
+                        ),
+                    ),
+                ),
+                Chart(
+                    9,
+                    "mAP of the last hour, day and week",
+                    "By the time of capture: the newest frames against the older ones.",
+                    "percentunit",
+                    (
+                        Query(
+                            "avg by (detector, window)"
+                            f' (gazeloop_map_window{{{CHOSEN}, subset="all"}})',
+                            "{{detector}} {{window}}",
+                        ),
+                    ),
+                ),
+                Chart(
+                    10,
+                    "Versions against each other",
+                    "mAP of one version above another's on the same frames, with 95% confidence."
+                    " Where the interval holds 0, they may be equal.",
+                    "percentunit",
+                    (
+                        Query(
+                            "avg by (detector, other, bound)"
+                            f" (gazeloop_map_difference{{{CHOSEN}}}) {OR_NONE}",
+                            "{{detector}} - {{other}} {{bound}}",
+                        ),
+                    ),
+                ),
+                Chart(
+                    11,
+                    "Vehicles unlike the fleet",
+                    "How many vehicles' scores, classes or mAP are unlike the others'.",
+                    "short",
+                    (
+                        Query(
+                            "max by (detector, measure)"
+                            f" (gazeloop_vehicles_drifting{{{CHOSEN}}}) {OR_NONE}",
+                            "{{detector}} {{measure}}",
+                        ),
+                    ),
+                    shape=Shape.NUMBER,
+                    bad=1,
+                ),
+                Chart(
+                    12,
+                    "How far they drift",
+                    "For each vehicle that drifts, how far it is from the fleet. A dirty camera?",
+                    "short",
+                    (
+                        Query(
+                            "max by (detector, measure, vehicle) (gazeloop_vehicle_drift"
+                            f'{{{CHOSEN}, vehicle=~"$vehicle"}}) {OR_NONE}',
+                            "{{vehicle}} {{measure}}",
+                        ),
+                    ),
+                    width=16,
                 ),
             ),
         ),

@@ -1,0 +1,173 @@
+"""A real Prometheus on the running stack: it scrapes, evaluates, and answers every dashboard."""
+
+import asyncio
+import math
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.cli.assembly import SERVICES, App, running
+from services.ingest.tokens import issue
+from services.runtime.clock import SystemClock
+from services.runtime.settings import Settings
+from tests.deadline import until
+from tests.deploy.checking import ROOT, check, read_json, tool
+from tests.deploy.survey import publish
+
+DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
+PATIENCE_S = 120.0
+CONFIGURATION = """\
+global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+rule_files: ["{rules}/*.yml"]
+scrape_configs:
+  - job_name: gazeloop
+    static_configs:
+      - targets: ["{target}"]
+        labels: {{environment: test, component: all}}
+"""
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A running one."""
+
+    url: str
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=10)
+        body = answer.json()
+        assert body["status"] == "success", body
+        return body["data"]
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/-/ready", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def values(self, expression: str) -> list[float]:
+        """What a query answers now; not a number is none."""
+        found = [float(each["value"][1]) for each in self.ask("query", query=expression)["result"]]
+        return [value for value in found if not math.isnan(value)]
+
+
+@contextmanager
+def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
+    """Prometheus on the committed rules, scraping the target each second."""
+    configuration = folder / "prometheus.yml"
+    rules = ROOT / "deploy" / "prometheus" / "rules"
+    configuration.write_text(CONFIGURATION.format(rules=rules, target=target))
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                tool("prometheus"),
+                f"--config.file={configuration}",
+                f"--storage.tsdb.path={folder / 'tsdb'}",
+                f"--web.listen-address={address}",
+                "--web.console.libraries=",
+                "--web.console.templates=",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield Prometheus(f"http://{address}")
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def as_asked(expression: str) -> str:
+    """A dashboard's query, with what Grafana puts in when nothing is narrowed."""
+    for variable in ("environment", "detector", "category", "vehicle"):
+        expression = expression.replace(f"${variable}", ".*")
+    expression = expression.replace("$__rate_interval", "1m").replace("$__range", "10m")
+    assert "$" not in expression, expression
+    return expression
+
+
+def queries() -> dict[str, str]:
+    """All queries of all dashboards, by where they are."""
+    return {
+        f"{path.stem} {panel['id']} {panel['title']} {target['refId']}": target["expr"]
+        for path in DASHBOARDS
+        for panel in read_json(path)["panels"]
+        if panel["type"] != "row"
+        for target in panel["targets"]
+    }
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[App]:
+    settings = Settings(
+        data=tmp_path / "data",
+        http_port=0,
+        metrics_port=0,
+        reference_share=0.5,
+        rate_limit="100000/minute",
+        topic_partitions=2,
+    )
+    async with running(settings, SERVICES) as app:
+        yield app
+
+
+async def tokens(app: App) -> dict[str, str]:
+    issued = {}
+    for scope in ("vehicle:v1", "vehicle:v2", "annotation"):
+        issued[scope], record = issue(scope, SystemClock().now())
+        await app.stores.tokens.add(record)
+    return issued
+
+
+@pytest.mark.timeout(600)
+async def test_prometheus_understands_the_running_stack(app: App, tmp_path: Path) -> None:
+    target = app.addresses["metrics"].removeprefix("http://").removesuffix("/metrics")
+    with prometheus(tmp_path, target) as prom:
+        await until(prom.is_ready, deadline_s=30)
+        # Between two scrapes: what is counted before the first has no rate.
+        await until(lambda: prom.values('up{job="gazeloop"}') == [1.0], deadline_s=30)
+        await publish(app.addresses["ingest"].removesuffix("/v1"), await tokens(app))
+        await app.caught_up()
+
+        groups = prom.ask("rules")["groups"]
+        assert sum(len(group["rules"]) for group in groups) == 32
+        await every_query_is_answered(prom)
+
+        assert [each["health"] for each in prom.ask("targets")["activeTargets"]] == ["up"]
+        rules = [rule for group in prom.ask("rules")["groups"] for rule in group["rules"]]
+        assert {rule["health"] for rule in rules} == {"ok"}
+        assert not firing(prom)
+        exposed = tmp_path / "metrics.txt"
+        exposed.write_bytes((await asyncio.to_thread(httpx.get, app.addresses["metrics"])).content)
+        check("bash", "-c", f"{tool('promtool')} check metrics < {exposed}")
+
+
+def firing(prom: Prometheus) -> set[str]:
+    """Alerts about operations; the survey is too small to say anything about quality."""
+    series = prom.ask("query", query='ALERTS{alertstate="firing"}')["result"]
+    return {each["metric"]["alertname"] for each in series}
+
+
+async def every_query_is_answered(prom: Prometheus) -> None:
+    asked = {where: as_asked(expression) for where, expression in queries().items()}
+    silent = dict(asked)
+
+    def all_answered() -> bool:
+        for where in list(silent):
+            if prom.values(silent[where]):
+                del silent[where]
+        return not silent
+
+    try:
+        await until(all_answered, deadline_s=PATIENCE_S)
+    except (AssertionError, TimeoutError):
+        pytest.fail(f"no data after {PATIENCE_S} s: {silent}")
