@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from fastapi import FastAPI
 
 from services.cli.consumers import CONSUMERS, consumers
+from services.cli.review_page import PATH, noting_figures, reviewing
 from services.contracts.errors import MissingPart
 from services.evaluator.report import Counts, Report, build_reports
 from services.ingest.http import build_http_app
@@ -167,17 +169,41 @@ async def _app(
             built = await closing.enter_async_context(consumers(wanted, stores, settings, clock))
             health = await closing.enter_async_context(serving(built, settings))
             addresses["metrics"] = f"http://{settings.host}:{health.port}/metrics"
-        if "ingest" in services:
-            http = build_http_app(
-                outbox=outbox,
-                blobs=stores.blobs,
-                ledger=stores.ledger,
-                tokens=stores.tokens,
-                settings=settings,
-            )
-            served = serving_http(
-                http, settings.host, settings.http_port, drain_s=settings.drain_deadline_s
-            )
-            port = await closing.enter_async_context(served)
-            addresses["ingest"] = f"http://{settings.host}:{port}/v1"
-        yield App(settings, stores, outbox, addresses, reader)
+        if "ingest" in services or "retriever" in services:
+            addresses |= await _serve(services, stores, outbox, settings, closing)
+        app = App(settings, stores, outbox, addresses, reader)
+        if "evaluator" in services:
+            noting = noting_figures(stores, lambda: app.reports(dead_letters=0), clock)
+            await closing.enter_async_context(noting)
+        yield app
+
+
+async def _serve(
+    services: Sequence[str],
+    stores: Stores,
+    outbox: KafkaOutbox,
+    settings: Settings,
+    closing: AsyncExitStack,
+) -> dict[str, str]:
+    """Vehicles' interface with ingest, the review page with the retriever, on one port."""
+    paths = {}
+    if "ingest" in services:
+        paths["ingest"] = "/v1"
+        http = build_http_app(
+            outbox=outbox,
+            blobs=stores.blobs,
+            ledger=stores.ledger,
+            tokens=stores.tokens,
+            settings=settings,
+        )
+    else:
+        http = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    if "retriever" in services:
+        paths["review"] = PATH
+        page = reviewing(http, stores, outbox, settings, SystemClock())
+        await closing.enter_async_context(page)
+    served = serving_http(
+        http, settings.host, settings.http_port, drain_s=settings.drain_deadline_s
+    )
+    port = await closing.enter_async_context(served)
+    return {name: f"http://{settings.host}:{port}{path}" for name, path in paths.items()}

@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
+import structlog
 from PIL import Image as Pictures
 from PIL import ImageDraw
 
@@ -16,6 +17,8 @@ from services.contracts.events import Image
 from services.contracts.identity import Box
 from services.runtime.images import ImageLimits, decode_rgb
 from services.runtime.stores.blobs import BlobStore
+
+log = structlog.get_logger(__name__)
 
 _QUALITY = 86
 _MAKERS = 2
@@ -92,11 +95,18 @@ class PictureCache:
         try:
             async with self._makers:
                 content = await asyncio.to_thread(self._draw, wanted)
-                gone = self._admit(wanted.name, len(content))
-                await asyncio.to_thread(self._write, wanted.name, content, gone)
+                await self._keep(wanted.name, content)
                 return content
         finally:
             del self._making[wanted.name]
+
+    async def _keep(self, name: str, content: bytes) -> None:
+        gone = self._admit(name, len(content))
+        try:
+            await asyncio.to_thread(self._write, name, content, gone)
+        except OSError as exc:
+            # A picture that cannot be kept is made again: slower, and nothing worse.
+            log.warning("picture_not_kept", folder=str(self._folder), error=str(exc))
 
     def _admit(self, name: str, size: int) -> list[str]:
         assert self._sizes is not None  # `get` has looked
