@@ -1,5 +1,6 @@
 """Real parts that tests share, started once and only when a test asks for them."""
 
+import gc
 import warnings
 from collections.abc import Iterator
 
@@ -22,6 +23,15 @@ from services.runtime.topic_admin import create_topics
 def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with Mongod(tmp_path_factory.mktemp("mongod")) as mongod:
         yield mongod.url
+
+
+@pytest.fixture
+def collected_sockets() -> Iterator[None]:
+    """kafka-python leaves it to the collector to close sockets to a broker that is away."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,7 @@
 """One service on Apache Kafka; the service and the broker are killed under load."""
 
 import asyncio
-import gc
 import random
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +21,8 @@ from tests.deadline import until
 from tests.faults.victims import Victim
 
 SETTINGS = Settings(delivery_timeout_s=20, retry_wait_max_s=1)
+pytestmark = pytest.mark.usefixtures("collected_sockets")
+
 WORKER = str(Path(__file__).parent / "worker.py")
 BATCH = 250
 
@@ -63,15 +63,6 @@ class Bench:
         with LagReader(self.broker, SETTINGS) as lag:
             await until(lambda: lag.caught_up({group: [FRAMES.name]}), deadline_s=120)
         assert set(self.noted()) == {f"{self.name}-{number}" for number in range(count)}
-
-
-@pytest.fixture(autouse=True)
-def sockets_are_collected() -> Iterator[None]:
-    """kafka-python leaves it to the collector to close sockets to a broker that is away."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture(scope="module")

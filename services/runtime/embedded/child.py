@@ -29,17 +29,25 @@ class Child:
     name : for people
     command : the program and its arguments
     folder : exists; its lock and the program's log are kept in it
+    patience_s : how long to wait for a predecessor on the folder that is about to end
     grace_s : how long the program may take to end before it is killed
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], folder: Path, *, grace_s: float = 10.0
+        self,
+        name: str,
+        command: Sequence[str],
+        folder: Path,
+        *,
+        patience_s: float = 15.0,
+        grace_s: float = 10.0,
     ) -> None:
         self.name = name
         self.log_path = folder / f"{name}.log"
         self._grace_s = grace_s
         script = [sys.executable, "-I", "-S", keeper.__file__]
-        arguments = [str(folder / f"{name}.lock"), str(self.log_path), str(grace_s)]
+        arguments = [str(folder / f"{name}.lock"), str(self.log_path)]
+        arguments += [str(patience_s), str(grace_s)]
         # A session of its own: Ctrl-C is for us, who stop our children last.
         self._keeper = subprocess.Popen(  # noqa: S603  # our own script
             [*script, *arguments, *command],
@@ -60,7 +68,7 @@ class Child:
         self._close_input()
         if code == keeper.IN_USE:
             raise FolderInUse(f"{self.name} is already running on {folder}")
-        raise MissingPart(f"{self.name} cannot be started (code {code})")
+        raise MissingPart(f"{self.name} cannot be started; {self._end_of_log()}")
 
     def __enter__(self) -> Self:
         return self

@@ -4,7 +4,7 @@ The starter holds the other end of our standard input; the kernel closes it even
 killed. The folder's lock is held until the program has really ended, so that its successor never
 meets it. Standard library only, and run as a script: a starter may fork from any thread.
 
-Usage: keeper.py LOCK LOG GRACE_S PROGRAM ARGUMENT...
+Usage: keeper.py LOCK LOG PATIENCE_S GRACE_S PROGRAM ARGUMENT...
 """
 
 import contextlib
@@ -18,8 +18,8 @@ import threading
 import time
 from typing import TextIO
 
+CANNOT_START = 97
 IN_USE = 98
-_LOCK_PATIENCE_S = 15.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -29,9 +29,9 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _lock(lock: TextIO) -> bool:
+def _lock(lock: TextIO, patience_s: float) -> bool:
     # A predecessor that was just told to end may need some seconds for it.
-    deadline = time.monotonic() + _LOCK_PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -44,15 +44,22 @@ def _leave_with(program: subprocess.Popen[bytes]) -> None:
     os._exit(program.wait() & 0xFF)
 
 
-def _run(log_path: str, grace_s: float, command: list[str]) -> None:
+def _start(log_path: str, command: list[str]) -> subprocess.Popen[bytes]:
     with open(log_path, "ab") as log:  # noqa: PTH123  # starts faster without pathlib
-        program = subprocess.Popen(  # noqa: S603  # the starter chose it
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  # one thread so far
-        )
+        try:
+            return subprocess.Popen(  # noqa: S603  # the starter chose it
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  # one thread so far
+            )
+        except OSError as exc:
+            log.write(f"{exc}\n".encode())
+            sys.exit(CANNOT_START)
+
+
+def _keep(program: subprocess.Popen[bytes], grace_s: float) -> None:
     sys.stdout.write(f"{program.pid}\n")
     sys.stdout.close()
     threading.Thread(target=_leave_with, args=[program], daemon=True).start()
@@ -67,11 +74,11 @@ def _run(log_path: str, grace_s: float, command: list[str]) -> None:
 
 def main() -> None:
     """Keep the program that the arguments name."""
-    lock_path, log_path, grace_s, *command = sys.argv[1:]
+    lock_path, log_path, patience_s, grace_s, *command = sys.argv[1:]
     with open(lock_path, "a", encoding="utf-8") as lock:  # noqa: PTH123
-        if not _lock(lock):
+        if not _lock(lock, float(patience_s)):
             sys.exit(IN_USE)
-        _run(log_path, float(grace_s), command)
+        _keep(_start(log_path, command), float(grace_s))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ that and join. The lock goes with its process, so what is written down never out
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ from typing import TextIO
 
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from services.contracts.errors import MissingPart
 from services.runtime.broker import BrokerAddress
@@ -22,6 +24,9 @@ from services.runtime.embedded.kafka import EmbeddedKafka, find_jars, find_java
 from services.runtime.embedded.memory_broker import MemoryBroker
 from services.runtime.embedded.mongod import Mongod
 from services.runtime.settings import Settings
+
+_LOOKED_AT_S = 1.0  # whoever only asks whether the parts run has the lock for a moment
+_STARTING_S = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +68,8 @@ class EmbeddedStack:
 
     def __enter__(self) -> Addresses:
         try:
-            self._closing.enter_context(_locked(self._folder))
+            self._closing.enter_context(_locked(self._folder, patience_s=_LOOKED_AT_S))
+            _forget(self._folder)  # what a predecessor that was killed has left
             addresses = self._start()
             _write(self._folder, addresses)
         except BaseException:
@@ -114,12 +120,19 @@ def running(settings: Settings) -> Addresses | None:
 @contextmanager
 def joined(settings: Settings) -> Iterator[Addresses]:
     """The parts of the data folder: those that run already, or our own until this closes."""
-    there = running(settings)
-    if there is not None:
-        yield there
-        return
-    with EmbeddedStack(settings) as addresses:
-        yield addresses
+    with ExitStack() as closing:
+        yield _joined(settings, closing)
+
+
+@retry(
+    # Another process may be about to start the parts, or to end them.
+    retry=retry_if_exception_type(FolderInUse),
+    stop=stop_after_delay(_STARTING_S),
+    wait=wait_fixed(0.5),
+    reraise=True,
+)
+def _joined(settings: Settings, closing: ExitStack) -> Addresses:
+    return running(settings) or closing.enter_context(EmbeddedStack(settings))
 
 
 def _state(folder: Path) -> Path:
@@ -137,11 +150,16 @@ def _forget(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[TextIO]:
+def _locked(folder: Path, *, patience_s: float = 0.0) -> Iterator[TextIO]:
     folder.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience_s
     with (folder / "stack.lock").open("a", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise FolderInUse(f"another process runs on the data folder {folder}") from exc
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as exc:
+                if time.monotonic() >= deadline:
+                    raise FolderInUse(f"another process runs on the data folder {folder}") from exc
+            time.sleep(0.05)
         yield lock

@@ -1,0 +1,143 @@
+"""The parts that run beside us: they start, survive, refuse company, and never outlive us."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+
+from services.contracts.errors import MissingPart
+from services.contracts.topics import FRAMES
+from services.runtime.broker import BrokerAddress
+from services.runtime.embedded.child import Child, FolderInUse, is_listening
+from services.runtime.embedded.kafka import EmbeddedKafka
+from services.runtime.embedded.mongod import Mongod
+from services.runtime.embedded.stack import Addresses, EmbeddedStack, joined, running
+from services.runtime.outbox import KafkaOutbox
+from services.runtime.settings import Settings
+from services.runtime.topic_admin import create_topics
+from tests import samples
+from tests.deadline import until
+from tests.reading import events_on
+
+pytestmark = pytest.mark.usefixtures("collected_sockets")
+
+ROOT = Path(__file__).parents[3]
+SETTINGS = Settings(delivery_timeout_s=30, topic_partitions=2)
+
+
+@contextmanager
+def owner_of(data: Path) -> Iterator[tuple[subprocess.Popen[str], Addresses]]:
+    """Another process that runs the stack on the folder."""
+    script = str(Path(__file__).parent / "owner.py")
+    process = subprocess.Popen(
+        [sys.executable, script, str(data)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    with process:
+        assert process.stdout is not None
+        try:
+            yield process, Addresses.model_validate_json(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def port_of(address: str) -> int:
+    return int(address.removeprefix("mongodb://").partition("/")[0].rpartition(":")[2])
+
+
+async def publish(broker: BrokerAddress, *frame_ids: str) -> None:
+    outbox = KafkaOutbox("embedded", broker, SETTINGS)
+    await outbox.publish([samples.frame_captured(frame_id) for frame_id in frame_ids])
+    await outbox.close()
+
+
+def frames_on(broker: BrokerAddress) -> set[str]:
+    return {event.key() for _, event in events_on(broker, FRAMES.name)}
+
+
+async def test_parts_die_with_their_owner_and_their_data_are_there_again(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"data": tmp_path})
+    with owner_of(tmp_path) as (owner, addresses):
+        assert running(settings) == addresses
+        with joined(settings) as same:
+            assert same == addresses
+        with pytest.raises(FolderInUse, match="another process"), EmbeddedStack(settings):
+            pass
+        create_topics(addresses.broker, SETTINGS)
+        await publish(addresses.broker, "before-the-kill")
+        owner.kill()
+        owner.wait()
+        ports = [port_of(addresses.kafka), port_of(addresses.mongodb)]
+        await until(lambda: not any(map(is_listening, ports)))
+    assert running(settings) is None
+    with EmbeddedStack(settings) as again:
+        assert again.kafka == addresses.kafka
+        assert frames_on(again.broker) == {"before-the-kill"}
+    assert running(settings) is None
+
+
+async def test_a_killed_mongod_keeps_what_it_acknowledged(tmp_path: Path) -> None:
+    with Mongod(tmp_path) as mongod:
+        with MongoClient[dict[str, int]](mongod.url) as client:
+            for number in range(50):
+                client["gazeloop"]["numbers"].insert_one({"_id": number})
+        mongod.kill()
+    with Mongod(tmp_path) as mongod, MongoClient[dict[str, int]](mongod.url) as client:
+        assert client["gazeloop"]["numbers"].count_documents({}) == 50
+
+
+async def test_of_three_brokers_one_may_be_killed(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"topic_replication": 3})
+    with EmbeddedKafka(tmp_path, nodes=3) as kafka:
+        broker = BrokerAddress.parse(kafka.bootstrap)
+        await until(lambda: bool(create_topics(broker, settings, [FRAMES])))
+        await publish(broker, "all-there")
+        kafka.kill(2)
+        await publish(broker, "one-away")
+        kafka.restart(2)
+        kafka.kill(3)
+        assert frames_on(broker) == {"all-there", "one-away"}
+
+
+def test_a_folder_serves_one_part_at_a_time(tmp_path: Path) -> None:
+    sleeping = ["sleep", "1000"]
+    with Child("sleeper", sleeping, tmp_path), pytest.raises(FolderInUse, match="sleeper"):
+        Child("sleeper", sleeping, tmp_path, patience_s=0.2)
+
+
+def test_a_program_that_is_not_there_is_a_missing_part(tmp_path: Path) -> None:
+    with pytest.raises(MissingPart, match="no-such-program"):
+        Child("no-such-program", [str(tmp_path / "no-such-program")], tmp_path)
+
+
+def test_a_program_that_ends_at_once_is_quoted(tmp_path: Path) -> None:
+    child = Child("teller", ["sh", "-c", "echo the disk is full >&2; exit 3"], tmp_path)
+    with pytest.raises(MissingPart, match="the disk is full"):
+        child.wait_until(lambda: False, deadline_s=10)
+    child.stop()
+
+
+def test_a_program_that_does_not_listen_to_reason_is_killed(tmp_path: Path) -> None:
+    stubborn = ["sh", "-c", "trap '' TERM; while true; do sleep 0.1; done"]
+    child = Child("stubborn", stubborn, tmp_path, grace_s=0.5)
+    child.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(child.pid, 0)
+
+
+def test_without_java_the_broker_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with EmbeddedStack(Settings(data=tmp_path)) as addresses:
+        assert addresses.broker.in_memory
+        assert not create_topics(addresses.broker, SETTINGS).created
