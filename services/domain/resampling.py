@@ -18,8 +18,8 @@ from services.domain.coco import BoolArray, FloatArray, IntArray
 from services.domain.match_table import MatchTable
 
 REPLICATES: Final = 400
-EXACT_UP_TO: Final = 20_000_000
-"""Detections times replicates that are worked through in about a second."""
+EXACT_UP_TO: Final = 5_000_000
+"""Detections times replicates that are worked through in a quarter of a second."""
 _FEW: Final = 4
 _NORMAL_975: Final = 1.959963984540054
 _SEED: Final = 95
