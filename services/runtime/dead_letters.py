@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition
@@ -14,13 +15,21 @@ from services.contracts.events import DeadLettered
 from services.contracts.topics import DEAD_LETTERS
 from services.runtime.broker import BrokerAddress
 from services.runtime.limits import MAX_DEAD_LETTER_BYTES
-from services.runtime.outbox import KafkaOutbox, Parcel
+from services.runtime.outbox import Parcel
 from services.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 _POLL_MS = 500
 _REPLAY_BATCH = 200
+
+
+class ParcelOutbox(Protocol):
+    """Where records leave as they are."""
+
+    async def publish_parcels(self, parcels: Sequence[Parcel]) -> None:
+        """Send all and return once the broker has acknowledged every one."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ def read_dead_letters(broker: BrokerAddress, settings: Settings) -> Iterator[Dea
         raise BrokerUnavailable(f"{broker}: {type(exc).__name__}: {exc}") from exc
 
 
-async def replay(letters: Sequence[DeadLettered], outbox: KafkaOutbox) -> ReplayReport:
+async def replay(letters: Sequence[DeadLettered], outbox: ParcelOutbox) -> ReplayReport:
     """Publish the original records again, byte for byte, where they came from.
 
     Raises

@@ -22,15 +22,23 @@ async def serving(
     checks = {service.name: service.unhealthy for service in services}
     alive = {service.name: service.stalled for service in services}
     with HealthServer(settings.host, settings.metrics_port, checks, alive=alive) as health:
-        started: list[ConsumingService] = []
         try:
-            async with asyncio.TaskGroup() as starting:
-                for service in services:
-                    started.append(service)
-                    starting.create_task(service.start())
+            await _all_started(services)
             yield health
         finally:
-            await asyncio.gather(*(service.stop() for service in started))
+            await asyncio.gather(*(service.stop() for service in services))
+
+
+async def _all_started(services: Sequence[ConsumingService]) -> None:
+    # Not a TaskGroup: a person is to read the error of one service, not a group of them.
+    starting = [asyncio.create_task(service.start()) for service in services]
+    try:
+        await asyncio.gather(*starting)
+    except BaseException:
+        for task in starting:
+            task.cancel()
+        await asyncio.gather(*starting, return_exceptions=True)
+        raise
 
 
 async def until_told_to_end() -> None:

@@ -134,3 +134,14 @@ async def test_a_worker_that_gets_nothing_done_exits(bench: Bench) -> None:
     await bench.publish(0, 10)
     with bench.worker(seconds=600, GAZELOOP_STALL_LIMIT_S="2") as worker:
         assert await asyncio.to_thread(worker.wait) == ExitCode.STALLED
+
+
+async def test_replicas_that_are_killed_in_turn_lose_nothing(bench: Bench) -> None:
+    with bench.worker() as first, bench.worker() as second:
+        for kill, victim in enumerate((first, second, first, second)):
+            await bench.publish(kill * BATCH, BATCH)
+            wanted = kill * BATCH + BATCH // 3
+            await until(lambda wanted=wanted: len(set(bench.noted())) > wanted)  # type: ignore[misc]
+            victim.kill()
+        await bench.until_processed(4 * BATCH)
+        assert first.exits == second.exits == []
