@@ -16,6 +16,7 @@ from services.cli import (
     ingest_command,
     mine_command,
     report_command,
+    search_command,
     serve_command,
     settings_command,
     status_command,
@@ -64,6 +65,9 @@ app.add_typer(mine_command.app, name="mine")
 app.command("up")(serve_command.up)
 app.add_typer(ingest_command.app, name="ingest")
 app.command("report")(report_command.report)
+app.command(
+    "search", epilog=example("--data demo-data search --image sign.jpg --box 120,80,40,40")
+)(search_command.search)
 app.command("status")(status_command.status)
 app.add_typer(dead_letters_command.app, name="dead-letters")
 app.add_typer(tokens_command.app, name="tokens")

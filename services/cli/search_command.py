@@ -1,0 +1,130 @@
+"""`gazeloop search`: frames that look like any picture, or like a region of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.context import Context, console, run, shared
+
+if TYPE_CHECKING:
+    from services.cli.searching import Found
+    from services.contracts.identity import Box
+
+
+@dataclass(frozen=True)
+class _Query:
+    content: bytes
+    box: "Box | None"
+    category: str | None
+    limit: int
+
+
+def search(
+    ctx: typer.Context,
+    *,
+    image: Annotated[
+        Path,
+        typer.Option("--image", metavar="FILE", exists=True, dir_okay=False, help="JPEG or PNG."),
+    ],
+    box: Annotated[
+        str | None,
+        typer.Option(
+            "--box",
+            metavar="X,Y,W,H",
+            help="A region of it in pixels, to find regions that look like it; otherwise, whole"
+            " frames are found.",
+        ),
+    ] = None,
+    category: Annotated[
+        str | None,
+        typer.Option("--category", help="Only regions that a detector takes for this."),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="Most frames.")] = 10,
+    montage: Annotated[
+        Path | None,
+        typer.Option(
+            "--montage", metavar="FILE", help="Where the picture goes. Default: in the data folder."
+        ),
+    ] = None,
+) -> None:
+    """Find the frames that look most like a picture, or like a region of it, and draw them.
+
+    Searches the vectors that the embedder has written. An embedded Qdrant has one owner: stop
+    `gazeloop up` first, or name a Qdrant server.
+    """
+    region = _box(box)
+    if category is not None and region is None:
+        raise typer.BadParameter("frames have no category; give --box too", param_hint="--category")
+    context = shared(ctx)
+    target = montage or context.settings().data / "search" / f"{image.stem}.png"
+    query = _Query(image.read_bytes(), region, category, limit)
+    found = run(
+        lambda: _found(context, query, target),
+        interrupted="Nothing was changed.",
+    )
+    _print(found)
+    if found:
+        console().print(f"Drawn in {target}", highlight=False)
+
+
+def _box(text: str | None) -> "Box | None":
+    if text is None:
+        return None
+    try:
+        x, y, width, height = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not X,Y,W,H", param_hint="--box") from None
+    if not (width > 0 and height > 0):
+        raise typer.BadParameter("width and height must be above 0", param_hint="--box")
+    return x, y, width, height
+
+
+async def _found(context: Context, query: _Query, target: Path) -> "list[Found]":
+    from services.cli import searching  # noqa: PLC0415  # slow
+    from services.cli.assembly import joined  # noqa: PLC0415
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.embedder.torch_embedder import TorchEmbedder  # noqa: PLC0415
+    from services.runtime.images import ImageLimits, decode_rgb  # noqa: PLC0415
+    from services.runtime.stores.vectors import Where  # noqa: PLC0415
+    from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
+
+    settings = context.settings()
+    log_to_file(settings.data / "logs" / "search.log", debug=context.debug)
+    limits = ImageLimits.of(settings)
+    where = Where(equals={"category": query.category} if query.category else {})
+    picture = decode_rgb(query.content, limits)
+    asked = searching.Asked(picture, query.box, where, query.limit)
+    embedder = TorchEmbedder.of(settings)
+    vectors = open_vector_store(settings)
+    try:
+        async with joined(settings) as app:
+            found = await searching.search(asked, embedder, vectors, app.stores.frames)
+            if found:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                searching.drawn(asked, found, app.stores.blobs, limits).save(target)
+    finally:
+        await vectors.close()
+    return found
+
+
+def _print(found: "list[Found]") -> None:
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None)
+    for heading in ("", "frame", "drive", "category", "score", "similarity"):
+        table.add_column(heading, justify="right" if heading in {"", "score"} else "left")
+    for place, each in enumerate(found, start=1):
+        captured, payload = each.frame.captured, each.hit.payload
+        drive = captured.drive_id if captured is not None else None
+        category, score = payload.get("category"), payload.get("score")
+        table.add_row(
+            str(place),
+            each.frame.frame_id,
+            drive or "",
+            str(category or ""),
+            "" if score is None else f"{float(score):.2f}",
+            f"{each.hit.similarity:.3f}",
+        )
+    console().print(table if found else "Nothing was found.", highlight=False)

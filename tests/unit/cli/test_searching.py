@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from services.cli.searching import Asked, search
+from services.contracts.errors import InvalidSettings
+from services.contracts.identity import Box, frame_point_id, region_point_id
+from services.runtime.stores.vectors import FRAMES, REGIONS, Payload, Point, Where, collection_of
+from tests import samples
+from tests.fakes.embedder import WidthEmbedder
+from tests.fakes.frames import InMemoryFrameStore
+from tests.fakes.vectors import InMemoryVectors
+
+MODEL = WidthEmbedder.model_id
+
+
+class World:
+    """Frames whose regions are as wide as a test says; boxes of like width are alike."""
+
+    def __init__(self) -> None:
+        self.frames = InMemoryFrameStore()
+        self.vectors = InMemoryVectors()
+
+    async def add(self, frame_id: str, *widths: float, category: str = "stop sign") -> None:
+        boxes: list[Box] = [(10.0, 20.0, width, 20.0) for width in widths]
+        predictions = samples.predictions_made(
+            *(samples.detection(category, bbox=box) for box in boxes), frame_id=frame_id
+        )
+        await self.frames.record([samples.frame_captured(frame_id), predictions])
+        (embedded,) = WidthEmbedder().embed([picture()], [np.array(boxes)])
+        for alias in (REGIONS, FRAMES):
+            collection = collection_of(alias, MODEL)
+            await self.vectors.ensure(collection, 2, keywords=(), numbers=())
+            await self.vectors.alias(alias, collection)
+        said: Payload = {"frame_id": frame_id, "category": category, "score": 0.9}
+        points = [
+            Point(
+                region_point_id(MODEL, region),
+                vector,
+                {**said, **dict(zip(("x", "y", "width", "height"), box, strict=True))},
+            )
+            for region, vector, box in zip(
+                predictions.region_ids(), embedded.regions, boxes, strict=True
+            )
+        ]
+        await self.vectors.upsert(collection_of(REGIONS, MODEL), points)
+        whole = Point(
+            frame_point_id(MODEL, predictions.frame_id), embedded.frame, {"frame_id": frame_id}
+        )
+        await self.vectors.upsert(collection_of(FRAMES, MODEL), [whole])
+
+    async def found(
+        self, width: float | None, limit: int = 10, category: str | None = None
+    ) -> list[str]:
+        box = None if width is None else (0.0, 0.0, width, 10.0)
+        where = Where({"category": category} if category else {})
+        asked = Asked(picture(), box, where, limit)
+        found = await search(asked, WidthEmbedder(), self.vectors, self.frames)
+        return [each.frame.frame_id for each in found]
+
+
+def picture() -> Image.Image:
+    return Image.new("RGB", (320, 240))
+
+
+async def test_the_frames_with_the_most_similar_region_come_first() -> None:
+    world = World()
+    for name, width in (("wide", 90), ("alike", 31), ("near", 45)):
+        await world.add(name, width)
+    assert await world.found(30) == ["alike", "near", "wide"]
+    assert await world.found(30, limit=1) == ["alike"]
+
+
+async def test_a_frame_with_many_similar_regions_is_found_once() -> None:
+    world = World()
+    await world.add("many", 30, 31, 32)
+    await world.add("one", 40)
+    assert await world.found(30, limit=2) == ["many", "one"]
+
+
+async def test_only_the_category_that_is_asked_for_is_found() -> None:
+    world = World()
+    await world.add("stop", 30)
+    await world.add("yield", 31, category="yield")
+    assert await world.found(30, category="yield") == ["yield"]
+
+
+async def test_without_a_region_whole_frames_are_found() -> None:
+    world = World()
+    await world.add("f1", 30)
+    assert await world.found(None) == ["f1"]
+
+
+async def test_nothing_embedded_and_another_model_are_said_plainly() -> None:
+    world = World()
+    with pytest.raises(InvalidSettings, match="nothing is embedded"):
+        await world.found(30)
+    await world.vectors.alias(REGIONS, collection_of(REGIONS, samples.MODEL))
+    with pytest.raises(InvalidSettings, match="small-test"):
+        await world.found(30)
