@@ -91,9 +91,10 @@ def figures(
         _LATEST if until is None else until,
         score,
     )
-    hits, wrong = int(shown[0]), int(shown[1])
-    errors = dict(zip(TYPES, map(int, shown[3:]), strict=True))
-    operating = Operating(score, hits, wrong, truths - hits, float(shown[2]), errors)
+    right, wrong, overlap, *by_type = shown.tolist()
+    errors = dict(zip(TYPES, map(int, by_type), strict=True))
+    hits = int(right)
+    operating = Operating(score, hits, int(wrong), truths - hits, overlap, errors)
     return Figures(numbers, operating, detections, frames, truths)
 
 

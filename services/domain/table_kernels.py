@@ -214,10 +214,14 @@ def _precision(needs: IntArray, hits: int, seen: IntArray) -> float:  # pragma: 
     """
     best = total = 0.0
     k = hits
-    for r in range(RECALLS.size - 1, -1, -1):
+    reached = np.searchsorted(needs, hits, side="right")  # beyond, precision is 0
+    for r in range(reached - 1, -1, -1):
         while k >= needs[r]:
             best = max(best, k / (seen[k - 1] + _TINY))
             k -= 1
+        if not k:
+            total += best * (r + 1)
+            break
         total += best
     return total / RECALLS.size
 
