@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections import Counter
 from typing import TextIO
 
 import structlog
@@ -13,6 +14,44 @@ _SHARED: tuple[structlog.typing.Processor, ...] = (
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
 )
+
+
+_OURS = "services"
+_QUIET_S = 30.0
+_MOST_REMEMBERED = 1000  # some libraries fill in the arguments themselves
+
+
+class RepeatedWarnings(logging.Filter):
+    """Lets a library say the same thing once in a while, and then how often it did.
+
+    A broker that is away makes each of its clients write some forty lines a second.
+
+    Parameters
+    ----------
+    quiet_s : how long a message is not repeated, in seconds
+    """
+
+    def __init__(self, quiet_s: float) -> None:
+        super().__init__()
+        self._quiet_s = quiet_s
+        self._said: dict[tuple[str, str], float] = {}
+        self._held_back: Counter[tuple[str, str]] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] == _OURS or not isinstance(record.msg, str):
+            return True
+        # The message before its arguments are filled in: a port or a wait in it may vary.
+        what = (record.name, record.msg)
+        if record.created - self._said.get(what, 0.0) < self._quiet_s:
+            self._held_back[what] += 1
+            return False
+        if len(self._said) >= _MOST_REMEMBERED:
+            self._said.clear()
+        self._said[what] = record.created
+        held_back = self._held_back.pop(what, 0)
+        if held_back:
+            record.msg = f"{record.msg} (and {held_back} times since the last line)"
+        return True
 
 
 def configure_logs(*, level: str = "INFO", stream: TextIO | None = None) -> None:
@@ -36,10 +75,11 @@ def configure_logs(*, level: str = "INFO", stream: TextIO | None = None) -> None
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_formatter(terminal=stream.isatty()))
+    handler.addFilter(RepeatedWarnings(_QUIET_S))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("services").setLevel(level)
+    logging.getLogger(_OURS).setLevel(level)
 
 
 def _formatter(*, terminal: bool) -> logging.Formatter:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from services.runtime.logs import configure_logs
+from services.runtime.logs import RepeatedWarnings, configure_logs
 
 
 @pytest.fixture
@@ -45,3 +45,26 @@ def test_an_error_keeps_its_traceback_on_its_line(written: io.StringIO) -> None:
         structlog.get_logger("services.tester").exception("batch_failed")
     (line,) = lines(written)
     assert "RuntimeError: boom" in str(line["exception"])
+
+
+def test_a_library_that_repeats_itself_is_held_back_and_counted() -> None:
+    quiet = RepeatedWarnings(quiet_s=30.0)
+
+    def said(at_s: float, name: str = "aiokafka") -> str | None:
+        record = logging.makeLogRecord(
+            {"name": name, "msg": "no node %d", "args": (1,), "created": 1e9 + at_s}
+        )
+        return record.getMessage() if quiet.filter(record) else None
+
+    assert said(0) == "no node 1"
+    assert [said(1), said(2), said(29)] == [None, None, None]
+    assert said(31) == "no node 1 (and 3 times since the last line)"
+    assert said(62) == "no node 1"
+    assert said(62, name="kafka") == "no node 1"
+
+
+def test_our_own_events_are_never_held_back(written: io.StringIO) -> None:
+    log = structlog.get_logger("services.tester")
+    for _ in range(3):
+        log.warning("batch_retried")
+    assert len(lines(written)) == 3
