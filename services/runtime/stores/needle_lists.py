@@ -89,12 +89,17 @@ _ROW = {
     "candidates": {"$size": {"$ifNull": ["$shortlist.event.candidates", []]}},
     "shortlist.revision": 1,
 }
-_SHOWN: Document = {"state.active": True, "needle": {"$exists": True}}
+_SHOWN: Document = {"state.active": True, "needle.score": {"$gte": 0}}
+"""Active and found; said so that an index alone can answer it."""
 _ORDERS = {
     Sort.SCORE: ("needle.score", -1),
     Sort.NEWEST: ("needle.captured_at", -1),
     Sort.OLDEST: ("needle.captured_at", 1),
 }
+
+
+_ACTIVE = ("state.active", 1)
+_EVERY = NeedleFilter()
 
 
 class MongoNeedleLists:
@@ -106,11 +111,11 @@ class MongoNeedleLists:
     async def prepare(self) -> None:
         """Create the indexes, unless they are there."""
         with translated():
-            for order in dict.fromkeys(_ORDERS.values()):
-                await self._needles.create_index([("state.active", 1), order, ("_id", order[1])])
+            for sort in Sort:
+                await self._needles.create_index(_index(sort))
             await self._needles.create_index("shortlist.event.candidates.frame_id")
             kind = [(field, 1) for field in (*_KIND, "review.progress")]
-            await self._needles.create_index([("state.active", 1), *kind])
+            await self._needles.create_index([_ACTIVE, *kind])
 
     async def page(
         self, wanted: NeedleFilter, sort: Sort, *, skip: int, limit: int
@@ -125,8 +130,15 @@ class MongoNeedleLists:
         field, direction = _ORDERS[sort]
         order = [(field, direction), ("_id", direction)]
         with translated():
-            found = self._needles.find(_where(wanted), _ROW).sort(order).skip(skip).limit(limit)
-            return [_row(document) for document in await found.to_list()]
+            # Ids first: to skip ten thousand of an index's keys is nothing, to read as many
+            # documents is not.
+            ids = self._needles.find(_where(wanted), {"_id": 1}).sort(order).skip(skip).limit(limit)
+            if wanted == _EVERY:
+                # Tried out beside it, the other indexes would take ten times as long.
+                ids = ids.hint(_index(sort))
+            places = {each["_id"]: place for place, each in enumerate(await ids.to_list())}
+            found = await self._needles.find({"_id": {"$in": [*places]}}, _ROW).to_list()
+        return [_row(each) for each in sorted(found, key=lambda each: places[each["_id"]])]
 
     async def count(self, wanted: NeedleFilter) -> int:
         """How many there are."""
@@ -150,8 +162,8 @@ class MongoNeedleLists:
         value = row.score if sort is Sort.SCORE else row.model_dump(mode="json")["captured_at"]
         ahead, behind = ("$gt", "$lt") if direction == -1 else ("$lt", "$gt")
         where = _where(wanted)
-        before = {"$and": [where, _beyond(field, ahead, value, row.needle_id)]}
-        after = {"$and": [where, _beyond(field, behind, value, row.needle_id)]}
+        before = _beyond(where, field, ahead, (value, row.needle_id))
+        after = _beyond(where, field, behind, (value, row.needle_id))
         with translated():
             following = await self._nearest(after, field, direction)
             previous = await self._nearest(before, field, -direction)
@@ -178,9 +190,20 @@ class MongoNeedleLists:
         return NeedleId(found[0]["_id"]) if found else None
 
 
-def _beyond(field: str, comparison: str, value: object, needle_id: NeedleId) -> Document:
+def _index(sort: Sort) -> list[tuple[str, int]]:
+    order = _ORDERS[sort]
+    return [_ACTIVE, order, ("_id", order[1])]
+
+
+def _beyond(
+    where: Document, field: str, comparison: str, place: tuple[object, NeedleId]
+) -> Document:
+    value, needle_id = place
     return {
-        "$or": [{field: {comparison: value}}, {field: value, "_id": {comparison: needle_id}}],
+        "$or": [
+            {**where, field: {comparison: value}},
+            {**where, field: value, "_id": {comparison: needle_id}},
+        ],
     }
 
 
