@@ -6,7 +6,7 @@ BIN := .venv/bin
 KAFKA_JARS := deploy/kafka/jars
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check test lock clean
+.PHONY: help setup broker demo lint check tools test bench-map bench-retrieval lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,12 +43,31 @@ lint: .venv/dev.stamp ## format, lint, layers and types
 check: lint ## lint and unit tests
 	@$(BIN)/python -m pytest -q tests/unit
 
-test: setup lint ## every test, on real parts
+tools: ## fetch what checks deploy/ and k8s/ into .tools, and a browser where there is none
+	@deploy/tools.sh
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || { \
+	  echo "No chromium here: the review page is not tested in a browser"; exit 0; }; \
+	command -v chromium >/dev/null || { echo "Installing Debian's chromium"; \
+	  apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; }
+
+test: setup tools lint ## every test, on real parts
 	@$(BIN)/python -m pytest tests --cov --cov-report=term
+
+.bench/stamp: requirements/bench.txt
+	@test -x .bench/bin/python || $(PYTHON) -m venv .bench
+	@.bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+bench-map: .bench/stamp ## streaming mAP beside the libraries there are (about 6 minutes)
+	@PYTHONPATH=. .bench/bin/python benchmarks/map.py
+
+bench-retrieval: .venv/runtime.stamp ## what shortlists are worth, per strategy, on photos and on the survey
+	@PYTHONPATH=. $(BIN)/python benchmarks/retrieval_quality.py
 
 lock: ## resolve the lock files again (needs uv)
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 pyproject.toml -o requirements/runtime.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	uv pip compile --universal --generate-hashes --no-header -p 3.11 -c requirements/runtime.txt requirements/bench.in -o requirements/bench.txt
 
 clean: ## remove what the demo wrote
 	rm -rf demo-data
