@@ -9,7 +9,7 @@ KAFKA_JARS := deploy/kafka/jars
 .PHONY: help setup broker demo lint check tools test bench-map bench-retrieval lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 .venv/runtime.stamp: requirements/runtime.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -45,10 +45,11 @@ check: lint ## lint and unit tests
 
 tools: ## fetch what checks deploy/ and k8s/ into .tools, and a browser where there is none
 	@deploy/tools.sh
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || { \
-	  echo "No chromium here: the review page is not tested in a browser"; exit 0; }; \
-	command -v chromium >/dev/null || { echo "Installing Debian's chromium"; \
-	  apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; }
+	@if command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Debian's chromium"; apt-get update -qq; \
+	  apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
+	else echo "No chromium here: the review page is not tested in a browser"; fi
 
 test: setup tools lint ## every test, on real parts
 	@$(BIN)/python -m pytest tests --cov --cov-report=term
@@ -59,10 +60,10 @@ test: setup tools lint ## every test, on real parts
 	@touch $@
 
 bench-map: .bench/stamp ## streaming mAP beside the libraries there are (about 6 minutes)
-	@PYTHONPATH=. .bench/bin/python benchmarks/map.py
+	@.bench/bin/python -m benchmarks.map
 
 bench-retrieval: .venv/runtime.stamp ## what shortlists are worth, per strategy, on photos and on the survey
-	@PYTHONPATH=. $(BIN)/python benchmarks/retrieval_quality.py
+	@$(BIN)/python -m benchmarks.retrieval_quality
 
 lock: ## resolve the lock files again (needs uv)
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 pyproject.toml -o requirements/runtime.txt
