@@ -85,7 +85,7 @@ class PictureCache:
             self._sizes.move_to_end(name)
             try:
                 return await asyncio.to_thread((self._folder / name).read_bytes)
-            except FileNotFoundError:
+            except OSError:
                 self._total -= self._sizes.pop(name, 0)
         if name not in self._making:
             self._making[name] = asyncio.ensure_future(self._make(wanted))

@@ -73,7 +73,7 @@ def place_map(spots: Sequence[Spot], others: Iterable[tuple[float, float]]) -> P
     if not known:
         return None
     lat0 = sum(position.lat for _, position in known) / len(known)
-    lon0 = sum(position.lon for _, position in known) / len(known)
+    lon0 = known[0][1].lon
     east = _METRES_PER_DEGREE * math.cos(math.radians(lat0))
 
     def metres(lat: float, lon: float) -> tuple[float, float]:

@@ -1,0 +1,69 @@
+from datetime import UTC, datetime
+
+from services.contracts.identity import NeedleId, RegionId
+from services.retriever.review.decisions import projection_of, review_of
+from services.runtime.stores.reviews import Act, Progress, ReviewEvent
+
+AT = datetime(2026, 5, 4, tzinfo=UTC)
+A, B = RegionId("a"), RegionId("b")
+
+
+def event(
+    version: int, act: Act, *regions: RegionId, by: str = "Ana", undoes: int | None = None
+) -> ReviewEvent:
+    return ReviewEvent(
+        NeedleId("n"), version, act, regions, by=by, token_id="t", at=AT, undoes=undoes
+    )
+
+
+def test_the_last_decision_about_a_candidate_counts() -> None:
+    review = review_of([event(1, Act.ACCEPT, A, B), event(2, Act.REJECT, A)])
+
+    assert {region: each.act for region, each in review.decisions.items()} == {
+        A: Act.REJECT,
+        B: Act.ACCEPT,
+    }
+
+
+def test_an_undone_decision_gives_way_to_the_one_before() -> None:
+    review = review_of(
+        [event(1, Act.ACCEPT, A), event(2, Act.REJECT, A), event(3, Act.UNDO, A, undoes=2)]
+    )
+
+    assert review.decisions[A].act is Act.ACCEPT
+    undoable = review.undoable("Ana", "t")
+    assert undoable is not None
+    assert undoable.version == 1
+
+
+def test_what_someone_else_has_touched_since_cannot_be_undone() -> None:
+    review = review_of([event(1, Act.ACCEPT, A, B), event(2, Act.REJECT, A, by="Ben")])
+
+    assert review.undoable("Ana", "t") is None
+    assert review.undoable("Ben", "t") is not None
+
+
+def test_a_form_that_has_not_seen_the_last_decision_is_stale() -> None:
+    review = review_of([event(1, Act.ACCEPT, A)])
+
+    assert review.stale({A: 0, B: 0}) == [A]
+    assert review.stale({A: 1, B: 0}) == []
+
+
+def test_a_review_is_done_once_every_candidate_is_decided() -> None:
+    first, second = event(1, Act.ACCEPT, A), event(2, Act.REJECT, B)
+
+    def progress(*events: ReviewEvent) -> Progress:
+        return projection_of(review_of(events), [A, B], 1, events[-1]).progress
+
+    assert progress(first) is Progress.STARTED
+    assert progress(first, second) is Progress.DONE
+    assert progress(first, event(2, Act.UNDO, A, undoes=1)) is Progress.OPEN
+
+
+def test_decisions_about_candidates_that_have_left_the_shortlist_do_not_count() -> None:
+    events = [event(1, Act.ACCEPT, A)]
+
+    projection = projection_of(review_of(events), [B], 2, events[0])
+
+    assert (projection.decided, projection.progress) == (0, Progress.OPEN)

@@ -1,0 +1,97 @@
+import asyncio
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image as Pictures
+
+from services.contracts.errors import MissingImage
+from services.contracts.events import Image
+from services.retriever.review.pictures import PictureCache, Wanted
+from services.runtime.images import ImageLimits
+from tests.fakes.blobs import InMemoryBlobs
+
+LIMITS = ImageLimits(10**6, 10**6)
+
+
+@pytest.fixture
+def blobs() -> InMemoryBlobs:
+    return InMemoryBlobs()
+
+
+def stored(blobs: InMemoryBlobs) -> Image:
+    out = BytesIO()
+    Pictures.new("RGB", (200, 100), (200, 30, 30)).save(out, "PNG")
+    uri = blobs.put(out.getvalue())
+    return Image(
+        sha256=uri.rpartition("/")[2],
+        uri=uri,
+        size_bytes=len(out.getvalue()),
+        media_type="image/png",
+        width=200,
+        height=100,
+    )
+
+
+async def test_a_picture_is_made_once_and_found_again_after_a_restart(
+    blobs: InMemoryBlobs, tmp_path: Path
+) -> None:
+    wanted = Wanted(stored(blobs), (10.0, 10.0, 40.0, 30.0), 80, 60)
+    made = await PictureCache(tmp_path, 10**6, blobs, LIMITS).get(wanted)
+    blobs.contents.clear()
+
+    again = await PictureCache(tmp_path, 10**6, blobs, LIMITS).get(wanted)
+
+    assert again == made
+    assert Pictures.open(BytesIO(made)).size == (80, 60)
+
+
+async def test_those_who_ask_at_once_wait_for_one_making(
+    blobs: InMemoryBlobs, tmp_path: Path
+) -> None:
+    cache = PictureCache(tmp_path, 10**6, blobs, LIMITS)
+    wanted = Wanted(stored(blobs), None, 100, 50)
+
+    pictures = await asyncio.gather(*(cache.get(wanted) for _ in range(5)))
+
+    assert len({id(each) for each in pictures}) == 1
+
+
+async def test_the_least_used_pictures_make_room(blobs: InMemoryBlobs, tmp_path: Path) -> None:
+    image = stored(blobs)
+    wanted = [Wanted(image, None, 100 + number, 50) for number in range(12)]
+    size = len(await PictureCache(tmp_path / "probe", 10**6, blobs, LIMITS).get(wanted[0]))
+    cache = PictureCache(tmp_path / "kept", 4 * size, blobs, LIMITS)
+    for each in wanted:
+        await cache.get(wanted[0])
+        await cache.get(each)
+
+    kept = {path.name for path in (tmp_path / "kept").iterdir()}
+    assert wanted[0].name in kept
+    assert wanted[1].name not in kept
+    assert sum(path.stat().st_size for path in (tmp_path / "kept").iterdir()) <= 4 * size
+
+
+async def test_a_picture_whose_image_is_gone_can_be_asked_for_again(
+    blobs: InMemoryBlobs, tmp_path: Path
+) -> None:
+    image = stored(blobs)
+    content = dict(blobs.contents)
+    blobs.contents.clear()
+    cache = PictureCache(tmp_path, 10**6, blobs, LIMITS)
+    with pytest.raises(MissingImage):
+        await cache.get(Wanted(image, None, 50, 25))
+
+    blobs.contents.update(content)
+
+    assert await cache.get(Wanted(image, None, 50, 25))
+
+
+async def test_a_folder_that_cannot_be_written_only_costs_time(
+    blobs: InMemoryBlobs, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    cache = PictureCache(tmp_path / "file" / "folder", 10**6, blobs, LIMITS)
+
+    assert await cache.get(Wanted(stored(blobs), None, 50, 25))
+    assert await cache.get(Wanted(stored(blobs), None, 50, 25))
