@@ -17,6 +17,8 @@ EventId = NewType("EventId", str)
 RegionId = NewType("RegionId", str)
 """One detection of one detector on one frame, named by its content."""
 NeedleId = NewType("NeedleId", str)
+FamilyId = NewType("FamilyId", str)
+"""Needles that fail alike, named by the one that was captured first."""
 PointId = NewType("PointId", str)
 """A vector's id in Qdrant (a UUID)."""
 ModelId = NewType("ModelId", str)
@@ -63,6 +65,11 @@ def region_ids(
 def needle_id(region: RegionId) -> NeedleId:
     """Id of the needle that a region is while it is wrong."""
     return NeedleId(_name("needle", region))
+
+
+def family_id(founder: NeedleId) -> FamilyId:
+    """Id of the family that a needle founded."""
+    return FamilyId(_name("family", founder))
 
 
 def region_point_id(model: ModelId, region: RegionId) -> PointId:
