@@ -13,6 +13,7 @@ import typer
 from services.cli import (
     dead_letters_command,
     demo_command,
+    families_command,
     ingest_command,
     mine_command,
     report_command,
@@ -65,6 +66,7 @@ app.add_typer(mine_command.app, name="mine")
 app.command("up")(serve_command.up)
 app.add_typer(ingest_command.app, name="ingest")
 app.command("report")(report_command.report)
+app.command("families")(families_command.families)
 app.command(
     "search", epilog=example("--data demo-data search --image sign.jpg --box 120,80,40,40")
 )(search_command.search)

@@ -124,6 +124,17 @@ class Settings(BaseSettings):
         1000, description="Regions of a kind that are looked at for each way of failing."
     )
 
+    # Families of needles
+    family_likeness: Score = Field(
+        0.5, description="Cosine, beyond what all needles share, from which needles are a family."
+    )
+    family_quiet_drives: Count = Field(
+        3, description="Drives without a new member after which an answered family is resolved."
+    )
+    recheck_suspicion: Score = Field(
+        0.5, description="Suspicion from which a needle's annotation is to be looked at again."
+    )
+
     # The evaluator
     evaluate_every_s: Seconds = Field(1.0, description="Longest age of the gauges, in seconds.")
 

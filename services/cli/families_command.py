@@ -1,0 +1,97 @@
+"""`gazeloop families`: in which ways the detector fails, and which labels may be missing."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.context import Context, console, run, shared
+
+if TYPE_CHECKING:
+    from services.domain.families import Family
+    from services.retriever.overview import Overview
+
+
+def families(
+    ctx: typer.Context,
+    *,
+    most: Annotated[int, typer.Option("--most", min=1, help="Most rows per table.")] = 20,
+) -> None:
+    """Print the families of needles, the largest first, and the labels to look at again.
+
+    A family is resolved once annotators have answered and no new member came for some drives; a
+    new member opens it again. An embedded Qdrant has one owner: stop `gazeloop up` first, or name
+    a Qdrant server.
+    """
+    context = shared(ctx)
+    overview = run(lambda: _read(context), interrupted="Nothing was changed.")
+    if not overview.families:
+        console().print("There are no needles here yet.", highlight=False)
+        return
+    _print_families(overview, most)
+    _print_recheck(overview, most)
+
+
+async def _read(context: Context) -> "Overview":
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.retriever.overview import read_overview  # noqa: PLC0415
+    from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
+
+    settings = context.settings()
+    log_to_file(settings.data / "logs" / "families.log", debug=context.debug)
+    vectors = open_vector_store(settings)
+    try:
+        async with joined(settings) as app:
+            stores = app.stores
+            return await read_overview(
+                stores.needles, stores.matches, stores.frames, vectors, settings
+            )
+    finally:
+        await vectors.close()
+
+
+def _print_families(overview: "Overview", most: int) -> None:
+    from rich.table import Table  # noqa: PLC0415
+
+    found = overview.families
+    table = Table(box=None, title=f"{len(found)} families of needles", title_justify="left")
+    for heading in ("family", "taken for", "error", "needles", "first seen", "last seen", "state"):
+        table.add_column(heading, justify="right" if heading == "needles" else "left")
+    table.add_column("exemplar on", overflow="fold", no_wrap=True)
+    for family in found[:most]:
+        table.add_row(
+            family.family_id[:8],
+            family.category,
+            _error(family),
+            str(family.size),
+            f"{family.first_seen:%Y-%m-%d}",
+            f"{family.last_seen:%Y-%m-%d}",
+            "resolved" if family.resolved else "open",
+            overview.needles[family.exemplar].frame_id,
+        )
+    console().print(table)
+
+
+def _error(family: "Family") -> str:
+    really = f", really {family.taken_for}" if family.taken_for else ""
+    return f"{family.error_type.value}{really}"
+
+
+def _print_recheck(overview: "Overview", most: int) -> None:
+    from rich.table import Table  # noqa: PLC0415
+
+    if not overview.recheck:
+        return
+    table = Table(box=None, title="Labels that may be missing", title_justify="left")
+    for heading in ("suspicion", "category", "score", "frame", "box"):
+        table.add_column(heading)
+    for suspect in overview.recheck[:most]:
+        needle = suspect.needle
+        table.add_row(
+            f"{suspect.suspicion:.2f}",
+            needle.category,
+            f"{needle.score:.2f}",
+            needle.frame_id,
+            ", ".join(f"{side:.0f}" for side in needle.bbox),
+        )
+    console().print(table)

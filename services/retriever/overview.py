@@ -1,0 +1,154 @@
+"""Families of all active needles, and those needles that are perhaps label errors."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from services.contracts.events import ErrorType, FrameMatched, NeedleFound, Split
+from services.contracts.identity import DriveId, FrameId, ModelId, NeedleId, RegionId
+from services.domain.failure_model import Mode
+from services.domain.families import Family, Member, families
+from services.domain.label_errors import missing_label_suspicion
+from services.domain.ranking import Vectors
+from services.retriever import logic
+from services.retriever.known import KnownFrames, KnownVectors
+from services.retriever.logic import Kind
+from services.runtime.settings import Settings
+from services.runtime.stores.frames import FrameStore
+from services.runtime.stores.matches import MatchStore
+from services.runtime.stores.needles import NeedleRecord, NeedleStore
+from services.runtime.stores.vectors import REGIONS, Vector, VectorStore, model_of
+
+_EXAMPLES_MAX = 2000
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A needle that is perhaps right, its label missing."""
+
+    needle: NeedleFound
+    suspicion: float
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What a person wants to read first.
+
+    Attributes
+    ----------
+    families : the largest first
+    recheck : reference regions whose annotation is to be looked at again, the likeliest first
+    needles : by id, what families and suspects speak of
+    """
+
+    families: Sequence[Family]
+    recheck: Sequence[Suspect]
+    needles: Mapping[NeedleId, NeedleFound]
+
+
+async def read_overview(
+    needles: NeedleStore,
+    matches: MatchStore,
+    frames: FrameStore,
+    vectors: VectorStore,
+    settings: Settings,
+) -> Overview:
+    """The overview of everything that is stored; needles that are not embedded yet are left out."""
+    model = model_of(REGIONS, (await vectors.aliases()).get(REGIONS))
+    records = [each async for each in needles.scan() if each.active and each.needle is not None]
+    if model is None or not records:
+        return Overview((), (), {})
+    reference = [each async for each in matches.scan(split=Split.REFERENCE)]
+    found = {each.needle_id: each.needle for each in records if each.needle is not None}
+    known = KnownVectors(vectors)
+    of_needles = await known.load(model, [needle.region_id for needle in found.values()])
+    members = _members(records, of_needles, await KnownFrames(frames).reannotated())
+    return Overview(
+        families(
+            members,
+            likeness=settings.family_likeness,
+            drives=_drives(reference),
+            quiet_drives=settings.family_quiet_drives,
+        ),
+        await _suspects(list(found.values()), reference, known, model, settings),
+        found,
+    )
+
+
+def _members(
+    records: Sequence[NeedleRecord], vectors: Mapping[RegionId, Vector], reannotated: set[FrameId]
+) -> list[Member]:
+    embedded = [
+        (record, record.needle)
+        for record in records
+        if record.needle is not None and record.needle.region_id in vectors
+    ]
+    if not embedded:
+        return []
+    rows = _centred(np.stack([vectors[needle.region_id] for _, needle in embedded]))
+    return [
+        Member(
+            needle.needle_id,
+            needle.detector,
+            needle.category,
+            Mode.of(needle.error_type, needle.true_category),
+            needle.drive_id,
+            needle.captured_at,
+            row,
+            answered=record.shortlist is not None
+            and any(each.frame_id in reannotated for each in record.shortlist.candidates),
+        )
+        for (record, needle), row in zip(embedded, rows, strict=True)
+    ]
+
+
+def _centred(vectors: Vectors) -> Vectors:
+    """What all needles share says nothing about which are alike."""
+    if len(vectors) == 1:
+        return vectors
+    rest = vectors - vectors.mean(axis=0)
+    return np.asarray(rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-9))
+
+
+def _drives(matches: Sequence[FrameMatched]) -> list[tuple[DriveId, datetime]]:
+    """Every reference drive with the time of its first frame; a frame without one is its own."""
+    first: dict[DriveId, datetime] = {}
+    for match in matches:
+        drive = match.drive_id or DriveId(match.frame_id)
+        first[drive] = min(match.captured_at, first.get(drive, match.captured_at))
+    return sorted(first.items())
+
+
+async def _suspects(
+    needles: Sequence[NeedleFound],
+    reference: Sequence[FrameMatched],
+    known: KnownVectors,
+    model: ModelId,
+    settings: Settings,
+) -> list[Suspect]:
+    of: defaultdict[Kind, list[NeedleFound]] = defaultdict(list)
+    for needle in needles:
+        if needle.error_type is ErrorType.BACKGROUND:
+            of[needle.detector, needle.category].append(needle)
+    suspects = []
+    for kind, asked in sorted(of.items()):
+        modes = logic.truths(
+            [each for each in reference if logic.kind_of(each) == kind], settings.operating_score
+        )
+        vectors = await known.load(model, [*modes, *(needle.region_id for needle in asked)])
+        features = {region: np.empty(0) for region in modes}
+        examples = logic.examples(modes, vectors, features, _EXAMPLES_MAX)
+        present = [needle for needle in asked if needle.region_id in vectors]
+        if not present:
+            continue
+        rows = np.stack([vectors[needle.region_id] for needle in present])
+        scores = np.array([needle.score for needle in present])
+        for needle, suspicion in zip(
+            present, missing_label_suspicion(rows, scores, examples).tolist(), strict=True
+        ):
+            if suspicion >= settings.recheck_suspicion:
+                suspects.append(Suspect(needle, suspicion))
+    return sorted(suspects, key=lambda each: (-each.suspicion, each.needle.needle_id))
