@@ -7,13 +7,16 @@ from typing import Any
 
 import httpx
 
+from services.contracts.events import Annotation, FrameAnnotated
+from services.contracts.identity import FrameId
 from tests.unit.ingest.datasets import jpeg
 
-FRAMES = 48
+FRAMES = 80
 _VEHICLES = ("v1", "v2")
 _CATEGORIES = ("stop sign", "traffic light")
 _RIGHT = [4.0, 4.0, 20.0, 20.0]
 _WRONG = [36.0, 20.0, 20.0, 20.0]
+_CORRECTED = 4
 _DETECTORS = (("ods", "1"), ("ods", "2"))
 
 
@@ -31,7 +34,7 @@ def _detections(number: int, version: str) -> list[dict[str, Any]]:
 
 
 def requests() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Who says what, and where: frames, two versions' predictions, and ground truth."""
+    """Who says what, and where: frames, two versions' predictions, and some corrections."""
     for number in range(FRAMES):
         vehicle, frame_id = _frame(number)
         captured = f"2026-05-04T10:{number // 60:02d}:{number % 60:02d}Z"
@@ -42,9 +45,23 @@ def requests() -> Iterator[tuple[str, str, dict[str, Any]]]:
             made = {"frame_id": frame_id, "detector": detector, "version": version}
             made_here = made | {"detections": _detections(number, version)}
             yield f"vehicle:{vehicle}", "/v1/predictions", made_here
-        truth = {"category": _detections(number, "1")[0]["category"], "bbox": _RIGHT}
-        annotated = {"frame_id": frame_id, "annotations": [truth]}
-        yield "annotation", "/v1/ground-truth", annotated
+        if number < _CORRECTED:
+            yield "annotation", "/v1/ground-truth", {"frame_id": frame_id, "annotations": []}
+
+
+def ground_truth() -> list[FrameAnnotated]:
+    """What an import said before: what comes over HTTP is a correction, and not asked for again."""
+    return [
+        FrameAnnotated(
+            frame_id=FrameId(_frame(number)[1]),
+            annotations=(
+                Annotation(
+                    category=_detections(number, "1")[0]["category"], bbox=(4.0, 4.0, 20.0, 20.0)
+                ),
+            ),
+        )
+        for number in range(_CORRECTED, FRAMES)
+    ]
 
 
 async def publish(url: str, tokens: dict[str, str]) -> None:

@@ -19,7 +19,7 @@ from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings
 from tests.deadline import until
 from tests.deploy.checking import ROOT, check, read_json, tool
-from tests.deploy.survey import publish
+from tests.deploy.survey import ground_truth, publish
 
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 PATIENCE_S = 120.0
@@ -114,6 +114,7 @@ async def app(tmp_path: Path) -> AsyncIterator[App]:
         metrics_port=0,
         reference_share=0.5,
         rate_limit="100000/minute",
+        shortlist_evidence=0.0,  # the pictures are noise, and still shall have shortlists
         topic_partitions=2,
     )
     async with running(settings, SERVICES) as app:
@@ -135,6 +136,7 @@ async def test_prometheus_understands_the_running_stack(app: App, tmp_path: Path
         await until(prom.is_ready, deadline_s=30)
         # Between two scrapes: what is counted before the first has no rate.
         await until(lambda: prom.values('up{job="gazeloop"}') == [1.0], deadline_s=30)
+        await app.outbox.publish(ground_truth())
         await publish(app.addresses["ingest"].removesuffix("/v1"), await tokens(app))
         await app.caught_up()
 
