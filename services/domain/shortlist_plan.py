@@ -43,7 +43,7 @@ class Group:
 
     Attributes
     ----------
-    needles : M ids
+    needles : M ids, in their order
     similarity : (M, N) of each needle to each region
     spots : N
     worth : (N,), what the plan gains by each region's frame; those of no worth are left out
@@ -117,8 +117,10 @@ class _Dealt:
 class _Asking:
     """One group, and how far down its list it has come."""
 
-    def __init__(self, group: Group, kept: Sequence[Spot]) -> None:
+    def __init__(self, group: Group, kept: Mapping[NeedleId, Sequence[Spot]]) -> None:
         self.group = group
+        self._closed = np.array([not kept.get(needle) for needle in group.needles], np.bool_)
+        self._open = np.flatnonzero(~self._closed).tolist()
         rounded = np.round(group.worth, _WORTH_DECIMALS)
         frames = np.array([spot.frame for spot in group.spots], dtype=str)
         order = np.lexsort((frames, -rounded)) if len(frames) else np.empty(0, int)
@@ -126,39 +128,49 @@ class _Asking:
         self._next = 0
         self._shown: defaultdict[DriveId | None, list[Spot]] = defaultdict(list)
         self.given = 0
-        for spot in kept:
-            self._shown[spot.drive].append(spot)
+        for number in self._open:
+            for spot in kept[group.needles[number]]:
+                self._shown[spot.drive].append(spot)
 
-    def wish(self, dealt: _Dealt) -> tuple[float, int, NeedleId] | None:
-        """The best region that can still be had: its worth, its place and who gets it."""
+    def wish(self, dealt: _Dealt) -> tuple[float, int, int] | None:
+        """The best region that can still be had: its worth, its place and which needle's."""
         while self._next < len(self._order):
             place = self._order[self._next]
             spot = self.group.spots[place]
             if spot.frame not in dealt.frames and not self._repeats(spot, dealt.limits):
-                needle = self._taker(place, spot, dealt)
-                if needle is not None:
-                    return float(self.group.worth[place]), place, needle
+                number = self._taker(place, spot, dealt)
+                if number is not None:
+                    return float(self.group.worth[place]), place, number
             self._next += 1
         return None
 
-    def take(self, place: int) -> None:
-        self._shown[self.group.spots[place].drive].append(self.group.spots[place])
+    def take(self, place: int, number: int, dealt: _Dealt) -> NeedleId:
+        """Give a region to a needle; the needle's id."""
+        spot, needle = self.group.spots[place], self.group.needles[number]
+        dealt.give(needle, spot)
+        self._shown[spot.drive].append(spot)
         self.given += 1
+        if self._closed[number]:
+            self._closed[number] = False
+            self._open.append(number)
+        if dealt.counts[needle] >= dealt.limits.size:
+            self._open.remove(number)
+        return needle
 
     def _repeats(self, spot: Spot, limits: Limits) -> bool:
         return spot.drive is not None and any(
             near(spot, other, limits) for other in self._shown[spot.drive]
         )
 
-    def _taker(self, place: int, spot: Spot, dealt: _Dealt) -> NeedleId | None:
-        able = [n for n, needle in enumerate(self.group.needles) if dealt.fits(needle, spot)]
-        if not able:
-            return None
+    def _taker(self, place: int, spot: Spot, dealt: _Dealt) -> int | None:
         alike = np.round(self.group.similarity[:, place], _SIMILARITY_DECIMALS)
-        needles = self.group.needles
-        return needles[
-            min(able, key=lambda n: (not dealt.counts[needles[n]], -alike[n], needles[n]))
-        ]
+        able = [n for n in self._open if dealt.fits(self.group.needles[n], spot)]
+        if able:
+            return min(able, key=lambda number: (-alike[number], number))
+        if not self._closed.any():
+            return None
+        # The first of the most similar ones.
+        return int(np.where(self._closed, alike, -np.inf).argmax())
 
 
 def deal(
@@ -175,10 +187,7 @@ def deal(
     for needle, spots in kept.items():
         for spot in spots:
             dealt.give(needle, spot)
-    asking = [
-        _Asking(group, [spot for needle in group.needles for spot in kept.get(needle, ())])
-        for group in groups
-    ]
+    asking = [_Asking(group, kept) for group in groups]
     chosen: dict[NeedleId, list[tuple[int, int]]] = defaultdict(list)
     waiting = [(0, -math.inf, number) for number in range(len(groups))]
     while waiting and len(dealt.frames) < limits.budget:
@@ -187,13 +196,12 @@ def deal(
         wish = group.wish(dealt)
         if wish is None:
             continue
-        worth, place, needle = wish
+        worth, place, taker = wish
         if -worth > hoped:
             # Others may have more to gain by now.
             heapq.heappush(waiting, (round_, -worth, number))
             continue
-        dealt.give(needle, group.group.spots[place])
-        group.take(place)
+        needle = group.take(place, taker, dealt)
         chosen[needle].append((number, place))
         again = group.given // len(group.group.needles)
         heapq.heappush(waiting, (again, -worth, number))
