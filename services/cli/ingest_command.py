@@ -1,7 +1,7 @@
 """`gazeloop ingest`: publish a data set as a stream, and leave the work to the services."""
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 _RESUME = "What the broker acknowledged stays; the same command sends the rest."
-Corrections = Annotated[
-    bool,
+Source = Annotated[
+    Literal["import", "reannotation"],
     typer.Option(
-        "--corrections",
-        help="The annotation team's corrections: only ground truth is read, for known frames.",
+        "--source",
+        help="`reannotation`: the annotation team's corrections. Only their ground truth is read,"
+        " and only of frames that were published before.",
     ),
 ]
 
@@ -55,11 +56,11 @@ def coco(
     predictions: Predictions = None,
     detector: DetectorName = None,
     name: Name = None,
-    corrections: Corrections = False,
+    source: Source = "import",
 ) -> None:
     """Publish a COCO data set, with a detector's results if you have them."""
     opener = coco_opener(ground_truth, images, predictions, detector, name)
-    _ingest(shared(ctx), opener, corrections=corrections)
+    _ingest(shared(ctx), opener, source)
 
 
 @app.command("voc", epilog=example("ingest voc --images JPEGImages/ --annotations Annotations/"))
@@ -71,11 +72,11 @@ def voc(
     predictions: Predictions = None,
     detector: DetectorName = None,
     name: Name = None,
-    corrections: Corrections = False,
+    source: Source = "import",
 ) -> None:
     """Publish a Pascal VOC data set."""
     opener = voc_opener(annotations, images, predictions, detector, name)
-    _ingest(shared(ctx), opener, corrections=corrections)
+    _ingest(shared(ctx), opener, source)
 
 
 @app.command("via", epilog=example("ingest via --images survey/ --annotations project.json"))
@@ -88,37 +89,36 @@ def via(
     detector: DetectorName = None,
     name: Name = None,
     category_attribute: CategoryAttribute = None,
-    corrections: Corrections = False,
+    source: Source = "import",
 ) -> None:
     """Publish a VIA 2.x data set: rectangles and polygons, the survey's own format."""
     opener = via_opener(
         annotations, images, predictions, detector, name, category_attribute=category_attribute
     )
-    _ingest(shared(ctx), opener, corrections=corrections)
+    _ingest(shared(ctx), opener, source)
 
 
-def _ingest(context: Context, opener: Opener, *, corrections: bool) -> None:
-    run(lambda: _publish(context, opener, corrections=corrections), interrupted=_RESUME)
+def _ingest(context: Context, opener: Opener, source: str) -> None:
+    run(lambda: _publish(context, opener, source), interrupted=_RESUME)
 
 
-async def _publish(context: Context, opener: Opener, *, corrections: bool) -> None:
+async def _publish(context: Context, opener: Opener, source: str) -> None:
     from services.cli.assembly import joined  # noqa: PLC0415  # slow
     from services.cli.lag_watch import LagWatch  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.cli.mining import publish  # noqa: PLC0415
     from services.cli.outcome import print_rejections  # noqa: PLC0415
     from services.cli.progress import ProgressView  # noqa: PLC0415
-    from services.ingest.publishing import Source  # noqa: PLC0415
+    from services.ingest.publishing import Source as Origin  # noqa: PLC0415
 
     settings = context.settings()
     out = console()
     log_to_file(settings.data / "logs" / "ingest.log", debug=context.debug)
-    source = Source.REANNOTATION if corrections else Source.IMPORT
     dataset = opener()
     with ProgressView(out, time.monotonic) as view:
         async with joined(settings) as stack:
             watch = LagWatch(stack, view)
-            summary, _ = await publish(stack, dataset, watch, view, source=source)
+            summary, _ = await publish(stack, dataset, watch, view, source=Origin(source))
     out.print(_said(summary), highlight=False)
     print_rejections(out, summary)
 
