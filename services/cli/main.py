@@ -13,6 +13,7 @@ import typer
 from services.cli import (
     dead_letters_command,
     demo_command,
+    export_command,
     families_command,
     ingest_command,
     mine_command,
@@ -65,6 +66,13 @@ app.command(
 app.add_typer(mine_command.app, name="mine")
 app.command("up")(serve_command.up)
 app.add_typer(ingest_command.app, name="ingest")
+app.command(
+    "export",
+    epilog=example("export --format cvat --to to-cvat --what shortlisted --images --proposals"),
+)(export_command.export)
+app.command("training-set", epilog=example("training-set --format yolo --to retrain --images"))(
+    export_command.training_set
+)
 app.command("report")(report_command.report)
 app.command("families")(families_command.families)
 app.command(

@@ -17,7 +17,7 @@ from defusedxml.ElementTree import fromstring
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
-from services.contracts.identity import VehicleId
+from services.contracts.identity import FrameId, VehicleId
 from services.ingest import fields
 from services.ingest.importers.folders import image_file
 from services.ingest.importers.names import ImageNames
@@ -115,7 +115,7 @@ class _Voc:
             image = _image(self.images, stem, root.findtext("filename"))
         results = self.results
         return FrameItem(
-            frame_id=fields.frame_id(self.name, stem),
+            frame_id=_frame_id(root, self.name, stem),
             vehicle_id=VehicleId(fields.quoted(self.name)),
             location=str(file),
             image=image,
@@ -124,6 +124,14 @@ class _Voc:
             detections=results.detections(stem, size, rejected) if results else None,
             annotations=tuple(_annotations(file, content, root, rejected)),
         )
+
+
+def _frame_id(root: Element, dataset: str, stem: str) -> FrameId:
+    """The id that our own export has written into the file, else one by the file's name."""
+    own = (root.findtext("frame_id") or "").strip()
+    if 0 < len(own) <= 200 and own.isprintable() and " " not in own:  # noqa: PLR2004  # the contract's limit
+        return FrameId(own)
+    return fields.frame_id(dataset, stem)
 
 
 def _content(file: Path) -> bytes:

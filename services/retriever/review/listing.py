@@ -7,7 +7,8 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 from services.contracts.events import ErrorType
-from services.runtime.stores.needle_lists import Kind, NeedleFilter, Sort, Stage
+from services.runtime.stores.needle_filters import NeedleFilter, Sort, Stage
+from services.runtime.stores.needle_lists import Kind
 from services.runtime.stores.reviews import Progress
 
 PAGE_SIZE = 50

@@ -20,7 +20,7 @@ from services.retriever.review.needle_view import needle_view, until
 from services.retriever.review.rendering import Pages, is_fragment
 from services.retriever.review.reviewing import Lost, Refusal, Reviewer, Target
 from services.retriever.review.sessions import Session
-from services.runtime.stores.needle_lists import Sort, Stage
+from services.runtime.stores.needle_filters import Sort, Stage
 from services.runtime.stores.needles import NeedleRecord
 from services.runtime.stores.reviews import Act
 

@@ -2,45 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from enum import StrEnum
 from typing import Any
 
 from services.contracts.events import ErrorType, NeedleFound
 from services.contracts.identity import Category, FrameId, NeedleId
 from services.runtime.stores.mongo import Database, Document, translated
+from services.runtime.stores.needle_filters import NeedleFilter, Sort, Stage
 from services.runtime.stores.reviews import Progress, Projection
-
-
-class Sort(StrEnum):
-    """What comes first."""
-
-    SCORE = "score"
-    """The errors that the detector is surest of."""
-    NEWEST = "newest"
-    OLDEST = "oldest"
-
-
-class Stage(StrEnum):
-    """How far the review is, as people ask for it."""
-
-    OPEN = "open"
-    STARTED = "started"
-    DONE = "done"
-    EXTENDED = "extended"
-    """Done, but the shortlist has changed since."""
-
-
-@dataclass(frozen=True)
-class NeedleFilter:
-    """Which needles; none of a field means any."""
-
-    category: str | None = None
-    error_type: ErrorType | None = None
-    true_category: str | None = None
-    detector: str | None = None
-    drive: str | None = None
-    stage: Stage | None = None
-    family: str | None = None
 
 
 @dataclass(frozen=True)

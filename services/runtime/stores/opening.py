@@ -9,6 +9,7 @@ from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.corrections import MongoCorrectionStore
 from services.runtime.stores.figures import FigureStore, MongoFigureStore
+from services.runtime.stores.frame_ids import MongoFrameIds
 from services.runtime.stores.frame_places import FramePlaces, MongoFramePlaces
 from services.runtime.stores.frame_times import FrameTimes, MongoFrameTimes
 from services.runtime.stores.frames import FrameStore
@@ -46,6 +47,7 @@ class Stores:
     reviews: ReviewStore
     corrections: MongoCorrectionStore
     needle_modes: MongoModes
+    frame_ids: MongoFrameIds
     frame_places: FramePlaces
     frame_times: FrameTimes
     figures: FigureStore
@@ -87,6 +89,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             reviews=reviews,
             corrections=corrections,
             needle_modes=MongoModes(database),
+            frame_ids=MongoFrameIds(database),
             frame_places=MongoFramePlaces(database),
             frame_times=MongoFrameTimes(database),
             figures=figures,

@@ -108,6 +108,10 @@ class ReviewStore(Protocol):
         """The corrections of a frame, oldest first."""
         ...
 
+    async def needles(self) -> Sequence[NeedleId]:
+        """Every needle that anything was decided about."""
+        ...
+
     async def recent(self, limit: int) -> Sequence[ReviewEvent]:
         """The latest events of all needles, latest first."""
         ...

@@ -64,6 +64,10 @@ class MongoReviewStore:
             found = await self._events.find({"frame_id": frame_id}).sort("at", 1).to_list()
         return [_event(document) for document in found]
 
+    async def needles(self) -> Sequence[NeedleId]:
+        with translated():
+            return sorted(await self._events.distinct("needle_id"))
+
     async def recent(self, limit: int) -> Sequence[ReviewEvent]:
         with translated():
             found = await self._events.find().sort("at", -1).limit(limit).to_list()

@@ -1,0 +1,147 @@
+"""`gazeloop export` and `gazeloop training-set`: frames in the forms that other tools read."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.context import Context, console, run, shared
+from services.cli.export_choice import What
+from services.contracts.events import ErrorType
+from services.ingest.exporters.formats import Format
+from services.runtime.stores.needle_filters import NeedleFilter, Stage
+
+if TYPE_CHECKING:
+    from services.cli.exporting import Written
+    from services.runtime.stores.blobs import BlobStore
+
+To = Annotated[
+    Path,
+    typer.Option(
+        "--to", metavar="DIR", help="A folder that is empty, or not there.", show_default=False
+    ),
+]
+Form = Annotated[Format, typer.Option("--format", help="What is written.", show_default=False)]
+Images = Annotated[bool, typer.Option("--images", help="Copy the images too.")]
+
+
+def export(
+    ctx: typer.Context,
+    *,
+    form: Form,
+    to: To,
+    what: Annotated[What, typer.Option("--what", help="Which frames.")] = What.SHORTLISTED,
+    category: Annotated[str | None, typer.Option(help="Only needles predicted as this.")] = None,
+    error_type: Annotated[ErrorType | None, typer.Option(help="Only needles of this type.")] = None,
+    detector: Annotated[
+        str | None, typer.Option(metavar="NAME@VERSION", help="Only needles of this detector.")
+    ] = None,
+    drive: Annotated[str | None, typer.Option(help="Only needles of this drive.")] = None,
+    stage: Annotated[Stage | None, typer.Option(help="Only needles whose review is there.")] = None,
+    images: Images = False,
+    proposals: Annotated[
+        bool, typer.Option("--proposals", help="Add the predicted regions, to be confirmed.")
+    ] = False,
+) -> None:
+    """Write frames with their ground truth for an annotation tool.
+
+    The same filters as the review page's. What a format cannot say is counted and told. Coming
+    back unchanged, every format gives the same boxes.
+    """
+    context = shared(ctx)
+    wanted = NeedleFilter(
+        category=category, error_type=error_type, detector=detector, drive=drive, stage=stage
+    )
+    written = run(
+        lambda: _export(context, form, to, what, wanted, images=images, proposals=proposals),
+        interrupted="The folder is not complete; remove it and start again.",
+    )
+    _tell(written, to)
+
+
+def training_set(
+    ctx: typer.Context,
+    *,
+    to: To,
+    form: Annotated[Format, typer.Option("--format", help="coco or yolo.")] = Format.COCO,
+    images: Images = False,
+) -> None:
+    """Write what the detector's team retrains on: annotated frames, never one of the reference.
+
+    Frames whose failure an annotator has confirmed weigh three times as much. `manifest.json` has
+    every frame's revision and every file's sha256; the same state gives the same bytes.
+    """
+    if form not in (Format.COCO, Format.YOLO):
+        raise typer.BadParameter("coco or yolo", param_hint="--format")
+    context = shared(ctx)
+    written = run(
+        lambda: _training_set(context, form, to, images=images),
+        interrupted="The folder is not complete; remove it and start again.",
+    )
+    _tell(written, to)
+
+
+async def _export(
+    context: Context,
+    form: Format,
+    to: Path,
+    what: What,
+    wanted: NeedleFilter,
+    *,
+    images: bool,
+    proposals: bool,
+) -> "Written":
+    from dataclasses import replace  # noqa: PLC0415
+
+    from services.cli import exporting  # noqa: PLC0415
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+
+    settings = context.settings()
+    log_to_file(settings.data / "logs" / "export.log", debug=context.debug)
+    async with joined(settings) as stack:
+        stores = stack.stores
+        frames = await exporting.chosen_frames(stores, what, wanted)
+        if not proposals:
+            frames = [replace(frame, proposals=()) for frame in frames]
+        uris = await exporting.image_uris(stores, frames)
+        blobs: BlobStore | None = stores.blobs if images else None
+        return await asyncio.to_thread(
+            exporting.write_export, frames, form, to, uris, blobs, what=what.value
+        )
+
+
+async def _training_set(context: Context, form: Format, to: Path, *, images: bool) -> "Written":
+    from services.cli import exporting  # noqa: PLC0415
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+
+    settings = context.settings()
+    log_to_file(settings.data / "logs" / "export.log", debug=context.debug)
+    facts = {
+        "held_out": {
+            "reference_share": settings.reference_share,
+            "split_seed": settings.split_seed,
+            "split_by": settings.split_by,
+        },
+        "confirmed_weight": exporting.CONFIRMED_WEIGHT,
+    }
+    async with joined(settings) as stack:
+        frames = await exporting.training_frames(stack.stores, settings)
+        uris = await exporting.image_uris(stack.stores, frames)
+        blobs: BlobStore | None = stack.stores.blobs if images else None
+        return await asyncio.to_thread(
+            exporting.write_export, frames, form, to, uris, blobs, **facts
+        )
+
+
+def _tell(written: "Written", to: Path) -> None:
+    export = written.export
+    boxes = sum(len(frame.annotations or ()) for frame in export.frames)
+    out = console()
+    out.print(f"{len(export.frames):,} frames with {boxes:,} boxes in {to}", highlight=False)
+    for what, count in export.losses.items():
+        out.print(f"[yellow]left out:[/] {count:,} {what}", highlight=False)
+    if not export.frames:
+        out.print("[dim]No frame matches; loosen the filters.[/]", highlight=False)

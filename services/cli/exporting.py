@@ -1,0 +1,225 @@
+"""Which frames an export holds, and how they are put into a folder."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from services.cli.export_choice import What
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import FrameAnnotated, Split
+from services.contracts.identity import FrameId, RegionId
+from services.domain.splits import split_of
+from services.ingest.exporters.formats import EXPORTERS, IMAGES, Format, manifest
+from services.ingest.exporters.frames import Export, ExportFrame, Proposal
+from services.retriever.logic import REANNOTATED
+from services.retriever.review.decisions import review_of
+from services.runtime.settings import Settings
+from services.runtime.stores.blobs import BlobStore
+from services.runtime.stores.frames import FrameRecord
+from services.runtime.stores.needle_filters import NeedleFilter, Sort
+from services.runtime.stores.needles import NeedleRecord
+from services.runtime.stores.opening import Stores
+from services.runtime.stores.reviews import Act
+
+_PAGE = 500
+MANIFEST = "manifest.json"
+CONFIRMED_WEIGHT = 3
+"""How often a frame whose failure was confirmed stands in a training set."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What lies in the folder now."""
+
+    export: Export
+    images: int
+
+
+async def chosen_frames(stores: Stores, what: What, wanted: NeedleFilter) -> list[ExportFrame]:
+    """The frames of these needles, in the order of their ids, with what is proposed for them.
+
+    Parameters
+    ----------
+    wanted : which needles; `ANNOTATED` is every annotated frame, whatever this says
+
+    Raises
+    ------
+    StoreUnavailable
+        A store does not answer.
+    """
+    proposals: dict[FrameId, dict[RegionId, Proposal]] = defaultdict(dict)
+    if what is What.ANNOTATED:
+        ids: Iterable[FrameId] = await stores.frame_ids.annotated()
+    else:
+        accepted = await accepted_regions(stores) if what is What.ACCEPTED else None
+        for record in await _needles(stores, wanted):
+            for frame_id, proposal in _proposals(record, what):
+                if accepted is None or proposal.region_id in accepted:
+                    proposals[frame_id].setdefault(proposal.region_id, proposal)
+        ids = sorted(proposals)
+    return await _frames(stores, list(ids), proposals)
+
+
+async def training_frames(stores: Stores, settings: Settings) -> list[ExportFrame]:
+    """What a detector may learn from: annotated frames, without any of the reference.
+
+    Raises
+    ------
+    StoreUnavailable
+        A store does not answer.
+    """
+    accepted = await accepted_regions(stores)
+    confirmed = {
+        frame_id
+        for record in await _needles(stores, NeedleFilter())
+        for frame_id, proposal in _proposals(record, What.SHORTLISTED)
+        if proposal.region_id in accepted
+    }
+    frames = await _frames(stores, await stores.frame_ids.annotated(), {})
+    kept = [frame for frame in frames if _split(frame, settings) is Split.HAYSTACK]
+    return [
+        replace(frame, weight=CONFIRMED_WEIGHT) if frame.frame_id in confirmed else frame
+        for frame in kept
+    ]
+
+
+async def accepted_regions(stores: Stores) -> set[RegionId]:
+    """Every candidate that an annotator has accepted."""
+    found: set[RegionId] = set()
+    for needle_id in await stores.reviews.needles():
+        review = review_of(await stores.reviews.events(needle_id))
+        found |= {region for region, each in review.decisions.items() if each.act is Act.ACCEPT}
+    return found
+
+
+def write_export(
+    frames: Sequence[ExportFrame],
+    form: Format,
+    folder: Path,
+    blobs: Mapping[FrameId, str],
+    store: BlobStore | None,
+    **facts: object,
+) -> Written:
+    """Write everything into a folder that is empty, or is not there; blocks while it does.
+
+    Parameters
+    ----------
+    blobs : the images' URIs; taken from `store`, where one is given
+
+    Raises
+    ------
+    InvalidRecord
+        `folder_in_use`: the folder holds something.
+    MissingImage, StoreUnavailable
+        An image cannot be read.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise InvalidRecord(f"{folder} is not empty", reason="folder_in_use")
+    export = EXPORTERS[form](frames)
+    files = {**export.files, MANIFEST: manifest(export, format=form.value, **facts)}
+    for path, content in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    if store is not None:
+        images = folder / IMAGES[form]
+        images.mkdir(parents=True, exist_ok=True)
+        for frame in export.frames:
+            (images / frame.file_name).write_bytes(store.get(blobs[frame.frame_id]))
+    return Written(export, len(export.frames) if store is not None else 0)
+
+
+async def image_uris(stores: Stores, frames: Sequence[ExportFrame]) -> dict[FrameId, str]:
+    """Where the images of these frames are."""
+    uris = {}
+    for start in range(0, len(frames), _PAGE):
+        ids = [frame.frame_id for frame in frames[start : start + _PAGE]]
+        for record in (await stores.frames.load(ids)).values():
+            if record.captured is not None:
+                uris[record.frame_id] = record.captured.image.uri
+    return uris
+
+
+async def _needles(stores: Stores, wanted: NeedleFilter) -> list[NeedleRecord]:
+    records: list[NeedleRecord] = []
+    skip = 0
+    while rows := await stores.needle_lists.page(wanted, Sort.OLDEST, skip=skip, limit=_PAGE):
+        found = await stores.needles.load([row.needle.needle_id for row in rows])
+        records += [found[row.needle.needle_id] for row in rows if row.needle.needle_id in found]
+        skip += len(rows)
+    return records
+
+
+def _proposals(record: NeedleRecord, what: What) -> list[tuple[FrameId, Proposal]]:
+    needle = record.needle
+    if needle is None:
+        return []
+    if what is What.NEEDLES:
+        own = Proposal(
+            needle.region_id, needle.category, needle.score, needle.bbox, record.needle_id
+        )
+        return [(needle.frame_id, own)]
+    candidates = record.shortlist.candidates if record.shortlist else ()
+    return [
+        (
+            each.frame_id,
+            Proposal(each.region_id, each.category, each.score, each.bbox, record.needle_id),
+        )
+        for each in candidates
+    ]
+
+
+async def _frames(
+    stores: Stores,
+    ids: Sequence[FrameId],
+    proposals: Mapping[FrameId, Mapping[RegionId, Proposal]],
+) -> list[ExportFrame]:
+    frames: list[ExportFrame] = []
+    for start in range(0, len(ids), _PAGE):
+        records = await stores.frames.load(ids[start : start + _PAGE])
+        truths = await asyncio.gather(*(_truth(stores, each) for each in records.values()))
+        for record, truth in zip(records.values(), truths, strict=True):
+            if record.captured is not None:
+                regions = tuple(proposals.get(record.frame_id, {}).values())
+                frames.append(_frame(record, truth, regions))
+    return sorted(frames, key=lambda frame: frame.frame_id)
+
+
+async def _truth(stores: Stores, record: FrameRecord) -> FrameAnnotated | None:
+    """The latest ground truth, a correction that is on its way included."""
+    known = [each.event for each in await stores.corrections.published(record.frame_id)]
+    known += [record.ground_truth] if record.ground_truth else []
+    return max(known, key=lambda event: event.revision, default=None)
+
+
+def _frame(
+    record: FrameRecord, truth: FrameAnnotated | None, proposals: tuple[Proposal, ...]
+) -> ExportFrame:
+    captured = record.captured
+    assert captured is not None  # the caller has looked
+    return ExportFrame(
+        frame_id=record.frame_id,
+        media_type=captured.image.media_type,
+        width=captured.image.width,
+        height=captured.image.height,
+        sha256=captured.image.sha256,
+        captured_at=captured.captured_at,
+        vehicle_id=captured.vehicle_id,
+        drive_id=captured.drive_id,
+        revision=truth.revision if truth else 0,
+        annotations=truth.annotations if truth else None,
+        proposals=proposals,
+        corrected=truth is not None and truth.annotation_source == REANNOTATED,
+    )
+
+
+def _split(frame: ExportFrame, settings: Settings) -> Split:
+    return split_of(
+        frame.frame_id,
+        frame.drive_id,  # type: ignore[arg-type]  # an export knows it as text
+        reference_share=settings.reference_share,
+        seed=settings.split_seed,
+        by_frame=settings.split_by == "frame",
+    )

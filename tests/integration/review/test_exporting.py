@@ -1,0 +1,105 @@
+"""Which frames are exported, from real stores."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.cli.export_choice import What
+from services.cli.exporting import (
+    chosen_frames,
+    image_uris,
+    training_frames,
+    write_export,
+)
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import Split
+from services.domain.splits import split_of
+from services.ingest.exporters.formats import Format
+from services.ingest.exporters.frames import ExportFrame
+from services.runtime.stores.needle_filters import NeedleFilter
+from tests.integration.review.conftest import Browser
+from tests.integration.review.test_reviewing import PAGE, values
+from tests.review_world import HOSTILE, World
+
+EVERY = NeedleFilter()
+
+
+def ids(frames: list[ExportFrame]) -> list[str]:
+    return [frame.frame_id for frame in frames]
+
+
+async def test_shortlisted_frames_come_with_what_is_proposed_for_them(world: World) -> None:
+    frames = await chosen_frames(world.stores, What.SHORTLISTED, NeedleFilter(category=HOSTILE))
+
+    assert ids(frames) == [f"h001-{place}" for place in range(4)]
+    assert [proposal.category for proposal in frames[0].proposals] == [HOSTILE]
+
+
+async def test_needles_are_the_frames_that_they_are_on(world: World) -> None:
+    assert ids(await chosen_frames(world.stores, What.NEEDLES, EVERY)) == ["r000", "r001", "r002"]
+
+
+async def test_accepted_frames_are_those_that_an_annotator_accepted(ana: Browser) -> None:
+    first, second, *_ = await values(ana)
+    await ana.post(f"{PAGE}/decisions", {"act": "accept", "region": [second]})
+    await ana.post(f"{PAGE}/decisions", {"act": "reject", "region": [first]})
+
+    assert ids(await chosen_frames(ana.world.stores, What.ACCEPTED, EVERY)) == ["h000-1"]
+
+
+async def test_a_correction_is_exported_before_any_service_has_seen_it(ana: Browser) -> None:
+    region = (await values(ana))[0].partition("@")[0]
+    await ana.post(f"{PAGE}/corrections", {"region": region, "edit": "no_object", "revision": "1"})
+
+    (frame, *_) = await chosen_frames(ana.world.stores, What.SHORTLISTED, EVERY)
+
+    assert (frame.frame_id, frame.revision, frame.corrected) == ("h000-0", 2, True)
+
+
+async def test_a_training_set_never_holds_a_reference_frame_and_weighs_what_is_confirmed(
+    ana: Browser,
+) -> None:
+    settings = ana.world.desk.settings.model_copy(update={"reference_share": 0.4})
+    await ana.post(f"{PAGE}/decisions", {"act": "accept", "region": await values(ana)})
+
+    frames = await training_frames(ana.world.stores, settings)
+
+    everything = await chosen_frames(ana.world.stores, What.ANNOTATED, EVERY)
+    splits = {
+        frame.frame_id: split_of(frame.frame_id, frame.drive_id, reference_share=0.4, seed=0)  # type: ignore[arg-type]
+        for frame in everything
+    }
+    assert ids(frames) == [each for each in splits if splits[each] is Split.HAYSTACK]
+    assert 0 < len(frames) < len(everything)
+    assert {frame.weight for frame in frames if frame.frame_id.startswith("h000")} <= {3}
+    assert {frame.weight for frame in frames if not frame.frame_id.startswith("h000")} == {1}
+
+
+async def test_an_export_has_its_images_and_a_manifest_and_is_reproducible(
+    world: World, tmp_path: Path
+) -> None:
+    frames = await chosen_frames(world.stores, What.NEEDLES, EVERY)
+    uris = await image_uris(world.stores, frames)
+    for name in ("a", "b"):
+        write_export(frames, Format.YOLO, tmp_path / name, uris, world.stores.blobs)
+
+    content = json.loads((tmp_path / "a/manifest.json").read_text())
+    assert (tmp_path / "a/manifest.json").read_bytes() == (
+        tmp_path / "b/manifest.json"
+    ).read_bytes()
+    assert (tmp_path / "a/images/r000.png").read_bytes()[:4] == b"\x89PNG"
+    assert content["frames"]["r000.png"]["revision"] == 1
+    assert content["counts"] == {"frames": 3, "annotations": 3, "proposals": 3}
+
+
+async def test_a_folder_that_holds_something_is_left_alone(world: World, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    frames = [replace(each) for each in await chosen_frames(world.stores, What.NEEDLES, EVERY)]
+
+    with pytest.raises(InvalidRecord, match="not empty"):
+        write_export(frames, Format.COCO, tmp_path, {}, None)
+
+    assert os.listdir(tmp_path) == ["mine.txt"]  # noqa: PTH208  # pathlib's own would block here
