@@ -25,13 +25,21 @@ def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield mongod.url
 
 
+_left_open: list[str] = []
+
+
 @pytest.fixture
-def collected_sockets() -> Iterator[None]:
+def collected_sockets(request: pytest.FixtureRequest) -> None:
     """kafka-python leaves it to the collector to close sockets to a broker that is away."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    _left_open.append(request.node.nodeid)
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    # Only now are the test's log records gone, which hold on to the connections they are about.
+    if nodeid in _left_open:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The whole pipeline on Apache Kafka and MongoDB, while each of its processes is killed.
+"""The whole pipeline, while each of its processes is killed, and Kafka and MongoDB with them.
 
 Embedder and retriever share one process, because the Qdrant inside it has one owner; the others run
 as in production, one process each.
@@ -73,6 +73,8 @@ class Chaos:
     """The parts, the processes that are killed, and what watches them."""
 
     settings: Settings
+    kafka: EmbeddedKafka
+    mongod: Mongod
     victims: dict[str, Victim]
     ports: dict[str, int]
     lag: LagReader
@@ -97,14 +99,29 @@ class Chaos:
         return int(float(found[1])) if found else 0
 
     async def kill_each(self, rng: random.Random, acknowledged: Callable[[], int]) -> None:
-        """Kill every process, in a random order, each time after it has got something done."""
+        """Kill every process, in a random order, each time after it has got something done.
+
+        In between, the broker and the metadata store are killed once each.
+        """
         deck = [name for name in self.victims for _ in range(KILLS_EACH)]
         rng.shuffle(deck)
-        for name in deck:
+        for number, name in enumerate(deck):
+            if number == len(deck) // 3:
+                await asyncio.to_thread(self._restart_broker)
+            if number == 2 * len(deck) // 3:
+                await asyncio.to_thread(self._restart_store)
             progress = acknowledged if name == "ingest" else partial(self.committed, name)
             await self._until_it_grows(progress)
             await asyncio.sleep(rng.random())
             await asyncio.to_thread(self.victims[name].kill)
+
+    def _restart_broker(self) -> None:
+        self.kafka.kill()
+        self.kafka.restart()
+
+    def _restart_store(self) -> None:
+        self.mongod.kill()
+        self.mongod.restart()
 
     async def _until_it_grows(self, progress: Callable[[], int]) -> None:
         before = await asyncio.to_thread(progress)
@@ -142,11 +159,13 @@ def chaos(tmp_path: Path) -> Iterator[Chaos]:
             for name in COMMANDS
         }
         lag = parts.enter_context(LagReader(BrokerAddress.parse(settings.kafka), settings))
-        yield Chaos(settings, victims, ports, lag)
+        yield Chaos(settings, kafka, mongod, victims, ports, lag)
 
 
 def _victim(name: str, settings: Settings, port: int, folder: Path) -> Victim:
     given = settings.model_dump(mode="json", exclude_unset=True) | {"metrics_port": port}
+    if name != "ingest":
+        given["http_port"] = 0  # the retriever serves its review page
     environment = {f"GAZELOOP_{key.upper()}": str(value) for key, value in given.items()}
     return Victim(COMMANDS[name], folder / f"{name}.log", environment)
 
@@ -159,6 +178,7 @@ async def stores(chaos: Chaos) -> AsyncIterator[Stores]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("collected_sockets")
 async def test_killing_every_process_loses_nothing_and_shows_nothing_twice(
     chaos: Chaos, stores: Stores
 ) -> None:

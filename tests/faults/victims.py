@@ -38,6 +38,7 @@ class Victim:
 
     def kill(self) -> None:
         """End it with SIGKILL, and start it again."""
+        self.tend()
         self._process.kill()
         self._process.wait()
         self._process = self._start()

@@ -42,10 +42,9 @@ class Mongod:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
         self.port = steady_port(folder, "mongod")
-        self._child = Child("mongod", self._command(folder), folder)
-        self.pid = self._child.pid
-        self._child.wait_until(lambda: is_listening(self.port), deadline_s=_READY_S)
+        self._child = self._start()
 
     @property
     def url(self) -> str:
@@ -65,6 +64,15 @@ class Mongod:
     def kill(self) -> None:
         """End as a power cut would."""
         self._child.kill()
+
+    def restart(self) -> None:
+        """Start it again after it was killed, on its folder and port, and wait for it."""
+        self._child = self._start()
+
+    def _start(self) -> Child:
+        child = Child("mongod", self._command(self._folder), self._folder)
+        child.wait_until(lambda: is_listening(self.port), deadline_s=_READY_S)
+        return child
 
     def _command(self, folder: Path) -> list[str]:
         database = folder / "db"
