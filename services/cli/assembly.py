@@ -203,7 +203,13 @@ async def _serve(
         page = reviewing(http, stores, outbox, settings, SystemClock())
         await closing.enter_async_context(page)
     served = serving_http(
-        http, settings.host, settings.http_port, drain_s=settings.drain_deadline_s
+        http,
+        settings.host,
+        settings.http_port,
+        drain_s=settings.drain_deadline_s,
+        certificate=settings.tls_certificate,
+        key=settings.tls_key,
     )
     port = await closing.enter_async_context(served)
-    return {name: f"http://{settings.host}:{port}{path}" for name, path in paths.items()}
+    scheme = "https" if settings.tls_certificate else "http"
+    return {name: f"{scheme}://{settings.host}:{port}{path}" for name, path in paths.items()}

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
@@ -24,13 +26,22 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving_http(app: FastAPI, host: str, port: int, *, drain_s: float) -> AsyncIterator[int]:
+async def serving_http(
+    app: FastAPI,
+    host: str,
+    port: int,
+    *,
+    drain_s: float,
+    certificate: Path | None = None,
+    key: Path | None = None,
+) -> AsyncIterator[int]:
     """The application answers on a port while this is open; closing lets requests finish.
 
     Parameters
     ----------
     port : 0 takes any free one
     drain_s : how long open requests may take when it closes
+    certificate, key : PEM files; with them it speaks TLS, without them HTTP
 
     Yields
     ------
@@ -39,9 +50,8 @@ async def serving_http(app: FastAPI, host: str, port: int, *, drain_s: float) ->
     Raises
     ------
     InvalidSettings
-        The address cannot be listened on.
+        The address cannot be listened on, or the certificate cannot be used.
     """
-    listening = _listening(host, port)
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -51,7 +61,11 @@ async def serving_http(app: FastAPI, host: str, port: int, *, drain_s: float) ->
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, int(drain_s)),
         limit_concurrency=_MAX_CONNECTIONS,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
     )
+    _load(config)
+    listening = _listening(host, port)
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:
@@ -60,6 +74,16 @@ async def serving_http(app: FastAPI, host: str, port: int, *, drain_s: float) ->
         server.should_exit = True
         await task
         listening.close()
+
+
+def _load(config: uvicorn.Config) -> None:
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as exc:
+        detail = (
+            f"GAZELOOP_TLS_CERTIFICATE={config.ssl_certfile} GAZELOOP_TLS_KEY={config.ssl_keyfile}"
+        )
+        raise InvalidSettings(f"{detail}: {exc}") from exc
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -18,7 +18,6 @@ from services.contracts.errors import BrokerUnavailable, GazeloopError, InvalidS
 from services.runtime.settings import Settings
 
 _IN_MEMORY = "memory://"
-_MECHANISM = "SCRAM-SHA-512"
 _REFUSED_LOGIN = (
     IllegalSaslStateError,
     SaslAuthenticationFailedError,
@@ -34,13 +33,16 @@ class BrokerAccess:
     ----------
     tls : whether to speak TLS
     ca : whose signature its certificate must bear; the system's authorities where not given
-    user, password : for SCRAM-SHA-512; no user: we stay anonymous
+    user, password : no user: we stay anonymous
+    mechanism : how the password is proved
     """
 
     tls: bool = False
     ca: Path | None = None
     user: str = ""
     password: SecretStr = field(default_factory=lambda: SecretStr(""))
+
+    mechanism: str = "SCRAM-SHA-512"
 
     @property
     def protocol(self) -> str:
@@ -70,15 +72,11 @@ def translate(exc: KafkaError, broker: "BrokerAddress") -> GazeloopError:
             f"Kafka does not let {user} in: check GAZELOOP_KAFKA_USER and"
             f" GAZELOOP_KAFKA_PASSWORD ({said})"
         )
-    if isinstance(exc, AuthorizationError):
+    # The idempotent producer wraps its refusal in a bare KafkaError.
+    if isinstance(exc, AuthorizationError) or "AuthorizationFailed" in str(exc):
         user = broker.access.user or "an anonymous user"
         return InvalidSettings(
             f"Kafka lets {user} in, but not to this: grant what `gazeloop topics acls` prints"
-            f" ({said})"
-        )
-    if "CERTIFICATE_VERIFY_FAILED" in str(exc) or "certificate verify failed" in str(exc):
-        return InvalidSettings(
-            f"Kafka's certificate is not to be trusted: renew it, or correct GAZELOOP_KAFKA_CA"
             f" ({said})"
         )
     return BrokerUnavailable(said)
@@ -152,7 +150,7 @@ class BrokerAddress:
             options["ssl_context"] = access.ssl_context()
         if access.user:
             options |= {
-                "sasl_mechanism": _MECHANISM,
+                "sasl_mechanism": access.mechanism,
                 "sasl_plain_username": access.user,
                 "sasl_plain_password": access.password.get_secret_value(),
             }
@@ -167,7 +165,7 @@ class BrokerAddress:
         context = access.ssl_context() if access.tls else None
         if access.user:
             return faust.SASLCredentials(
-                mechanism=_MECHANISM,
+                mechanism=access.mechanism,
                 username=access.user,
                 password=access.password.get_secret_value(),
                 ssl_context=context,

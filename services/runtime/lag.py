@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import KafkaError, RetriableError
+from kafka.errors import AuthorizationError, KafkaError, RetriableError, for_code
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from services.runtime.broker import BrokerAddress, translate
@@ -145,6 +145,9 @@ class LagReader:
     ) -> dict[str, list[TopicPartition]]:
         partitions = {}
         for described in admin.describe_topics(sorted(topics)):
+            error = for_code(described["error_code"])
+            if issubclass(error, AuthorizationError):
+                raise error(described["name"])
             if described["error_code"]:
                 raise KafkaError(f"{described['name']}: error {described['error_code']}")
             name = described["name"]

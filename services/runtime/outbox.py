@@ -23,6 +23,7 @@ from services.contracts.events import Event
 from services.contracts.topics import topic_of
 from services.runtime import metrics
 from services.runtime.broker import BrokerAddress, translate
+from services.runtime.broker_login import check_login
 from services.runtime.limits import MAX_DEAD_LETTER_BYTES, largest_value
 from services.runtime.partitions import partition_of_key
 from services.runtime.settings import Settings
@@ -127,6 +128,7 @@ class KafkaOutbox:
             return self._producer
 
     def _connect(self) -> KafkaProducer:
+        check_login(self._broker)
         timeout_ms = int(self._timeout_s * 1000)
         try:
             return KafkaProducer(

@@ -11,6 +11,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from services.contracts.topics import TOPICS, Topic
 from services.runtime.broker import BrokerAddress, translate
+from services.runtime.broker_login import check_login
 from services.runtime.limits import largest_value
 from services.runtime.settings import Settings
 
@@ -79,6 +80,7 @@ def connect_admin(broker: BrokerAddress, settings: Settings) -> KafkaAdminClient
     InvalidSettings
         It does not let us.
     """
+    check_login(broker)
     timeout_ms = int(settings.delivery_timeout_s * 1000)
     try:
         return KafkaAdminClient(

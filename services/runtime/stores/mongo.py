@@ -57,7 +57,10 @@ def connect_as_set(settings: Settings) -> Database:
         options["tls"] = True
     if settings.mongodb_ca:
         options["tlsCAFile"] = str(settings.mongodb_ca)
-    return connect(settings.mongodb, settings.mongodb_database, **options)
+    try:
+        return connect(settings.mongodb, settings.mongodb_database, **options)
+    except OSError as exc:
+        raise InvalidSettings(f"GAZELOOP_MONGODB_CA={settings.mongodb_ca}: {exc}") from exc
 
 
 def connect(url: str, database: str, **options: Any) -> Database:

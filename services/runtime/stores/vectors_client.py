@@ -41,6 +41,8 @@ def translate(exc: QdrantException | ApiException | ValueError, doing: str) -> G
         return (
             StoreUnavailable(detail) if server_side or exc.status_code in _BUSY else Fatal(detail)
         )
+    if "CERTIFICATE_VERIFY_FAILED" in str(exc):
+        return InvalidSettings(f"{detail} (renew Qdrant's certificate, or see GAZELOOP_QDRANT_CA)")
     if isinstance(exc, ResponseHandlingException | ResourceExhaustedResponse):
         return StoreUnavailable(detail)
     return Fatal(detail)
@@ -72,7 +74,10 @@ class ClientVectorStore:
         ----------
         ca : whose signature the server's certificate must bear; the usual authorities' if None
         """
-        verify = ssl.create_default_context(cafile=ca) if ca else True
+        try:
+            verify = ssl.create_default_context(cafile=ca) if ca else True
+        except OSError as exc:  # ssl.SSLError is one
+            raise InvalidSettings(f"GAZELOOP_QDRANT_CA={ca}: {exc}") from exc
         client = AsyncQdrantClient(
             url=url,
             api_key=api_key or None,

@@ -1,0 +1,160 @@
+"""Who Kafka lets in, to what, and what is said to all others."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from services.cli.topic_access import user_of
+from services.contracts.errors import GazeloopError, InvalidSettings
+from services.contracts.events import Event, FrameMatched
+from services.contracts.topics import MATCHES
+from services.runtime.broker import BrokerAddress
+from services.runtime.clock import SystemClock
+from services.runtime.consumer import ConsumingService, group_of
+from services.runtime.lag import LagReader
+from services.runtime.outbox import KafkaOutbox
+from services.runtime.settings import Settings
+from services.runtime.topic_admin import broker_identity
+from tests import samples
+from tests.deadline import until
+from tests.integration.security.certificates import Authority, Certificate
+from tests.integration.security.parts import PASSWORD, secured_kafka
+
+
+@pytest.fixture(scope="module")
+def kafka(
+    tmp_path_factory: pytest.TempPathFactory, sound: Certificate, expired: Certificate
+) -> Iterator[dict[str, str]]:
+    with secured_kafka(tmp_path_factory.mktemp("kafka") / "secured", sound, expired) as addresses:
+        yield addresses
+
+
+def settings_of(
+    service: str,
+    kafka: dict[str, str],
+    authority: Path | None,
+    *,
+    password: str = PASSWORD,
+    listener: str = "CLIENTS",
+) -> Settings:
+    return Settings(
+        kafka=kafka[listener],
+        kafka_tls=True,
+        kafka_ca=authority,
+        kafka_user=user_of(service),
+        kafka_password=password,
+        delivery_timeout_s=10,
+    )
+
+
+async def published_by(service: str, settings: Settings, event: Event) -> None:
+    outbox = KafkaOutbox(service, BrokerAddress.of(settings), settings)
+    try:
+        await outbox.publish([event])
+    finally:
+        await outbox.close()
+
+
+async def refusal(service: str, settings: Settings, event: Event) -> str:
+    with pytest.raises(InvalidSettings) as refused:
+        await published_by(service, settings, event)
+    return all_that_is_said(refused.value)
+
+
+def all_that_is_said(error: GazeloopError) -> str:
+    said = str(error)
+    assert PASSWORD not in said
+    return said
+
+
+class Collecting:
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.seen: list[Event] = []
+
+    async def run(self, events: Sequence[Event]) -> None:
+        self.seen.extend(events)
+
+
+async def test_each_service_reads_and_writes_what_it_must(
+    kafka: dict[str, str], authority: Authority
+) -> None:
+    match = samples.frame_matched("secured:1")
+    await published_by("fp_miner", settings_of("fp_miner", kafka, authority.file), match)
+    settings = settings_of("evaluator", kafka, authority.file)
+    broker = BrokerAddress.of(settings)
+    step = Collecting()
+    outbox = KafkaOutbox("evaluator", broker, settings)
+    service = ConsumingService(
+        "evaluator",
+        [MATCHES],
+        step,
+        outbox=outbox,
+        broker=broker,
+        settings=settings,
+        clock=SystemClock(),
+    )
+    await service.start()
+    try:
+        await until(lambda: match in step.seen)
+        await until(lambda: lag_of("evaluator", settings) == 0)
+    finally:
+        await service.stop()
+        await outbox.close()
+    assert [each for each in step.seen if isinstance(each, FrameMatched)] == step.seen
+
+
+def lag_of(service: str, settings: Settings) -> int:
+    with LagReader(BrokerAddress.of(settings), settings) as lag:
+        return sum(lag.lags({group_of(service): [MATCHES.name]}).values())
+
+
+async def test_a_service_learns_whose_broker_it_is(
+    kafka: dict[str, str], authority: Authority
+) -> None:
+    settings = settings_of("ingest", kafka, authority.file)
+    assert await asyncio.to_thread(broker_identity, BrokerAddress.of(settings), settings)
+
+
+async def test_a_wrong_password_is_refused_by_its_settings_name(
+    kafka: dict[str, str], authority: Authority
+) -> None:
+    settings = settings_of("ingest", kafka, authority.file, password="swordfish")
+    said = await refusal("ingest", settings, samples.frame_captured())
+    assert "GAZELOOP_KAFKA_PASSWORD" in said
+    assert "swordfish" not in said
+
+
+async def test_a_foreign_topic_is_refused_with_what_to_grant(
+    kafka: dict[str, str], authority: Authority
+) -> None:
+    settings = settings_of("evaluator", kafka, authority.file)
+    said = await refusal("evaluator", settings, samples.frame_captured())
+    assert "gazeloop topics acls" in said
+    assert "gazeloop-evaluator" in said
+
+
+async def test_a_foreign_group_is_refused_with_what_to_grant(
+    kafka: dict[str, str], authority: Authority
+) -> None:
+    settings = settings_of("ingest", kafka, authority.file)
+    with pytest.raises(InvalidSettings, match="gazeloop topics acls"):
+        await asyncio.to_thread(lag_of, "evaluator", settings)
+
+
+async def test_an_expired_certificate_is_refused(
+    kafka: dict[str, str], authority: Authority
+) -> None:
+    settings = settings_of("ingest", kafka, authority.file, listener="EXPIRED")
+    said = await refusal("ingest", settings, samples.frame_captured())
+    assert "GAZELOOP_KAFKA_CA" in said
+    assert "renew" in said
+
+
+async def test_a_certificate_of_an_unknown_authority_is_refused(kafka: dict[str, str]) -> None:
+    settings = settings_of("ingest", kafka, None)
+    said = await refusal("ingest", settings, samples.frame_captured())
+    assert "GAZELOOP_KAFKA_CA" in said
