@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
+from services.cli.family_marking import mark_families
+from services.cli.repeating import repeated
 from services.contracts.topics import Topic
 from services.embedder import service as embedder
 from services.embedder.service import EmbedFrames
@@ -35,6 +38,7 @@ class Parts:
     open_vectors: Callable[[], VectorStore]
 
 
+_FAMILIES_S = 15.0
 Builder = Callable[[Parts, Outbox], Step]
 
 
@@ -106,6 +110,11 @@ async def _consumer(name: str, parts: Parts, closing: AsyncExitStack) -> Consumi
     topics, build = _BUILDERS[name]
     step = await asyncio.to_thread(build, parts, outbox)
     listener = step if isinstance(step, EvaluateMatches) else None
+    if name == "retriever":
+        gathering = repeated(
+            "mark_families", partial(_mark_families, parts), parts.clock, every_s=15
+        )
+        await closing.enter_async_context(gathering)
     if listener is not None:
         await closing.enter_async_context(_refreshed(listener, parts.settings.evaluate_every_s))
     return ConsumingService(
@@ -118,6 +127,10 @@ async def _consumer(name: str, parts: Parts, closing: AsyncExitStack) -> Consumi
         clock=parts.clock,
         listener=listener,
     )
+
+
+async def _mark_families(parts: Parts) -> None:
+    await mark_families(parts.stores, parts.open_vectors(), parts.settings)
 
 
 @asynccontextmanager

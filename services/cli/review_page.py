@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-import structlog
 from fastapi import FastAPI
 
-from services.contracts.errors import InvalidRecord, Transient
+from services.cli.repeating import repeated
+from services.contracts.errors import InvalidRecord
 from services.contracts.events import DeadLettered
 from services.contracts.identity import EventId
 from services.evaluator.report import Report
@@ -23,13 +23,9 @@ from services.runtime.stores.figures import Figures
 from services.runtime.stores.opening import Stores
 from services.runtime.stores.reviews import Progress
 
-log = structlog.get_logger(__name__)
-
 PATH = "/review"
 _RESUME_S = 15.0
 _SAMPLE_S = 15.0
-_SHARE = 0.05
-"""Of the time, at most this is spent on looking at the figures."""
 
 
 @asynccontextmanager
@@ -49,11 +45,8 @@ async def reviewing(
     desk = open_desk(stores, outbox, settings, clock, authenticate=who, letters=letters)
     server.mount(PATH, build_review_app(desk))
 
-    async def resume() -> float:
-        await desk.corrector.resume()
-        return _RESUME_S
-
-    async with _repeated("review_resumed", resume):
+    resuming = repeated("resume_corrections", desk.corrector.resume, clock, every_s=_RESUME_S)
+    async with resuming:
         yield
 
 
@@ -63,12 +56,10 @@ async def noting_figures(
 ) -> AsyncIterator[None]:
     """Figures are kept as they change, so that the page can draw them over time."""
 
-    async def note() -> float:
-        started = clock.monotonic()
+    async def note() -> None:
         await note_figures(stores, await reports(), clock)
-        return max(_SAMPLE_S, (clock.monotonic() - started) / _SHARE)
 
-    async with _repeated("figures_noted", note):
+    async with repeated("note_figures", note, clock, every_s=_SAMPLE_S):
         yield
 
 
@@ -97,25 +88,6 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
                 },
             )
         )
-
-
-@asynccontextmanager
-async def _repeated(name: str, work: Callable[[], Awaitable[float]]) -> AsyncIterator[None]:
-    """`work` again and again, as many seconds apart as it says, whatever is away meanwhile."""
-
-    async def forever() -> None:
-        while True:
-            wait_s = _RESUME_S
-            try:
-                wait_s = await work()
-            except Transient as exc:
-                log.warning("review_work_later", work=name, error=str(exc))
-            await asyncio.sleep(wait_s)
-
-    async with asyncio.TaskGroup() as group:
-        repeating = group.create_task(forever())
-        yield
-        repeating.cancel()
 
 
 def _letters(outbox: KafkaOutbox, settings: Settings) -> Letters:

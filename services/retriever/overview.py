@@ -1,5 +1,6 @@
 """Families of all active needles, and those needles that are perhaps label errors."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,13 +67,17 @@ async def read_overview(
     known = KnownVectors(vectors)
     of_needles = await known.load(model, [needle.region_id for needle in found.values()])
     members = _members(records, of_needles, await KnownFrames(frames).reannotated())
-    return Overview(
-        families(
+    # Off the loop: many needles take seconds, and the review page answers meanwhile.
+    found_families = await asyncio.to_thread(
+        lambda: families(
             members,
             likeness=settings.family_likeness,
             drives=_drives(reference),
             quiet_drives=settings.family_quiet_drives,
-        ),
+        )
+    )
+    return Overview(
+        found_families,
         await _suspects(list(found.values()), reference, known, model, settings),
         found,
     )

@@ -63,6 +63,7 @@ def open_desk(
         needles=stores.needles,
         lists=stores.needle_lists,
         modes=stores.needle_modes,
+        marks=stores.family_marks,
         reviews=stores.reviews,
         corrector=Corrector(stores.corrections, stores.ledger, outbox),
         pictures=PictureCache(

@@ -10,6 +10,7 @@ from services.retriever.review.pictures import PictureCache
 from services.retriever.review.sessions import Authenticate
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
+from services.runtime.stores.family_marks import MongoFamilyMarks
 from services.runtime.stores.figures import FigureStore
 from services.runtime.stores.frame_places import FramePlaces
 from services.runtime.stores.frame_times import FrameTimes
@@ -48,6 +49,7 @@ class Desk:
     needles: NeedleStore
     lists: MongoNeedleLists
     modes: MongoModes
+    marks: MongoFamilyMarks
     reviews: ReviewStore
     corrector: Corrector
     pictures: PictureCache

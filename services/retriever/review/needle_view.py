@@ -16,6 +16,7 @@ from services.retriever.review.listing import View
 from services.retriever.review.overlay import Picture, close_up, whole
 from services.retriever.review.place_map import PlaceMap, Spot, place_map
 from services.retriever.review.sessions import Session
+from services.runtime.stores.family_marks import Mark
 from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.needle_lists import Place
 from services.runtime.stores.needles import NeedleRecord
@@ -69,6 +70,7 @@ class NeedleView:
     view: View
     place: Place
     map: PlaceMap | None
+    mark: Mark
 
     @property
     def decided(self) -> int:
@@ -99,12 +101,13 @@ async def needle_view(
         return None
     candidates = record.shortlist.candidates if record.shortlist else ()
     now = desk.clock.now()
-    frames, review, claims, place, others = await asyncio.gather(
+    frames, review, claims, place, others, mark = await asyncio.gather(
         desk.frames.load({needle.frame_id, *(each.frame_id for each in candidates)}),
         _review(desk, record.needle_id),
         desk.reviews.claims([record.needle_id], now),
         desk.lists.place(view.wanted, view.sort, needle),
         desk.places.some(_DOTS),
+        desk.marks.of(record.needle_id),
     )
     truths = await _truths(desk, frames)
     claim = claims.get(record.needle_id)
@@ -150,6 +153,7 @@ async def needle_view(
         view=view,
         place=place,
         map=place_map(_spots(needle, candidates, frames), others),
+        mark=mark,
     )
 
 

@@ -58,8 +58,8 @@ def _view(mode: Mode, kinds: list[Kind]) -> ModeView:
     own = [
         kind
         for kind in kinds
-        if (kind.detector, kind.category, kind.error_type, kind.true_category)
-        == (mode.detector, mode.category, mode.error_type, mode.true_category)
+        if (kind.family, kind.detector, kind.category, kind.error_type, kind.true_category)
+        == (mode.family, mode.detector, mode.category, mode.error_type, mode.true_category)
     ]
     return ModeView(
         mode,

@@ -36,6 +36,7 @@ class Kind:
     category: Category
     error_type: ErrorType
     true_category: Category | None
+    family: str | None
     progress: Progress
     count: int
 
@@ -82,7 +83,7 @@ class MongoNeedleLists:
             for sort in Sort:
                 await self._needles.create_index(_index(sort))
             await self._needles.create_index("shortlist.event.candidates.frame_id")
-            kind = [(field, 1) for field in (*_KIND, "review.progress")]
+            kind = [(field, 1) for field in (*_KIND, "mark.family", "review.progress")]
             await self._needles.create_index([_ACTIVE, *kind])
 
     async def page(
@@ -115,7 +116,8 @@ class MongoNeedleLists:
 
     async def kinds(self) -> list[Kind]:
         """All active needles by kind and progress, counted; answered from an index alone."""
-        group = {field.rpartition(".")[2]: f"${field}" for field in (*_KIND, "review.progress")}
+        names = (*_KIND, "mark.family", "review.progress")
+        group = {field.rpartition(".")[2]: f"${field}" for field in names}
         pipeline: list[Document] = [
             {"$match": {"state.active": True}},
             {"$group": {"_id": group, "count": {"$sum": 1}}},
@@ -183,7 +185,7 @@ def _where(wanted: NeedleFilter) -> Document:
         "needle.true_category": wanted.true_category,
         "detector": wanted.detector,
         "needle.drive_id": wanted.drive,
-        "family": wanted.family,
+        "mark.family": wanted.family,
     }
     where |= {field: {"$eq": value} for field, value in named.items() if value is not None}
     newer = {"$gt": ["$shortlist.revision", "$review.shortlist_revision"]}
@@ -227,6 +229,7 @@ def _kind(document: Document) -> Kind:
         category=key["category"],
         error_type=ErrorType(key["error_type"]),
         true_category=key.get("true_category"),
+        family=key.get("family"),
         progress=Progress(key.get("progress") or Progress.OPEN),
         count=document["count"],
     )

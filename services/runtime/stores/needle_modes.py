@@ -1,4 +1,4 @@
-"""Failure modes: active needles of one detector, category, error type and true category."""
+"""Failure modes: needles of one family, or of one kind of error where they are in none yet."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,10 @@ class Mode:
 
     Attributes
     ----------
-    exemplar : the needle that the detector is surest of
+    family : the family's id; none for needles that are in none yet
+    exemplar : the family's face, or the needle that the detector is surest of
+    resolved : whether annotators have answered, and no such error came since
+    suspects : how many of the needles are perhaps right, their labels missing
     trend : how many needles were captured in each of 16 equal spans from the first to the last
         needle of all modes
     """
@@ -30,6 +33,9 @@ class Mode:
     first_seen: datetime
     last_seen: datetime
     trend: tuple[int, ...]
+    family: str | None = None
+    resolved: bool = False
+    suspects: int = 0
 
 
 class MongoModes:
@@ -47,15 +53,20 @@ class MongoModes:
             The store does not answer.
         """
         parts = ("detector", "category", "error_type", "true_category")
+        shown = (*parts, "captured_at", "score")
         group: Document = {
-            "_id": {name: f"$needle.{name}" for name in parts},
+            "_id": {name: f"$needle.{name}" for name in parts} | {"family": "$mark.family"},
             "size": {"$sum": 1},
             "times": {"$push": "$needle.captured_at"},
-            "best": {"$max": {"score": "$needle.score", "id": "$_id"}},
+            "best": {"$max": {"face": "$mark.exemplar", "score": "$needle.score", "id": "$_id"}},
+            "resolved": {"$max": "$mark.resolved"},
+            "suspects": {"$sum": {"$cond": [{"$gt": ["$mark.suspicion", None]}, 1, 0]}},
         }
         pipeline: list[Document] = [
             {"$match": {"state.active": True, "needle": {"$exists": True}}},
-            {"$project": {f"needle.{n}": 1 for n in (*parts, "captured_at", "score")}},
+            {
+                "$project": {"mark": 1, **{f"needle.{name}": 1 for name in shown}},
+            },
             {"$group": group},
         ]
         with translated():
@@ -73,7 +84,13 @@ class MongoModes:
             for document, seen in zip(found, times, strict=True)
             if document["best"]["id"] in exemplars
         ]
-        return sorted(modes, key=lambda mode: (-mode.size, mode.category, mode.error_type))
+        return sorted(
+            modes, key=lambda mode: (mode.resolved, -mode.size, mode.category, mode.error_type)
+        )
+
+
+def _order(mode: Mode) -> tuple[object, ...]:
+    return (mode.resolved, -mode.size, mode.category, mode.error_type)
 
 
 def _time(text: str) -> datetime:
@@ -102,4 +119,7 @@ def _mode(
         first_seen=min(seen),
         last_seen=max(seen),
         trend=tuple(trend),
+        family=key.get("family"),
+        resolved=bool(document["resolved"]),
+        suspects=document["suspects"],
     )

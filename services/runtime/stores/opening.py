@@ -8,6 +8,7 @@ from services.runtime.settings import Settings
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.corrections import MongoCorrectionStore
+from services.runtime.stores.family_marks import MongoFamilyMarks
 from services.runtime.stores.figures import FigureStore, MongoFigureStore
 from services.runtime.stores.frame_ids import MongoFrameIds
 from services.runtime.stores.frame_places import FramePlaces, MongoFramePlaces
@@ -47,6 +48,7 @@ class Stores:
     reviews: ReviewStore
     corrections: MongoCorrectionStore
     needle_modes: MongoModes
+    family_marks: MongoFamilyMarks
     frame_ids: MongoFrameIds
     frame_places: FramePlaces
     frame_times: FrameTimes
@@ -89,6 +91,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             reviews=reviews,
             corrections=corrections,
             needle_modes=MongoModes(database),
+            family_marks=MongoFamilyMarks(database),
             frame_ids=MongoFrameIds(database),
             frame_places=MongoFramePlaces(database),
             frame_times=MongoFrameTimes(database),

@@ -1,0 +1,59 @@
+"""Families on the page, as the retriever gathers them."""
+
+from services.runtime.stores.family_marks import Mark
+from services.runtime.stores.needle_filters import NeedleFilter
+from tests.integration.review.conftest import Browser
+from tests.review_world import World, needle_id_of
+
+
+async def test_needles_of_a_family_are_listed_by_it(ana: Browser) -> None:
+    family = "0f6a6c1e-family"
+    await ana.world.stores.family_marks.show(
+        {needle_id_of(0): Mark(family), needle_id_of(2): Mark(family, exemplar=True)}
+    )
+
+    start = (await ana.get("/")).text
+    needles = (await ana.get(f"/needles?family={family}")).text
+    one = (await ana.get(f"/needles/{needle_id_of(0)}")).text
+
+    assert "family 0f6a6c1e" in start
+    assert f"/review/needles?family={family}" in start
+    assert "2 match" in needles
+    assert f"family={family}" in one
+
+
+async def test_a_familys_face_is_the_one_that_is_marked(world: World) -> None:
+    await world.stores.family_marks.show(
+        {needle_id_of(0): Mark("f"), needle_id_of(2): Mark("f", exemplar=True)}
+    )
+
+    modes = await world.stores.needle_modes.modes()
+
+    (family,) = [mode for mode in modes if mode.family == "f"]
+    assert (family.exemplar.needle_id, family.size) == (needle_id_of(2), 2)
+
+
+async def test_a_mark_that_no_longer_holds_is_taken_away(world: World) -> None:
+    marks = world.stores.family_marks
+    await marks.show({needle_id_of(0): Mark("f"), needle_id_of(1): Mark("g")})
+
+    assert await marks.show({needle_id_of(1): Mark("g")}) == 1
+    assert await marks.of(needle_id_of(0)) == Mark()
+    assert await world.stores.needle_lists.count(NeedleFilter(family="f")) == 0
+
+
+async def test_a_resolved_family_comes_last_and_says_so(ana: Browser) -> None:
+    await ana.world.stores.family_marks.show(
+        {needle_id_of(0): Mark("f", resolved=True), needle_id_of(2): Mark("f", resolved=True)}
+    )
+
+    page = (await ana.get("/")).text
+
+    assert "annotated, and not seen since" in page
+    assert page.index("&lt;script&gt;") < page.index("not seen since")
+
+
+async def test_a_needle_that_is_perhaps_no_error_says_so(ana: Browser) -> None:
+    await ana.world.stores.family_marks.show({needle_id_of(0): Mark(suspicion=0.9)})
+
+    assert "Perhaps no error" in (await ana.get(f"/needles/{needle_id_of(0)}")).text
