@@ -255,6 +255,8 @@ def test_replicas_follow_the_lag_of_what_a_service_reads(overlay: str) -> None:
     scaled = resources(overlay, "ScaledObject")
     topics = resources(overlay, "KafkaTopic")
     for service, read in CONSUMERS.items():
+        if service == "retriever":
+            continue
         spec = scaled.pop(f"gazeloop-{service.replace('_', '-')}")["spec"]
         triggers = [trigger["metadata"] for trigger in spec["triggers"]]
         assert [trigger["topic"] for trigger in triggers] == [topic.name for topic in read]
@@ -262,6 +264,13 @@ def test_replicas_follow_the_lag_of_what_a_service_reads(overlay: str) -> None:
         partitions = min(topics[topic.name]["spec"]["partitions"] for topic in read)
         assert spec["minReplicaCount"] <= spec["maxReplicaCount"] <= partitions
     assert not scaled
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_there_is_never_more_than_one_retriever(overlay: str) -> None:
+    spec = resources(overlay, "Deployment")["gazeloop-retriever"]["spec"]
+    assert spec["replicas"] == 1
+    assert spec["strategy"] == {"type": "Recreate"}
 
 
 def flows(overlay: str, direction: str) -> dict[str, set[int | str]]:

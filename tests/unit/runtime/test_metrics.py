@@ -35,8 +35,11 @@ ENUMERATED = {
     "subset",
     "store",
     "operation",
+    "window",
+    "bound",
+    "measure",
 }
-BOUNDED = {"category", "detector", "vehicle"}
+BOUNDED = {"category", "detector", "other", "vehicle"}
 
 
 def value(name: str, **labels: str) -> float:
