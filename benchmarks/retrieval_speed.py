@@ -9,7 +9,7 @@ import asyncio
 import tempfile
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -68,6 +68,21 @@ def timed(
         found.append(search(query))
         seconds.append(time.perf_counter() - started)
     return Searched(name, build_s, found, np.array(seconds))
+
+
+def timed_in_turn(
+    ways: Mapping[str, Callable[[Vectors], Ids]], build_s: float, queries: Vectors
+) -> list[Searched]:
+    """Every query by every way in turn, so that what else the machine does hits all alike."""
+    found: dict[str, list[Ids]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number, query in enumerate(queries):
+        order = list(ways) if number % 2 else [*reversed(ways)]
+        for name in order:
+            started = time.perf_counter()
+            found[name].append(ways[name](query))
+            seconds[name].append(time.perf_counter() - started)
+    return [Searched(name, build_s, found[name], np.array(seconds[name])) for name in ways]
 
 
 def exact_numpy(vectors: Vectors, queries: Vectors) -> Searched:
@@ -195,9 +210,11 @@ def on_edge(vectors: Vectors, queries: Vectors) -> list[Searched]:
         held = store._shard("regions")  # noqa: SLF001  # the very same shard, without us around it
         assert held is not None
         for what, where, chosen in (("", Where(), None), (", one kind", KIND, bare_filter())):
-            ours = by_us(store, loop, where)
-            results.append(timed(f"bare qdrant-edge{what}", built, queries, bare(held[0], chosen)))
-            results.append(timed(f"Gazeloop on qdrant-edge{what}", built, queries, ours))
+            ways = {
+                f"bare qdrant-edge{what}": bare(held[0], chosen),
+                f"Gazeloop on qdrant-edge{what}": by_us(store, loop, where),
+            }
+            results += timed_in_turn(ways, built, queries)
         loop.run_until_complete(store.close())
     with tempfile.TemporaryDirectory() as folder:
         store = loop.run_until_complete(filled(Path(folder), vectors, indexed=False))

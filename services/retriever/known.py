@@ -2,8 +2,8 @@
 
 All of it is durable elsewhere and only kept here. A frame's entry goes when an event says that the
 frame changed; a match's gives way to its successor; a needle's is read again when it was written;
-a vector never changes, its id says what it is of. There is one retriever at a time, so it hears of
-every change.
+a vector never changes, its id says what it is of. What another retriever heard of, this one did
+not: then all of it is read again.
 """
 
 from collections import defaultdict
@@ -34,6 +34,11 @@ class KnownFrames:
         """Let these be read again."""
         for frame_id in frame_ids:
             self._facts.pop(frame_id, None)
+
+    def forget_all(self) -> None:
+        """Let everything be read again."""
+        self._facts.clear()
+        self._reannotated = None
 
     async def reannotated(self) -> set[FrameId]:
         """Every frame whose ground truth came back corrected: the verdicts lie there."""
@@ -81,6 +86,11 @@ class KnownMatches:
             if before is None or match.revision > before.revision:
                 of_kind[match.frame_id] = match
 
+    def forget_all(self) -> None:
+        """Let everything be read again."""
+        self._of.clear()
+        self._complete = False
+
     async def of(self, kind: Kind) -> list[FrameMatched]:
         """All of a kind."""
         if not self._complete:
@@ -103,6 +113,11 @@ class KnownNeedles:
             self._records = {each.needle_id: each async for each in self._store.scan()}
             self._complete = True
         return [self._records[needle_id] for needle_id in sorted(self._records)]
+
+    def forget_all(self) -> None:
+        """Let everything be read again."""
+        self._records.clear()
+        self._complete = False
 
     async def refresh(self, needle_ids: Collection[NeedleId]) -> dict[NeedleId, NeedleRecord]:
         """Read these again: they were written."""

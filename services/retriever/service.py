@@ -39,6 +39,9 @@ class ExtendShortlists:
     A needle, a haystack region and an annotated reference frame may come in any order. Each is
     durable before its event, and a plan follows from nothing but what is durable by then: whichever
     comes last completes the shortlists.
+
+    Several may run at once. Whoever finishes a plan that another began or finished meanwhile
+    forgets what it has read and plans again: the last one sees all that anyone has heard of.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class ExtendShortlists:
         self._vectors = vectors
         self._outbox = outbox
         self._clock = clock
+        self._finished: int | None = None
         self._planner = Planner(
             frames=self._frames,
             reference=self._reference,
@@ -101,17 +105,28 @@ class ExtendShortlists:
 
     async def _plan(self) -> None:
         started = self._clock.monotonic()
+        before = await self._needles.plans()
+        if before != self._finished:
+            self._forget_all()
         records = await self._known_needles.all()
-        if not records:
-            return
         changed = [logic.withdrawn(each) for each in records if not each.active]
         model = model_of(REGIONS, (await self._vectors.aliases()).get(REGIONS))
         if model is not None:
             for of_detector in _by_detector(records).values():
                 changed += await self._planner.plan(of_detector, model)
         await self._write([each for each in changed if each is not None])
+        if not await self._needles.finish_plan(before):
+            raise StoreUnavailable("another retriever planned at the same time")
+        self._finished = before + 1
         await self._publish()
         metrics.SEARCH_SECONDS.observe(self._clock.monotonic() - started)
+
+    def _forget_all(self) -> None:
+        """Another retriever planned, and may have heard what this one has not."""
+        self._frames.forget_all()
+        self._reference.forget_all()
+        self._known_needles.forget_all()
+        self._planner.forget_haystack()
 
     async def _write(self, shortlists: Sequence[ShortlistPublished]) -> None:
         await self._needles.write_shortlists(shortlists)

@@ -248,6 +248,15 @@ async def test_a_shortlist_knows_whether_the_broker_has_it(stores: Stores) -> No
     assert record.published_revision == second.revision
 
 
+async def test_a_plan_is_finished_only_if_no_other_was_meanwhile(stores: Stores) -> None:
+    assert await stores.needles.plans() == 0
+    assert await stores.needles.finish_plan(0)
+    assert await stores.needles.plans() == 1
+    assert await stores.needles.finish_plan(1)
+    assert not await stores.needles.finish_plan(1)
+    assert await stores.needles.plans() == 2
+
+
 async def test_a_frame_is_shortlisted_while_any_needle_names_it(stores: Stores) -> None:
     first, second = samples.needle_found("f1"), samples.needle_found("f2")
     await stores.shortlists.record(

@@ -54,6 +54,19 @@ class NeedleStore(Protocol):
         """Store needles' shortlists, each unless one of its revision or a newer one is there."""
         ...
 
+    async def plans(self) -> int:
+        """How many plans of all shortlists have been finished."""
+        ...
+
+    async def finish_plan(self, before: int) -> bool:
+        """Count one more, if it is still so many that are finished; false if it is not.
+
+        Parameters
+        ----------
+        before : what `plans` said before planning
+        """
+        ...
+
     async def mark_published(self, shortlists: Sequence[ShortlistPublished]) -> None:
         """Remember that the broker has acknowledged these."""
         ...

@@ -18,12 +18,15 @@ from services.runtime.stores.mongo import (
 )
 from services.runtime.stores.needles import NeedleRecord
 
+_PLANS = "shortlists"
+
 
 class MongoNeedleStore:
-    """The collection `needles`."""
+    """The collection `needles`, and one document in `plans`."""
 
     def __init__(self, database: Database) -> None:
         self._needles = database["needles"]
+        self._plans = database["plans"]
 
     async def prepare(self) -> None:
         """Create the indexes, unless they are there."""
@@ -64,6 +67,20 @@ class MongoNeedleStore:
             value = newest("shortlist", each.revision, part)
             updates.append(upsert(each.needle_id, {"shortlist": value}))
         await write(self._needles, updates)
+
+    async def plans(self) -> int:
+        with translated():
+            found = await self._plans.find_one({"_id": _PLANS})
+        return int(found["finished"]) if found else 0
+
+    async def finish_plan(self, before: int) -> bool:
+        # Only the very first plan may create the document; a second one at the same time finds
+        # the _id taken and is told that the store is busy, as by any conflict.
+        with translated():
+            done = await self._plans.update_one(
+                {"_id": _PLANS, "finished": before}, {"$inc": {"finished": 1}}, upsert=before == 0
+            )
+        return bool(done.matched_count or done.upserted_id)
 
     async def mark_published(self, shortlists: Sequence[ShortlistPublished]) -> None:
         updates = [

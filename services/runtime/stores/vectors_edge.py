@@ -18,7 +18,7 @@ from services.contracts.errors import Fatal, GazeloopError, InvalidSettings, Sto
 from services.contracts.identity import PointId
 from services.runtime.stores.vectors import Hit, Point, Vector, Where, best_first, is_settled
 
-_SPARE = 16
+_SPARE = 2
 """Asked for beyond the limit, so that most ties for the last place settle at once."""
 
 
@@ -49,6 +49,7 @@ class EdgeVectorStore:
         self._folder = folder
         self._owner = owner
         self._opening = Lock()
+        self._named: dict[str, str] | None = None
         self._shards: dict[str, tuple[edge.EdgeShard, Lock]] = {}
         self._closed = False
 
@@ -135,13 +136,17 @@ class EdgeVectorStore:
                 os.fsync(file.fileno())
             fresh.rename(self._folder / "aliases.json")
             _sync_folder(self._folder)
+            self._named = None
 
     def _aliases(self) -> dict[str, str]:
-        try:
-            found: dict[str, str] = orjson.loads((self._folder / "aliases.json").read_bytes())
-        except FileNotFoundError:
-            return {}
-        return found
+        # The folder is ours alone: what was read once holds until we write it.
+        if self._named is None:
+            try:
+                self._named = orjson.loads((self._folder / "aliases.json").read_bytes())
+            except FileNotFoundError:
+                self._named = {}
+        assert self._named is not None
+        return dict(self._named)
 
     def _upsert(self, collection: str, points: Sequence[Point]) -> None:
         shard, writing = self._existing(collection)

@@ -29,22 +29,39 @@ FRAME_COLLECTION = collection_of(FRAMES, samples.MODEL)
 NEEDLE_BOX: Box = samples.BOX
 
 
+class BusyNeedleStore(InMemoryNeedleStore):
+    """One in which another retriever may finish a plan just before ours."""
+
+    overtaken = False
+
+    async def finish_plan(self, before: int) -> bool:
+        if self.overtaken:
+            self.overtaken = False
+            await super().finish_plan(before)
+        return await super().finish_plan(before)
+
+
 class World:
     """A retriever over frames of one region each, which a test places in two dimensions."""
 
     def __init__(self, **settings: float | str) -> None:
         self.frames = InMemoryFrameStore()
         self.matches = InMemoryMatchStore()
-        self.needles = InMemoryNeedleStore()
+        self.needles = BusyNeedleStore()
         self.outbox = InMemoryOutbox()
         self.vectors = InMemoryVectors()
-        self.step = ExtendShortlists(
+        self._settings = Settings(**settings)  # type: ignore[arg-type]  # pydantic checks
+        self.step = self.retriever()
+
+    def retriever(self) -> ExtendShortlists:
+        """One more on the same stores."""
+        return ExtendShortlists(
             frames=self.frames,
             matches=self.matches,
             needles=self.needles,
             vectors=self.vectors,
             outbox=self.outbox,
-            settings=Settings(**settings),  # type: ignore[arg-type]  # pydantic checks
+            settings=self._settings,
             clock=FakeClock(),
         )
 
@@ -323,6 +340,34 @@ async def test_a_retriever_that_starts_anew_knows_all_verdicts() -> None:
     await world.correct("judged", right=True)
     await world.step.run([needle, hay])
     assert world.shortlists() == []
+
+
+async def test_two_retrievers_together_see_all_that_either_heard_of() -> None:
+    world = World()
+    other = world.retriever()
+    needle = await found(world)
+    await world.step.run([needle, await world.embed("first", 0.5)])
+    await other.run([await world.embed("second", 0.1)])
+    await world.step.run([await world.embed("third", 0.3)])
+    taught = [await world.example(f"right{n}", 0.5, right=True) for n in range(3)]
+    await other.run(taught)
+    await world.step.run([await world.embed("fourth", 0.2)])
+    assert [c.frame_id for c in world.latest()["needle"].candidates] == [
+        "second",
+        "fourth",
+        "third",
+    ]
+
+
+async def test_a_plan_during_which_another_was_finished_is_made_again() -> None:
+    world = World()
+    events = [await found(world), await world.embed("hay", 0.1)]
+    world.needles.overtaken = True
+    with pytest.raises(StoreUnavailable):
+        await world.step.run(events)
+    assert world.shortlists() == []
+    await world.step.run(events)
+    assert world.shortlists() == [["hay"]]
 
 
 async def test_a_match_of_a_haystack_frame_that_nobody_corrected_changes_nothing() -> None:
