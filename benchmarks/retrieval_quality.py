@@ -36,7 +36,7 @@ from benchmarks.retrieval_rankings import (
 )
 from services.contracts.identity import NeedleId
 from services.domain.coco import BoolArray, IntArray
-from services.domain.failure_model import Mode
+from services.domain.failure_model import Method, Mode
 from services.domain.kind import Haystack, Kind, ask
 from services.domain.shortlist_plan import deal
 from services.domain.strategies import STRATEGIES, Standing
@@ -224,6 +224,34 @@ def _figure(values: Sequence[float], decimals: int) -> str:
     return f"{mean:.{decimals}f} ± {half:.{decimals}f}"
 
 
+def calibration_error(data: DataSet, seed: int) -> float:
+    """How far learnt evidence is from being a probability: the expected calibration error.
+
+    The mean distance of evidence from the share that fails in that mode, over ten bins
+    of evidence, weighted by how many regions are in each.
+    """
+    said, true = [], []
+    for task in tasks(data, haystack_of(data, seed), seed):
+        model = LEARNT.model(task)
+        modes = {data.modes[place] for place in task.needles}
+        for mode in modes:
+            if mode is None or model.method(mode) is not Method.LOGISTIC:
+                continue
+            places = task.haystack
+            evidence = model.evidence(
+                mode,
+                data.vectors["crop"][places],
+                data.vectors["crop"][places],
+                data.features[places],
+            )
+            said += evidence.tolist()
+            true += [data.modes[place] == mode for place in places]
+    evidence, fails = np.array(said), np.array(true, np.float64)
+    bins = np.minimum((evidence * 10).astype(int), 9)
+    apart = np.abs(np.bincount(bins, evidence - fails, 10))
+    return float(apart.sum() / len(evidence))
+
+
 def bought(data: DataSet, plan: Plan, seed: int, budget: float) -> dict[str, float]:
     """What one plan buys under one split."""
     haystack = haystack_of(data, seed)
@@ -294,6 +322,8 @@ def main() -> None:
         out.print(f"{data.name}: {len(data.spots)} frames, mAP {whole:.6f}, seeds {given.seeds}\n")
         if given.ablation:
             print_shares(out, data, ABLATIONS, seeds, "What each part pays")
+            errors = [calibration_error(data, seed) for seed in seeds]
+            out.print(f"expected calibration error of learnt evidence: {_figure(errors, 3)}\n")
             continue
         print_shares(out, data, RANKINGS, seeds, "Ten frames per needle")
         print_bought(out, data, seeds)
