@@ -35,7 +35,8 @@ class Site:
     token: str
 
 
-@pytest.fixture(scope="session")
+# Per module: while Playwright runs, its loop is this thread's, and no other test may have one.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     program = os.environ.get("GAZELOOP_CHROMIUM") or shutil.which("chromium") or CHROMIUM
     if not Path(program).exists():
