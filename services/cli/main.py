@@ -13,6 +13,7 @@ import typer
 from services.cli import (
     dead_letters_command,
     demo_command,
+    doctor_command,
     export_command,
     families_command,
     ingest_command,
@@ -79,6 +80,7 @@ app.command(
     "search", epilog=example("--data demo-data search --image sign.jpg --box 120,80,40,40")
 )(search_command.search)
 app.command("status")(status_command.status)
+app.command("doctor", epilog=doctor_command.EPILOG)(doctor_command.doctor)
 app.add_typer(dead_letters_command.app, name="dead-letters")
 app.add_typer(tokens_command.app, name="tokens")
 app.command("settings")(settings_command.settings)

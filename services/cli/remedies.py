@@ -53,11 +53,16 @@ def explained(error: BaseException) -> str:
             f"[bold red]Error:[/] {name}: {said}\n"
             "[dim]Nobody foresaw this. `gazeloop --debug …` shows where it happened.[/]"
         )
-    remedy = next((text for kind, text in _REMEDIES if isinstance(cause, kind)), None)
-    if type(cause).__name__ == "FolderInUse":  # its module is heavy
-        remedy = _IN_USE
+    remedy = remedy_of(cause)
     line = f"[bold red]Error:[/] {said}"
-    return line if remedy is None else f"{line}\n[dim]{escape(remedy)}[/]"
+    return f"{line}\n[dim]{escape(remedy)}[/]" if remedy else line
+
+
+def remedy_of(error: errors.GazeloopError) -> str:
+    """What to do about it; nothing where we know of nothing."""
+    if type(error).__name__ == "FolderInUse":  # its module is heavy
+        return _IN_USE
+    return next((text for kind, text in _REMEDIES if isinstance(error, kind)), "")
 
 
 def _cause(error: BaseException) -> BaseException:

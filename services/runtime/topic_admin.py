@@ -46,7 +46,7 @@ def create_topics(
             created = _create(admin, settings, topics)
             admin.wait_for_topics([topic.name for topic in topics])
             existing = [topic for topic in topics if topic.name not in created]
-            return TopicReport(tuple(created), tuple(_differences(admin, settings, existing)))
+            return TopicReport(tuple(created), tuple(topic_differences(admin, settings, existing)))
         except KafkaError as exc:
             raise translate(exc, broker) from exc
 
@@ -128,7 +128,10 @@ def _configuration(topic: Topic) -> dict[str, str]:
     }
 
 
-def _differences(admin: KafkaAdminClient, settings: Settings, topics: Sequence[Topic]) -> list[str]:
+def topic_differences(
+    admin: KafkaAdminClient, settings: Settings, topics: Sequence[Topic]
+) -> list[str]:
+    """Sentences about existing topics that are not as we would create them."""
     if not topics:
         return []
     found = []

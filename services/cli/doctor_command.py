@@ -1,0 +1,59 @@
+"""`gazeloop doctor`: is this deployment fit, and what to do where it is not."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from services.cli.context import Context, console, example, run, shared
+
+if TYPE_CHECKING:
+    from services.cli.doctor import Finding
+
+_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+EPILOG = example("doctor", "doctor --strict --json")
+
+
+def doctor(
+    ctx: typer.Context,
+    *,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
+    model: Annotated[
+        bool, typer.Option("--model/--no-model", help="Load the weights, to compare models.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check a deployment: what answers, how topics are configured, permissions, clocks, models.
+
+    Each finding comes with its remedy. Exit code 1 where there is an error.
+    """
+    context = shared(ctx)
+    found = run(lambda: _examine(context, model=model), interrupted="Not all was looked at.")
+    if as_json:
+        import json  # noqa: PLC0415
+        from dataclasses import asdict  # noqa: PLC0415
+
+        typer.echo(json.dumps([asdict(each) for each in found], indent=2))
+    else:
+        _show(found)
+    bad = {"error", "warning"} if strict else {"error"}
+    if any(each.level in bad for each in found):
+        raise typer.Exit(1)
+
+
+async def _examine(context: Context, *, model: bool) -> "list[Finding]":
+    from services.cli.doctor import examine  # noqa: PLC0415  # slow
+    from services.runtime.clock import SystemClock  # noqa: PLC0415
+    from services.runtime.logs import configure_logs  # noqa: PLC0415
+
+    configure_logs(level="DEBUG" if context.debug else "ERROR")
+    return await examine(context.settings(), SystemClock(), model=model)
+
+
+def _show(found: "list[Finding]") -> None:
+    out = console()
+    for each in found:
+        colour = _COLOURS[each.level]
+        out.print(f"[{colour}]{each.level:<8}[/] {each.part:<9} {escape(each.what)}")
+        if each.remedy:
+            out.print(f"{'':19}[dim]{escape(each.remedy)}[/]")

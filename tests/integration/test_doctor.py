@@ -1,0 +1,74 @@
+"""What the doctor says of real parts, fit and unfit."""
+
+import gc
+from pathlib import Path
+
+import pytest
+
+from services.cli.doctor import Finding, Level, examine
+from services.runtime.broker import BrokerAddress
+from services.runtime.clock import SystemClock
+from services.runtime.settings import Settings
+from tests.fakes.clock import FakeClock
+
+
+def settings_for(
+    kafka: BrokerAddress | str, mongodb: str, folder: Path, **more: object
+) -> Settings:
+    given = {"kafka": str(kafka), "mongodb": mongodb, "data": folder, "delivery_timeout_s": 3}
+    return Settings.model_validate(given | more)
+
+
+def said(found: list[Finding], part: str) -> str:
+    return " | ".join(
+        f"{each.level}: {each.what}: {each.remedy}" for each in found if each.part == part
+    )
+
+
+async def test_a_sound_deployment_has_no_error(
+    kafka: BrokerAddress, mongodb_url: str, tmp_path: Path
+) -> None:
+    found = await examine(settings_for(kafka, mongodb_url, tmp_path), SystemClock(), model=False)
+    assert {each.part for each in found if each.level is Level.OK} == {"kafka", "mongodb", "blobs"}
+    assert not [each for each in found if each.level is Level.ERROR]
+
+
+async def test_a_lone_mongod_is_a_warning_with_its_remedy(
+    kafka: BrokerAddress, mongodb_url: str, tmp_path: Path
+) -> None:
+    found = await examine(settings_for(kafka, mongodb_url, tmp_path), SystemClock(), model=False)
+    assert "warning: it is a lone server: use a replica set" in said(found, "mongodb")
+
+
+async def test_clocks_that_differ_are_told(
+    kafka: BrokerAddress, mongodb_url: str, tmp_path: Path
+) -> None:
+    found = await examine(settings_for(kafka, mongodb_url, tmp_path), FakeClock(), model=False)
+    assert "apart: run NTP" in said(found, "mongodb")
+
+
+async def test_topics_that_are_not_as_the_settings_say_are_told(
+    kafka: BrokerAddress, mongodb_url: str, tmp_path: Path
+) -> None:
+    settings = settings_for(kafka, mongodb_url, tmp_path, topic_partitions=99)
+    found = await examine(settings, SystemClock(), model=False)
+    assert "gaze.frames has 8 partitions, not 99" in said(found, "kafka")
+
+
+# kafka-python leaves the socket of a failed attempt to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_parts_that_are_away_are_errors_and_the_others_are_looked_at(
+    mongodb_url: str, tmp_path: Path
+) -> None:
+    settings = settings_for("127.0.0.1:1", mongodb_url, tmp_path)
+    found = await examine(settings, SystemClock(), model=False)
+    assert said(found, "kafka").startswith("error: ")
+    assert "can be written" in said(found, "mongodb")
+    gc.collect()
+
+
+async def test_where_nothing_is_named_it_says_what_to_name(tmp_path: Path) -> None:
+    (only,) = await examine(Settings(data=tmp_path), SystemClock(), model=False)
+    assert only.level is Level.ERROR
+    assert "GAZELOOP_KAFKA" in only.remedy
