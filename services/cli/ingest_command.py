@@ -1,6 +1,7 @@
 """`gazeloop ingest`: publish a data set as a stream, and leave the work to the services."""
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -22,6 +23,7 @@ from services.cli.datasets import (
 )
 
 if TYPE_CHECKING:
+    from services.ingest.items import Dataset
     from services.ingest.summary import Summary
 
 app = typer.Typer(no_args_is_help=True)
@@ -96,6 +98,81 @@ def via(
         annotations, images, predictions, detector, name, category_attribute=category_attribute
     )
     _ingest(shared(ctx), opener, source)
+
+
+ReturnedFile = Annotated[
+    Path,
+    typer.Option(
+        "--annotations",
+        help="The file that the tool exported.",
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+    ),
+]
+ManifestFile = Annotated[
+    Path,
+    typer.Option(
+        "--manifest",
+        help="`manifest.json` of the export that it began with.",
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+    ),
+]
+
+
+@app.command(
+    "cvat",
+    epilog=example("ingest cvat --annotations a.xml --manifest to-cvat/manifest.json"),
+)
+def cvat(ctx: typer.Context, *, annotations: ReturnedFile, manifest: ManifestFile) -> None:
+    """Publish the corrections in CVAT's XML (images 1.1) of what `gazeloop export` sent."""
+
+    def opener() -> "Dataset":
+        from services.ingest.importers.cvat import read_cvat  # noqa: PLC0415  # slow
+
+        return read_cvat(annotations, manifest)
+
+    _ingest(shared(ctx), opener, "reannotation")
+
+
+@app.command("label-studio", epilog=example("ingest label-studio --annotations export.json"))
+def label_studio(ctx: typer.Context, *, annotations: ReturnedFile) -> None:
+    """Publish the corrections in Label Studio's JSON of what `gazeloop export` sent."""
+
+    def opener() -> "Dataset":
+        from services.ingest.importers.label_studio import read_label_studio  # noqa: PLC0415
+
+        return read_label_studio(annotations)
+
+    _ingest(shared(ctx), opener, "reannotation")
+
+
+@app.command("yolo", epilog=example("ingest yolo --labels out --manifest out/manifest.json"))
+def yolo(
+    ctx: typer.Context,
+    *,
+    labels: Annotated[
+        Path,
+        typer.Option(
+            "--labels",
+            help="Folder with `labels/` and `data.yaml`.",
+            exists=True,
+            file_okay=False,
+            metavar="DIR",
+        ),
+    ],
+    manifest: ManifestFile,
+) -> None:
+    """Publish the corrections in YOLO's text files of what `gazeloop export` sent."""
+
+    def opener() -> "Dataset":
+        from services.ingest.importers.yolo import read_yolo  # noqa: PLC0415  # slow
+
+        return read_yolo(labels, manifest)
+
+    _ingest(shared(ctx), opener, "reannotation")
 
 
 def _ingest(context: Context, opener: Opener, source: str) -> None:

@@ -19,8 +19,8 @@ _ATTRIBUTES = (
 def to_cvat(frames: Sequence[ExportFrame]) -> Export:
     """`annotations.xml`. Proposals are boxes whose attribute `proposal` is set.
 
-    An annotator confirms one by taking the mark away, and refuses it by deleting the box; what
-    still carries the mark is no ground truth. Masks are lost.
+    An annotator confirms one by taking the mark away, and refuses it by deleting the box; a frame
+    on which a mark is left is not finished, and does not come back. Masks are lost.
     """
     used = sorted(frames, key=lambda frame: frame.frame_id)
     root = Element("annotations")

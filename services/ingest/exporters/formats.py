@@ -60,6 +60,8 @@ def manifest(export: Export, **facts: Any) -> bytes:
         "frames": {
             frame.file_name: {
                 "frame_id": frame.frame_id,
+                "width": frame.width,
+                "height": frame.height,
                 "revision": frame.revision,
                 "sha256": frame.sha256,
                 "corrected": frame.corrected,

@@ -1,0 +1,113 @@
+"""Label Studio's JSON, come back: one task a frame, what annotators submitted counts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import Annotation
+from services.contracts.identity import FrameId
+from services.ingest import fields
+from services.ingest.fields import Record
+from services.ingest.importers.returned import Sent, annotation, frame_of, returned
+from services.ingest.items import Dataset, FrameItem, Located
+from services.ingest.json_files import read_json
+
+_SIDES = ("x", "y", "width", "height")
+_SAME_PX = 0.5
+
+
+def read_label_studio(file: Path) -> Dataset:
+    """Open an export of Label Studio (JSON). A task's `data.frame_id` names its frame.
+
+    A task that nobody has submitted, that was skipped, or on which annotators disagree is refused.
+
+    Raises
+    ------
+    InvalidRecord
+        The file cannot be read at all.
+    """
+    content = read_json(file)
+    if not isinstance(content, list):
+        raise fields.malformed(f"{file}: not a list of tasks")
+    sources = [Located(task, f"{file}:[{at}]") for at, task in enumerate(content)]
+    return Dataset(file.stem, len(sources), returned(sources, _frame))
+
+
+def _frame(source: Located[object]) -> FrameItem:
+    task = fields.record(source.value, "the task")
+    frame_id = fields.record(task.get("data"), "data").get("frame_id")
+    if not isinstance(frame_id, str):
+        raise InvalidRecord("the task names no frame_id", reason="unknown_image")
+    given = task.get("annotations")
+    submitted = [fields.record(each, "an annotation") for each in given or ()]
+    if not submitted:
+        raise InvalidRecord("nobody has submitted this task", reason="unfinished_task")
+    counting = [each for each in submitted if not each.get("was_cancelled")]
+    if not counting:
+        raise InvalidRecord("the annotator has skipped this task", reason="skipped_task")
+    said = [_annotations(each) for each in counting]
+    sizes = [size for _, size in said if size is not None]
+    first = said[0][0]
+    if any(not _agree(first, other) for other, _ in said[1:]):
+        raise InvalidRecord(
+            f"{len(said)} annotators disagree on this task", reason="annotators_disagree"
+        )
+    sent = Sent(FrameId(frame_id), sizes[0] if sizes else (2**17, 2**17))
+    return frame_of(sent, first, source.location)
+
+
+def _annotations(submitted: Record) -> tuple[list[Annotation], tuple[int, int] | None]:
+    results = submitted.get("result")
+    if not isinstance(results, list):
+        raise fields.malformed("result is not a list")
+    size = None
+    found = []
+    for each in results:
+        result = fields.record(each, "a result")
+        if result.get("type") != "rectanglelabels":
+            kind = result.get("type")
+            raise InvalidRecord(f"a {kind!r:.40} has no box", reason="unsupported_shape")
+        size = _size(result)
+        found.append(_annotation(result, size))
+    return found, size
+
+
+def _size(result: Record) -> tuple[int, int]:
+    width, height = result.get("original_width"), result.get("original_height")
+    if type(width) is not int or type(height) is not int or min(width, height) < 1:
+        raise fields.malformed("a result has no original_width and original_height")
+    return width, height
+
+
+def _annotation(result: Record, size: tuple[int, int]) -> Annotation:
+    value = fields.record(result.get("value"), "value")
+    x, y, width, height = (fields.number(value.get(side)) for side in _SIDES)
+    if x is None or y is None or width is None or height is None or value.get("rotation"):
+        raise InvalidRecord("not an upright rectangle", reason="invalid_box")
+    labels = value.get("rectanglelabels")
+    if not isinstance(labels, list) or len(labels) != 1:
+        raise InvalidRecord("a rectangle has not one label", reason="unknown_category")
+    left, top = x * size[0] / 100, y * size[1] / 100
+    right, bottom = left + width * size[0] / 100, top + height * size[1] / 100
+    meta = result.get("meta")
+    flags = meta if isinstance(meta, dict) else {}
+    return annotation(
+        labels[0],
+        (left, top, right, bottom),
+        size,
+        crowd=flags.get("crowd") is True,
+        ignore=flags.get("ignore") is True,
+    )
+
+
+def _agree(some: Sequence[Annotation], others: Sequence[Annotation]) -> bool:
+    """Whether two people drew the same boxes, to half a pixel, in whatever order."""
+    return len(some) == len(others) and all(
+        one.category == other.category
+        and all(abs(a - b) <= _SAME_PX for a, b in zip(one.bbox, other.bbox, strict=True))
+        for one, other in zip(sorted(some, key=_place), sorted(others, key=_place), strict=True)
+    )
+
+
+def _place(annotation: Annotation) -> tuple[str, tuple[int, ...]]:
+    return annotation.category, tuple(round(side) for side in annotation.bbox)

@@ -1,0 +1,170 @@
+"""What annotation tools send back: whole, unfinished, disagreeing, broken."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.ingest.exporters.cvat import to_cvat
+from services.ingest.exporters.formats import Format, manifest
+from services.ingest.exporters.frames import Export, ExportFrame
+from services.ingest.exporters.label_studio import to_label_studio
+from services.ingest.exporters.yolo import to_yolo
+from services.ingest.importers.cvat import read_cvat
+from services.ingest.importers.label_studio import read_label_studio
+from services.ingest.importers.yolo import read_yolo
+from services.ingest.items import Dataset, FrameItem, Rejection
+from tests.unit.ingest.test_exporters import (
+    FRAMES,
+    PLAIN,
+    PROPOSAL,
+    frame,
+    near,
+    said,
+    truths,
+    write,
+)
+
+SENT = FRAMES[:2]
+
+
+def send(export: Export, folder: Path) -> Path:
+    write({**export.files, "manifest.json": manifest(export)}, folder)
+    return folder / "manifest.json"
+
+
+def through_cvat(frames: list[ExportFrame], folder: Path) -> Dataset:
+    sent = send(to_cvat(frames), folder)
+    return read_cvat(folder / "annotations.xml", sent)
+
+
+def through_label_studio(frames: list[ExportFrame], folder: Path) -> Dataset:
+    send(to_label_studio(frames), folder)
+    return read_label_studio(folder / "tasks.json")
+
+
+def through_yolo(frames: list[ExportFrame], folder: Path) -> Dataset:
+    return read_yolo(folder, send(to_yolo(frames), folder))
+
+
+Way = Callable[[list[ExportFrame], Path], Dataset]
+WAYS = {
+    Format.CVAT: through_cvat,
+    Format.LABEL_STUDIO: through_label_studio,
+    Format.YOLO: through_yolo,
+}
+
+
+def reasons(dataset: Dataset) -> list[str]:
+    return [item.reason for item in dataset.items if isinstance(item, Rejection)]
+
+
+@pytest.mark.parametrize("form", WAYS)
+def test_what_comes_back_unchanged_says_the_same_of_the_same_frames(
+    form: Format, tmp_path: Path
+) -> None:
+    back = truths(WAYS[form](SENT, tmp_path))
+
+    assert sorted(back) == [each.frame_id for each in SENT]
+    assert said(back[SENT[0].frame_id]) == near(PLAIN)
+    assert back[SENT[1].frame_id] == []
+
+
+@pytest.mark.parametrize("form", WAYS)
+def test_the_image_size_comes_back_so_that_boxes_can_be_checked(
+    form: Format, tmp_path: Path
+) -> None:
+    (item,) = list(WAYS[form](SENT[:1], tmp_path).items)
+
+    assert isinstance(item, FrameItem)
+    assert item.size == (640, 360)
+
+
+def test_a_proposal_in_cvat_that_nobody_decided_leaves_its_frame_unfinished(
+    tmp_path: Path,
+) -> None:
+    dataset = through_cvat([frame("a", proposals=(PROPOSAL,)), frame("b")], tmp_path)
+
+    assert reasons(dataset) == ["unfinished_task"]
+
+
+def test_a_confirmed_proposal_in_cvat_is_ground_truth(tmp_path: Path) -> None:
+    sent = send(to_cvat([frame("a", annotations=(), proposals=(PROPOSAL,))]), tmp_path)
+    file = tmp_path / "annotations.xml"
+    file.write_text(file.read_text().replace('"proposal">true<', '"proposal">false<'))
+
+    assert said(truths(read_cvat(file, sent))["a"]) == near([PROPOSAL])
+
+
+def test_the_name_that_cvat_gives_an_image_may_have_folders_and_another_ending(
+    tmp_path: Path,
+) -> None:
+    sent = send(to_cvat([frame("a")]), tmp_path)
+    file = tmp_path / "annotations.xml"
+    file.write_text(file.read_text().replace('"a.jpg"', '"upload/7/a.png"'))
+
+    assert list(truths(read_cvat(file, sent))) == ["a"]
+
+
+def test_an_image_that_was_never_sent_is_named(tmp_path: Path) -> None:
+    sent = send(to_cvat([frame("a")]), tmp_path)
+    file = tmp_path / "annotations.xml"
+    file.write_text(file.read_text().replace('"a.jpg"', '"other.jpg"'))
+
+    assert reasons(read_cvat(file, sent)) == ["unknown_image"]
+
+
+def task(*annotations: dict[str, Any]) -> dict[str, Any]:
+    content = json.loads(to_label_studio([frame("a")]).files["tasks.json"])
+    given: dict[str, Any] = {**content[0], "annotations": list(annotations)}
+    return given
+
+
+def drawn(x: float = 10.0, label: str = "stop sign", **changes: Any) -> dict[str, Any]:
+    value = {"x": x, "y": 10.0, "width": 5.0, "height": 5.0, "rectanglelabels": [label]}
+    result = {
+        "type": "rectanglelabels",
+        "original_width": 640,
+        "original_height": 360,
+        "value": {**value, **changes},
+    }
+    return {"result": [result], "was_cancelled": False}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "reason"),
+    [
+        ([], "unfinished_task"),
+        ([{"result": [], "was_cancelled": True}], "skipped_task"),
+        ([drawn(), drawn(x=20.0)], "annotators_disagree"),
+        ([drawn(), drawn(label="yield")], "annotators_disagree"),
+        ([drawn(x=150.0)], "box_outside_image"),
+        ([drawn(rotation=30)], "invalid_box"),
+        ([drawn(label="")], "unknown_category"),
+        ([{"result": [{"type": "polygonlabels"}]}], "unsupported_shape"),
+    ],
+)
+def test_a_task_that_cannot_be_taken_is_named_and_says_nothing(
+    annotations: list[dict[str, Any]], reason: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps([task(*annotations)]))
+
+    assert reasons(read_label_studio(file)) == [reason]
+
+
+def test_annotators_who_agree_to_half_a_pixel_agree(tmp_path: Path) -> None:
+    file = tmp_path / "export.json"
+    skipped = {"result": [], "was_cancelled": True}
+    file.write_text(json.dumps([task(drawn(), skipped, drawn(x=10.05))]))
+
+    assert len(truths(read_label_studio(file))["a"]) == 1
+
+
+def test_a_yolo_class_without_a_name_is_named(tmp_path: Path) -> None:
+    sent = send(to_yolo([frame("a")]), tmp_path)
+    (tmp_path / "labels/a.txt").write_text("7 .5 .5 .1 .1\n")
+
+    assert reasons(read_yolo(tmp_path, sent)) == ["unknown_category"]
