@@ -34,6 +34,7 @@ from benchmarks.retrieval_rankings import (
     similarity,
     tasks,
 )
+from benchmarks.retrieval_reranking import RERANKINGS, MarginalRelevance
 from services.contracts.identity import NeedleId
 from services.domain.coco import BoolArray, IntArray
 from services.domain.failure_model import Method, Mode
@@ -321,7 +322,12 @@ def main() -> None:
         whole = mean_ap(data, np.ones(len(data.spots), np.bool_))
         out.print(f"{data.name}: {len(data.spots)} frames, mAP {whole:.6f}, seeds {given.seeds}\n")
         if given.ablation:
-            print_shares(out, data, ABLATIONS, seeds, "What each part pays")
+            again: dict[str, Ranking] = {
+                "nearest, crop, centred": RANKINGS["nearest, crop, centred"],
+                **RERANKINGS,
+                "all of it, MMR": MarginalRelevance(LEARNT),
+            }
+            print_shares(out, data, {**ABLATIONS, **again}, seeds, "What each part pays")
             errors = [calibration_error(data, seed) for seed in seeds]
             out.print(f"expected calibration error of learnt evidence: {_figure(errors, 3)}\n")
             continue

@@ -77,7 +77,7 @@ def similarity(encoder: str, *, centred: bool) -> Ranking:
     """Nearest neighbours by cosine."""
 
     def rank(task: Task) -> FloatArray:
-        needles, haystack, _ = _vectors(task, encoder, centred=centred)
+        needles, haystack, _ = vectors_of(task, encoder, centred=centred)
         return np.asarray(needles @ haystack.T, np.float64)
 
     return rank
@@ -87,7 +87,7 @@ def contrast(encoder: str, low_score: float) -> Ranking:
     """Similarity to the needle over that to the nearest reference true positives."""
 
     def rank(task: Task) -> FloatArray:
-        needles, haystack, rights = _vectors(task, encoder, centred=True)
+        needles, haystack, rights = vectors_of(task, encoder, centred=True)
         evidence = needles @ haystack.T - true_positive_similarity(haystack, rights)
         low = _standardised(task.data.scores[task.haystack][None, :])
         return np.asarray(_standardised(evidence) - low_score * low)
@@ -163,7 +163,7 @@ ABLATIONS = {
 }
 
 
-def _vectors(task: Task, encoder: str, *, centred: bool) -> tuple[Vectors, Vectors, Vectors]:
+def vectors_of(task: Task, encoder: str, *, centred: bool) -> tuple[Vectors, Vectors, Vectors]:
     """Of the needles, the haystack and the reference's shown true positives."""
     data = task.data
     rows = data.vectors[encoder]
