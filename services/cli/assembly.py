@@ -1,6 +1,7 @@
 """Wires the parts together: stores, broker and services, in one process or a service at a time."""
 
 import asyncio
+import math
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -108,8 +109,14 @@ async def running(
 
 
 def _watch_space(folder: Path) -> None:
-    metrics.DATA_FREE_BYTES.set_function(lambda: shutil.disk_usage(folder).free)
-    metrics.DATA_SIZE_BYTES.set_function(lambda: shutil.disk_usage(folder).total)
+    def share(of: str) -> float:
+        try:
+            return float(getattr(shutil.disk_usage(folder), of))
+        except OSError:  # taken away under us: the other metrics still count
+            return math.nan
+
+    metrics.DATA_FREE_BYTES.set_function(lambda: share("free"))
+    metrics.DATA_SIZE_BYTES.set_function(lambda: share("total"))
 
 
 @asynccontextmanager
