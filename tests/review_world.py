@@ -109,7 +109,8 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
         database = connect(seed.settings.mongodb, seed.settings.mongodb_database)
         kept = {name: await database[name].find().to_list() for name in ("needles", "tokens")}
         yield World(desk, stores, outbox, clock, seed.token, replayed)
-        for name in ("reviews", "review_claims", "corrections", "revisions", *kept):
+        done = ("reviews", "review_claims", "corrections", "revisions", "matches", "figures")
+        for name in (*done, *kept):
             await database[name].delete_many({})
         for name, documents in kept.items():
             await database[name].insert_many(documents)

@@ -1,5 +1,6 @@
 """What the pages show."""
 
+from datetime import timedelta
 from http import HTTPStatus
 from io import BytesIO
 
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from services.retriever.review.listing import View
+from services.runtime.stores.figures import Figures
 from tests.integration.review.conftest import Browser
 from tests.review_world import needle_id_of
 
@@ -106,3 +108,23 @@ def test_a_view_survives_its_address() -> None:
 
     assert view.query() == "?category=a+%26+b&stage=done&sort=oldest&page=3"
     assert View.of({}).query() == ""
+
+
+async def test_charts_draw_each_subset_and_say_the_latest_figures(ana: Browser) -> None:
+    for hour in range(3):
+        await ana.world.stores.figures.add(
+            Figures(
+                "ods@1",
+                ana.world.clock.now() + timedelta(hours=hour),
+                {"R": 0.5, "H": 0.4 + hour / 100, "S": None, "H-S": 0.45},
+                found=0.7,
+                random_yield=0.35,
+                lift=2.0,
+                queue={"open": 3 - hour, "started": hour, "done": 0},
+            )
+        )
+
+    page = (await ana.get("/charts?span=year")).text
+
+    assert "latest: R 0.500, H 0.420, S \u2013, H\u2212S 0.450" in page
+    assert page.count('class="curve c2" d="M') == 3  # H, the random draw, started

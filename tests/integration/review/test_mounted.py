@@ -1,0 +1,104 @@
+"""The page as the command line serves it: on real stores and a real broker."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from services.cli.review_page import note_figures, reviewing
+from services.contracts.errors import BrokerUnavailable
+from services.contracts.events import DeadLettered, FrameAnnotated
+from services.evaluator.report import Counts, build_reports
+from services.retriever.review.corrections import Corrector
+from services.runtime.broker import BrokerAddress
+from services.runtime.dead_letters import read_dead_letters
+from services.runtime.outbox import KafkaOutbox
+from services.runtime.settings import Settings
+from tests.integration.review.conftest import BASE
+from tests.review_world import START, Seed, World, review_world
+from tests.samples import frame_annotated, frame_matched
+
+DEADLINE_S = 60
+
+
+@pytest.fixture
+async def outbox(kafka: BrokerAddress) -> AsyncIterator[KafkaOutbox]:
+    outbox = KafkaOutbox("retriever", kafka, Settings())
+    yield outbox
+    await outbox.close()
+
+
+async def test_dead_letters_are_read_and_replayed_through_the_broker(
+    seed: Seed, kafka: BrokerAddress, outbox: KafkaOutbox
+) -> None:
+    frame_id, reason = f"frame-{uuid4().hex[:8]}", f"reason_{uuid4().hex[:8]}"
+    letter = DeadLettered(
+        service="fp_miner",
+        reason=reason,
+        detail="what was wrong",
+        original_topic="gaze.ground-truth",
+        partition=0,
+        offset=1,
+        original_key=frame_id.encode(),
+        original_value=frame_annotated(frame_id=frame_id).model_dump_json().encode(),
+        failed_at=START,
+    )
+    await outbox.publish([letter])
+    settings = seed.settings.model_copy(update={"kafka": ",".join(kafka.servers)})
+    server = FastAPI()
+    async with (
+        review_world(seed) as world,
+        reviewing(server, world.stores, outbox, settings, world.clock),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app=server), base_url=BASE) as client,
+    ):
+        await client.post(f"{BASE}/login", data={"name": "Ana", "token": world.token})
+        page = (await client.get(f"{BASE}/dead-letters?reason={reason}")).text
+        found = re.search(r'name="csrf" value="([0-9a-f]+)"', page)
+        assert found is not None
+        answer = await client.post(
+            f"{BASE}/dead-letters/replay", data={"csrf": found[1], "reason": reason}
+        )
+
+    assert "what was wrong" in page
+    assert "1 sent again." in answer.text
+    letters = await asyncio.to_thread(lambda: list(read_dead_letters(kafka, settings)))
+    assert [each.reason for each in letters].count(reason) == 1
+
+
+async def test_a_correction_that_was_held_up_is_sent_once_the_page_is_served_again(
+    world: World, outbox: KafkaOutbox, kafka: BrokerAddress
+) -> None:
+    world.outbox.failures.append(BrokerUnavailable("away"))
+    truth = FrameAnnotated(frame_id="r000", annotations=())
+    with pytest.raises(BrokerUnavailable):
+        await world.desk.corrector.publish(truth, (), "Ana")
+    settings = world.desk.settings.model_copy(update={"kafka": ",".join(kafka.servers)})
+
+    async with reviewing(FastAPI(), world.stores, outbox, settings, world.clock):
+        async with asyncio.timeout(DEADLINE_S):
+            while await world.stores.corrections.pending():  # noqa: ASYNC110  # the store tells nobody
+                await asyncio.sleep(0.02)
+
+    corrector = Corrector(world.stores.corrections, world.stores.ledger, outbox)
+    (correction,) = await corrector.corrections.published(truth.frame_id)
+    assert correction.event.revision == 2
+
+
+async def test_figures_are_noted_when_they_change_and_only_then(world: World) -> None:
+    stores = world.stores
+    await stores.matches.record([frame_matched("r000")], {})
+    counts = Counts(frames=1, predictions=1, ground_truth=1)
+    reports = await build_reports(stores.matches, stores.needles, counts, 0.5)
+    before = len(await stores.figures.since(START))
+
+    await note_figures(stores, reports, world.clock)
+    world.clock.advance(60)
+    await note_figures(stores, reports, world.clock)
+
+    rows = await stores.figures.since(START)
+    assert len(rows) - before == 1
+    assert rows[-1].queue == {"open": 3, "started": 0, "done": 0}
