@@ -13,7 +13,7 @@ from services.retriever.review.chart_routes import chart_routes
 from services.retriever.review.corrections import Corrector
 from services.retriever.review.desk import Desk, Letters
 from services.retriever.review.frame_routes import frame_routes
-from services.retriever.review.guard import Forbidden, Headers, NotIn, ask_to_log_in
+from services.retriever.review.guard import SECURITY, Forbidden, Headers, NotIn, ask_to_log_in
 from services.retriever.review.letter_routes import letter_routes
 from services.retriever.review.login_routes import login_routes
 from services.retriever.review.needle_routes import needle_routes
@@ -138,6 +138,14 @@ def _handle_errors(app: FastAPI, pages: Pages) -> None:
         answer.headers["Retry-After"] = _RETRY_AFTER_S
         return answer
 
+    async def unexpected(request: Request, exc: Exception) -> Response:
+        log.error("review_page_failed", path=request.url.path, exc_info=exc)
+        detail = "Something is wrong on our side, and was noted. What was decided before is kept."
+        answer = told(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+        answer.headers.update(SECURITY)  # this answer is given outside of all else
+        return answer
+
+    app.add_exception_handler(Exception, unexpected)
     app.add_exception_handler(NotIn, ask_to_log_in)
     app.add_exception_handler(Forbidden, forbidden)
     app.add_exception_handler(Transient, away)

@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from services.retriever.review.app import build_review_app
-from tests.review_world import review_world, seeded
+from tests.review_world import Seed, review_world, seeded
 
 with warnings.catch_warnings():
     # Playwright's greenlet is imported here for the first time; its warnings are not ours.
@@ -50,8 +50,14 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def seed(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Seed:
+    folder = tmp_path_factory.mktemp("review")
+    return asyncio.run(seeded(mongodb_url, folder, needles=NEEDLES))
+
+
 @pytest.fixture
-def site(mongodb_url: str, tmp_path: Path) -> Iterator[Site]:
+def site(seed: Seed) -> Iterator[Site]:
     """The page on a free port, in a thread with a loop of its own."""
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
@@ -59,7 +65,6 @@ def site(mongodb_url: str, tmp_path: Path) -> Iterator[Site]:
     ready, tokens = threading.Event(), list[str]()
 
     async def serve() -> None:
-        seed = await seeded(mongodb_url, tmp_path, needles=NEEDLES)
         async with review_world(seed) as world:
             server = FastAPI()
             server.mount("/review", build_review_app(world.desk))

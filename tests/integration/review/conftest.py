@@ -17,7 +17,7 @@ class Browser:
 
     def __init__(self, world: World, app: FastAPI) -> None:
         self.world = world
-        transport = httpx.ASGITransport(app=app)
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url=BASE)
         self.csrf = ""
 

@@ -7,6 +7,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from services.contracts.errors import StoreUnavailable
 from services.retriever.review.listing import View
 from services.runtime.stores.figures import Figures
 from tests.integration.review.conftest import Browser
@@ -128,3 +129,36 @@ async def test_charts_draw_each_subset_and_say_the_latest_figures(ana: Browser) 
 
     assert "latest: R 0.500, H 0.420, S \u2013, H\u2212S 0.450" in page
     assert page.count('class="curve c2" d="M') == 3  # H, the random draw, started
+
+
+async def test_an_unexpected_error_is_a_page_that_betrays_nothing(
+    ana: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> None:
+        raise ValueError("a secret in a traceback")
+
+    monkeypatch.setattr(ana.world.desk.lists, "kinds", broken)
+
+    answer = await ana.get("/needles")
+
+    assert answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
+    assert "was noted" in answer.text
+    assert "secret" not in answer.text
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+async def test_a_store_that_is_away_is_told_beside_what_is_on_the_page(
+    ana: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away() -> None:
+        raise StoreUnavailable("mongodb://user:password@host")
+
+    monkeypatch.setattr(ana.world.desk.lists, "kinds", away)
+
+    whole = await ana.get("/needles")
+    part = await ana.get("/needles", **{"HX-Request": "true"})
+
+    assert (whole.status_code, part.status_code) == (503, 503)
+    assert whole.headers["Retry-After"] == "5"
+    assert part.headers["HX-Retarget"] == "#notice"
+    assert "password" not in whole.text + part.text

@@ -110,6 +110,9 @@
     if (!card || event.target.type !== "checkbox") return;
     const pin = one(`[data-pin="${card.dataset.card}"]`);
     if (pin) pin.classList.toggle("marked", event.target.checked);
+    // From the first mark on, others see that somebody works here.
+    const claim = one("#claim");
+    if (claim && claim.dataset.claim === "free") window.htmx.trigger(claim, "work");
   });
   document.addEventListener("change", (event) => {
     const filters = event.target.closest("[data-filters]");
