@@ -12,7 +12,7 @@ from services.contracts.topics import FRAMES, GROUND_TRUTH, PREDICTIONS
 from services.runtime import metrics
 from services.runtime.broker import BrokerAddress
 from services.runtime.consumer import group_of
-from services.runtime.stores.needle_lists import NeedleFilter
+from services.runtime.stores.needle_filters import NeedleFilter
 
 Lag = Mapping[tuple[str, str], int]
 """Records that each consumer group has not committed yet, by group and topic."""
