@@ -2,19 +2,17 @@
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from services.cli.context import Context, console, run, shared
 from services.cli.export_choice import What
-from services.contracts.events import ErrorType
-from services.ingest.exporters.formats import Format
-from services.runtime.stores.needle_filters import NeedleFilter, Stage
 
 if TYPE_CHECKING:
     from services.cli.exporting import Written
     from services.runtime.stores.blobs import BlobStore
+    from services.runtime.stores.needle_filters import NeedleFilter
 
 To = Annotated[
     Path,
@@ -22,7 +20,12 @@ To = Annotated[
         "--to", metavar="DIR", help="A folder that is empty, or not there.", show_default=False
     ),
 ]
-Form = Annotated[Format, typer.Option("--format", help="What is written.", show_default=False)]
+# Spelt out, because the enumerations behind them are slow to import; a test compares.
+FormatName = Literal["coco", "voc", "yolo", "cvat", "label-studio", "datumaro"]
+TrainingFormatName = Literal["coco", "yolo"]
+ErrorTypeName = Literal["classification", "localization", "both", "duplicate", "background"]
+StageName = Literal["open", "started", "done", "extended"]
+Form = Annotated[FormatName, typer.Option("--format", help="What is written.", show_default=False)]
 Images = Annotated[bool, typer.Option("--images", help="Copy the images too.")]
 
 
@@ -33,12 +36,16 @@ def export(
     to: To,
     what: Annotated[What, typer.Option("--what", help="Which frames.")] = What.SHORTLISTED,
     category: Annotated[str | None, typer.Option(help="Only needles predicted as this.")] = None,
-    error_type: Annotated[ErrorType | None, typer.Option(help="Only needles of this type.")] = None,
+    error_type: Annotated[
+        ErrorTypeName | None, typer.Option(help="Only needles of this type.")
+    ] = None,
     detector: Annotated[
         str | None, typer.Option(metavar="NAME@VERSION", help="Only needles of this detector.")
     ] = None,
     drive: Annotated[str | None, typer.Option(help="Only needles of this drive.")] = None,
-    stage: Annotated[Stage | None, typer.Option(help="Only needles whose review is there.")] = None,
+    stage: Annotated[
+        StageName | None, typer.Option(help="Only needles whose review is there.")
+    ] = None,
     images: Images = False,
     proposals: Annotated[
         bool, typer.Option("--proposals", help="Add the predicted regions, to be confirmed.")
@@ -50,11 +57,9 @@ def export(
     back unchanged, every format gives the same boxes.
     """
     context = shared(ctx)
-    wanted = NeedleFilter(
-        category=category, error_type=error_type, detector=detector, drive=drive, stage=stage
-    )
+    chosen = (category, error_type, detector, drive, stage)
     written = run(
-        lambda: _export(context, form, to, what, wanted, images=images, proposals=proposals),
+        lambda: _export(context, form, to, what, chosen, images=images, proposals=proposals),
         interrupted="The folder is not complete; remove it and start again.",
     )
     _tell(written, to)
@@ -64,7 +69,7 @@ def training_set(
     ctx: typer.Context,
     *,
     to: To,
-    form: Annotated[Format, typer.Option("--format", help="coco or yolo.")] = Format.COCO,
+    form: Annotated[TrainingFormatName, typer.Option("--format", help="What is written.")] = "coco",
     images: Images = False,
 ) -> None:
     """Write what the detector's team retrains on: annotated frames, never one of the reference.
@@ -72,8 +77,6 @@ def training_set(
     Frames whose failure an annotator has confirmed weigh three times as much. `manifest.json` has
     every frame's revision and every file's sha256; the same state gives the same bytes.
     """
-    if form not in (Format.COCO, Format.YOLO):
-        raise typer.BadParameter("coco or yolo", param_hint="--format")
     context = shared(ctx)
     written = run(
         lambda: _training_set(context, form, to, images=images),
@@ -84,10 +87,10 @@ def training_set(
 
 async def _export(
     context: Context,
-    form: Format,
+    form: FormatName,
     to: Path,
     what: What,
-    wanted: NeedleFilter,
+    chosen: tuple[str | None, ...],
     *,
     images: bool,
     proposals: bool,
@@ -97,25 +100,48 @@ async def _export(
     from services.cli import exporting  # noqa: PLC0415
     from services.cli.assembly import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.ingest.exporters.formats import Format  # noqa: PLC0415
 
     settings = context.settings()
     log_to_file(settings.data / "logs" / "export.log", debug=context.debug)
     async with joined(settings) as stack:
         stores = stack.stores
-        frames = await exporting.chosen_frames(stores, what, wanted)
+        frames = await exporting.chosen_frames(stores, what, _filter(*chosen))
         if not proposals:
             frames = [replace(frame, proposals=()) for frame in frames]
         uris = await exporting.image_uris(stores, frames)
         blobs: BlobStore | None = stores.blobs if images else None
         return await asyncio.to_thread(
-            exporting.write_export, frames, form, to, uris, blobs, what=what.value
+            exporting.write_export, frames, Format(form), to, uris, blobs, what=what.value
         )
 
 
-async def _training_set(context: Context, form: Format, to: Path, *, images: bool) -> "Written":
+def _filter(
+    category: str | None,
+    error_type: str | None,
+    detector: str | None,
+    drive: str | None,
+    stage: str | None,
+) -> "NeedleFilter":
+    from services.contracts.events import ErrorType  # noqa: PLC0415  # slow
+    from services.runtime.stores.needle_filters import NeedleFilter, Stage  # noqa: PLC0415
+
+    return NeedleFilter(
+        category=category,
+        error_type=ErrorType(error_type) if error_type else None,
+        detector=detector,
+        drive=drive,
+        stage=Stage(stage) if stage else None,
+    )
+
+
+async def _training_set(
+    context: Context, form: TrainingFormatName, to: Path, *, images: bool
+) -> "Written":
     from services.cli import exporting  # noqa: PLC0415
     from services.cli.assembly import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.ingest.exporters.formats import Format  # noqa: PLC0415
 
     settings = context.settings()
     log_to_file(settings.data / "logs" / "export.log", debug=context.debug)
@@ -132,7 +158,7 @@ async def _training_set(context: Context, form: Format, to: Path, *, images: boo
         uris = await exporting.image_uris(stack.stores, frames)
         blobs: BlobStore | None = stack.stores.blobs if images else None
         return await asyncio.to_thread(
-            exporting.write_export, frames, form, to, uris, blobs, **facts
+            exporting.write_export, frames, Format(form), to, uris, blobs, **facts
         )
 
 

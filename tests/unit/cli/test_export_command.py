@@ -1,0 +1,18 @@
+from typing import get_args
+
+from services.cli.export_command import (
+    ErrorTypeName,
+    FormatName,
+    StageName,
+    TrainingFormatName,
+)
+from services.contracts.events import ErrorType
+from services.ingest.exporters.formats import Format
+from services.runtime.stores.needle_filters import Stage
+
+
+def test_the_options_are_those_that_the_code_behind_them_knows() -> None:
+    assert get_args(FormatName) == tuple(Format)
+    assert get_args(ErrorTypeName) == tuple(ErrorType)
+    assert get_args(StageName) == tuple(Stage)
+    assert set(get_args(TrainingFormatName)) < set(Format)
