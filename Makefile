@@ -6,7 +6,7 @@ BIN := .venv/bin
 KAFKA_JARS := deploy/kafka/jars
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test bench-map bench-retrieval lock clean
+.PHONY: help setup broker demo lint check tools test bench-map bench-retrieval bench-pipeline lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -62,8 +62,12 @@ test: setup tools lint ## every test, on real parts
 bench-map: .bench/stamp ## streaming mAP beside the libraries there are (about 6 minutes)
 	@.bench/bin/python -m benchmarks.map
 
-bench-retrieval: .venv/runtime.stamp ## what shortlists are worth, per strategy, on photos and on the survey
+bench-retrieval: .venv/runtime.stamp .bench/stamp ## what shortlists are worth, and how fast they are found
 	@$(BIN)/python -m benchmarks.retrieval_quality
+	@.bench/bin/python -m benchmarks.retrieval_speed
+
+bench-pipeline: setup ## what a frame costs each stage, and how soon it is done with
+	@$(BIN)/python -m benchmarks.pipeline
 
 lock: ## resolve the lock files again (needs uv)
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 pyproject.toml -o requirements/runtime.txt
