@@ -153,6 +153,16 @@ def sizes(folder: Path) -> dict[str, int]:
     }
 
 
+def busy_s() -> dict[str, float]:
+    """Time in batches by service; they share a process, so waiting for each other counts."""
+    return {
+        sample.labels["service"]: round(sample.value, 1)
+        for family in REGISTRY.collect()
+        for sample in family.samples
+        if sample.name == "gazeloop_batch_duration_seconds_sum"
+    }
+
+
 def ages(quantile: float) -> dict[str, float | None]:
     """Age of events when done with, from the exported histogram, by service and topic."""
     buckets: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -224,6 +234,7 @@ async def measured(frames: int, rate: float, embedder: str) -> dict[str, object]
         "frames_per_s": round(frames / took, 1),
         "events_per_s": round(events / took, 1),
         "cpu_s_per_frame": round(cpu / frames, 4),
+        "busy_s_by_service": busy_s(),
         "bytes_per_frame": {part: round(size) for part, size in sorted(grown.items())},
         "age_p50_s": ages(0.5),
         "age_p99_s": ages(0.99),
