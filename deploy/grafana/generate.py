@@ -51,7 +51,7 @@ def rendered(board: Board) -> str:
         dashboard.TextBoxVariable("review")
         .label("Review page")
         .description("Where the review page is served.")
-        .default_value("http://localhost:8000")
+        .default_value("http://localhost:8001/review")
     )
     for row in board.rows:
         builder = builder.with_row(dashboard.Row(row.title))
