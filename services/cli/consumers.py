@@ -123,10 +123,18 @@ async def _consumer(name: str, parts: Parts, closing: AsyncExitStack) -> Consumi
         step,
         outbox=outbox,
         broker=broker,
-        settings=parts.settings,
+        settings=_batched(name, parts.settings),
         clock=parts.clock,
         listener=listener,
     )
+
+
+def _batched(name: str, settings: Settings) -> Settings:
+    """The retriever plans everything once per batch, so its batches are large and seldom."""
+    if name != "retriever":
+        return settings
+    larger = {"batch_size": settings.plan_batch_size, "batch_wait_s": settings.plan_wait_s}
+    return settings.model_copy(update=larger)
 
 
 async def _mark_families(parts: Parts) -> None:

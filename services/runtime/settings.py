@@ -103,6 +103,12 @@ class Settings(BaseSettings):
     torch_threads: Count = Field(2, description="CPU threads for the backbone.")
 
     # Shortlists
+    plan_batch_size: Count = Field(
+        2048, description="Most events that the retriever takes before it plans shortlists again."
+    )
+    plan_wait_s: Seconds = Field(
+        1.0, description="How long the retriever gathers events before it plans, in seconds."
+    )
     shortlist_size: Count = Field(10, description="Most frames per shortlist.")
     shortlist_per_drive: Count = Field(3, description="Most frames of one drive per shortlist.")
     shortlist_strategy: Literal["worst-frames", "costliest-errors"] = Field(
