@@ -177,7 +177,10 @@ def tls_server(handler: type[BaseHTTPRequestHandler], certificate: Certificate) 
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate.both)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    # The handshake is the handler thread's: in the one that accepts, a silent client stops us all.
+    server.socket = context.wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
