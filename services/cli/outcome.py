@@ -41,12 +41,9 @@ def print_rejections(out: Console, summary: Summary) -> None:
     """What could not be used: counted by reason, then the first of them by place."""
     if not summary.rejected:
         return
-    table = Table(
-        title=f"{summary.rejected.total():,} records could not be used; the rest went through",
-        title_justify="left",
-        title_style="yellow",
-        box=None,
-    )
+    count = summary.rejected.total()
+    out.print(f"\n[yellow]{count:,} records could not be used; the rest went through:[/]")
+    table = Table(box=None)
     table.add_column("reason", header_style="dim")
     table.add_column("records", justify="right", header_style="dim")
     for reason, count in summary.rejected.most_common():
