@@ -1,8 +1,8 @@
 """Creates the topics, and says where existing ones differ from what we would create."""
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from kafka import KafkaAdminClient, KafkaProducer
@@ -41,14 +41,11 @@ def create_topics(
     """
     if broker.in_memory:
         return _touch(broker, topics)
-    with closing(connect_admin(broker, settings)) as admin:
-        try:
-            created = _create(admin, settings, topics)
-            admin.wait_for_topics([topic.name for topic in topics])
-            existing = [topic for topic in topics if topic.name not in created]
-            return TopicReport(tuple(created), tuple(topic_differences(admin, settings, existing)))
-        except KafkaError as exc:
-            raise translate(exc, broker) from exc
+    with _asking(broker, settings) as admin:
+        created = _create(admin, settings, topics)
+        admin.wait_for_topics([topic.name for topic in topics])
+        existing = [topic for topic in topics if topic.name not in created]
+        return TopicReport(tuple(created), tuple(topic_differences(admin, settings, existing)))
 
 
 def broker_identity(broker: BrokerAddress, settings: Settings) -> str:
@@ -63,9 +60,16 @@ def broker_identity(broker: BrokerAddress, settings: Settings) -> str:
     """
     if broker.in_memory:
         return f"{broker}/{os.getpid()}"
+    with _asking(broker, settings) as admin:
+        return str(admin.describe_cluster()["cluster_id"])
+
+
+@contextmanager
+def _asking(broker: BrokerAddress, settings: Settings) -> Iterator[KafkaAdminClient]:
+    """An admin client for one question, whose errors come out in our words."""
     with closing(connect_admin(broker, settings)) as admin:
         try:
-            return str(admin.describe_cluster()["cluster_id"])
+            yield admin
         except KafkaError as exc:
             raise translate(exc, broker) from exc
 
