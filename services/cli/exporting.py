@@ -8,12 +8,11 @@ from pathlib import Path
 
 from services.cli.export_choice import What
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import FrameAnnotated, Split
+from services.contracts.events import REANNOTATION, FrameAnnotated, Split
 from services.contracts.identity import FrameId, RegionId
 from services.domain.splits import split_of
 from services.ingest.exporters.formats import EXPORTERS, IMAGES, Format, manifest
 from services.ingest.exporters.frames import Export, ExportFrame, Proposal
-from services.retriever.logic import REANNOTATED
 from services.retriever.review.decisions import review_of
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs import BlobStore
@@ -211,7 +210,7 @@ def _frame(
         revision=truth.revision if truth else 0,
         annotations=truth.annotations if truth else None,
         proposals=proposals,
-        corrected=truth is not None and truth.annotation_source == REANNOTATED,
+        corrected=truth is not None and truth.annotation_source == REANNOTATION,
     )
 
 

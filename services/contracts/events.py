@@ -33,6 +33,8 @@ from services.contracts.identity import (
 )
 
 SCHEMA_VERSION: Literal[1] = 1
+REANNOTATION = "reannotation"
+"""The `annotation_source` of ground truth that the annotation team has corrected."""
 
 _Id = Field(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f]+$")
 _Name = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")

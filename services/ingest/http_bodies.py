@@ -6,6 +6,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import (
+    REANNOTATION,
     Annotation,
     AnyFrameId,
     Detection,
@@ -101,7 +102,7 @@ class GroundTruth(_Body):
 
     frame_id: AnyFrameId
     annotated_by: _Name | None = None
-    annotation_source: _Name = "reannotation"
+    annotation_source: _Name = REANNOTATION
     annotations: tuple[Annotation, ...]
 
     def draft(self) -> FrameAnnotated:

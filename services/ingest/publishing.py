@@ -13,6 +13,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_exponential_jitter
 
+from services.contracts import events
 from services.contracts.errors import Transient
 from services.contracts.topics import topic_of
 from services.ingest.batches import Batch, BatchPublisher, Outcome
@@ -37,7 +38,7 @@ class Source(StrEnum):
     """Where a data set comes from."""
 
     IMPORT = "import"
-    REANNOTATION = "reannotation"
+    REANNOTATION = events.REANNOTATION
     """Corrections: only the ground truth is published, and only of frames that are there."""
 
 

@@ -9,9 +9,9 @@ not: then all of it is read again.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
-from services.contracts.events import FrameMatched, Split
+from services.contracts.events import REANNOTATION, FrameMatched, Split
 from services.contracts.identity import FrameId, ModelId, NeedleId, RegionId, region_point_id
-from services.retriever.logic import REANNOTATED, FrameFacts, Kind
+from services.retriever.logic import FrameFacts, Kind
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.needles import NeedleRecord, NeedleStore
@@ -43,7 +43,7 @@ class KnownFrames:
     async def reannotated(self) -> set[FrameId]:
         """Every frame whose ground truth came back corrected: the verdicts lie there."""
         if self._reannotated is None:
-            self._reannotated = await self._store.annotated_from(REANNOTATED)
+            self._reannotated = await self._store.annotated_from(REANNOTATION)
         return set(self._reannotated)
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameFacts]:

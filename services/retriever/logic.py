@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 
 from services.contracts.events import (
+    REANNOTATION,
     Candidate,
     FrameCaptured,
     FrameMatched,
@@ -28,7 +29,6 @@ from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.needles import NeedleRecord
 from services.runtime.stores.vectors import Hit, Where
 
-REANNOTATED = "reannotation"
 _THRESHOLDS = 10
 
 Kind = tuple[DetectorId, Category]
@@ -59,7 +59,7 @@ class FrameFacts:
         for predictions in record.predictions.values():
             rows = region_features(_shown(predictions, captured))
             features |= zip(predictions.region_ids(), rows, strict=True)
-        reannotated = truth is not None and truth.annotation_source == REANNOTATED
+        reannotated = truth is not None and truth.annotation_source == REANNOTATION
         return cls(captured, _spot(captured), reannotated, features)
 
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.contracts.events import Annotation, FrameAnnotated
+from services.contracts.events import REANNOTATION, Annotation, FrameAnnotated
 from services.contracts.identity import FrameId
-from services.retriever.logic import REANNOTATED
 from services.runtime.step import Outbox
 from services.runtime.stores.corrections import Correction, MongoCorrectionStore, Outcome
 from services.runtime.stores.frames import FrameRecord, content_of
@@ -50,7 +49,7 @@ class Corrector:
             frame_id=truth.frame_id,
             revision=truth.revision + 1,
             annotated_by=by,
-            annotation_source=REANNOTATED,
+            annotation_source=REANNOTATION,
             annotations=tuple(annotations),
         )
         correction = Correction(_entry(event).digest, event, truth.annotations)

@@ -1,6 +1,5 @@
 """Active needles in lists: filtered, sorted, counted, a page at a time, however many there are."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -233,8 +232,3 @@ def _kind(document: Document) -> Kind:
         progress=Progress(key.get("progress") or Progress.OPEN),
         count=document["count"],
     )
-
-
-def total_of(kinds: Sequence[Kind]) -> int:
-    """How many needles these are together."""
-    return sum(kind.count for kind in kinds)
