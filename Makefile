@@ -11,17 +11,19 @@ KAFKA_JARS := deploy/kafka/jars
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
+# The lock files name every dependency, so pip need not look for any: left to itself, an older pip
+# asks for the newest release of what is required with an extra, and finds that it has no hash.
 .venv/runtime.stamp: requirements/runtime.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing the locked requirements (about 5 GB with torch; once)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/runtime.txt
 	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gazeloop.pth"
 	@printf '#!%s\nfrom services.cli.main import main\nmain()\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/gazeloop
 	@chmod +x $(BIN)/gazeloop
 	@touch $@
 
 .venv/dev.stamp: .venv/runtime.stamp requirements/dev.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
 	@touch $@
 
 $(KAFKA_JARS)/.stamp: deploy/kafka/pom.xml
@@ -56,7 +58,7 @@ test: setup tools lint ## every test, on real parts
 
 .bench/stamp: requirements/bench.txt
 	@test -x .bench/bin/python || $(PYTHON) -m venv .bench
-	@.bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@.bench/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/bench.txt
 	@touch $@
 
 bench-map: .bench/stamp ## streaming mAP beside the libraries there are (about 6 minutes)

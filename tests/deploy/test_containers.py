@@ -191,7 +191,7 @@ def test_the_image_has_both_targets_on_one_base() -> None:
 
 def test_the_image_is_locked_and_runs_as_nobody_of_note() -> None:
     text = " ".join(rest for _, rest in instructions())
-    assert "--require-hashes" in text
+    assert "--require-hashes --no-deps" in text
     assert ("USER", "10001:10001") in instructions("base")
     entry = [rest for name, rest in instructions("base") if name == "ENTRYPOINT"]
     assert entry == ['["tini", "--", "gazeloop"]']
