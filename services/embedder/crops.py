@@ -15,15 +15,18 @@ Pixels = NDArray[np.uint8]
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 """ImageNet's, by which torchvision's weights were trained, and ours too."""
+NORMALISED = "imagenet"
+"""Its name in a model's identity."""
 _GREY = (124, 116, 104)
 """The mean as a colour, for a box that lies wholly outside its image."""
 _MULTIPLE = 16
 
 
-def scaled_size(width: int, height: int, longer: int) -> tuple[int, int]:
-    """Width and height with this longer side, each a multiple of 16."""
-    scale = longer / max(width, height)
-    sides = (max(round(side * scale / _MULTIPLE), 1) * _MULTIPLE for side in (width, height))
+def scaled_size(width: int, height: int, longer: int, least: int) -> tuple[int, int]:
+    """Width and height with this longer side, neither below the least, each a multiple of 16."""
+    scale = longer / max(width, height) / _MULTIPLE
+    fewest = least // _MULTIPLE
+    sides = (max(round(side * scale), fewest) * _MULTIPLE for side in (width, height))
     return next(sides), next(sides)
 
 

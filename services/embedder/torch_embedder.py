@@ -6,31 +6,20 @@ from typing import Self
 
 import numpy as np
 import torch
-import torch.nn.functional
 from numpy.typing import NDArray
 from PIL.Image import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.ops import roi_align
 
 from services.contracts.identity import ModelId
-from services.embedder import crops, weights
-from services.embedder.backbones import Backbone, backbone_named
+from services.embedder import crops
 from services.embedder.embedder import Boxes, FrameVectors
+from services.embedder.network import Network, load_network
 from services.runtime.settings import Settings
 
 CONTEXTS = (1.0, 2.0)
 """How many times as wide and high as its box each of a region's crops is."""
-_GRID = 7
-"""RoIAlign's cells per side, torchvision's own choice for its detectors."""
 _CROPS_PER_PASS = 64
-_GEM_POWER = 3.0  # Radenović et al., TPAMI 2019
-
-
-class Pooling(StrEnum):
-    """How a map becomes a vector."""
-
-    AVERAGE = "average"
-    GEM = "gem"
 
 
 class RegionEncoder(StrEnum):
@@ -43,25 +32,15 @@ class RegionEncoder(StrEnum):
     the two vectors are joined, so a cosine is the mean of theirs."""
 
 
-def pool(mapped: Tensor, pooling: Pooling) -> Tensor:
-    """(N, C, H, W) to (N, C)."""
-    if pooling is Pooling.AVERAGE:
-        return mapped.mean(dim=(2, 3))
-    return mapped.clamp(min=1e-6).pow(_GEM_POWER).mean(dim=(2, 3)).pow(1 / _GEM_POWER)
-
-
 class TorchEmbedder:
-    """A backbone with a pooling and a way to encode regions."""
+    """A network and a way to encode regions."""
 
-    def __init__(
-        self, backbone: Backbone, model: nn.Module, pooling: Pooling, regions: RegionEncoder
-    ) -> None:
-        self._backbone = backbone
-        self._pooling = pooling
+    def __init__(self, network: Network, regions: RegionEncoder) -> None:
+        self._network = network
+        self._backbone = network.backbone
         self._regions = regions
-        features = backbone.features(model).eval().requires_grad_(requires_grad=False)
-        self._sha = weights.digest(features)
-        self._features = features.to(memory_format=torch.channels_last)
+        self._features = network.features.to(memory_format=torch.channels_last)
+        self._head = network.head
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -70,43 +49,44 @@ class TorchEmbedder:
         Raises
         ------
         MissingWeights, InvalidSettings
-            As from `load_backbone` and `backbone_named`.
+            As from `load_network`.
         """
-        backbone = backbone_named(settings.embedder)
-        model = weights.load_backbone(backbone, settings.weights, settings.weights_sha256)
+        network = load_network(settings)
         torch.set_num_threads(settings.torch_threads)
-        pooling, regions = Pooling(settings.pooling), RegionEncoder(settings.region_encoder)
-        return cls(backbone, model, pooling, regions)
+        return cls(network, RegionEncoder(settings.region_encoder))
 
     @property
     def model_id(self) -> ModelId:
-        """`name-tap-pooling-regions-dimension-sha`."""
-        one = self._backbone
+        """`name-tap-pooling-side-regions-normalisation-dimension-sha`."""
+        one = self._network
         regions = (
-            f"crop{one.crop_side}" + "".join(f"x{context:g}" for context in CONTEXTS)
+            f"crop{self._backbone.crop_side}" + "".join(f"x{context:g}" for context in CONTEXTS)
             if self._regions is RegionEncoder.CROP
-            else f"roi{_GRID}"
+            else f"roi{self._head.grid}"
         )
-        parts = (one.name, one.tap, self._pooling.value, f"side{one.frame_side}", regions)
-        return ModelId("-".join((*parts, f"{one.channels}d", self._sha[:8])))
+        side = f"side{self._backbone.frame_side}"
+        parts = (self._backbone.name, one.tap, one.pooling.value, side, regions, crops.NORMALISED)
+        whitened = ("whitened",) if self._head.whitens else ()
+        return ModelId("-".join((*parts, *whitened, f"{self._head.dimension}d", one.sha256[:8])))
 
     @property
     def frame_dimension(self) -> int:
-        """The backbone's channels."""
-        return self._backbone.channels
+        """The head's dimension."""
+        return self._head.dimension
 
     @property
     def region_dimension(self) -> int:
-        """The backbone's channels, as often as a region is looked at."""
+        """The head's dimension, as often as a region is looked at."""
         looks = len(CONTEXTS) if self._regions is RegionEncoder.CROP else 1
-        return looks * self._backbone.channels
+        return looks * self._head.dimension
 
     @torch.inference_mode()
     def embed(self, images: Sequence[Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
         """Vectors of each RGB image and of its boxes."""
         if not images:
             return []
-        sizes = [crops.scaled_size(*image.size, self._backbone.frame_side) for image in images]
+        one = self._backbone
+        sizes = [crops.scaled_size(*image.size, one.frame_side, one.least_side) for image in images]
         frames = np.empty((len(images), self.frame_dimension), np.float32)
         regions = [np.empty((len(each), self.region_dimension), np.float32) for each in boxes]
         for size in sorted(set(sizes)):
@@ -114,8 +94,8 @@ class TorchEmbedder:
             mapped = self._frame_maps([images[place] for place in group], size)
             frames[group] = self._vectors(mapped)
             if self._regions is RegionEncoder.ROI:
-                for place, one in zip(group, mapped, strict=True):
-                    regions[place] = self._on_map(one, boxes[place], images[place].size)
+                for place, each in zip(group, mapped, strict=True):
+                    regions[place] = self._on_map(each, boxes[place], images[place].size)
         if self._regions is RegionEncoder.CROP:
             regions = self._from_crops(images, boxes)
         return [FrameVectors(frame, each) for frame, each in zip(frames, regions, strict=True)]
@@ -133,7 +113,7 @@ class TorchEmbedder:
             [(each / size * extent).clip(0, extent) for each in (starts, ends)], 1
         )
         rois = torch.from_numpy(corners.astype(np.float32))
-        cells = roi_align(mapped[None].contiguous(), [rois], _GRID, aligned=True)
+        cells = roi_align(mapped[None].contiguous(), [rois], self._head.grid, aligned=True)
         return self._vectors(cells)
 
     def _from_crops(
@@ -150,13 +130,12 @@ class TorchEmbedder:
         return np.split(joined, np.cumsum([len(each) for each in boxes])[:-1])
 
     def _in_passes(self, pixels: crops.Pixels) -> NDArray[np.float32]:
-        vectors = np.empty((len(pixels), self._backbone.channels), np.float32)
+        vectors = np.empty((len(pixels), self._head.dimension), np.float32)
         for start in range(0, len(pixels), _CROPS_PER_PASS):
             part = slice(start, start + _CROPS_PER_PASS)
             vectors[part] = self._vectors(self._features(crops.normalised(pixels[part])))
         return vectors
 
     def _vectors(self, mapped: Tensor) -> NDArray[np.float32]:
-        pooled = torch.nn.functional.normalize(pool(mapped, self._pooling))
-        vectors: NDArray[np.float32] = pooled.numpy()
+        vectors: NDArray[np.float32] = self._head(mapped).numpy()
         return vectors

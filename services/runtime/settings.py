@@ -89,11 +89,13 @@ class Settings(BaseSettings):
     )
 
     # Embedding
-    embedder: str = Field("gazeloop-small", description="Backbone: gazeloop-small, resnet18, …")
+    embedder: str = Field(
+        "gazeloop-small", description="Backbone: gazeloop-small, resnet18, …; docs/embedding.md."
+    )
     weights: Path | None = Field(None, description="Weights file; empty: the backbone's own.")
     weights_sha256: str = Field("", description="The weights' sha256; empty: not checked.")
-    pooling: Literal["average", "gem"] = Field(
-        "average", description="How the backbone's last map becomes a vector."
+    pooling: Literal["penultimate", "average", "gem", "rmac", "grid"] = Field(
+        "penultimate", description="How the backbone's last map becomes a vector."
     )
     region_encoder: Literal["crop", "roi"] = Field(
         "crop", description="Regions: cut out and encoded, or RoIAlign on the frame's own map."

@@ -14,14 +14,20 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from services.contracts.errors import InvalidSettings
-from services.embedder.backbones import BY_NAME, Backbone, backbone_named
-from services.embedder.torch_embedder import Pooling, RegionEncoder, TorchEmbedder
+from services.embedder.backbones import backbone_named
+from services.embedder.network import network_of
+from services.embedder.pooling import Pooling
+from services.embedder.torch_embedder import RegionEncoder, TorchEmbedder
 from services.runtime.settings import Settings
+from tests.unit.embedder import networks
+from tests.unit.embedder.networks import small_sided
 
 BOXES = np.array([[10.0, 5.0, 40.0, 30.0], [60.5, 20.25, 25.0, 50.0]])
+NAMES = ("gazeloop-small", "resnet18", "squeezenet1_0")
+"""One of each shape; test_backbones.py looks at all."""
 
 
-@pytest.fixture(params=sorted(BY_NAME))
+@pytest.fixture(params=NAMES)
 def name(request: pytest.FixtureRequest) -> str:
     chosen: str = request.param
     return chosen
@@ -29,23 +35,18 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @cache
 def untrained(name: str, seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    return backbone_named(name).build().eval()
-
-
-def small_sided(name: str) -> Backbone:
-    """The backbone, looking at fewer pixels than it should, which is quicker."""
-    return dataclasses.replace(backbone_named(name), frame_side=64, crop_side=32)
+    return networks.untrained(backbone_named(name), seed)
 
 
 def embedder(
     name: str = "gazeloop-small",
     *,
-    pooling: Pooling = Pooling.AVERAGE,
+    pooling: Pooling = Pooling.PENULTIMATE,
     regions: RegionEncoder = RegionEncoder.CROP,
     seed: int = 0,
 ) -> TorchEmbedder:
-    return TorchEmbedder(small_sided(name), untrained(name, seed), pooling, regions)
+    network = network_of(small_sided(name), untrained(name, seed), pooling)
+    return TorchEmbedder(network, regions)
 
 
 def picture(width: int = 128, height: int = 96, seed: int = 0) -> Image.Image:
@@ -183,23 +184,23 @@ def test_gem_pooling_is_the_cubic_mean_of_what_is_positive() -> None:
 
 
 def test_whatever_shapes_the_vectors_is_in_the_models_identity() -> None:
-    wider = TorchEmbedder(
-        dataclasses.replace(small_sided("gazeloop-small"), crop_side=64),
-        untrained("gazeloop-small"),
-        Pooling.AVERAGE,
-        RegionEncoder.CROP,
-    )
+    backbone = dataclasses.replace(small_sided("gazeloop-small"), crop_side=64)
+    network = network_of(backbone, untrained("gazeloop-small"), Pooling.AVERAGE)
+    wider = TorchEmbedder(network, RegionEncoder.CROP)
     models = [
         embedder(),
         embedder(seed=1),
         embedder(pooling=Pooling.GEM),
+        embedder(pooling=Pooling.RMAC),
+        embedder(pooling=Pooling.GRID),
         embedder(regions=RegionEncoder.ROI),
         embedder("resnet18"),
         wider,
     ]
 
     assert len({model.model_id for model in models}) == len(models)
-    assert embedder().model_id == embedder().model_id
+    assert embedder().model_id == embedder(pooling=Pooling.AVERAGE).model_id
+    assert "-imagenet-128d-" in embedder().model_id
     assert all(len(model.model_id) < 150 for model in models)
 
 

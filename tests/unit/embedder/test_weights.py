@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from services.contracts.errors import InvalidSettings, MissingWeights
 from services.embedder.backbones import backbone_named
+from services.embedder.pooling import Pooling
 from services.embedder.weights import digest, load_backbone
 
 RESNET = backbone_named("resnet18")
@@ -31,7 +32,7 @@ def saved(folder: Path, content: object) -> Path:
 
 
 def load(path: Path, sha256: str = "") -> nn.Module:
-    return load_backbone(RESNET, path, sha256)
+    return load_backbone(RESNET, path, sha256, Pooling.AVERAGE).model
 
 
 def identity(model: nn.Module) -> str:
@@ -148,4 +149,4 @@ def test_offline_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(f"{scheme}_proxy", "http://127.0.0.1:1")
 
     with pytest.raises(MissingWeights, match=r"GAZELOOP_WEIGHTS.*gazeloop-small"):
-        load_backbone(RESNET, None, "")
+        load_backbone(RESNET, None, "", Pooling.AVERAGE)
