@@ -182,6 +182,7 @@ class ConsumingService:
         log.info("service_stopped", service=self.name)
 
     async def _drain(self, app: _App) -> None:
+        self._runner.end()
         try:
             async with asyncio.timeout(self._settings.drain_deadline_s):
                 # The body holds this for a batch, and takes no other one from now on.
@@ -228,10 +229,11 @@ class ConsumingService:
 
     async def _one_batch(self, records: Sequence[Record]) -> None:
         async with self._busy:
-            if self._draining:
-                await asyncio.Event().wait()  # for the cancellation; returning would acknowledge
-            await self._settle()
-            await self._runner.process(records)
+            done = (
+                not self._draining and await self._settle() and await self._runner.process(records)
+            )
+        if not done:
+            await asyncio.Event().wait()  # for the cancellation; returning would acknowledge
 
     async def _on_assigned(self, *_: Any, **__: Any) -> None:
         # In a task of its own: the group must not wait for our batch in hand.
@@ -242,10 +244,13 @@ class ConsumingService:
             if not self._draining:
                 await self._settle()
 
-    async def _settle(self) -> None:
-        """Tell the listener about the partitions that we own, where they are not the same."""
+    async def _settle(self) -> bool:
+        """Tell the listener about the partitions that we own, where they are not the same.
+
+        False where we were told to end before it knew.
+        """
         if self._app is None:
-            return
+            return False
         consumer = self._app.consumer
         owned = frozenset(
             Partition(each.topic, each.partition)
@@ -253,15 +258,18 @@ class ConsumingService:
             if each.topic in self.topics
         )
         if owned == self._assignment.partitions:
-            return
+            return True
         totals = {topic: _partitions_of(topic, consumer) for topic in self.topics}
         assignment = Assignment(owned, totals)
         log.info("partitions_assigned", service=self.name, partitions=len(owned))
         metrics.ASSIGNED_PARTITIONS.labels(self.name).set(len(owned))
         listener = self._listener
-        if listener is not None:
-            await self._runner.prepare(lambda: listener.assigned(assignment))
+        if listener is not None and not await self._runner.prepare(
+            lambda: listener.assigned(assignment)
+        ):
+            return False
         self._assignment = assignment
+        return True
 
     async def _wait_for_broker(self) -> None:
         # A Faust app whose broker is away when it starts gives up for good.

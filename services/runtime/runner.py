@@ -83,6 +83,10 @@ class DeadLetterLimit:
             raise TooManyDeadLetters(f"{share:.0%} of the last {_RATIO_WINDOW} events were bad")
 
 
+class _GivenBackError(Exception):
+    """We were told to end between two tries: the batch is to be delivered again."""
+
+
 class Runner:
     """Takes batches of records through a step, so that none is lost and none is stuck.
 
@@ -117,32 +121,44 @@ class Runner:
         )
         self._exit = exit_process
         self._sleep = sleep
+        self._ending = asyncio.Event()
 
-    async def process(self, records: Sequence[Record]) -> None:
-        """Do all that a batch asks for; its offsets may be committed when this returns.
+    async def process(self, records: Sequence[Record]) -> bool:
+        """Do all that a batch asks for; where this says True, its offsets may be committed.
 
         It never raises: what cannot be retried or dead-lettered ends the process instead, because
-        the stream would acknowledge the batch if an exception passed through it.
+        the stream would acknowledge the batch if an exception passed through it. False says that
+        `end` came while something was away: the batch must not be acknowledged.
         """
         started = self._clock.monotonic()
-        await self._or_exit(self._process(records))
+        if not await self._or_exit(self._process(records)):
+            return False
         took = self._clock.monotonic() - started
         self._measure(records, took)
         log.debug("batch_done", service=self._service, events=len(records), seconds=round(took, 3))
+        return True
 
-    async def prepare(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def prepare(self, work: Callable[[], Awaitable[None]]) -> bool:
         """Do what must be done before the next batch, by the same rules; it never raises."""
-        await self._or_exit(self._until_not_transient(work))
+        return await self._or_exit(self._until_not_transient(work))
 
-    async def _or_exit(self, work: Awaitable[None]) -> None:
+    def end(self) -> None:
+        """Try no more what is away, so that ending need not wait for it."""
+        self._ending.set()
+
+    async def _or_exit(self, work: Awaitable[None]) -> bool:
         try:
             await work
+        except _GivenBackError:
+            log.info("batch_given_back", service=self._service)
+            return False
         except asyncio.CancelledError:
             log.warning("batch_cancelled", service=self._service)
             self._exit(ExitCode.UNDRAINED)
         except BaseException:
             log.exception("batch_failed", service=self._service)
             self._exit(ExitCode.FAILED)
+        return True
 
     async def _process(self, records: Sequence[Record]) -> None:
         arrivals = await self._parse(records)
@@ -188,12 +204,23 @@ class Runner:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(Transient),
             wait=self._wait,
-            sleep=self._sleep,
+            sleep=self._pause,
             before_sleep=self._note_retry,
             reraise=True,
         ):
             with attempt:
                 await work()
+
+    async def _pause(self, seconds: float) -> None:
+        told = asyncio.ensure_future(self._ending.wait())
+        pause = asyncio.ensure_future(self._sleep(seconds))
+        try:
+            await asyncio.wait((told, pause), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
+            pause.cancel()
+        if self._ending.is_set():
+            raise _GivenBackError
 
     async def _bury(self, record: Record, error: Invalid) -> None:
         letter = DeadLettered(

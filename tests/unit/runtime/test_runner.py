@@ -248,3 +248,29 @@ def test_a_low_share_of_bad_events_is_tolerated() -> None:
     for _ in range(2000):
         limit.bad()
         limit.good(2)
+
+
+async def test_a_batch_that_waits_for_a_store_is_given_back_at_the_end() -> None:
+    bench = Bench(lambda _: StoreUnavailable("away"))
+    tried = asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        tried.set()
+        await asyncio.Event().wait()
+
+    bench.runner._sleep = sleep
+    batch = asyncio.create_task(bench.runner.process([record(FRAMES[0])]))
+    await tried.wait()
+    bench.runner.end()
+
+    assert await batch is False
+    assert bench.step.done == []
+    assert bench.outbox.published == []
+
+
+async def test_a_batch_that_needs_no_second_try_is_finished_at_the_end() -> None:
+    bench = Bench(fine)
+    bench.runner.end()
+
+    assert await bench.runner.process([record(FRAMES[0])])
+    assert bench.step.done == [[FRAMES[0]]]
