@@ -4,12 +4,13 @@
 set -euo pipefail
 folder=${1:-"$(dirname "$0")/secrets"}
 umask 077
-mkdir -p "$folder"
+mkdir -p "$folder/webhooks"
 for name in mongodb_root_password mongodb_password qdrant_api_key grafana_password; do
   [ -s "$folder/$name" ] || head -c 24 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n' > "$folder/$name"
 done
 # What members of the replica set know each other by; MongoDB wants base64 here.
 [ -s "$folder/mongodb_keyfile" ] || head -c 500 /dev/urandom | base64 | tr -d '\n' > "$folder/mongodb_keyfile"
 # The containers' user is none of the host's.
-chmod 0644 "$folder"/*
+chmod 0755 "$folder/webhooks"
+find "$folder" -type f -exec chmod 0644 {} +
 echo "secrets are in $folder"

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 from fastapi import FastAPI
 
-from services.cli.consumers import CONSUMERS, consumers
+from services.cli.consumers import CONSUMERS, WEBHOOKS, consumers
 from services.cli.review_page import PATH, noting_figures, reviewing
 from services.contracts.errors import MissingPart
 from services.evaluator.report import Counts, Report, build_reports
@@ -30,14 +30,14 @@ from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores, open_stores
 from services.runtime.topic_admin import broker_identity, create_topics
 
-SERVICES = ("ingest", *CONSUMERS)
+SERVICES = ("ingest", *CONSUMERS, WEBHOOKS)
 _POLL_S = 0.5
 log = structlog.get_logger()
 
 SUBSCRIPTIONS: Subscriptions = {
     group_of(name): [topic.name for topic in topics] for name, topics in CONSUMERS.items()
 }
-"""What each consumer group reads."""
+"""What each consumer group reads whose work others wait for; nobody waits for receivers."""
 OnLag = Callable[[dict[tuple[str, str], int]], Awaitable[None]]
 
 
@@ -172,8 +172,7 @@ async def _app(
         reader = closing.enter_context(LagReader(broker, settings))
         addresses: dict[str, str] = {}
         if services:
-            wanted = [name for name in services if name in CONSUMERS]
-            built = await closing.enter_async_context(consumers(wanted, stores, settings, clock))
+            built = await closing.enter_async_context(consumers(services, stores, settings, clock))
             health = await closing.enter_async_context(serving(built, settings))
             addresses["metrics"] = f"http://{settings.host}:{health.port}/metrics"
         if "ingest" in services or "retriever" in services:

@@ -1,10 +1,13 @@
-"""The four services that consume, each with what it is made of."""
+"""The services that consume, each with what it is made of."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+
+import httpx
+import structlog
 
 from services.cli.family_marking import mark_families
 from services.cli.repeating import repeated
@@ -17,9 +20,13 @@ from services.fp_miner import service as fp_miner
 from services.fp_miner.service import MineNeedles
 from services.retriever import service as retriever
 from services.retriever.service import ExtendShortlists
+from services.retriever.webhooks import service as webhooks
+from services.retriever.webhooks.receivers import Receiver, names_of, receivers_of, service_of
+from services.retriever.webhooks.service import DeliverShortlists
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import Clock
-from services.runtime.consumer import ConsumingService
+from services.runtime.consumer import ConsumingService, group_of
+from services.runtime.lag import Subscriptions
 from services.runtime.outbox import KafkaOutbox
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox, Step
@@ -37,6 +44,8 @@ class Parts:
     clock: Clock
     open_vectors: Callable[[], VectorStore]
 
+
+log = structlog.get_logger(__name__)
 
 _FAMILIES_S = 15.0
 Builder = Callable[[Parts, Outbox], Step]
@@ -92,6 +101,15 @@ _BUILDERS: Mapping[str, tuple[Sequence[Topic], Builder]] = {
 CONSUMERS: Mapping[str, Sequence[Topic]] = {name: each[0] for name, each in _BUILDERS.items()}
 """The consuming services in the order of the flow, with the topics that each reads."""
 
+WEBHOOKS = "webhooks"
+"""The service that sends shortlists to receivers: a consumer for each, and a group of its own."""
+
+
+def webhook_subscriptions(settings: Settings) -> Subscriptions:
+    """What the receivers' consumer groups read."""
+    topics = [topic.name for topic in webhooks.TOPICS]
+    return {group_of(service_of(name)): topics for name in names_of(settings)}
+
 
 @asynccontextmanager
 async def consumers(
@@ -100,7 +118,50 @@ async def consumers(
     """These services with all that they are made of, not started yet."""
     async with AsyncExitStack() as closing:
         parts = Parts(stores, settings, clock, _vectors_opened_once(settings, closing))
-        yield [await _consumer(name, parts, closing) for name in names]
+        built = [await _consumer(name, parts, closing) for name in names if name in CONSUMERS]
+        if WEBHOOKS in names:
+            built += await closing.enter_async_context(webhook_consumers(settings, clock))
+        yield built
+
+
+@asynccontextmanager
+async def webhook_consumers(
+    settings: Settings, clock: Clock
+) -> AsyncIterator[list[ConsumingService]]:
+    """One service for each receiver that the settings name, not started yet.
+
+    Raises
+    ------
+    InvalidSettings
+        A receiver is not set up as it must be.
+    """
+    receivers = receivers_of(settings)
+    log.info("webhook_receivers", names=[receiver.name for receiver in receivers])
+    async with AsyncExitStack() as closing:
+        client = await closing.enter_async_context(httpx.AsyncClient(follow_redirects=False))
+        yield [_webhook(each, client, settings, clock, closing) for each in receivers]
+
+
+def _webhook(
+    receiver: Receiver,
+    client: httpx.AsyncClient,
+    settings: Settings,
+    clock: Clock,
+    closing: AsyncExitStack,
+) -> ConsumingService:
+    broker = BrokerAddress.of(settings)
+    outbox = KafkaOutbox(receiver.service, broker, settings)
+    closing.push_async_callback(outbox.close)
+    return ConsumingService(
+        receiver.service,
+        webhooks.TOPICS,
+        DeliverShortlists(receiver, client, settings, clock),
+        outbox=outbox,
+        broker=broker,
+        # One by one: what fails is tried again as a whole, and what was delivered would be again.
+        settings=settings.model_copy(update={"batch_size": 1}),
+        clock=clock,
+    )
 
 
 async def _consumer(name: str, parts: Parts, closing: AsyncExitStack) -> ConsumingService:

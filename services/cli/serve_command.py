@@ -20,6 +20,7 @@ class Service(StrEnum):
     FP_MINER = "fp_miner"
     RETRIEVER = "retriever"
     EVALUATOR = "evaluator"
+    WEBHOOKS = "webhooks"
 
 
 def up(ctx: typer.Context) -> None:
@@ -39,8 +40,9 @@ def run_service(
     """Run one service in production, on the parts that the settings name.
 
     Needs `GAZELOOP_KAFKA` and `GAZELOOP_MONGODB`; embedder and retriever also `GAZELOOP_QDRANT`;
-    ingest and embedder `GAZELOOP_BLOBS`. Logs JSON lines to standard error; serves `/metrics` and
-    `/healthz`; SIGTERM finishes the batch in hand. Start as many replicas as there are partitions.
+    ingest and embedder `GAZELOOP_BLOBS`; webhooks `GAZELOOP_WEBHOOKS`. Logs JSON lines to standard
+    error; serves `/metrics` and `/healthz`; SIGTERM finishes the batch in hand. Start as many
+    replicas as there are partitions.
     """
     context = shared(ctx)
     run(lambda: _run_service(context, service), interrupted="The service ended.")

@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.assembly import SUBSCRIPTIONS
+from services.cli.consumers import webhook_subscriptions
 from services.runtime.broker import BrokerAddress
 from services.runtime.dead_letters import read_dead_letters
 from services.runtime.embedded import stack
-from services.runtime.lag import LagReader
+from services.runtime.lag import LagReader, Subscriptions
 from services.runtime.settings import Settings
 from services.runtime.topic_admin import connect_admin
 
@@ -88,23 +89,26 @@ def _read(settings: Settings) -> Status:
     if not resolved.kafka:
         return Status(settings.data, "", "", {}, {}, 0)
     broker = BrokerAddress.of(resolved)
+    subscriptions = {**SUBSCRIPTIONS, **webhook_subscriptions(resolved)}
     with LagReader(broker, resolved) as reader:
-        lag = reader.lags(SUBSCRIPTIONS)
+        lag = reader.lags(subscriptions)
     return Status(
         data=settings.data,
         kafka=resolved.kafka,
         mongodb=_without_password(resolved.mongodb),
         lag=lag,
-        members=_members(broker, resolved),
+        members=_members(broker, resolved, subscriptions),
         dead_letters=sum(1 for _ in read_dead_letters(broker, resolved)),
     )
 
 
-def _members(broker: BrokerAddress, settings: Settings) -> dict[str, int | None]:
-    members: dict[str, int | None] = dict.fromkeys(SUBSCRIPTIONS)
+def _members(
+    broker: BrokerAddress, settings: Settings, subscriptions: Subscriptions
+) -> dict[str, int | None]:
+    members: dict[str, int | None] = dict.fromkeys(subscriptions)
     admin = connect_admin(broker, settings)
     try:
-        described = admin.describe_groups(list(SUBSCRIPTIONS))
+        described = admin.describe_groups(list(subscriptions))
     except KafkaError:
         return members  # The in-memory broker has no such request.
     finally:

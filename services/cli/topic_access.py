@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from services.cli.consumers import CONSUMERS
+from services.cli.consumers import CONSUMERS, WEBHOOKS
 from services.contracts.topics import (
     DEAD_LETTERS,
     EMBEDDED,
@@ -17,6 +17,8 @@ from services.contracts.topics import (
     TOPICS,
     Topic,
 )
+from services.retriever.webhooks import service as webhooks
+from services.retriever.webhooks.receivers import service_of
 from services.runtime.consumer import group_of
 
 WRITES: Mapping[str, Sequence[Topic]] = {
@@ -26,6 +28,7 @@ WRITES: Mapping[str, Sequence[Topic]] = {
     # Corrections that are made on the review page are ground truth.
     "retriever": (REANNOTATION, GROUND_TRUTH, DEAD_LETTERS),
     "evaluator": (DEAD_LETTERS,),
+    WEBHOOKS: (DEAD_LETTERS,),
 }
 """The topics that each service publishes to; all may give an event up."""
 
@@ -35,11 +38,12 @@ SCALER = "keda"
 
 @dataclass(frozen=True)
 class Grant:
-    """Operations on one topic or consumer group."""
+    """Operations on one topic or consumer group, or on all whose names begin so (`prefix`)."""
 
     resource: Literal["topic", "group"]
     name: str
     operations: tuple[str, ...]
+    pattern: Literal["literal", "prefix"] = "literal"
 
 
 def user_of(service: str) -> str:
@@ -52,7 +56,7 @@ def grants_of(service: str) -> list[Grant]:
     if service == SCALER:
         topics = [Grant("topic", topic.name, ("Describe",)) for topic in TOPICS]
         return topics + [Grant("group", group_of(name), ("Describe",)) for name in CONSUMERS]
-    reads = {topic.name for topic in CONSUMERS.get(service, ())}
+    reads = {topic.name for topic in _read_by(service)}
     writes = {topic.name for topic in WRITES[service]}
     granted = [
         Grant(
@@ -68,7 +72,14 @@ def grants_of(service: str) -> list[Grant]:
     ]
     if service in CONSUMERS:
         granted.append(Grant("group", group_of(service), ("Describe", "Read")))
+    if service == WEBHOOKS:
+        # A group for each receiver, and receivers come and go.
+        granted.append(Grant("group", group_of(service_of("")), ("Describe", "Read"), "prefix"))
     return granted
+
+
+def _read_by(service: str) -> Sequence[Topic]:
+    return webhooks.TOPICS if service == WEBHOOKS else CONSUMERS.get(service, ())
 
 
 def commands(service: str, bootstrap: str) -> list[str]:
@@ -78,5 +89,6 @@ def commands(service: str, bootstrap: str) -> list[str]:
         f"kafka-acls.sh --bootstrap-server {bootstrap} --add --allow-principal User:{user}"
         + "".join(f" --operation {operation}" for operation in grant.operations)
         + f" --{grant.resource} {grant.name}"
+        + (" --resource-pattern-type prefixed" if grant.pattern == "prefix" else "")
         for grant in grants_of(service)
     ]

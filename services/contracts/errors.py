@@ -4,13 +4,15 @@ GazeloopError
 ├── Transient              away for now: retried in place, with backoff
 │   ├── StoreUnavailable       MongoDB, Qdrant or the blob store does not answer
 │   ├── BrokerUnavailable      Kafka does not answer
-│   └── DeliveryUnconfirmed    the broker did not acknowledge a record in time
+│   ├── DeliveryUnconfirmed    the broker did not acknowledge a record in time
+│   └── ReceiverUnavailable    a webhook's receiver does not take a delivery
 ├── Invalid                never works: dead-lettered by its `reason`, its neighbours go on
 │   ├── UnreadableEvent        bytes that are not an event of their topic
 │   ├── InvalidRecord          a data set's or a client's record that breaks a rule
 │   ├── ConflictingRevision    one identity and revision, two contents
 │   ├── InvalidImage           not a complete JPEG or PNG within the limits
-│   └── MissingImage           the blob store has no such image
+│   ├── MissingImage           the blob store has no such image
+│   └── Undelivered            a webhook's receiver failed for so long that one is given up
 └── Fatal                  the deployment is wrong: logs are flushed, the process exits
     ├── InvalidSettings        a setting is missing, unknown or contradictory
     ├── MissingPart            a broker, store or program is not installed
@@ -41,6 +43,10 @@ class BrokerUnavailable(Transient):
 
 class DeliveryUnconfirmed(Transient):
     """The broker did not acknowledge a record in time."""
+
+
+class ReceiverUnavailable(Transient):
+    """A webhook's receiver does not take a delivery."""
 
 
 class Invalid(GazeloopError):
@@ -87,6 +93,12 @@ class MissingImage(Invalid):
     """The blob store has no such image."""
 
     default_reason = "missing_image"
+
+
+class Undelivered(Invalid):
+    """A webhook's receiver failed for so long that the delivery is given up."""
+
+    default_reason = "undelivered"
 
 
 class Fatal(GazeloopError):

@@ -207,6 +207,12 @@ SEARCH_SECONDS = Histogram(
     buckets=_BATCH_SECONDS,
 )
 
+WEBHOOK_DELIVERIES = Counter(
+    "gazeloop_webhook_deliveries_total",
+    "Tries to send a shortlist to a receiver, by outcome: delivered, failed or given_up.",
+    ["receiver", "outcome"],
+)
+
 # evaluator; subset is one of all, R, H, S and H-S
 
 MAP = Gauge(

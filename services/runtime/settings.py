@@ -155,6 +155,18 @@ class Settings(BaseSettings):
         "", description="URL of the team's tool; `{frame_id}` in it becomes the frame's id."
     )
 
+    # Webhooks
+    webhooks: str = Field(
+        "", description="Who is sent shortlists: `name=https://…,…`; docs/webhooks.md."
+    )
+    webhook_secrets: Path | None = Field(
+        None, description="Folder of their secrets, a file a name; empty: `webhooks` in the data."
+    )
+    webhook_timeout_s: Seconds = Field(10.0, description="Wait for a receiver's answer, in s.")
+    webhook_give_up_s: Seconds = Field(
+        120.0, description="Failing of a delivery after which it is a dead letter, in s."
+    )
+
     @property
     def blob_url(self) -> str:
         """The blob store's URL, the data folder's own where none is set."""

@@ -244,7 +244,12 @@ def test_users_are_granted_what_the_command_prints_and_no_more() -> None:
     assert set(declared) == {user_of(service) for service in (*WRITES, SCALER)}
     for service in (*WRITES, SCALER):
         granted = [
-            Grant(each["resource"]["type"], each["resource"]["name"], tuple(each["operations"]))
+            Grant(
+                each["resource"]["type"],
+                each["resource"]["name"],
+                tuple(each["operations"]),
+                each["resource"]["patternType"],
+            )
             for each in declared[user_of(service)]["spec"]["authorization"]["acls"]
         ]
         assert granted == grants_of(service)
@@ -297,7 +302,7 @@ def test_only_the_flows_of_the_design_are_open(overlay: str) -> None:
     for name, ports in flows(overlay, "egress").items():
         expected: set[int | str] = {53, 9093, 27017}
         expected |= {6333} if name in VECTORS else set()
-        expected |= {443} if name in IMAGES else set()
+        expected |= {443} if name in {*IMAGES, "gazeloop-webhooks"} else set()
         assert ports == expected, name
     for name, ports in flows(overlay, "ingress").items():
         reached = {"gazeloop-ingest", "gazeloop-retriever"}

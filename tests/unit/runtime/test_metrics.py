@@ -38,6 +38,8 @@ ENUMERATED = {
     "window",
     "bound",
     "measure",
+    "outcome",
+    "receiver",  # as many as the settings name
 }
 BOUNDED = {"category", "detector", "other", "vehicle"}
 
