@@ -89,9 +89,16 @@ class App:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, services: Sequence[str] = tuple(CONSUMERS)
+    settings: Settings,
+    services: Sequence[str] = tuple(CONSUMERS),
+    *,
+    beside: Settings | None = None,
 ) -> AsyncIterator[App]:
     """The embedded stack on the data folder, and these services on it, in this process.
+
+    Parameters
+    ----------
+    beside : of a second embedder, whose vectors are filled too
 
     Raises
     ------
@@ -105,7 +112,9 @@ async def running(
         addresses = await asyncio.to_thread(embedded.__enter__)
         closing.push_async_callback(asyncio.to_thread, embedded.__exit__)
         _watch_space(settings.data)
-        yield await closing.enter_async_context(_app(addresses.applied_to(settings), services))
+        beside = addresses.applied_to(beside) if beside else None
+        app = _app(addresses.applied_to(settings), services, beside=beside)
+        yield await closing.enter_async_context(app)
 
 
 def _watch_space(folder: Path) -> None:
@@ -156,7 +165,11 @@ def _resolved(settings: Settings, addresses: Addresses | None) -> Settings:
 
 @asynccontextmanager
 async def _app(
-    settings: Settings, services: Sequence[str], *, creating: bool = True
+    settings: Settings,
+    services: Sequence[str],
+    *,
+    creating: bool = True,
+    beside: Settings | None = None,
 ) -> AsyncIterator[App]:
     broker = BrokerAddress.of(settings)
     clock: Clock = SystemClock()
@@ -172,7 +185,9 @@ async def _app(
         reader = closing.enter_context(LagReader(broker, settings))
         addresses: dict[str, str] = {}
         if services:
-            built = await closing.enter_async_context(consumers(services, stores, settings, clock))
+            built = await closing.enter_async_context(
+                consumers(services, stores, settings, clock, beside=beside)
+            )
             health = await closing.enter_async_context(serving(built, settings))
             addresses["metrics"] = f"http://{settings.host}:{health.port}/metrics"
         if "ingest" in services or "retriever" in services:

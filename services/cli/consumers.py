@@ -10,6 +10,7 @@ import httpx
 import structlog
 
 from services.cli.family_marking import mark_families
+from services.cli.filling import filled_beside, filler
 from services.cli.repeating import repeated
 from services.contracts.topics import Topic
 from services.embedder import service as embedder
@@ -113,15 +114,35 @@ def webhook_subscriptions(settings: Settings) -> Subscriptions:
 
 @asynccontextmanager
 async def consumers(
-    names: Sequence[str], stores: Stores, settings: Settings, clock: Clock
+    names: Sequence[str],
+    stores: Stores,
+    settings: Settings,
+    clock: Clock,
+    *,
+    beside: Settings | None = None,
 ) -> AsyncIterator[list[ConsumingService]]:
-    """These services with all that they are made of, not started yet."""
+    """These services with all that they are made of, not started yet.
+
+    Parameters
+    ----------
+    beside : of a second embedder, whose vectors are filled while this is open
+    """
     async with AsyncExitStack() as closing:
         parts = Parts(stores, settings, clock, _vectors_opened_once(settings, closing))
         built = [await _consumer(name, parts, closing) for name in names if name in CONSUMERS]
         if WEBHOOKS in names:
             built += await closing.enter_async_context(webhook_consumers(settings, clock))
+        if beside is not None:
+            await _fill_beside(beside, parts, closing)
         yield built
+
+
+async def _fill_beside(settings: Settings, parts: Parts, closing: AsyncExitStack) -> None:
+    outbox = KafkaOutbox("embedder", BrokerAddress.of(settings), settings)
+    closing.push_async_callback(outbox.close)
+    vectors = parts.open_vectors()
+    work = await filler(settings, parts.stores, vectors, outbox=outbox, clock=parts.clock)
+    await closing.enter_async_context(filled_beside(work))
 
 
 @asynccontextmanager

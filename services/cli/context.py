@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +46,23 @@ class Context:
         said = load_settings(**given).model_fields_set
         given |= {name: value for name, value in defaults.items() if name not in said}
         return load_settings(**given)
+
+
+def pairs(given: Sequence[str], option: str) -> dict[str, str]:
+    """Settings by name, from the texts `NAME=VALUE` that an option was given.
+
+    Raises
+    ------
+    typer.BadParameter
+        One has no `=`.
+    """
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
+        found[name.strip().lower().removeprefix("gazeloop_")] = value
+    return found
 
 
 def example(*commands: str) -> str:

@@ -18,6 +18,7 @@ from services.cli import (
     families_command,
     ingest_command,
     mine_command,
+    models_command,
     report_command,
     search_command,
     serve_command,
@@ -26,7 +27,7 @@ from services.cli import (
     tokens_command,
     topics_command,
 )
-from services.cli.context import Context, console, example
+from services.cli.context import Context, console, example, pairs
 from services.cli.remedies import explained
 
 _HELP = """
@@ -79,6 +80,7 @@ app.command("families")(families_command.families)
 app.command(
     "search", epilog=example("--data demo-data search --image sign.jpg --box 120,80,40,40")
 )(search_command.search)
+app.add_typer(models_command.app, name="models")
 app.command("status")(status_command.status)
 app.command("doctor", epilog=doctor_command.EPILOG)(doctor_command.doctor)
 app.add_typer(dead_letters_command.app, name="dead-letters")
@@ -113,17 +115,7 @@ def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks, and log more.")] = False,
 ) -> None:
     """What every command understands; put it in front of the command."""
-    ctx.obj = Context(data=data, given=_pairs(given or []), debug=debug)
-
-
-def _pairs(given: list[str]) -> dict[str, str]:
-    pairs = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
-        pairs[name.strip().lower().removeprefix("gazeloop_")] = value
-    return pairs
+    ctx.obj = Context(data=data, given=pairs(given or [], "--set"), debug=debug)
 
 
 def main() -> None:

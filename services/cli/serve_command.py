@@ -1,12 +1,14 @@
 """`gazeloop up` and `gazeloop run`: services that keep running until they are told to end."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from services.cli.context import Context, console, run, shared
+from services.cli.context import Context, console, pairs, run, shared
 
 if TYPE_CHECKING:
     from services.cli.assembly import App
@@ -23,14 +25,27 @@ class Service(StrEnum):
     WEBHOOKS = "webhooks"
 
 
-def up(ctx: typer.Context) -> None:
+def up(
+    ctx: typer.Context,
+    *,
+    fill: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fill",
+            metavar="NAME=VALUE",
+            help="Also fill the vectors of the embedder with this setting (`embedder=resnet18`,"
+            " `weights=FILE`, …), beside the live one's; repeat it for more.",
+        ),
+    ] = None,
+) -> None:
     """Start the broker, the stores and all services on the data folder, until Ctrl-C.
 
     Stopping and starting again loses nothing, with Apache Kafka as the broker. In another
-    terminal, with the same `--data`: `gazeloop ingest`, `report`, `status`, `tokens`.
+    terminal, with the same `--data`: `gazeloop ingest`, `report`, `status`, `models`, `tokens`.
     """
     context = shared(ctx)
-    run(lambda: _up(context), interrupted="Start it again with `gazeloop up`.")
+    other = pairs(fill or [], "--fill")
+    run(lambda: _up(context, other), interrupted="Start it again with `gazeloop up`.")
 
 
 def run_service(
@@ -48,17 +63,18 @@ def run_service(
     run(lambda: _run_service(context, service), interrupted="The service ended.")
 
 
-async def _up(context: Context) -> None:
+async def _up(context: Context, fill: Mapping[str, str]) -> None:
     from services.cli.assembly import SERVICES, running  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.cli.memory_warning import warn_of_memory_broker  # noqa: PLC0415
     from services.runtime.serving import until_told_to_end  # noqa: PLC0415
 
     settings = context.settings()
+    beside = replace(context, given={**context.given, **fill}).settings() if fill else None
     out = console()
     log_to_file(settings.data / "logs" / "gazeloop.log", debug=context.debug)
     out.print(f"starting on {settings.data}", highlight=False)
-    async with running(settings, SERVICES) as app:
+    async with running(settings, SERVICES, beside=beside) as app:
         warn_of_memory_broker(out, app.settings)
         print_addresses(out, app)
         await until_told_to_end()

@@ -44,6 +44,7 @@ class Task:
     missing : regions that have no vector yet
     stored : whether the frame store knows `embedded` already: nothing is left but to say so
     revised : whether there may be vectors of regions that are no longer there
+    first : whether no model has embedded the frame before
     """
 
     captured: FrameCaptured
@@ -51,6 +52,7 @@ class Task:
     missing: tuple[Region, ...]
     stored: bool
     revised: bool
+    first: bool
 
 
 def regions_of(record: FrameRecord, score: float) -> list[Region]:
@@ -79,6 +81,7 @@ def task_of(record: FrameRecord, model: ModelId, score: float) -> Task | None:
         missing=tuple(region for region in regions if region.region_id not in done),
         stored=stored == embedded,
         revised=any(made.revision > 1 for made in record.predictions.values()) or bool(stored),
+        first=not record.embedded,
     )
 
 

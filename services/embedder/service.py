@@ -9,7 +9,7 @@ from PIL.Image import Image
 
 from services.contracts.errors import Fatal, Invalid
 from services.contracts.events import Event, FrameCaptured, PredictionsMade
-from services.contracts.identity import FrameId, region_point_id
+from services.contracts.identity import FrameId, ModelId, region_point_id
 from services.contracts.topics import FRAMES, PREDICTIONS
 from services.embedder import logic
 from services.embedder.embedder import Boxes, Embedder, FrameVectors
@@ -61,9 +61,24 @@ class EmbedFrames:
         self._in_regions = collections.collection_of(collections.REGIONS, embedder.model_id)
         self._prepared = False
 
+    @property
+    def model_id(self) -> ModelId:
+        """The model whose collections this fills."""
+        return self._embedder.model_id
+
     async def run(self, events: Sequence[Event]) -> None:
+        await self.embed(await self._record(events))
+
+    async def embed(self, frame_ids: Collection[FrameId]) -> None:
+        """Embed what these frames lack, and say of each that it is done.
+
+        Raises
+        ------
+        Invalid
+            An image cannot be read; all others are done.
+        """
         await self._prepare()
-        tasks = await self._tasks(await self._record(events))
+        tasks = await self._tasks(frame_ids)
         pending = [task for task in tasks if not task.stored]
         size = self._settings.embed_batch
         broken: dict[FrameId, Invalid] = {}
@@ -92,13 +107,10 @@ class EmbedFrames:
             keywords=logic.REGION_KEYWORDS,
             numbers=logic.REGION_NUMBERS,
         )
-        live = await store.aliases()
-        for alias, collection in (
-            (collections.FRAMES, self._in_frames),
-            (collections.REGIONS, self._in_regions),
-        ):
-            if alias not in live:
-                await store.alias(alias, collection)
+        if collections.REGIONS not in await store.aliases():
+            await store.alias(
+                {collections.FRAMES: self._in_frames, collections.REGIONS: self._in_regions}
+            )
         self._prepared = True
 
     async def _record(self, events: Sequence[Event]) -> set[FrameId]:
@@ -188,8 +200,8 @@ class EmbedFrames:
         metrics.REGIONS_EMBEDDED.labels(self._embedder.model_id).inc(regions)
         now = self._clock.now()
         for task in fresh:
-            if task.revised:
-                continue  # embedded before; only its predictions are new
+            if not task.first:
+                continue  # only its predictions are new, or the model is
             age = (now - task.captured.captured_at).total_seconds()
             metrics.CAPTURE_TO_EMBEDDED_SECONDS.observe(max(0.0, age))
         if done:

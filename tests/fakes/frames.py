@@ -31,6 +31,9 @@ class InMemoryFrameStore:
             if record.ground_truth and record.ground_truth.annotation_source == source
         }
 
+    def records(self) -> list[FrameRecord]:
+        return list(self._frames.values())
+
     async def tally(self) -> FrameTally:
         records = self._frames.values()
         return FrameTally(

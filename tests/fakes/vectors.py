@@ -1,6 +1,6 @@
 """A VectorStore in memory."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,8 +31,11 @@ class InMemoryVectors:
         if held.dimension != dimension:
             raise InvalidSettings(f"{collection} holds {held.dimension} dimensions")
 
-    async def alias(self, name: str, collection: str) -> None:
-        self._aliases[name] = collection
+    async def collections(self) -> list[str]:
+        return sorted(self._held)
+
+    async def alias(self, names: Mapping[str, str]) -> None:
+        self._aliases |= names
 
     async def aliases(self) -> dict[str, str]:
         return dict(self._aliases)

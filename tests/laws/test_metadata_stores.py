@@ -7,8 +7,9 @@ from uuid import uuid4
 import pytest
 
 from services.contracts.errors import ConflictingRevision
-from services.contracts.events import Split
-from services.contracts.identity import FrameId
+from services.contracts.events import FrameEmbedded, Split
+from services.contracts.identity import FrameId, ModelId, frame_point_id
+from services.runtime.stores.embeddings import Embeddings, MongoEmbeddings
 from services.runtime.stores.frames import FrameFact, FrameStore, FrameTally
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.matches import MatchStore
@@ -19,6 +20,7 @@ from services.runtime.stores.needles_mongo import MongoNeedleStore
 from services.runtime.stores.shortlists import Membership, ShortlistStore
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from tests import samples
+from tests.fakes.embeddings import InMemoryEmbeddings
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
@@ -31,16 +33,19 @@ class Stores:
     matches: MatchStore
     needles: NeedleStore
     shortlists: ShortlistStore
+    embeddings: Embeddings
 
 
 @pytest.fixture(params=["in_memory", "mongod"])
 async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     if request.param == "in_memory":
+        frames = InMemoryFrameStore()
         yield Stores(
-            InMemoryFrameStore(),
+            frames,
             InMemoryMatchStore(),
             InMemoryNeedleStore(),
             InMemoryShortlistStore(),
+            InMemoryEmbeddings(frames),
         )
         return
     database = connect(request.getfixturevalue("mongodb_url"), f"laws-{uuid4().hex[:8]}")
@@ -48,7 +53,8 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     shortlists = MongoShortlistStore(database)
     for store in (matches, needles, shortlists):
         await store.prepare()
-    yield Stores(MongoFrameStore(database), matches, needles, shortlists)
+    embeddings = MongoEmbeddings(database)
+    yield Stores(MongoFrameStore(database), matches, needles, shortlists, embeddings)
     await database.client.drop_database(database.name)
     await database.client.close()
 
@@ -280,3 +286,48 @@ async def test_an_old_shortlist_shortlists_nothing_again(stores: Stores) -> None
     assert await stores.shortlists.memberships([FrameId("h1")]) == {
         ("h1", samples.DETECTOR): Membership(shortlisted=False, version=2)
     }
+
+
+async def test_a_model_is_done_with_a_frame_once_it_has_its_latest_predictions(
+    stores: Stores,
+) -> None:
+    old, new = ModelId("net-1.0-3d"), ModelId("net-2.0-4d")
+    for name in ("f1", "f2", "f3"):
+        predicted = samples.predictions_made(samples.detection(), frame_id=name)
+        facts: list[FrameFact] = [samples.frame_captured(name), predicted]
+        if name != "f3":
+            facts.append(samples.frame_embedded(predicted, old))
+        await stores.frames.record(facts)
+    bare = samples.frame_embedded(samples.predictions_made(frame_id="f1"), new)
+    await stores.frames.record([bare])
+    later = samples.predictions_made(samples.detection(score=0.4), frame_id="f1", revision=2)
+    await stores.frames.record([later])
+
+    assert await stores.embeddings.captured() == 3
+    assert [await stores.embeddings.done(model) for model in (old, new)] == [1, 0]
+    assert await stores.embeddings.lacking(new, old) == 1
+    assert await stores.embeddings.pending(old, None, 5) == ["f1", "f3"]
+    assert await stores.embeddings.pending(old, FrameId("f1"), 1) == ["f3"]
+    assert await stores.embeddings.one(new) == bare
+    assert await stores.embeddings.one(ModelId("net-3.0")) is None
+
+    await stores.frames.record([samples.frame_embedded(later, new)])
+
+    assert await stores.embeddings.done(new) == 1
+
+
+async def test_a_frame_without_predictions_is_done_once_it_is_embedded(stores: Stores) -> None:
+    captured = samples.frame_captured("f1")
+    await stores.frames.record([captured])
+    assert await stores.embeddings.pending(samples.MODEL, None, 5) == ["f1"]
+
+    nothing = FrameEmbedded(
+        frame_id=captured.frame_id,
+        model=samples.MODEL,
+        frame_point=frame_point_id(samples.MODEL, captured.frame_id),
+        regions={},
+        predictions_revisions={},
+    )
+    await stores.frames.record([nothing])
+
+    assert await stores.embeddings.done(samples.MODEL) == 1

@@ -33,9 +33,11 @@ from services.runtime.stores.vectors import (
     VectorStore,
     Where,
     collection_of,
+    models_of,
 )
 from services.runtime.stores.vectors_client import ClientVectorStore, translate
 from services.runtime.stores.vectors_edge import EdgeVectorStore
+from services.runtime.stores.vectors_edge_names import EdgeNames
 from services.runtime.stores.vectors_open import open_vector_store
 from tests.fakes.vectors import InMemoryVectors
 
@@ -216,27 +218,56 @@ async def test_an_alias_stands_for_its_collection_and_can_move(vectors: VectorSt
     old, new = (collection_of(REGIONS, ModelId(model)) for model in ("net-a", "net-b"))
     for collection, dimension in ((old, 3), (new, 2)):
         await vectors.ensure(collection, dimension, keywords=["category"], numbers=[])
-    await vectors.alias(REGIONS, old)
+    await vectors.alias({REGIONS: old})
     await vectors.upsert(REGIONS, [point(1, 1, 0, 0)])
     await vectors.upsert(new, [Point(point_id(2), vector(1, 0), {})])
 
     assert (await vectors.load(REGIONS, [point_id(1), point_id(2)])).keys() == {point_id(1)}
     assert (await vectors.load(old, [point_id(1)])).keys() == {point_id(1)}
 
-    await vectors.alias(REGIONS, new)
+    await vectors.alias({REGIONS: new})
 
     assert await vectors.aliases() == {REGIONS: new}
     [hit] = await vectors.nearest(REGIONS, vector(1, 0), Where(), 5)
     assert hit.point_id == point_id(2)
 
 
+async def test_aliases_move_together_and_move_back(vectors: VectorStore) -> None:
+    old, new = ({"frames": f"frames-{m}", "regions": f"regions-{m}"} for m in ("a", "b"))
+    for collection in (*old.values(), *new.values()):
+        await vectors.ensure(collection, 3, keywords=[], numbers=[])
+    for names in (old, new, old):
+        await vectors.alias(names)
+
+        assert await vectors.aliases() == names
+    assert set(await vectors.collections()) == {"signs", *old.values(), *new.values()}
+    assert models_of(await vectors.collections()) == ["a", "b"]
+
+
 # Qdrant Edge alone
+
+
+async def test_an_alias_of_edge_moves_while_another_process_owns_the_points(
+    tmp_path: Path,
+) -> None:
+    store = EdgeVectorStore.open(tmp_path)
+    for number, collection in enumerate(("regions-a", "regions-b")):
+        await store.ensure(collection, 3, keywords=[], numbers=[])
+        await store.upsert(collection, [point(number, 1, 0, 0)])
+    await store.alias({"regions": "regions-a"})
+    found = []
+    for collection in ("regions-b", "regions-a"):
+        await EdgeNames(tmp_path).alias({"regions": collection})
+        found += await store.nearest("regions", vector(1, 0, 0), Where(), 5)
+    await store.close()
+
+    assert [hit.point_id for hit in found] == [point_id(1), point_id(0)]
 
 
 async def test_edge_keeps_points_and_aliases_when_it_is_opened_again(tmp_path: Path) -> None:
     store = EdgeVectorStore.open(tmp_path)
     await store.ensure("signs", 3, keywords=["category"], numbers=["score"])
-    await store.alias("live", "signs")
+    await store.alias({"live": "signs"})
     await store.upsert("signs", [point(1, 1, 0, 0, category="stop"), point(2, 0, 1, 0)])
     await store.delete("signs", [point_id(2)])
     await store.close()

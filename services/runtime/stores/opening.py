@@ -8,6 +8,7 @@ from services.runtime.settings import Settings
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.corrections import MongoCorrectionStore
+from services.runtime.stores.embeddings import Embeddings, MongoEmbeddings
 from services.runtime.stores.family_marks import MongoFamilyMarks
 from services.runtime.stores.figures import FigureStore, MongoFigureStore
 from services.runtime.stores.frame_ids import MongoFrameIds
@@ -53,6 +54,7 @@ class Stores:
     frame_places: FramePlaces
     frame_times: FrameTimes
     figures: FigureStore
+    embeddings: Embeddings
 
 
 @asynccontextmanager
@@ -96,6 +98,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             frame_places=MongoFramePlaces(database),
             frame_times=MongoFrameTimes(database),
             figures=figures,
+            embeddings=MongoEmbeddings(database),
         )
     finally:
         await database.client.close()

@@ -1,7 +1,7 @@
 """Measures what the stores take: the same store, seen through a stopwatch."""
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from pymongo.monitoring import (
@@ -85,9 +85,13 @@ class TimedVectors:
         with measured("vectors", "ensure"):
             await self._vectors.ensure(collection, dimension, keywords=keywords, numbers=numbers)
 
-    async def alias(self, name: str, collection: str) -> None:
+    async def collections(self) -> list[str]:
+        with measured("vectors", "collections"):
+            return await self._vectors.collections()
+
+    async def alias(self, names: Mapping[str, str]) -> None:
         with measured("vectors", "alias"):
-            await self._vectors.alias(name, collection)
+            await self._vectors.alias(names)
 
     async def aliases(self) -> dict[str, str]:
         with measured("vectors", "aliases"):

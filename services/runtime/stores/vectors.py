@@ -24,6 +24,14 @@ def collection_of(alias: str, model: ModelId) -> str:
     return f"{alias}-{model}"
 
 
+def models_of(collections: Iterable[str]) -> list[ModelId]:
+    """The models that have region vectors, in the order of their ids."""
+    prefix = collection_of(REGIONS, ModelId(""))
+    return sorted(
+        ModelId(each.removeprefix(prefix)) for each in collections if each.startswith(prefix)
+    )
+
+
 def model_of(alias: str, collection: str | None) -> ModelId | None:
     """The model whose collection this is; none where there is none yet."""
     return ModelId(collection.removeprefix(f"{alias}-")) if collection else None
@@ -77,7 +85,36 @@ def is_settled(hits: Sequence[Hit], limit: int, asked: int) -> bool:
     return len(hits) < asked or hits[-1].similarity < hits[limit - 1].similarity
 
 
-class VectorStore(Protocol):
+class CollectionNames(Protocol):
+    """Which collections there are, and what their aliases stand for."""
+
+    async def collections(self) -> list[str]:
+        """Every collection, in the order of their names.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer; this holds for every method.
+        """
+        ...
+
+    async def aliases(self) -> dict[str, str]:
+        """What each alias stands for."""
+        ...
+
+    async def alias(self, names: Mapping[str, str]) -> None:
+        """Let each name stand for its collection from now on, whatever it stood for before.
+
+        All at once: no search in between sees only some of them moved.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Flush and let go."""
+        ...
+
+
+class VectorStore(CollectionNames, Protocol):
     """Named collections of points. All writes are durable when the call returns.
 
     Wherever a collection is named, an alias may stand for it. A collection that does not exist
@@ -93,17 +130,7 @@ class VectorStore(Protocol):
         ------
         InvalidSettings
             It exists with another dimension.
-        StoreUnavailable
-            The store does not answer; this holds for every method.
         """
-        ...
-
-    async def alias(self, name: str, collection: str) -> None:
-        """Let `name` stand for this collection from now on, whatever it stood for before."""
-        ...
-
-    async def aliases(self) -> dict[str, str]:
-        """What each alias stands for."""
         ...
 
     async def upsert(self, collection: str, points: Sequence[Point]) -> None:
@@ -124,8 +151,4 @@ class VectorStore(Protocol):
 
     async def count(self, collection: str, where: Where) -> int:
         """How many points pass the filter."""
-        ...
-
-    async def close(self) -> None:
-        """Flush and let go."""
         ...

@@ -1,7 +1,7 @@
 """Vectors on a Qdrant server."""
 
 import ssl
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -112,15 +112,27 @@ class ClientVectorStore:
             if exc.status_code != HTTPStatus.CONFLICT:
                 raise
 
-    async def alias(self, name: str, collection: str) -> None:
-        create = models.CreateAlias(collection_name=collection, alias_name=name)
-        changes: list[models.AliasOperations] = [models.CreateAliasOperation(create_alias=create)]
-        if name in await self.aliases():
-            drop = models.DeleteAlias(alias_name=name)
-            # One request: no search in between misses the alias.
-            changes.insert(0, models.DeleteAliasOperation(delete_alias=drop))
-        with _translated(f"pointing {name} at {collection}"):
-            await self._client.update_collection_aliases(changes)
+    async def collections(self) -> list[str]:
+        with _translated("listing the collections"):
+            found = await self._client.get_collections()
+        return sorted(each.name for each in found.collections)
+
+    async def alias(self, names: Mapping[str, str]) -> None:
+        there = await self.aliases()
+        dropped: list[models.AliasOperations] = [
+            models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=name))
+            for name in names
+            if name in there
+        ]
+        created: list[models.AliasOperations] = [
+            models.CreateAliasOperation(
+                create_alias=models.CreateAlias(collection_name=collection, alias_name=name)
+            )
+            for name, collection in names.items()
+        ]
+        with _translated(f"moving {', '.join(names)}"):
+            # One request: no search in between misses an alias.
+            await self._client.update_collection_aliases([*dropped, *created])
 
     async def aliases(self) -> dict[str, str]:
         with _translated("reading the aliases"):

@@ -2,8 +2,7 @@
 
 import asyncio
 import fcntl
-import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
@@ -17,6 +16,7 @@ import qdrant_edge as edge
 from services.contracts.errors import Fatal, GazeloopError, InvalidSettings, StoreUnavailable
 from services.contracts.identity import PointId
 from services.runtime.stores.vectors import Hit, Point, Vector, Where, best_first, is_settled
+from services.runtime.stores.vectors_edge_names import EdgeNames, sync_folder
 
 _SPARE = 2
 """Asked for beyond the limit, so that most ties for the last place settle at once."""
@@ -49,7 +49,7 @@ class EdgeVectorStore:
         self._folder = folder
         self._owner = owner
         self._opening = Lock()
-        self._named: dict[str, str] | None = None
+        self._names = EdgeNames(folder)
         self._shards: dict[str, tuple[edge.EdgeShard, Lock]] = {}
         self._closed = False
 
@@ -79,11 +79,14 @@ class EdgeVectorStore:
     ) -> None:
         await asyncio.to_thread(self._ensure, collection, dimension, keywords, numbers)
 
-    async def alias(self, name: str, collection: str) -> None:
-        await asyncio.to_thread(self._alias, name, collection)
+    async def collections(self) -> list[str]:
+        return await self._names.collections()
 
     async def aliases(self) -> dict[str, str]:
-        return await asyncio.to_thread(self._aliases)
+        return await self._names.aliases()
+
+    async def alias(self, names: Mapping[str, str]) -> None:
+        await self._names.alias(names)
 
     async def upsert(self, collection: str, points: Sequence[Point]) -> None:
         if points:
@@ -119,34 +122,12 @@ class EdgeVectorStore:
                 fresh.mkdir()
                 _create(fresh, dimension, keywords, numbers)
                 fresh.rename(path)
-                _sync_folder(self._folder)
+                sync_folder(self._folder)
         found = self._shard(collection)
         assert found is not None
         held = orjson.loads((path / "edge_config.json").read_bytes())["vectors"][""]["size"]
         if held != dimension:
             raise InvalidSettings(f"{collection} holds {held} dimensions, not {dimension}")
-
-    def _alias(self, name: str, collection: str) -> None:
-        with self._opening:
-            text = orjson.dumps(self._aliases() | {name: collection})
-            fresh = self._folder / ".aliases.new"
-            with fresh.open("wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.rename(self._folder / "aliases.json")
-            _sync_folder(self._folder)
-            self._named = None
-
-    def _aliases(self) -> dict[str, str]:
-        # The folder is ours alone: what was read once holds until we write it.
-        if self._named is None:
-            try:
-                self._named = orjson.loads((self._folder / "aliases.json").read_bytes())
-            except FileNotFoundError:
-                self._named = {}
-        assert self._named is not None
-        return dict(self._named)
 
     def _upsert(self, collection: str, points: Sequence[Point]) -> None:
         shard, writing = self._existing(collection)
@@ -215,7 +196,7 @@ class EdgeVectorStore:
         with self._opening, _translated(f"opening {collection}"):
             if self._closed:
                 raise StoreUnavailable("the vector store is closed")
-            path = self._path(self._aliases().get(collection, collection))
+            path = self._path(self._names.now().get(collection, collection))
             if path.name not in self._shards:
                 if not path.exists():
                     return None
@@ -258,11 +239,3 @@ def _filter(where: Where) -> edge.Filter | None:
         for name, bound in where.at_least.items()
     ]
     return edge.Filter(must=[*equal, *reached]) if equal or reached else None
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,11 +1,19 @@
 """Which vector store the settings ask for."""
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from services.contracts.errors import MissingPart
 from services.runtime.settings import Settings
 from services.runtime.stores.timed import TimedVectors
-from services.runtime.stores.vectors import VectorStore
+from services.runtime.stores.vectors import CollectionNames, VectorStore
+from services.runtime.stores.vectors_edge_names import EdgeNames
+
+if TYPE_CHECKING:
+    from services.runtime.stores.vectors_client import ClientVectorStore
+
+_EDGE = "qdrant"
+"""Qdrant Edge's folder in the data folder."""
 
 
 def open_vector_store(settings: Settings) -> VectorStore:
@@ -18,14 +26,24 @@ def open_vector_store(settings: Settings) -> VectorStore:
     InvalidSettings
         Another process has the data folder's vectors open.
     """
-    # Imported when chosen: the client takes a second, and Edge is not made for every platform.
     if settings.qdrant:
-        from services.runtime.stores.vectors_client import ClientVectorStore  # noqa: PLC0415
-
-        key = settings.qdrant_api_key.get_secret_value()
-        return TimedVectors(ClientVectorStore.at(settings.qdrant, key, settings.qdrant_ca))
+        return TimedVectors(_client(settings))
     if find_spec("qdrant_edge") is None:
         raise MissingPart("Qdrant Edge is not installed here; set GAZELOOP_QDRANT to a server")
+    # Imported when chosen: it is not made for every platform.
     from services.runtime.stores.vectors_edge import EdgeVectorStore  # noqa: PLC0415
 
-    return TimedVectors(EdgeVectorStore.open(settings.data / "qdrant"))
+    return TimedVectors(EdgeVectorStore.open(settings.data / _EDGE))
+
+
+def open_collection_names(settings: Settings) -> CollectionNames:
+    """Those of the same store, also while another process has the data folder's vectors open."""
+    return _client(settings) if settings.qdrant else EdgeNames(settings.data / _EDGE)
+
+
+def _client(settings: Settings) -> "ClientVectorStore":
+    # Imported when chosen: it takes a second.
+    from services.runtime.stores.vectors_client import ClientVectorStore  # noqa: PLC0415
+
+    key = settings.qdrant_api_key.get_secret_value()
+    return ClientVectorStore.at(settings.qdrant, key, settings.qdrant_ca)

@@ -10,8 +10,14 @@ from services.cli.main import app
 from services.cli.settings_command import markdown_table
 
 ROOT = Path(__file__).parents[3]
-DOCUMENTS = ["README.md", "docs/architecture.md", "docs/operations.md", "docs/runbooks.md"]
-GROUPS = {"mine", "ingest", "dead-letters", "topics", "tokens"}
+DOCUMENTS = [
+    "README.md",
+    "docs/architecture.md",
+    "docs/embedding.md",
+    "docs/operations.md",
+    "docs/runbooks.md",
+]
+GROUPS = {"mine", "ingest", "dead-letters", "models", "topics", "tokens"}
 
 
 def _commands(document: str) -> list[tuple[str, ...]]:

@@ -31,7 +31,7 @@ class World:
         for alias in (REGIONS, FRAMES):
             collection = collection_of(alias, MODEL)
             await self.vectors.ensure(collection, 2, keywords=(), numbers=())
-            await self.vectors.alias(alias, collection)
+            await self.vectors.alias({alias: collection})
         said: Payload = {"frame_id": frame_id, "category": category, "score": 0.9}
         points = [
             Point(
@@ -95,6 +95,6 @@ async def test_nothing_embedded_and_another_model_are_said_plainly() -> None:
     world = World()
     with pytest.raises(InvalidSettings, match="nothing is embedded"):
         await world.found(30)
-    await world.vectors.alias(REGIONS, collection_of(REGIONS, samples.MODEL))
+    await world.vectors.alias({REGIONS: collection_of(REGIONS, samples.MODEL)})
     with pytest.raises(InvalidSettings, match="small-test"):
         await world.found(30)

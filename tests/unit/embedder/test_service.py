@@ -64,11 +64,9 @@ class World:
         frame = frame_captured(frame_id)
         return frame.model_copy(update={"image": frame.image.model_copy(update={"uri": uri})})
 
-    async def run(self, *events: Event) -> list[FrameEmbedded]:
-        """What a step that has just started publishes for these events."""
-        before = len(self.outbox.published)
-        step = EmbedFrames(
-            self.embedder,
+    def step(self, embedder: MeanColour) -> EmbedFrames:
+        return EmbedFrames(
+            embedder,
             self.frames,
             self.blobs,
             self.vectors,
@@ -76,7 +74,11 @@ class World:
             settings=SETTINGS,
             clock=FakeClock(),
         )
-        await step.run(events)
+
+    async def run(self, *events: Event) -> list[FrameEmbedded]:
+        """What a step that has just started publishes for these events."""
+        before = len(self.outbox.published)
+        await self.step(self.embedder).run(events)
         published = self.outbox.published[before:]
         return [event for event in published if isinstance(event, FrameEmbedded)]
 

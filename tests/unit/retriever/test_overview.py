@@ -28,7 +28,7 @@ class World:
         (region,) = samples.predictions_made(samples.detection(), frame_id=frame_id).region_ids()
         vector = np.array([np.cos(angle), np.sin(angle)], np.float32)
         await self.vectors.ensure(COLLECTION, 2, keywords=(), numbers=())
-        await self.vectors.alias(REGIONS, COLLECTION)
+        await self.vectors.alias({REGIONS: COLLECTION})
         point = identity.region_point_id(samples.MODEL, region)
         await self.vectors.upsert(COLLECTION, [Point(point, vector, {})])
 

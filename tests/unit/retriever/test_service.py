@@ -74,7 +74,7 @@ class World:
         captured = samples.frame_captured(frame_id, drive)
         await self.frames.record([captured, predictions, embedded])
         await self.vectors.ensure(COLLECTION, 2, keywords=(), numbers=())
-        await self.vectors.alias(REGIONS, COLLECTION)
+        await self.vectors.alias({REGIONS: COLLECTION})
         await self.vectors.upsert(COLLECTION, [_point(predictions, angle, split, drive)])
         frame = Point(embedded.frame_point, np.array([1, 0], np.float32), {"split": split})
         await self.vectors.ensure(FRAME_COLLECTION, 2, keywords=(), numbers=())

@@ -1,0 +1,256 @@
+"""`gazeloop models`: fill, compare and change embedding models while searches go on."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.context import Context, console, example, run, shared
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+    from rich.status import Status
+
+    from services.cli.models import Model, Models
+    from services.embedder.filling import Filled
+    from services.retriever.comparison import Comparison
+
+app = typer.Typer(
+    no_args_is_help=True, help="Fill, compare and change embedding models while searches go on."
+)
+_FILL = "`gazeloop --set embedder=… models fill` (embedded: `gazeloop up --fill embedder=…`)"
+_LINE_EVERY_S = 5.0
+_UNREADABLE_SHOWN = 10
+
+
+@app.callback()
+def models() -> None:
+    """Fill, compare and change embedding models while searches go on."""
+
+
+@app.command("list")
+def list_(ctx: typer.Context) -> None:
+    """Show every model that has vectors: which is live, and how many frames each has."""
+    from services.cli import models_view  # noqa: PLC0415  # slow
+
+    context = shared(ctx)
+    found = run(lambda: _read(context), interrupted="Nothing was changed.")
+    if not found.models:
+        console().print("Nothing is embedded here yet.", highlight=False)
+        return
+    models_view.print_models(console(), found)
+
+
+@app.command(epilog=example("--set embedder=resnet18 models fill", "models fill --follow"))
+def fill(
+    ctx: typer.Context,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on with every frame that comes, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Embed all stored frames by the embedder that is set, beside the live model's vectors.
+
+    Searches go on by the live model until `gazeloop models use`. May be stopped and run again: what
+    is done is kept. An embedded Qdrant has one owner: there, `gazeloop up --fill embedder=…` fills
+    beside everything else.
+    """
+    context = shared(ctx)
+    run(
+        lambda: _fill(context, follow=follow),
+        interrupted="What is filled is kept; run it again to go on.",
+    )
+
+
+@app.command()
+def compare(
+    ctx: typer.Context,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Models, or parts of their ids. Default: all."),
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare models on past verdicts: whose vectors would have put the failures first.
+
+    Judged are the regions of haystack frames that came back corrected. All intervals are of 95%. An
+    embedded Qdrant has one owner: stop `gazeloop up` first, or name a Qdrant server.
+    """
+    from services.cli import models_view  # noqa: PLC0415  # slow
+
+    context = shared(ctx)
+    found = run(lambda: _compare(context, names or []), interrupted="Nothing was changed.")
+    if as_json:
+        print(models_view.as_json(found))  # noqa: T201  # to be piped
+        return
+    models_view.print_comparison(console(), found)
+
+
+@app.command(epilog=example("models use resnet18"))
+def use(
+    ctx: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A model's id, or a part of it that no other has.")
+    ],
+    *,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Even if frames of the live model are missing.")
+    ] = False,
+) -> None:
+    """Let searches use this model from now on; the one that was live keeps its vectors.
+
+    The retriever plans all shortlists by it at once. Refuses where frames would be missed. The same
+    command moves back. Works beside `gazeloop up`.
+    """
+    context = shared(ctx)
+    run(
+        lambda: _use(context, name, incomplete=incomplete),
+        interrupted="Run it again: it completes what was begun.",
+    )
+
+
+async def _read(context: Context) -> "Models":
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.models import read_models  # noqa: PLC0415
+    from services.runtime.stores.vectors_open import open_collection_names  # noqa: PLC0415
+
+    settings = context.settings()
+    log_to_file(settings.data / "logs" / "models.log", debug=context.debug)
+    names = open_collection_names(settings)
+    try:
+        async with joined(settings) as parts:
+            return await read_models(names, parts.stores.embeddings)
+    finally:
+        await names.close()
+
+
+async def _fill(context: Context, *, follow: bool) -> None:
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.filling import FILL_PAUSE_S, filler, following  # noqa: PLC0415
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.runtime.clock import SystemClock  # noqa: PLC0415
+    from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
+
+    settings = context.settings()
+    log_to_file(settings.data / "logs" / "models.log", debug=context.debug)
+    vectors = open_vector_store(settings)
+    try:
+        async with joined(settings) as parts:
+            work = await filler(
+                settings, parts.stores, vectors, outbox=parts.outbox, clock=SystemClock()
+            )
+            with console().status(f"filling {work.model_id}") as shown:
+                told = _Told(work.model_id, console(), shown)
+                _conclude(work.model_id, await work.fill(told))
+                if follow:
+                    shown.update(f"following, every {FILL_PAUSE_S:g} s; Ctrl-C stops it")
+                    await following(work)
+    finally:
+        await vectors.close()
+
+
+class _Told:
+    """Says how far the filling is: on a terminal at once, elsewhere by a line now and then."""
+
+    def __init__(self, model: str, out: "Console", shown: "Status") -> None:
+        self._model = model
+        self._out = out
+        self._shown = shown
+        self._printed_at = -_LINE_EVERY_S
+
+    def __call__(self, so_far: "Filled") -> None:
+        line = f"{self._model}: {so_far.done:,} of {so_far.captured:,} frames"
+        self._shown.update(f"filling {line}")
+        now = time.monotonic()
+        if not self._out.is_terminal and now - self._printed_at >= _LINE_EVERY_S:
+            self._printed_at = now
+            self._out.print(line, highlight=False, soft_wrap=True)
+
+
+def _conclude(model: str, filled: "Filled") -> None:
+    out = console()
+    out.print(f"{model}: {filled.done:,} of {filled.captured:,} frames", highlight=False)
+    for frame_id, why in sorted(filled.unreadable.items())[:_UNREADABLE_SHOWN]:
+        out.print(f"[yellow]not embedded:[/] {frame_id}: {why}", highlight=False)
+    if filled.unreadable:
+        out.print(f"{len(filled.unreadable):,} images cannot be embedded", highlight=False)
+
+
+async def _compare(context: Context, names: "Sequence[str]") -> "Comparison":
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.models import read_models  # noqa: PLC0415
+    from services.retriever.comparison import ModelComparer  # noqa: PLC0415
+    from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
+
+    settings = context.settings()
+    log_to_file(settings.data / "logs" / "models.log", debug=context.debug)
+    vectors = open_vector_store(settings)
+    try:
+        async with joined(settings) as parts:
+            stores = parts.stores
+            found = await read_models(vectors, stores.embeddings)
+            chosen = [found.named(name) for name in names] or list(found.models)
+            comparer = ModelComparer(
+                frames=stores.frames,
+                matches=stores.matches,
+                needles=stores.needles,
+                vectors=vectors,
+                settings=settings,
+            )
+            # What is live is what the others are compared with.
+            first = sorted(chosen, key=lambda model: not model.live)
+            return await comparer.compare([model.model_id for model in first])
+    finally:
+        await vectors.close()
+
+
+async def _use(context: Context, name: str, *, incomplete: bool) -> None:
+    from services.cli import models  # noqa: PLC0415  # slow
+    from services.cli.assembly import joined  # noqa: PLC0415
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.runtime.stores.vectors_open import open_collection_names  # noqa: PLC0415
+
+    settings = context.settings()
+    log_to_file(settings.data / "logs" / "models.log", debug=context.debug)
+    names = open_collection_names(settings)
+    try:
+        async with joined(settings) as parts:
+            embeddings = parts.stores.embeddings
+            found = await models.read_models(names, embeddings)
+            wanted = found.named(name)
+            if wanted.lacking and not incomplete:
+                _refuse(wanted)
+            await models.use(wanted.model_id, names, embeddings, parts.outbox)
+    finally:
+        await names.close()
+    _print_used(wanted, found)
+
+
+def _refuse(wanted: "Model") -> None:
+    console(stderr=True).print(
+        f"[bold red]Error:[/] {wanted.model_id} lacks {wanted.lacking:,} frames that the live model"
+        f" has: searches would miss them.\n[dim]Fill it with {_FILL}, or give --incomplete.[/]",
+        highlight=False,
+        soft_wrap=True,
+    )
+    raise typer.Exit(1)
+
+
+def _print_used(wanted: "Model", found: "Models") -> None:
+    out = console()
+    out.print(f"live: {wanted.model_id}", highlight=False, soft_wrap=True)
+    before = found.live
+    if before is None or before == wanted:
+        return
+    out.print(
+        f"[dim]was:  {before.model_id}\nBack: gazeloop models use {before.model_id}\n"
+        "Keep filling both until the embedder is set to the new one: what only the old embedder"
+        " sees, searches miss.[/]",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,60 @@
+"""Embedding models as people read them, and as programs do."""
+
+from dataclasses import asdict
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from services.cli.models import Models
+from services.domain.ranking_quality import Measure
+from services.domain.resampling import Interval
+from services.retriever.comparison import Comparison
+
+
+def print_models(out: Console, found: Models) -> None:
+    """Print which is live, and how far each is."""
+    title = f"{found.captured:,} frames captured"
+    table = Table(box=None, title=title, title_justify="left")
+    table.add_column("model", overflow="fold")
+    for heading in ("frames", "lacking", ""):
+        table.add_column(heading, justify="right" if heading else "left")
+    for each in found.models:
+        live = "live" if each.live else ""
+        table.add_row(each.model_id, f"{each.done:,}", f"{each.lacking:,}", live)
+    out.print(table)
+
+
+def print_comparison(out: Console, found: Comparison) -> None:
+    """Print each model's figures, and by how much it is above the first."""
+    if not found.frames:
+        out.print("No haystack frame that all of them have embedded came back corrected yet.")
+        return
+    out.print(
+        f"{found.confirmed + found.rejected:,} regions on {found.frames:,} corrected haystack"
+        f" frames: {found.confirmed:,} confirmed, {found.rejected:,} rejected",
+        highlight=False,
+    )
+    table = Table(box=None)
+    table.add_column("model", overflow="fold")
+    for heading in ("haystack frames", *Measure):
+        table.add_column(heading, justify="right")
+    for place, each in enumerate(found.models):
+        figures = [_figure(each.measures[measure]) for measure in Measure]
+        table.add_row(each.model, f"{each.haystack_frames:,}", *figures)
+        if place:
+            above = [_figure(each.over_first[measure], sign="+") for measure in Measure]
+            table.add_row("[dim]over the first[/]", "", *(f"[dim]{text}[/]" for text in above))
+    out.print(table)
+
+
+def as_json(found: Comparison) -> str:
+    """The comparison, as `gazeloop models compare --json` prints it."""
+    return orjson.dumps(asdict(found), option=orjson.OPT_INDENT_2).decode()
+
+
+def _figure(interval: Interval | None, sign: str = "") -> str:
+    if interval is None:
+        return "\u2013"
+    value, low, high = (f"{n:{sign}.3f}" for n in (interval.value, interval.low, interval.high))
+    return f"{value} ({low} to {high})"

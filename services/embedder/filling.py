@@ -1,0 +1,91 @@
+"""Fills a model's collections beside those of the live one, from the frames that are stored.
+
+What is done is told by the frames' records alone, so a run that was stopped goes on where it was,
+and a frame that comes meanwhile is found by the next pass: whoever embeds for the live model
+records it first.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self
+
+import structlog
+
+from services.contracts.errors import Invalid
+from services.contracts.identity import FrameId, ModelId
+from services.embedder.service import EmbedFrames
+from services.runtime.stores.embeddings import Embeddings
+
+_AT_ONCE = 64
+"""Frames per round: a Ctrl-C waits for one, and vectors are made durable after each."""
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Filled:
+    """How far a model is.
+
+    Attributes
+    ----------
+    unreadable : frames whose image cannot be embedded, by what is wrong with it
+    """
+
+    done: int
+    captured: int
+    unreadable: dict[FrameId, str] = field(default_factory=dict)
+
+    @classmethod
+    async def of(cls, model: ModelId, embeddings: Embeddings) -> Self:
+        """As the records say."""
+        return cls(await embeddings.done(model), await embeddings.captured())
+
+
+class FillModel:
+    """Embeds whatever the model lacks, in passes over all stored frames."""
+
+    def __init__(self, step: EmbedFrames, embeddings: Embeddings) -> None:
+        self._step = step
+        self._embeddings = embeddings
+        self._unreadable: dict[FrameId, str] = {}
+
+    @property
+    def model_id(self) -> ModelId:
+        """The model that is filled."""
+        return self._step.model_id
+
+    async def fill(self, on_progress: Callable[[Filled], None] = lambda _: None) -> Filled:
+        """One pass; how far the model is after it.
+
+        Raises
+        ------
+        Transient
+            A store or the broker is away; what is done is kept.
+        """
+        model, after, fresh = self._step.model_id, None, 0
+        start = await Filled.of(model, self._embeddings)
+        on_progress(start)
+        while pending := await self._embeddings.pending(model, after, _AT_ONCE):
+            after = pending[-1]
+            fresh += await self._embed([each for each in pending if each not in self._unreadable])
+            on_progress(Filled(start.done + fresh, start.captured, dict(self._unreadable)))
+        if fresh:
+            log.info("model_filled", model=model, frames=fresh, unreadable=len(self._unreadable))
+        now = await Filled.of(model, self._embeddings)
+        return Filled(now.done, now.captured, dict(self._unreadable))
+
+    async def _embed(self, frame_ids: list[FrameId]) -> int:
+        """How many were embedded; those that cannot be are noted."""
+        try:
+            await self._step.embed(frame_ids)
+        except Invalid:
+            return sum([await self._embed_alone(each) for each in frame_ids])
+        return len(frame_ids)
+
+    async def _embed_alone(self, frame_id: FrameId) -> bool:
+        try:
+            await self._step.embed([frame_id])
+        except Invalid as exc:
+            log.warning("frame_not_embedded", frame=frame_id, reason=exc.reason, error=str(exc))
+            self._unreadable[frame_id] = str(exc)
+            return False
+        return True

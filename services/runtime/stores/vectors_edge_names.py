@@ -1,0 +1,76 @@
+"""The collections of a Qdrant Edge folder and their aliases: also for those who do not own it.
+
+Points have one owner. Names are a file, which any process may read and replace, so that an alias
+moves while `gazeloop up` runs.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import orjson
+
+from services.contracts.errors import StoreUnavailable
+
+
+class EdgeNames:
+    """CollectionNames of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = folder / "aliases.json"
+        self._read: tuple[tuple[int, int], dict[str, str]] | None = None
+
+    async def collections(self) -> list[str]:
+        return await asyncio.to_thread(self._collections)
+
+    async def aliases(self) -> dict[str, str]:
+        return dict(await asyncio.to_thread(self.now))
+
+    async def alias(self, names: Mapping[str, str]) -> None:
+        await asyncio.to_thread(self._alias, names)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def now(self) -> Mapping[str, str]:
+        """What each alias stands for; read again where another process has replaced it."""
+        try:
+            stated = self._file.stat()
+            # Every replacement is a new file; a number may be given out again, its time is not.
+            version = stated.st_ino, stated.st_mtime_ns
+            if self._read is None or self._read[0] != version:
+                self._read = version, orjson.loads(self._file.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except OSError as exc:
+            raise StoreUnavailable(f"reading {self._file}: {exc}") from exc
+        return self._read[1]
+
+    def _collections(self) -> list[str]:
+        if not self._folder.is_dir():
+            return []
+        return sorted(each.parent.name for each in self._folder.glob("[!.]*/edge_config.json"))
+
+    def _alias(self, names: Mapping[str, str]) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / ".aliases.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            fresh = self._folder / ".aliases.new"
+            with fresh.open("wb") as file:
+                file.write(orjson.dumps({**self.now(), **names}))
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.rename(self._file)
+            sync_folder(self._folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was created or renamed in it durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,176 @@
+"""A new embedding model on the embedded stack: filled while vehicles drive, compared, and used."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from services.cli.assembly import App, joined, running
+from services.cli.models import Models, read_models, use
+from services.cli.survey.generate import generate_survey
+from services.contracts.events import REANNOTATION
+from services.contracts.identity import FrameId, ModelId
+from services.ingest.importers.coco import read_coco
+from services.ingest.items import Detector, Item
+from services.ingest.publishing import publish_dataset
+from services.retriever.comparison import Comparison, ModelComparer
+from services.runtime.clock import SystemClock
+from services.runtime.settings import Settings
+from services.runtime.stores.vectors_open import open_collection_names, open_vector_store
+
+DRIVES, FRAMES, LATER = 10, 4, 8
+_LOOKS, _LOOK_EVERY_S = 600, 0.1
+
+
+@dataclass
+class Story:
+    """What was seen on the way."""
+
+    filled: list[Models] = field(default_factory=list)
+    planned_by: list[set[ModelId]] = field(default_factory=list)
+    comparison: Comparison | None = None
+
+
+class Stack:
+    """The running stack, and what a person does to it."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._names = open_collection_names(app.settings)
+
+    async def publish(self, items: Sequence[Item]) -> None:
+        stores = self._app.stores
+        await publish_dataset(
+            items,
+            outbox=self._app.outbox,
+            blobs=stores.blobs,
+            ledger=stores.ledger,
+            settings=self._app.settings,
+            clock=SystemClock(),
+        )
+
+    async def correct_what_is_shortlisted(self) -> None:
+        """Annotators say of every shortlisted frame what the survey says."""
+        frames: set[FrameId] = set()
+        async for record in self._app.stores.needles.scan():
+            if record.shortlist is not None:
+                frames |= {each.frame_id for each in record.shortlist.candidates}
+        for frame in (await self._app.stores.frames.load(frames)).values():
+            truth = frame.ground_truth
+            assert truth is not None
+            again = {"revision": truth.revision + 1, "annotation_source": REANNOTATION}
+            fields = truth.model_dump(exclude={"event_id", "schema_version"}) | again
+            await self._app.outbox.publish([type(truth).model_validate(fields)])
+        await self._app.caught_up()
+
+    async def models(self) -> Models:
+        return await read_models(self._names, self._app.stores.embeddings)
+
+    async def filled(self) -> Models:
+        """Both of them, once they have every frame."""
+        for _ in range(_LOOKS):
+            found = await self.models()
+            if len(found.models) == 2 and all(m.done == found.captured for m in found.models):
+                return found
+            await asyncio.sleep(_LOOK_EVERY_S)
+        pytest.fail(f"not filled: {found}")
+
+    async def use(self, model: ModelId) -> None:
+        await use(model, self._names, self._app.stores.embeddings, self._app.outbox)
+        await self._app.caught_up()
+
+    async def planned_by(self) -> set[ModelId]:
+        """The models of the shortlists that name a frame which is not corrected yet."""
+        corrected = await self._app.stores.frames.annotated_from(REANNOTATION)
+        return {
+            record.shortlist.provenance.model
+            async for record in self._app.stores.needles.scan()
+            if record.shortlist is not None
+            and any(each.frame_id not in corrected for each in record.shortlist.candidates)
+        }
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    return asyncio.run(_story(tmp_path_factory.mktemp("models")))
+
+
+async def _story(folder: Path) -> Story:
+    files = generate_survey(folder / "survey", drives=DRIVES, frames_per_drive=FRAMES)
+    dataset = read_coco(
+        files.ground_truth_json,
+        images=files.images_dir,
+        predictions=files.predictions_json,
+        detector=Detector("ods", "1"),
+        dataset="survey",
+    )
+    items = list(dataset.items)
+    settings = Settings(
+        data=folder / "data",
+        http_port=0,
+        metrics_port=0,
+        torch_threads=1,
+        reference_share=0.3,
+        plan_wait_s=0.2,
+    )
+    beside = settings.model_copy(update={"pooling": "gem"})
+    seen = Story()
+    async with running(settings, beside=beside) as app:
+        stack = Stack(app)
+        await stack.publish(items[:-LATER])
+        await app.caught_up()
+        seen.filled.append(await stack.filled())
+        await stack.publish(items[-LATER:])
+        await app.caught_up()
+        seen.filled.append(await stack.filled())
+        await stack.correct_what_is_shortlisted()
+        old = seen.filled[-1].live
+        assert old is not None
+        (new,) = (each for each in seen.filled[-1].models if each != old)
+        for model in (new.model_id, old.model_id, new.model_id):
+            await stack.use(model)
+            seen.planned_by.append(await stack.planned_by())
+        seen.filled.append(await stack.models())
+    vectors = open_vector_store(settings)
+    async with joined(settings) as app:
+        comparer = ModelComparer(
+            frames=app.stores.frames,
+            matches=app.stores.matches,
+            needles=app.stores.needles,
+            vectors=vectors,
+            settings=settings,
+        )
+        seen.comparison = await comparer.compare([old.model_id, new.model_id])
+    await vectors.close()
+    return seen
+
+
+def test_the_new_model_gets_what_was_there_and_what_comes(story: Story) -> None:
+    first, later, _ = story.filled
+    assert [each.captured for each in (first, later)] == [DRIVES * FRAMES - LATER, DRIVES * FRAMES]
+    assert all(model.lacking == 0 for found in (first, later) for model in found.models)
+    assert later.live == next(each for each in later.models if "average" in each.model_id)
+
+
+def test_shortlists_follow_the_model_that_is_used_there_and_back(story: Story) -> None:
+    new, old, again = story.planned_by
+    assert [["gem" in model for model in each] for each in story.planned_by] == [
+        [True],
+        [False],
+        [True],
+    ]
+    assert new == again != old
+    live = story.filled[-1].live
+    assert live is not None
+    assert {live.model_id} == new
+
+
+def test_both_are_compared_on_the_same_verdicts(story: Story) -> None:
+    said = story.comparison
+    assert said is not None
+    assert said.confirmed > 0
+    old, new = said.models
+    assert old.haystack_frames == new.haystack_frames > 0
+    assert all(interval is not None for interval in new.over_first.values())

@@ -1,0 +1,107 @@
+"""A second model that is filled beside the first, on fakes."""
+
+import pytest
+
+from services.contracts.errors import StoreUnavailable
+from services.contracts.events import FrameEmbedded
+from services.contracts.identity import FrameId, ModelId
+from services.embedder.filling import Filled, FillModel
+from services.runtime.stores.vectors import REGIONS, Where, collection_of
+from tests.fakes.embedder import MeanColour
+from tests.fakes.embeddings import InMemoryEmbeddings
+from tests.samples import predictions_made
+from tests.unit.embedder.test_service import LAMP, STOP, World
+
+NEW = MeanColour("colour-new")
+
+
+class Beside(World):
+    """A world in which frames are embedded by the live model, and a second one may be filled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embeddings = InMemoryEmbeddings(self.frames)
+
+    async def survey(self, *frame_ids: str) -> None:
+        for frame_id in frame_ids:
+            made = predictions_made(STOP, LAMP, frame_id=frame_id)
+            await self.run(self.captured(frame_id), made)
+
+    def filler(self) -> FillModel:
+        return FillModel(self.step(MeanColour("colour-new")), self.embeddings)
+
+    async def points_of(self, model: ModelId) -> int:
+        return await self.vectors.count(collection_of(REGIONS, model), Where())
+
+    def told_of(self, model: ModelId) -> list[str]:
+        return sorted(
+            each.frame_id
+            for each in self.outbox.published
+            if isinstance(each, FrameEmbedded) and each.model == model
+        )
+
+
+async def test_every_stored_frame_is_embedded_and_searches_stay_where_they_were() -> None:
+    world = Beside()
+    await world.survey("f1", "f2", "f3")
+    live = await world.vectors.aliases()
+
+    filled = await world.filler().fill()
+
+    assert filled == Filled(done=3, captured=3)
+    assert await world.points_of(NEW.model_id) == await world.points_of(world.embedder.model_id)
+    assert world.told_of(NEW.model_id) == ["f1", "f2", "f3"]
+    assert await world.vectors.aliases() == live
+
+
+async def test_what_is_filled_is_not_embedded_again_but_what_comes_meanwhile_is() -> None:
+    world = Beside()
+    await world.survey("f1", "f2")
+    await world.filler().fill()
+    await world.survey("f0", "f9")
+    await world.run(predictions_made(STOP, frame_id="f1", revision=2))
+    again = world.filler()
+
+    filled = await again.fill()
+
+    assert filled == Filled(done=4, captured=4)
+    assert world.told_of(NEW.model_id) == ["f0", "f1", "f1", "f2", "f9"]
+
+
+async def test_an_image_that_cannot_be_read_is_named_once_and_its_neighbours_are_filled() -> None:
+    world = Beside()
+    await world.survey("f1", "f3")
+    await world.frames.record([world.captured("f2", b"\xff\xd8\xff no picture")])
+    filler = world.filler()
+    seen: list[Filled] = []
+
+    first = await filler.fill(seen.append)
+    second = await filler.fill()
+
+    assert (first.done, first.captured) == (2, 3)
+    assert list(first.unreadable) == [FrameId("f2")]
+    assert second == first
+    assert [each.done for each in seen] == [0, 2]
+
+
+async def test_a_filling_that_was_cut_off_goes_on_where_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.embedder.filling._AT_ONCE", 1)
+    world = Beside()
+    await world.survey("f1", "f2", "f3")
+    step = world.step(MeanColour("colour-new"))
+    embed, calls = step.embed, []
+
+    async def once(frame_ids: list[FrameId]) -> None:
+        calls.append(frame_ids)
+        if len(calls) == 2:
+            raise StoreUnavailable("gone")
+        await embed(frame_ids)
+
+    monkeypatch.setattr(step, "embed", once)
+    with pytest.raises(StoreUnavailable):
+        await FillModel(step, world.embeddings).fill()
+    await FillModel(step, world.embeddings).fill()
+
+    assert [list(each) for each in calls] == [["f1"], ["f2"], ["f2"], ["f3"]]
