@@ -16,19 +16,20 @@ from services.cli.review_page import PATH, noting_figures, reviewing
 from services.contracts.errors import MissingPart
 from services.evaluator.report import Counts, Report, build_reports
 from services.ingest.http import build_http_app
-from services.ingest.server import serving_http
 from services.runtime import metrics
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.consumer import group_of
 from services.runtime.embedded import stack
 from services.runtime.embedded.stack import Addresses, EmbeddedStack
+from services.runtime.http_server import serving_http, traced
 from services.runtime.lag import LagReader, Subscriptions
 from services.runtime.outbox import KafkaOutbox
 from services.runtime.serving import serving
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores, open_stores
 from services.runtime.topic_admin import broker_identity, create_topics
+from services.runtime.trace_export import Traces, exporting
 
 SERVICES = ("ingest", *CONSUMERS, WEBHOOKS)
 _POLL_S = 0.5
@@ -180,18 +181,21 @@ async def _app(
                 log.warning("topic_differs", what=difference)
         identity = await asyncio.to_thread(broker_identity, broker, settings)
         stores = await closing.enter_async_context(open_stores(settings, identity))
-        outbox = KafkaOutbox("ingest", broker, settings)
+        traces = closing.enter_context(exporting(settings))
+        outbox = KafkaOutbox("ingest", broker, settings, traces=traces.of("ingest"))
         closing.push_async_callback(outbox.close)
         reader = closing.enter_context(LagReader(broker, settings))
         addresses: dict[str, str] = {}
         if services:
             built = await closing.enter_async_context(
-                consumers(services, stores, settings, clock, beside=beside)
+                consumers(services, stores, settings, clock, traces=traces, beside=beside)
             )
             health = await closing.enter_async_context(serving(built, settings))
             addresses["metrics"] = f"http://{settings.host}:{health.port}/metrics"
         if "ingest" in services or "retriever" in services:
-            addresses |= await _serve(services, stores, outbox, settings, closing)
+            addresses |= await _serve(
+                services, stores, outbox, settings, traces=traces, closing=closing
+            )
         app = App(settings, stores, outbox, addresses, reader)
         if "evaluator" in services:
             noting = noting_figures(stores, lambda: app.reports(dead_letters=0), clock)
@@ -204,6 +208,8 @@ async def _serve(
     stores: Stores,
     outbox: KafkaOutbox,
     settings: Settings,
+    *,
+    traces: Traces,
     closing: AsyncExitStack,
 ) -> dict[str, str]:
     """Vehicles' interface with ingest, the review page with the retriever, on one port."""
@@ -216,9 +222,11 @@ async def _serve(
             ledger=stores.ledger,
             tokens=stores.tokens,
             settings=settings,
+            tracing=traces.provider("ingest"),
         )
     else:
-        http = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        tracing = traced(traces.provider("retriever"))
+        http = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=tracing)
     if "retriever" in services:
         paths["review"] = PATH
         page = reviewing(http, stores, outbox, settings, SystemClock())

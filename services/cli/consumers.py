@@ -34,6 +34,8 @@ from services.runtime.step import Outbox, Step
 from services.runtime.stores.opening import Stores
 from services.runtime.stores.vectors import VectorStore
 from services.runtime.stores.vectors_open import open_vector_store
+from services.runtime.trace_export import Traces
+from services.runtime.traces import ServiceTraces
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Parts:
     stores: Stores
     settings: Settings
     clock: Clock
+    traces: Traces
     open_vectors: Callable[[], VectorStore]
 
 
@@ -119,6 +122,7 @@ async def consumers(
     settings: Settings,
     clock: Clock,
     *,
+    traces: Traces,
     beside: Settings | None = None,
 ) -> AsyncIterator[list[ConsumingService]]:
     """These services with all that they are made of, not started yet.
@@ -128,10 +132,10 @@ async def consumers(
     beside : of a second embedder, whose vectors are filled while this is open
     """
     async with AsyncExitStack() as closing:
-        parts = Parts(stores, settings, clock, _vectors_opened_once(settings, closing))
+        parts = Parts(stores, settings, clock, traces, _vectors_opened_once(settings, closing))
         built = [await _consumer(name, parts, closing) for name in names if name in CONSUMERS]
         if WEBHOOKS in names:
-            built += await closing.enter_async_context(webhook_consumers(settings, clock))
+            built += await closing.enter_async_context(webhook_consumers(settings, clock, traces))
         if beside is not None:
             await _fill_beside(beside, parts, closing)
         yield built
@@ -147,7 +151,7 @@ async def _fill_beside(settings: Settings, parts: Parts, closing: AsyncExitStack
 
 @asynccontextmanager
 async def webhook_consumers(
-    settings: Settings, clock: Clock
+    settings: Settings, clock: Clock, traces: Traces
 ) -> AsyncIterator[list[ConsumingService]]:
     """One service for each receiver that the settings name, not started yet.
 
@@ -160,7 +164,10 @@ async def webhook_consumers(
     log.info("webhook_receivers", names=[receiver.name for receiver in receivers])
     async with AsyncExitStack() as closing:
         client = await closing.enter_async_context(httpx.AsyncClient(follow_redirects=False))
-        yield [_webhook(each, client, settings, clock, closing) for each in receivers]
+        yield [
+            _webhook(each, client, settings, clock, traces=traces.of(each.service), closing=closing)
+            for each in receivers
+        ]
 
 
 def _webhook(
@@ -168,10 +175,12 @@ def _webhook(
     client: httpx.AsyncClient,
     settings: Settings,
     clock: Clock,
+    *,
+    traces: ServiceTraces,
     closing: AsyncExitStack,
 ) -> ConsumingService:
     broker = BrokerAddress.of(settings)
-    outbox = KafkaOutbox(receiver.service, broker, settings)
+    outbox = KafkaOutbox(receiver.service, broker, settings, traces=traces)
     closing.push_async_callback(outbox.close)
     return ConsumingService(
         receiver.service,
@@ -182,12 +191,14 @@ def _webhook(
         # One by one: what fails is tried again as a whole, and what was delivered would be again.
         settings=settings.model_copy(update={"batch_size": 1}),
         clock=clock,
+        traces=traces,
     )
 
 
 async def _consumer(name: str, parts: Parts, closing: AsyncExitStack) -> ConsumingService:
     broker = BrokerAddress.of(parts.settings)
-    outbox = KafkaOutbox(name, broker, parts.settings)
+    traces = parts.traces.of(name)
+    outbox = KafkaOutbox(name, broker, parts.settings, traces=traces)
     closing.push_async_callback(outbox.close)
     topics, build = _BUILDERS[name]
     step = await asyncio.to_thread(build, parts, outbox)
@@ -208,6 +219,7 @@ async def _consumer(name: str, parts: Parts, closing: AsyncExitStack) -> Consumi
         settings=_batched(name, parts.settings),
         clock=parts.clock,
         listener=listener,
+        traces=traces,
     )
 
 

@@ -43,6 +43,8 @@ class Context:
         given: dict[str, object] = dict(self.given)
         if self.data is not None:
             given["data"] = self.data
+        if self.debug:
+            given["log_level"] = "DEBUG"
         said = load_settings(**given).model_fields_set
         given |= {name: value for name, value in defaults.items() if name not in said}
         return load_settings(**given)

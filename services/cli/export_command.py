@@ -103,7 +103,7 @@ async def _export(
     from services.ingest.exporters.formats import Format  # noqa: PLC0415
 
     settings = context.settings()
-    log_to_file(settings.data / "logs" / "export.log", debug=context.debug)
+    log_to_file(settings.data / "logs" / "export.log", level=settings.log_level)
     async with joined(settings) as stack:
         stores = stack.stores
         frames = await exporting.chosen_frames(stores, what, _filter(*chosen))
@@ -144,7 +144,7 @@ async def _training_set(
     from services.ingest.exporters.formats import Format  # noqa: PLC0415
 
     settings = context.settings()
-    log_to_file(settings.data / "logs" / "export.log", debug=context.debug)
+    log_to_file(settings.data / "logs" / "export.log", level=settings.log_level)
     facts = {
         "held_out": {
             "reference_share": settings.reference_share,

@@ -38,7 +38,7 @@ async def _read(context: Context) -> "Overview":
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
     settings = context.settings()
-    log_to_file(settings.data / "logs" / "families.log", debug=context.debug)
+    log_to_file(settings.data / "logs" / "families.log", level=settings.log_level)
     vectors = open_vector_store(settings)
     try:
         async with joined(settings) as app:

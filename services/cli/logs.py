@@ -8,11 +8,11 @@ from typing import Any
 from services.runtime.logs import configure_logs
 
 
-def log_to_file(path: Path, *, debug: bool = False) -> None:
+def log_to_file(path: Path, *, level: str = "INFO") -> None:
     """Append JSON lines to a file until the process ends; errors are told to the person as well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     stream = path.open("a", encoding="utf-8", buffering=1)
-    configure_logs(level="DEBUG" if debug else "INFO", stream=stream)
+    configure_logs(level=level, stream=stream)
     logging.getLogger().addHandler(_Alarm(path))
 
 

@@ -119,7 +119,7 @@ async def _read(context: Context) -> "Models":
     from services.runtime.stores.vectors_open import open_collection_names  # noqa: PLC0415
 
     settings = context.settings()
-    log_to_file(settings.data / "logs" / "models.log", debug=context.debug)
+    log_to_file(settings.data / "logs" / "models.log", level=settings.log_level)
     names = open_collection_names(settings)
     try:
         async with joined(settings) as parts:
@@ -136,7 +136,7 @@ async def _fill(context: Context, *, follow: bool) -> None:
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
     settings = context.settings()
-    log_to_file(settings.data / "logs" / "models.log", debug=context.debug)
+    log_to_file(settings.data / "logs" / "models.log", level=settings.log_level)
     vectors = open_vector_store(settings)
     try:
         async with joined(settings) as parts:
@@ -188,7 +188,7 @@ async def _compare(context: Context, names: "Sequence[str]") -> "Comparison":
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
     settings = context.settings()
-    log_to_file(settings.data / "logs" / "models.log", debug=context.debug)
+    log_to_file(settings.data / "logs" / "models.log", level=settings.log_level)
     vectors = open_vector_store(settings)
     try:
         async with joined(settings) as parts:
@@ -216,7 +216,7 @@ async def _use(context: Context, name: str, *, incomplete: bool) -> None:
     from services.runtime.stores.vectors_open import open_collection_names  # noqa: PLC0415
 
     settings = context.settings()
-    log_to_file(settings.data / "logs" / "models.log", debug=context.debug)
+    log_to_file(settings.data / "logs" / "models.log", level=settings.log_level)
     names = open_collection_names(settings)
     try:
         async with joined(settings) as parts:

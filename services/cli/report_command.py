@@ -54,6 +54,6 @@ async def _reports(context: Context) -> "list[Report]":
     from services.cli.logs import log_to_file  # noqa: PLC0415
 
     settings = context.settings()
-    log_to_file(settings.data / "logs" / "report.log", debug=context.debug)
+    log_to_file(settings.data / "logs" / "report.log", level=settings.log_level)
     async with joined(settings) as stack:
         return await stack.reports(await dead_letter_count(stack))

@@ -91,7 +91,7 @@ async def _found(context: Context, query: _Query, target: Path) -> "list[Found]"
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
     settings = context.settings()
-    log_to_file(settings.data / "logs" / "search.log", debug=context.debug)
+    log_to_file(settings.data / "logs" / "search.log", level=settings.log_level)
     limits = ImageLimits.of(settings)
     where = Where(equals={"category": query.category} if query.category else {})
     picture = decode_rgb(query.content, limits)

@@ -72,7 +72,7 @@ async def _up(context: Context, fill: Mapping[str, str]) -> None:
     settings = context.settings()
     beside = replace(context, given={**context.given, **fill}).settings() if fill else None
     out = console()
-    log_to_file(settings.data / "logs" / "gazeloop.log", debug=context.debug)
+    log_to_file(settings.data / "logs" / "gazeloop.log", level=settings.log_level)
     out.print(f"starting on {settings.data}", highlight=False)
     async with running(settings, SERVICES, beside=beside) as app:
         warn_of_memory_broker(out, app.settings)
@@ -86,8 +86,9 @@ async def _run_service(context: Context, service: Service) -> None:
     from services.runtime.logs import configure_logs  # noqa: PLC0415
     from services.runtime.serving import until_told_to_end  # noqa: PLC0415
 
-    configure_logs(level="DEBUG" if context.debug else "INFO")
-    async with deployed(context.settings(), service):
+    settings = context.settings()
+    configure_logs(level=settings.log_level)
+    async with deployed(settings, service):
         await until_told_to_end()
 
 

@@ -103,5 +103,5 @@ def _settings(context: Context) -> "Settings":
     from services.cli.logs import log_to_file  # noqa: PLC0415  # slow
 
     settings = context.settings()
-    log_to_file(settings.data / "logs" / "tokens.log", debug=context.debug)
+    log_to_file(settings.data / "logs" / "tokens.log", level=settings.log_level)
     return settings

@@ -5,6 +5,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import FrameCaptured, Image
 from services.contracts.identity import EventId, FrameId, VehicleId
@@ -22,6 +24,8 @@ def foreign_frame(frame_id: FrameId) -> InvalidRecord:
     """What a vehicle is told that names another one's frame."""
     return InvalidRecord(f"frame {frame_id} is another vehicle's", reason="foreign_frame")
 
+
+log = structlog.get_logger(__name__)
 
 DECODERS = 4
 """Images decoded at once: each may take 4 bytes for each allowed pixel."""
@@ -111,6 +115,7 @@ class Acceptance:
         await self._ledger.confirm([entry_of(draft) for draft in drafts])
         for event in events:
             metrics.FRAMES_INGESTED.labels(topic_of(event).name, "http").inc()
+            log.debug("record_accepted", event_id=event.event_id, frame_id=event.frame_id)
             if isinstance(event, FrameCaptured):
                 vehicle = metrics.VEHICLES(event.vehicle_id)
                 metrics.VEHICLE_LAST_FRAME.labels(vehicle).set_to_current_time()

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from opentelemetry.trace import NoOpTracerProvider, TracerProvider
 from pydantic import BaseModel
 
 from services.contracts.errors import InvalidRecord
@@ -31,6 +32,7 @@ from services.ingest.http_requests import (
 )
 from services.ingest.tokens import Caller, authenticate
 from services.runtime import metrics
+from services.runtime.http_server import traced
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
@@ -76,8 +78,13 @@ def build_http_app(
     ledger: RevisionLedger,
     tokens: TokenStore,
     settings: Settings,
+    tracing: TracerProvider | None = None,
 ) -> FastAPI:
     """The HTTP interface on these parts.
+
+    Parameters
+    ----------
+    tracing : where requests start or continue their traces; none: traces are off
 
     Raises
     ------
@@ -90,6 +97,7 @@ def build_http_app(
         description="202 means that the broker has acknowledged; every request may be repeated.",
         docs_url=None,
         redoc_url=None,
+        telemetry=traced(tracing or NoOpTracerProvider()),
     )
     add_answers(app)
     add_limits(app, settings.max_body_bytes)

@@ -26,9 +26,11 @@ from services.runtime.clock import Clock
 from services.runtime.exits import Exit, ExitCode, exit_now
 from services.runtime.lag import LagReader, Partition, Position
 from services.runtime.partitions import partition_of_key
-from services.runtime.runner import Record, Runner
+from services.runtime.records import Record
+from services.runtime.runner import Runner
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox, Step
+from services.runtime.traces import OFF, ServiceTraces
 from services.runtime.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
@@ -112,6 +114,7 @@ class ConsumingService:
         settings: Settings,
         clock: Clock,
         listener: AssignmentListener | None = None,
+        traces: ServiceTraces = OFF,
         exit_process: Exit = exit_now,
     ) -> None:
         self.name = name
@@ -121,7 +124,9 @@ class ConsumingService:
         self._clock = clock
         self._listener = listener
         self._exit = exit_process
-        self._runner = Runner(name, step, outbox, settings, clock, exit_process=exit_process)
+        self._runner = Runner(
+            name, step, outbox, settings, clock, traces=traces, exit_process=exit_process
+        )
         self._lag = LagReader(broker, settings)
         self._busy = asyncio.Lock()
         self._draining = False
@@ -340,6 +345,7 @@ def _record(event: EventT[bytes]) -> Record:
         message.key or b"",
         message.value,
         message.timestamp,
+        tuple(dict(message.headers or ()).items()),
     )
 
 

@@ -7,8 +7,17 @@ from typing import TextIO
 
 import structlog
 
+from services.runtime.traces import ids_in_hand
+
+
+def _in_hand(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The trace and the span that a line belongs to."""
+    return {**event, **ids_in_hand()}
+
+
 _SHARED: tuple[structlog.typing.Processor, ...] = (
     structlog.contextvars.merge_contextvars,
+    _in_hand,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -27,6 +27,7 @@ from services.runtime.broker_login import check_login
 from services.runtime.limits import MAX_DEAD_LETTER_BYTES, largest_value
 from services.runtime.partitions import partition_of_key
 from services.runtime.settings import Settings
+from services.runtime.traces import OFF, Headers, ServiceTraces
 
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _MISCONFIGURED = (InvalidTopicError, KafkaConfigurationError)
@@ -44,12 +45,13 @@ class Parcel:
     key: bytes
     value: bytes
     partitioned_by: str
+    headers: Headers = ()
 
     @classmethod
-    def of(cls, event: Event) -> Self:
+    def of(cls, event: Event, headers: Headers = ()) -> Self:
         """The record that carries this event."""
         key = event.key().encode()
-        return cls(topic_of(event).name, key, encode(event), event.partitioned_by())
+        return cls(topic_of(event).name, key, encode(event), event.partitioned_by(), headers)
 
 
 class KafkaOutbox:
@@ -60,10 +62,19 @@ class KafkaOutbox:
     Parameters
     ----------
     service : who publishes, for the metrics
+    traces : the service's
     """
 
-    def __init__(self, service: str, broker: BrokerAddress, settings: Settings) -> None:
+    def __init__(
+        self,
+        service: str,
+        broker: BrokerAddress,
+        settings: Settings,
+        *,
+        traces: ServiceTraces = OFF,
+    ) -> None:
         self._service = service
+        self._traces = traces
         self._broker = broker
         self._timeout_s = settings.delivery_timeout_s
         self._lock = Lock()
@@ -80,8 +91,11 @@ class KafkaOutbox:
         InvalidRecord
             An event is larger than its topic allows.
         """
-        if events:
-            await self.publish_parcels([Parcel.of(event) for event in events])
+        if not events:
+            return
+        with self._traces.sending(events) as headers:
+            parcels = [Parcel.of(*each) for each in zip(events, headers, strict=True)]
+            await self.publish_parcels(parcels)
 
     async def publish_parcels(self, parcels: Sequence[Parcel]) -> None:
         """What `publish` does, for records that are bytes already."""
@@ -119,7 +133,9 @@ class KafkaOutbox:
     def _send(self, producer: KafkaProducer, parcel: Parcel) -> Any:
         partitions = producer.partitions_for(parcel.topic)
         partition = partition_of_key(parcel.partitioned_by, len(partitions))
-        return producer.send(parcel.topic, parcel.value, parcel.key, partition=partition)
+        return producer.send(
+            parcel.topic, parcel.value, parcel.key, list(parcel.headers), partition=partition
+        )
 
     def _connected(self) -> KafkaProducer:
         with self._lock:

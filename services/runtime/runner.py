@@ -1,10 +1,10 @@
 """What happens to a batch of records: the one place that retries, dead-letters or gives up."""
 
 import asyncio
+import logging
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
@@ -17,32 +17,24 @@ from services.contracts.identity import EventId
 from services.runtime import metrics
 from services.runtime.clock import Clock
 from services.runtime.exits import Exit, ExitCode, exit_now
+from services.runtime.records import Arrival, Parsed, Record
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox, Step
+from services.runtime.traces import (
+    OFF,
+    Place,
+    ServiceTraces,
+    Spans,
+    describe,
+    give_up,
+    note,
+)
 
 log = structlog.get_logger(__name__)
 
 _FIRST_WAIT_S = 0.1
+_MOST_NAMED = 10  # events in one line of the log
 _RATIO_WINDOW = 1000  # events; `dead_letter_ratio_limit` is a share of these
-
-
-@dataclass(frozen=True)
-class Record:
-    """What the broker delivered, as it was."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes
-    value: bytes | None
-    taken_at: float | None = None
-    """When the broker took it, in seconds since 1970, where it says so."""
-
-
-@dataclass(frozen=True)
-class _Arrival:
-    record: Record
-    event: Event
 
 
 class DeadLetterLimit:
@@ -94,6 +86,7 @@ class Runner:
     ----------
     service : its name, for dead letters, logs and metrics
     step, outbox : the work, and where dead letters leave
+    traces : the service's
     exit_process : ends the process; unit tests give one that raises
     sleep : waits between tries; unit tests give one that does not
     """
@@ -106,6 +99,7 @@ class Runner:
         settings: Settings,
         clock: Clock,
         *,
+        traces: ServiceTraces = OFF,
         exit_process: Exit = exit_now,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -113,6 +107,8 @@ class Runner:
         self._step = step
         self._outbox = outbox
         self._clock = clock
+        self._traces = traces
+        self._in_hand: Sequence[Parsed] = ()
         self._limit = DeadLetterLimit(
             settings.dead_letter_run_limit, settings.dead_letter_ratio_limit
         )
@@ -131,8 +127,9 @@ class Runner:
         `end` came while something was away: the batch must not be acknowledged.
         """
         started = self._clock.monotonic()
-        if not await self._or_exit(self._process(records)):
-            return False
+        with self._traces.batch(records) as spans:
+            if not await self._or_exit(self._process(records, spans)):
+                return False
         took = self._clock.monotonic() - started
         self._measure(records, took)
         log.debug("batch_done", service=self._service, events=len(records), seconds=round(took, 3))
@@ -156,49 +153,57 @@ class Runner:
             log.warning("batch_cancelled", service=self._service)
             self._exit(ExitCode.UNDRAINED)
         except BaseException:
-            log.exception("batch_failed", service=self._service)
+            log.exception("batch_failed", service=self._service, **self._ids_in_hand())
             self._exit(ExitCode.FAILED)
         return True
 
-    async def _process(self, records: Sequence[Record]) -> None:
-        arrivals = await self._parse(records)
+    async def _process(self, records: Sequence[Record], spans: Spans) -> None:
+        arrivals = await self._parse(records, spans)
         if not arrivals:
             return
         try:
-            await self._run([arrival.event for arrival in arrivals])
+            await self._run(arrivals)
             self._limit.good(len(arrivals))
         except Invalid as exc:
             if len(arrivals) == 1:
-                await self._bury(arrivals[0].record, exc)
+                await self._bury(arrivals[0], exc)
             else:
                 await self._run_each_alone(arrivals)
 
-    async def _run_each_alone(self, arrivals: Sequence[_Arrival]) -> None:
+    async def _run_each_alone(self, arrivals: Sequence[Parsed]) -> None:
         for arrival in arrivals:
             try:
-                await self._run([arrival.event])
+                await self._run([arrival])
                 self._limit.good(1)
             except Invalid as exc:
-                await self._bury(arrival.record, exc)
+                await self._bury(arrival, exc)
 
-    async def _parse(self, records: Sequence[Record]) -> list[_Arrival]:
+    async def _parse(self, records: Sequence[Record], spans: Spans) -> list[Parsed]:
         # Two contents under one event id are a conflict for the store to refuse, not a duplicate.
         seen: dict[EventId, Event] = {}
         arrivals = []
         for record in records:
+            span = spans.get(Place.of(record)) if spans else None
             try:
                 event = decode(record.topic, record.value)
             except Invalid as exc:
-                await self._bury(record, exc)
+                await self._bury(Arrival(record, span), exc)
                 continue
             if seen.setdefault(event.event_id, event) is event or seen[event.event_id] != event:
-                arrivals.append(_Arrival(record, event))
+                describe(span, event)
+                arrivals.append(Parsed(record, span, event))
             else:
                 metrics.EVENTS_DUPLICATED.labels(self._service).inc()
         return arrivals
 
-    async def _run(self, events: Sequence[Event]) -> None:
-        await self._until_not_transient(lambda: self._step.run(events))
+    async def _run(self, arrivals: Sequence[Parsed]) -> None:
+        self._in_hand = arrivals
+        events = [arrival.event for arrival in arrivals]
+        with self._traces.within([(arrival.event, arrival.span) for arrival in arrivals]):
+            await self._until_not_transient(lambda: self._step.run(events))
+        if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
+            for arrival in arrivals:
+                log.debug("event_done", service=self._service, **arrival.ids())
 
     async def _until_not_transient(self, work: Callable[[], Awaitable[None]]) -> None:
         async for attempt in AsyncRetrying(
@@ -222,7 +227,9 @@ class Runner:
         if self._ending.is_set():
             raise _GivenBackError
 
-    async def _bury(self, record: Record, error: Invalid) -> None:
+    async def _bury(self, arrival: Arrival, error: Invalid) -> None:
+        record = arrival.record
+        give_up(arrival.span, error.reason)
         letter = DeadLettered(
             service=self._service,
             reason=error.reason,
@@ -242,9 +249,7 @@ class Runner:
             service=self._service,
             reason=error.reason,
             detail=str(error),
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
+            **arrival.ids(),
         )
         self._limit.bad()
 
@@ -257,7 +262,13 @@ class Runner:
             attempt=state.attempt_number,
             wait_s=round(state.upcoming_sleep, 2),
             error=f"{type(error).__name__}: {error}",
+            **self._ids_in_hand(),
         )
+        note("retried", **{"error.type": type(error).__name__})
+
+    def _ids_in_hand(self) -> dict[str, list[dict[str, object]]]:
+        """Which events are meant, some of them: a line a batch names no more than one can read."""
+        return {"in_hand": [each.ids() for each in self._in_hand[:_MOST_NAMED]]}
 
     def _measure(self, records: Sequence[Record], took: float) -> None:
         now = self._clock.now().timestamp()

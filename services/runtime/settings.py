@@ -17,6 +17,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Score = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class Settings(BaseSettings):
@@ -145,6 +146,15 @@ class Settings(BaseSettings):
 
     # The evaluator
     evaluate_every_s: Seconds = Field(1.0, description="Longest age of the gauges, in seconds.")
+
+    # Logs and traces
+    log_level: LogLevel = Field("INFO", description="From which level events are logged.")
+    traces: str = Field(
+        "", description="OTLP collector, like `http://HOST:4318/v1/traces`; empty: no traces."
+    )
+    trace_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.05, description="Share of frames and requests that start a trace."
+    )
 
     # The review page
     review_claim_s: Seconds = Field(300.0, description="How long a needle stays claimed, in s.")

@@ -1,11 +1,13 @@
 """The manifests: valid for Kubernetes and its operators, and in step with the code."""
 
 import json
+import os
 import re
 import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -338,3 +340,32 @@ def test_what_must_be_there_before_is_written_down() -> None:
     )
     assert len(named) >= 4
     assert all(f"`{name}`" in readme for name in named)
+
+
+def test_traces_may_leave_where_they_are_asked_for(tmp_path: Path) -> None:
+    overlay = tmp_path / "traced"
+    overlay.mkdir()
+    k8s = os.path.relpath(ROOT / "k8s", overlay)
+    (overlay / "kustomization.yaml").write_text(
+        f"resources: [{k8s}/overlays/prod]\ncomponents: [{k8s}/components/traces]\n"
+    )
+    text = check(tool("kustomize"), "build", str(overlay))
+    manifest = tmp_path / "traced.yaml"
+    manifest.write_text(text)
+    check(*conform(str(manifest)))
+    (shared,) = [each for each in documents(text) if each["kind"] == "ConfigMap"]
+    given = {
+        name.removeprefix("GAZELOOP_").lower(): value
+        for name, value in shared["data"].items()
+        if name.startswith("GAZELOOP_TRACE")
+    }
+    settings = Settings.model_validate(given)
+    opened = [
+        port["port"]
+        for each in documents(text)
+        if each["kind"] == "NetworkPolicy" and each["metadata"]["name"] == "gazeloop-traces"
+        for rule in each["spec"]["egress"]
+        for port in rule["ports"]
+    ]
+    assert opened == [urlsplit(settings.traces).port]
+    assert not load_settings().traces

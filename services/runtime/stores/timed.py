@@ -12,7 +12,7 @@ from pymongo.monitoring import (
 )
 
 from services.contracts.identity import PointId
-from services.runtime import metrics
+from services.runtime import metrics, traces
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.vectors import Hit, Point, Vector, VectorStore, Where
 
@@ -21,20 +21,31 @@ _COMMANDS = frozenset(
     | {"findAndModify", "update", "hello", "endSessions"}
 )
 """MongoDB's commands that we use; any other shares a label."""
+_SLOW_S = 0.05
+"""From which a trace names an operation: what explains a late frame, and not every call."""
 
 
 @contextmanager
 def measured(store: str, operation: str) -> Iterator[None]:
     """Measure one operation, whether it succeeds or fails."""
     started = time.perf_counter()
+    failed = False
     try:
         yield
     except Exception:
-        metrics.STORE_FAILURES.labels(store, operation).inc()
+        failed = True
         raise
     finally:
-        took = time.perf_counter() - started
-        metrics.STORE_SECONDS.labels(store, operation).observe(took)
+        _note(store, operation, time.perf_counter() - started, failed=failed)
+
+
+def _note(store: str, operation: str, took_s: float, *, failed: bool) -> None:
+    metrics.STORE_SECONDS.labels(store, operation).observe(took_s)
+    if failed:
+        metrics.STORE_FAILURES.labels(store, operation).inc()
+    if failed or took_s >= _SLOW_S:
+        outcome = "failed" if failed else "slow"
+        traces.note(f"{store} {operation} {outcome}", **{"gazeloop.seconds": round(took_s, 3)})
 
 
 class MongoStopwatch(CommandListener):
@@ -45,17 +56,16 @@ class MongoStopwatch(CommandListener):
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         """Count its time."""
-        self._note(event)
+        self._took(event, failed=False)
 
     def failed(self, event: CommandFailedEvent) -> None:
         """Count its time, and the failure."""
-        metrics.STORE_FAILURES.labels("mongodb", self._note(event)).inc()
+        self._took(event, failed=True)
 
     @staticmethod
-    def _note(event: CommandSucceededEvent | CommandFailedEvent) -> str:
+    def _took(event: CommandSucceededEvent | CommandFailedEvent, *, failed: bool) -> None:
         name = event.command_name if event.command_name in _COMMANDS else "other"
-        metrics.STORE_SECONDS.labels("mongodb", name).observe(event.duration_micros / 1e6)
-        return name
+        _note("mongodb", name, event.duration_micros / 1e6, failed=failed)
 
 
 class TimedBlobs:

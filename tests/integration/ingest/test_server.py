@@ -12,10 +12,10 @@ from fastapi import FastAPI
 
 from services.contracts.errors import InvalidSettings
 from services.ingest.http import build_http_app
-from services.ingest.server import serving_http
 from services.ingest.tokens import issue
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
+from services.runtime.http_server import serving_http
 from services.runtime.outbox import KafkaOutbox
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox

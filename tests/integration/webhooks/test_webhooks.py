@@ -28,6 +28,7 @@ from services.runtime.consumer import ConsumingService
 from services.runtime.dead_letters import read_dead_letters, replay
 from services.runtime.outbox import KafkaOutbox
 from services.runtime.settings import Settings
+from services.runtime.trace_export import Traces
 from tests.deadline import until
 from tests.samples import needle_found, shortlist_published
 
@@ -37,6 +38,8 @@ DOCUMENT = (Path(__file__).parents[3] / "docs/webhooks.md").read_text()
 Answer = Callable[[int], tuple[int, dict[str, str]]]
 """Status and headers for the n-th try of an event."""
 TAKEN = (204, dict[str, str]())
+
+UNTRACED = Traces(None, 1.0)
 
 
 class Receiver:
@@ -123,7 +126,7 @@ class Bench:
 
     @asynccontextmanager
     async def sending(self, **receivers: str) -> AsyncIterator[list[ConsumingService]]:
-        async with webhook_consumers(self.settings(receivers), SystemClock()) as services:
+        async with webhook_consumers(self.settings(receivers), SystemClock(), UNTRACED) as services:
             await asyncio.gather(*(service.start() for service in services))
             try:
                 yield services
@@ -226,7 +229,7 @@ async def test_ending_does_not_wait_for_a_receiver_and_loses_nothing(
     await bench.outbox.publish([event])
     bench_settings = bench.settings({"late": receiver.url})
     slow = bench_settings.model_copy(update={"webhook_give_up_s": 100.0, "retry_wait_max_s": 60.0})
-    async with webhook_consumers(slow, SystemClock()) as (service,):
+    async with webhook_consumers(slow, SystemClock(), UNTRACED) as (service,):
         await service.start()
         await until(lambda: receiver.tried(event) > 3)
         started = time.monotonic()

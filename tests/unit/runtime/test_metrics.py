@@ -7,7 +7,8 @@ from services.contracts.errors import MissingImage
 from services.contracts.topics import FRAMES, topic_of
 from services.runtime import metrics
 from services.runtime.metrics import BoundedLabel
-from services.runtime.runner import Record, Runner
+from services.runtime.records import Record
+from services.runtime.runner import Runner
 from services.runtime.settings import Settings
 from services.runtime.step import Step
 from services.runtime.stores.timed import TimedBlobs, TimedVectors

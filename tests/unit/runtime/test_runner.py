@@ -16,7 +16,8 @@ from services.contracts.errors import (
 from services.contracts.events import DeadLettered, Event, FrameCaptured
 from services.contracts.topics import topic_of
 from services.runtime.exits import ExitCode
-from services.runtime.runner import DeadLetterLimit, Record, Runner
+from services.runtime.records import Record
+from services.runtime.runner import DeadLetterLimit, Runner
 from services.runtime.settings import Settings
 from tests import samples
 from tests.fakes.clock import FakeClock

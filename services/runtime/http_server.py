@@ -9,12 +9,34 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry.trace import TracerProvider
+from starlette.types import Scope
 
 from services.contracts.errors import InvalidSettings
 
 _KEEP_ALIVE_S = 30
 _MAX_CONNECTIONS = 512
 """Beyond these, uvicorn answers 503: each may hold a body in memory."""
+
+
+def traced(provider: TracerProvider) -> TelemetryConfig:
+    """How an application is built whose requests start or continue a trace.
+
+    Only those that may publish something do; the rest goes nowhere that a trace would show.
+    """
+    return {
+        "tracer_provider": provider,
+        "exclude": _reads_only,
+        "operation_spans": False,
+        "metrics": False,
+        "logs": False,
+        "auto_configure": False,
+    }
+
+
+def _reads_only(scope: Scope) -> bool:
+    return scope.get("method") != "POST"
 
 
 class _Server(uvicorn.Server):

@@ -1,0 +1,51 @@
+"""What an event is about: what connects an effect with its cause."""
+
+from services.contracts.events import (
+    DeadLettered,
+    Event,
+    FrameAnnotated,
+    FrameCaptured,
+    FrameEmbedded,
+    FrameMatched,
+    NeedleFound,
+    NeedleRetracted,
+    PredictionsMade,
+    ShortlistPublished,
+)
+from services.contracts.identity import FrameId
+
+Subject = tuple[str, str]
+"""A kind and an id: a needle and a frame may have the same one."""
+
+
+def frame_of(event: Event) -> FrameId | None:
+    """The frame that an event is about; none for a dead letter."""
+    match event:
+        case ShortlistPublished():
+            return event.needle.frame_id
+        case (
+            FrameCaptured()
+            | PredictionsMade()
+            | FrameAnnotated()
+            | FrameEmbedded()
+            | FrameMatched()
+            | NeedleFound()
+            | NeedleRetracted()
+        ):
+            return event.frame_id
+    return None
+
+
+def subjects_of(event: Event) -> list[Subject]:
+    """What an event is about, nearest first: its needle, its frame, the frames that it lists."""
+    if isinstance(event, DeadLettered):
+        return []
+    subjects: list[Subject] = []
+    if isinstance(event, NeedleFound | NeedleRetracted | ShortlistPublished):
+        subjects.append(("needle", event.needle_id))
+    frame_id = frame_of(event)
+    if frame_id is not None:
+        subjects.append(("frame", frame_id))
+    if isinstance(event, ShortlistPublished):
+        subjects += [("frame", each.frame_id) for each in event.candidates]
+    return subjects

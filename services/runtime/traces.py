@@ -1,0 +1,271 @@
+"""Traces: a frame's way from the door to the shortlists that it ends up on, span by span.
+
+A trace begins at the door: with a request, or with a frame of a data set that is published. Inside,
+it is only carried on, in the records' `traceparent` (W3C Trace Context): a record without one costs
+nothing. What a batch publishes goes on in the trace of the event that it follows from, by what
+both are about. A trace ends where a shortlist is taken up: what that moves is about other frames.
+
+Spans and their attributes are named as OpenTelemetry's conventions for messaging say.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple, Protocol
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from services.contracts.events import Event, ShortlistPublished
+from services.contracts.subjects import Subject, frame_of, subjects_of
+from services.contracts.topics import topic_of
+
+Headers = tuple[tuple[str, bytes], ...]
+_PARENT = "traceparent"
+_PROPAGATOR = TraceContextTextMapPropagator()
+_MOST_LINKS = 16  # a shortlist may have more candidates than anyone follows
+
+
+class Traceable(Protocol):
+    """A record that a service takes."""
+
+    @property
+    def topic(self) -> str:
+        """Its topic's name."""
+        ...
+
+    @property
+    def partition(self) -> int:
+        """The number of its partition."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Its place in the partition."""
+        ...
+
+    @property
+    def key(self) -> bytes:
+        """Its key, as it is."""
+        ...
+
+    @property
+    def headers(self) -> Headers:
+        """Its headers, as they are."""
+        ...
+
+
+class Place(NamedTuple):
+    """Where a record lies; there is no other one."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    @classmethod
+    def of(cls, record: Traceable) -> "Place":
+        """The place of a record."""
+        return cls(record.topic, record.partition, record.offset)
+
+
+Spans = Mapping[Place, Span]
+"""The spans of a batch's records; those of which no trace came are not in it."""
+
+_causes: ContextVar[Mapping[Subject, list[Span]] | None] = ContextVar("causes", default=None)
+"""The spans of the batch in hand, by what its events are about; none outside of a batch."""
+
+
+class ServiceTraces:
+    """The spans of one service.
+
+    Parameters
+    ----------
+    tracer : none where traces are off
+    """
+
+    def __init__(self, service: str, tracer: Tracer | None) -> None:
+        self._service = service
+        self._tracer = tracer
+
+    @contextmanager
+    def batch(self, records: Sequence[Traceable]) -> Iterator[Spans]:
+        """One span for each record that brings a trace, until the batch is done with."""
+        tracer = self._tracer
+        if tracer is None:
+            yield {}
+            return
+        spans = {
+            Place.of(record): self._taken(tracer, record, parent, len(records))
+            for record in records
+            if (parent := dict(record.headers).get(_PARENT))
+        }
+        try:
+            yield spans
+        finally:
+            for span in spans.values():
+                span.end()
+
+    @contextmanager
+    def within(self, events: Sequence[tuple[Event, Span | None]]) -> Iterator[None]:
+        """What is published meanwhile follows from these events, each with its span if any."""
+        if self._tracer is None:
+            yield
+            return
+        causes: dict[Subject, list[Span]] = {}
+        # The latest first: what waits for several facts follows from the one that came last.
+        for event, span in reversed(events):
+            if span is not None and not isinstance(event, ShortlistPublished):
+                for subject in subjects_of(event):
+                    causes.setdefault(subject, []).append(span)
+        first = next((span for _, span in events if span is not None), None)
+        token = _causes.set(causes)
+        try:
+            with trace.use_span(
+                first or trace.INVALID_SPAN, record_exception=False, set_status_on_exception=False
+            ):
+                yield
+        finally:
+            _causes.reset(token)
+
+    @contextmanager
+    def sending(self, events: Sequence[Event]) -> Iterator[list[Headers]]:
+        """The headers that these events leave with; their spans last until they are acknowledged.
+
+        Outside of a batch and of a request, each frame starts a trace.
+        """
+        if self._tracer is None:
+            yield [()] * len(events)
+            return
+        roots: dict[str, Span] = {}
+        if _causes.get() is None and not trace.get_current_span().get_span_context().is_valid:
+            roots = self._roots(self._tracer, events)
+        spans = [self._sent(self._tracer, event, roots) for event in events]
+        try:
+            yield [_headers(span) for span in spans]
+        except Exception as exc:
+            for span in spans:
+                _fail(span, type(exc).__name__)
+            raise
+        finally:
+            for span in (*spans, *roots.values()):
+                if span is not None:
+                    span.end()
+
+    def _taken(self, tracer: Tracer, record: Traceable, parent: bytes, count: int) -> Span:
+        carrier = {_PARENT: parent.decode(errors="replace")}
+        return tracer.start_span(
+            f"process {record.topic}",
+            context=_PROPAGATOR.extract(carrier),
+            kind=SpanKind.CONSUMER,
+            attributes={
+                "messaging.system": "kafka",
+                "messaging.operation.name": "process",
+                "messaging.operation.type": "process",
+                "messaging.destination.name": record.topic,
+                "messaging.destination.partition.id": str(record.partition),
+                "messaging.kafka.offset": record.offset,
+                "messaging.kafka.message.key": record.key.decode(errors="replace"),
+                "messaging.consumer.group.name": f"gazeloop.{self._service}",
+                "messaging.batch.message_count": count,
+            },
+        )
+
+    def _roots(self, tracer: Tracer, events: Sequence[Event]) -> dict[str, Span]:
+        frames = {frame_id for event in events if (frame_id := frame_of(event)) is not None}
+        return {
+            frame_id: tracer.start_span(
+                "publish frame", context=Context(), attributes={"gazeloop.frame.id": frame_id}
+            )
+            for frame_id in frames
+        }
+
+    def _sent(self, tracer: Tracer, event: Event, roots: Mapping[str, Span]) -> Span | None:
+        parent, others = _cause_of(event, roots)
+        if parent is None or not parent.get_span_context().trace_flags.sampled:
+            return None
+        topic = topic_of(event).name
+        return tracer.start_span(
+            f"send {topic}",
+            context=trace.set_span_in_context(parent, Context()),
+            kind=SpanKind.PRODUCER,
+            links=[Link(each.get_span_context()) for each in others],
+            attributes={
+                "messaging.system": "kafka",
+                "messaging.operation.name": "send",
+                "messaging.operation.type": "send",
+                "messaging.destination.name": topic,
+                "messaging.message.id": event.event_id,
+                "messaging.kafka.message.key": event.key(),
+                "gazeloop.frame.id": frame_of(event) or "",
+            },
+        )
+
+
+OFF = ServiceTraces("", None)
+"""Traces that cost nothing and say nothing."""
+
+
+def describe(span: Span | None, event: Event) -> None:
+    """Say which event it is that a span is about."""
+    if span is not None:
+        span.set_attribute("messaging.message.id", event.event_id)
+        span.set_attribute("gazeloop.frame.id", frame_of(event) or "")
+
+
+def give_up(span: Span | None, reason: str) -> None:
+    """Mark a span's event as dead-lettered."""
+    _fail(span, reason)
+
+
+def note(name: str, **attributes: str | float) -> None:
+    """Write on the span in hand, where there is one, that something happened."""
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.add_event(name, attributes)
+
+
+def ids_of(span: Span | None) -> dict[str, str]:
+    """The trace and the span, as logs name them; nothing where there is none."""
+    context = span.get_span_context() if span is not None else trace.INVALID_SPAN_CONTEXT
+    if not context.trace_flags.sampled:
+        return {}
+    return {
+        "trace_id": trace.format_trace_id(context.trace_id),
+        "span_id": trace.format_span_id(context.span_id),
+    }
+
+
+def ids_in_hand() -> dict[str, str]:
+    """The same of the span in hand."""
+    return ids_of(trace.get_current_span())
+
+
+def _cause_of(event: Event, roots: Mapping[str, Span]) -> tuple[Span | None, list[Span]]:
+    """The span that an event follows from, and those of other traces that it owes something to."""
+    causes = _causes.get()
+    if causes is None:
+        if roots:
+            return roots.get(frame_of(event) or ""), []
+        return trace.get_current_span(), []
+    found = [span for subject in subjects_of(event) for span in causes.get(subject, ())]
+    if not found:
+        return None, []
+    others = {each.get_span_context().trace_id: each for each in reversed(found)}
+    others.pop(found[0].get_span_context().trace_id)
+    return found[0], list(others.values())[:_MOST_LINKS]
+
+
+def _headers(span: Span | None) -> Headers:
+    if span is None:
+        return ()
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier, trace.set_span_in_context(span, Context()))
+    return tuple((name, value.encode()) for name, value in carrier.items())
+
+
+def _fail(span: Span | None, error_type: str) -> None:
+    if span is not None:
+        span.set_attribute("error.type", error_type)
+        span.set_status(StatusCode.ERROR)
