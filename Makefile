@@ -45,7 +45,13 @@ lint: .venv/dev.stamp ## format, lint, layers and types
 check: lint ## lint and unit tests
 	@$(BIN)/python -m pytest -q tests/unit
 
-tools: ## fetch what checks deploy/ and k8s/ into .tools, and a browser where there is none
+.interop/stamp: requirements/interop.txt
+	@test -x .interop/bin/python || $(PYTHON) -m venv .interop
+	@echo "Installing Datumaro and Label Studio's SDK into .interop (0.7 GB, once)"
+	@.interop/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/interop.txt
+	@touch $@
+
+tools: .interop/stamp ## fetch what checks deploy/ and k8s/, a browser, and what reads our exports
 	@deploy/tools.sh
 	@if command -v chromium >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -75,6 +81,7 @@ lock: ## resolve the lock files again (needs uv)
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 pyproject.toml -o requirements/runtime.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 --group dev -c requirements/runtime.txt -o requirements/dev.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 -c requirements/runtime.txt requirements/bench.in -o requirements/bench.txt
+	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/interop.in -o requirements/interop.txt
 
 clean: ## remove what the demo wrote
 	rm -rf demo-data

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from services.ingest.importers.returned import Manifest
     from services.ingest.items import Dataset, Detector
 
 Opener = Callable[[], "Dataset"]
@@ -92,6 +93,45 @@ Name = Annotated[
         "--name", help="Begins every frame id, so that two data sets never collide.", metavar="TEXT"
     ),
 ]
+ManifestFile = Annotated[
+    Path,
+    typer.Option(
+        "--manifest",
+        help="`manifest.json` of the export that it began with.",
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+    ),
+]
+OptionalManifest = Annotated[
+    Path | None,
+    typer.Option(
+        "--manifest",
+        help="`manifest.json` of the export that corrections began with: names frames by their"
+        " files where the tool has dropped their ids, and keeps what the tool cannot say.",
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+    ),
+]
+
+
+def returned_opener(read: "Callable[[Manifest], Dataset]", manifest: Path, *says: str) -> Opener:
+    """Opens what a tool gives back, with what was sent to it.
+
+    Parameters
+    ----------
+    says : what the format says of an annotation beside its box
+    """
+
+    def opener() -> "Dataset":
+        from services.ingest.importers.restored import restored  # noqa: PLC0415  # slow
+        from services.ingest.importers.returned import Manifest  # noqa: PLC0415
+
+        sent = Manifest.read(manifest)
+        return restored(read(sent), sent, says)
+
+    return opener
 
 
 def detector_of(name: str | None, predictions: Path | None) -> "Detector | None":
@@ -117,18 +157,29 @@ def coco_opener(
     predictions: Path | None,
     detector: str | None,
     name: str | None,
+    *,
+    manifest: Path | None = None,
 ) -> Opener:
     """Opens a COCO data set."""
     whose = detector_of(detector, predictions)
 
-    def opener() -> "Dataset":
+    def read(sent: "Manifest | None" = None) -> "Dataset":
         from services.ingest.importers.coco import read_coco  # noqa: PLC0415  # slow
 
         return read_coco(
-            ground_truth, images=images, predictions=predictions, detector=whose, dataset=name
+            ground_truth,
+            images=images,
+            predictions=predictions,
+            detector=whose,
+            dataset=name,
+            sent=sent,
         )
 
-    return opener
+    return (
+        read
+        if manifest is None
+        else returned_opener(read, manifest, "area", "crowd", "ignore", "mask")
+    )
 
 
 def voc_opener(
@@ -137,18 +188,25 @@ def voc_opener(
     predictions: Path | None,
     detector: str | None,
     name: str | None,
+    *,
+    manifest: Path | None = None,
 ) -> Opener:
     """Opens a VOC data set."""
     whose = detector_of(detector, predictions)
 
-    def opener() -> "Dataset":
+    def read(sent: "Manifest | None" = None) -> "Dataset":
         from services.ingest.importers.voc import read_voc  # noqa: PLC0415  # slow
 
         return read_voc(
-            annotations, images=images, predictions=predictions, detector=whose, dataset=name
+            annotations,
+            images=images,
+            predictions=predictions,
+            detector=whose,
+            dataset=name,
+            sent=sent,
         )
 
-    return opener
+    return read if manifest is None else returned_opener(read, manifest, "crowd", "ignore")
 
 
 def via_opener(
@@ -159,11 +217,12 @@ def via_opener(
     name: str | None,
     *,
     category_attribute: str | None,
+    manifest: Path | None = None,
 ) -> Opener:
     """Opens a VIA data set."""
     whose = detector_of(detector, predictions)
 
-    def opener() -> "Dataset":
+    def read(sent: "Manifest | None" = None) -> "Dataset":
         from services.ingest.importers.via import read_via  # noqa: PLC0415  # slow
 
         return read_via(
@@ -172,7 +231,8 @@ def via_opener(
             predictions=predictions,
             detector=whose,
             dataset=name,
+            sent=sent,
             category_attribute=category_attribute,
         )
 
-    return opener
+    return read if manifest is None else returned_opener(read, manifest, "area", "mask")

@@ -11,23 +11,29 @@ from services.cli.datasets import (
     CategoryAttribute,
     DetectorName,
     GroundTruth,
+    ManifestFile,
     Name,
     Opener,
     OptionalImages,
+    OptionalManifest,
     Predictions,
     ViaProject,
     VocAnnotations,
     coco_opener,
+    returned_opener,
     via_opener,
     voc_opener,
 )
 
 if TYPE_CHECKING:
+    from services.contracts.identity import FrameId
+    from services.ingest.importers.returned import Manifest
     from services.ingest.items import Dataset
     from services.ingest.summary import Summary
 
 app = typer.Typer(no_args_is_help=True)
 
+_NAMED = 5
 _RESUME = "What the broker acknowledged stays; the same command sends the rest."
 Source = Annotated[
     Literal["import", "reannotation"],
@@ -59,9 +65,10 @@ def coco(
     detector: DetectorName = None,
     name: Name = None,
     source: Source = "import",
+    manifest: OptionalManifest = None,
 ) -> None:
     """Publish a COCO data set, with a detector's results if you have them."""
-    opener = coco_opener(ground_truth, images, predictions, detector, name)
+    opener = coco_opener(ground_truth, images, predictions, detector, name, manifest=manifest)
     _ingest(shared(ctx), opener, source)
 
 
@@ -75,9 +82,10 @@ def voc(
     detector: DetectorName = None,
     name: Name = None,
     source: Source = "import",
+    manifest: OptionalManifest = None,
 ) -> None:
     """Publish a Pascal VOC data set."""
-    opener = voc_opener(annotations, images, predictions, detector, name)
+    opener = voc_opener(annotations, images, predictions, detector, name, manifest=manifest)
     _ingest(shared(ctx), opener, source)
 
 
@@ -92,10 +100,17 @@ def via(
     name: Name = None,
     category_attribute: CategoryAttribute = None,
     source: Source = "import",
+    manifest: OptionalManifest = None,
 ) -> None:
     """Publish a VIA 2.x data set: rectangles and polygons, the survey's own format."""
     opener = via_opener(
-        annotations, images, predictions, detector, name, category_attribute=category_attribute
+        annotations,
+        images,
+        predictions,
+        detector,
+        name,
+        category_attribute=category_attribute,
+        manifest=manifest,
     )
     _ingest(shared(ctx), opener, source)
 
@@ -110,16 +125,6 @@ ReturnedFile = Annotated[
         metavar="FILE",
     ),
 ]
-ManifestFile = Annotated[
-    Path,
-    typer.Option(
-        "--manifest",
-        help="`manifest.json` of the export that it began with.",
-        exists=True,
-        dir_okay=False,
-        metavar="FILE",
-    ),
-]
 
 
 @app.command(
@@ -129,23 +134,43 @@ ManifestFile = Annotated[
 def cvat(ctx: typer.Context, *, annotations: ReturnedFile, manifest: ManifestFile) -> None:
     """Publish the corrections in CVAT's XML (images 1.1) of what `gazeloop export` sent."""
 
-    def opener() -> "Dataset":
+    def read(sent: "Manifest") -> "Dataset":
         from services.ingest.importers.cvat import read_cvat  # noqa: PLC0415  # slow
 
-        return read_cvat(annotations, manifest)
+        return read_cvat(annotations, sent)
 
+    opener = returned_opener(read, manifest, "crowd", "ignore")
+    _ingest(shared(ctx), opener, "reannotation")
+
+
+@app.command(
+    "datumaro",
+    epilog=example("ingest datumaro --annotations default.json --manifest sent/manifest.json"),
+)
+def datumaro(ctx: typer.Context, *, annotations: ReturnedFile, manifest: ManifestFile) -> None:
+    """Publish the corrections in Datumaro's JSON of what `gazeloop export` sent."""
+
+    def read(sent: "Manifest") -> "Dataset":
+        from services.ingest.importers.datumaro import read_datumaro  # noqa: PLC0415  # slow
+
+        return read_datumaro(annotations, sent)
+
+    opener = returned_opener(read, manifest, "crowd", "ignore")
     _ingest(shared(ctx), opener, "reannotation")
 
 
 @app.command("label-studio", epilog=example("ingest label-studio --annotations export.json"))
-def label_studio(ctx: typer.Context, *, annotations: ReturnedFile) -> None:
+def label_studio(
+    ctx: typer.Context, *, annotations: ReturnedFile, manifest: OptionalManifest = None
+) -> None:
     """Publish the corrections in Label Studio's JSON of what `gazeloop export` sent."""
 
-    def opener() -> "Dataset":
+    def read(_: "Manifest | None" = None) -> "Dataset":
         from services.ingest.importers.label_studio import read_label_studio  # noqa: PLC0415
 
         return read_label_studio(annotations)
 
+    opener = read if manifest is None else returned_opener(read, manifest, "crowd", "ignore")
     _ingest(shared(ctx), opener, "reannotation")
 
 
@@ -167,12 +192,12 @@ def yolo(
 ) -> None:
     """Publish the corrections in YOLO's text files of what `gazeloop export` sent."""
 
-    def opener() -> "Dataset":
+    def read(sent: "Manifest") -> "Dataset":
         from services.ingest.importers.yolo import read_yolo  # noqa: PLC0415  # slow
 
-        return read_yolo(labels, manifest)
+        return read_yolo(labels, sent)
 
-    _ingest(shared(ctx), opener, "reannotation")
+    _ingest(shared(ctx), returned_opener(read, manifest), "reannotation")
 
 
 def _ingest(context: Context, opener: Opener, source: str) -> None:
@@ -197,7 +222,17 @@ async def _publish(context: Context, opener: Opener, source: str) -> None:
             watch = LagWatch(stack, view)
             summary, _ = await publish(stack, dataset, watch, view, source=Origin(source))
     out.print(_said(summary), highlight=False)
+    if dataset.left:
+        out.print(_not_back(sorted(dataset.left)), highlight=False, markup=False)
     print_rejections(out, summary)
+
+
+def _not_back(left: "list[FrameId]") -> str:
+    named = ", ".join(left[:_NAMED]) + (", …" if len(left) > _NAMED else "")
+    return (
+        f"{len(left):,} frames of the manifest did not come back, or were refused;"
+        f" they stay as they are: {named}"
+    )
 
 
 def _said(summary: "Summary") -> str:

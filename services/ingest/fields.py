@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -195,6 +196,13 @@ def frame_id(dataset: str, image: int | str) -> FrameId:
     return FrameId(found)
 
 
+def own_frame_id(value: object) -> FrameId | None:
+    """The id that our own export has written, where it is one."""
+    if isinstance(value, str) and 0 < len(value) <= 200 and not _NO_ID.search(value):  # noqa: PLR2004  # the contract's limit
+        return FrameId(value)
+    return None
+
+
 def quoted(name: str) -> str:
     """A name as part of an id: without blanks and control characters, and reversible.
 
@@ -212,6 +220,7 @@ def quoted(name: str) -> str:
     return found
 
 
+_NO_ID = re.compile(r"[\s\x00-\x1f]")
 _READABLE = "/._-+,;=@()[]{}!$&'*~"
 
 

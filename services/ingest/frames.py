@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from services.contracts.errors import Invalid, InvalidImage
+from services.contracts.errors import Invalid, InvalidImage, InvalidRecord
 from services.contracts.events import (
+    REANNOTATION,
     Annotation,
     Detection,
     FrameAnnotated,
@@ -45,10 +46,17 @@ class OpenedFrame:
 def open_frame(item: FrameItem, limits: ImageLimits, source: str) -> OpenedFrame | Rejection:
     """Read a frame's image, if it has one, and draft its events."""
     try:
+        if source == REANNOTATION and not item.complete:
+            raise InvalidRecord("some of its annotations cannot be used", reason="incomplete_frame")
         content = _read(item, limits)
-        return _opened(item, content, limits, source)
+        opened = _opened(item, content, limits, source)
     except Invalid as exc:
         return refused(item, exc.reason, str(exc))
+    if source == REANNOTATION and opened.rejections:
+        # A correction is the whole frame's: without one of its boxes it says something else.
+        first = opened.rejections[0]
+        return refused(item, first.reason, first.detail)
+    return opened
 
 
 def store_image(frame: OpenedFrame, blobs: BlobStore, limits: ImageLimits) -> str | Rejection:

@@ -1,7 +1,7 @@
 """What an importer yields: frames with what is known of them, and records that it had to reject."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Generic, NamedTuple, Self, TypeVar
@@ -55,6 +55,8 @@ class FrameItem:
     size : width and height that the data set declares, if it does
     detections : what the detector found there; none where it did not look
     annotations : its ground truth, maybe empty; none where nobody annotated
+    complete : whether all annotations that the data set has are among them; some were refused
+        otherwise
     """
 
     frame_id: FrameId
@@ -68,6 +70,7 @@ class FrameItem:
     detector: Detector | None = None
     detections: tuple[Located[Detection], ...] | None = None
     annotations: tuple[Located[Annotation], ...] | None = None
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,3 +102,5 @@ class Dataset:
     name: str
     frames: int
     items: Iterable[Item]
+    left: set[FrameId] = field(default_factory=set)
+    """Frames that were sent to a tool and have not been among the items so far."""

@@ -1,4 +1,4 @@
-"""COCO: `annotations.json`, and `predictions.json` in the form of its results."""
+"""COCO: `annotations/instances_default.json`, and `predictions.json` in the form of its results."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,14 +8,17 @@ import orjson
 from services.contracts.events import Annotation
 from services.ingest.exporters.frames import Export, ExportFrame, annotated, labels, lost
 
+INSTANCES = "annotations/instances_default.json"
+"""Where CVAT, Datumaro and most others look: COCO's own name for a subset's boxes."""
+
 _PRETTY = orjson.OPT_INDENT_2
 
 
 def to_coco(frames: Sequence[ExportFrame]) -> Export:
     """Ground truth as `read_coco` and pycocotools read it; frame ids are kept beside the numbers.
 
-    COCO's evaluation knows no `ignore`, so that is lost; frames that nobody has annotated are left
-    out, for COCO would call them empty.
+    COCO's evaluation knows no `ignore`, so that stands among `attributes`, where CVAT and Datumaro
+    look; frames that nobody has annotated are left out, for COCO would call them empty.
     """
     used = annotated(frames)
     names = labels(used)
@@ -50,10 +53,10 @@ def to_coco(frames: Sequence[ExportFrame]) -> Export:
         for place, frame in enumerate(used, 1)
         for each in frame.proposals
     ]
-    files = {"annotations.json": orjson.dumps(content, option=_PRETTY)}
+    files = {INSTANCES: orjson.dumps(content, option=_PRETTY)}
     if results:
         files["predictions.json"] = orjson.dumps(results, option=_PRETTY)
-    return Export(files, used, lost(used, frames, "ignore"))
+    return Export(files, used, lost(used, frames))
 
 
 def _image(number: int, frame: ExportFrame) -> dict[str, Any]:
@@ -80,6 +83,8 @@ def _annotation(image: int, category: int, annotation: Annotation) -> dict[str, 
         "area": width * height if annotation.area is None else annotation.area,
         "iscrowd": int(annotation.crowd),
     }
+    if annotation.ignore:
+        record["attributes"] = {"ignore": True}
     if annotation.mask is not None:
         record["segmentation"] = {
             "size": list(annotation.mask.size),

@@ -66,6 +66,10 @@ def manifest(export: Export, **facts: Any) -> bytes:
                 "sha256": frame.sha256,
                 "corrected": frame.corrected,
                 "weight": frame.weight,
+                # What a tool's format cannot say of a box that comes back as it went out.
+                "annotations": [
+                    each.model_dump(exclude_defaults=True) for each in frame.annotations or ()
+                ],
             }
             for frame in export.frames
         },

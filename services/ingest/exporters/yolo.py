@@ -39,5 +39,6 @@ def _line(frame: ExportFrame, number: int, annotation: Annotation) -> str:
 def _settings(names: Sequence[str]) -> bytes:
     # A JSON text is a YAML text too, so whatever a name holds is quoted as it must be.
     rows = [f"  {number}: {orjson.dumps(name).decode()}\n" for number, name in enumerate(names)]
-    head = "path: .\ntrain: train.txt\nval: train.txt\nnames:"
+    # Without `path`, trainers look beside this file, wherever it was moved to.
+    head = "train: train.txt\nval: train.txt\nnames:"
     return f"{head}\n{''.join(rows)}".encode() if rows else f"{head} {{}}\n".encode()

@@ -29,6 +29,7 @@ from services.ingest.importers.results import (
     categories_of,
     listed_category,
 )
+from services.ingest.importers.returned import Manifest
 from services.ingest.items import (
     UNKNOWN_TIME,
     Dataset,
@@ -48,6 +49,7 @@ def read_coco(
     predictions: Path | None = None,
     detector: Detector | None = None,
     dataset: str | None = None,
+    sent: Manifest | None = None,
 ) -> Dataset:
     """Open a COCO data set. A detector that is given looked at every image that is listed.
 
@@ -55,6 +57,7 @@ def read_coco(
     ----------
     images : the folder that `file_name` is relative to; none reads no images
     dataset : begins every frame id; the ground truth's file name without its ending, if not given
+    sent : what was exported; its file names name their frames where nothing else does
 
     Raises
     ------
@@ -66,7 +69,7 @@ def read_coco(
         raise fields.malformed(f"{ground_truth}: not an object with images and annotations")
     name = dataset or ground_truth.stem
     rejected: list[Rejection] = []
-    frames = _images(ground_truth, content, name, rejected)
+    frames = _images(ground_truth, content, name, sent, rejected)
     categories = categories_of(ground_truth, content.get("categories", []), rejected)
     annotations = None
     if "annotations" in content:
@@ -96,13 +99,17 @@ def _image_of(record: Record) -> ImageKey:
 
 
 def _images(
-    file: Path, content: dict[str, Any], dataset: str, rejected: list[Rejection]
+    file: Path,
+    content: dict[str, Any],
+    dataset: str,
+    sent: Manifest | None,
+    rejected: list[Rejection],
 ) -> dict[ImageKey, _Image]:
     seen: set[ImageKey] = set()
 
     def parse(source: Located[Record]) -> _Image:
         key = fields.key(source.value.get("id"))
-        image = _Image(_frame_id(source.value, dataset, key), key, source)
+        image = _Image(_frame_id(source.value, dataset, key, sent), key, source)
         claim(key, seen)
         return image
 
@@ -111,13 +118,16 @@ def _images(
     return {image.key: image for image in images}
 
 
-def _frame_id(record: Record, dataset: str, key: ImageKey) -> FrameId:
-    own = record.get("frame_id")
-    if own is None:
+def _frame_id(record: Record, dataset: str, key: ImageKey, sent: Manifest | None) -> FrameId:
+    given = record.get("frame_id")
+    if given is None:
+        if sent is not None:
+            return sent.of(str(record.get("file_name"))).frame_id
         return fields.frame_id(dataset, key)
-    if isinstance(own, str) and 0 < len(own) <= 200 and own.isprintable() and " " not in own:  # noqa: PLR2004  # the contract's limit
-        return FrameId(own)
-    raise fields.malformed(f"frame_id {own!r:.60} is not an id")
+    own = fields.own_frame_id(given)
+    if own is None:
+        raise fields.malformed(f"frame_id {given!r:.60} is not an id")
+    return own
 
 
 @dataclass(frozen=True)
@@ -171,6 +181,7 @@ class _Coco:
             detector=self.detector,
             detections=results.detections(image.key, size, rejected) if results else None,
             annotations=truths,
+            complete=truths is None or len(truths) == len(annotations),
         )
 
     def _truth(
@@ -181,8 +192,20 @@ class _Coco:
         bbox, mask = box_and_mask(source, size, rejected)
         area, crowd = fields.area(source.value.get("area")), bool(source.value.get("iscrowd"))
         return fields.checked(
-            Annotation, category=category, bbox=bbox, area=area, crowd=crowd, mask=mask
+            Annotation,
+            category=category,
+            bbox=bbox,
+            area=area,
+            crowd=crowd,
+            ignore=_is_ignored(source.value),
+            mask=mask,
         )
+
+
+def _is_ignored(record: Record) -> bool:
+    """Whether our export, or a tool that keeps `attributes`, says so."""
+    attributes = record.get("attributes")
+    return isinstance(attributes, dict) and attributes.get("ignore") is True
 
 
 def _size(record: Record) -> tuple[int, int] | None:

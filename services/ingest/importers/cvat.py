@@ -15,7 +15,7 @@ _SIDES = ("xtl", "ytl", "xbr", "ybr")
 _PLAIN = frozenset({"box", "tag"})
 
 
-def read_cvat(file: Path, manifest: Path) -> Dataset:
+def read_cvat(file: Path, sent: Manifest) -> Dataset:
     """Open CVAT's `annotations.xml`.
 
     A frame on which a proposal is neither confirmed nor deleted is not finished, and refused.
@@ -25,7 +25,6 @@ def read_cvat(file: Path, manifest: Path) -> Dataset:
     InvalidRecord
         A file cannot be read at all.
     """
-    sent = Manifest.read(manifest)
     images = {f"{file}:{image.get('name')}": image for image in _root(file).findall("image")}
     sources = [Located[object](_text(image), place) for place, image in images.items()]
 

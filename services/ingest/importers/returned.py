@@ -23,6 +23,7 @@ class Sent:
 
     frame_id: FrameId
     size: tuple[int, int]
+    annotations: tuple[Annotation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,11 @@ class Manifest:
             frame_id, width, height = (said.get(key) for key in ("frame_id", "width", "height"))
             if not (isinstance(frame_id, str) and type(width) is int and type(height) is int):
                 raise fields.malformed(f"{file}: {name} is not a frame of an export")
-            frames[Path(name).stem] = Sent(FrameId(frame_id), (width, height))
+            annotations = tuple(
+                fields.checked(Annotation, **fields.record(each, name))
+                for each in said.get("annotations", ())
+            )
+            frames[Path(name).stem] = Sent(FrameId(frame_id), (width, height), annotations)
         return cls(frames)
 
     def of(self, name: str) -> Sent:

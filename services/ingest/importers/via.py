@@ -26,6 +26,7 @@ from services.ingest.importers.records import (
     without,
 )
 from services.ingest.importers.results import Results, category_name, named_category
+from services.ingest.importers.returned import Manifest
 from services.ingest.items import (
     UNKNOWN_TIME,
     Dataset,
@@ -51,6 +52,7 @@ def read_via(
     detector: Detector | None = None,
     dataset: str | None = None,
     category_attribute: str | None = None,
+    sent: Manifest | None = None,
 ) -> Dataset:
     """Open a VIA data set.
 
@@ -62,6 +64,7 @@ def read_via(
     dataset : begins every frame id; the file's name without its ending, if not given
     category_attribute : the region attribute that holds the category; if not given, the only one
         there is, or `category`, `class`, `label`, `name`, `type` or `object`
+    sent : what was exported; its file names name their frames
 
     Raises
     ------
@@ -85,7 +88,7 @@ def read_via(
         )
         rejected += results.rejected
     name = dataset or annotations.stem
-    via = _Via(name, files, images, results, detector, category_attribute)
+    via = _Via(name, files, images, results, detector, category_attribute, sent)
     return Dataset(name, len(files), via.items(rejected))
 
 
@@ -122,6 +125,7 @@ class _Via:
     results: Results | None
     detector: Detector | None
     attribute: str | None
+    sent: Manifest | None
 
     def items(self, rejected: list[Rejection]) -> Iterator[Item]:
         yield from rejected
@@ -147,8 +151,9 @@ class _Via:
         size = _size(image) if image and any(map(_is_polygon, regions)) else None
         drive, results = said.get("drive_id"), self.results
         annotation = partial(self._annotation, size, rejected)
+        annotations = tuple(parsed(regions, annotation, rejected))
         return FrameItem(
-            frame_id=fields.frame_id(self.name, name),
+            frame_id=self.sent.of(name).frame_id if self.sent else fields.frame_id(self.name, name),
             vehicle_id=VehicleId(fields.quoted(str(said.get("vehicle_id", self.name)))),
             location=source.location,
             image=image,
@@ -158,7 +163,8 @@ class _Via:
             size=size,
             detector=self.detector,
             detections=results.detections(name, size, rejected) if results else None,
-            annotations=tuple(parsed(regions, annotation, rejected)),
+            annotations=annotations,
+            complete=len(annotations) == len(regions),
         )
 
     def _annotation(

@@ -17,15 +17,18 @@ from defusedxml.ElementTree import fromstring
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
-from services.contracts.identity import FrameId, VehicleId
+from services.contracts.identity import Category, FrameId, VehicleId
 from services.ingest import fields
 from services.ingest.importers.folders import image_file
 from services.ingest.importers.names import ImageNames
 from services.ingest.importers.records import rejection, whole_frame
 from services.ingest.importers.results import Results, category_name, named_category
+from services.ingest.importers.returned import Manifest
 from services.ingest.items import Dataset, Detector, FrameItem, Item, Located, Rejection
 
 MAX_XML_BYTES = 16 * 1024 * 1024
+PRESERVE = "{http://www.w3.org/XML/1998/namespace}space"
+"""The attribute of a name whose blanks belong to it."""
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 _OBJECT = re.compile(rb"<object[\s>/]")
@@ -38,6 +41,7 @@ def read_voc(
     predictions: Path | None = None,
     detector: Detector | None = None,
     dataset: str | None = None,
+    sent: Manifest | None = None,
 ) -> Dataset:
     """Open a VOC data set; XML files may lie in folders below `annotations`, images likewise.
 
@@ -47,6 +51,7 @@ def read_voc(
     predictions : COCO results, whose `file_name` or `image_id` is an image's path, name, stem or
         number, and whose category is a name, or an id that the file itself lists
     dataset : begins every frame id; the folder's name, if not given
+    sent : what was exported; its file names name their frames where nothing else does
 
     Raises
     ------
@@ -68,7 +73,7 @@ def read_voc(
             categories={},
             category_of=named_category,
         )
-    voc = _Voc(name, annotations, files, images, results, detector)
+    voc = _Voc(name, annotations, files, images, results, detector, sent)
     return Dataset(name, len(files), voc.items())
 
 
@@ -84,6 +89,7 @@ class _Voc:
     images: Path | None
     results: Results | None
     detector: Detector | None
+    sent: Manifest | None
 
     def items(self) -> Iterator[Item]:
         if self.results:
@@ -114,24 +120,27 @@ class _Voc:
         if self.images:
             image = _image(self.images, stem, root.findtext("filename"))
         results = self.results
+        annotations = tuple(_annotations(file, content, root, rejected))
         return FrameItem(
-            frame_id=_frame_id(root, self.name, stem),
+            frame_id=self._frame_id(root, stem),
             vehicle_id=VehicleId(fields.quoted(self.name)),
             location=str(file),
             image=image,
             size=size,
             detector=self.detector,
             detections=results.detections(stem, size, rejected) if results else None,
-            annotations=tuple(_annotations(file, content, root, rejected)),
+            annotations=annotations,
+            complete=len(annotations) == len(root.findall("object")),
         )
 
-
-def _frame_id(root: Element, dataset: str, stem: str) -> FrameId:
-    """The id that our own export has written into the file, else one by the file's name."""
-    own = (root.findtext("frame_id") or "").strip()
-    if 0 < len(own) <= 200 and own.isprintable() and " " not in own:  # noqa: PLR2004  # the contract's limit
-        return FrameId(own)
-    return fields.frame_id(dataset, stem)
+    def _frame_id(self, root: Element, stem: str) -> FrameId:
+        """The id that our own export has written into the file, else one by the file's name."""
+        own = fields.own_frame_id((root.findtext("frame_id") or "").strip())
+        if own is not None:
+            return own
+        if self.sent is not None:
+            return self.sent.of(f"{stem}.xml").frame_id
+        return fields.frame_id(self.name, stem)
 
 
 def _content(file: Path) -> bytes:
@@ -204,7 +213,7 @@ def _raw(element: Element, content: bytes) -> bytes:
 
 
 def _annotation(element: Element) -> Annotation:
-    category = category_name((element.findtext("name") or "").strip())
+    category = _category(element.find("name"))
     corners = [_number(element, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
     left, top, right, bottom = (math.nan if corner is None else corner for corner in corners)
     if None in corners:
@@ -213,8 +222,22 @@ def _annotation(element: Element) -> Annotation:
         Annotation,
         category=category,
         bbox=fields.box([left, top, right - left, bottom - top]),
+        crowd=_attribute(element, "crowd") == "true",
         ignore=(element.findtext("difficult") or "").strip() == "1",
     )
+
+
+def _category(name: Element | None) -> Category:
+    text = "" if name is None else name.text or ""
+    return category_name(text if name is not None and name.get(PRESERVE) else text.strip())
+
+
+def _attribute(element: Element, name: str) -> str | None:
+    """One of the attributes that CVAT and Datumaro write, which VOC itself does not have."""
+    for each in element.findall("attributes/attribute"):
+        if each.findtext("name") == name:
+            return (each.findtext("value") or "").strip().lower()
+    return None
 
 
 def _number(element: Element, path: str) -> float | None:

@@ -1,20 +1,19 @@
 """YOLO's text files, come back: one a frame, boxes in shares of the image."""
 
-import json
-import re
 from pathlib import Path
+
+import yaml
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
 from services.ingest.importers.returned import Manifest, annotation, frame_of, returned
 from services.ingest.items import Dataset, FrameItem, Located
 
-_NAME = re.compile(r"^\s+(\d+):\s*(.+?)\s*$", re.MULTILINE)
 _FIELDS = 5
 
 
-def read_yolo(folder: Path, manifest: Path) -> Dataset:
-    """Open `labels/*.txt` with the names of `data.yaml`, beside it.
+def read_yolo(folder: Path, sent: Manifest) -> Dataset:
+    """Open the text files in `labels/` with the names of `data.yaml`, beside it.
 
     A frame without a file has not come back; an empty file says that nothing is there.
 
@@ -23,9 +22,8 @@ def read_yolo(folder: Path, manifest: Path) -> Dataset:
     InvalidRecord
         A file cannot be read at all.
     """
-    sent = Manifest.read(manifest)
     names = _names(folder / "data.yaml")
-    files = {str(file): file for file in sorted((folder / "labels").glob("*.txt"))}
+    files = {str(file): file for file in sorted((folder / "labels").rglob("*.txt"))}
     sources = [
         Located[object](file.read_text(errors="replace"), place) for place, file in files.items()
     ]
@@ -40,20 +38,20 @@ def read_yolo(folder: Path, manifest: Path) -> Dataset:
 
 
 def _names(file: Path) -> dict[str, str]:
+    """Names by number, from a list or a mapping; every scalar is taken as it is written."""
     try:
-        text = file.read_text().partition("names:")[2]
+        # BaseLoader makes texts and nothing else: `no` stays a name, and nothing is constructed.
+        content = yaml.load(file.read_bytes(), yaml.BaseLoader)  # noqa: S506  # see above
     except OSError as exc:
         raise InvalidRecord(f"{file}: {exc.strerror}", reason="unreadable_file") from exc
-    return {number: _unquoted(name) for number, name in _NAME.findall(text)}
-
-
-def _unquoted(name: str) -> str:
-    if name.startswith('"'):
-        try:
-            return str(json.loads(name))
-        except ValueError:
-            return name
-    return name[1:-1].replace("''", "'") if name.startswith("'") and name.endswith("'") else name
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as exc:
+        raise InvalidRecord(f"{file}: not YAML: {exc}", reason="invalid_yaml") from exc
+    names = content.get("names") if isinstance(content, dict) else None
+    if isinstance(names, list):
+        names = {str(number): name for number, name in enumerate(names)}
+    if not isinstance(names, dict):
+        raise InvalidRecord(f"{file} has no names", reason="invalid_yaml")
+    return {number: name for number, name in names.items() if isinstance(name, str)}
 
 
 def _annotation(line: str, names: dict[str, str], size: tuple[int, int]) -> Annotation:

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 
 from services.contracts.events import Annotation, Rle
 from services.contracts.identity import Category, FrameId, NeedleId, RegionId
-from services.ingest.exporters.coco import to_coco
+from services.ingest.exporters.coco import INSTANCES, to_coco
 from services.ingest.exporters.cvat import to_cvat
 from services.ingest.exporters.datumaro import to_datumaro
 from services.ingest.exporters.formats import EXPORTERS, Format, manifest
@@ -96,7 +96,7 @@ def test_coco_comes_back_exactly_by_our_own_reader(tmp_path: Path) -> None:
     crowd = Annotation(category=STOP, bbox=(1.5, 2.5, 10.0, 10.0), area=40.0, crowd=True, mask=mask)
     write(to_coco([*FRAMES, frame("z", annotations=(crowd,))]).files, tmp_path)
 
-    back = truths(read_coco(tmp_path / "annotations.json", images=None, dataset="other"))
+    back = truths(read_coco(tmp_path / INSTANCES, images=None, dataset="other"))
 
     assert sorted(back) == ["survey:000000000002", "veh/7#1", "z"]
     assert said(back["survey:000000000002"]) == said(PLAIN)
@@ -108,7 +108,7 @@ def test_coco_is_read_by_pycocotools_with_its_results(tmp_path: Path) -> None:
     write(to_coco([frame("a", proposals=(PROPOSAL,)), frame("b")]).files, tmp_path)
 
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(tmp_path / "annotations.json"))
+        truth = COCO(str(tmp_path / INSTANCES))
         results = truth.loadRes(str(tmp_path / "predictions.json"))
 
     assert [each["bbox"] for each in truth.loadAnns([1, 2])] == [list(a.bbox) for a in PLAIN]
@@ -204,8 +204,8 @@ def test_what_a_format_cannot_say_is_counted(form: Format) -> None:
     losses = dict(EXPORTERS[form]([frame("a", annotations=(special,)), FRAMES[2]]).losses)
 
     expected = {
-        Format.COCO: {"ignore": 1, "not annotated": 1},
-        Format.VOC: {"crowd": 1, "mask": 1, "not annotated": 1},
+        Format.COCO: {"not annotated": 1},
+        Format.VOC: {"mask": 1, "not annotated": 1},
         Format.YOLO: {"crowd": 1, "ignore": 1, "mask": 1, "not annotated": 1},
         Format.CVAT: {"mask": 1},
         Format.LABEL_STUDIO: {"mask": 1},

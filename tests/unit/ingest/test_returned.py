@@ -14,6 +14,7 @@ from services.ingest.exporters.label_studio import to_label_studio
 from services.ingest.exporters.yolo import to_yolo
 from services.ingest.importers.cvat import read_cvat
 from services.ingest.importers.label_studio import read_label_studio
+from services.ingest.importers.returned import Manifest
 from services.ingest.importers.yolo import read_yolo
 from services.ingest.items import Dataset, FrameItem, Rejection
 from tests.unit.ingest.test_exporters import (
@@ -30,9 +31,9 @@ from tests.unit.ingest.test_exporters import (
 SENT = FRAMES[:2]
 
 
-def send(export: Export, folder: Path) -> Path:
+def send(export: Export, folder: Path) -> Manifest:
     write({**export.files, "manifest.json": manifest(export)}, folder)
-    return folder / "manifest.json"
+    return Manifest.read(folder / "manifest.json")
 
 
 def through_cvat(frames: list[ExportFrame], folder: Path) -> Dataset:

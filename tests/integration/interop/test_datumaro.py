@@ -1,0 +1,135 @@
+"""Real Datumaro opens what we export, and what it makes of it comes back as it went out."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from PIL import Image
+
+from services.contracts.events import Annotation, Rle
+from services.contracts.identity import Category
+from services.ingest.exporters.coco import INSTANCES
+from services.ingest.exporters.formats import EXPORTERS, IMAGES, Format, manifest
+from services.ingest.exporters.frames import ExportFrame
+from services.ingest.importers.coco import read_coco
+from services.ingest.importers.cvat import read_cvat
+from services.ingest.importers.datumaro import read_datumaro
+from services.ingest.importers.restored import restored
+from services.ingest.importers.returned import Manifest
+from services.ingest.importers.voc import read_voc
+from services.ingest.importers.yolo import read_yolo
+from services.ingest.items import Dataset
+from tests.unit.ingest.test_exporters import ODD, STOP, frame, runs, truths, write
+
+ROOT = Path(__file__).parents[3]
+PYTHON = ROOT / ".interop/bin/python"
+BLANK = Category(" yield  字🛑 ")
+MASK = Rle(size=(360, 640), counts=runs())
+ANNOTATIONS = (
+    Annotation(category=STOP, bbox=(393.1, 158.6, 14.7, 14.9)),
+    # In COCO, Datumaro knows crowds by their masks alone.
+    Annotation(category=ODD, bbox=(0.0, 0.1, 1 / 3, 359.9), area=12.5, crowd=True, mask=MASK),
+    Annotation(category=BLANK, bbox=(10.0, 20.0, 30.5, 40.25), ignore=True),
+    Annotation(category=STOP, bbox=(1.5, 2.5, 10.0, 10.0), mask=MASK),
+)
+FRAMES = [
+    frame("survey:0001", annotations=ANNOTATIONS),
+    frame("veh/7#1", annotations=()),
+    frame("é:ü.b", annotations=ANNOTATIONS[:1]),
+]
+EMPTY = "veh/7#1"
+
+
+class Tool(NamedTuple):
+    """Datumaro's names of a format, read and written."""
+
+    reads: str
+    writes: str
+    says: tuple[str, ...]
+    forgets: frozenset[str] = frozenset()
+    """Frames that are not in what it writes."""
+
+
+TOOLS: Mapping[Format, Tool] = {
+    Format.COCO: Tool("coco", "coco_instances", ("area", "crowd", "ignore", "mask")),
+    # It writes no file for an image without an object.
+    Format.VOC: Tool("voc", "voc_detection", ("crowd", "ignore"), frozenset({EMPTY})),
+    Format.YOLO: Tool("yolo", "yolo_ultralytics", ()),
+    Format.CVAT: Tool("cvat", "cvat", ("crowd", "ignore")),
+    Format.DATUMARO: Tool("datumaro", "datumaro", ("crowd", "ignore")),
+}
+
+
+def opened(form: Format, folder: Path, sent: Manifest) -> Dataset:
+    match form:
+        case Format.COCO:
+            return read_coco(folder / INSTANCES, images=None, sent=sent)
+        case Format.VOC:
+            return read_voc(folder / "Annotations", images=None, sent=sent)
+        case Format.YOLO:
+            return read_yolo(folder, sent)
+        case Format.CVAT:
+            (file,) = folder.rglob("*.xml")
+            return read_cvat(file, sent)
+        case _:
+            return read_datumaro(folder / "annotations/default.json", sent)
+
+
+def interpreter() -> str:
+    """The Python that has the tools."""
+    if not PYTHON.exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail("Datumaro is not there: run make tools")
+        pytest.skip("Datumaro is not there: run make tools")
+    return str(PYTHON)
+
+
+def through_datumaro(form: Format, folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """What Datumaro sees in `folder/out`; it writes the same into `folder/back`."""
+    tool, script = TOOLS[form], Path(__file__).with_name("through_datumaro.py")
+    folders = (str(folder / "out"), str(folder / "back"))
+    command = [interpreter(), str(script), tool.reads, folders[0], tool.writes, folders[1]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    seen: dict[str, list[dict[str, Any]]] = json.loads(done.stdout)
+    return seen
+
+
+def export(form: Format, frames: list[ExportFrame], folder: Path) -> Manifest:
+    exported = EXPORTERS[form](frames)
+    images = folder / IMAGES[form]
+    images.mkdir(parents=True)
+    for each in frames:
+        Image.new("RGB", (each.width, each.height)).save(images / each.file_name)
+    write({**exported.files, "manifest.json": manifest(exported)}, folder)
+    return Manifest.read(folder / "manifest.json")
+
+
+@pytest.mark.parametrize("form", TOOLS)
+def test_datumaro_opens_what_we_export_and_gives_it_back(form: Format, tmp_path: Path) -> None:
+    sent = export(form, FRAMES, tmp_path / "out")
+
+    seen = through_datumaro(form, tmp_path)
+    back = restored(opened(form, tmp_path / "back", sent), sent, TOOLS[form].says)
+    found = truths(back)
+
+    for each in FRAMES:
+        boxes = {one["label"] for one in seen[each.stem]}
+        assert boxes == {one.category for one in each.annotations or ()}
+    assert found.keys() == {each.frame_id for each in FRAMES} - TOOLS[form].forgets
+    assert back.left == TOOLS[form].forgets
+    for each in FRAMES:
+        if each.frame_id in found:
+            assert in_some_order(found[each.frame_id]) == in_some_order(each.annotations or ())
+
+
+def in_some_order(annotations: Any) -> list[tuple[Any, ...]]:
+    """Without the area, which Datumaro reckons anew; in COCO it makes polygons of masks."""
+    return sorted(
+        (each.category, each.bbox, each.crowd, each.ignore, each.mask is None)
+        for each in annotations
+    )

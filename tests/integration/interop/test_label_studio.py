@@ -1,0 +1,28 @@
+"""Label Studio's SDK finds nothing wrong with our tasks; its converter reads their boxes."""
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+from services.ingest.exporters.formats import Format
+from services.ingest.importers.coco import read_coco
+from services.ingest.importers.restored import restored
+from tests.integration.interop.test_datumaro import FRAMES, export, interpreter
+from tests.unit.ingest.test_exporters import PROPOSAL, said, truths
+
+
+def test_its_sdk_accepts_our_tasks_and_its_converter_reads_their_boxes(tmp_path: Path) -> None:
+    frames = [replace(each, proposals=(PROPOSAL,)) for each in FRAMES]
+    sent = export(Format.LABEL_STUDIO, frames, tmp_path / "out")
+    script = Path(__file__).with_name("through_label_studio.py")
+    command = [interpreter(), str(script), str(tmp_path / "out"), str(tmp_path / "back")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+    converted = read_coco(tmp_path / "back/result.json", images=None, sent=sent)
+    back = truths(restored(converted, sent, ()))
+    assert {name: said(each) for name, each in back.items()} == {
+        each.frame_id: said(each.annotations) for each in frames
+    }

@@ -1,0 +1,171 @@
+"""Corrections through each format: what cannot be used is named, and spoils no other frame."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from services.contracts.events import Annotation, DeadLettered, Event, FrameAnnotated, FrameCaptured
+from services.contracts.identity import Category
+from services.ingest.drafts import entry_of
+from services.ingest.exporters.coco import INSTANCES
+from services.ingest.exporters.formats import EXPORTERS, Format, manifest
+from services.ingest.importers.restored import restored
+from services.ingest.importers.returned import Manifest
+from services.ingest.importers.via import read_via
+from services.ingest.items import Dataset
+from services.ingest.publishing import Source, publish_dataset
+from services.ingest.summary import Summary
+from services.runtime.settings import Settings
+from tests import samples
+from tests.fakes.blobs import InMemoryBlobs
+from tests.fakes.clock import FakeClock
+from tests.fakes.ledger import InMemoryLedger
+from tests.fakes.outbox import InMemoryOutbox
+from tests.unit.ingest.test_exporters import STOP, frame, write
+from tests.unit.ingest.test_round_trip import READERS
+
+GOOD = Annotation(category=STOP, bbox=(10.0, 20.0, 30.0, 40.0))
+OUTSIDE = Annotation(category=STOP, bbox=(5000.0, 20.0, 30.0, 40.0))
+RENAMED = Annotation(category=Category("yield"), bbox=GOOD.bbox)
+
+
+class Returned(NamedTuple):
+    """What was published of it."""
+
+    summary: Summary
+    truths: dict[str, FrameAnnotated]
+    letters: list[DeadLettered]
+    left: set[str]
+
+
+async def publish(dataset: Dataset, *known: str) -> Returned:
+    """Publish corrections of frames that were published before."""
+    outbox, ledger = InMemoryOutbox(), InMemoryLedger()
+    everything = {
+        "outbox": outbox,
+        "blobs": InMemoryBlobs(),
+        "ledger": ledger,
+        "settings": Settings(),
+        "clock": FakeClock(),
+    }
+    seen = [entry_of(samples.frame_captured(name)) for name in known]
+    await ledger.assign(seen)
+    await ledger.confirm(seen)
+    summary = await publish_dataset(dataset.items, source=Source.REANNOTATION, **everything)  # type: ignore[arg-type]
+
+    def of(kind: type[Event]) -> list[Event]:
+        return [each for each in outbox.published if isinstance(each, kind)]
+
+    assert of(FrameCaptured) == []
+    truths = {each.key(): each for each in of(FrameAnnotated) if isinstance(each, FrameAnnotated)}
+    letters = [each for each in of(DeadLettered) if isinstance(each, DeadLettered)]
+    return Returned(summary, truths, letters, set(dataset.left))
+
+
+def exported(form: Format, folder: Path, **frames: tuple[Annotation, ...]) -> Dataset:
+    """What a tool wrote after it was sent both frames with one good box."""
+    before = [frame(name, annotations=(GOOD,)) for name in ("good", "bad")]
+    now = [frame(name, annotations=each) for name, each in frames.items()]
+    files = {**EXPORTERS[form](now).files, "manifest.json": manifest(EXPORTERS[form](before))}
+    write(files, folder)
+    sent = Manifest.read(folder / "manifest.json")
+    reader, says = READERS[form]
+    return restored(reader(folder, sent), sent, says)
+
+
+@pytest.mark.parametrize("form", Format)
+async def test_a_box_outside_the_image_refuses_its_frame_and_no_other(
+    form: Format, tmp_path: Path
+) -> None:
+    came = await publish(exported(form, tmp_path, good=(GOOD,), bad=(GOOD, OUTSIDE)), "good", "bad")
+
+    assert list(came.truths) == ["good"]
+    assert dict(came.summary.rejected) == {"box_outside_image": 1}
+    (letter,) = came.letters
+    kept = letter.original_value
+    assert any(x in kept for x in (b"5000", b"781.25", b"7.8359375"))  # as the format says it
+    assert letter.location
+
+
+@pytest.mark.parametrize("form", Format)
+async def test_a_changed_label_is_taken_as_it_is(form: Format, tmp_path: Path) -> None:
+    came = await publish(exported(form, tmp_path, good=(GOOD,), bad=(RENAMED,)), "good", "bad")
+
+    (renamed,) = came.truths["bad"].annotations
+    assert renamed.category == "yield"
+    assert came.truths["bad"].annotation_source == "reannotation"
+    assert came.letters == []
+
+
+@pytest.mark.parametrize("form", Format)
+async def test_a_deleted_task_leaves_its_frame_as_it_was_and_is_named(
+    form: Format, tmp_path: Path
+) -> None:
+    came = await publish(exported(form, tmp_path, good=()), "good", "bad")
+
+    assert list(came.truths) == ["good"]
+    assert came.truths["good"].annotations == ()
+    assert came.left == {"bad"}
+
+
+Spoil = Callable[[str], str]
+SPOILT: dict[Format, tuple[str, Spoil]] = {
+    Format.COCO: (INSTANCES, lambda text: text.replace("30.0", "-30.0", 1)),
+    Format.VOC: ("Annotations/bad.xml", lambda text: text.replace("<xmax>40.0", "<xmax>oh")),
+    Format.YOLO: ("labels/bad.txt", lambda text: text + "0 .5 .5 .1\n"),
+    Format.CVAT: ("annotations.xml", lambda text: text.replace('xbr="40.0"', 'xbr="oh"', 1)),
+    Format.LABEL_STUDIO: ("tasks.json", lambda text: text.replace('"rectanglelabels"', '"x"', 1)),
+    Format.DATUMARO: (
+        "annotations/default.json",
+        lambda text: text.replace('"label_id": 0', '"label_id": 9', 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", Format)
+async def test_a_record_that_cannot_be_used_refuses_its_frame_and_no_other(
+    form: Format, tmp_path: Path
+) -> None:
+    exported(form, tmp_path, bad=(GOOD,), good=(GOOD,))
+    name, spoil = SPOILT[form]
+    text = (tmp_path / name).read_text()
+    (tmp_path / name).write_text(spoil(text))
+    assert spoil(text) != text
+    sent = Manifest.read(tmp_path / "manifest.json")
+    reader, says = READERS[form]
+
+    came = await publish(restored(reader(tmp_path, sent), sent, says), "good", "bad")
+
+    assert list(came.truths) == ["good"]
+    assert came.summary.rejected.total() >= 1
+    assert came.letters
+
+
+async def test_a_via_project_comes_back_to_the_frames_that_were_sent(tmp_path: Path) -> None:
+    exported(Format.CVAT, tmp_path, good=(GOOD,))
+    region = {
+        "shape_attributes": {"name": "rect", "x": 10, "y": 20, "width": 30, "height": 40},
+        "region_attributes": {"category": STOP},
+    }
+    circle = {"shape_attributes": {"name": "circle"}, "region_attributes": {"category": STOP}}
+    project = {
+        "good.jpg1": {"filename": "good.jpg", "regions": [region]},
+        "bad.jpg1": {"filename": "sub/bad.png", "regions": [region, circle]},
+        "else.jpg1": {"filename": "else.jpg", "regions": []},
+    }
+    (tmp_path / "via.json").write_text(json.dumps(project))
+    sent = Manifest.read(tmp_path / "manifest.json")
+
+    dataset = restored(read_via(tmp_path / "via.json", images=None, sent=sent), sent, ())
+    came = await publish(dataset, "good", "bad")
+
+    assert came.truths["good"].annotations == (GOOD,)
+    assert list(came.truths) == ["good"]
+    assert dict(came.summary.rejected) == {
+        "unsupported_shape": 1,
+        "incomplete_frame": 1,
+        "unknown_image": 1,
+    }
