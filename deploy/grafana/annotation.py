@@ -1,13 +1,30 @@
 """For the annotation team: what goes out, and what comes back."""
 
 from deploy.grafana.charts import Board, Chart, Query, Row
-from deploy.grafana.queries import ENVIRONMENTS, HERE, OR_NONE, per_second, quantile
+from deploy.grafana.queries import (
+    CHOSEN,
+    DETECTORS,
+    ENVIRONMENTS,
+    HERE,
+    OR_NONE,
+    per_second,
+    quantile,
+)
+
+
+def _worth(of: str, where: str, legend: str) -> Query:
+    """A gauge of the shortlists' worth; all evaluators show the same."""
+    chosen = f"{CHOSEN}, {where}" if where else CHOSEN
+    labels = "detector, draw, bound" if of != "gain" else "detector, bound"
+    named = f"{{{{detector}}}} {legend} {{{{bound}}}}".replace("  ", " ")
+    return Query(f"max by ({labels}) (gazeloop_shortlist_{of}{{{chosen}}})", named)
+
 
 ANNOTATION = Board(
     uid="gazeloop-annotation",
     title="Gazeloop: annotation",
     about="What goes to the annotators, and what comes back.",
-    labels=ENVIRONMENTS,
+    labels=ENVIRONMENTS | DETECTORS,
     rows=(
         Row(
             "Out and back",
@@ -82,6 +99,38 @@ ANNOTATION = Board(
                     warn=1,
                     bad=2,
                     width=16,
+                ),
+            ),
+        ),
+        Row(
+            "What shortlists are worth",
+            (
+                Chart(
+                    6,
+                    "Lift",
+                    "How many times the yield of shortlists is that of as many regions drawn from"
+                    " the same categories, drives and hours, with 95% intervals. 1 is no better.",
+                    "short",
+                    (
+                        _worth("lift", 'draw="random"', "over random"),
+                        _worth("lift", 'draw="lowest_score"', "over lowest scores"),
+                    ),
+                ),
+                Chart(
+                    7,
+                    "Yield",
+                    "Share of false positives among shortlisted regions with ground truth, and in"
+                    " both draws.",
+                    "percentunit",
+                    (_worth("yield", 'bound="value"', "{{draw}}"),),
+                ),
+                Chart(
+                    8,
+                    "Gain",
+                    "(yield - random) / (1 - random): the share that is found of what a random draw"
+                    " leaves.",
+                    "percentunit",
+                    (_worth("gain", "", ""),),
                 ),
             ),
         ),

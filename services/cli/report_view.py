@@ -1,6 +1,6 @@
 """The report as people read it, and as programs do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -111,14 +111,28 @@ def _operating(report: Report) -> RenderableType:
 
 def _shortlist(report: Report) -> RenderableType:
     said = report.shortlist
-    lift = "\u2013" if said.lift is None else f"{said.lift:.2f} x"
-    return _facts(
-        [
-            ("shortlist yield", _share(said.found)),
-            ("random draw", _share(said.random_yield)),
-            ("lift", lift),
-        ]
+    rows = (
+        ("shortlist yield", "yield", _share(said.found), _share),
+        ("random draw", "random_yield", _share(said.random_yield), _share),
+        ("lowest scores", "lowest_yield", _share(said.lowest_yield), _share),
+        ("lift", "lift", _times(said.lift), _times),
+        ("over lowest scores", "lift_over_lowest", _times(said.lift_over_lowest), _times),
+        ("gain", "gain", _share(said.gain), _share),
     )
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name, *_ in rows:
+        table.add_column(name, justify="right")
+    table.add_row(*(value for _, _, value, _ in rows))
+    table.add_row(*(_between(said.intervals.get(key), as_) for _, key, _, as_ in rows), style="dim")
+    return table
+
+
+def _between(interval: tuple[float, float] | None, as_: Callable[[float], str]) -> str:
+    return "" if interval is None else f"{as_(interval[0])} to {as_(interval[1])}"
+
+
+def _times(value: float | None) -> str:
+    return "\u2013" if value is None else f"{value:.2f} x"
 
 
 def _number(value: float | None) -> str:

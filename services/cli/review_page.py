@@ -10,6 +10,7 @@ from services.cli.repeating import repeated
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import DeadLettered
 from services.contracts.identity import EventId
+from services.evaluator.gauges import show_lift
 from services.evaluator.report import Report
 from services.ingest.tokens import authenticate
 from services.retriever.review.app import build_review_app, open_desk
@@ -64,7 +65,7 @@ async def noting_figures(
 
 
 async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) -> None:
-    """Keep what these reports say, unless it was said before.
+    """Show what shortlists are worth, and keep what these reports say, unless it was said before.
 
     Raises
     ------
@@ -73,6 +74,7 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
     """
     kinds = await stores.needle_lists.kinds()
     for report in reports:
+        show_lift(report.detector, report.shortlist)
         own = [kind for kind in kinds if kind.detector == report.detector]
         await stores.figures.add(
             Figures(
@@ -82,6 +84,9 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
                 found=report.shortlist.found,
                 random_yield=report.shortlist.random_yield,
                 lift=report.shortlist.lift,
+                lowest_yield=report.shortlist.lowest_yield,
+                gain=report.shortlist.gain,
+                intervals=report.shortlist.intervals,
                 queue={
                     each.value: sum(kind.count for kind in own if kind.progress is each)
                     for each in Progress

@@ -8,6 +8,7 @@ from services.contracts.identity import DetectorId
 from services.domain.drift import Measure
 from services.domain.subsets import Subset
 from services.evaluator.logic import Confidence, Evaluation, order_holds
+from services.evaluator.report import ShortlistReport
 from services.runtime import metrics
 
 _NAMED = {"AP": metrics.MAP, "AP50": metrics.MAP_AP50, "AP75": metrics.MAP_AP75}
@@ -91,6 +92,28 @@ class Gauges:
                 _set(metrics.VEHICLES_DRIFTING, len(mine), name, measure.value)
                 for each in mine:
                     _set(metrics.VEHICLE_DRIFT, each.effect, name, measure.value, each.vehicle)
+
+
+_LIFT = {
+    "yield": (metrics.SHORTLIST_YIELD, ("shortlist",)),
+    "random_yield": (metrics.SHORTLIST_YIELD, ("random",)),
+    "lowest_yield": (metrics.SHORTLIST_YIELD, ("lowest_score",)),
+    "lift": (metrics.SHORTLIST_LIFT, ("random",)),
+    "lift_over_lowest": (metrics.SHORTLIST_LIFT, ("lowest_score",)),
+    "gain": (metrics.SHORTLIST_GAIN, ()),
+}
+
+
+def show_lift(detector: DetectorId, said: ShortlistReport) -> None:
+    """Show what a detector's shortlists are worth."""
+    name = metrics.DETECTORS(detector)
+    values = said.model_dump(by_alias=True)
+    for key, (gauge, labels) in _LIFT.items():
+        low, high = said.intervals.get(key, (None, None))
+        for bound, value in (("value", values[key]), ("low", low), ("high", high)):
+            _set(gauge, value, name, *labels, bound)
+    for verdict in ("confirmed", "rejected"):
+        _set(metrics.SHORTLIST_VERDICTS, values[verdict], name, verdict)
 
 
 def _set(gauge: Gauge, value: float | None, *labels: str) -> None:

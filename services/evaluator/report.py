@@ -3,11 +3,13 @@
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.contracts.events import ErrorType, FrameMatched, Split
-from services.contracts.identity import Category, DetectorId, RegionId
+from services.contracts.identity import DetectorId, RegionId
+from services.domain.lift import Lift, LiftPool, Stratum
 from services.domain.match_state import MatchState
 from services.domain.subsets import Subset
 from services.evaluator.logic import Evaluation, evaluate, order_holds
@@ -46,22 +48,53 @@ class OperatingReport(_Part):
 
 
 class ShortlistReport(_Part):
-    """How much of what is shortlisted is wrong, against a random draw of as many regions.
+    """How much of what is shortlisted is wrong, against draws of as many regions.
 
-    Of each category as many; a region counts where its frame has ground truth. None where nothing
-    counts.
+    Of each category, drive and hour as many; a region counts where its frame has ground truth. None
+    where nothing counts, or where a ratio is not defined.
     """
 
-    found: float | None = Field(alias="yield")
+    found: float | None = Field(alias="yield", default=None)
     """Share of the shortlisted regions that are false positives at IoU .5."""
-    random_yield: float | None
-    """Share that a draw from the haystack's regions at the operating score would have."""
-    lift: float | None
+    random_yield: float | None = None
+    """Share that a random draw would have."""
+    lowest_yield: float | None = None
+    """Share of the draw that has the lowest scores."""
+    lift: float | None = None
     """`yield / random_yield`."""
-    gain: float | None
+    lift_over_lowest: float | None = None
+    """`yield / lowest_yield`."""
+    gain: float | None = None
     """`(yield - random_yield) / (1 - random_yield)`: 0 is the random draw, 1 is perfect."""
-    regions: int
-    """Shortlisted regions that count."""
+    intervals: dict[str, tuple[float, float]] = {}
+    """95% of each of these, by name."""
+    confirmed: int = 0
+    rejected: int = 0
+    """Shortlisted regions that count, wrong and right."""
+    regions: int = 0
+    """Both."""
+
+    @classmethod
+    def of(cls, said: Lift | None) -> Self:
+        """What a pool said."""
+        if said is None:
+            return cls()
+        named = {
+            "yield": said.found,
+            "random_yield": said.random,
+            "lowest_yield": said.lowest,
+            "lift": said.over_random,
+            "lift_over_lowest": said.over_lowest,
+            "gain": said.gain,
+        }
+        values = {name: each.value for name, each in named.items() if each is not None}
+        return cls(
+            **values,
+            intervals={name: (i.low, i.high) for name, i in named.items() if i is not None},
+            confirmed=said.confirmed,
+            rejected=said.rejected,
+            regions=said.confirmed + said.rejected,
+        )
 
 
 class Report(_Part):
@@ -82,15 +115,12 @@ class Report(_Part):
 
 @dataclass
 class _Tally:
-    """Of one detector: its needles, and which haystack regions are wrong."""
+    """Of one detector: its needles, and what is shortlisted for them."""
 
     errors: Counter[ErrorType] = field(default_factory=Counter)
     shortlists: int = 0
-    shortlisted: set[RegionId] = field(default_factory=set)
-    drawn: Counter[Category] = field(default_factory=Counter)
-    drawn_wrong: int = 0
-    eligible: Counter[Category] = field(default_factory=Counter)
-    wrong: Counter[Category] = field(default_factory=Counter)
+    listed: dict[RegionId, Stratum] = field(default_factory=dict)
+    lift: Lift | None = None
 
     def needle(self, record: NeedleRecord) -> None:
         if not record.active or record.needle is None:
@@ -98,36 +128,10 @@ class _Tally:
         self.errors[record.needle.error_type] += 1
         if record.shortlist is not None and record.shortlist.candidates:
             self.shortlists += 1
-            self.shortlisted.update(c.region_id for c in record.shortlist.candidates)
-
-    def match(self, match: FrameMatched, score: float) -> None:
-        if match.split is not Split.HAYSTACK:
-            return
-        for region, shown, error in zip(match.regions, match.scores, match.errors, strict=True):
-            wrong = error is not None
-            if shown >= score:
-                self.eligible[match.category] += 1
-                self.wrong[match.category] += wrong
-            if region in self.shortlisted:
-                self.drawn[match.category] += 1
-                self.drawn_wrong += wrong
-
-    def shortlist(self) -> ShortlistReport:
-        regions = self.drawn.total()
-        # A shortlisted region may have fallen below the operating score since.
-        known = {c: n for c, n in self.drawn.items() if self.eligible[c]}
-        if not known:
-            return ShortlistReport(found=None, random_yield=None, lift=None, gain=None, regions=0)
-        found = self.drawn_wrong / regions
-        share = sum(n * self.wrong[c] / self.eligible[c] for c, n in known.items())
-        random = share / sum(known.values())
-        return ShortlistReport(
-            found=found,
-            random_yield=random,
-            lift=found / random if random else None,
-            gain=(found - random) / (1 - random) if random < 1 else None,
-            regions=regions,
-        )
+            self.listed |= {
+                each.region_id: Stratum.at(each.category, each.drive_id, each.captured_at)
+                for each in record.shortlist.candidates
+            }
 
 
 async def build_reports(
@@ -148,15 +152,20 @@ async def build_reports(
     async for record in needles.scan():
         if record.needle is not None:
             tallies.setdefault(record.needle.detector, _Tally()).needle(record)
+    pools = {d: LiftPool(tally.listed, operating_score) for d, tally in tallies.items()}
     state = MatchState(operating_score)
     chunk: list[FrameMatched] = []
     async for match in matches.scan():
-        tallies.setdefault(match.detector, _Tally()).match(match, operating_score)
+        tallies.setdefault(match.detector, _Tally())
+        if match.split is Split.HAYSTACK and match.detector in pools:
+            pools[match.detector].add(match)
         chunk.append(match)
         if len(chunk) == _CHUNK:
             await asyncio.to_thread(state.add, chunk)
             chunk = []
     await asyncio.to_thread(state.add, chunk)
+    for detector, pool in pools.items():
+        tallies[detector].lift = await asyncio.to_thread(pool.lift)
     return [_report(state, d, tallies[d], counts, operating_score) for d in sorted(tallies)]
 
 
@@ -172,7 +181,7 @@ def _report(
         map={subset: dict(each.numbers) for subset, each in said.items()},
         order_holds=order_holds({subset: each.numbers["AP"] for subset, each in said.items()}),
         operating=_operating(said[Subset.ALL]),
-        shortlist=tally.shortlist(),
+        shortlist=ShortlistReport.of(tally.lift),
     )
 
 

@@ -295,3 +295,27 @@ VEHICLE_DRIFT = Gauge(
     "How far a drifting vehicle is from the fleet; at most 50 vehicles, and none that does not.",
     ["detector", "measure", "vehicle"],
 )
+
+# What shortlists are worth; bound is value, low or high (95%)
+
+SHORTLIST_YIELD = Gauge(
+    "gazeloop_shortlist_yield",
+    "Share of false positives among shortlisted regions with ground truth, and in draws of as many"
+    " from the same categories, drives and hours: shortlist, random or lowest_score.",
+    ["detector", "draw", "bound"],
+)
+SHORTLIST_LIFT = Gauge(
+    "gazeloop_shortlist_lift",
+    "How many times the yield of shortlists is that of a draw: random or lowest_score.",
+    ["detector", "draw", "bound"],
+)
+SHORTLIST_GAIN = Gauge(
+    "gazeloop_shortlist_gain",
+    "(yield - random) / (1 - random): 0 is the random draw, 1 is perfect.",
+    ["detector", "bound"],
+)
+SHORTLIST_VERDICTS = Gauge(
+    "gazeloop_shortlist_verdicts",
+    "Shortlisted regions with ground truth, by what it says: confirmed or rejected.",
+    ["detector", "verdict"],
+)

@@ -56,17 +56,35 @@ def _charts(rows: Sequence[Figures]) -> list[Chart]:
         ),
         chart(
             "Shortlist yield",
-            "Share of shortlisted regions that are false positives, beside a random draw.",
+            "Share of shortlisted regions that are false positives, beside draws of as many from"
+            " the same drives and hours.",
             [
                 series("shortlist", lambda row: row.found),
                 series("random draw", lambda row: row.random_yield),
+                series("lowest scores", lambda row: row.lowest_yield),
             ],
             from_zero=True,
         ),
         chart(
             "Lift",
-            "How many times better than a random draw; 1 is no better.",
-            [series("lift", lambda row: row.lift)],
+            "How many times better than a random draw, and where that lies with 95% confidence; 1"
+            " is no better.",
+            [
+                series("lift", lambda row: row.lift),
+                series("at least", _bound("lift", 0)),
+                series("at most", _bound("lift", 1)),
+            ],
+            digits=2,
+            from_zero=True,
+        ),
+        chart(
+            "Gain",
+            "How much is found of what a random draw leaves to be found: 0 is no better, 1 is all.",
+            [
+                series("gain", lambda row: row.gain),
+                series("at least", _bound("gain", 0)),
+                series("at most", _bound("gain", 1)),
+            ],
             digits=2,
             from_zero=True,
         ),
@@ -86,6 +104,10 @@ def _named(subset: str) -> str:
 
 def _map_of(subset: str) -> Callable[[Figures], float | None]:
     return lambda row: row.map.get(subset)
+
+
+def _bound(name: str, place: int) -> Callable[[Figures], float | None]:
+    return lambda row: row.intervals[name][place] if name in row.intervals else None
 
 
 def _queued(progress: Progress) -> Callable[[Figures], float | None]:

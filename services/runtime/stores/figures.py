@@ -1,7 +1,7 @@
 """How the figures went: one row per look, so that a page can draw them over time."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Protocol
 
@@ -25,6 +25,10 @@ class Figures:
     random_yield: float | None
     lift: float | None
     queue: Mapping[str, int]
+    lowest_yield: float | None = None
+    gain: float | None = None
+    intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """95% of yields, lift and gain, by their names in the report."""
 
 
 class FigureStore(Protocol):
@@ -69,4 +73,7 @@ def _said(document: Document) -> Document:
 
 
 def _figures(document: Document) -> Figures:
-    return Figures(**{field.name: document[field.name] for field in fields(Figures)})
+    # Older rows lack what was added since.
+    return Figures(
+        **{each.name: document[each.name] for each in fields(Figures) if each.name in document}
+    )

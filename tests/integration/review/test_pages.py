@@ -122,13 +122,18 @@ async def test_charts_draw_each_subset_and_say_the_latest_figures(ana: Browser) 
                 random_yield=0.35,
                 lift=2.0,
                 queue={"open": 3 - hour, "started": hour, "done": 0},
+                lowest_yield=0.6,
+                gain=0.54,
+                intervals={"lift": (1.7, 2.3)},
             )
         )
 
     page = (await ana.get("/charts?span=year")).text
 
     assert "latest: R 0.500, H 0.420, S \u2013, H\u2212S 0.450" in page
-    assert page.count('class="curve c2" d="M') == 3  # H, the random draw, started
+    assert page.count('class="curve c2" d="M') == 4  # H, the random draw, lift's least, started
+    assert "latest: lift 2.00, at least 1.70, at most 2.30" in page
+    assert "latest: shortlist 0.700, random draw 0.350, lowest scores 0.600" in page
 
 
 async def test_an_unexpected_error_is_a_page_that_betrays_nothing(

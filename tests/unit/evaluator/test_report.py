@@ -66,6 +66,7 @@ def shortlist(needle: NeedleFound, matches: Sequence[FrameMatched]) -> Shortlist
             bbox=match.bboxes[0],
             similarity=0.9,
             evidence=1.0,
+            drive_id=match.drive_id,
             captured_at=match.captured_at,
             image_uri="file:///x",
         )
@@ -109,7 +110,10 @@ async def test_the_json_has_every_key_that_a_reader_counts_on() -> None:
         *("score", "precision", "recall", "f1", "mean_iou"),
         *("true_positives", "false_positives", "false_negatives"),
     }
-    assert set(said["shortlist"]) == {"yield", "random_yield", "lift", "gain", "regions"}
+    assert set(said["shortlist"]) == {
+        *("yield", "random_yield", "lowest_yield", "lift", "lift_over_lowest", "gain"),
+        *("intervals", "confirmed", "rejected", "regions"),
+    }
 
 
 async def test_the_map_is_pycocotools_own() -> None:
@@ -133,9 +137,11 @@ async def test_shortlists_are_weighed_against_a_random_draw() -> None:
     wrong = [matched(frame(f"w{i}", 0.9, right=False), shortlisted=True)[0] for i in range(2)]
     right = [matched(frame(f"t{i}", 0.9, right=True))[0] for i in range(2)]
     (report,) = await reports([*wrong, *right], [shortlist(needle, wrong)])
-    assert report.shortlist == report.shortlist.model_copy(
-        update={"found": 1.0, "random_yield": 0.5, "lift": 2.0, "gain": 1.0, "regions": 2}
-    )
+    said = report.shortlist
+    assert (said.found, said.random_yield, said.lift, said.gain) == (1.0, 0.5, 2.0, 1.0)
+    assert (said.confirmed, said.rejected, said.regions) == (2, 0, 2)
+    assert said.intervals["yield"] == (1.0, 1.0)
+    assert said.intervals["random_yield"][0] < 0.5 < said.intervals["random_yield"][1]
     assert report.counts == COUNTS.model_copy(update={"needles": 1, "shortlists": 1})
     assert report.needles_by_error_type[ErrorType.BACKGROUND] == 1
 

@@ -23,6 +23,8 @@ DECLARED = {
 }
 UNITS = ("seconds", "bytes", "events", "frames", "regions", "records", "total")
 ENUMERATED = {
+    "draw",
+    "verdict",
     "service",
     "topic",
     "partition",

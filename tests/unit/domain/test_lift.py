@@ -1,0 +1,113 @@
+"""What shortlists are worth, where the right answer is known by hand."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from services.contracts.events import ErrorType, FrameMatched
+from services.contracts.identity import DriveId, FrameId, RegionId
+from services.domain.lift import Lift, LiftPool, Stratum
+from tests import samples
+
+
+def match(
+    name: str, *regions: tuple[float, bool], drive: str = "d1", hour: int = 0
+) -> FrameMatched:
+    """A frame with regions, each of a score and wrong or not; `name/0` is the first one's id."""
+    count = len(regions)
+    update = {
+        "drive_id": DriveId(drive),
+        "captured_at": samples.CAPTURED_AT + timedelta(hours=hour),
+        "regions": tuple(RegionId(f"{name}/{place}") for place in range(count)),
+        "bboxes": (samples.BOX,) * count,
+        "scores": tuple(score for score, _ in regions),
+        "errors": tuple(ErrorType.BACKGROUND if wrong else None for _, wrong in regions),
+    }
+    return samples.frame_matched(name).model_copy(update={"frame_id": FrameId(name), **update})
+
+
+def lift(matches: list[FrameMatched], *listed: str) -> Lift | None:
+    of = {
+        region: Stratum.at(each.category, each.drive_id, each.captured_at)
+        for each in matches
+        for region in each.regions
+        if region in listed
+    }
+    pool = LiftPool(of, operating_score=0.5)
+    for each in matches:
+        pool.add(each)
+    return pool.lift()
+
+
+def test_the_draw_is_of_the_same_drive_and_hour() -> None:
+    matches = [
+        match("a", (0.9, True), (0.8, False)),
+        match("other-drive", (0.9, True), drive="d2"),
+        match("other-hour", (0.9, True), hour=1),
+    ]
+
+    said = lift(matches, "a/0")
+
+    assert said is not None
+    assert (said.found.value, said.random.value) == (1.0, 0.5)
+    assert said.over_random is not None
+    assert said.over_random.value == 2.0
+    assert said.gain is not None
+    assert said.gain.value == 1.0
+
+
+def test_the_lowest_scores_are_as_many_as_are_listed() -> None:
+    matches = [match("a", (0.9, True), (0.8, True), (0.6, False), (0.55, True), (0.4, True))]
+
+    said = lift(matches, "a/0", "a/1")
+
+    assert said is not None
+    # .55 is wrong and .6 is right; .4 is not shown.
+    assert said.lowest.value == 0.5
+    assert said.over_lowest is not None
+    assert said.over_lowest.value == 2.0
+    assert said.random.value == 0.75
+
+
+def test_strata_weigh_by_what_is_listed_there() -> None:
+    matches = [
+        match("a", (0.9, True), (0.8, False), (0.7, False), (0.6, False)),
+        match("b", (0.9, True), (0.8, True), drive="d2"),
+    ]
+
+    said = lift(matches, "a/0", "b/0", "b/1")
+
+    assert said is not None
+    assert said.random.value == pytest.approx((0.25 + 1 + 1) / 3)
+    assert (said.confirmed, said.rejected) == (3, 0)
+
+
+def test_what_is_listed_but_not_annotated_or_not_shown_does_not_count() -> None:
+    assert lift([match("a", (0.9, True))], "b/0") is None
+    assert lift([match("a", (0.4, True), (0.9, False))], "a/0") is None
+
+
+def test_a_lift_over_nothing_is_not_defined() -> None:
+    said = lift([match("a", (0.9, False), (0.8, False))], "a/0")
+
+    assert said is not None
+    assert (said.over_random, said.over_lowest) == (None, None)
+    assert said.gain is not None
+    assert said.gain.value == 0
+
+
+def test_shortlists_drawn_at_random_have_an_interval_around_no_lift() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(40):
+        matches = [
+            match(f"f{number}", *((0.9, bool(rng.random() < 0.4)) for _ in range(3)))
+            for number in range(60)
+        ]
+        listed = [f"f{number}/0" for number in rng.permutation(60)[:20]]
+        said = lift(matches, *listed)
+        assert said is not None
+        assert said.over_random is not None
+        covered += said.over_random.low <= 1 <= said.over_random.high
+    assert covered >= 34
