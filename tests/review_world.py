@@ -38,7 +38,7 @@ from services.contracts.identity import (
     NeedleId,
     VehicleId,
 )
-from services.ingest.tokens import authenticate, issue
+from services.ingest.tokens import Authenticator, issue
 from services.retriever.review.app import open_desk
 from services.retriever.review.desk import Desk, Letters
 from services.runtime.settings import Settings
@@ -94,7 +94,7 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
     async with open_stores(seed.settings, "a broker") as stores:
 
         async def who(presented: str) -> str | None:
-            caller = await authenticate(stores.tokens, presented)
+            caller = await Authenticator(stores.tokens, clock).caller(presented)
             return caller.token_id if caller and caller.scope.vehicle_id is None else None
 
         async def replay(ids: Sequence[EventId]) -> int:

@@ -222,6 +222,7 @@ async def _serve(
             ledger=stores.ledger,
             tokens=stores.tokens,
             settings=settings,
+            clock=SystemClock(),
             tracing=traces.provider("ingest"),
         )
     else:

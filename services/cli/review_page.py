@@ -12,7 +12,7 @@ from services.contracts.events import DeadLettered
 from services.contracts.identity import EventId
 from services.evaluator.gauges import show_lift
 from services.evaluator.report import Report
-from services.ingest.tokens import authenticate
+from services.ingest.tokens import Authenticator
 from services.retriever.review.app import build_review_app, open_desk
 from services.retriever.review.desk import Letters
 from services.runtime import dead_letters
@@ -34,10 +34,11 @@ async def reviewing(
     server: FastAPI, stores: Stores, outbox: KafkaOutbox, settings: Settings, clock: Clock
 ) -> AsyncIterator[None]:
     """The page is mounted; corrections that a crash or an outage held up are sent meanwhile."""
+    callers = Authenticator(stores.tokens, clock)
 
     async def who(presented: str) -> str | None:
         try:
-            caller = await authenticate(stores.tokens, presented)
+            caller = await callers.caller(presented)
         except InvalidRecord:
             return None
         return caller.token_id if caller and caller.scope.vehicle_id is None else None

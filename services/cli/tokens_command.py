@@ -1,12 +1,14 @@
 """`gazeloop tokens`: who may publish over HTTP."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from services.cli.context import Context, console, example, run, shared
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from services.runtime.settings import Settings
     from services.runtime.stores.tokens import TokenRecord
 
@@ -15,7 +17,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def tokens() -> None:
-    """Create, list and revoke the bearer tokens of the HTTP interface."""
+    """Create, list, rotate and revoke the bearer tokens of the HTTP interface."""
 
 
 @app.command(
@@ -35,26 +37,58 @@ def create(
     """Create a token and print it, this once: only its hash is kept."""
     context = shared(ctx)
     token = run(lambda: _create(context, scope), interrupted="No token was created.")
-    print(token)  # noqa: T201  # to be piped
-    console(stderr=True).print(
-        "[dim]Keep it: only its hash is stored. Send it as `Authorization: Bearer TOKEN`.[/]"
-    )
+    _show(token)
 
 
 @app.command("list")
 def list_tokens(ctx: typer.Context) -> None:
-    """List the tokens' public ids, scopes and states."""
+    """List the tokens' public ids, scopes, ages, last uses and states."""
     from rich.table import Table  # noqa: PLC0415  # slow
+
+    from services.runtime.clock import SystemClock  # noqa: PLC0415  # slow
 
     context = shared(ctx)
     found = run(lambda: _list(context), interrupted="The tokens were not read.")
     table = Table(box=None, header_style="dim")
-    for title in ("id", "scope", "created", "state"):
+    for title in ("id", "scope", "created", "age", "last used", "state"):
         table.add_column(title)
+    now = SystemClock().now()
     for token in found:
-        state = f"revoked {token.revoked_at:%Y-%m-%d %H:%M}" if token.revoked_at else "valid"
-        table.add_row(token.token_id, token.scope, f"{token.created_at:%Y-%m-%d %H:%M}", state)
+        age = f"{(now - token.created_at).days} days"
+        table.add_row(
+            token.token_id,
+            token.scope,
+            _minute(token.created_at),
+            age,
+            _minute(token.used_at) if token.used_at else "never",
+            _state(token, now),
+        )
     console().print(table if found else "no tokens")
+
+
+@app.command("rotate", epilog=example("tokens rotate 0f3c9a1be2d47785 --grace-hours 48"))
+def rotate(
+    ctx: typer.Context,
+    token_id: Annotated[str, typer.Argument(help="As `tokens list` shows it.", show_default=False)],
+    *,
+    grace_hours: Annotated[
+        float, typer.Option(min=0, help="How long the old one stays valid, in hours.")
+    ] = 24.0,
+) -> None:
+    """Create a token of the same scope and print it, this once; the old one ends later.
+
+    Until then both are valid: give the new one to its owner meanwhile. `tokens revoke` ends the
+    old one at once, as does `--grace-hours 0`.
+    """
+    context = shared(ctx)
+    token = run(
+        lambda: _rotate(context, token_id, grace_hours),
+        interrupted="`gazeloop tokens list` shows whether there is a new token.",
+    )
+    if token is None:
+        _refuse(token_id)
+    else:
+        _show(token)
 
 
 @app.command("revoke")
@@ -65,12 +99,33 @@ def revoke(
     """Revoke a token for ever."""
     context = shared(ctx)
     if not run(lambda: _revoke(context, token_id), interrupted="It may not be revoked."):
-        console(stderr=True).print(
-            f"[bold red]Error:[/] no valid token has the id {token_id}\n"
-            "[dim]`gazeloop tokens list` shows them.[/]",
-            highlight=False,
-        )
-        raise typer.Exit(1)
+        _refuse(token_id)
+
+
+def _show(token: str) -> None:
+    print(token)  # noqa: T201  # to be piped
+    console(stderr=True).print(
+        "[dim]Keep it: only its hash is stored. Send it as `Authorization: Bearer TOKEN`.[/]"
+    )
+
+
+def _refuse(token_id: str) -> NoReturn:
+    console(stderr=True).print(
+        f"[bold red]Error:[/] no valid token has the id {token_id}\n"
+        "[dim]`gazeloop tokens list` shows them.[/]",
+        highlight=False,
+    )
+    raise typer.Exit(1)
+
+
+def _state(token: "TokenRecord", now: "datetime") -> str:
+    if token.revoked_at is None:
+        return "valid"
+    return f"{'until' if token.is_valid(now) else 'revoked'} {_minute(token.revoked_at)}"
+
+
+def _minute(at: "datetime") -> str:
+    return f"{at:%Y-%m-%d %H:%M}"
 
 
 async def _create(context: Context, scope: str) -> str:
@@ -89,6 +144,18 @@ async def _list(context: Context) -> "list[TokenRecord]":
 
     async with joined(_settings(context)) as stack:
         return list(await stack.stores.tokens.list())
+
+
+async def _rotate(context: Context, token_id: str, grace_hours: float) -> str | None:
+    from datetime import timedelta  # noqa: PLC0415
+
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.ingest.tokens import rotate as rotated  # noqa: PLC0415
+    from services.runtime.clock import SystemClock  # noqa: PLC0415
+
+    async with joined(_settings(context)) as stack:
+        tokens, now = stack.stores.tokens, SystemClock().now()
+        return await rotated(tokens, token_id, now, timedelta(hours=grace_hours))
 
 
 async def _revoke(context: Context, token_id: str) -> bool:

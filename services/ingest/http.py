@@ -30,8 +30,9 @@ from services.ingest.http_requests import (
     read_record,
     require_json,
 )
-from services.ingest.tokens import Caller, authenticate
+from services.ingest.tokens import Authenticator, Caller
 from services.runtime import metrics
+from services.runtime.clock import Clock
 from services.runtime.http_server import traced
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
@@ -78,6 +79,7 @@ def build_http_app(
     ledger: RevisionLedger,
     tokens: TokenStore,
     settings: Settings,
+    clock: Clock,
     tracing: TracerProvider | None = None,
 ) -> FastAPI:
     """The HTTP interface on these parts.
@@ -102,7 +104,7 @@ def build_http_app(
     add_answers(app)
     add_limits(app, settings.max_body_bytes)
     acceptance = Acceptance(outbox, blobs, ledger, ImageLimits.of(settings))
-    api = _Api(acceptance, tokens, RateLimit(settings.rate_limit))
+    api = _Api(acceptance, Authenticator(tokens, clock), RateLimit(settings.rate_limit))
     app.include_router(api.router())
     app.add_api_route("/healthz", _healthz, methods=["GET"])
     add_schemas(app)
@@ -115,9 +117,9 @@ async def _healthz() -> dict[str, str]:
 
 
 class _Api:
-    def __init__(self, acceptance: Acceptance, tokens: TokenStore, rate: RateLimit) -> None:
+    def __init__(self, acceptance: Acceptance, callers: Authenticator, rate: RateLimit) -> None:
         self._acceptance = acceptance
-        self._tokens = tokens
+        self._callers = callers
         self._rate = rate
 
     def router(self) -> APIRouter:
@@ -158,7 +160,7 @@ class _Api:
         return await self._records(request, GroundTruth, None)
 
     async def _caller(self, credentials: HTTPAuthorizationCredentials | None) -> Caller:
-        caller = credentials and await authenticate(self._tokens, credentials.credentials)
+        caller = credentials and await self._callers.caller(credentials.credentials)
         if not caller:
             detail = "a valid bearer token is needed"
             headers = {"WWW-Authenticate": "Bearer"}

@@ -20,7 +20,12 @@ class InMemoryTokenStore:
 
     async def revoke(self, token_id: str, at: datetime) -> bool:
         token = self._tokens.get(token_id)
-        if token is None or token.revoked_at is not None:
+        if token is None or not token.is_valid(at):
             return False
         self._tokens[token_id] = replace(token, revoked_at=at)
         return True
+
+    async def note_use(self, token_id: str, at: datetime) -> None:
+        token = self._tokens.get(token_id)
+        if token is not None:
+            self._tokens[token_id] = replace(token, used_at=max(at, token.used_at or at))

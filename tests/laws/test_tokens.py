@@ -41,6 +41,37 @@ async def test_tokens_are_listed_oldest_first(tokens: TokenStore) -> None:
     assert [record.token_id for record in await tokens.list()] == ["b", "c", "a"]
 
 
+async def test_what_ends_later_may_end_sooner_and_never_the_other_way_round(
+    tokens: TokenStore,
+) -> None:
+    await tokens.add(token("a"))
+    tomorrow = NOW + timedelta(days=1)
+
+    assert await tokens.revoke("a", tomorrow)
+    found = await tokens.find("a")
+    assert found is not None
+    assert found.is_valid(NOW)
+    assert not found.is_valid(tomorrow)
+
+    assert not await tokens.revoke("a", tomorrow + timedelta(days=1))
+    assert await tokens.revoke("a", NOW)
+    found = await tokens.find("a")
+    assert found is not None
+    assert not found.is_valid(NOW)
+
+
+async def test_the_last_use_counts_whichever_is_told_last(tokens: TokenStore) -> None:
+    await tokens.add(token("a"))
+    await tokens.note_use("a", NOW)
+    await tokens.note_use("a", NOW - timedelta(days=1))
+    await tokens.note_use("nobody", NOW)
+
+    found = await tokens.find("a")
+    assert found is not None
+    assert found.used_at == NOW
+    assert await tokens.find("nobody") is None
+
+
 async def test_a_token_is_revoked_once(tokens: TokenStore) -> None:
     await tokens.add(token("a"))
 

@@ -47,7 +47,7 @@ class Sessions:
         return str(self._signer.dumps([token_id, by, self._clock.now().isoformat()]))
 
     async def open(self, cookie: str | None) -> Session | None:
-        """Whose cookie this is; none where it is old, forged, or its token was revoked since.
+        """Whose cookie this is; none where it is old, forged, or its token is no longer valid.
 
         Raises
         ------
@@ -61,7 +61,7 @@ class Sessions:
         except (BadData, ValueError, TypeError):
             return None
         record = await self._tokens.find(token_id)
-        if record is None or record.revoked_at is not None:
+        if record is None or not record.is_valid(self._clock.now()):
             return None
         return Session(token_id, by, self._csrf(f"{token_id} {by} {began}"))
 

@@ -17,6 +17,13 @@ class TokenRecord:
     """`vehicle:<id>` or `annotation`."""
     created_at: datetime
     revoked_at: datetime | None = None
+    """From when it counts for nothing; in the future for one that was rotated."""
+    used_at: datetime | None = None
+    """When it was last used, to the hour or so; none where it never was."""
+
+    def is_valid(self, now: datetime) -> bool:
+        """Whether it lets its owner in."""
+        return self.revoked_at is None or now < self.revoked_at
 
 
 class TokenStore(Protocol):
@@ -41,5 +48,9 @@ class TokenStore(Protocol):
         ...
 
     async def revoke(self, token_id: str, at: datetime) -> bool:
-        """Revoke a token for ever; False where there is none, or it was revoked before."""
+        """Revoke a token for ever from then on; False where there is none, or it ends sooner."""
+        ...
+
+    async def note_use(self, token_id: str, at: datetime) -> None:
+        """Remember that a token was used."""
         ...

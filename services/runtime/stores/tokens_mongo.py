@@ -20,6 +20,7 @@ class MongoTokenStore:
             "scope": token.scope,
             "created_at": token.created_at,
             "revoked_at": token.revoked_at,
+            "used_at": token.used_at,
         }
         with translated():
             await self._tokens.insert_one(document)
@@ -36,10 +37,15 @@ class MongoTokenStore:
 
     async def revoke(self, token_id: str, at: datetime) -> bool:
         with translated():
+            later = [{"revoked_at": None}, {"revoked_at": {"$gt": at}}]
             result = await self._tokens.update_one(
-                {"_id": token_id, "revoked_at": None}, {"$set": {"revoked_at": at}}
+                {"_id": token_id, "$or": later}, {"$set": {"revoked_at": at}}
             )
         return result.modified_count == 1
+
+    async def note_use(self, token_id: str, at: datetime) -> None:
+        with translated():
+            await self._tokens.update_one({"_id": token_id}, {"$max": {"used_at": at}})
 
 
 def _record(document: Document) -> TokenRecord:
@@ -49,4 +55,5 @@ def _record(document: Document) -> TokenRecord:
         scope=document["scope"],
         created_at=document["created_at"],
         revoked_at=document["revoked_at"],
+        used_at=document.get("used_at"),  # tokens of an older version have none
     )

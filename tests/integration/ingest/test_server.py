@@ -50,6 +50,7 @@ def app_on(database: Database, outbox: Outbox, folder: Path) -> FastAPI:
         ledger=MongoRevisionLedger(database, "broker"),
         tokens=MongoTokenStore(database),
         settings=Settings(max_body_bytes=1_000_000),
+        clock=SystemClock(),
     )
 
 

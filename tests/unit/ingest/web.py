@@ -40,6 +40,7 @@ class Web:
             ledger=InMemoryLedger(),
             tokens=self.tokens,
             settings=Settings(**settings),
+            clock=self.clock,
         )
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://ingest")
