@@ -73,6 +73,7 @@ bench-map: .bench/stamp ## streaming mAP beside the libraries there are (about 6
 bench-retrieval: .venv/runtime.stamp .bench/stamp ## what shortlists are worth, and how fast they are found
 	@$(BIN)/python -m benchmarks.retrieval_quality
 	@.bench/bin/python -m benchmarks.retrieval_speed
+	@.bench/bin/python -m benchmarks.retrieval_size
 
 bench-pipeline: setup ## what a frame costs each stage, and how soon it is done with
 	@$(BIN)/python -m benchmarks.pipeline

@@ -9,7 +9,7 @@ import asyncio
 import tempfile
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -28,6 +28,8 @@ from services.runtime.stores.vectors_edge import EdgeVectorStore
 
 Vectors = NDArray[np.float32]
 Ids = list[int]
+Search = Callable[[Vectors], Ids]
+AsyncSearch = Callable[[Vectors], Awaitable[Ids]]
 
 NEAREST = 10
 CENTRES = 2000
@@ -57,9 +59,7 @@ def regions(count: int, dimension: int, queries: int) -> tuple[Vectors, Vectors]
     return every[:count], every[count:]
 
 
-def timed(
-    name: str, build_s: float, queries: Vectors, search: Callable[[Vectors], Ids]
-) -> Searched:
+def timed(name: str, build_s: float, queries: Vectors, search: Search) -> Searched:
     """Each query once, after one to warm up."""
     search(queries[0])
     found, seconds = [], []
@@ -70,19 +70,25 @@ def timed(
     return Searched(name, build_s, found, np.array(seconds))
 
 
-def timed_in_turn(
-    ways: Mapping[str, Callable[[Vectors], Ids]], build_s: float, queries: Vectors
+async def timed_in_turn(
+    name: str, bare: Search, ours: AsyncSearch, build_s: float, queries: Vectors
 ) -> list[Searched]:
-    """Every query by every way in turn, so that what else the machine does hits all alike."""
-    found: dict[str, list[Ids]] = {name: [] for name in ways}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    """Every query by both in turn, so that what else the machine does hits both alike.
+
+    In one running loop, as the retriever asks.
+    """
+    found: tuple[list[Ids], list[Ids]] = ([], [])
+    seconds: tuple[list[float], list[float]] = ([], [])
     for number, query in enumerate(queries):
-        order = list(ways) if number % 2 else [*reversed(ways)]
-        for name in order:
+        for way in (0, 1) if number % 2 else (1, 0):
             started = time.perf_counter()
-            found[name].append(ways[name](query))
-            seconds[name].append(time.perf_counter() - started)
-    return [Searched(name, build_s, found[name], np.array(seconds[name])) for name in ways]
+            found[way].append(await ours(query) if way else bare(query))
+            seconds[way].append(time.perf_counter() - started)
+    names = (f"bare qdrant-edge{name}", f"Gazeloop on qdrant-edge{name}")
+    return [
+        Searched(each, build_s, found[way], np.array(seconds[way]))
+        for way, each in enumerate(names)
+    ]
 
 
 def exact_numpy(vectors: Vectors, queries: Vectors) -> Searched:
@@ -165,19 +171,17 @@ async def filled(folder: Path, vectors: Vectors, *, indexed: bool) -> EdgeVector
     return store
 
 
-def by_us(
-    store: EdgeVectorStore, loop: asyncio.AbstractEventLoop, where: Where
-) -> Callable[[Vectors], Ids]:
+def by_us(store: EdgeVectorStore, where: Where) -> AsyncSearch:
     """What the retriever calls."""
 
-    def search(query: Vectors) -> Ids:
-        hits = loop.run_until_complete(store.nearest("regions", query, where, NEAREST))
+    async def search(query: Vectors) -> Ids:
+        hits = await store.nearest("regions", query, where, NEAREST)
         return [UUID(hit.point_id).int for hit in hits]
 
     return search
 
 
-def bare(shard: edge.EdgeShard, chosen: edge.Filter | None) -> Callable[[Vectors], Ids]:
+def bare(shard: edge.EdgeShard, chosen: edge.Filter | None) -> Search:
     """Qdrant Edge without us, payload included."""
 
     def search(query: Vectors) -> Ids:
@@ -210,16 +214,20 @@ def on_edge(vectors: Vectors, queries: Vectors) -> list[Searched]:
         held = store._shard("regions")  # noqa: SLF001  # the very same shard, without us around it
         assert held is not None
         for what, where, chosen in (("", Where(), None), (", one kind", KIND, bare_filter())):
-            ways = {
-                f"bare qdrant-edge{what}": bare(held[0], chosen),
-                f"Gazeloop on qdrant-edge{what}": by_us(store, loop, where),
-            }
-            results += timed_in_turn(ways, built, queries)
+            both = timed_in_turn(what, bare(held[0], chosen), by_us(store, where), built, queries)
+            results += loop.run_until_complete(both)
         loop.run_until_complete(store.close())
     with tempfile.TemporaryDirectory() as folder:
         store = loop.run_until_complete(filled(Path(folder), vectors, indexed=False))
-        ours = by_us(store, loop, KIND)
-        results.append(timed("one kind, no payload index", 0.0, queries[:20], ours))
+        ours = by_us(store, KIND)
+        results.append(
+            timed(
+                "one kind, no payload index",
+                0.0,
+                queries[:20],
+                lambda query: loop.run_until_complete(ours(query)),
+            )
+        )
         loop.run_until_complete(store.close())
     loop.close()
     return results
@@ -247,17 +255,19 @@ def main() -> None:
     parser.add_argument("--regions", type=int, default=100_000)
     parser.add_argument("--dimension", type=int, default=512)
     parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--ours", action="store_true", help="only ours beside the bare engine")
     given = parser.parse_args()
     faiss.omp_set_num_threads(1)
     vectors, queries = regions(given.regions, given.dimension, given.queries)
     exact = exact_numpy(vectors, queries)
-    every = [
-        exact,
-        by_faiss("FAISS, flat", faiss.IndexFlatIP(given.dimension), vectors, queries),
-        by_faiss("FAISS, HNSW", faiss_hnsw(given.dimension), vectors, queries),
-        by_annoy(vectors, queries),
-        *on_edge(vectors, queries),
-    ]
+    every = [exact]
+    if not given.ours:
+        every += [
+            by_faiss("FAISS, flat", faiss.IndexFlatIP(given.dimension), vectors, queries),
+            by_faiss("FAISS, HNSW", faiss_hnsw(given.dimension), vectors, queries),
+            by_annoy(vectors, queries),
+        ]
+    every += on_edge(vectors, queries)
     of_kind = exact_of_kind(vectors, queries)
     table = Table(title=f"{given.regions:,} regions of {given.dimension} dimensions")
     for heading in ("", "queries/s", "median ms", "p99 ms", "recall@10", "build s"):

@@ -102,6 +102,9 @@ class Settings(BaseSettings):
         "crop", description="Regions: cut out and encoded, or RoIAlign on the frame's own map."
     )
     region_score: Score = Field(0.3, description="Score from which a detection is embedded.")
+    vector_quantization: Literal["none", "int8"] = Field(
+        "none", description="How new collections are searched; int8 takes a third of the memory."
+    )
     embed_batch: Count = Field(16, description="Images per pass through the backbone.")
     torch_threads: Count = Field(2, description="CPU threads for the backbone.")
 

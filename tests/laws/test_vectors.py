@@ -29,6 +29,7 @@ from services.runtime.stores.timed import TimedVectors
 from services.runtime.stores.vectors import (
     REGIONS,
     Point,
+    Quantization,
     Vector,
     VectorStore,
     Where,
@@ -41,12 +42,16 @@ from services.runtime.stores.vectors_edge_names import EdgeNames
 from services.runtime.stores.vectors_open import open_vector_store
 from tests.fakes.vectors import InMemoryVectors
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Payload indexes have no effect in the local Qdrant"  # a server has them
+pytestmark = [
+    # A server has payload indexes, and quantises.
+    pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant"),
+    pytest.mark.filterwarnings("ignore:Local mode performs exact"),
+]
+
+
+@pytest.fixture(
+    params=["in_memory", "edge", "edge_int8", "client_in_memory", "client_int8", "client_on_disk"]
 )
-
-
-@pytest.fixture(params=["in_memory", "edge", "client_in_memory", "client_on_disk"])
 async def vectors(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[VectorStore]:
     store: VectorStore
     match request.param:
@@ -54,8 +59,12 @@ async def vectors(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             store = InMemoryVectors()
         case "edge":
             store = EdgeVectorStore.open(tmp_path)
+        case "edge_int8":
+            store = EdgeVectorStore.open(tmp_path, Quantization.INT8)
         case "client_in_memory":
             store = ClientVectorStore(AsyncQdrantClient(":memory:"))
+        case "client_int8":
+            store = ClientVectorStore(AsyncQdrantClient(":memory:"), Quantization.INT8)
         case _:
             store = ClientVectorStore(AsyncQdrantClient(path=str(tmp_path)))
     await store.ensure("signs", 3, keywords=["category", "split"], numbers=["score"])
@@ -277,6 +286,35 @@ async def test_edge_keeps_points_and_aliases_when_it_is_opened_again(tmp_path: P
     await again.close()
 
     assert [hit.point_id for hit in hits] == [point_id(1)]
+
+
+async def test_edge_finds_the_nearest_among_quantised_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.runtime.stores.vectors_edge._QUANTISE_FROM", 6000)
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((6000, 64)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    store = EdgeVectorStore.open(tmp_path, Quantization.INT8)
+    await store.ensure("signs", 64, keywords=["category"], numbers=[])
+    await store.upsert(
+        "signs", [point(n, *row.tolist(), category="stop") for n, row in enumerate(rows)]
+    )
+    segments = list((tmp_path / "signs").rglob("quantized.data"))
+
+    found = 0
+    for query in rows[:50]:
+        hits = await store.nearest("signs", query, Where({"category": "stop"}), 10)
+        similar = rows @ query
+        best = np.argsort(-similar)[:10]
+        found += len({UUID(hit.point_id).int for hit in hits} & {*best.tolist()})
+        assert [hit.similarity for hit in hits] == pytest.approx(
+            sorted(similar[[UUID(hit.point_id).int for hit in hits]], reverse=True), abs=1e-5
+        )
+    await store.close()
+
+    assert segments
+    assert found >= 495
 
 
 async def test_edge_that_is_closed_says_so(tmp_path: Path) -> None:

@@ -17,11 +17,28 @@ from qdrant_client.http.exceptions import (
 
 from services.contracts.errors import Fatal, GazeloopError, InvalidSettings, StoreUnavailable
 from services.contracts.identity import PointId
-from services.runtime.stores.vectors import Hit, Point, Vector, Where, best_first, is_settled
+from services.runtime.stores.vectors import (
+    OVERSAMPLING,
+    Hit,
+    Point,
+    Quantization,
+    Vector,
+    Where,
+    best_first,
+    is_settled,
+)
 
 _SPARE = 16
 """Asked for beyond the limit, so that most ties for the last place settle at once."""
 _TIMEOUT_S = 30
+_INT8 = models.ScalarQuantization(
+    scalar=models.ScalarQuantizationConfig(
+        type=models.ScalarType.INT8, quantile=0.99, always_ram=True
+    )
+)
+_RESCORED = models.SearchParams(
+    quantization=models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+)
 _BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 _REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 """Where no key is given, or a wrong one."""
@@ -63,16 +80,26 @@ def _translated(doing: str) -> Iterator[None]:
 class ClientVectorStore:
     """A VectorStore on a Qdrant server. Writes wait until they are applied."""
 
-    def __init__(self, client: AsyncQdrantClient) -> None:
+    def __init__(
+        self, client: AsyncQdrantClient, quantization: Quantization = Quantization.NONE
+    ) -> None:
         self._client = client
+        self._quantization = quantization
 
     @classmethod
-    def at(cls, url: str, api_key: str, ca: Path | None = None) -> "ClientVectorStore":
+    def at(
+        cls,
+        url: str,
+        api_key: str,
+        ca: Path | None = None,
+        quantization: Quantization = Quantization.NONE,
+    ) -> "ClientVectorStore":
         """The store at this address; it is first asked when it is first used.
 
         Parameters
         ----------
         ca : whose signature the server's certificate must bear; the usual authorities' if None
+        quantization : of collections that are created from now on
         """
         try:
             verify = ssl.create_default_context(cafile=ca) if ca else True
@@ -85,7 +112,7 @@ class ClientVectorStore:
             check_compatibility=False,
             verify=verify,
         )
-        return cls(client)
+        return cls(client, quantization)
 
     async def ensure(
         self, collection: str, dimension: int, *, keywords: Sequence[str], numbers: Sequence[str]
@@ -105,6 +132,9 @@ class ClientVectorStore:
 
     async def _create(self, collection: str, dimension: int) -> None:
         params = models.VectorParams(size=dimension, distance=models.Distance.COSINE)
+        if self._quantization is Quantization.INT8:
+            params.on_disk = True
+            params.quantization_config = _INT8
         try:
             await self._client.create_collection(collection, vectors_config=params)
         except UnexpectedResponse as exc:
@@ -195,6 +225,7 @@ class ClientVectorStore:
             query_filter=_filter(where),
             limit=asked,
             with_payload=True,
+            search_params=_RESCORED if self._quantization is Quantization.INT8 else None,
         )
         return best_first(Hit(PointId(str(p.id)), p.score, p.payload or {}) for p in found.points)
 

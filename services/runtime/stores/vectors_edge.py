@@ -2,12 +2,13 @@
 
 import asyncio
 import fcntl
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 from threading import Lock
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import orjson
@@ -15,11 +16,28 @@ import qdrant_edge as edge
 
 from services.contracts.errors import Fatal, GazeloopError, InvalidSettings, StoreUnavailable
 from services.contracts.identity import PointId
-from services.runtime.stores.vectors import Hit, Point, Vector, Where, best_first, is_settled
+from services.runtime.stores.vectors import (
+    OVERSAMPLING,
+    Hit,
+    Point,
+    Quantization,
+    Vector,
+    Where,
+    best_first,
+    is_settled,
+)
 from services.runtime.stores.vectors_edge_names import EdgeNames, sync_folder
 
+_QUANTISE_FROM = 20_000
+_QUANTISE_SHARE = 5
+"""Points written since are quantised once they are so many, and a fifth of all: each time takes a
+second per 100,000 points that are there, so that a million cost a minute in all."""
 _SPARE = 2
 """Asked for beyond the limit, so that most ties for the last place settle at once."""
+_RESCORED = edge.SearchParams(
+    quantization=edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+)
+"""Says nothing where vectors are not quantised."""
 
 
 @contextmanager
@@ -45,17 +63,26 @@ class EdgeVectorStore:
     Searches run beside one another and beside a write; writes to a collection queue.
     """
 
-    def __init__(self, folder: Path, owner: IO[str]) -> None:
+    def __init__(self, folder: Path, owner: IO[str], quantization: Quantization) -> None:
         self._folder = folder
         self._owner = owner
+        self._quantization = quantization
+        self._unquantised: Counter[str] = Counter()
+        self._quantised: set[str] = set()
         self._opening = Lock()
         self._names = EdgeNames(folder)
         self._shards: dict[str, tuple[edge.EdgeShard, Lock]] = {}
         self._closed = False
 
     @classmethod
-    def open(cls, folder: Path) -> "EdgeVectorStore":
+    def open(
+        cls, folder: Path, quantization: Quantization = Quantization.NONE
+    ) -> "EdgeVectorStore":
         """Take the folder, creating it where it is missing.
+
+        Parameters
+        ----------
+        quantization : of collections that are created from now on
 
         Raises
         ------
@@ -72,7 +99,7 @@ class EdgeVectorStore:
                 f"the vectors in {folder} are open already: Qdrant Edge has one owner; stop the "
                 "other process, or use another data folder or a Qdrant server (GAZELOOP_QDRANT)"
             ) from exc
-        return cls(folder, owner)
+        return cls(folder, owner, quantization)
 
     async def ensure(
         self, collection: str, dimension: int, *, keywords: Sequence[str], numbers: Sequence[str]
@@ -120,12 +147,13 @@ class EdgeVectorStore:
                 fresh = path.with_name(f".{path.name}.new")
                 rmtree(fresh, ignore_errors=True)
                 fresh.mkdir()
-                _create(fresh, dimension, keywords, numbers)
+                config = _config(dimension, self._quantization)
+                _create(fresh, config, keywords, numbers)
                 fresh.rename(path)
                 sync_folder(self._folder)
         found = self._shard(collection)
         assert found is not None
-        held = orjson.loads((path / "edge_config.json").read_bytes())["vectors"][""]["size"]
+        held = _held(path)["size"]
         if held != dimension:
             raise InvalidSettings(f"{collection} holds {held} dimensions, not {dimension}")
 
@@ -138,6 +166,17 @@ class EdgeVectorStore:
         with writing, _translated(f"writing to {collection}"):
             shard.update(edge.UpdateOperation.upsert_points(rows))
             shard.flush()
+            self._quantise(collection, shard, len(rows))
+
+    def _quantise(self, collection: str, shard: edge.EdgeShard, written: int) -> None:
+        """Quantise now and then what was written; what is not yet is searched as it is."""
+        if self._names.now().get(collection, collection) not in self._quantised:
+            return
+        self._unquantised[collection] += written
+        fresh = self._unquantised[collection]
+        if fresh >= max(_QUANTISE_FROM, shard.info().points_count // _QUANTISE_SHARE):
+            self._unquantised[collection] = 0
+            shard.optimize()
 
     def _delete(self, collection: str, point_ids: Collection[PointId]) -> None:
         found = self._shard(collection)
@@ -201,6 +240,8 @@ class EdgeVectorStore:
                 if not path.exists():
                     return None
                 self._shards[path.name] = edge.EdgeShard.load(str(path)), Lock()
+                if _held(path).get("quantization_config"):
+                    self._quantised.add(path.name)
             return self._shards[path.name]
 
     def _path(self, collection: str) -> Path:
@@ -209,9 +250,33 @@ class EdgeVectorStore:
         return self._folder / collection
 
 
-def _create(path: Path, dimension: int, keywords: Sequence[str], numbers: Sequence[str]) -> None:
-    params = edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine)
-    shard = edge.EdgeShard.create(str(path), edge.EdgeConfig(vectors=params))
+def _held(path: Path) -> dict[str, Any]:
+    """What Edge says of the vectors in a collection's folder."""
+    config: dict[str, Any] = orjson.loads((path / "edge_config.json").read_bytes())
+    vectors: dict[str, Any] = config["vectors"][""]
+    return vectors
+
+
+def _config(dimension: int, quantization: Quantization) -> edge.EdgeConfig:
+    if quantization is Quantization.NONE:
+        params = edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine)
+        return edge.EdgeConfig(vectors=params)
+    int8 = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, quantile=0.99, always_ram=True)
+    params = edge.EdgeVectorParams(
+        size=dimension, distance=edge.Distance.Cosine, on_disk=True, quantization_config=int8
+    )
+    # No graph: a scan of bytes is exact but for rounding, and is built at once.
+    return edge.EdgeConfig(
+        vectors=params,
+        hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=10),
+        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=1000, default_segment_number=1),
+    )
+
+
+def _create(
+    path: Path, config: edge.EdgeConfig, keywords: Sequence[str], numbers: Sequence[str]
+) -> None:
+    shard = edge.EdgeShard.create(str(path), config)
     kinds = dict.fromkeys(keywords, edge.PayloadSchemaType.Keyword)
     kinds |= dict.fromkeys(numbers, edge.PayloadSchemaType.Float)
     for name, kind in kinds.items():
@@ -222,7 +287,9 @@ def _create(path: Path, dimension: int, keywords: Sequence[str], numbers: Sequen
 
 def _query(shard: edge.EdgeShard, vector: Vector, where: Where, asked: int) -> list[Hit]:
     query = edge.Query.Nearest(np.asarray(vector, np.float32))  # type: ignore[arg-type]  # takes arrays too
-    request = edge.QueryRequest(limit=asked, query=query, with_payload=True, filter=_filter(where))
+    request = edge.QueryRequest(
+        limit=asked, query=query, with_payload=True, filter=_filter(where), params=_RESCORED
+    )
     return best_first(
         Hit(PointId(str(found.id)), found.score, found.payload or {})
         for found in shard.query(request)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from services.contracts.errors import MissingPart
 from services.runtime.settings import Settings
 from services.runtime.stores.timed import TimedVectors
-from services.runtime.stores.vectors import CollectionNames, VectorStore
+from services.runtime.stores.vectors import CollectionNames, Quantization, VectorStore
 from services.runtime.stores.vectors_edge_names import EdgeNames
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def open_vector_store(settings: Settings) -> VectorStore:
     # Imported when chosen: it is not made for every platform.
     from services.runtime.stores.vectors_edge import EdgeVectorStore  # noqa: PLC0415
 
-    return TimedVectors(EdgeVectorStore.open(settings.data / _EDGE))
+    quantization = Quantization(settings.vector_quantization)
+    return TimedVectors(EdgeVectorStore.open(settings.data / _EDGE, quantization))
 
 
 def open_collection_names(settings: Settings) -> CollectionNames:
@@ -46,4 +47,5 @@ def _client(settings: Settings) -> "ClientVectorStore":
     from services.runtime.stores.vectors_client import ClientVectorStore  # noqa: PLC0415
 
     key = settings.qdrant_api_key.get_secret_value()
-    return ClientVectorStore.at(settings.qdrant, key, settings.qdrant_ca)
+    quantization = Quantization(settings.vector_quantization)
+    return ClientVectorStore.at(settings.qdrant, key, settings.qdrant_ca, quantization)
