@@ -36,6 +36,7 @@ from benchmarks.retrieval_rankings import (
 )
 from benchmarks.retrieval_reranking import RERANKINGS, MarginalRelevance
 from services.contracts.identity import NeedleId
+from services.domain.calibration import calibration
 from services.domain.coco import BoolArray, IntArray
 from services.domain.failure_model import Method, Mode
 from services.domain.kind import Haystack, Kind, ask
@@ -226,12 +227,9 @@ def _figure(values: Sequence[float], decimals: int) -> str:
 
 
 def calibration_error(data: DataSet, seed: int) -> float:
-    """How far learnt evidence is from being a probability: the expected calibration error.
-
-    The mean distance of evidence from the share that fails in that mode, over ten bins
-    of evidence, weighted by how many regions are in each.
-    """
-    said, true = [], []
+    """How far learnt evidence is from the share that fails in that mode."""
+    said: list[float] = []
+    true: list[bool] = []
     for task in tasks(data, haystack_of(data, seed), seed):
         model = LEARNT.model(task)
         modes = {data.modes[place] for place in task.needles}
@@ -247,10 +245,8 @@ def calibration_error(data: DataSet, seed: int) -> float:
             )
             said += evidence.tolist()
             true += [data.modes[place] == mode for place in places]
-    evidence, fails = np.array(said), np.array(true, np.float64)
-    bins = np.minimum((evidence * 10).astype(int), 9)
-    apart = np.abs(np.bincount(bins, evidence - fails, 10))
-    return float(apart.sum() / len(evidence))
+    found = calibration(said, true)
+    return found.error if found else float("nan")
 
 
 def bought(data: DataSet, plan: Plan, seed: int, budget: float) -> dict[str, float]:

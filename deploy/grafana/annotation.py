@@ -132,6 +132,32 @@ ANNOTATION = Board(
                     "percentunit",
                     (_worth("gain", "", ""),),
                 ),
+                Chart(
+                    9,
+                    "Families of needles",
+                    "Ways in which the detector fails; resolved: annotated, and not seen since.",
+                    "short",
+                    (
+                        Query(
+                            f"sum by (detector, state) (gazeloop_families{{{CHOSEN}}})",
+                            "{{detector}} {{state}}",
+                        ),
+                    ),
+                ),
+                Chart(
+                    10,
+                    "Largest families",
+                    "Needles of the ten largest; `gazeloop families` has their exemplars.",
+                    "short",
+                    (
+                        Query(
+                            f"topk(10, max by (detector, category, error_type, family)"
+                            f" (gazeloop_family_needles{{{CHOSEN}}}))",
+                            "{{detector}} {{category}} {{error_type}} {{family}}",
+                        ),
+                    ),
+                    width=16,
+                ),
             ),
         ),
     ),

@@ -232,7 +232,7 @@ def _batched(name: str, settings: Settings) -> Settings:
 
 
 async def _mark_families(parts: Parts) -> None:
-    await mark_families(parts.stores, parts.open_vectors(), parts.settings)
+    await mark_families(parts.stores, parts.open_vectors(), parts.settings, parts.clock)
 
 
 @asynccontextmanager

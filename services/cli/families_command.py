@@ -7,8 +7,13 @@ import typer
 from services.cli.context import Context, console, run, shared
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from services.domain.families import Family
+    from services.domain.family_changes import FamilyChange
     from services.retriever.overview import Overview
+
+_CHANGES = 20
 
 
 def families(
@@ -16,22 +21,29 @@ def families(
     *,
     most: Annotated[int, typer.Option("--most", min=1, help="Most rows per table.")] = 20,
 ) -> None:
-    """Print the families of needles, the largest first, and the labels to look at again.
+    """Print families of needles, labels to look at again, and families that merged or split.
 
     A family is resolved once annotators have answered and no new member came for some drives; a
     new member opens it again. An embedded Qdrant has one owner: stop `gazeloop up` first, or name
     a Qdrant server.
     """
     context = shared(ctx)
-    overview = run(lambda: _read(context), interrupted="Nothing was changed.")
+    overview, changes = run(lambda: _read(context), interrupted="Nothing was changed.")
     if not overview.families:
         console().print("There are no needles here yet.", highlight=False)
         return
     _print_families(overview, most)
     _print_recheck(overview, most)
+    for at, each in changes[:most]:
+        said = "went into" if each.change == "merged" else "was split: now"
+        needles = f"{each.needles} needle{'s' * (each.needles != 1)}"
+        console().print(
+            f"{at:%Y-%m-%d %H:%M}  {each.family[:8]} {said} {each.other[:8]} ({needles})",
+            highlight=False,
+        )
 
 
-async def _read(context: Context) -> "Overview":
+async def _read(context: Context) -> "tuple[Overview, list[tuple[datetime, FamilyChange]]]":
     from services.cli.assembly import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.retriever.overview import read_overview  # noqa: PLC0415
@@ -43,9 +55,10 @@ async def _read(context: Context) -> "Overview":
     try:
         async with joined(settings) as app:
             stores = app.stores
-            return await read_overview(
+            overview = await read_overview(
                 stores.needles, stores.matches, stores.frames, vectors, settings
             )
+            return overview, await stores.family_marks.changes(_CHANGES)
     finally:
         await vectors.close()
 

@@ -1,15 +1,25 @@
 """Families of needles for the review page, kept up to date beside the retriever."""
 
+from collections.abc import Sequence
+
 from services.contracts.identity import NeedleId
+from services.domain.families import Family
 from services.retriever.overview import Overview, read_overview
+from services.runtime import metrics
+from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.stores.family_marks import Mark
 from services.runtime.stores.opening import Stores
 from services.runtime.stores.vectors import VectorStore
 
+_SHOWN = 50
+"""Families that have a gauge of their own."""
 
-async def mark_families(stores: Stores, vectors: VectorStore, settings: Settings) -> int:
-    """Gather the needles again and write what has changed; how many needles that were.
+
+async def mark_families(
+    stores: Stores, vectors: VectorStore, settings: Settings, clock: Clock
+) -> int:
+    """Gather the needles again, write and show what has changed; how many needles that were.
 
     Raises
     ------
@@ -17,7 +27,30 @@ async def mark_families(stores: Stores, vectors: VectorStore, settings: Settings
         A store does not answer.
     """
     overview = await read_overview(stores.needles, stores.matches, stores.frames, vectors, settings)
-    return await stores.family_marks.show(marks_of(overview))
+    show_families(overview.families)
+    return await stores.family_marks.show(marks_of(overview), clock.now())
+
+
+def show_families(families: Sequence[Family]) -> None:
+    """As gauges: how many there are, and the size of the largest.
+
+    Parameters
+    ----------
+    families : the largest first
+    """
+    for gauge in (metrics.FAMILIES, metrics.FAMILY_NEEDLES):
+        gauge.clear()
+    for each in families:
+        state = "resolved" if each.resolved else "open"
+        metrics.FAMILIES.labels(metrics.DETECTORS(each.detector), state).inc()
+    for each in families[:_SHOWN]:
+        metrics.FAMILY_NEEDLES.labels(
+            metrics.DETECTORS(each.detector),
+            metrics.CATEGORIES(each.category),
+            each.error_type.value,
+            each.family_id[:8],
+            "resolved" if each.resolved else "open",
+        ).set(each.size)
 
 
 def marks_of(overview: Overview) -> dict[NeedleId, Mark]:

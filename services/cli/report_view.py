@@ -43,6 +43,7 @@ def rendered(report: Report) -> RenderableType:
         *_titled(
             f"False positives among {report.shortlist.regions:,} shortlisted regions",
             _shortlist(report),
+            _calibration(report),
         ),
     )
 
@@ -125,6 +126,17 @@ def _shortlist(report: Report) -> RenderableType:
     table.add_row(*(value for _, _, value, _ in rows))
     table.add_row(*(_between(said.intervals.get(key), as_) for _, key, _, as_ in rows), style="dim")
     return table
+
+
+def _calibration(report: Report) -> RenderableType:
+    said = report.calibration
+    if said.error is None:
+        return Text("calibration of evidence: nothing learnt has been judged yet", style="dim")
+    return Text(
+        f"evidence said {_share(said.said)} would fail as the needle does, {_share(said.came_true)}"
+        f" do; expected calibration error {_number(said.error)} over {said.count:,} regions",
+        style="dim",
+    )
 
 
 def _between(interval: tuple[float, float] | None, as_: Callable[[float], str]) -> str:

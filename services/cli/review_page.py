@@ -10,7 +10,7 @@ from services.cli.repeating import repeated
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import DeadLettered
 from services.contracts.identity import EventId
-from services.evaluator.gauges import show_lift
+from services.evaluator.gauges import show_calibration, show_lift
 from services.evaluator.report import Report
 from services.ingest.tokens import Authenticator
 from services.retriever.review.app import build_review_app, open_desk
@@ -76,6 +76,7 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
     kinds = await stores.needle_lists.kinds()
     for report in reports:
         show_lift(report.detector, report.shortlist)
+        show_calibration(report.detector, report.calibration_by_category)
         own = [kind for kind in kinds if kind.detector == report.detector]
         await stores.figures.add(
             Figures(

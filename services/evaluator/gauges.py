@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from prometheus_client import Gauge
 
-from services.contracts.identity import DetectorId
+from services.contracts.identity import Category, DetectorId
 from services.domain.drift import Measure
 from services.domain.subsets import Subset
 from services.evaluator.logic import Confidence, Evaluation, order_holds
-from services.evaluator.report import ShortlistReport
+from services.evaluator.report import CalibrationReport, ShortlistReport
 from services.runtime import metrics
 
 _NAMED = {"AP": metrics.MAP, "AP50": metrics.MAP_AP50, "AP75": metrics.MAP_AP75}
@@ -114,6 +114,15 @@ def show_lift(detector: DetectorId, said: ShortlistReport) -> None:
             _set(gauge, value, name, *labels, bound)
     for verdict in ("confirmed", "rejected"):
         _set(metrics.SHORTLIST_VERDICTS, values[verdict], name, verdict)
+
+
+def show_calibration(detector: DetectorId, said: Mapping[Category, CalibrationReport]) -> None:
+    """Show how far evidence is from being a probability, by category."""
+    name = metrics.DETECTORS(detector)
+    for category, each in said.items():
+        label = metrics.CATEGORIES(category)
+        _set(metrics.SHORTLIST_CALIBRATION_ERROR, each.error, name, label)
+        _set(metrics.SHORTLIST_CALIBRATION_COUNT, each.count, name, label)
 
 
 def _set(gauge: Gauge, value: float | None, *labels: str) -> None:

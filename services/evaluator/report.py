@@ -2,13 +2,16 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.contracts.events import ErrorType, FrameMatched, Split
-from services.contracts.identity import DetectorId, RegionId
+from services.contracts.identity import Category, DetectorId, RegionId
+from services.domain.calibration import calibration
+from services.domain.failure_model import Method, Mode
 from services.domain.lift import Lift, LiftPool, Stratum
 from services.domain.match_state import MatchState
 from services.domain.subsets import Subset
@@ -97,6 +100,27 @@ class ShortlistReport(_Part):
         )
 
 
+class CalibrationReport(_Part):
+    """How well the evidence of learnt models says how probably a region fails in the needle's mode.
+
+    By shortlisted regions whose frames have ground truth; None where there are none.
+    """
+
+    error: float | None = None
+    """Expected calibration error over ten bins."""
+    said: float | None = None
+    """Mean evidence."""
+    came_true: float | None = None
+    """Share that does fail in that mode."""
+    count: int = 0
+
+    @classmethod
+    def of(cls, judged: Sequence[tuple[float, bool]]) -> Self:
+        """Evidence, and whether it came true."""
+        found = calibration([said for said, _ in judged], [true for _, true in judged])
+        return cls() if found is None else cls(**asdict(found))
+
+
 class Report(_Part):
     """Everything about one detector."""
 
@@ -107,6 +131,9 @@ class Report(_Part):
     order_holds: bool | None
     operating: OperatingReport
     shortlist: ShortlistReport
+    calibration: CalibrationReport
+    calibration_by_category: dict[Category, CalibrationReport]
+    """Of the categories that have any."""
 
     def json_text(self) -> str:
         """The report as `gazeloop report --json` prints it."""
@@ -121,6 +148,8 @@ class _Tally:
     shortlists: int = 0
     listed: dict[RegionId, Stratum] = field(default_factory=dict)
     lift: Lift | None = None
+    said: dict[RegionId, tuple[float, Mode]] = field(default_factory=dict)
+    judged: dict[Category, list[tuple[float, bool]]] = field(default_factory=dict)
 
     def needle(self, record: NeedleRecord) -> None:
         if not record.active or record.needle is None:
@@ -132,6 +161,20 @@ class _Tally:
                 each.region_id: Stratum.at(each.category, each.drive_id, each.captured_at)
                 for each in record.shortlist.candidates
             }
+            if record.shortlist.provenance.method == Method.LOGISTIC:
+                mode = Mode.of(record.needle.error_type, record.needle.true_category)
+                said = {each.region_id: each.evidence for each in record.shortlist.candidates}
+                self.said |= {region: (evidence, mode) for region, evidence in said.items()}
+
+    def judge(self, match: FrameMatched) -> None:
+        """Note what became of the evidence for this match's regions."""
+        for region, error, truth in zip(
+            match.regions, match.errors, match.true_categories, strict=True
+        ):
+            if region in self.said:
+                evidence, mode = self.said[region]
+                fails = error is not None and Mode.of(error, truth) == mode
+                self.judged.setdefault(match.category, []).append((evidence, fails))
 
 
 async def build_reports(
@@ -159,6 +202,7 @@ async def build_reports(
         tallies.setdefault(match.detector, _Tally())
         if match.split is Split.HAYSTACK and match.detector in pools:
             pools[match.detector].add(match)
+            tallies[match.detector].judge(match)
         chunk.append(match)
         if len(chunk) == _CHUNK:
             await asyncio.to_thread(state.add, chunk)
@@ -182,6 +226,11 @@ def _report(
         order_holds=order_holds({subset: each.numbers["AP"] for subset, each in said.items()}),
         operating=_operating(said[Subset.ALL]),
         shortlist=ShortlistReport.of(tally.lift),
+        calibration=CalibrationReport.of([each for of in tally.judged.values() for each in of]),
+        calibration_by_category={
+            category: CalibrationReport.of(judged)
+            for category, judged in sorted(tally.judged.items())
+        },
     )
 
 

@@ -319,3 +319,22 @@ SHORTLIST_VERDICTS = Gauge(
     "Shortlisted regions with ground truth, by what it says: confirmed or rejected.",
     ["detector", "verdict"],
 )
+SHORTLIST_CALIBRATION_ERROR = Gauge(
+    "gazeloop_shortlist_calibration_error",
+    "Expected calibration error of learnt evidence on shortlisted regions with ground truth.",
+    ["detector", "category"],
+)
+SHORTLIST_CALIBRATION_COUNT = Gauge(
+    "gazeloop_shortlist_calibration_verdicts",
+    "Shortlisted regions behind the calibration error.",
+    ["detector", "category"],
+)
+
+# Families of needles; state is open or resolved
+
+FAMILIES = Gauge("gazeloop_families", "Families of needles, by state.", ["detector", "state"])
+FAMILY_NEEDLES = Gauge(
+    "gazeloop_family_needles",
+    "Needles of a family; of the 50 largest, and none of any other.",
+    ["detector", "category", "error_type", "family", "state"],
+)

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from hashlib import sha256
 
 from pymongo import UpdateOne
 
-from services.contracts.identity import NeedleId
+from services.contracts.identity import FamilyId, NeedleId
+from services.domain.family_changes import Change, FamilyChange, family_changes
 from services.runtime.stores.mongo import Database, Document, translated, write
 
 
@@ -35,9 +38,13 @@ class MongoFamilyMarks:
 
     def __init__(self, database: Database) -> None:
         self._needles = database["needles"]
+        self._changes = database["family_changes"]
 
-    async def show(self, marks: Mapping[NeedleId, Mark]) -> int:
+    async def show(self, marks: Mapping[NeedleId, Mark], now: datetime) -> int:
         """Write what has changed, and take away what no longer holds; how many that were.
+
+        Merges and splits are recorded first: where a crash comes in between, the same ones are
+        found again, and recorded as the same.
 
         Raises
         ------
@@ -47,7 +54,8 @@ class MongoFamilyMarks:
         with translated():
             known = await self._needles.find({"mark": {"$exists": True}}, _FIELDS).to_list()
         before = {document["_id"]: document["mark"] for document in known}
-        wanted = {needle_id: asdict(mark) for needle_id, mark in marks.items()}
+        await self._record(_families(before), _families(_documents(marks)), now)
+        wanted = _documents(marks)
         updates = [
             UpdateOne({"_id": needle_id}, {"$set": {"mark": mark}})
             for needle_id, mark in wanted.items()
@@ -58,9 +66,50 @@ class MongoFamilyMarks:
         await write(self._needles, updates)
         return len(updates)
 
+    async def changes(self, limit: int) -> list[tuple[datetime, FamilyChange]]:
+        """The latest merges and splits, and when each was seen, latest first."""
+        with translated():
+            found = await self._changes.find().sort([("at", -1), ("_id", 1)]).to_list(limit)
+        return [
+            (
+                each["at"],
+                FamilyChange(
+                    Change(each["change"]), each["family"], each["other"], each["needles"]
+                ),
+            )
+            for each in found
+        ]
+
+    async def _record(
+        self,
+        before: Mapping[NeedleId, FamilyId],
+        after: Mapping[NeedleId, FamilyId],
+        now: datetime,
+    ) -> None:
+        digest = sha256(repr(sorted(after.items())).encode()).hexdigest()[:16]
+        await write(
+            self._changes,
+            [
+                UpdateOne(
+                    {"_id": f"{each.family} {each.change} {each.other} {digest}"},
+                    {"$setOnInsert": {**asdict(each), "at": now}},
+                    upsert=True,
+                )
+                for each in family_changes(before, after)
+            ],
+        )
+
     async def of(self, needle_id: NeedleId) -> Mark:
         """What is said of one needle."""
         with translated():
             found = await self._needles.find_one({"_id": needle_id}, _FIELDS)
         part: Document = (found or {}).get("mark", {})
         return Mark(**part)
+
+
+def _documents(marks: Mapping[NeedleId, Mark]) -> dict[NeedleId, Document]:
+    return {needle_id: asdict(mark) for needle_id, mark in marks.items()}
+
+
+def _families(marks: Mapping[NeedleId, Document]) -> dict[NeedleId, FamilyId]:
+    return {each: FamilyId(mark["family"]) for each, mark in marks.items() if mark.get("family")}

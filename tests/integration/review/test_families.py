@@ -1,15 +1,22 @@
 """Families on the page, as the retriever gathers them."""
 
+from datetime import timedelta
+
+from services.contracts.identity import FamilyId
+from services.domain.family_changes import Change, FamilyChange
 from services.runtime.stores.family_marks import Mark
 from services.runtime.stores.needle_filters import NeedleFilter
 from tests.integration.review.conftest import Browser
 from tests.review_world import World, needle_id_of
+from tests.samples import CAPTURED_AT
+
+F, G = FamilyId("f"), FamilyId("g")
 
 
 async def test_needles_of_a_family_are_listed_by_it(ana: Browser) -> None:
     family = "0f6a6c1e-family"
     await ana.world.stores.family_marks.show(
-        {needle_id_of(0): Mark(family), needle_id_of(2): Mark(family, exemplar=True)}
+        {needle_id_of(0): Mark(family), needle_id_of(2): Mark(family, exemplar=True)}, CAPTURED_AT
     )
 
     start = (await ana.get("/")).text
@@ -24,7 +31,7 @@ async def test_needles_of_a_family_are_listed_by_it(ana: Browser) -> None:
 
 async def test_a_familys_face_is_the_one_that_is_marked(world: World) -> None:
     await world.stores.family_marks.show(
-        {needle_id_of(0): Mark("f"), needle_id_of(2): Mark("f", exemplar=True)}
+        {needle_id_of(0): Mark("f"), needle_id_of(2): Mark("f", exemplar=True)}, CAPTURED_AT
     )
 
     modes = await world.stores.needle_modes.modes()
@@ -35,16 +42,17 @@ async def test_a_familys_face_is_the_one_that_is_marked(world: World) -> None:
 
 async def test_a_mark_that_no_longer_holds_is_taken_away(world: World) -> None:
     marks = world.stores.family_marks
-    await marks.show({needle_id_of(0): Mark("f"), needle_id_of(1): Mark("g")})
+    await marks.show({needle_id_of(0): Mark("f"), needle_id_of(1): Mark("g")}, CAPTURED_AT)
 
-    assert await marks.show({needle_id_of(1): Mark("g")}) == 1
+    assert await marks.show({needle_id_of(1): Mark("g")}, CAPTURED_AT) == 1
     assert await marks.of(needle_id_of(0)) == Mark()
     assert await world.stores.needle_lists.count(NeedleFilter(family="f")) == 0
 
 
 async def test_a_resolved_family_comes_last_and_says_so(ana: Browser) -> None:
     await ana.world.stores.family_marks.show(
-        {needle_id_of(0): Mark("f", resolved=True), needle_id_of(2): Mark("f", resolved=True)}
+        {needle_id_of(0): Mark("f", resolved=True), needle_id_of(2): Mark("f", resolved=True)},
+        CAPTURED_AT,
     )
 
     page = (await ana.get("/")).text
@@ -54,6 +62,19 @@ async def test_a_resolved_family_comes_last_and_says_so(ana: Browser) -> None:
 
 
 async def test_a_needle_that_is_perhaps_no_error_says_so(ana: Browser) -> None:
-    await ana.world.stores.family_marks.show({needle_id_of(0): Mark(suspicion=0.9)})
+    await ana.world.stores.family_marks.show({needle_id_of(0): Mark(suspicion=0.9)}, CAPTURED_AT)
 
     assert "Perhaps no error" in (await ana.get(f"/needles/{needle_id_of(0)}")).text
+
+
+async def test_a_merge_and_a_split_are_recorded_once(world: World) -> None:
+    marks = world.stores.family_marks
+    apart = {needle_id_of(0): Mark("f"), needle_id_of(1): Mark("g"), needle_id_of(2): Mark("g")}
+    together = dict.fromkeys(apart, Mark("f"))
+    for number, shown in enumerate((apart, together, together, apart)):
+        await marks.show(shown, CAPTURED_AT + timedelta(minutes=number))
+
+    assert await marks.changes(5) == [
+        (CAPTURED_AT + timedelta(minutes=3), FamilyChange(Change.SPLIT, F, G, 2)),
+        (CAPTURED_AT + timedelta(minutes=1), FamilyChange(Change.MERGED, G, F, 2)),
+    ]

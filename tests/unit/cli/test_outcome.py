@@ -14,7 +14,13 @@ from services.cli.report_view import as_json, rendered
 from services.contracts.events import ErrorType
 from services.contracts.identity import DetectorId, FrameId, VehicleId
 from services.domain.subsets import Subset
-from services.evaluator.report import Counts, OperatingReport, Report, ShortlistReport
+from services.evaluator.report import (
+    CalibrationReport,
+    Counts,
+    OperatingReport,
+    Report,
+    ShortlistReport,
+)
 from services.ingest.items import FrameItem, Rejection
 from services.ingest.summary import Summary
 from tests.fakes.frames import InMemoryFrameStore
@@ -41,7 +47,9 @@ def _report(detector: str = "ods@1", *, order: bool | None = True) -> Report:
             false_positives=0,
             false_negatives=7,
         ),
-        shortlist=ShortlistReport(found=None, random_yield=None, lift=None, gain=None, regions=0),
+        shortlist=ShortlistReport(),
+        calibration=CalibrationReport(),
+        calibration_by_category={},
     )
 
 

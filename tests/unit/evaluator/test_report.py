@@ -98,7 +98,7 @@ async def test_the_json_has_every_key_that_a_reader_counts_on() -> None:
     said = json.loads(report.json_text())
     assert set(said) == {
         *("detector", "counts", "needles_by_error_type", "map", "order_holds"),
-        *("operating", "shortlist"),
+        *("operating", "shortlist", "calibration", "calibration_by_category"),
     }
     assert set(said["counts"]) == {
         *("frames", "predictions", "ground_truth", "needles", "shortlists", "dead_letters"),
@@ -160,6 +160,21 @@ async def test_a_region_that_two_needles_shortlist_counts_once() -> None:
     (report,) = await reports([wrong], [shortlist(needle, [wrong]) for needle in needles])
     assert report.shortlist.regions == 1
     assert report.shortlist.gain is None  # the random draw is perfect, too
+
+
+async def test_evidence_is_held_against_what_came_true_where_it_was_learnt() -> None:
+    needle = needle_of(matched(frame("r", 0.9, right=False), split=Split.REFERENCE)[0])
+    hay = [matched(frame(f"h{i}", 0.9, right=i > 0))[0] for i in range(4)]
+    listed = shortlist(needle, hay)
+    learnt = listed.provenance.model_copy(update={"method": "logistic"})
+    (guessed,) = await reports(hay, [listed])
+    (report,) = await reports(hay, [listed.model_copy(update={"provenance": learnt})])
+
+    # Evidence is 1 for each, and one of four fails as the needle does.
+    assert (guessed.calibration.count, guessed.calibration.error) == (0, None)
+    said = report.calibration
+    assert (said.error, said.said, said.came_true, said.count) == (0.75, 1.0, 0.25, 4)
+    assert report.calibration_by_category == {SIGN: said}
 
 
 async def test_a_retracted_needle_leaves_the_report() -> None:

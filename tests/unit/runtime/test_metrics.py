@@ -24,6 +24,7 @@ DECLARED = {
 UNITS = ("seconds", "bytes", "events", "frames", "regions", "records", "total")
 ENUMERATED = {
     "draw",
+    "state",
     "verdict",
     "service",
     "topic",
@@ -44,7 +45,7 @@ ENUMERATED = {
     "outcome",
     "receiver",  # as many as the settings name
 }
-BOUNDED = {"category", "detector", "other", "vehicle"}
+BOUNDED = {"category", "detector", "family", "other", "vehicle"}
 
 
 def value(name: str, **labels: str) -> float:
