@@ -1,0 +1,170 @@
+"""Whether evidence should be recalibrated by verdicts, by a replay of what annotators would say.
+
+`python -m benchmarks.retrieval_calibration`. Each seed is a split. A first plan of a tenth of the
+haystack is corrected: its frames become examples, and its listed regions are verdicts. A second
+model learns from reference and corrections, as the retriever's does. Its evidence on the rest of
+the haystack is left as it is, or corrected by what the first plan's evidence said and what came of
+it: by a line in log odds (Platt, 1999), or by isotonic regression.
+"""
+
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.retrieval_data import DataSet, survey, trapedesveh
+from benchmarks.retrieval_measures import mean_and_interval
+from benchmarks.retrieval_quality import by_strategy, haystack_of
+from benchmarks.retrieval_rankings import LEARNT, Task, tasks
+from services.domain import logistic
+from services.domain.calibration import calibration
+from services.domain.coco import BoolArray, FloatArray, IntArray
+from services.domain.failure_model import Method
+from services.runtime.settings import Settings
+
+FIRST_BUDGET = 0.10
+ENOUGH = 30
+"""Verdicts of a category from which it has a line of its own."""
+THRESHOLD = Settings().shortlist_evidence
+_SURE = 1e-3
+Rule = Callable[[FloatArray, BoolArray, FloatArray], FloatArray]
+"""Evidence that was given, what came true, and new evidence; the new evidence corrected."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """Evidence for one mode of regions of one category, and whether they fail in it."""
+
+    category: int
+    evidence: FloatArray
+    fails: BoolArray
+
+
+def as_it_is(_: FloatArray, __: BoolArray, evidence: FloatArray) -> FloatArray:
+    """What the model says."""
+    return evidence
+
+
+def platt(given: FloatArray, fails: BoolArray, evidence: FloatArray) -> FloatArray:
+    """A line in log odds; the model's own where all verdicts agree."""
+    if len(set(fails.tolist())) < 2:  # noqa: PLR2004  # both kinds
+        return evidence
+    fitted = logistic.fit(_log_odds(given), fails.astype(np.int64), 2, ridge=1.0)
+    return np.asarray(fitted.probabilities(_log_odds(evidence))[:, 1])
+
+
+def isotonic(given: FloatArray, fails: BoolArray, evidence: FloatArray) -> FloatArray:
+    """The closest rising steps, by pooling neighbours that fall."""
+    order = np.argsort(given, kind="stable")
+    blocks: list[list[float]] = []
+    for true in fails[order].tolist():
+        blocks.append([float(true), 1.0])
+        while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
+            (high, more), (low, less) = blocks[-2], blocks.pop()
+            blocks[-1] = [(high * more + low * less) / (more + less), more + less]
+    steps = np.repeat([value for value, _ in blocks], [int(count) for _, count in blocks])
+    return np.asarray(np.interp(evidence, given[order], steps))
+
+
+def _log_odds(evidence: FloatArray) -> FloatArray:
+    kept = np.clip(evidence, _SURE, 1 - _SURE)
+    return np.asarray(np.log(kept / (1 - kept))[:, None])
+
+
+def said_of(task: Task, places: IntArray) -> list[Said]:
+    """What a task's model says of these regions, for each mode that it has learnt."""
+    data, model = task.data, LEARNT.model(task)
+    rows, features = data.vectors["crop"][places], data.features[places]
+    modes = {mode for place in task.needles if (mode := data.modes[place]) is not None}
+    return [
+        Said(
+            task.category,
+            model.evidence(mode, rows, rows, features),
+            np.array([data.modes[place] == mode for place in places], np.bool_),
+        )
+        for mode in sorted(modes)
+        if len(places) and model.method(mode) is Method.LOGISTIC
+    ]
+
+
+def replay(data: DataSet, seed: int) -> tuple[list[Said], list[Said]]:
+    """Verdicts on a first plan, and what the second model says of the rest."""
+    haystack = haystack_of(data, seed)
+    taken, listed = by_strategy("worst-frames")(data, haystack, seed, FIRST_BUDGET)
+    shown = {place for place, _ in listed}
+    verdicts, rest = [], []
+    for task in tasks(data, haystack, seed):
+        judged = np.array([place for place in task.haystack if place in shown], np.int64)
+        verdicts += said_of(task, judged)
+        corrected = np.flatnonzero((data.category == task.category) & taken[data.frame])
+        wiser = replace(task, reference=np.union1d(task.reference, corrected))
+        rest += said_of(wiser, task.haystack[~taken[data.frame[task.haystack]]])
+    return verdicts, rest
+
+
+def corrected(
+    rule: Rule, verdicts: Sequence[Said], rest: Sequence[Said], *, by_category: bool
+) -> list[Said]:
+    """The rest's evidence by a rule from all verdicts, or from those of its own category."""
+    found = []
+    for each in rest:
+        mine = [v for v in verdicts if not by_category or v.category == each.category]
+        given, fails = _joined(mine)
+        enough = len(given) >= ENOUGH
+        evidence = rule(given, fails, each.evidence) if enough else each.evidence
+        found.append(replace(each, evidence=evidence))
+    return found
+
+
+def _joined(said: Sequence[Said]) -> tuple[FloatArray, BoolArray]:
+    if not said:
+        return np.empty(0), np.empty(0, np.bool_)
+    return np.concatenate([s.evidence for s in said]), np.concatenate([s.fails for s in said])
+
+
+WAYS: dict[str, tuple[Rule, bool]] = {
+    "as it is": (as_it_is, False),
+    "Platt, all categories": (platt, False),
+    "Platt, by category": (platt, True),
+    "isotonic, all categories": (isotonic, False),
+    "isotonic, by category": (isotonic, True),
+}
+
+
+def figures(said: Sequence[Said]) -> tuple[float, float, float]:
+    """Calibration error; above the threshold, how many and which share fails in the mode."""
+    evidence, fails = _joined(said)
+    found = calibration(evidence.tolist(), fails.tolist())
+    above = evidence >= THRESHOLD
+    share = float(fails[above].mean()) if above.any() else float("nan")
+    return (found.error if found else float("nan")), float(above.sum()), share
+
+
+def main() -> None:
+    """Print a table for each data set."""
+    parser = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seeds", default="0:20", help="first and one past the last")
+    seeds = range(*(int(part) for part in parser.parse_args().seeds.split(":")))
+    out = Console(width=120)
+    for load in (trapedesveh, survey):
+        data = load()
+        replays = [replay(data, seed) for seed in seeds]
+        verdicts = np.mean([len(_joined(first)[0]) for first, _ in replays])
+        table = Table(title=f"{data.name}: {verdicts:.0f} verdicts", title_justify="left")
+        for column in ("evidence", "calibration error", f"above {THRESHOLD}", "of them same mode"):
+            table.add_column(column)
+        for name, (rule, by_category) in WAYS.items():
+            every = [
+                figures(corrected(rule, first, rest, by_category=by_category))
+                for first, rest in replays
+            ]
+            cells = [mean_and_interval([one[column] for one in every]) for column in range(3)]
+            table.add_row(name, *(f"{mean:.3f} ± {half:.3f}" for mean, half in cells))
+        out.print(table)
+
+
+if __name__ == "__main__":
+    main()
