@@ -317,6 +317,26 @@ async def test_edge_finds_the_nearest_among_quantised_vectors(
     assert found >= 495
 
 
+async def test_edge_quantises_what_little_was_written_when_it_is_opened_again(
+    tmp_path: Path,
+) -> None:
+    rows = np.random.default_rng(0).standard_normal((6000, 64)).astype(np.float32)
+    points = [point(number, *row.tolist()) for number, row in enumerate(rows)]
+    store = EdgeVectorStore.open(tmp_path, Quantization.INT8)
+    await store.ensure("signs", 64, keywords=[], numbers=[])
+    await store.upsert("signs", points)
+    await store.close()
+    before = list((tmp_path / "signs").rglob("quantized.data"))
+
+    again = EdgeVectorStore.open(tmp_path)
+    count = await again.count("signs", Where())
+    await again.close()
+
+    assert before == []
+    assert count == 6000
+    assert list((tmp_path / "signs").rglob("quantized.data"))
+
+
 async def test_edge_that_is_closed_says_so(tmp_path: Path) -> None:
     store = EdgeVectorStore.open(tmp_path)
     await store.close()

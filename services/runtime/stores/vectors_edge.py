@@ -239,9 +239,12 @@ class EdgeVectorStore:
             if path.name not in self._shards:
                 if not path.exists():
                     return None
-                self._shards[path.name] = edge.EdgeShard.load(str(path)), Lock()
+                shard = edge.EdgeShard.load(str(path))
                 if _held(path).get("quantization_config"):
                     self._quantised.add(path.name)
+                    # What was written last, before it was closed, was not enough yet to do it then.
+                    shard.optimize()
+                self._shards[path.name] = shard, Lock()
             return self._shards[path.name]
 
     def _path(self, collection: str) -> Path:
