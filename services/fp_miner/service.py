@@ -69,8 +69,8 @@ class MineNeedles:
                     raise Fatal(f"fp_miner does not consume {type(event).__name__}")
         await self._frames.record(facts)
         await self._shortlists.record(shortlists)
-        shortlisted = await self._shortlists.frames_ever({each.needle_id for each in shortlists})
-        return shortlisted | {fact.frame_id for fact in facts}
+        moved = await self._shortlists.moved(shortlists)
+        return moved | {fact.frame_id for fact in facts}
 
     async def _complete(self, frame_ids: set[FrameId]) -> list[MatchedFrame]:
         records = await self._frames.load(frame_ids)

@@ -9,17 +9,24 @@ from services.runtime.stores.shortlists import Membership
 class InMemoryShortlistStore:
     def __init__(self) -> None:
         self._latest: dict[NeedleId, ShortlistPublished] = {}
-        self._ever: dict[NeedleId, set[FrameId]] = defaultdict(set)
+        self._moved: dict[NeedleId, dict[FrameId, int]] = defaultdict(dict)
 
     async def record(self, shortlists: Sequence[ShortlistPublished]) -> None:
         for each in shortlists:
-            self._ever[each.needle_id].update(_frames(each))
             stored = self._latest.get(each.needle_id)
             if stored is None or each.revision > stored.revision:
+                before = _frames(stored) if stored else set()
                 self._latest[each.needle_id] = each
+                moving = dict.fromkeys(before ^ _frames(each), each.revision)
+                self._moved[each.needle_id].update(moving)
 
-    async def frames_ever(self, needle_ids: Collection[NeedleId]) -> set[FrameId]:
-        return {frame for needle_id in needle_ids for frame in self._ever.get(needle_id, ())}
+    async def moved(self, shortlists: Sequence[ShortlistPublished]) -> set[FrameId]:
+        return {
+            frame_id
+            for each in shortlists
+            for frame_id, revision in self._moved.get(each.needle_id, {}).items()
+            if revision == each.revision
+        }
 
     async def memberships(
         self, frame_ids: Collection[FrameId]
@@ -28,8 +35,8 @@ class InMemoryShortlistStore:
         members = set()
         for needle_id, latest in self._latest.items():
             detector = latest.needle.detector
-            for frame_id in self._ever[needle_id].intersection(frame_ids):
-                versions[frame_id, detector] += latest.revision
+            for frame_id in self._moved[needle_id].keys() & set(frame_ids):
+                versions[frame_id, detector] += self._moved[needle_id][frame_id]
             members |= {(frame_id, detector) for frame_id in _frames(latest)}
         return {pair: Membership(pair in members, version) for pair, version in versions.items()}
 

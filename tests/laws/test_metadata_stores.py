@@ -276,15 +276,38 @@ async def test_a_frame_is_shortlisted_while_any_needle_names_it(stores: Stores) 
         ("h2", samples.DETECTOR): Membership(shortlisted=False, version=2),
         ("h3", samples.DETECTOR): Membership(shortlisted=True, version=2),
     }
-    assert await stores.shortlists.frames_ever([first.needle_id]) == {"h1", "h2", "h3"}
 
 
 async def test_an_old_shortlist_shortlists_nothing_again(stores: Stores) -> None:
     needle = samples.needle_found()
     await stores.shortlists.record([samples.shortlist_published(needle, revision=2)])
     await stores.shortlists.record([samples.shortlist_published(needle, "h1", revision=1)])
-    assert await stores.shortlists.memberships([FrameId("h1")]) == {
-        ("h1", samples.DETECTOR): Membership(shortlisted=False, version=2)
+    assert await stores.shortlists.memberships([FrameId("h1")]) == {}
+
+
+async def test_a_revision_moves_what_came_and_what_went_and_nothing_else(stores: Stores) -> None:
+    needle = samples.needle_found()
+    revisions = [
+        samples.shortlist_published(needle, "h1", "h2", revision=1),
+        samples.shortlist_published(needle, "h2", "h3", revision=2),
+        samples.shortlist_published(needle, "h2", "h3", "h4", revision=3),
+    ]
+    assert await stores.shortlists.moved(revisions) == set()
+    for each in revisions:
+        await stores.shortlists.record([each])
+    assert [await stores.shortlists.moved([each]) for each in revisions] == [
+        {"h2"},  # h1 has moved again since
+        {"h1", "h3"},
+        {"h4"},
+    ]
+    await stores.shortlists.record(revisions)
+    assert await stores.shortlists.moved(revisions) == {"h1", "h2", "h3", "h4"}
+    versions = await stores.shortlists.memberships([FrameId(f"h{n}") for n in range(1, 5)])
+    assert {frame: each.version for (frame, _), each in versions.items()} == {
+        "h1": 2,
+        "h2": 1,
+        "h3": 2,
+        "h4": 3,
     }
 
 

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.contracts.events import ShortlistPublished
-from services.contracts.identity import DetectorId, FrameId, NeedleId
+from services.contracts.identity import DetectorId, FrameId
 
 
 @dataclass(frozen=True)
 class Membership:
-    """Whether any needle of a detector shortlists a frame; `version` rises when that may change."""
+    """Whether any needle of a detector shortlists a frame; `version` rises when that may change.
+
+    The version is the sum, over the needles that ever listed the frame, of the revision that last
+    put it on their shortlist or took it off. A revision that leaves a frame where it is says
+    nothing about it.
+    """
 
     shortlisted: bool
     version: int
@@ -20,7 +25,7 @@ NOT_SHORTLISTED = Membership(shortlisted=False, version=0)
 
 
 class ShortlistStore(Protocol):
-    """The highest revision of every shortlist, and the frames that it ever named."""
+    """The highest revision of every shortlist, and which revision last moved each frame."""
 
     async def record(self, shortlists: Sequence[ShortlistPublished]) -> None:
         """Merge the shortlists, durably; an older revision never overwrites a newer one.
@@ -32,8 +37,8 @@ class ShortlistStore(Protocol):
         """
         ...
 
-    async def frames_ever(self, needle_ids: Collection[NeedleId]) -> set[FrameId]:
-        """Every frame that any revision of these shortlists has named."""
+    async def moved(self, shortlists: Sequence[ShortlistPublished]) -> set[FrameId]:
+        """The frames that came on or went off with these very revisions, and not again since."""
         ...
 
     async def memberships(

@@ -4,8 +4,16 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from services.contracts.events import ShortlistPublished
-from services.contracts.identity import DetectorId, FrameId, NeedleId
-from services.runtime.stores.mongo import Database, literal, newest, translated, upsert, write
+from services.contracts.identity import DetectorId, FrameId
+from services.runtime.stores.mongo import (
+    Database,
+    Document,
+    literal,
+    newest,
+    translated,
+    upsert,
+    write,
+)
 from services.runtime.stores.shortlists import Membership
 
 
@@ -18,38 +26,66 @@ class MongoShortlistStore:
     async def prepare(self) -> None:
         """Create the index, unless it is there."""
         with translated():
-            await self._shortlists.create_index("frames_ever")
+            await self._shortlists.create_index("moved.frame")
 
     async def record(self, shortlists: Sequence[ShortlistPublished]) -> None:
         updates = []
         for shortlist in shortlists:
             frames = sorted({candidate.frame_id for candidate in shortlist.candidates})
             latest = {"revision": shortlist.revision, "frames": frames}
-            ever = {"$setUnion": [{"$ifNull": ["$frames_ever", []]}, literal(frames)]}
             assignments = {
                 "latest": newest("latest", shortlist.revision, latest),
                 "detector": literal(shortlist.needle.detector),
-                "frames_ever": ever,
+                "moved": _moved(shortlist.revision, frames),
             }
             updates.append(upsert(shortlist.needle_id, assignments))
         await write(self._shortlists, updates)
 
-    async def frames_ever(self, needle_ids: Collection[NeedleId]) -> set[FrameId]:
+    async def moved(self, shortlists: Sequence[ShortlistPublished]) -> set[FrameId]:
+        revisions = {(each.needle_id, each.revision) for each in shortlists}
+        where = {"_id": {"$in": [each.needle_id for each in shortlists]}}
         with translated():
-            found = await self._shortlists.find({"_id": {"$in": list(needle_ids)}}).to_list()
-        return {frame_id for document in found for frame_id in document["frames_ever"]}
+            found = await self._shortlists.find(where, {"moved": 1}).to_list()
+        return {
+            move["frame"]
+            for document in found
+            for move in document["moved"]
+            if (document["_id"], move["revision"]) in revisions
+        }
 
     async def memberships(
         self, frame_ids: Collection[FrameId]
     ) -> dict[tuple[FrameId, DetectorId], Membership]:
         wanted = set(frame_ids)
         with translated():
-            found = await self._shortlists.find({"frames_ever": {"$in": list(wanted)}}).to_list()
+            found = await self._shortlists.find({"moved.frame": {"$in": list(wanted)}}).to_list()
         versions: dict[tuple[FrameId, DetectorId], int] = defaultdict(int)
         members = set()
         for document in found:
-            for frame_id in wanted.intersection(document["frames_ever"]):
-                versions[frame_id, document["detector"]] += document["latest"]["revision"]
+            for move in document["moved"]:
+                if move["frame"] in wanted:
+                    versions[move["frame"], document["detector"]] += move["revision"]
             for frame_id in wanted.intersection(document["latest"]["frames"]):
                 members.add((frame_id, document["detector"]))
         return {pair: Membership(pair in members, version) for pair, version in versions.items()}
+
+
+def _moved(revision: int, frames: Sequence[FrameId]) -> Document:
+    """Which revision last moved each frame, once this one is known too."""
+    known = {"$ifNull": ["$moved", []]}
+    before = {"$ifNull": ["$latest.frames", []]}
+    moving = {
+        "$setUnion": [
+            {"$setDifference": [before, literal(frames)]},
+            {"$setDifference": [literal(frames), before]},
+        ]
+    }
+    staying = {
+        "$filter": {"input": known, "cond": {"$not": [{"$in": ["$$this.frame", "$$moving"]}]}}
+    }
+    moves = {
+        "$map": {"input": "$$moving", "in": {"frame": "$$this", "revision": literal(revision)}}
+    }
+    newer = {"$gt": [revision, {"$ifNull": ["$latest.revision", 0]}]}
+    merged = {"$let": {"vars": {"moving": moving}, "in": {"$concatArrays": [staying, moves]}}}
+    return {"$cond": [newer, merged, known]}
