@@ -11,7 +11,7 @@ classification error of its true category too.
 """
 
 from argparse import ArgumentParser
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -35,13 +35,13 @@ from benchmarks.retrieval_rankings import (
     tasks,
 )
 from benchmarks.retrieval_reranking import RERANKINGS, MarginalRelevance
-from services.contracts.identity import NeedleId
+from services.contracts.identity import FrameId, NeedleId, RegionId
 from services.domain.calibration import calibration
 from services.domain.coco import BoolArray, IntArray
 from services.domain.failure_model import Method, Mode
-from services.domain.kind import Haystack, Kind, ask
-from services.domain.shortlist_plan import deal
-from services.domain.strategies import STRATEGIES, Standing
+from services.domain.kind import Haystack, Kind, frame_worths, offers
+from services.domain.shortlist_plan import Dealer
+from services.domain.strategies import STRATEGIES, Standing, Strategy
 from services.retriever.logic import limits
 from services.runtime.settings import Settings
 
@@ -149,44 +149,68 @@ def by_strategy(name: str) -> Plan:
         data: DataSet, haystack: Frames, seed: int, budget: float
     ) -> tuple[Frames, list[tuple[int, Mode | None]]]:
         settings = Settings(shortlist_budget=budget)
-        searched = tasks(data, haystack, seed)
-        kinds = [_kind(task, haystack) for task in searched]
-        asked = ask(kinds, STRATEGIES[name], settings.shortlist_evidence)
+        searched = {str(number): task for number, task in enumerate(tasks(data, haystack, seed))}
         allowed = replace(limits(0, settings), budget=round(budget * haystack.sum()))
-        dealt = deal([each.group for each in asked], allowed, {})
+        dealer = _asked(searched, haystack, STRATEGIES[name], settings.shortlist_evidence)
         listed = [
-            (int(searched[asked[number].kind].haystack[place]), asked[number].mode)
-            for places in dealt.values()
-            for number, place in places
+            (int(each.offer.region), data.modes[int(each.needle)]) for each in dealer.deal(allowed)
         ]
         taken = np.zeros(len(data.spots), np.bool_)
         taken[[data.frame[place] for place, _ in listed]] = True
-        return taken, list(listed)
+        return taken, listed
 
     return plan
+
+
+def _asked(
+    searched: Mapping[str, Task], haystack: Frames, strategy: Strategy, evidence_min: float
+) -> Dealer:
+    """All needles, and what their modes are offered; regions are named by their places."""
+    kinds = {name: _kind(task, haystack) for name, task in searched.items()}
+    hay = {name: _haystack(task) for name, task in searched.items()}
+    worths: Counter[FrameId] = Counter()
+    for name, kind in kinds.items():
+        worths.update(frame_worths(kind, hay[name], strategy))
+    dealer = Dealer()
+    for name, task in searched.items():
+        of_mode = _needles(task)
+        vectors = {mode: task.data.vectors["crop"][places] for mode, places in of_mode.items()}
+        offered = offers(kinds[name], hay[name], vectors, worths, evidence_min)
+        for mode, places in of_mode.items():
+            key = (name, mode.error, mode.taken_for or "")
+            for place, vector in zip(places, vectors[mode], strict=True):
+                dealer.ask(key, NeedleId(f"{place:06d}"), vector)
+            dealer.offer(key, offered.get(mode, ()))
+    return dealer
+
+
+def _needles(task: Task) -> dict[Mode, list[int]]:
+    of = defaultdict(list)
+    for place in task.needles:
+        mode = task.data.modes[place]
+        assert mode is not None
+        of[mode].append(int(place))
+    return of
 
 
 def _kind(task: Task, haystack: Frames) -> Kind:
     data = task.data
     known = (data.category == task.category) & ~haystack[data.frame]
     truths = int(data.truths[~haystack, task.category].sum())
-    of = defaultdict(list)
-    for place in task.needles:
-        mode = data.modes[place]
-        assert mode is not None
-        of[mode].append(int(place))
-    vectors = data.vectors["crop"]
     return Kind(
         LEARNT.model(task),
         Standing(data.scores[known], data.matched[known], truths),
-        {mode: [NeedleId(f"{place:06d}") for place in places] for mode, places in of.items()},
-        {mode: vectors[places] for mode, places in of.items()},
-        Haystack(
-            vectors[task.haystack],
-            data.features[task.haystack],
-            data.scores[task.haystack],
-            [data.spots[frame] for frame in data.frame[task.haystack]],
-        ),
+    )
+
+
+def _haystack(task: Task) -> Haystack:
+    data, places = task.data, task.haystack
+    return Haystack(
+        [RegionId(f"{place:06d}") for place in places],
+        data.vectors["crop"][places],
+        data.features[places],
+        data.scores[places],
+        [data.spots[frame] for frame in data.frame[places]],
     )
 
 

@@ -58,6 +58,7 @@ class App:
     outbox: KafkaOutbox
     addresses: Mapping[str, str]
     _lag: LagReader
+    _settle: Callable[[], Awaitable[bool]]
 
     async def lag(self) -> dict[tuple[str, str], int]:
         """Records that each consumer group has not committed yet, by group and topic."""
@@ -70,10 +71,13 @@ class App:
         ----------
         on_lag : awaited about twice a second with what is left
         """
-        while not await asyncio.to_thread(self._lag.caught_up, SUBSCRIPTIONS):
-            if on_lag is not None:
-                await on_lag(await self.lag())
-            await asyncio.sleep(_POLL_S)
+        while True:
+            while not await asyncio.to_thread(self._lag.caught_up, SUBSCRIPTIONS):
+                if on_lag is not None:
+                    await on_lag(await self.lag())
+                await asyncio.sleep(_POLL_S)
+            if not await self._settle():
+                return
 
     async def reports(self, dead_letters: int) -> list[Report]:
         """One report per detector, from the stores."""
@@ -186,21 +190,27 @@ async def _app(
         closing.push_async_callback(outbox.close)
         reader = closing.enter_context(LagReader(broker, settings))
         addresses: dict[str, str] = {}
+        settle = _nothing_put_off
         if services:
             built = await closing.enter_async_context(
                 consumers(services, stores, settings, clock, traces=traces, beside=beside)
             )
-            health = await closing.enter_async_context(serving(built, settings))
+            settle = built.settle
+            health = await closing.enter_async_context(serving(built.services, settings))
             addresses["metrics"] = f"http://{settings.host}:{health.port}/metrics"
         if "ingest" in services or "retriever" in services:
             addresses |= await _serve(
                 services, stores, outbox, settings, traces=traces, closing=closing
             )
-        app = App(settings, stores, outbox, addresses, reader)
+        app = App(settings, stores, outbox, addresses, reader, settle)
         if "evaluator" in services:
             noting = noting_figures(stores, lambda: app.reports(dead_letters=0), clock)
             await closing.enter_async_context(noting)
         yield app
+
+
+async def _nothing_put_off() -> bool:
+    return False
 
 
 async def _serve(

@@ -115,6 +115,19 @@ def webhook_subscriptions(settings: Settings) -> Subscriptions:
     return {group_of(service_of(name)): topics for name in names_of(settings)}
 
 
+@dataclass(frozen=True)
+class Consumers:
+    """Services with their steps."""
+
+    services: Sequence[ConsumingService]
+    steps: Sequence[Step]
+
+    async def settle(self) -> bool:
+        """Do what was put off until there is nothing else to do; whether there was any of it."""
+        retrievers = [step for step in self.steps if isinstance(step, ExtendShortlists)]
+        return any([await each.settle() for each in retrievers])
+
+
 @asynccontextmanager
 async def consumers(
     names: Sequence[str],
@@ -124,7 +137,7 @@ async def consumers(
     *,
     traces: Traces,
     beside: Settings | None = None,
-) -> AsyncIterator[list[ConsumingService]]:
+) -> AsyncIterator[Consumers]:
     """These services with all that they are made of, not started yet.
 
     Parameters
@@ -134,11 +147,14 @@ async def consumers(
     async with AsyncExitStack() as closing:
         parts = Parts(stores, settings, clock, traces, _vectors_opened_once(settings, closing))
         built = [await _consumer(name, parts, closing) for name in names if name in CONSUMERS]
+        services = [service for service, _ in built]
         if WEBHOOKS in names:
-            built += await closing.enter_async_context(webhook_consumers(settings, clock, traces))
+            services += await closing.enter_async_context(
+                webhook_consumers(settings, clock, traces)
+            )
         if beside is not None:
             await _fill_beside(beside, parts, closing)
-        yield built
+        yield Consumers(services, [step for _, step in built])
 
 
 async def _fill_beside(settings: Settings, parts: Parts, closing: AsyncExitStack) -> None:
@@ -195,7 +211,9 @@ def _webhook(
     )
 
 
-async def _consumer(name: str, parts: Parts, closing: AsyncExitStack) -> ConsumingService:
+async def _consumer(
+    name: str, parts: Parts, closing: AsyncExitStack
+) -> tuple[ConsumingService, Step]:
     broker = BrokerAddress.of(parts.settings)
     traces = parts.traces.of(name)
     outbox = KafkaOutbox(name, broker, parts.settings, traces=traces)
@@ -203,14 +221,11 @@ async def _consumer(name: str, parts: Parts, closing: AsyncExitStack) -> Consumi
     topics, build = _BUILDERS[name]
     step = await asyncio.to_thread(build, parts, outbox)
     listener = step if isinstance(step, EvaluateMatches) else None
-    if name == "retriever":
-        gathering = repeated(
-            "mark_families", partial(_mark_families, parts), parts.clock, every_s=15
-        )
-        await closing.enter_async_context(gathering)
+    if isinstance(step, ExtendShortlists):
+        await _beside_retriever(step, parts, closing)
     if listener is not None:
         await closing.enter_async_context(_refreshed(listener, parts.settings.evaluate_every_s))
-    return ConsumingService(
+    service = ConsumingService(
         name,
         topics,
         step,
@@ -221,10 +236,19 @@ async def _consumer(name: str, parts: Parts, closing: AsyncExitStack) -> Consumi
         listener=listener,
         traces=traces,
     )
+    return service, step
+
+
+async def _beside_retriever(step: ExtendShortlists, parts: Parts, closing: AsyncExitStack) -> None:
+    for name, work, every_s in (
+        ("mark_families", partial(_mark_families, parts), _FAMILIES_S),
+        ("settle_shortlists", step.settle_in_a_pause, parts.settings.plan_pause_s / 4),
+    ):
+        await closing.enter_async_context(repeated(name, work, parts.clock, every_s=every_s))
 
 
 def _batched(name: str, settings: Settings) -> Settings:
-    """The retriever plans everything once per batch, so its batches are large and seldom."""
+    """A plan has a price of its own, so the retriever takes what has come into one."""
     if name != "retriever":
         return settings
     larger = {"batch_size": settings.plan_batch_size, "batch_wait_s": settings.plan_wait_s}

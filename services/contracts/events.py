@@ -226,6 +226,8 @@ class FrameMatched(_FrameEvent):
     revision: _Revision
     split: Split
     shortlisted: bool
+    reannotated: bool = False
+    """Whether the ground truth came back corrected: what it says of a region is a verdict."""
     vehicle_id: VehicleId
     drive_id: DriveId | None
     captured_at: AwareDatetime

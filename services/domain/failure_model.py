@@ -7,7 +7,7 @@ right ones; without any, similarity.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple, Self
@@ -26,6 +26,8 @@ EXAMPLES_MIN: Final = 5
 """Of right and of wrong regions each, from which a model is learnt."""
 PER_MODE_MIN: Final = 2
 """Examples from which a mode is told apart; rarer ones are learnt together."""
+_NEEDLES_MAX: Final = 50
+"""Needles of a mode not learnt that are looked around; there are seldom more than a few."""
 _STEEPNESS: Final = 10.0
 """Spreads differences of cosines, which are a few tenths, over 0 to 1."""
 
@@ -135,21 +137,31 @@ class FailureModel:
             self._judged = vectors, features, learnt.probabilities(vectors, features)
         return self._judged[2]
 
-    def directions(self, modes: Sequence[Mode], needles: Vectors) -> Vectors:
+    def directions(self, needles: Mapping[Mode, Vectors]) -> Vectors:
         """Where in the space of vectors to look for regions that fail in these modes.
+
+        Parameters
+        ----------
+        needles : (M, D) by mode
 
         Returns
         -------
-        (Q, D), the learnt discriminants against right regions, or else the needles themselves
+        (Q, D), the learnt discriminants against right regions; for modes that have none, the first
+        of their needles themselves
         """
+        modes = sorted(needles, key=lambda mode: (mode.error, mode.taken_for or ""))
+        learnt = self._discriminants()
+        plain = [mode for mode in modes if mode not in learnt]
+        sought = [learnt[mode] for mode in modes if mode in learnt]
+        sought += [row for mode in plain for row in needles[mode][:_NEEDLES_MAX]]
+        return np.stack(sought)
+
+    def _discriminants(self) -> dict[Mode, Vectors]:
         if self._learnt is None:
-            return needles
-        known = [self._learnt.columns[mode] for mode in modes if mode in self._learnt.columns]
-        learnt = self._learnt.discriminants()[[column - 1 for column in known]]
-        some = np.linalg.norm(learnt, axis=1) > 0
-        if some.sum() == len(modes):
-            return np.asarray(learnt)
-        return np.concatenate([learnt[some], needles])
+            return {}
+        rows = self._learnt.discriminants()
+        found = {mode: rows[column - 1] for mode, column in self._learnt.columns.items()}
+        return {mode: row for mode, row in found.items() if np.linalg.norm(row) > 0}
 
 
 @dataclass(frozen=True)

@@ -7,23 +7,30 @@ frames as it has needles, those with the most to gain first, until the budget is
 Within a mode, one shortlist is filled before the next is opened: ten frames that fail alike are one
 task for an annotator, one frame on each of ten shortlists is none. A new one is opened for the
 needle that the frame resembles most.
+
+What is dealt stays dealt. As needles and regions come and the budget grows, the same dealer deals
+on, and its work follows what is new; dealt again from the start, by a new dealer, the shortlists
+depend on nothing but what there is.
 """
 
 import heapq
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 
-import numpy as np
-
-from services.contracts.identity import DriveId, FrameId, NeedleId
-from services.domain.coco import FloatArray
+from services.contracts.identity import DriveId, FrameId, NeedleId, RegionId
+from services.domain.needle_rows import NeedleRows
+from services.domain.ranking import Vectors
 
 _EARTH_M = 6_371_000.0
 _WORTH_DECIMALS = 12
-_SIMILARITY_DECIMALS = 6
 """What is equal to here is a tie; beyond it lies rounding."""
+_WAITING_MAX = 20_000
+"""Offers that a mode holds; beyond it, the worse half is let go."""
+
+Key = tuple[str, ...]
+"""What names a mode; the order of keys decides between equal worths."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +45,30 @@ class Spot:
 
 
 @dataclass(frozen=True)
-class Group:
-    """The needles of one mode, and the regions that may fail as they do.
+class Offer:
+    """A haystack region that a mode may be shown.
 
     Attributes
     ----------
-    needles : M ids, in their order
-    similarity : (M, N) of each needle to each region
-    spots : N
-    worth : (N,), what the plan gains by each region's frame; those of no worth are left out
+    vector : (D,) float32, unit length
+    worth : what the plan gains by the region's frame, more than 0
+    evidence : how much speaks for the region failing in the mode
     """
 
-    needles: Sequence[NeedleId]
-    similarity: FloatArray
-    spots: Sequence[Spot]
-    worth: FloatArray
+    region: RegionId
+    spot: Spot
+    vector: Vectors
+    worth: float
+    evidence: float
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """A region on a needle's shortlist, and how much the two are alike."""
+
+    needle: NeedleId
+    offer: Offer
+    similarity: float
 
 
 @dataclass(frozen=True)
@@ -93,116 +109,229 @@ def _metres(one: tuple[float, float], other: tuple[float, float]) -> float:
     return _EARTH_M * math.hypot(north, east)
 
 
-@dataclass
-class _Dealt:
-    """What has been given out."""
+class _Given:
+    """What has been given out: to whom, and within which limits."""
 
-    limits: Limits
-    frames: set[FrameId] = field(default_factory=set)
-    counts: Counter[NeedleId] = field(default_factory=Counter)
-    drives: Counter[tuple[NeedleId, DriveId]] = field(default_factory=Counter)
+    def __init__(self) -> None:
+        self.owners: dict[FrameId, NeedleId] = {}
+        self._listed: defaultdict[NeedleId, dict[FrameId, Spot]] = defaultdict(dict)
+        self._drives: Counter[tuple[NeedleId, DriveId]] = Counter()
 
-    def fits(self, needle: NeedleId, spot: Spot) -> bool:
-        if self.counts[needle] >= self.limits.size:
+    def count(self, needle: NeedleId) -> int:
+        return len(self._listed[needle])
+
+    def frames(self, needle: NeedleId) -> list[FrameId]:
+        return list(self._listed[needle])
+
+    def fits(self, needle: NeedleId, spot: Spot, limits: Limits) -> bool:
+        if self.count(needle) >= limits.size:
             return False
-        return spot.drive is None or self.drives[needle, spot.drive] < self.limits.per_drive
+        return spot.drive is None or self._drives[needle, spot.drive] < limits.per_drive
 
     def give(self, needle: NeedleId, spot: Spot) -> None:
-        self.frames.add(spot.frame)
-        self.counts[needle] += 1
+        self.owners[spot.frame] = needle
+        self._listed[needle][spot.frame] = spot
         if spot.drive is not None:
-            self.drives[needle, spot.drive] += 1
+            self._drives[needle, spot.drive] += 1
+
+    def take_back(self, frame: FrameId) -> tuple[NeedleId, Spot]:
+        needle = self.owners.pop(frame)
+        spot = self._listed[needle].pop(frame)
+        if spot.drive is not None:
+            self._drives[needle, spot.drive] -= 1
+        return needle, spot
 
 
 class _Asking:
-    """One group, and how far down its list it has come."""
+    """The needles of one mode, and what may be shown for them, best first."""
 
-    def __init__(self, group: Group, kept: Mapping[NeedleId, Sequence[Spot]]) -> None:
-        self.group = group
-        self._closed = np.array([not kept.get(needle) for needle in group.needles], np.bool_)
-        self._open = np.flatnonzero(~self._closed).tolist()
-        rounded = np.round(group.worth, _WORTH_DECIMALS)
-        frames = np.array([spot.frame for spot in group.spots], dtype=str)
-        order = np.lexsort((frames, -rounded)) if len(frames) else np.empty(0, int)
-        self._order = [place for place in order.tolist() if group.worth[place] > 0]
-        self._next = 0
-        self._shown: defaultdict[DriveId | None, list[Spot]] = defaultdict(list)
+    def __init__(self) -> None:
+        self.needles = NeedleRows()
         self.given = 0
-        for number in self._open:
-            for spot in kept[group.needles[number]]:
-                self._shown[spot.drive].append(spot)
+        self._offers: dict[RegionId, Offer] = {}
+        self._waiting: list[tuple[float, FrameId, RegionId]] = []
+        self._shown: defaultdict[DriveId | None, list[Spot]] = defaultdict(list)
 
-    def wish(self, dealt: _Dealt) -> tuple[float, int, int] | None:
-        """The best region that can still be had: its worth, its place and which needle's."""
-        while self._next < len(self._order):
-            place = self._order[self._next]
-            spot = self.group.spots[place]
-            if spot.frame not in dealt.frames and not self._repeats(spot, dealt.limits):
-                number = self._taker(place, spot, dealt)
-                if number is not None:
-                    return float(self.group.worth[place]), place, number
-            self._next += 1
+    def offer(self, offers: Iterable[Offer]) -> None:
+        for each in offers:
+            self._offers[each.region] = each
+            heapq.heappush(self._waiting, _place(each))
+        if len(self._waiting) > _WAITING_MAX:
+            self._keep_best(_WAITING_MAX // 2)
+
+    def withdraw(self, frames: Collection[FrameId]) -> None:
+        self._offers = {
+            region: each for region, each in self._offers.items() if each.spot.frame not in frames
+        }
+
+    def withdraw_all(self) -> None:
+        self._offers.clear()
+        self._waiting.clear()
+
+    def offered(self) -> Iterator[FrameId]:
+        return (each.spot.frame for each in self._offers.values())
+
+    def wish(self, given: _Given, limits: Limits) -> tuple[Offer, int] | None:
+        """The best region that can still be had, and the row of the needle that would get it."""
+        while self._waiting and self.needles.any_waiting():
+            place = self._waiting[0]
+            offer = self._offers.get(place[2])
+            if offer is not None and place == _place(offer):
+                spot = offer.spot
+                if spot.frame not in given.owners and not self._repeats(spot, limits):
+                    row = self._taker(offer, given, limits)
+                    if row is not None:
+                        return offer, row
+                del self._offers[offer.region]
+            heapq.heappop(self._waiting)
         return None
 
-    def take(self, place: int, number: int, dealt: _Dealt) -> NeedleId:
-        """Give a region to a needle; the needle's id."""
-        spot, needle = self.group.spots[place], self.group.needles[number]
-        dealt.give(needle, spot)
+    def take(self, offer: Offer, row: int, given: _Given, limits: Limits) -> Dealt:
+        """Give a region to a needle."""
+        similarity = float(self.needles.similarity(row, offer.vector))
+        del self._offers[offer.region]
+        self.show(row, offer.spot, given, limits)
+        return Dealt(self.needles.id_of(row), offer, similarity)
+
+    def show(self, row: int, spot: Spot, given: _Given, limits: Limits) -> None:
+        """Note a frame on a needle's shortlist."""
+        needle = self.needles.id_of(row)
+        given.give(needle, spot)
         self._shown[spot.drive].append(spot)
-        self.given += 1
-        if self._closed[number]:
-            self._closed[number] = False
-            self._open.append(number)
-        if dealt.counts[needle] >= dealt.limits.size:
-            self._open.remove(number)
-        return needle
+        self.needles.open(row)
+        if given.count(needle) >= limits.size:
+            self.needles.fill(row)
+
+    def hide(self, needle: NeedleId, spot: Spot, given: _Given) -> None:
+        """A frame was taken off a needle's shortlist."""
+        self._shown[spot.drive].remove(spot)
+        row = self.needles.row_of(needle)
+        if given.count(needle):
+            self.needles.open(row)
+        else:
+            self.needles.close(row)
 
     def _repeats(self, spot: Spot, limits: Limits) -> bool:
         return spot.drive is not None and any(
             near(spot, other, limits) for other in self._shown[spot.drive]
         )
 
-    def _taker(self, place: int, spot: Spot, dealt: _Dealt) -> int | None:
-        alike = np.round(self.group.similarity[:, place], _SIMILARITY_DECIMALS)
-        able = [n for n in self._open if dealt.fits(self.group.needles[n], spot)]
+    def _taker(self, offer: Offer, given: _Given, limits: Limits) -> int | None:
+        able = [
+            row
+            for row in self.needles.opened()
+            if given.fits(self.needles.id_of(row), offer.spot, limits)
+        ]
         if able:
-            return min(able, key=lambda number: (-alike[number], number))
-        if not self._closed.any():
-            return None
-        # The first of the most similar ones.
-        return int(np.where(self._closed, alike, -np.inf).argmax())
+            return self.needles.most_similar_of(able, offer.vector)
+        return self.needles.most_similar_closed(offer.vector)
+
+    def _keep_best(self, count: int) -> None:
+        best = heapq.nsmallest(count, (_place(each) for each in self._offers.values()))
+        self._offers = {place[2]: self._offers[place[2]] for place in best}
+        self._waiting = best
 
 
-def deal(
-    groups: Sequence[Group], limits: Limits, kept: Mapping[NeedleId, Sequence[Spot]]
-) -> dict[NeedleId, list[tuple[int, int]]]:
-    """Which regions each needle's shortlist gets, as (group, place in it), best first.
+def _place(offer: Offer) -> tuple[float, FrameId, RegionId]:
+    return -round(offer.worth, _WORTH_DECIMALS), offer.spot.frame, offer.region
 
-    Parameters
-    ----------
-    groups : in an order of their own, which decides between equal worths
-    kept : frames that stay on a needle's shortlist come what may; they count in every limit
-    """
-    dealt = _Dealt(limits)
-    for needle, spots in kept.items():
-        for spot in spots:
-            dealt.give(needle, spot)
-    asking = [_Asking(group, kept) for group in groups]
-    chosen: dict[NeedleId, list[tuple[int, int]]] = defaultdict(list)
-    waiting = [(0, -math.inf, number) for number in range(len(groups))]
-    while waiting and len(dealt.frames) < limits.budget:
-        round_, hoped, number = heapq.heappop(waiting)
-        group = asking[number]
-        wish = group.wish(dealt)
-        if wish is None:
-            continue
-        worth, place, taker = wish
-        if -worth > hoped:
-            # Others may have more to gain by now.
-            heapq.heappush(waiting, (round_, -worth, number))
-            continue
-        needle = group.take(place, taker, dealt)
-        chosen[needle].append((number, place))
-        again = group.given // len(group.group.needles)
-        heapq.heappush(waiting, (again, -worth, number))
-    return dict(chosen)
+
+class Dealer:
+    """Deals frames to needles, and deals on as more of both come."""
+
+    def __init__(self) -> None:
+        self._given = _Given()
+        self._asking: defaultdict[Key, _Asking] = defaultdict(_Asking)
+        self._key_of: dict[NeedleId, Key] = {}
+
+    def ask(self, key: Key, needle: NeedleId, vector: Vectors) -> None:
+        """Let a needle ask with its mode; what it was dealt as one of another mode is taken back.
+
+        Parameters
+        ----------
+        vector : (D,) float32, unit length
+        """
+        before = self._key_of.get(needle)
+        if before == key:
+            return
+        if before is not None:
+            self.retire(needle)
+        self._key_of[needle] = key
+        self._asking[key].needles.add(needle, vector)
+
+    def retire(self, needle: NeedleId) -> None:
+        """Let a needle ask no more; what it was dealt is free."""
+        key = self._key_of.get(needle)
+        if key is None:
+            return
+        for frame in self._given.frames(needle):
+            self.take_back(frame)
+        del self._key_of[needle]
+        self._asking[key].needles.remove(needle)
+
+    def keep(self, needle: NeedleId, spot: Spot, limits: Limits) -> None:
+        """Count a frame that stays on a needle's shortlist come what may."""
+        asking = self._asking[self._key_of[needle]]
+        asking.show(asking.needles.row_of(needle), spot, self._given, limits)
+
+    def owner(self, frame: FrameId) -> NeedleId | None:
+        """The needle on whose shortlist a frame is."""
+        return self._given.owners.get(frame)
+
+    def take_back(self, frame: FrameId) -> NeedleId:
+        """Take a frame off its shortlist; whose that was."""
+        needle, spot = self._given.take_back(frame)
+        asking = self._asking[self._key_of[needle]]
+        asking.hide(needle, spot, self._given)
+        asking.given = max(0, asking.given - 1)
+        return needle
+
+    def needles(self, key: Key) -> list[NeedleId]:
+        """Those that ask with a mode."""
+        return self._asking[key].needles.ids()
+
+    def vectors(self, key: Key) -> Vectors:
+        """(M, D), theirs."""
+        return self._asking[key].needles.vectors()
+
+    def offer(self, key: Key, offers: Iterable[Offer]) -> None:
+        """Show a mode more of the haystack."""
+        self._asking[key].offer(offers)
+
+    def offered(self, key: Key) -> set[FrameId]:
+        """The frames that a mode may still be shown."""
+        return set(self._asking[key].offered())
+
+    def withdraw(self, key: Key, frames: Collection[FrameId]) -> None:
+        """A mode may no longer be shown these, until they are offered again."""
+        self._asking[key].withdraw(frames)
+
+    def withdraw_all(self, key: Key) -> None:
+        """Nothing that a mode was offered may be shown."""
+        self._asking[key].withdraw_all()
+
+    def deal(self, limits: Limits) -> list[Dealt]:
+        """Give out what the budget allows, best first."""
+        dealt = []
+        keys = sorted(key for key, asking in self._asking.items() if len(asking.needles))
+        waiting = [(self._round(key), -math.inf, number) for number, key in enumerate(keys)]
+        heapq.heapify(waiting)
+        while waiting and len(self._given.owners) < limits.budget:
+            round_, hoped, number = heapq.heappop(waiting)
+            asking = self._asking[keys[number]]
+            wish = asking.wish(self._given, limits)
+            if wish is None:
+                continue
+            offer, row = wish
+            if -offer.worth > hoped:
+                # Others may have more to gain by now.
+                heapq.heappush(waiting, (round_, -offer.worth, number))
+                continue
+            dealt.append(asking.take(offer, row, self._given, limits))
+            asking.given += 1
+            heapq.heappush(waiting, (self._round(keys[number]), -offer.worth, number))
+        return dealt
+
+    def _round(self, key: Key) -> int:
+        asking = self._asking[key]
+        return asking.given // len(asking.needles)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from services.contracts import identity
 from services.contracts.events import (
+    REANNOTATION,
     FrameAnnotated,
     FrameCaptured,
     FrameMatched,
@@ -90,6 +91,7 @@ def _event(
         revision=frame.revision,
         split=split,
         shortlisted=split is Split.HAYSTACK and frame.membership.shortlisted,
+        reannotated=frame.ground_truth.annotation_source == REANNOTATION,
         vehicle_id=frame.captured.vehicle_id,
         drive_id=frame.captured.drive_id,
         captured_at=frame.captured.captured_at,

@@ -9,17 +9,19 @@ not: then all of it is read again.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
-from services.contracts.events import REANNOTATION, FrameMatched, Split
+from services.contracts.events import REANNOTATION, FrameMatched, ShortlistPublished, Split
 from services.contracts.identity import FrameId, ModelId, NeedleId, RegionId, region_point_id
-from services.retriever.logic import FrameFacts, Kind
+from services.retriever.logic import HAYSTACK_FRAMES, FrameFacts, Kind
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.needles import NeedleRecord, NeedleStore
-from services.runtime.stores.vectors import REGIONS, Vector, VectorStore, collection_of
+from services.runtime.stores.vectors import FRAMES, REGIONS, Vector, VectorStore, collection_of
 
-_FRAMES_MAX = 100_000
+_FRAMES_MAX = 50_000
 _VECTORS_MAX = 50_000
 """100 MB at 512 dimensions."""
+_UNCOUNTED = 0.1
+"""The haystack is counted again when it grew by this share: a count looks at all of it."""
 
 
 class KnownFrames:
@@ -71,30 +73,49 @@ class KnownFrames:
 
 
 class KnownMatches:
-    """The latest matches of reference frames."""
+    """The latest matches that regions of known truth are taken from.
 
-    def __init__(self, store: MatchStore) -> None:
+    They are those of reference frames, and those of haystack frames that were annotated again.
+    """
+
+    def __init__(self, store: MatchStore, frames: KnownFrames) -> None:
         self._store = store
+        self._frames = frames
         self._of: defaultdict[Kind, dict[FrameId, FrameMatched]] = defaultdict(dict)
+        self._verdicts: set[FrameId] = set()
         self._complete = False
 
-    def note(self, matches: Iterable[FrameMatched]) -> None:
-        """Take in what was told."""
-        for match in matches:
-            of_kind = self._of[match.detector, match.category]
-            before = of_kind.get(match.frame_id)
-            if before is None or match.revision > before.revision:
-                of_kind[match.frame_id] = match
+    def note(self, matches: Iterable[FrameMatched]) -> list[FrameMatched]:
+        """Take in what was told; what of it teaches anything."""
+        return [each for each in matches if self._noted(each)]
+
+    def _noted(self, match: FrameMatched) -> bool:
+        teaches = match.split is Split.REFERENCE or match.reannotated
+        if not teaches and match.frame_id not in self._verdicts:
+            return False
+        of_kind = self._of[match.detector, match.category]
+        before = of_kind.get(match.frame_id)
+        if before is not None and match.revision <= before.revision:
+            return False
+        if teaches:
+            of_kind[match.frame_id] = match
+        elif before is not None:
+            del of_kind[match.frame_id]
+        if match.reannotated and match.split is Split.HAYSTACK:
+            self._verdicts.add(match.frame_id)
+        return True
 
     def forget_all(self) -> None:
         """Let everything be read again."""
         self._of.clear()
+        self._verdicts.clear()
         self._complete = False
 
     async def of(self, kind: Kind) -> list[FrameMatched]:
         """All of a kind."""
         if not self._complete:
             self.note([match async for match in self._store.scan(split=Split.REFERENCE)])
+            self.note(await self._store.load(await self._frames.reannotated()))
             self._complete = True
         return list(self._of[kind].values())
 
@@ -105,25 +126,51 @@ class KnownNeedles:
     def __init__(self, store: NeedleStore) -> None:
         self._store = store
         self._records: dict[NeedleId, NeedleRecord] = {}
+        self._unpublished: set[NeedleId] = set()
         self._complete = False
 
     async def all(self) -> list[NeedleRecord]:
         """Every needle, active or not, in the order of their ids."""
-        if not self._complete:
-            self._records = {each.needle_id: each async for each in self._store.scan()}
-            self._complete = True
+        await self._read()
         return [self._records[needle_id] for needle_id in sorted(self._records)]
+
+    async def unpublished(self) -> list[ShortlistPublished]:
+        """The shortlists that are written and not yet acknowledged, whoever wrote them."""
+        await self._read()
+        found = [self._records[each].shortlist for each in sorted(self._unpublished)]
+        return [each for each in found if each is not None]
+
+    def get(self, needle_id: NeedleId) -> NeedleRecord:
+        """A needle that was read before."""
+        return self._records[needle_id]
 
     def forget_all(self) -> None:
         """Let everything be read again."""
         self._records.clear()
+        self._unpublished.clear()
         self._complete = False
 
     async def refresh(self, needle_ids: Collection[NeedleId]) -> dict[NeedleId, NeedleRecord]:
         """Read these again: they were written."""
         found = await self._store.load(needle_ids) if needle_ids else {}
-        self._records |= found
+        for each in found.values():
+            self._note(each)
         return found
+
+    async def _read(self) -> None:
+        if not self._complete:
+            self._records.clear()
+            async for each in self._store.scan():
+                self._note(each)
+            self._complete = True
+
+    def _note(self, record: NeedleRecord) -> None:
+        self._records[record.needle_id] = record
+        shortlist = record.shortlist
+        if shortlist is not None and shortlist.revision > record.published_revision:
+            self._unpublished.add(record.needle_id)
+        else:
+            self._unpublished.discard(record.needle_id)
 
 
 class KnownVectors:
@@ -150,3 +197,29 @@ class KnownVectors:
         return {
             each: self._vectors[model, each] for each in wanted if (model, each) in self._vectors
         }
+
+
+class KnownSize:
+    """How many frames the haystack has: counted now and then, and by what was told since."""
+
+    def __init__(self, store: VectorStore) -> None:
+        self._store = store
+        self._counted: tuple[ModelId, int] | None = None
+        self._since: set[FrameId] = set()
+
+    def note(self, frame_ids: Iterable[FrameId]) -> None:
+        """These were embedded, of the haystack."""
+        self._since.update(frame_ids)
+
+    def forget(self) -> None:
+        """Let it be counted again."""
+        self._counted = None
+
+    async def haystack_frames(self, model: ModelId) -> int:
+        """How many there are, or a few more while it grows: what was told may be counted too."""
+        counted = self._counted
+        if counted is None or counted[0] != model or len(self._since) > counted[1] * _UNCOUNTED:
+            frames = await self._store.count(collection_of(FRAMES, model), HAYSTACK_FRAMES)
+            counted = self._counted = model, frames
+            self._since.clear()
+        return counted[1] + len(self._since)

@@ -1,6 +1,6 @@
 """What stored records mean for shortlists: examples, standing, haystack, candidates."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,6 +9,7 @@ import numpy as np
 from services.contracts.events import (
     REANNOTATION,
     Candidate,
+    Detection,
     FrameCaptured,
     FrameMatched,
     NeedleFound,
@@ -22,12 +23,13 @@ from services.domain.coco import FloatArray
 from services.domain.failure_model import Examples, Method, Mode
 from services.domain.ranking import Vectors
 from services.domain.region_features import FEATURES, Shown, region_features
-from services.domain.shortlist_plan import Limits, Spot
+from services.domain.shortlist_plan import Key, Limits, Spot
+from services.domain.splits import split_of
 from services.domain.strategies import Standing
 from services.runtime.settings import Settings
 from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.needles import NeedleRecord
-from services.runtime.stores.vectors import Hit, Where
+from services.runtime.stores.vectors import Where
 
 _THRESHOLDS = 10
 
@@ -36,18 +38,27 @@ Kind = tuple[DetectorId, Category]
 
 
 @dataclass(frozen=True)
-class FrameFacts:
-    """What ranking needs of a captured frame.
+class Seen:
+    """A detection on a frame, and what it shows besides its picture."""
 
-    Attributes
-    ----------
-    features : what each detection shows, by its region
-    """
+    detector: DetectorId
+    detection: Detection
+    features: FloatArray
+
+    @property
+    def kind(self) -> Kind:
+        """What it may be compared within."""
+        return self.detector, self.detection.category
+
+
+@dataclass(frozen=True)
+class FrameFacts:
+    """What ranking needs of a captured frame."""
 
     captured: FrameCaptured
     spot: Spot
     reannotated: bool
-    features: Mapping[RegionId, FloatArray]
+    regions: Mapping[RegionId, Seen]
 
     @classmethod
     def of(cls, record: FrameRecord) -> Self | None:
@@ -55,12 +66,33 @@ class FrameFacts:
         captured, truth = record.captured, record.ground_truth
         if captured is None:
             return None
-        features: dict[RegionId, FloatArray] = {}
-        for predictions in record.predictions.values():
-            rows = region_features(_shown(predictions, captured))
-            features |= zip(predictions.region_ids(), rows, strict=True)
+        regions = {
+            region: Seen(detector, detection, row)
+            for detector, predictions in record.predictions.items()
+            for region, detection, row in zip(
+                predictions.region_ids(),
+                predictions.detections,
+                region_features(_shown(predictions, captured)),
+                strict=True,
+            )
+        }
         reannotated = truth is not None and truth.annotation_source == REANNOTATION
-        return cls(captured, _spot(captured), reannotated, features)
+        return cls(captured, _spot(captured), reannotated, regions)
+
+    @property
+    def features(self) -> dict[RegionId, FloatArray]:
+        """What each detection shows, by its region."""
+        return {region: seen.features for region, seen in self.regions.items()}
+
+    def split(self, settings: Settings) -> Split:
+        """Whether the frame is searched for needles, or searched through."""
+        return split_of(
+            self.captured.frame_id,
+            self.captured.drive_id,
+            reference_share=settings.reference_share,
+            seed=settings.split_seed,
+            by_frame=settings.split_by == "frame",
+        )
 
 
 def _spot(captured: FrameCaptured) -> Spot:
@@ -97,6 +129,11 @@ def haystack_of(kind: Kind, settings: Settings) -> Where:
 def kind_of(match: FrameMatched) -> Kind:
     """What a match is of."""
     return match.detector, match.category
+
+
+def key_of(kind: Kind, mode: Mode) -> Key:
+    """What names a mode of a kind."""
+    return (*kind, mode.error, mode.taken_for or "")
 
 
 HAYSTACK_FRAMES = Where(equals={"split": Split.HAYSTACK.value})
@@ -170,31 +207,25 @@ def limits(haystack_frames: int, settings: Settings) -> Limits:
     )
 
 
-def kept_candidates(record: NeedleRecord, frames: Mapping[FrameId, FrameFacts]) -> list[Candidate]:
+def listed(record: NeedleRecord) -> tuple[Candidate, ...]:
+    """What is on a needle's shortlist."""
+    return record.shortlist.candidates if record.shortlist is not None else ()
+
+
+def kept_candidates(record: NeedleRecord, reannotated: Collection[FrameId]) -> list[Candidate]:
     """The candidates that stay: their frames were annotated again because they were listed."""
-    if record.shortlist is None:
-        return []
-    return [
-        candidate
-        for candidate in record.shortlist.candidates
-        if candidate.frame_id in frames and frames[candidate.frame_id].reannotated
-    ]
+    return [each for each in listed(record) if each.frame_id in reannotated]
 
 
-def candidate(hit: Hit, facts: FrameFacts, similarity: float, evidence: float) -> Candidate:
+def candidate(region: RegionId, facts: FrameFacts, similarity: float, evidence: float) -> Candidate:
     """A haystack region on a shortlist. Rounded, so that nothing is published for a hair."""
-    payload = hit.payload
+    detection = facts.regions[region].detection
     return Candidate(
         frame_id=facts.captured.frame_id,
-        region_id=RegionId(str(payload["region_id"])),
-        category=Category(str(payload["category"])),
-        score=float(payload["score"] or 0),
-        bbox=(
-            float(payload["x"] or 0),
-            float(payload["y"] or 0),
-            float(payload["width"] or 0),
-            float(payload["height"] or 0),
-        ),
+        region_id=region,
+        category=detection.category,
+        score=detection.score,
+        bbox=detection.bbox,
         similarity=round(similarity, 3),
         evidence=round(evidence, 2),
         drive_id=facts.captured.drive_id,

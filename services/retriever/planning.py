@@ -1,278 +1,297 @@
-"""All shortlists of one detector at once, from all that is durable by now."""
+"""All shortlists of one detector: planned from what is durable, and carried on by what is new."""
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from services.contracts.events import Candidate, FrameMatched, NeedleFound, ShortlistPublished
+from services.contracts.events import Candidate, NeedleFound, ShortlistPublished
 from services.contracts.identity import FrameId, ModelId, NeedleId, RegionId
-from services.domain.failure_model import Examples, FailureModel, Method, Mode
-from services.domain.kind import Asked, Haystack, ask
-from services.domain.kind import Kind as DomainKind
-from services.domain.ranking import Vectors
-from services.domain.shortlist_plan import Limits, Spot, deal
+from services.domain.failure_model import Mode
+from services.domain.kind import Haystack, frame_worths, offers
+from services.domain.kind import Kind as Learnt
+from services.domain.shortlist_plan import Dealer, Dealt, Limits
 from services.domain.strategies import STRATEGIES
 from services.retriever import logic
-from services.retriever.known import KnownFrames, KnownMatches, KnownVectors
+from services.retriever.hay import Hay
+from services.retriever.known import KnownFrames, KnownNeedles, KnownSize, KnownVectors
+from services.retriever.learning import Learning
 from services.retriever.logic import FrameFacts, Kind
 from services.runtime.settings import Settings
-from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.needles import NeedleRecord
-from services.runtime.stores.vectors import FRAMES, REGIONS, Hit, VectorStore, Where, collection_of
+from services.runtime.stores.vectors import Vector
 
-_EXAMPLES_MAX = 2000
-"""Per kind; a fit takes a second then, and more examples moved no figure in docs/shortlists.md."""
-
-
-@dataclass(frozen=True)
-class _Sought:
-    """An active needle with its vector."""
-
-    record: NeedleRecord
-    needle: NeedleFound
-    vector: Vectors
-
-    @property
-    def kind(self) -> Kind:
-        return self.needle.detector, self.needle.category
-
-    @property
-    def mode(self) -> Mode:
-        return Mode.of(self.needle.error_type, self.needle.true_category)
+_WORTHS_MAX = 50_000
+"""Frames per kind whose worth is remembered; beyond it, only of those that may still be dealt."""
 
 
 @dataclass(frozen=True)
-class _Ready:
-    """A kind, ready to be asked for, and what its haystack's places stand for."""
+class Sources:
+    """Where plans come from."""
 
-    kind: DomainKind
-    places: Sequence[tuple[Hit, FrameFacts]]
-
-
-_Searched = tuple[Haystack, Sequence[tuple[Hit, FrameFacts]]]
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """What a needle was dealt, and how the evidence for it came about."""
-
-    method: Method
-    candidates: Sequence[Candidate]
+    frames: KnownFrames
+    needles: KnownNeedles
+    vectors: KnownVectors
+    size: KnownSize
+    learning: Learning
+    hay: Hay
+    settings: Settings
 
 
-class Planner:
-    """Plans shortlists: the same from the same records, however they came to be there."""
+@dataclass
+class _KindPlan:
+    """A kind of which there are needles, and what of its haystack is offered."""
 
-    def __init__(
-        self,
-        *,
-        frames: KnownFrames,
-        reference: KnownMatches,
-        matches: MatchStore,
-        vectors: VectorStore,
-        settings: Settings,
-    ) -> None:
-        self._frames = frames
-        self._reference = reference
-        self._matches = matches
-        self._vectors = vectors
-        self._known_vectors = KnownVectors(vectors)
-        self._settings = settings
-        self._models: dict[Kind, tuple[Examples, FailureModel]] = {}
-        self._haystacks: dict[Kind, tuple[ModelId, bytes, _Searched]] = {}
+    modes: set[Mode] = field(default_factory=set)
+    learnt: Learnt | None = None
+    worths: dict[FrameId, float] = field(default_factory=dict)
+    """What each frame is worth by its regions of this kind."""
+    unknown: bool = True
+    """Whether a mode came since it was learnt."""
 
-    async def plan(
-        self, records: Sequence[NeedleRecord], model: ModelId
-    ) -> list[ShortlistPublished]:
-        """What changes in the shortlists of one detector's active needles.
 
-        A needle whose region is not embedded yet waits and keeps what it has.
+class DetectorPlan:
+    """The shortlists of one detector under one embedding model."""
+
+    def __init__(self, sources: Sources, model: ModelId) -> None:
+        self._at = sources
+        self._settings = sources.settings
+        self._strategy = STRATEGIES[sources.settings.shortlist_strategy]
+        self._model = model
+        self._dealer = Dealer()
+        self._kinds: defaultdict[Kind, _KindPlan] = defaultdict(_KindPlan)
+        self._asking: dict[NeedleId, tuple[Kind, Mode]] = {}
+        self._not_embedded: dict[RegionId, NeedleId] = {}
+
+    async def plan(self, records: Sequence[NeedleRecord]) -> list[ShortlistPublished]:
+        """What changes in the shortlists of all the detector's active needles.
+
+        They follow from what is durable and from nothing else. A needle whose region is not
+        embedded yet waits and keeps what it has. To be called once, before anything else.
         """
-        sought = await self._sought(records, model)
-        listed = await self._frames.load(_listed(records))
-        kept = {each.needle_id: logic.kept_candidates(each, listed) for each in records}
-        verdicts = await self._matches.load(await self._frames.reannotated())
-        by_kind: defaultdict[Kind, list[_Sought]] = defaultdict(list)
-        for each in sought:
-            by_kind[each.kind].append(each)
-        ready = [
-            await self._ready(kind, by_kind[kind], verdicts, model) for kind in sorted(by_kind)
-        ]
-        spots = {needle: [listed[c.frame_id].spot for c in each] for needle, each in kept.items()}
-        limits = await self._limits(model)
-        chosen = await asyncio.to_thread(self._deal, ready, spots, limits)
-        return self._shortlists(sought, chosen, kept, model)
+        await self._admit(records)
+        limits = await self._limits()
+        await self._keep(records, limits)
+        await self._offer({}, sorted(self._kinds))
+        dealt = await asyncio.to_thread(self._dealer.deal, limits)
+        return await self._shortlists(list(self._asking), dealt)
 
-    async def _sought(self, records: Sequence[NeedleRecord], model: ModelId) -> list[_Sought]:
-        regions = [each.needle.region_id for each in records if each.needle is not None]
-        vectors = await self._known_vectors.load(model, regions)
-        return [
-            _Sought(record, record.needle, vectors[record.needle.region_id])
-            for record in sorted(records, key=lambda record: record.needle_id)
-            if record.needle is not None and record.needle.region_id in vectors
-        ]
-
-    async def _limits(self, model: ModelId) -> Limits:
-        frames = await self._vectors.count(collection_of(FRAMES, model), logic.HAYSTACK_FRAMES)
-        return logic.limits(frames, self._settings)
-
-    async def _ready(
-        self,
-        kind: Kind,
-        sought: Sequence[_Sought],
-        verdicts: Sequence[FrameMatched],
-        model: ModelId,
-    ) -> _Ready:
-        reference = await self._reference.of(kind)
-        annotated = [*reference, *(each for each in verdicts if logic.kind_of(each) == kind)]
-        modes = logic.truths(annotated, self._settings.region_score)
-        frame_of = {region: match.frame_id for match in annotated for region in match.regions}
-        learnt = await self._learnt(kind, modes, frame_of, model)
-        needles, needle_vectors = _by_mode(sought)
-        everyone = np.stack([each.vector for each in sought])
-        directions = learnt.directions(list(needles), everyone)
-        haystack, places = await self._haystack(kind, directions, model)
-        standing = logic.standing(reference)
-        return _Ready(DomainKind(learnt, standing, needles, needle_vectors, haystack), places)
-
-    def forget_haystack(self) -> None:
-        """Let the haystack be searched again: something was added to it, or taken from it."""
-        self._haystacks.clear()
-
-    async def _learnt(
-        self,
-        kind: Kind,
-        modes: Mapping[RegionId, Mode | None],
-        frame_of: Mapping[RegionId, FrameId],
-        model: ModelId,
-    ) -> FailureModel:
-        facts = await self._frames.load({frame_of[region] for region in modes})
-        features = {region: row for each in facts.values() for region, row in each.features.items()}
-        vectors = await self._known_vectors.load(model, list(modes))
-        examples = logic.examples(modes, vectors, features, _EXAMPLES_MAX)
-        before = self._models.get(kind)
-        if before is None or not _same(before[0], examples):
-            fitted = await asyncio.to_thread(FailureModel, examples)
-            before = self._models[kind] = examples, fitted
-        return before[1]
-
-    async def _pool(self, directions: Vectors, where: Where, model: ModelId) -> list[Hit]:
-        """The regions that lie farthest in any direction; all of the kind where they are few."""
-        pool: dict[str, Hit] = {}
-        for direction in directions:
-            hits = await self._vectors.nearest(
-                collection_of(REGIONS, model), direction, where, self._settings.shortlist_pool
-            )
-            pool |= {hit.point_id: hit for hit in hits}
-            if len(hits) < self._settings.shortlist_pool:
-                break
-        return [pool[point] for point in sorted(pool)]
-
-    async def _haystack(self, kind: Kind, directions: Vectors, model: ModelId) -> _Searched:
-        """What may be shortlisted of a kind, as far as it was searched before."""
-        sought = directions.tobytes()
-        before = self._haystacks.get(kind)
-        if before is None or before[:2] != (model, sought):
-            hits = await self._pool(directions, logic.haystack_of(kind, self._settings), model)
-            before = self._haystacks[kind] = model, sought, await self._standing_hits(hits, model)
-        return before[2]
-
-    async def _standing_hits(self, hits: Sequence[Hit], model: ModelId) -> _Searched:
-        """Of these, the regions that still stand, on frames that are not annotated again."""
-        regions = [RegionId(str(hit.payload["region_id"])) for hit in hits]
-        frames = [FrameId(str(hit.payload["frame_id"])) for hit in hits]
-        captured = await self._frames.load(frames)
-        vectors = await self._known_vectors.load(model, regions)
-        found = [
-            (hit, facts, vectors[region], facts.features[region])
-            for hit, region, frame in zip(hits, regions, frames, strict=True)
-            if region in vectors
-            and (facts := captured.get(frame)) is not None
-            and region in facts.features
-            and not facts.reannotated
-        ]
-        if not found:
-            nothing = np.empty((0, 0))
-            return Haystack(nothing.astype(np.float32), nothing, np.empty(0), ()), ()
-        haystack = Haystack(
-            np.stack([vector for _, _, vector, _ in found]),
-            np.stack([row for _, _, _, row in found]),
-            np.array([float(hit.payload["score"] or 0) for hit, _, _, _ in found]),
-            [facts.spot for _, facts, _, _ in found],
-        )
-        return haystack, [(hit, facts) for hit, facts, _, _ in found]
-
-    def _deal(
-        self,
-        ready: Sequence[_Ready],
-        kept: Mapping[NeedleId, Sequence[Spot]],
-        limits: Limits,
-    ) -> dict[NeedleId, _Chosen]:
-        strategy = STRATEGIES[self._settings.shortlist_strategy]
-        asked = ask([each.kind for each in ready], strategy, self._settings.shortlist_evidence)
-        dealt = deal([each.group for each in asked], limits, kept)
-        return {
-            needle: _Chosen(
-                each.model.method(mode),
-                [
-                    _candidate(vector, asked[number], ready, place)
-                    for number, place in dealt.get(needle, ())
-                ],
-            )
-            for each in (one.kind for one in ready)
-            for mode, needles in each.needles.items()
-            for needle, vector in zip(needles, each.needle_vectors[mode], strict=True)
-        }
-
-    def _shortlists(
-        self,
-        sought: Sequence[_Sought],
-        chosen: Mapping[NeedleId, _Chosen],
-        kept: Mapping[NeedleId, Sequence[Candidate]],
-        model: ModelId,
+    async def extend(
+        self, records: Sequence[NeedleRecord], frames: Mapping[FrameId, FrameFacts]
     ) -> list[ShortlistPublished]:
-        shortlists = []
-        for each in sought:
-            needle_id = each.record.needle_id
-            candidates = logic.in_order([*kept[needle_id], *chosen[needle_id].candidates])
-            how = logic.provenance(model, chosen[needle_id].method, self._settings)
-            shortlist = logic.next_shortlist(each.record, each.needle, candidates, how)
-            if shortlist is not None:
-                shortlists.append(shortlist)
-        return shortlists
+        """What changes by this news alone: what is listed stays, unless nothing speaks for it now.
+
+        Parameters
+        ----------
+        records : needles of the detector that came, changed or went
+        frames : that were embedded or annotated again, as they are now
+        """
+        moved = self._drop_gone(frames)
+        for each in records:
+            if not each.active:
+                self._retire(each.needle_id)
+        waited = [self._not_embedded[r] for r in self._embedded(frames) if r in self._not_embedded]
+        await self._admit(
+            [each for each in records if each.active]
+            + [self._at.needles.get(needle_id) for needle_id in waited]
+        )
+        outgrown = [
+            kind
+            for kind, each in sorted(self._kinds.items())
+            if each.unknown or self._at.learning.outgrown(kind)
+        ]
+        moved |= await self._offer(frames, outgrown)
+        limits = await self._limits()
+        dealt = await asyncio.to_thread(self._dealer.deal, limits)
+        moved |= {each.needle for each in dealt}
+        return await self._shortlists(moved & self._asking.keys(), dealt)
+
+    async def _admit(self, records: Iterable[NeedleRecord]) -> None:
+        """Let these ask, as far as their regions are embedded."""
+        found = {each.needle_id: each.needle for each in records if each.needle is not None}
+        regions = [each.region_id for each in found.values()]
+        vectors = await self._at.vectors.load(self._model, regions)
+        for needle_id, needle in sorted(found.items()):
+            if needle.region_id not in vectors:
+                self._not_embedded[needle.region_id] = needle_id
+                continue
+            self._not_embedded.pop(needle.region_id, None)
+            asked = _kind_of(needle), Mode.of(needle.error_type, needle.true_category)
+            if self._asking.get(needle_id, asked) != asked:
+                self._retire(needle_id)
+            self._ask(needle_id, asked, vectors[needle.region_id])
+
+    def _ask(self, needle_id: NeedleId, asked: tuple[Kind, Mode], vector: Vector) -> None:
+        self._asking[needle_id] = asked
+        self._dealer.ask(logic.key_of(*asked), needle_id, vector)
+        plan, mode = self._kinds[asked[0]], asked[1]
+        plan.unknown |= mode not in plan.modes
+        plan.modes.add(mode)
+
+    def _retire(self, needle_id: NeedleId) -> None:
+        needle = self._at.needles.get(needle_id).needle
+        if needle is not None:
+            self._not_embedded.pop(needle.region_id, None)
+        if needle_id not in self._asking:
+            return
+        kind, mode = self._asking.pop(needle_id)
+        self._dealer.retire(needle_id)
+        if not self._dealer.needles(logic.key_of(kind, mode)):
+            self._kinds[kind].modes.discard(mode)
+        if not self._kinds[kind].modes:
+            del self._kinds[kind]
+
+    async def _keep(self, records: Iterable[NeedleRecord], limits: Limits) -> None:
+        reannotated = await self._at.frames.reannotated()
+        kept = {
+            each.needle_id: logic.kept_candidates(each, reannotated)
+            for each in records
+            if each.needle_id in self._asking
+        }
+        facts = await self._at.frames.load({c.frame_id for each in kept.values() for c in each})
+        for needle_id, candidates in kept.items():
+            for candidate in candidates:
+                if candidate.frame_id in facts:
+                    self._dealer.keep(needle_id, facts[candidate.frame_id].spot, limits)
+
+    def _embedded(self, frames: Mapping[FrameId, FrameFacts]) -> list[RegionId]:
+        return [region for facts in frames.values() for region in facts.regions]
+
+    def _drop_gone(self, frames: Mapping[FrameId, FrameFacts]) -> set[NeedleId]:
+        """Forget what was known of these frames; whose shortlists lose a region by it."""
+        for kind, plan in self._kinds.items():
+            known = plan.worths.keys() & frames.keys()
+            for frame in known:
+                del plan.worths[frame]
+            if known:
+                for mode in plan.modes:
+                    self._dealer.withdraw(logic.key_of(kind, mode), known)
+        moved = set()
+        for frame, facts in frames.items():
+            owner = self._dealer.owner(frame)
+            if owner is None or facts.reannotated:
+                continue
+            listed = logic.listed(self._at.needles.get(owner))
+            if not any(each.region_id in facts.regions for each in listed):
+                moved.add(self._dealer.take_back(frame))
+        return moved
+
+    async def _offer(
+        self, frames: Mapping[FrameId, FrameFacts], outgrown: Sequence[Kind]
+    ) -> set[NeedleId]:
+        """Offer what came, and kinds that were outgrown anew; whose shortlists shrink by it."""
+        found: dict[Kind, Haystack] = {}
+        for kind, plan in self._kinds.items():
+            if kind in outgrown or plan.learnt is None:
+                continue
+            hay = await self._at.hay.rows(self._at.hay.among(frames, kind), self._model)
+            if hay.spots:
+                found[kind] = hay
+                plan.worths |= frame_worths(plan.learnt, hay, self._strategy)
+        moved: set[NeedleId] = set()
+        for kind in outgrown:
+            found[kind] = await self._learn(kind)
+            moved |= await self._judge_listed(kind)
+        await asyncio.to_thread(self._offer_all, found)
+        return moved
+
+    async def _learn(self, kind: Kind) -> Haystack:
+        """Learn a kind again, and search its haystack for what is now sought."""
+        plan = self._kinds[kind]
+        plan.learnt = await self._at.learning.of(kind, self._model)
+        plan.unknown = False
+        needles = {mode: self._dealer.vectors(logic.key_of(kind, mode)) for mode in plan.modes}
+        directions = plan.learnt.model.directions(needles)
+        hay = await self._at.hay.search(kind, directions, self._model)
+        for mode in plan.modes:
+            self._dealer.withdraw_all(logic.key_of(kind, mode))
+        plan.worths = frame_worths(plan.learnt, hay, self._strategy)
+        return hay
+
+    async def _judge_listed(self, kind: Kind) -> set[NeedleId]:
+        """Take off shortlists what no longer has the evidence to be on them."""
+        plan = self._kinds[kind]
+        assert plan.learnt is not None
+        moved = set()
+        for mode in sorted(plan.modes, key=str):
+            key = logic.key_of(kind, mode)
+            listed = [
+                (each.region_id, each.frame_id)
+                for needle_id in self._dealer.needles(key)
+                for each in logic.listed(self._at.needles.get(needle_id))
+                if self._dealer.owner(each.frame_id) == needle_id
+            ]
+            hay = await self._at.hay.rows(listed, self._model)
+            if not hay.spots:
+                continue
+            evidence = plan.learnt.model.evidence(
+                mode, self._dealer.vectors(key), hay.vectors, hay.features
+            )
+            for spot, each in zip(hay.spots, evidence.tolist(), strict=True):
+                if each < self._settings.shortlist_evidence:
+                    moved.add(self._dealer.take_back(spot.frame))
+        return moved
+
+    def _offer_all(self, found: Mapping[Kind, Haystack]) -> None:
+        for kind, hay in found.items():
+            plan = self._kinds[kind]
+            assert plan.learnt is not None
+            worths = {
+                spot.frame: sum(each.worths.get(spot.frame, 0.0) for each in self._kinds.values())
+                for spot in hay.spots
+            }
+            needles = {mode: self._dealer.vectors(logic.key_of(kind, mode)) for mode in plan.modes}
+            sought = {mode: vectors for mode, vectors in needles.items() if len(vectors)}
+            evidence_min = self._settings.shortlist_evidence
+            for mode, each in offers(plan.learnt, hay, sought, worths, evidence_min).items():
+                self._dealer.offer(logic.key_of(kind, mode), each)
+            self._forget_worths(kind, plan)
+
+    def _forget_worths(self, kind: Kind, plan: _KindPlan) -> None:
+        if len(plan.worths) > _WORTHS_MAX:
+            offered = set().union(
+                *(self._dealer.offered(logic.key_of(kind, mode)) for mode in plan.modes)
+            )
+            plan.worths = {each: worth for each, worth in plan.worths.items() if each in offered}
+
+    async def _limits(self) -> Limits:
+        return logic.limits(await self._at.size.haystack_frames(self._model), self._settings)
+
+    async def _shortlists(
+        self, needles: Collection[NeedleId], dealt: Sequence[Dealt]
+    ) -> list[ShortlistPublished]:
+        """What is to be written for these needles, where anything is."""
+        fresh: defaultdict[NeedleId, dict[FrameId, Candidate]] = defaultdict(dict)
+        facts = await self._at.frames.load({each.offer.spot.frame for each in dealt})
+        for each in dealt:
+            frame, region = each.offer.spot.frame, each.offer.region
+            if frame not in facts or region not in facts[frame].regions:
+                # It changed meanwhile; the event that says so is on its way.
+                self._dealer.take_back(frame)
+                continue
+            fresh[each.needle][frame] = logic.candidate(
+                region, facts[frame], each.similarity, each.offer.evidence
+            )
+        shortlists = [self._shortlist(each, fresh[each]) for each in sorted(needles)]
+        return [each for each in shortlists if each is not None]
+
+    def _shortlist(
+        self, needle_id: NeedleId, fresh: Mapping[FrameId, Candidate]
+    ) -> ShortlistPublished | None:
+        record = self._at.needles.get(needle_id)
+        kind, mode = self._asking[needle_id]
+        learnt = self._kinds[kind].learnt
+        assert record.needle is not None
+        assert learnt is not None
+        staying = [
+            each
+            for each in logic.listed(record)
+            if each.frame_id not in fresh and self._dealer.owner(each.frame_id) == needle_id
+        ]
+        candidates = logic.in_order([*staying, *fresh.values()])
+        how = logic.provenance(self._model, learnt.model.method(mode), self._settings)
+        return logic.next_shortlist(record, record.needle, candidates, how)
 
 
-def _candidate(vector: Vectors, asked: Asked, ready: Sequence[_Ready], place: int) -> Candidate:
-    of = ready[asked.kind]
-    similarity = float(vector @ of.kind.haystack.vectors[place])
-    return logic.candidate(*of.places[place], similarity, float(asked.evidence[place]))
-
-
-def _listed(records: Iterable[NeedleRecord]) -> set[FrameId]:
-    return {
-        candidate.frame_id
-        for record in records
-        if record.shortlist is not None
-        for candidate in record.shortlist.candidates
-    }
-
-
-def _by_mode(
-    sought: Sequence[_Sought],
-) -> tuple[dict[Mode, list[NeedleId]], dict[Mode, Vectors]]:
-    of: defaultdict[Mode, list[_Sought]] = defaultdict(list)
-    for each in sought:
-        of[each.mode].append(each)
-    ids = {mode: [each.record.needle_id for each in needles] for mode, needles in of.items()}
-    return ids, {mode: np.stack([n.vector for n in needles]) for mode, needles in of.items()}
-
-
-def _same(one: Examples, other: Examples) -> bool:
-    return (
-        one.modes == other.modes
-        and np.array_equal(one.vectors, other.vectors)
-        and np.array_equal(one.features, other.features)
-    )
+def _kind_of(needle: NeedleFound) -> Kind:
+    return needle.detector, needle.category

@@ -1,7 +1,9 @@
 """retriever: keeps every needle's shortlist up to date with the haystack and what is annotated."""
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import structlog
 
@@ -15,11 +17,20 @@ from services.contracts.events import (
     ShortlistPublished,
     Split,
 )
-from services.contracts.identity import DetectorId, FrameId
+from services.contracts.identity import DetectorId, FrameId, ModelId
 from services.contracts.topics import EMBEDDED, MATCHES, NEEDLES
 from services.retriever import logic
-from services.retriever.known import KnownFrames, KnownMatches, KnownNeedles
-from services.retriever.planning import Planner
+from services.retriever.hay import Hay
+from services.retriever.known import (
+    KnownFrames,
+    KnownMatches,
+    KnownNeedles,
+    KnownSize,
+    KnownVectors,
+)
+from services.retriever.learning import Learning
+from services.retriever.logic import FrameFacts
+from services.retriever.planning import DetectorPlan, Sources
 from services.runtime import metrics
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
@@ -34,14 +45,16 @@ log = structlog.get_logger()
 
 
 class ExtendShortlists:
-    """Plans all shortlists again when a batch says something that may move one.
+    """Carries shortlists on with every batch, and plans them all anew when the stream pauses.
 
     A needle, a haystack region and an annotated reference frame may come in any order. Each is
-    durable before its event, and a plan follows from nothing but what is durable by then: whichever
-    comes last completes the shortlists.
+    durable before its event. While events come, what is listed stays and what is new is dealt to
+    where the budget allows it: that costs what the batch costs, however much there is. What that
+    leaves in the order of events, a plan of all shortlists takes out again: it follows from nothing
+    but what is durable.
 
     Several may run at once. Whoever finishes a plan that another began or finished meanwhile
-    forgets what it has read and plans again: the last one sees all that anyone has heard of.
+    forgets what it has read and plans all anew: the last one sees all that anyone has heard of.
     """
 
     def __init__(
@@ -56,22 +69,68 @@ class ExtendShortlists:
         clock: Clock,
     ) -> None:
         self._frames = KnownFrames(frames)
-        self._reference = KnownMatches(matches)
+        self._reference = KnownMatches(matches, self._frames)
         self._needles = needles
         self._known_needles = KnownNeedles(needles)
         self._vectors = vectors
+        self._size = KnownSize(vectors)
         self._outbox = outbox
+        self._settings = settings
         self._clock = clock
-        self._finished: int | None = None
-        self._planner = Planner(
-            frames=self._frames,
-            reference=self._reference,
-            matches=matches,
-            vectors=vectors,
-            settings=settings,
+        known_vectors = KnownVectors(vectors)
+        self._learning = Learning(self._frames, self._reference, known_vectors, settings)
+        self._sources = Sources(
+            self._frames,
+            self._known_needles,
+            known_vectors,
+            self._size,
+            self._learning,
+            Hay(self._frames, vectors, known_vectors, settings),
+            settings,
         )
+        self._plans: dict[DetectorId, DetectorPlan] = {}
+        self._planned_for: ModelId | None = None
+        self._finished: int | None = None
+        self._put_off = True
+        self._heard_at = clock.monotonic()
+        self._seen: int | None = None
+        self._lock = asyncio.Lock()
 
     async def run(self, events: Sequence[Event]) -> None:
+        async with self._undone_on_error():
+            self._heard_at = self._clock.monotonic()
+            await self._take_in(events)
+
+    async def settle(self) -> bool:
+        """Plan all shortlists anew, if any was only carried on; whether that was so."""
+        async with self._undone_on_error():
+            if not self._put_off:
+                return False
+            self._plans.clear()
+            await self._finish([], {})
+            return True
+
+    async def settle_in_a_pause(self) -> None:
+        """The same, once no retriever has heard anything for a while. To be called now and then."""
+        if not self._put_off:
+            return
+        now, finished = self._clock.monotonic(), await self._needles.plans()
+        if finished != self._seen:
+            self._seen, self._heard_at = finished, now
+        if now - self._heard_at >= self._settings.plan_pause_s:
+            await self.settle()
+
+    @asynccontextmanager
+    async def _undone_on_error(self) -> AsyncIterator[None]:
+        async with self._lock:
+            try:
+                yield
+            except BaseException:
+                # What was dealt and perhaps not written must not be taken for listed.
+                self._forget_all()
+                raise
+
+    async def _take_in(self, events: Sequence[Event]) -> None:
         found: list[NeedleFound | NeedleRetracted] = []
         embedded: list[FrameEmbedded] = []
         matched: list[FrameMatched] = []
@@ -86,47 +145,95 @@ class ExtendShortlists:
                 case _:
                     raise Fatal(f"retriever does not consume {type(event).__name__}")
         await self._needles.record(found)
-        await self._known_needles.refresh({each.needle_id for each in found})
-        self._frames.forget(each.frame_id for each in (*embedded, *matched))
-        self._reference.note(each for each in matched if each.split is Split.REFERENCE)
-        teaches = await self._teaches(matched)
-        if embedded or teaches:
-            self._planner.forget_haystack()
-        if found or embedded or teaches:
-            await self._plan()
+        records = await self._known_needles.refresh({each.needle_id for each in found})
+        lessons = self._reference.note(matched)
+        frames = await self._seen_again(embedded, lessons)
+        if found or embedded or lessons:
+            self._put_off = True
+            await self._finish(list(records.values()), frames)
 
-    async def _teaches(self, matched: Sequence[FrameMatched]) -> bool:
-        """Whether these say how regions fail that examples are taken from."""
-        if any(each.split is Split.REFERENCE for each in matched):
-            return True
-        frames: set[FrameId] = {each.frame_id for each in matched}
-        facts = await self._frames.load(frames)
-        return any(each.reannotated for each in facts.values())
+    async def _seen_again(
+        self, embedded: Sequence[FrameEmbedded], lessons: Sequence[FrameMatched]
+    ) -> dict[FrameId, FrameFacts]:
+        """The frames that something was said of, as they are now."""
+        told = {each.frame_id for each in (*embedded, *lessons)}
+        self._frames.forget(told)
+        facts = await self._frames.load(told)
+        for lesson in lessons:
+            self._learning.heard(logic.kind_of(lesson))
+        for each in embedded:
+            seen = facts.get(each.frame_id)
+            if seen is None:
+                continue
+            if seen.split(self._settings) is Split.HAYSTACK:
+                self._size.note([each.frame_id])
+                continue
+            for kind in {region.kind for region in seen.regions.values()}:
+                self._learning.heard(kind)
+        return facts
 
-    async def _plan(self) -> None:
+    async def _finish(
+        self, records: Sequence[NeedleRecord], frames: Mapping[FrameId, FrameFacts]
+    ) -> None:
+        """Plan by this news, write, and publish."""
         started = self._clock.monotonic()
         before = await self._needles.plans()
         if before != self._finished:
             self._forget_all()
-        records = await self._known_needles.all()
-        changed = [logic.withdrawn(each) for each in records if not each.active]
         model = model_of(REGIONS, (await self._vectors.aliases()).get(REGIONS))
-        if model is not None:
-            for of_detector in _by_detector(records).values():
-                changed += await self._planner.plan(of_detector, model)
-        await self._write([each for each in changed if each is not None])
+        if model != self._planned_for:
+            self._plans.clear()
+        self._planned_for = model
+        if self._plans:
+            changed = await self._extended(records, frames, model)
+        else:
+            changed = await self._planned(model)
+            self._put_off = False
+        await self._write(changed)
         if not await self._needles.finish_plan(before):
             raise StoreUnavailable("another retriever planned at the same time")
         self._finished = before + 1
         await self._publish()
         metrics.SEARCH_SECONDS.observe(self._clock.monotonic() - started)
 
+    async def _planned(self, model: ModelId | None) -> list[ShortlistPublished]:
+        """What changes when all is planned anew."""
+        self._size.forget()
+        records = await self._known_needles.all()
+        changed = _withdrawn(records)
+        for detector, of_detector in _by_detector(records).items():
+            if model is not None:
+                self._plans[detector] = DetectorPlan(self._sources, model)
+                changed += await self._plans[detector].plan(of_detector)
+        return changed
+
+    async def _extended(
+        self,
+        records: Sequence[NeedleRecord],
+        frames: Mapping[FrameId, FrameFacts],
+        model: ModelId | None,
+    ) -> list[ShortlistPublished]:
+        """What changes by this news."""
+        changed = _withdrawn(records)
+        of = defaultdict(list)
+        for record in records:
+            if record.needle is not None:
+                of[record.needle.detector].append(record)
+        for detector, plan in self._plans.items():
+            changed += await plan.extend(of.pop(detector, []), frames)
+        for detector, of_detector in sorted(of.items()):
+            if model is not None:
+                self._plans[detector] = DetectorPlan(self._sources, model)
+                active = [each for each in of_detector if each.active]
+                changed += await self._plans[detector].plan(active)
+        return changed
+
     def _forget_all(self) -> None:
         """Another retriever planned, and may have heard what this one has not."""
         self._frames.forget_all()
         self._reference.forget_all()
         self._known_needles.forget_all()
-        self._planner.forget_haystack()
+        self._plans.clear()
 
     async def _write(self, shortlists: Sequence[ShortlistPublished]) -> None:
         await self._needles.write_shortlists(shortlists)
@@ -137,12 +244,7 @@ class ExtendShortlists:
 
     async def _publish(self) -> None:
         """Publish what is written and not yet acknowledged, whoever wrote it and whenever."""
-        due = [
-            record.shortlist
-            for record in await self._known_needles.all()
-            if record.shortlist is not None
-            and record.shortlist.revision > record.published_revision
-        ]
+        due = await self._known_needles.unpublished()
         if not due:
             return
         await self._outbox.publish(due)
@@ -153,6 +255,11 @@ class ExtendShortlists:
             metrics.SHORTLISTS_PUBLISHED.labels(category).inc()
             metrics.SHORTLIST_FRAMES.observe(len(shortlist.candidates))
         log.info("shortlists_published", shortlists=len(due))
+
+
+def _withdrawn(records: Collection[NeedleRecord]) -> list[ShortlistPublished]:
+    withdrawn = [logic.withdrawn(each) for each in records if not each.active]
+    return [each for each in withdrawn if each is not None]
 
 
 def _by_detector(records: Collection[NeedleRecord]) -> dict[DetectorId, list[NeedleRecord]]:

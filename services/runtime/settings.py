@@ -113,7 +113,10 @@ class Settings(BaseSettings):
         2048, description="Most events that the retriever takes before it plans shortlists again."
     )
     plan_wait_s: Seconds = Field(
-        1.0, description="How long the retriever gathers events before it plans, in seconds."
+        0.1, description="How long the retriever gathers events before it plans, in seconds."
+    )
+    plan_pause_s: Seconds = Field(
+        2.0, description="Pause in the stream after which all shortlists are planned anew, in s."
     )
     shortlist_size: Count = Field(10, description="Most frames per shortlist.")
     shortlist_per_drive: Count = Field(3, description="Most frames of one drive per shortlist.")

@@ -68,7 +68,7 @@ class World:
             outbox=self.bus,
             settings=SETTINGS,
         )
-        extend = retriever.ExtendShortlists(
+        self.retriever = retriever.ExtendShortlists(
             frames=self.frames,
             matches=self.matches,
             needles=self.needles,
@@ -79,7 +79,13 @@ class World:
         )
         self.bus.subscribe(embed, embedder.TOPICS)
         self.bus.subscribe(mine, fp_miner.TOPICS)
-        self.bus.subscribe(extend, retriever.TOPICS)
+        self.bus.subscribe(self.retriever, retriever.TOPICS)
+
+    async def quiet(self) -> None:
+        """Deliver until nobody has anything to say, and nothing is put off."""
+        await self.bus.drain()
+        while await self.retriever.settle():
+            await self.bus.drain()
 
     async def active_shortlists(self) -> dict[NeedleId, tuple[Candidate, ...]]:
         return {
@@ -131,10 +137,10 @@ def survey(blobs: InMemoryBlobs, frames: int = 60) -> list[Event]:
 async def settled(order: Order = as_published, *more: Event) -> World:
     world = World(LocalBus(order))
     await world.bus.publish(survey(world.blobs))
-    await world.bus.drain()
+    await world.quiet()
     if more:
         await world.bus.publish(more)
-        await world.bus.drain()
+        await world.quiet()
     return world
 
 
@@ -197,9 +203,9 @@ async def test_what_a_crash_left_unpublished_is_published_by_the_replay() -> Non
     world = World(LocalBus())
     events = survey(world.blobs)
     await world.bus.publish(events)
-    await world.bus.drain()
+    await world.quiet()
     world.bus.log.clear()
     await world.bus.publish(events)
-    await world.bus.drain()
+    await world.quiet()
     found = {e.needle_id for e in world.bus.log if isinstance(e, NeedleFound)}
     assert found == {e.needle_id for e in plain.bus.log if isinstance(e, NeedleFound)}

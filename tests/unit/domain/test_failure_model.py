@@ -75,7 +75,9 @@ def test_without_any_example_half_of_all_may_be_wrong() -> None:
 
 def test_the_search_goes_where_the_mode_is_and_right_ones_are_not() -> None:
     model = learnt(20, (BACKGROUND, 20), (DUPLICATE, 20))
-    toward_background, toward_duplicate = model.directions([BACKGROUND, DUPLICATE], AXES[:1])
+    toward_background, toward_duplicate = model.directions(
+        {BACKGROUND: AXES[:1], DUPLICATE: AXES[:1]}
+    )
     assert (AXES @ toward_background).argmax() == 1
     assert (AXES @ toward_duplicate).argmax() == 2
     assert (AXES @ toward_background).argmin() == 0
@@ -83,7 +85,14 @@ def test_the_search_goes_where_the_mode_is_and_right_ones_are_not() -> None:
 
 def test_what_is_not_learnt_is_searched_for_by_the_needles_themselves() -> None:
     needles = AXES[[1, 2]]
-    assert learnt(0, (BACKGROUND, 2)).directions([BACKGROUND], needles) == pytest.approx(needles)
+    assert learnt(0, (BACKGROUND, 2)).directions({BACKGROUND: needles}) == pytest.approx(needles)
+
+
+def test_beside_learnt_modes_only_the_others_are_searched_for_by_their_needles() -> None:
+    model = learnt(20, (BACKGROUND, 20))
+    directions = model.directions({BACKGROUND: AXES[[1] * 9], DUPLICATE: AXES[[2]]})
+    assert len(directions) == 2
+    assert directions[1] == pytest.approx(AXES[2])
 
 
 def test_only_an_error_of_class_says_what_it_truly_is() -> None:

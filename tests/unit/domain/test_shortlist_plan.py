@@ -1,16 +1,30 @@
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from services.contracts.identity import DriveId, FrameId, NeedleId
-from services.domain.shortlist_plan import Group, Limits, Spot, deal, near
+from services.contracts.identity import DriveId, FrameId, NeedleId, RegionId
+from services.domain.ranking import Vectors
+from services.domain.shortlist_plan import Dealer, Limits, Offer, Spot, near
 
 WIDE = Limits(budget=100, size=100, per_drive=100, apart_s=0.0, apart_m=0.0)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A mode: its needles with their vectors, and what it is offered."""
+
+    needles: Mapping[str, Vectors]
+    offers: Sequence[Offer]
 
 
 def spot(name: str, drive: str | None = None, second: float = 0.0, east_m: float = 0.0) -> Spot:
     degrees = east_m / 111_195
     return Spot(FrameId(name), DriveId(drive) if drive else None, second, (0.0, degrees))
+
+
+def offer(seen: Spot, worth: float, vector: Sequence[float] = (1.0,)) -> Offer:
+    return Offer(RegionId(f"on-{seen.frame}"), seen, np.array(vector, np.float32), worth, 1.0)
 
 
 def group(needles: str, **worths: float) -> Group:
@@ -19,8 +33,28 @@ def group(needles: str, **worths: float) -> Group:
 
 
 def alike(needles: str, spots: Sequence[Spot], worths: Sequence[float]) -> Group:
-    similarity = np.zeros((len(needles), len(spots)))
-    return Group([NeedleId(n) for n in needles], similarity, spots, np.array(worths))
+    offers = [offer(seen, worth) for seen, worth in zip(spots, worths, strict=True)]
+    return Group({needle: np.ones(1, np.float32) for needle in needles}, offers)
+
+
+def similar(similarity: Mapping[str, Sequence[float]], **worths: float) -> Group:
+    """Needles by how similar each is to each frame."""
+    rows = np.eye(len(worths))
+    offers = [
+        offer(spot(name), worth, row)
+        for (name, worth), row in zip(worths.items(), rows.tolist(), strict=True)
+    ]
+    return Group({each: np.array(row, np.float32) for each, row in similarity.items()}, offers)
+
+
+def asked(groups: Sequence[Group]) -> Dealer:
+    dealer = Dealer()
+    for number, each in enumerate(groups):
+        key = (str(number),)
+        for needle, vector in each.needles.items():
+            dealer.ask(key, NeedleId(needle), vector)
+        dealer.offer(key, [one for one in each.offers if one.worth > 0])
+    return dealer
 
 
 def dealt(
@@ -28,11 +62,19 @@ def dealt(
     limits: Limits = WIDE,
     kept: Mapping[NeedleId, Sequence[Spot]] | None = None,
 ) -> dict[str, list[str]]:
-    chosen = deal(groups, limits, kept or {})
-    return {
-        needle: [groups[number].spots[place].frame for number, place in places]
-        for needle, places in chosen.items()
-    }
+    dealer = asked(groups)
+    for needle, spots in (kept or {}).items():
+        for each in spots:
+            dealer.keep(needle, each, limits)
+    return frames_of(dealer, limits)
+
+
+def frames_of(dealer: Dealer, limits: Limits = WIDE) -> dict[str, list[str]]:
+    """What is dealt now, by needle."""
+    chosen: dict[str, list[str]] = {}
+    for each in dealer.deal(limits):
+        chosen.setdefault(each.needle, []).append(each.offer.spot.frame)
+    return chosen
 
 
 def limits(
@@ -59,22 +101,20 @@ def test_needles_of_a_mode_share_its_frames_and_none_is_shown_twice() -> None:
 
 
 def test_a_shortlist_is_opened_for_the_most_similar_needle_and_filled_first() -> None:
-    similarity = np.array([[0.1, 0.9, 0.9], [0.8, 0.2, 0.2]])
-    ids = [NeedleId("m"), NeedleId("n")]
-    one = Group(ids, similarity, [spot("a"), spot("b"), spot("c")], np.array([3.0, 2.0, 1.0]))
+    one = similar({"m": [0.1, 0.9, 0.9], "n": [0.8, 0.2, 0.2]}, a=3, b=2, c=1)
     assert dealt([one], limits(size=2)) == {"n": ["a", "b"], "m": ["c"]}
 
 
 def test_of_two_open_shortlists_the_more_similar_needles_gets_the_frame() -> None:
-    similarity = np.array([[0.9, 0.0, 0.1], [0.0, 0.9, 0.8]])
-    ids = [NeedleId("m"), NeedleId("n")]
-    one = Group(ids, similarity, [spot("b"), spot("c"), spot("d")], np.array([3.0, 2.0, 1.0]))
-    kept = {ids[0]: [spot("a")], ids[1]: [spot("e")]}
+    one = similar({"m": [0.9, 0.0, 0.1], "n": [0.0, 0.9, 0.8]}, b=3, c=2, d=1)
+    kept = {NeedleId("m"): [spot("a")], NeedleId("n"): [spot("e")]}
     assert dealt([one], WIDE, kept) == {"m": ["b"], "n": ["c", "d"]}
 
 
 def test_two_regions_of_one_frame_are_one_frame() -> None:
-    assert dealt([alike("n", [spot("a"), spot("a"), spot("b")], [3, 2, 1])]) == {"n": ["a", "b"]}
+    one = group("n", a=3, b=1)
+    again = Offer(RegionId("another-on-a"), spot("a"), np.ones(1, np.float32), 2.0, 1.0)
+    assert dealt([Group(one.needles, [*one.offers, again])]) == {"n": ["a", "b"]}
 
 
 def test_a_frame_goes_to_the_mode_that_gains_most_by_it() -> None:
@@ -131,3 +171,67 @@ def test_near_is_close_in_time_or_in_place_on_one_drive() -> None:
 def test_without_a_mode_or_a_frame_nothing_is_dealt() -> None:
     assert dealt([]) == {}
     assert dealt([group("n")]) == {}
+
+
+def test_what_is_dealt_stays_dealt_and_a_larger_budget_admits_the_next_best() -> None:
+    dealer = asked([group("m", a=1, b=2)])
+    assert frames_of(dealer, limits(budget=1)) == {"m": ["b"]}
+    dealer.offer(("0",), [offer(spot("c"), 9)])
+    assert frames_of(dealer, limits(budget=1)) == {}
+    assert frames_of(dealer, limits(budget=3)) == {"m": ["c", "a"]}
+
+
+def test_rounds_go_on_where_they_were() -> None:
+    dealer = asked([group("m", a=9, b=8, c=7), group("n", d=1)])
+    assert frames_of(dealer, limits(budget=1)) == {"m": ["a"]}
+    assert frames_of(dealer, limits(budget=2)) == {"n": ["d"]}
+    assert frames_of(dealer, limits(budget=3)) == {"m": ["b"]}
+
+
+def test_a_needle_more_opens_another_shortlist() -> None:
+    dealer = asked([group("m", a=3, b=2)])
+    assert frames_of(dealer, limits(size=1)) == {"m": ["a"]}
+    dealer.ask(("0",), NeedleId("n"), np.ones(1, np.float32))
+    assert frames_of(dealer, limits(size=1)) == {"n": ["b"]}
+
+
+def test_what_is_taken_back_may_be_offered_and_dealt_again() -> None:
+    dealer = asked([group("m", a=1, b=2)])
+    frames_of(dealer, limits(size=2))
+    assert dealer.take_back(FrameId("b")) == "m"
+    assert dealer.owner(FrameId("b")) is None
+    dealer.offer(("0",), [offer(spot("b"), 2)])
+    assert frames_of(dealer, limits(size=2)) == {"m": ["b"]}
+
+
+def test_a_needle_that_retires_sets_its_frames_free() -> None:
+    dealer = asked([group("m", a=1)])
+    frames_of(dealer)
+    dealer.retire(NeedleId("m"))
+    dealer.ask(("0",), NeedleId("n"), np.ones(1, np.float32))
+    dealer.offer(("0",), [offer(spot("a"), 1)])
+    assert frames_of(dealer) == {"n": ["a"]}
+
+
+def test_a_needle_of_another_mode_than_before_asks_with_that_one() -> None:
+    dealer = asked([group("m", a=1), group("n", b=1)])
+    frames_of(dealer, limits(size=1))
+    dealer.ask(("1",), NeedleId("m"), np.ones(1, np.float32))
+    dealer.offer(("1",), [offer(spot("c"), 1)])
+    assert dealer.needles(("1",)) == ["n", "m"]
+    assert frames_of(dealer, limits(size=1)) == {"m": ["c"]}
+
+
+def test_what_is_withdrawn_is_not_dealt_until_it_is_offered_again() -> None:
+    dealer = asked([group("m", a=3, b=2)])
+    dealer.withdraw(("0",), [FrameId("a")])
+    assert dealer.offered(("0",)) == {"b"}
+    assert frames_of(dealer) == {"m": ["b"]}
+    dealer.offer(("0",), [offer(spot("a"), 1)])
+    assert frames_of(dealer) == {"m": ["a"]}
+
+
+def test_a_region_counts_as_it_was_offered_last() -> None:
+    dealer = asked([group("m", a=3, b=2)])
+    dealer.offer(("0",), [offer(spot("a"), 1)])
+    assert frames_of(dealer) == {"m": ["b", "a"]}

@@ -50,6 +50,7 @@ class World:
         self.needles = BusyNeedleStore()
         self.outbox = InMemoryOutbox()
         self.vectors = InMemoryVectors()
+        self.clock = FakeClock()
         self._settings = Settings(**settings)  # type: ignore[arg-type]  # pydantic checks
         self.step = self.retriever()
 
@@ -62,7 +63,7 @@ class World:
             vectors=self.vectors,
             outbox=self.outbox,
             settings=self._settings,
-            clock=FakeClock(),
+            clock=self.clock,
         )
 
     async def embed(
@@ -105,7 +106,10 @@ class World:
             annotations=(),
         )
         await self.frames.record([again])
-        return await self.annotate(frame_id, right=right, split=Split.HAYSTACK)
+        match = await self.annotate(frame_id, right=right, split=Split.HAYSTACK)
+        verdict = match.model_copy(update={"reannotated": True, "revision": 2})
+        await self.matches.record([verdict], {})
+        return verdict
 
     def latest(self) -> dict[str, ShortlistPublished]:
         """The last shortlist of each needle, by its frame."""
@@ -375,6 +379,89 @@ async def test_a_match_of_a_haystack_frame_that_nobody_corrected_changes_nothing
     await world.step.run([await found(world), await world.embed("hay", 0.1)])
     await world.step.run([await world.annotate("hay", right=True, split=Split.HAYSTACK)])
     assert world.shortlists() == [["hay"]]
+
+
+async def narrow(frame: str = "first") -> World:
+    """One frame may be listed in all, and this one is."""
+    world = World(shortlist_size=1, shortlist_budget=0.01)
+    await world.step.run([await found(world), await world.embed(frame, 0.5)])
+    assert world.shortlists() == [[frame]]
+    return world
+
+
+async def test_while_events_come_what_is_listed_stays_and_a_pause_puts_the_best_in_its_place() -> (
+    None
+):
+    world = await narrow()
+    await world.step.run([await world.embed("better", 0.1)])
+    assert world.shortlists() == [["first"]]
+    assert await world.step.settle()
+    assert world.shortlists() == [["first"], ["better"]]
+    assert not await world.step.settle()
+
+
+async def test_shortlists_are_planned_anew_once_no_event_came_for_a_while() -> None:
+    world = await narrow()
+    await world.step.run([await world.embed("better", 0.1)])
+    for _ in range(3):
+        await world.step.settle_in_a_pause()
+        world.clock.advance(Settings().plan_pause_s / 2)
+    assert world.shortlists() == [["first"], ["better"]]
+
+
+async def test_a_retriever_does_not_take_for_a_pause_what_another_one_works_in() -> None:
+    world = await narrow()
+    other = world.retriever()
+    await world.step.run([await world.embed("better", 0.1)])
+    for number in range(5):
+        await world.step.settle_in_a_pause()
+        world.clock.advance(Settings().plan_pause_s / 2)
+        await other.run([await world.embed(f"more{number}", 1.4)])
+    await world.step.settle_in_a_pause()
+    world.clock.advance(Settings().plan_pause_s / 2)
+    assert world.step is not other
+    assert len(world.shortlists()) == 2  # by the other one, which planned all when it began
+
+
+async def test_a_larger_haystack_admits_more_without_moving_what_is_listed() -> None:
+    world = World(shortlist_size=2, shortlist_budget=0.5)
+    await world.step.run([await found(world), await world.embed("h0", 0.5)])
+    for number in range(1, 7):
+        await world.step.run([await world.embed(f"h{number}", 0.5 - 0.05 * number)])
+    other = await found(world, "another", 0.01)
+    await world.step.run([other])
+    shortlists = world.latest()
+    assert [c.frame_id for c in shortlists["needle"].candidates] == ["h1", "h0"]
+    assert [c.frame_id for c in shortlists["another"].candidates] == ["h6"]
+
+
+async def test_a_listed_region_that_the_detector_no_longer_reports_is_taken_off() -> None:
+    world = World()
+    await world.step.run([await found(world), await world.embed("hay", 0.5)])
+    nothing = samples.predictions_made(frame_id="hay", revision=2)
+    await world.frames.record([nothing])
+    await world.step.run([samples.frame_embedded(nothing)])
+    assert world.shortlists() == [["hay"], []]
+
+
+async def test_a_frame_that_was_annotated_again_is_dealt_to_nobody() -> None:
+    world = await narrow()
+    await world.embed("judged", 0.1)
+    judged = await world.correct("judged", right=False)
+    await world.step.run([judged, samples.needle_retracted(await found(world), revision=2)])
+    await world.step.run([await found(world, "another", 0.05)])
+    assert [c.frame_id for c in world.latest()["another"].candidates] == ["first"]
+
+
+async def test_what_was_dealt_and_not_written_is_dealt_again() -> None:
+    world = await narrow()
+    hay = await world.embed("hay", 0.1)
+    needle = await found(world, "another", 0.0)
+    world.needles.overtaken = True
+    with pytest.raises(StoreUnavailable):
+        await world.step.run([hay, needle])
+    await world.step.run([hay, needle])
+    assert [frame for each in world.shortlists()[1:] for frame in each] == ["hay"]
 
 
 async def test_an_event_of_another_service_stops_the_retriever() -> None:

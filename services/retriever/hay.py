@@ -1,0 +1,84 @@
+"""Haystack regions of a kind that may be shortlisted: those that lie right, and those just come."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from services.contracts.events import Split
+from services.contracts.identity import FrameId, ModelId, RegionId
+from services.domain.kind import Haystack
+from services.domain.ranking import Vectors
+from services.domain.region_features import FEATURES
+from services.retriever import logic
+from services.retriever.known import KnownFrames, KnownVectors
+from services.retriever.logic import FrameFacts, Kind, Seen
+from services.runtime.settings import Settings
+from services.runtime.stores.vectors import REGIONS, VectorStore, collection_of
+
+
+class Hay:
+    """Looks regions up, by where they lie or by their frames."""
+
+    def __init__(
+        self,
+        frames: KnownFrames,
+        store: VectorStore,
+        vectors: KnownVectors,
+        settings: Settings,
+    ) -> None:
+        self._frames = frames
+        self._store = store
+        self._vectors = vectors
+        self._settings = settings
+
+    async def search(self, kind: Kind, directions: Vectors, model: ModelId) -> Haystack:
+        """The regions that lie farthest in any direction; all of the kind where they are few."""
+        where = logic.haystack_of(kind, self._settings)
+        collection, most = collection_of(REGIONS, model), self._settings.shortlist_pool
+        found: dict[str, tuple[RegionId, FrameId]] = {}
+        for direction in directions:
+            hits = await self._store.nearest(collection, direction, where, most)
+            found |= {
+                hit.point_id: (
+                    RegionId(str(hit.payload["region_id"])),
+                    FrameId(str(hit.payload["frame_id"])),
+                )
+                for hit in hits
+            }
+            if len(hits) < most:
+                break
+        return await self.rows([found[point] for point in sorted(found)], model)
+
+    def among(
+        self, frames: Mapping[FrameId, FrameFacts], kind: Kind
+    ) -> list[tuple[RegionId, FrameId]]:
+        """The regions of a kind on these haystack frames that the detector shows on the map."""
+        return [
+            (region, frame)
+            for frame, facts in sorted(frames.items())
+            if facts.split(self._settings) is Split.HAYSTACK
+            for region, seen in facts.regions.items()
+            if seen.kind == kind and seen.detection.score >= self._settings.operating_score
+        ]
+
+    async def rows(self, regions: Iterable[tuple[RegionId, FrameId]], model: ModelId) -> Haystack:
+        """Of these, the ones that stand and are embedded, on frames not annotated again."""
+        wanted = list(regions)
+        facts = await self._frames.load({frame for _, frame in wanted})
+        standing: list[tuple[RegionId, FrameFacts, Seen]] = [
+            (region, facts[frame], facts[frame].regions[region])
+            for region, frame in wanted
+            if frame in facts and not facts[frame].reannotated and region in facts[frame].regions
+        ]
+        vectors = await self._vectors.load(model, [region for region, _, _ in standing])
+        found = [each for each in standing if each[0] in vectors]
+        if not found:
+            nothing = np.empty((0, 0), np.float32)
+            return Haystack((), nothing, np.empty((0, FEATURES)), np.empty(0), ())
+        return Haystack(
+            [region for region, _, _ in found],
+            np.stack([vectors[region] for region, _, _ in found]),
+            np.stack([seen.features for _, _, seen in found]),
+            np.array([seen.detection.score for _, _, seen in found]),
+            [frame.spot for _, frame, _ in found],
+        )
