@@ -1,4 +1,4 @@
-# ruff: noqa: D103, PLR2004  # a script: its names say what they do
+# ruff: noqa: D103  # a script: its names say what they do
 """How long COCO's numbers take, once over and in rolling use, beside the libraries there are.
 
     make bench-map
@@ -6,15 +6,17 @@
 Synthetic data of the size of COCO val2017: 5,000 images, 80 categories, 40,416 ground truths (1%
 crowd) and 157,258 detections. `once`: from arrays in memory to the twelve numbers. `rolling`: the
 same images in 50 batches of 100, the twelve numbers after each. Every contender gets what it reads
-fastest, prepared beforehand; every contender's numbers are compared with pycocotools'.
+fastest, prepared beforehand; every contender's numbers are compared with pycocotools'. `held`: what
+ten million detections take in memory, and a batch of 100 images on top of them in time.
 """
 
 import argparse
 import contextlib
 import io
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import faster_coco_eval
@@ -27,136 +29,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from services.contracts.identity import Category, DetectorId, FrameId
-from services.domain.average_precision import mean_numbers
-from services.domain.boxes import Annotations, Detections
-from services.domain.match_state import EVER, MatchState
-from services.domain.match_table import MatchColumns
-from services.domain.matching import Matches, grouped, match_groups
-from services.domain.subsets import REST, Subset
-
-Stats = np.ndarray[Any, np.dtype[np.float64]]
-CATEGORIES = 80
-DETECTOR = DetectorId("d@1")
-
-
-@dataclass(frozen=True)
-class Data:
-    """Images `[first, last)` with what is on them, sorted by image."""
-
-    first: int
-    last: int
-    truth_image: Any
-    truth_category: Any
-    truths: Any
-    crowd: Any
-    image: Any
-    category: Any
-    boxes: Any
-    scores: Any
-
-    def part(self, first: int, last: int) -> "Data":
-        there = slice(*np.searchsorted(self.truth_image, [first, last]))
-        found = slice(*np.searchsorted(self.image, [first, last]))
-        return Data(
-            first,
-            last,
-            *(a[there] for a in (self.truth_image, self.truth_category, self.truths, self.crowd)),
-            *(a[found] for a in (self.image, self.category, self.boxes, self.scores)),
-        )
-
-
-def synthetic(images: int, truths: int, detections: int, seed: int = 0) -> Data:
-    """Objects of skewed categories; detections are on them, beside them, or anywhere."""
-    rng = np.random.default_rng(seed)
-    weight = 1 / np.arange(1, CATEGORIES + 1) ** 0.8
-    weight /= weight.sum()
-    truth_image = np.sort(rng.integers(0, images, truths))
-    truth_category = rng.choice(CATEGORIES, truths, p=weight)
-    sides = np.exp(rng.normal(4.0, 0.9, (truths, 2))).clip(4, 400)
-    there = np.hstack([rng.random((truths, 2)) * (640 - sides), sides])
-    on = rng.integers(0, truths, detections)
-    boxes = there[on] + np.tile(sides[on], 2) * rng.normal(0, 0.13, (detections, 4))
-    boxes[:, 2:] = boxes[:, 2:].clip(2)
-    score = rng.beta(1, 3, detections)
-    away = rng.random(detections) < 0.5
-    boxes[away, :2] = rng.random((away.sum(), 2)) * 500
-    score[~away] = rng.beta(2, 2, (~away).sum())
-    category = np.where(
-        rng.random(detections) < 0.9, truth_category[on], rng.choice(CATEGORIES, detections)
-    )
-    order = np.argsort(truth_image[on], kind="stable")
-    return Data(
-        0,
-        images,
-        truth_image,
-        truth_category,
-        there.round(2),
-        rng.random(truths) < 0.01,
-        truth_image[on][order],
-        category[order],
-        boxes[order].round(2),
-        score[order].round(3),
-    )
-
-
-class Gazeloop:
-    """Match once, keep, join, read."""
-
-    def __init__(self) -> None:
-        self._state = MatchState(0.5)
-        self._curves = [(DETECTOR, Category(f"{k:02d}")) for k in range(CATEGORIES)]
-
-    def add(self, data: Data) -> None:
-        keys, detections, annotations = self.grouped(data)
-        matches = match_groups(detections, annotations)
-        self._state.add_columns(self._curves, self._columns(data, keys, detections, matches))
-
-    @staticmethod
-    def grouped(data: Data) -> tuple[Any, Detections, Annotations]:
-        """What is on the images, by category and image."""
-        images = data.last - data.first
-        truth_key = data.truth_category * images + data.truth_image - data.first
-        key = data.category * images + data.image - data.first
-        keys, place = np.unique(np.concatenate([truth_key, key]), return_inverse=True)
-        there, there_starts = grouped(place[: truth_key.size], keys.size)
-        found, found_starts = grouped(place[truth_key.size :], keys.size)
-        boxes = data.truths[there]
-        annotations = Annotations(
-            there_starts,
-            boxes,
-            boxes[:, 2] * boxes[:, 3],
-            data.crowd[there],
-            np.zeros(there.size, np.bool_),
-        )
-        detections = Detections(found_starts, data.boxes[found], data.scores[found])
-        return keys, detections, annotations
-
-    def _columns(
-        self, data: Data, keys: Any, detections: Detections, matches: Matches
-    ) -> MatchColumns:
-        images = data.last - data.first
-        numbers = self._state.frame_numbers(
-            [FrameId(f"{i:08d}") for i in range(data.first, data.last)]
-        )
-        return MatchColumns(
-            curve=keys // images,
-            frame=numbers[keys % images],
-            part=np.full(keys.size, REST),
-            captured=np.zeros(keys.size, np.int64),
-            revision=np.ones(keys.size, np.int64),
-            truths=matches.ground_truths,
-            starts=matches.starts,
-            scores=detections.scores[matches.source],
-            overlaps=matches.overlaps,
-            matched=matches.matched,
-            ignored=matches.ignored,
-            errors=np.zeros(matches.source.size, np.int64),
-        )
-
-    def numbers(self) -> Stats:
-        parts = self._state.of(DETECTOR, Subset.ALL, EVER).values()
-        return mean_numbers([part.numbers for part in parts])
+from benchmarks.map_data import CATEGORIES, Data, Gazeloop, Stats, synthetic
+from services.domain.matching import match_groups
 
 
 def matching_rate(data: Data) -> float:
@@ -342,6 +216,10 @@ def main() -> None:
     console.print(
         f"matching: {matching_rate(data) / 1e6:.1f} million detections per second, one core"
     )
+    run = [sys.executable, "-m", "benchmarks.map_memory"]
+    # A process of its own, so that its memory is its own.
+    said = subprocess.run(run, check=True, capture_output=True, text=True)  # noqa: S603  # ours
+    console.print(said.stdout.strip())
     contenders = {
         "faster-coco-eval": plain(faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster),
         "ultrafast-pycocotools": plain(ultrafast_pycocotools.COCO, ultrafast_pycocotools.COCOeval),

@@ -9,9 +9,6 @@ import numpy as np
 from services.contracts.events import ErrorType
 from services.domain.coco import METRICS, FloatArray
 from services.domain.error_types import TYPES
-from services.domain.match_table import MatchTable
-
-_EARLIEST, _LATEST = -(1 << 63), (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -56,46 +53,24 @@ class Figures:
     """
 
     numbers: FloatArray
-    operating: Operating
+    score: float
+    shown: FloatArray
+    """(8,) see `curve_kernels.figures`."""
     detections: int
     frames: int
     ground_truths: int
 
     @property
+    def operating(self) -> Operating:
+        """What is shown from the operating score on."""
+        hits, wrong, overlap, *by_type = self.shown.tolist()
+        errors = dict(zip(TYPES, map(int, by_type), strict=True))
+        missed = self.ground_truths - int(hits)
+        return Operating(self.score, int(hits), int(wrong), missed, overlap, errors)
+
+    @property
     def average_precision(self) -> float | None:
         return _known(self.numbers[0])
-
-
-def figures(
-    table: MatchTable,
-    parts: int,
-    score: float,
-    since: int | None = None,
-    until: int | None = None,
-) -> Figures:
-    """The figures of the frames in some parts, captured after `since` and up to `until`.
-
-    Parameters
-    ----------
-    parts : part p as bit p
-    score : the operating score
-    since, until : microseconds of the epoch
-    """
-    from services.domain import table_kernels  # noqa: PLC0415  # see compiled.py
-
-    numbers, truths, shown, detections, frames = table_kernels.figures(
-        table.rows,
-        table.detections,
-        parts,
-        _EARLIEST if since is None else since,
-        _LATEST if until is None else until,
-        score,
-    )
-    right, wrong, overlap, *by_type = shown.tolist()
-    errors = dict(zip(TYPES, map(int, by_type), strict=True))
-    hits = int(right)
-    operating = Operating(score, hits, int(wrong), truths - hits, overlap, errors)
-    return Figures(numbers, operating, detections, frames, truths)
 
 
 def twelve(parts: Iterable[Figures]) -> dict[str, float | None]:

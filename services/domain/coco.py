@@ -14,6 +14,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BitsArray = NDArray[np.uint64]
 BoolArray = NDArray[np.bool_]
+CountArray = NDArray[np.uint32]
 
 THRESHOLDS: Final[FloatArray] = np.linspace(0.5, 0.95, 10)
 """(10,) IoU from which a detection matches. linspace, as there: arange ends above .95."""

@@ -24,6 +24,7 @@ _TEN = np.uint64((1 << 10) - 1)
 _ALL = np.uint64((1 << 40) - 1)
 _NONE = np.uint64(0)
 _FIRST = np.uint64(1)
+_FEW = 64  # from here on, sorting by insertion takes longer
 _LOWEST = float(THRESHOLDS[0])
 
 
@@ -121,10 +122,29 @@ def _match_group(
 
 
 @compiled
+def best_first(scores: FloatArray, order: IntArray) -> None:  # pragma: no cover
+    """The order of these scores, highest first; equal ones stay, as in pycocotools' mergesort.
+
+    Parameters
+    ----------
+    order : (N,) out
+    """
+    if scores.size > _FEW:
+        order[:] = np.argsort(-scores, kind="mergesort")
+        return
+    for i in range(scores.size):
+        j = i
+        while j > 0 and scores[order[j - 1]] < scores[i]:
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = i
+
+
+@compiled
 def match_groups(
     starts: IntArray,
     boxes: FloatArray,
-    order: IntArray,
+    scores: FloatArray,
     truth_starts: IntArray,
     truths: FloatArray,
     truth_areas: FloatArray,
@@ -134,10 +154,6 @@ def match_groups(
     IntArray, IntArray, BitsArray, BitsArray, FloatArray, IntArray, IntArray
 ]:  # pragma: no cover
     """Match every group of detections with its group of ground truths.
-
-    Parameters
-    ----------
-    order : (D,) the detections by group, each group's best first
 
     Returns
     -------
@@ -168,7 +184,9 @@ def match_groups(
         for g in range(to, end):
             for a in range(4):
                 counts[k, a] += not uncounted[g] & (_FIRST << np.uint64(10 * a))
-        source[mine] = order[first : first + kept[k + 1] - kept[k]]
+        order = np.empty(starts[k + 1] - first, np.int64)
+        best_first(scores[first : starts[k + 1]], order)
+        source[mine] = first + order[: kept[k + 1] - kept[k]]
         _match_group(
             source[mine],
             boxes,

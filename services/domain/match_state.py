@@ -7,7 +7,6 @@ frame of that subset changes, or leaves or enters the window.
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Self
 from zipfile import BadZipFile
@@ -16,79 +15,25 @@ import numpy as np
 import orjson
 
 from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
-from services.domain.average_precision import Figures, figures
+from services.domain.average_precision import Figures
 from services.domain.coco import BoolArray, IntArray
 from services.domain.drift import Drift, Fleet, drift
 from services.domain.frame_order import FrameOrder
+from services.domain.kept_figures import EVER, KeptFigures, Window
 from services.domain.match_summary import Counted
 from services.domain.match_table import (
     DETECTION,
     ROW,
+    Batch,
     MatchColumns,
     MatchTable,
     Table,
-    microseconds,
 )
+from services.domain.match_tables import MatchTables
 from services.domain.resampling import Interval, Sample, difference, interval
 from services.domain.subsets import Subset
 
 Curve = tuple[DetectorId, Category]
-
-
-@dataclass(frozen=True)
-class Window:
-    """Frames captured in the time up to `until`; without a length, all of them."""
-
-    length: timedelta | None = None
-    until: datetime | None = None
-
-    def bounds(self) -> tuple[int | None, int | None]:
-        """After and up to when, in microseconds of the epoch."""
-        if self.length is None or self.until is None:
-            return None, None
-        until = microseconds(self.until)
-        return until - round(self.length / timedelta(microseconds=1)), until
-
-
-EVER = Window()
-
-
-@dataclass
-class _Kept:
-    """Figures, and the window that they hold for."""
-
-    figures: Figures
-    since: int | None
-    until: int | None
-
-
-@dataclass
-class _Category:
-    table: MatchTable = field(default_factory=MatchTable.empty)
-    kept: dict[tuple[Subset, timedelta | None], _Kept] = field(default_factory=dict)
-
-    def change(self, table: MatchTable, parts: int) -> None:
-        self.table = table
-        for key in [k for k in self.kept if parts & k[0].word]:
-            del self.kept[key]
-
-    def figures(self, subset: Subset, window: Window, score: float) -> Figures:
-        since, until = window.bounds()
-        key = (subset, window.length)
-        kept = self.kept.get(key)
-        if kept is None or not self._same_frames(subset, kept, since, until):
-            said = figures(self.table, subset.word, score, since, until)
-            kept = _Kept(said, since, until)
-            self.kept[key] = kept
-        return kept.figures
-
-    def _same_frames(
-        self, subset: Subset, kept: _Kept, since: int | None, until: int | None
-    ) -> bool:
-        if (kept.since, kept.until) == (since, until):
-            return True
-        before = self.table.mask(subset.word, kept.since, kept.until)
-        return bool((before == self.table.mask(subset.word, since, until)).all())
 
 
 class MatchState:
@@ -102,7 +47,9 @@ class MatchState:
     def __init__(self, operating_score: float) -> None:
         self._score = operating_score
         self._frames = FrameOrder()
-        self._categories: dict[Curve, _Category] = {}
+        self._tables = MatchTables()
+        self._places: dict[Curve, int] = {}
+        self._figures = KeptFigures(self._tables, operating_score)
 
     def add(self, matches: Iterable[Counted]) -> set[Curve]:
         """Take matches in, in any order and any number of times; which curves changed.
@@ -129,8 +76,10 @@ class MatchState:
         ----------
         curves : what the columns' curves stand for
         """
-        tables = columns.tables()
-        return {curves[k] for k, table in tables.items() if self._join(curves[k], table)}
+        batch = columns.batch()
+        mine = [curves[k] for k in batch.curves]
+        changed = self._join(mine, batch)
+        return {curve for curve, parts in zip(mine, changed, strict=True) if parts}
 
     def frame_numbers(self, frame_ids: Sequence[FrameId]) -> IntArray:
         """(N,) int64, the numbers by which columns name these frames."""
@@ -140,11 +89,12 @@ class MatchState:
         """Forget frames, everywhere or of one curve; which curves changed."""
         numbers = self._frames.known(frame_ids)
         changed = set()
-        for key, category in self._categories.items():
+        for key, place in self._places.items():
             if curve in (None, key):
-                table, parts = category.table.without(numbers)
-                category.change(table, parts)
+                table, parts = self._tables[place].without(numbers)
                 if parts:
+                    self._tables[place] = table
+                    self._figures.forget(np.array([place]), np.array([parts]))
                     changed.add(key)
         return changed
 
@@ -155,14 +105,14 @@ class MatchState:
         for curve, table in other.tables():
             rows = table.rows.copy()
             rows["frame"] = numbers[rows["frame"]]
-            self._join(curve, MatchTable(rows, table.detections))
+            self._join([curve], Batch.of(MatchTable(rows, table.detections)))
 
     def snapshot(self) -> bytes:
         """All that is held, to be restored by `restored`: a numpy archive, without pickles."""
         index = {
             "frames": self._frames.frame_ids(),
             "vehicles": self.vehicles(),
-            "curves": list(self._categories),
+            "curves": list(self._places),
         }
         arrays: dict[str, Table] = {"index": np.frombuffer(orjson.dumps(index), np.uint8)}
         for k, (_, table) in enumerate(self.tables()):
@@ -195,12 +145,12 @@ class MatchState:
         if any(t.rows.dtype != ROW or t.detections.dtype != DETECTION for t in tables):
             raise ValueError("a snapshot of another layout")
         for (detector, category), table in zip(index["curves"], tables, strict=True):
-            state._categories[DetectorId(detector), Category(category)] = _Category(table)
+            state._tables[state._place((DetectorId(detector), Category(category)))] = table
         return state
 
     def tables(self) -> Iterator[tuple[Curve, MatchTable]]:
         """Every curve's table; its rows name frames by their place in `frame_ids`."""
-        return ((curve, category.table) for curve, category in self._categories.items())
+        return ((curve, self._tables[place]) for curve, place in self._places.items())
 
     def frame_ids(self) -> list[FrameId]:
         """Every frame ever seen, by number."""
@@ -213,20 +163,22 @@ class MatchState:
 
     def figures(self, curve: Curve, subset: Subset, window: Window = EVER) -> Figures:
         """One category of one detector on a subset's frames within a window."""
-        return self._categories[curve].figures(subset, window, self._score)
+        return self._read([curve], subset, window)[0]
 
     def curves(self) -> list[Curve]:
         """What there are figures of."""
-        return sorted(self._categories)
+        return sorted(self._places)
 
     def detectors(self) -> list[DetectorId]:
-        return sorted({detector for detector, _ in self._categories})
+        return sorted({detector for detector, _ in self._places})
 
     def of(
         self, detector: DetectorId, subset: Subset, window: Window = EVER
     ) -> dict[Category, Figures]:
         """All of a detector's categories on a subset's frames within a window."""
-        return {c: self.figures((d, c), subset, window) for d, c in self.curves() if d == detector}
+        curves = [curve for curve in self.curves() if curve[0] == detector]
+        figures = self._read(curves, subset, window)
+        return {category: said for (_, category), said in zip(curves, figures, strict=True)}
 
     def frame_count(self, detector: DetectorId, subset: Subset, window: Window = EVER) -> int:
         """How many frames of the subset, within the window, have a match of the detector."""
@@ -235,10 +187,10 @@ class MatchState:
     def _seen_by(self, detector: DetectorId, subset: Subset, window: Window) -> BoolArray:
         """(frames,) which frames of the subset, within the window, have a match of it."""
         seen = np.zeros(len(self._frames), np.bool_)
-        for (name, _), category in self._categories.items():
+        for (name, _), table in self.tables():
             if name == detector:
-                mask = category.table.mask(subset.word, *window.bounds())
-                seen[category.table.rows["frame"][mask]] = True
+                mask = table.mask(subset.word, *window.bounds())
+                seen[table.rows["frame"][mask]] = True
         return seen
 
     def interval(
@@ -270,31 +222,52 @@ class MatchState:
     def _samples(
         self, detector: DetectorId, subset: Subset, window: Window, frames: BoolArray
     ) -> list[Sample]:
-        tables = [c.table for (name, _), c in sorted(self._categories.items()) if name == detector]
+        tables = [
+            self._tables[k] for (name, _), k in sorted(self._places.items()) if name == detector
+        ]
         bounds = window.bounds()
         return [
             Sample(table, table.mask(subset.word, *bounds) & frames[table.rows["frame"]])
             for table in tables
         ]
 
-    def _join(self, curve: Curve, table: MatchTable) -> int:
-        category = self._categories.get(curve)
-        if category is None:
-            category = self._categories[curve] = _Category()
-        joined, parts = category.table.join(table, self._frames.ranks)
-        category.change(joined, parts)
-        return parts
+    def _join(self, curves: Sequence[Curve], batch: Batch) -> IntArray:
+        """Join a batch's tables with these curves'; the parts that changed in each."""
+        places = np.array([self._place(curve) for curve in curves], np.int64)
+        changed = self._tables.join(places, batch, self._frames.ranks)
+        self._figures.forget(places, changed)
+        return changed
+
+    def _place(self, curve: Curve) -> int:
+        """The number of its table; a new one for a curve not seen before."""
+        place = self._places.get(curve)
+        if place is None:
+            place = self._places[curve] = self._tables.append()
+        return place
+
+    def _read(self, curves: Sequence[Curve], subset: Subset, window: Window) -> list[Figures]:
+        places = np.array([self._places[curve] for curve in curves], np.int64)
+        said = self._figures.read(places, subset, window)
+        return [
+            Figures(numbers, self._score, shown, *map(int, counts))
+            for numbers, shown, counts in zip(*said, strict=True)
+        ]
+
+    @property
+    def reads(self) -> int:
+        """How many times a category was read, so far: only where its frames had changed."""
+        return self._figures.reads
 
     @property
     def latest(self) -> datetime | None:
         """When the last of the frames was captured."""
-        tables = [c.table.rows["captured"] for c in self._categories.values() if c.table.rows.size]
-        if not tables:
+        captured = [table.rows["captured"].max() for _, table in self.tables() if table.rows.size]
+        if not captured:
             return None
-        last = int(max(captured.max() for captured in tables))
+        last = int(max(captured))
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=last)
 
     @property
     def nbytes(self) -> int:
         """Size of the tables, in bytes."""
-        return sum(category.table.nbytes for category in self._categories.values())
+        return self._tables.nbytes

@@ -21,20 +21,27 @@ from services.domain.error_types import TYPES
 from services.domain.match_summary import Counted
 from services.domain.subsets import part_of
 
-RANK_SHIFT: Final = 40
-"""Where a detection's rank on its frame begins in `matched`."""
-ERROR_SHIFT: Final = 40
-"""Where 1 + the place of its error in `TYPES` begins in `ignored`; 0 for no error."""
 MOST_TRUTHS: Final = np.iinfo(np.uint16).max
+LAST_REVISION: Final = np.iinfo(np.uint32).max
 
 DETECTION: Final = np.dtype(
-    [("score", "f8"), ("matched", "u8"), ("ignored", "u8"), ("row", "i4"), ("overlap", "f4")]
+    [("score", "f8"), ("matched", "u8"), ("ignored", "u4"), ("row", "i4"), ("overlap", "f4")]
 )
-"""32 bytes; the two words are 40 settings each, and what fits above them."""
+"""28 bytes; a word has 40 settings, and `matched` also what `ignored` has no room for."""
+IGNORED_SHIFT: Final = 8
+"""By how much the last eight settings of `ignored` lie higher in `matched`."""
+RANK_SHIFT: Final = 48
+"""Where a detection's rank on its frame begins in `matched`: 7 bits."""
+ERROR_SHIFT: Final = 55
+"""Where 1 + the place of its error in `TYPES` begins in `matched`: 3 bits, 0 for no error."""
 ROW: Final = np.dtype(
-    [("frame", "i4"), ("part", "u1"), ("captured", "i8"), ("revision", "i8"), ("truths", "u2", 4)]
+    [("frame", "i4"), ("part", "u1"), ("captured", "i8"), ("revision", "u4"), ("truths", "u2", 4)]
 )
-"""29 bytes; `captured` in microseconds of the epoch, `truths` per area range."""
+"""25 bytes; `captured` in microseconds of the epoch, `truths` per area range."""
+
+EARLIEST: Final = -(1 << 63)
+LATEST: Final = (1 << 63) - 1
+"""Bounds of all that was ever captured, in microseconds of the epoch."""
 
 Table = NDArray[np.void]
 _ERRORS: Final = {None: 0} | {error: 1 + place for place, error in enumerate(TYPES)}
@@ -58,24 +65,6 @@ class MatchTable:
     def empty(cls) -> "MatchTable":
         return cls(np.zeros(0, ROW), np.zeros(0, DETECTION))
 
-    def join(self, other: "MatchTable", ranks: IntArray) -> tuple["MatchTable", int]:
-        """Both tables as one, with the higher revision of each frame; its own where equal.
-
-        Parameters
-        ----------
-        ranks : (F,) the rank of every frame number in either table
-
-        Returns
-        -------
-        The table, and the parts that changed, part p as bit p.
-        """
-        from services.domain import table_kernels  # noqa: PLC0415  # see compiled.py
-
-        rows, detections, changed = table_kernels.join(
-            self.rows, self.detections, other.rows, other.detections, ranks
-        )
-        return (MatchTable(rows, detections), changed) if changed else (self, 0)
-
     def without(self, frames: IntArray) -> tuple["MatchTable", int]:
         """The table less these frames, and the parts that changed."""
         gone = np.isin(self.rows["frame"], frames)
@@ -87,23 +76,44 @@ class MatchTable:
         detections["row"] = place[detections["row"]]
         return MatchTable(self.rows[~gone], detections), changed
 
-    def mask(self, parts: int, since: int | None, until: int | None) -> BoolArray:
+    def mask(self, parts: int, since: int, until: int) -> BoolArray:
         """(F,) which rows are in these parts, captured after `since` and up to `until`.
 
         Parameters
         ----------
         parts : part p as bit p
         """
+        captured = self.rows["captured"]
         keep: BoolArray = (parts >> self.rows["part"] & 1).astype(bool)
-        if since is not None:
-            keep &= self.rows["captured"] > since
-        if until is not None:
-            keep &= self.rows["captured"] <= until
-        return keep
+        return keep & (since < captured) & (captured <= until)
 
     @property
     def nbytes(self) -> int:
         return self.rows.nbytes + self.detections.nbytes
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tables of several curves, one after the other.
+
+    Attributes
+    ----------
+    curves : (B,) int64, which ones
+    rows, detections : (F,) of `ROW` and (D,) of `DETECTION`
+    row_bounds, bounds : (B + 1,) int64, where each table's rows and detections begin
+    """
+
+    curves: IntArray
+    rows: Table
+    row_bounds: IntArray
+    detections: Table
+    bounds: IntArray
+
+    @classmethod
+    def of(cls, table: MatchTable) -> "Batch":
+        """One table alone."""
+        row_bounds, bounds = (np.array([0, t.size]) for t in (table.rows, table.detections))
+        return cls(np.zeros(1, np.int64), table.rows, row_bounds, table.detections, bounds)
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,8 @@ class MatchColumns:
     Raises
     ------
     InvalidRecord
-        More ground truths of one category on one frame than can be counted.
+        More ground truths of one category on one frame than can be counted, or a revision that
+        is too high.
     """
 
     curve: IntArray
@@ -144,6 +155,10 @@ class MatchColumns:
             raise InvalidRecord(
                 f"more than {MOST_TRUTHS} ground truths of a category on one frame",
                 reason="too_many_ground_truths",
+            )
+        if self.revision.size and self.revision.max() > LAST_REVISION:
+            raise InvalidRecord(
+                f"a match's revision is above {LAST_REVISION}", reason="revision_too_high"
             )
 
     @classmethod
@@ -169,28 +184,25 @@ class MatchColumns:
             _column(errors, np.int64),
         )
 
-    def tables(self) -> dict[int, MatchTable]:
+    def batch(self) -> Batch:
         """A table for each curve."""
+        from services.domain import table_kernels  # noqa: PLC0415  # see compiled.py
+
         rows = np.zeros(self.curve.size, ROW)
         for name in ("frame", "part", "captured", "revision", "truths"):
             rows[name] = getattr(self, name)
-        counts = np.diff(self.starts)
         curves, firsts = np.unique(self.curve, return_index=True)
         bounds = np.append(firsts, self.curve.size)
-        place = np.arange(self.curve.size) - np.repeat(firsts, np.diff(bounds))
-        rank = np.arange(self.scores.size) - np.repeat(self.starts[:-1], counts)
-        found = np.zeros(self.scores.size, DETECTION)
-        found["score"] = self.scores
-        found["row"] = np.repeat(place, counts)
-        found["overlap"] = self.overlaps
-        found["matched"] = self.matched | rank.astype(np.uint64) << np.uint64(RANK_SHIFT)
-        found["ignored"] = self.ignored | self.errors.astype(np.uint64) << np.uint64(ERROR_SHIFT)
-        # Stable: equal scores of a curve stay in the order of their frames, and on them.
-        found = found[np.lexsort((-self.scores, np.repeat(self.curve, counts)))]
-        return {
-            int(curve): MatchTable(rows[first:end], found[self.starts[first] : self.starts[end]])
-            for curve, first, end in zip(curves, bounds[:-1], bounds[1:], strict=True)
-        }
+        found = table_kernels.detections(
+            bounds,
+            self.starts,
+            self.scores,
+            self.overlaps,
+            self.matched,
+            self.ignored,
+            self.errors,
+        )
+        return Batch(curves, rows, bounds, found, self.starts[bounds])
 
 
 def _column(cells: Sequence[Sequence[float]], dtype: type) -> NDArray[Any]:

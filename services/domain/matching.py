@@ -79,12 +79,10 @@ def match_groups(detections: Detections, annotations: Annotations) -> Matches:
 
     if detections.starts.size != annotations.starts.size:
         raise ValueError("detections and annotations are grouped differently")
-    # Stable: equal scores of a group stay in their order, as pycocotools' mergesort has them.
-    order = np.lexsort((-detections.scores, group_of(detections.starts)))
     columns = match_kernels.match_groups(
         detections.starts,
         detections.boxes,
-        order,
+        detections.scores,
         annotations.starts,
         annotations.boxes,
         annotations.areas,
@@ -186,7 +184,9 @@ def grouped(group: IntArray, groups: int) -> tuple[IntArray, IntArray]:
     """
     starts = np.zeros(groups + 1, np.int64)
     np.cumsum(np.bincount(group, minlength=groups), out=starts[1:])
-    return np.argsort(group, kind="stable"), starts
+    # numpy sorts small integers digit by digit, ten times as fast.
+    small = group.astype(np.uint16) if groups < 1 << 16 else group
+    return np.argsort(small, kind="stable"), starts
 
 
 def group_of(starts: IntArray) -> IntArray:

@@ -1,14 +1,14 @@
-# ruff: noqa: PLR0917  # Numba compiles functions of arrays, called by position
 """AP under weights, and how much each frame moves it, in machine code."""
 
 import numpy as np
 
-from services.domain.coco import RECALLS, BoolArray, FloatArray, IntArray
+from services.domain.coco import RECALLS, BoolArray, CountArray, FloatArray, IntArray
 from services.domain.compiled import compiled
+from services.domain.curve_kernels import needs_of, tally
 from services.domain.match_table import Table
-from services.domain.table_kernels import needs_of, tally
 
 _FIRST = np.uint64(1)
+_TEN = np.uint64((1 << 10) - 1)
 _TINY = float(np.spacing(1))
 
 
@@ -68,7 +68,7 @@ def weighted_ap(rows: Table, detections: Table, weights: IntArray) -> float:  # 
 
 @compiled
 def _slopes(
-    needs: IntArray, hits: int, seen: IntArray, rise: FloatArray, fall: FloatArray, best: FloatArray
+    needs: IntArray, seen: CountArray, rise: FloatArray, fall: FloatArray, best: FloatArray
 ) -> float:  # pragma: no cover
     """Where a curve's envelope stands, and how it moves; its average precision.
 
@@ -79,7 +79,7 @@ def _slopes(
     best : (hits,) out, the envelope
     """
     top = total = 0.0
-    decides = k = hits
+    decides = k = seen.size
     for r in range(RECALLS.size - 1, -1, -1):
         while k >= needs[r]:
             k -= 1
@@ -87,7 +87,7 @@ def _slopes(
             if precision >= top:
                 top, decides = precision, k
             best[k] = top
-        if needs[r] <= hits:
+        if needs[r] <= seen.size:
             rise[decides] += 1 / seen[decides]
             fall[decides] += top / seen[decides]
             total += top
@@ -118,24 +118,23 @@ def influence(
         truths += keep[i] * rows[i]["truths"][0]
     if not truths:
         return np.nan
-    starts = np.zeros(40, np.int64)
-    starts[:10] = np.arange(10) * truths
-    starts[10:] = 10 * truths
-    hits = np.zeros(40, np.int64)
-    seen = np.empty(10 * truths, np.int64)
-    tally(detections, keep, starts, hits, seen, np.zeros(2, np.int64), 1)
+    starts = np.arange(10) * truths
+    ends = np.full(40, 10 * truths, np.uint64)
+    ends[:10] = starts
+    seen = np.empty(10 * truths, np.uint32)
+    tally(detections, keep, ends, seen, np.zeros(2, np.int64), _TEN)
     needs = needs_of(truths)
     mean = 0.0
     for t in range(10):
-        rise, fall = np.zeros(hits[t]), np.zeros(hits[t])
-        best = np.zeros(hits[t])
-        ap = _slopes(needs, hits[t], seen[t * truths : (t + 1) * truths], rise, fall, best)
+        mine = seen[starts[t] : ends[t]]
+        rise, fall, best = np.zeros(mine.size), np.zeros(mine.size), np.zeros(mine.size)
+        ap = _slopes(needs, mine, rise, fall, best)
         mean += ap / 10
         for i in range(rows.size):
             if keep[i]:
                 out[i] -= ap * rows[i]["truths"][0] / truths / 10
         up = down = 0.0
-        k = hits[t]
+        k = mine.size
         for i in range(detections.size - 1, -1, -1):
             row = detections[i]["row"]
             if not keep[row] or detections[i]["ignored"] >> np.uint64(t) & _FIRST:

@@ -1,27 +1,103 @@
 # ruff: noqa: PLR0917  # Numba compiles functions of arrays, called by position
-"""One pass over two match tables, and one over a table's curves, in machine code."""
+"""Building a match table, and joining two in one pass, in machine code."""
 
+from collections.abc import MutableSequence
+
+import numba
 import numpy as np
+from numba.typed import List
 
-from services.domain.coco import RECALLS, BoolArray, FloatArray, IntArray
+from services.domain.coco import BitsArray, FloatArray, IntArray
 from services.domain.compiled import compiled
-from services.domain.match_table import DETECTION, ERROR_SHIFT, RANK_SHIFT, ROW, Table
+from services.domain.match_kernels import best_first
+from services.domain.match_table import (
+    DETECTION,
+    ERROR_SHIFT,
+    IGNORED_SHIFT,
+    RANK_SHIFT,
+    ROW,
+    Table,
+)
 
-_FIRST = np.uint64(1)
-_SETTINGS = np.uint64((1 << 40) - 1)
-_TEN = np.uint64((1 << 10) - 1)
-_SEVEN = np.uint64(127)
-_THREE = np.uint64(7)
-_TINY = float(np.spacing(1))
-_NEAR = 1e-6
+_LOW = np.uint64(32)
 
-# The place of the lowest bit, by de Bruijn multiplication (Leiserson, Prokop and Randall, 1998).
-_DE_BRUIJN = 0x03F79D71B4CB0A89
-_PLACE = np.zeros(64, np.int64)
-for _place in range(64):
-    _PLACE[(_DE_BRUIJN << _place & (1 << 64) - 1) >> 58] = _place
-_MULTIPLIER = np.uint64(_DE_BRUIJN)
-_TOP = np.uint64(58)
+
+_ROWS = numba.from_dtype(ROW)[::1]
+_DETECTIONS = numba.from_dtype(DETECTION)[::1]
+Tables = MutableSequence[Table]
+"""Numba's own list: machine code can put another array in its place, and lets go of Python's lock
+while it does."""
+
+
+@compiled
+def no_tables() -> tuple[Tables, Tables]:  # pragma: no cover
+    """Rows and detections of no curve."""
+    return List.empty_list(_ROWS), List.empty_list(_DETECTIONS)
+
+
+@compiled
+def append(all_rows: Tables, all_detections: Tables) -> None:  # pragma: no cover
+    """One more curve, with nothing in it."""
+    all_rows.append(np.empty(0, ROW))
+    all_detections.append(np.empty(0, DETECTION))
+
+
+@compiled
+def table(
+    all_rows: Tables, all_detections: Tables, k: int
+) -> tuple[Table, Table]:  # pragma: no cover
+    """One curve's rows and detections."""
+    return all_rows[k], all_detections[k]
+
+
+@compiled
+def put(
+    all_rows: Tables, all_detections: Tables, k: int, rows: Table, detections: Table
+) -> None:  # pragma: no cover
+    """Replace one curve's rows and detections."""
+    all_rows[k] = rows
+    all_detections[k] = detections
+
+
+@compiled
+def detections(
+    bounds: IntArray,
+    starts: IntArray,
+    scores: FloatArray,
+    overlaps: FloatArray,
+    matched: BitsArray,
+    ignored: BitsArray,
+    errors: IntArray,
+) -> Table:  # pragma: no cover
+    """Each curve's detections in COCO's order; their rows count from the curve's first match.
+
+    Parameters
+    ----------
+    bounds : (C + 1,) where each curve's matches begin
+    starts : (K + 1,) where each match's detections begin; for the others see `MatchColumns`
+    """
+    found = np.empty(scores.size, DETECTION)
+    order = np.empty(scores.size, np.int64)
+    match = np.empty(scores.size, np.int64)
+    for c in range(bounds.size - 1):
+        first, end = starts[bounds[c]], starts[bounds[c + 1]]
+        for k in range(bounds[c], bounds[c + 1]):
+            match[starts[k] : starts[k + 1]] = k
+        # Stable: equal scores of a curve stay in the order of their frames, and on them.
+        best_first(scores[first:end], order[first:end])
+        for i in range(first, end):
+            d = first + order[i]
+            found[i]["score"] = scores[d]
+            found[i]["row"] = match[d] - bounds[c]
+            found[i]["overlap"] = overlaps[d]
+            found[i]["ignored"] = ignored[d]
+            found[i]["matched"] = (
+                matched[d]
+                | ignored[d] >> _LOW << np.uint64(32 + IGNORED_SHIFT)
+                | np.uint64(d - starts[match[d]]) << np.uint64(RANK_SHIFT)
+                | np.uint64(errors[d]) << np.uint64(ERROR_SHIFT)
+            )
+    return found
 
 
 @compiled
@@ -105,14 +181,40 @@ def _merge_detections(
 
 
 @compiled
-def join(
+def _insert_detections(old: Table, new: Table, new_place: IntArray) -> Table:  # pragma: no cover
+    """The same where all old rows stay in their places, before the new ones: whole runs move."""
+    merged = np.empty(old.size + new.size, DETECTION)
+    i = 0
+    for j in range(new.size):
+        score = new[j]["score"]
+        first = i
+        while i < old.size and old[i]["score"] >= score:
+            i += 1
+        merged[first + j : i + j] = old[first:i]
+        merged[i + j] = new[j]
+        merged[i + j]["row"] = new_place[new[j]["row"]]
+    merged[i + new.size :] = old[i:]
+    return merged
+
+
+@compiled
+def _join(
     old_rows: Table, old: Table, new_rows: Table, new: Table, ranks: IntArray
 ) -> tuple[Table, Table, int]:  # pragma: no cover
-    """Rows, detections and changed parts of two tables together; see `MatchTable.join`."""
+    """Rows, detections and changed parts of two tables together; see `join`."""
+    rows = np.empty(old_rows.size + new_rows.size, ROW)
+    last = old_rows.size - 1
+    if new_rows.size and (last < 0 or ranks[old_rows[last]["frame"]] < ranks[new_rows[0]["frame"]]):
+        changed = 0
+        for row in new_rows:
+            changed |= 1 << row["part"]
+        rows[: old_rows.size] = old_rows
+        rows[old_rows.size :] = new_rows
+        places = old_rows.size + np.arange(new_rows.size)
+        return rows, _insert_detections(old, new, places), changed
     old_place = np.empty(old_rows.size, np.int64)
     new_place = np.empty(new_rows.size, np.int64)
     count, changed = _merge_rows(old_rows, new_rows, ranks, old_place, new_place)
-    rows = np.empty(count, ROW)
     for i in range(old_rows.size):
         if old_place[i] >= 0:
             rows[old_place[i]] = old_rows[i]
@@ -120,175 +222,37 @@ def join(
         if new_place[j] >= 0:
             rows[new_place[j]] = new_rows[j]
     merged = _merge_detections(old, new, old_place, new_place)
-    return rows, merged, changed
+    return rows[:count].copy(), merged, changed
 
 
 @compiled
-def _kept(
-    rows: Table, parts: int, since: int, until: int, keep: BoolArray, truths: IntArray
-) -> int:  # pragma: no cover
-    """Which rows are in the parts and the window, and their ground truths; how many they are."""
-    count = 0
-    for i in range(rows.size):
-        captured = rows[i]["captured"]
-        keep[i] = parts >> rows[i]["part"] & 1 and since < captured <= until
-        if keep[i]:
-            count += 1
-            for a in range(4):
-                truths[a] += rows[i]["truths"][a]
-    return count
-
-
-@compiled
-def tally(
-    detections: Table,
-    keep: BoolArray,
-    starts: IntArray,
-    hits: IntArray,
-    seen: IntArray,
-    few: IntArray,
-    areas: int,
-) -> int:  # pragma: no cover
-    """One pass from the highest score down; how many detections are kept.
+def join(
+    all_rows: Tables,
+    all_detections: Tables,
+    curves: IntArray,
+    batch: IntArray,
+    rows: Table,
+    row_bounds: IntArray,
+    found: Table,
+    bounds: IntArray,
+    ranks: IntArray,
+    changed: IntArray,
+) -> None:  # pragma: no cover
+    """Join some of a batch's tables with their curves'; see `MatchTables.join`.
 
     Parameters
     ----------
-    starts : (40,) where each setting's part of `seen` begins
-    hits : (40,) out, true positives
-    seen : out, per setting and true positive, how many detections count down to it
-    areas : how many of the four are looked at
-    few : (2,) out, true positives of area 0 among each frame's best 1 and best 10
+    batch : which of the batch's tables
     """
-    count = 0
-    settings = _SETTINGS >> np.uint64(40 - 10 * areas)
-    whole = np.zeros(4, np.int64)  # detections that count in all ten settings of an area
-    some = np.zeros(40, np.int64)  # those that count in some, per setting
-    for i in range(detections.size):
-        if not keep[detections[i]["row"]]:
-            continue
-        count += 1
-        counted = ~detections[i]["ignored"] & settings
-        for a in range(areas):
-            ten = counted >> np.uint64(10 * a) & _TEN
-            if ten == _TEN:
-                whole[a] += 1
-            elif ten:
-                for t in range(10):
-                    some[10 * a + t] += np.int64(ten >> np.uint64(t) & _FIRST)
-        matched = detections[i]["matched"]
-        positive = matched & counted
-        rank = matched >> np.uint64(RANK_SHIFT) & _SEVEN
-        while positive:
-            low = positive & (~positive + _FIRST)
-            positive ^= low
-            s = _PLACE[low * _MULTIPLIER >> _TOP]
-            seen[starts[s] + hits[s]] = whole[s // 10] + some[s]
-            hits[s] += 1
-            if s < 10:  # noqa: PLR2004  # area 0
-                few[0] += rank < 1
-                few[1] += rank < 10  # noqa: PLR2004  # COCO's own
-    return count
-
-
-@compiled
-def needs_of(truths: int) -> IntArray:  # pragma: no cover
-    """(101,) the true positives that first reach each recall."""
-    needs = np.empty(RECALLS.size, np.int64)
-    for r in range(RECALLS.size):
-        exact = RECALLS[r] * truths
-        need = int(exact) + 1
-        if exact - (need - 1) < _NEAR or need - exact < _NEAR:  # rounding may decide
-            need = max(need - 2, 0)
-            while need / truths < RECALLS[r]:
-                need += 1
-        needs[r] = max(need, 1)
-    return needs
-
-
-@compiled
-def _precision(needs: IntArray, hits: int, seen: IntArray) -> float:  # pragma: no cover
-    """Precision averaged over the 101 recalls.
-
-    Only a true positive can raise the precision, and only there can a recall be first reached. So
-    from the last one back, the best precision yet is the envelope.
-    """
-    best = total = 0.0
-    k = hits
-    reached = np.searchsorted(needs, hits, side="right")  # beyond, precision is 0
-    for r in range(reached - 1, -1, -1):
-        while k >= needs[r]:
-            best = max(best, k / (seen[k - 1] + _TINY))
-            k -= 1
-        if not k:
-            total += best * (r + 1)
-            break
-        total += best
-    return total / RECALLS.size
-
-
-@compiled
-def _shown(detections: Table, keep: BoolArray, score: float) -> FloatArray:  # pragma: no cover
-    """What is shown from `score` on; see `figures`."""
-    shown = np.zeros(8)
-    for i in range(detections.size):
-        if detections[i]["score"] < score:
-            break
-        ignored = detections[i]["ignored"]
-        if ignored & _FIRST or not keep[detections[i]["row"]]:
-            continue
-        if detections[i]["matched"] & _FIRST:
-            shown[0] += 1
-            shown[2] += detections[i]["overlap"]
-            continue
-        shown[1] += 1
-        error = ignored >> np.uint64(ERROR_SHIFT) & _THREE
-        if error:
-            shown[2 + np.int64(error)] += 1
-    return shown
-
-
-@compiled
-def figures(
-    rows: Table, detections: Table, parts: int, since: int, until: int, score: float
-) -> tuple[FloatArray, int, FloatArray, int, int]:  # pragma: no cover
-    """All that is said of one category on the rows of some parts and of a window.
-
-    Parameters
-    ----------
-    parts : part p as bit p
-    since, until : captured after and up to, in microseconds of the epoch
-
-    Returns
-    -------
-    numbers : (12,) float64, COCO's numbers of the category, NaN where it has no ground truth
-    truths : ground truths that count
-    shown : (8,) from `score` on: true positives, false positives, the former's overlaps' sum, and
-        false positives by type
-    count, frames : detections and rows
-    """
-    keep = np.empty(rows.size, np.bool_)
-    truths = np.zeros(4, np.int64)
-    frames = _kept(rows, parts, since, until, keep, truths)
-    starts = np.zeros(41, np.int64)
-    for s in range(40):
-        starts[s + 1] = starts[s] + truths[s // 10]
-    hits = np.zeros(40, np.int64)
-    few = np.zeros(2, np.int64)
-    seen = np.empty(starts[40], np.int64)
-    count = tally(detections, keep, starts, hits, seen, few, 4)
-    numbers = np.full(12, np.nan)
-    for a in range(4):
-        if truths[a]:
-            ten = 0.0
-            needs = needs_of(truths[a])
-            for s in range(10 * a, 10 * a + 10):
-                precision = _precision(needs, hits[s], seen[starts[s] : starts[s + 1]])
-                ten += precision
-                if s in (0, 5):
-                    numbers[1 + s // 5] = precision
-            numbers[2 + a if a else 0] = ten / 10
-            numbers[8 + a] = hits[10 * a : 10 * a + 10].sum() / (10 * truths[a])
-    if truths[0]:
-        numbers[6] = few[0] / (10 * truths[0])
-        numbers[7] = few[1] / (10 * truths[0])
-    return numbers, truths[0], _shown(detections, keep, score), count, frames
+    for b in batch:
+        k = curves[b]
+        joined, merged, changed[b] = _join(
+            all_rows[k],
+            all_detections[k],
+            rows[row_bounds[b] : row_bounds[b + 1]],
+            found[bounds[b] : bounds[b + 1]],
+            ranks,
+        )
+        if changed[b]:
+            all_rows[k] = joined
+            all_detections[k] = merged

@@ -9,7 +9,8 @@ from typing import Final
 from services.contracts.identity import Category, DetectorId
 from services.domain.average_precision import Operating, operating_point, twelve
 from services.domain.drift import Drift
-from services.domain.match_state import EVER, MatchState, Window
+from services.domain.kept_figures import EVER, Window
+from services.domain.match_state import MatchState
 from services.domain.resampling import Interval
 from services.domain.subsets import Subset
 

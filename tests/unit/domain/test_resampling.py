@@ -6,7 +6,8 @@ from services.contracts.events import Annotation, Detection, FrameAnnotated, Pre
 from services.contracts.identity import DetectorId, FrameId
 from services.domain import resampling
 from services.domain.average_precision import twelve
-from services.domain.match_state import EVER, MatchState
+from services.domain.kept_figures import EVER
+from services.domain.match_state import MatchState
 from services.domain.resampling import Interval
 from services.domain.subsets import Subset
 from tests.unit.domain import oracle

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.average_precision import twelve
-from services.domain.match_state import EVER, MatchState, Window
+from services.domain.kept_figures import EVER, Window
+from services.domain.match_state import MatchState
 from services.domain.match_table import MatchColumns
 from services.domain.subsets import Subset
 from tests.unit.domain import oracle
@@ -206,29 +207,32 @@ def test_what_is_no_snapshot_is_refused() -> None:
         MatchState.restored(b"nothing of the kind", 0.5)
 
 
-def test_figures_are_computed_again_only_where_frames_changed() -> None:
+def test_a_category_is_read_again_only_where_its_frames_changed() -> None:
     world = World()
     for known in known_frames(1, 10):
         world.say(replace(known, shortlisted=False))
     curves = world.state.curves()
-    before = {curve: world.state.figures(curve, Subset.REST) for curve in curves}
-    alone = world.state.figures(curves[0], Subset.S)
+    for subset in (Subset.REST, Subset.S):
+        world.state.of(DETECTOR, subset)
+    assert world.state.reads == 2 * len(curves)
     changed = matches(replace(known_frames(1, 1)[0], revision=99, shortlisted=True))[:1]
     world.state.add(changed)
-    touched = (changed[0].detector, changed[0].category)
-    for curve in curves:
-        assert (world.state.figures(curve, Subset.REST) is before[curve]) == (curve != touched)
-    assert (world.state.figures(curves[0], Subset.S) is alone) == (curves[0] != touched)
+    for subset in (Subset.REST, Subset.S, Subset.R):
+        world.state.of(DETECTOR, subset)
+    assert world.state.reads == 2 * len(curves) + 2 + len(curves)
 
 
 def test_a_window_that_slides_past_no_frame_costs_nothing() -> None:
     world = World()
     for known in known_frames(2, 10):
         world.say(known)
-    (curve, *_) = world.state.curves()
     latest = max(known.frame.captured_at for known in world.known.values())
-    one = world.state.figures(curve, Subset.ALL, Window(30 * DAY, latest))
-    assert world.state.figures(curve, Subset.ALL, Window(30 * DAY, latest + DAY)) is one
+    world.state.of(DETECTOR, Subset.ALL, Window(30 * DAY, latest))
+    reads = world.state.reads
+    world.state.of(DETECTOR, Subset.ALL, Window(30 * DAY, latest + DAY))
+    assert world.state.reads == reads
+    world.state.of(DETECTOR, Subset.ALL, Window(30 * DAY, latest + 30 * DAY))
+    assert world.state.reads > reads
 
 
 def test_a_detection_takes_few_bytes_whatever_the_subsets_and_windows_asked_for() -> None:
