@@ -27,6 +27,7 @@ from services.cli import (
     tokens_command,
     topics_command,
 )
+from services.cli.benchmark import command as benchmark_command
 from services.cli.context import Context, console, example, pairs
 from services.cli.remedies import explained
 
@@ -85,6 +86,7 @@ app.command("status")(status_command.status)
 app.command("doctor", epilog=doctor_command.EPILOG)(doctor_command.doctor)
 app.add_typer(dead_letters_command.app, name="dead-letters")
 app.add_typer(tokens_command.app, name="tokens")
+app.add_typer(benchmark_command.app, name="benchmark")
 app.command("settings")(settings_command.settings)
 app.add_typer(topics_command.app, name="topics")
 app.command("run")(serve_command.run_service)

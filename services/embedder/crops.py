@@ -17,7 +17,7 @@ DEVIATION = (0.229, 0.224, 0.225)
 """ImageNet's, by which torchvision's weights were trained, and ours too."""
 NORMALISED = "imagenet"
 """Its name in a model's identity."""
-_GREY = (124, 116, 104)
+GREY = (124, 116, 104)
 """The mean as a colour, for a box that lies wholly outside its image."""
 _MULTIPLE = 16
 
@@ -53,7 +53,7 @@ def cut(image: Image.Image, box: Sequence[float], context: float, side: int) -> 
     left, right = max(middle_x - across, 0.0), min(middle_x + across, image.width)
     top, bottom = max(middle_y - along, 0.0), min(middle_y + along, image.height)
     if right <= left or bottom <= top:
-        return np.full((side, side, 3), _GREY, np.uint8)
+        return np.full((side, side, 3), GREY, np.uint8)
     inside = (left, top, right, bottom)
     return np.asarray(
         image.resize((side, side), Image.Resampling.BILINEAR, inside, reducing_gap=2.0)

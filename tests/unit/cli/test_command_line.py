@@ -31,6 +31,7 @@ COMMANDS = [
     ["tokens", "list"],
     ["tokens", "revoke"],
     ["settings"],
+    ["benchmark", "retrieval"],
 ]
 
 

@@ -17,7 +17,7 @@ DOCUMENTS = [
     "docs/operations.md",
     "docs/runbooks.md",
 ]
-GROUPS = {"mine", "ingest", "dead-letters", "models", "topics", "tokens"}
+GROUPS = {"benchmark", "mine", "ingest", "dead-letters", "models", "topics", "tokens"}
 
 
 def _commands(document: str) -> list[tuple[str, ...]]:

@@ -1,0 +1,221 @@
+"""A benchmark from what was asked for to what is written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from services.cli import exporting
+from services.cli.benchmark import measuring, montages, results
+from services.cli.benchmark.measuring import Embedded, Searched
+from services.cli.benchmark.models import Choice, embedder_of
+from services.cli.benchmark.plot import plot
+from services.cli.benchmark.results import Measured
+from services.cli.benchmark.searches import SEARCHES, available
+from services.cli.context import Context
+from services.cli.export_choice import What
+from services.cli.labelled_source import Source, labelled_frames
+from services.contracts.errors import InvalidSettings
+from services.domain.coco import IntArray
+from services.domain.collapse import collapse_of
+from services.domain.retrieval_quality import whole_map
+from services.embedder.labelled import (
+    Example,
+    LabelledFrame,
+    LabelRule,
+    Looked,
+    examples,
+    of_categories,
+)
+from services.ingest.exporters.frames import ExportFrame
+from services.ingest.json_files import read_json
+from services.runtime.settings import Settings
+from services.runtime.stores.needle_filters import NeedleFilter
+from services.runtime.stores.opening import Stores
+
+_FEWEST = 3
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Which queries are drawn: those of named frames, else so many."""
+
+    names: Sequence[str]
+    count: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command was told."""
+
+    source: Source
+    looked: Looked
+    rule: LabelRule
+    models: Sequence[str]
+    searches: Sequence[str]
+    supercategories: Sequence[str]
+    letterbox: int | None
+    queries: int
+    depth: int
+    seed: int
+    drawing: Drawing
+    to: Path
+
+
+async def measured(asked: Asked, context: Context, out: Console) -> list[Measured]:
+    """Everything that was asked for, measured; montages and files are written on the way.
+
+    Raises
+    ------
+    InvalidSettings, MissingPart, MissingWeights
+        Something that was asked for is not there.
+    """
+    settings = context.settings()
+    choices = [Choice.parse(text) for text in asked.models or [settings.embedder]]
+    searches = _searches(asked.searches)
+    supercategory = _supercategories(asked)
+    frames = await labelled_frames(asked.source, context, _all_annotated)
+    chosen = examples(_chosen(frames, asked, supercategory), asked.looked, asked.rule)
+    if len(chosen) < _FEWEST:
+        raise InvalidSettings(
+            f"{len(chosen)} annotated {asked.looked} are too few to search: give more frames"
+        )
+    asked.to.mkdir(parents=True, exist_ok=True)
+    prepared = _Prepared(asked, settings, chosen, supercategory, searches)
+    return [_one(choice, prepared, out) for choice in choices]
+
+
+async def _all_annotated(stores: Stores, settings: Settings) -> list[ExportFrame]:
+    del settings
+    return await exporting.chosen_frames(stores, What.ANNOTATED, NeedleFilter())
+
+
+def _searches(named: Sequence[str]) -> list[str]:
+    for name in named:
+        if name not in SEARCHES:
+            raise InvalidSettings(f"there is no search {name!r}; there are {', '.join(SEARCHES)}")
+    return list(named) or available()
+
+
+def _supercategories(asked: Asked) -> dict[str, str]:
+    """By category; only COCO files know any."""
+    if asked.source.coco is None:
+        if asked.supercategories:
+            raise InvalidSettings("only COCO files have supercategories: name one with --coco")
+        return {}
+    listed = read_json(asked.source.coco).get("categories", [])
+    found = {
+        str(each["name"]): str(each["supercategory"])
+        for each in listed
+        if isinstance(each, dict) and each.get("supercategory") and "name" in each
+    }
+    for name in asked.supercategories:
+        if name not in found.values():
+            there = ", ".join(sorted({*found.values()})) or "none"
+            raise InvalidSettings(f"there is no supercategory {name!r}; there are {there}")
+    return found
+
+
+def _chosen(
+    frames: Sequence[LabelledFrame], asked: Asked, supercategory: Mapping[str, str]
+) -> list[LabelledFrame]:
+    if not asked.supercategories:
+        return list(frames)
+    wanted = {name for name, above in supercategory.items() if above in asked.supercategories}
+    return of_categories(frames, wanted)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What every embedder is measured on."""
+
+    asked: Asked
+    settings: Settings
+    examples: Sequence[Example]
+    supercategory: Mapping[str, str]
+    searches: Sequence[str]
+
+
+def _one(choice: Choice, prepared: _Prepared, out: Console) -> Measured:
+    asked = prepared.asked
+    embedded = _embedded(choice, prepared, out)
+    vectors = embedded.vectors
+    truth = measuring.truth_of(embedded.examples, prepared.supercategory)
+    rng = np.random.default_rng(asked.seed)
+    queries = np.sort(rng.permutation(len(vectors))[: asked.queries])
+    depth = min(asked.depth, len(vectors) - 1)
+    found = []
+    for name in prepared.searches:
+        out.print(f"{choice.title}: {name}", style="dim", highlight=False)
+        found.append(measuring.search(name, vectors, truth, queries, depth))
+    _draw(choice, embedded, found[0], queries, asked)
+    return Measured(
+        choice.title,
+        vectors.shape[1],
+        len(vectors),
+        len(vectors) / max(embedded.seconds, 1e-9),
+        whole_map(vectors, queries, truth.levels, truth.apart),
+        collapse_of(vectors),
+        found,
+    )
+
+
+def _embedded(choice: Choice, prepared: _Prepared, out: Console) -> Embedded:
+    letterbox, chosen = prepared.asked.letterbox, prepared.examples
+    embedder = embedder_of(choice, prepared.settings, letterbox)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=out, transient=True) as progress:
+        task = progress.add_task(choice.title, total=len(chosen))
+        embedded = measuring.embed(
+            embedder, chosen, letterbox, lambda count: progress.advance(task, count)
+        )
+    if embedded.unreadable:
+        count, first = len(embedded.unreadable), embedded.unreadable[0]
+        out.print(
+            f"[yellow]left out:[/] {count:,} frames whose image cannot be read; the first: {first}",
+            highlight=False,
+        )
+    if len(embedded.examples) < _FEWEST:
+        raise InvalidSettings(f"only {len(embedded.examples)} examples can be read")
+    return embedded
+
+
+def _draw(
+    choice: Choice,
+    embedded: Embedded,
+    found: Searched,
+    queries: IntArray,
+    asked: Asked,
+) -> None:
+    rows = montages.chosen_queries(
+        asked.drawing.names, asked.drawing.count, embedded.examples, queries
+    )
+    for row in rows:
+        query = embedded.examples[queries[row]]
+        best = [embedded.examples[place] for place in found.ranked[row].tolist() if place >= 0]
+        title = f"{choice.title}, {found.name}"
+        file = asked.to / f"{choice.name}{'-random' * choice.random}-{queries[row]:06d}.png"
+        file.write_bytes(montages.drawn(title, query, best))
+
+
+def shown(asked: Asked, found: Sequence[Measured], out: Console) -> None:
+    """Print the tables, and write them and the plot."""
+    depth = min(asked.depth, min(one.examples for one in found) - 1)
+    every = results.rows(found, depth)
+    tables = results.whole_table(every), *results.quality_tables(every, depth)
+    for table in (*tables, results.cost_table(every)):
+        out.print(table)
+        out.print()
+    for one in found:
+        if one.collapsed:
+            out.print(
+                f"[bold red]{one.model} has collapsed:[/] {one.collapsed}. Its ranking is"
+                " arbitrary; see docs/embedding.md for what helps.",
+                highlight=False,
+            )
+    (asked.to / "retrieval.csv").write_text(results.as_csv(every))
+    (asked.to / "retrieval.svg").write_text(plot(every))
+    out.print(f"Table, plot and montages in {asked.to}", highlight=False)

@@ -1,0 +1,208 @@
+"""Ways to search the nearest vectors, each built once and then asked one query at a time."""
+
+import importlib
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+import qdrant_edge as edge
+from numpy.typing import NDArray
+
+from services.contracts.errors import MissingPart
+
+Vectors = NDArray[np.float32]
+Answer = NDArray[np.int64]
+Search = Callable[[NDArray[np.float32], int], Answer]
+"""A query (D,) and how many are wanted, to their places, best first."""
+
+_TREES = 20  # report 1's
+_LINKS, _BREADTH_BUILT, _BREADTH_ASKED = 16, 100, 128
+"""Of HNSW: Qdrant's own defaults for the first two, the same for FAISS."""
+_FLOAT, _INT, _LINK = 4, 1, 4
+"""Bytes."""
+
+
+class Built(NamedTuple):
+    """A search that is ready, and the bytes that it keeps per vector."""
+
+    search: Search
+    bytes_per_vector: float
+
+
+class Kind(NamedTuple):
+    """A way to search.
+
+    Attributes
+    ----------
+    needs : package that the extra `benchmark` installs, where it is not one of ours
+    euclidean : whether distances are Euclidean; angles otherwise
+    build : from all vectors, (N, D) of unit length, and a folder of its own
+    """
+
+    needs: str
+    euclidean: bool
+    build: Callable[[Vectors, Path], Built]
+
+
+def optional(package: str) -> ModuleType:
+    """A package that may not be there.
+
+    Raises
+    ------
+    MissingPart
+        It is not.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as exc:
+        raise MissingPart(
+            f"{package} is not installed: `pip install 'gazeloop[benchmark]'`, or name other"
+            " searches with --search"
+        ) from exc
+
+
+def _exact_cosine(vectors: Vectors, folder: Path) -> Built:
+    del folder
+
+    def search(query: NDArray[np.float32], count: int) -> Answer:
+        return _smallest(-(vectors @ query), count)
+
+    return Built(search, _FLOAT * vectors.shape[1])
+
+
+def _exact_euclidean(vectors: Vectors, folder: Path) -> Built:
+    del folder
+    squares = (vectors * vectors).sum(axis=1)
+
+    def search(query: NDArray[np.float32], count: int) -> Answer:
+        return _smallest(squares - 2 * (vectors @ query), count)
+
+    return Built(search, _FLOAT * (vectors.shape[1] + 1))
+
+
+def _smallest(distances: NDArray[np.float32], count: int) -> Answer:
+    if count < len(distances):
+        some = np.argpartition(distances, count)[:count]
+        return some[np.argsort(distances[some], kind="stable")]
+    return np.argsort(distances, kind="stable")
+
+
+def _faiss_flat(vectors: Vectors, folder: Path) -> Built:
+    del folder
+    index = optional("faiss").IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    return Built(_asking_faiss(index), _FLOAT * vectors.shape[1])
+
+
+def _faiss_hnsw(vectors: Vectors, folder: Path) -> Built:
+    del folder
+    faiss = optional("faiss")
+    index = faiss.IndexHNSWFlat(vectors.shape[1], _LINKS, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction, index.hnsw.efSearch = _BREADTH_BUILT, _BREADTH_ASKED
+    index.add(vectors)
+    # Twice as many links on the ground level, where every vector is.
+    return Built(_asking_faiss(index), _FLOAT * vectors.shape[1] + 2 * _LINKS * _LINK)
+
+
+def _asking_faiss(index: object) -> Search:
+    def search(query: NDArray[np.float32], count: int) -> Answer:
+        found: Answer = index.search(query[None, :], count)[1][0]  # type: ignore[attr-defined]  # FAISS ships no types
+        return found[found >= 0]
+
+    return search
+
+
+def _annoy(metric: str) -> Callable[[Vectors, Path], Built]:
+    def build(vectors: Vectors, folder: Path) -> Built:
+        index = optional("annoy").AnnoyIndex(vectors.shape[1], metric)
+        index.set_seed(0)
+        for place, vector in enumerate(vectors):
+            index.add_item(place, vector)
+        index.build(_TREES, n_jobs=1)
+        index.save(str(folder / "annoy"))
+
+        def search(query: NDArray[np.float32], count: int) -> Answer:
+            return np.array(index.get_nns_by_vector(query, count), np.int64)
+
+        return Built(search, (folder / "annoy").stat().st_size / len(vectors))
+
+    return build
+
+
+def _qdrant(*, quantised: bool) -> Callable[[Vectors, Path], Built]:
+    def build(vectors: Vectors, folder: Path) -> Built:
+        dimension = vectors.shape[1]
+        int8 = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, quantile=0.99, always_ram=True)
+        config = edge.EdgeConfig(
+            vectors=edge.EdgeVectorParams(
+                dimension,
+                edge.Distance.Cosine,
+                # Small sets are indexed too: what is measured is the index.
+                hnsw_config=edge.HnswIndexConfig(_LINKS, _BREADTH_BUILT, 1),
+                quantization_config=int8 if quantised else None,
+            ),
+            optimizers=edge.EdgeOptimizersConfig(indexing_threshold=1),
+        )
+        shard = edge.EdgeShard.create(str(folder / "qdrant"), config)
+        for start in range(0, len(vectors), 1000):
+            rows = [
+                edge.Point(start + place, vector.tolist(), {})
+                for place, vector in enumerate(vectors[start : start + 1000])
+            ]
+            shard.update(edge.UpdateOperation.upsert_points(rows))
+        shard.optimize()
+        links = 2 * _LINKS * _LINK
+        kept = _FLOAT * dimension + links + (_INT * dimension if quantised else 0)
+        return Built(_asking_qdrant(shard), kept)
+
+    return build
+
+
+def _asking_qdrant(shard: edge.EdgeShard) -> Search:
+    params = edge.SearchParams(
+        hnsw_ef=_BREADTH_ASKED, quantization=edge.QuantizationSearchParams(rescore=True)
+    )
+
+    def search(query: NDArray[np.float32], count: int) -> Answer:
+        request = edge.QueryRequest(
+            limit=count,
+            query=edge.Query.Nearest(query),  # type: ignore[arg-type]  # takes arrays too
+            params=params,
+            with_payload=False,
+        )
+        return np.array([int(found.id) for found in shard.query(request)], np.int64)
+
+    return search
+
+
+SEARCHES: Mapping[str, Kind] = {
+    "exact-cosine": Kind("", False, _exact_cosine),
+    "exact-euclidean": Kind("", True, _exact_euclidean),
+    "faiss-flat": Kind("faiss", False, _faiss_flat),
+    "faiss-hnsw": Kind("faiss", False, _faiss_hnsw),
+    "annoy-angular": Kind("annoy", False, _annoy("angular")),
+    "annoy-euclidean": Kind("annoy", True, _annoy("euclidean")),
+    "qdrant-hnsw": Kind("", False, _qdrant(quantised=False)),
+    "qdrant-hnsw-int8": Kind("", False, _qdrant(quantised=True)),
+}
+
+
+def available() -> list[str]:
+    """The searches whose packages are installed."""
+    found = []
+    for name, kind in SEARCHES.items():
+        try:
+            if kind.needs:
+                optional(kind.needs)
+        except MissingPart:
+            continue
+        found.append(name)
+    return found
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder for what a search writes."""
+    return tempfile.TemporaryDirectory(prefix="gazeloop-benchmark-")

@@ -1,0 +1,197 @@
+"""Annotated frames for training and benchmarks: from a data set's files, or from a data folder."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.context import Context, console
+from services.cli.datasets import coco_opener, via_opener, voc_opener
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from PIL.Image import Image
+
+    from services.contracts.events import Annotation
+    from services.embedder.labelled import LabelledFrame
+    from services.ingest.exporters.frames import ExportFrame
+    from services.ingest.items import Dataset, FrameItem
+    from services.runtime.images import ImageLimits
+    from services.runtime.settings import Settings
+    from services.runtime.stores.blobs import BlobStore
+    from services.runtime.stores.opening import Stores
+
+ImagesFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--images", help="Folder of the images.", exists=True, file_okay=False, metavar="DIR"
+    ),
+]
+CocoFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--coco",
+        help="COCO instances; with --images. Without any of the three: the annotated frames of"
+        " the data folder.",
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+    ),
+]
+VocFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--voc",
+        help="Folder of VOC XML files; with --images.",
+        exists=True,
+        file_okay=False,
+        metavar="DIR",
+    ),
+]
+ViaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--via",
+        help="VIA 2.x JSON; with --images.",
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+    ),
+]
+Chosen = Callable[["Stores", "Settings"], Awaitable["list[ExportFrame]"]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where annotated frames come from.
+
+    Attributes
+    ----------
+    images, coco, voc, via : as the options say; none of them means the data folder
+    """
+
+    images: Path | None
+    coco: Path | None
+    voc: Path | None
+    via: Path | None
+
+    def __post_init__(self) -> None:
+        given = [each for each in (self.coco, self.voc, self.via) if each is not None]
+        if len(given) > 1:
+            raise typer.BadParameter("name one data set: --coco, --voc or --via")
+        if given and self.images is None:
+            raise typer.BadParameter("say where its images are", param_hint="--images")
+        if self.images is not None and not given:
+            raise typer.BadParameter("name its annotations: --coco, --voc or --via")
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables and cards."""
+        given = self.coco or self.voc or self.via
+        return given.stem if given else "data folder"
+
+    def dataset(self) -> "Dataset | None":
+        """The data set that is named; none for the data folder."""
+        if self.coco:
+            return coco_opener(self.coco, self.images, None, None, None)()
+        if self.voc:
+            return voc_opener(self.voc, self.images, None, None, None)()
+        if self.via:
+            opener = via_opener(self.via, self.images, None, None, None, category_attribute=None)
+            return opener()
+        return None
+
+
+async def labelled_frames(
+    source: Source, context: Context, chosen: Chosen
+) -> "list[LabelledFrame]":
+    """The annotated frames of a source, in the order of their ids.
+
+    Parameters
+    ----------
+    chosen : which frames of a data folder
+    """
+    from services.runtime.images import ImageLimits  # noqa: PLC0415  # slow
+
+    settings = context.settings()
+    limits = ImageLimits.of(settings)
+    dataset = source.dataset()
+    if dataset is not None:
+        return _of_dataset(dataset.items, limits)
+    return await _of_data_folder(context, chosen, limits)
+
+
+def _of_dataset(items: "Iterable[object]", limits: "ImageLimits") -> "list[LabelledFrame]":
+    from services.ingest.items import FrameItem, Rejection  # noqa: PLC0415
+
+    rejected: Counter[str] = Counter()
+    frames = []
+    for item in items:
+        if isinstance(item, Rejection):
+            rejected[item.reason] += 1
+        elif isinstance(item, FrameItem) and item.image and item.annotations is not None:
+            frames.append(_frame_of(item, limits))
+    if rejected:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejected.most_common())
+        console(stderr=True).print(f"[yellow]left out:[/] {reasons}", highlight=False)
+    return frames
+
+
+def _frame_of(item: "FrameItem", limits: "ImageLimits") -> "LabelledFrame":
+    assert item.image is not None
+    assert item.annotations is not None
+    truths = [each.value for each in item.annotations]
+    read = partial(_decoded, item.image.read_bytes, limits)
+    return _labelled(item.frame_id, item.drive_id, read, truths)
+
+
+def _labelled(
+    frame_id: str,
+    drive_id: str | None,
+    read: "Callable[[], Image]",
+    truths: "Sequence[Annotation]",
+) -> "LabelledFrame":
+    from services.embedder.labelled import LabelledFrame, LabelledObject  # noqa: PLC0415
+
+    objects = tuple(
+        LabelledObject(each.category, each.bbox)
+        for each in truths
+        if not each.crowd and not each.ignore
+    )
+    return LabelledFrame(frame_id, drive_id or frame_id, read, objects)
+
+
+def _decoded(read: Callable[[], bytes], limits: "ImageLimits") -> "Image":
+    from services.runtime.images import decode_rgb  # noqa: PLC0415
+
+    return decode_rgb(read(), limits)
+
+
+async def _of_data_folder(
+    context: Context, chosen: Chosen, limits: "ImageLimits"
+) -> "list[LabelledFrame]":
+    from services.cli import exporting  # noqa: PLC0415  # slow
+    from services.cli.assembly import joined  # noqa: PLC0415
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+
+    settings = context.settings()
+    log_to_file(settings.data / "logs" / "labelled.log", level=settings.log_level)
+    async with joined(settings) as stack:
+        frames = await chosen(stack.stores, settings)
+        uris = await exporting.image_uris(stack.stores, frames)
+        blobs: BlobStore = stack.stores.blobs
+    return [
+        _labelled(
+            frame.frame_id,
+            frame.drive_id,
+            partial(_decoded, partial(blobs.get, uris[frame.frame_id]), limits),
+            frame.annotations,
+        )
+        for frame in frames
+        if frame.annotations is not None
+    ]
