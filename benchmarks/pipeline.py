@@ -60,6 +60,7 @@ class Precomputed:
     model_id = ModelId("precomputed")
     frame_dimension = _DIMENSION
     region_dimension = _DIMENSION
+    decoded_side: int | None = None
 
     def embed(self, images: Sequence[Picture.Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
         """Vectors by the pictures' bytes."""

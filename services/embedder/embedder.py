@@ -47,6 +47,11 @@ class Embedder(Protocol):
         """Length of a box's vector."""
         ...
 
+    @property
+    def decoded_side(self) -> int | None:
+        """Pixels that are enough of a frame's shorter side; none where all are looked at."""
+        ...
+
     def embed(self, images: Sequence[Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
         """Vectors of each RGB image and of its boxes. Blocks; called in a thread."""
         ...

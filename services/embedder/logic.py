@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.contracts.events import Detection, FrameCaptured, FrameEmbedded
+from services.contracts.events import Detection, FrameCaptured, FrameEmbedded, Image
 from services.contracts.identity import (
     DetectorId,
     ModelId,
@@ -15,6 +15,7 @@ from services.contracts.identity import (
     region_point_id,
 )
 from services.domain.splits import split_of
+from services.embedder.embedder import Boxes
 from services.runtime.settings import Settings
 from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.vectors import Payload, Point, Vector
@@ -23,6 +24,9 @@ REGION_KEYWORDS = ("frame_id", "detector", "category", "split", "drive_id", "veh
 REGION_NUMBERS = ("score", "captured_at")
 FRAME_KEYWORDS = ("split", "drive_id", "vehicle_id")
 FRAME_NUMBERS = ("captured_at",)
+_BYTES_PER_PIXEL = 4
+"""Of an RGB picture in Pillow."""
+_JPEG_SCALES = (8, 4, 2)
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,45 @@ def _embedded(record: FrameRecord, model: ModelId, regions: Sequence[Region]) ->
             detector: made.revision for detector, made in sorted(record.predictions.items())
         },
     )
+
+
+def passes(
+    tasks: Sequence[Task], *, frames: int, size_bytes: int, decoded_side: int | None
+) -> list[list[Task]]:
+    """The tasks in their order, parted into passes that memory has room for.
+
+    Parameters
+    ----------
+    frames, size_bytes : of a pass at most; a frame that is larger by itself is a pass of its own
+    decoded_side : the embedder's
+    """
+    parted: list[list[Task]] = []
+    room = 0
+    for task in tasks:
+        size = picture_bytes(task.captured.image, decoded_side)
+        if not parted or len(parted[-1]) == frames or size > room:
+            parted.append([])
+            room = size_bytes
+        parted[-1].append(task)
+        room -= size
+    return parted
+
+
+def picture_bytes(image: Image, decoded_side: int | None) -> int:
+    """What an image takes in memory once it is decoded."""
+    across, along = image.width, image.height
+    if decoded_side is not None and image.media_type == "image/jpeg":
+        smaller = min(across, along) // decoded_side
+        scale = next((each for each in _JPEG_SCALES if each <= smaller), 1)
+        across, along = -(-across // scale), -(-along // scale)
+    return across * along * _BYTES_PER_PIXEL
+
+
+def boxes_within(task: Task, decoded: tuple[int, int], whole: tuple[int, int]) -> Boxes:
+    """(N, 4) boxes of the task's missing regions, in pixels of the frame as it was decoded."""
+    boxes = np.array([region.detection.bbox for region in task.missing], float).reshape(-1, 4)
+    scale: Boxes = np.array(decoded, float) / whole
+    return boxes * np.tile(scale, 2)
 
 
 def frame_point(task: Task, vector: Vector, settings: Settings) -> Point:

@@ -2,21 +2,21 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 import numpy as np
 import structlog
-from PIL.Image import Image
 
 from services.contracts.errors import Fatal, Invalid
 from services.contracts.events import Event, FrameCaptured, PredictionsMade
 from services.contracts.identity import FrameId, ModelId, region_point_id
 from services.contracts.topics import FRAMES, PREDICTIONS
 from services.embedder import logic
-from services.embedder.embedder import Boxes, Embedder, FrameVectors
+from services.embedder.embedder import Embedder, FrameVectors
 from services.embedder.logic import Task
 from services.runtime import metrics
 from services.runtime.clock import Clock
-from services.runtime.images import ImageLimits, decode_rgb
+from services.runtime.images import Decoded, ImageLimits, decode_rgb, decode_scaled
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores import vectors as collections
@@ -80,10 +80,7 @@ class EmbedFrames:
         await self._prepare()
         tasks = await self._tasks(frame_ids)
         pending = [task for task in tasks if not task.stored]
-        size = self._settings.embed_batch
-        broken: dict[FrameId, Invalid] = {}
-        for start in range(0, len(pending), size):
-            broken |= await self._embed(pending[start : start + size])
+        broken = await self._embed(pending)
         done = [task.embedded for task in tasks if task.captured.frame_id not in broken]
         await self._outbox.publish(done)
         self._count([task for task in pending if task.embedded in done], len(done))
@@ -131,36 +128,65 @@ class EmbedFrames:
         return [task for task in found if task is not None]
 
     async def _embed(self, tasks: Sequence[Task]) -> dict[FrameId, Invalid]:
-        """Embed and store; what is wrong with the frames that could not be."""
+        """Embed and store, pass by pass, and decode the next pass meanwhile.
+
+        Returns
+        -------
+        What is wrong with the frames that could not be embedded; their neighbours are done.
+        """
+        broken: dict[FrameId, Invalid] = {}
+        passes = logic.passes(
+            tasks,
+            frames=self._settings.embed_batch,
+            # Two are held at once: one is decoded while the other is embedded.
+            size_bytes=self._settings.embed_queue_bytes // 2,
+            decoded_side=self._embedder.decoded_side,
+        )
+        ahead = asyncio.create_task(self._decode(passes[0] if passes else ()))
+        try:
+            for one, following in pairwise([*passes, []]):
+                pictures = await ahead
+                ahead = asyncio.create_task(self._decode(following))
+                broken |= await self._embed_pass(one, pictures)
+        finally:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
+        return broken
+
+    async def _decode(self, tasks: Sequence[Task]) -> list[Decoded | Invalid]:
+        if not tasks:
+            return []
         with metrics.DECODE_SECONDS.time():
-            pictures = await asyncio.gather(*(asyncio.to_thread(self._picture, t) for t in tasks))
-        sound = [
-            (task, picture)
-            for task, picture in zip(tasks, pictures, strict=True)
-            if not isinstance(picture, Invalid)
-        ]
+            return await asyncio.gather(*(asyncio.to_thread(self._picture, t) for t in tasks))
+
+    async def _embed_pass(
+        self, tasks: Sequence[Task], pictures: Sequence[Decoded | Invalid]
+    ) -> dict[FrameId, Invalid]:
+        both = list(zip(tasks, pictures, strict=True))
+        sound = [(task, each) for task, each in both if not isinstance(each, Invalid)]
         if sound:
             with metrics.FORWARD_SECONDS.labels(self._embedder.model_id).time():
                 embedded = await asyncio.to_thread(self._forward, sound)
             await self._store([task for task, _ in sound], embedded)
-        return {
-            task.captured.frame_id: picture
-            for task, picture in zip(tasks, pictures, strict=True)
-            if isinstance(picture, Invalid)
-        }
+        return {task.captured.frame_id: each for task, each in both if isinstance(each, Invalid)}
 
-    def _picture(self, task: Task) -> Image | Invalid:
+    def _picture(self, task: Task) -> Decoded | Invalid:
+        side = self._embedder.decoded_side
         try:
-            return decode_rgb(self._blobs.get(task.captured.image.uri), self._limits)
+            content = self._blobs.get(task.captured.image.uri)
+            if side is not None:
+                return decode_scaled(content, self._limits, side)
+            picture = decode_rgb(content, self._limits)
         except Invalid as exc:
             return exc
+        return Decoded(picture, *picture.size)
 
-    def _forward(self, sound: Sequence[tuple[Task, Image]]) -> list[FrameVectors]:
-        boxes: list[Boxes] = [
-            np.array([region.detection.bbox for region in task.missing], float).reshape(-1, 4)
-            for task, _ in sound
+    def _forward(self, sound: Sequence[tuple[Task, Decoded]]) -> list[FrameVectors]:
+        boxes = [
+            logic.boxes_within(task, decoded.picture.size, (decoded.width, decoded.height))
+            for task, decoded in sound
         ]
-        return self._embedder.embed([picture for _, picture in sound], boxes)
+        return self._embedder.embed([decoded.picture for _, decoded in sound], boxes)
 
     async def _store(self, tasks: Sequence[Task], embedded: Sequence[FrameVectors]) -> None:
         both = list(zip(tasks, embedded, strict=True))

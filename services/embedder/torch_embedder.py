@@ -1,10 +1,11 @@
-"""The Embedder on torch."""
+"""The Embedder on a network."""
 
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Self
 
 import numpy as np
+import structlog
 import torch
 from numpy.typing import NDArray
 from PIL.Image import Image
@@ -14,12 +15,18 @@ from torchvision.ops import roi_align
 from services.contracts.identity import ModelId
 from services.embedder import crops
 from services.embedder.embedder import Boxes, FrameVectors
+from services.embedder.forward import Forward, Precision, TorchForward
+from services.embedder.forward_choice import forward_of
 from services.embedder.network import Network, load_network
 from services.runtime.settings import Settings
 
 CONTEXTS = (1.0, 2.0)
 """How many times as wide and high as its box each of a region's crops is."""
 _CROPS_PER_PASS = 64
+_DECODED_SIDE = 512
+"""Of a frame's shorter side: decoded at half of 1,080 lines, its pixels are off by less than half a
+step of 255 once they are scaled (docs/embedding.md)."""
+log = structlog.get_logger()
 
 
 class RegionEncoder(StrEnum):
@@ -32,15 +39,36 @@ class RegionEncoder(StrEnum):
     the two vectors are joined, so a cosine is the mean of theirs."""
 
 
-class TorchEmbedder:
-    """A network and a way to encode regions."""
+class Decoding(StrEnum):
+    """How much of a frame's resolution is decoded."""
 
-    def __init__(self, network: Network, regions: RegionEncoder) -> None:
+    SCALED = "scaled"
+    """What is needed: a JPEG's own transform gives halves, quarters and eighths at less cost."""
+    FULL = "full"
+
+
+class TorchEmbedder:
+    """A network, a way to encode regions, and what computes the network's map.
+
+    Parameters
+    ----------
+    forward : torch in full precision where none is given
+    decoding : of the frames that it will be given
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        regions: RegionEncoder,
+        forward: Forward | None = None,
+        decoding: Decoding = Decoding.FULL,
+    ) -> None:
         self._network = network
         self._backbone = network.backbone
         self._regions = regions
-        self._features = network.features.to(memory_format=torch.channels_last)
-        self._head = network.head
+        self._forward = forward or TorchForward(network.features, torch.device("cpu"))
+        self._head = network.head.to(self._forward.device)
+        self._decoding = decoding
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -49,25 +77,52 @@ class TorchEmbedder:
         Raises
         ------
         MissingWeights, InvalidSettings
-            As from `load_network`.
+            As from `load_network` and `forward_of`.
         """
         network = load_network(settings)
         torch.set_num_threads(settings.torch_threads)
-        return cls(network, RegionEncoder(settings.region_encoder))
+        regions, decoding = RegionEncoder(settings.region_encoder), Decoding(settings.embed_decode)
+        made = cls(network, regions, forward_of(network, settings), decoding)
+        log.info(
+            "embedder_chosen",
+            model=made.model_id,
+            runtime=type(made._forward).__name__,
+            precision=made._forward.precision.value,
+            device=str(made._forward.device),
+            decoded_side=made.decoded_side,
+        )
+        return made
+
+    @property
+    def decoded_side(self) -> int | None:
+        """Pixels that are enough of a frame's shorter side; none where all are looked at.
+
+        Crops are cut from all pixels: boxes are often smaller than what a crop is squeezed to.
+        """
+        if self._decoding is Decoding.FULL or self._regions is RegionEncoder.CROP:
+            return None
+        return max(_DECODED_SIDE, self._backbone.frame_side)
 
     @property
     def model_id(self) -> ModelId:
-        """`name-tap-pooling-side-regions-normalisation-dimension-sha`."""
+        """`name-tap-pooling-side-regions-normalisation-dimension-sha`, and what is not the rule.
+
+        Frames decoded at a smaller scale are `dct`; numbers that are not of 32 bits follow last.
+        """
         one = self._network
         regions = (
             f"crop{self._backbone.crop_side}" + "".join(f"x{context:g}" for context in CONTEXTS)
             if self._regions is RegionEncoder.CROP
             else f"roi{self._head.grid}"
         )
-        side = f"side{self._backbone.frame_side}"
+        scaled = "" if self.decoded_side is None else "dct"
+        side = f"side{self._backbone.frame_side}{scaled}"
         parts = (self._backbone.name, one.tap, one.pooling.value, side, regions, crops.NORMALISED)
         whitened = ("whitened",) if self._head.whitens else ()
-        return ModelId("-".join((*parts, *whitened, f"{self._head.dimension}d", one.sha256[:8])))
+        precision = self._forward.precision
+        numbers = () if precision is Precision.FP32 else (precision.value,)
+        sized = (f"{self._head.dimension}d", one.sha256[:8])
+        return ModelId("-".join((*parts, *whitened, *sized, *numbers)))
 
     @property
     def frame_dimension(self) -> int:
@@ -102,8 +157,7 @@ class TorchEmbedder:
 
     def _frame_maps(self, images: Sequence[Image], size: tuple[int, int]) -> Tensor:
         pixels = np.stack([crops.scale(image, size) for image in images])
-        mapped: Tensor = self._features(crops.normalised(pixels))
-        return mapped
+        return self._forward(pixels)
 
     def _on_map(self, mapped: Tensor, boxes: Boxes, size: tuple[int, int]) -> NDArray[np.float32]:
         # To cells of the map, from corner to corner: the frame may have been squeezed a little.
@@ -112,7 +166,7 @@ class TorchEmbedder:
         corners = np.concatenate(
             [(each / size * extent).clip(0, extent) for each in (starts, ends)], 1
         )
-        rois = torch.from_numpy(corners.astype(np.float32))
+        rois = torch.from_numpy(corners.astype(np.float32)).to(mapped.device)
         cells = roi_align(mapped[None].contiguous(), [rois], self._head.grid, aligned=True)
         return self._vectors(cells)
 
@@ -133,9 +187,9 @@ class TorchEmbedder:
         vectors = np.empty((len(pixels), self._head.dimension), np.float32)
         for start in range(0, len(pixels), _CROPS_PER_PASS):
             part = slice(start, start + _CROPS_PER_PASS)
-            vectors[part] = self._vectors(self._features(crops.normalised(pixels[part])))
+            vectors[part] = self._vectors(self._forward(pixels[part]))
         return vectors
 
     def _vectors(self, mapped: Tensor) -> NDArray[np.float32]:
-        vectors: NDArray[np.float32] = self._head(mapped).numpy()
+        vectors: NDArray[np.float32] = self._head(mapped).cpu().numpy()
         return vectors

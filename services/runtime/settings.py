@@ -106,6 +106,18 @@ class Settings(BaseSettings):
         "none", description="How new collections are searched; int8 takes a third of the memory."
     )
     embed_batch: Count = Field(16, description="Images per pass through the backbone.")
+    embed_queue_bytes: Count = Field(
+        536_870_912, description="Most bytes of decoded images: those of a pass, and of the next."
+    )
+    embed_runtime: Literal["auto", "openvino", "torch", "cuda"] = Field(
+        "auto", description="What runs the backbone; auto: a GPU where there is one, else OpenVINO."
+    )
+    embed_precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="The backbone's numbers; bf16 is faster where the CPU or GPU has it."
+    )
+    embed_decode: Literal["scaled", "full"] = Field(
+        "scaled", description="Frames by RoIAlign: decoded as far as needed, or in full."
+    )
     torch_threads: Count = Field(2, description="CPU threads for the backbone.")
 
     # Shortlists

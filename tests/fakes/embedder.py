@@ -16,14 +16,17 @@ class MeanColour:
 
     frame_dimension = 3
     region_dimension = 4
+    decoded_side: int | None = None
 
     def __init__(self, model: str = "colour-mean") -> None:
         self.model_id = ModelId(model)
         self.images_seen = 0
         self.boxes_seen = 0
+        self.largest_pass = 0
 
     def embed(self, images: Sequence[Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
         self.images_seen += len(images)
+        self.largest_pass = max(self.largest_pass, len(images))
         self.boxes_seen += sum(len(each) for each in boxes)
         return [
             FrameVectors(_unit(_colour(image)), _regions(image, each))
@@ -54,6 +57,7 @@ class WidthEmbedder:
     model_id = ModelId("width-test")
     frame_dimension = 2
     region_dimension = 2
+    decoded_side: int | None = None
 
     def embed(self, images: Sequence[Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
         assert len(images) == len(boxes)

@@ -16,6 +16,7 @@ from services.contracts.errors import (
 )
 from services.contracts.events import Event, FrameCaptured, FrameEmbedded, PredictionsMade
 from services.contracts.identity import FrameId, PointId, frame_point_id, region_point_id
+from services.embedder.embedder import Boxes, FrameVectors
 from services.embedder.service import EmbedFrames
 from services.runtime.settings import Settings
 from services.runtime.stores.frames import FrameRecord
@@ -57,6 +58,7 @@ class World:
         self.vectors = vectors or InMemoryVectors()
         self.outbox = InMemoryOutbox()
         self.embedder = MeanColour()
+        self.settings = SETTINGS
 
     def captured(self, frame_id: str = "f1", content: bytes | None = None) -> FrameCaptured:
         """A frame whose image is in the blob store."""
@@ -71,7 +73,7 @@ class World:
             self.blobs,
             self.vectors,
             outbox=self.outbox,
-            settings=SETTINGS,
+            settings=self.settings,
             clock=FakeClock(),
         )
 
@@ -305,3 +307,47 @@ async def test_another_model_fills_collections_of_its_own_beside_the_live_ones()
 async def test_an_event_of_another_kind_is_a_wrong_deployment() -> None:
     with pytest.raises(Fatal, match="FrameAnnotated"):
         await World().run(frame_annotated())
+
+
+class Watching(MeanColour):
+    """Needs few pixels, and keeps what it was shown."""
+
+    decoded_side = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[tuple[tuple[int, int], list[list[float]]]] = []
+
+    def embed(self, images: Sequence[Image.Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
+        self.shown += [(each.size, of.tolist()) for each, of in zip(images, boxes, strict=True)]
+        return super().embed(images, boxes)
+
+
+async def test_boxes_lie_where_they_were_on_a_frame_that_is_decoded_smaller() -> None:
+    world = World()
+    world.embedder = watching = Watching()
+    content = BytesIO()
+    Image.new("RGB", (64, 80)).save(content, "JPEG")
+
+    await world.run(world.captured("f1", content.getvalue()), predictions_made(LAMP))
+
+    assert watching.shown == [((16, 20), [[5.5 / 4, 6 / 4, 5, 2]])]
+
+
+async def test_a_frame_that_memory_has_no_room_beside_is_embedded_alone() -> None:
+    world = World()
+    world.settings = SETTINGS.model_copy(update={"embed_queue_bytes": 1})
+    frames = [world.captured(f"f{number}") for number in range(3)]
+
+    assert len(await world.run(*frames)) == 3
+    assert world.embedder.largest_pass == 1
+
+
+async def test_a_failure_in_one_pass_leaves_nothing_of_the_next_behind() -> None:
+    world = World(FailingVectors())
+    frames = [world.captured(f"f{number}") for number in range(6)]
+
+    with pytest.raises(StoreUnavailable):
+        await world.run(*frames)
+
+    assert len(await world.run(*frames)) == 6

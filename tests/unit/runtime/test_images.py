@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from services.contracts.errors import InvalidImage
-from services.runtime.images import ImageLimits, decode_rgb, inspect, measure
+from services.runtime.images import ImageLimits, decode_rgb, decode_scaled, inspect, measure
 
 LIMITS = ImageLimits(max_bytes=1_000_000, max_pixels=1_000_000)
 
@@ -221,3 +221,71 @@ def test_any_changed_byte_gives_a_picture_or_invalid_image() -> None:
                 decode_rgb(bytes(content), LIMITS)
             except InvalidImage as exc:
                 assert exc.reason  # noqa: PT017  # either outcome is right; others are raised
+
+
+def smooth(mode: str = "RGB", size: tuple[int, int] = (1280, 1100)) -> Image.Image:
+    noise = np.random.default_rng(7).integers(0, 256, (9, 11, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize(("shorter", "scale"), [(550, 2), (551, 1), (200, 4), (10, 8)])
+def test_a_scaled_jpeg_is_what_averaging_its_pixels_gives(
+    mode: str, progressive: bool, shorter: int, scale: int
+) -> None:
+    content = saved(smooth(mode), progressive=progressive, quality=95)
+    limits = ImageLimits(max_bytes=10_000_000, max_pixels=10_000_000)
+
+    scaled = decode_scaled(content, limits, shorter)
+
+    expected = Image.open(io.BytesIO(content)).convert("RGB").reduce(scale)
+    off = np.abs(np.asarray(scaled.picture, float) - np.asarray(expected, float))
+    assert scaled[1:] == (1280, 1100)
+    assert scaled.picture.size == expected.size
+    assert off.mean() < 1
+    assert off.max() < 24
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_picture_that_is_small_already_is_decoded_as_it_is(name: str) -> None:
+    scaled = decode_scaled(FILES[name], LIMITS, 20)
+
+    assert np.array_equal(np.asarray(scaled.picture), np.asarray(decode_rgb(FILES[name], LIMITS)))
+    assert scaled[1:] == (37, 23)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "LA", "1"])
+def test_a_png_has_no_scale_of_its_own(mode: str) -> None:
+    content = saved(picture(mode), "PNG")
+
+    scaled = decode_scaled(content, LIMITS, 2)
+
+    assert np.array_equal(np.asarray(scaled.picture), np.asarray(decode_rgb(content, LIMITS)))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_scaled_picture_is_upright(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = saved(smooth(size=(440, 320)), exif=exif, quality=95)
+
+    scaled = decode_scaled(content, LIMITS, 160)
+
+    expected = decode_rgb(content, LIMITS)
+    off = np.abs(np.asarray(scaled.picture, float) - np.asarray(expected.reduce(2), float))
+    assert scaled[1:] == expected.size
+    assert off.mean() < 1
+
+
+@pytest.mark.parametrize("name", ["jpeg", "jpeg_progressive", "png"])
+def test_a_cut_file_is_truncated_at_any_scale(name: str) -> None:
+    for end in range(1, len(FILES[name]), 7):
+        with pytest.raises(InvalidImage) as caught:
+            decode_scaled(FILES[name][:end], LIMITS, 4)
+        assert caught.value.reason == "truncated_image"
+
+
+def test_a_bomb_is_refused_at_any_scale() -> None:
+    with pytest.raises(InvalidImage, match="pixels"):
+        decode_scaled(FILES["jpeg"], ImageLimits(max_bytes=10**6, max_pixels=500), 4)

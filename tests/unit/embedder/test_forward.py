@@ -1,0 +1,128 @@
+"""Maps by every runtime, beside torch's own on the same pixels."""
+
+import sys
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from services.contracts.errors import InvalidSettings
+from services.embedder.backbones import backbone_named
+from services.embedder.crops import Pixels, normalised
+from services.embedder.forward import Forward, Precision, TorchForward
+from services.embedder.forward_choice import forward_of
+from services.embedder.network import Network, network_of
+from services.embedder.openvino_forward import OpenVinoForward, converted
+from services.embedder.pooling import Pooling
+from services.embedder.torch_embedder import RegionEncoder, TorchEmbedder
+from services.runtime.settings import Settings
+from tests.unit.embedder.networks import small_sided, untrained
+
+CPU = torch.device("cpu")
+NAMES = (
+    "conv_ae",
+    "gazeloop-small",
+    "mini_densenet",
+    "mobilenet_v3_small",
+    "resnet18",
+    "vanilla_ae",
+)
+"""One of each kind of layer; the larger ones take seconds each to convert."""
+
+
+@cache
+def network(name: str) -> Network:
+    return network_of(small_sided(name), untrained(backbone_named(name)), Pooling.PENULTIMATE)
+
+
+def pixels(count: int = 3, height: int = 64, width: int = 96) -> Pixels:
+    coarse = np.random.default_rng(5).integers(0, 255, (count, 8, 8, 3), dtype=np.uint8)
+    scaled = [Image.fromarray(each).resize((width, height)) for each in coarse]
+    return np.stack([np.asarray(each) for each in scaled])
+
+
+def plain(name: str, shown: Pixels) -> Tensor:
+    with torch.inference_mode():
+        mapped: Tensor = network(name).features(normalised(shown))
+    return mapped
+
+
+def cosines(mapped: Tensor, expected: Tensor) -> Tensor:
+    return torch.cosine_similarity(mapped.flatten(1), expected.flatten(1))
+
+
+def openvino(name: str, precision: Precision = Precision.FP32, threads: int = 1) -> Forward:
+    return OpenVinoForward(converted(network(name).features), precision, threads)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_openvinos_maps_are_those_of_torch(name: str) -> None:
+    backbone = backbone_named(name)
+    size = (64, 64) if backbone.tap == "pixels" else (64, 96)
+
+    mapped = openvino(name)(pixels(1, *size))
+
+    expected = plain(name, pixels(1, *size))
+    assert mapped.shape == expected.shape
+    assert mapped.dtype == torch.float32
+    assert float(cosines(mapped, expected).min()) > 0.99999
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_frames_of_several_sizes_and_many_crops_go_through_one_network(threads: int) -> None:
+    forward = openvino("gazeloop-small", threads=threads)
+
+    for shown in (pixels(7, 224, 384), pixels(70, 48, 48), pixels(1, 208, 384)):
+        expected = plain("gazeloop-small", shown)
+        assert torch.allclose(forward(shown), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["gazeloop-small", "resnet18", "squeezenet1_0"])
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+def test_half_precision_points_the_same_way(name: str, runtime: str) -> None:
+    forward = (
+        TorchForward(network(name).features, CPU, Precision.BF16)
+        if runtime == "torch"
+        else openvino(name, Precision.BF16)
+    )
+
+    mapped = forward(pixels())
+
+    assert mapped.dtype == torch.float32
+    assert float(cosines(mapped, plain(name, pixels())).min()) > 0.999
+
+
+def test_precision_is_part_of_the_identity_and_the_runtime_is_not() -> None:
+    one = network("gazeloop-small")
+    forwards = [
+        TorchForward(one.features, CPU),
+        openvino("gazeloop-small"),
+        TorchForward(one.features, CPU, Precision.BF16),
+    ]
+
+    ids = [TorchEmbedder(one, RegionEncoder.CROP, each).model_id for each in forwards]
+
+    assert ids[0] == ids[1]
+    assert ids[2] == f"{ids[0]}-bf16"
+
+
+def test_the_runtime_is_chosen_at_start_and_can_be_forced() -> None:
+    one = network("gazeloop-small")
+    there = torch.cuda.is_available()
+
+    assert isinstance(forward_of(one, Settings()), TorchForward if there else OpenVinoForward)
+    assert isinstance(forward_of(one, Settings(embed_runtime="openvino")), OpenVinoForward)
+    assert isinstance(forward_of(one, Settings(embed_runtime="torch")), TorchForward)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_named() -> None:
+    with pytest.raises(InvalidSettings, match="GPU"):
+        forward_of(network("gazeloop-small"), Settings(embed_runtime="cuda"))
+
+
+def test_nobody_is_told_that_openvino_is_in_use() -> None:
+    assert sys.modules["openvino_telemetry"] is None
