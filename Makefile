@@ -6,7 +6,7 @@ BIN := .venv/bin
 KAFKA_JARS := deploy/kafka/jars
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test bench-map bench-retrieval bench-pipeline lock clean
+.PHONY: help setup broker demo lint check tools test bench-map bench-retrieval bench-pipeline bench-embed lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -75,6 +75,9 @@ bench-retrieval: .venv/runtime.stamp .bench/stamp ## what shortlists are worth, 
 	@$(BIN)/python -m benchmarks.retrieval_calibration
 	@.bench/bin/python -m benchmarks.retrieval_speed
 	@.bench/bin/python -m benchmarks.retrieval_size
+
+bench-embed: setup ## images per second from JPEG to vector, beside torchvision and FiftyOne
+	@$(BIN)/python -m benchmarks.embed
 
 bench-pipeline: setup ## what a frame costs each stage, and how soon it is done with
 	@$(BIN)/python -m benchmarks.pipeline
