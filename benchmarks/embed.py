@@ -33,6 +33,7 @@ from services.embedder import crops
 from services.embedder.backbones import backbone_named
 from services.embedder.torch_embedder import TorchEmbedder
 from services.runtime.images import ImageLimits, decode_rgb, decode_scaled
+from services.runtime.logs import configure_logs
 from services.runtime.settings import Settings
 
 _SIZE = (1920, 1080)
@@ -127,8 +128,8 @@ class Ours:
         for some, following in pairwise([*parted, []]):
             pictures = [each.result() for each in ahead]
             ahead = [self._threads.submit(self._decode, each) for each in following]
-            for each in self._embedder.embed(pictures, [where] * len(some)):
-                found.append(each.frame)
+            embedded = self._embedder.embed(pictures, [where] * len(some))
+            found += [each.frame for each in embedded]
         return np.stack(found)
 
     def run(self, files: Sequence[bytes]) -> Run:
@@ -208,7 +209,7 @@ def measured(name: str, files: Sequence[bytes], rounds: int, folder: Path) -> Ta
 def table(name: str, taken: Mapping[str, float], steps: Mapping[str, Run], frames: int) -> Table:
     """A row per way."""
     shown = Table(title=name)
-    for head in ("way", "images/s", "× plain", "cosine to plain", "decode ms", "prepare", "pass"):
+    for head in ("way", "images/s", "x plain", "cosine to plain", "decode ms", "prepare", "pass"):
         shown.add_column(head, justify="left" if head == "way" else "right")
     plain = "plain torchvision"
     for way, seconds in taken.items():
@@ -233,7 +234,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
-    out = Console()
+    configure_logs(level="WARNING")
+    out = Console(width=max(Console().width, 110))
     files = [drawn(number) for number in range(options.frames)]
     torch.set_num_threads(Settings().torch_threads)
     size = sum(map(len, files)) / len(files) / 1000
