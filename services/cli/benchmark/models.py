@@ -14,6 +14,7 @@ from services.contracts.identity import ModelId
 from services.embedder.backbones import BY_NAME, backbone_named
 from services.embedder.crops import cut
 from services.embedder.embedder import Boxes, Embedder, FrameVectors
+from services.embedder.forward_choice import forward_of
 from services.embedder.network import load_network, network_of
 from services.embedder.pooling import Pooling
 from services.embedder.torch_embedder import RegionEncoder, TorchEmbedder
@@ -84,7 +85,8 @@ def embedder_of(choice: Choice, settings: Settings, side: int | None) -> Embedde
     if side is not None:
         network = replace(network, backbone=replace(backbone, frame_side=side))
     torch.set_num_threads(settings.torch_threads)
-    return TorchEmbedder(network, RegionEncoder(settings.region_encoder))
+    forward = forward_of(network, settings)
+    return TorchEmbedder(network, RegionEncoder(settings.region_encoder), forward)
 
 
 class HsvHistogram:
@@ -94,6 +96,7 @@ class HsvHistogram:
 
     model_id = ModelId("hsv-histogram-8x4x4")
     frame_dimension = region_dimension = int(np.prod(_BINS))
+    decoded_side: int | None = None
 
     def embed(self, images: Sequence[Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
         return [
