@@ -1,14 +1,8 @@
 """A real Prometheus on the running stack: it scrapes, evaluates, and answers every dashboard."""
 
 import asyncio
-import math
-import socket
-import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -20,70 +14,10 @@ from services.runtime.settings import Settings
 from tests.deadline import until
 from tests.deploy.checking import ROOT, check, read_json, tool
 from tests.deploy.survey import ground_truth, publish
+from tests.prometheus import Prometheus, prometheus
 
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 PATIENCE_S = 120.0
-CONFIGURATION = """\
-global: {{scrape_interval: 1s, evaluation_interval: 1s}}
-rule_files: ["{rules}/*.yml"]
-scrape_configs:
-  - job_name: gazeloop
-    static_configs:
-      - targets: ["{target}"]
-        labels: {{environment: test, component: all}}
-"""
-
-
-@dataclass(frozen=True)
-class Prometheus:
-    """A running one."""
-
-    url: str
-
-    def ask(self, path: str, **parameters: str) -> Any:
-        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=10)
-        body = answer.json()
-        assert body["status"] == "success", body
-        return body["data"]
-
-    def is_ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/-/ready", timeout=2).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def values(self, expression: str) -> list[float]:
-        """What a query answers now; not a number is none."""
-        found = [float(each["value"][1]) for each in self.ask("query", query=expression)["result"]]
-        return [value for value in found if not math.isnan(value)]
-
-
-@contextmanager
-def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
-    """Prometheus on the committed rules, scraping the target each second."""
-    configuration = folder / "prometheus.yml"
-    rules = ROOT / "deploy" / "prometheus" / "rules"
-    configuration.write_text(CONFIGURATION.format(rules=rules, target=target))
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                tool("prometheus"),
-                f"--config.file={configuration}",
-                f"--storage.tsdb.path={folder / 'tsdb'}",
-                f"--web.listen-address={address}",
-                "--web.console.libraries=",
-                "--web.console.templates=",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield Prometheus(f"http://{address}")
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
 
 
 def as_asked(expression: str) -> str:

@@ -1,0 +1,76 @@
+"""A real Prometheus on the committed rules, scraping what runs here."""
+
+import math
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.deploy.checking import ROOT, tool
+
+CONFIGURATION = """\
+global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+rule_files: ["{rules}/*.yml"]
+scrape_configs:
+  - job_name: gazeloop
+    static_configs:
+      - targets: {targets}
+        labels: {{environment: test, component: all}}
+"""
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A running one."""
+
+    url: str
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=10)
+        body = answer.json()
+        assert body["status"] == "success", body
+        return body["data"]
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/-/ready", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def values(self, expression: str) -> list[float]:
+        """What a query answers now; not a number is none."""
+        found = [float(each["value"][1]) for each in self.ask("query", query=expression)["result"]]
+        return [value for value in found if not math.isnan(value)]
+
+
+@contextmanager
+def prometheus(folder: Path, *targets: str) -> Iterator[Prometheus]:
+    """Prometheus with its files in the folder, scraping the targets each second."""
+    configuration = folder / "prometheus.yml"
+    rules = ROOT / "deploy" / "prometheus" / "rules"
+    configuration.write_text(CONFIGURATION.format(rules=rules, targets=list(targets)))
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                tool("prometheus"),
+                f"--config.file={configuration}",
+                f"--storage.tsdb.path={folder / 'tsdb'}",
+                f"--web.listen-address={address}",
+                "--web.console.libraries=",
+                "--web.console.templates=",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield Prometheus(f"http://{address}")
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
