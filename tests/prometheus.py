@@ -28,17 +28,17 @@ scrape_configs:
 class Prometheus:
     """A running one."""
 
-    url: str
+    client: httpx.Client
 
     def ask(self, path: str, **parameters: str) -> Any:
-        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=10)
+        answer = self.client.get(f"/api/v1/{path}", params=parameters)
         body = answer.json()
         assert body["status"] == "success", body
         return body["data"]
 
     def is_ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/-/ready", timeout=2).status_code == 200
+            return self.client.get("/-/ready").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -70,7 +70,8 @@ def prometheus(folder: Path, *targets: str) -> Iterator[Prometheus]:
             stderr=log,
         )
     try:
-        yield Prometheus(f"http://{address}")
+        with httpx.Client(base_url=f"http://{address}", timeout=10) as client:
+            yield Prometheus(client)
     finally:
         process.terminate()
         process.wait(timeout=30)
