@@ -93,7 +93,12 @@ def configure_logs(*, level: str = "INFO", stream: TextIO | None = None) -> None
 
 def _formatter(*, terminal: bool) -> logging.Formatter:
     last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=True)]
+        # Its own tracebacks show the values of variables, passwords among them.
+        [
+            structlog.dev.ConsoleRenderer(
+                colors=True, exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
         if terminal
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

@@ -7,8 +7,9 @@ A setting comes from the environment as `GAZELOOP_<NAME>`, or from a file in the
 import os
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.contracts.errors import InvalidSettings
@@ -194,6 +195,17 @@ class Settings(BaseSettings):
     webhook_give_up_s: Seconds = Field(
         120.0, description="Failing of a delivery after which it is a dead letter, in s."
     )
+
+    @field_validator("mongodb", "qdrant", "blobs", "traces", "annotation_tool")
+    @classmethod
+    def _has_no_password(cls, url: str) -> str:
+        """An address is shown: in logs, errors and by `gazeloop settings`."""
+        if urlsplit(url).password is not None:
+            raise ValueError(
+                "a password in a URL would be shown; take it out, and set"
+                " GAZELOOP_MONGODB_PASSWORD, GAZELOOP_QDRANT_API_KEY or the driver's own variable"
+            )
+        return url
 
     @property
     def blob_url(self) -> str:

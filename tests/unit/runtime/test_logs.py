@@ -68,3 +68,21 @@ def test_our_own_events_are_never_held_back(written: io.StringIO) -> None:
     for _ in range(3):
         log.warning("batch_retried")
     assert len(lines(written)) == 3
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_a_traceback_shows_no_values(written: io.StringIO, stream: io.StringIO) -> None:
+    configure_logs(stream=stream)
+    password = "hunter-" + "two"
+    try:
+        password.index("?")
+    except ValueError:
+        structlog.get_logger("services.tester").exception("batch_failed")
+
+    assert "ValueError" in stream.getvalue()
+    assert "hunter-two" not in stream.getvalue()
