@@ -11,7 +11,7 @@ import structlog
 
 from services.cli.family_marking import mark_families
 from services.cli.filling import filled_beside, filler
-from services.cli.repeating import repeated
+from services.cli.repeating import Pauses, going_on, repeated
 from services.contracts.topics import Topic
 from services.embedder import service as embedder
 from services.embedder.service import EmbedFrames
@@ -263,15 +263,12 @@ async def _mark_families(parts: Parts) -> None:
 async def _refreshed(step: EvaluateMatches, every_s: float) -> AsyncIterator[None]:
     """Keep the gauges up to date also when no match comes to do it."""
 
-    async def refresh() -> None:
-        while True:
-            await asyncio.sleep(every_s)
+    async def refresh(pauses: Pauses) -> None:
+        while await pauses.passed(every_s):
             await step.refresh()
 
-    async with asyncio.TaskGroup() as group:
-        refreshing = group.create_task(refresh())
+    async with going_on(refresh):
         yield
-        refreshing.cancel()
 
 
 def _vectors_opened_once(settings: Settings, closing: AsyncExitStack) -> Callable[[], VectorStore]:

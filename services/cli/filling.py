@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 
+from services.cli.repeating import Pauses, going_on
 from services.contracts.errors import Transient
 from services.embedder.filling import FillModel
 from services.embedder.service import EmbedFrames
@@ -46,20 +48,19 @@ async def filler(
     return FillModel(step, stores.embeddings)
 
 
-async def following(work: FillModel) -> None:
-    """Pass after pass, until it is cancelled; what is away is waited for."""
-    while True:
+async def following(work: FillModel, pauses: Pauses) -> None:
+    """Pass after pass, until it is cancelled or its pauses end; what is away is waited for."""
+    pause_s = 0.0
+    while await pauses.passed(pause_s):
         try:
             await work.fill()
         except Transient as exc:
             log.warning("filling_later", model=work.model_id, error=str(exc))
-        await asyncio.sleep(FILL_PAUSE_S)
+        pause_s = FILL_PAUSE_S
 
 
 @asynccontextmanager
 async def filled_beside(work: FillModel) -> AsyncIterator[None]:
     """The model is filled, and follows, while this is open."""
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(following(work))
+    async with going_on(partial(following, work)):
         yield
-        task.cancel()

@@ -132,6 +132,7 @@ async def _fill(context: Context, *, follow: bool) -> None:
     from services.cli.assembly import joined  # noqa: PLC0415  # slow
     from services.cli.filling import FILL_PAUSE_S, filler, following  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.repeating import Pauses  # noqa: PLC0415
     from services.runtime.clock import SystemClock  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
@@ -148,7 +149,7 @@ async def _fill(context: Context, *, follow: bool) -> None:
                 _conclude(work.model_id, await work.fill(told))
                 if follow:
                     shown.update(f"following, every {FILL_PAUSE_S:g} s; Ctrl-C stops it")
-                    await following(work)
+                    await following(work, Pauses())
     finally:
         await vectors.close()
 

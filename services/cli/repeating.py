@@ -1,8 +1,9 @@
 """Work that is done again and again beside the services."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 
@@ -13,6 +14,43 @@ log = structlog.get_logger(__name__)
 
 _SHARE = 0.05
 """Of the time, at most this is spent on it."""
+
+
+class Pauses:
+    """The waits of work that goes on beside something else; they end with that."""
+
+    def __init__(self) -> None:
+        self._over = asyncio.Event()
+
+    def end(self) -> None:
+        """Let no further time come."""
+        self._over.set()
+
+    async def passed(self, seconds: float) -> bool:
+        """Wait so long, or to the end; whether there is to be another time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+        except TimeoutError:
+            return True
+        return False
+
+
+@asynccontextmanager
+async def going_on(work: Callable[[Pauses], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """`work` goes on while this is open; it is cancelled at the end, and waited for.
+
+    A cancellation may be swallowed: before Python 3.12, `asyncio.wait_for` does so where what it
+    waits for comes in the same moment, and drivers use it. Therefore work asks its pauses too.
+    """
+    pauses = Pauses()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work(pauses))
+        try:
+            yield
+        finally:
+            pauses.end()
+            task.cancel()
 
 
 @asynccontextmanager
@@ -26,17 +64,15 @@ async def repeated(
     every_s : pause between two times; longer where the work itself takes long
     """
 
-    async def forever() -> None:
-        while True:
+    async def again(pauses: Pauses) -> None:
+        pause_s = 0.0
+        while await pauses.passed(pause_s):
             started = clock.monotonic()
             try:
                 await work()
             except Transient as exc:
                 log.warning("work_later", work=name, error=str(exc))
-            took = clock.monotonic() - started
-            await asyncio.sleep(max(every_s, took / _SHARE))
+            pause_s = max(every_s, (clock.monotonic() - started) / _SHARE)
 
-    async with asyncio.TaskGroup() as group:
-        repeating = group.create_task(forever())
+    async with going_on(again):
         yield
-        repeating.cancel()

@@ -75,8 +75,9 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.usefixtures("written")
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
-def test_a_traceback_shows_no_values(written: io.StringIO, stream: io.StringIO) -> None:
+def test_a_traceback_shows_no_values(stream: io.StringIO) -> None:
     configure_logs(stream=stream)
     password = "hunter-" + "two"
     try:

@@ -1,0 +1,46 @@
+"""Work beside the services, and its end."""
+
+import asyncio
+from contextlib import suppress
+
+from services.cli.repeating import Pauses, going_on, repeated
+from services.contracts.errors import StoreUnavailable
+from services.runtime.clock import SystemClock
+
+FOREVER_S = 3600.0
+
+
+async def test_work_that_swallows_its_cancellation_ends_all_the_same() -> None:
+    begun = asyncio.Event()
+
+    async def swallowing() -> None:
+        with suppress(asyncio.CancelledError):
+            begun.set()
+            await asyncio.sleep(FOREVER_S)
+
+    async with asyncio.timeout(10), repeated("stubborn", swallowing, SystemClock(), every_s=5):
+        await begun.wait()
+
+
+async def test_what_is_away_is_tried_again() -> None:
+    tried = 0
+    enough = asyncio.Event()
+
+    async def failing() -> None:
+        nonlocal tried
+        tried += 1
+        if tried == 3:
+            enough.set()
+        raise StoreUnavailable("away")
+
+    async with asyncio.timeout(10), repeated("failing", failing, SystemClock(), every_s=0.001):
+        await enough.wait()
+
+
+async def test_the_end_does_not_wait_for_a_pause() -> None:
+    async def waiting(pauses: Pauses) -> None:
+        while await pauses.passed(FOREVER_S):
+            raise AssertionError
+
+    async with asyncio.timeout(10), going_on(waiting):
+        await asyncio.sleep(0)
