@@ -51,7 +51,7 @@ check: lint ## lint and unit tests
 	@.interop/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/interop.txt
 	@touch $@
 
-tools: .interop/stamp ## fetch what checks deploy/ and k8s/, a browser, and what reads our exports
+tools: .interop/stamp ## fetch what tests need: tools for deploy/ and k8s/, Label Studio, a browser, what reads our exports
 	@deploy/tools.sh
 	@if command -v chromium >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -87,6 +87,7 @@ lock: ## resolve the lock files again (needs uv)
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 --group dev -c requirements/runtime.txt -o requirements/dev.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 -c requirements/runtime.txt requirements/bench.in -o requirements/bench.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/interop.in -o requirements/interop.txt
+	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/label-studio.in -o requirements/label-studio.txt
 
 clean: ## remove what the demo wrote
 	rm -rf demo-data

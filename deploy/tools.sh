@@ -16,7 +16,7 @@ GO_TOOLS=(
 SCHEMAS="kubernetes-validate==1.37.0"
 SCHEMAS_SHA256=85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9
 KUBERNETES=v1.34.0
-ALL=(prometheus schemas kustomize kubeconform kube-score compose-go)
+ALL=(prometheus schemas kustomize kubeconform kube-score compose-go label-studio)
 
 say() { printf 'tools: %s\n' "$*"; }
 
@@ -103,12 +103,31 @@ PYTHON
   done_with schemas "$version"
 }
 
+# A real Label Studio in an environment of its own (1 GB), and the first database that it makes: to
+# make it takes longer than all tests that begin with a copy of it.
+label-studio() {
+  local locked=requirements/label-studio.txt home="$TOOLS/label-studio" version
+  version=$(sha256sum "$locked")
+  have label-studio "$version" && return
+  say "installing Label Studio into .tools/label-studio (1 GB; minutes)"
+  rm -rf "$home"
+  "${PYTHON:-python3}" -m venv "$home"
+  "$home/bin/pip" install --quiet --disable-pip-version-check --require-hashes --no-deps \
+    -r "$locked" > "$TOOLS/label-studio.log" 2>&1 \
+    || { tail -5 "$TOOLS/label-studio.log" >&2; say "Label Studio is left out: it cannot be installed"; return; }
+  mkdir -p "$home/empty"
+  # `init` without a project's name does nothing beyond the database.
+  HOME="$home/empty" LABEL_STUDIO_BASE_DATA_DIR="$home/empty" COLLECT_ANALYTICS=false \
+    LATEST_VERSION_CHECK=false "$home/bin/label-studio" version >> "$TOOLS/label-studio.log" 2>&1
+  done_with label-studio "$version"
+}
+
 mkdir -p "$STAMPS"
 wanted=("$@")
 [ $# -gt 0 ] || wanted=("${ALL[@]}")
 for name in "${wanted[@]}"; do
   case $name in
-    prometheus | schemas) "$name" ;;
+    prometheus | schemas | label-studio) "$name" ;;
     *)
       package=$(printf '%s\n' "${GO_TOOLS[@]}" | sed -n "s/^$name //p")
       [ -n "$package" ] || { say "there is no tool $name; there are: ${ALL[*]}"; exit 2; }

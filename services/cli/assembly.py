@@ -11,7 +11,8 @@ from pathlib import Path
 import structlog
 from fastapi import FastAPI
 
-from services.cli.consumers import CONSUMERS, WEBHOOKS, consumers
+from services.cli.consumers import CONSUMERS, LABEL_STUDIO, WEBHOOKS, consumers
+from services.cli.label_studio_parts import held_released, outside_routes
 from services.cli.review_page import PATH, noting_figures, reviewing
 from services.contracts.errors import MissingPart
 from services.evaluator.report import Counts, Report, build_reports
@@ -32,6 +33,7 @@ from services.runtime.topic_admin import broker_identity, create_topics
 from services.runtime.trace_export import Traces, exporting
 
 SERVICES = ("ingest", *CONSUMERS, WEBHOOKS)
+"""What a deployment always has."""
 _POLL_S = 0.5
 log = structlog.get_logger()
 
@@ -40,6 +42,11 @@ SUBSCRIPTIONS: Subscriptions = {
 }
 """What each consumer group reads whose work others wait for; nobody waits for receivers."""
 OnLag = Callable[[dict[tuple[str, str], int]], Awaitable[None]]
+
+
+def wanted_services(settings: Settings) -> tuple[str, ...]:
+    """All services that these settings ask for."""
+    return (*SERVICES, LABEL_STUDIO) if settings.label_studio_url else SERVICES
 
 
 @dataclass(frozen=True)
@@ -234,7 +241,9 @@ async def _serve(
             settings=settings,
             clock=SystemClock(),
             tracing=traces.provider("ingest"),
+            more=outside_routes(stores, settings, SystemClock()),
         )
+        await closing.enter_async_context(held_released(stores, outbox, SystemClock()))
     else:
         tracing = traced(traces.provider("retriever"))
         http = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=tracing)

@@ -11,6 +11,7 @@ import structlog
 
 from services.cli.family_marking import mark_families
 from services.cli.filling import filled_beside, filler
+from services.cli.label_studio_parts import carrying
 from services.cli.repeating import Pauses, going_on, repeated
 from services.contracts.topics import Topic
 from services.embedder import service as embedder
@@ -19,6 +20,7 @@ from services.evaluator import service as evaluator
 from services.evaluator.service import EvaluateMatches
 from services.fp_miner import service as fp_miner
 from services.fp_miner.service import MineNeedles
+from services.ingest.label_studio import service as label_studio
 from services.retriever import service as retriever
 from services.retriever.service import ExtendShortlists
 from services.retriever.webhooks import service as webhooks
@@ -52,6 +54,7 @@ class Parts:
 log = structlog.get_logger(__name__)
 
 _FAMILIES_S = 15.0
+LABEL_STUDIO = "label_studio"
 Builder = Callable[[Parts, Outbox], Step]
 
 
@@ -96,14 +99,23 @@ def _evaluator(parts: Parts, _: Outbox) -> EvaluateMatches:
     return EvaluateMatches(matches=parts.stores.matches, settings=parts.settings, clock=parts.clock)
 
 
+def _label_studio(parts: Parts, _: Outbox) -> Step:
+    return label_studio.NoteAsked(parts.stores.annotation_tasks)
+
+
 _BUILDERS: Mapping[str, tuple[Sequence[Topic], Builder]] = {
     "embedder": (embedder.TOPICS, _embedder),
     "fp_miner": (fp_miner.TOPICS, _fp_miner),
     "retriever": (retriever.TOPICS, _retriever),
     "evaluator": (evaluator.TOPICS, _evaluator),
+    LABEL_STUDIO: (label_studio.TOPICS, _label_studio),
 }
-CONSUMERS: Mapping[str, Sequence[Topic]] = {name: each[0] for name, each in _BUILDERS.items()}
+CONSUMERS: Mapping[str, Sequence[Topic]] = {
+    name: each[0] for name, each in _BUILDERS.items() if name != LABEL_STUDIO
+}
 """The consuming services in the order of the flow, with the topics that each reads."""
+BESIDE: Mapping[str, Sequence[Topic]] = {LABEL_STUDIO: label_studio.TOPICS}
+"""Those that a deployment may do without."""
 
 WEBHOOKS = "webhooks"
 """The service that sends shortlists to receivers: a consumer for each, and a group of its own."""
@@ -146,7 +158,7 @@ async def consumers(
     """
     async with AsyncExitStack() as closing:
         parts = Parts(stores, settings, clock, traces, _vectors_opened_once(settings, closing))
-        built = [await _consumer(name, parts, closing) for name in names if name in CONSUMERS]
+        built = [await _consumer(name, parts, closing) for name in names if name in _BUILDERS]
         services = [service for service, _ in built]
         if WEBHOOKS in names:
             services += await closing.enter_async_context(
@@ -223,6 +235,9 @@ async def _consumer(
     listener = step if isinstance(step, EvaluateMatches) else None
     if isinstance(step, ExtendShortlists):
         await _beside_retriever(step, parts, closing)
+    if name == LABEL_STUDIO:
+        carried = carrying(parts.stores, outbox, parts.settings, parts.clock)
+        await closing.enter_async_context(carried)
     if listener is not None:
         await closing.enter_async_context(_refreshed(listener, parts.settings.evaluate_every_s))
     service = ConsumingService(

@@ -241,7 +241,10 @@ def _said(summary: "Summary") -> str:
         ("predictions", summary.predictions),
         ("ground truth", summary.ground_truth),
     )
-    return "\n".join(
+    lines = [
         f"{name}: {count.published:,} published, {count.known:,} were there already"
         for name, count in kinds
-    )
+    ]
+    if summary.held:
+        lines.append(f"{summary.held.total():,} held until answered: gazeloop questions list")
+    return "\n".join(lines)

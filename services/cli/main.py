@@ -17,8 +17,10 @@ from services.cli import (
     export_command,
     families_command,
     ingest_command,
+    label_studio_command,
     mine_command,
     models_command,
+    questions_command,
     report_command,
     search_command,
     serve_command,
@@ -76,6 +78,8 @@ app.command(
 app.command("training-set", epilog=example("training-set --format yolo --to retrain --images"))(
     export_command.training_set
 )
+app.add_typer(label_studio_command.app, name="label-studio")
+app.add_typer(questions_command.app, name="questions")
 app.command("report")(report_command.report)
 app.command("families")(families_command.families)
 app.command(

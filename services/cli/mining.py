@@ -11,6 +11,7 @@ from services.cli.lag_watch import LagWatch
 from services.cli.progress import ProgressView
 from services.contracts.identity import FrameId
 from services.evaluator.report import Report
+from services.ingest.holding import CorrectionGate
 from services.ingest.items import Dataset, FrameItem, Item
 from services.ingest.publishing import Source, publish_dataset
 from services.ingest.summary import Summary
@@ -103,6 +104,7 @@ async def publish(
         settings=app.settings,
         clock=SystemClock(),
         source=source,
+        gate=CorrectionGate(app.stores.held, app.stores.categories, SystemClock()),
         on_progress=lambda so_far: view.counted(published=so_far.done),
         throttle=watch.throttle,
     )

@@ -13,7 +13,7 @@ from services.runtime.clock import Clock
 log = structlog.get_logger(__name__)
 
 _SHARE = 0.05
-"""Of the time, at most this is spent on it."""
+"""Of the time, at most this is spent on it, where nobody says otherwise."""
 
 
 class Pauses:

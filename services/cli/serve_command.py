@@ -23,6 +23,7 @@ class Service(StrEnum):
     RETRIEVER = "retriever"
     EVALUATOR = "evaluator"
     WEBHOOKS = "webhooks"
+    LABEL_STUDIO = "label_studio"
 
 
 def up(
@@ -55,16 +56,16 @@ def run_service(
     """Run one service in production, on the parts that the settings name.
 
     Needs `GAZELOOP_KAFKA` and `GAZELOOP_MONGODB`; embedder and retriever also `GAZELOOP_QDRANT`;
-    ingest and embedder `GAZELOOP_BLOBS`; webhooks `GAZELOOP_WEBHOOKS`. Logs JSON lines to standard
-    error; serves `/metrics` and `/healthz`; SIGTERM finishes the batch in hand. Start as many
-    replicas as there are partitions.
+    ingest, embedder and label_studio `GAZELOOP_BLOBS`; webhooks `GAZELOOP_WEBHOOKS`; label_studio
+    `GAZELOOP_LABEL_STUDIO_URL`. Logs JSON lines to standard error; serves `/metrics` and
+    `/healthz`; SIGTERM finishes the batch in hand. Start as many replicas as there are partitions.
     """
     context = shared(ctx)
     run(lambda: _run_service(context, service), interrupted="The service ended.")
 
 
 async def _up(context: Context, fill: Mapping[str, str]) -> None:
-    from services.cli.assembly import SERVICES, running  # noqa: PLC0415  # slow
+    from services.cli.assembly import running, wanted_services  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.cli.memory_warning import warn_of_memory_broker  # noqa: PLC0415
     from services.runtime.serving import until_told_to_end  # noqa: PLC0415
@@ -74,7 +75,7 @@ async def _up(context: Context, fill: Mapping[str, str]) -> None:
     out = console()
     log_to_file(settings.data / "logs" / "gazeloop.log", level=settings.log_level)
     out.print(f"starting on {settings.data}", highlight=False)
-    async with running(settings, SERVICES, beside=beside) as app:
+    async with running(settings, wanted_services(settings), beside=beside) as app:
         warn_of_memory_broker(out, app.settings)
         print_addresses(out, app)
         await until_told_to_end()

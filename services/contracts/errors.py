@@ -4,6 +4,7 @@ GazeloopError
 ├── Transient              away for now: retried in place, with backoff
 │   ├── StoreUnavailable       MongoDB, Qdrant or the blob store does not answer
 │   ├── BrokerUnavailable      Kafka does not answer
+│   ├── ToolUnavailable        the annotation team's tool does not answer
 │   ├── DeliveryUnconfirmed    the broker did not acknowledge a record in time
 │   └── ReceiverUnavailable    a webhook's receiver does not take a delivery
 ├── Invalid                never works: dead-lettered by its `reason`, its neighbours go on
@@ -39,6 +40,10 @@ class StoreUnavailable(Transient):
 
 class BrokerUnavailable(Transient):
     """Kafka does not answer."""
+
+
+class ToolUnavailable(Transient):
+    """The annotation team's tool does not answer."""
 
 
 class DeliveryUnconfirmed(Transient):

@@ -193,6 +193,8 @@ class FrameAnnotated(_FrameEvent):
     revision: _Revision = 1
     annotated_by: Annotated[str, _Name] | None = None
     annotation_source: Annotated[str, _Name] = "import"
+    lead_time_s: Annotated[float, Field(ge=0)] | None = None
+    """How long the annotator took, where their tool says it."""
     annotations: tuple[Annotation, ...]
 
     def source(self) -> tuple[object, ...]:

@@ -17,7 +17,7 @@ from services.contracts.events import (
 )
 from services.ingest import fields
 from services.ingest.drafts import Draft, is_too_large
-from services.ingest.items import FrameItem, Located, Rejection
+from services.ingest.items import Disputed, FrameItem, Located, Rejection
 from services.runtime.images import ImageFacts, ImageLimits, inspect, measure
 from services.runtime.stores.blobs import BlobStore
 
@@ -35,12 +35,25 @@ class OpenedFrame:
     ----------
     content : the image's bytes; none where only annotations come
     rejections : boxes that the image's real size rules out
+    alternatives : what annotators say of it, where they disagree; then there are no drafts
     """
 
     item: FrameItem
     content: bytes | None
     drafts: tuple[Draft, ...]
     rejections: tuple[Rejection, ...]
+    alternatives: tuple[Draft, ...] = ()
+
+
+def open_disputed(disputed: Disputed, limits: ImageLimits, source: str) -> OpenedFrame | Rejection:
+    """Draft every version of a frame; refused where any of them is."""
+    alternatives: list[Draft] = []
+    for version in disputed.versions:
+        opened = open_frame(version, limits, source)
+        if isinstance(opened, Rejection):
+            return opened
+        alternatives += opened.drafts
+    return OpenedFrame(disputed.versions[0], None, (), (), tuple(alternatives))
 
 
 def open_frame(item: FrameItem, limits: ImageLimits, source: str) -> OpenedFrame | Rejection:
@@ -152,6 +165,8 @@ def _looked_at(
         yield FrameAnnotated(
             frame_id=item.frame_id,
             annotation_source=source,
+            annotated_by=item.annotated_by,
+            lead_time_s=item.lead_time_s,
             annotations=_inside(item.annotations, size, rejections),
         )
 

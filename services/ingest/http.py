@@ -81,12 +81,14 @@ def build_http_app(
     settings: Settings,
     clock: Clock,
     tracing: TracerProvider | None = None,
+    more: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """The HTTP interface on these parts.
 
     Parameters
     ----------
     tracing : where requests start or continue their traces; none: traces are off
+    more : routes that are served beside it
 
     Raises
     ------
@@ -105,7 +107,8 @@ def build_http_app(
     add_limits(app, settings.max_body_bytes)
     acceptance = Acceptance(outbox, blobs, ledger, ImageLimits.of(settings))
     api = _Api(acceptance, Authenticator(tokens, clock), RateLimit(settings.rate_limit))
-    app.include_router(api.router())
+    for router in (api.router(), *more):
+        app.include_router(router)
     app.add_api_route("/healthz", _healthz, methods=["GET"])
     add_schemas(app)
     return app

@@ -57,6 +57,7 @@ class FrameItem:
     annotations : its ground truth, maybe empty; none where nobody annotated
     complete : whether all annotations that the data set has are among them; some were refused
         otherwise
+    annotated_by, lead_time_s : who annotated it, and how long that took, where a tool says it
     """
 
     frame_id: FrameId
@@ -71,6 +72,16 @@ class FrameItem:
     detections: tuple[Located[Detection], ...] | None = None
     annotations: tuple[Located[Annotation], ...] | None = None
     complete: bool = True
+    annotated_by: str | None = None
+    lead_time_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Disputed:
+    """A frame on which annotators disagree: somebody must say who is right."""
+
+    versions: tuple[FrameItem, ...]
+    location: str
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,7 @@ class Rejection:
     whole_frame: bool = False
 
 
-Item = FrameItem | Rejection
+Item = FrameItem | Disputed | Rejection
 
 
 @dataclass(frozen=True)

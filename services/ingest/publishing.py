@@ -17,8 +17,9 @@ from services.contracts import events
 from services.contracts.errors import Transient
 from services.contracts.topics import topic_of
 from services.ingest.batches import Batch, BatchPublisher, Outcome
-from services.ingest.frames import OpenedFrame, open_frame
-from services.ingest.items import Item, Rejection
+from services.ingest.frames import OpenedFrame, open_disputed, open_frame
+from services.ingest.holding import CorrectionGate
+from services.ingest.items import Disputed, Item, Rejection
 from services.ingest.summary import Summary
 from services.runtime import metrics
 from services.runtime.clock import Clock
@@ -26,6 +27,7 @@ from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores.blobs import BlobStore
+from services.runtime.stores.held_corrections import HeldCorrection
 from services.runtime.stores.ledger import RevisionLedger
 
 log = structlog.get_logger(__name__)
@@ -51,6 +53,7 @@ async def publish_dataset(
     settings: Settings,
     clock: Clock,
     source: Source = Source.IMPORT,
+    gate: CorrectionGate | None = None,
     on_progress: Callable[[Summary], None] | None = None,
     throttle: Callable[[], Awaitable[None]] | None = None,
 ) -> Summary:
@@ -58,6 +61,7 @@ async def publish_dataset(
 
     Parameters
     ----------
+    gate : holds corrections that ask something; none lets all through
     on_progress : is told the summary after every batch
     throttle : awaited before every batch, for a broker that drops what is not consumed soon
 
@@ -75,11 +79,23 @@ async def publish_dataset(
         if throttle:
             await throttle()
         batch: Batch = await retrying(publisher.refuse_unknown, opened)
+        if gate and source is Source.REANNOTATION:
+            batch = await _sifted(gate, batch, retrying, summary)
         outcome: Outcome = await retrying(publisher.publish, batch)
         _account(summary, batch, outcome)
         if on_progress:
             on_progress(summary)
     return summary
+
+
+async def _sifted(
+    gate: CorrectionGate, batch: Batch, retrying: AsyncRetrying, summary: Summary
+) -> Batch:
+    sifted: tuple[Batch, list[HeldCorrection]] = await retrying(gate.sift, batch)
+    passing, held = sifted
+    summary.held.update(each.question.value for each in held)
+    summary.done += len(held)
+    return passing
 
 
 def _retrying(settings: Settings) -> AsyncRetrying:
@@ -121,6 +137,8 @@ def _batches(
 def _opened(item: Item, limits: ImageLimits, source: Source) -> OpenedFrame | Rejection:
     if isinstance(item, Rejection):
         return item
+    if isinstance(item, Disputed):
+        return open_disputed(item, limits, source)
     if source is Source.REANNOTATION:
         item = replace(item, image=None, detections=None)
     return open_frame(item, limits, source)

@@ -36,6 +36,8 @@ class Summary:
     """One for each frame."""
     rejected: Counter[str] = field(default_factory=Counter)
     """By reason."""
+    held: Counter[str] = field(default_factory=Counter)
+    """Corrections that wait for an answer, by what is asked."""
     rejections: list[Rejection] = field(default_factory=list)
     """The first of them, in the data set's order."""
 

@@ -150,6 +150,17 @@ HTTP_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 
+HELD_CORRECTIONS = Gauge(
+    "gazeloop_held_corrections",
+    "Corrections that wait for an answer, by reason.",
+    ["reason"],
+)
+LABEL_STUDIO_TASKS = Gauge(
+    "gazeloop_label_studio_tasks",
+    "Tasks in Label Studio by what has become of them; `waiting` are not there yet.",
+    ["status"],
+)
+
 # embedder
 
 FRAMES_EMBEDDED = Counter(

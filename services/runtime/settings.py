@@ -196,7 +196,29 @@ class Settings(BaseSettings):
         120.0, description="Failing of a delivery after which it is a dead letter, in s."
     )
 
-    @field_validator("mongodb", "qdrant", "blobs", "traces", "annotation_tool")
+    # Label Studio
+    label_studio_url: str = Field("", description="Label Studio's URL; empty: it is not used.")
+    label_studio_token: SecretStr = Field(
+        SecretStr(""), description="Label Studio's access token, from its account page."
+    )
+    label_studio_project: Annotated[str, Field(min_length=1, max_length=50)] = Field(
+        "Gazeloop", description="Title of the project that shortlists are pushed to."
+    )
+    label_studio_poll_s: Seconds = Field(
+        60.0, description="How often Label Studio is asked what has changed, in seconds."
+    )
+    label_studio_webhook_secret: SecretStr = Field(
+        SecretStr(""), description="What Label Studio's webhooks must bring; empty: none are heard."
+    )
+    public_url: str = Field(
+        "",
+        description="Where Label Studio and annotators' browsers reach ingest; empty: they do not,"
+        " and images are uploaded.",
+    )
+
+    @field_validator(
+        "mongodb", "qdrant", "blobs", "traces", "annotation_tool", "label_studio_url", "public_url"
+    )
     @classmethod
     def _has_no_password(cls, url: str) -> str:
         """An address is shown: in logs, errors and by `gazeloop settings`."""

@@ -7,6 +7,7 @@ from xml.sax.saxutils import quoteattr
 
 import orjson
 
+from services.contracts.events import Annotation
 from services.contracts.identity import Box, Category
 from services.ingest.exporters.frames import Export, ExportFrame, labels, lost
 
@@ -30,7 +31,7 @@ def to_label_studio(
     tasks = [_task(frame, image_root) for frame in used]
     files = {
         "tasks.json": orjson.dumps(tasks, option=orjson.OPT_INDENT_2),
-        "labeling.xml": _interface(labels(used)).encode(),
+        "labeling.xml": interface(labels(used)).encode(),
     }
     return Export(files, used, lost(used, frames, "mask"))
 
@@ -48,15 +49,11 @@ def _task(frame: ExportFrame, image_root: str) -> dict[str, Any]:
         "predictions": [],
     }
     if frame.annotations is not None:
-        results = [
-            _result(frame, f"truth {place}", each.category, each.bbox)
-            | {"meta": {"crowd": each.crowd, "ignore": each.ignore}}
-            for place, each in enumerate(frame.annotations)
-        ]
+        results = [truth_result(frame, place, each) for place, each in enumerate(frame.annotations)]
         task["annotations"] = [{"result": results, "ground_truth": False}]
     if frame.proposals:
         results = [
-            _result(frame, each.region_id, each.category, each.bbox)
+            result(frame, each.region_id, each.category, each.bbox)
             | {"score": each.score, "meta": {"needle_id": each.needle_id}}
             for each in frame.proposals
         ]
@@ -65,7 +62,20 @@ def _task(frame: ExportFrame, image_root: str) -> dict[str, Any]:
     return task
 
 
-def _result(frame: ExportFrame, what: str, category: Category, bbox: Box) -> dict[str, Any]:
+def truth_result(frame: ExportFrame, place: int, annotation: Annotation) -> dict[str, Any]:
+    """A rectangle of the ground truth, with the flags that only its `meta` can hold."""
+    flags = {"crowd": annotation.crowd, "ignore": annotation.ignore}
+    drawn = result(frame, f"truth {place}", annotation.category, annotation.bbox)
+    return {**drawn, "meta": flags}
+
+
+def result(frame: ExportFrame, what: str, category: Category, bbox: Box) -> dict[str, Any]:
+    """A rectangle in percent of the frame; its id follows from what it says.
+
+    Parameters
+    ----------
+    what : what it is on this frame, so that no two have the same id
+    """
     x, y, width, height = bbox
     return {
         "id": str(uuid5(_NAMESPACE, f"{frame.frame_id} {frame.revision} {what}"))[:10],
@@ -86,7 +96,8 @@ def _result(frame: ExportFrame, what: str, category: Category, bbox: Box) -> dic
     }
 
 
-def _interface(names: Sequence[Category]) -> str:
+def interface(names: Sequence[Category]) -> str:
+    """The labelling interface: an image, and rectangles that take one of these labels each."""
     rows = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in names)
     return (
         '<View>\n  <Image name="image" value="$image"/>\n'

@@ -1,5 +1,6 @@
 """Label Studio's JSON, come back: one task a frame, what annotators submitted counts."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,17 +10,19 @@ from services.contracts.identity import FrameId
 from services.ingest import fields
 from services.ingest.fields import Record
 from services.ingest.importers.returned import Sent, annotation, frame_of, returned
-from services.ingest.items import Dataset, FrameItem, Located
+from services.ingest.items import Dataset, Disputed, FrameItem, Located
 from services.ingest.json_files import read_json
 
 _SIDES = ("x", "y", "width", "height")
 _SAME_PX = 0.5
+_ANY_SIZE = (2**17, 2**17)
+_LONGEST_NAME = 100
 
 
 def read_label_studio(file: Path) -> Dataset:
     """Open an export of Label Studio (JSON). A task's `data.frame_id` names its frame.
 
-    A task that nobody has submitted, that was skipped, or on which annotators disagree is refused.
+    A task that nobody has submitted, or that was skipped, is refused.
 
     Raises
     ------
@@ -30,10 +33,18 @@ def read_label_studio(file: Path) -> Dataset:
     if not isinstance(content, list):
         raise fields.malformed(f"{file}: not a list of tasks")
     sources = [Located(task, f"{file}:[{at}]") for at, task in enumerate(content)]
-    return Dataset(file.stem, len(sources), returned(sources, _frame))
+    return Dataset(file.stem, len(sources), returned(sources, frame_of_task))
 
 
-def _frame(source: Located[object]) -> FrameItem:
+def frame_of_task(source: Located[object]) -> FrameItem | Disputed:
+    """The frame of one task, as it was submitted; every version where annotators disagree.
+
+    Raises
+    ------
+    InvalidRecord
+        `unknown_image`: the task is none of ours. `unfinished_task`, `skipped_task`: nobody has
+        said anything. Or a box that is none.
+    """
     task = fields.record(source.value, "the task")
     frame_id = fields.record(task.get("data"), "data").get("frame_id")
     if not isinstance(frame_id, str):
@@ -45,15 +56,38 @@ def _frame(source: Located[object]) -> FrameItem:
     counting = [each for each in submitted if not each.get("was_cancelled")]
     if not counting:
         raise InvalidRecord("the annotator has skipped this task", reason="skipped_task")
-    said = [_annotations(each) for each in counting]
-    sizes = [size for _, size in said if size is not None]
-    first = said[0][0]
-    if any(not _agree(first, other) for other, _ in said[1:]):
-        raise InvalidRecord(
-            f"{len(said)} annotators disagree on this task", reason="annotators_disagree"
-        )
-    sent = Sent(FrameId(frame_id), sizes[0] if sizes else (2**17, 2**17))
-    return frame_of(sent, first, source.location)
+    frames = [_frame(FrameId(frame_id), each, source.location) for each in counting]
+    said = [_said(frame) for frame in frames]
+    if any(not _agree(said[0], other) for other in said[1:]):
+        return Disputed(tuple(frames), source.location)
+    return frames[0]
+
+
+def _frame(frame_id: FrameId, submitted: Record, location: str) -> FrameItem:
+    found, size = _annotations(submitted)
+    lead_time = fields.number(submitted.get("lead_time"))
+    timed = lead_time is not None and math.isfinite(lead_time) and lead_time >= 0
+    return frame_of(
+        Sent(frame_id, size or _ANY_SIZE),
+        found,
+        location,
+        annotated_by=_annotator(submitted.get("completed_by")),
+        lead_time_s=lead_time if timed else None,
+    )
+
+
+def _annotator(given: object) -> str | None:
+    """An annotator's address, or their number where that is all that the tool says."""
+    if isinstance(given, dict):
+        email = given.get("email")
+        if isinstance(email, str) and email.isprintable() and 0 < len(email) <= _LONGEST_NAME:
+            return email
+        given = given.get("id")
+    return f"user {given}" if type(given) is int else None
+
+
+def _said(frame: FrameItem) -> list[Annotation]:
+    return [each.value for each in frame.annotations or ()]
 
 
 def _annotations(submitted: Record) -> tuple[list[Annotation], tuple[int, int] | None]:
@@ -82,8 +116,10 @@ def _size(result: Record) -> tuple[int, int]:
 def _annotation(result: Record, size: tuple[int, int]) -> Annotation:
     value = fields.record(result.get("value"), "value")
     x, y, width, height = (fields.number(value.get(side)) for side in _SIDES)
-    if x is None or y is None or width is None or height is None or value.get("rotation"):
-        raise InvalidRecord("not an upright rectangle", reason="invalid_box")
+    if x is None or y is None or width is None or height is None:
+        raise InvalidRecord("a side of a rectangle is no number", reason="invalid_box")
+    if value.get("rotation"):
+        raise InvalidRecord("a rectangle is turned; boxes are upright", reason="rotated_box")
     labels = value.get("rectanglelabels")
     if not isinstance(labels, list) or len(labels) != 1:
         raise InvalidRecord("a rectangle has not one label", reason="unknown_category")

@@ -10,7 +10,7 @@ from services.contracts.identity import Box, FrameId, VehicleId
 from services.ingest import fields
 from services.ingest.importers.records import claim, rejection
 from services.ingest.importers.results import category_name
-from services.ingest.items import FrameItem, Item, Located, Rejection
+from services.ingest.items import Disputed, FrameItem, Item, Located, Rejection
 from services.ingest.json_files import read_json
 
 RETURNED_BY = VehicleId("annotation-team")
@@ -73,14 +73,15 @@ class Manifest:
 
 
 def returned(
-    records: Iterable[Located[object]], parse: Callable[[Located[object]], FrameItem]
+    records: Iterable[Located[object]], parse: Callable[[Located[object]], FrameItem | Disputed]
 ) -> Iterator[Item]:
     """Each record's frame, or its refusal: a correction is taken whole, or not at all."""
     seen: set[int | str] = set()
     for source in records:
         try:
             frame = parse(source)
-            claim(frame.frame_id, seen)
+            first = frame.versions[0] if isinstance(frame, Disputed) else frame
+            claim(first.frame_id, seen)
         except InvalidRecord as exc:
             refused: Rejection = rejection(exc, source)
             yield replace(refused, whole_frame=True)
@@ -88,7 +89,14 @@ def returned(
             yield frame
 
 
-def frame_of(sent: Sent, annotations: Iterable[Annotation], location: str) -> FrameItem:
+def frame_of(
+    sent: Sent,
+    annotations: Iterable[Annotation],
+    location: str,
+    *,
+    annotated_by: str | None = None,
+    lead_time_s: float | None = None,
+) -> FrameItem:
     """The frame with its corrected ground truth."""
     return FrameItem(
         frame_id=sent.frame_id,
@@ -97,6 +105,8 @@ def frame_of(sent: Sent, annotations: Iterable[Annotation], location: str) -> Fr
         image=None,
         size=sent.size,
         annotations=tuple(Located(each, location) for each in annotations),
+        annotated_by=annotated_by,
+        lead_time_s=lead_time_s,
     )
 
 

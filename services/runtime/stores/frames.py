@@ -69,5 +69,6 @@ def content_of(fact: FrameFact) -> str:
     if isinstance(fact, FrameCaptured):
         content = fact.model_dump_json(exclude={"event_id": True, "image": {"uri": True}})
     else:
-        content = fact.model_dump_json(exclude={"event_id"})
+        # How long it took to say something is no part of what is said.
+        content = fact.model_dump_json(exclude={"event_id", "lead_time_s"})
     return hashlib.sha256(content.encode()).hexdigest()

@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from services.runtime.settings import Settings
+from services.runtime.stores.annotation_tasks import MongoAnnotationTasks
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.blobs_fsspec import open_blobs
+from services.runtime.stores.categories import MongoCategories
 from services.runtime.stores.corrections import MongoCorrectionStore
 from services.runtime.stores.embeddings import Embeddings, MongoEmbeddings
 from services.runtime.stores.family_marks import MongoFamilyMarks
@@ -16,6 +18,7 @@ from services.runtime.stores.frame_places import FramePlaces, MongoFramePlaces
 from services.runtime.stores.frame_times import FrameTimes, MongoFrameTimes
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
+from services.runtime.stores.held_corrections import MongoHeldCorrections
 from services.runtime.stores.ledger import RevisionLedger
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.matches import MatchStore
@@ -55,6 +58,9 @@ class Stores:
     frame_times: FrameTimes
     figures: FigureStore
     embeddings: Embeddings
+    annotation_tasks: MongoAnnotationTasks
+    held: MongoHeldCorrections
+    categories: MongoCategories
 
 
 @asynccontextmanager
@@ -77,9 +83,11 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
     shortlists = MongoShortlistStore(database)
     needle_lists, reviews = MongoNeedleLists(database), MongoReviewStore(database)
     corrections, figures = MongoCorrectionStore(database), MongoFigureStore(database)
+    tasks, held = MongoAnnotationTasks(database), MongoHeldCorrections(database)
+    categories = MongoCategories(database)
     indexed = (matches, needles, shortlists, needle_lists, reviews, corrections, figures)
     try:
-        for store in indexed:
+        for store in (*indexed, tasks, held, categories):
             await store.prepare()
         yield Stores(
             blobs=TimedBlobs(open_blobs(settings.blob_url)),
@@ -99,6 +107,9 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             frame_times=MongoFrameTimes(database),
             figures=figures,
             embeddings=MongoEmbeddings(database),
+            annotation_tasks=tasks,
+            held=held,
+            categories=categories,
         )
     finally:
         await database.client.close()

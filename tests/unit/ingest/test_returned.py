@@ -16,7 +16,7 @@ from services.ingest.importers.cvat import read_cvat
 from services.ingest.importers.label_studio import read_label_studio
 from services.ingest.importers.returned import Manifest
 from services.ingest.importers.yolo import read_yolo
-from services.ingest.items import Dataset, FrameItem, Rejection
+from services.ingest.items import Dataset, Disputed, FrameItem, Rejection
 from tests.unit.ingest.test_exporters import (
     FRAMES,
     PLAIN,
@@ -134,15 +134,24 @@ def drawn(x: float = 10.0, label: str = "stop sign", **changes: Any) -> dict[str
     return {"result": [result], "was_cancelled": False}
 
 
+@pytest.mark.parametrize("other", [drawn(x=20.0), drawn(label="yield")])
+def test_annotators_who_disagree_are_both_kept(other: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps([task(drawn(), other)]))
+
+    (disputed,) = read_label_studio(file).items
+
+    assert isinstance(disputed, Disputed)
+    assert len({str(each.annotations) for each in disputed.versions}) == 2
+
+
 @pytest.mark.parametrize(
     ("annotations", "reason"),
     [
         ([], "unfinished_task"),
         ([{"result": [], "was_cancelled": True}], "skipped_task"),
-        ([drawn(), drawn(x=20.0)], "annotators_disagree"),
-        ([drawn(), drawn(label="yield")], "annotators_disagree"),
         ([drawn(x=150.0)], "box_outside_image"),
-        ([drawn(rotation=30)], "invalid_box"),
+        ([drawn(rotation=30)], "rotated_box"),
         ([drawn(label="")], "unknown_category"),
         ([{"result": [{"type": "polygonlabels"}]}], "unsupported_shape"),
     ],

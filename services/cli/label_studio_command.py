@@ -1,0 +1,189 @@
+"""`gazeloop label-studio`: shortlists as tasks in Label Studio, and what comes back."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from services.cli.context import Context, console, example, run, shared
+
+if TYPE_CHECKING:
+    from services.cli.assembly import App
+    from services.cli.label_studio_parts import LabelStudioParts
+    from services.ingest.label_studio.pulling import Pulled
+    from services.ingest.label_studio.pushing import Pushed
+
+app = typer.Typer(no_args_is_help=True)
+
+_AGAIN = "The same command again goes on where it was; nothing is sent twice."
+_CHUNK = 500
+_WAIT_S = 60.0
+Work = Callable[["App", "LabelStudioParts"], Awaitable[None]]
+
+
+@app.callback()
+def label_studio() -> None:
+    """Push shortlists as tasks, and pull what annotators submit.
+
+    Needs `GAZELOOP_LABEL_STUDIO_URL` and `GAZELOOP_LABEL_STUDIO_TOKEN`; better as a file than in
+    the environment (`GAZELOOP_SECRETS_DIR`). With them, `gazeloop up` does all of this by itself,
+    and `gazeloop run label_studio` in production.
+    """
+
+
+@app.command("setup", epilog=example("label-studio setup"))
+def setup(ctx: typer.Context) -> None:
+    """Find or make the project, offer it our categories, and register the webhook."""
+    _run(ctx, _set_up)
+
+
+@app.command("push", epilog=example("label-studio push", "label-studio push --again"))
+def push(
+    ctx: typer.Context,
+    *,
+    again: bool = typer.Option(
+        False, "--again", help="Also frames whose task somebody has deleted there."
+    ),
+) -> None:
+    """Make the project's tasks what the shortlists ask; what is there already stays."""
+
+    async def work(app: "App", parts: "LabelStudioParts") -> None:
+        _print_pushed(await _push(app, parts, again=again))
+
+    _run(ctx, work)
+
+
+@app.command("pull", epilog=example("label-studio pull"))
+def pull(ctx: typer.Context) -> None:
+    """Publish what annotators have submitted since the last time, as ground truth."""
+
+    async def work(_: "App", parts: "LabelStudioParts") -> None:
+        _print_pulled(await parts.puller.pull())
+
+    _run(ctx, work)
+
+
+@app.command("sync", epilog=example("label-studio sync"))
+def sync(ctx: typer.Context) -> None:
+    """Pull, then push."""
+
+    async def work(app: "App", parts: "LabelStudioParts") -> None:
+        _print_pulled(await parts.puller.pull())
+        _print_pushed(await _push(app, parts, again=False))
+
+    _run(ctx, work)
+
+
+@app.command("status", epilog=example("label-studio status"))
+def status(ctx: typer.Context) -> None:
+    """How many tasks wait, are open, answered, refused, withdrawn or deleted."""
+
+    async def work(app: "App", _: "LabelStudioParts") -> None:
+        counts = await app.stores.annotation_tasks.counts()
+        for name, count in counts.items():
+            console().print(f"{name.value:<10} {count:>7,}", highlight=False)
+        waiting = len(await app.stores.held.waiting())
+        if waiting:
+            console().print(_held_text(waiting), highlight=False)
+
+    _run(ctx, work)
+
+
+def _run(ctx: typer.Context, work: Work) -> None:
+    context = shared(ctx)
+
+    async def whole() -> None:
+        async with _parts(context) as (app, parts):
+            await work(app, parts)
+
+    run(whole, interrupted=_AGAIN)
+
+
+@asynccontextmanager
+async def _parts(context: Context) -> AsyncIterator[tuple["App", "LabelStudioParts"]]:
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.label_studio_parts import label_studio  # noqa: PLC0415
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.runtime.clock import SystemClock  # noqa: PLC0415
+
+    settings = context.settings()
+    log_to_file(settings.data / "logs" / "label-studio.log", level=settings.log_level)
+    async with (
+        joined(settings) as app,
+        label_studio(app.stores, app.outbox, app.settings, SystemClock()) as parts,
+    ):
+        yield app, parts
+
+
+async def _set_up(app: "App", parts: "LabelStudioParts") -> None:
+    from services.ingest.label_studio.project import (  # noqa: PLC0415  # slow
+        ensure_project,
+        ensure_webhook,
+        offer_labels,
+    )
+
+    project, interface = await ensure_project(parts.tool, app.settings, app.stores)
+    labels = await app.stores.categories.all()
+    interface = await offer_labels(parts.tool, project, interface, labels)
+    out = console()
+    out.print(
+        f"project   {parts.tool.url}/projects/{project} ({len(interface.labels)} labels)",
+        highlight=False,
+        soft_wrap=True,
+    )
+    images = f"by link from {app.settings.public_url}" if app.settings.public_url else "uploaded"
+    out.print(f"images    {images}", highlight=False, soft_wrap=True)
+    webhook = await ensure_webhook(parts.tool, app.settings, project)
+    asked = f"asked every {app.settings.label_studio_poll_s:.0f} s"
+    out.print(f"changes   {f'told to {webhook}, and ' if webhook else ''}{asked}", highlight=False)
+
+
+async def _push(app: "App", parts: "LabelStudioParts", *, again: bool) -> "Pushed":
+    """Push, also what no service has heard of: the shortlists as they are stored."""
+    tasks = app.stores.annotation_tasks
+    found = [each.shortlist async for each in app.stores.needles.scan() if each.shortlist]
+    for start in range(0, len(found), _CHUNK):
+        await tasks.ask(found[start : start + _CHUNK])
+    if again:
+        await tasks.forget_deleted()
+    return await parts.pusher.push(wait_s=_WAIT_S)
+
+
+def _print_pushed(pushed: "Pushed") -> None:
+    said = {
+        "created": pushed.created,
+        "made anew": pushed.changed,
+        "taken back": pushed.withdrawn,
+        "found there": pushed.adopted,
+        "left as annotators have them": pushed.left,
+        "deleted there": pushed.deleted,
+        "refused by Label Studio": pushed.refused,
+    }
+    _print_counts("pushed", said)
+
+
+def _print_pulled(pulled: "Pulled") -> None:
+    held = pulled.held.total()
+    said = {
+        "published": pulled.published,
+        "held": held,
+        "begun": pulled.unfinished,
+        "skipped": pulled.skipped,
+        "deleted there": pulled.deleted,
+        "submitted and deleted again": pulled.unanswered,
+        **{f"refused, {reason.replace('_', ' ')}": n for reason, n in pulled.refused.items()},
+    }
+    _print_counts("pulled", said)
+    if held:
+        console().print(_held_text(held), highlight=False)
+
+
+def _held_text(count: int) -> str:
+    wait = "correction waits" if count == 1 else "corrections wait"
+    return f"{count:,} {wait} for an answer: gazeloop questions list"
+
+
+def _print_counts(what: str, said: dict[str, int]) -> None:
+    parts = [f"{count:,} {name}" for name, count in said.items() if count]
+    console().print(f"{what}: {', '.join(parts) or 'nothing new'}", highlight=False)

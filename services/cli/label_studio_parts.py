@@ -1,0 +1,86 @@
+"""Label Studio's parts, wired: for the service, for ingest's HTTP and for the commands."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from services.cli.repeating import repeated
+from services.ingest.holding import CorrectionGate, CorrectionPublisher, HeldRelease
+from services.ingest.label_studio.client import LabelStudio, opened
+from services.ingest.label_studio.http import event_routes, image_routes
+from services.ingest.label_studio.links import ImageLinks
+from services.ingest.label_studio.pulling import Puller
+from services.ingest.label_studio.pushing import Pusher
+from services.ingest.label_studio.service import Carrier
+from services.runtime.clock import Clock
+from services.runtime.settings import Settings
+from services.runtime.step import Outbox
+from services.runtime.stores.opening import Stores
+
+_RELEASE_S = 1.0
+
+
+@dataclass(frozen=True)
+class LabelStudioParts:
+    """What commands and the service work with."""
+
+    tool: LabelStudio
+    pusher: Pusher
+    puller: Puller
+
+
+@asynccontextmanager
+async def label_studio(
+    stores: Stores, outbox: Outbox, settings: Settings, clock: Clock
+) -> AsyncIterator[LabelStudioParts]:
+    """Label Studio's parts; nothing is contacted yet.
+
+    Raises
+    ------
+    InvalidSettings
+        Label Studio's URL or token is not set.
+    """
+    async with opened(settings) as tool:
+        links = ImageLinks(stores.reviews.signing_key, settings.public_url)
+        gate = CorrectionGate(stores.held, stores.categories, clock)
+        yield LabelStudioParts(
+            tool,
+            Pusher(tool, stores, settings, clock, links),
+            Puller(tool, stores, settings, clock, outbox, gate),
+        )
+
+
+@asynccontextmanager
+async def carrying(
+    stores: Stores, outbox: Outbox, settings: Settings, clock: Clock
+) -> AsyncIterator[None]:
+    """Tasks are pushed and pulled while this is open."""
+    async with label_studio(stores, outbox, settings, clock) as parts, asyncio.TaskGroup() as group:
+        tasks, poll_s = stores.annotation_tasks, settings.label_studio_poll_s
+        carrier = Carrier(parts.pusher, parts.puller, tasks, clock, poll_s)
+        carried = group.create_task(carrier.carry_on())
+        yield
+        carried.cancel()
+
+
+@asynccontextmanager
+async def held_released(stores: Stores, outbox: Outbox, clock: Clock) -> AsyncIterator[None]:
+    """Held corrections go on their way as soon as somebody has answered."""
+    publisher = CorrectionPublisher(stores.ledger, outbox, "answer")
+    release = HeldRelease(stores.held, publisher)
+    async with repeated("release_held", release.release, clock, every_s=_RELEASE_S):
+        yield
+
+
+def outside_routes(stores: Stores, settings: Settings, clock: Clock) -> Sequence[APIRouter]:
+    """What Label Studio and annotators' browsers ask of ingest; nothing where it is not used."""
+    if not settings.label_studio_url:
+        return ()
+    links = ImageLinks(stores.reviews.signing_key, settings.public_url)
+    return (
+        event_routes(stores.annotation_tasks, settings),
+        image_routes(links, stores.frames, stores.blobs, settings, clock),
+    )

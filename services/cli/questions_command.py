@@ -1,0 +1,166 @@
+"""`gazeloop questions`: corrections that wait for an answer, and the answers."""
+
+from collections.abc import Awaitable, Callable
+from getpass import getuser
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.context import console, example, run, shared
+
+if TYPE_CHECKING:
+    from services.cli.assembly import App
+    from services.runtime.stores.held_corrections import HeldCorrection, LabelAnswer
+
+app = typer.Typer(no_args_is_help=True)
+
+_KEPT = "Nothing was answered that was not printed."
+_BY_TERMINAL = "terminal"
+
+
+@app.callback()
+def questions() -> None:
+    """Answer what corrections ask: a label nobody knows, annotators who disagree."""
+
+
+@app.command("list", epilog=example("questions list"))
+def list_questions(ctx: typer.Context) -> None:
+    """The corrections that wait, the oldest first."""
+    _run(ctx, _print_waiting)
+
+
+@app.command(
+    "label",
+    epilog=example(
+        'questions label "trafic sign" --same "stop sign"', "questions label kiosk --new"
+    ),
+)
+def label(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The unknown label.", show_default=False)],
+    *,
+    same: Annotated[
+        str, typer.Option("--same", metavar="CATEGORY", help="It is this category.")
+    ] = "",
+    new: Annotated[bool, typer.Option("--new", help="It is a category of its own.")] = False,
+    nothing: Annotated[
+        bool, typer.Option("--nothing", help="It is no object of ours; its boxes are dropped.")
+    ] = False,
+) -> None:
+    """Say what a label means, once for all corrections; the latest answer counts."""
+    if bool(same) + new + nothing != 1:
+        raise typer.BadParameter("say exactly one of --same CATEGORY, --new and --nothing")
+
+    async def work(app: "App") -> None:
+        await answer_label(app, name, same, new=new)
+
+    _run(ctx, work)
+
+
+@app.command("choose", epilog=example("questions choose 3f9a 2", "questions choose 3f9a 0"))
+def choose(
+    ctx: typer.Context,
+    held: Annotated[
+        str, typer.Argument(help="The correction's id, or how it begins.", show_default=False)
+    ],
+    version: Annotated[
+        int, typer.Argument(min=0, help="Which version counts; 0: none.", show_default=False)
+    ],
+) -> None:
+    """Say which annotator is right, or whether an overtaken correction counts anyway."""
+
+    async def work(app: "App") -> None:
+        await choose_version(app, held, version)
+
+    _run(ctx, work)
+
+
+def _run(ctx: typer.Context, work: Callable[["App"], Awaitable[None]]) -> None:
+    context = shared(ctx)
+
+    async def whole() -> None:
+        from services.cli.assembly import joined  # noqa: PLC0415  # slow
+
+        async with joined(context.settings()) as app:
+            await work(app)
+
+    run(whole, interrupted=_KEPT)
+
+
+async def _print_waiting(app: "App") -> None:
+    out = console()
+    waiting = await app.stores.held.waiting()
+    for each in waiting:
+        out.print(_text(each), highlight=False, markup=False, soft_wrap=True)
+    if not waiting:
+        out.print("no correction waits for an answer", highlight=False)
+
+
+def _text(held: "HeldCorrection") -> str:
+    """One correction: what it asks, and the versions to choose from."""
+    asks = held.question.value.replace("_", " ")
+    unknown = ", ".join(held.unknown)
+    lines = [f"{held.held_id[:12]}  {asks}  {held.frame_id}  {unknown}".rstrip()]
+    for place, version in enumerate(held.versions, start=1):
+        boxes = ", ".join(each.category for each in version.annotations) or "nothing"
+        lines.append(f"  {place}  {version.annotated_by or 'unknown'}: {boxes}")
+    return "\n".join(lines)
+
+
+async def answer_label(app: "App", name: str, same: str, *, new: bool) -> None:
+    """Keep an answer about a label, and send on what waited for it."""
+    from services.contracts.errors import InvalidSettings  # noqa: PLC0415  # slow
+
+    found = await app.stores.held.answers([name])
+    answer = _answer_of(name, same, new=new, before=found.get(name))
+    if answer.category and not await app.stores.categories.known([answer.category]):
+        raise InvalidSettings(f"there is no category {same!r}; --new makes a label one")
+    if not await app.stores.held.answer(answer):
+        raise InvalidSettings("somebody has just answered this; see what they said, then go on")
+    await _print_released(app)
+
+
+def _answer_of(name: str, same: str, *, new: bool, before: "LabelAnswer | None") -> "LabelAnswer":
+    from services.contracts.identity import Category  # noqa: PLC0415  # slow
+    from services.runtime.clock import SystemClock  # noqa: PLC0415
+    from services.runtime.stores.held_corrections import LabelAnswer, Meaning  # noqa: PLC0415
+
+    meaning = Meaning.SAME if same else Meaning.NEW if new else Meaning.NOTHING
+    return LabelAnswer(
+        label=name,
+        version=before.version + 1 if before else 1,
+        meaning=meaning,
+        category=Category(same) if same else None,
+        by=getuser(),
+        token_id=_BY_TERMINAL,
+        at=SystemClock().now(),
+    )
+
+
+async def choose_version(app: "App", held: str, version: int) -> None:
+    """Keep a decision about a held correction, and send it on."""
+    from services.contracts.errors import InvalidSettings  # noqa: PLC0415  # slow
+    from services.runtime.clock import SystemClock  # noqa: PLC0415
+
+    waiting = [each for each in await app.stores.held.waiting() if each.held_id.startswith(held)]
+    if len(waiting) != 1:
+        raise InvalidSettings(
+            f"{len(waiting)} waiting corrections begin with {held!r}; see `gazeloop questions list`"
+        )
+    (one,) = waiting
+    if version > len(one.versions):
+        raise InvalidSettings(f"it has {len(one.versions)} versions; 0 takes none of them")
+    at = SystemClock().now()
+    if not await app.stores.held.choose(one.held_id, version - 1, getuser(), at):
+        raise InvalidSettings("somebody has just decided this")
+    await _print_released(app)
+
+
+async def _print_released(app: "App") -> None:
+    """Send on what waits for nothing any more; ingest does it, too, and no event is sent twice."""
+    from services.ingest.holding import CorrectionPublisher, HeldRelease  # noqa: PLC0415  # slow
+
+    publisher = CorrectionPublisher(app.stores.ledger, app.outbox, "answer")
+    settled = await HeldRelease(app.stores.held, publisher).release()
+    left = len(await app.stores.held.waiting())
+    console().print(f"{settled:,} settled, {left:,} still wait", highlight=False)

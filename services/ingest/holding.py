@@ -1,0 +1,206 @@
+"""Corrections that ask something are held, and go on their way once somebody has answered."""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from services.contracts.events import FrameAnnotated
+from services.contracts.identity import Category
+from services.contracts.topics import GROUND_TRUTH
+from services.ingest.answers import answered, counting, held_id_of, labels_of, open_labels
+from services.ingest.batches import Batch
+from services.ingest.drafts import entry_of
+from services.ingest.frames import OpenedFrame
+from services.runtime import metrics
+from services.runtime.clock import Clock
+from services.runtime.step import Outbox
+from services.runtime.stores.categories import MongoCategories
+from services.runtime.stores.frames import content_of
+from services.runtime.stores.held_corrections import (
+    HeldCorrection,
+    HeldOutcome,
+    LabelAnswer,
+    MongoHeldCorrections,
+    Question,
+)
+from services.runtime.stores.ledger import Entry, RevisionLedger
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class CorrectionGate:
+    """Lets a correction through, or holds it until somebody answers what it asks."""
+
+    held: MongoHeldCorrections
+    categories: MongoCategories
+    clock: Clock
+
+    async def sift(self, batch: Batch) -> tuple[Batch, list[HeldCorrection]]:
+        """The batch without what is held.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        opened = [(frame, _versions(frame)) for frame in batch.frames]
+        unknown, answers = await self.understood(
+            labels_of([each for _, versions in opened for each in versions])
+        )
+        passing, held = [], []
+        for frame, versions in opened:
+            question = question_of(versions, unknown)
+            if question is None:
+                drafts = tuple(answered(each, answers) for each in versions)
+                passing.append(replace(frame, drafts=drafts))
+            else:
+                origin = frame.item.location
+                held.append(self.question(question, versions, unknown, None, origin))
+        await self.held.hold(held)
+        return Batch(passing, batch.rejections), held
+
+    async def understood(
+        self, labels: Collection[Category]
+    ) -> tuple[set[Category], Mapping[str, LabelAnswer]]:
+        """Those of the labels that nobody knows and nobody has explained, and the explanations."""
+        answers = await self.held.answers(labels)
+        known = await self.categories.known(labels)
+        return set(labels) - known - set(answers), answers
+
+    def question(  # noqa: PLR0917  # each is one fact of the correction
+        self,
+        question: Question,
+        versions: Sequence[FrameAnnotated],
+        unknown: Collection[Category],
+        after: int | None,
+        origin: str,
+        tag: str = "",
+    ) -> HeldCorrection:
+        """A correction to be held."""
+        return HeldCorrection(
+            held_id=held_id_of(versions, tag),
+            frame_id=versions[0].frame_id,
+            question=question,
+            versions=tuple(versions),
+            unknown=tuple(sorted(labels_of(versions) & set(unknown))),
+            after=after,
+            origin=origin,
+            held_at=self.clock.now(),
+        )
+
+
+def question_of(
+    versions: Sequence[FrameAnnotated], unknown: Collection[Category]
+) -> Question | None:
+    """What must be answered before one of the versions can be published; none where nothing."""
+    if len(versions) > 1:
+        return Question.ANNOTATORS_DISAGREE
+    return Question.UNKNOWN_CATEGORY if labels_of(versions) & set(unknown) else None
+
+
+def _versions(frame: OpenedFrame) -> list[FrameAnnotated]:
+    drafts = frame.alternatives or frame.drafts
+    return [each for each in drafts if isinstance(each, FrameAnnotated)]
+
+
+@dataclass(frozen=True)
+class CorrectionPublisher:
+    """Gives corrections their revision and sends them; a repeat is the same event again.
+
+    Parameters
+    ----------
+    way : how they came, for the metrics
+    """
+
+    ledger: RevisionLedger
+    outbox: Outbox
+    way: str
+
+    async def next(self, draft: FrameAnnotated, after: int, tag: str) -> int | None:
+        """Publish as revision `after + 1`; none where another content is that already.
+
+        Parameters
+        ----------
+        tag : what makes this correction this one: the same content may be said again later
+
+        Raises
+        ------
+        Transient
+            A store or the broker is away.
+        """
+        entry = _tagged(draft, f"{tag} after {after}")
+        if not await self.ledger.assign_next(entry, after):
+            return None
+        await self._send(draft, entry, after + 1)
+        return after + 1
+
+    async def last(self, draft: FrameAnnotated, tag: str) -> int:
+        """Publish after whatever is there."""
+        entry = _tagged(draft, tag) if tag else entry_of(draft)
+        (revision,) = await self.ledger.assign([entry])
+        await self._send(draft, entry, revision)
+        return revision
+
+    async def _send(self, draft: FrameAnnotated, entry: Entry, revision: int) -> None:
+        if await self.ledger.published([entry]):
+            return
+        await self.outbox.publish([draft.model_copy(update={"revision": revision})])
+        await self.ledger.confirm([entry])
+        metrics.FRAMES_INGESTED.labels(GROUND_TRUTH.name, self.way).inc()
+        log.info("correction_published", frame_id=draft.frame_id, revision=revision)
+
+
+def _tagged(draft: FrameAnnotated, tag: str) -> Entry:
+    content = f"{content_of(draft)} {tag}"
+    return Entry(entry_of(draft).subject, hashlib.sha256(content.encode()).hexdigest())
+
+
+@dataclass(frozen=True)
+class HeldRelease:
+    """Sends held corrections on their way once everything that they ask is answered."""
+
+    held: MongoHeldCorrections
+    publisher: CorrectionPublisher
+
+    async def release(self) -> int:
+        """How many were settled. Interrupted anywhere, the next call goes on.
+
+        Raises
+        ------
+        Transient
+            A store or the broker is away.
+        """
+        waiting = await self.held.waiting()
+        answers = await self.held.answers() if waiting else {}
+        left = [each for each in waiting if not await self._settled(each, answers)]
+        for question in Question:
+            count = sum(each.question is question for each in left)
+            metrics.HELD_CORRECTIONS.labels(question.value).set(count)
+        return len(waiting) - len(left)
+
+    async def _settled(self, held: HeldCorrection, answers: Mapping[str, LabelAnswer]) -> bool:
+        version = counting(held)
+        if version is None:
+            if held.chosen is None:
+                return False
+            await self.held.settle(held.held_id, HeldOutcome.DROPPED)
+            return True
+        if open_labels(held, answers):
+            return False
+        draft = answered(version, answers)
+        revision = await self._published(held, draft)
+        if revision is None:
+            await self.held.ask_again(held.held_id, Question.OVERTAKEN)
+            return False
+        await self.held.settle(held.held_id, HeldOutcome.PUBLISHED, revision)
+        return True
+
+    async def _published(self, held: HeldCorrection, draft: FrameAnnotated) -> int | None:
+        if held.after is None:
+            return await self.publisher.last(draft, "")
+        if held.question is Question.OVERTAKEN:  # and somebody has said that it counts anyway
+            return await self.publisher.last(draft, held.held_id)
+        return await self.publisher.next(draft, held.after, held.held_id)

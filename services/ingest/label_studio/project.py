@@ -1,0 +1,91 @@
+"""The project in Label Studio: found by its title, or made; its labels and its webhook."""
+
+from collections.abc import Collection
+
+from services.contracts.identity import Category
+from services.ingest.label_studio.client import LabelStudio
+from services.ingest.label_studio.interface import Interface
+from services.ingest.label_studio.logic import MODEL_VERSION
+from services.runtime.settings import Settings
+from services.runtime.stores.opening import Stores
+
+EVENTS_PATH = "/v1/label-studio/events"
+SECRET_HEADER = "X-Gazeloop-Secret"  # noqa: S105  # the header's name
+_ACTIONS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED", "TASKS_DELETED")
+
+
+async def ensure_project(
+    tool: LabelStudio, settings: Settings, stores: Stores
+) -> tuple[int, Interface]:
+    """The project's id and interface; it is made where there is none of its title.
+
+    Raises
+    ------
+    Transient
+        A store or Label Studio is away.
+    InvalidSettings
+        Label Studio refuses our token, or the project's interface draws no boxes.
+    """
+    found = await tool.projects(settings.label_studio_project)
+    if found:
+        return int(found[0]["id"]), Interface.parse(found[0]["label_config"])
+    made = Interface.made(await stores.categories.all())
+    project = await tool.create_project(
+        title=settings.label_studio_project,
+        description="Frames that Gazeloop asks to be annotated again.",
+        label_config=made.xml,
+        expert_instruction=_INSTRUCTION,
+        show_instruction=True,
+        show_collab_predictions=True,
+    )
+    return int(project["id"]), made
+
+
+_INSTRUCTION = (
+    "Annotate the whole frame. Boxes that are filled in are the ground truth so far and what a"
+    " detector has found: keep what is right, correct what is not, delete what is not there, add"
+    " what is missing. Nothing on it? Submit it empty. Cannot be told? Skip it."
+)
+
+
+async def fill_in_predictions(tool: LabelStudio, project: int) -> None:
+    """Let tasks open with our predictions in them; Label Studio wants to have seen one before."""
+    known = await tool.project(project)
+    if known is not None and known.get("model_version") != MODEL_VERSION:
+        await tool.change_project(project, model_version=MODEL_VERSION)
+
+
+async def offer_labels(
+    tool: LabelStudio, project: int, interface: Interface, labels: Collection[Category]
+) -> Interface:
+    """The project's interface with these labels in it."""
+    wanted = interface.with_labels(labels)
+    if wanted is not interface:
+        await tool.change_project(project, label_config=wanted.xml)
+    return wanted
+
+
+async def ensure_webhook(tool: LabelStudio, settings: Settings, project: int) -> str | None:
+    """Have Label Studio tell us of changes; the address it tells, none where it cannot reach us.
+
+    Raises
+    ------
+    InvalidRecord
+        Label Studio does not call addresses of this kind.
+    """
+    secret = settings.label_studio_webhook_secret.get_secret_value()
+    if not settings.public_url or not secret:
+        return None
+    url = f"{settings.public_url.rstrip('/')}{EVENTS_PATH}"
+    known = [each for each in await tool.webhooks(project) if each["url"] == url]
+    await tool.set_webhook(
+        int(known[0]["id"]) if known else None,
+        project=project,
+        url=url,
+        send_payload=False,  # that something has changed is enough: what, we ask ourselves
+        send_for_all_actions=False,
+        is_active=True,
+        headers={SECRET_HEADER: secret},
+        actions=list(_ACTIONS),
+    )
+    return url

@@ -1,0 +1,77 @@
+"""Label Studio beside the services: what is asked is noted at once, and carried there and back."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from services.contracts.errors import Fatal, GazeloopError
+from services.contracts.events import Event, FrameAnnotated, ShortlistPublished
+from services.contracts.topics import GROUND_TRUTH, REANNOTATION
+from services.ingest.label_studio.links import RENEWED
+from services.ingest.label_studio.pulling import Puller
+from services.ingest.label_studio.pushing import Pusher
+from services.runtime.clock import Clock
+from services.runtime.stores.annotation_tasks import MongoAnnotationTasks
+
+TOPICS = (REANNOTATION, GROUND_TRUTH)
+log = structlog.get_logger(__name__)
+
+_LISTEN_S = 1.0
+_PATIENCE_S = 60.0
+
+
+class NoteAsked:
+    """Keeps what is asked, durably; Label Studio itself may be away for as long as it likes."""
+
+    def __init__(self, tasks: MongoAnnotationTasks) -> None:
+        self._tasks = tasks
+
+    async def run(self, events: Sequence[Event]) -> None:
+        shortlists, annotated = [], set()
+        for event in events:
+            match event:
+                case ShortlistPublished():
+                    shortlists.append(event)
+                case FrameAnnotated():
+                    annotated.add(event.frame_id)
+                case _:
+                    raise Fatal(f"label_studio does not consume {type(event).__name__}")
+        await self._tasks.ask(shortlists)
+        await self._tasks.touch(annotated)
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """Pushes what is due and pulls what has changed, again and again."""
+
+    pusher: Pusher
+    puller: Puller
+    tasks: MongoAnnotationTasks
+    clock: Clock
+    poll_s: float
+
+    async def carry_on(self) -> None:
+        """Never returns. Whatever is wrong with Label Studio is logged, and tried again later."""
+        polled, pause = -self.poll_s, _LISTEN_S
+        while True:
+            try:
+                if await self._is_due(polled):
+                    await self.puller.pull()
+                    polled = self.clock.monotonic()
+                    await self.tasks.touch_ending_links(self.clock.now() + RENEWED)
+                if await self.tasks.due(1):
+                    await self.pusher.push()
+                pause = _LISTEN_S
+            except GazeloopError as exc:
+                # A token that ran out is no reason to end what else runs in this process.
+                pause = min(2 * pause, _PATIENCE_S)
+                log.warning("label_studio_later", wait_s=pause, error=str(exc))
+            await asyncio.sleep(pause)
+
+    async def _is_due(self, polled: float) -> bool:
+        if self.clock.monotonic() - polled >= self.poll_s:
+            return True
+        state = await self.tasks.state()
+        return state.heard > state.listened

@@ -1,0 +1,273 @@
+"""What the annotation team's tool is to be asked, and what has become of it there.
+
+A frame is *touched* whenever something may change its task, and *settled* once the task says what
+is asked. Both are counts, so that what touches a frame while it is being settled is not lost.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from pymongo import UpdateOne
+from pymongo.errors import DuplicateKeyError
+
+from services.contracts.events import ShortlistPublished
+from services.contracts.identity import FrameId
+from services.runtime.stores.mongo import (
+    Database,
+    Document,
+    literal,
+    newest,
+    translated,
+    upsert,
+    write,
+)
+
+
+class TaskStatus(StrEnum):
+    """What has become of a task."""
+
+    WAITING = "waiting"
+    """It is not there yet."""
+    OPEN = "open"
+    STARTED = "started"
+    """Somebody has a draft."""
+    SKIPPED = "skipped"
+    ANSWERED = "answered"
+    """What was submitted is ground truth, or waits for an answer."""
+    REFUSED = "refused"
+    """What was submitted cannot be used; it is a dead letter."""
+    WITHDRAWN = "withdrawn"
+    """Nobody asks for the frame any more."""
+    DELETED = "deleted"
+    """Somebody has deleted it there; it is not pushed again of itself."""
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """One frame's task.
+
+    Attributes
+    ----------
+    task_id : the tool's; none where it has none
+    trying : whether a push was begun, of which the end was not noted
+    asked : digest of what the task asks
+    image : where the tool has the frame's image; empty where it has none
+    link_until : when the link to our image ends
+    read : digest of what was last read back
+    revision : the last ground truth that came of it
+    """
+
+    frame_id: FrameId
+    touched: int = 0
+    settled: int = 0
+    task_id: int | None = None
+    trying: bool = False
+    status: TaskStatus = TaskStatus.WAITING
+    asked: str = ""
+    image: str = ""
+    link_until: datetime | None = None
+    read: str = ""
+    revision: int | None = None
+
+
+@dataclass(frozen=True)
+class ToolState:
+    """What is known of the tool as a whole.
+
+    Attributes
+    ----------
+    project : its id; none before anything was read or pushed
+    since : the tool's time of the latest change that was read
+    heard, listened : how often a webhook came, and how many of these were followed
+    """
+
+    project: int | None = None
+    since: str = ""
+    heard: int = 0
+    listened: int = 0
+
+
+_STATE = "label-studio"
+_PUSHER = "label-studio pusher"
+
+
+class MongoAnnotationTasks:
+    """The collections `annotation_asks`, `annotation_tasks` and `annotation_tool`."""
+
+    def __init__(self, database: Database) -> None:
+        self._asks = database["annotation_asks"]
+        self._tasks = database["annotation_tasks"]
+        self._tool = database["annotation_tool"]
+
+    async def prepare(self) -> None:
+        """Create the indexes, unless they are there."""
+        with translated():
+            await self._asks.create_index("latest.frames")
+            await self._tasks.create_index("due", sparse=True)
+            await self._tasks.create_index("status")
+            await self._tasks.create_index("link_until")
+
+    async def ask(self, shortlists: Sequence[ShortlistPublished]) -> None:
+        """Merge the shortlists, then touch every frame that any revision of them has named.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        if not shortlists:
+            return
+        updates = []
+        for each in shortlists:
+            frames = sorted({candidate.frame_id for candidate in each.candidates})
+            latest = {
+                "revision": each.revision,
+                "frames": frames,
+                "event": each.model_dump(mode="json"),
+            }
+            ever = {"$setUnion": [{"$ifNull": ["$frames_ever", []]}, literal(frames)]}
+            assignments = {"latest": newest("latest", each.revision, latest), "frames_ever": ever}
+            updates.append(upsert(each.needle_id, assignments))
+        await write(self._asks, updates)
+        needles = [each.needle_id for each in shortlists]
+        with translated():
+            named = await self._asks.distinct("frames_ever", {"_id": {"$in": needles}})
+        await write(self._tasks, [_touch(frame_id, upsert=True) for frame_id in named])
+
+    async def touch(self, frame_ids: Collection[FrameId]) -> None:
+        """Look again at the tasks of these frames; frames without one stay without."""
+        await write(self._tasks, [_touch(frame_id, upsert=False) for frame_id in set(frame_ids)])
+
+    async def touch_ending_links(self, before: datetime) -> None:
+        """Look again at tasks that nobody has answered and whose link ends before then."""
+        open_ = [TaskStatus.OPEN.value, TaskStatus.STARTED.value, TaskStatus.SKIPPED.value]
+        where = {"link_until": {"$lt": before}, "status": {"$in": open_}, "due": {"$exists": False}}
+        with translated():
+            await self._tasks.update_many(where, {"$inc": {"touched": 1}, "$set": {"due": True}})
+
+    async def forget_deleted(self) -> None:
+        """Let what somebody has deleted in the tool be pushed again."""
+        waiting = {"status": TaskStatus.WAITING.value, "due": True}
+        with translated():
+            await self._tasks.update_many(
+                {"status": TaskStatus.DELETED.value}, {"$set": waiting, "$inc": {"touched": 1}}
+            )
+
+    async def asking(self, frame_ids: Collection[FrameId]) -> list[ShortlistPublished]:
+        """The shortlists that name any of these frames now, in the order of their needles."""
+        with translated():
+            found = (
+                await self._asks.find({"latest.frames": {"$in": list(frame_ids)}})
+                .sort("_id", 1)
+                .to_list()
+            )
+        return [
+            ShortlistPublished.model_validate(each["latest"]["event"], extra="ignore")
+            for each in found
+        ]
+
+    async def due(self, limit: int) -> list[TaskRecord]:
+        """Frames that were touched and are not settled."""
+        with translated():
+            found = await self._tasks.find({"due": True}).sort("_id", 1).limit(limit).to_list()
+        return [_record(document) for document in found]
+
+    async def of_frames(self, frame_ids: Collection[FrameId]) -> dict[FrameId, TaskRecord]:
+        """The tasks of these frames."""
+        with translated():
+            found = await self._tasks.find({"_id": {"$in": list(frame_ids)}}).to_list()
+        return {document["_id"]: _record(document) for document in found}
+
+    async def in_tool(self) -> dict[int, FrameId]:
+        """The frames whose task is in the tool, by the task's id."""
+        where = {"task_id": {"$ne": None}}
+        with translated():
+            found = await self._tasks.find(where, {"task_id": 1}).to_list()
+        return {document["task_id"]: document["_id"] for document in found}
+
+    async def note(self, frame_id: FrameId, **facts: Any) -> None:
+        """Remember these fields of a frame's record durably."""
+        value = {
+            name: each.value if isinstance(each, TaskStatus) else each
+            for name, each in facts.items()
+        }
+        with translated():
+            await self._tasks.update_one({"_id": frame_id}, {"$set": value}, upsert=True)
+
+    async def settle(self, record: TaskRecord) -> None:
+        """The record is what is asked; it stays due where it was touched meanwhile."""
+        done = {"$set": {"settled": record.touched}, "$unset": {"due": ""}}
+        with translated():
+            await self._tasks.update_one({"_id": record.frame_id, "touched": record.touched}, done)
+
+    async def counts(self) -> Mapping[TaskStatus, int]:
+        """How many tasks there are of each status."""
+        with translated():
+            cursor = await self._tasks.aggregate([{"$sortByCount": "$status"}])
+            found = await cursor.to_list()
+        counted = {TaskStatus(each["_id"]): each["count"] for each in found if each["_id"]}
+        return {status: counted.get(status, 0) for status in TaskStatus}
+
+    async def state(self) -> ToolState:
+        """What is known of the tool."""
+        with translated():
+            found = await self._tool.find_one({"_id": _STATE}) or {}
+        return ToolState(
+            project=found.get("project"),
+            since=found.get("since", ""),
+            heard=found.get("heard", 0),
+            listened=found.get("listened", 0),
+        )
+
+    async def note_state(self, **facts: object) -> None:
+        """Remember these fields of the tool's state durably."""
+        with translated():
+            await self._tool.update_one({"_id": _STATE}, {"$set": facts}, upsert=True)
+
+    async def hear(self) -> None:
+        """A webhook came: something has changed there."""
+        with translated():
+            await self._tool.update_one({"_id": _STATE}, {"$inc": {"heard": 1}}, upsert=True)
+
+    async def lease(self, holder: str, now: datetime, lasting: timedelta) -> bool:
+        """Take or renew the one right to push; False while another holder has it."""
+        free = {"_id": _PUSHER, "$or": [{"holder": holder}, {"until": {"$lte": now}}]}
+        wanted = {"$set": {"holder": holder, "until": now + lasting}}
+        with translated():
+            try:
+                await self._tool.update_one(free, wanted, upsert=True)
+            except DuplicateKeyError:
+                return False
+        return True
+
+    async def release(self, holder: str) -> None:
+        """Give the right to push back."""
+        with translated():
+            await self._tool.delete_one({"_id": _PUSHER, "holder": holder})
+
+
+def _touch(frame_id: FrameId, *, upsert: bool) -> UpdateOne:
+    first = {"status": TaskStatus.WAITING.value}
+    change: Document = {"$inc": {"touched": 1}, "$set": {"due": True}}
+    if upsert:
+        change["$setOnInsert"] = first
+    return UpdateOne({"_id": frame_id}, change, upsert=upsert)
+
+
+def _record(document: Document) -> TaskRecord:
+    return TaskRecord(
+        frame_id=document["_id"],
+        touched=document.get("touched", 0),
+        settled=document.get("settled", 0),
+        task_id=document.get("task_id"),
+        trying=document.get("trying", False),
+        status=TaskStatus(document.get("status", TaskStatus.WAITING.value)),
+        asked=document.get("asked", ""),
+        image=document.get("image", ""),
+        link_until=document.get("link_until"),
+        read=document.get("read", ""),
+        revision=document.get("revision"),
+    )

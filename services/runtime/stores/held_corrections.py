@@ -1,0 +1,248 @@
+"""Corrections that wait for an answer, and the answers: what a label means, who is right."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from pymongo.errors import DuplicateKeyError
+
+from services.contracts.events import FrameAnnotated
+from services.contracts.identity import Category, FrameId
+from services.runtime.stores.mongo import Database, Document, translated
+
+
+class Question(StrEnum):
+    """Why a correction cannot be published as it came."""
+
+    UNKNOWN_CATEGORY = "unknown_category"
+    """A label that nobody knows."""
+    ANNOTATORS_DISAGREE = "annotators_disagree"
+    """Several people have annotated the frame, each otherwise."""
+    OVERTAKEN = "overtaken"
+    """The frame's ground truth has changed since the annotator was given it."""
+
+
+class HeldOutcome(StrEnum):
+    """What became of a held correction."""
+
+    WAITING = "waiting"
+    PUBLISHED = "published"
+    DROPPED = "dropped"
+    """Somebody has decided that none of its versions counts."""
+    SUPERSEDED = "superseded"
+    """The annotator has changed it since."""
+
+
+@dataclass(frozen=True)
+class HeldCorrection:
+    """A frame's ground truth as it came back, not numbered yet.
+
+    Attributes
+    ----------
+    held_id : the same whenever the same comes again
+    versions : one, or one for each annotator who disagrees
+    unknown : the labels in them that nobody knew
+    after : the revision that the annotators were given; none: it follows whatever is there
+    origin : where it came from, for a person
+    chosen : place of the version that counts, -1 for none of them; none before it is decided
+    """
+
+    held_id: str
+    frame_id: FrameId
+    question: Question
+    versions: tuple[FrameAnnotated, ...]
+    unknown: tuple[Category, ...]
+    after: int | None
+    origin: str
+    held_at: datetime
+    chosen: int | None = None
+    by: str = ""
+    decided_at: datetime | None = None
+    outcome: HeldOutcome = HeldOutcome.WAITING
+    revision: int | None = None
+
+
+class Meaning(StrEnum):
+    """What a label means."""
+
+    SAME = "same"
+    """Another category."""
+    NEW = "new"
+    """A category of its own."""
+    NOTHING = "nothing"
+    """No object of ours: its boxes are dropped."""
+
+
+@dataclass(frozen=True)
+class LabelAnswer:
+    """What somebody has said a label means; of several, the latest counts.
+
+    Attributes
+    ----------
+    version : 1 for a label's first answer, and so on without a gap
+    category : for `SAME`, the category that it is
+    """
+
+    label: str
+    version: int
+    meaning: Meaning
+    category: Category | None
+    by: str
+    token_id: str
+    at: datetime
+
+
+class MongoHeldCorrections:
+    """The collections `held_corrections` and `label_answers`."""
+
+    def __init__(self, database: Database) -> None:
+        self._held = database["held_corrections"]
+        self._answers = database["label_answers"]
+
+    async def prepare(self) -> None:
+        """Create the indexes, unless they are there."""
+        with translated():
+            await self._held.create_index([("outcome", 1), ("held_at", 1)])
+            await self._held.create_index("origin")
+
+    async def hold(self, corrections: Sequence[HeldCorrection]) -> None:
+        """Keep these durably, unless they are known; what they replace waits no longer.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        for each in corrections:
+            older = {
+                "origin": each.origin,
+                "frame_id": each.frame_id,
+                "outcome": HeldOutcome.WAITING.value,
+                "_id": {"$ne": each.held_id},
+            }
+            superseded = {"$set": {"outcome": HeldOutcome.SUPERSEDED.value}}
+            with translated():
+                await self._held.update_one(
+                    {"_id": each.held_id}, {"$setOnInsert": _document(each)}, upsert=True
+                )
+                await self._held.update_many(older, superseded)
+
+    async def waiting(self, limit: int = 0) -> list[HeldCorrection]:
+        """Those that are not settled, oldest first."""
+        where = {"outcome": HeldOutcome.WAITING.value}
+        with translated():
+            found = await self._held.find(where).sort("held_at", 1).limit(limit).to_list()
+        return [_correction(document) for document in found]
+
+    async def find(self, held_id: str) -> HeldCorrection | None:
+        """The correction of this id."""
+        with translated():
+            found = await self._held.find_one({"_id": held_id})
+        return _correction(found) if found else None
+
+    async def recent(self, limit: int) -> list[HeldCorrection]:
+        """Those that somebody has decided, latest first."""
+        with translated():
+            cursor = self._held.find({"decided_at": {"$ne": None}})
+            found = await cursor.sort("decided_at", -1).limit(limit).to_list()
+        return [_correction(document) for document in found]
+
+    async def choose(self, held_id: str, chosen: int, by: str, at: datetime) -> bool:
+        """Decide which version counts; False where somebody was faster, or it is settled."""
+        where = {"_id": held_id, "chosen": None, "outcome": HeldOutcome.WAITING.value}
+        with translated():
+            done = await self._held.update_one(
+                where, {"$set": {"chosen": chosen, "by": by, "decided_at": at}}
+            )
+        return done.modified_count == 1
+
+    async def ask_again(self, held_id: str, question: Question) -> None:
+        """What was decided does not hold any more: the correction waits for another answer."""
+        with translated():
+            await self._held.update_one(
+                {"_id": held_id, "outcome": HeldOutcome.WAITING.value},
+                {"$set": {"question": question.value, "chosen": None}},
+            )
+
+    async def settle(self, held_id: str, outcome: HeldOutcome, revision: int | None = None) -> None:
+        """Remember what became of it."""
+        with translated():
+            await self._held.update_one(
+                {"_id": held_id}, {"$set": {"outcome": outcome.value, "revision": revision}}
+            )
+
+    async def answer(self, answer: LabelAnswer) -> bool:
+        """Add an answer durably; False where its version is taken: someone was faster."""
+        document = {
+            "_id": f"{answer.version}:{answer.label}",
+            "label": answer.label,
+            "version": answer.version,
+            "meaning": answer.meaning.value,
+            "category": answer.category,
+            "by": answer.by,
+            "token_id": answer.token_id,
+            "at": answer.at,
+        }
+        with translated():
+            try:
+                await self._answers.insert_one(document)
+            except DuplicateKeyError:
+                return False
+        return True
+
+    async def answers(self, labels: Collection[str] | None = None) -> Mapping[str, LabelAnswer]:
+        """What counts for each of these labels, or for all."""
+        where = {} if labels is None else {"label": {"$in": list(labels)}}
+        with translated():
+            found = await self._answers.find(where).sort("version", 1).to_list()
+        return {document["label"]: _answer(document) for document in found}
+
+
+def _document(held: HeldCorrection) -> Document:
+    return {
+        "frame_id": held.frame_id,
+        "question": held.question.value,
+        "versions": [each.model_dump(mode="json") for each in held.versions],
+        "unknown": list(held.unknown),
+        "after": held.after,
+        "origin": held.origin,
+        "held_at": held.held_at,
+        "chosen": held.chosen,
+        "by": held.by,
+        "decided_at": held.decided_at,
+        "outcome": held.outcome.value,
+        "revision": held.revision,
+    }
+
+
+def _correction(document: Document) -> HeldCorrection:
+    return HeldCorrection(
+        held_id=document["_id"],
+        frame_id=document["frame_id"],
+        question=Question(document["question"]),
+        versions=tuple(
+            FrameAnnotated.model_validate(each, extra="ignore") for each in document["versions"]
+        ),
+        unknown=tuple(document["unknown"]),
+        after=document["after"],
+        origin=document["origin"],
+        held_at=document["held_at"],
+        chosen=document["chosen"],
+        by=document["by"],
+        decided_at=document["decided_at"],
+        outcome=HeldOutcome(document["outcome"]),
+        revision=document["revision"],
+    )
+
+
+def _answer(document: Document) -> LabelAnswer:
+    return LabelAnswer(
+        label=document["label"],
+        version=document["version"],
+        meaning=Meaning(document["meaning"]),
+        category=document["category"],
+        by=document["by"],
+        token_id=document["token_id"],
+        at=document["at"],
+    )

@@ -1,0 +1,98 @@
+"""One Label Studio for all tests here; each has a project and a world of its own."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+
+from services.cli.label_studio_parts import LabelStudioParts, label_studio
+from services.contracts.events import FrameAnnotated, ShortlistPublished
+from services.contracts.identity import FrameId
+from services.runtime.settings import Settings
+from services.runtime.stores.ledger import Entry
+from services.runtime.stores.mongo import connect
+from services.runtime.stores.opening import Stores, open_stores
+from tests.fakes.clock import FakeClock
+from tests.fakes.outbox import InMemoryOutbox
+from tests.integration.label_studio import server as real
+from tests.review_world import add_needle
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Gazeloop with one needle and four candidates, and its project in Label Studio."""
+
+    server: real.Server
+    settings: Settings
+    stores: Stores
+    parts: LabelStudioParts
+    outbox: InMemoryOutbox
+    clock: FakeClock
+
+    @property
+    def title(self) -> str:
+        return self.settings.label_studio_project
+
+    @property
+    def corrections(self) -> list[FrameAnnotated]:
+        return [each for each in self.outbox.published if isinstance(each, FrameAnnotated)]
+
+    def task_of(self, frame_id: str) -> dict[str, Any]:
+        (task,) = [
+            each for each in self.server.tasks(self.title) if each["data"]["frame_id"] == frame_id
+        ]
+        return task
+
+    async def shortlist(self) -> ShortlistPublished:
+        (found,) = [each.shortlist async for each in self.stores.needles.scan()]
+        assert found is not None
+        return found
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real.Server]:
+    with real.label_studio(tmp_path_factory.mktemp("label-studio")) as running:
+        yield running
+
+
+@asynccontextmanager
+async def desk_on(
+    server: real.Server, mongodb_url: str, folder: Path, **settings: object
+) -> AsyncIterator[Desk]:
+    name = uuid4().hex[:8]
+    wanted = Settings(
+        data=folder,
+        mongodb=mongodb_url,
+        mongodb_database=f"label-studio-{name}",
+        label_studio_url=server.url,
+        label_studio_token=SecretStr(server.token),
+        label_studio_project=f"Gazeloop {name}",
+        **settings,  # type: ignore[arg-type]  # pydantic checks
+    )
+    clock, outbox = FakeClock(), InMemoryOutbox()
+    async with (
+        open_stores(wanted, "a broker") as stores,
+        label_studio(stores, outbox, wanted, clock) as parts,
+    ):
+        await add_needle(stores, 0, candidates=4)
+        desk = Desk(server, wanted, stores, parts, outbox, clock)
+        await stores.annotation_tasks.ask([await desk.shortlist()])
+        # As ingest leaves it: the ground truth that is there is revision 1 in the ledger, too.
+        frames = [FrameId(f"h000-{place}") for place in range(4)]
+        entries = [Entry(f"ground_truth {frame_id}", "as imported") for frame_id in frames]
+        await stores.ledger.assign(entries)
+        yield desk
+        database = connect(mongodb_url, wanted.mongodb_database)
+        await database.client.drop_database(database.name)
+        await database.client.close()
+
+
+@pytest.fixture
+async def desk(server: real.Server, mongodb_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
+    async with desk_on(server, mongodb_url, tmp_path) as desk:
+        yield desk

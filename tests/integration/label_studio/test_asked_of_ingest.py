@@ -1,0 +1,85 @@
+"""What Label Studio and browsers ask of ingest: webhooks with the secret, images by signed link."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from services.cli.label_studio_parts import outside_routes
+from services.ingest.http_answers import add_answers
+from services.ingest.label_studio.links import LASTING
+from services.ingest.label_studio.project import (
+    EVENTS_PATH,
+    SECRET_HEADER,
+    ensure_project,
+    ensure_webhook,
+)
+from tests.integration.label_studio import server as real
+from tests.integration.label_studio.conftest import Desk, desk_on
+from tests.review_world import picture
+
+INGEST = "http://127.0.0.1:8000"
+SECRET = "only we know"
+
+
+@pytest.fixture
+async def reached(
+    server: real.Server, mongodb_url: str, tmp_path: Path
+) -> AsyncIterator[tuple[Desk, httpx.AsyncClient]]:
+    """A desk whose ingest Label Studio can reach, and somebody who asks."""
+    wanted = {"public_url": INGEST, "label_studio_webhook_secret": SecretStr(SECRET)}
+    async with desk_on(server, mongodb_url, tmp_path, **wanted) as desk:
+        app = FastAPI()
+        add_answers(app)
+        for router in outside_routes(desk.stores, desk.settings, desk.clock):
+            app.include_router(router)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=INGEST) as asking:
+            yield desk, asking
+
+
+async def test_a_task_shows_its_image_by_a_link_that_ends(
+    reached: tuple[Desk, httpx.AsyncClient],
+) -> None:
+    desk, asking = reached
+    await desk.parts.pusher.push()
+
+    link = desk.task_of("h000-0")["data"]["image"]
+    assert (await asking.get(link)).content == picture(0)
+    other = link.replace("h000-0", "h000-1")
+    assert (await asking.get(other)).status_code == 403
+    desk.clock.advance((LASTING + timedelta(hours=1)).total_seconds())
+    assert (await asking.get(link)).status_code == 403
+
+
+async def test_only_who_knows_the_secret_is_heard(
+    reached: tuple[Desk, httpx.AsyncClient],
+) -> None:
+    desk, asking = reached
+    for headers, status in (
+        ({}, 401),
+        ({SECRET_HEADER: "no"}, 401),
+        ({SECRET_HEADER: SECRET}, 202),
+    ):
+        assert (await asking.post(EVENTS_PATH, headers=headers)).status_code == status
+    state = await desk.stores.annotation_tasks.state()
+    assert (state.heard, state.listened) == (1, 0)
+
+
+async def test_the_webhook_is_registered_once(
+    reached: tuple[Desk, httpx.AsyncClient],
+) -> None:
+    desk, _ = reached
+    project, _ = await ensure_project(desk.parts.tool, desk.settings, desk.stores)
+    for _ in range(2):
+        url = await ensure_webhook(desk.parts.tool, desk.settings, project)
+        assert url is not None
+        assert urlsplit(url).path == EVENTS_PATH
+
+    (webhook,) = await desk.parts.tool.webhooks(project)
+    assert webhook["url"] == url
+    assert webhook["headers"] == {SECRET_HEADER: SECRET}
