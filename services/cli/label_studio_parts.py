@@ -1,13 +1,12 @@
 """Label Studio's parts, wired: for the service, for ingest's HTTP and for the commands."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import APIRouter
 
-from services.cli.repeating import repeated
+from services.cli.repeating import Pauses, going_on, repeated
 from services.ingest.holding import CorrectionGate, CorrectionPublisher, HeldRelease
 from services.ingest.label_studio.client import LabelStudio, opened
 from services.ingest.label_studio.http import event_routes, image_routes
@@ -58,12 +57,17 @@ async def carrying(
     stores: Stores, outbox: Outbox, settings: Settings, clock: Clock
 ) -> AsyncIterator[None]:
     """Tasks are pushed and pulled while this is open."""
-    async with label_studio(stores, outbox, settings, clock) as parts, asyncio.TaskGroup() as group:
+    async with label_studio(stores, outbox, settings, clock) as parts:
         tasks, poll_s = stores.annotation_tasks, settings.label_studio_poll_s
         carrier = Carrier(parts.pusher, parts.puller, tasks, clock, poll_s)
-        carried = group.create_task(carrier.carry_on())
-        yield
-        carried.cancel()
+
+        async def carry(pauses: Pauses) -> None:
+            pause_s = 0.0
+            while await pauses.passed(pause_s):
+                pause_s = await carrier.carry()
+
+        async with going_on(carry):
+            yield
 
 
 @asynccontextmanager

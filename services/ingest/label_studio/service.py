@@ -1,6 +1,5 @@
 """Label Studio beside the services: what is asked is noted at once, and carried there and back."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,36 +41,39 @@ class NoteAsked:
         await self._tasks.touch(annotated)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Carrier:
-    """Pushes what is due and pulls what has changed, again and again."""
+    """Pushes what is due and pulls what has changed; to be asked again and again."""
 
     pusher: Pusher
     puller: Puller
     tasks: MongoAnnotationTasks
     clock: Clock
     poll_s: float
+    _polled: float | None = None
+    _pause_s: float = _LISTEN_S
 
-    async def carry_on(self) -> None:
-        """Never returns. Whatever is wrong with Label Studio is logged, and tried again later."""
-        polled, pause = -self.poll_s, _LISTEN_S
-        while True:
-            try:
-                if await self._is_due(polled):
-                    await self.puller.pull()
-                    polled = self.clock.monotonic()
-                    await self.tasks.touch_ending_links(self.clock.now() + RENEWED)
-                if await self.tasks.due(1):
-                    await self.pusher.push()
-                pause = _LISTEN_S
-            except GazeloopError as exc:
-                # A token that ran out is no reason to end what else runs in this process.
-                pause = min(2 * pause, _PATIENCE_S)
-                log.warning("label_studio_later", wait_s=pause, error=str(exc))
-            await asyncio.sleep(pause)
+    async def carry(self) -> float:
+        """Do what is due; how many seconds to wait before the next time.
 
-    async def _is_due(self, polled: float) -> bool:
-        if self.clock.monotonic() - polled >= self.poll_s:
+        Whatever is wrong with Label Studio is logged, and tried again later.
+        """
+        try:
+            if await self._is_due():
+                await self.puller.pull()
+                self._polled = self.clock.monotonic()
+                await self.tasks.touch_ending_links(self.clock.now() + RENEWED)
+            if await self.tasks.due(1):
+                await self.pusher.push()
+            self._pause_s = _LISTEN_S
+        except GazeloopError as exc:
+            # A token that ran out is no reason to end what else runs in this process.
+            self._pause_s = min(2 * self._pause_s, _PATIENCE_S)
+            log.warning("label_studio_later", wait_s=self._pause_s, error=str(exc))
+        return self._pause_s
+
+    async def _is_due(self) -> bool:
+        if self._polled is None or self.clock.monotonic() - self._polled >= self.poll_s:
             return True
         state = await self.tasks.state()
         return state.heard > state.listened
