@@ -114,8 +114,6 @@ CONSUMERS: Mapping[str, Sequence[Topic]] = {
     name: each[0] for name, each in _BUILDERS.items() if name != LABEL_STUDIO
 }
 """The consuming services in the order of the flow, with the topics that each reads."""
-BESIDE: Mapping[str, Sequence[Topic]] = {LABEL_STUDIO: label_studio.TOPICS}
-"""Those that a deployment may do without."""
 
 WEBHOOKS = "webhooks"
 """The service that sends shortlists to receivers: a consumer for each, and a group of its own."""

@@ -1,14 +1,14 @@
 import pytest
 
 from services.cli.assembly import SERVICES
-from services.cli.consumers import BESIDE, CONSUMERS
+from services.cli.consumers import CONSUMERS
 from services.cli.topic_access import SCALER, WRITES, commands, grants_of
 from services.contracts.topics import DEAD_LETTERS, MATCHES, TOPICS
 from services.runtime.consumer import group_of
 
 
 def test_every_service_has_its_grants() -> None:
-    assert set(WRITES) == {*SERVICES, *BESIDE}
+    assert set(WRITES) == set(SERVICES)
 
 
 def test_every_topic_has_somebody_who_writes_it() -> None:
