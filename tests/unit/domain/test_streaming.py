@@ -10,12 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.contracts.errors import InvalidRecord
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.average_precision import twelve
 from services.domain.kept_figures import EVER, Window
 from services.domain.match_state import MatchState
-from services.domain.match_table import MatchColumns
+from services.domain.match_table import LAST_REVISION, MatchColumns
 from services.domain.subsets import Subset
 from tests.unit.domain import oracle
 
@@ -205,6 +206,18 @@ def test_a_restored_state_says_and_takes_in_the_same(seed: int) -> None:
 def test_what_is_no_snapshot_is_refused() -> None:
     with pytest.raises(ValueError, match="snapshot"):
         MatchState.restored(b"nothing of the kind", 0.5)
+
+
+def test_a_revision_that_the_tables_cannot_hold_is_refused_by_name() -> None:
+    world = World()
+    first, second = known_frames(1, 2)
+    world.say(replace(first, revision=LAST_REVISION))
+    with pytest.raises(InvalidRecord) as caught:
+        world.state.add(matches(replace(second, revision=LAST_REVISION + 1)))
+    assert caught.value.reason == "revision_too_high"
+    held = np.concatenate([table.rows["revision"] for _, table in world.state.tables()])
+    assert set(held.tolist()) == {LAST_REVISION}
+    world.check()
 
 
 def test_a_category_is_read_again_only_where_its_frames_changed() -> None:
