@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -62,6 +62,14 @@ ViaFile = Annotated[
         dir_okay=False,
         metavar="FILE",
     ),
+]
+LookedAt = Annotated[
+    Literal["crops", "frames"],
+    typer.Option("--of", help="What is looked at: annotated objects, or whole frames."),
+]
+Label = Annotated[
+    Literal["most-frequent", "largest"],
+    typer.Option("--label", help="Which of its objects' categories is a whole frame's label."),
 ]
 Chosen = Callable[["Stores", "Settings"], Awaitable["list[ExportFrame]"]]
 

@@ -28,6 +28,8 @@ from services.cli import (
     status_command,
     tokens_command,
     topics_command,
+    train_command,
+    whiten_command,
 )
 from services.cli.benchmark import command as benchmark_command
 from services.cli.context import Context, console, example, pairs
@@ -90,6 +92,14 @@ app.command("status")(status_command.status)
 app.command("doctor", epilog=doctor_command.EPILOG)(doctor_command.doctor)
 app.add_typer(dead_letters_command.app, name="dead-letters")
 app.add_typer(tokens_command.app, name="tokens")
+app.command(
+    "train",
+    epilog=example("train --backbone resnet18_scratch --coco gt.json --images DIR --epochs 30"),
+)(train_command.train)
+app.command(
+    "whiten",
+    epilog=example("--set embedder=resnet18 whiten --coco gt.json --images DIR --to w.safetensors"),
+)(whiten_command.whiten)
 app.add_typer(benchmark_command.app, name="benchmark")
 app.command("settings")(settings_command.settings)
 app.add_typer(topics_command.app, name="topics")

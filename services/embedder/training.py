@@ -171,7 +171,7 @@ def _loss(model: GazeloopSmall, heads: _Heads, part: Crops, offset_weight: float
 
 def _part(crops: Crops, batch: NDArray[np.int64], rng: np.random.Generator) -> Crops:
     """These crops under other light, half of them seen in a mirror."""
-    pixels = _relit(crops.pixels[batch], rng)
+    pixels = relit(crops.pixels[batch], rng)
     offsets = crops.offsets[batch]
     mirrored = rng.random(len(pixels)) < 0.5  # noqa: PLR2004  # one in two
     pixels[mirrored] = pixels[mirrored, :, ::-1]
@@ -179,7 +179,8 @@ def _part(crops: Crops, batch: NDArray[np.int64], rng: np.random.Generator) -> C
     return Crops(pixels, crops.labels[batch], offsets, crops.drives[batch])
 
 
-def _relit(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+def relit(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """The same crops under other light, with other colour and grain: (N, S, S, 3) uint8."""
     each, colour = (len(pixels), 1, 1, 1), (len(pixels), 1, 1, 3)
     gain = rng.uniform(0.7, 1.3, each) * rng.uniform(0.9, 1.1, colour)
     lift = rng.uniform(-20, 20, each)

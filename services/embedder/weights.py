@@ -25,6 +25,17 @@ _WRAPPERS = ("state_dict", "model", "model_state_dict")
 _COUNTER = "num_batches_tracked"
 """Batch normalisation's own count, which old files lack and inference does not use."""
 _WHITENING = "whitening."
+UNREADABLE = (
+    SafetensorError,
+    UnpicklingError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
+"""What the readers run into where bytes are no weights; the last three are torch's own slips."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +64,28 @@ def load_backbone(backbone: Backbone, path: Path | None, sha256: str, way: Pooli
     """
     source = path or backbone.shipped
     state = read_weights(source, sha256) if source else _published(backbone)
+    name = str(source or backbone.published)
+    model = _filled(backbone, state, way, name)
+    return Loaded(model, _whitening(state, way, _misfit(backbone, name)))
+
+
+def load_plain(backbone: Backbone, path: Path | None, sha256: str, way: Pooling) -> nn.Module:
+    """As `load_backbone`, without whatever whitening lies beside the weights."""
+    source = path or backbone.shipped
+    state = read_weights(source, sha256) if source else _published(backbone)
+    return _filled(backbone, state, way, str(source or backbone.published))
+
+
+def _filled(backbone: Backbone, state: State, way: Pooling, source: str) -> nn.Module:
     layers = {n: t for n, t in state.items() if not n.startswith(_WHITENING)}
     with torch.device("meta"):  # a large network is not drawn at random before it is filled
         model = backbone.build()
-    where = f"{source or backbone.published} does not fit {backbone.name}"
-    fill(model, layers, backbone, way, where)
-    return Loaded(model, _whitening(state, way, where))
+    fill(model, layers, backbone, way, _misfit(backbone, source))
+    return model
+
+
+def _misfit(backbone: Backbone, source: str) -> str:
+    return f"{source} does not fit {backbone.name}"
 
 
 def with_whitening(state: State, whitening: Whitening, way: Pooling) -> State:
@@ -116,7 +143,7 @@ def _parse(path: Path, content: bytes) -> State:
         if path.suffix == ".safetensors":
             return load_safetensors(content)
         held = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError) as exc:
+    except UNREADABLE as exc:
         raise MissingWeights(f"{path} cannot be read as weights: {exc}") from exc
     for wrapper in _WRAPPERS:
         if isinstance(held, Mapping) and isinstance(held.get(wrapper), Mapping):

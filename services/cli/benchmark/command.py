@@ -1,26 +1,25 @@
 """`gazeloop benchmark retrieval`: which embedder, and which search, finds what is alike."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from services.cli.context import Context, console, example, run, shared
-from services.cli.labelled_source import CocoFile, ImagesFolder, Source, ViaFile, VocFolder
+from services.cli.labelled_source import (
+    CocoFile,
+    ImagesFolder,
+    Label,
+    LookedAt,
+    Source,
+    ViaFile,
+    VocFolder,
+)
 
 if TYPE_CHECKING:
     from services.cli.benchmark.running import Asked
 
 app = typer.Typer(no_args_is_help=True)
-
-LookedAt = Annotated[
-    Literal["crops", "frames"],
-    typer.Option("--of", help="What is searched: annotated objects, or whole frames."),
-]
-Label = Annotated[
-    Literal["most-frequent", "largest"],
-    typer.Option("--label", help="Which of its objects' categories is a whole frame's label."),
-]
 
 
 @app.callback()

@@ -32,6 +32,8 @@ COMMANDS = [
     ["tokens", "revoke"],
     ["settings"],
     ["benchmark", "retrieval"],
+    ["train"],
+    ["whiten"],
 ]
 
 

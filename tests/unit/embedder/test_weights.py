@@ -123,7 +123,7 @@ def test_code_in_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors", "weights"])
-@pytest.mark.parametrize("content", [b"", b"not weights", bytes(100)])
+@pytest.mark.parametrize("content", [b"", b"not weights", b"broken", bytes(100)])
 def test_files_that_are_no_weights_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(content)

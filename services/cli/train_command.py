@@ -1,0 +1,194 @@
+"""`gazeloop train`: an embedding network, from nothing or fine-tuned, on one's own frames."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from services.cli.context import INTERRUPTED, console, run, shared
+from services.cli.labelled_source import (
+    CocoFile,
+    ImagesFolder,
+    Label,
+    LookedAt,
+    Source,
+    ViaFile,
+    VocFolder,
+)
+
+if TYPE_CHECKING:
+    from services.embedder.learning.training_run import Course, Trained
+    from services.runtime.settings import Settings
+
+_RESUME = "The same command goes on."
+
+
+def train(
+    ctx: typer.Context,
+    *,
+    backbone: Annotated[
+        str,
+        typer.Option(
+            "--backbone",
+            metavar="NAME",
+            help="Home-grown ones (vanilla_ae, conv_ae, denoising_ae, mini_densenet,"
+            " resnet18_scratch) begin at random, all others with the weights that are set, else"
+            " their own.",
+        ),
+    ],
+    images: ImagesFolder = None,
+    coco: CocoFile = None,
+    voc: VocFolder = None,
+    via: ViaFile = None,
+    looked: LookedAt = "crops",
+    label: Label = "most-frequent",
+    start: Annotated[
+        Literal["random", "weights"] | None,
+        typer.Option("--start", help="Begin with random weights, or with those that are set."),
+    ] = None,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Most epochs.")] = 50,
+    batch: Annotated[int, typer.Option("--batch", min=2, help="Examples per step.")] = 64,
+    rate: Annotated[
+        float | None, typer.Option("--rate", help="Learning rate; default: the backbone's own.")
+    ] = None,
+    patience: Annotated[
+        int,
+        typer.Option("--patience", min=1, help="Epochs without a better one, then it ends."),
+    ] = 8,
+    held_out: Annotated[
+        float,
+        typer.Option(
+            "--held-out",
+            min=0.01,
+            max=0.9,
+            help="Share of drives (frames, where drives are not known) that tell when to stop.",
+        ),
+    ] = 0.2,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")] = 0,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where it is reckoned.")
+    ] = "auto",
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        typer.Option("--precision", help="auto: mixed (bfloat16) on a GPU, float32 on a CPU."),
+    ] = "auto",
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to",
+            file_okay=False,
+            metavar="DIR",
+            help="Where weights and card go. Default: `models/NAME` in the data folder.",
+        ),
+    ] = None,
+) -> None:
+    """Train an embedding network: autoencoders to give back their input, all others to classify.
+
+    Drives are held out; after each epoch every object (or frame) on them is a query for the
+    others, and the epoch whose mAP is highest is kept. Ctrl-C stops after the step in hand, and
+    the same command goes on; on a CPU it ends with the same weights as if it had not been
+    stopped. From a data folder the haystack's annotated frames are taken, so that the reference
+    stays unseen.
+    """
+    from dataclasses import replace  # noqa: PLC0415
+
+    from services.embedder.backbones import backbone_named  # noqa: PLC0415  # slow
+    from services.embedder.labelled import LabelRule, Looked  # noqa: PLC0415
+    from services.embedder.learning.fitting import Schedule  # noqa: PLC0415
+    from services.embedder.learning.recipes import Start, recipe_of  # noqa: PLC0415
+    from services.embedder.learning.training_run import Course  # noqa: PLC0415
+
+    context = shared(ctx)
+    settings = context.settings()
+    chosen = backbone_named(backbone)
+    recipe = recipe_of(chosen)
+    if start is not None:
+        recipe = replace(recipe, start=Start(start))
+    if rate is not None:
+        recipe = replace(recipe, rate=rate)
+    where = _device(device)
+    half = precision == "bfloat16" or (precision == "auto" and where == "cuda")
+    source = Source(images, coco, voc, via)
+    course = Course(
+        chosen,
+        Looked(looked),
+        LabelRule(label),
+        source.name,
+        recipe,
+        Schedule(epochs, batch, patience, seed, half),
+        held_out,
+        to or settings.data / "models" / backbone,
+    )
+    if settings.embedder != backbone:  # its weights are another network's
+        settings = settings.model_copy(update={"weights": None, "weights_sha256": ""})
+    _tell(_trained(course, source, settings, where, ctx))
+
+
+def _device(asked: str) -> str:
+    import torch  # noqa: PLC0415  # slow
+
+    from services.contracts.errors import InvalidSettings  # noqa: PLC0415
+
+    there = torch.cuda.is_available()
+    if asked == "cuda" and not there:
+        raise InvalidSettings("no GPU is there that torch can use: leave --device out")
+    return "cuda" if there and asked != "cpu" else "cpu"
+
+
+def _trained(
+    course: "Course", source: Source, settings: "Settings", where: str, ctx: typer.Context
+) -> "Trained":
+    import torch  # noqa: PLC0415  # slow
+
+    from services.cli import exporting  # noqa: PLC0415
+    from services.cli.labelled_source import labelled_frames  # noqa: PLC0415
+    from services.cli.training_view import TrainingView  # noqa: PLC0415
+    from services.embedder.labelled import examples  # noqa: PLC0415
+    from services.embedder.learning.fitting import Stopped  # noqa: PLC0415
+    from services.embedder.learning.training_run import train as train_network  # noqa: PLC0415
+
+    frames = run(
+        lambda: labelled_frames(source, shared(ctx), exporting.training_frames),
+        interrupted=_RESUME,
+    )
+    chosen = examples(frames, course.looked, course.rule)
+    torch.set_num_threads(settings.torch_threads)
+    with TrainingView(console(), course, len(chosen)) as view:
+        try:
+            return train_network(course, chosen, settings, torch.device(where), view)
+        except Stopped:
+            view.close()
+            console(stderr=True).print(f"Stopped. {_RESUME}", highlight=False)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _tell(trained: "Trained") -> None:
+    out = console()
+    metrics = trained.card["metrics"]
+    assert isinstance(metrics, dict)
+    out.print("It is trained already." if trained.before else "Trained.", highlight=False)
+    for name, what in (("precision_at_1", "P@1"), ("map_at_100", "mAP@100")):
+        after = metrics[f"{name}_on_held_out_drives"]
+        out.print(
+            f"{what} on drives held out: {after:.3f} (before: {metrics[f'{name}_before']:.3f})",
+            highlight=False,
+        )
+    out.print(f"{trained.weights}, with its card beside it", highlight=False, soft_wrap=True)
+    out.print(
+        f"[dim]Use it: --set embedder={trained.card['name']} --set weights={trained.weights}[/]",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if not metrics["best_epoch"]:
+        out.print(
+            "[yellow]No epoch was better than the start, which is what was kept.[/] Try a lower"
+            " --rate, or more frames.",
+            highlight=False,
+        )
+    if metrics["collapsed"]:
+        out.print(
+            f"[bold red]The embedding has collapsed:[/] {metrics['collapsed']}. A search would"
+            " find anything: try a lower --rate, or another --seed or --pooling.",
+            highlight=False,
+        )
+        raise typer.Exit(1)
