@@ -55,7 +55,14 @@ class Choice:
     @property
     def title(self) -> str:
         """As it stands in the table."""
-        return f"{self.name} ({RANDOM})" if self.random else self.name
+        kind = RANDOM if self.random else self.weights and self.weights.name
+        return f"{self.name} ({kind})" if kind else self.name
+
+    @property
+    def stem(self) -> str:
+        """As the names of its pictures begin."""
+        kind = RANDOM if self.random else self.weights and self.weights.stem
+        return f"{self.name}-{kind}" if kind else self.name
 
 
 def embedder_of(choice: Choice, settings: Settings, side: int | None) -> Embedder:

@@ -197,7 +197,7 @@ def _draw(
         query = embedded.examples[queries[row]]
         best = [embedded.examples[place] for place in found.ranked[row].tolist() if place >= 0]
         title = f"{choice.title}, {found.name}"
-        file = asked.to / f"{choice.name}{'-random' * choice.random}-{queries[row]:06d}.png"
+        file = asked.to / f"{choice.stem}-{queries[row]:06d}.png"
         file.write_bytes(montages.drawn(title, query, best))
 
 

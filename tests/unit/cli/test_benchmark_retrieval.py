@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from services.cli.benchmark import searches
+from services.cli.benchmark.models import Choice
 from services.cli.benchmark.searches import SEARCHES
 from services.cli.main import app
 from services.contracts.errors import InvalidSettings, MissingPart
@@ -102,6 +103,16 @@ def test_what_is_not_there_is_named(invoke: Invoke, arguments: list[str], said: 
 
     assert isinstance(outcome.exception, InvalidSettings)
     assert said in str(outcome.exception)
+
+
+def test_one_network_with_several_weights_is_told_apart() -> None:
+    choices = [
+        Choice.parse(text)
+        for text in ("resnet18", "resnet18@random", "resnet18=a/tuned.pth", "resnet18=b/white.pth")
+    ]
+
+    assert [each.title for each in choices][1:3] == ["resnet18 (random)", "resnet18 (tuned.pth)"]
+    assert len({each.title for each in choices}) == len({each.stem for each in choices}) == 4
 
 
 def test_frames_alone_are_padded(invoke: Invoke) -> None:
