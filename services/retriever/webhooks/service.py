@@ -5,7 +5,6 @@ holds up nobody else: what it has not taken waits on the topic.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import NamedTuple
@@ -53,14 +52,10 @@ class DeliverShortlists:
         self._give_up_s = settings.webhook_give_up_s
         self._clock = clock
         self._failing: tuple[EventId, float] | None = None
-        # A batch is run again from its beginning when one of its events fails.
-        self._taken: deque[EventId] = deque(maxlen=settings.batch_size)
 
     async def run(self, events: Sequence[Event]) -> None:
         for event in events:
-            if event.event_id not in self._taken:
-                await self._deliver(event)
-                self._taken.append(event.event_id)
+            await self._deliver(event)
 
     async def _deliver(self, event: Event) -> None:
         failure = await self._failure(event)
