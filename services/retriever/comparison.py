@@ -27,8 +27,6 @@ from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.needles import NeedleStore
 from services.runtime.stores.vectors import FRAMES, Vector, VectorStore, collection_of
 
-_EXAMPLES_MAX = 2000
-
 
 @dataclass(frozen=True)
 class Compared:
@@ -200,7 +198,7 @@ def _questions(kind: _Kind, vectors: Mapping[RegionId, Vector], shown: _Shown) -
     regions = sorted(kind.judged)
     if not regions:
         return []
-    model = FailureModel(logic.examples(kind.reference, vectors, shown.features, _EXAMPLES_MAX))
+    model = FailureModel(logic.examples(kind.reference, vectors, shown.features))
     rows = np.stack([vectors[region] for region in regions])
     features = np.stack([shown.features[region] for region in regions])
     return [

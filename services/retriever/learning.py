@@ -16,8 +16,6 @@ from services.retriever.known import KnownFrames, KnownMatches, KnownVectors
 from services.retriever.logic import Kind
 from services.runtime.settings import Settings
 
-_EXAMPLES_MAX = 2000
-"""Per kind; a fit takes a second then, and more examples moved no figure in docs/shortlists.md."""
 _LESSON = 1.5
 """A kind is learnt again when this many times as much was heard of it: what is learnt of ever more
 examples then costs the same per example."""
@@ -74,16 +72,16 @@ class Learning:
         """The first regions by id of which all is known, as many as are worth fitting."""
         vectors: dict[RegionId, Vectors] = {}
         features: dict[RegionId, FloatArray] = {}
-        for chunk in _chunks(sorted(modes), _EXAMPLES_MAX):
+        for chunk in _chunks(sorted(modes), logic.EXAMPLES_MAX):
             facts = await self._frames.load({frame_of[region] for region in chunk})
             vectors |= await self._vectors.load(model, chunk)
             for region in chunk:
                 seen = facts.get(frame_of[region])
                 if seen is not None and region in seen.regions:
                     features[region] = seen.regions[region].features
-            if len(vectors.keys() & features.keys()) >= _EXAMPLES_MAX:
+            if len(vectors.keys() & features.keys()) >= logic.EXAMPLES_MAX:
                 break
-        return logic.examples(modes, vectors, features, _EXAMPLES_MAX)
+        return logic.examples(modes, vectors, features)
 
 
 def _chunks(regions: Sequence[RegionId], size: int) -> list[Sequence[RegionId]]:

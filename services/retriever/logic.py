@@ -33,6 +33,9 @@ from services.runtime.stores.vectors import Where
 
 _THRESHOLDS = 10
 
+EXAMPLES_MAX = 2000
+"""Per kind; a fit takes a second then, and more examples moved no figure in docs/shortlists.md."""
+
 Kind = tuple[DetectorId, Category]
 """What needles and haystack regions must share to be compared."""
 
@@ -161,15 +164,12 @@ def examples(
     modes: Mapping[RegionId, Mode | None],
     vectors: Mapping[RegionId, Vectors],
     features: Mapping[RegionId, FloatArray],
-    limit: int,
 ) -> Examples:
     """The regions of known truth, in the order of their ids, which are as good as random.
 
-    Parameters
-    ----------
-    limit : most examples; those with the lowest ids
+    Of more than EXAMPLES_MAX, those with the lowest ids.
     """
-    known = sorted(modes.keys() & vectors.keys() & features.keys())[:limit]
+    known = sorted(modes.keys() & vectors.keys() & features.keys())[:EXAMPLES_MAX]
     if not known:
         return Examples(np.empty((0, 0), np.float32), np.empty((0, FEATURES)), ())
     return Examples(

@@ -23,8 +23,6 @@ from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.needles import NeedleRecord, NeedleStore
 from services.runtime.stores.vectors import REGIONS, Vector, VectorStore, model_of
 
-_EXAMPLES_MAX = 2000
-
 
 @dataclass(frozen=True)
 class Suspect:
@@ -145,7 +143,7 @@ async def _suspects(
         )
         vectors = await known.load(model, [*modes, *(needle.region_id for needle in asked)])
         features = {region: np.empty(0) for region in modes}
-        examples = logic.examples(modes, vectors, features, _EXAMPLES_MAX)
+        examples = logic.examples(modes, vectors, features)
         present = [needle for needle in asked if needle.region_id in vectors]
         if not present:
             continue
