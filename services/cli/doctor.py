@@ -120,7 +120,14 @@ def _risks(
     configured: Mapping[str, Mapping[str, Mapping[str, str]]], nodes: int
 ) -> Iterator[Finding]:
     """Topics from which a broken broker or a long week-end would take something."""
+    hidden = sorted(name for name, values in configured.items() if not values)
+    if hidden:
+        what = f"this user may not see how topics are configured: {', '.join(hidden)}"
+        remedy = "look as the cluster's owner, or grant it DescribeConfigs on them"
+        yield Finding(Level.WARNING, "kafka", what, remedy)
     for name, values in configured.items():
+        if not values:
+            continue
         in_sync = int(values["min.insync.replicas"]["value"])
         if nodes > 1 and in_sync < 2:  # noqa: PLR2004  # with one, an acknowledgement is one copy
             remedy = "`kafka-configs.sh --alter --add-config min.insync.replicas=2`"

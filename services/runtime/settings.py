@@ -24,7 +24,12 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 class Settings(BaseSettings):
     """All of Gazeloop's settings; the README's table is generated from the descriptions."""
 
-    model_config = SettingsConfigDict(env_prefix="GAZELOOP_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="GAZELOOP_",
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,  # it may be a secret, and tracebacks show it
+    )
 
     # Where the parts are. Empty: the embedded part, in the data folder.
     data: Path = Field(Path("gazeloop-data"), description="Data folder of the embedded parts.")

@@ -135,7 +135,10 @@ def _configuration(topic: Topic) -> dict[str, str]:
 def topic_differences(
     admin: KafkaAdminClient, settings: Settings, topics: Sequence[Topic]
 ) -> list[str]:
-    """Sentences about existing topics that are not as we would create them."""
+    """Sentences about existing topics that are not as we would create them.
+
+    Nothing of configurations that the broker does not show us.
+    """
     if not topics:
         return []
     found = []
@@ -162,5 +165,5 @@ def _config_differences(topic: Topic, described: Mapping[str, Mapping[str, str]]
     return [
         f"{topic.name} has {name}={described[name]['value']}, not {wanted}"
         for name, wanted in _configuration(topic).items()
-        if described[name]["value"] != wanted
+        if name in described and described[name]["value"] != wanted
     ]
