@@ -1,4 +1,5 @@
 from contextlib import closing
+from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
@@ -10,6 +11,21 @@ from services.runtime.broker import BrokerAddress
 
 def events_on(broker: BrokerAddress, topic: str) -> list[tuple[int, Event]]:
     """All readable events of a topic, each with its partition."""
+    found = []
+    for record in _records_on(broker, topic):
+        try:
+            found.append((record.partition, decode(topic, record.value)))
+        except Invalid:
+            continue
+    return found
+
+
+def values_on(broker: BrokerAddress, topic: str) -> list[bytes]:
+    """All records of a topic, byte for byte."""
+    return [record.value for record in _records_on(broker, topic)]
+
+
+def _records_on(broker: BrokerAddress, topic: str) -> list[Any]:
     consumer = KafkaConsumer(
         **broker.client_options,
         group_id=None,
@@ -17,7 +33,7 @@ def events_on(broker: BrokerAddress, topic: str) -> list[tuple[int, Event]]:
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=1 << 24,
     )
-    found = []
+    found: list[Any] = []
     with closing(consumer):
         numbers = consumer.partitions_for_topic(topic) or ()
         partitions = [TopicPartition(topic, number) for number in numbers]
@@ -25,10 +41,6 @@ def events_on(broker: BrokerAddress, topic: str) -> list[tuple[int, Event]]:
         ends = consumer.end_offsets(partitions)
         consumer.seek_to_beginning(*partitions)
         while any(consumer.position(each) < ends[each] for each in partitions):
-            for partition, records in consumer.poll(timeout_ms=200).items():
-                for record in records:
-                    try:
-                        found.append((partition.partition, decode(topic, record.value)))
-                    except Invalid:
-                        continue
+            for records in consumer.poll(timeout_ms=200).values():
+                found += records
     return found

@@ -1,10 +1,7 @@
 """TLS where we speak HTTP: to Qdrant as a client, and to vehicles as a server."""
 
-import json
 import ssl
 from collections.abc import Iterator
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
@@ -17,36 +14,18 @@ from services.runtime.settings import Settings
 from services.runtime.stores.vectors_open import open_vector_store
 from tests.integration.security.certificates import Authority, Certificate
 from tests.integration.security.parts import tls_server
-
-KEY = "the-right-api-key"
-
-
-class _Qdrant(BaseHTTPRequestHandler):
-    """Answers what a Qdrant without aliases does, to whom has the key."""
-
-    def do_GET(self) -> None:
-        right = self.headers.get("api-key") == KEY
-        body = {"result": {"aliases": []}, "status": "ok", "time": 0.0} if right else {}
-        content = json.dumps(body).encode()
-        self.send_response(HTTPStatus.OK if right else HTTPStatus.UNAUTHORIZED)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        """Nobody reads it."""
+from tests.integration.security.qdrant import KEY, Qdrant
 
 
 @pytest.fixture
 def sound_qdrant(sound: Certificate) -> Iterator[str]:
-    with tls_server(_Qdrant, sound) as port:
+    with tls_server(Qdrant, sound) as port:
         yield f"https://localhost:{port}"
 
 
 @pytest.fixture
 def outdated_qdrant(expired: Certificate) -> Iterator[str]:
-    with tls_server(_Qdrant, expired) as port:
+    with tls_server(Qdrant, expired) as port:
         yield f"https://localhost:{port}"
 
 

@@ -1,7 +1,7 @@
 """Who Kafka lets in, to what, and what is said to all others."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,16 +19,8 @@ from services.runtime.settings import Settings
 from services.runtime.topic_admin import broker_identity
 from tests import samples
 from tests.deadline import until
-from tests.integration.security.certificates import Authority, Certificate
-from tests.integration.security.parts import PASSWORD, secured_kafka
-
-
-@pytest.fixture(scope="module")
-def kafka(
-    tmp_path_factory: pytest.TempPathFactory, sound: Certificate, expired: Certificate
-) -> Iterator[dict[str, str]]:
-    with secured_kafka(tmp_path_factory.mktemp("kafka") / "secured", sound, expired) as addresses:
-        yield addresses
+from tests.integration.security.certificates import Authority
+from tests.integration.security.parts import PASSWORD
 
 
 def settings_of(

@@ -12,15 +12,7 @@ from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.mongo import connect_as_set
 from tests import samples
 from tests.integration.security.certificates import Authority, Certificate
-from tests.integration.security.parts import PASSWORD, secured_mongod, tls_server
-
-
-@pytest.fixture(scope="module")
-def mongodb(
-    tmp_path_factory: pytest.TempPathFactory, authority: Authority, sound: Certificate
-) -> Iterator[str]:
-    with secured_mongod(tmp_path_factory.mktemp("mongod"), authority, sound) as url:
-        yield url
+from tests.integration.security.parts import PASSWORD, tls_server
 
 
 @pytest.fixture
