@@ -106,7 +106,7 @@ async def _export(
     log_to_file(settings.data / "logs" / "export.log", level=settings.log_level)
     async with joined(settings) as stack:
         stores = stack.stores
-        frames = await exporting.chosen_frames(stores, what, _filter(*chosen))
+        frames = await exporting.chosen_frames(stores, what, needle_filter(*chosen))
         if not proposals:
             frames = [replace(frame, proposals=()) for frame in frames]
         uris = await exporting.image_uris(stores, frames)
@@ -116,13 +116,14 @@ async def _export(
         )
 
 
-def _filter(
+def needle_filter(
     category: str | None,
     error_type: str | None,
     detector: str | None,
     drive: str | None,
     stage: str | None,
 ) -> "NeedleFilter":
+    """The needles that the options name."""
     from services.contracts.events import ErrorType  # noqa: PLC0415  # slow
     from services.runtime.stores.needle_filters import NeedleFilter, Stage  # noqa: PLC0415
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from services.contracts.events import REANNOTATION, FrameAnnotated, Split
 from services.contracts.identity import FrameId, RegionId
 from services.domain.splits import split_of
 from services.ingest.exporters.formats import EXPORTERS, IMAGES, Format, manifest
-from services.ingest.exporters.frames import Export, ExportFrame, Proposal
+from services.ingest.exporters.frames import Export, ExportFrame, Proposal, stem_of
 from services.retriever.review.decisions import review_of
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs import BlobStore
@@ -59,6 +59,50 @@ async def chosen_frames(stores: Stores, what: What, wanted: NeedleFilter) -> lis
                     proposals[frame_id].setdefault(proposal.region_id, proposal)
         ids = sorted(proposals)
     return await _frames(stores, list(ids), proposals)
+
+
+async def shortlist_units(stores: Stores, wanted: NeedleFilter) -> dict[str, list[ExportFrame]]:
+    """The frames of each needle's shortlist, under a name that never changes.
+
+    A frame comes with all that is proposed on it, by whichever of these needles.
+    """
+    records = await _needles(stores, wanted)
+    return await _units(stores, {f"shortlist {record.needle_id}": [record] for record in records})
+
+
+async def family_units(stores: Stores, wanted: NeedleFilter) -> dict[str, list[ExportFrame]]:
+    """The frames of each family's shortlists; needles in no family stand for themselves."""
+    named: dict[str, list[NeedleRecord]] = {}
+    kinds = await stores.needle_lists.kinds()
+    for family in sorted({kind.family for kind in kinds if kind.family}):
+        if found := await _needles(stores, replace(wanted, family=family)):
+            named[f"family {family}"] = found
+    members = {record.needle_id for records in named.values() for record in records}
+    alone = [each for each in await _needles(stores, wanted) if each.needle_id not in members]
+    named |= {f"shortlist {record.needle_id}": [record] for record in alone}
+    return await _units(stores, named)
+
+
+async def known_frames(stores: Stores, stems: Collection[str]) -> list[ExportFrame]:
+    """The frames whose images have these names in an export, as they are now."""
+    ids = [each for each in await stores.frame_ids.captured() if stem_of(each) in stems]
+    return await _frames(stores, ids, {})
+
+
+async def _units(
+    stores: Stores, named: Mapping[str, Sequence[NeedleRecord]]
+) -> dict[str, list[ExportFrame]]:
+    proposals: dict[FrameId, dict[RegionId, Proposal]] = defaultdict(dict)
+    ids: dict[str, dict[FrameId, None]] = {name: {} for name in named}
+    for name, records in named.items():
+        for record in records:
+            for frame_id, proposal in _proposals(record, What.SHORTLISTED):
+                proposals[frame_id].setdefault(proposal.region_id, proposal)
+                ids[name][frame_id] = None
+    frames = {
+        frame.frame_id: frame for frame in await _frames(stores, sorted(proposals), proposals)
+    }
+    return {name: [frames[one] for one in given if one in frames] for name, given in ids.items()}
 
 
 async def training_frames(stores: Stores, settings: Settings) -> list[ExportFrame]:

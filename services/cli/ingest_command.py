@@ -221,7 +221,7 @@ async def _publish(context: Context, opener: Opener, source: str) -> None:
         async with joined(settings) as stack:
             watch = LagWatch(stack, view)
             summary, _ = await publish(stack, dataset, watch, view, source=Origin(source))
-    out.print(_said(summary), highlight=False)
+    out.print(said(summary), highlight=False)
     if dataset.left:
         out.print(_not_back(sorted(dataset.left)), highlight=False, markup=False)
     print_rejections(out, summary)
@@ -235,7 +235,8 @@ def _not_back(left: "list[FrameId]") -> str:
     )
 
 
-def _said(summary: "Summary") -> str:
+def said(summary: "Summary") -> str:
+    """What has become of a data set, in lines."""
     kinds = (
         ("frames", summary.frames),
         ("predictions", summary.predictions),

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from services.cli import (
+    cvat_command,
     dead_letters_command,
     demo_command,
     doctor_command,
@@ -82,6 +83,7 @@ app.command("training-set", epilog=example("training-set --format yolo --to retr
 )
 app.add_typer(label_studio_command.app, name="label-studio")
 app.add_typer(questions_command.app, name="questions")
+app.add_typer(cvat_command.app, name="cvat")
 app.command("report")(report_command.report)
 app.command("families")(families_command.families)
 app.command(

@@ -189,6 +189,10 @@ class Settings(BaseSettings):
         "", description="URL of the team's tool; `{frame_id}` in it becomes the frame's id."
     )
 
+    # CVAT
+    cvat_url: str = Field("", description="CVAT's URL, for `gazeloop cvat`.")
+    cvat_token: SecretStr = Field(SecretStr(""), description="CVAT's personal access token.")
+
     # Webhooks
     webhooks: str = Field(
         "", description="Who is sent shortlists: `name=https://…,…`; docs/webhooks.md."
@@ -222,7 +226,14 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "mongodb", "qdrant", "blobs", "traces", "annotation_tool", "label_studio_url", "public_url"
+        "mongodb",
+        "qdrant",
+        "blobs",
+        "traces",
+        "annotation_tool",
+        "cvat_url",
+        "label_studio_url",
+        "public_url",
     )
     @classmethod
     def _has_no_password(cls, url: str) -> str:

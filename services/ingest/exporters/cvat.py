@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from services.contracts.identity import Box, Category
 from services.ingest.exporters.frames import Export, ExportFrame, labels, lost
 
-_ATTRIBUTES = (
+ATTRIBUTES = (
     ("proposal", "checkbox", "false"),
     ("score", "text", ""),
     ("needle_id", "text", ""),
@@ -54,7 +54,7 @@ def _meta(root: Element, names: Sequence[Category]) -> None:
         label = SubElement(found, "label")
         _text(label, "name", name)
         attributes = SubElement(label, "attributes")
-        for attribute, kind, default in _ATTRIBUTES:
+        for attribute, kind, default in ATTRIBUTES:
             element = SubElement(attributes, "attribute")
             _text(element, "name", attribute)
             _text(element, "mutable", "False")

@@ -56,16 +56,21 @@ class ExportFrame:
 
     @property
     def stem(self) -> str:
-        """A file name that no other frame has, and every file system takes."""
-        readable = _UNSAFE.sub("_", self.frame_id)[:_LONGEST_STEM].lstrip(".")
-        if readable == self.frame_id:
-            return readable
-        return f"{readable}-{hashlib.sha256(self.frame_id.encode()).hexdigest()[:8]}"
+        """Of its image's file name."""
+        return stem_of(self.frame_id)
 
     @property
     def file_name(self) -> str:
         """Of its image."""
         return f"{self.stem}{_ENDINGS[self.media_type]}"
+
+
+def stem_of(frame_id: FrameId) -> str:
+    """A file name that no other frame has, and every file system takes."""
+    readable = _UNSAFE.sub("_", frame_id)[:_LONGEST_STEM].lstrip(".")
+    if readable == frame_id:
+        return readable
+    return f"{readable}-{hashlib.sha256(frame_id.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ DOCUMENTS = [
     "docs/operations.md",
     "docs/runbooks.md",
 ]
-GROUPS = {"benchmark", "mine", "ingest", "dead-letters", "models", "topics", "tokens"}
+GROUPS = {"benchmark", "mine", "ingest", "dead-letters", "models", "topics", "tokens", "cvat"}
 
 
 def _commands(document: str) -> list[tuple[str, ...]]:

@@ -1,0 +1,95 @@
+"""`gazeloop cvat`: shortlists become tasks of a CVAT server, finished jobs become ground truth."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from services.cli.context import Context, console, example, run, shared
+from services.cli.export_command import ErrorTypeName, StageName, needle_filter
+
+if TYPE_CHECKING:
+    from services.cli.cvat_tasks import Pulled, Pushed
+    from services.runtime.stores.needle_filters import NeedleFilter
+
+app = typer.Typer(no_args_is_help=True)
+UnitName = Literal["shortlist", "family"]
+_AGAIN = "The same command goes on; nothing is done twice."
+
+
+@app.callback()
+def cvat() -> None:
+    """Ask the annotation team on a CVAT server, and read what they say.
+
+    Needs `GAZELOOP_CVAT_URL` (its address), `GAZELOOP_CVAT_TOKEN` (a personal access token), and
+    CVAT's own SDK: `pip install "gazeloop[cvat]"`.
+    """
+
+
+@app.command("push", epilog=example("cvat push --by family --category 'stop sign'"))
+def push(
+    ctx: typer.Context,
+    *,
+    by: Annotated[UnitName, typer.Option("--by", help="One task for each of these.")] = "shortlist",
+    category: Annotated[str | None, typer.Option(help="Only needles predicted as this.")] = None,
+    error_type: Annotated[
+        ErrorTypeName | None, typer.Option(help="Only needles of this type.")
+    ] = None,
+    detector: Annotated[
+        str | None, typer.Option(metavar="NAME@VERSION", help="Only needles of this detector.")
+    ] = None,
+    drive: Annotated[str | None, typer.Option(help="Only needles of this drive.")] = None,
+    stage: Annotated[
+        StageName | None, typer.Option(help="Only needles whose review is there.")
+    ] = None,
+) -> None:
+    """Create tasks with images, ground truth and proposals, for frames that are in none yet.
+
+    An annotator confirms a proposal by taking its mark `proposal` away, refuses it by deleting the
+    box, and sets the job's state to completed.
+    """
+    context = shared(ctx)
+    wanted = needle_filter(category, error_type, detector, drive, stage)
+    done = run(lambda: _push(context, by, wanted), interrupted=_AGAIN)
+    console().print(
+        f"{done.created:,} tasks with {done.frames:,} frames created;"
+        f" {done.there:,} tasks were there already",
+        highlight=False,
+    )
+
+
+@app.command("pull", epilog=example("cvat pull"))
+def pull(ctx: typer.Context) -> None:
+    """Publish what finished jobs say as the frames' next ground truth, with their annotators."""
+    from services.cli.ingest_command import said  # noqa: PLC0415  # slow
+    from services.cli.outcome import print_rejections  # noqa: PLC0415
+
+    context = shared(ctx)
+    done = run(lambda: _pull(context), interrupted=_AGAIN)
+    out = console()
+    out.print(
+        f"{done.finished:,} jobs are finished, {done.unfinished:,} are not yet", highlight=False
+    )
+    out.print(said(done.summary), highlight=False)
+    print_rejections(out, done.summary)
+
+
+async def _push(context: Context, by: UnitName, wanted: "NeedleFilter") -> "Pushed":
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.cvat_tasks import push_tasks  # noqa: PLC0415
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+
+    settings = context.settings()
+    log_to_file(settings.data / "logs" / "cvat.log", level=settings.log_level)
+    async with joined(settings) as stack:
+        return await push_tasks(stack.stores, settings, by, wanted)
+
+
+async def _pull(context: Context) -> "Pulled":
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.cvat_tasks import pull_jobs  # noqa: PLC0415
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+
+    settings = context.settings()
+    log_to_file(settings.data / "logs" / "cvat.log", level=settings.log_level)
+    async with joined(settings) as stack:
+        return await pull_jobs(stack.stores, stack.outbox, settings)

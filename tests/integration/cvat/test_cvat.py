@@ -1,0 +1,213 @@
+"""Tasks out and finished jobs back, by CVAT's real SDK, against its schema on loopback."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from services.cli.cvat_tasks import Pushed, pull_jobs, push_tasks
+from services.contracts.errors import InvalidSettings, ToolUnavailable
+from services.contracts.events import FrameAnnotated, FrameCaptured
+from services.ingest.drafts import entry_of
+from services.runtime.settings import Settings
+from services.runtime.stores.needle_filters import NeedleFilter
+from tests.fakes.outbox import InMemoryOutbox
+from tests.integration.cvat.protocol import TOKEN, Cvat, serving
+from tests.review_world import HOSTILE, Seed, World, review_world, seeded
+from tests.samples import frame_matched
+
+EVERY = NeedleFilter()
+
+
+@pytest.fixture
+def cvat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cvat]:
+    # The SDK tries three times; what it waits in between shows nothing.
+    monkeypatch.setattr("urllib3.util.Retry.get_backoff_time", lambda _: 0.0)
+    with serving() as cvat:
+        yield cvat
+
+
+@pytest.fixture(scope="module")
+def seed(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Seed:
+    return asyncio.run(seeded(mongodb_url, tmp_path_factory.mktemp("cvat")))
+
+
+@pytest.fixture
+async def world(seed: Seed) -> AsyncIterator[World]:
+    async with review_world(seed) as world:
+        captured = [
+            record.captured
+            for record in (
+                await world.stores.frames.load(await world.stores.frame_ids.captured())
+            ).values()
+            if record.captured
+        ]
+        entries = [entry_of(frame) for frame in captured if isinstance(frame, FrameCaptured)]
+        await world.stores.ledger.assign(entries)
+        await world.stores.ledger.confirm(entries)
+        known = [frame_matched("r001", category=each) for each in ("stop sign", HOSTILE)]
+        await world.stores.matches.record(known, {})
+        yield world
+
+
+def settings(cvat: Cvat, world: World, token: str = TOKEN) -> Settings:
+    given = {"cvat_url": cvat.url, "cvat_token": token}
+    return Settings.model_validate(world.desk.settings.model_dump() | given)
+
+
+async def push(cvat: Cvat, world: World, wanted: NeedleFilter = EVERY) -> Pushed:
+    return await push_tasks(world.stores, settings(cvat, world), "shortlist", wanted)
+
+
+async def test_each_shortlist_is_a_task_with_images_truth_and_proposals(
+    cvat: Cvat, world: World
+) -> None:
+    done = await push(cvat, world, NeedleFilter(category=HOSTILE))
+
+    (task,) = cvat.tasks.values()
+    assert (done.created, done.frames) == (1, 4)
+    assert task.names == [f"h001-{place}.png" for place in range(4)]
+    assert all(content.startswith(b"\x89PNG") for content in task.images.values())
+    labels = {label["id"]: label["name"] for label in task.labels}
+    marks = {
+        attribute["id"]: attribute["name"]
+        for label in task.labels
+        for attribute in label["attributes"]
+    }
+    drawn = [
+        (
+            labels[shape["label_id"]],
+            shape["frame"],
+            shape["points"],
+            {marks[each["spec_id"]]: each["value"] for each in shape["attributes"]}["proposal"],
+        )
+        for shape in task.shapes
+    ]
+    box = [60.0, 40.0, 84.0, 60.0]
+    assert ("stop sign", 0, box, "false") in drawn
+    assert [each for each in drawn if each[3] == "true"] == [
+        (HOSTILE, place, box, "true") for place in range(4)
+    ]
+
+
+async def test_pushing_again_creates_nothing(cvat: Cvat, world: World) -> None:
+    first = await push(cvat, world)
+    before = {name: task.images.keys() for name, task in cvat.named().items()}
+
+    again = await push(cvat, world)
+
+    assert first.created == 3
+    assert (again.created, again.there) == (0, 3)
+    assert {name: task.images.keys() for name, task in cvat.named().items()} == before
+
+
+@pytest.mark.parametrize("requests", [4, 11, 20])
+async def test_a_push_that_breaks_off_anywhere_is_completed_by_the_next(
+    requests: int, cvat: Cvat, world: World
+) -> None:
+    cvat.broken_after = requests
+    with pytest.raises(ToolUnavailable):
+        await push(cvat, world)
+    cvat.broken_after = None
+
+    await push(cvat, world)
+
+    names = [name for task in cvat.tasks.values() for name in task.names]
+    assert len(cvat.tasks) == 3
+    assert len(names) == len(set(names)) == 12
+    assert all(task.name.startswith("gazeloop shortlist ") for task in cvat.tasks.values())
+    assert not any(task.name.endswith(")") for task in cvat.tasks.values())
+    assert all(task.shapes for task in cvat.tasks.values())
+
+
+async def pull(cvat: Cvat, world: World) -> tuple[dict[str, FrameAnnotated], dict[str, int], int]:
+    outbox = InMemoryOutbox()
+    done = await pull_jobs(world.stores, outbox, settings(cvat, world))
+    truths = {each.key(): each for each in outbox.published if isinstance(each, FrameAnnotated)}
+    return truths, dict(done.summary.rejected), done.unfinished
+
+
+async def test_finished_jobs_come_back_as_the_next_revision_with_their_annotator(
+    cvat: Cvat, world: World
+) -> None:
+    await push(cvat, world, NeedleFilter(category=HOSTILE))
+    (task,) = cvat.tasks.values()
+    proposal = {
+        each["id"]
+        for label in task.labels
+        for each in label["attributes"]
+        if each["name"] == "proposal"
+    }
+
+    def decide(shape: dict[str, object]) -> dict[str, object]:
+        marks = [
+            {**each, "value": "false" if each["spec_id"] in proposal else each["value"]}
+            for each in shape["attributes"]  # type: ignore[attr-defined]  # JSON
+        ]
+        return {**shape, "attributes": marks}
+
+    # One proposal is confirmed, one deleted, one left undecided; one frame is deleted.
+    first = [decide(shape) for shape in task.shapes if shape["frame"] == 0]
+    task.shapes = [*first, *(shape for shape in task.shapes if shape["frame"] == 2)]
+    task.deleted = [3]
+    task.annotator = "ana"
+    assert await pull(cvat, world) == ({}, {}, 1)
+
+    task.state = "completed"
+    truths, rejected, unfinished = await pull(cvat, world)
+
+    assert (rejected, unfinished) == ({"unfinished_task": 1}, 0)
+    assert truths.keys() == {"h001-0", "h001-1"}
+    assert [each.category for each in truths["h001-0"].annotations].count(HOSTILE) == 1
+    assert truths["h001-1"].annotations == ()
+    assert {each.annotated_by for each in truths.values()} == {"ana"}
+    assert {each.annotation_source for each in truths.values()} == {"reannotation"}
+    assert (await pull(cvat, world))[0] == {}
+
+
+async def test_what_cannot_be_used_is_named_and_the_rest_goes_through(
+    cvat: Cvat, world: World
+) -> None:
+    await push(cvat, world, NeedleFilter(category=HOSTILE))
+    (task,) = cvat.tasks.values()
+    plain = {"type": "rectangle", "label_id": task.labels[0]["id"], "attributes": []}
+    task.shapes = [
+        {**plain, "frame": 0, "points": [1.0, 2.0, 3.0, 4.0], "rotation": 30.0},
+        {**plain, "frame": 1, "points": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "type": "polygon"},
+        {**plain, "frame": 2, "points": [900.0, 2.0, 990.0, 4.0]},
+        {**plain, "frame": 3, "points": [1.0, 2.0, 3.0, 4.0]},
+    ]
+    task.state = "completed"
+
+    truths, rejected, _ = await pull(cvat, world)
+
+    assert truths.keys() == {"h001-3"}
+    assert rejected == {"rotated_box": 1, "unsupported_shape": 1, "box_outside_image": 1}
+
+
+async def test_a_label_that_nobody_knows_is_held_and_the_rest_goes_through(
+    cvat: Cvat, world: World
+) -> None:
+    await push(cvat, world, NeedleFilter(category=HOSTILE))
+    (task,) = cvat.tasks.values()
+    task.labels.append({"id": 9, "name": "trafic sign", "task_id": task.id, "attributes": []})
+    drawn = {"type": "rectangle", "attributes": [], "points": [1.0, 2.0, 30.0, 40.0]}
+    known = task.labels[0]["id"]
+    task.shapes = [{**drawn, "frame": 0, "label_id": 9}, {**drawn, "frame": 1, "label_id": known}]
+    task.state = "completed"
+
+    truths, rejected, _ = await pull(cvat, world)
+
+    assert truths.keys() == {"h001-1", "h001-2", "h001-3"}
+    assert rejected == {}
+    (held,) = await world.stores.held.waiting()
+    assert (held.frame_id, held.unknown) == ("h001-0", ("trafic sign",))
+
+
+async def test_a_wrong_token_and_an_absent_server_say_so(cvat: Cvat, world: World) -> None:
+    with pytest.raises(InvalidSettings, match="GAZELOOP_CVAT_TOKEN"):
+        await push_tasks(world.stores, settings(cvat, world, "wrong"), "shortlist", EVERY)
+    assert cvat.tasks == {}
+    cvat.url = "http://127.0.0.1:1"
+    with pytest.raises(ToolUnavailable, match=r"127\.0\.0\.1"):
+        await push(cvat, world)
