@@ -61,18 +61,23 @@ async def repeated(
 
     Parameters
     ----------
-    every_s : pause between two times; longer where the work itself takes long
+    every_s : pause between two times; longer where the work itself takes long. How long the first
+        time took does not count: it compiles and loads what later ones find ready.
     """
 
     async def again(pauses: Pauses) -> None:
-        pause_s = 0.0
-        while await pauses.passed(pause_s):
+        async def once() -> float:
             started = clock.monotonic()
             try:
                 await work()
             except Transient as exc:
                 log.warning("work_later", work=name, error=str(exc))
-            pause_s = max(every_s, (clock.monotonic() - started) / _SHARE)
+            return clock.monotonic() - started
+
+        await once()
+        pause_s = every_s
+        while await pauses.passed(pause_s):
+            pause_s = max(every_s, await once() / _SHARE)
 
     async with going_on(again):
         yield

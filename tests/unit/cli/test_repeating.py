@@ -6,6 +6,7 @@ from contextlib import suppress
 from services.cli.repeating import Pauses, going_on, repeated
 from services.contracts.errors import StoreUnavailable
 from services.runtime.clock import SystemClock
+from tests.fakes.clock import FakeClock
 
 FOREVER_S = 3600.0
 
@@ -35,6 +36,23 @@ async def test_what_is_away_is_tried_again() -> None:
 
     async with asyncio.timeout(10), repeated("failing", failing, SystemClock(), every_s=0.001):
         await enough.wait()
+
+
+async def test_a_slow_first_time_does_not_put_off_the_second() -> None:
+    clock = FakeClock()
+    times = 0
+    second = asyncio.Event()
+
+    async def slow_at_first() -> None:
+        nonlocal times
+        times += 1
+        if times == 1:
+            clock.advance(FOREVER_S)
+        else:
+            second.set()
+
+    async with asyncio.timeout(10), repeated("warming", slow_at_first, clock, every_s=0.001):
+        await second.wait()
 
 
 async def test_the_end_does_not_wait_for_a_pause() -> None:
