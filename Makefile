@@ -6,7 +6,7 @@ BIN := .venv/bin
 KAFKA_JARS := deploy/kafka/jars
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test bench-map bench-retrieval bench-pipeline bench-embed lock clean
+.PHONY: help setup broker demo lint check tools test coverage bench-map bench-retrieval bench-pipeline bench-embed lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -60,6 +60,9 @@ tools: .interop/stamp ## fetch what tests need: tools for deploy/ and k8s/, Labe
 	else echo "No chromium here: the review page is not tested in a browser"; fi
 
 test: setup tools lint ## every test, on real parts
+	@$(BIN)/python -m pytest tests --durations=25
+
+coverage: setup tools ## the same, with the lines that no test reaches (half as long again)
 	@$(BIN)/python -m pytest tests --cov --cov-report=term
 
 .bench/stamp: requirements/bench.txt
