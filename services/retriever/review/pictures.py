@@ -63,6 +63,7 @@ class PictureCache:
         self._blobs = blobs
         self._limits = limits
         self._sizes: OrderedDict[str, int] | None = None
+        self._looking = asyncio.Lock()
         self._total = 0
         self._making: dict[str, asyncio.Future[bytes]] = {}
         self._makers = asyncio.Semaphore(_MAKERS)
@@ -77,19 +78,25 @@ class PictureCache:
         StoreUnavailable
             The blob store does not answer.
         """
-        if self._sizes is None:
-            self._sizes = await asyncio.to_thread(self._found)
-            self._total = sum(self._sizes.values())
+        sizes = await self._known()
         name = wanted.name
-        if name in self._sizes:
-            self._sizes.move_to_end(name)
+        if name in sizes:
+            sizes.move_to_end(name)
             try:
                 return await asyncio.to_thread((self._folder / name).read_bytes)
             except OSError:
-                self._total -= self._sizes.pop(name, 0)
+                self._total -= sizes.pop(name, 0)
         if name not in self._making:
             self._making[name] = asyncio.ensure_future(self._make(wanted))
         return await asyncio.shield(self._making[name])
+
+    async def _known(self) -> OrderedDict[str, int]:
+        """What is in the folder, looked up once: a second look would forget what was made since."""
+        async with self._looking:
+            if self._sizes is None:
+                self._sizes = await asyncio.to_thread(self._found)
+                self._total = sum(self._sizes.values())
+            return self._sizes
 
     async def _make(self, wanted: Wanted) -> bytes:
         try:
