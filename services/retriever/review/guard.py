@@ -15,6 +15,7 @@ CSRF_FIELD = "csrf"
 CSRF_HEADER = "X-CSRF-Token"
 MAX_FORM_BYTES = 65_536
 _MAX_FIELDS = 500
+_MOST_DIGITS = 9
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -103,6 +104,13 @@ async def checked_form(
     if not is_same(session, presented):
         raise Forbidden("This form was drawn for another session. Reload the page and try again.")
     return form
+
+
+def whole_number(field: object) -> int | None:
+    """What a form's field says; none where that is no number that we would have written there."""
+    text = str(field)
+    plain = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text) if plain else None
 
 
 def check_origin(request: Request) -> None:

@@ -14,7 +14,7 @@ from services.contracts.events import Candidate, NeedleFound
 from services.contracts.identity import Category, NeedleId, RegionId
 from services.retriever.review.desk import Desk
 from services.retriever.review.edits import Edit
-from services.retriever.review.guard import Form, In
+from services.retriever.review.guard import Form, In, whole_number
 from services.retriever.review.listing import PAGE_SIZE, View, choices, total
 from services.retriever.review.needle_view import needle_view, until
 from services.retriever.review.rendering import Pages, is_fragment
@@ -82,14 +82,14 @@ def needle_routes(desk: Desk, pages: Pages) -> APIRouter:
 async def _corrected(reviewer: Reviewer, form: FormData) -> Refusal | None:
     target = _target(reviewer.record, str(form.get("region", "")))
     edit = next((each for each in Edit if each.value == form.get("edit")), None)
-    after = str(form.get("revision", ""))
-    if target is None or edit is None or not after.isdigit():
+    after = whole_number(form.get("revision"))
+    if target is None or edit is None or after is None:
         return Refusal(Lost.NOTHING, "This region is no longer on the shortlist.")
     named = str(form.get("category", "")).strip()[:_LONGEST_CATEGORY]
     category = target.category if edit is Edit.NO_OBJECT else Category(named)
     if not category or not category.isprintable():
         return Refusal(Lost.NOTHING, "Name a category.")
-    return await reviewer.correct(target, edit, category, int(after))
+    return await reviewer.correct(target, edit, category, after)
 
 
 def _target(record: NeedleRecord, region: str) -> Target | None:
@@ -101,9 +101,10 @@ def _target(record: NeedleRecord, region: str) -> Target | None:
 def _seen(form: FormData) -> dict[RegionId, int]:
     seen = {}
     for value in form.getlist("region"):
-        region, _, version = str(value).rpartition("@")
-        if region and version.isdigit():
-            seen[RegionId(region)] = int(version)
+        region, _, text = str(value).rpartition("@")
+        version = whole_number(text)
+        if region and version is not None:
+            seen[RegionId(region)] = version
     return seen
 
 
