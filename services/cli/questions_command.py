@@ -141,6 +141,7 @@ async def choose_version(app: "App", held: str, version: int) -> None:
     """Keep a decision about a held correction, and send it on."""
     from services.contracts.errors import InvalidSettings  # noqa: PLC0415  # slow
     from services.runtime.clock import SystemClock  # noqa: PLC0415
+    from services.runtime.stores.held_corrections import VersionChoice  # noqa: PLC0415
 
     waiting = [each for each in await app.stores.held.waiting() if each.held_id.startswith(held)]
     if len(waiting) != 1:
@@ -151,7 +152,10 @@ async def choose_version(app: "App", held: str, version: int) -> None:
     if version > len(one.versions):
         raise InvalidSettings(f"it has {len(one.versions)} versions; 0 takes none of them")
     at = SystemClock().now()
-    if not await app.stores.held.choose(one.held_id, version - 1, getuser(), at):
+    choice = VersionChoice(
+        one.held_id, one.question, version - 1, by=getuser(), token_id=_BY_TERMINAL, at=at
+    )
+    if not await app.stores.held.choose(choice):
         raise InvalidSettings("somebody has just decided this")
     await _print_released(app)
 

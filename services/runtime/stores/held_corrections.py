@@ -46,6 +46,7 @@ class HeldCorrection:
     after : the revision that the annotators were given; none: it follows whatever is there
     origin : where it came from, for a person
     chosen : place of the version that counts, -1 for none of them; none before it is decided
+    by, token_id, decided_at : who chose, the token that let them in, and when
     """
 
     held_id: str
@@ -58,9 +59,28 @@ class HeldCorrection:
     held_at: datetime
     chosen: int | None = None
     by: str = ""
+    token_id: str = ""
     decided_at: datetime | None = None
     outcome: HeldOutcome = HeldOutcome.WAITING
     revision: int | None = None
+
+
+@dataclass(frozen=True)
+class VersionChoice:
+    """Which version of a held correction somebody says counts.
+
+    Attributes
+    ----------
+    asked : the question that they answered; another may have taken its place
+    chosen : the version's place, -1 for none of them
+    """
+
+    held_id: str
+    asked: Question
+    chosen: int
+    by: str
+    token_id: str
+    at: datetime
 
 
 class Meaning(StrEnum):
@@ -105,6 +125,7 @@ class MongoHeldCorrections:
         with translated():
             await self._held.create_index([("outcome", 1), ("held_at", 1)])
             await self._held.create_index("origin")
+            await self._held.create_index([("decided_at", -1)])
 
     async def hold(self, corrections: Sequence[HeldCorrection]) -> None:
         """Keep these durably, unless they are known; what they replace waits no longer.
@@ -133,28 +154,37 @@ class MongoHeldCorrections:
         where = {"outcome": HeldOutcome.WAITING.value}
         with translated():
             found = await self._held.find(where).sort("held_at", 1).limit(limit).to_list()
-        return [_correction(document) for document in found]
+        return [correction_of(document) for document in found]
 
     async def find(self, held_id: str) -> HeldCorrection | None:
         """The correction of this id."""
         with translated():
             found = await self._held.find_one({"_id": held_id})
-        return _correction(found) if found else None
+        return correction_of(found) if found else None
 
     async def recent(self, limit: int) -> list[HeldCorrection]:
         """Those that somebody has decided, latest first."""
         with translated():
             cursor = self._held.find({"decided_at": {"$ne": None}})
             found = await cursor.sort("decided_at", -1).limit(limit).to_list()
-        return [_correction(document) for document in found]
+        return [correction_of(document) for document in found]
 
-    async def choose(self, held_id: str, chosen: int, by: str, at: datetime) -> bool:
+    async def choose(self, choice: VersionChoice) -> bool:
         """Decide which version counts; False where somebody was faster, or it is settled."""
-        where = {"_id": held_id, "chosen": None, "outcome": HeldOutcome.WAITING.value}
+        where = {
+            "_id": choice.held_id,
+            "question": choice.asked.value,
+            "chosen": None,
+            "outcome": HeldOutcome.WAITING.value,
+        }
+        decided = {
+            "chosen": choice.chosen,
+            "by": choice.by,
+            "token_id": choice.token_id,
+            "decided_at": choice.at,
+        }
         with translated():
-            done = await self._held.update_one(
-                where, {"$set": {"chosen": chosen, "by": by, "decided_at": at}}
-            )
+            done = await self._held.update_one(where, {"$set": decided})
         return done.modified_count == 1
 
     async def ask_again(self, held_id: str, question: Question) -> None:
@@ -196,7 +226,7 @@ class MongoHeldCorrections:
         where = {} if labels is None else {"label": {"$in": list(labels)}}
         with translated():
             found = await self._answers.find(where).sort("version", 1).to_list()
-        return {document["label"]: _answer(document) for document in found}
+        return {document["label"]: answer_of(document) for document in found}
 
 
 def _document(held: HeldCorrection) -> Document:
@@ -210,13 +240,15 @@ def _document(held: HeldCorrection) -> Document:
         "held_at": held.held_at,
         "chosen": held.chosen,
         "by": held.by,
+        "token_id": held.token_id,
         "decided_at": held.decided_at,
         "outcome": held.outcome.value,
         "revision": held.revision,
     }
 
 
-def _correction(document: Document) -> HeldCorrection:
+def correction_of(document: Document) -> HeldCorrection:
+    """A correction as its document keeps it."""
     return HeldCorrection(
         held_id=document["_id"],
         frame_id=document["frame_id"],
@@ -230,13 +262,15 @@ def _correction(document: Document) -> HeldCorrection:
         held_at=document["held_at"],
         chosen=document["chosen"],
         by=document["by"],
+        token_id=document.get("token_id", ""),
         decided_at=document["decided_at"],
         outcome=HeldOutcome(document["outcome"]),
         revision=document["revision"],
     )
 
 
-def _answer(document: Document) -> LabelAnswer:
+def answer_of(document: Document) -> LabelAnswer:
+    """An answer as its document keeps it."""
     return LabelAnswer(
         label=document["label"],
         version=document["version"],

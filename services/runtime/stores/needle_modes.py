@@ -84,9 +84,7 @@ class MongoModes:
             for document, seen in zip(found, times, strict=True)
             if document["best"]["id"] in exemplars
         ]
-        return sorted(
-            modes, key=lambda mode: (mode.resolved, -mode.size, mode.category, mode.error_type)
-        )
+        return sorted(modes, key=_order)
 
 
 def _order(mode: Mode) -> tuple[object, ...]:

@@ -10,7 +10,13 @@ from services.contracts.identity import Category, FrameId
 from services.ingest.holding import CorrectionPublisher, HeldRelease
 from services.ingest.label_studio.pulling import Pulled
 from services.runtime.stores.annotation_tasks import TaskStatus
-from services.runtime.stores.held_corrections import LabelAnswer, Meaning, Question
+from services.runtime.stores.held_corrections import (
+    HeldCorrection,
+    LabelAnswer,
+    Meaning,
+    Question,
+    VersionChoice,
+)
 from tests.integration.label_studio.conftest import Desk
 from tests.integration.label_studio.server import EMAIL
 from tests.review_world import HEIGHT, OTHER, REGION, STOP, WIDTH
@@ -140,6 +146,12 @@ async def test_a_box_that_is_none_is_a_dead_letter_and_its_task_says_so(
     assert (await desk.parts.puller.pull()).published == 1
 
 
+def choice(desk: Desk, held: HeldCorrection, chosen: int) -> VersionChoice:
+    return VersionChoice(
+        held.held_id, held.question, chosen, by="Cem", token_id="cem", at=desk.clock.now()
+    )
+
+
 async def test_a_correction_of_what_has_changed_meanwhile_is_held_and_not_published(
     desk: Desk, task: int
 ) -> None:
@@ -154,7 +166,7 @@ async def test_a_correction_of_what_has_changed_meanwhile_is_held_and_not_publis
     (held,) = await desk.stores.held.waiting()
     release = HeldRelease(desk.stores.held, publisher)
     assert await release.release() == 0
-    assert await desk.stores.held.choose(held.held_id, 0, "Cem", desk.clock.now())
+    assert await desk.stores.held.choose(choice(desk, held, 0))
     assert await release.release() == 1
     assert [each.revision for each in desk.corrections] == [2, 3]
 
@@ -170,7 +182,7 @@ async def test_two_who_disagree_are_both_kept_until_somebody_says_who_is_right(
     assert dict(pulled.held) == {"annotators_disagree": 1}
     (held,) = await desk.stores.held.waiting()
     assert held.question is Question.ANNOTATORS_DISAGREE
-    await desk.stores.held.choose(held.held_id, 1, "Cem", desk.clock.now())
+    await desk.stores.held.choose(choice(desk, held, 1))
     publisher = CorrectionPublisher(desk.stores.ledger, desk.outbox, "test")
     assert await HeldRelease(desk.stores.held, publisher).release() == 1
     assert desk.corrections[0].annotations[0].category == "yield"
