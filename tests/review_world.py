@@ -38,16 +38,20 @@ from services.contracts.identity import (
     NeedleId,
     VehicleId,
 )
+from services.ingest.answers import held_id_of
 from services.ingest.tokens import Authenticator, issue
 from services.retriever.review.app import open_desk
 from services.retriever.review.desk import Desk, Letters
 from services.runtime.settings import Settings
+from services.runtime.stores.held_corrections import HeldCorrection, Question
 from services.runtime.stores.mongo import connect
 from services.runtime.stores.opening import Stores, open_stores
 from tests.fakes.clock import FakeClock
 from tests.fakes.outbox import InMemoryOutbox
+from tests.samples import frame_matched
 
 STOP = Category("stop sign")
+UNKNOWN = Category("Stop_sgn")
 HOSTILE = Category('<script>alert("x")</script>')
 START = datetime.fromisoformat("2026-05-04T10:00:00+00:00")
 REGION: Box = (60.0, 40.0, 24.0, 20.0)
@@ -110,7 +114,8 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
         kept = {name: await database[name].find().to_list() for name in ("needles", "tokens")}
         yield World(desk, stores, outbox, clock, seed.token, replayed)
         done = ("reviews", "review_claims", "corrections", "revisions", "matches", "figures")
-        for name in (*done, *kept):
+        asked = ("held_corrections", "label_answers")
+        for name in (*done, *asked, *kept):
             await database[name].delete_many({})
         for name, documents in kept.items():
             await database[name].insert_many(documents)
@@ -145,6 +150,48 @@ async def add_needle(stores: Stores, number: int, candidates: int) -> None:
     await stores.needles.record([found])
     if shortlisted:
         await stores.needles.write_shortlists([shortlist(found, shortlisted)])
+
+
+def version_by(who: str, frame_id: str, *annotations: Annotation) -> FrameAnnotated:
+    return FrameAnnotated(
+        frame_id=FrameId(frame_id),
+        annotated_by=who,
+        annotation_source="reannotation",
+        annotations=annotations,
+    )
+
+
+def held(
+    question: Question, *versions: FrameAnnotated, unknown: tuple[str, ...] = (), minute: int = 0
+) -> HeldCorrection:
+    return HeldCorrection(
+        held_id=held_id_of(versions, ""),
+        frame_id=versions[0].frame_id,
+        question=question,
+        versions=versions,
+        unknown=tuple(map(Category, unknown)),
+        after=1,
+        origin="back.json:images[0]",
+        held_at=START + timedelta(minutes=minute),
+    )
+
+
+async def ask(stores: Stores) -> tuple[HeldCorrection, HeldCorrection]:
+    """Hold two corrections: one with a label that nobody knows, one of two who disagree."""
+    misspelt = Annotation(category=UNKNOWN, bbox=REGION)
+    kept = Annotation(category=Category("yield"), bbox=OTHER)
+    label = held(
+        Question.UNKNOWN_CATEGORY, version_by("Eve", "h000-1", misspelt, kept), unknown=(UNKNOWN,)
+    )
+    choice = held(
+        Question.ANNOTATORS_DISAGREE,
+        version_by("Eve", "h000-2", kept, Annotation(category=STOP, bbox=REGION)),
+        version_by("Finn", "h000-2", kept),
+        minute=1,
+    )
+    await stores.held.hold([label, choice])
+    await stores.matches.record([frame_matched("r000", category=STOP)], {})
+    return label, choice
 
 
 def needle(frame_id: str, category: Category, made: PredictionsMade, number: int) -> NeedleFound:

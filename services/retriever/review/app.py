@@ -1,10 +1,11 @@
 """The review page as an application, to be mounted at `/review`."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
@@ -13,13 +14,14 @@ from services.retriever.review.chart_routes import chart_routes
 from services.retriever.review.corrections import Corrector
 from services.retriever.review.desk import Desk, Letters
 from services.retriever.review.frame_routes import frame_routes
-from services.retriever.review.guard import SECURITY, Forbidden, Headers, NotIn, ask_to_log_in
+from services.retriever.review.guard import SECURITY, Forbidden, Headers, In, NotIn, ask_to_log_in
 from services.retriever.review.letter_routes import letter_routes
 from services.retriever.review.login_routes import login_routes
 from services.retriever.review.needle_routes import needle_routes
 from services.retriever.review.overview_routes import overview_routes
 from services.retriever.review.picture_routes import picture_routes
 from services.retriever.review.pictures import PictureCache
+from services.retriever.review.question_routes import question_routes
 from services.retriever.review.rendering import STATIC, Pages, is_fragment
 from services.retriever.review.sessions import Authenticate, Sessions
 from services.runtime.clock import Clock
@@ -76,6 +78,9 @@ def open_desk(
         places=stores.frame_places,
         times=stores.frame_times,
         matches=stores.matches,
+        held=stores.held,
+        questions=stores.questions,
+        categories=stores.categories,
         letters=letters,
     )
 
@@ -87,15 +92,29 @@ def build_review_app(desk: Desk) -> FastAPI:
     app.state.sessions = _opened_once(desk)
     app.add_middleware(Headers)
     app.include_router(login_routes(desk, pages))
-    app.include_router(overview_routes(desk, pages))
-    app.include_router(needle_routes(desk, pages))
     app.include_router(picture_routes(desk))
-    app.include_router(frame_routes(desk, pages))
-    app.include_router(chart_routes(desk, pages))
-    app.include_router(letter_routes(desk, pages))
+    for routes in (
+        overview_routes,
+        needle_routes,
+        frame_routes,
+        chart_routes,
+        question_routes,
+        letter_routes,
+    ):
+        app.include_router(routes(desk, pages), dependencies=[Depends(_counts(desk))])
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _handle_errors(app, pages)
     return app
+
+
+def _counts(desk: Desk) -> Callable[[Request, In], Awaitable[None]]:
+    """What the navigation of whole pages counts."""
+
+    async def count(request: Request, _: In) -> None:
+        if not is_fragment(request):
+            request.state.questions = await desk.questions.count()
+
+    return count
 
 
 class _opened_once:  # noqa: N801  # called like the function that it stands for

@@ -10,15 +10,18 @@ from services.retriever.review.pictures import PictureCache
 from services.retriever.review.sessions import Authenticate
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
+from services.runtime.stores.categories import MongoCategories
 from services.runtime.stores.family_marks import MongoFamilyMarks
 from services.runtime.stores.figures import FigureStore
 from services.runtime.stores.frame_places import FramePlaces
 from services.runtime.stores.frame_times import FrameTimes
 from services.runtime.stores.frames import FrameStore
+from services.runtime.stores.held_corrections import MongoHeldCorrections
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.needle_lists import MongoNeedleLists
 from services.runtime.stores.needle_modes import MongoModes
 from services.runtime.stores.needles import NeedleStore
+from services.runtime.stores.open_questions import MongoOpenQuestions
 from services.runtime.stores.reviews import ReviewStore
 from services.runtime.stores.tokens import TokenStore
 
@@ -57,5 +60,8 @@ class Desk:
     places: FramePlaces
     times: FrameTimes
     matches: MatchStore
+    held: MongoHeldCorrections
+    questions: MongoOpenQuestions
+    categories: MongoCategories
     letters: Letters | None = None
     """None where there is no broker to read them from."""

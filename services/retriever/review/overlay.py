@@ -1,6 +1,7 @@
 """Boxes over a picture: what SVG needs to draw them, in the frame's own pixels."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from services.contracts.events import FrameAnnotated, FrameCaptured
 from services.contracts.identity import Box, RegionId
@@ -8,6 +9,8 @@ from services.retriever.review.windows import window_of
 from services.runtime.stores.frames import FrameRecord
 
 ASPECT = 4 / 3
+_ROUNDED_PX = 1.0
+"""Windows have whole pixels."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,8 @@ class Shape:
 
     Attributes
     ----------
-    kind : `truth`, `prediction`, or `region`, the prediction that all is about
+    kind : `truth`, `prediction`, `region`, the prediction that all is about, or `asked`, an
+        annotation that all is about
     label : what it is, for the title that a pointer or a screen reader meets
     """
 
@@ -86,6 +90,46 @@ def whole(
     width, height = _size(record.captured)
     shapes = _shapes(record, truth, detector, region_id)
     return Picture(record.frame_id, (0.0, 0.0, width, height), None, tuple(shapes), alt)
+
+
+def proposed(
+    record: FrameRecord,
+    version: FrameAnnotated,
+    asked: Collection[int],
+    alt: str,
+    around: Box | None,
+) -> Picture | None:
+    """A frame as an annotator would have it; none where the image is not known.
+
+    Parameters
+    ----------
+    asked : places of the annotations that all is about
+    around : what must be seen; the whole frame where none is given, or where it fits no window
+    """
+    if record.captured is None:
+        return None
+    shapes = _shapes(record, version, None, None)
+    drawn = [
+        replace(shape, kind="asked") if place in asked else shape
+        for place, shape in enumerate(shapes)  # annotations come first, in their order
+    ]
+    # What all is about is drawn last, above all others.
+    drawn.sort(key=lambda shape: shape.kind == "asked")
+    width, height = _size(record.captured)
+    window: Box = (0.0, 0.0, width, height)
+    if around is not None:
+        close = window_of(around, (width, height), ASPECT)
+        around = around if _holds(close, around) else None
+        window = close if around is not None else window
+    seen = tuple(shape for shape in drawn if _meets(shape.bbox, window))
+    return Picture(record.frame_id, window, around, seen, alt)
+
+
+def _holds(window: Box, box: Box) -> bool:
+    x, y, width, height = box
+    left, top, wide, high = window
+    beyond = (left - x, top - y, x + width - left - wide, y + height - top - high)
+    return max(beyond) <= _ROUNDED_PX
 
 
 def _size(captured: FrameCaptured) -> tuple[int, int]:

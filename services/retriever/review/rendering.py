@@ -47,7 +47,11 @@ class Pages:
         """A page, or a part of one."""
         base = request.scope.get("root_path", "").rstrip("/")
         text = self._environment.get_template(template).render(
-            base=base, session=session, path=_path(request), **values
+            base=base,
+            session=session,
+            path=_path(request),
+            open_questions=getattr(request.state, "questions", 0),
+            **values,
         )
         return HTMLResponse(text, status_code=status)
 

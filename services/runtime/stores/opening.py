@@ -28,6 +28,7 @@ from services.runtime.stores.needle_lists import MongoNeedleLists
 from services.runtime.stores.needle_modes import MongoModes
 from services.runtime.stores.needles import NeedleStore
 from services.runtime.stores.needles_mongo import MongoNeedleStore
+from services.runtime.stores.open_questions import MongoOpenQuestions
 from services.runtime.stores.reviews import ReviewStore
 from services.runtime.stores.reviews_mongo import MongoReviewStore
 from services.runtime.stores.shortlists import ShortlistStore
@@ -60,6 +61,7 @@ class Stores:
     embeddings: Embeddings
     annotation_tasks: MongoAnnotationTasks
     held: MongoHeldCorrections
+    questions: MongoOpenQuestions
     categories: MongoCategories
 
 
@@ -84,10 +86,10 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
     needle_lists, reviews = MongoNeedleLists(database), MongoReviewStore(database)
     corrections, figures = MongoCorrectionStore(database), MongoFigureStore(database)
     tasks, held = MongoAnnotationTasks(database), MongoHeldCorrections(database)
-    categories = MongoCategories(database)
+    questions, categories = MongoOpenQuestions(database), MongoCategories(database)
     indexed = (matches, needles, shortlists, needle_lists, reviews, corrections, figures)
     try:
-        for store in (*indexed, tasks, held, categories):
+        for store in (*indexed, tasks, held, questions, categories):
             await store.prepare()
         yield Stores(
             blobs=TimedBlobs(open_blobs(settings.blob_url)),
@@ -109,6 +111,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             embeddings=MongoEmbeddings(database),
             annotation_tasks=tasks,
             held=held,
+            questions=questions,
             categories=categories,
         )
     finally:

@@ -8,9 +8,19 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.review.conftest import AXE, NEEDLES, Site, shown
+from tests.review_world import UNKNOWN
 
 ARTIFACTS = Path(os.environ.get("GAZELOOP_ARTIFACTS", ""))
-PAGES = ["/", "/needles", "/charts", "/dead-letters", "/frames?id=h000-0"]
+PAGES = [
+    "/",
+    "/needles",
+    "/charts",
+    "/dead-letters",
+    "/frames?id=h000-0",
+    "/questions",
+    f"/questions/label?name={UNKNOWN}",
+]
+SEEN = "[...document.images].every((each) => each.complete || each.loading === 'lazy')"
 one_look = pytest.mark.parametrize("scheme", ["light"], indirect=True)
 wide = pytest.mark.parametrize("width", [1280], indirect=True)
 narrow = pytest.mark.parametrize("width", [390], indirect=True)
@@ -126,15 +136,37 @@ def test_a_second_person_sees_who_is_at_work_and_is_told(page: Page, site: Site)
 
 def test_every_page_is_accessible_and_fits(page: Page, site: Site, scheme: str, width: int) -> None:
     addresses = [f"{site.url}{path}" for path in PAGES]
-    first = page.locator("[data-row] >> nth=0").get_attribute("href")
-    assert first is not None
-    for address in [*addresses, f"{site.url.removesuffix('/review')}{first}"]:
+    root = site.url.removesuffix("/review")
+    needle = page.locator("[data-row] >> nth=0").get_attribute("href")
+    page.goto(f"{site.url}/questions")
+    choice = page.locator('[data-row][href*="/questions/"] >> nth=1').get_attribute("href")
+    for address in [*addresses, f"{root}{needle}", f"{root}{choice}"]:
         page.goto(address)
-        page.wait_for_load_state("networkidle")
+        page.wait_for_function(SEEN)
         assert serious(page) == [], address
         assert overflow(page) <= 0, address
-        last = address.removeprefix(site.url).strip("/").partition("?")[0].partition("/")[0]
-        keep(page, f"{last or 'start'}-{scheme}-{width}")
+        name, _, rest = address.removeprefix(site.url).strip("/").partition("?")[0].partition("/")
+        keep(page, f"{name or 'start'}{'-one' if rest else ''}-{scheme}-{width}")
+
+
+@one_look
+@wide
+def test_questions_are_answered_by_keyboard_alone(page: Page, site: Site) -> None:
+    press = page.keyboard.press
+    page.goto(f"{site.url}/questions")
+    press("j")
+    press("Enter")
+    shown(page, "#work")
+    press("1")  # another name of the category that is suggested
+    press("a")
+    expect(page.locator(".told")).to_contain_text("Stop_sgn is stop sign")
+    expect(page.locator("h1")).to_have_text("Whose annotation counts?")
+    expect(page.locator(".count")).to_have_text("1 open")
+    press("2")
+    press("a")
+    expect(page.locator("#notice")).to_contain_text("version 2 by Finn counts of h000-2")
+    expect(page.locator(".empty h2")).to_have_text("Nothing is asked")
+    keep(page, "questions-answered")
 
 
 @one_look

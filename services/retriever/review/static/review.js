@@ -76,7 +76,7 @@
     if (!box) return;
     box.click();
     box.focus({ preventScroll: true });
-    box.closest(".card").scrollIntoView({ block: "nearest" });
+    (box.closest(".card") || box).scrollIntoView({ block: "nearest" });
   };
   const correct = () => {
     const marked = one('.card:has(input[type="checkbox"]:checked) .fix') || one(".query .fix");
@@ -93,7 +93,7 @@
     u: () => { const work = one("#work"); if (work) go(work.dataset.up); },
     "/": () => { const find = one("#find"); if (find) { find.focus(); find.select(); } },
   };
-  const typing = (target) => target.matches('input:not([type="checkbox"]), select, textarea');
+  const typing = (target) => target.matches('input:not([type="checkbox"], [type="radio"]), select, textarea');
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -115,6 +115,8 @@
     if (claim && claim.dataset.claim === "free") window.htmx.trigger(claim, "work");
   });
   document.addEventListener("change", (event) => {
+    const implied = event.target.closest("[data-implies]");
+    if (implied) one(`input[data-key="${implied.dataset.implies}"]`).checked = true;
     const filters = event.target.closest("[data-filters]");
     if (filters && event.target.matches("select")) filters.requestSubmit();
   });
@@ -135,4 +137,6 @@
     if (event.target.closest('[data-toggles="boxes"]')) boxes(document.body.classList.contains("no-boxes"));
   });
   boxes(sessionStorage.getItem("boxes") !== "off");
+  const here = one("nav [aria-current]"); // on a phone it may lie beyond the edge
+  if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft - 40;
 })();

@@ -1,0 +1,126 @@
+"""What held corrections ask of people, however many corrections ask the same."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.contracts.identity import FrameId
+from services.runtime.stores.held_corrections import (
+    HeldCorrection,
+    HeldOutcome,
+    LabelAnswer,
+    Question,
+    answer_of,
+    correction_of,
+)
+from services.runtime.stores.mongo import Database, Document, translated
+
+_WAITING: Document = {"outcome": HeldOutcome.WAITING.value}
+_UNDECIDED: Document = {
+    **_WAITING,
+    "question": {"$ne": Question.UNKNOWN_CATEGORY.value},
+    "chosen": None,
+}
+
+
+@dataclass(frozen=True)
+class OpenLabel:
+    """A label that nobody has explained.
+
+    Attributes
+    ----------
+    corrections : how many wait for it
+    since : when the first of them was held
+    """
+
+    label: str
+    corrections: int
+    since: datetime
+
+
+@dataclass(frozen=True)
+class OpenChoice:
+    """A correction of which somebody must say which version counts, if any."""
+
+    held_id: str
+    frame_id: FrameId
+    question: Question
+    annotators: tuple[str, ...]
+    origin: str
+    since: datetime
+
+
+class MongoOpenQuestions:
+    """Reads the collections `held_corrections` and `label_answers`."""
+
+    def __init__(self, database: Database) -> None:
+        self._held = database["held_corrections"]
+        self._answers = database["label_answers"]
+
+    async def prepare(self) -> None:
+        """Create the index, unless it is there."""
+        with translated():
+            await self._held.create_index([("outcome", 1), ("question", 1), ("chosen", 1)])
+
+    async def count(self) -> int:
+        """How many answers people owe; a label counts once, however many wait for it.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        with translated():
+            labels = set(await self._held.distinct("unknown", _WAITING))
+            if labels:
+                labels -= set(await self._answers.distinct("label", {"label": {"$in": [*labels]}}))
+            return len(labels) + await self._held.count_documents(_UNDECIDED)
+
+    async def labels(self) -> list[OpenLabel]:
+        """The labels that nobody has explained, those that most corrections wait for first."""
+        group = {"_id": "$unknown", "count": {"$sum": 1}, "since": {"$min": "$held_at"}}
+        pipeline: list[Document] = [
+            {"$match": _WAITING},
+            {"$project": {"unknown": 1, "held_at": 1}},
+            {"$unwind": "$unknown"},
+            {"$group": group},
+            {"$sort": {"count": -1, "_id": 1}},
+        ]
+        with translated():
+            found = await (await self._held.aggregate(pipeline)).to_list()
+            answered = set(await self._answers.distinct("label"))
+        return [
+            OpenLabel(each["_id"], each["count"], each["since"])
+            for each in found
+            if each["_id"] not in answered
+        ]
+
+    async def choices(self, limit: int) -> list[OpenChoice]:
+        """Corrections that wait for somebody's choice, the oldest first."""
+        shown = {"frame_id": 1, "question": 1, "origin": 1, "held_at": 1}
+        with translated():
+            cursor = self._held.find(_UNDECIDED, {**shown, "versions.annotated_by": 1})
+            found = await cursor.sort([("held_at", 1), ("_id", 1)]).limit(limit).to_list()
+        return [
+            OpenChoice(
+                held_id=each["_id"],
+                frame_id=FrameId(each["frame_id"]),
+                question=Question(each["question"]),
+                annotators=tuple(v.get("annotated_by") or "unknown" for v in each["versions"]),
+                origin=each["origin"],
+                since=each["held_at"],
+            )
+            for each in found
+        ]
+
+    async def naming(self, label: str, limit: int) -> list[HeldCorrection]:
+        """Corrections that wait for this label, the oldest first."""
+        with translated():
+            cursor = self._held.find({**_WAITING, "unknown": label}).sort("held_at", 1)
+            found = await cursor.limit(limit).to_list()
+        return [correction_of(document) for document in found]
+
+    async def lately_answered(self, limit: int) -> list[LabelAnswer]:
+        """The latest answers about labels, latest first."""
+        with translated():
+            found = await self._answers.find().sort("at", -1).limit(limit).to_list()
+        return [answer_of(document) for document in found]
