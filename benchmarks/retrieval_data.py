@@ -92,12 +92,11 @@ def trapedesveh() -> DataSet:
     ground_truth = orjson.loads((folder / "derived_coco4.json").read_bytes())
     results = orjson.loads((folder / "fastestdet_results_coco4.json").read_bytes())
     pictures = _pictures(folder, ground_truth, results, _without_drive)
-    weights = next((SHARED / "squeezenet1_0_imagenet").glob("*.pth"))
-    return _data_set("trapedesveh", pictures, {"embedder": "squeezenet1_0", "weights": weights})
+    return _data_set("trapedesveh", pictures, {"embedder": "squeezenet1_0"})
 
 
 def survey(seed: int = 7) -> DataSet:
-    """The synthetic survey: 600 frames of 30 drives, with the weights that are shipped."""
+    """The synthetic survey: 600 frames of 30 drives, with the weights of the demo."""
     files = generate_survey(CACHE / f"survey-{seed}", seed=seed)
     ground_truth = orjson.loads(files.ground_truth_json.read_bytes())
     results = orjson.loads(files.predictions_json.read_bytes())

@@ -19,7 +19,7 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
         errors.MissingWeights,
         (
             "Name a file with GAZELOOP_WEIGHTS, or use the weights that come along:"
-            " GAZELOOP_EMBEDDER=gazeloop-small."
+            " GAZELOOP_EMBEDDER=squeezenet1_0."
         ),
     ),
     (errors.MissingPart, "`make setup` installs what is missing."),

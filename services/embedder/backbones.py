@@ -236,7 +236,7 @@ _BACKBONES = (
         _untrained("squeezenet1_0"),
         _part("features"),
         ("classifier.",),
-        published="SqueezeNet1_0_Weights.IMAGENET1K_V1",
+        shipped=SHIPPED / "squeezenet1_0.safetensors",
     ),
     _with_neck("mobilenet_v3_small", "MobileNet_V3_Small_Weights.IMAGENET1K_V1", 576, (1024, 1), 2),
     _with_neck("mobilenet_v3_large", "MobileNet_V3_Large_Weights.IMAGENET1K_V2", 960, (1280, 1), 2),

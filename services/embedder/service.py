@@ -104,10 +104,13 @@ class EmbedFrames:
             keywords=logic.REGION_KEYWORDS,
             numbers=logic.REGION_NUMBERS,
         )
-        if collections.REGIONS not in await store.aliases():
+        live = (await store.aliases()).get(collections.REGIONS)
+        if live is None:
             await store.alias(
                 {collections.FRAMES: self._in_frames, collections.REGIONS: self._in_regions}
             )
+        elif live != self._in_regions:
+            log.warning("another_model_is_live", live=live, filled=self._in_regions)
         self._prepared = True
 
     async def _record(self, events: Sequence[Event]) -> set[FrameId]:

@@ -164,7 +164,7 @@ def _published(backbone: Backbone) -> State:
         raise MissingWeights(
             f"the weights of {backbone.name} could not be downloaded ({exc}): fetch {weights.url} "
             "elsewhere and set GAZELOOP_WEIGHTS to the file, or use GAZELOOP_EMBEDDER="
-            "gazeloop-small, whose weights are shipped"
+            "squeezenet1_0, whose weights are shipped"
         ) from exc
     return state
 

@@ -97,7 +97,7 @@ class Settings(BaseSettings):
 
     # Embedding
     embedder: str = Field(
-        "gazeloop-small", description="Backbone: gazeloop-small, resnet18, …; docs/embedding.md."
+        "squeezenet1_0", description="Backbone: squeezenet1_0, resnet18, …; docs/embedding.md."
     )
     weights: Path | None = Field(None, description="Weights file; empty: the backbone's own.")
     weights_sha256: str = Field("", description="The weights' sha256; empty: not checked.")

@@ -45,6 +45,7 @@ def queries() -> dict[str, str]:
 async def app(tmp_path: Path) -> AsyncIterator[App]:
     settings = Settings(
         data=tmp_path / "data",
+        embedder="gazeloop-small",
         http_port=0,
         metrics_port=0,
         reference_share=0.5,

@@ -111,6 +111,7 @@ async def _story(folder: Path) -> Story:
         data=folder / "data",
         http_port=0,
         metrics_port=0,
+        embedder="gazeloop-small",
         torch_threads=1,
         reference_share=0.3,
         plan_wait_s=0.2,

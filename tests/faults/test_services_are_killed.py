@@ -151,6 +151,7 @@ def chaos(tmp_path: Path) -> Iterator[Chaos]:
             reference_share=0.3,
             split_by="frame",
             rate_limit="100000/minute",
+            embedder="gazeloop-small",
             torch_threads=1,
         )
         create_topics(BrokerAddress.parse(settings.kafka), settings)

@@ -1,4 +1,4 @@
-"""EmbedFrames with the shipped model, Qdrant Edge and real pictures."""
+"""EmbedFrames with a shipped model, Qdrant Edge and real pictures."""
 
 from collections.abc import AsyncIterator, Sequence
 from io import BytesIO
@@ -28,12 +28,12 @@ LAMP: Box = (110.0, 20.0, 12.0, 30.0)
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data=tmp_path, torch_threads=1)
+    return Settings(data=tmp_path, embedder="gazeloop-small", torch_threads=1)
 
 
 @pytest.fixture(scope="module")
 def embedder() -> TorchEmbedder:
-    return TorchEmbedder.of(Settings(torch_threads=1))
+    return TorchEmbedder.of(Settings(embedder="gazeloop-small", torch_threads=1))
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ WRONG = {"category": "stop sign", "bbox": [36.0, 20.0, 20.0, 20.0], "score": 0.9
 def settings_on(folder: Path, collector: Collector) -> Settings:
     return Settings(
         data=folder,
+        embedder="gazeloop-small",
         http_port=0,
         metrics_port=0,
         reference_share=0.5,

@@ -40,6 +40,7 @@ PENULTIMATE = {
     "resnet18_scratch": 512,
 }
 PUBLISHED = sorted(name for name, backbone in BY_NAME.items() if backbone.published)
+SHIPPED = sorted(name for name, backbone in BY_NAME.items() if backbone.shipped)
 
 
 @pytest.fixture(scope="module", params=sorted(BY_NAME))
@@ -95,7 +96,7 @@ class _InputOf:
         self.seen = given[0]
 
 
-@pytest.fixture(scope="module", params=PUBLISHED)
+@pytest.fixture(scope="module", params=[*PUBLISHED, "squeezenet1_0"])
 def stored(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Backbone, nn.Module, Path]]:
@@ -169,7 +170,7 @@ def test_densenets_published_names_are_todays(tmp_path: Path) -> None:
     assert one.sha256 == other.sha256
 
 
-@pytest.mark.parametrize("name", sorted(BY_NAME.keys() - {*PUBLISHED, "gazeloop-small"}))
+@pytest.mark.parametrize("name", sorted(BY_NAME.keys() - {*PUBLISHED, *SHIPPED}))
 def test_home_grown_backbones_say_how_to_train_them(name: str) -> None:
     with pytest.raises(MissingWeights, match=f"gazeloop train --backbone {name}"):
         load_network(Settings(embedder=name))

@@ -308,12 +308,15 @@ def test_whitening_fitted_on_examples_shortens_the_vectors(
 ) -> None:
     target = tmp_path / "white.safetensors"
 
-    write_whitened(Settings(), crops, 8, target, _ignored)
+    def settings(weights: Path | None = None) -> Settings:
+        return Settings(embedder="gazeloop-small", weights=weights)
 
-    network = load_network(Settings(weights=target))
+    write_whitened(settings(), crops, 8, target, _ignored)
+
+    network = load_network(settings(target))
     assert (network.head.dimension, network.head.whitens) == (8, True)
     card = json.loads((tmp_path / "white.json").read_bytes())
     assert (card["whitened_on"], card["dimension"], card["of"]) == (48, 8, 128)
     again = tmp_path / "again.safetensors"
-    write_whitened(Settings(weights=target), crops, 4, again, _ignored)
-    assert load_network(Settings(weights=again)).head.dimension == 4
+    write_whitened(settings(target), crops, 4, again, _ignored)
+    assert load_network(settings(again)).head.dimension == 4

@@ -115,8 +115,8 @@ def whitened(tmp_path: Path) -> Path:
 
 
 def test_whitening_in_the_weights_file_is_applied_and_in_the_identity(whitened: Path) -> None:
-    network = load_network(Settings(weights=whitened))
-    plain = load_network(Settings())
+    network = load_network(Settings(embedder="gazeloop-small", weights=whitened))
+    plain = load_network(Settings(embedder="gazeloop-small"))
     mapped = torch.rand(3, 128, 2, 2)
 
     pooled = plain.head(mapped).numpy()
@@ -136,7 +136,7 @@ def test_whitening_in_the_weights_file_is_applied_and_in_the_identity(whitened: 
 
 def test_whitening_for_another_pooling_is_refused(whitened: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"whitened for the pooling average and not for gem"):
-        load_network(Settings(weights=whitened, pooling="gem"))
+        load_network(Settings(embedder="gazeloop-small", weights=whitened, pooling="gem"))
 
 
 def test_whitening_of_the_wrong_shape_is_refused(tmp_path: Path) -> None:
@@ -147,4 +147,4 @@ def test_whitening_of_the_wrong_shape_is_refused(tmp_path: Path) -> None:
     save_file(dict(with_whitening(read_weights(shipped), wrong, Pooling.AVERAGE)), path)
 
     with pytest.raises(InvalidSettings, match="64 dimensions, and gazeloop-small gives 128"):
-        load_network(Settings(weights=path))
+        load_network(Settings(embedder="gazeloop-small", weights=path))

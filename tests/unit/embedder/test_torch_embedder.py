@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from torchvision.ops import roi_align
 
 from services.contracts.errors import InvalidSettings
 from services.embedder.backbones import backbone_named
-from services.embedder.network import network_of
+from services.embedder.network import load_network, network_of
 from services.embedder.pooling import Pooling
 from services.embedder.torch_embedder import RegionEncoder, TorchEmbedder
 from services.runtime.settings import Settings
@@ -208,20 +207,36 @@ def test_settings_choose_the_embedder() -> None:
     default = TorchEmbedder.of(Settings())
     other = TorchEmbedder.of(Settings(region_encoder="roi", pooling="gem"))
 
-    assert default.model_id.startswith("gazeloop-small-")
+    assert default.model_id.startswith("squeezenet1_0-")
     assert default.model_id != other.model_id
     with pytest.raises(InvalidSettings, match="resnet18"):
         TorchEmbedder.of(Settings(embedder="resnet19"))
 
 
-def test_the_shipped_weights_are_those_that_their_card_names(tmp_path: Path) -> None:
-    shipped = backbone_named("gazeloop-small").shipped
+@pytest.mark.parametrize("name", ["gazeloop-small", "squeezenet1_0"])
+def test_shipped_weights_are_those_that_their_card_names(name: str) -> None:
+    shipped = backbone_named(name).shipped
     assert shipped is not None
     card = json.loads(shipped.with_suffix(".json").read_bytes())
 
-    TorchEmbedder.of(Settings(data=tmp_path, weights=shipped, weights_sha256=card["sha256"]))
+    load_network(Settings(embedder=name, weights=shipped, weights_sha256=card["sha256"]))
 
-    measured = card["metrics"]
+    assert card["name"] == name
+    assert shipped.stat().st_size < 2_000_000
+
+
+def test_what_others_have_made_is_shipped_with_its_licence() -> None:
+    shipped = backbone_named("squeezenet1_0").shipped
+    assert shipped is not None
+    text = shipped.with_name("LICENSE-squeezenet1_0").read_text()
+
+    assert "Redistribution and use in source and binary forms" in text
+    assert 'THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS IS"' in text
+
+
+def test_the_small_networks_card_says_what_training_was_worth() -> None:
+    shipped = backbone_named("gazeloop-small").shipped
+    assert shipped is not None
+    measured = json.loads(shipped.with_suffix(".json").read_bytes())["metrics"]
     trained = measured["precision_at_10_on_other_drives"]
     assert trained > measured["precision_at_10_on_other_drives_untrained"] + 0.3
-    assert shipped.stat().st_size < 5_000_000

@@ -148,5 +148,5 @@ def test_offline_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for scheme in ("http", "https"):
         monkeypatch.setenv(f"{scheme}_proxy", "http://127.0.0.1:1")
 
-    with pytest.raises(MissingWeights, match=r"GAZELOOP_WEIGHTS.*gazeloop-small"):
+    with pytest.raises(MissingWeights, match=r"GAZELOOP_WEIGHTS.*squeezenet1_0"):
         load_backbone(RESNET, None, "", Pooling.AVERAGE)

@@ -1,0 +1,99 @@
+"""The weights that come along, on real photographs beside the least that there is."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from services.cli.benchmark.measuring import embed
+from services.cli.benchmark.models import Choice, embedder_of
+from services.embedder.labelled import (
+    Example,
+    LabelledFrame,
+    LabelledObject,
+    LabelRule,
+    Looked,
+    examples,
+)
+from services.embedder.torch_embedder import TorchEmbedder
+from services.ingest.importers.voc import read_voc
+from services.ingest.items import FrameItem
+from services.runtime.images import ImageLimits, decode_rgb
+from services.runtime.settings import Settings
+
+SHARED = Path(__file__).parents[3].parent / "shared" / "data"
+PHOTOS = SHARED / "trapedesveh"
+SOURCE = SHARED / "squeezenet1_0_imagenet" / "squeezenet1_0_songhan_dc_torchvision.pth"
+FRAMES = 30
+"""Of 230: all of them take a minute (docs/embedding.md has their figures)."""
+
+
+@pytest.fixture(scope="module")
+def objects() -> list[Example]:
+    """The annotated objects of some street photos."""
+    if not (PHOTOS.exists() and SOURCE.exists()):
+        reason = f"{PHOTOS} and {SOURCE} are not here"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    items = [each for each in read_voc(PHOTOS, images=PHOTOS).items if isinstance(each, FrameItem)]
+    frames = [_labelled(each) for each in items[:: len(items) // FRAMES]]
+    return examples(frames, Looked.CROPS, LabelRule.LARGEST)
+
+
+def _labelled(item: FrameItem) -> LabelledFrame:
+    assert item.image is not None
+    truths = [each.value for each in item.annotations or ()]
+    found = tuple(LabelledObject(each.category, each.bbox) for each in truths)
+    read = partial(_decoded, item)
+    return LabelledFrame(item.frame_id, item.frame_id, read, found)
+
+
+def _decoded(item: FrameItem) -> Image.Image:
+    assert item.image is not None
+    return decode_rgb(item.image.read_bytes(), ImageLimits.of(Settings()))
+
+
+def nearest_is_alike(objects: list[Example], name: str) -> float:
+    """P@1 among the objects of other photos."""
+    embedder = embedder_of(Choice.parse(name), Settings(), None)
+    vectors = embed(embedder, objects, None, lambda _: None).vectors
+    similar = vectors @ vectors.T
+    frame = np.array([each.frame.frame_id for each in objects])
+    label = np.array([each.label for each in objects])
+    similar[frame[:, None] == frame] = -1
+    asked = [np.any((label == label[q]) & (frame != frame[q])) for q in range(len(objects))]
+    return float(np.mean((label[similar.argmax(1)] == label)[asked]))
+
+
+def test_the_default_beats_random_weights_and_colours_by_a_wide_margin(
+    objects: list[Example],
+) -> None:
+    default = Settings().embedder
+    assert len(objects) > 100
+
+    names = (default, f"{default}@random", "hsv-histogram")
+    found, drawn, colours = (nearest_is_alike(objects, name) for name in names)
+
+    assert found > 0.8
+    assert found > drawn + 0.2
+    assert found > colours + 0.2
+
+
+def test_stored_in_half_the_bytes_they_give_the_same_vectors(objects: list[Example]) -> None:
+    some = objects[:40]
+    settings = Settings(embedder="squeezenet1_0")
+
+    ours = _vectors(settings, some)
+    theirs = _vectors(settings.model_copy(update={"weights": SOURCE}), some)
+
+    assert float((ours * theirs).sum(axis=1).min()) > 0.9999
+    assert not np.array_equal(ours, theirs)
+
+
+def _vectors(settings: Settings, objects: list[Example]) -> NDArray[np.float32]:
+    return embed(TorchEmbedder.of(settings), objects, None, lambda _: None).vectors
