@@ -12,7 +12,8 @@ import structlog
 from fastapi import FastAPI
 
 from services.cli.consumers import CONSUMERS, LABEL_STUDIO, WEBHOOKS, consumers
-from services.cli.label_studio_parts import held_released, outside_routes
+from services.cli.held_parts import correction_holder, held_released
+from services.cli.label_studio_parts import outside_routes
 from services.cli.review_page import PATH, noting_figures, reviewing
 from services.contracts.errors import MissingPart
 from services.evaluator.report import Counts, Report, build_reports
@@ -241,6 +242,7 @@ async def _serve(
             settings=settings,
             clock=SystemClock(),
             tracing=traces.provider("ingest"),
+            holder=correction_holder(stores, SystemClock()),
             more=outside_routes(stores, settings, SystemClock()),
         )
         await closing.enter_async_context(held_released(stores, outbox, SystemClock()))

@@ -82,6 +82,7 @@ async def pull_jobs(stores: Stores, outbox: Outbox, settings: Settings) -> Pulle
         settings=settings,
         clock=SystemClock(),
         source=Source.REANNOTATION,
+        way="cvat",
         gate=CorrectionGate(stores.held, stores.categories, SystemClock()),
     )
     return Pulled(finished, unfinished, summary)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter
 
-from services.cli.repeating import Pauses, going_on, repeated
-from services.ingest.holding import CorrectionGate, CorrectionPublisher, HeldRelease
+from services.cli.repeating import Pauses, going_on
+from services.ingest.holding import CorrectionGate
 from services.ingest.label_studio.client import LabelStudio, opened
 from services.ingest.label_studio.http import event_routes, image_routes
 from services.ingest.label_studio.links import ImageLinks
@@ -18,8 +18,6 @@ from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores.opening import Stores
-
-_RELEASE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -68,15 +66,6 @@ async def carrying(
 
         async with going_on(carry):
             yield
-
-
-@asynccontextmanager
-async def held_released(stores: Stores, outbox: Outbox, clock: Clock) -> AsyncIterator[None]:
-    """Held corrections go on their way as soon as somebody has answered."""
-    publisher = CorrectionPublisher(stores.ledger, outbox, "answer")
-    release = HeldRelease(stores.held, publisher)
-    async with repeated("release_held", release.release, clock, every_s=_RELEASE_S):
-        yield
 
 
 def outside_routes(stores: Stores, settings: Settings, clock: Clock) -> Sequence[APIRouter]:

@@ -2,22 +2,26 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import structlog
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import FrameCaptured, Image
+from services.contracts.events import REANNOTATION, FrameAnnotated, FrameCaptured, Image
 from services.contracts.identity import EventId, FrameId, VehicleId
 from services.contracts.topics import topic_of
-from services.ingest.drafts import Draft, entry_of, numbered, owner_entry
+from services.ingest.drafts import Draft, entry_of, numbered, owner_entry, tagged, tags_of
+from services.ingest.holding import Came, CorrectionGate
 from services.ingest.http_bodies import FrameMetadata
 from services.runtime import metrics
 from services.runtime.images import ImageLimits, inspect
 from services.runtime.step import Outbox
 from services.runtime.stores.blobs import BlobStore
-from services.runtime.stores.ledger import RevisionLedger
+from services.runtime.stores.held_corrections import HeldCorrection
+from services.runtime.stores.ledger import Entry, RevisionLedger
+from services.runtime.stores.shortlists import ShortlistStore
 
 
 def foreign_frame(frame_id: FrameId) -> InvalidRecord:
@@ -27,6 +31,7 @@ def foreign_frame(frame_id: FrameId) -> InvalidRecord:
 
 log = structlog.get_logger(__name__)
 
+WAY = "http"
 DECODERS = 4
 """Images decoded at once: each may take 4 bytes for each allowed pixel."""
 
@@ -40,19 +45,83 @@ class Accepted:
     revision: int
 
 
+@dataclass(frozen=True)
+class CorrectionHolder:
+    """Holds corrections that ask something.
+
+    A frame's ground truth is a correction where the frame has some already, or a shortlist asks
+    for it. What is said first of any other frame may name what nobody has named before.
+    """
+
+    gate: CorrectionGate
+    ledger: RevisionLedger
+    shortlists: ShortlistStore
+
+    async def sift(
+        self, drafts: Sequence[Draft], tags: Sequence[str]
+    ) -> list[Draft | HeldCorrection]:
+        """Each draft as it may be published, or what is held of it.
+
+        Raises
+        ------
+        StoreUnavailable
+            A store does not answer.
+        """
+        came = {
+            at: Came((draft,), WAY, tags[at])
+            for at, draft in enumerate(drafts)
+            if is_reannotated(draft)
+        }
+        corrections = await self._corrections(came)
+        judged = await self.gate.judged([came[at] for at in corrections])
+        sifted: list[Draft | HeldCorrection] = list(drafts)
+        for at, each in zip(corrections, judged, strict=True):
+            sifted[at] = each
+        return sifted
+
+    async def _corrections(self, came: Mapping[int, Came]) -> list[int]:
+        """Which of these correct something, and were not told before."""
+        frames = {at: each.versions[0].frame_id for at, each in came.items()}
+        entries = {at: tagged(entry_of(each.versions[0]), each.tag) for at, each in came.items()}
+        told = await self.ledger.published(entries.values())
+        annotated = await self.ledger.known([entry.subject for entry in entries.values()])
+        listed = await self.shortlists.memberships(frames.values())
+        asked = {frame_id for (frame_id, _), each in listed.items() if each.shortlisted}
+        return [
+            at
+            for at, entry in entries.items()
+            if entry not in told and (entry.subject in annotated or frames[at] in asked)
+        ]
+
+
+def is_reannotated(draft: Draft) -> TypeGuard[FrameAnnotated]:
+    """Whether the annotation team says it."""
+    return isinstance(draft, FrameAnnotated) and draft.annotation_source == REANNOTATION
+
+
 class Acceptance:
     """Takes what clients send to the broker; every call returns once it is acknowledged.
 
     A repeated call is acknowledged again, as the same event.
+
+    Parameters
+    ----------
+    holder : holds corrections that ask something; none lets all through
     """
 
     def __init__(
-        self, outbox: Outbox, blobs: BlobStore, ledger: RevisionLedger, limits: ImageLimits
+        self,
+        outbox: Outbox,
+        blobs: BlobStore,
+        ledger: RevisionLedger,
+        limits: ImageLimits,
+        holder: CorrectionHolder | None = None,
     ) -> None:
         self._outbox = outbox
         self._blobs = blobs
         self._ledger = ledger
         self._limits = limits
+        self._holder = holder
         self._decoders = asyncio.Semaphore(DECODERS)
 
     async def frame(
@@ -89,7 +158,7 @@ class Acceptance:
             position=metadata.position,
             image=image,
         )
-        (accepted,) = await self.publish([draft])
+        (accepted,) = await self._published([(draft, entry_of(draft))])
         return accepted
 
     async def claimed(self, frame_ids: Sequence[FrameId], vehicle_id: VehicleId) -> list[bool]:
@@ -97,8 +166,8 @@ class Acceptance:
         claims = [owner_entry(frame_id, vehicle_id) for frame_id in frame_ids]
         return [place == 1 for place in await self._ledger.assign(claims)]
 
-    async def publish(self, drafts: Sequence[Draft]) -> list[Accepted]:
-        """Number and publish.
+    async def publish(self, drafts: Sequence[Draft]) -> list[Accepted | HeldCorrection]:
+        """Number and publish what asks nothing; hold the rest.
 
         Raises
         ------
@@ -107,14 +176,38 @@ class Acceptance:
         Transient
             A store or the broker is away.
         """
-        events, conflicts = await numbered(drafts, self._ledger)
+        tags = await self._tags(drafts)
+        sifted: Sequence[Draft | HeldCorrection] = drafts
+        if self._holder:
+            sifted = await self._holder.sift(drafts, tags)
+        passing = [
+            (each, tagged(entry_of(each), tag))
+            for each, tag in zip(sifted, tags, strict=True)
+            if not isinstance(each, HeldCorrection)
+        ]
+        accepted = iter(await self._published(passing))
+        return [each if isinstance(each, HeldCorrection) else next(accepted) for each in sifted]
+
+    async def _tags(self, drafts: Sequence[Draft]) -> list[str]:
+        corrections = [at for at, draft in enumerate(drafts) if is_reannotated(draft)]
+        tags = [""] * len(drafts)
+        said = [entry_of(drafts[at]) for at in corrections]
+        for at, tag in zip(corrections, await tags_of(WAY, said, self._ledger), strict=True):
+            tags[at] = tag
+        return tags
+
+    async def _published(self, told: Sequence[tuple[Draft, Entry]]) -> list[Accepted]:
+        if not told:
+            return []
+        drafts, entries = zip(*told, strict=True)
+        events, conflicts = await numbered(drafts, entries, self._ledger)
         if conflicts:
             detail = f"frame {conflicts[0].frame_id} is known with another picture, time or place"
             raise InvalidRecord(detail, reason="duplicate_id")
         await self._outbox.publish(events)
-        await self._ledger.confirm([entry_of(draft) for draft in drafts])
+        await self._ledger.confirm(entries)
         for event in events:
-            metrics.FRAMES_INGESTED.labels(topic_of(event).name, "http").inc()
+            metrics.FRAMES_INGESTED.labels(topic_of(event).name, WAY).inc()
             log.debug("record_accepted", event_id=event.event_id, frame_id=event.frame_id)
             if isinstance(event, FrameCaptured):
                 vehicle = metrics.VEHICLES(event.vehicle_id)

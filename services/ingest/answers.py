@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Category
+from services.ingest.drafts import entry_of
 from services.runtime.stores.frames import content_of
 from services.runtime.stores.held_corrections import (
     HeldCorrection,
@@ -12,6 +13,7 @@ from services.runtime.stores.held_corrections import (
     Meaning,
     Question,
 )
+from services.runtime.stores.ledger import Entry
 
 NONE_OF_THEM = -1
 """Stands where a version would: none of them counts."""
@@ -51,6 +53,13 @@ def open_labels(held: HeldCorrection, answers: Collection[str]) -> set[Category]
     version = counting(held)
     relevant = [version] if version else held.versions
     return (labels_of(relevant) & set(held.unknown)) - set(answers)
+
+
+def said_entry(versions: Sequence[FrameAnnotated]) -> Entry:
+    """What the ledger knows a correction by, before anything is answered about it."""
+    if len(versions) == 1:
+        return entry_of(versions[0])
+    return entry_of(versions[0])._replace(digest=held_id_of(versions, ""))
 
 
 def held_id_of(versions: Sequence[FrameAnnotated], tag: str) -> str:

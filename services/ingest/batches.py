@@ -2,10 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from services.contracts.events import Event, FrameCaptured
-from services.ingest.drafts import Draft, dead_letter, entry_of, frame_subject, numbered
+from services.ingest.answers import said_entry
+from services.ingest.drafts import (
+    Draft,
+    dead_letter,
+    entry_of,
+    frame_subject,
+    numbered,
+    tagged,
+    tags_of,
+)
 from services.ingest.frames import OpenedFrame, refused, store_image, stored_at
 from services.ingest.items import Rejection
 from services.runtime.clock import Clock
@@ -40,19 +49,29 @@ class _Pending:
     drafts: tuple[Draft, ...]
 
     @property
+    def entries(self) -> list[Entry]:
+        return [tagged(entry_of(draft), self.frame.tag) for draft in self.drafts]
+
+    @property
     def captured(self) -> FrameCaptured | None:
         return next((each for each in self.drafts if isinstance(each, FrameCaptured)), None)
 
 
 @dataclass(frozen=True)
 class BatchPublisher:
-    """Publishes batches. A batch that failed on the way may be published again as it is."""
+    """Publishes batches. A batch that failed on the way may be published again as it is.
+
+    Parameters
+    ----------
+    way : how they come; a correction that comes back to what this way said before is a new one
+    """
 
     outbox: Outbox
     blobs: BlobStore
     ledger: RevisionLedger
     limits: ImageLimits
     clock: Clock
+    way: str
 
     async def publish(self, batch: Batch) -> Outcome:
         """Return once everything is acknowledged, and remembered as such.
@@ -67,8 +86,8 @@ class BatchPublisher:
         pending = await self._stored(pending, outcome)
         pending = await self._without_conflicts(pending, outcome)
         outcome.published = [draft for each in pending for draft in each.drafts]
-        events, _ = await numbered(outcome.published, self.ledger)
-        entries = [entry_of(draft) for draft in outcome.published]
+        entries = [entry for each in pending for entry in each.entries]
+        events, _ = await numbered(outcome.published, entries, self.ledger)
         await self._send(events, entries, outcome.rejections)
         return outcome
 
@@ -90,16 +109,25 @@ class BatchPublisher:
                 rejections.append(refused(frame.item, "unknown_frame", detail))
         return Batch(there, rejections)
 
+    async def recognised(self, batch: Batch) -> Batch:
+        """The corrections, those marked that change something back."""
+        corrections = [frame for frame in batch.frames if frame.versions]
+        said = [said_entry(frame.versions) for frame in corrections]
+        tags = await tags_of(self.way, said, self.ledger)
+        tag_of = dict(zip(map(id, corrections), tags, strict=True))
+        frames = [replace(frame, tag=tag_of.get(id(frame), "")) for frame in batch.frames]
+        return Batch(frames, batch.rejections)
+
     async def _unpublished(self, frames: Sequence[OpenedFrame], outcome: Outcome) -> list[_Pending]:
-        entries = [entry_of(draft) for frame in frames for draft in frame.drafts]
-        published = await self.ledger.published(entries)
+        whole = [_Pending(frame, frame.drafts) for frame in frames]
+        published = await self.ledger.published([entry for each in whole for entry in each.entries])
         pending = []
-        for frame in frames:
-            known = [draft for draft in frame.drafts if entry_of(draft) in published]
-            outcome.known += known
-            new = tuple(draft for draft in frame.drafts if entry_of(draft) not in published)
+        for each in whole:
+            told = list(zip(each.drafts, each.entries, strict=True))
+            outcome.known += [draft for draft, entry in told if entry in published]
+            new = tuple(draft for draft, entry in told if entry not in published)
             if new:
-                pending.append(_Pending(frame, new))
+                pending.append(_Pending(each.frame, new))
         return pending
 
     async def _stored(self, pending: Sequence[_Pending], outcome: Outcome) -> list[_Pending]:
@@ -125,7 +153,7 @@ class BatchPublisher:
         # Frames are numbered before anything about them is: what belongs to another picture of
         # the same name must never become a revision of this one.
         captured = [each.captured for each in pending if each.captured]
-        _, conflicts = await numbered(captured, self.ledger)
+        _, conflicts = await numbered(captured, [*map(entry_of, captured)], self.ledger)
         conflicting = {id(each) for each in conflicts}
         kept = []
         for each in pending:

@@ -1,5 +1,6 @@
 """Events before they have their revision: the ledger gives it by what they say."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -46,18 +47,43 @@ def entry_of(draft: Draft | DeadLettered) -> Entry:
             return Entry(f"dead_letter {draft.event_id}", "1")
 
 
+def tagged(entry: Entry, tag: str) -> Entry:
+    """The same content on an occasion of its own; without a tag, as it is."""
+    if not tag:
+        return entry
+    return entry._replace(digest=hashlib.sha256(f"{entry.digest} {tag}".encode()).hexdigest())
+
+
+async def tags_of(way: str, said: Sequence[Entry], ledger: RevisionLedger) -> list[str]:
+    """What tells these corrections from the same ones that came this way before; often nothing.
+
+    Whoever changes something back says what they said before, and means it: it gets a revision of
+    its own. Whoever says the same twice in a row says it once.
+
+    Raises
+    ------
+    StoreUnavailable
+        The ledger does not answer.
+    """
+    return [f"{way} {count}" if count else "" for count in await ledger.returns(way, said)]
+
+
 async def numbered(
-    drafts: Sequence[Draft], ledger: RevisionLedger
+    drafts: Sequence[Draft], entries: Sequence[Entry], ledger: RevisionLedger
 ) -> tuple[list[Draft], list[FrameCaptured]]:
     """The events with their revisions, and the frames that are known as something else.
 
     A frame is that when its id has another picture, time, place or vehicle already.
+
+    Parameters
+    ----------
+    entries : what the ledger knows each draft by
     """
     events: list[Draft] = []
     conflicts: list[FrameCaptured] = []
     frames = [draft for draft in drafts if isinstance(draft, FrameCaptured)]
     claims = [owner_entry(frame.frame_id, frame.vehicle_id) for frame in frames]
-    places = await ledger.assign([*map(entry_of, drafts), *claims])
+    places = await ledger.assign([*entries, *claims])
     owned = dict(zip(map(id, frames), places[len(drafts) :], strict=True))
     for draft, revision in zip(drafts, places, strict=False):
         if not isinstance(draft, FrameCaptured):

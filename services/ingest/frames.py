@@ -36,6 +36,7 @@ class OpenedFrame:
     content : the image's bytes; none where only annotations come
     rejections : boxes that the image's real size rules out
     alternatives : what annotators say of it, where they disagree; then there are no drafts
+    tag : tells a correction from the same one that came before another; seldom needed
     """
 
     item: FrameItem
@@ -43,6 +44,13 @@ class OpenedFrame:
     drafts: tuple[Draft, ...]
     rejections: tuple[Rejection, ...]
     alternatives: tuple[Draft, ...] = ()
+    tag: str = ""
+
+    @property
+    def versions(self) -> list[FrameAnnotated]:
+        """What it says of the frame's ground truth; several where annotators disagree."""
+        drafts = self.alternatives or self.drafts
+        return [each for each in drafts if isinstance(each, FrameAnnotated)]
 
 
 def open_disputed(disputed: Disputed, limits: ImageLimits, source: str) -> OpenedFrame | Rejection:

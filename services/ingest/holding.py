@@ -1,6 +1,5 @@
 """Corrections that ask something are held, and go on their way once somebody has answered."""
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,13 +10,11 @@ from services.contracts.identity import Category
 from services.contracts.topics import GROUND_TRUTH
 from services.ingest.answers import answered, counting, held_id_of, labels_of, open_labels
 from services.ingest.batches import Batch
-from services.ingest.drafts import entry_of
-from services.ingest.frames import OpenedFrame
+from services.ingest.drafts import entry_of, tagged
 from services.runtime import metrics
 from services.runtime.clock import Clock
 from services.runtime.step import Outbox
 from services.runtime.stores.categories import MongoCategories
-from services.runtime.stores.frames import content_of
 from services.runtime.stores.held_corrections import (
     HeldCorrection,
     HeldOutcome,
@@ -28,6 +25,22 @@ from services.runtime.stores.held_corrections import (
 from services.runtime.stores.ledger import Entry, RevisionLedger
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Came:
+    """One frame's correction as it came.
+
+    Attributes
+    ----------
+    versions : one, or one for each annotator who disagrees
+    origin : where it came from, for a person
+    tag : tells it from the same correction that came before another
+    """
+
+    versions: Sequence[FrameAnnotated]
+    origin: str
+    tag: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,21 +59,41 @@ class CorrectionGate:
         StoreUnavailable
             The store does not answer.
         """
-        opened = [(frame, _versions(frame)) for frame in batch.frames]
-        unknown, answers = await self.understood(
-            labels_of([each for _, versions in opened for each in versions])
+        judged = await self.judged(
+            [Came(frame.versions, frame.item.location, frame.tag) for frame in batch.frames]
         )
-        passing, held = [], []
-        for frame, versions in opened:
-            question = question_of(versions, unknown)
-            if question is None:
-                drafts = tuple(answered(each, answers) for each in versions)
-                passing.append(replace(frame, drafts=drafts))
-            else:
-                origin = frame.item.location
-                held.append(self.question(question, versions, unknown, None, origin))
-        await self.held.hold(held)
+        held = [each for each in judged if isinstance(each, HeldCorrection)]
+        passing = [
+            replace(frame, drafts=(each,))
+            for frame, each in zip(batch.frames, judged, strict=True)
+            if isinstance(each, FrameAnnotated)
+        ]
         return Batch(passing, batch.rejections), held
+
+    async def judged(self, corrections: Sequence[Came]) -> list[FrameAnnotated | HeldCorrection]:
+        """Each as it may be published, or what is held of it; held ones are kept durably.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        unknown, answers = await self.understood(
+            labels_of([each for came in corrections for each in came.versions])
+        )
+        judged: list[FrameAnnotated | HeldCorrection] = []
+        for came in corrections:
+            question = question_of(came.versions, unknown)
+            if question is None:
+                judged.append(answered(came.versions[0], answers))
+                continue
+            held = self.question(question, came.versions, unknown, None, came.origin, came.tag)
+            judged.append(held)
+        await self.held.hold([each for each in judged if isinstance(each, HeldCorrection)])
+        await self.held.supersede(
+            [each.frame_id for each in judged if isinstance(each, FrameAnnotated)]
+        )
+        return judged
 
     async def understood(
         self, labels: Collection[Category]
@@ -89,6 +122,7 @@ class CorrectionGate:
             after=after,
             origin=origin,
             held_at=self.clock.now(),
+            tag=tag,
         )
 
 
@@ -99,11 +133,6 @@ def question_of(
     if len(versions) > 1:
         return Question.ANNOTATORS_DISAGREE
     return Question.UNKNOWN_CATEGORY if labels_of(versions) & set(unknown) else None
-
-
-def _versions(frame: OpenedFrame) -> list[FrameAnnotated]:
-    drafts = frame.alternatives or frame.drafts
-    return [each for each in drafts if isinstance(each, FrameAnnotated)]
 
 
 @dataclass(frozen=True)
@@ -131,7 +160,7 @@ class CorrectionPublisher:
         Transient
             A store or the broker is away.
         """
-        entry = _tagged(draft, f"{tag} after {after}")
+        entry = tagged(entry_of(draft), f"{tag} after {after}")
         if not await self.ledger.assign_next(entry, after):
             return None
         await self._send(draft, entry, after + 1)
@@ -139,7 +168,7 @@ class CorrectionPublisher:
 
     async def last(self, draft: FrameAnnotated, tag: str) -> int:
         """Publish after whatever is there."""
-        entry = _tagged(draft, tag) if tag else entry_of(draft)
+        entry = tagged(entry_of(draft), tag)
         (revision,) = await self.ledger.assign([entry])
         await self._send(draft, entry, revision)
         return revision
@@ -151,11 +180,6 @@ class CorrectionPublisher:
         await self.ledger.confirm([entry])
         metrics.FRAMES_INGESTED.labels(GROUND_TRUTH.name, self.way).inc()
         log.info("correction_published", frame_id=draft.frame_id, revision=revision)
-
-
-def _tagged(draft: FrameAnnotated, tag: str) -> Entry:
-    content = f"{content_of(draft)} {tag}"
-    return Entry(entry_of(draft).subject, hashlib.sha256(content.encode()).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -200,7 +224,7 @@ class HeldRelease:
 
     async def _published(self, held: HeldCorrection, draft: FrameAnnotated) -> int | None:
         if held.after is None:
-            return await self.publisher.last(draft, "")
+            return await self.publisher.last(draft, held.tag)
         if held.question is Question.OVERTAKEN:  # and somebody has said that it counts anyway
             return await self.publisher.last(draft, held.held_id)
         return await self.publisher.next(draft, held.after, held.held_id)

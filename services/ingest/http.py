@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import VehicleId
-from services.ingest.accepting import Acceptance, foreign_frame
+from services.ingest.accepting import Acceptance, Accepted, CorrectionHolder, foreign_frame
 from services.ingest.http_answers import Refused, add_answers
 from services.ingest.http_bodies import GroundTruth, Predictions
 from services.ingest.http_limits import RateLimit, add_limits
@@ -38,6 +38,7 @@ from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores.blobs import BlobStore
+from services.runtime.stores.held_corrections import HeldCorrection
 from services.runtime.stores.ledger import RevisionLedger
 from services.runtime.stores.tokens import TokenStore
 
@@ -53,13 +54,25 @@ class AcceptedRecord(BaseModel):
     revision: int
 
 
+class HeldRecord(BaseModel):
+    """A correction that is kept, and published once somebody has answered what it asks."""
+
+    frame_id: str
+    held: str
+    """What it asks: `unknown_category`."""
+    held_id: str
+    unknown: list[str]
+    """The labels that nobody knows."""
+
+
 class LineResult(BaseModel):
     """What became of one line."""
 
     line: int
-    status: Literal["accepted", "refused"]
+    status: Literal["accepted", "held", "refused"]
     event_id: str | None = None
     revision: int | None = None
+    held_id: str | None = None
     reason: str | None = None
     detail: str | None = None
 
@@ -68,6 +81,7 @@ class LineResults(BaseModel):
     """What became of many lines; accepted ones are acknowledged by the broker."""
 
     accepted: int
+    held: int
     refused: int
     results: list[LineResult]
 
@@ -81,6 +95,7 @@ def build_http_app(
     settings: Settings,
     clock: Clock,
     tracing: TracerProvider | None = None,
+    holder: CorrectionHolder | None = None,
     more: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """The HTTP interface on these parts.
@@ -88,6 +103,7 @@ def build_http_app(
     Parameters
     ----------
     tracing : where requests start or continue their traces; none: traces are off
+    holder : holds corrections that ask something; none lets all through
     more : routes that are served beside it
 
     Raises
@@ -105,7 +121,7 @@ def build_http_app(
     )
     add_answers(app)
     add_limits(app, settings.max_body_bytes)
-    acceptance = Acceptance(outbox, blobs, ledger, ImageLimits.of(settings))
+    acceptance = Acceptance(outbox, blobs, ledger, ImageLimits.of(settings), holder)
     api = _Api(acceptance, Authenticator(tokens, clock), RateLimit(settings.rate_limit))
     for router in (api.router(), *more):
         app.include_router(router)
@@ -131,7 +147,7 @@ class _Api:
         common: dict[str, Any] = {"methods": ["POST"], "status_code": HTTPStatus.ACCEPTED}
         add("/v1/frames", self.frames, openapi_extra=FRAME_BODY, **common)
         common["responses"] = {207: {"model": LineResults, "description": "Some lines are refused"}}
-        common["response_model"] = AcceptedRecord | LineResults
+        common["response_model"] = AcceptedRecord | HeldRecord | LineResults
         add("/v1/predictions", self.predictions, openapi_extra=record_body(Predictions), **common)
         add("/v1/ground-truth", self.ground_truth, openapi_extra=record_body(GroundTruth), **common)
         return router
@@ -148,14 +164,14 @@ class _Api:
 
     async def predictions(
         self, request: Request, credentials: Credentials
-    ) -> AcceptedRecord | JSONResponse:
+    ) -> AcceptedRecord | HeldRecord | JSONResponse:
         """Publish a detector's predictions on one frame, or on many as NDJSON."""
         vehicle_id = self._vehicle(await self._caller(credentials))
         return await self._records(request, Predictions, vehicle_id)
 
     async def ground_truth(
         self, request: Request, credentials: Credentials
-    ) -> AcceptedRecord | JSONResponse:
+    ) -> AcceptedRecord | HeldRecord | JSONResponse:
         """Publish the ground truth of one frame, or of many as NDJSON."""
         caller = await self._caller(credentials)
         if caller.scope.vehicle_id is not None:
@@ -178,7 +194,7 @@ class _Api:
 
     async def _records(
         self, request: Request, kind: Kind, vehicle_id: VehicleId | None
-    ) -> AcceptedRecord | JSONResponse:
+    ) -> AcceptedRecord | HeldRecord | JSONResponse:
         require_json(request)
         content = await request.body()
         if media_type(request) == NDJSON:
@@ -188,29 +204,30 @@ class _Api:
         (line,) = await self._owned([Line(1, record)], vehicle_id)
         if isinstance(line.content, InvalidRecord):
             raise line.content
-        (accepted,) = await self._acceptance.publish([record])
-        return AcceptedRecord(**asdict(accepted))
+        (fact,) = await self._acceptance.publish([record])
+        if isinstance(fact, HeldCorrection):
+            return HeldRecord(
+                frame_id=fact.frame_id,
+                held=fact.question.value,
+                held_id=fact.held_id,
+                unknown=list(fact.unknown),
+            )
+        return AcceptedRecord(**asdict(fact))
 
     async def _lines(self, lines: Sequence[Line], vehicle_id: VehicleId | None) -> JSONResponse:
         lines = await self._owned(lines, vehicle_id)
         records = [line.content for line in lines if not isinstance(line.content, InvalidRecord)]
-        accepted = iter(await self._acceptance.publish(records) if records else [])
+        facts = iter(await self._acceptance.publish(records) if records else [])
         results = []
         for line in lines:
             if isinstance(line.content, InvalidRecord):
                 results.append(_refused(line.number, line.content))
-                continue
-            fact = next(accepted)
-            results.append(
-                LineResult(
-                    line=line.number,
-                    status="accepted",
-                    event_id=fact.event_id,
-                    revision=fact.revision,
-                )
-            )
+            else:
+                results.append(_taken(line.number, next(facts)))
         refused = len(lines) - len(records)
-        answer = LineResults(accepted=len(records), refused=refused, results=results)
+        held = sum(each.status == "held" for each in results)
+        accepted = len(records) - held
+        answer = LineResults(accepted=accepted, held=held, refused=refused, results=results)
         status = HTTPStatus.MULTI_STATUS if refused else HTTPStatus.ACCEPTED
         return JSONResponse(answer.model_dump(exclude_none=True), status_code=status)
 
@@ -226,6 +243,21 @@ class _Api:
             else Line(line.number, foreign_frame(line.content.frame_id))
             for line in lines
         ]
+
+
+def _taken(number: int, fact: Accepted | HeldCorrection) -> LineResult:
+    if isinstance(fact, HeldCorrection):
+        unknown = ", ".join(fact.unknown)
+        return LineResult(
+            line=number,
+            status="held",
+            held_id=fact.held_id,
+            reason=fact.question.value,
+            detail=f"nobody knows: {unknown}"[:1000],
+        )
+    return LineResult(
+        line=number, status="accepted", event_id=fact.event_id, revision=fact.revision
+    )
 
 
 def _refused(number: int, error: InvalidRecord) -> LineResult:

@@ -32,6 +32,7 @@ from services.runtime.stores.ledger import RevisionLedger
 
 log = structlog.get_logger(__name__)
 
+_FILE = "import"
 MAX_BATCH_BYTES = 64 * 1024 * 1024
 """Images held at once; a batch ends where they reach it."""
 
@@ -54,6 +55,7 @@ async def publish_dataset(
     clock: Clock,
     source: Source = Source.IMPORT,
     gate: CorrectionGate | None = None,
+    way: str = _FILE,
     on_progress: Callable[[Summary], None] | None = None,
     throttle: Callable[[], Awaitable[None]] | None = None,
 ) -> Summary:
@@ -62,6 +64,7 @@ async def publish_dataset(
     Parameters
     ----------
     gate : holds corrections that ask something; none lets all through
+    way : how it comes, for the metrics, and for who takes back what came the same way
     on_progress : is told the summary after every batch
     throttle : awaited before every batch, for a broker that drops what is not consumed soon
 
@@ -72,17 +75,19 @@ async def publish_dataset(
     """
     summary = Summary()
     limits = ImageLimits.of(settings)
-    publisher = BatchPublisher(outbox, blobs, ledger, limits, clock)
+    publisher = BatchPublisher(outbox, blobs, ledger, limits, clock, way)
     retrying = _retrying(settings)
     batches = _batches(items, limits, settings.batch_size, source)
     while opened := await asyncio.to_thread(next, batches, None):
         if throttle:
             await throttle()
         batch: Batch = await retrying(publisher.refuse_unknown, opened)
-        if gate and source is Source.REANNOTATION:
-            batch = await _sifted(gate, batch, retrying, summary)
+        if source is Source.REANNOTATION:
+            batch = await retrying(publisher.recognised, batch)
+            if gate:
+                batch = await _sifted(gate, batch, retrying, summary)
         outcome: Outcome = await retrying(publisher.publish, batch)
-        _account(summary, batch, outcome)
+        _account(summary, batch, outcome, way)
         if on_progress:
             on_progress(summary)
     return summary
@@ -144,14 +149,14 @@ def _opened(item: Item, limits: ImageLimits, source: Source) -> OpenedFrame | Re
     return open_frame(item, limits, source)
 
 
-def _account(summary: Summary, batch: Batch, outcome: Outcome) -> None:
+def _account(summary: Summary, batch: Batch, outcome: Outcome, way: str) -> None:
     refused = sum(rejection.whole_frame for rejection in batch.rejections)
     summary.done += len(batch.frames) + refused
     for draft in outcome.published:
         summary.count_of(draft).published += 1
-        metrics.FRAMES_INGESTED.labels(topic_of(draft).name, "import").inc()
+        metrics.FRAMES_INGESTED.labels(topic_of(draft).name, way).inc()
     for draft in outcome.known:
         summary.count_of(draft).known += 1
     for rejection in outcome.rejections:
         summary.add_rejection(rejection)
-        metrics.RECORDS_REJECTED.labels(rejection.reason, "import").inc()
+        metrics.RECORDS_REJECTED.labels(rejection.reason, way).inc()

@@ -7,6 +7,7 @@ from services.runtime.stores.ledger import Entry
 class InMemoryLedger:
     def __init__(self) -> None:
         self._digests: dict[str, list[str]] = defaultdict(list)
+        self._said: dict[tuple[str, str], list[str]] = defaultdict(list)
         self._published: set[Entry] = set()
 
     async def assign(self, entries: Sequence[Entry]) -> list[int]:
@@ -17,6 +18,15 @@ class InMemoryLedger:
         if len(known) <= after:
             known += [*["?"] * (after - len(known)), entry.digest]
         return len(known) > after and known[after] == entry.digest
+
+    async def returns(self, way: str, entries: Sequence[Entry]) -> list[int]:
+        counts = []
+        for entry in entries:
+            said = self._said[way, entry.subject]
+            if said[-1:] != [entry.digest]:
+                said.append(entry.digest)
+            counts.append(said.count(entry.digest) - 1)
+        return counts
 
     async def confirm(self, entries: Collection[Entry]) -> None:
         self._published.update(entries)

@@ -102,6 +102,24 @@ async def test_a_change_to_a_revision_that_the_ledger_never_saw_keeps_its_place(
     assert await ledger.assign([CORRECTED]) == [4]
 
 
+async def test_a_way_returns_to_a_content_when_it_has_said_another_since(
+    ledger: RevisionLedger,
+) -> None:
+    assert await ledger.returns("http", [ORIGINAL, OTHER]) == [0, 0]
+    assert await ledger.returns("http", [ORIGINAL]) == [0]
+    assert await ledger.returns("http", [CORRECTED, ORIGINAL, ORIGINAL, CORRECTED]) == [0, 1, 1, 1]
+    assert await ledger.returns("http", [CORRECTED]) == [1]
+    assert await ledger.returns("cvat", [ORIGINAL]) == [0]
+    assert await ledger.returns("http", []) == []
+
+
+async def test_what_was_only_said_has_no_revision(ledger: RevisionLedger) -> None:
+    await ledger.returns("http", [ORIGINAL])
+
+    assert await ledger.assign([CORRECTED, ORIGINAL]) == [1, 2]
+    assert await ledger.known([ORIGINAL.subject]) == set()
+
+
 async def test_writers_at_once_never_share_a_revision(ledger: RevisionLedger) -> None:
     contents = [Entry("ground_truth f1", f"content {number}") for number in range(20)]
 

@@ -31,7 +31,7 @@ class HeldOutcome(StrEnum):
     DROPPED = "dropped"
     """Somebody has decided that none of its versions counts."""
     SUPERSEDED = "superseded"
-    """The annotator has changed it since."""
+    """The annotator has changed it since, or a newer correction of the frame has come."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class HeldCorrection:
     origin : where it came from, for a person
     chosen : place of the version that counts, -1 for none of them; none before it is decided
     by, token_id, decided_at : who chose, the token that let them in, and when
+    tag : tells it from the same correction that came before another
     """
 
     held_id: str
@@ -63,6 +64,7 @@ class HeldCorrection:
     decided_at: datetime | None = None
     outcome: HeldOutcome = HeldOutcome.WAITING
     revision: int | None = None
+    tag: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,18 +138,29 @@ class MongoHeldCorrections:
             The store does not answer.
         """
         for each in corrections:
-            older = {
-                "origin": each.origin,
-                "frame_id": each.frame_id,
-                "outcome": HeldOutcome.WAITING.value,
-                "_id": {"$ne": each.held_id},
-            }
-            superseded = {"$set": {"outcome": HeldOutcome.SUPERSEDED.value}}
             with translated():
                 await self._held.update_one(
                     {"_id": each.held_id}, {"$setOnInsert": _document(each)}, upsert=True
                 )
-                await self._held.update_many(older, superseded)
+            await self._supersede(
+                {
+                    "frame_id": each.frame_id,
+                    "_id": {"$ne": each.held_id},
+                    **({"after": None} if each.after is None else {"origin": each.origin}),
+                }
+            )
+
+    async def supersede(self, frame_ids: Collection[FrameId]) -> None:
+        """What waits of these frames, and follows whatever is there, waits no longer.
+
+        Something newer has come: published later, the older would take its place.
+        """
+        await self._supersede({"frame_id": {"$in": list(frame_ids)}, "after": None})
+
+    async def _supersede(self, where: Document) -> None:
+        superseded = {"$set": {"outcome": HeldOutcome.SUPERSEDED.value}}
+        with translated():
+            await self._held.update_many(where | {"outcome": HeldOutcome.WAITING.value}, superseded)
 
     async def waiting(self, limit: int = 0) -> list[HeldCorrection]:
         """Those that are not settled, oldest first."""
@@ -244,6 +257,7 @@ def _document(held: HeldCorrection) -> Document:
         "decided_at": held.decided_at,
         "outcome": held.outcome.value,
         "revision": held.revision,
+        "tag": held.tag,
     }
 
 
@@ -266,6 +280,7 @@ def correction_of(document: Document) -> HeldCorrection:
         decided_at=document["decided_at"],
         outcome=HeldOutcome(document["outcome"]),
         revision=document["revision"],
+        tag=document.get("tag", ""),  # older ones have none
     )
 
 

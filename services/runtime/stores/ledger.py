@@ -15,7 +15,8 @@ class RevisionLedger(Protocol):
     """Revisions by content, and what the broker has acknowledged. Atomic for each subject.
 
     A known content keeps its revision for ever, so importing an old file again after a correction
-    says nothing new. Acknowledgements count for one broker: another one knows nothing of them.
+    says nothing new; `returns` tells who means it as a change back. Acknowledgements count for
+    one broker: another one knows nothing of them.
     """
 
     async def assign(self, entries: Sequence[Entry]) -> list[int]:
@@ -32,6 +33,14 @@ class RevisionLedger(Protocol):
         """Make the entry the subject's revision `after + 1`; False where another content is.
 
         For a change that was made looking at revision `after`. Asking again says the same.
+        """
+        ...
+
+    async def returns(self, way: str, entries: Sequence[Entry]) -> list[int]:
+        """Note that a way says these now; how often it has come back to each, 0 the first time.
+
+        Coming back is to say a content again after another one of the same subject. Saying it
+        twice in a row is the same saying, whatever other ways have said in between.
         """
         ...
 

@@ -43,6 +43,19 @@ class MongoRevisionLedger:
         digests = known[entry.subject]["digests"]
         return bool(len(digests) > after and digests[after] == entry.digest)
 
+    async def returns(self, way: str, entries: Sequence[Entry]) -> list[int]:
+        counts: dict[int, int] = {}
+        field = f"said.{way}"
+        while left := [at for at in range(len(entries)) if at not in counts]:
+            first = {entries[at].subject: at for at in reversed(left)}  # one of a subject at a time
+            await self._write([_say(field, entries[at]) for at in first.values()])
+            known = await self._find(first, {field: 1})
+            for subject, at in first.items():
+                said = known[subject]["said"][way]
+                if said[-1] == entries[at].digest:  # else another process was faster: say it again
+                    counts[at] = said.count(entries[at].digest) - 1
+        return [counts[at] for at in range(len(entries))]
+
     async def confirm(self, entries: Collection[Entry]) -> None:
         digests = defaultdict(list)
         for subject, digest in entries:
@@ -84,6 +97,13 @@ class MongoRevisionLedger:
                 raise
             # Two first contents of one subject met; the loser now finds the other's document.
             await write(self._revisions, updates)
+
+
+def _say(field: str, entry: Entry) -> UpdateOne:
+    said = {"$ifNull": [f"${field}", []]}
+    repeated = {"$eq": [{"$last": said}, literal(entry.digest)]}
+    appended = {"$concatArrays": [said, literal([entry.digest])]}
+    return upsert(entry.subject, {field: {"$cond": [repeated, said, appended]}})
 
 
 def _append(entry: Entry) -> UpdateOne:

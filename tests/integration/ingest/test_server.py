@@ -3,13 +3,19 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from services.cli.assembly import App
+from services.cli.held_parts import correction_holder
+from services.cli.questions_command import answer_label
 from services.contracts.errors import InvalidSettings
 from services.ingest.http import build_http_app
 from services.ingest.tokens import issue
@@ -22,10 +28,12 @@ from services.runtime.step import Outbox
 from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.mongo import Database, connect
+from services.runtime.stores.opening import Stores, open_stores
 from services.runtime.stores.tokens_mongo import MongoTokenStore
 from tests.fakes.outbox import InMemoryOutbox
+from tests.samples import frame_matched
 from tests.unit.ingest.datasets import jpeg
-from tests.unit.ingest.web import METADATA, PREDICTIONS
+from tests.unit.ingest.web import BOX, METADATA, PREDICTIONS
 
 
 @pytest.fixture
@@ -52,6 +60,104 @@ def app_on(database: Database, outbox: Outbox, folder: Path) -> FastAPI:
         settings=Settings(max_body_bytes=1_000_000),
         clock=SystemClock(),
     )
+
+
+TRUTH = {"frame_id": "v1:1", "annotations": [BOX]}
+UNKNOWN = {"frame_id": "v1:1", "annotations": [BOX | {"category": "trafic sign"}]}
+
+
+@pytest.fixture
+async def stores(mongodb_url: str, tmp_path: Path) -> AsyncIterator[Stores]:
+    name = f"http-{uuid4().hex[:8]}"
+    settings = Settings(data=tmp_path, mongodb=mongodb_url, mongodb_database=name)
+    async with open_stores(settings, "broker") as stores:
+        await stores.matches.record([frame_matched("f1", category=str(BOX["category"]))], {})
+        yield stores
+    database = connect(mongodb_url, name)
+    await database.client.drop_database(name)
+    await database.client.close()
+
+
+@asynccontextmanager
+async def annotator(stores: Stores, outbox: Outbox) -> AsyncIterator[httpx.AsyncClient]:
+    app = build_http_app(
+        outbox=outbox,
+        blobs=stores.blobs,
+        ledger=stores.ledger,
+        tokens=stores.tokens,
+        settings=Settings(),
+        clock=SystemClock(),
+        holder=correction_holder(stores, SystemClock()),
+    )
+    token, record = issue("annotation", SystemClock().now())
+    await stores.tokens.add(record)
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://ingest", headers=headers
+    ) as client:
+        yield client
+
+
+async def test_a_correction_with_a_label_that_nobody_knows_is_held_until_it_is_answered(
+    stores: Stores,
+) -> None:
+    outbox = InMemoryOutbox()
+    async with annotator(stores, outbox) as client:
+
+        async def post(truth: object) -> dict[str, Any]:
+            answer = await client.post("/v1/ground-truth", json=truth)
+            assert answer.status_code == 202
+            found: dict[str, Any] = answer.json()
+            return found
+
+        first = await post(TRUTH)
+        held = await post(UNKNOWN)
+        assert (held["held"], held["unknown"]) == ("unknown_category", ["trafic sign"])
+        assert await post(UNKNOWN) == held
+        assert [each.event_id for each in outbox.published] == [first["event_id"]]
+
+        await answer_label(commands_on(stores, outbox), "trafic sign", "", new=True)
+
+        assert len(outbox.published) == 2
+        assert (await post(UNKNOWN))["revision"] == 2
+        assert (await post(TRUTH))["revision"] == 3
+        assert (await post(UNKNOWN))["revision"] == 4
+
+
+async def test_what_is_said_first_of_a_frame_may_name_what_nobody_has_named_before(
+    stores: Stores,
+) -> None:
+    outbox = InMemoryOutbox()
+    async with annotator(stores, outbox) as client:
+        first = await client.post("/v1/ground-truth", json=UNKNOWN)
+        again = await client.post("/v1/ground-truth", json=UNKNOWN)
+        changed = UNKNOWN | {"annotations": [BOX | {"category": "yeild"}]}
+        lines = "\n".join(json.dumps(each) for each in (changed, TRUTH | {"frame_id": "v1:2"}))
+        many = await client.post(
+            "/v1/ground-truth", content=lines, headers={"content-type": "application/x-ndjson"}
+        )
+
+    assert first.json() == again.json()
+    assert first.json()["revision"] == 1
+    answer = many.json()
+    assert (answer["accepted"], answer["held"], answer["refused"]) == (1, 1, 0)
+    assert [each["status"] for each in answer["results"]] == ["held", "accepted"]
+    assert len({each.event_id for each in outbox.published}) == 2
+
+
+async def test_a_newer_correction_takes_the_place_of_one_that_waits(stores: Stores) -> None:
+    outbox = InMemoryOutbox()
+    async with annotator(stores, outbox) as client:
+        for truth in (TRUTH, UNKNOWN, TRUTH | {"annotations": []}):
+            await client.post("/v1/ground-truth", json=truth)
+
+    assert await stores.held.waiting() == []
+    assert [getattr(each, "revision", 0) for each in outbox.published] == [1, 2]
+
+
+def commands_on(stores: Stores, outbox: Outbox) -> App:
+    """The commands' view; they use no more of it."""
+    return cast("App", SimpleNamespace(stores=stores, outbox=outbox))
 
 
 def stored_in(folder: Path) -> int:

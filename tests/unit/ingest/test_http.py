@@ -84,6 +84,19 @@ async def test_a_correction_is_the_next_revision(web: Web) -> None:
     assert response.json()["revision"] == 2
 
 
+async def test_a_correction_that_is_taken_back_is_the_next_revision_again(web: Web) -> None:
+    nothing = GROUND_TRUTH | {"annotations": []}
+    posted = [GROUND_TRUTH, GROUND_TRUTH, nothing, GROUND_TRUTH, GROUND_TRUTH, nothing]
+
+    answers = [await web.post("/v1/ground-truth", each, "annotation") for each in posted]
+
+    assert [each.json()["revision"] for each in answers] == [1, 1, 2, 3, 3, 4]
+    together = await web.post(
+        "/v1/ground-truth", lines(GROUND_TRUTH, nothing, GROUND_TRUTH), "annotation", NDJSON
+    )
+    assert [each["revision"] for each in together.json()["results"]] == [5, 6, 7]
+
+
 async def test_many_lines_have_a_result_each(web: Web) -> None:
     body = lines(
         PREDICTIONS,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from services.contracts.events import Annotation, DeadLettered, Event, FrameAnnotated, FrameCaptured
+from services.contracts.events import Annotation, DeadLettered, FrameAnnotated, FrameCaptured
 from services.contracts.identity import Category
 from services.ingest.drafts import entry_of
 from services.ingest.exporters.coco import INSTANCES
@@ -41,28 +41,37 @@ class Returned(NamedTuple):
     left: set[str]
 
 
+class Stack:
+    """Where frames of these names were published before."""
+
+    def __init__(self, *known: str) -> None:
+        self._known = known
+        self._ledger = InMemoryLedger()
+
+    async def publish(self, dataset: Dataset) -> Returned:
+        outbox = InMemoryOutbox()
+        seen = [entry_of(samples.frame_captured(name)) for name in self._known]
+        await self._ledger.assign(seen)
+        await self._ledger.confirm(seen)
+        summary = await publish_dataset(
+            dataset.items,
+            source=Source.REANNOTATION,
+            outbox=outbox,
+            blobs=InMemoryBlobs(),
+            ledger=self._ledger,
+            settings=Settings(),
+            clock=FakeClock(),
+        )
+        said = outbox.published
+        assert not any(isinstance(each, FrameCaptured) for each in said)
+        truths = {each.key(): each for each in said if isinstance(each, FrameAnnotated)}
+        letters = [each for each in said if isinstance(each, DeadLettered)]
+        return Returned(summary, truths, letters, set(dataset.left))
+
+
 async def publish(dataset: Dataset, *known: str) -> Returned:
     """Publish corrections of frames that were published before."""
-    outbox, ledger = InMemoryOutbox(), InMemoryLedger()
-    everything = {
-        "outbox": outbox,
-        "blobs": InMemoryBlobs(),
-        "ledger": ledger,
-        "settings": Settings(),
-        "clock": FakeClock(),
-    }
-    seen = [entry_of(samples.frame_captured(name)) for name in known]
-    await ledger.assign(seen)
-    await ledger.confirm(seen)
-    summary = await publish_dataset(dataset.items, source=Source.REANNOTATION, **everything)  # type: ignore[arg-type]
-
-    def of(kind: type[Event]) -> list[Event]:
-        return [each for each in outbox.published if isinstance(each, kind)]
-
-    assert of(FrameCaptured) == []
-    truths = {each.key(): each for each in of(FrameAnnotated) if isinstance(each, FrameAnnotated)}
-    letters = [each for each in of(DeadLettered) if isinstance(each, DeadLettered)]
-    return Returned(summary, truths, letters, set(dataset.left))
+    return await Stack(*known).publish(dataset)
 
 
 def exported(form: Format, folder: Path, **frames: tuple[Annotation, ...]) -> Dataset:
@@ -109,6 +118,24 @@ async def test_a_deleted_task_leaves_its_frame_as_it_was_and_is_named(
     assert list(came.truths) == ["good"]
     assert came.truths["good"].annotations == ()
     assert came.left == {"bad"}
+
+
+async def test_a_correction_that_is_taken_back_gets_a_revision_and_a_repeat_gets_none(
+    tmp_path: Path,
+) -> None:
+    stack = Stack("good")
+    first, second = (tmp_path / name for name in ("first", "second"))
+    exported(Format.COCO, first, good=(GOOD,))
+    exported(Format.COCO, second, good=(RENAMED,))
+
+    async def again(folder: Path) -> list[int]:
+        sent = Manifest.read(folder / "manifest.json")
+        reader, says = READERS[Format.COCO]
+        came = await stack.publish(restored(reader(folder, sent), sent, says))
+        return [each.revision for each in came.truths.values()]
+
+    folders = (first, first, second, second, first, first, second)
+    assert [await again(folder) for folder in folders] == [[1], [], [2], [], [3], [], [4]]
 
 
 Spoil = Callable[[str], str]
