@@ -85,19 +85,72 @@ ANNOTATION = Board(
                 Chart(
                     5,
                     "Needle to shortlist",
-                    "From a needle's publication to its shortlist, and the search alone.",
+                    "From a needle's publication to its first shortlist, and the search alone.",
                     "s",
                     (
                         quantile(
                             0.99,
-                            "gazeloop_event_age_seconds",
+                            "gazeloop_freshness_seconds",
                             "",
-                            f'{HERE}, service="retriever", topic="gaze.needles"',
+                            f'{HERE}, stage="needle_to_shortlist"',
                         ),
                         quantile(0.99, "gazeloop_search_duration_seconds", ""),
                     ),
                     warn=1,
                     bad=2,
+                    width=16,
+                ),
+            ),
+        ),
+        Row(
+            "Queue and verdicts",
+            (
+                Chart(
+                    11,
+                    "Queue",
+                    "Active needles by how far their review is; extended: done, and listed anew"
+                    " since.",
+                    "short",
+                    (
+                        Query(
+                            f"max by (status) (gazeloop_review_needles{{{HERE}}})",
+                            "{{status}}",
+                        ),
+                    ),
+                ),
+                Chart(
+                    12,
+                    "Age of the queue",
+                    "How long the needle that has waited longest has had a shortlist and no review."
+                    " A week: more is listed than the team can look at.",
+                    "s",
+                    (Query(f"max(gazeloop_review_oldest_wait_seconds{{{HERE}}})", "oldest"),),
+                    warn=259200,
+                    bad=604800,
+                ),
+                Chart(
+                    13,
+                    "Shortlist to verdict",
+                    "From a frame's coming on a shortlist until its corrected ground truth is"
+                    " known.",
+                    "s",
+                    (
+                        quantile(0.5, "gazeloop_shortlist_to_verdict_seconds", ""),
+                        quantile(0.99, "gazeloop_shortlist_to_verdict_seconds", ""),
+                    ),
+                ),
+                Chart(
+                    14,
+                    "Verdicts",
+                    "Shortlisted regions with ground truth: confirmed, the detector was wrong there"
+                    " too; rejected, it was right.",
+                    "short",
+                    (
+                        Query(
+                            f"max by (detector, verdict) (gazeloop_shortlist_verdicts{{{CHOSEN}}})",
+                            "{{detector}} {{verdict}}",
+                        ),
+                    ),
                     width=16,
                 ),
             ),

@@ -26,6 +26,7 @@ from services.retriever.service import ExtendShortlists
 from services.retriever.webhooks import service as webhooks
 from services.retriever.webhooks.receivers import Receiver, names_of, receivers_of, service_of
 from services.retriever.webhooks.service import DeliverShortlists
+from services.runtime import metrics
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import Clock
 from services.runtime.consumer import ConsumingService, group_of
@@ -54,6 +55,7 @@ class Parts:
 log = structlog.get_logger(__name__)
 
 _FAMILIES_S = 15.0
+_QUEUE_S = 10.0
 LABEL_STUDIO = "label_studio"
 Builder = Callable[[Parts, Outbox], Step]
 
@@ -80,6 +82,7 @@ def _fp_miner(parts: Parts, outbox: Outbox) -> Step:
         shortlists=parts.stores.shortlists,
         outbox=outbox,
         settings=parts.settings,
+        clock=parts.clock,
     )
 
 
@@ -255,6 +258,7 @@ async def _consumer(
 async def _beside_retriever(step: ExtendShortlists, parts: Parts, closing: AsyncExitStack) -> None:
     for name, work, every_s in (
         ("mark_families", partial(_mark_families, parts), _FAMILIES_S),
+        ("note_queue", partial(_note_queue, parts.stores), _QUEUE_S),
         ("settle_shortlists", step.settle_in_a_pause, parts.settings.plan_pause_s / 4),
     ):
         await closing.enter_async_context(repeated(name, work, parts.clock, every_s=every_s))
@@ -266,6 +270,13 @@ def _batched(name: str, settings: Settings) -> Settings:
         return settings
     larger = {"batch_size": settings.plan_batch_size, "batch_wait_s": settings.plan_wait_s}
     return settings.model_copy(update=larger)
+
+
+async def _note_queue(stores: Stores) -> None:
+    queue = await stores.needle_lists.queue()
+    for stage, count in queue.stages.items():
+        metrics.REVIEW_NEEDLES.labels(stage.value).set(count)
+    metrics.REVIEW_OLDEST_SECONDS.set(queue.oldest_wait_s)
 
 
 async def _mark_families(parts: Parts) -> None:

@@ -2,10 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 
 import structlog
 
 from services.contracts.errors import Fatal
+from services.contracts.events import (
+    REANNOTATION as REANNOTATED,
+)
 from services.contracts.events import (
     Event,
     FrameAnnotated,
@@ -20,7 +24,8 @@ from services.contracts.identity import FrameId
 from services.contracts.topics import FRAMES, GROUND_TRUTH, PREDICTIONS, REANNOTATION
 from services.fp_miner import logic
 from services.fp_miner.logic import MatchedFrame
-from services.runtime import metrics
+from services.runtime import freshness, metrics
+from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores.frames import FrameFact, FrameStore
@@ -42,18 +47,24 @@ class MineNeedles:
         shortlists: ShortlistStore,
         outbox: Outbox,
         settings: Settings,
+        clock: Clock,
     ) -> None:
         self._frames = frames
         self._matches = matches
         self._shortlists = shortlists
         self._outbox = outbox
         self._settings = settings
+        self._clock = clock
+        self._freshness = metrics.FRESHNESS_SECONDS.labels("ground_truth_to_needle")
 
     async def run(self, events: Sequence[Event]) -> None:
         touched = await self._record(events)
         complete = await self._complete(touched)
         matches = await asyncio.to_thread(self._match, complete)
-        await self._announce(matches)
+        mined = await self._announce(matches)
+        annotated = [each for each in events if isinstance(each, FrameAnnotated)]
+        self._measure_needles(annotated, mined)
+        _measure_verdicts(annotated, complete, self._clock.now())
 
     async def _record(self, events: Sequence[Event]) -> set[FrameId]:
         """Write what the events say; the frames whose matches may change by it."""
@@ -82,7 +93,9 @@ class MineNeedles:
     def _match(self, frames: Sequence[MatchedFrame]) -> list[FrameMatched]:
         return [match for frame in frames for match in logic.match(frame, self._settings)]
 
-    async def _announce(self, matches: Sequence[FrameMatched]) -> None:
+    async def _announce(
+        self, matches: Sequence[FrameMatched]
+    ) -> list[NeedleFound | NeedleRetracted]:
         score = self._settings.operating_score
         found = {
             match.key(): [needle.needle_id for needle in logic.needles_in(match, score)]
@@ -99,6 +112,20 @@ class MineNeedles:
         ]
         await self._outbox.publish([*matches, *mined])
         _count(matches, mined)
+        return mined
+
+    def _measure_needles(
+        self,
+        annotated: Sequence[FrameAnnotated],
+        mined: Sequence[NeedleFound | NeedleRetracted],
+    ) -> None:
+        """Needles whose frame's ground truth came with this batch; others awaited predictions."""
+        taken = {each.frame_id: freshness.taken_at(each) for each in annotated}
+        now = self._clock.now()
+        for needle in mined:
+            since = taken.get(needle.frame_id) if isinstance(needle, NeedleFound) else None
+            if since is not None:
+                self._freshness.observe(freshness.age_s(since, now))
 
 
 def _count(matches: Sequence[FrameMatched], mined: Sequence[NeedleFound | NeedleRetracted]) -> None:
@@ -112,3 +139,15 @@ def _count(matches: Sequence[FrameMatched], mined: Sequence[NeedleFound | Needle
             metrics.NEEDLES_RETRACTED.labels(category).inc()
     if matches:
         log.info("batch_mined", matches=len(matches), needles=len(mined))
+
+
+def _measure_verdicts(
+    annotated: Sequence[FrameAnnotated], complete: Sequence[MatchedFrame], now: datetime
+) -> None:
+    """Shortlisted frames that came back corrected."""
+    corrected = {each.frame_id for each in annotated if each.annotation_source == REANNOTATED}
+    for each in complete:
+        since = each.membership.since
+        if each.captured.frame_id in corrected and since is not None:
+            waited_s = freshness.age_s(since.timestamp(), now)
+            metrics.SHORTLIST_TO_VERDICT_SECONDS.observe(waited_s)

@@ -63,6 +63,11 @@ class DetectorPlan:
         self._asking: dict[NeedleId, tuple[Kind, Mode]] = {}
         self._not_embedded: dict[RegionId, NeedleId] = {}
 
+    @property
+    def waiting(self) -> Collection[NeedleId]:
+        """Needles whose region is not embedded yet."""
+        return self._not_embedded.values()
+
     async def plan(self, records: Sequence[NeedleRecord]) -> list[ShortlistPublished]:
         """What changes in the shortlists of all the detector's active needles.
 

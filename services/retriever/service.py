@@ -17,7 +17,7 @@ from services.contracts.events import (
     ShortlistPublished,
     Split,
 )
-from services.contracts.identity import DetectorId, FrameId, ModelId
+from services.contracts.identity import DetectorId, FrameId, ModelId, NeedleId
 from services.contracts.topics import EMBEDDED, MATCHES, NEEDLES
 from services.retriever import logic
 from services.retriever.hay import Hay
@@ -31,7 +31,7 @@ from services.retriever.known import (
 from services.retriever.learning import Learning
 from services.retriever.logic import FrameFacts
 from services.retriever.planning import DetectorPlan, Sources
-from services.runtime import metrics
+from services.runtime import freshness, metrics
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
@@ -95,6 +95,9 @@ class ExtendShortlists:
         self._heard_at = clock.monotonic()
         self._seen: int | None = None
         self._lock = asyncio.Lock()
+        self._freshness = metrics.FRESHNESS_SECONDS.labels("needle_to_shortlist")
+        self._awaited: dict[NeedleId, float] = {}
+        """When needles came that have had no chance of a shortlist yet; not after a restart."""
 
     async def run(self, events: Sequence[Event]) -> None:
         async with self._undone_on_error():
@@ -146,11 +149,24 @@ class ExtendShortlists:
                     raise Fatal(f"retriever does not consume {type(event).__name__}")
         await self._needles.record(found)
         records = await self._known_needles.refresh({each.needle_id for each in found})
+        self._note_awaited(found, records)
         lessons = self._reference.note(matched)
         frames = await self._seen_again(embedded, lessons)
         if found or embedded or lessons:
             self._put_off = True
             await self._finish(list(records.values()), frames)
+
+    def _note_awaited(
+        self,
+        told: Sequence[NeedleFound | NeedleRetracted],
+        records: Mapping[NeedleId, NeedleRecord],
+    ) -> None:
+        for each in told:
+            taken_at = freshness.taken_at(each)
+            if not records[each.needle_id].active:
+                self._awaited.pop(each.needle_id, None)
+            elif records[each.needle_id].shortlist is None and taken_at is not None:
+                self._awaited.setdefault(each.needle_id, taken_at)
 
     async def _seen_again(
         self, embedded: Sequence[FrameEmbedded], lessons: Sequence[FrameMatched]
@@ -194,6 +210,10 @@ class ExtendShortlists:
             raise StoreUnavailable("another retriever planned at the same time")
         self._finished = before + 1
         await self._publish()
+        # The others had their chance: what they get one day says nothing about how fast we are.
+        if model is not None:
+            waiting = {each for plan in self._plans.values() for each in plan.waiting}
+            self._awaited = {each: at for each, at in self._awaited.items() if each in waiting}
         metrics.SEARCH_SECONDS.observe(self._clock.monotonic() - started)
 
     async def _planned(self, model: ModelId | None) -> list[ShortlistPublished]:
@@ -250,7 +270,11 @@ class ExtendShortlists:
         await self._outbox.publish(due)
         await self._needles.mark_published(due)
         await self._known_needles.refresh([each.needle_id for each in due])
+        now = self._clock.now()
         for shortlist in due:
+            since = self._awaited.pop(shortlist.needle_id, None)
+            if since is not None:
+                self._freshness.observe(freshness.age_s(since, now))
             category = metrics.CATEGORIES(shortlist.needle.category)
             metrics.SHORTLISTS_PUBLISHED.labels(category).inc()
             metrics.SHORTLIST_FRAMES.observe(len(shortlist.candidates))

@@ -12,6 +12,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client 
 
 _BATCH_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _AGE_SECONDS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 10800)
+_DAYS_SECONDS = (1, 2, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400, 604800, 2592000)
 _STORE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
@@ -35,6 +36,21 @@ class BoundedLabel:
 CATEGORIES = BoundedLabel(2000)  # LVIS, the largest detection benchmark, has 1203
 DETECTORS = BoundedLabel(50)
 VEHICLES = BoundedLabel(500)
+
+# From end to end: from one stage's event to what another makes of it
+
+FRESHNESS_SECONDS = Histogram(
+    "gazeloop_freshness_seconds",
+    "From the broker's taking an event to its taking what came of it: ground_truth_to_needle, where"
+    " the needle did not wait for predictions, or needle_to_shortlist, where it got one at once.",
+    ["stage"],
+    buckets=_AGE_SECONDS,
+)
+SHORTLIST_TO_VERDICT_SECONDS = Histogram(
+    "gazeloop_shortlist_to_verdict_seconds",
+    "From a frame's coming on a shortlist until its corrected ground truth is known.",
+    buckets=_DAYS_SECONDS,
+)
 
 # The runtime: the same for every consuming service.
 
@@ -172,7 +188,7 @@ REGIONS_EMBEDDED = Counter(
 CAPTURE_TO_EMBEDDED_SECONDS = Histogram(
     "gazeloop_capture_to_embedded_seconds",
     "From a frame's capture by the vehicle until its vectors are durable.",
-    buckets=(1, 2, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400, 604800),
+    buckets=_DAYS_SECONDS,
 )
 DECODE_SECONDS = Histogram(
     "gazeloop_decode_duration_seconds",
@@ -216,6 +232,16 @@ SEARCH_SECONDS = Histogram(
     "gazeloop_search_duration_seconds",
     "Answering one needle from the vector store.",
     buckets=_BATCH_SECONDS,
+)
+
+REVIEW_NEEDLES = Gauge(
+    "gazeloop_review_needles",
+    "Active needles by how far their review is: open, started, done or extended since.",
+    ["status"],
+)
+REVIEW_OLDEST_SECONDS = Gauge(
+    "gazeloop_review_oldest_wait_seconds",
+    "How long the needle that has waited longest has had a shortlist and no review; 0 where none.",
 )
 
 WEBHOOK_DELIVERIES = Counter(

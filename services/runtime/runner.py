@@ -17,6 +17,7 @@ from services.contracts.identity import EventId
 from services.runtime import metrics
 from services.runtime.clock import Clock
 from services.runtime.exits import Exit, ExitCode, exit_now
+from services.runtime.freshness import age_s, in_hand
 from services.runtime.records import Arrival, Parsed, Record
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox, Step
@@ -199,7 +200,8 @@ class Runner:
     async def _run(self, arrivals: Sequence[Parsed]) -> None:
         self._in_hand = arrivals
         events = [arrival.event for arrival in arrivals]
-        with self._traces.within([(arrival.event, arrival.span) for arrival in arrivals]):
+        causes = [(arrival.event, arrival.span) for arrival in arrivals]
+        with self._traces.within(causes), in_hand(arrivals):
             await self._until_not_transient(lambda: self._step.run(events))
         if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
             for arrival in arrivals:
@@ -271,11 +273,11 @@ class Runner:
         return {"in_hand": [each.ids() for each in self._in_hand[:_MOST_NAMED]]}
 
     def _measure(self, records: Sequence[Record], took: float) -> None:
-        now = self._clock.now().timestamp()
+        now = self._clock.now()
         for record in records:
             metrics.EVENTS_CONSUMED.labels(self._service, record.topic).inc()
             if record.taken_at is not None:
-                age = max(0.0, now - record.taken_at)  # clocks of two machines differ
+                age = age_s(record.taken_at, now)
                 metrics.EVENT_AGE_SECONDS.labels(self._service, record.topic).observe(age)
         metrics.BATCH_EVENTS.labels(self._service).observe(len(records))
         metrics.BATCH_SECONDS.labels(self._service).observe(took)

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from services.cli.assembly import SERVICES, App, running
+from services.contracts.events import REANNOTATION, FrameAnnotated
 from services.ingest.tokens import issue
 from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings
@@ -65,6 +66,15 @@ async def tokens(app: App) -> dict[str, str]:
     return issued
 
 
+async def correction(app: App) -> FrameAnnotated:
+    """What an annotator says of a frame that is shortlisted: nothing is there."""
+    shortlists = [each.shortlist async for each in app.stores.needles.scan() if each.shortlist]
+    frame_id = next(each.frame_id for one in shortlists for each in one.candidates)
+    return FrameAnnotated(
+        frame_id=frame_id, revision=2, annotation_source=REANNOTATION, annotations=()
+    )
+
+
 @pytest.mark.timeout(600)
 async def test_prometheus_understands_the_running_stack(app: App, tmp_path: Path) -> None:
     target = app.addresses["metrics"].removeprefix("http://").removesuffix("/metrics")
@@ -75,9 +85,11 @@ async def test_prometheus_understands_the_running_stack(app: App, tmp_path: Path
         await app.outbox.publish(ground_truth())
         await publish(app.addresses["ingest"].removesuffix("/v1"), await tokens(app))
         await app.caught_up()
+        await app.outbox.publish([await correction(app)])
+        await app.caught_up()
 
         groups = prom.ask("rules")["groups"]
-        assert sum(len(group["rules"]) for group in groups) == 32
+        assert sum(len(group["rules"]) for group in groups) == 38
         await every_query_is_answered(prom)
 
         assert [each["health"] for each in prom.ask("targets")["activeTargets"]] == ["up"]

@@ -86,10 +86,14 @@ def test_every_alert_says_how_bad_it_is() -> None:
 
 
 def test_a_histograms_bucket_that_a_rule_asks_for_exists() -> None:
-    bounds = {str(float(bound)) for bound in metrics.EVENT_AGE_SECONDS._upper_bounds}
-    asked = set(re.findall(r'le="([\d.]+)"', (RULES / "recording.yml").read_text()))
-    assert asked
-    assert asked <= bounds
+    text = (RULES / "recording.yml").read_text()
+    for name, metric in (
+        ("event_age", metrics.EVENT_AGE_SECONDS),
+        ("freshness", metrics.FRESHNESS_SECONDS),
+    ):
+        asked = set(re.findall(rf'{name}_seconds_bucket{{le="([\d.]+)"', text))
+        assert asked
+        assert asked <= {str(float(bound)) for bound in metric._upper_bounds}
 
 
 def test_promtool_finds_no_fault_in_what_we_export(tmp_path: Any) -> None:

@@ -1,13 +1,18 @@
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 from services.contracts.events import ShortlistPublished
 from services.contracts.identity import DetectorId, FrameId, NeedleId
+from services.runtime.clock import Clock
 from services.runtime.stores.shortlists import Membership
+from tests.fakes.clock import FakeClock
 
 
 class InMemoryShortlistStore:
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or FakeClock()
+        self._came: dict[tuple[NeedleId, FrameId], datetime] = {}
         self._latest: dict[NeedleId, ShortlistPublished] = {}
         self._moved: dict[NeedleId, dict[FrameId, int]] = defaultdict(dict)
 
@@ -19,6 +24,8 @@ class InMemoryShortlistStore:
                 self._latest[each.needle_id] = each
                 moving = dict.fromkeys(before ^ _frames(each), each.revision)
                 self._moved[each.needle_id].update(moving)
+                now = self._clock.now()
+                self._came |= {(each.needle_id, frame_id): now for frame_id in moving}
 
     async def moved(self, shortlists: Sequence[ShortlistPublished]) -> set[FrameId]:
         return {
@@ -33,12 +40,19 @@ class InMemoryShortlistStore:
     ) -> dict[tuple[FrameId, DetectorId], Membership]:
         versions: dict[tuple[FrameId, DetectorId], int] = defaultdict(int)
         members = set()
+        since: dict[tuple[FrameId, DetectorId], datetime] = {}
         for needle_id, latest in self._latest.items():
             detector = latest.needle.detector
             for frame_id in self._moved[needle_id].keys() & set(frame_ids):
                 versions[frame_id, detector] += self._moved[needle_id][frame_id]
-            members |= {(frame_id, detector) for frame_id in _frames(latest)}
-        return {pair: Membership(pair in members, version) for pair, version in versions.items()}
+            for frame_id in _frames(latest):
+                pair, came = (frame_id, detector), self._came[needle_id, frame_id]
+                members.add(pair)
+                since[pair] = min(came, since.get(pair, came))
+        return {
+            pair: Membership(pair in members, version, since.get(pair))
+            for pair, version in versions.items()
+        }
 
 
 def _frames(shortlist: ShortlistPublished) -> set[FrameId]:

@@ -278,6 +278,28 @@ async def test_a_frame_is_shortlisted_while_any_needle_names_it(stores: Stores) 
     }
 
 
+async def test_a_frame_is_shortlisted_since_the_first_of_the_lists_that_it_is_on(
+    stores: Stores,
+) -> None:
+    first, second = samples.needle_found("f1"), samples.needle_found("f2")
+    frames = [FrameId("h1"), FrameId("h2")]
+    kept, dropped = ((each, samples.DETECTOR) for each in frames)
+
+    await stores.shortlists.record([samples.shortlist_published(first, "h1", "h2")])
+    before = await stores.shortlists.memberships(frames)
+    await stores.shortlists.record(
+        [
+            samples.shortlist_published(first, "h1", revision=2),
+            samples.shortlist_published(second, "h1"),
+        ]
+    )
+    after = await stores.shortlists.memberships(frames)
+
+    assert before[kept].since is not None
+    assert after[kept].since == before[kept].since
+    assert after[dropped].since is None
+
+
 async def test_an_old_shortlist_shortlists_nothing_again(stores: Stores) -> None:
     needle = samples.needle_found()
     await stores.shortlists.record([samples.shortlist_published(needle, revision=2)])

@@ -67,6 +67,7 @@ class World:
             shortlists=self.shortlists,
             outbox=self.bus,
             settings=SETTINGS,
+            clock=FakeClock(),
         )
         self.retriever = retriever.ExtendShortlists(
             frames=self.frames,

@@ -1,6 +1,8 @@
 """Active needles in lists: filtered, sorted, counted, a page at a time, however many there are."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from typing import Any
 
 from services.contracts.events import ErrorType, NeedleFound
@@ -38,6 +40,26 @@ class Kind:
     family: str | None
     progress: Progress
     count: int
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The active needles by how far their review is, and since when the open ones wait.
+
+    Attributes
+    ----------
+    waits_since : of the open needle that has had a shortlist for longest, by the store's clock
+    now : by the same clock
+    """
+
+    stages: Mapping[Stage, int]
+    waits_since: datetime | None
+    now: datetime
+
+    @property
+    def oldest_wait_s(self) -> float:
+        """How long somebody has had something to look at, in seconds; 0 where nobody has."""
+        return (self.now - self.waits_since).total_seconds() if self.waits_since else 0.0
 
 
 @dataclass(frozen=True)
@@ -124,6 +146,22 @@ class MongoNeedleLists:
         with translated():
             found = await (await self._needles.aggregate(pipeline)).to_list()
         return [_kind(document) for document in found if document["_id"].get("category")]
+
+    async def queue(self) -> Queue:
+        """How much waits to be looked at, and since when."""
+        waiting: Document = {
+            **_where(NeedleFilter(stage=Stage.OPEN)),
+            "shortlisted_at": {"$exists": True},
+        }
+        first = self._needles.find(waiting, {"shortlisted_at": 1}).sort("shortlisted_at", 1)
+        with translated():
+            found = await first.limit(1).to_list()
+            hello = await self._needles.database.command("hello")
+        return Queue(
+            {each: await self.count(NeedleFilter(stage=each)) for each in Stage},
+            found[0]["shortlisted_at"] if found else None,
+            hello["localTime"].replace(tzinfo=UTC),
+        )
 
     async def place(self, wanted: NeedleFilter, sort: Sort, row: NeedleFound) -> Place:
         """Where a needle is among these, or would be."""

@@ -65,7 +65,9 @@ class MongoNeedleStore:
         for each in shortlists:
             part = {"revision": each.revision, "event": each.model_dump(mode="json")}
             value = newest("shortlist", each.revision, part)
-            updates.append(upsert(each.needle_id, {"shortlist": value}))
+            # Since when somebody may look at it, by the server's clock.
+            since = {"$ifNull": ["$shortlisted_at", "$$NOW"]} if each.candidates else "$$REMOVE"
+            updates.append(upsert(each.needle_id, {"shortlist": value, "shortlisted_at": since}))
         await write(self._needles, updates)
 
     async def plans(self) -> int:

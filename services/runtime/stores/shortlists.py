@@ -1,7 +1,8 @@
 """Which frames are shortlisted, as the broker told it: what moves a frame from H-S to S."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from services.contracts.events import ShortlistPublished
@@ -19,6 +20,9 @@ class Membership:
 
     shortlisted: bool
     version: int
+    since: datetime | None = field(default=None, compare=False)
+    """When it came on the first of the shortlists that it is on, by the store's clock; none where
+    it is on none, or that was not noted."""
 
 
 NOT_SHORTLISTED = Membership(shortlisted=False, version=0)

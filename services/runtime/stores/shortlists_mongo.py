@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 from services.contracts.events import ShortlistPublished
 from services.contracts.identity import DetectorId, FrameId
@@ -61,13 +62,20 @@ class MongoShortlistStore:
             found = await self._shortlists.find({"moved.frame": {"$in": list(wanted)}}).to_list()
         versions: dict[tuple[FrameId, DetectorId], int] = defaultdict(int)
         members = set()
+        since: dict[tuple[FrameId, DetectorId], datetime] = {}
         for document in found:
+            listed = wanted.intersection(document["latest"]["frames"])
+            members |= {(frame_id, document["detector"]) for frame_id in listed}
             for move in document["moved"]:
+                pair = move["frame"], document["detector"]
                 if move["frame"] in wanted:
-                    versions[move["frame"], document["detector"]] += move["revision"]
-            for frame_id in wanted.intersection(document["latest"]["frames"]):
-                members.add((frame_id, document["detector"]))
-        return {pair: Membership(pair in members, version) for pair, version in versions.items()}
+                    versions[pair] += move["revision"]
+                if move["frame"] in listed and "at" in move:  # older records lack it
+                    since[pair] = min(move["at"], since.get(pair, move["at"]))
+        return {
+            pair: Membership(pair in members, version, since.get(pair))
+            for pair, version in versions.items()
+        }
 
 
 def _moved(revision: int, frames: Sequence[FrameId]) -> Document:
@@ -84,7 +92,10 @@ def _moved(revision: int, frames: Sequence[FrameId]) -> Document:
         "$filter": {"input": known, "cond": {"$not": [{"$in": ["$$this.frame", "$$moving"]}]}}
     }
     moves = {
-        "$map": {"input": "$$moving", "in": {"frame": "$$this", "revision": literal(revision)}}
+        "$map": {
+            "input": "$$moving",
+            "in": {"frame": "$$this", "revision": literal(revision), "at": "$$NOW"},
+        }
     }
     newer = {"$gt": [revision, {"$ifNull": ["$latest.revision", 0]}]}
     merged = {"$let": {"vars": {"moving": moving}, "in": {"$concatArrays": [staying, moves]}}}

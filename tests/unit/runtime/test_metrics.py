@@ -27,6 +27,7 @@ ENUMERATED = {
     "state",
     "verdict",
     "service",
+    "stage",
     "topic",
     "partition",
     "reason",
