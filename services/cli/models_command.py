@@ -54,8 +54,9 @@ def fill(
     """Embed all stored frames by the embedder that is set, beside the live model's vectors.
 
     Searches go on by the live model until `gazeloop models use`. May be stopped and run again: what
-    is done is kept. An embedded Qdrant has one owner: there, `gazeloop up --fill embedder=…` fills
-    beside everything else.
+    is done is kept. Vectors that Qdrant has lost are made again: `gazeloop doctor` finds that. An
+    embedded Qdrant has one owner: there, `gazeloop up --fill embedder=…` fills beside everything
+    else, and lost vectors are made again while `up` is stopped.
     """
     context = shared(ctx)
     run(
@@ -145,6 +146,9 @@ async def _fill(context: Context, *, follow: bool) -> None:
                 settings, parts.stores, vectors, outbox=parts.outbox, clock=SystemClock()
             )
             with console().status(f"filling {work.model_id}") as shown:
+                lost = await work.recover()
+                if lost:
+                    _say_lost(lost)
                 told = _Told(work.model_id, console(), shown)
                 _conclude(work.model_id, await work.fill(told))
                 if follow:
@@ -152,6 +156,11 @@ async def _fill(context: Context, *, follow: bool) -> None:
                     await following(work, Pauses())
     finally:
         await vectors.close()
+
+
+def _say_lost(frames: int) -> None:
+    said = f"{frames:,} frames whose vectors are gone are embedded again"
+    console().print(said, highlight=False)
 
 
 class _Told:

@@ -53,6 +53,29 @@ class FillModel:
         """The model that is filled."""
         return self._step.model_id
 
+    async def recover(self) -> int:
+        """Let frames be filled again whose vectors the store has lost; how many.
+
+        They are looked for only where the store has fewer points than the records speak of: to look
+        for each takes long where there are many. It may be stopped, and done again.
+
+        Raises
+        ------
+        Transient
+            A store is away.
+        """
+        model, after, lost = self._step.model_id, None, 0
+        recorded = (await self._embeddings.points()).get(model)
+        if recorded is None or await self._step.holds(recorded):
+            return 0
+        while told := await self._embeddings.told(model, after, _AT_ONCE):
+            after = told[-1].frame_id
+            gone = await self._step.lost(told)
+            await self._embeddings.forget(model, gone)
+            lost += len(gone)
+        log.warning("vectors_lost", model=model, frames=lost)
+        return lost
+
     async def fill(self, on_progress: Callable[[Filled], None] = lambda _: None) -> Filled:
         """One pass; how far the model is after it.
 

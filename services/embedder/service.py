@@ -8,7 +8,7 @@ import numpy as np
 import structlog
 
 from services.contracts.errors import Fatal, Invalid
-from services.contracts.events import Event, FrameCaptured, PredictionsMade
+from services.contracts.events import Event, FrameCaptured, FrameEmbedded, PredictionsMade
 from services.contracts.identity import FrameId, ModelId, region_point_id
 from services.contracts.topics import FRAMES, PREDICTIONS
 from services.embedder import logic
@@ -21,6 +21,7 @@ from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores import vectors as collections
 from services.runtime.stores.blobs import BlobStore
+from services.runtime.stores.embeddings import Points
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.vectors import VectorStore, Where
 
@@ -87,6 +88,25 @@ class EmbedFrames:
         if broken:
             # All others are done: when the runner tries each event alone, only these fail.
             raise next(iter(broken.values()))
+
+    async def holds(self, points: Points) -> bool:
+        """Whether the vector store has at least so many points of the model."""
+        frames = await self._vectors.count(self._in_frames, Where())
+        regions = await self._vectors.count(self._in_regions, Where())
+        return frames >= points.frames and regions >= points.regions
+
+    async def lost(self, told: Sequence[FrameEmbedded]) -> list[FrameId]:
+        """Frames of which it was told that they are embedded, and a vector is not there."""
+        frames = {each.frame_point: each.frame_id for each in told}
+        regions = {
+            region_point_id(each.model, region_id): each.frame_id
+            for each in told
+            for region_ids in each.regions.values()
+            for region_id in region_ids
+        }
+        there = await self._vectors.load(self._in_frames, frames)
+        there |= await self._vectors.load(self._in_regions, regions)
+        return sorted({each for point, each in (frames | regions).items() if point not in there})
 
     async def _prepare(self) -> None:
         if self._prepared:

@@ -1,7 +1,10 @@
 """Embeddings of the frames in memory."""
 
+from collections.abc import Collection
+
 from services.contracts.events import FrameEmbedded
 from services.contracts.identity import FrameId, ModelId
+from services.runtime.stores.embeddings import Points
 from services.runtime.stores.frames import FrameRecord
 from tests.fakes.frames import InMemoryFrameStore
 
@@ -25,6 +28,31 @@ class InMemoryEmbeddings:
 
     async def one(self, model: ModelId) -> FrameEmbedded | None:
         return next((r.embedded[model] for r in self._captured() if model in r.embedded), None)
+
+    async def points(self) -> dict[ModelId, Points]:
+        told = [each for r in self._frames.records() for each in r.embedded.values()]
+        return {
+            model: Points(
+                sum(each.model == model for each in told),
+                sum(
+                    len(regions)
+                    for each in told
+                    if each.model == model
+                    for regions in each.regions.values()
+                ),
+            )
+            for model in {each.model for each in told}
+        }
+
+    async def told(self, model: ModelId, after: FrameId | None, limit: int) -> list[FrameEmbedded]:
+        told = {
+            r.frame_id: r.embedded[model] for r in self._frames.records() if model in r.embedded
+        }
+        ids = sorted(each for each in told if after is None or each > after)
+        return [told[each] for each in ids[:limit]]
+
+    async def forget(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
+        self._frames.forget_embedded(model, frame_ids)
 
     def _captured(self) -> list[FrameRecord]:
         return [each for each in self._frames.records() if each.captured is not None]

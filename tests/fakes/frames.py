@@ -8,7 +8,7 @@ from services.contracts.events import (
     FrameEmbedded,
     PredictionsMade,
 )
-from services.contracts.identity import FrameId
+from services.contracts.identity import FrameId, ModelId
 from services.runtime.stores.frames import FrameFact, FrameRecord, FrameTally, content_of
 
 
@@ -30,6 +30,12 @@ class InMemoryFrameStore:
             for frame_id, record in self._frames.items()
             if record.ground_truth and record.ground_truth.annotation_source == source
         }
+
+    def forget_embedded(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
+        for frame_id in frame_ids:
+            record = self._frames[frame_id]
+            kept = {each: event for each, event in record.embedded.items() if each != model}
+            self._frames[frame_id] = replace(record, embedded=kept)
 
     def records(self) -> list[FrameRecord]:
         return list(self._frames.values())

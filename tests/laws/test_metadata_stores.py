@@ -9,7 +9,7 @@ import pytest
 from services.contracts.errors import ConflictingRevision
 from services.contracts.events import FrameEmbedded, Split
 from services.contracts.identity import FrameId, ModelId, frame_point_id
-from services.runtime.stores.embeddings import Embeddings, MongoEmbeddings
+from services.runtime.stores.embeddings import Embeddings, MongoEmbeddings, Points
 from services.runtime.stores.frames import FrameFact, FrameStore, FrameTally
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.matches import MatchStore
@@ -252,6 +252,29 @@ async def test_a_shortlist_knows_whether_the_broker_has_it(stores: Stores) -> No
     await stores.needles.mark_published([second])
     record = (await stores.needles.load([needle.needle_id]))[needle.needle_id]
     assert record.published_revision == second.revision
+
+
+async def test_what_was_said_of_embedded_frames_is_counted_read_and_forgotten(
+    stores: Stores,
+) -> None:
+    told = []
+    for name in ("f1", "f2", "f3"):
+        made = samples.predictions_made(samples.detection(), frame_id=name)
+        told.append(samples.frame_embedded(made))
+        await stores.frames.record([samples.frame_captured(name), made, told[-1]])
+    model = samples.MODEL
+    f2 = FrameId("f2")
+
+    assert await stores.embeddings.points() == {model: Points(frames=3, regions=3)}
+    assert await stores.embeddings.told(model, None, 2) == told[:2]
+    assert await stores.embeddings.told(model, f2, 2) == told[2:]
+
+    await stores.embeddings.forget(model, [f2])
+    assert await stores.embeddings.points() == {model: Points(frames=2, regions=2)}
+    assert await stores.embeddings.pending(model, None, 9) == [f2]
+
+    await stores.frames.record([told[1]])
+    assert await stores.embeddings.pending(model, None, 9) == []
 
 
 async def test_a_plan_is_finished_only_if_no_other_was_meanwhile(stores: Stores) -> None:

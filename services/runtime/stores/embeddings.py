@@ -3,11 +3,21 @@
 A frame is done once its vectors are of the latest predictions of all detectors.
 """
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Protocol
 
 from services.contracts.events import FrameEmbedded
 from services.contracts.identity import FrameId, ModelId
 from services.runtime.stores.mongo import Database, Document, field_name, translated
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points of one model: a frame's own, and one per region."""
+
+    frames: int
+    regions: int
 
 
 class Embeddings(Protocol):
@@ -31,6 +41,18 @@ class Embeddings(Protocol):
 
     async def one(self, model: ModelId) -> FrameEmbedded | None:
         """What was said of any one frame that the model has embedded."""
+        ...
+
+    async def points(self) -> dict[ModelId, Points]:
+        """How many points every model must have, by what was said of frames."""
+        ...
+
+    async def told(self, model: ModelId, after: FrameId | None, limit: int) -> list[FrameEmbedded]:
+        """What was said of the first frames behind `after`, in their ids' order."""
+        ...
+
+    async def forget(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
+        """What was said of these no longer holds: their vectors are gone."""
         ...
 
 
@@ -70,8 +92,45 @@ class MongoEmbeddings:
         event = found["embedded"][field_name(model)]["event"]
         return FrameEmbedded.model_validate(event, extra="ignore")
 
+    async def points(self) -> dict[ModelId, Points]:
+        pipeline: list[Document] = [
+            {"$project": {"of": {"$objectToArray": {"$ifNull": ["$embedded", {}]}}}},
+            {"$unwind": "$of"},
+            {
+                "$group": {
+                    "_id": "$of.v.event.model",
+                    "frames": {"$sum": 1},
+                    "regions": {"$sum": _regions("$of.v.event.regions")},
+                }
+            },
+        ]
+        with translated():
+            found = await (await self._frames.aggregate(pipeline)).to_list()
+        return {ModelId(each["_id"]): Points(each["frames"], each["regions"]) for each in found}
+
+    async def told(self, model: ModelId, after: FrameId | None, limit: int) -> list[FrameEmbedded]:
+        path = f"embedded.{field_name(model)}"
+        where: Document = {path: {"$exists": True}}
+        if after is not None:
+            where["_id"] = {"$gt": after}
+        with translated():
+            found = await self._frames.find(where, {path: 1}).sort("_id", 1).to_list(limit)
+        events = [each["embedded"][field_name(model)]["event"] for each in found]
+        return [FrameEmbedded.model_validate(each, extra="ignore") for each in events]
+
+    async def forget(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
+        parts = {f"{part}.{field_name(model)}": "" for part in ("embedded", "times.embedded")}
+        with translated():
+            await self._frames.update_many({"_id": {"$in": [*frame_ids]}}, {"$unset": parts})
+
 
 _CAPTURED: Document = {"captured": {"$exists": True}}
+
+
+def _regions(by_detector: str) -> Document:
+    """How many there are, of all detectors."""
+    sizes = {"$map": {"input": {"$objectToArray": by_detector}, "in": {"$size": "$$this.v"}}}
+    return {"$sum": sizes}
 
 
 def _is_done(model: ModelId) -> Document:

@@ -4,11 +4,12 @@ import pytest
 
 from services.contracts.errors import StoreUnavailable
 from services.contracts.events import FrameEmbedded
-from services.contracts.identity import FrameId, ModelId
+from services.contracts.identity import FrameId, ModelId, frame_point_id, region_point_id
 from services.embedder.filling import Filled, FillModel
-from services.runtime.stores.vectors import REGIONS, Where, collection_of
+from services.runtime.stores.vectors import FRAMES, REGIONS, Where, collection_of
 from tests.fakes.embedder import MeanColour
 from tests.fakes.embeddings import InMemoryEmbeddings
+from tests.fakes.vectors import InMemoryVectors
 from tests.samples import predictions_made
 from tests.unit.embedder.test_service import LAMP, STOP, World
 
@@ -105,3 +106,40 @@ async def test_a_filling_that_was_cut_off_goes_on_where_it_was(
     await FillModel(step, world.embeddings).fill()
 
     assert [list(each) for each in calls] == [["f1"], ["f2"], ["f2"], ["f3"]]
+
+
+async def test_vectors_that_the_store_has_lost_are_made_again() -> None:
+    world = Beside()
+    await world.survey("f1", "f2", "f3")
+    model = world.embedder.model_id
+    await world.vectors.delete(collection_of(FRAMES, model), [frame_point_id(model, FrameId("f1"))])
+    record = (await world.frames.load([FrameId("f2")]))[FrameId("f2")]
+    region = next(iter(record.embedded[model].regions.values()))[0]
+    await world.vectors.delete(collection_of(REGIONS, model), [region_point_id(model, region)])
+    work = FillModel(world.step(world.embedder), world.embeddings)
+
+    assert await work.recover() == 2
+    assert await work.fill() == Filled(done=3, captured=3)
+
+    assert await work.recover() == 0
+    assert await world.points_of(model) == 6
+    assert sorted(world.told_of(model)) == ["f1", "f1", "f2", "f2", "f3"]
+
+
+async def test_a_store_that_was_emptied_is_filled_and_searched_again() -> None:
+    world = Beside()
+    await world.survey("f1", "f2")
+    world.vectors = InMemoryVectors()
+    work = FillModel(world.step(world.embedder), world.embeddings)
+
+    assert await work.recover() == 2
+    await work.fill()
+
+    assert await world.points_of(world.embedder.model_id) == 4
+    aliases = await world.vectors.aliases()
+    assert aliases[REGIONS] == collection_of(REGIONS, world.embedder.model_id)
+
+
+async def test_where_nothing_was_ever_embedded_nothing_is_lost() -> None:
+    world = Beside()
+    assert await world.filler().recover() == 0
