@@ -33,6 +33,8 @@ class Position:
 
     committed: int
     end: int
+    expired: int = 0
+    """Records that were deleted before they were committed; of a group that has committed any."""
 
     @property
     def lag(self) -> int:
@@ -102,6 +104,19 @@ class LagReader:
         every = self.positions(subscriptions).values()
         return all(position.lag == 0 for positions in every for position in positions.values())
 
+    def expired(self, subscriptions: Subscriptions) -> dict[str, dict[Partition, int]]:
+        """Records by group and partition that were deleted before the group had committed them.
+
+        Raises
+        ------
+        BrokerUnavailable, InvalidSettings
+            As `positions` does.
+        """
+        return {
+            group: {each: at.expired for each, at in positions.items() if at.expired}
+            for group, positions in self.positions(subscriptions).items()
+        }
+
     @retry(
         # A young broker has no coordinator yet, and a moving one says so.
         retry=retry_if_exception_type(RetriableError),
@@ -132,8 +147,8 @@ class LagReader:
         for group, wanted in owed.items():
             known = {each: at.offset for each, at in committed[group].items() if at.offset >= 0}
             positions[group] = {
-                Partition(each.topic, each.partition): Position(
-                    max(known.get(each, 0), firsts[each].offset), ends[each].offset
+                Partition(each.topic, each.partition): _position(
+                    known.get(each), firsts[each].offset, ends[each].offset
                 )
                 for each in wanted
             }
@@ -160,3 +175,10 @@ class LagReader:
         if self._admin is None:
             self._admin = connect_admin(self._broker, self._settings)
         return self._admin
+
+
+def _position(committed: int | None, first: int, end: int) -> Position:
+    """Of a partition of which these offsets are known."""
+    if committed is None:
+        return Position(first, end)
+    return Position(max(committed, first), end, max(0, first - committed))

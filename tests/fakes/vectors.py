@@ -31,6 +31,10 @@ class InMemoryVectors:
         if held.dimension != dimension:
             raise InvalidSettings(f"{collection} holds {held.dimension} dimensions")
 
+    async def dimension(self, collection: str) -> int | None:
+        held = self._named(collection)
+        return held.dimension if held else None
+
     async def collections(self) -> list[str]:
         return sorted(self._held)
 

@@ -206,6 +206,12 @@ async def test_ensuring_again_keeps_what_is_there(vectors: VectorStore) -> None:
     assert await numbers_near(vectors, vector(1, 0, 0)) == [1]
 
 
+async def test_a_collection_says_how_many_numbers_its_vectors_have(vectors: VectorStore) -> None:
+    await vectors.alias({"named": "signs"})
+    names = ("signs", "named", "nowhere")
+    assert [await vectors.dimension(each) for each in names] == [3, 3, None]
+
+
 async def test_another_dimension_for_a_collection_is_refused(vectors: VectorStore) -> None:
     with pytest.raises(InvalidSettings, match="3 dimensions"):
         await vectors.ensure("signs", 4, keywords=[], numbers=[])

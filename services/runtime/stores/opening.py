@@ -19,6 +19,7 @@ from services.runtime.stores.frame_times import FrameTimes, MongoFrameTimes
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.held_corrections import MongoHeldCorrections
+from services.runtime.stores.indexes import make_indexes
 from services.runtime.stores.ledger import RevisionLedger
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.matches import MatchStore
@@ -31,6 +32,7 @@ from services.runtime.stores.needles_mongo import MongoNeedleStore
 from services.runtime.stores.open_questions import MongoOpenQuestions
 from services.runtime.stores.reviews import ReviewStore
 from services.runtime.stores.reviews_mongo import MongoReviewStore
+from services.runtime.stores.schema_stamp import stamp_schema
 from services.runtime.stores.shortlists import ShortlistStore
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from services.runtime.stores.timed import TimedBlobs
@@ -81,38 +83,31 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
         One does not let us in, or its URL is wrong.
     """
     database = connect_as_set(settings)
-    matches, needles = MongoMatchStore(database), MongoNeedleStore(database)
-    shortlists = MongoShortlistStore(database)
-    needle_lists, reviews = MongoNeedleLists(database), MongoReviewStore(database)
-    corrections, figures = MongoCorrectionStore(database), MongoFigureStore(database)
-    tasks, held = MongoAnnotationTasks(database), MongoHeldCorrections(database)
-    questions, categories = MongoOpenQuestions(database), MongoCategories(database)
-    indexed = (matches, needles, shortlists, needle_lists, reviews, corrections, figures)
     try:
-        for store in (*indexed, tasks, held, questions, categories):
-            await store.prepare()
+        await make_indexes(database)
+        await stamp_schema(database)
         yield Stores(
             blobs=TimedBlobs(open_blobs(settings.blob_url)),
             frames=MongoFrameStore(database),
-            matches=matches,
-            needles=needles,
-            shortlists=shortlists,
+            matches=MongoMatchStore(database),
+            needles=MongoNeedleStore(database),
+            shortlists=MongoShortlistStore(database),
             ledger=MongoRevisionLedger(database, broker_identity),
             tokens=MongoTokenStore(database),
-            needle_lists=needle_lists,
-            reviews=reviews,
-            corrections=corrections,
+            needle_lists=MongoNeedleLists(database),
+            reviews=MongoReviewStore(database),
+            corrections=MongoCorrectionStore(database),
             needle_modes=MongoModes(database),
             family_marks=MongoFamilyMarks(database),
             frame_ids=MongoFrameIds(database),
             frame_places=MongoFramePlaces(database),
             frame_times=MongoFrameTimes(database),
-            figures=figures,
+            figures=MongoFigureStore(database),
             embeddings=MongoEmbeddings(database),
-            annotation_tasks=tasks,
-            held=held,
-            questions=questions,
-            categories=categories,
+            annotation_tasks=MongoAnnotationTasks(database),
+            held=MongoHeldCorrections(database),
+            questions=MongoOpenQuestions(database),
+            categories=MongoCategories(database),
         )
     finally:
         await database.client.close()

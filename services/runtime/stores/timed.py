@@ -95,6 +95,10 @@ class TimedVectors:
         with measured("vectors", "ensure"):
             await self._vectors.ensure(collection, dimension, keywords=keywords, numbers=numbers)
 
+    async def dimension(self, collection: str) -> int | None:
+        with measured("vectors", "dimension"):
+            return await self._vectors.dimension(collection)
+
     async def collections(self) -> list[str]:
         with measured("vectors", "collections"):
             return await self._vectors.collections()

@@ -151,6 +151,10 @@ class VectorStore(CollectionNames, Protocol):
         """
         ...
 
+    async def dimension(self, collection: str) -> int | None:
+        """How many numbers its vectors have; none where it does not exist."""
+        ...
+
     async def upsert(self, collection: str, points: Sequence[Point]) -> None:
         """Write points, replacing those of the same id."""
         ...

@@ -121,14 +121,20 @@ class ClientVectorStore:
             if not await self._client.collection_exists(collection):
                 await self._create(collection, dimension)
             info = await self._client.get_collection(collection)
-            held = info.config.params.vectors
-            assert isinstance(held, models.VectorParams)
-            if held.size != dimension:
-                raise InvalidSettings(f"{collection} holds {held.size} dimensions, not {dimension}")
+            held = _dimension(info)
+            if held != dimension:
+                raise InvalidSettings(f"{collection} holds {held} dimensions, not {dimension}")
             kinds = dict.fromkeys(keywords, models.PayloadSchemaType.KEYWORD)
             kinds |= dict.fromkeys(numbers, models.PayloadSchemaType.FLOAT)
             for name in kinds.keys() - info.payload_schema.keys():
                 await self._client.create_payload_index(collection, name, kinds[name], wait=True)
+
+    async def dimension(self, collection: str) -> int | None:
+        try:
+            with _translated(f"looking at {collection}"):
+                return _dimension(await self._client.get_collection(collection))
+        except _NoCollectionError:
+            return None
 
     async def _create(self, collection: str, dimension: int) -> None:
         params = models.VectorParams(size=dimension, distance=models.Distance.COSINE)
@@ -242,6 +248,12 @@ class ClientVectorStore:
     async def close(self) -> None:
         with _translated("closing"):
             await self._client.close()
+
+
+def _dimension(info: models.CollectionInfo) -> int:
+    held = info.config.params.vectors
+    assert isinstance(held, models.VectorParams)
+    return held.size
 
 
 def _filter(where: Where) -> models.Filter | None:

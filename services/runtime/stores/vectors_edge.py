@@ -106,6 +106,9 @@ class EdgeVectorStore:
     ) -> None:
         await asyncio.to_thread(self._ensure, collection, dimension, keywords, numbers)
 
+    async def dimension(self, collection: str) -> int | None:
+        return await asyncio.to_thread(self._dimension, collection)
+
     async def collections(self) -> list[str]:
         return await self._names.collections()
 
@@ -156,6 +159,10 @@ class EdgeVectorStore:
         held = _held(path)["size"]
         if held != dimension:
             raise InvalidSettings(f"{collection} holds {held} dimensions, not {dimension}")
+
+    def _dimension(self, collection: str) -> int | None:
+        path = self._path(self._names.now().get(collection, collection))
+        return int(_held(path)["size"]) if path.exists() else None
 
     def _upsert(self, collection: str, points: Sequence[Point]) -> None:
         shard, writing = self._existing(collection)

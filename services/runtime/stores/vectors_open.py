@@ -12,7 +12,7 @@ from services.runtime.stores.vectors_edge_names import EdgeNames
 if TYPE_CHECKING:
     from services.runtime.stores.vectors_client import ClientVectorStore
 
-_EDGE = "qdrant"
+EDGE_FOLDER = "qdrant"
 """Qdrant Edge's folder in the data folder."""
 
 
@@ -34,12 +34,12 @@ def open_vector_store(settings: Settings) -> VectorStore:
     from services.runtime.stores.vectors_edge import EdgeVectorStore  # noqa: PLC0415
 
     quantization = Quantization(settings.vector_quantization)
-    return TimedVectors(EdgeVectorStore.open(settings.data / _EDGE, quantization))
+    return TimedVectors(EdgeVectorStore.open(settings.data / EDGE_FOLDER, quantization))
 
 
 def open_collection_names(settings: Settings) -> CollectionNames:
     """Those of the same store, also while another process has the data folder's vectors open."""
-    return _client(settings) if settings.qdrant else EdgeNames(settings.data / _EDGE)
+    return _client(settings) if settings.qdrant else EdgeNames(settings.data / EDGE_FOLDER)
 
 
 def _client(settings: Settings) -> "ClientVectorStore":
