@@ -8,7 +8,7 @@ from rich.markup import escape
 from services.cli.context import Context, console, example, run, shared
 
 if TYPE_CHECKING:
-    from services.cli.doctor import Finding
+    from services.cli.doctor.finding import Finding
 
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 EPILOG = example("doctor", "doctor --strict --json")
@@ -42,7 +42,7 @@ def doctor(
 
 
 async def _examine(context: Context, *, model: bool) -> "list[Finding]":
-    from services.cli.doctor import examine  # noqa: PLC0415  # slow
+    from services.cli.doctor.examining import examine  # noqa: PLC0415  # slow
     from services.runtime.clock import SystemClock  # noqa: PLC0415
     from services.runtime.logs import configure_logs  # noqa: PLC0415
 

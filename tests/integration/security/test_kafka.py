@@ -2,10 +2,22 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import (
+    ACLFilter,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ResourcePatternFilter,
+    ResourceType,
+)
 
+from services.cli.doctor.finding import Level
+from services.cli.doctor.kafka import look_at_kafka
 from services.cli.topic_access import user_of
 from services.contracts.errors import GazeloopError, InvalidSettings
 from services.contracts.events import Event, FrameMatched
@@ -150,3 +162,42 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(kafka: dict[str,
     settings = settings_of("ingest", kafka, None)
     said = await refusal("ingest", settings, samples.frame_captured())
     assert "GAZELOOP_KAFKA_CA" in said
+
+
+async def test_the_doctor_finds_no_fault_with_a_users_grants(
+    kafka: dict[str, str], authority: Authority
+) -> None:
+    settings = settings_of("evaluator", kafka, authority.file)
+    found = await asyncio.to_thread(look_at_kafka, settings)
+    assert not [each for each in found if each.level is Level.ERROR]
+
+
+async def test_the_doctor_names_what_a_service_may_not_do_and_must(
+    kafka: dict[str, str], authority: Authority
+) -> None:
+    settings = settings_of("webhooks", kafka, authority.file)
+    revoke(kafka["OWNER"], user_of("webhooks"), "gaze.dead-letters")
+    what = "gazeloop-webhooks may not Write on gaze.dead-letters"
+
+    def told() -> bool:
+        errors = [each for each in look_at_kafka(settings) if each.level is Level.ERROR]
+        return [(each.what, each.remedy) for each in errors] == [
+            (what, "grant what `gazeloop topics acls` prints")
+        ]
+
+    await until(told)
+
+
+def revoke(owner: str, user: str, topic: str) -> None:
+    """Let a user no longer write to a topic."""
+    write = ACLFilter(
+        principal=f"User:{user}",
+        host="*",
+        operation=ACLOperation.WRITE,
+        permission_type=ACLPermissionType.ALLOW,
+        resource_pattern=ResourcePatternFilter(
+            ResourceType.TOPIC, topic, ACLResourcePatternType.LITERAL
+        ),
+    )
+    with closing(KafkaAdminClient(bootstrap_servers=[owner])) as admin:
+        admin.delete_acls([write])

@@ -17,7 +17,7 @@ import structlog
 from typer.testing import CliRunner
 
 from services.cli.assembly import App, deployed
-from services.cli.doctor import examine
+from services.cli.doctor.examining import examine
 from services.cli.main import app as command_line
 from services.contracts.errors import GazeloopError
 from services.ingest.tokens import issue

@@ -5,24 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.doctor import Finding, Level, examine
+from services.cli.doctor.examining import examine
+from services.cli.doctor.finding import Level
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings
 from tests.fakes.clock import FakeClock
-
-
-def settings_for(
-    kafka: BrokerAddress | str, mongodb: str, folder: Path, **more: object
-) -> Settings:
-    given = {"kafka": str(kafka), "mongodb": mongodb, "data": folder, "delivery_timeout_s": 3}
-    return Settings.model_validate(given | more)
-
-
-def said(found: list[Finding], part: str) -> str:
-    return " | ".join(
-        f"{each.level}: {each.what}: {each.remedy}" for each in found if each.part == part
-    )
+from tests.integration.doctor.conftest import said, settings_for
 
 
 async def test_a_sound_deployment_has_no_error(

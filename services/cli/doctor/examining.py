@@ -1,0 +1,68 @@
+"""What is wrong with a deployment, part by part, each with what to do about it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from services.cli.doctor.blobs import look_at_blobs
+from services.cli.doctor.finding import Finding, Level
+from services.cli.doctor.kafka import look_at_kafka
+from services.cli.doctor.mongodb import look_at_mongodb
+from services.cli.doctor.vectors import has_vectors, look_at_vectors
+from services.cli.remedies import remedy_of
+from services.contracts.errors import GazeloopError
+from services.runtime.clock import Clock
+from services.runtime.embedded import stack
+from services.runtime.settings import Settings
+
+Check = Callable[[], Awaitable[list[Finding]]]
+
+
+async def examine(settings: Settings, clock: Clock, *, model: bool = True) -> list[Finding]:
+    """Look at every part that the settings name, or that the data folder has.
+
+    Parameters
+    ----------
+    model : whether to load the embedder's weights too, which takes seconds
+    """
+    async with _resolved(settings) as (resolved, owned):
+        if not (resolved.kafka and resolved.mongodb):
+            remedy = "set GAZELOOP_KAFKA and GAZELOOP_MONGODB, or run `gazeloop up`"
+            return [Finding(Level.ERROR, "settings", "no Kafka or no MongoDB is named", remedy)]
+        checks: dict[str, Check] = {
+            "kafka": lambda: asyncio.to_thread(look_at_kafka, resolved),
+            "mongodb": lambda: look_at_mongodb(resolved, clock),
+            "blobs": lambda: look_at_blobs(resolved),
+        }
+        # Qdrant Edge has one owner: where `gazeloop up` runs, that one.
+        if resolved.qdrant or (has_vectors(resolved) and not owned):
+            checks["vectors"] = lambda: look_at_vectors(resolved, model=model)
+        return [each for part, check in checks.items() for each in await _looked_at(part, check)]
+
+
+@asynccontextmanager
+async def _resolved(settings: Settings) -> AsyncIterator[tuple[Settings, bool]]:
+    """The settings with the addresses of all parts, and whether another process owns the folder.
+
+    The parts of a data folder that nobody runs are run meanwhile.
+    """
+    named = bool(settings.kafka and settings.mongodb)
+    there = await asyncio.to_thread(stack.running, settings) if settings.data.exists() else None
+    if there is not None:
+        yield there.applied_to(settings), True
+    elif named or not (settings.data / "mongodb").exists():
+        yield settings, False
+    else:
+        parts = stack.joined(settings)
+        addresses = await asyncio.to_thread(parts.__enter__)
+        try:
+            yield addresses.applied_to(settings), False
+        finally:
+            await asyncio.to_thread(parts.__exit__, None, None, None)
+
+
+async def _looked_at(part: str, check: Check) -> list[Finding]:
+    try:
+        return await check()
+    except GazeloopError as exc:
+        return [Finding(Level.ERROR, part, str(exc), remedy_of(exc))]

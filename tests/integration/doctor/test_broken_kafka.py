@@ -1,0 +1,103 @@
+"""A broker that somebody else has set up, wrong in as many ways as it can be at once."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka.errors import RetriableError
+from kafka.structs import OffsetAndMetadata
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from services.cli.doctor.examining import examine
+from services.cli.doctor.finding import Finding, Level
+from services.contracts.topics import TOPICS
+from services.runtime.broker import BrokerAddress
+from services.runtime.clock import SystemClock
+from services.runtime.consumer import group_of
+from services.runtime.embedded.kafka import EmbeddedKafka
+from services.runtime.settings import Settings
+from services.runtime.topic_admin import connect_admin
+from tests.integration.doctor.conftest import settings_for
+
+CONFIGURED = {
+    "gaze.frames": {"retention.ms": "3600000"},
+    "gaze.embedded": {"min.insync.replicas": "2"},
+    "gaze.matches": {"cleanup.policy": "delete"},
+    "gaze.needles": {"retention.bytes": "1000000"},
+}
+WRONG = {
+    "kafka: gaze.frames keeps events for 0.0 days": "raise retention.ms",
+    "kafka: gaze.predictions has 2 partitions, not 3": "kafka-configs.sh",
+    "kafka: gaze.frames has 1 replicas, not 3": "kafka-configs.sh",
+    "kafka: missing, or hidden from this user: gaze.ground-truth": "gazeloop topics create",
+    "kafka: gaze.embedded has 1 replicas and min.insync.replicas=2": "add replicas",
+    "kafka: gaze.matches has cleanup.policy=delete, not compact": "kafka-configs.sh",
+    "kafka: gaze.needles keeps no more than 1000000 bytes": "set it to -1",
+    "kafka: 3 events of gaze.predictions were deleted before gazeloop.embedder read": "send it",
+}
+ERRORS = {"missing", "nothing can be written", "were deleted"}
+
+
+def set_up(admin: KafkaAdminClient, broker: BrokerAddress) -> None:
+    admin.create_topics(
+        {
+            topic.name: {
+                "num_partitions": 2 if topic.name == "gaze.predictions" else 3,
+                "replication_factor": 1,
+                "configs": {"cleanup.policy": topic.retention, **CONFIGURED.get(topic.name, {})},
+            }
+            for topic in TOPICS
+            if topic.name != "gaze.ground-truth"
+        }
+    )
+    predictions = TopicPartition("gaze.predictions", 0)
+    with closing(KafkaProducer(**broker.client_options, metrics_enabled=False)) as producer:
+        for _ in range(6):
+            producer.send(predictions.topic, b"{}", partition=0)
+        producer.flush()
+    commit(admin, group_of("embedder"), predictions, 1)
+    admin.delete_records({predictions: 4})
+
+
+@retry(
+    # A young broker has no coordinator yet, or another one.
+    retry=retry_if_exception_type((RetriableError, AssertionError)),
+    stop=stop_after_delay(30),
+    wait=wait_fixed(0.1),
+    reraise=True,
+)
+def commit(admin: KafkaAdminClient, group: str, partition: TopicPartition, offset: int) -> None:
+    admin.alter_group_offsets(group, {partition: OffsetAndMetadata(offset, "", -1)})
+    assert admin.list_group_offsets({group: [partition]})[group][partition].offset == offset
+
+
+@pytest.fixture(scope="module")
+def found(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Finding]]:
+    folder = tmp_path_factory.mktemp("broken")
+    with EmbeddedKafka(folder / "kafka") as kafka:
+        broker = BrokerAddress.parse(kafka.bootstrap)
+        with closing(connect_admin(broker, Settings())) as admin:
+            set_up(admin, broker)
+        settings = settings_for(
+            broker, mongodb_url, folder / "data", topic_partitions=3, topic_replication=3
+        )
+        yield asyncio.run(examine(settings, SystemClock(), model=False))
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_is_found_with_its_remedy(found: list[Finding], what: str) -> None:
+    (remedy,) = {each.remedy for each in found if f"{each.part}: {each.what}".startswith(what)} or {
+        "not found"
+    }
+    assert WRONG[what] in remedy
+
+
+def test_what_loses_events_is_an_error_and_what_may_lose_some_a_warning(
+    found: list[Finding],
+) -> None:
+    of_kafka = [each for each in found if each.part == "kafka" and each.level is not Level.OK]
+    errors = {each.what for each in of_kafka if each.level is Level.ERROR}
+    assert len(errors) == len(ERRORS)
+    assert all(any(sign in each for each in errors) for sign in ERRORS)

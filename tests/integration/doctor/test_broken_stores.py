@@ -1,0 +1,199 @@
+"""Stores that have lost something, are almost full, or were written by somebody else."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from services.cli.doctor.examining import examine
+from services.cli.doctor.finding import Finding
+from services.cli.main import app as command_line
+from services.contracts.events import FrameCaptured
+from services.contracts.identity import ModelId
+from services.embedder.torch_embedder import TorchEmbedder
+from services.runtime.broker import BrokerAddress
+from services.runtime.clock import SystemClock
+from services.runtime.settings import Settings
+from services.runtime.stores.mongo import connect_as_set
+from services.runtime.stores.opening import Stores, open_stores
+from services.runtime.stores.vectors import FRAMES, REGIONS, Where, collection_of
+from services.runtime.stores.vectors_open import open_vector_store
+from tests import samples
+from tests.integration.doctor.conftest import errors, said, settings_for
+from tests.unit.ingest.datasets import jpeg
+
+BOX = (4.0, 4.0, 20.0, 20.0)
+
+
+@pytest.fixture
+async def settings(
+    kafka: BrokerAddress, mongodb_url: str, tmp_path: Path
+) -> AsyncIterator[Settings]:
+    """A deployment of its own database."""
+    name = f"doctor-{uuid4().hex[:8]}"
+    settings = settings_for(kafka, mongodb_url, tmp_path / "data", mongodb_database=name)
+    yield settings
+    database = connect_as_set(settings)
+    await database.client.drop_database(name)
+    await database.client.close()
+
+
+@pytest.fixture
+async def stores(settings: Settings) -> AsyncIterator[Stores]:
+    async with open_stores(settings, "any broker") as stores:
+        yield stores
+
+
+class Usage(NamedTuple):
+    """Of a disk, in bytes."""
+
+    total: int
+    used: int
+    free: int
+
+
+def captured(stores: Stores, number: int) -> FrameCaptured:
+    frame = samples.frame_captured(f"f{number}")
+    uri = stores.blobs.put(jpeg(number))
+    return frame.model_copy(update={"image": frame.image.model_copy(update={"uri": uri})})
+
+
+async def look(settings: Settings, *, model: bool = False) -> list[Finding]:
+    return await examine(settings, SystemClock(), model=model)
+
+
+def given(settings: Settings) -> list[str]:
+    """The same on the command line."""
+    names = ("kafka", "mongodb", "mongodb_database", "data", "qdrant")
+    return [f"--set={name}={getattr(settings, name)}" for name in names]
+
+
+def gazeloop(settings: Settings, *command: str) -> Result:
+    """What a command did."""
+    return CliRunner().invoke(command_line, [*given(settings), *command])
+
+
+async def survey(stores: Stores, model: ModelId) -> None:
+    """Three frames of which MongoDB says that they are embedded."""
+    for number in range(3):
+        frame = captured(stores, number)
+        made = samples.predictions_made(samples.detection(bbox=BOX), frame_id=frame.frame_id)
+        await stores.frames.record([frame, made, samples.frame_embedded(made, model)])
+
+
+async def points(settings: Settings) -> tuple[int, int]:
+    """How many frames and regions can be found."""
+    store = open_vector_store(settings)
+    try:
+        return await store.count(FRAMES, Where()), await store.count(REGIONS, Where())
+    finally:
+        await store.close()
+
+
+async def test_vectors_that_are_gone_are_found_and_the_remedy_makes_them_again(
+    settings: Settings, stores: Stores
+) -> None:
+    model = (await asyncio.to_thread(TorchEmbedder.of, settings)).model_id
+    await survey(stores, model)
+    (settings.data / "qdrant").mkdir()
+
+    lost = said(await look(settings), "vectors")
+    assert "0 of 3 frames and 0 of 3 regions that MongoDB says are embedded" in lost
+    assert "`gazeloop models fill`" in lost
+    healing = [sys.executable, "-m", "services.cli.main", *given(settings), "models", "fill"]
+    healed = await asyncio.to_thread(subprocess.run, healing, capture_output=True, text=True)
+
+    assert "3 frames whose vectors are gone" in healed.stdout, healed.stderr
+    assert errors(await look(settings, model=True)) == []
+    assert await points(settings) == (3, 3)
+
+
+async def test_a_collection_of_another_dimension_is_found(settings: Settings) -> None:
+    model = (await asyncio.to_thread(TorchEmbedder.of, settings)).model_id
+    store = open_vector_store(settings)
+    await store.ensure(collection_of(REGIONS, model), 7, keywords=[], numbers=[])
+    await store.close()
+    found = said(await look(settings, model=True), "vectors")
+    assert "holds vectors of 7 numbers, and the embedder makes" in found
+    assert "delete it in Qdrant" in found
+
+
+async def test_a_live_model_that_is_not_the_settings_is_found(settings: Settings) -> None:
+    store = open_vector_store(settings)
+    await store.ensure("regions-other", 7, keywords=[], numbers=[])
+    await store.alias({REGIONS: "regions-other", FRAMES: "frames-other"})
+    await store.close()
+    found = said(await look(settings, model=True), "embedder")
+    assert found.startswith("warning: searches use other")
+    assert "`gazeloop models use`" in found
+
+
+async def test_an_image_that_is_gone_is_found(settings: Settings, stores: Stores) -> None:
+    await stores.frames.record([captured(stores, number) for number in range(2)])
+    assert errors(await look(settings)) == []
+    shutil.rmtree(settings.data / "blobs")
+    found = said(await look(settings), "blobs")
+    assert "2 of 2 images that were looked for are not there" in found
+    assert "restore the blob store's backup" in found
+
+
+@pytest.mark.usefixtures("stores")
+async def test_a_missing_index_is_found_by_its_collection(settings: Settings) -> None:
+    assert "indexes" not in said(await look(settings), "mongodb")
+    database = connect_as_set(settings)
+    await database["matches"].drop_index("frame_id_1")
+    await database.client.close()
+    found = said(await look(settings), "mongodb")
+    assert "warning: indexes are missing in matches" in found
+    assert "start any service" in found
+
+
+@pytest.mark.usefixtures("stores")
+async def test_records_of_a_newer_version_are_found(settings: Settings) -> None:
+    database = connect_as_set(settings)
+    await database["schemas"].update_one({"_id": "events"}, {"$set": {"newest": 2}})
+    await database.client.close()
+    found = said(await look(settings), "mongodb")
+    assert "error: its records are of schema 2, and this version knows 1" in found
+    assert "use the newest version everywhere" in found
+
+
+@pytest.mark.parametrize(("free", "level"), [(8, "warning"), (1, "error")])
+async def test_a_disk_that_is_almost_full_is_found(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, free: int, level: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100, 100 - free, free))
+    found = said(await look(settings), "blobs")
+    assert f"{level}: " in found
+    assert f"has {free}% of its disk left: give it more room" in found
+
+
+async def test_a_qdrant_that_is_away_is_found(settings: Settings) -> None:
+    away = settings.model_copy(update={"qdrant": "http://127.0.0.1:1"})
+    found = said(await look(away), "vectors")
+    assert found.startswith("error: reading the aliases")
+    assert "run the same command again once it is reachable" in found
+
+
+@pytest.mark.parametrize(("more", "code"), [([], 0), (["--strict"], 1)])
+def test_its_exit_code_says_whether_a_deployment_is_fit(
+    settings: Settings, more: list[str], code: int
+) -> None:
+    done = gazeloop(settings, "doctor", "--no-model", "--json", *more)
+    assert done.exit_code == code, done.output
+    assert {each["level"] for each in json.loads(done.output)} == {"ok", "warning"}
+
+
+def test_an_error_is_an_exit_code_of_one(settings: Settings) -> None:
+    away = settings.model_copy(update={"qdrant": "http://127.0.0.1:1"})
+    done = gazeloop(away, "doctor", "--no-model")
+    assert done.exit_code == 1
+    assert "error" in done.output
