@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from services.embedder.embedder import Boxes
 
@@ -68,9 +68,28 @@ def cut_all(image: Image.Image, boxes: Boxes, context: float, side: int) -> Pixe
     return squares
 
 
+class Normalise(nn.Module):
+    """From pixels as they are decoded to what networks look at.
+
+    A module, so that its constants move to a GPU, and into OpenVINO's graph, with the network.
+    """
+
+    factor: Tensor
+    offset: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        mean, deviation = torch.tensor(MEAN), torch.tensor(DEVIATION)
+        self.register_buffer("factor", 1 / (255 * deviation))
+        self.register_buffer("offset", mean / deviation)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(N, H, W, 3) uint8 to (N, 3, H, W) float32, channels last in memory."""
+        values = pixels.to(torch.float32) * self.factor - self.offset
+        return values.permute(0, 3, 1, 2)
+
+
 def normalised(pixels: Pixels) -> Tensor:
     """(N, H, W, 3) uint8 to (N, 3, H, W) float32, channels last in memory."""
-    mean, deviation = torch.tensor(MEAN), torch.tensor(DEVIATION)
-    values = torch.from_numpy(pixels).to(torch.float32)
-    values = values.mul_(1 / (255 * deviation)).sub_(mean / deviation)
-    return values.permute(0, 3, 1, 2)
+    values: Tensor = Normalise()(torch.from_numpy(pixels))
+    return values

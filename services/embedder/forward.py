@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from services.embedder.crops import DEVIATION, MEAN, Pixels
+from services.embedder.crops import Normalise, Pixels
 
 
 class Runtime(StrEnum):
@@ -41,26 +41,6 @@ class Forward(Protocol):
         ...
 
 
-class Normalised(nn.Module):
-    """A network's features, from pixels as they are decoded."""
-
-    factor: Tensor
-    offset: Tensor
-
-    def __init__(self, features: nn.Module) -> None:
-        super().__init__()
-        mean, deviation = torch.tensor(MEAN), torch.tensor(DEVIATION)
-        self.features = features
-        self.register_buffer("factor", 1 / (255 * deviation))
-        self.register_buffer("offset", mean / deviation)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(N, H, W, 3) uint8 to (N, C, h, w)."""
-        values = pixels.to(torch.float32) * self.factor - self.offset
-        mapped: Tensor = self.features(values.permute(0, 3, 1, 2))
-        return mapped
-
-
 class TorchForward:
     """By torch: eager on a CPU, compiled on a GPU; channels last in memory on both."""
 
@@ -69,7 +49,7 @@ class TorchForward:
     ) -> None:
         self.device = device
         self.precision: Precision = precision
-        module = Normalised(features).eval().to(device)
+        module = nn.Sequential(Normalise(), features).eval().to(device)
         module = module.to(memory_format=torch.channels_last)
         self._module: Callable[[Tensor], Tensor] = (
             torch.compile(module) if device.type == "cuda" else module

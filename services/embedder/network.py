@@ -20,6 +20,7 @@ class Head(nn.Module):
     Attributes
     ----------
     grid : cells per side that RoIAlign is to give of a region
+    averages : whether those cells' mean is all that is looked at
     """
 
     mean: Tensor
@@ -34,6 +35,7 @@ class Head(nn.Module):
         self._neck_grid = neck.grid if neck else 0
         self.grid = max(self._neck_grid, pooling.GRID)
         self.neck = neck.layers(model) if neck else None
+        self.averages = neck is None and way is Pooling.AVERAGE
         self.dimension = neck.channels if neck else pooling.dimension(backbone.channels, way)
         self.whitens = whitening is not None
         if whitening is not None:
@@ -55,7 +57,11 @@ class Head(nn.Module):
 
     def forward(self, mapped: Tensor) -> Tensor:
         """(N, C, H, W) to (N, D), of unit length."""
-        vectors = normalize(self.pooled(mapped))
+        return self.finished(self.pooled(mapped))
+
+    def finished(self, pooled: Tensor) -> Tensor:
+        """(N, C) as pooled to (N, D), of unit length."""
+        vectors = normalize(pooled)
         if self.whitens:
             vectors = normalize((vectors - self.mean) @ self.projection.T)
         return vectors

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from services.embedder.crops import Pixels
-from services.embedder.forward import Normalised, Precision
+from services.embedder.crops import Normalise, Pixels
+from services.embedder.forward import Precision
 
 # OpenVINO tells its makers of every import and conversion unless this package is missing. Survey
 # machines are not to call anybody.
@@ -28,7 +28,9 @@ def converted(features: nn.Module) -> openvino.Model:
         # OpenVINO reads torch's traces. torch would rather have its models exported, which takes
         # ten times as long, and says so; the rest is about sizes, and tests look at several.
         warnings.simplefilter("ignore")
-        model = openvino.convert_model(Normalised(features).eval(), example_input=example)
+        model = openvino.convert_model(
+            nn.Sequential(Normalise(), features).eval(), example_input=example
+        )
     model.reshape([-1, -1, -1, 3])
     return model
 

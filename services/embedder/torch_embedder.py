@@ -18,6 +18,7 @@ from services.embedder.embedder import Boxes, FrameVectors
 from services.embedder.forward import Forward, Precision, TorchForward
 from services.embedder.forward_choice import forward_of
 from services.embedder.network import Network, load_network
+from services.embedder.region_align import region_means
 from services.runtime.settings import Settings
 
 CONTEXTS = (1.0, 2.0)
@@ -167,8 +168,12 @@ class TorchEmbedder:
             [(each / size * extent).clip(0, extent) for each in (starts, ends)], 1
         )
         rois = torch.from_numpy(corners.astype(np.float32)).to(mapped.device)
-        cells = roi_align(mapped[None].contiguous(), [rois], self._head.grid, aligned=True)
-        return self._vectors(cells)
+        if self._head.averages:
+            vectors = self._head.finished(region_means(mapped, rois, self._head.grid))
+        else:
+            cells = roi_align(mapped[None].contiguous(), [rois], self._head.grid, aligned=True)
+            vectors = self._head(cells)
+        return np.asarray(vectors.cpu().numpy())
 
     def _from_crops(
         self, images: Sequence[Image], boxes: Sequence[Boxes]

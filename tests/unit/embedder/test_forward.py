@@ -11,9 +11,10 @@ from torch import Tensor
 
 from services.contracts.errors import InvalidSettings
 from services.embedder.backbones import backbone_named
-from services.embedder.crops import Pixels, normalised
-from services.embedder.forward import Forward, Precision, TorchForward
-from services.embedder.forward_choice import forward_of
+from services.embedder.crops import Normalise, Pixels, normalised
+from services.embedder.embedder import FrameVectors
+from services.embedder.forward import Forward, Precision, Runtime, TorchForward
+from services.embedder.forward_choice import forward_of, runtime_of
 from services.embedder.network import Network, network_of
 from services.embedder.openvino_forward import OpenVinoForward, converted
 from services.embedder.pooling import Pooling
@@ -116,6 +117,61 @@ def test_the_runtime_is_chosen_at_start_and_can_be_forced() -> None:
     assert isinstance(forward_of(one, Settings()), TorchForward if there else OpenVinoForward)
     assert isinstance(forward_of(one, Settings(embed_runtime="openvino")), OpenVinoForward)
     assert isinstance(forward_of(one, Settings(embed_runtime="torch")), TorchForward)
+
+
+needs_gpu = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="not run: torch sees no GPU on this machine"
+)
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gpus_maps_are_those_of_the_cpu(name: str, precision: Precision) -> None:
+    forward = TorchForward(network(name).features, torch.device("cuda"), precision)
+    size = (64, 64) if backbone_named(name).tap == "pixels" else (64, 96)
+
+    mapped = forward(pixels(2, *size))
+
+    least = 0.9999 if precision is Precision.FP32 else 0.999
+    assert (mapped.device.type, mapped.dtype) == ("cuda", torch.float32)
+    assert float(cosines(mapped.cpu(), plain(name, pixels(2, *size))).min()) > least
+
+
+@needs_gpu
+@pytest.mark.parametrize("pooling", [Pooling.AVERAGE, Pooling.GEM])
+@pytest.mark.parametrize("regions", RegionEncoder)
+def test_a_gpus_vectors_are_those_of_the_cpu(regions: RegionEncoder, pooling: Pooling) -> None:
+    def vectors(device: str) -> FrameVectors:
+        # A head moves to its forward's device, so each has its own.
+        backbone = backbone_named("resnet18")
+        one = network_of(small_sided("resnet18"), untrained(backbone), pooling)
+        forward = TorchForward(one.features, torch.device(device))
+        boxes = np.array([[10.0, 5.0, 40.0, 30.0]])
+        return TorchEmbedder(one, regions, forward).embed([picture], [boxes])[0]
+
+    picture = Image.fromarray(pixels(1)[0])
+    expected, found = vectors("cpu"), vectors("cuda")
+
+    assert found.frame == pytest.approx(expected.frame, abs=1e-3)
+    assert found.regions == pytest.approx(expected.regions, abs=1e-3)
+
+
+@needs_gpu
+def test_a_gpu_is_taken_where_there_is_one() -> None:
+    assert runtime_of(Settings()) is Runtime.CUDA
+
+
+def test_what_a_gpu_compiles_can_be_traced_and_gives_the_same() -> None:
+    """On a CPU, and without the last step, which makes machine code."""
+    features = network("resnet18").features
+    module = torch.nn.Sequential(Normalise(), features).to(memory_format=torch.channels_last)
+    compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
+
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        mapped = compiled(torch.from_numpy(pixels())).float()
+
+    assert float(cosines(mapped, plain("resnet18", pixels())).min()) > 0.999
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

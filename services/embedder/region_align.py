@@ -1,0 +1,45 @@
+"""The mean of RoIAlign's cells without the cells: bilinear sampling is separable.
+
+torchvision's kernel samples one channel after the other on a CPU: for twenty boxes it takes half as
+long as a small network's whole pass.
+"""
+
+import torch
+from torch import Tensor
+
+
+def region_means(mapped: Tensor, corners: Tensor, grid: int) -> Tensor:
+    """The mean of `torchvision.ops.roi_align(mapped[None], [corners], grid, aligned=True)`.
+
+    Parameters
+    ----------
+    mapped : (C, H, W)
+    corners : (N, 4), [left, top, right, bottom] in cells of the map
+
+    Returns
+    -------
+    (N, C)
+
+    References
+    ----------
+    He et al., Mask R-CNN, 2017; `roi_align` in pytorch/vision, torchvision/csrc/ops/cpu
+    """
+    height, width = mapped.shape[1:]
+    across = _shares(corners[:, 0], corners[:, 2], width, grid)
+    along = _shares(corners[:, 1], corners[:, 3], height, grid)
+    shares = (along[:, :, None] * across[:, None, :]).flatten(1)
+    return shares @ mapped.permute(1, 2, 0).flatten(0, 1)
+
+
+def _shares(start: Tensor, end: Tensor, extent: int, grid: int) -> Tensor:
+    """(N, extent): how much of a region's samples along one axis lies on each cell of the map."""
+    size = (end - start)[:, None]
+    # Samples per cell of the region: as many as that cell is wide.
+    each = (size / grid).ceil().clamp(min=1)
+    place = torch.arange(int(each.max()) * grid if len(each) else 0, device=start.device)
+    at = start[:, None] - 0.5 + (place + 0.5) * size / (each * grid)
+    taken = (size > 0) & (place < each * grid) & (at >= -1) & (at <= extent)
+    cells = torch.arange(extent, device=start.device)
+    near = (1 - (at.clamp(0, extent - 1)[..., None] - cells).abs()).clamp(min=0)
+    shares: Tensor = (near * taken[..., None]).sum(dim=1) / (each * grid)
+    return shares

@@ -1,0 +1,32 @@
+"""The mean over a region's cells, beside torchvision's own RoIAlign."""
+
+import pytest
+import torch
+from torchvision.ops import roi_align
+
+from services.embedder.region_align import region_means
+
+HEIGHT, WIDTH = 14, 24
+
+
+@pytest.mark.parametrize("grid", [1, 6, 7])
+@pytest.mark.parametrize("seed", range(5))
+def test_means_are_those_of_torchvisions_cells(grid: int, seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    mapped = torch.randn(1, 32, HEIGHT, WIDTH, generator=random)
+    extent = torch.tensor([WIDTH, HEIGHT])
+    starts = torch.rand(40, 2, generator=random) * extent
+    ends = (starts + torch.rand(40, 2, generator=random) ** 3 * extent).minimum(extent)
+    odd = torch.tensor(
+        [[0, 0, WIDTH, HEIGHT], [3, 3, 3, 3], [WIDTH, HEIGHT, WIDTH, HEIGHT], [0, 2, 9, 2]]
+    )
+    corners = torch.cat([torch.cat([starts, ends], dim=1), odd.float()])
+
+    means = region_means(mapped[0], corners, grid)
+
+    expected = roi_align(mapped, [corners], grid, aligned=True).mean(dim=(2, 3))
+    assert torch.allclose(means, expected, atol=1e-5)
+
+
+def test_no_regions_have_no_means() -> None:
+    assert region_means(torch.rand(3, 4, 5), torch.empty(0, 4), 7).shape == (0, 3)
