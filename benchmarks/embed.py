@@ -32,7 +32,7 @@ from torchvision.transforms import v2
 from services.embedder import crops
 from services.embedder.backbones import backbone_named
 from services.embedder.torch_embedder import TorchEmbedder
-from services.runtime.images import ImageLimits, decode_rgb, decode_scaled
+from services.runtime.images import ImageLimits, decode_scaled
 from services.runtime.logs import configure_logs
 from services.runtime.settings import Settings
 
@@ -114,10 +114,7 @@ class Ours:
         self._threads = ThreadPoolExecutor(settings.torch_threads)
 
     def _decode(self, content: bytes) -> Image.Image:
-        side = self._embedder.decoded_side
-        if side is None:
-            return decode_rgb(content, _LIMITS)
-        return decode_scaled(content, _LIMITS, side).picture
+        return decode_scaled(content, _LIMITS, self._embedder.decoded_side).picture
 
     def vectors(self, files: Sequence[bytes], boxes: int = 0) -> Vectors:
         """The whole way, with so many boxes on each frame."""

@@ -86,7 +86,7 @@ async def _found(context: Context, query: _Query, target: Path) -> "list[Found]"
     from services.cli.assembly import joined  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.embedder.torch_embedder import TorchEmbedder  # noqa: PLC0415
-    from services.runtime.images import ImageLimits, decode_rgb  # noqa: PLC0415
+    from services.runtime.images import ImageLimits  # noqa: PLC0415
     from services.runtime.stores.vectors import Where  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
@@ -94,13 +94,12 @@ async def _found(context: Context, query: _Query, target: Path) -> "list[Found]"
     log_to_file(settings.data / "logs" / "search.log", level=settings.log_level)
     limits = ImageLimits.of(settings)
     where = Where(equals={"category": query.category} if query.category else {})
-    picture = decode_rgb(query.content, limits)
-    asked = searching.Asked(picture, query.box, where, query.limit)
+    asked = searching.Asked(query.content, query.box, where, query.limit)
     embedder = TorchEmbedder.of(settings)
     vectors = open_vector_store(settings)
     try:
         async with joined(settings) as app:
-            found = await searching.search(asked, embedder, vectors, app.stores.frames)
+            found = await searching.search(asked, embedder, vectors, app.stores.frames, limits)
             if found:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 searching.drawn(asked, found, app.stores.blobs, limits).save(target)

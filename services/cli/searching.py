@@ -11,7 +11,7 @@ from services.cli.montage import Tile, montage
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import Box, FrameId
 from services.embedder.embedder import Embedder
-from services.runtime.images import ImageLimits, decode_rgb
+from services.runtime.images import ImageLimits, decode_rgb, decode_scaled
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.frames import FrameRecord, FrameStore
 from services.runtime.stores.vectors import (
@@ -35,10 +35,11 @@ class Asked:
 
     Attributes
     ----------
+    content : of the picture's file
     box : a region of the picture; none for the picture as a whole
     """
 
-    picture: Image.Image
+    content: bytes
     box: Box | None
     where: Where
     limit: int
@@ -62,7 +63,11 @@ class Found:
 
 
 async def search(
-    asked: Asked, embedder: Embedder, vectors: VectorStore, frames: FrameStore
+    asked: Asked,
+    embedder: Embedder,
+    vectors: VectorStore,
+    frames: FrameStore,
+    limits: ImageLimits,
 ) -> list[Found]:
     """The most similar frames, best first, each once.
 
@@ -70,10 +75,12 @@ async def search(
     ------
     InvalidSettings
         The vectors in store are of another embedding model than the embedder's, or there are none.
+    InvalidImage
+        The picture cannot be read.
     """
     alias = FRAMES if asked.box is None else REGIONS
     await _check_model(alias, embedder, vectors)
-    vector = await asyncio.to_thread(_vector, asked, embedder)
+    vector = await asyncio.to_thread(_vector, asked, embedder, limits)
     depth = asked.limit * (1 if asked.box is None else _DEPTH)
     hits = await vectors.nearest(
         collection_of(alias, embedder.model_id), vector, asked.where, depth
@@ -98,9 +105,12 @@ async def _check_model(alias: str, embedder: Embedder, vectors: VectorStore) -> 
         )
 
 
-def _vector(asked: Asked, embedder: Embedder) -> Vector:
+def _vector(asked: Asked, embedder: Embedder, limits: ImageLimits) -> Vector:
+    """As the embedder sees a stored frame: decoded no larger than it is looked at."""
+    seen = decode_scaled(asked.content, limits, embedder.decoded_side)
+    scale = np.divide(seen.picture.size, (seen.width, seen.height))
     boxes = np.array([asked.box] if asked.box else [], np.float64).reshape(-1, 4)
-    (vectors,) = embedder.embed([asked.picture], [boxes])
+    (vectors,) = embedder.embed([seen.picture], [boxes * np.tile(scale, 2)])
     return vectors.frame if asked.box is None else np.asarray(vectors.regions[0])
 
 
@@ -112,8 +122,9 @@ def drawn(
     asked: Asked, found: Sequence[Found], blobs: BlobStore, limits: ImageLimits
 ) -> Image.Image:
     """What was asked for on the left, what was found on the right."""
-    whole = (0.0, 0.0, float(asked.picture.width), float(asked.picture.height))
-    left = Tile(asked.picture, asked.box or whole, (), (), ("what you asked for",))
+    picture = decode_rgb(asked.content, limits)
+    whole = (0.0, 0.0, float(picture.width), float(picture.height))
+    left = Tile(picture, asked.box or whole, (), (), ("what you asked for",))
     tiles = [_tile(place, each, blobs, limits) for place, each in enumerate(found, start=1)]
     return montage("Search", left, tiles)
 

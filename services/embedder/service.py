@@ -16,7 +16,7 @@ from services.embedder.embedder import Embedder, FrameVectors
 from services.embedder.logic import Task
 from services.runtime import metrics
 from services.runtime.clock import Clock
-from services.runtime.images import Decoded, ImageLimits, decode_rgb, decode_scaled
+from services.runtime.images import Decoded, ImageLimits, decode_scaled
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores import vectors as collections
@@ -194,15 +194,11 @@ class EmbedFrames:
         return {task.captured.frame_id: each for task, each in both if isinstance(each, Invalid)}
 
     def _picture(self, task: Task) -> Decoded | Invalid:
-        side = self._embedder.decoded_side
         try:
             content = self._blobs.get(task.captured.image.uri)
-            if side is not None:
-                return decode_scaled(content, self._limits, side)
-            picture = decode_rgb(content, self._limits)
+            return decode_scaled(content, self._limits, self._embedder.decoded_side)
         except Invalid as exc:
             return exc
-        return Decoded(picture, *picture.size)
 
     def _forward(self, sound: Sequence[tuple[Task, Decoded]]) -> list[FrameVectors]:
         boxes = [

@@ -103,7 +103,7 @@ def decode_rgb(content: bytes, limits: ImageLimits) -> Image.Image:
     return _upright(container, _decode(container, limits))
 
 
-def decode_scaled(content: bytes, limits: ImageLimits, shorter: int) -> Decoded:
+def decode_scaled(content: bytes, limits: ImageLimits, shorter: int | None) -> Decoded:
     """The picture as `decode_rgb` gives it, or a smaller one, which costs less.
 
     A JPEG's cosine transform gives a half, a quarter and an eighth of the picture as it is: nearly
@@ -111,7 +111,8 @@ def decode_scaled(content: bytes, limits: ImageLimits, shorter: int) -> Decoded:
 
     Parameters
     ----------
-    shorter : pixels that the picture's shorter side has at least, where the image has as many
+    shorter : pixels that the picture's shorter side has at least, where the image has as many;
+        none: all that there are
 
     Raises
     ------
@@ -121,7 +122,8 @@ def decode_scaled(content: bytes, limits: ImageLimits, shorter: int) -> Decoded:
     container = _bounded(content, limits)
     picture = _opened(container, limits)
     facts = _facts(container, picture)
-    picture.draft("RGB", (shorter, shorter))
+    if shorter is not None:
+        picture.draft("RGB", (shorter, shorter))
     return Decoded(_upright(container, _loaded(container, picture)), facts.width, facts.height)
 
 

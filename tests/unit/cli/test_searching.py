@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -5,6 +7,8 @@ from PIL import Image
 from services.cli.searching import Asked, search
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import Box, frame_point_id, region_point_id
+from services.runtime.images import ImageLimits
+from services.runtime.settings import Settings
 from services.runtime.stores.vectors import FRAMES, REGIONS, Payload, Point, Where, collection_of
 from tests import samples
 from tests.fakes.embedder import WidthEmbedder
@@ -12,12 +16,14 @@ from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.vectors import InMemoryVectors
 
 MODEL = WidthEmbedder.model_id
+LIMITS = ImageLimits.of(Settings())
 
 
 class World:
     """Frames whose regions are as wide as a test says; boxes of like width are alike."""
 
-    def __init__(self) -> None:
+    def __init__(self, embedder: WidthEmbedder | None = None) -> None:
+        self.embedder = embedder or WidthEmbedder()
         self.frames = InMemoryFrameStore()
         self.vectors = InMemoryVectors()
 
@@ -54,13 +60,25 @@ class World:
     ) -> list[str]:
         box = None if width is None else (0.0, 0.0, width, 10.0)
         where = Where({"category": category} if category else {})
-        asked = Asked(picture(), box, where, limit)
-        found = await search(asked, WidthEmbedder(), self.vectors, self.frames)
+        asked = Asked(saved(picture()), box, where, limit)
+        found = await search(asked, self.embedder, self.vectors, self.frames, LIMITS)
         return [each.frame.frame_id for each in found]
 
 
 def picture() -> Image.Image:
     return Image.new("RGB", (320, 240))
+
+
+def saved(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG")
+    return file.getvalue()
+
+
+class HalfSized(WidthEmbedder):
+    """Wants a frame of 320 by 240 pixels decoded at half of that."""
+
+    decoded_side = 120
 
 
 async def test_the_frames_with_the_most_similar_region_come_first() -> None:
@@ -89,6 +107,13 @@ async def test_without_a_region_whole_frames_are_found() -> None:
     world = World()
     await world.add("f1", 30)
     assert await world.found(None) == ["f1"]
+
+
+async def test_the_picture_is_decoded_as_stored_frames_are() -> None:
+    world = World(HalfSized())
+    for name, width in (("half", 30), ("whole", 60)):
+        await world.add(name, width)
+    assert await world.found(60) == ["half", "whole"]
 
 
 async def test_nothing_embedded_and_another_model_are_said_plainly() -> None:

@@ -264,6 +264,26 @@ def test_a_png_has_no_scale_of_its_own(mode: str) -> None:
     assert np.array_equal(np.asarray(scaled.picture), np.asarray(decode_rgb(content, LIMITS)))
 
 
+@pytest.mark.parametrize("colour", [0, 2, 4, 6])
+def test_sixteen_bits_are_decoded_as_without_a_scale(colour: int) -> None:
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}[colour]
+    values = np.random.default_rng(1).integers(0, 65536, (15, 29, channels)).astype(">u2")
+    content = png(29, 15, 16, colour, b"".join(b"\0" + row.tobytes() for row in values))
+
+    scaled = decode_scaled(content, LIMITS, 2)
+
+    upper = (values >> 8).astype(np.uint8)[..., : 3 if channels > 2 else 1]
+    assert scaled[1:] == scaled.picture.size == (29, 15)
+    assert np.array_equal(np.asarray(scaled.picture), np.broadcast_to(upper, (15, 29, 3)))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_without_a_scale_all_is_decoded(name: str) -> None:
+    whole = decode_scaled(FILES[name], LIMITS, None)
+
+    assert np.array_equal(np.asarray(whole.picture), np.asarray(decode_rgb(FILES[name], LIMITS)))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_scaled_picture_is_upright(orientation: int) -> None:
     exif = Image.Exif()
