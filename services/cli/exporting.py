@@ -8,7 +8,7 @@ from pathlib import Path
 
 from services.cli.export_choice import What
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import REANNOTATION, FrameAnnotated, Split
+from services.contracts.events import Split
 from services.contracts.identity import FrameId, RegionId
 from services.domain.splits import split_of
 from services.ingest.exporters.formats import EXPORTERS, IMAGES, Format, manifest
@@ -16,7 +16,6 @@ from services.ingest.exporters.frames import Export, ExportFrame, Proposal, stem
 from services.retriever.review.decisions import review_of
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs import BlobStore
-from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.needle_filters import NeedleFilter, Sort
 from services.runtime.stores.needles import NeedleRecord
 from services.runtime.stores.opening import Stores
@@ -222,40 +221,13 @@ async def _frames(
     frames: list[ExportFrame] = []
     for start in range(0, len(ids), _PAGE):
         records = await stores.frames.load(ids[start : start + _PAGE])
-        truths = await asyncio.gather(*(_truth(stores, each) for each in records.values()))
+        latest = map(stores.corrections.latest_truth, records.values())
+        truths = await asyncio.gather(*latest)
         for record, truth in zip(records.values(), truths, strict=True):
             if record.captured is not None:
                 regions = tuple(proposals.get(record.frame_id, {}).values())
-                frames.append(_frame(record, truth, regions))
+                frames.append(ExportFrame.of(record.captured, truth, regions))
     return sorted(frames, key=lambda frame: frame.frame_id)
-
-
-async def _truth(stores: Stores, record: FrameRecord) -> FrameAnnotated | None:
-    """The latest ground truth, a correction that is on its way included."""
-    known = [each.event for each in await stores.corrections.published(record.frame_id)]
-    known += [record.ground_truth] if record.ground_truth else []
-    return max(known, key=lambda event: event.revision, default=None)
-
-
-def _frame(
-    record: FrameRecord, truth: FrameAnnotated | None, proposals: tuple[Proposal, ...]
-) -> ExportFrame:
-    captured = record.captured
-    assert captured is not None  # the caller has looked
-    return ExportFrame(
-        frame_id=record.frame_id,
-        media_type=captured.image.media_type,
-        width=captured.image.width,
-        height=captured.image.height,
-        sha256=captured.image.sha256,
-        captured_at=captured.captured_at,
-        vehicle_id=captured.vehicle_id,
-        drive_id=captured.drive_id,
-        revision=truth.revision if truth else 0,
-        annotations=truth.annotations if truth else None,
-        proposals=proposals,
-        corrected=truth is not None and truth.annotation_source == REANNOTATION,
-    )
 
 
 def _split(frame: ExportFrame, settings: Settings) -> Split:

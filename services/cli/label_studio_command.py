@@ -11,8 +11,8 @@ from services.cli.context import Context, console, example, run, shared
 if TYPE_CHECKING:
     from services.cli.assembly import App
     from services.cli.label_studio_parts import LabelStudioParts
+    from services.ingest.label_studio.plans import Pushed
     from services.ingest.label_studio.pulling import Pulled
-    from services.ingest.label_studio.pushing import Pushed
 
 app = typer.Typer(no_args_is_help=True)
 

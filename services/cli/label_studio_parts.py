@@ -11,6 +11,7 @@ from services.ingest.holding import CorrectionGate
 from services.ingest.label_studio.client import LabelStudio, opened
 from services.ingest.label_studio.http import event_routes, image_routes
 from services.ingest.label_studio.links import ImageLinks
+from services.ingest.label_studio.making import TaskMaker
 from services.ingest.label_studio.pulling import Puller
 from services.ingest.label_studio.pushing import Pusher
 from services.ingest.label_studio.service import Carrier
@@ -42,10 +43,11 @@ async def label_studio(
     """
     async with opened(settings) as tool:
         links = ImageLinks(stores.reviews.signing_key, settings.public_url)
+        maker = TaskMaker(tool, stores, settings, clock, links)
         gate = CorrectionGate(stores.held, stores.categories, clock)
         yield LabelStudioParts(
             tool,
-            Pusher(tool, stores, settings, clock, links),
+            Pusher(tool, stores, settings, clock, links, maker),
             Puller(tool, stores, settings, clock, outbox, gate),
         )
 

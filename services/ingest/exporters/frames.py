@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
-from services.contracts.events import Annotation
+from services.contracts.events import REANNOTATION, Annotation, FrameAnnotated, FrameCaptured
 from services.contracts.identity import Box, Category, FrameId, NeedleId, RegionId
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -53,6 +54,30 @@ class ExportFrame:
     proposals: tuple[Proposal, ...] = ()
     corrected: bool = False
     weight: int = 1
+
+    @classmethod
+    def of(
+        cls,
+        captured: FrameCaptured,
+        truth: FrameAnnotated | None,
+        proposals: tuple[Proposal, ...] = (),
+    ) -> Self:
+        """A frame with its latest ground truth, if it has any, and what is proposed on it."""
+        image = captured.image
+        return cls(
+            frame_id=captured.frame_id,
+            media_type=image.media_type,
+            width=image.width,
+            height=image.height,
+            sha256=image.sha256,
+            captured_at=captured.captured_at,
+            vehicle_id=captured.vehicle_id,
+            drive_id=captured.drive_id,
+            revision=truth.revision if truth else 0,
+            annotations=truth.annotations if truth else None,
+            proposals=proposals,
+            corrected=truth is not None and truth.annotation_source == REANNOTATION,
+        )
 
     @property
     def stem(self) -> str:

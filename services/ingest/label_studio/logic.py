@@ -116,19 +116,7 @@ def asked_of(
     others: tuple[Proposal, ...] = ()
     if truth is None:
         others = tuple(_others(record.predictions, proposals, operating_score))
-    frame = ExportFrame(
-        frame_id=record.frame_id,
-        media_type=captured.image.media_type,
-        width=captured.image.width,
-        height=captured.image.height,
-        sha256=captured.image.sha256,
-        captured_at=captured.captured_at,
-        vehicle_id=captured.vehicle_id,
-        drive_id=captured.drive_id,
-        revision=truth.revision if truth else 0,
-        annotations=truth.annotations if truth else None,
-        proposals=tuple(proposals.values()),
-    )
+    frame = ExportFrame.of(captured, truth, tuple(proposals.values()))
     return Asked(frame, others, tuple(dict.fromkeys(needles)))
 
 

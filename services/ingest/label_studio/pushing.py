@@ -3,19 +3,21 @@
 import asyncio
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
 
-from services.contracts.errors import Invalid, InvalidRecord, ToolUnavailable
-from services.contracts.events import FrameAnnotated, ShortlistPublished
+from services.contracts.errors import ToolUnavailable
+from services.contracts.events import ShortlistPublished
 from services.contracts.identity import Category, FrameId
 from services.ingest.label_studio import logic
-from services.ingest.label_studio.client import KEY, Json, LabelStudio
+from services.ingest.label_studio.client import Json, LabelStudio
 from services.ingest.label_studio.interface import Interface
 from services.ingest.label_studio.links import LASTING, RENEWED, ImageLinks
 from services.ingest.label_studio.logic import Asked
+from services.ingest.label_studio.making import TaskMaker
+from services.ingest.label_studio.plans import Plan, Pushed
 from services.ingest.label_studio.project import (
     ensure_project,
     fill_in_predictions,
@@ -34,34 +36,6 @@ _LEASE = timedelta(seconds=120)
 _AWAITED_S = 0.5
 
 
-@dataclass
-class Pushed:
-    """What one push did."""
-
-    created: int = 0
-    changed: int = 0
-    withdrawn: int = 0
-    left: int = 0
-    """Somebody works on them, or has: they stay as they are."""
-    adopted: int = 0
-    """They were there already."""
-    deleted: int = 0
-    """Somebody had deleted them; they are not pushed again."""
-    refused: int = 0
-    """Label Studio does not take them; the log says why."""
-
-    def add(self, other: "Pushed") -> None:
-        """Count another one in."""
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    record: TaskRecord
-    asked: Asked | None
-
-
 @dataclass(frozen=True)
 class Pusher:
     """Makes Label Studio's tasks what the shortlists ask.
@@ -75,6 +49,7 @@ class Pusher:
     settings: Settings
     clock: Clock
     links: ImageLinks
+    maker: TaskMaker
     _holder: str = field(default_factory=lambda: secrets.token_hex(8))
 
     async def push(self, *, wait_s: float = 0.0) -> Pushed:
@@ -135,7 +110,7 @@ class Pusher:
         await tasks.note_state(project=project, since="")
         return len(found)
 
-    async def _plans(self, records: Sequence[TaskRecord]) -> list[_Plan]:
+    async def _plans(self, records: Sequence[TaskRecord]) -> list[Plan]:
         ids = [record.frame_id for record in records]
         frames = await self.stores.frames.load(ids)
         shortlists = await self.stores.annotation_tasks.asking(ids)
@@ -143,18 +118,18 @@ class Pusher:
         for record in records:
             frame = frames.get(record.frame_id)
             asked = await self._asked(frame, shortlists) if frame else None
-            plans.append(_Plan(record, asked))
+            plans.append(Plan(record, asked))
         return plans
 
     async def _asked(
         self, frame: FrameRecord, shortlists: Sequence[ShortlistPublished]
     ) -> Asked | None:
-        truth = await latest_truth(self.stores, frame)
+        truth = await self.stores.corrections.latest_truth(frame)
         return logic.asked_of(frame, truth, shortlists, self.settings.operating_score)
 
-    async def _settled(self, project: int, interface: Interface, plans: Sequence[_Plan]) -> Pushed:
+    async def _settled(self, project: int, interface: Interface, plans: Sequence[Plan]) -> Pushed:
         done = Pushed()
-        new: list[_Plan] = []
+        new: list[Plan] = []
         for plan in plans:
             record = plan.record
             if plan.asked is None:
@@ -169,10 +144,10 @@ class Pusher:
             ):
                 continue  # it waits, and is made anew by the next batch
             await self.stores.annotation_tasks.settle(record)
-        await self._create(project, interface, new, done)
+        await self.maker.make(project, interface, new, done)
         return done
 
-    async def _is_up_to_date(self, plan: _Plan, interface: Interface) -> bool:
+    async def _is_up_to_date(self, plan: Plan, interface: Interface) -> bool:
         assert plan.asked is not None
         ends = plan.record.link_until
         fresh = ends is None or ends > self.clock.now() + RENEWED
@@ -229,114 +204,8 @@ class Pusher:
         if task["data"].get(logic.STATUS) != text:
             await self.tool.change_task(int(task["id"]), {**task["data"], logic.STATUS: text})
 
-    async def _create(
-        self, project: int, interface: Interface, plans: Sequence[_Plan], done: Pushed
-    ) -> None:
-        tried = [plan.record for plan in plans if plan.record.trying]
-        there = await self._there_already(project, tried)
-        fresh = []
-        for plan in plans:
-            if plan.record.frame_id in there:
-                await self._note_made(plan, interface, there[plan.record.frame_id])
-                done.adopted += 1
-            else:
-                fresh.append(plan)
-        ready = [await self._with_image(project, plan) for plan in fresh]
-        plans = [plan for plan in ready if plan is not None]
-        try:
-            done.created += await self._make(project, interface, plans)
-        except InvalidRecord:  # of one task, and Label Studio takes all or none
-            for plan in plans:
-                done.created += await self._make_alone(project, interface, plan, done)
 
-    async def _make_alone(
-        self, project: int, interface: Interface, plan: _Plan, done: Pushed
-    ) -> int:
-        try:
-            return await self._make(project, interface, [plan])
-        except InvalidRecord as exc:
-            await self._refused(plan.record, exc)
-            done.refused += 1
-            return 0
-
-    async def _make(self, project: int, interface: Interface, plans: Sequence[_Plan]) -> int:
-        if not plans:
-            return 0
-        tasks = []
-        for plan in plans:
-            assert plan.asked is not None
-            await self.stores.annotation_tasks.note(plan.record.frame_id, trying=True)
-            tasks.append(plan.asked.task(interface, plan.record.image))
-        ids = await self.tool.create_tasks(project, tasks)
-        for plan, task_id in zip(plans, ids, strict=True):
-            await self._note_made(plan, interface, task_id)
-        return len(ids)
-
-    async def _refused(self, record: TaskRecord, error: Invalid) -> None:
-        log.error("label_studio_refuses_task", frame_id=record.frame_id, error=str(error))
-        await self.stores.annotation_tasks.note(
-            record.frame_id, trying=False, status=TaskStatus.REFUSED
-        )
-        await self.stores.annotation_tasks.settle(record)
-
-    async def _there_already(
-        self, project: int, records: Sequence[TaskRecord]
-    ) -> dict[FrameId, int]:
-        """The tasks that an interrupted push has made; of two for one frame, the second goes."""
-        if not records:
-            return {}
-        frames = {logic.key_of(record.frame_id): record.frame_id for record in records}
-        found: dict[FrameId, int] = {}
-        for task in await self.tool.tasks_with_keys(project, list(frames)):
-            frame_id = frames[task["data"][KEY]]
-            if frame_id not in found:
-                found[frame_id] = int(task["id"])
-            elif logic.is_untouched(await self.tool.task(int(task["id"])) or {}):
-                await self.tool.delete_task(int(task["id"]))
-        return found
-
-    async def _with_image(self, project: int, plan: _Plan) -> _Plan | None:
-        """The plan with an image that Label Studio can show; none where the image is lost."""
-        record, asked = plan.record, plan.asked
-        assert asked is not None
-        if self.settings.public_url:
-            until = self.clock.now() + LASTING
-            link = await self.links.link(record.frame_id, until)
-            return _Plan(replace(record, image=link, link_until=until), asked)
-        if record.image.startswith("/data/"):
-            return plan
-        try:
-            content = await asyncio.to_thread(self.stores.blobs.get, await self._uri(record))
-            image = await self.tool.upload(
-                project, asked.frame.file_name, content, asked.frame.media_type
-            )
-        except Invalid as exc:
-            await self._refused(record, exc)
-            return None
-        await self.stores.annotation_tasks.note(record.frame_id, image=image)
-        return _Plan(replace(record, image=image, link_until=None), asked)
-
-    async def _uri(self, record: TaskRecord) -> str:
-        frame = (await self.stores.frames.load([record.frame_id]))[record.frame_id]
-        assert frame.captured is not None  # else nothing would be asked
-        return frame.captured.image.uri
-
-    async def _note_made(self, plan: _Plan, interface: Interface, task_id: int) -> None:
-        assert plan.asked is not None
-        record = plan.record
-        await self.stores.annotation_tasks.note(
-            record.frame_id,
-            task_id=task_id,
-            trying=False,
-            status=TaskStatus.OPEN,
-            asked=plan.asked.digest(interface),
-            image=record.image,
-            link_until=record.link_until,
-        )
-        await self.stores.annotation_tasks.settle(record)
-
-
-def _labels(plans: Sequence[_Plan]) -> set[Category]:
+def _labels(plans: Sequence[Plan]) -> set[Category]:
     return {
         category
         for plan in plans
@@ -347,16 +216,3 @@ def _labels(plans: Sequence[_Plan]) -> set[Category]:
             *(each.category for each in plan.asked.others),
         )
     }
-
-
-async def latest_truth(stores: Stores, frame: FrameRecord) -> FrameAnnotated | None:
-    """A frame's latest ground truth, a correction of the review page included that is on its way.
-
-    Raises
-    ------
-    StoreUnavailable
-        A store does not answer.
-    """
-    known = [each.event for each in await stores.corrections.published(frame.frame_id)]
-    known += [frame.ground_truth] if frame.ground_truth else []
-    return max(known, key=lambda event: event.revision, default=None)

@@ -26,10 +26,7 @@ class Corrector:
 
     async def ground_truth(self, record: FrameRecord) -> FrameAnnotated | None:
         """The frame's latest ground truth, also before fp_miner has seen our own correction."""
-        known = [each.event for each in await self.corrections.published(record.frame_id)]
-        if record.ground_truth is not None:
-            known.append(record.ground_truth)
-        return max(known, key=lambda event: event.revision, default=None)
+        return await self.corrections.latest_truth(record)
 
     async def publish(
         self, truth: FrameAnnotated, annotations: Sequence[Annotation], by: str

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import FrameId
+from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.mongo import Database, Document, translated
 
 
@@ -78,6 +79,18 @@ class MongoCorrectionStore:
     async def published(self, frame_id: FrameId) -> list[Correction]:
         """Those of a frame that have been sent, by revision."""
         return await self._find({"frame_id": frame_id, "outcome": Outcome.PUBLISHED.value})
+
+    async def latest_truth(self, frame: FrameRecord) -> FrameAnnotated | None:
+        """A frame's latest ground truth, also before fp_miner has seen a correction of the page.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        known = [each.event for each in await self.published(frame.frame_id)]
+        known += [frame.ground_truth] if frame.ground_truth else []
+        return max(known, key=lambda event: event.revision, default=None)
 
     async def _find(self, where: Document) -> list[Correction]:
         with translated():

@@ -11,7 +11,7 @@ from services.cli.label_studio_parts import label_studio
 from services.contracts.errors import InvalidSettings, ToolUnavailable
 from services.contracts.identity import FrameId
 from services.ingest.label_studio.client import Json, LabelStudio
-from services.ingest.label_studio.pushing import Pushed
+from services.ingest.label_studio.plans import Pushed
 from services.runtime.stores.annotation_tasks import TaskStatus
 from tests.integration.label_studio.conftest import Desk
 from tests.review_world import HEIGHT, REGION, WIDTH, picture, shortlist
@@ -70,7 +70,9 @@ async def test_what_is_there_is_not_pushed_again(desk: Desk) -> None:
 
 
 async def test_a_push_that_is_cut_off_before_it_is_noted_pushes_nothing_twice(desk: Desk) -> None:
-    cut = replace(desk.parts.pusher, tool=CutOff(desk.parts.tool))  # type: ignore[arg-type]  # it stands in for the client
+    whole, tool = desk.parts.pusher, CutOff(desk.parts.tool)
+    maker = replace(whole.maker, tool=tool)  # type: ignore[arg-type]  # it stands in for the client
+    cut = replace(whole, tool=tool, maker=maker)  # type: ignore[arg-type]  # here too
     with pytest.raises(ToolUnavailable, match="dead"):
         await cut.push()
 
