@@ -5,9 +5,11 @@ set -euo pipefail
 folder=${1:-"$(dirname "$0")/secrets"}
 umask 077
 mkdir -p "$folder/webhooks"
-for name in mongodb_root_password mongodb_password qdrant_api_key grafana_password; do
+for name in mongodb_root_password mongodb_password qdrant_api_key grafana_password label_studio_webhook_secret; do
   [ -s "$folder/$name" ] || head -c 24 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n' > "$folder/$name"
 done
+# Label Studio's own, from its account page: empty until you write it there.
+[ -e "$folder/label_studio_token" ] || : > "$folder/label_studio_token"
 # What members of the replica set know each other by; MongoDB wants base64 here.
 [ -s "$folder/mongodb_keyfile" ] || head -c 500 /dev/urandom | base64 | tr -d '\n' > "$folder/mongodb_keyfile"
 # The containers' user is none of the host's.

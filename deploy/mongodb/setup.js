@@ -14,7 +14,7 @@ while (!db.hello().isWritablePrimary) sleep(200);
 
 const admin = db.getSiblingDB("admin");
 const roles = [{ role: "readWrite", db: database }];
-for (const service of ["ingest", "embedder", "fp-miner", "retriever", "evaluator", "webhooks"]) {
+for (const service of ["ingest", "embedder", "fp-miner", "retriever", "evaluator", "webhooks", "label-studio"]) {
   const user = `gazeloop-${service}`;
   const pwd = secret("mongodb_password");
   if (admin.getUser(user)) admin.updateUser(user, { pwd, roles });

@@ -117,6 +117,8 @@ CONSUMERS: Mapping[str, Sequence[Topic]] = {
     name: each[0] for name, each in _BUILDERS.items() if name != LABEL_STUDIO
 }
 """The consuming services in the order of the flow, with the topics that each reads."""
+BESIDE: Mapping[str, Sequence[Topic]] = {LABEL_STUDIO: label_studio.TOPICS}
+"""Those that have nothing to do where the settings do not name their tool."""
 
 WEBHOOKS = "webhooks"
 """The service that sends shortlists to receivers: a consumer for each, and a group of its own."""
@@ -159,7 +161,8 @@ async def consumers(
     """
     async with AsyncExitStack() as closing:
         parts = Parts(stores, settings, clock, traces, _vectors_opened_once(settings, closing))
-        built = [await _consumer(name, parts, closing) for name in names if name in _BUILDERS]
+        wanted = [name for name in names if name in _BUILDERS and _is_asked_for(name, settings)]
+        built = [await _consumer(name, parts, closing) for name in wanted]
         services = [service for service, _ in built]
         if WEBHOOKS in names:
             services += await closing.enter_async_context(
@@ -168,6 +171,13 @@ async def consumers(
         if beside is not None:
             await _fill_beside(beside, parts, closing)
         yield Consumers(services, [step for _, step in built])
+
+
+def _is_asked_for(name: str, settings: Settings) -> bool:
+    if name != LABEL_STUDIO or settings.label_studio_url:
+        return True
+    log.info("label_studio_unused", remedy="set GAZELOOP_LABEL_STUDIO_URL to push and pull")
+    return False
 
 
 async def _fill_beside(settings: Settings, parts: Parts, closing: AsyncExitStack) -> None:

@@ -12,6 +12,7 @@ from services.ingest.label_studio.client import LabelStudio, opened
 from services.ingest.label_studio.http import event_routes, image_routes
 from services.ingest.label_studio.links import ImageLinks
 from services.ingest.label_studio.making import TaskMaker
+from services.ingest.label_studio.project import ensure_project, ensure_webhook
 from services.ingest.label_studio.pulling import Puller
 from services.ingest.label_studio.pushing import Pusher
 from services.ingest.label_studio.service import Carrier
@@ -59,7 +60,12 @@ async def carrying(
     """Tasks are pushed and pulled while this is open."""
     async with label_studio(stores, outbox, settings, clock) as parts:
         tasks, poll_s = stores.annotation_tasks, settings.label_studio_poll_s
-        carrier = Carrier(parts.pusher, parts.puller, tasks, clock, poll_s)
+
+        async def be_heard_of() -> None:
+            project, _ = await ensure_project(parts.tool, settings, stores)
+            await ensure_webhook(parts.tool, settings, project)
+
+        carrier = Carrier(parts.pusher, parts.puller, tasks, clock, poll_s, be_heard_of)
 
         async def carry(pauses: Pauses) -> None:
             pause_s = 0.0

@@ -23,6 +23,7 @@ class Service(StrEnum):
     RETRIEVER = "retriever"
     EVALUATOR = "evaluator"
     WEBHOOKS = "webhooks"
+    LABEL_STUDIO = "label_studio"
 
 
 def up(
@@ -55,9 +56,9 @@ def run_service(
     """Run one service in production, on the parts that the settings name.
 
     Needs `GAZELOOP_KAFKA` and `GAZELOOP_MONGODB`; embedder and retriever also `GAZELOOP_QDRANT`;
-    ingest and embedder `GAZELOOP_BLOBS`; webhooks `GAZELOOP_WEBHOOKS`. Logs JSON lines to standard
-    error; serves `/metrics` and `/healthz`; SIGTERM finishes the batch in hand. Start as many
-    replicas as there are partitions.
+    ingest, embedder and label_studio `GAZELOOP_BLOBS`; webhooks `GAZELOOP_WEBHOOKS`; label_studio
+    `GAZELOOP_LABEL_STUDIO_URL`. Logs JSON lines to standard error; serves `/metrics` and
+    `/healthz`; SIGTERM finishes the batch in hand. Start as many replicas as there are partitions.
     """
     context = shared(ctx)
     run(lambda: _run_service(context, service), interrupted="The service ended.")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from services.cli.consumers import CONSUMERS, WEBHOOKS
+from services.cli.consumers import BESIDE, CONSUMERS, LABEL_STUDIO, WEBHOOKS
 from services.contracts.topics import (
     DEAD_LETTERS,
     EMBEDDED,
@@ -29,6 +29,8 @@ WRITES: Mapping[str, Sequence[Topic]] = {
     "retriever": (REANNOTATION, GROUND_TRUTH, DEAD_LETTERS),
     "evaluator": (DEAD_LETTERS,),
     WEBHOOKS: (DEAD_LETTERS,),
+    # What comes back from Label Studio is ground truth, or cannot be used.
+    LABEL_STUDIO: (GROUND_TRUTH, DEAD_LETTERS),
 }
 """The topics that each service publishes to; all may give an event up."""
 
@@ -70,7 +72,7 @@ def grants_of(service: str) -> list[Grant]:
         )
         for name in sorted(reads | writes)
     ]
-    if service in CONSUMERS:
+    if service in CONSUMERS or service in BESIDE:
         granted.append(Grant("group", group_of(service), ("Describe", "Read")))
     if service == WEBHOOKS:
         # A group for each receiver, and receivers come and go.
@@ -79,7 +81,7 @@ def grants_of(service: str) -> list[Grant]:
 
 
 def _read_by(service: str) -> Sequence[Topic]:
-    return webhooks.TOPICS if service == WEBHOOKS else CONSUMERS.get(service, ())
+    return webhooks.TOPICS if service == WEBHOOKS else {**CONSUMERS, **BESIDE}.get(service, ())
 
 
 def commands(service: str, bootstrap: str) -> list[str]:

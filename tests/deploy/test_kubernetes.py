@@ -25,7 +25,7 @@ from tests.deploy.checking import ROOT, TOOLS, check, documents, module, tool
 OVERLAYS = ("dev", "prod", "gpu")
 OURS = tuple(service.value.replace("_", "-") for service in Service)
 VECTORS = {"gazeloop-embedder", "gazeloop-retriever"}
-IMAGES = {"gazeloop-ingest", "gazeloop-embedder", "gazeloop-retriever"}
+IMAGES = {"gazeloop-ingest", "gazeloop-embedder", "gazeloop-retriever", "gazeloop-label-studio"}
 Resource = dict[str, Any]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from services.contracts.errors import InvalidRecord
 from services.contracts.identity import Category
 from services.ingest.label_studio.client import LabelStudio
 from services.ingest.label_studio.interface import Interface
@@ -11,6 +12,7 @@ from services.runtime.stores.opening import Stores
 
 EVENTS_PATH = "/v1/label-studio/events"
 SECRET_HEADER = "X-Gazeloop-Secret"  # noqa: S105  # the header's name
+_LETS_OUT = "Label Studio with USE_DEFAULT_BANNED_SUBNETS=false"
 _ACTIONS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED", "TASKS_DELETED")
 
 
@@ -78,14 +80,18 @@ async def ensure_webhook(tool: LabelStudio, settings: Settings, project: int) ->
         return None
     url = f"{settings.public_url.rstrip('/')}{EVENTS_PATH}"
     known = [each for each in await tool.webhooks(project) if each["url"] == url]
-    await tool.set_webhook(
-        int(known[0]["id"]) if known else None,
-        project=project,
-        url=url,
-        send_payload=False,  # that something has changed is enough: what, we ask ourselves
-        send_for_all_actions=False,
-        is_active=True,
-        headers={SECRET_HEADER: secret},
-        actions=list(_ACTIONS),
-    )
+    facts = {
+        "project": project,
+        "url": url,
+        "send_payload": False,  # that something has changed is enough: what, we ask ourselves
+        "send_for_all_actions": False,
+        "is_active": True,
+        "headers": {SECRET_HEADER: secret},
+        "actions": list(_ACTIONS),
+    }
+    try:
+        await tool.set_webhook(int(known[0]["id"]) if known else None, **facts)
+    except InvalidRecord as exc:
+        detail = f"{exc}; where {url} is a private address, start {_LETS_OUT}"
+        raise InvalidRecord(detail, reason=exc.reason) from exc
     return url

@@ -1,11 +1,11 @@
 """Label Studio beside the services: what is asked is noted at once, and carried there and back."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from services.contracts.errors import Fatal, GazeloopError
+from services.contracts.errors import Fatal, GazeloopError, Invalid
 from services.contracts.events import Event, FrameAnnotated, ShortlistPublished
 from services.contracts.topics import GROUND_TRUTH, REANNOTATION
 from services.ingest.label_studio.links import RENEWED
@@ -43,13 +43,20 @@ class NoteAsked:
 
 @dataclass
 class Carrier:
-    """Pushes what is due and pulls what has changed; to be asked again and again."""
+    """Pushes what is due and pulls what has changed; to be asked again and again.
+
+    Parameters
+    ----------
+    heard_of : has Label Studio tell us of changes
+    """
 
     pusher: Pusher
     puller: Puller
     tasks: MongoAnnotationTasks
     clock: Clock
     poll_s: float
+    heard_of: Callable[[], Awaitable[object]]
+    _is_heard_of: bool = False
     _polled: float | None = None
     _pause_s: float = _LISTEN_S
 
@@ -65,12 +72,23 @@ class Carrier:
                 await self.tasks.touch_ending_links(self.clock.now() + RENEWED)
             if await self.tasks.due(1):
                 await self.pusher.push()
+            await self._be_heard_of()
             self._pause_s = _LISTEN_S
         except GazeloopError as exc:
             # A token that ran out is no reason to end what else runs in this process.
             self._pause_s = min(2 * self._pause_s, _PATIENCE_S)
             log.warning("label_studio_later", wait_s=self._pause_s, error=str(exc))
         return self._pause_s
+
+    async def _be_heard_of(self) -> None:
+        """Once; where Label Studio may not call us, we ask it now and then all the same."""
+        if self._is_heard_of:
+            return
+        self._is_heard_of = True
+        try:
+            await self.heard_of()
+        except Invalid as exc:
+            log.warning("label_studio_tells_nothing", asked_every_s=self.poll_s, error=str(exc))
 
     async def _is_due(self) -> bool:
         if self._polled is None or self.clock.monotonic() - self._polled >= self.poll_s:

@@ -1,10 +1,68 @@
 """What the service does beside its topics: there and back, without a command."""
 
-from services.cli.label_studio_parts import carrying
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from services.cli.label_studio_parts import carrying, outside_routes
+from services.contracts.errors import InvalidRecord
+from services.ingest.label_studio.project import ensure_project, ensure_webhook
 from services.runtime.clock import SystemClock
+from services.runtime.http_server import serving_http
 from tests.deadline import until
-from tests.integration.label_studio.conftest import Desk
+from tests.integration.label_studio import server as real
+from tests.integration.label_studio.conftest import Desk, desk_on
 from tests.integration.label_studio.test_pulling import FRAME, box
+
+
+async def test_label_studio_tells_us_of_what_is_submitted(
+    server: real.Server, mongodb_url: str, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    reached = {
+        "public_url": f"http://127.0.0.1:{port}",
+        "label_studio_webhook_secret": SecretStr("only we know"),
+        "label_studio_poll_s": 600.0,  # so that nothing but the webhook brings it
+    }
+    async with desk_on(server, mongodb_url, tmp_path, **reached) as desk:
+        app = FastAPI()
+        for router in outside_routes(desk.stores, desk.settings, SystemClock()):
+            app.include_router(router)
+        async with (
+            serving_http(app, "127.0.0.1", port, drain_s=1),
+            carrying(desk.stores, desk.outbox, desk.settings, SystemClock()),
+        ):
+            await until(lambda: is_pushed(desk) and is_told(desk))
+            task = int(desk.task_of(FRAME)["id"])
+            await asyncio.to_thread(desk.server.submit, task, [box()])
+            await until(lambda: bool(desk.corrections))
+
+    (correction,) = desk.corrections
+    assert (correction.frame_id, correction.revision) == (FRAME, 2)
+
+
+async def test_an_address_that_label_studio_may_not_call_is_told_with_what_to_do(
+    server: real.Server, mongodb_url: str, tmp_path: Path
+) -> None:
+    refused = {
+        "public_url": "ftp://ingest.example",
+        "label_studio_webhook_secret": SecretStr("only we know"),
+    }
+    async with desk_on(server, mongodb_url, tmp_path, **refused) as desk:
+        project, _ = await ensure_project(desk.parts.tool, desk.settings, desk.stores)
+        with pytest.raises(InvalidRecord, match="USE_DEFAULT_BANNED_SUBNETS=false"):
+            await ensure_webhook(desk.parts.tool, desk.settings, project)
+        async with carrying(desk.stores, desk.outbox, desk.settings, SystemClock()):
+            await until(lambda: is_pushed(desk))
+
+
+def is_told(desk: Desk) -> bool:
+    return bool(desk.server._get("/api/webhooks/", project=desk.server.project(desk.title)["id"]))
 
 
 def is_pushed(desk: Desk) -> bool:

@@ -1,25 +1,25 @@
 import pytest
 
 from services.cli.assembly import SERVICES
-from services.cli.consumers import CONSUMERS
+from services.cli.consumers import BESIDE, CONSUMERS
 from services.cli.topic_access import SCALER, WRITES, commands, grants_of
 from services.contracts.topics import DEAD_LETTERS, MATCHES, TOPICS
 from services.runtime.consumer import group_of
 
 
 def test_every_service_has_its_grants() -> None:
-    assert set(WRITES) == set(SERVICES)
+    assert set(WRITES) == {*SERVICES, *BESIDE}
 
 
 def test_every_topic_has_somebody_who_writes_it() -> None:
     assert {topic for topics in WRITES.values() for topic in topics} == set(TOPICS)
 
 
-@pytest.mark.parametrize("service", CONSUMERS)
+@pytest.mark.parametrize("service", [*CONSUMERS, *BESIDE])
 def test_a_service_reads_its_own_topics_as_its_own_group(service: str) -> None:
     grants = grants_of(service)
     read = {each.name for each in grants if "Read" in each.operations and each.resource == "topic"}
-    assert read == {topic.name for topic in CONSUMERS[service]}
+    assert read == {topic.name for topic in {**CONSUMERS, **BESIDE}[service]}
     assert [each.name for each in grants if each.resource == "group"] == [group_of(service)]
 
 
