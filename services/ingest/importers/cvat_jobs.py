@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
-from services.ingest.importers.returned import Manifest, annotation, frame_of, returned
-from services.ingest.items import Dataset, FrameItem, Located
+from services.ingest.importers.returned import Manifest, annotation, frame_of, one_of, returned
+from services.ingest.items import Dataset, Disputed, FrameItem, Located
 
 if TYPE_CHECKING:  # the SDK is an extra
     from services.ingest.cvat.server import JobFrame, Shape
@@ -18,10 +18,24 @@ _CORNERS = 4
 def read_cvat_jobs(frames: "Sequence[JobFrame]", sent: Manifest) -> Dataset:
     """The frames of finished jobs.
 
-    A frame on which a proposal is neither confirmed nor deleted is not finished, and refused.
+    A frame on which a proposal is neither confirmed nor deleted is not finished, and refused. Of a
+    frame that is in several jobs, all versions are given where their annotators disagree.
     """
-    sources = [Located(each, f"cvat job {each['job']}: {each['name']}") for each in frames]
-    return Dataset("cvat", len(sources), returned(sources, partial(_frame, sent)))
+    by_name: dict[str, list[JobFrame]] = {}
+    for each in frames:
+        by_name.setdefault(each["name"], []).append(each)
+    sources = [Located(same, _location(name, same)) for name, same in by_name.items()]
+    return Dataset("cvat", len(sources), returned(sources, partial(_versions, sent)))
+
+
+def _location(name: str, frames: "Sequence[JobFrame]") -> str:
+    jobs = ", ".join(str(each["job"]) for each in frames)
+    return f"cvat job {jobs}: {name}"
+
+
+def _versions(sent: Manifest, source: "Located[list[JobFrame]]") -> FrameItem | Disputed:
+    frames = [_frame(sent, Located(each, source.location)) for each in source.value]
+    return one_of(frames, source.location)
 
 
 def _frame(sent: Manifest, source: "Located[JobFrame]") -> FrameItem:

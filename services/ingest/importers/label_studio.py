@@ -1,7 +1,6 @@
 """Label Studio's JSON, come back: one task a frame, what annotators submitted counts."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 from services.contracts.errors import InvalidRecord
@@ -9,12 +8,11 @@ from services.contracts.events import Annotation
 from services.contracts.identity import FrameId
 from services.ingest import fields
 from services.ingest.fields import Record
-from services.ingest.importers.returned import Sent, annotation, frame_of, returned
+from services.ingest.importers.returned import Sent, annotation, frame_of, one_of, returned
 from services.ingest.items import Dataset, Disputed, FrameItem, Located
 from services.ingest.json_files import read_json
 
 _SIDES = ("x", "y", "width", "height")
-_SAME_PX = 0.5
 _ANY_SIZE = (2**17, 2**17)
 _LONGEST_NAME = 100
 
@@ -57,10 +55,7 @@ def frame_of_task(source: Located[object]) -> FrameItem | Disputed:
     if not counting:
         raise InvalidRecord("the annotator has skipped this task", reason="skipped_task")
     frames = [_frame(FrameId(frame_id), each, source.location) for each in counting]
-    said = [_said(frame) for frame in frames]
-    if any(not _agree(said[0], other) for other in said[1:]):
-        return Disputed(tuple(frames), source.location)
-    return frames[0]
+    return one_of(frames, source.location)
 
 
 def _frame(frame_id: FrameId, submitted: Record, location: str) -> FrameItem:
@@ -84,10 +79,6 @@ def _annotator(given: object) -> str | None:
             return email
         given = given.get("id")
     return f"user {given}" if type(given) is int else None
-
-
-def _said(frame: FrameItem) -> list[Annotation]:
-    return [each.value for each in frame.annotations or ()]
 
 
 def _annotations(submitted: Record) -> tuple[list[Annotation], tuple[int, int] | None]:
@@ -134,16 +125,3 @@ def _annotation(result: Record, size: tuple[int, int]) -> Annotation:
         crowd=flags.get("crowd") is True,
         ignore=flags.get("ignore") is True,
     )
-
-
-def _agree(some: Sequence[Annotation], others: Sequence[Annotation]) -> bool:
-    """Whether two people drew the same boxes, to half a pixel, in whatever order."""
-    return len(some) == len(others) and all(
-        one.category == other.category
-        and all(abs(a - b) <= _SAME_PX for a, b in zip(one.bbox, other.bbox, strict=True))
-        for one, other in zip(sorted(some, key=_place), sorted(others, key=_place), strict=True)
-    )
-
-
-def _place(annotation: Annotation) -> tuple[str, tuple[int, ...]]:
-    return annotation.category, tuple(round(side) for side in annotation.bbox)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from services.contracts.events import Annotation
 from services.contracts.identity import FrameId
 from services.ingest.importers.returned import Manifest, Sent
-from services.ingest.items import Dataset, FrameItem, Item, Located
+from services.ingest.items import Dataset, Disputed, FrameItem, Item, Located
 
 _SAME_PX = 0.02
 """Tools round corners, CVAT to a hundredth of a pixel; nobody draws as finely."""
@@ -31,13 +31,24 @@ def _items(
     items: Iterable[Item], sent: dict[FrameId, Sent], says: Collection[str], left: set[FrameId]
 ) -> Iterator[Item]:
     for item in items:
-        before = sent.get(item.frame_id) if isinstance(item, FrameItem) else None
-        left.difference_update({before.frame_id} if before else ())
-        if isinstance(item, FrameItem) and before is not None and item.annotations is not None:
-            annotations = _annotations(item.annotations, before.annotations, says)
-            yield replace(item, size=before.size, annotations=annotations)
-        else:
-            yield item
+        match item:
+            case FrameItem():
+                left.discard(item.frame_id)
+                yield _restored(item, sent, says)
+            case Disputed():
+                left.discard(item.versions[0].frame_id)
+                versions = tuple(_restored(each, sent, says) for each in item.versions)
+                yield replace(item, versions=versions)
+            case _:
+                yield item
+
+
+def _restored(item: FrameItem, sent: dict[FrameId, Sent], says: Collection[str]) -> FrameItem:
+    before = sent.get(item.frame_id)
+    if before is None or item.annotations is None:
+        return item
+    annotations = _annotations(item.annotations, before.annotations, says)
+    return replace(item, size=before.size, annotations=annotations)
 
 
 def _annotations(

@@ -7,20 +7,26 @@ from typing import Any
 
 import pytest
 
+from services.contracts.events import Annotation
+from services.contracts.identity import FrameId
+from services.ingest.cvat.server import JobFrame, Shape
 from services.ingest.exporters.cvat import to_cvat
 from services.ingest.exporters.formats import Format, manifest
 from services.ingest.exporters.frames import Export, ExportFrame
 from services.ingest.exporters.label_studio import to_label_studio
 from services.ingest.exporters.yolo import to_yolo
 from services.ingest.importers.cvat import read_cvat
+from services.ingest.importers.cvat_jobs import read_cvat_jobs
 from services.ingest.importers.label_studio import read_label_studio
-from services.ingest.importers.returned import Manifest
+from services.ingest.importers.restored import restored
+from services.ingest.importers.returned import Manifest, Sent
 from services.ingest.importers.yolo import read_yolo
 from services.ingest.items import Dataset, Disputed, FrameItem, Rejection
 from tests.unit.ingest.test_exporters import (
     FRAMES,
     PLAIN,
     PROPOSAL,
+    STOP,
     frame,
     near,
     said,
@@ -143,6 +149,49 @@ def test_annotators_who_disagree_are_both_kept(other: dict[str, Any], tmp_path: 
 
     assert isinstance(disputed, Disputed)
     assert len({str(each.annotations) for each in disputed.versions}) == 2
+
+
+def test_a_frame_that_is_disputed_has_come_back_and_what_was_not_moved_is_exact(
+    tmp_path: Path,
+) -> None:
+    before = Annotation(category=STOP, bbox=(64.0, 36.0, 32.0, 18.0), area=7.0)
+    sent = send(to_label_studio([frame("a", annotations=(before,))]), tmp_path)
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps([task(drawn(), drawn(x=20.0))]))
+
+    dataset = restored(read_label_studio(file), sent, ("crowd", "ignore"))
+    (disputed,) = dataset.items
+
+    assert isinstance(disputed, Disputed)
+    first, second = ([each.value for each in one.annotations or ()] for one in disputed.versions)
+    assert first == [before]
+    assert second[0].area is None
+    assert dataset.left == set()
+
+
+def test_annotators_of_two_jobs_in_cvat_who_disagree_are_both_kept() -> None:
+    sent = Manifest({"a": Sent(FrameId("a"), (640, 360)), "b": Sent(FrameId("b"), (640, 360))})
+
+    def job_frame(job: int, name: str, annotator: str, right: float) -> JobFrame:
+        box = [10.0, 20.0, right, 40.0]
+        shape = Shape(label="stop sign", type="rectangle", points=box, rotation=0.0, attributes={})
+        return JobFrame(job=job, name=f"{name}.jpg", annotator=annotator, shapes=[shape])
+
+    dataset = read_cvat_jobs(
+        [
+            job_frame(1, "a", "ana", 30.0),
+            job_frame(1, "b", "ana", 30.0),
+            job_frame(2, "a", "ben", 50.0),
+            job_frame(2, "b", "ben", 30.2),
+        ],
+        sent,
+    )
+    disputed, agreed = dataset.items
+
+    assert isinstance(disputed, Disputed)
+    assert [each.annotated_by for each in disputed.versions] == ["ana", "ben"]
+    assert disputed.location == "cvat job 1, 2: a.jpg"
+    assert isinstance(agreed, FrameItem)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,50 @@
+"""Files out and back through Label Studio's own import and export."""
+
+import json
+from pathlib import Path
+from uuid import uuid4
+
+from services.contracts.identity import FrameId
+from services.ingest.exporters.formats import EXPORTERS, Format, manifest
+from services.ingest.importers.label_studio import read_label_studio
+from services.ingest.importers.restored import restored
+from services.ingest.importers.returned import Manifest
+from tests.integration.label_studio import server as real
+from tests.unit.ingest.test_exporters import (
+    FRAMES,
+    PLAIN,
+    PROPOSAL,
+    frame,
+    near,
+    said,
+    truths,
+    write,
+)
+
+
+def test_what_its_import_takes_its_export_gives_back_to_the_pixel(
+    server: real.Server, tmp_path: Path
+) -> None:
+    annotated = [each for each in FRAMES if each.annotations is not None]
+    sent = [*annotated, frame("asked", annotations=PLAIN[:1], proposals=(PROPOSAL,))]
+    exported = EXPORTERS[Format.LABEL_STUDIO](sent)
+    write({**exported.files, "manifest.json": manifest(exported)}, tmp_path)
+    known = Manifest.read(tmp_path / "manifest.json")
+    facts = {"title": uuid4().hex, "label_config": (tmp_path / "labeling.xml").read_text()}
+    project = server._sent("POST", "/api/projects", facts)["id"]
+
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    imported = server._sent("POST", f"/api/projects/{project}/import", tasks)
+    given_back = server.person.get(f"/api/projects/{project}/export", params={"exportType": "JSON"})
+
+    assert imported["task_count"] == 3
+    assert imported["prediction_count"] == 1
+    file = tmp_path / "export.json"
+    file.write_bytes(given_back.raise_for_status().content)
+    bare = truths(read_label_studio(file))
+    assert {name: said(each) for name, each in bare.items()} == {
+        each.frame_id: near(each.annotations or ()) for each in sent
+    }
+    exact = restored(read_label_studio(file), known, ("crowd", "ignore"))
+    assert truths(exact) == {FrameId(each.frame_id): [*(each.annotations or ())] for each in sent}
+    assert exact.left == set()
