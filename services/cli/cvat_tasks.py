@@ -94,7 +94,7 @@ def _push(
     uris: Mapping[FrameId, str],
     blobs: BlobStore,
 ) -> Pushed:
-    with _server(settings) as server:
+    with cvat_server(settings) as server:
         there = server.tasks()
         images = {name for task in there.values() for name in server.images(task)}
         done = Pushed(there=len(there))
@@ -110,7 +110,7 @@ def _pull(settings: Settings) -> "tuple[list[JobFrame], int, int]":
 
     frames: list[JobFrame] = []
     finished = unfinished = 0
-    with _server(settings) as server:
+    with cvat_server(settings) as server:
         for task in server.tasks().values():
             for job in server.jobs(task):
                 if is_finished(job):
@@ -122,7 +122,14 @@ def _pull(settings: Settings) -> "tuple[list[JobFrame], int, int]":
 
 
 @contextmanager
-def _server(settings: Settings) -> "Iterator[CvatServer]":
+def cvat_server(settings: Settings) -> "Iterator[CvatServer]":
+    """The server that the settings name.
+
+    Raises
+    ------
+    MissingPart, InvalidSettings, ToolUnavailable
+        The SDK is not installed; no address is set, or the token is refused; it does not answer.
+    """
     try:
         from services.ingest.cvat.server import CvatServer  # noqa: PLC0415  # an extra
     except ModuleNotFoundError as exc:

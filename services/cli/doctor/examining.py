@@ -8,6 +8,7 @@ from services.cli.doctor.blobs import look_at_blobs
 from services.cli.doctor.finding import Finding, Level
 from services.cli.doctor.kafka import look_at_kafka
 from services.cli.doctor.mongodb import look_at_mongodb
+from services.cli.doctor.tools import look_at_cvat, look_at_label_studio, look_at_webhooks
 from services.cli.doctor.vectors import has_vectors, look_at_vectors
 from services.cli.remedies import remedy_of
 from services.contracts.errors import GazeloopError
@@ -37,7 +38,20 @@ async def examine(settings: Settings, clock: Clock, *, model: bool = True) -> li
         # Qdrant Edge has one owner: where `gazeloop up` runs, that one.
         if resolved.qdrant or (has_vectors(resolved) and not owned):
             checks["vectors"] = lambda: look_at_vectors(resolved, model=model)
+        checks |= _tools(resolved)
         return [each for part, check in checks.items() for each in await _looked_at(part, check)]
+
+
+def _tools(settings: Settings) -> dict[str, Check]:
+    """Those of the annotation teams that the settings name."""
+    checks: dict[str, Check] = {}
+    if settings.webhooks:
+        checks["webhooks"] = lambda: look_at_webhooks(settings)
+    if settings.label_studio_url:
+        checks["label_studio"] = lambda: look_at_label_studio(settings)
+    if settings.cvat_url:
+        checks["cvat"] = lambda: asyncio.to_thread(look_at_cvat, settings)
+    return checks
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ class Finding:
 
     Attributes
     ----------
-    part : kafka, mongodb, vectors, blobs, embedder or settings
+    part : kafka, mongodb, vectors, blobs, embedder, settings, webhooks, label_studio or cvat
     remedy : what to do, where something is to be done
     """
 

@@ -12,7 +12,7 @@ from services.runtime.stores.opening import Stores
 
 EVENTS_PATH = "/v1/label-studio/events"
 SECRET_HEADER = "X-Gazeloop-Secret"  # noqa: S105  # the header's name
-_LETS_OUT = "Label Studio with USE_DEFAULT_BANNED_SUBNETS=false"
+LETS_OUT = "Label Studio with USE_DEFAULT_BANNED_SUBNETS=false"
 _ACTIONS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED", "TASKS_DELETED")
 
 
@@ -67,6 +67,13 @@ async def offer_labels(
     return wanted
 
 
+def webhook_url(settings: Settings) -> str | None:
+    """Where Label Studio is to tell us of changes; none where it cannot, or is not believed."""
+    if not settings.public_url or not settings.label_studio_webhook_secret:
+        return None
+    return f"{settings.public_url.rstrip('/')}{EVENTS_PATH}"
+
+
 async def ensure_webhook(tool: LabelStudio, settings: Settings, project: int) -> str | None:
     """Have Label Studio tell us of changes; the address it tells, none where it cannot reach us.
 
@@ -75,10 +82,10 @@ async def ensure_webhook(tool: LabelStudio, settings: Settings, project: int) ->
     InvalidRecord
         Label Studio does not call addresses of this kind.
     """
-    secret = settings.label_studio_webhook_secret.get_secret_value()
-    if not settings.public_url or not secret:
+    url = webhook_url(settings)
+    if url is None:
         return None
-    url = f"{settings.public_url.rstrip('/')}{EVENTS_PATH}"
+    secret = settings.label_studio_webhook_secret.get_secret_value()
     known = [each for each in await tool.webhooks(project) if each["url"] == url]
     facts = {
         "project": project,
@@ -92,6 +99,6 @@ async def ensure_webhook(tool: LabelStudio, settings: Settings, project: int) ->
     try:
         await tool.set_webhook(int(known[0]["id"]) if known else None, **facts)
     except InvalidRecord as exc:
-        detail = f"{exc}; where {url} is a private address, start {_LETS_OUT}"
+        detail = f"{exc}; where {url} is a private address, start {LETS_OUT}"
         raise InvalidRecord(detail, reason=exc.reason) from exc
     return url

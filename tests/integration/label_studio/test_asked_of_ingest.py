@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from services.cli.doctor.tools import look_at_label_studio
 from services.cli.label_studio_parts import outside_routes
 from services.ingest.http_answers import add_answers
 from services.ingest.label_studio.links import LASTING
@@ -19,6 +20,7 @@ from services.ingest.label_studio.project import (
     ensure_project,
     ensure_webhook,
 )
+from tests.integration.doctor.conftest import said
 from tests.integration.label_studio import server as real
 from tests.integration.label_studio.conftest import Desk, desk_on
 from tests.review_world import picture
@@ -74,12 +76,17 @@ async def test_the_webhook_is_registered_once(
     reached: tuple[Desk, httpx.AsyncClient],
 ) -> None:
     desk, _ = reached
+    assert "is not there" in said(await look_at_label_studio(desk.settings), "label_studio")
     project, _ = await ensure_project(desk.parts.tool, desk.settings, desk.stores)
+    told = said(await look_at_label_studio(desk.settings), "label_studio")
+    assert "no webhook to" in told
+    assert "USE_DEFAULT_BANNED_SUBNETS=false" in told
     for _ in range(2):
         url = await ensure_webhook(desk.parts.tool, desk.settings, project)
         assert url is not None
         assert urlsplit(url).path == EVENTS_PATH
 
     (webhook,) = await desk.parts.tool.webhooks(project)
+    assert "changes are told to" in said(await look_at_label_studio(desk.settings), "label_studio")
     assert webhook["url"] == url
     assert webhook["headers"] == {SECRET_HEADER: SECRET}
