@@ -1,5 +1,6 @@
 """Which frames are exported, from real stores."""
 
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -93,6 +94,9 @@ async def test_an_export_has_its_images_and_a_manifest_and_is_reproducible(
     assert (tmp_path / "a/images/r000.png").read_bytes()[:4] == b"\x89PNG"
     assert content["frames"]["r000.png"]["revision"] == 1
     assert content["counts"] == {"frames": 3, "annotations": 3, "proposals": 3}
+    images = {f"images/{name}": each["sha256"] for name, each in content["frames"].items()}
+    for path, digest in (content["files"] | images).items():
+        assert hashlib.sha256((tmp_path / "a" / path).read_bytes()).hexdigest() == digest
 
 
 async def test_a_folder_that_holds_something_is_left_alone(world: World, tmp_path: Path) -> None:
