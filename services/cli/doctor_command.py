@@ -54,6 +54,6 @@ def _show(found: "list[Finding]") -> None:
     out = console()
     for each in found:
         colour = _COLOURS[each.level]
-        out.print(f"[{colour}]{each.level:<8}[/] {each.part:<9} {escape(each.what)}")
+        out.print(f"[{colour}]{each.level:<8}[/] {each.part:<12} {escape(each.what)}")
         if each.remedy:
-            out.print(f"{'':19}[dim]{escape(each.remedy)}[/]")
+            out.print(f"{'':22}[dim]{escape(each.remedy)}[/]")

@@ -215,12 +215,18 @@ def _translated(url: str) -> Iterator[None]:
         yield
     except exceptions.ApiException as exc:
         if exc.status in _TURNED_AWAY:
-            raise InvalidSettings(f"GAZELOOP_CVAT_TOKEN: {url} says {exc.status}") from exc
+            raise InvalidSettings(
+                f"CVAT at {url} refuses GAZELOOP_CVAT_TOKEN ({exc.status})"
+            ) from exc
         if not exc.status or exc.status >= _BROKEN or exc.status == _BUSY:
-            raise ToolUnavailable(f"{url}: HTTP {exc.status} {exc.reason}") from exc
+            raise ToolUnavailable(f"CVAT at {url} answers {exc.status} {exc.reason}") from exc
         said = str(exc.body)[:300]
-        raise InvalidRecord(f"{url}: {exc.status}: {said}", reason="tool_refuses") from exc
+        raise InvalidRecord(
+            f"CVAT at {url} refuses: {exc.status}: {said}", reason="refused_by_tool"
+        ) from exc
     except BackgroundRequestException as exc:
-        raise InvalidRecord(f"{url}: {exc}", reason="tool_refuses") from exc
+        raise InvalidRecord(f"CVAT at {url} refuses: {exc}", reason="refused_by_tool") from exc
     except (urllib3.exceptions.HTTPError, CvatSdkException) as exc:
-        raise ToolUnavailable(f"{url}: {type(exc).__name__}: {exc}") from exc
+        cause = getattr(exc, "reason", None) or exc  # of all tries, why the last one failed
+        detail = f"CVAT at {url} does not answer: {type(cause).__name__}"
+        raise ToolUnavailable(detail) from exc

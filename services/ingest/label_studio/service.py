@@ -84,11 +84,11 @@ class Carrier:
         """Once; where Label Studio may not call us, we ask it now and then all the same."""
         if self._is_heard_of:
             return
-        self._is_heard_of = True
         try:
             await self.heard_of()
         except Invalid as exc:
             log.warning("label_studio_tells_nothing", asked_every_s=self.poll_s, error=str(exc))
+        self._is_heard_of = True
 
     async def _is_due(self) -> bool:
         if self._polled is None or self.clock.monotonic() - self._polled >= self.poll_s:

@@ -9,8 +9,9 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from services.cli.label_studio_parts import carrying, outside_routes
-from services.contracts.errors import InvalidRecord
+from services.contracts.errors import InvalidRecord, ToolUnavailable
 from services.ingest.label_studio.project import ensure_project, ensure_webhook
+from services.ingest.label_studio.service import Carrier
 from services.runtime.clock import SystemClock
 from services.runtime.http_server import serving_http
 from tests.deadline import until
@@ -59,6 +60,25 @@ async def test_an_address_that_label_studio_may_not_call_is_told_with_what_to_do
             await ensure_webhook(desk.parts.tool, desk.settings, project)
         async with carrying(desk.stores, desk.outbox, desk.settings, SystemClock()):
             await until(lambda: is_pushed(desk))
+
+
+async def test_the_webhook_is_asked_for_until_label_studio_answers_and_then_no_more(
+    desk: Desk,
+) -> None:
+    asked = 0
+
+    async def heard_of() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise ToolUnavailable("away")
+
+    parts, tasks = desk.parts, desk.stores.annotation_tasks
+    carrier = Carrier(parts.pusher, parts.puller, tasks, desk.clock, 60.0, heard_of)
+    for _ in range(4):
+        await carrier.carry()
+
+    assert asked == 2
 
 
 def is_told(desk: Desk) -> bool:
