@@ -59,16 +59,18 @@ class CorrectionGate:
         StoreUnavailable
             The store does not answer.
         """
+        corrected = [frame for frame in batch.frames if frame.versions]
         judged = await self.judged(
-            [Came(frame.versions, frame.item.location, frame.tag) for frame in batch.frames]
+            [Came(frame.versions, frame.item.location, frame.tag) for frame in corrected]
         )
         held = [each for each in judged if isinstance(each, HeldCorrection)]
         passing = [
             replace(frame, drafts=(each,))
-            for frame, each in zip(batch.frames, judged, strict=True)
+            for frame, each in zip(corrected, judged, strict=True)
             if isinstance(each, FrameAnnotated)
         ]
-        return Batch(passing, batch.rejections), held
+        silent = [frame for frame in batch.frames if not frame.versions]
+        return Batch([*passing, *silent], batch.rejections), held
 
     async def judged(self, corrections: Sequence[Came]) -> list[FrameAnnotated | HeldCorrection]:
         """Each as it may be published, or what is held of it; held ones are kept durably.
@@ -90,8 +92,9 @@ class CorrectionGate:
             held = self.question(question, came.versions, unknown, None, came.origin, came.tag)
             judged.append(held)
         await self.held.hold([each for each in judged if isinstance(each, HeldCorrection)])
+        latest = {each.frame_id: each for each in judged}
         await self.held.supersede(
-            [each.frame_id for each in judged if isinstance(each, FrameAnnotated)]
+            [frame_id for frame_id, each in latest.items() if isinstance(each, FrameAnnotated)]
         )
         return judged
 

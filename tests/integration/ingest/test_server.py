@@ -17,7 +17,12 @@ from services.cli.assembly import App
 from services.cli.held_parts import correction_holder
 from services.cli.questions_command import answer_label
 from services.contracts.errors import InvalidSettings
+from services.contracts.identity import FrameId, VehicleId
+from services.ingest.batches import Batch
+from services.ingest.frames import OpenedFrame
+from services.ingest.holding import CorrectionGate
 from services.ingest.http import build_http_app
+from services.ingest.items import FrameItem
 from services.ingest.tokens import issue
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
@@ -153,6 +158,31 @@ async def test_a_newer_correction_takes_the_place_of_one_that_waits(stores: Stor
 
     assert await stores.held.waiting() == []
     assert [getattr(each, "revision", 0) for each in outbox.published] == [1, 2]
+
+
+async def test_of_several_lines_about_one_frame_the_last_one_counts(stores: Stores) -> None:
+    headers = {"content-type": "application/x-ndjson"}
+    async with annotator(stores, InMemoryOutbox()) as client:
+        await client.post("/v1/ground-truth", json=TRUTH)
+        nothing = TRUTH | {"annotations": []}
+        for truths, waiting in (((UNKNOWN, nothing), 0), ((TRUTH, UNKNOWN), 1)):
+            lines = "\n".join(map(json.dumps, truths))
+            answer = await client.post("/v1/ground-truth", content=lines, headers=headers)
+            assert (answer.json()["accepted"], answer.json()["held"]) == (1, 1)
+            assert len(await stores.held.waiting()) == waiting
+
+
+async def test_a_frame_of_a_file_that_says_nothing_of_its_ground_truth_asks_nothing(
+    stores: Stores,
+) -> None:
+    item = FrameItem(FrameId("v1:1"), VehicleId("v1"), "coco.json:[0]", None)
+    silent = OpenedFrame(item, None, (), ())
+
+    passing, held = await CorrectionGate(stores.held, stores.categories, SystemClock()).sift(
+        Batch([silent], [])
+    )
+
+    assert (passing.frames, held) == ([silent], [])
 
 
 def commands_on(stores: Stores, outbox: Outbox) -> App:
