@@ -10,8 +10,8 @@ from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.average_precision import mean_numbers
 from services.domain.boxes import Annotations, Detections
 from services.domain.kept_figures import EVER
+from services.domain.match_columns import Cells, MatchColumns
 from services.domain.match_state import MatchState
-from services.domain.match_table import MatchColumns
 from services.domain.matching import Matches, grouped, match_groups
 from services.domain.subsets import REST, Subset
 
@@ -121,9 +121,7 @@ class Gazeloop:
         numbers = self.state.frame_numbers(
             [FrameId(f"{i:08d}") for i in range(data.first, data.last)]
         )
-        return MatchColumns(
-            curve=keys // images,
-            frame=numbers[keys % images],
+        cells = Cells(
             part=np.full(keys.size, REST),
             captured=np.zeros(keys.size, np.int64),
             revision=np.ones(keys.size, np.int64),
@@ -135,6 +133,7 @@ class Gazeloop:
             ignored=matches.ignored,
             errors=np.zeros(matches.source.size, np.int64),
         )
+        return MatchColumns(keys // images, numbers[keys % images], cells)
 
     def numbers(self) -> Stats:
         parts = self.state.of(DETECTOR, Subset.ALL, EVER).values()

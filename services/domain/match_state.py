@@ -20,12 +20,11 @@ from services.domain.coco import BoolArray, IntArray
 from services.domain.drift import Drift, Fleet, drift
 from services.domain.frame_order import FrameOrder
 from services.domain.kept_figures import EVER, KeptFigures, Window
-from services.domain.match_summary import Counted
+from services.domain.match_columns import Counted, MatchColumns, NamedColumns
 from services.domain.match_table import (
     DETECTION,
     ROW,
     Batch,
-    MatchColumns,
     MatchTable,
     Table,
 )
@@ -55,27 +54,47 @@ class MatchState:
         """Take matches in, in any order and any number of times; which curves changed.
 
         A match with neither detections nor ground truths says that nothing is left of its frame.
+
+        Raises
+        ------
+        InvalidRecord
+            One of them cannot be held; the state is as it was.
         """
-        latest: dict[Curve, dict[FrameId, Counted]] = {}
-        for match in matches:
-            frames = latest.setdefault((match.detector, match.category), {})
-            held = frames.get(match.frame_id)
-            if held is None or held.revision < match.revision:
-                frames[match.frame_id] = match
-        curves = sorted(latest)
-        batch = [latest[curve][i] for curve in curves for i in sorted(latest[curve])]
-        place = [k for k, curve in enumerate(curves) for _ in latest[curve]]
-        numbers = self._frames.numbers([match.frame_id for match in batch])
-        self._frames.taken_by(numbers, [match.vehicle_id for match in batch])
-        return self.add_columns(curves, MatchColumns.of(batch, place, numbers.tolist()))
+        return self.add_named(NamedColumns.of(matches))
+
+    def add_named(self, said: NamedColumns) -> set[Curve]:
+        """Take matches in that are columns already; which curves changed.
+
+        Raises
+        ------
+        InvalidRecord
+            One of them cannot be held; the state is as it was.
+        """
+        said.cells.check()
+        names = list(zip(said.detector, said.category, strict=True))
+        curves = sorted(set(names))
+        place = {curve: k for k, curve in enumerate(curves)}
+        curve = np.fromiter(map(place.__getitem__, names), np.int64, len(names))
+        frame = self._frames.numbers(said.frame_id)
+        order = _latest(curve, self._frames.ranks[frame], said.cells.revision)
+        self._frames.taken_by(frame[order], [said.vehicle_id[k] for k in order.tolist()])
+        return self.add_columns(
+            curves, MatchColumns(curve[order], frame[order], said.cells.taken(order))
+        )
 
     def add_columns(self, curves: Sequence[Curve], columns: MatchColumns) -> set[Curve]:
-        """Take matches in that are columns already; which curves changed.
+        """Take matches in whose frames have their numbers already; which curves changed.
 
         Parameters
         ----------
         curves : what the columns' curves stand for
+
+        Raises
+        ------
+        InvalidRecord
+            One of them cannot be held; the state is as it was.
         """
+        columns.cells.check()
         batch = columns.batch()
         mine = [curves[k] for k in batch.curves]
         changed = self._join(mine, batch)
@@ -271,3 +290,12 @@ class MatchState:
     def nbytes(self) -> int:
         """Size of the tables, in bytes."""
         return self._tables.nbytes
+
+
+def _latest(curve: IntArray, rank: IntArray, revision: IntArray) -> IntArray:
+    """The matches by curve and their frames' order; of each frame the highest revision."""
+    order = np.lexsort((-revision, rank, curve))
+    curve, rank = curve[order], rank[order]
+    first = np.ones(order.size, np.bool_)
+    first[1:] = (curve[1:] != curve[:-1]) | (rank[1:] != rank[:-1])
+    return order[first]

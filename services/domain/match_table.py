@@ -6,23 +6,14 @@ wins, and joining is all there is to adding, replacing, moving and merging shard
 events is a small table. What a subset or a time window is made of is a mask over the rows.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.contracts.errors import InvalidRecord
-from services.domain.coco import BitsArray, BoolArray, FloatArray, IntArray
-from services.domain.error_types import TYPES
-from services.domain.match_summary import Counted
-from services.domain.subsets import part_of
-
-MOST_TRUTHS: Final = np.iinfo(np.uint16).max
-LAST_REVISION: Final = np.iinfo(np.uint32).max
+from services.domain.coco import BoolArray, IntArray
 
 DETECTION: Final = np.dtype(
     [("score", "f8"), ("matched", "u8"), ("ignored", "u4"), ("row", "i4"), ("overlap", "f4")]
@@ -44,7 +35,6 @@ LATEST: Final = (1 << 63) - 1
 """Bounds of all that was ever captured, in microseconds of the epoch."""
 
 Table = NDArray[np.void]
-_ERRORS: Final = {None: 0} | {error: 1 + place for place, error in enumerate(TYPES)}
 
 
 def microseconds(moment: datetime) -> int:
@@ -114,96 +104,3 @@ class Batch:
         """One table alone."""
         row_bounds, bounds = (np.array([0, t.size]) for t in (table.rows, table.detections))
         return cls(np.zeros(1, np.int64), table.rows, row_bounds, table.detections, bounds)
-
-
-@dataclass(frozen=True)
-class MatchColumns:
-    """Matches of many curves as parallel arrays: a curve is one detector and category.
-
-    Attributes
-    ----------
-    curve, frame, part, captured, revision : (K,) int64, of each match; sorted by curve, then by
-        the frames' order
-    truths : (K, 4) int64, ground truths per area range
-    starts : (K + 1,) int64; match k's detections are `[starts[k]:starts[k + 1]]`, best first
-    scores, overlaps : (D,) float64
-    matched, ignored : (D,) uint64
-    errors : (D,) int64, 1 + place in `TYPES`, 0 for none
-
-    Raises
-    ------
-    InvalidRecord
-        More ground truths of one category on one frame than can be counted, or a revision that
-        is too high.
-    """
-
-    curve: IntArray
-    frame: IntArray
-    part: IntArray
-    captured: IntArray
-    revision: IntArray
-    truths: IntArray
-    starts: IntArray
-    scores: FloatArray
-    overlaps: FloatArray
-    matched: BitsArray
-    ignored: BitsArray
-    errors: IntArray
-
-    def __post_init__(self) -> None:
-        if self.truths.size and self.truths.max() > MOST_TRUTHS:
-            raise InvalidRecord(
-                f"more than {MOST_TRUTHS} ground truths of a category on one frame",
-                reason="too_many_ground_truths",
-            )
-        if self.revision.size and self.revision.max() > LAST_REVISION:
-            raise InvalidRecord(
-                f"a match's revision is above {LAST_REVISION}", reason="revision_too_high"
-            )
-
-    @classmethod
-    def of(
-        cls, matches: Sequence[Counted], curve: Sequence[int], frame: Sequence[int]
-    ) -> "MatchColumns":
-        """The columns of these matches, which are sorted by curve and frame."""
-        starts = np.zeros(len(matches) + 1, np.int64)
-        np.cumsum([len(m.scores) for m in matches], out=starts[1:])
-        errors = [[_ERRORS[e] for e in m.errors] for m in matches]
-        return cls(
-            np.array(curve, np.int64),
-            np.array(frame, np.int64),
-            np.array([part_of(m.split, shortlisted=m.shortlisted) for m in matches], np.int64),
-            np.array([microseconds(m.captured_at) for m in matches], np.int64),
-            np.array([m.revision for m in matches], np.int64),
-            np.array([m.ground_truths for m in matches], np.int64).reshape(-1, 4),
-            starts,
-            _column([m.scores for m in matches], np.float64),
-            _column([m.overlaps for m in matches], np.float64),
-            _column([m.matched for m in matches], np.uint64),
-            _column([m.ignored for m in matches], np.uint64),
-            _column(errors, np.int64),
-        )
-
-    def batch(self) -> Batch:
-        """A table for each curve."""
-        from services.domain import table_kernels  # noqa: PLC0415  # see compiled.py
-
-        rows = np.zeros(self.curve.size, ROW)
-        for name in ("frame", "part", "captured", "revision", "truths"):
-            rows[name] = getattr(self, name)
-        curves, firsts = np.unique(self.curve, return_index=True)
-        bounds = np.append(firsts, self.curve.size)
-        found = table_kernels.detections(
-            bounds,
-            self.starts,
-            self.scores,
-            self.overlaps,
-            self.matched,
-            self.ignored,
-            self.errors,
-        )
-        return Batch(curves, rows, bounds, found, self.starts[bounds])
-
-
-def _column(cells: Sequence[Sequence[float]], dtype: type) -> NDArray[Any]:
-    return np.fromiter(chain.from_iterable(cells), dtype)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import structlog
 
 from services.contracts.errors import Fatal
@@ -13,6 +14,7 @@ from services.domain.match_state import MatchState
 from services.domain.subsets import Subset
 from services.evaluator.gauges import Gauges
 from services.evaluator.logic import confidence, evaluate, recent_maps
+from services.runtime import metrics
 from services.runtime.clock import Clock
 from services.runtime.consumer import Assignment
 from services.runtime.settings import Settings
@@ -79,13 +81,14 @@ class EvaluateMatches:
             started = self._clock.monotonic()
             state = MatchState(self._settings.operating_score)
             categories = [c for c in await self._matches.categories() if owned(c)]
-            count = await self._read(state, categories)
+            count, refused = await self._read(state, categories)
             # Only now: a store that went away half-way leaves nothing half read.
             self._state, self._changed = state, set(state.detectors())
             self._owned = owned
             self._gauges.clear()
             seconds = round(self._clock.monotonic() - started, 2)
-            log.info("evaluator_rebuilt", matches=count, seconds=seconds)
+            metrics.REBUILD_SECONDS.set(seconds)
+            log.info("evaluator_rebuilt", matches=count, refused=refused, seconds=seconds)
 
     async def refresh(self) -> None:
         """Bring the gauges up to date, unless that was done less than a moment ago.
@@ -104,12 +107,20 @@ class EvaluateMatches:
             self._unsure |= bool(changed)
             await self._show_confidence(self._state)
 
-    async def _read(self, state: MatchState, categories: Sequence[Category]) -> int:
-        count = 0
-        async for chunk in self._matches.summaries(categories):
-            await asyncio.to_thread(state.add, chunk)
-            count += len(chunk)
-        return count
+    async def _read(self, state: MatchState, categories: Sequence[Category]) -> tuple[int, int]:
+        """Take in what is recorded; how many matches that was, and how many cannot be held.
+
+        The latter have been dead-lettered when they came as events: they must not keep an
+        evaluator from starting.
+        """
+        count = refused = 0
+        async for columns in self._matches.counted(categories):
+            sound = np.flatnonzero(columns.cells.sound())
+            count += sound.size
+            refused += len(columns) - sound.size
+            some = columns if sound.size == len(columns) else columns.taken(sound)
+            await asyncio.to_thread(state.add_named, some)
+        return count, refused
 
     async def _show(self, state: MatchState, detector: DetectorId) -> None:
         score = self._settings.operating_score

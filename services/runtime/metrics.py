@@ -332,6 +332,10 @@ VEHICLE_DRIFT = Gauge(
     "How far a drifting vehicle is from the fleet; at most 50 vehicles, and none that does not.",
     ["detector", "measure", "vehicle"],
 )
+REBUILD_SECONDS = Gauge(
+    "gazeloop_evaluator_rebuild_seconds",
+    "How long the evaluator last took to read the durable record again.",
+)
 
 # What shortlists are worth; bound is value, low or high (95%)
 

@@ -1,10 +1,9 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import fields
 
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
-from services.domain.match_summary import MatchSummary
+from services.domain.match_columns import NamedColumns
 
 
 class InMemoryMatchStore:
@@ -48,12 +47,8 @@ class InMemoryMatchStore:
             ):
                 yield match
 
-    async def summaries(
-        self, categories: Collection[Category]
-    ) -> AsyncIterator[Sequence[MatchSummary]]:
-        names = [field.name for field in fields(MatchSummary)]
-        matches = [m for m in self._latest.values() if m.category in categories]
-        yield [MatchSummary(**{name: getattr(m, name) for name in names}) for m in matches]
+    async def counted(self, categories: Collection[Category]) -> AsyncIterator[NamedColumns]:
+        yield NamedColumns.of([m for m in self._latest.values() if m.category in categories])
 
     async def categories(self) -> list[Category]:
         return sorted({match.category for match in self._latest.values()})

@@ -1,7 +1,7 @@
 """What every store of frames, matches, needles and shortlists does, in memory and in MongoDB."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, fields
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from services.contracts.errors import ConflictingRevision
 from services.contracts.events import FrameEmbedded, Split
 from services.contracts.identity import FrameId, ModelId, frame_point_id
+from services.domain.match_state import MatchState
 from services.runtime.stores.embeddings import Embeddings, MongoEmbeddings, Points
 from services.runtime.stores.frames import FrameFact, FrameStore, FrameTally
 from services.runtime.stores.frames_mongo import MongoFrameStore
@@ -25,6 +26,7 @@ from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
 from tests.fakes.shortlists import InMemoryShortlistStore
+from tests.unit.domain import oracle
 
 
 @dataclass(frozen=True)
@@ -166,14 +168,30 @@ async def test_the_highest_revision_of_a_match_is_found(stores: Stores) -> None:
     assert [match async for match in stores.matches.scan()] == [new]
 
 
-async def test_a_summary_of_a_match_says_what_the_match_says(stores: Stores) -> None:
-    match = samples.frame_matched("f1")
-    await stores.matches.record([match, samples.frame_matched("f2", category="other")], {})
-    chunks = [chunk async for chunk in stores.matches.summaries([match.category])]
-    (summary,) = [summary for chunk in chunks for summary in chunk]
-    for field in fields(summary):
-        said, expected = getattr(summary, field.name), getattr(match, field.name)
-        assert said == (list(expected) if isinstance(said, list) else expected)
+async def test_the_columns_of_matches_say_what_the_matches_say(stores: Stores) -> None:
+    frames = oracle.random_frames(3, 6)
+    matches = [match for frame in frames for match in oracle.matched(frame, shortlisted=True)]
+    matches.append(samples.frame_matched("fé", category="crossing"))
+    await stores.matches.record([*matches, samples.frame_matched("f2", category="other")], {})
+    wanted = sorted({match.category for match in matches})
+    said = [columns async for columns in stores.matches.counted(wanted)]
+    assert sum(map(len, said)) == len(matches)
+    ours, expected = MatchState(0.5), MatchState(0.5)
+    for columns in said:
+        ours.add_named(columns)
+    expected.add(matches)
+    assert held(ours) == held(expected)
+
+
+def held(state: MatchState) -> Sequence[object]:
+    """All that a state holds, by the frames' ids."""
+    names, vehicles = state.frame_ids(), state.vehicles()
+    said = []
+    for curve, table in sorted(state.tables(), key=lambda held: held[0]):
+        columns = [table.rows[name].tolist() for name in ("part", "captured", "revision", "truths")]
+        frames = [(names[k], vehicles[k]) for k in table.rows["frame"]]
+        said.append((curve, frames, columns, table.detections.tolist()))
+    return said
 
 
 async def test_the_matches_of_frames_are_found(stores: Stores) -> None:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
-from services.domain.match_summary import MatchSummary
+from services.domain.match_columns import NamedColumns
 
 
 class MatchStore(Protocol):
@@ -47,7 +47,7 @@ class MatchStore(Protocol):
         """The stored matches, in no particular order; all of them where nothing is named."""
         ...
 
-    def summaries(self, categories: Collection[Category]) -> AsyncIterator[Sequence[MatchSummary]]:
+    def counted(self, categories: Collection[Category]) -> AsyncIterator[NamedColumns]:
         """What mAP needs of the stored matches of these categories, some thousands at a time."""
         ...
 

@@ -1,13 +1,20 @@
 """Matches in MongoDB: one document per detector, category and frame."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import fields as dataclass_fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, cast
+
+import numpy as np
 
 from services.contracts.events import FrameMatched, Split
-from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
-from services.domain.match_summary import MatchSummary
+from services.contracts.identity import Category, DetectorId, FrameId, NeedleId, VehicleId
+from services.domain.coco import FloatArray, IntArray
+from services.domain.error_types import TYPES
+from services.domain.match_columns import Cells, NamedColumns
+from services.domain.match_table import microseconds
+from services.domain.subsets import part_of
+from services.runtime.stores.bson_columns import BsonColumns, one_ahead
 from services.runtime.stores.mongo import (
     Database,
     Document,
@@ -18,8 +25,14 @@ from services.runtime.stores.mongo import (
     write,
 )
 
-_CHUNK = 5000
-_SUMMARY = tuple(field.name for field in dataclass_fields(MatchSummary))
+_AT_ONCE = 50_000  # or as many as fit into an answer of 16 MB
+_COUNTED: Final = (
+    *("detector", "category", "frame_id", "vehicle_id", "captured_at", "revision", "split"),
+    *("shortlisted", "scores", "matched", "ignored", "overlaps", "errors", "ground_truths"),
+)
+"""What mAP needs of a match."""
+_SPLITS: Final = tuple(split.value for split in Split)
+_WORDS: Final = tuple(error.value for error in TYPES)
 
 
 class MongoMatchStore:
@@ -96,15 +109,14 @@ class MongoMatchStore:
             async for document in found:
                 yield _event(document)
 
-    async def summaries(
-        self, categories: Collection[Category]
-    ) -> AsyncIterator[Sequence[MatchSummary]]:
+    async def counted(self, categories: Collection[Category]) -> AsyncIterator[NamedColumns]:
         where = {"category": {"$in": list(categories)}}
-        fields = {f"latest.event.{name}": 1 for name in _SUMMARY}
+        fields = {"_id": 0, **{f"latest.event.{name}": 1 for name in _COUNTED}}
         with translated():
-            found = self._matches.find(where, fields, batch_size=_CHUNK)
-            while chunk := await found.to_list(_CHUNK):
-                yield [_summary(document["latest"]["event"]) for document in chunk]
+            found = self._matches.find_raw_batches(where, fields, batch_size=_AT_ONCE)
+            # The driver types its raw batches as documents; they are bytes.
+            async for raw in one_ahead(cast(AsyncIterator[bytes], found)):
+                yield await asyncio.to_thread(_columns, raw)
 
     async def categories(self) -> list[Category]:
         with translated():
@@ -115,8 +127,36 @@ def _event(document: Document) -> FrameMatched:
     return FrameMatched.model_validate(document["latest"]["event"], extra="ignore")
 
 
-def _summary(event: Document) -> MatchSummary:
-    # Not validated again: it was when it was written, and that would take most of the time.
-    said = {**event, "split": Split(event["split"])}
-    said["captured_at"] = datetime.fromisoformat(event["captured_at"])
-    return MatchSummary(**said)
+def _columns(raw: bytes) -> NamedColumns:
+    """The columns of some documents; nothing is validated again: it was when it was written."""
+    said = BsonColumns(raw, _COUNTED, _WORDS)
+    sizes, scores = said.lists("scores")
+    cells = Cells(
+        part=_parts(said.mapped("split", _SPLITS.index), said.numbers("shortlisted")),
+        captured=said.mapped("captured_at", _moment),
+        revision=said.numbers("revision").astype(np.int64),
+        truths=said.lists("ground_truths")[1].astype(np.int64).reshape(-1, 4),
+        starts=np.append(0, np.cumsum(sizes)),
+        scores=scores,
+        overlaps=said.lists("overlaps")[1],
+        matched=said.lists("matched")[1].astype(np.uint64),
+        ignored=said.lists("ignored")[1].astype(np.uint64),
+        errors=said.lists("errors")[1].astype(np.int64),
+    )
+    return NamedColumns(
+        cast(list[DetectorId], said.strings("detector")),
+        cast(list[Category], said.strings("category")),
+        cast(list[FrameId], said.strings("frame_id")),
+        cast(list[VehicleId], said.strings("vehicle_id")),
+        cells,
+    )
+
+
+def _moment(text: str) -> int:
+    return microseconds(datetime.fromisoformat(text))
+
+
+def _parts(splits: IntArray, shortlisted: FloatArray) -> IntArray:
+    """(N,) int64, the part of each match's frame."""
+    known = [[part_of(split, shortlisted=asked) for asked in (False, True)] for split in Split]
+    return np.array(known, np.int64)[splits, shortlisted.astype(np.int64)]

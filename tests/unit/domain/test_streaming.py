@@ -1,5 +1,6 @@
 """Whatever happens to the frames, the numbers are pycocotools' own, after every step."""
 
+import math
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,8 +16,8 @@ from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.average_precision import twelve
 from services.domain.kept_figures import EVER, Window
+from services.domain.match_columns import LAST_REVISION, Cells, MatchColumns
 from services.domain.match_state import MatchState
-from services.domain.match_table import LAST_REVISION, MatchColumns
 from services.domain.subsets import Subset
 from tests.unit.domain import oracle
 
@@ -26,6 +27,9 @@ EMPTY = dict.fromkeys(
     ("regions", "bboxes", "scores", "matched", "ignored", "overlaps", "errors", "true_categories"),
     (),
 )
+
+
+MANY = ("scores", "matched", "ignored", "overlaps", "errors")
 
 
 @dataclass(frozen=True)
@@ -208,15 +212,30 @@ def test_what_is_no_snapshot_is_refused() -> None:
         MatchState.restored(b"nothing of the kind", 0.5)
 
 
-def test_a_revision_that_the_tables_cannot_hold_is_refused_by_name() -> None:
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"scores": (math.nan,)}, "score_not_finite"),
+        ({"scores": (math.inf,)}, "score_not_finite"),
+        ({"ground_truths": (1 << 16, 0, 0, 0)}, "too_many_ground_truths"),
+        ({"ground_truths": (1, -1, 0, 0)}, "negative_ground_truths"),
+        ({"revision": LAST_REVISION + 1}, "revision_too_high"),
+        (dict.fromkeys(MANY, (0,) * 101) | {"errors": (None,) * 101}, "too_many_detections"),
+    ],
+)
+def test_a_match_that_cannot_be_held_leaves_the_state_as_it_was(
+    said: dict[str, object], reason: str
+) -> None:
     world = World()
     first, second = known_frames(1, 2)
     world.say(replace(first, revision=LAST_REVISION))
+    one = dict.fromkeys(MANY, (0.5,)) | {"matched": (1,), "ignored": (0,), "errors": (None,)}
+    bad = matches(second)[0].model_copy(update={**one, **said})
+    before = world.state.snapshot()
     with pytest.raises(InvalidRecord) as caught:
-        world.state.add(matches(replace(second, revision=LAST_REVISION + 1)))
-    assert caught.value.reason == "revision_too_high"
-    held = np.concatenate([table.rows["revision"] for _, table in world.state.tables()])
-    assert set(held.tolist()) == {LAST_REVISION}
+        world.state.add([*matches(replace(second, revision=9)), bad])
+    assert caught.value.reason == reason
+    assert world.state.snapshot() == before
     world.check()
 
 
@@ -253,9 +272,7 @@ def test_a_detection_takes_few_bytes_whatever_the_subsets_and_windows_asked_for(
     rng = np.random.default_rng(0)
     state = MatchState(0.5)
     numbers = state.frame_numbers([FrameId(f"{k:06d}") for k in range(groups)])
-    columns = MatchColumns(
-        curve=np.zeros(groups, np.int64),
-        frame=numbers,
+    cells = Cells(
         part=rng.integers(0, 3, groups),
         captured=rng.integers(0, 10**12, groups),
         revision=np.ones(groups, np.int64),
@@ -267,6 +284,7 @@ def test_a_detection_takes_few_bytes_whatever_the_subsets_and_windows_asked_for(
         ignored=np.zeros(groups * each, np.uint64),
         errors=np.zeros(groups * each, np.int64),
     )
+    columns = MatchColumns(np.zeros(groups, np.int64), numbers, cells)
     state.add_columns([(DETECTOR, oracle.CATEGORIES[0])], columns)
     for subset in Subset:
         state.of(DETECTOR, subset, Window(DAY, oracle.START))

@@ -1,19 +1,35 @@
+import json
+import math
+from typing import NoReturn
+
 import pytest
 from prometheus_client import Gauge
+from structlog.testing import capture_logs
 
+from services.contracts.codec import encode
 from services.contracts.errors import Fatal
-from services.contracts.events import FrameMatched, Split
+from services.contracts.events import DeadLettered, FrameMatched, Split
+from services.contracts.identity import Category, FrameId
+from services.contracts.topics import MATCHES
 from services.domain.subsets import Subset
 from services.evaluator.logic import order_holds
 from services.evaluator.service import EvaluateMatches
 from services.runtime import metrics
+from services.runtime.exits import ExitCode
+from services.runtime.records import Record
+from services.runtime.runner import Runner
 from services.runtime.settings import Settings
 from tests.fakes.clock import FakeClock
 from tests.fakes.matches import InMemoryMatchStore
+from tests.fakes.outbox import InMemoryOutbox
 from tests.samples import frame_captured
 from tests.unit.domain.oracle import coco_eval, matched, random_frames, twelve
 
 DETECTOR = "d@1"
+
+
+def leave(code: ExitCode) -> NoReturn:
+    raise AssertionError(code)
 
 
 def step(store: InMemoryMatchStore, clock: FakeClock) -> EvaluateMatches:
@@ -90,6 +106,68 @@ async def test_a_match_that_is_anothers_by_now_is_not_shown() -> None:
     await evaluator.rebuild(lambda category: category == "sign")
     await evaluator.run(matches)
     assert shown_categories() == {"sign"}
+
+
+def record(match: FrameMatched, **said: object) -> Record:
+    """The match as a record, with some of it said otherwise, past all that checks it."""
+    value = json.dumps({**json.loads(encode(match)), **said})
+    return Record(MATCHES.name, 0, 0, match.key().encode(), value.encode())
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"scores": [math.nan]}, "unreadable_event"),
+        ({"ground_truths": [1 << 16, 0, 0, 0]}, "too_many_ground_truths"),
+        ({"revision": 1 << 40}, "revision_too_high"),
+    ],
+)
+async def test_what_cannot_be_held_is_dead_lettered_and_its_neighbours_are_shown(
+    said: dict[str, object], reason: str
+) -> None:
+    matches, expected = matches_of(8)
+    template = next(match for match in matches if len(match.scores) == 1)
+    bad = record(template, frame_id="bad", **said)
+    clock, outbox = FakeClock(), InMemoryOutbox()
+    evaluator = step(InMemoryMatchStore(), clock)
+    runner = Runner("evaluator", evaluator, outbox, Settings(), clock, exit_process=leave)
+    assert await runner.process([*map(record, matches[:3]), bad, *map(record, matches[3:])])
+    clock.advance(1.0)
+    await evaluator.refresh()
+    (letter,) = outbox.published
+    assert isinstance(letter, DeadLettered)
+    assert letter.reason == reason
+    assert shown() == pytest.approx(expected, abs=1e-9)
+    assert read(metrics.EVALUATED_FRAMES, detector=DETECTOR, subset="all") == 15
+
+
+async def test_a_recorded_match_that_cannot_be_held_does_not_keep_an_evaluator_from_starting() -> (
+    None
+):
+    matches, expected = matches_of(9)
+    store = InMemoryMatchStore()
+    bad = matches[0].model_copy(update={"frame_id": FrameId("bad"), "revision": 1 << 40})
+    await store.record([bad, *matches], {})
+    evaluator = step(store, FakeClock())
+    with capture_logs() as logs:
+        await evaluator.rebuild()
+    await evaluator.refresh()
+    assert shown() == pytest.approx(expected, abs=1e-9)
+    (line,) = [line for line in logs if line["event"] == "evaluator_rebuilt"]
+    assert (line["matches"], line["refused"]) == (len(matches), 1)
+
+
+async def test_an_evaluator_says_how_long_it_took_to_come_back() -> None:
+    class SlowStore(InMemoryMatchStore):
+        async def categories(self) -> list[Category]:
+            clock.advance(2.5)
+            return await super().categories()
+
+    clock = FakeClock()
+    with capture_logs() as logs:
+        await step(SlowStore(), clock).rebuild()
+    assert [line["seconds"] for line in logs if line["event"] == "evaluator_rebuilt"] == [2.5]
+    assert read(metrics.REBUILD_SECONDS) == 2.5
 
 
 def shown_categories() -> set[str]:

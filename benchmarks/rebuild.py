@@ -1,0 +1,136 @@
+"""How soon a killed evaluator is back: it reads the durable record again, from a real mongod.
+
+    python -m benchmarks.rebuild --frames 100000
+
+Frames are as full as COCO's: 8 ground truths and 31 detections, of 80 categories, which makes ten
+matches of a frame. They are written as fp_miner writes them. With `--folder`, they stay there and
+are only read the next time.
+"""
+
+import argparse
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.map_data import DETECTOR, Gazeloop, synthetic
+from services.contracts import identity
+from services.contracts.events import ErrorType, FrameMatched, Split
+from services.contracts.identity import Category, DriveId, FrameId, VehicleId
+from services.domain.coco import whole
+from services.domain.matching import match_groups
+from services.evaluator.service import EvaluateMatches
+from services.runtime.clock import SystemClock
+from services.runtime.embedded.mongod import Mongod
+from services.runtime.settings import Settings
+from services.runtime.stores.matches_mongo import MongoMatchStore
+from services.runtime.stores.mongo import connect
+
+_START = datetime(2026, 5, 4, tzinfo=UTC)
+_FRAMES_AT_ONCE = 1000
+_MATCHES_AT_ONCE = 2000
+
+
+def matches(first: int, last: int) -> Iterator[FrameMatched]:
+    """Every match of these frames; what is wrong counts as background."""
+    images = last - first
+    data = synthetic(images, images * 40416 // 5000, images * 157258 // 5000, seed=first)
+    keys, detections, annotations = Gazeloop.grouped(data)
+    said = match_groups(detections, annotations)
+    columns: list[Sequence[Any]] = [
+        [tuple(box) for box in detections.boxes[said.source].tolist()],
+        detections.scores[said.source].tolist(),
+        whole(said.matched),
+        whole(said.ignored),
+        said.overlaps.tolist(),
+    ]
+    for k, key in enumerate(keys.tolist()):
+        mine = slice(said.starts[k], said.starts[k + 1])
+        cells = [tuple(column[mine]) for column in columns]
+        truths = tuple(said.ground_truths[k].tolist())
+        yield _match(first + key % images, key // images, cells, truths)
+
+
+def _match(
+    number: int, category: int, cells: Sequence[tuple[Any, ...]], truths: tuple[int, ...]
+) -> FrameMatched:
+    frame_id, name = FrameId(f"frame-{number:08d}"), Category(f"category {category:02d}")
+    boxes, scores, matched, ignored, overlaps = cells
+    found = [(name, box, score) for box, score in zip(boxes, scores, strict=True)]
+    right = [(m | i) & 1 for m, i in zip(matched, ignored, strict=True)]
+    # Not validated: making them would take longer than writing them.
+    return FrameMatched.model_construct(
+        frame_id=frame_id,
+        detector=DETECTOR,
+        category=name,
+        revision=3,
+        split=Split.HAYSTACK if number % 10 else Split.REFERENCE,
+        shortlisted=number % 10 == 1,
+        vehicle_id=VehicleId(f"vehicle-{number % 40}"),
+        drive_id=DriveId(f"drive-{number // 100}"),
+        captured_at=_START + timedelta(seconds=number),
+        regions=tuple(identity.region_ids(frame_id, DETECTOR, found)),
+        bboxes=boxes,
+        scores=scores,
+        matched=matched,
+        ignored=ignored,
+        overlaps=overlaps,
+        errors=tuple(None if good else ErrorType.BACKGROUND for good in right),
+        true_categories=(None,) * len(scores),
+        ground_truths=truths,
+    )
+
+
+async def fill(store: MongoMatchStore, frames: int) -> None:
+    """Write the matches of so many frames."""
+    await store.prepare()
+    for first in range(0, frames, _FRAMES_AT_ONCE):
+        made = matches(first, min(first + _FRAMES_AT_ONCE, frames))
+        while some := list(islice(made, _MATCHES_AT_ONCE)):
+            await store.record(some, {})
+
+
+async def measure(frames: int, repeats: int, folder: Path) -> None:
+    """Print how long each of some rebuilds took; the first one also compiles, or loads what is."""
+    console = Console(width=200)
+    with Mongod(folder) as mongod:
+        database = connect(mongod.url, "rebuild")
+        store = MongoMatchStore(database)
+        if not await database["matches"].estimated_document_count():
+            started = time.perf_counter()
+            await fill(store, frames)
+            console.print(f"written in {time.perf_counter() - started:.0f} s")
+        count = await database["matches"].estimated_document_count()
+        for _ in range(repeats):
+            evaluator = EvaluateMatches(matches=store, settings=Settings(), clock=SystemClock())
+            started = time.perf_counter()
+            await evaluator.rebuild()
+            rebuilt = time.perf_counter()
+            await evaluator.refresh()
+            shown = time.perf_counter()
+            console.print(
+                f"{count:,} matches: read again in {rebuilt - started:.2f} s, and all gauges"
+                f" set in another {shown - rebuilt:.2f} s"
+            )
+        await database.client.close()
+
+
+def main() -> None:
+    """Read the options, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=100_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="of a mongod; thrown away unless it is named")
+    given = parser.parse_args()
+    with TemporaryDirectory() as temporary:
+        asyncio.run(measure(given.frames, given.repeats, given.folder or Path(temporary)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""BSON documents of one shape as columns: see `bson_kernels`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.contracts.errors import Fatal
+from services.domain.coco import FloatArray, IntArray
+
+
+class BsonColumns:
+    """Some documents, column by column.
+
+    Parameters
+    ----------
+    raw : the documents one after the other, as the driver's raw batches have them
+    names : of the columns, which are the names of all fields, at whatever depth
+    words : that lists may hold beside numbers
+    """
+
+    def __init__(self, raw: bytes, names: Sequence[str], words: Sequence[str]) -> None:
+        from services.runtime.stores import bson_kernels  # noqa: PLC0415  # see compiled.py
+
+        self._kernels = bson_kernels
+        self._raw = raw
+        self._fields = {name: k for k, name in enumerate(names)}
+        self._data = np.frombuffer(raw, np.uint8)
+        self._sizes, self._values, self._counts = bson_kernels.columns(
+            self._data, *_letters(names), *_letters(words)
+        )
+
+    def strings(self, name: str) -> list[str]:
+        """(N,) one of each document."""
+        spelled, codes = self._spelled(name)
+        found: list[str] = np.array(spelled, object)[codes].tolist()
+        return found
+
+    def mapped(self, name: str, value: Callable[[str], int]) -> IntArray:
+        """(N,) int64, what each document's string stands for."""
+        spelled, codes = self._spelled(name)
+        return np.array([value(text) for text in spelled], np.int64)[codes]
+
+    def numbers(self, name: str) -> FloatArray:
+        """(N,) one of each document, exact up to 2**53."""
+        return self._one_each(name)
+
+    def lists(self, name: str) -> tuple[IntArray, FloatArray]:
+        """(N,) how many values each document has, and (M,) the values.
+
+        A word's value is 1 + its place, that of null 0.
+        """
+        field = self._fields[name]
+        return self._sizes[field], self._values[field, : self._count(name)]
+
+    def _spelled(self, name: str) -> tuple[list[str], IntArray]:
+        """The different strings, and (N,) which one each document has."""
+        begins, sizes = self._one_each(name).astype(np.int64), self._sizes[self._fields[name]]
+        codes, firsts = self._kernels.distinct(self._data, begins, sizes)
+        ends = begins + sizes
+        spelled = [self._raw[begins[k] : ends[k]].decode() for k in firsts]
+        return spelled, codes
+
+    def _one_each(self, name: str) -> FloatArray:
+        field, documents = self._fields[name], self._sizes.shape[1]
+        if self._count(name) != documents:
+            raise Fatal(f"{documents} documents, and {self._counts[field]} have one {name}")
+        return self._values[field, :documents]
+
+    def _count(self, name: str) -> int:
+        count = int(self._counts[self._fields[name]])
+        if count < 0:
+            raise Fatal(f"a document's {name} is neither a string nor a number nor numbers")
+        return count
+
+
+def _letters(words: Sequence[str]) -> tuple[NDArray[np.uint8], IntArray]:
+    """The words' bytes, one after the other, and where each one's end."""
+    encoded = [word.encode() for word in words]
+    ends = np.cumsum([len(word) for word in encoded], dtype=np.int64)
+    return np.frombuffer(b"".join(encoded), np.uint8), ends
+
+
+async def one_ahead(batches: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Each batch, while the next one is on its way."""
+    coming = asyncio.ensure_future(anext(batches, None))
+    try:
+        while (batch := await coming) is not None:
+            coming = asyncio.ensure_future(anext(batches, None))
+            yield batch
+    finally:
+        coming.cancel()
