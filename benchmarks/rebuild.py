@@ -1,22 +1,23 @@
-"""How soon a killed evaluator is back: it reads the durable record again, from a real mongod.
+"""How soon a killed evaluator is back, and how soon it shows what comes then.
 
     python -m benchmarks.rebuild --frames 100000
 
 Frames are as full as COCO's: 8 ground truths and 31 detections, of 80 categories, which makes ten
-matches of a frame. They are written as fp_miner writes them. With `--folder`, they stay there and
-are only read the next time.
+matches of a frame. They are written to a real mongod as fp_miner writes them. With `--folder`,
+they stay there and are only read the next time.
 """
 
 import argparse
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from prometheus_client import REGISTRY
 from rich.console import Console
 
 from benchmarks.map_data import DETECTOR, Gazeloop, synthetic
@@ -35,6 +36,8 @@ from services.runtime.stores.mongo import connect
 _START = datetime(2026, 5, 4, tzinfo=UTC)
 _FRAMES_AT_ONCE = 1000
 _MATCHES_AT_ONCE = 2000
+_NEW_FRAMES = 100
+_BETWEEN_S = 0.25
 
 
 def matches(first: int, last: int) -> Iterator[FrameMatched]:
@@ -96,8 +99,67 @@ async def fill(store: MongoMatchStore, frames: int) -> None:
             await store.record(some, {})
 
 
+async def rebuilt(store: MongoMatchStore, count: int, console: Console) -> EvaluateMatches:
+    """A new evaluator that has read the record; prints how long it took."""
+    evaluator = EvaluateMatches(matches=store, settings=Settings(), clock=SystemClock())
+    started = time.perf_counter()
+    await evaluator.rebuild()
+    read = time.perf_counter()
+    await evaluator.refresh()
+    shown = time.perf_counter()
+    console.print(
+        f"{count:,} matches: read again in {read - started:.2f} s, and mAP shown after another"
+        f" {shown - read:.2f} s"
+    )
+    return evaluator
+
+
+async def freshness(evaluator: EvaluateMatches, frames: int) -> list[float]:
+    """Seconds from a new frame's matches to gauges that show them, with all that goes on beside."""
+    every_s, ages = Settings().evaluate_every_s, []
+    handed_over: dict[float, float] = {}
+    watching = asyncio.create_task(_watch(handed_over, ages))
+    going_on = [
+        asyncio.create_task(_over_and_over(work, every_s))
+        for work in (evaluator.refresh, evaluator.assess)
+    ]
+    before = _frames_shown()
+    for number in range(_NEW_FRAMES):
+        handed_over[before + number + 1] = time.perf_counter()
+        await evaluator.run(list(matches(frames + number, frames + number + 1)))
+        await asyncio.sleep(_BETWEEN_S)
+    await watching
+    for task in going_on:
+        task.cancel()
+    return sorted(ages)
+
+
+async def _watch(handed_over: Mapping[float, float], ages: list[float]) -> None:
+    while len(ages) < _NEW_FRAMES:
+        await asyncio.sleep(0.005)
+        shown = _frames_shown()
+        now = time.perf_counter()
+        ages += [
+            now - at for number, at in list(handed_over.items())[len(ages) :] if number <= shown
+        ]
+
+
+async def _over_and_over(work: Callable[[], Awaitable[None]], every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        await work()
+
+
+def _frames_shown() -> float:
+    labels = {"detector": DETECTOR, "subset": "all"}
+    return REGISTRY.get_sample_value("gazeloop_evaluated_frames", labels) or 0.0
+
+
 async def measure(frames: int, repeats: int, folder: Path) -> None:
-    """Print how long each of some rebuilds took; the first one also compiles, or loads what is."""
+    """Print how long each of some rebuilds took, and how soon a frame is shown after the last.
+
+    The first one also compiles, or loads what is compiled.
+    """
     console = Console(width=200)
     with Mongod(folder) as mongod:
         database = connect(mongod.url, "rebuild")
@@ -108,17 +170,13 @@ async def measure(frames: int, repeats: int, folder: Path) -> None:
             console.print(f"written in {time.perf_counter() - started:.0f} s")
         count = await database["matches"].estimated_document_count()
         for _ in range(repeats):
-            evaluator = EvaluateMatches(matches=store, settings=Settings(), clock=SystemClock())
-            started = time.perf_counter()
-            await evaluator.rebuild()
-            rebuilt = time.perf_counter()
-            await evaluator.refresh()
-            shown = time.perf_counter()
-            console.print(
-                f"{count:,} matches: read again in {rebuilt - started:.2f} s, and all gauges"
-                f" set in another {shown - rebuilt:.2f} s"
-            )
+            evaluator = await rebuilt(store, count, console)
         await database.client.close()
+    ages = await freshness(evaluator, frames)
+    console.print(
+        f"{len(ages)} new frames, one every {_BETWEEN_S} s: shown after"
+        f" {ages[len(ages) // 2]:.2f} s (median), {ages[-1]:.2f} s at most"
+    )
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """The services that consume, each with what it is made of."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -250,7 +250,9 @@ async def _consumer(
         carried = carrying(parts.stores, outbox, parts.settings, parts.clock)
         await closing.enter_async_context(carried)
     if listener is not None:
-        await closing.enter_async_context(_refreshed(listener, parts.settings.evaluate_every_s))
+        for work in (listener.refresh, listener.assess):
+            every_s = parts.settings.evaluate_every_s
+            await closing.enter_async_context(_going_on(work, every_s))
     service = ConsumingService(
         name,
         topics,
@@ -294,14 +296,14 @@ async def _mark_families(parts: Parts) -> None:
 
 
 @asynccontextmanager
-async def _refreshed(step: EvaluateMatches, every_s: float) -> AsyncIterator[None]:
+async def _going_on(work: Callable[[], Awaitable[None]], every_s: float) -> AsyncIterator[None]:
     """Keep the gauges up to date also when no match comes to do it."""
 
-    async def refresh(pauses: Pauses) -> None:
+    async def go_on(pauses: Pauses) -> None:
         while await pauses.passed(every_s):
-            await step.refresh()
+            await work()
 
-    async with going_on(refresh):
+    async with going_on(go_on):
         yield
 
 

@@ -28,6 +28,16 @@ class FrameOrder:
     def __len__(self) -> int:
         return len(self._numbers)
 
+    def copy(self) -> "FrameOrder":
+        """The same, apart from the frames that either one learns from now on."""
+        other = FrameOrder()
+        other._numbers = self._numbers.copy()
+        other._sorted = self._sorted.copy()
+        other._ranks = self._ranks.copy()
+        other._vehicles = self._vehicles.copy()
+        other._taken_by = self._taken_by.copy()
+        return other
+
     @property
     def ranks(self) -> IntArray:
         """(F,) int64, the rank of each number."""

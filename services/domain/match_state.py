@@ -126,6 +126,18 @@ class MatchState:
             rows["frame"] = numbers[rows["frame"]]
             self._join([curve], Batch.of(MatchTable(rows, table.detections)))
 
+    def copy(self) -> "MatchState":
+        """The same, apart from what either one takes in or forgets from now on.
+
+        It costs no more than its frames' names, and may be read while this one takes matches in.
+        """
+        other = MatchState(self._score)
+        other._frames = self._frames.copy()
+        other._places = self._places.copy()
+        other._tables = self._tables.copy()
+        other._figures = KeptFigures(other._tables, self._score)
+        return other
+
     def snapshot(self) -> bytes:
         """All that is held, to be restored by `restored`: a numpy archive, without pickles."""
         index = {

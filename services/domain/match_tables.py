@@ -41,6 +41,13 @@ class MatchTables:
     def __setitem__(self, k: int, table: MatchTable) -> None:
         self._tables.put(*self._arrays, k, table.rows, table.detections)
 
+    def copy(self) -> "MatchTables":
+        """The same tables; an array is never written to once it is in one, so they share them."""
+        other = MatchTables()
+        for k in range(len(self)):
+            other[other.append()] = self[k]
+        return other
+
     def append(self) -> int:
         """One more, with nothing in it; its number."""
         self._tables.append(*self._arrays)

@@ -105,7 +105,24 @@ class EvaluateMatches:
             for detector in sorted(changed):
                 await self._show(self._state, detector)
             self._unsure |= bool(changed)
-            await self._show_confidence(self._state)
+
+    async def assess(self) -> None:
+        """Bring what says how sure the figures are up to date, unless that was done just now.
+
+        To be called now and then, beside `run`: it takes seconds where many frames are held, and
+        matches are taken in and shown meanwhile.
+        """
+        now = self._clock.monotonic()
+        if not self._unsure or now < self._sure_at + _CONFIDENCE_EVERY_S:
+            return
+        async with self._lock:
+            self._unsure, self._sure_at = False, now
+            state = self._state
+            assert state is not None  # or nothing would be unsure
+            still = await asyncio.to_thread(state.copy)
+        said = await asyncio.to_thread(confidence, still)
+        if state is self._state:  # else there was a rebuild, and other categories are ours now
+            self._gauges.show_confidence(said)
 
     async def _read(self, state: MatchState, categories: Sequence[Category]) -> tuple[int, int]:
         """Take in what is recorded; how many matches that was, and how many cannot be held.
@@ -131,9 +148,3 @@ class EvaluateMatches:
         self._gauges.show(detector, evaluations)
         recent = await asyncio.to_thread(recent_maps, state, detector, self._clock.now())
         self._gauges.show_recent(detector, recent)
-
-    async def _show_confidence(self, state: MatchState) -> None:
-        now = self._clock.monotonic()
-        if self._unsure and self._sure_at + _CONFIDENCE_EVERY_S <= now:
-            self._unsure, self._sure_at = False, now
-            self._gauges.show_confidence(await asyncio.to_thread(confidence, state))

@@ -169,7 +169,7 @@ class Settings(BaseSettings):
     )
 
     # The evaluator
-    evaluate_every_s: Seconds = Field(1.0, description="Longest age of the gauges, in seconds.")
+    evaluate_every_s: Seconds = Field(0.5, description="Longest age of the gauges, in seconds.")
 
     # Logs and traces
     log_level: LogLevel = Field("INFO", description="From which level events are logged.")

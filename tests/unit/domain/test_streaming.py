@@ -207,6 +207,23 @@ def test_a_restored_state_says_and_takes_in_the_same(seed: int) -> None:
     world.check()
 
 
+def test_a_copy_says_what_was_held_when_it_was_made_and_goes_its_own_way() -> None:
+    world = World()
+    frames = known_frames(3, 12)
+    for known in frames[:6]:
+        world.say(known)
+    still = World()
+    still.state, still.known = world.state.copy(), dict(world.known)
+    for known in frames[6:9]:
+        world.say(known)
+    world.say(replace(frames[0], shortlisted=not frames[0].shortlisted, revision=99))
+    still.check()
+    for known in frames[9:11]:
+        still.say(known)
+    still.check()
+    world.check()
+
+
 def test_what_is_no_snapshot_is_refused() -> None:
     with pytest.raises(ValueError, match="snapshot"):
         MatchState.restored(b"nothing of the kind", 0.5)

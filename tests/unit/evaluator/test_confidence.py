@@ -1,5 +1,7 @@
 """What is shown beside the figures: recent ones, how sure they are, who differs."""
 
+import asyncio
+import threading
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,7 +10,12 @@ import pytest
 from prometheus_client import Gauge
 
 from services.contracts.events import FrameMatched
+from services.contracts.identity import DetectorId
 from services.domain.drift import Measure
+from services.domain.match_state import MatchState
+from services.domain.subsets import Subset
+from services.evaluator import service
+from services.evaluator.logic import Confidence, confidence
 from services.evaluator.service import EvaluateMatches
 from services.runtime import metrics
 from services.runtime.settings import Settings
@@ -20,6 +27,12 @@ from tests.unit.domain.test_resampling import renamed, survey
 
 def step(clock: FakeClock) -> EvaluateMatches:
     return EvaluateMatches(matches=InMemoryMatchStore(), settings=Settings(), clock=clock)
+
+
+async def assessed(matches: list[FrameMatched]) -> None:
+    evaluator = step(FakeClock())
+    await evaluator.run(matches)
+    await evaluator.assess()
 
 
 def read(gauge: Gauge, **labels: str) -> float | None:
@@ -55,7 +68,7 @@ async def test_a_vehicle_whose_clock_runs_ahead_does_not_empty_the_windows() -> 
 
 
 async def test_map_lies_within_its_bounds() -> None:
-    await step(FakeClock()).run(matches_of(survey(np.random.default_rng(2), 40)))
+    await assessed(matches_of(survey(np.random.default_rng(2), 40)))
     low, high = (
         read(metrics.MAP_BOUND, detector="d@1", subset="all", bound=b) for b in ("low", "high")
     )
@@ -72,19 +85,51 @@ async def test_bounds_are_reckoned_again_after_ten_seconds_at_most_once() -> Non
     evaluator = step(clock)
     frames = survey(np.random.default_rng(3), 40)
     await evaluator.run(matches_of(frames[:20]))
+    await evaluator.assess()
     early = read(metrics.MAP_BOUND, detector="d@1", subset="all", bound="low")
     clock.advance(2)
     await evaluator.run(matches_of(frames[20:]))
+    await evaluator.assess()
     assert read(metrics.MAP_BOUND, detector="d@1", subset="all", bound="low") == early
     clock.advance(8)
-    await evaluator.refresh()
+    await evaluator.assess()
     assert read(metrics.MAP_BOUND, detector="d@1", subset="all", bound="low") != early
+
+
+async def test_matches_are_taken_in_and_shown_while_it_is_reckoned_how_sure_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(state: MatchState) -> Confidence:
+        begun.set()
+        assert go_on.wait(30)
+        return confidence(state)
+
+    monkeypatch.setattr(service, "confidence", slow)
+    clock = FakeClock()
+    evaluator = step(clock)
+    frames = survey(np.random.default_rng(6), 40)
+    await evaluator.run(matches_of(frames[:20]))
+    assessing = asyncio.create_task(evaluator.assess())
+    assert await asyncio.to_thread(begun.wait, 30)
+    clock.advance(1)
+    await evaluator.run(matches_of(frames[20:]))
+    assert read(metrics.EVALUATED_FRAMES, detector="d@1", subset="all") == 40
+    go_on.set()
+    await assessing
+    alone = MatchState(0.5)
+    alone.add(matches_of(frames[:20]))
+    expected = alone.interval(DetectorId("d@1"), Subset.ALL)
+    assert expected is not None
+    low = read(metrics.MAP_BOUND, detector="d@1", subset="all", bound="low")
+    assert low == pytest.approx(expected.low, abs=1e-12)
 
 
 async def test_two_versions_are_compared_on_the_same_frames() -> None:
     old = survey(np.random.default_rng(4), 60, slip=25)
     new = survey(np.random.default_rng(4), 60, detector="e")
-    await step(FakeClock()).run(matches_of([*old, *new]))
+    await assessed(matches_of([*old, *new]))
     said = {
         bound: read(metrics.MAP_DIFFERENCE, detector="e@1", other="d@1", bound=bound)
         for bound in ("value", "low", "high")
@@ -103,7 +148,7 @@ async def test_the_vehicle_that_drifts_is_named() -> None:
     for vehicle, slip in (("v1", 12), ("v2", 12), ("v3", 30)):
         frames = [renamed(f, f"{vehicle}-{f.frame_id}") for f in survey(rng, 60, slip=slip)]
         matches += matches_of(frames, vehicle)
-    await step(FakeClock()).run(matches)
+    await assessed(matches)
     measure = Measure.MAP.value
     assert read(metrics.VEHICLES_DRIFTING, detector="d@1", measure=Measure.CLASSES.value) == 0
     assert read(metrics.VEHICLES_DRIFTING, detector="d@1", measure=measure) is not None
