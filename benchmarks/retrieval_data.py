@@ -26,6 +26,7 @@ from services.domain.matching import CategoryMatch, match_frame
 from services.domain.ranking import Vectors
 from services.domain.region_features import Shown, region_features
 from services.domain.shortlist_plan import Spot
+from services.embedder.embedder import Boxes
 from services.embedder.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
 
@@ -34,6 +35,21 @@ SHARED = ROOT.parent / "shared" / "data"
 CACHE = ROOT / "build" / "retrieval"
 THRESHOLDS = 10
 EMBEDDED_SCORE = Settings().region_score
+
+
+@dataclass(frozen=True)
+class Looked:
+    """An image, and where its detections are.
+
+    Attributes
+    ----------
+    boxes : (n, 4), in the detector's order
+    asked : (n,), which of them are embedded
+    """
+
+    path: Path
+    boxes: Boxes
+    asked: BoolArray
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,7 @@ class DataSet:
     vectors : by encoder, (N, D); zeros below the score from which regions are embedded
     truths : (F, C), annotated objects that count
     spots : F
+    looked : F, images with their boxes
     """
 
     name: str
@@ -64,6 +81,7 @@ class DataSet:
     vectors: Mapping[str, Vectors]
     truths: IntArray
     spots: Sequence[Spot]
+    looked: Sequence[Looked]
 
     @property
     def wrong(self) -> BoolArray:
@@ -179,10 +197,7 @@ def _data_set(name: str, pictures: Sequence[_Picture], embedding: Mapping[str, o
         features.append(_features(picture, categories))
     frame, category, scores, bits, modes = zip(*rows, strict=True)
     units = sorted({picture.unit for picture in pictures})
-    boxes = [[d.bbox for d in p.predictions.detections] for p in pictures]
-    asked = [
-        np.array([d.score >= EMBEDDED_SCORE for d in p.predictions.detections]) for p in pictures
-    ]
+    looked = [_looked(picture) for picture in pictures]
     return DataSet(
         name=name,
         units=np.array([units.index(picture.unit) for picture in pictures]),
@@ -193,13 +208,20 @@ def _data_set(name: str, pictures: Sequence[_Picture], embedding: Mapping[str, o
         modes=modes,
         features=np.concatenate(features),
         vectors={
-            encoder: _vectors(
-                name, pictures, boxes, asked, {**embedding, "region_encoder": encoder}
+            encoder: embedded(
+                name,
+                looked,
+                TorchEmbedder.of(
+                    Settings.model_validate(
+                        {**embedding, "region_encoder": encoder, "torch_threads": 1}
+                    )
+                ),
             )
             for encoder in ("crop", "roi")
         },
         truths=truths,
         spots=[picture.spot for picture in pictures],
+        looked=looked,
     )
 
 
@@ -242,27 +264,28 @@ def _features(picture: _Picture, categories: Sequence[Category]) -> FloatArray:
     )
 
 
-def _vectors(
-    name: str,
-    pictures: Sequence[_Picture],
-    boxes: Sequence[Sequence[Sequence[float]]],
-    asked: Sequence[BoolArray],
-    embedding: Mapping[str, object],
-) -> Vectors:
-    """Embedded once per model and data set, then read from the build folder."""
-    embedder = TorchEmbedder.of(Settings.model_validate({**embedding, "torch_threads": 1}))
+def _looked(picture: _Picture) -> Looked:
+    found = picture.predictions.detections
+    return Looked(
+        picture.path,
+        np.array([each.bbox for each in found], np.float64).reshape(-1, 4),
+        np.array([each.score >= EMBEDDED_SCORE for each in found], np.bool_),
+    )
+
+
+def embedded(name: str, looked: Sequence[Looked], embedder: TorchEmbedder) -> Vectors:
+    """(N, D), embedded once per model and data set, then read from the build folder."""
     key = sha256(f"{name} {embedder.model_id} {EMBEDDED_SCORE}".encode()).hexdigest()[:16]
     cached = CACHE / f"{name}-{key}.npy"
     if cached.exists():
         loaded: Vectors = np.load(cached)
         return loaded
     parts = []
-    for picture, every, wanted in zip(pictures, boxes, asked, strict=True):
-        rows = np.zeros((len(every), embedder.region_dimension), np.float32)
-        if wanted.any():
-            image = Image.open(picture.path).convert("RGB")
-            some = np.array(every, np.float64).reshape(-1, 4)[wanted]
-            rows[wanted] = embedder.embed([image], [some])[0].regions
+    for each in looked:
+        rows = np.zeros((len(each.boxes), embedder.region_dimension), np.float32)
+        if each.asked.any():
+            image = Image.open(each.path).convert("RGB")
+            rows[each.asked] = embedder.embed([image], [each.boxes[each.asked]])[0].regions
         parts.append(rows)
     vectors = np.concatenate(parts)
     CACHE.mkdir(parents=True, exist_ok=True)

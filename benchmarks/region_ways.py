@@ -1,0 +1,143 @@
+"""What a region's vector is worth, and what it costs, by the way that it is made.
+
+    python -m benchmarks.region_ways
+    python -m benchmarks.region_ways --backbones squeezenet1_0 --seeds 20
+
+The shipped networks, each on what it is for, as in retrieval_quality: ten frames per needle, a
+quarter of the units reference. Core-milliseconds, which other work on the machine changes little,
+are of a frame with twenty boxes, without its decoding. Vectors are kept in build/retrieval.
+"""
+
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from benchmarks.retrieval_data import DataSet, embedded, survey, trapedesveh
+from benchmarks.retrieval_quality import shares
+from benchmarks.retrieval_rankings import LEARNT, contrast, similarity
+from services.embedder.embedder import Boxes
+from services.embedder.forward_choice import forward_of
+from services.embedder.network import Network, load_network
+from services.embedder.torch_embedder import RegionEncoder, TorchEmbedder
+from services.runtime.logs import configure_logs
+from services.runtime.settings import Settings
+
+_RANKINGS = {
+    "nearest": similarity("crop", centred=False),
+    "contrast": contrast("crop", 0.0),
+    "learnt": LEARNT,
+}
+_BOXES = 20
+_FRAMES = 16
+_ROUNDS = 3
+_FINER = 11
+"""SqueezeNet's layers in front of its last pooling: a map of eight pixels a cell, not sixteen."""
+_DATA = {"squeezenet1_0": trapedesveh, "gazeloop-small": survey}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to a region's vector.
+
+    Attributes
+    ----------
+    side : pixels of a crop's sides, or of a frame's longer side
+    layers : of the network, where not all; the map is finer then
+    """
+
+    encoder: RegionEncoder
+    side: int
+    layers: int | None = None
+
+    @property
+    def title(self) -> str:
+        """As it stands in the table."""
+        if self.encoder is RegionEncoder.CROP:
+            return f"crops of {self.side} px"
+        finer = "" if self.layers is None else ", finer map"
+        return f"RoIAlign, frames of {self.side} px{finer}"
+
+    def of(self, network: Network) -> Network:
+        """The network, looking in this way."""
+        sized = "crop_side" if self.encoder is RegionEncoder.CROP else "frame_side"
+        features = network.features
+        if self.layers is not None:
+            features = nn.Sequential(*list(features.children())[: self.layers])
+        backbone = replace(network.backbone, **{sized: self.side})
+        if self.layers is not None:
+            backbone = replace(backbone, tap=f"{backbone.tap}.{self.layers}")
+        return replace(network, backbone=backbone, features=features)
+
+
+def _ways(name: str) -> Iterator[Way]:
+    small = name == "gazeloop-small"
+    for side in (32, 48, 64) if small else (64, 80, 112):
+        yield Way(RegionEncoder.CROP, side)
+    for side in (192, 384, 640) if small else (384, 640, 960):
+        yield Way(RegionEncoder.ROI, side)
+    if not small:
+        yield Way(RegionEncoder.ROI, 384, _FINER)
+
+
+def _frame_ms(embedder: TorchEmbedder, images: Sequence[Image.Image], boxes: Boxes) -> float:
+    embedder.embed(images[:2], [boxes] * 2)
+    taken = []
+    for _ in range(_ROUNDS):
+        started = time.process_time()
+        embedder.embed(images, [boxes] * len(images))
+        taken.append(time.process_time() - started)
+    return 1000 * min(taken) / len(images)
+
+
+def _rows(name: str, data: DataSet, seeds: range) -> Iterator[list[str]]:
+    settings = Settings(embedder=name)
+    network = load_network(settings)
+    images = [Image.open(each.path).convert("RGB") for each in data.looked[:_FRAMES]]
+    random = np.random.default_rng(0)
+    boxes = np.concatenate(
+        [random.uniform(0, 400, (_BOXES, 2)), random.uniform(20, 200, (_BOXES, 2))], axis=1
+    )
+    for way in _ways(name):
+        looking = way.of(network)
+        embedder = TorchEmbedder(looking, way.encoder, forward_of(looking, settings))
+        vectors = embedded(data.name, data.looked, embedder)
+        cells = [
+            f"{wrong:.3f} / {alike:.3f}"
+            for wrong, alike in _worth(replace(data, vectors={"crop": vectors}), seeds)
+        ]
+        yield [way.title, *cells, f"{_frame_ms(embedder, images, boxes):.0f}"]
+
+
+def _worth(data: DataSet, seeds: range) -> Iterator[tuple[float, float]]:
+    for ranking in _RANKINGS.values():
+        found = np.mean([shares(data, ranking, seed, 0.0) for seed in seeds], axis=0)
+        yield float(found[0]), float(found[1])
+
+
+def main() -> None:
+    """Read the options, measure, print."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--backbones", nargs="+", default=["squeezenet1_0", "gazeloop-small"])
+    parser.add_argument("--seeds", type=int, default=10)
+    options = parser.parse_args()
+    configure_logs(level="WARNING")
+    out = Console(width=max(Console().width, 150))
+    for name in options.backbones:
+        data = _DATA[name]()
+        table = Table(title=f"{name}, {data.name}: yield / same mode")
+        for heading in ("way", *_RANKINGS, "core-ms a frame"):
+            table.add_column(heading, justify="left" if heading == "way" else "right")
+        for row in _rows(name, data, range(options.seeds)):
+            table.add_row(*row)
+        out.print(table)
+
+
+if __name__ == "__main__":
+    main()
