@@ -19,13 +19,13 @@ from services.contracts.events import (
     FrameAnnotated,
     PredictionsMade,
 )
-from services.contracts.identity import Category, DriveId, FrameId
+from services.contracts.identity import Category, DriveId, FrameId, VehicleId
 from services.domain.coco import BoolArray, FloatArray, IntArray
 from services.domain.failure_model import Mode
 from services.domain.matching import CategoryMatch, match_frame
 from services.domain.ranking import Vectors
 from services.domain.region_features import Shown, region_features
-from services.domain.shortlist_plan import Spot
+from services.domain.shortlist_offers import Spot
 from services.embedder.embedder import Boxes
 from services.embedder.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
@@ -124,14 +124,16 @@ def survey(seed: int = 7) -> DataSet:
 
 def _without_drive(image: Mapping[str, object], frame_id: FrameId) -> tuple[str, Spot]:
     del image
-    return frame_id, Spot(frame_id, None, 0.0, None)
+    return frame_id, Spot(frame_id, None, 0.0, None, VehicleId("v"))
 
 
 def _of_drive(image: Mapping[str, object], frame_id: FrameId) -> tuple[str, Spot]:
     drive = str(image["drive_id"])
     second = datetime.fromisoformat(str(image["captured_at"])).timestamp()
     position = (float(str(image["lat"])), float(str(image["lon"])))
-    return drive, Spot(frame_id, DriveId(drive), second, position)
+    return drive, Spot(
+        frame_id, DriveId(drive), second, position, VehicleId(str(image["vehicle_id"]))
+    )
 
 
 def _pictures(

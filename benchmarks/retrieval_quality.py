@@ -35,11 +35,12 @@ from benchmarks.retrieval_rankings import (
     tasks,
 )
 from benchmarks.retrieval_reranking import RERANKINGS, MarginalRelevance
-from services.contracts.identity import FrameId, NeedleId, RegionId
+from services.contracts.identity import FamilyId, FrameId, NeedleId, RegionId
+from services.domain.budgets import Budgets
 from services.domain.calibration import calibration
 from services.domain.coco import BoolArray, IntArray
 from services.domain.failure_model import Method, Mode
-from services.domain.kind import Haystack, Kind, frame_worths, offers
+from services.domain.kind import Asked, Haystack, Kind, frame_worths, offers
 from services.domain.shortlist_plan import Dealer
 from services.domain.strategies import STRATEGIES, Standing, Strategy
 from services.retriever.logic import limits
@@ -48,6 +49,8 @@ from services.runtime.settings import Settings
 REFERENCE_SHARE = 0.25
 PER_NEEDLE = 10
 SURE = 0.65
+_ONE = FamilyId("all")
+"""Nothing is judged yet, and no family has a budget of its own."""
 BUDGETS = (0.05, 0.10, 0.15, 0.20)
 RANKINGS: Mapping[str, Ranking] = {
     "random draw": random_draw,
@@ -150,7 +153,7 @@ def by_strategy(name: str) -> Plan:
     ) -> tuple[Frames, list[tuple[int, Mode | None]]]:
         settings = Settings(shortlist_budget=budget)
         searched = {str(number): task for number, task in enumerate(tasks(data, haystack, seed))}
-        allowed = replace(limits(0, settings), budget=round(budget * haystack.sum()))
+        allowed = replace(limits(0, settings), budgets=Budgets(round(budget * haystack.sum())))
         dealer = _asked(searched, haystack, STRATEGIES[name], settings.shortlist_evidence)
         listed = [
             (int(each.offer.region), data.modes[int(each.needle)]) for each in dealer.deal(allowed)
@@ -175,7 +178,8 @@ def _asked(
     for name, task in searched.items():
         of_mode = _needles(task)
         vectors = {mode: task.data.vectors["crop"][places] for mode, places in of_mode.items()}
-        offered = offers(kinds[name], hay[name], vectors, worths, evidence_min)
+        asked = {mode: Asked(rows, [_ONE] * len(rows), {}) for mode, rows in vectors.items()}
+        offered = offers(kinds[name], hay[name], asked, worths, evidence_min)
         for mode, places in of_mode.items():
             key = (name, mode.error, mode.taken_for or "")
             for place, vector in zip(places, vectors[mode], strict=True):

@@ -56,6 +56,7 @@ log = structlog.get_logger(__name__)
 
 _FAMILIES_S = 15.0
 _QUEUE_S = 10.0
+_BUDGETS_S = 15.0
 LABEL_STUDIO = "label_studio"
 Builder = Callable[[Parts, Outbox], Step]
 
@@ -92,6 +93,7 @@ def _retriever(parts: Parts, outbox: Outbox) -> Step:
         matches=parts.stores.matches,
         needles=parts.stores.needles,
         vectors=parts.open_vectors(),
+        budgets=parts.stores.budgets,
         outbox=outbox,
         settings=parts.settings,
         clock=parts.clock,
@@ -271,6 +273,7 @@ async def _beside_retriever(step: ExtendShortlists, parts: Parts, closing: Async
     for name, work, every_s in (
         ("mark_families", partial(_mark_families, parts), _FAMILIES_S),
         ("note_queue", partial(_note_queue, parts.stores), _QUEUE_S),
+        ("report_budgets", step.report_budgets, _BUDGETS_S),
         ("settle_shortlists", step.settle_in_a_pause, parts.settings.plan_pause_s / 4),
     ):
         await closing.enter_async_context(repeated(name, work, parts.clock, every_s=every_s))

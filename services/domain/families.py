@@ -95,18 +95,49 @@ def families(
 
 
 def _gathered(members: Iterable[Member], likeness: float) -> list[list[Member]]:
-    groups: list[list[Member]] = []
-    founders: list[Vectors] = []
+    groups: defaultdict[NeedleId, list[Member]] = defaultdict(list)
+    founders = Founders(likeness)
     for member in sorted(members, key=lambda each: (each.captured_at, each.needle_id)):
-        if founders:
-            similar = np.stack(founders) @ member.vector
+        groups[founders.join(member.needle_id, member.vector)].append(member)
+    return list(groups.values())
+
+
+class Founders:
+    """Those who founded the families of one kind and mode."""
+
+    def __init__(self, likeness: float) -> None:
+        self._likeness = likeness
+        self._needles: list[NeedleId] = []
+        self._vectors: Vectors = np.empty((0, 0), np.float32)
+
+    def join(self, needle: NeedleId, vector: Vectors) -> NeedleId:
+        """The founder whose family a needle is of; itself where it is like none of them."""
+        count = len(self._needles)
+        if count:
+            similar = self._vectors[:count] @ vector
             nearest = int(similar.argmax())
-            if similar[nearest] >= likeness:
-                groups[nearest].append(member)
-                continue
-        groups.append([member])
-        founders.append(member.vector)
-    return groups
+            if similar[nearest] >= self._likeness:
+                return self._needles[nearest]
+        if count == len(self._vectors):
+            # Twice as many, so that a founder more costs no copy of all others.
+            grown = np.zeros((max(16, 2 * count), len(vector)), np.float32)
+            if count:
+                grown[:count] = self._vectors
+            self._vectors = grown
+        self._needles.append(needle)
+        self._vectors[count] = vector
+        return needle
+
+
+def shared_by(vectors: Vectors) -> Vectors:
+    """(D,), what all needles have in common, which says nothing about which are alike."""
+    return np.asarray(vectors.mean(axis=0) if len(vectors) > 1 else np.zeros_like(vectors[0]))
+
+
+def beyond(shared: Vectors, vectors: Vectors) -> Vectors:
+    """(N, D) of unit length, what each has besides."""
+    rest = vectors - shared
+    return np.asarray(rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-9))
 
 
 def _family(

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.contracts.identity import FrameId, RegionId
+from services.contracts.identity import FamilyId, FrameId, RegionId
 from services.domain.coco import FloatArray
 from services.domain.failure_model import FailureModel, Mode
 from services.domain.ranking import Vectors
-from services.domain.shortlist_plan import Offer, Spot
+from services.domain.shortlist_offers import Offer, Spot
 from services.domain.strategies import Standing, Strategy
+
+_SIMILARITY_DECIMALS = 6
+"""What is equal to here is a tie; beyond it lies rounding."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,32 @@ class Kind:
     standing: Standing
 
 
+@dataclass(frozen=True)
+class Asked:
+    """The M needles of a mode, and what their families have yielded.
+
+    Attributes
+    ----------
+    vectors : (M, D) float32, unit length
+    families : M
+    yields : of those families whose tasks were judged; a family that is missing counts as 1
+    """
+
+    vectors: Vectors
+    families: Sequence[FamilyId]
+    yields: Mapping[FamilyId, float]
+
+    def families_of(self, vectors: Vectors) -> list[FamilyId]:
+        """The family of the needle that each region resembles most; of equals, the first.
+
+        Parameters
+        ----------
+        vectors : (N, D) of regions
+        """
+        alike = np.round(vectors @ self.vectors.T, _SIMILARITY_DECIMALS)
+        return [self.families[nearest] for nearest in alike.argmax(axis=1).tolist()]
+
+
 def frame_worths(kind: Kind, haystack: Haystack, strategy: Strategy) -> dict[FrameId, float]:
     """What each frame is worth by its regions of this kind: the sum of theirs."""
     worths: defaultdict[FrameId, float] = defaultdict(float)
@@ -56,7 +85,7 @@ def frame_worths(kind: Kind, haystack: Haystack, strategy: Strategy) -> dict[Fra
 def offers(
     kind: Kind,
     haystack: Haystack,
-    needles: Mapping[Mode, Vectors],
+    asked: Mapping[Mode, Asked],
     worths: Mapping[FrameId, float],
     evidence_min: float,
 ) -> dict[Mode, list[Offer]]:
@@ -64,26 +93,28 @@ def offers(
 
     Parameters
     ----------
-    needles : (M, D) by mode
     worths : of the haystack's frames, summed over all kinds; a region is worth its frame's times
-        the evidence that it is the mode's
+        the evidence that it is the mode's, times what its family has yielded so far
     evidence_min : regions with less are not offered
     """
     if not haystack.spots:
         return {}
     worth = np.array([worths[spot.frame] for spot in haystack.spots])
     found = {}
-    for mode, vectors in needles.items():
-        evidence = kind.model.evidence(mode, vectors, haystack.vectors, haystack.features)
+    for mode, needles in asked.items():
+        evidence = kind.model.evidence(mode, needles.vectors, haystack.vectors, haystack.features)
         gain = worth * evidence
+        places = np.flatnonzero((evidence >= evidence_min) & (gain > 0))
+        families = needles.families_of(haystack.vectors[places])
         found[mode] = [
             Offer(
                 haystack.regions[place],
                 haystack.spots[place],
                 haystack.vectors[place],
-                float(gain[place]),
+                float(gain[place]) * needles.yields.get(family, 1.0),
                 float(evidence[place]),
+                family,
             )
-            for place in np.flatnonzero((evidence >= evidence_min) & (gain > 0)).tolist()
+            for place, family in zip(places.tolist(), families, strict=True)
         ]
     return found

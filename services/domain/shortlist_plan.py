@@ -8,6 +8,9 @@ Within a mode, one shortlist is filled before the next is opened: ten frames tha
 task for an annotator, one frame on each of ten shortlists is none. A new one is opened for the
 needle that the frame resembles most.
 
+Budgets say how many frames are dealt. A frame for which one is spent is passed over, and the next
+best has its turn; `held_back` names what was passed over or not reached.
+
 What is dealt stays dealt. As needles and regions come and the budget grows, the same dealer deals
 on, and its work follows what is new; dealt again from the start, by a new dealer, the shortlists
 depend on nothing but what there is.
@@ -17,96 +20,26 @@ import heapq
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 
-from services.contracts.identity import DriveId, FrameId, NeedleId, RegionId
+from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, RegionId
+from services.domain.budgets import Budget, Spending, Task
 from services.domain.needle_rows import NeedleRows
 from services.domain.ranking import Vectors
+from services.domain.shortlist_offers import (
+    Dealt,
+    HeldBack,
+    Key,
+    Limits,
+    Offer,
+    Spot,
+    near,
+    task_of,
+)
 
-_EARTH_M = 6_371_000.0
 _WORTH_DECIMALS = 12
 """What is equal to here is a tie; beyond it lies rounding."""
 _WAITING_MAX = 20_000
 """Offers that a mode holds; beyond it, the worse half is let go."""
-
-Key = tuple[str, ...]
-"""What names a mode; the order of keys decides between equal worths."""
-
-
-@dataclass(frozen=True)
-class Spot:
-    """Where and when a region was seen."""
-
-    frame: FrameId
-    drive: DriveId | None
-    second: float
-    position: tuple[float, float] | None
-    """Latitude and longitude in degrees."""
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A haystack region that a mode may be shown.
-
-    Attributes
-    ----------
-    vector : (D,) float32, unit length
-    worth : what the plan gains by the region's frame, more than 0
-    evidence : how much speaks for the region failing in the mode
-    """
-
-    region: RegionId
-    spot: Spot
-    vector: Vectors
-    worth: float
-    evidence: float
-
-
-@dataclass(frozen=True)
-class Dealt:
-    """A region on a needle's shortlist, and how much the two are alike."""
-
-    needle: NeedleId
-    offer: Offer
-    similarity: float
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much is shown, and how far apart.
-
-    Attributes
-    ----------
-    budget : frames in all
-    size : frames per needle
-    per_drive : frames of one drive per needle; frames without a drive are not capped
-    apart_s, apart_m : two frames of one drive that are closer than either show the same; a mode
-        gets one of them
-    """
-
-    budget: int
-    size: int
-    per_drive: int
-    apart_s: float
-    apart_m: float
-
-
-def near(one: Spot, other: Spot, limits: Limits) -> bool:
-    """Whether two frames show the same place at the same time."""
-    if one.drive is None or one.drive != other.drive:
-        return False
-    if abs(one.second - other.second) < limits.apart_s:
-        return True
-    if one.position is None or other.position is None:
-        return False
-    return _metres(one.position, other.position) < limits.apart_m
-
-
-def _metres(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """On a plane that touches the earth there: exact enough for what is near."""
-    north = math.radians(one[0] - other[0])
-    east = math.radians(one[1] - other[1]) * math.cos(math.radians(one[0]))
-    return _EARTH_M * math.hypot(north, east)
 
 
 class _Given:
@@ -116,6 +49,8 @@ class _Given:
         self.owners: dict[FrameId, NeedleId] = {}
         self._listed: defaultdict[NeedleId, dict[FrameId, Spot]] = defaultdict(dict)
         self._drives: Counter[tuple[NeedleId, DriveId]] = Counter()
+        self._tasks: dict[FrameId, Task] = {}
+        self.spending = Spending()
 
     def count(self, needle: NeedleId) -> int:
         return len(self._listed[needle])
@@ -128,14 +63,17 @@ class _Given:
             return False
         return spot.drive is None or self._drives[needle, spot.drive] < limits.per_drive
 
-    def give(self, needle: NeedleId, spot: Spot) -> None:
+    def give(self, needle: NeedleId, spot: Spot, task: Task) -> None:
         self.owners[spot.frame] = needle
+        self._tasks[spot.frame] = task
+        self.spending.add(task)
         self._listed[needle][spot.frame] = spot
         if spot.drive is not None:
             self._drives[needle, spot.drive] += 1
 
     def take_back(self, frame: FrameId) -> tuple[NeedleId, Spot]:
         needle = self.owners.pop(frame)
+        self.spending.remove(self._tasks.pop(frame))
         spot = self._listed[needle].pop(frame)
         if spot.drive is not None:
             self._drives[needle, spot.drive] -= 1
@@ -176,7 +114,11 @@ class _Asking:
         while self._waiting and self.needles.any_waiting():
             place = self._waiting[0]
             offer = self._offers.get(place[2])
-            if offer is not None and place == _place(offer):
+            if (
+                offer is not None
+                and place == _place(offer)
+                and not given.spending.exhausted(offer.task, limits.budgets)
+            ):
                 spot = offer.spot
                 if spot.frame not in given.owners and not self._repeats(spot, limits):
                     row = self._taker(offer, given, limits)
@@ -190,13 +132,13 @@ class _Asking:
         """Give a region to a needle."""
         similarity = float(self.needles.similarity(row, offer.vector))
         del self._offers[offer.region]
-        self.show(row, offer.spot, given, limits)
+        self.show(row, offer.spot, offer.task, given, limits)
         return Dealt(self.needles.id_of(row), offer, similarity)
 
-    def show(self, row: int, spot: Spot, given: _Given, limits: Limits) -> None:
+    def show(self, row: int, spot: Spot, task: Task, given: _Given, limits: Limits) -> None:
         """Note a frame on a needle's shortlist."""
         needle = self.needles.id_of(row)
-        given.give(needle, spot)
+        given.give(needle, spot, task)
         self._shown[spot.drive].append(spot)
         self.needles.open(row)
         if given.count(needle) >= limits.size:
@@ -210,6 +152,21 @@ class _Asking:
             self.needles.open(row)
         else:
             self.needles.close(row)
+
+    def left(self, given: _Given, limits: Limits) -> Iterator[Offer]:
+        """What could be shown beyond what is, best first, and no place twice."""
+        if not self.needles.any_waiting():
+            return
+        passed: defaultdict[DriveId | None, list[Spot]] = defaultdict(list)
+        for _, _, region in sorted(map(_place, self._offers.values())):
+            offer = self._offers[region]
+            spot = offer.spot
+            if spot.frame in given.owners or self._repeats(spot, limits):
+                continue
+            if spot.drive is not None and any(near(spot, o, limits) for o in passed[spot.drive]):
+                continue
+            passed[spot.drive].append(spot)
+            yield offer
 
     def _repeats(self, spot: Spot, limits: Limits) -> bool:
         return spot.drive is not None and any(
@@ -269,10 +226,10 @@ class Dealer:
         del self._key_of[needle]
         self._asking[key].needles.remove(needle)
 
-    def keep(self, needle: NeedleId, spot: Spot, limits: Limits) -> None:
+    def keep(self, needle: NeedleId, spot: Spot, family: FamilyId, limits: Limits) -> None:
         """Count a frame that stays on a needle's shortlist come what may."""
-        asking = self._asking[self._key_of[needle]]
-        asking.show(asking.needles.row_of(needle), spot, self._given, limits)
+        asking, task = self._asking[self._key_of[needle]], task_of(spot, family)
+        asking.show(asking.needles.row_of(needle), spot, task, self._given, limits)
 
     def owner(self, frame: FrameId) -> NeedleId | None:
         """The needle on whose shortlist a frame is."""
@@ -316,7 +273,7 @@ class Dealer:
         keys = sorted(key for key, asking in self._asking.items() if len(asking.needles))
         waiting = [(self._round(key), -math.inf, number) for number, key in enumerate(keys)]
         heapq.heapify(waiting)
-        while waiting and len(self._given.owners) < limits.budget:
+        while waiting and len(self._given.owners) < limits.budgets.haystack:
             round_, hoped, number = heapq.heappop(waiting)
             asking = self._asking[keys[number]]
             wish = asking.wish(self._given, limits)
@@ -331,6 +288,21 @@ class Dealer:
             asking.given += 1
             heapq.heappush(waiting, (self._round(keys[number]), -offer.worth, number))
         return dealt
+
+    def held_back(self, limits: Limits) -> list[HeldBack]:
+        """The frames that would be listed, were no budget spent; what gains most comes first."""
+        found: dict[FrameId, HeldBack] = {}
+        for key, asking in sorted(self._asking.items()):
+            for offer in asking.left(self._given, limits):
+                budget = self._given.spending.exhausted(offer.task, limits.budgets)
+                known = found.get(offer.spot.frame)
+                if budget is not None and (known is None or offer.worth > known.offer.worth):
+                    found[offer.spot.frame] = HeldBack(key, offer, budget)
+        return sorted(found.values(), key=lambda each: _place(each.offer))
+
+    def spent(self) -> dict[Budget, int]:
+        """What is spent: see `Spending.latest`."""
+        return self._given.spending.latest()
 
     def _round(self, key: Key) -> int:
         asking = self._asking[key]

@@ -48,6 +48,10 @@ class Learning:
         at = self._heard_at.get(kind, 0)
         return self._heard[kind] >= max(at + 1, _LESSON * at)
 
+    async def truths(self, kind: Kind) -> dict[RegionId, Mode | None]:
+        """Of each annotated region of a kind, how it is wrong; none where it is right."""
+        return logic.truths(await self._matches.of(kind), self._settings.region_score)
+
     async def of(self, kind: Kind, model: ModelId) -> Learnt:
         """What is known of a kind; fitted again only where its examples changed."""
         annotated = await self._matches.of(kind)

@@ -19,11 +19,12 @@ from services.contracts.events import (
     Split,
 )
 from services.contracts.identity import Category, DetectorId, FrameId, ModelId, RegionId
+from services.domain.budgets import Budgets
 from services.domain.coco import FloatArray
 from services.domain.failure_model import Examples, Method, Mode
 from services.domain.ranking import Vectors
 from services.domain.region_features import FEATURES, Shown, region_features
-from services.domain.shortlist_plan import Key, Limits, Spot
+from services.domain.shortlist_offers import Key, Limits, Spot
 from services.domain.splits import split_of
 from services.domain.strategies import Standing
 from services.runtime.settings import Settings
@@ -105,6 +106,7 @@ def _spot(captured: FrameCaptured) -> Spot:
         captured.drive_id,
         captured.captured_at.timestamp(),
         (position.lat, position.lon) if position else None,
+        captured.vehicle_id,
     )
 
 
@@ -198,8 +200,14 @@ def standing(matches: Sequence[FrameMatched]) -> Standing:
 def limits(haystack_frames: int, settings: Settings) -> Limits:
     """How much is shown of a haystack of so many frames."""
     budget = int(haystack_frames * settings.shortlist_budget)
+    budgets = Budgets(
+        haystack=max(budget, settings.shortlist_size),
+        day=settings.budget_per_day,
+        vehicle=settings.budget_per_vehicle,
+        family=settings.budget_per_family,
+    )
     return Limits(
-        budget=max(budget, settings.shortlist_size),
+        budgets=budgets,
         size=settings.shortlist_size,
         per_drive=settings.shortlist_per_drive,
         apart_s=settings.shortlist_apart_s,

@@ -9,9 +9,9 @@ from datetime import datetime
 import numpy as np
 
 from services.contracts.events import ErrorType, FrameMatched, NeedleFound, Split
-from services.contracts.identity import DriveId, FrameId, ModelId, NeedleId, RegionId
+from services.contracts.identity import DetectorId, DriveId, FrameId, ModelId, NeedleId, RegionId
 from services.domain.failure_model import Mode
-from services.domain.families import Family, Member, families
+from services.domain.families import Family, Member, beyond, families, shared_by
 from services.domain.label_errors import missing_label_suspicion
 from services.domain.ranking import Vectors
 from services.retriever import logic
@@ -91,7 +91,10 @@ def _members(
     ]
     if not embedded:
         return []
-    rows = _centred(np.stack([vectors[needle.region_id] for _, needle in embedded]))
+    rows = _centred(
+        [needle.detector for _, needle in embedded],
+        np.stack([vectors[needle.region_id] for _, needle in embedded]),
+    )
     return [
         Member(
             needle.needle_id,
@@ -108,12 +111,13 @@ def _members(
     ]
 
 
-def _centred(vectors: Vectors) -> Vectors:
-    """What all needles share says nothing about which are alike."""
-    if len(vectors) == 1:
-        return vectors
-    rest = vectors - vectors.mean(axis=0)
-    return np.asarray(rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-9))
+def _centred(detectors: Sequence[DetectorId], vectors: Vectors) -> Vectors:
+    """What each has beyond what the needles of its detector share."""
+    rows, of = np.empty_like(vectors), np.array(detectors)
+    for detector in set(detectors):
+        some = of == detector
+        rows[some] = beyond(shared_by(vectors[some]), vectors[some])
+    return rows
 
 
 def _drives(matches: Sequence[FrameMatched]) -> list[tuple[DriveId, datetime]]:

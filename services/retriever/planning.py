@@ -6,36 +6,24 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.contracts.events import Candidate, NeedleFound, ShortlistPublished
-from services.contracts.identity import FrameId, ModelId, NeedleId, RegionId
+from services.contracts.identity import DetectorId, FamilyId, FrameId, ModelId, NeedleId, RegionId
 from services.domain.failure_model import Mode
-from services.domain.kind import Haystack, frame_worths, offers
+from services.domain.kind import Asked, Haystack, frame_worths, offers
 from services.domain.kind import Kind as Learnt
-from services.domain.shortlist_plan import Dealer, Dealt, Limits
+from services.domain.shortlist_offers import Dealt, Limits
+from services.domain.shortlist_plan import Dealer
 from services.domain.strategies import STRATEGIES
 from services.retriever import logic
-from services.retriever.hay import Hay
-from services.retriever.known import KnownFrames, KnownNeedles, KnownSize, KnownVectors
-from services.retriever.learning import Learning
+from services.retriever.budgets import budget_report
 from services.retriever.logic import FrameFacts, Kind
-from services.runtime.settings import Settings
+from services.retriever.lookalikes import Lookalikes, Verdict
+from services.retriever.sources import Sources
+from services.runtime.stores.budget_reports import BudgetReport
 from services.runtime.stores.needles import NeedleRecord
 from services.runtime.stores.vectors import Vector
 
 _WORTHS_MAX = 50_000
 """Frames per kind whose worth is remembered; beyond it, only of those that may still be dealt."""
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where plans come from."""
-
-    frames: KnownFrames
-    needles: KnownNeedles
-    vectors: KnownVectors
-    size: KnownSize
-    learning: Learning
-    hay: Hay
-    settings: Settings
 
 
 @dataclass
@@ -62,6 +50,7 @@ class DetectorPlan:
         self._kinds: defaultdict[Kind, _KindPlan] = defaultdict(_KindPlan)
         self._asking: dict[NeedleId, tuple[Kind, Mode]] = {}
         self._not_embedded: dict[RegionId, NeedleId] = {}
+        self._lookalikes = Lookalikes(sources.settings.family_likeness)
 
     @property
     def waiting(self) -> Collection[NeedleId]:
@@ -111,11 +100,18 @@ class DetectorPlan:
         moved |= {each.needle for each in dealt}
         return await self._shortlists(moved & self._asking.keys(), dealt)
 
+    async def report(self, detector: DetectorId) -> BudgetReport:
+        """What of the budgets is spent by now, and what they hold back."""
+        limits = await self._limits()
+        held = await asyncio.to_thread(self._dealer.held_back, limits)
+        return budget_report(detector, limits.budgets, self._dealer.spent(), held)
+
     async def _admit(self, records: Iterable[NeedleRecord]) -> None:
         """Let these ask, as far as their regions are embedded."""
         found = {each.needle_id: each.needle for each in records if each.needle is not None}
         regions = [each.region_id for each in found.values()]
         vectors = await self._at.vectors.load(self._model, regions)
+        came = []
         for needle_id, needle in sorted(found.items()):
             if needle.region_id not in vectors:
                 self._not_embedded[needle.region_id] = needle_id
@@ -124,7 +120,10 @@ class DetectorPlan:
             asked = _kind_of(needle), Mode.of(needle.error_type, needle.true_category)
             if self._asking.get(needle_id, asked) != asked:
                 self._retire(needle_id)
+            if needle_id not in self._asking:
+                came.append((logic.key_of(*asked), needle))
             self._ask(needle_id, asked, vectors[needle.region_id])
+        self._lookalikes.join(came, vectors)
 
     def _ask(self, needle_id: NeedleId, asked: tuple[Kind, Mode], vector: Vector) -> None:
         self._asking[needle_id] = asked
@@ -147,17 +146,39 @@ class DetectorPlan:
             del self._kinds[kind]
 
     async def _keep(self, records: Iterable[NeedleRecord], limits: Limits) -> None:
+        """Leave on shortlists what came back annotated, and note what their families yielded."""
         reannotated = await self._at.frames.reannotated()
-        kept = {
-            each.needle_id: logic.kept_candidates(each, reannotated)
+        kept = [
+            (each.needle_id, candidate)
             for each in records
             if each.needle_id in self._asking
-        }
-        facts = await self._at.frames.load({c.frame_id for each in kept.values() for c in each})
-        for needle_id, candidates in kept.items():
-            for candidate in candidates:
-                if candidate.frame_id in facts:
-                    self._dealer.keep(needle_id, facts[candidate.frame_id].spot, limits)
+            for candidate in logic.kept_candidates(each, reannotated)
+        ]
+        facts = await self._at.frames.load({each.frame_id for _, each in kept})
+        vectors = await self._at.vectors.load(self._model, [each.region_id for _, each in kept])
+        kinds = {self._asking[needle_id][0] for needle_id, _ in kept}
+        truths = {kind: await self._at.learning.truths(kind) for kind in kinds}
+        verdicts = []
+        for needle_id, each in kept:
+            kind, mode = self._asking[needle_id]
+            family = self._family(kind, mode, needle_id, vectors.get(each.region_id))
+            if each.frame_id in facts:
+                self._dealer.keep(needle_id, facts[each.frame_id].spot, family, limits)
+            if each.region_id in truths[kind]:
+                verdicts.append(Verdict(family, confirmed=truths[kind][each.region_id] == mode))
+        self._lookalikes.judge(verdicts)
+
+    def _family(
+        self, kind: Kind, mode: Mode, needle_id: NeedleId, vector: Vector | None
+    ) -> FamilyId:
+        """The family that a listed region counts for; the needle's own where it has no vector."""
+        if vector is None:
+            return self._lookalikes.family_of(needle_id)
+        return self._asked(kind, mode).families_of(vector[None])[0]
+
+    def _asked(self, kind: Kind, mode: Mode) -> Asked:
+        key = logic.key_of(kind, mode)
+        return self._lookalikes.asked(self._dealer.needles(key), self._dealer.vectors(key))
 
     def _embedded(self, frames: Mapping[FrameId, FrameFacts]) -> list[RegionId]:
         return [region for facts in frames.values() for region in facts.regions]
@@ -245,8 +266,8 @@ class DetectorPlan:
                 spot.frame: sum(each.worths.get(spot.frame, 0.0) for each in self._kinds.values())
                 for spot in hay.spots
             }
-            needles = {mode: self._dealer.vectors(logic.key_of(kind, mode)) for mode in plan.modes}
-            sought = {mode: vectors for mode, vectors in needles.items() if len(vectors)}
+            asked = {mode: self._asked(kind, mode) for mode in plan.modes}
+            sought = {mode: needles for mode, needles in asked.items() if needles.families}
             evidence_min = self._settings.shortlist_evidence
             for mode, each in offers(plan.learnt, hay, sought, worths, evidence_min).items():
                 self._dealer.offer(logic.key_of(kind, mode), each)

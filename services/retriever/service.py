@@ -20,6 +20,7 @@ from services.contracts.events import (
 from services.contracts.identity import DetectorId, FrameId, ModelId, NeedleId
 from services.contracts.topics import EMBEDDED, MATCHES, NEEDLES
 from services.retriever import logic
+from services.retriever.budgets import show_budgets
 from services.retriever.hay import Hay
 from services.retriever.known import (
     KnownFrames,
@@ -30,11 +31,13 @@ from services.retriever.known import (
 )
 from services.retriever.learning import Learning
 from services.retriever.logic import FrameFacts
-from services.retriever.planning import DetectorPlan, Sources
+from services.retriever.planning import DetectorPlan
+from services.retriever.sources import Sources
 from services.runtime import freshness, metrics
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
+from services.runtime.stores.budget_reports import BudgetReport, BudgetReports
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.needles import NeedleRecord, NeedleStore
@@ -64,6 +67,7 @@ class ExtendShortlists:
         matches: MatchStore,
         needles: NeedleStore,
         vectors: VectorStore,
+        budgets: BudgetReports,
         outbox: Outbox,
         settings: Settings,
         clock: Clock,
@@ -74,6 +78,8 @@ class ExtendShortlists:
         self._known_needles = KnownNeedles(needles)
         self._vectors = vectors
         self._size = KnownSize(vectors)
+        self._budgets = budgets
+        self._reported: list[BudgetReport] | None = None
         self._outbox = outbox
         self._settings = settings
         self._clock = clock
@@ -111,7 +117,8 @@ class ExtendShortlists:
                 return False
             self._plans.clear()
             await self._finish([], {})
-            return True
+        await self.report_budgets()
+        return True
 
     async def settle_in_a_pause(self) -> None:
         """The same, once no retriever has heard anything for a while. To be called now and then."""
@@ -122,6 +129,20 @@ class ExtendShortlists:
             self._seen, self._heard_at = finished, now
         if now - self._heard_at >= self._settings.plan_pause_s:
             await self.settle()
+
+    async def report_budgets(self) -> None:
+        """Tell what is spent of the budgets and what they hold back, where that has changed.
+
+        To be called now and then: while events come, nothing else tells it.
+        """
+        async with self._lock:
+            plans = sorted(self._plans.items())
+            reports = [await plan.report(detector) for detector, plan in plans]
+        if not reports or reports == self._reported:
+            return
+        await self._budgets.show(reports)
+        self._reported = reports
+        show_budgets(reports)
 
     @asynccontextmanager
     async def _undone_on_error(self) -> AsyncIterator[None]:

@@ -243,6 +243,21 @@ REVIEW_OLDEST_SECONDS = Gauge(
     "gazeloop_review_oldest_wait_seconds",
     "How long the needle that has waited longest has had a shortlist and no review; 0 where none.",
 )
+SHORTLIST_BUDGET = Gauge(
+    "gazeloop_shortlist_budget_frames",
+    "Most frames that may be listed, by budget: haystack, or of one day: day, vehicle, family.",
+    ["detector", "budget"],
+)
+SHORTLIST_SPENT = Gauge(
+    "gazeloop_shortlist_spent_frames",
+    "Frames that are listed; by day, vehicle and family: the most of one on the latest day.",
+    ["detector", "budget"],
+)
+SHORTLIST_HELD_BACK = Gauge(
+    "gazeloop_shortlist_held_back_frames",
+    "Frames that would be listed, were the budget not spent.",
+    ["detector", "budget"],
+)
 
 WEBHOOK_DELIVERIES = Counter(
     "gazeloop_webhook_deliveries_total",

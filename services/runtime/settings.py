@@ -18,6 +18,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Score = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Limit = Annotated[int, Field(ge=0)]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
@@ -143,6 +144,15 @@ class Settings(BaseSettings):
     )
     shortlist_budget: Share = Field(
         0.15, description="Share of haystack frames on shortlists; at least one shortlist's size."
+    )
+    budget_per_day: Limit = Field(
+        0, description="Most frames on shortlists that were captured on one UTC day; 0: no limit."
+    )
+    budget_per_vehicle: Limit = Field(
+        0, description="Most of them of one vehicle on one day; 0: no limit."
+    )
+    budget_per_family: Limit = Field(
+        0, description="Most of them for one family of needles on one day; 0: no limit."
     )
     shortlist_evidence: Score = Field(
         0.3, description="Evidence from which a region is shortlisted; a probability if learnt."

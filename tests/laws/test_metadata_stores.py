@@ -8,8 +8,22 @@ import pytest
 
 from services.contracts.errors import ConflictingRevision
 from services.contracts.events import FrameEmbedded, Split
-from services.contracts.identity import FrameId, ModelId, frame_point_id
+from services.contracts.identity import (
+    DetectorId,
+    FamilyId,
+    FrameId,
+    ModelId,
+    VehicleId,
+    frame_point_id,
+)
+from services.domain.budgets import Budget
 from services.domain.match_state import MatchState
+from services.runtime.stores.budget_reports import (
+    BudgetReport,
+    BudgetReports,
+    HeldBackFrame,
+    MongoBudgetReports,
+)
 from services.runtime.stores.embeddings import Embeddings, MongoEmbeddings, Points
 from services.runtime.stores.frames import FrameFact, FrameStore, FrameTally
 from services.runtime.stores.frames_mongo import MongoFrameStore
@@ -21,6 +35,7 @@ from services.runtime.stores.needles_mongo import MongoNeedleStore
 from services.runtime.stores.shortlists import Membership, ShortlistStore
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from tests import samples
+from tests.fakes.budget_reports import InMemoryBudgetReports
 from tests.fakes.embeddings import InMemoryEmbeddings
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore
@@ -36,6 +51,7 @@ class Stores:
     needles: NeedleStore
     shortlists: ShortlistStore
     embeddings: Embeddings
+    budgets: BudgetReports
 
 
 @pytest.fixture(params=["in_memory", "mongod"])
@@ -48,6 +64,7 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
             InMemoryNeedleStore(),
             InMemoryShortlistStore(),
             InMemoryEmbeddings(frames),
+            InMemoryBudgetReports(),
         )
         return
     database = connect(request.getfixturevalue("mongodb_url"), f"laws-{uuid4().hex[:8]}")
@@ -56,7 +73,8 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     for store in (matches, needles, shortlists):
         await store.prepare()
     embeddings = MongoEmbeddings(database)
-    yield Stores(MongoFrameStore(database), matches, needles, shortlists, embeddings)
+    budgets = MongoBudgetReports(database)
+    yield Stores(MongoFrameStore(database), matches, needles, shortlists, embeddings, budgets)
     await database.client.drop_database(database.name)
     await database.client.close()
 
@@ -417,3 +435,28 @@ async def test_a_frame_without_predictions_is_done_once_it_is_embedded(stores: S
     await stores.frames.record([nothing])
 
     assert await stores.embeddings.done(samples.MODEL) == 1
+
+
+def budget_report(detector: str, frames: int = 1) -> BudgetReport:
+    held = HeldBackFrame(
+        FrameId("f1"),
+        VehicleId("v1"),
+        samples.CAPTURED_AT,
+        samples.STOP_SIGN,
+        "classification",
+        "yield sign",
+        FamilyId("a-family"),
+        0.4,
+        0.123456789,
+        Budget.DAY,
+    )
+    sizes = {Budget.HAYSTACK: 9, Budget.DAY: 3}
+    return BudgetReport(DetectorId(detector), sizes, sizes, sizes, [held] * frames)
+
+
+async def test_a_report_of_budgets_takes_the_place_of_all_before(stores: Stores) -> None:
+    assert await stores.budgets.all() == []
+    await stores.budgets.show([budget_report("b@1"), budget_report("a@1")])
+    assert await stores.budgets.all() == [budget_report("a@1"), budget_report("b@1")]
+    await stores.budgets.show([budget_report("b@1", frames=2)])
+    assert await stores.budgets.all() == [budget_report("b@1", frames=2)]

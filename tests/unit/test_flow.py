@@ -26,6 +26,7 @@ from services.retriever import service as retriever
 from services.runtime.settings import Settings
 from tests import samples
 from tests.fakes.blobs import InMemoryBlobs
+from tests.fakes.budget_reports import InMemoryBudgetReports
 from tests.fakes.bus import LocalBus, Order, as_published, thrice_and_shuffled
 from tests.fakes.clock import FakeClock
 from tests.fakes.embedder import WidthEmbedder
@@ -44,12 +45,14 @@ class World:
     """All services but ingest and evaluator, and what they know."""
 
     bus: LocalBus
+    settings: Settings = SETTINGS
     blobs: InMemoryBlobs = field(default_factory=InMemoryBlobs)
     frames: InMemoryFrameStore = field(default_factory=InMemoryFrameStore)
     matches: InMemoryMatchStore = field(default_factory=InMemoryMatchStore)
     needles: InMemoryNeedleStore = field(default_factory=InMemoryNeedleStore)
     vectors: InMemoryVectors = field(default_factory=InMemoryVectors)
     shortlists: InMemoryShortlistStore = field(default_factory=InMemoryShortlistStore)
+    budgets: InMemoryBudgetReports = field(default_factory=InMemoryBudgetReports)
 
     def __post_init__(self) -> None:
         embed = embedder.EmbedFrames(
@@ -58,7 +61,7 @@ class World:
             self.blobs,
             self.vectors,
             outbox=self.bus,
-            settings=SETTINGS,
+            settings=self.settings,
             clock=FakeClock(),
         )
         mine = fp_miner.MineNeedles(
@@ -66,7 +69,7 @@ class World:
             matches=self.matches,
             shortlists=self.shortlists,
             outbox=self.bus,
-            settings=SETTINGS,
+            settings=self.settings,
             clock=FakeClock(),
         )
         self.retriever = retriever.ExtendShortlists(
@@ -74,8 +77,9 @@ class World:
             matches=self.matches,
             needles=self.needles,
             vectors=self.vectors,
+            budgets=self.budgets,
             outbox=self.bus,
-            settings=SETTINGS,
+            settings=self.settings,
             clock=FakeClock(),
         )
         self.bus.subscribe(embed, embedder.TOPICS)
@@ -135,8 +139,10 @@ def survey(blobs: InMemoryBlobs, frames: int = 60) -> list[Event]:
     return events
 
 
-async def settled(order: Order = as_published, *more: Event) -> World:
-    world = World(LocalBus(order))
+async def settled(
+    order: Order = as_published, *more: Event, settings: Settings = SETTINGS
+) -> World:
+    world = World(LocalBus(order), settings)
     await world.bus.publish(survey(world.blobs))
     await world.quiet()
     if more:
@@ -171,6 +177,18 @@ async def test_any_order_and_three_deliveries_of_all_end_in_the_same_state(seed:
         return {key: each.model_copy(update={"revision": 1}) for key, each in matches.items()}
 
     assert without_revision(await shaken.standing()) == without_revision(await plain.standing())
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_whatever_the_order_budgets_of_a_day_are_spent_on_the_same_frames(seed: int) -> None:
+    spare = SETTINGS.model_copy(update={"shortlist_budget": 0.9, "budget_per_day": 3})
+    plain = await settled(settings=spare)
+    shaken = await settled(thrice_and_shuffled(seed), settings=spare)
+    assert len(await plain.listed()) == spare.budget_per_day
+    assert await shaken.active_shortlists() == await plain.active_shortlists()
+    assert await shaken.budgets.all() == await plain.budgets.all()
+    (report,) = await plain.budgets.all()
+    assert {each.budget.value for each in report.frames} == {"day"}
 
 
 async def test_a_correction_clears_the_needle_and_withdraws_its_shortlist() -> None:

@@ -8,6 +8,7 @@ from services.runtime.settings import Settings
 from services.runtime.stores.annotation_tasks import MongoAnnotationTasks
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.blobs_fsspec import open_blobs
+from services.runtime.stores.budget_reports import BudgetReports, MongoBudgetReports
 from services.runtime.stores.categories import MongoCategories
 from services.runtime.stores.corrections import MongoCorrectionStore
 from services.runtime.stores.embeddings import Embeddings, MongoEmbeddings
@@ -56,6 +57,7 @@ class Stores:
     corrections: MongoCorrectionStore
     needle_modes: MongoModes
     family_marks: MongoFamilyMarks
+    budgets: BudgetReports
     frame_ids: MongoFrameIds
     frame_places: FramePlaces
     frame_times: FrameTimes
@@ -99,6 +101,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             corrections=MongoCorrectionStore(database),
             needle_modes=MongoModes(database),
             family_marks=MongoFamilyMarks(database),
+            budgets=MongoBudgetReports(database),
             frame_ids=MongoFrameIds(database),
             frame_places=MongoFramePlaces(database),
             frame_times=MongoFrameTimes(database),

@@ -2,24 +2,25 @@ import numpy as np
 import pytest
 
 from services.contracts.events import ErrorType
-from services.contracts.identity import FrameId, RegionId
+from services.contracts.identity import FamilyId, FrameId, RegionId, VehicleId
 from services.domain.failure_model import Examples, FailureModel, Mode
-from services.domain.kind import Haystack, Kind, frame_worths, offers
-from services.domain.shortlist_plan import Spot
+from services.domain.kind import Asked, Haystack, Kind, frame_worths, offers
+from services.domain.shortlist_offers import Spot
 from services.domain.strategies import Standing, worst_frames
 
 BACKGROUND = Mode(ErrorType.BACKGROUND)
 AXES = np.eye(2, dtype=np.float32)
 NO_EXAMPLES = Examples(np.empty((0, 2), np.float32), np.empty((0, 1)), [])
 KIND = Kind(FailureModel(NO_EXAMPLES), Standing(np.empty(0), np.empty((0, 1), np.bool_), 2))
-NEEDLES = {BACKGROUND: AXES[:1]}
+FAMILY = FamilyId("f")
+NEEDLES = {BACKGROUND: Asked(AXES[:1], [FAMILY], {})}
 
 
 def haystack(*frames: str) -> Haystack:
     """Every region lies along the first axis, as the needle does."""
     count = len(frames)
     regions = [RegionId(f"{place}") for place in range(count)]
-    spots = [Spot(FrameId(frame), None, 0.0, None) for frame in frames]
+    spots = [Spot(FrameId(frame), None, 0.0, None, VehicleId("v")) for frame in frames]
     vectors, scores = AXES[[0] * count], np.full(count, 0.9)
     return Haystack(regions, vectors, np.zeros((count, 1)), scores, spots)
 
@@ -36,6 +37,23 @@ def test_a_region_is_offered_for_its_frames_worth_times_the_evidence() -> None:
     assert {frame: each.worth for frame, each in by_frame.items()} == pytest.approx(
         {frame: worths[frame] * each.evidence for frame, each in by_frame.items()}
     )
+
+
+def test_a_region_is_of_the_family_of_the_needle_that_it_resembles_most() -> None:
+    families = [FamilyId("first"), FamilyId("second")]
+    asked = Asked(AXES, families, {})
+    assert asked.families_of(AXES[[1, 0, 1]]) == ["second", "first", "second"]
+    (each,) = offers(KIND, haystack("a"), {BACKGROUND: asked}, {FrameId("a"): 1.0}, 0.0)[BACKGROUND]
+    assert each.family == "first"
+
+
+def test_what_a_family_yielded_so_far_scales_what_its_regions_are_worth() -> None:
+    plain, judged = (
+        offers(KIND, haystack("a"), {BACKGROUND: asked}, {FrameId("a"): 1.0}, 0.0)[BACKGROUND][0]
+        for asked in (NEEDLES[BACKGROUND], Asked(AXES[:1], [FAMILY], {FAMILY: 0.25}))
+    )
+    assert judged.worth == pytest.approx(plain.worth / 4)
+    assert judged.evidence == plain.evidence
 
 
 def test_what_has_too_little_evidence_is_not_offered() -> None:

@@ -3,11 +3,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.contracts.identity import DriveId, FrameId, NeedleId, RegionId
+from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, RegionId, VehicleId
+from services.domain.budgets import Budgets
 from services.domain.ranking import Vectors
-from services.domain.shortlist_plan import Dealer, Limits, Offer, Spot, near
+from services.domain.shortlist_offers import Limits, Offer, Spot, near
+from services.domain.shortlist_plan import Dealer
 
-WIDE = Limits(budget=100, size=100, per_drive=100, apart_s=0.0, apart_m=0.0)
+VEHICLE = VehicleId("v")
+FAMILY = FamilyId("f")
+WIDE = Limits(Budgets(100), size=100, per_drive=100, apart_s=0.0, apart_m=0.0)
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,13 @@ class Group:
 
 def spot(name: str, drive: str | None = None, second: float = 0.0, east_m: float = 0.0) -> Spot:
     degrees = east_m / 111_195
-    return Spot(FrameId(name), DriveId(drive) if drive else None, second, (0.0, degrees))
+    return Spot(FrameId(name), DriveId(drive) if drive else None, second, (0.0, degrees), VEHICLE)
 
 
 def offer(seen: Spot, worth: float, vector: Sequence[float] = (1.0,)) -> Offer:
-    return Offer(RegionId(f"on-{seen.frame}"), seen, np.array(vector, np.float32), worth, 1.0)
+    return Offer(
+        RegionId(f"on-{seen.frame}"), seen, np.array(vector, np.float32), worth, 1.0, FAMILY
+    )
 
 
 def group(needles: str, **worths: float) -> Group:
@@ -65,7 +71,7 @@ def dealt(
     dealer = asked(groups)
     for needle, spots in (kept or {}).items():
         for each in spots:
-            dealer.keep(needle, each, limits)
+            dealer.keep(needle, each, FAMILY, limits)
     return frames_of(dealer, limits)
 
 
@@ -80,7 +86,7 @@ def frames_of(dealer: Dealer, limits: Limits = WIDE) -> dict[str, list[str]]:
 def limits(
     budget: int = 100, size: int = 100, per_drive: int = 100, apart_s: float = 0, apart_m: float = 0
 ) -> Limits:
-    return Limits(budget, size, per_drive, apart_s, apart_m)
+    return Limits(Budgets(budget), size, per_drive, apart_s, apart_m)
 
 
 def test_a_needle_gets_the_frames_of_most_worth_best_first() -> None:
@@ -113,7 +119,7 @@ def test_of_two_open_shortlists_the_more_similar_needles_gets_the_frame() -> Non
 
 def test_two_regions_of_one_frame_are_one_frame() -> None:
     one = group("n", a=3, b=1)
-    again = Offer(RegionId("another-on-a"), spot("a"), np.ones(1, np.float32), 2.0, 1.0)
+    again = Offer(RegionId("another-on-a"), spot("a"), np.ones(1, np.float32), 2.0, 1.0, FAMILY)
     assert dealt([Group(one.needles, [*one.offers, again])]) == {"n": ["a", "b"]}
 
 

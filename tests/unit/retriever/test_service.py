@@ -4,6 +4,7 @@ import pytest
 from services.contracts import identity
 from services.contracts.errors import Fatal, StoreUnavailable
 from services.contracts.events import (
+    ErrorType,
     Event,
     FrameAnnotated,
     FrameMatched,
@@ -17,6 +18,7 @@ from services.retriever.service import ExtendShortlists
 from services.runtime.settings import Settings
 from services.runtime.stores.vectors import FRAMES, REGIONS, Point, collection_of
 from tests import samples
+from tests.fakes.budget_reports import InMemoryBudgetReports
 from tests.fakes.clock import FakeClock
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore
@@ -48,6 +50,7 @@ class World:
         self.frames = InMemoryFrameStore()
         self.matches = InMemoryMatchStore()
         self.needles = BusyNeedleStore()
+        self.budgets = InMemoryBudgetReports()
         self.outbox = InMemoryOutbox()
         self.vectors = InMemoryVectors()
         self.clock = FakeClock()
@@ -61,6 +64,7 @@ class World:
             matches=self.matches,
             needles=self.needles,
             vectors=self.vectors,
+            budgets=self.budgets,
             outbox=self.outbox,
             settings=self._settings,
             clock=self.clock,
@@ -460,6 +464,78 @@ async def test_what_was_dealt_and_not_written_is_dealt_again() -> None:
         await world.step.run([hay, needle])
     await world.step.run([hay, needle])
     assert [frame for each in world.shortlists()[1:] for frame in each] == ["hay"]
+
+
+async def spending(budgets: World) -> dict[str, tuple[int, int]]:
+    """What is listed and held back, by budget."""
+    (report,) = await budgets.budgets.all()
+    return {each.value: (report.spent[each], report.held_back[each]) for each in report.sizes}
+
+
+async def test_a_days_budget_is_spent_on_the_best_and_what_it_holds_back_is_told() -> None:
+    world = World(budget_per_day=2, shortlist_budget=0.99)
+    needle = await found(world)
+    hay = [await world.embed(f"h{number}", 0.1 * number) for number in range(4)]
+    await world.step.run([needle, *hay])
+    await world.step.report_budgets()
+    assert world.shortlists() == [["h0", "h1"]]
+    assert await spending(world) == {"haystack": (2, 0), "day": (2, 2)}
+    (report,) = await world.budgets.all()
+    assert [each.frame_id for each in report.frames] == ["h2", "h3"]
+    assert {each.budget.value for each in report.frames} == {"day"}
+
+
+async def test_a_pause_gives_a_days_budget_to_what_came_late() -> None:
+    world = World(budget_per_vehicle=1, shortlist_budget=0.99)
+    await world.step.run([await found(world), await world.embed("early", 0.5)])
+    await world.step.run([await world.embed("late", 0.1)])
+    assert world.shortlists() == [["early"]]
+    await world.step.settle()
+    assert world.shortlists() == [["early"], ["late"]]
+    (report,) = await world.budgets.all()
+    assert [(each.frame_id, each.budget.value) for each in report.frames] == [("early", "vehicle")]
+
+
+async def test_families_have_budgets_of_their_own_whosever_shortlist_a_frame_is_on() -> None:
+    # One shortlist is filled before the next: it takes frames of both families.
+    world = World(budget_per_family=1, shortlist_budget=0.99, shortlist_evidence=0.0)
+    needles = [await found(world, "n1", 0.0), await found(world, "n2", 1.5)]
+    hay = [
+        await world.embed(f"h{number}", angle) for number, angle in enumerate((0, 0.1, 1.4, 1.5))
+    ]
+    await world.step.run([*needles, *hay])
+    await world.step.report_budgets()
+    listed = {c.frame_id for each in world.latest().values() for c in each.candidates}
+    assert listed == {"h0", "h3"}
+    assert (await spending(world))["family"] == (1, 2)
+
+
+async def test_the_family_whose_tasks_came_true_is_asked_for_before_one_whose_did_not() -> None:
+    world = World(shortlist_budget=0.01, shortlist_size=7)
+    needles = [await found(world, "n1", 0.0), await found(world, "n2", 1.5)]
+    for number in range(3):
+        await world.embed(f"otherwise{number}", 0.0)
+        await world.embed(f"alike{number}", 1.5)
+    await world.step.run(needles)
+    for number in range(3):
+        alike = await world.correct(f"alike{number}", right=False)
+        otherwise = await world.correct(f"otherwise{number}", right=False)
+        # It is wrong, and not as the needle is.
+        misplaced = otherwise.model_copy(update={"errors": (ErrorType.LOCALIZATION,)})
+        await world.matches.record([misplaced.model_copy(update={"revision": 3})], {})
+        await world.step.run([alike, misplaced])
+    # One more may be listed, and by looks alone it is the first.
+    await world.embed("like-n1", 0.01)
+    await world.embed("like-n2", 1.4)
+    await world.retriever().settle()
+    listed = {c.frame_id for each in world.latest().values() for c in each.candidates}
+    assert {"like-n1", "like-n2"} & listed == {"like-n2"}
+
+
+async def test_nothing_is_told_of_budgets_before_anything_was_planned() -> None:
+    world = World()
+    await world.step.report_budgets()
+    assert await world.budgets.all() == []
 
 
 async def test_an_event_of_another_service_stops_the_retriever() -> None:

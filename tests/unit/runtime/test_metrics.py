@@ -23,6 +23,7 @@ DECLARED = {
 }
 UNITS = ("seconds", "bytes", "events", "frames", "regions", "records", "total")
 ENUMERATED = {
+    "budget",
     "draw",
     "state",
     "verdict",

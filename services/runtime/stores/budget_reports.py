@@ -1,0 +1,106 @@
+"""What of the budgets is spent, and which frames they hold back: for a person to read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Protocol
+
+from services.contracts.identity import Category, DetectorId, FamilyId, FrameId, VehicleId
+from services.domain.budgets import Budget
+from services.runtime.stores.mongo import Database, Document, translated
+
+
+@dataclass(frozen=True)
+class HeldBackFrame:
+    """A haystack frame that would be listed, were its budget not spent.
+
+    Attributes
+    ----------
+    error : how it probably fails; `taken_for`: as what, for an error of class
+    worth : what it would gain, in the strategy's own measure
+    """
+
+    frame_id: FrameId
+    vehicle_id: VehicleId
+    captured_at: datetime
+    category: Category
+    error: str
+    taken_for: str
+    family: FamilyId
+    evidence: float
+    worth: float
+    budget: Budget
+
+
+@dataclass(frozen=True)
+class BudgetReport:
+    """The budgets of one detector's shortlists.
+
+    Attributes
+    ----------
+    sizes : of those that there are
+    spent : see `Spending.latest`
+    held_back : frames by the budget that is spent
+    frames : the first of them, what gains most first
+    """
+
+    detector: DetectorId
+    sizes: Mapping[Budget, int]
+    spent: Mapping[Budget, int]
+    held_back: Mapping[Budget, int]
+    frames: Sequence[HeldBackFrame]
+
+
+class BudgetReports(Protocol):
+    """The latest report of each detector."""
+
+    async def show(self, reports: Sequence[BudgetReport]) -> None:
+        """Keep these in place of all others.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        ...
+
+    async def all(self) -> list[BudgetReport]:
+        """By detector."""
+        ...
+
+
+class MongoBudgetReports:
+    """The collection `budgets`: one document per detector."""
+
+    def __init__(self, database: Database) -> None:
+        self._budgets = database["budgets"]
+
+    async def show(self, reports: Sequence[BudgetReport]) -> None:
+        with translated():
+            for each in reports:
+                document = asdict(each)
+                await self._budgets.replace_one({"_id": each.detector}, document, upsert=True)
+            shown = [each.detector for each in reports]
+            await self._budgets.delete_many({"_id": {"$nin": shown}})
+
+    async def all(self) -> list[BudgetReport]:
+        with translated():
+            found = await self._budgets.find().sort("_id", 1).to_list()
+        return [_report(document) for document in found]
+
+
+def _report(document: Document) -> BudgetReport:
+    return BudgetReport(
+        detector=document["detector"],
+        sizes=_by_budget(document["sizes"]),
+        spent=_by_budget(document["spent"]),
+        held_back=_by_budget(document["held_back"]),
+        frames=[
+            HeldBackFrame(**{**each, "budget": Budget(each["budget"])})
+            for each in document["frames"]
+        ],
+    )
+
+
+def _by_budget(counts: Mapping[str, int]) -> dict[Budget, int]:
+    return {Budget(name): count for name, count in counts.items()}
