@@ -100,6 +100,26 @@ ANNOTATION = Board(
                     bad=2,
                     width=16,
                 ),
+                Chart(
+                    15,
+                    "Budgets",
+                    "Frames listed, most that may be, and held back because a budget is spent: of"
+                    " the whole haystack, or of the latest day: in all, and the vehicle and family"
+                    " with most. `gazeloop shortlists held-back` lists them.",
+                    "short",
+                    tuple(
+                        Query(
+                            "max by (detector, budget)"
+                            f" (gazeloop_shortlist_{of}_frames{{{CHOSEN}}})",
+                            f"{{{{detector}}}} {{{{budget}}}} {legend}",
+                        )
+                        for of, legend in (
+                            ("spent", "listed"),
+                            ("budget", "at most"),
+                            ("held_back", "held back"),
+                        )
+                    ),
+                ),
             ),
         ),
         Row(

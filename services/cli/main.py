@@ -26,6 +26,7 @@ from services.cli import (
     search_command,
     serve_command,
     settings_command,
+    shortlists_command,
     status_command,
     tokens_command,
     topics_command,
@@ -85,6 +86,7 @@ app.add_typer(label_studio_command.app, name="label-studio")
 app.add_typer(questions_command.app, name="questions")
 app.add_typer(cvat_command.app, name="cvat")
 app.command("report")(report_command.report)
+app.add_typer(shortlists_command.app, name="shortlists")
 app.command("families")(families_command.families)
 app.command(
     "search", epilog=example("--data demo-data search --image sign.jpg --box 120,80,40,40")

@@ -144,6 +144,13 @@ def test_retrieval_beats_a_random_draw(demo: Demo) -> None:
     assert demo.report["shortlist"]["lift"] > 1.1
 
 
+def test_budgets_say_what_they_hold_back(demo: Demo) -> None:
+    said = _run("--data", str(demo.data), "shortlists", "held-back", "--most", "3")
+    assert said.returncode == 0, said.stderr
+    assert "held back" in said.stdout
+    assert "haystack" in said.stdout
+
+
 def test_there_is_a_montage_for_each_shortlist_up_to_the_cap(demo: Demo) -> None:
     montages = sorted((demo.data / "montages").glob("*.png"))
     assert len(montages) == min(demo.report["counts"]["shortlists"], 24)

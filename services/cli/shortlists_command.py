@@ -1,0 +1,114 @@
+"""`gazeloop shortlists`: what the budgets of shortlists hold back."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.context import Context, console, example, run, shared
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from services.runtime.stores.budget_reports import BudgetReport
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def shortlists() -> None:
+    """See what becomes of the annotators' budgets."""
+
+
+@app.command("held-back", epilog=example("shortlists held-back --most 50"))
+def held_back(
+    ctx: typer.Context,
+    *,
+    most: Annotated[int, typer.Option("--most", min=0, help="Most frames per detector.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all frames.")] = False,
+) -> None:
+    """Print how much of each budget is spent, and the frames that would be listed beyond it.
+
+    What gains most comes first. Budgets are settings (`gazeloop settings`): `shortlist_budget` of
+    the whole haystack; `budget_per_day`, `budget_per_vehicle` and `budget_per_family` of each day
+    on which frames were captured.
+    """
+    context = shared(ctx)
+    reports = run(lambda: _read(context), interrupted="Nothing was changed.")
+    if as_json:
+        _print_json(reports)
+    elif not reports:
+        console().print("No shortlists were planned here yet.", highlight=False)
+    else:
+        for report in reports:
+            _print(report, most)
+
+
+async def _read(context: Context) -> "list[BudgetReport]":
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+
+    async with joined(context.settings()) as app_:
+        return await app_.stores.budgets.all()
+
+
+def _print_json(reports: "Sequence[BudgetReport]") -> None:
+    from pydantic import TypeAdapter  # noqa: PLC0415  # slow
+
+    from services.runtime.stores.budget_reports import BudgetReport  # noqa: PLC0415
+
+    typer.echo(TypeAdapter(list[BudgetReport]).dump_json(list(reports), indent=2).decode())
+
+
+def _print(report: "BudgetReport", most: int) -> None:
+    from rich.table import Table  # noqa: PLC0415  # slow
+
+    table = Table(box=None, title=report.detector, title_justify="left")
+    for heading in ("budget", "frames", "spent", "held back"):
+        table.add_column(heading, justify="left" if heading == "budget" else "right")
+    for budget, size in report.sizes.items():
+        counts = (size, report.spent[budget], report.held_back[budget])
+        table.add_row(_MEANINGS[budget.value], *map(str, counts))
+    console().print(table)
+    shown = report.frames[:most]
+    if shown:
+        console().print(_frames(report, most))
+    left = sum(report.held_back.values()) - len(shown)
+    if left:
+        console().print(f"{left} more (--most, --json)", highlight=False)
+
+
+_MEANINGS = {
+    "haystack": "all",
+    "day": "a day: the latest",
+    "vehicle": "a vehicle and day: the most",
+    "family": "a family and day: the most",
+}
+
+
+def _frames(report: "BudgetReport", most: int) -> "Table":
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, title="held back", title_justify="left")
+    for heading in (
+        "frame",
+        "vehicle",
+        "day",
+        "taken for",
+        "error",
+        "family",
+        "evidence",
+        "budget",
+    ):
+        table.add_column(heading, overflow="fold")
+    for each in report.frames[:most]:
+        table.add_row(
+            each.frame_id,
+            each.vehicle_id,
+            f"{each.captured_at:%Y-%m-%d}",
+            each.category,
+            f"{each.error}, really {each.taken_for}" if each.taken_for else each.error,
+            each.family[:8],
+            f"{each.evidence:.2f}",
+            each.budget.value,
+        )
+    return table
