@@ -77,6 +77,7 @@ bench-retrieval: .venv/runtime.stamp .bench/stamp ## what shortlists are worth, 
 	@$(BIN)/python -m benchmarks.retrieval_quality
 	@$(BIN)/python -m benchmarks.retrieval_calibration
 	@.bench/bin/python -m benchmarks.retrieval_speed
+	@$(BIN)/python -m benchmarks.retrieval_latency
 	@.bench/bin/python -m benchmarks.retrieval_size
 
 bench-embed: setup ## images per second from JPEG to vector, beside torchvision and FiftyOne

@@ -1,7 +1,8 @@
 """How fast the nearest regions are found: through our interface, and by others beside it.
 
 `python -m benchmarks.retrieval_speed` in the benchmarks' own environment (requirements/bench.txt).
-One query at a time, one thread each; recall is the share of the exact ten nearest that are found.
+One query at a time, one thread each; ours and the bare engine two at a time besides. Recall is the
+share of the exact ten nearest that are found.
 The vectors are drawn around 2,000 centres, as regions of street images gather around objects.
 """
 
@@ -10,6 +11,7 @@ import tempfile
 import time
 from argparse import ArgumentParser
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -36,6 +38,7 @@ CENTRES = 2000
 CATEGORIES = 10
 TREES = 20
 BATCH = 2000
+TURN = 20
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,45 @@ async def timed_in_turn(
         Searched(each, build_s, found[way], np.array(seconds[way]))
         for way, each in enumerate(names)
     ]
+
+
+async def timed_two_at_a_time(
+    name: str, bare: Search, ours: AsyncSearch, build_s: float, queries: Vectors
+) -> list[Searched]:
+    """Two queries under way at any time: the bare engine's from two threads, ours from two tasks.
+
+    By turns of so many queries, so that what else the machine does hits both alike. Each query is
+    counted with an equal part of its turn.
+    """
+    found: tuple[list[Ids], list[Ids]] = ([], [])
+    seconds: tuple[list[float], list[float]] = ([], [])
+    with ThreadPoolExecutor(2) as pool:
+        for number, start in enumerate(range(0, len(queries), TURN)):
+            turn = list(queries[start : start + TURN])
+            for way in (0, 1) if number % 2 else (1, 0):
+                started = time.perf_counter()
+                found[way].extend(
+                    await _by_two_tasks(ours, turn) if way else list(pool.map(bare, turn))
+                )
+                took = time.perf_counter() - started
+                seconds[way].extend([took / len(turn)] * len(turn))
+    names = (f"bare qdrant-edge{name}, two at a time", f"Gazeloop on it{name}, two at a time")
+    return [
+        Searched(each, build_s, found[way], np.array(seconds[way]))
+        for way, each in enumerate(names)
+    ]
+
+
+async def _by_two_tasks(search: AsyncSearch, queries: Sequence[Vectors]) -> list[Ids]:
+    found: list[Ids] = [[] for _ in queries]
+    left = iter(enumerate(queries))
+
+    async def task() -> None:
+        for place, query in left:
+            found[place] = await search(query)
+
+    await asyncio.gather(task(), task())
+    return found
 
 
 def exact_numpy(vectors: Vectors, queries: Vectors) -> Searched:
@@ -215,6 +257,10 @@ def on_edge(vectors: Vectors, queries: Vectors) -> list[Searched]:
         assert held is not None
         for what, where, chosen in (("", Where(), None), (", one kind", KIND, bare_filter())):
             both = timed_in_turn(what, bare(held[0], chosen), by_us(store, where), built, queries)
+            results += loop.run_until_complete(both)
+            both = timed_two_at_a_time(
+                what, bare(held[0], chosen), by_us(store, where), built, queries
+            )
             results += loop.run_until_complete(both)
         loop.run_until_complete(store.close())
     with tempfile.TemporaryDirectory() as folder:

@@ -220,10 +220,26 @@ class _Learnt:
 
 
 _NO_DEVIATION: Final = 0.01
+_NOTHING: Final = 1e-6
+"""Of the first direction's size; what is less is rounding."""
 
 
 def _principal(vectors: Vectors) -> tuple[Vectors, FloatArray]:
+    """Their mean, and (D, C) principal directions over the first one's deviation.
+
+    By the eigenvectors of the smaller of the two products of the vectors with themselves: a
+    singular value decomposition finds the same, and takes ten times as long.
+    """
     mean = vectors.mean(axis=0)
-    _, sizes, rows = np.linalg.svd((vectors - mean).astype(np.float64), full_matrices=False)
-    first = max(float(sizes[0]) / np.sqrt(len(vectors)), 1e-9)
-    return mean, np.asarray(rows[:COMPONENTS].T / first)
+    rest = (vectors - mean).astype(np.float64)
+    count, dimension = rest.shape
+    wide = count < dimension
+    values, columns = np.linalg.eigh(rest @ rest.T if wide else rest.T @ rest)
+    sizes = np.sqrt(np.maximum(values[::-1][:COMPONENTS], 0.0))
+    columns = columns[:, ::-1][:, :COMPONENTS]
+    first = max(float(sizes[0]), 1e-9)
+    told = sizes > _NOTHING * first
+    directions = columns[:, told]
+    if wide:
+        directions = rest.T @ directions / sizes[told]
+    return mean, np.asarray(directions * (np.sqrt(count) / first))

@@ -257,7 +257,11 @@ def next_shortlist(
     before = record.shortlist
     if before is None and not candidates:
         return None
-    if before is not None and before.candidates == tuple(candidates):
+    if (
+        before is not None
+        and before.candidates == tuple(candidates)
+        and before.provenance == provenance
+    ):
         return None
     return ShortlistPublished(
         needle_id=record.needle_id,

@@ -89,16 +89,22 @@ class DetectorPlan:
             [each for each in records if each.active]
             + [self._at.needles.get(needle_id) for needle_id in waited]
         )
-        outgrown = [
-            kind
-            for kind, each in sorted(self._kinds.items())
-            if each.unknown or self._at.learning.outgrown(kind)
-        ]
-        moved |= await self._offer(frames, outgrown)
+        moved |= await self._offer(frames, self._outgrown())
         limits = await self._limits()
         dealt = await asyncio.to_thread(self._dealer.deal, limits)
         moved |= {each.needle for each in dealt}
         return await self._shortlists(moved & self._asking.keys(), dealt)
+
+    def _outgrown(self) -> list[Kind]:
+        """Kinds with a mode that is new, and one more of which much was heard.
+
+        One, because learning takes time for which needles would wait; the next batch brings the
+        next.
+        """
+        unknown = [kind for kind, each in sorted(self._kinds.items()) if each.unknown]
+        heard = (kind for kind in sorted(self._kinds) if self._at.learning.outgrown(kind))
+        more = next((kind for kind in heard if kind not in unknown), None)
+        return [*unknown, more] if more else unknown
 
     async def report(self, detector: DetectorId) -> BudgetReport:
         """What of the budgets is spent by now, and what they hold back."""
@@ -315,7 +321,11 @@ class DetectorPlan:
             if each.frame_id not in fresh and self._dealer.owner(each.frame_id) == needle_id
         ]
         candidates = logic.in_order([*staying, *fresh.values()])
-        how = logic.provenance(self._model, learnt.model.method(mode), self._settings)
+        if fresh or record.shortlist is None:
+            how = logic.provenance(self._model, learnt.model.method(mode), self._settings)
+        else:
+            # What stays came to be as it says.
+            how = record.shortlist.provenance
         return logic.next_shortlist(record, record.needle, candidates, how)
 
 

@@ -65,12 +65,12 @@ class InMemoryVectors:
 
     async def nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Hit]:
         query = vector.astype(np.float64) / (float(np.linalg.norm(vector)) or 1.0)
-        hits = [
-            Hit(point_id, float(np.dot(unit.astype(np.float64), query)), payload)
+        found = [
+            (point_id, float(np.dot(unit.astype(np.float64), query)), payload)
             for point_id, (unit, payload) in self._points(collection).items()
             if _passes(payload, where)
         ]
-        return best_first(hits)[: max(limit, 0)]
+        return best_first(found)[: max(limit, 0)]
 
     async def count(self, collection: str, where: Where) -> int:
         return sum(_passes(payload, where) for _, payload in self._points(collection).values())

@@ -82,13 +82,13 @@ class Quantization(StrEnum):
     """A byte per dimension in memory, the vectors themselves on disk."""
 
 
-def best_first(hits: Iterable[Hit]) -> list[Hit]:
+def best_first(found: Iterable[tuple[PointId, float, Payload]]) -> list[Hit]:
     """Hits by falling similarity, rounded so that ties are ties, then by id."""
-    rounded = [
-        Hit(hit.point_id, round(hit.similarity, SIMILARITY_DECIMALS), hit.payload) for hit in hits
+    hits = [
+        Hit(point, round(alike, SIMILARITY_DECIMALS), payload) for point, alike, payload in found
     ]
-    rounded.sort(key=lambda hit: (-hit.similarity, hit.point_id))
-    return rounded
+    hits.sort(key=lambda hit: (-hit.similarity, hit.point_id))
+    return hits
 
 
 def is_settled(hits: Sequence[Hit], limit: int, asked: int) -> bool:

@@ -233,7 +233,7 @@ class ClientVectorStore:
             with_payload=True,
             search_params=_RESCORED if self._quantization is Quantization.INT8 else None,
         )
-        return best_first(Hit(PointId(str(p.id)), p.score, p.payload or {}) for p in found.points)
+        return best_first((PointId(str(p.id)), p.score, p.payload or {}) for p in found.points)
 
     async def count(self, collection: str, where: Where) -> int:
         try:

@@ -239,6 +239,10 @@ class EdgeVectorStore:
         return found
 
     def _shard(self, collection: str) -> tuple[edge.EdgeShard, Lock] | None:
+        # By its own name, which none but it has: no need to look for aliases in the file system.
+        return self._shards.get(collection) or self._opened(collection)
+
+    def _opened(self, collection: str) -> tuple[edge.EdgeShard, Lock] | None:
         with self._opening, _translated(f"opening {collection}"):
             if self._closed:
                 raise StoreUnavailable("the vector store is closed")
@@ -301,8 +305,7 @@ def _query(shard: edge.EdgeShard, vector: Vector, where: Where, asked: int) -> l
         limit=asked, query=query, with_payload=True, filter=_filter(where), params=_RESCORED
     )
     return best_first(
-        Hit(PointId(str(found.id)), found.score, found.payload or {})
-        for found in shard.query(request)
+        (PointId(str(found.id)), found.score, found.payload or {}) for found in shard.query(request)
     )
 
 

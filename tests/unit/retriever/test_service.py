@@ -13,7 +13,7 @@ from services.contracts.events import (
     ShortlistPublished,
     Split,
 )
-from services.contracts.identity import Box, FrameId
+from services.contracts.identity import Box, FrameId, ModelId
 from services.retriever.service import ExtendShortlists
 from services.runtime.settings import Settings
 from services.runtime.stores.vectors import FRAMES, REGIONS, Point, collection_of
@@ -26,8 +26,6 @@ from tests.fakes.needles import InMemoryNeedleStore
 from tests.fakes.outbox import InMemoryOutbox
 from tests.fakes.vectors import InMemoryVectors
 
-COLLECTION = collection_of(REGIONS, samples.MODEL)
-FRAME_COLLECTION = collection_of(FRAMES, samples.MODEL)
 NEEDLE_BOX: Box = samples.BOX
 
 
@@ -71,19 +69,26 @@ class World:
         )
 
     async def embed(
-        self, frame_id: str, angle: float, *, split: str = "haystack", drive: str = ""
+        self,
+        frame_id: str,
+        angle: float,
+        *,
+        split: str = "haystack",
+        drive: str = "",
+        model: ModelId = samples.MODEL,
     ) -> Event:
         drive = drive or f"drive-of-{frame_id}"
         predictions = samples.predictions_made(samples.detection(), frame_id=frame_id)
-        embedded = samples.frame_embedded(predictions)
+        embedded = samples.frame_embedded(predictions, model)
         captured = samples.frame_captured(frame_id, drive)
         await self.frames.record([captured, predictions, embedded])
-        await self.vectors.ensure(COLLECTION, 2, keywords=(), numbers=())
-        await self.vectors.alias({REGIONS: COLLECTION})
-        await self.vectors.upsert(COLLECTION, [_point(predictions, angle, split, drive)])
+        regions, frames = collection_of(REGIONS, model), collection_of(FRAMES, model)
+        await self.vectors.ensure(regions, 2, keywords=(), numbers=())
+        await self.vectors.alias({REGIONS: regions})
+        await self.vectors.upsert(regions, [_point(predictions, angle, split, drive, model)])
         frame = Point(embedded.frame_point, np.array([1, 0], np.float32), {"split": split})
-        await self.vectors.ensure(FRAME_COLLECTION, 2, keywords=(), numbers=())
-        await self.vectors.upsert(FRAME_COLLECTION, [frame])
+        await self.vectors.ensure(frames, 2, keywords=(), numbers=())
+        await self.vectors.upsert(frames, [frame])
         return embedded
 
     async def annotate(
@@ -128,11 +133,13 @@ class World:
         ]
 
 
-def _point(predictions: PredictionsMade, angle: float, split: str, drive: str) -> Point:
+def _point(
+    predictions: PredictionsMade, angle: float, split: str, drive: str, model: ModelId
+) -> Point:
     (region,) = predictions.region_ids()
     x, y, width, height = NEEDLE_BOX
     return Point(
-        identity.region_point_id(samples.MODEL, region),
+        identity.region_point_id(model, region),
         np.array([np.cos(angle), np.sin(angle)], np.float32),
         {
             "frame_id": predictions.frame_id,
@@ -306,6 +313,19 @@ async def test_enough_examples_teach_what_fails_and_the_shortlist_says_so() -> N
     assert [c.frame_id for c in shortlist.candidates] == ["wrong-too"]
     assert shortlist.provenance.method == "logistic"
     assert shortlist.provenance.strategy == "worst-frames"
+
+
+async def test_a_shortlist_names_the_model_that_found_it_once_another_is_live() -> None:
+    world = World()
+    await world.step.run([await found(world), await world.embed("hay", 0.1)])
+    other = ModelId("another")
+    await world.embed("needle", 0.0, split="reference", drive="d1", model=other)
+    await world.step.run([await world.embed("hay", 0.1, model=other)])
+    before, after = [
+        each for each in world.outbox.published if isinstance(each, ShortlistPublished)
+    ]
+    assert before.candidates == after.candidates
+    assert (before.provenance.model, after.provenance.model) == (samples.MODEL, other)
 
 
 async def test_without_anything_annotated_similarity_is_used_and_named() -> None:
