@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 with warnings.catch_warnings():
     # kafka-python reads its schemas by a function that Python 3.11 and 3.12 deprecate.
@@ -17,6 +18,15 @@ from services.runtime.embedded.memory_broker import MemoryBroker
 from services.runtime.embedded.mongod import Mongod
 from services.runtime.settings import Settings
 from services.runtime.topic_admin import create_topics
+
+_PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+_PROCESSORS = [*structlog.get_config()["processors"][:-1], _PLAIN]
+
+
+def pytest_runtest_setup() -> None:
+    # Left to itself, structlog draws every variable of every frame of a traceback, for seconds.
+    if not structlog.is_configured():
+        structlog.configure(processors=_PROCESSORS)
 
 
 @pytest.fixture(scope="session")
