@@ -39,13 +39,14 @@ def frame_routes(desk: Desk, pages: Pages) -> APIRouter:
         record = (await desk.frames.load([frame_id])).get(frame_id)
         if record is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no frame {frame_id!r}.")
-        truth, needles, shortlists, corrections, times, matched = await asyncio.gather(
+        truth, needles, shortlists, corrections, times, matched, revisions = await asyncio.gather(
             desk.corrector.ground_truth(record),
             desk.lists.of_frame(frame_id),
             desk.lists.naming(frame_id),
             desk.reviews.of_frame(frame_id),
             desk.times.of(frame_id),
             desk.matches.known([frame_id]),
+            desk.times.revisions(frame_id),
         )
         return pages.html(
             request,
@@ -56,6 +57,7 @@ def frame_routes(desk: Desk, pages: Pages) -> APIRouter:
             needles=needles,
             shortlists=shortlists,
             corrections=corrections,
+            revisions=revisions,
             picture=whole(record, truth, detector=None, alt=f"frame {frame_id}"),
             steps=_steps(record, truth, times, len(matched), len(needles), len(shortlists)),
             tool=desk.settings.annotation_tool,
@@ -96,10 +98,23 @@ def _steps(
         steps.append(Step("Embedded", there=False, text="not yet"))
     return [
         *steps,
-        Step("Matched", matched > 0, _counted(matched, "category", "categories")),
-        Step("Needles on it", needles > 0, _counted(needles, "needle", "needles")),
-        Step("Shortlisted", shortlists > 0, f"for {_counted(shortlists, 'needle', 'needles')}"),
+        _done(
+            "Matched", times.get("matched"), _counted(matched, "category", "categories"), matched
+        ),
+        _done(
+            "Needles on it", times.get("needles"), _counted(needles, "needle", "needles"), needles
+        ),
+        _done(
+            "Shortlisted",
+            times.get("shortlisted"),
+            f"for {_counted(shortlists, 'needle', 'needles')}",
+            shortlists,
+        ),
     ]
+
+
+def _done(name: str, at: datetime | None, text: str, count: int) -> Step:
+    return Step(name, count > 0, text, at if count else None)
 
 
 def _counted(count: int, one: str, many: str) -> str:

@@ -1,10 +1,27 @@
-"""When each part of a frame's record arrived, by the store's own clock."""
+"""When things became known of a frame, by the store's own clock."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from services.contracts.identity import FrameId
 from services.runtime.stores.mongo import Database, Document, translated
+
+
+@dataclass(frozen=True)
+class TruthRevision:
+    """One revision of a frame's ground truth, in short.
+
+    Attributes
+    ----------
+    objects : how many annotations it has
+    """
+
+    revision: int
+    source: str
+    by: str | None
+    objects: int
+    at: datetime
 
 
 class FrameTimes(Protocol):
@@ -13,6 +30,8 @@ class FrameTimes(Protocol):
     async def of(self, frame_id: FrameId) -> dict[str, datetime]:
         """When a frame's parts were written: `captured`, `ground_truth`, `predictions …`, ….
 
+        `matched`, `needles` and `shortlisted` are when that was last done with it.
+
         Raises
         ------
         StoreUnavailable
@@ -20,17 +39,47 @@ class FrameTimes(Protocol):
         """
         ...
 
+    async def revisions(self, frame_id: FrameId) -> list[TruthRevision]:
+        """The revisions of a frame's ground truth that have come, the latest first."""
+        ...
+
 
 class MongoFrameTimes:
-    """Reads the collection `frames`, where every newer part writes its time."""
+    """Reads `frames`, `matches` and `needles`, where every newer part writes its time."""
 
     def __init__(self, database: Database) -> None:
         self._frames = database["frames"]
+        self._matches = database["matches"]
+        self._needles = database["needles"]
 
     async def of(self, frame_id: FrameId) -> dict[str, datetime]:
+        own = {"frame_id": frame_id}
+        naming = {"shortlist.event.candidates.frame_id": frame_id}
         with translated():
             found = await self._frames.find_one({"_id": frame_id}, {"times": 1})
-        return _flat(found.get("times", {})) if found else {}
+            matches = await self._matches.find(own, {"matched_at": 1}).to_list()
+            needles = await self._needles.find(own, {"times.state": 1}).to_list()
+            shortlists = await self._needles.find(naming, {"times.shortlist": 1}).to_list()
+        last = {
+            "matched": _latest([each.get("matched_at") for each in matches]),
+            "needles": _latest([each.get("times", {}).get("state") for each in needles]),
+            "shortlisted": _latest([each.get("times", {}).get("shortlist") for each in shortlists]),
+        }
+        known = {name: at for name, at in last.items() if at is not None}
+        return _flat(found.get("times", {}) if found else {}) | known
+
+    async def revisions(self, frame_id: FrameId) -> list[TruthRevision]:
+        with translated():
+            found = await self._frames.find_one({"_id": frame_id}, {"revisions": 1})
+        revisions = found.get("revisions", {}) if found else {}
+        return sorted(
+            (TruthRevision(int(number), **said) for number, said in revisions.items()),
+            key=lambda each: -each.revision,
+        )
+
+
+def _latest(times: list[datetime | None]) -> datetime | None:
+    return max((each for each in times if each is not None), default=None)
 
 
 def _flat(times: Document) -> dict[str, datetime]:

@@ -20,6 +20,7 @@ from services.runtime.stores.mongo import (
     field_name,
     literal,
     newest,
+    time_of,
     translated,
     upsert,
     write,
@@ -111,9 +112,22 @@ def _update(fact: FrameFact) -> UpdateOne:
         value: Document = {"$cond": [{"$gte": [revision, stored]}, literal(part), f"${path}"]}
     else:
         value = newest(path, revision, part)
-    # When the server took it; a repeat changes nothing.
-    time = {"$cond": [{"$gt": [revision, stored]}, "$$NOW", f"$times.{path}"]}
-    return upsert(fact.frame_id, {path: value, f"times.{path}": time})
+    times = f"times.{path}"
+    assignments: Document = {path: value, times: time_of(path, revision, times)}
+    if isinstance(fact, FrameAnnotated):
+        assignments[f"revisions.{revision}"] = _summary(fact)
+    return upsert(fact.frame_id, assignments)
+
+
+def _summary(fact: FrameAnnotated) -> Document:
+    """What is kept of each revision of the ground truth; the first that came stays."""
+    said = {
+        "source": literal(fact.annotation_source),
+        "by": literal(fact.annotated_by),
+        "objects": len(fact.annotations),
+        "at": "$$NOW",
+    }
+    return {"$ifNull": [f"$revisions.{fact.revision}", said]}
 
 
 def _conflict(fact: FrameFact) -> Document:

@@ -20,6 +20,7 @@ from services.runtime.stores.mongo import (
     Document,
     literal,
     newest,
+    time_of,
     translated,
     upsert,
     write,
@@ -63,6 +64,7 @@ class MongoMatchStore:
             found = literal(sorted(needles.get(match.key(), ())))
             assignments = {
                 "latest": newest("latest", match.revision, latest),
+                "matched_at": time_of("latest", match.revision, "matched_at"),
                 "detector": literal(match.detector),
                 "category": literal(match.category),
                 "frame_id": literal(match.frame_id),

@@ -186,6 +186,17 @@ def newest(path: str, revision: int, value: object) -> Document:
     return {"$cond": [{"$gt": [revision, stored]}, literal(value), f"${path}"]}
 
 
+def time_of(path: str, revision: int, times: str) -> Document:
+    """When the server took the newest value of a revisioned part; a repeat changes nothing.
+
+    Parameters
+    ----------
+    times : path of the time that is known so far
+    """
+    stored = {"$ifNull": [f"${path}.revision", 0]}
+    return {"$cond": [{"$gt": [revision, stored]}, "$$NOW", f"${times}"]}
+
+
 def field_name(text: str) -> str:
     """A name that MongoDB takes for a field: no dot, no leading dollar; `%` keeps it reversible."""
     return text.replace("%", "%25").replace(".", "%2E").replace("$", "%24")

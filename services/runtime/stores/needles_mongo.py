@@ -12,6 +12,7 @@ from services.runtime.stores.mongo import (
     Document,
     literal,
     newest,
+    time_of,
     translated,
     upsert,
     write,
@@ -65,9 +66,11 @@ class MongoNeedleStore:
         for each in shortlists:
             part = {"revision": each.revision, "event": each.model_dump(mode="json")}
             value = newest("shortlist", each.revision, part)
+            time = time_of("shortlist", each.revision, "times.shortlist")
             # Since when somebody may look at it, by the server's clock.
             since = {"$ifNull": ["$shortlisted_at", "$$NOW"]} if each.candidates else "$$REMOVE"
-            updates.append(upsert(each.needle_id, {"shortlist": value, "shortlisted_at": since}))
+            assignments = {"shortlist": value, "times.shortlist": time, "shortlisted_at": since}
+            updates.append(upsert(each.needle_id, assignments))
         await write(self._needles, updates)
 
     async def plans(self) -> int:
@@ -98,6 +101,7 @@ def _update(fact: NeedleFound | NeedleRetracted) -> UpdateOne:
     newer = {"$gt": [fact.revision, {"$ifNull": ["$state.revision", 0]}]}
     assignments: Document = {
         "state": newest("state", fact.revision, state),
+        "times.state": time_of("state", fact.revision, "times.state"),
         "frame_id": literal(fact.frame_id),
         "detector": literal(fact.detector),
         "category": literal(fact.category),

@@ -8,10 +8,13 @@ import pytest
 from PIL import Image
 
 from services.contracts.errors import StoreUnavailable
+from services.contracts.events import Annotation
+from services.contracts.identity import FrameId
 from services.retriever.review.listing import View
 from services.runtime.stores.figures import Figures
 from tests.integration.review.conftest import Browser
-from tests.review_world import needle_id_of
+from tests.review_world import REGION, STOP, needle_id_of, version_by
+from tests.samples import frame_matched
 
 
 async def test_the_start_page_shows_failure_modes_with_their_size(ana: Browser) -> None:
@@ -80,6 +83,37 @@ async def test_a_frame_tells_what_was_said_of_it_and_where_it_is_used(ana: Brows
     assert "Shortlisted for" in page
     assert f"/review/needles/{needle_id_of(0)}" in page
     assert "Received by Gazeloop" in page
+
+
+async def test_a_frame_tells_when_each_service_was_done_with_it(ana: Browser) -> None:
+    stores = ana.world.stores
+    await stores.matches.record([frame_matched("r000", category=STOP)], {})
+
+    own = await stores.frame_times.of(FrameId("r000"))
+    listed = await stores.frame_times.of(FrameId("h000-1"))
+
+    assert own.keys() >= {"captured", "ground_truth", "predictions ods@1", "matched", "needles"}
+    assert "shortlisted" not in own
+    assert listed["shortlisted"] >= listed["captured"]
+    assert f"{own['matched']:%Y-%m-%d %H:%M:%S}" in (await ana.get("/frames?id=r000")).text
+
+
+async def test_a_frame_lists_the_revisions_of_its_ground_truth(ana: Browser) -> None:
+    stores = ana.world.stores
+    later = version_by("Eve", "h001-3", Annotation(category=STOP, bbox=REGION))
+    second = later.model_copy(update={"revision": 2})
+    for event in (later.model_copy(update={"revision": 3}), second, second):
+        await stores.frames.record([event])
+
+    revisions = await stores.frame_times.revisions(FrameId("h001-3"))
+    page = (await ana.get("/frames?id=h001-3")).text
+
+    assert [(each.revision, each.by, each.objects) for each in revisions] == [
+        (3, "Eve", 1),
+        (2, "Eve", 1),
+        (1, None, 1),
+    ]
+    assert page.count("<td>reannotation, Eve</td>") == 2
 
 
 @pytest.mark.parametrize("path", ["/frames?id=nowhere", "/needles/nothing", "/nowhere"])
