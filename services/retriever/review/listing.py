@@ -18,6 +18,8 @@ _E = TypeVar("_E", bound=StrEnum)
 
 
 _EVERY = NeedleFilter()
+_BY_DOCUMENT = (Stage.TODO, Stage.DONE, Stage.EXTENDED)
+"""What the kinds do not tell: it depends on the shortlist, too."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def choices(kinds: Sequence[Kind]) -> dict[str, list[Choice]]:
 def total(kinds: Sequence[Kind], view: View) -> int | None:
     """How many needles the view shows, where the kinds alone tell it."""
     wanted = view.wanted
-    if wanted.drive or wanted.family or wanted.stage in (Stage.DONE, Stage.EXTENDED):
+    if wanted.drive or wanted.family or wanted.stage in _BY_DOCUMENT:
         return None
     asked = {
         "category": wanted.category,

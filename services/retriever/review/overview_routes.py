@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from services.retriever.review.desk import Desk
 from services.retriever.review.guard import In
 from services.retriever.review.rendering import Pages
+from services.runtime.stores.needle_filters import NeedleFilter, Stage
 from services.runtime.stores.needle_lists import Kind
 from services.runtime.stores.needle_modes import Mode
 from services.runtime.stores.reviews import Progress
@@ -37,8 +38,11 @@ def overview_routes(desk: Desk, pages: Pages) -> APIRouter:
 
     @router.get("/")
     async def overview(request: Request, session: In) -> Response:
-        modes, kinds, recent = await asyncio.gather(
-            desk.modes.modes(), desk.lists.kinds(), desk.reviews.recent(_RECENT)
+        modes, kinds, recent, todo = await asyncio.gather(
+            desk.modes.modes(),
+            desk.lists.kinds(),
+            desk.reviews.recent(_RECENT),
+            desk.lists.count(NeedleFilter(stage=Stage.TODO)),
         )
         progress = {each: sum(k.count for k in kinds if k.progress is each) for each in Progress}
         return pages.html(
@@ -49,6 +53,7 @@ def overview_routes(desk: Desk, pages: Pages) -> APIRouter:
             progress=progress,
             total=sum(progress.values()),
             recent=recent,
+            todo=todo,
         )
 
     return router

@@ -167,9 +167,17 @@ async def write(collection: AsyncCollection[Document], updates: Sequence[UpdateO
             await collection.bulk_write(updates, ordered=False)
 
 
-def upsert(document_id: str, assignments: Mapping[str, Any]) -> UpdateOne:
-    """Set fields to aggregation expressions over the document as it is, in one atomic step."""
-    return UpdateOne({"_id": document_id}, [{"$set": dict(assignments)}], upsert=True)
+def upsert(
+    document_id: str, assignments: Mapping[str, Any], *following: Mapping[str, Any]
+) -> UpdateOne:
+    """Set fields to aggregation expressions over the document as it is, in one atomic step.
+
+    Parameters
+    ----------
+    following : further assignments, each over what the ones before have made of it
+    """
+    stages = [{"$set": dict(each)} for each in (assignments, *following)]
+    return UpdateOne({"_id": document_id}, stages, upsert=True)
 
 
 def literal(value: object) -> Document:

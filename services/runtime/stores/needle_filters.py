@@ -18,6 +18,8 @@ class Sort(StrEnum):
 class Stage(StrEnum):
     """How far the review is, as people ask for it."""
 
+    TODO = "todo"
+    """It has candidates, and not all of them are decided."""
     OPEN = "open"
     STARTED = "started"
     DONE = "done"

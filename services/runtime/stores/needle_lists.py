@@ -1,5 +1,6 @@
 """Active needles in lists: filtered, sorted, counted, a page at a time, however many there are."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -104,13 +105,21 @@ class MongoNeedleLists:
             for sort in Sort:
                 await self._needles.create_index(_index(sort))
             await self._needles.create_index("shortlist.event.candidates.frame_id")
+            await self._needles.create_index([_ACTIVE, ("needle.drive_id", 1)])
+            await self._needles.create_index([_ACTIVE, ("to_review", 1), *_index(Sort.SCORE)[1:]])
             kind = [(field, 1) for field in (*_KIND, "mark.family", "review.progress")]
             await self._needles.create_index([_ACTIVE, *kind])
 
     async def page(
-        self, wanted: NeedleFilter, sort: Sort, *, skip: int, limit: int
+        self,
+        wanted: NeedleFilter,
+        sort: Sort,
+        *,
+        skip: int = 0,
+        limit: int,
+        after: NeedleFound | None = None,
     ) -> list[NeedleRow]:
-        """The needles from place `skip` on.
+        """The needles from place `skip` on, or those after one.
 
         Raises
         ------
@@ -119,11 +128,14 @@ class MongoNeedleLists:
         """
         field, direction = _ORDERS[sort]
         order = [(field, direction), ("_id", direction)]
+        where = _where(wanted)
+        if after is not None:
+            where = _beyond(where, sort, after, ahead=False)
         with translated():
             # Ids first: to skip ten thousand of an index's keys is nothing, to read as many
             # documents is not.
-            ids = self._needles.find(_where(wanted), {"_id": 1}).sort(order).skip(skip).limit(limit)
-            if wanted == _EVERY:
+            ids = self._needles.find(where, {"_id": 1}).sort(order).skip(skip).limit(limit)
+            if wanted == _EVERY and after is None:
                 # Tried out beside it, the other indexes would take ten times as long.
                 ids = ids.hint(_index(sort))
             places = {each["_id"]: place for place, each in enumerate(await ids.to_list())}
@@ -166,16 +178,16 @@ class MongoNeedleLists:
     async def place(self, wanted: NeedleFilter, sort: Sort, row: NeedleFound) -> Place:
         """Where a needle is among these, or would be."""
         field, direction = _ORDERS[sort]
-        value = row.score if sort is Sort.SCORE else row.model_dump(mode="json")["captured_at"]
-        ahead, behind = ("$gt", "$lt") if direction == -1 else ("$lt", "$gt")
         where = _where(wanted)
-        before = _beyond(where, field, ahead, (value, row.needle_id))
-        after = _beyond(where, field, behind, (value, row.needle_id))
+        before = _beyond(where, sort, row, ahead=True)
+        after = _beyond(where, sort, row, ahead=False)
         with translated():
-            following = await self._nearest(after, field, direction)
-            previous = await self._nearest(before, field, -direction)
-            count = await self._needles.count_documents(before)
-            total = await self._needles.count_documents(where)
+            following, previous, count, total = await asyncio.gather(
+                self._nearest(after, field, direction),
+                self._nearest(before, field, -direction),
+                self._needles.count_documents(before),
+                self._needles.count_documents(where),
+            )
         return Place(previous, following, count, total)
 
     async def of_frame(self, frame_id: FrameId) -> list[NeedleRow]:
@@ -202,14 +214,15 @@ def _index(sort: Sort) -> list[tuple[str, int]]:
     return [_ACTIVE, order, ("_id", order[1])]
 
 
-def _beyond(
-    where: Document, field: str, comparison: str, place: tuple[object, NeedleId]
-) -> Document:
-    value, needle_id = place
+def _beyond(where: Document, sort: Sort, row: NeedleFound, *, ahead: bool) -> Document:
+    """Those of the needles that come before this one, or after it."""
+    field, direction = _ORDERS[sort]
+    value = row.score if sort is Sort.SCORE else row.model_dump(mode="json")["captured_at"]
+    comparison = "$gt" if ahead == (direction == -1) else "$lt"
     return {
         "$or": [
             {**where, field: {comparison: value}},
-            {**where, field: value, "_id": {comparison: needle_id}},
+            {**where, field: value, "_id": {comparison: row.needle_id}},
         ],
     }
 
@@ -227,6 +240,8 @@ def _where(wanted: NeedleFilter) -> Document:
     where |= {field: {"$eq": value} for field, value in named.items() if value is not None}
     newer = {"$gt": ["$shortlist.revision", "$review.shortlist_revision"]}
     match wanted.stage:
+        case Stage.TODO:
+            where["to_review"] = True
         case Stage.OPEN:
             where["review.progress"] = {"$in": [None, Progress.OPEN.value]}
         case Stage.STARTED:

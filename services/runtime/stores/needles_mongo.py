@@ -18,7 +18,22 @@ from services.runtime.stores.mongo import (
     write,
 )
 from services.runtime.stores.needles import NeedleRecord
+from services.runtime.stores.reviews import Progress
 
+TO_REVIEW: Document = {
+    "to_review": {
+        "$and": [
+            {"$gt": [{"$size": {"$ifNull": ["$shortlist.event.candidates", []]}}, 0]},
+            {
+                "$or": [
+                    {"$ne": ["$review.progress", Progress.DONE.value]},
+                    {"$gt": ["$shortlist.revision", "$review.shortlist_revision"]},
+                ]
+            },
+        ]
+    }
+}
+"""Whether candidates wait for a decision; set with what it follows from, so that an index knows."""
 _PLANS = "shortlists"
 
 
@@ -70,7 +85,7 @@ class MongoNeedleStore:
             # Since when somebody may look at it, by the server's clock.
             since = {"$ifNull": ["$shortlisted_at", "$$NOW"]} if each.candidates else "$$REMOVE"
             assignments = {"shortlist": value, "times.shortlist": time, "shortlisted_at": since}
-            updates.append(upsert(each.needle_id, assignments))
+            updates.append(upsert(each.needle_id, assignments, TO_REVIEW))
         await write(self._needles, updates)
 
     async def plans(self) -> int:

@@ -17,6 +17,7 @@ from services.runtime.stores.mongo import (
     upsert,
     write,
 )
+from services.runtime.stores.needles_mongo import TO_REVIEW
 from services.runtime.stores.reviews import Act, Claim, Projection, ReviewEvent
 
 _KEY_BYTES = 32
@@ -57,7 +58,7 @@ class MongoReviewStore:
         part = asdict(projection)
         part["revision"] = projection.version
         value = newest("review", projection.version, part)
-        await write(self._needles, [upsert(needle_id, {"review": value})])
+        await write(self._needles, [upsert(needle_id, {"review": value}, TO_REVIEW)])
 
     async def of_frame(self, frame_id: FrameId) -> Sequence[ReviewEvent]:
         with translated():

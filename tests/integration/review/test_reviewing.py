@@ -54,6 +54,7 @@ async def test_a_needle_is_done_once_all_its_candidates_are_decided(ana: Browser
     await ana.post(f"{PAGE}/decisions", {"act": "reject", "region": rest})
 
     assert await stage_of(ana) is Stage.DONE
+    assert "2 match" in (await ana.get("/needles?stage=todo")).text
 
 
 async def test_a_shortlist_that_grew_after_the_review_is_offered_again(ana: Browser) -> None:
@@ -65,6 +66,7 @@ async def test_a_shortlist_that_grew_after_the_review_is_offered_again(ana: Brow
     await ana.world.stores.needles.write_shortlists([grown])
 
     assert await stage_of(ana) is Stage.EXTENDED
+    assert "3 match" in (await ana.get("/needles?stage=todo")).text
 
 
 async def test_undo_takes_back_the_last_act_and_then_the_one_before(ana: Browser) -> None:
