@@ -39,14 +39,15 @@ def frame_routes(desk: Desk, pages: Pages) -> APIRouter:
         record = (await desk.frames.load([frame_id])).get(frame_id)
         if record is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no frame {frame_id!r}.")
-        truth, needles, shortlists, corrections, times, matched, revisions = await asyncio.gather(
+        truth, needles, shortlists, corrections, matched = await asyncio.gather(
             desk.corrector.ground_truth(record),
             desk.lists.of_frame(frame_id),
             desk.lists.naming(frame_id),
             desk.reviews.of_frame(frame_id),
-            desk.times.of(frame_id),
             desk.matches.known([frame_id]),
-            desk.times.revisions(frame_id),
+        )
+        times, revisions = await asyncio.gather(
+            desk.times.of(frame_id), desk.times.revisions(frame_id)
         )
         return pages.html(
             request,

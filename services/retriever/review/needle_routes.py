@@ -1,7 +1,7 @@
 """The list of needles, one needle, and what is done there."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -21,6 +21,7 @@ from services.retriever.review.rendering import Pages, is_fragment
 from services.retriever.review.reviewing import Lost, Refusal, Reviewer, Target
 from services.retriever.review.sessions import Session
 from services.runtime.stores.needle_filters import Sort, Stage
+from services.runtime.stores.needle_lists import NeedleRow
 from services.runtime.stores.needles import NeedleRecord
 from services.runtime.stores.reviews import Act
 
@@ -37,6 +38,10 @@ def needle_routes(desk: Desk, pages: Pages) -> APIRouter:
     @router.get("/needles")
     async def needles(request: Request, session: In) -> Response:
         return await answers.listed(request, session)
+
+    @router.get("/needles/more")
+    async def more(request: Request, session: In) -> Response:
+        return await answers.more(request, session)
 
     @router.get("/needles/{needle_id}")
     async def needle(request: Request, needle_id: str, session: In) -> Response:
@@ -129,16 +134,6 @@ class _Answers:
             desk.lists.kinds(),
         )
         counted = total(kinds, view)
-        values: dict[str, Any] = {
-            "view": view,
-            "rows": rows,
-            "total": await desk.lists.count(wanted) if counted is None else counted,
-            "claims": await desk.reviews.claims(
-                [row.needle.needle_id for row in rows], desk.clock.now()
-            ),
-        }
-        if is_fragment(request) and request.headers.get("HX-Target", "").startswith("more"):
-            return self._pages.html(request, "needle_rows.html", session=session, **values)
         return self._pages.html(
             request,
             "needles.html",
@@ -146,8 +141,25 @@ class _Answers:
             choices=choices(kinds),
             stages=list(Stage),
             sorts=list(Sort),
-            **values,
+            total=await desk.lists.count(wanted) if counted is None else counted,
+            **await self._rows(view, rows),
         )
+
+    async def more(self, request: Request, session: Session) -> Response:
+        """What follows the needle that the list ends with; it was counted when the list began."""
+        view = View.of(request.query_params)
+        last = await self.record(NeedleId(request.query_params.get("after", "")))
+        rows = await self._desk.lists.page(
+            view.wanted, view.sort, limit=PAGE_SIZE, after=last.needle
+        )
+        of = whole_number(request.query_params.get("of")) or 0
+        values = await self._rows(view, rows)
+        return self._pages.html(request, "needle_rows.html", session=session, total=of, **values)
+
+    async def _rows(self, view: View, rows: Sequence[NeedleRow]) -> dict[str, Any]:
+        ids = [row.needle.needle_id for row in rows]
+        claims = await self._desk.reviews.claims(ids, self._desk.clock.now())
+        return {"view": view, "rows": rows, "claims": claims}
 
     async def shown(
         self,
@@ -165,15 +177,15 @@ class _Answers:
         shown = await needle_view(desk, record, session, view)
         if shown is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such needle.")
-        names = sorted({kind.category for kind in await desk.lists.kinds()})
         return self._pages.html(
             request,
             "work.html" if is_fragment(request) else "needle.html",
+            fragment=is_fragment(request),
             session=session,
             status=status,
             shown=shown,
             error=error,
-            categories=names,
+            categories=await desk.categories.all(),
             edits=list(Edit),
             tool=desk.settings.annotation_tool,
         )

@@ -43,12 +43,13 @@ class PlaceMap:
 
     Attributes
     ----------
-    dots : places of other frames, which show the streets that were driven
+    dots : places of other frames, which show the streets that were driven, as one path of points:
+        an element for each would be most of the page
     scale : the length of the bar, and what it stands for
     """
 
     pins: Sequence[Pin]
-    dots: Sequence[tuple[float, float]]
+    dots: str
     scale: tuple[float, str]
     missing: int
 
@@ -100,7 +101,7 @@ def place_map(spots: Sequence[Spot], others: Iterable[tuple[float, float]]) -> P
     return PlaceMap(
         # The needle is drawn last, and so are the first candidates: they must be legible.
         pins=sorted(pins, key=lambda pin: -pin.number),
-        dots=inside,
+        dots="".join(f"M{x:g} {y:g}h0" for x, y in inside),
         scale=_scale(unit),
         missing=len(spots) - len(known),
     )

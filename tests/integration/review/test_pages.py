@@ -13,7 +13,7 @@ from services.contracts.identity import FrameId
 from services.retriever.review.listing import View
 from services.runtime.stores.figures import Figures
 from tests.integration.review.conftest import Browser
-from tests.review_world import REGION, STOP, needle_id_of, version_by
+from tests.review_world import REGION, STOP, needle_id_of, shortlist, version_by
 from tests.samples import frame_matched
 
 
@@ -30,6 +30,26 @@ async def test_filters_are_in_the_address_and_stay_in_the_form(ana: Browser) -> 
     assert "2 match" in page
     assert '<option value="newest" selected>' in page
     assert "category=stop+sign&amp;stage=open&amp;sort=newest" in page
+
+
+async def test_the_rest_of_a_list_follows_the_needle_it_ends_with(ana: Browser) -> None:
+    address = f"/needles/more?page=2&of=3&after={needle_id_of(0)}"
+
+    rows = (await ana.get(address, **{"HX-Request": "true"})).text
+    newest = (await ana.get(f"{address}&sort=newest", **{"HX-Request": "true"})).text
+
+    assert [str(needle_id_of(n)) in rows for n in range(3)] == [False, True, True]
+    assert [str(needle_id_of(n)) in newest for n in range(3)] == [False, False, False]
+    assert (await ana.get("/needles/more?after=nothing")).status_code == HTTPStatus.NOT_FOUND
+
+
+async def test_needles_without_candidates_are_not_to_be_reviewed(ana: Browser) -> None:
+    record = (await ana.world.stores.needles.load([needle_id_of(0)]))[needle_id_of(0)]
+    assert record.needle is not None
+    await ana.world.stores.needles.write_shortlists([shortlist(record.needle, [], revision=2)])
+
+    assert "2 match" in (await ana.get("/needles?stage=todo")).text
+    assert "2 to review" in (await ana.get("/")).text
 
 
 async def test_a_filter_that_nothing_matches_says_so(ana: Browser) -> None:

@@ -42,7 +42,7 @@ async def test_every_page_counts_what_is_asked_and_a_label_once(ana: Browser) ->
     for path in ("/", "/needles", "/questions", "/charts", "/frames?id=h000-1"):
         assert '<span class="count">2<' in (await ana.get(path)).text
     page = (await ana.get("/questions")).text
-    assert f'>{UNKNOWN}</a></th><td class="num">2</td>' in page
+    assert f'>{UNKNOWN}</a></th><td class="num">2<' in page
     assert "Eve, Finn" in page
 
 

@@ -4,30 +4,45 @@
   const one = (selector) => document.querySelector(selector);
   const all = (selector) => [...document.querySelectorAll(selector)];
   let pending = 0;
-  let leaveFor = null;
+  let leave = null; // what to do once all that is pending is answered
+  let moving = false; // to the needle beside this one
+  let typed = []; // meanwhile: keys that are meant for that needle
 
-  // Navigation waits until what was decided has been answered, so that no key press is lost.
-  const go = (address) => {
-    if (!address) return;
-    if (pending > 0) leaveFor = address;
-    else window.location.assign(address);
-  };
+  // Leaving waits until what was decided has been answered, so that no key press is lost.
+  const go = (act) => { if (pending > 0) leave = act; else act(); };
   const busy = (change) => {
     pending = Math.max(0, pending + change);
     document.body.classList.toggle("busy", pending > 0);
-    if (pending === 0 && leaveFor) window.location.assign(leaveFor);
+    if (pending > 0 || !leave) return;
+    const act = leave;
+    leave = null;
+    act();
   };
+  const stay = () => { leave = null; moving = false; typed = []; };
   const refused = () => one("#error") || one("#notice .alert");
+  const follow = (rel) => { const link = one(`a[rel="${rel}"]`); if (link) link.click(); };
+  const leads = (link) => link.matches('a[rel="next"], a[rel="prev"]');
 
   document.addEventListener("htmx:beforeRequest", (event) => {
-    const quiet = event.target.hasAttribute("data-claim");
-    if (quiet && document.hidden) event.preventDefault();
-    else if (!quiet) busy(1);
+    const from = event.detail.requestConfig.elt;
+    if (from.hasAttribute("data-claim")) { if (document.hidden) event.preventDefault(); return; }
+    if (leads(from)) {
+      moving = true;
+      if (pending > 0) { leave = () => follow(from.rel); event.preventDefault(); return; }
+    }
+    busy(1);
   });
   document.addEventListener("htmx:afterRequest", (event) => {
-    if (event.target.hasAttribute("data-claim")) return;
-    if (refused() || !event.detail.successful) leaveFor = null;
+    const from = event.detail.requestConfig.elt; // also where the swap has taken it away
+    if (from.hasAttribute("data-claim")) return;
+    if (refused() || !event.detail.successful) stay();
     busy(-1);
+    if (!leads(from)) return;
+    const title = one("#query-title");
+    if (title && event.detail.successful) title.focus({ preventScroll: true });
+    const keys = typed;
+    stay();
+    for (const key of keys) press(key);
   });
   document.addEventListener("htmx:sendError", () => {
     const notice = one("#notice");
@@ -55,8 +70,13 @@
   };
 
   const step = (by) => {
-    const link = one(by > 0 ? 'a[rel="next"]' : 'a[rel="prev"]');
-    if (one("#work")) { go(link && link.href); return; }
+    if (one("#work")) {
+      const rel = by > 0 ? "next" : "prev";
+      if (!one(`a[rel="${rel}"]`)) return;
+      moving = true;
+      go(() => follow(rel));
+      return;
+    }
     const rows = all("[data-list] [data-row]");
     const at = rows.indexOf(document.activeElement);
     const next = rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by))];
@@ -90,8 +110,17 @@
     j: () => step(1), k: () => step(-1), a: () => decide("accept"), x: () => decide("reject"),
     z: () => decide("undo"), c: correct, "?": dialog,
     b: () => boxes(document.body.classList.contains("no-boxes")),
-    u: () => { const work = one("#work"); if (work) go(work.dataset.up); },
+    u: () => { const work = one("#work"); if (work) go(() => window.location.assign(work.dataset.up)); },
     "/": () => { const find = one("#find"); if (find) { find.focus(); find.select(); } },
+  };
+  // Whether the key means anything here.
+  const press = (key) => {
+    const digit = /^[0-9]$/.test(key) && one("#work");
+    const act = digit ? () => mark(key) : keys[key];
+    if (!act) return false;
+    if (moving) typed.push(key);
+    else act();
+    return true;
   };
   const typing = (target) => target.matches('input:not([type="checkbox"], [type="radio"]), select, textarea');
 
@@ -101,9 +130,7 @@
     if (typing(event.target)) return;
     const help = one("#help");
     if (help && help.open && event.key !== "?") return;
-    if (/^[0-9]$/.test(event.key) && one("#work")) { mark(event.key); event.preventDefault(); return; }
-    const act = keys[event.key];
-    if (act) { act(); event.preventDefault(); }
+    if (press(event.key)) event.preventDefault();
   });
   document.addEventListener("change", (event) => {
     const card = event.target.closest("[data-card]");
@@ -127,7 +154,7 @@
   });
   window.addEventListener("pageshow", () => {
     for (const field of all("[data-filters] :disabled")) field.disabled = false;
-    leaveFor = null;
+    stay();
     pending = 0;
     document.body.classList.remove("busy");
   });
