@@ -10,6 +10,7 @@ from services.contracts.events import ErrorType, NeedleFound
 from services.contracts.identity import Category, FrameId, NeedleId
 from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.needle_filters import NeedleFilter, Sort, Stage
+from services.runtime.stores.needles_mongo import TO_REVIEW
 from services.runtime.stores.reviews import Progress, Projection
 
 
@@ -109,6 +110,9 @@ class MongoNeedleLists:
             await self._needles.create_index([_ACTIVE, ("to_review", 1), *_index(Sort.SCORE)[1:]])
             kind = [(field, 1) for field in (*_KIND, "mark.family", "review.progress")]
             await self._needles.create_index([_ACTIVE, *kind])
+            # Shortlists that were written before there was this mark.
+            unmarked = {"state.active": True, "to_review": None, "shortlist": {"$exists": True}}
+            await self._needles.update_many(unmarked, [{"$set": TO_REVIEW}])
 
     async def page(
         self,

@@ -82,6 +82,18 @@
     const next = rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by))];
     if (next) { next.focus(); next.scrollIntoView({ block: "nearest" }); }
   };
+  // Back in the list, the needle that one comes from is in focus.
+  const up = (work) => {
+    if (work.dataset.needle) sessionStorage.setItem("from", work.dataset.needle);
+    window.location.assign(work.dataset.up);
+  };
+  const arrive = () => {
+    const from = sessionStorage.getItem("from");
+    const row = from && one(`[data-list] [data-row][href*="/needles/${from}"]`);
+    if (!one("[data-list]") || !from) return;
+    sessionStorage.removeItem("from");
+    if (row) { row.focus(); row.scrollIntoView({ block: "center" }); }
+  };
   const decide = (id) => {
     const button = document.getElementById(id);
     if (!button || button.disabled) return;
@@ -110,7 +122,7 @@
     j: () => step(1), k: () => step(-1), a: () => decide("accept"), x: () => decide("reject"),
     z: () => decide("undo"), c: correct, "?": dialog,
     b: () => boxes(document.body.classList.contains("no-boxes")),
-    u: () => { const work = one("#work"); if (work) go(() => window.location.assign(work.dataset.up)); },
+    u: () => { const work = one("#work"); if (work) go(() => up(work)); },
     "/": () => { const find = one("#find"); if (find) { find.focus(); find.select(); } },
   };
   // Whether the key means anything here.
@@ -126,6 +138,8 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const fix = event.key === "Escape" && event.target.closest(".fix[open]");
+    if (fix) { fix.open = false; fix.querySelector("summary").focus(); return; }
     if (event.key === "Escape" && typing(event.target)) { event.target.blur(); return; }
     if (typing(event.target)) return;
     const help = one("#help");
@@ -164,6 +178,7 @@
     if (event.target.closest('[data-toggles="boxes"]')) boxes(document.body.classList.contains("no-boxes"));
   });
   boxes(sessionStorage.getItem("boxes") !== "off");
+  arrive();
   const here = one("nav [aria-current]"); // on a phone it may lie beyond the edge
   if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft - 40;
 })();
