@@ -1,7 +1,7 @@
 """Corrected ground truth on its way: the next revision of what the annotator saw, or nothing."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -27,6 +27,12 @@ class Corrector:
     async def ground_truth(self, record: FrameRecord) -> FrameAnnotated | None:
         """The frame's latest ground truth, also before fp_miner has seen our own correction."""
         return await self.corrections.latest_truth(record)
+
+    async def ground_truths(
+        self, records: Collection[FrameRecord]
+    ) -> dict[FrameId, FrameAnnotated]:
+        """The latest ground truth of each frame that is annotated."""
+        return await self.corrections.latest_truths(records)
 
     async def publish(
         self, truth: FrameAnnotated, annotations: Sequence[Annotation], by: str

@@ -109,7 +109,7 @@ async def needle_view(
         desk.places.some(_DOTS),
         desk.marks.of(record.needle_id),
     )
-    truths = await _truths(desk, frames)
+    truths = await desk.corrector.ground_truths(frames.values())
     claim = claims.get(record.needle_id)
     own = frames.get(needle.frame_id, FrameRecord(needle.frame_id))
     own_truth = truths.get(needle.frame_id)
@@ -180,15 +180,6 @@ def truth_at(truth: FrameAnnotated | None, region: Box) -> str:
 
 async def _review(desk: Desk, needle_id: NeedleId) -> Review:
     return review_of(await desk.reviews.events(needle_id))
-
-
-async def _truths(
-    desk: Desk, frames: Mapping[FrameId, FrameRecord]
-) -> dict[FrameId, FrameAnnotated]:
-    found = await asyncio.gather(
-        *(desk.corrector.ground_truth(record) for record in frames.values())
-    )
-    return {truth.frame_id: truth for truth in found if truth is not None}
 
 
 def _candidate(

@@ -3,9 +3,14 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from services.contracts.events import Position
 
+_Number = TypeVar("_Number", float, NDArray[np.float64])
 WIDTH, HEIGHT = 360.0, 220.0
 _MARGIN = 26.0
 _PIN = 8.5
@@ -77,7 +82,7 @@ def place_map(spots: Sequence[Spot], others: Iterable[tuple[float, float]]) -> P
     lon0 = known[0][1].lon
     east = _METRES_PER_DEGREE * math.cos(math.radians(lat0))
 
-    def metres(lat: float, lon: float) -> tuple[float, float]:
+    def metres(lat: _Number, lon: _Number) -> tuple[_Number, _Number]:
         turned = (lon - lon0 + 180) % 360 - 180  # the short way, across the date line too
         return turned * east, (lat - lat0) * _METRES_PER_DEGREE
 
@@ -88,7 +93,7 @@ def place_map(spots: Sequence[Spot], others: Iterable[tuple[float, float]]) -> P
     unit = min((WIDTH - 2 * _MARGIN) / span_x, (HEIGHT - 2 * _MARGIN) / span_y)
     mid_x, mid_y = (max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2
 
-    def drawn(x: float, y: float) -> tuple[float, float]:
+    def drawn(x: _Number, y: _Number) -> tuple[_Number, _Number]:
         return WIDTH / 2 + (x - mid_x) * unit, HEIGHT / 2 - (y - mid_y) * unit
 
     places = [_rounded(drawn(x, y)) for _, _, x, y in flat]
@@ -96,8 +101,10 @@ def place_map(spots: Sequence[Spot], others: Iterable[tuple[float, float]]) -> P
         Pin(spot.number, *place, at, spot.label, position.heading)
         for (spot, position, _, _), place, at in zip(flat, places, _apart(places), strict=True)
     ]
-    dots = [_rounded(drawn(*metres(*other))) for other in others]
-    inside = sorted({dot for dot in dots if 0 < dot[0] < WIDTH and 0 < dot[1] < HEIGHT})
+    lat, lon = np.array([*others], float).reshape(-1, 2).T
+    dots = np.round(np.column_stack(drawn(*metres(lat, lon))), 1)
+    seen = dots[((dots > 0) & (dots < (WIDTH, HEIGHT))).all(axis=1)]
+    inside = np.unique(seen, axis=0).tolist()
     return PlaceMap(
         # The needle is drawn last, and so are the first candidates: they must be legible.
         pins=sorted(pins, key=lambda pin: -pin.number),

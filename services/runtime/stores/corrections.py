@@ -1,5 +1,6 @@
 """Corrections on their way to the broker: kept before they are sent, so that none is lost."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -78,7 +79,12 @@ class MongoCorrectionStore:
 
     async def published(self, frame_id: FrameId) -> list[Correction]:
         """Those of a frame that have been sent, by revision."""
-        return await self._find({"frame_id": frame_id, "outcome": Outcome.PUBLISHED.value})
+        return await self.published_of([frame_id])
+
+    async def published_of(self, frame_ids: Collection[FrameId]) -> list[Correction]:
+        """Those of some frames that have been sent, by revision."""
+        where = {"frame_id": {"$in": list(frame_ids)}, "outcome": Outcome.PUBLISHED.value}
+        return await self._find(where)
 
     async def latest_truth(self, frame: FrameRecord) -> FrameAnnotated | None:
         """A frame's latest ground truth, also before fp_miner has seen a correction of the page.
@@ -88,9 +94,14 @@ class MongoCorrectionStore:
         StoreUnavailable
             The store does not answer.
         """
-        known = [each.event for each in await self.published(frame.frame_id)]
-        known += [frame.ground_truth] if frame.ground_truth else []
-        return max(known, key=lambda event: event.revision, default=None)
+        return (await self.latest_truths([frame])).get(frame.frame_id)
+
+    async def latest_truths(self, frames: Collection[FrameRecord]) -> dict[FrameId, FrameAnnotated]:
+        """The same of each of these frames that is annotated."""
+        sent = await self.published_of([frame.frame_id for frame in frames])
+        known = [each.event for each in sent]
+        known += (each.ground_truth for each in frames if each.ground_truth is not None)
+        return {event.frame_id: event for event in sorted(known, key=lambda event: event.revision)}
 
     async def _find(self, where: Document) -> list[Correction]:
         with translated():
