@@ -6,7 +6,7 @@ BIN := .venv/bin
 KAFKA_JARS := deploy/kafka/jars
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test coverage bench-map bench-retrieval bench-pipeline bench-embed lock clean
+.PHONY: help setup broker demo lint check tools test coverage bench-map bench-retrieval bench-pipeline bench-embed bench-review lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -85,6 +85,9 @@ bench-embed: setup ## images per second from JPEG to vector, beside torchvision 
 
 bench-pipeline: setup ## what a frame costs each stage, and how soon it is done with
 	@$(BIN)/python -m benchmarks.pipeline
+
+bench-review: setup ## how soon the review page is there with ten thousand needles, in a real browser
+	@$(BIN)/python -m benchmarks.review
 
 lock: ## resolve the lock files again (needs uv)
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 pyproject.toml -o requirements/runtime.txt
