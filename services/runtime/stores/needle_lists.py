@@ -110,8 +110,11 @@ class MongoNeedleLists:
             await self._needles.create_index([_ACTIVE, ("to_review", 1), *_index(Sort.SCORE)[1:]])
             kind = [(field, 1) for field in (*_KIND, "mark.family", "review.progress")]
             await self._needles.create_index([_ACTIVE, *kind])
-            # Shortlists that were written before there was this mark.
-            unmarked = {"state.active": True, "to_review": None, "shortlist": {"$exists": True}}
+
+    async def mark_older(self) -> None:
+        """Say of shortlists that were written before there was this mark whether they wait."""
+        unmarked = {"state.active": True, "to_review": None, "shortlist": {"$exists": True}}
+        with translated():
             await self._needles.update_many(unmarked, [{"$set": TO_REVIEW}])
 
     async def page(
@@ -174,7 +177,12 @@ class MongoNeedleLists:
             found = await first.limit(1).to_list()
             hello = await self._needles.database.command("hello")
         return Queue(
-            {each: await self.count(NeedleFilter(stage=each)) for each in Stage},
+            # Of these, every needle has one; what is to be reviewed lies across them.
+            {
+                each: await self.count(NeedleFilter(stage=each))
+                for each in Stage
+                if each != Stage.TODO
+            },
             found[0]["shortlisted_at"] if found else None,
             hello["localTime"].replace(tzinfo=UTC),
         )

@@ -87,6 +87,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
     database = connect_as_set(settings)
     try:
         await make_indexes(database)
+        await MongoNeedleLists(database).mark_older()
         await stamp_schema(database)
         yield Stores(
             blobs=TimedBlobs(open_blobs(settings.blob_url)),

@@ -12,6 +12,7 @@ from services.contracts.events import Annotation
 from services.contracts.identity import FrameId
 from services.retriever.review.listing import View
 from services.runtime.stores.figures import Figures
+from services.runtime.stores.mongo import connect
 from tests.integration.review.conftest import Browser
 from tests.review_world import REGION, STOP, needle_id_of, shortlist, version_by
 from tests.samples import frame_matched
@@ -50,6 +51,18 @@ async def test_needles_without_candidates_are_not_to_be_reviewed(ana: Browser) -
 
     assert "2 match" in (await ana.get("/needles?stage=todo")).text
     assert "2 to review" in (await ana.get("/")).text
+
+
+async def test_needles_of_a_folder_from_before_are_to_be_reviewed_too(ana: Browser) -> None:
+    settings = ana.world.desk.settings
+    database = connect(settings.mongodb, settings.mongodb_database)
+    await database["needles"].update_many({}, {"$unset": {"to_review": ""}})
+    assert "No needle matches" in (await ana.get("/needles?stage=todo")).text
+
+    await ana.world.stores.needle_lists.mark_older()
+
+    assert "3 match" in (await ana.get("/needles?stage=todo")).text
+    await database.client.close()
 
 
 async def test_a_filter_that_nothing_matches_says_so(ana: Browser) -> None:
