@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.review.conftest import AXE, NEEDLES, Site, shown
 from tests.review_world import UNKNOWN
@@ -178,3 +178,18 @@ def test_a_review_is_done_by_touch_on_a_phone(page: Page) -> None:
     expect(page.locator("#candidates-title .muted")).to_contain_text("1 decided, 1 accepted")
     page.get_by_role("link", name="Next").click()
     expect(page.locator(".place b")).to_have_text("2")
+
+
+def test_a_candidate_is_decided_without_any_script(browser: Browser, site: Site) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site.url}/needles")
+    page.fill("#name", "Ana")
+    page.fill("#token", site.token)
+    page.get_by_role("button", name="Log in").click()
+    page.locator("[data-row] >> nth=0").click()
+    page.locator(".card >> nth=1").locator(".pick").click()
+    page.get_by_role("button", name="Reject").click()
+
+    expect(page.locator("#candidates-title .muted")).to_contain_text("1 decided")
+    context.close()
