@@ -251,7 +251,12 @@ async def _serve(
         http = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=tracing)
     if "retriever" in services:
         paths["review"] = PATH
-        page = reviewing(http, stores, outbox, settings, SystemClock())
+        # Corrections are the retriever's to publish: by its rights, and under its name.
+        corrections = KafkaOutbox(
+            "retriever", BrokerAddress.of(settings), settings, traces=traces.of("retriever")
+        )
+        closing.push_async_callback(corrections.close)
+        page = reviewing(http, stores, corrections, settings, SystemClock())
         await closing.enter_async_context(page)
     served = serving_http(
         http,

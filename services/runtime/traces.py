@@ -242,6 +242,14 @@ def ids_in_hand() -> dict[str, str]:
     return ids_of(trace.get_current_span())
 
 
+def carried() -> dict[str, str]:
+    """What a request takes along, so that who answers it may go on in the trace in hand."""
+    span = trace.get_current_span()
+    if not span.get_span_context().trace_flags.sampled:
+        return {}
+    return {name: value.decode() for name, value in _headers(span)}
+
+
 def _cause_of(event: Event, roots: Mapping[str, Span]) -> tuple[Span | None, list[Span]]:
     """The span that an event follows from, and those of other traces that it owes something to."""
     causes = _causes.get()

@@ -21,6 +21,7 @@ from services.retriever.webhooks.signing import headers
 from services.runtime import metrics
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
+from services.runtime.traces import carried
 
 TOPICS = (REANNOTATION,)
 _SHOWN = 200  # characters of an answer that a dead letter keeps
@@ -82,7 +83,7 @@ class DeliverShortlists:
         """What came of one try; nothing where the receiver has taken it."""
         receiver, body = self._receiver, encode(event)
         signed = headers(event.event_id, int(self._clock.now().timestamp()), body, receiver.secrets)
-        said = signed | {"content-type": "application/json", "user-agent": "gazeloop"}
+        said = signed | {"content-type": "application/json", "user-agent": "gazeloop"} | carried()
         try:
             async with (
                 asyncio.timeout(self._timeout_s),  # httpx's own begins anew with every byte

@@ -16,6 +16,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from standardwebhooks import Webhook
 
 from services.cli.consumers import webhook_consumers
@@ -48,6 +50,7 @@ class Receiver:
     def __init__(self, server: ThreadingHTTPServer) -> None:
         self.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
         self.tries: list[dict[str, object]] = []
+        self.traces: list[str] = []
         self.ids: list[str] = []
         self.answers: dict[str, Answer] = {}
 
@@ -69,6 +72,7 @@ def receiving() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             kept.tries.append(Webhook(SECRET).verify(body, dict(self.headers.items())))
+            kept.traces.append(self.headers.get("traceparent", ""))
             name = self.headers["webhook-id"]
             answer = kept.answers.get(name)
             tried = sum(each["event_id"] == name for each in kept.tries)
@@ -125,8 +129,10 @@ class Bench:
         )
 
     @asynccontextmanager
-    async def sending(self, **receivers: str) -> AsyncIterator[list[ConsumingService]]:
-        async with webhook_consumers(self.settings(receivers), SystemClock(), UNTRACED) as services:
+    async def sending(
+        self, traces: Traces = UNTRACED, **receivers: str
+    ) -> AsyncIterator[list[ConsumingService]]:
+        async with webhook_consumers(self.settings(receivers), SystemClock(), traces) as services:
             await asyncio.gather(*(service.start() for service in services))
             try:
                 yield services
@@ -163,6 +169,25 @@ async def test_every_shortlist_arrives_once_signed_under_its_own_id(
     assert sorted(each for each in receiver.ids if each in ours) == sorted(ours)
     bodies = {body["event_id"]: body for body in receiver.tries}
     assert bodies[events[0].event_id] == json.loads(encode(events[0]))
+
+
+async def test_a_receiver_may_go_on_in_the_shortlists_trace(
+    bench: Bench, receiver: Receiver
+) -> None:
+    kept = InMemorySpanExporter()
+    traces = Traces(SimpleSpanProcessor(kept), 1.0)
+    outbox = KafkaOutbox("retriever", bench.kafka, Settings(), traces=traces.of("retriever"))
+    event = bench.shortlist()
+    await outbox.publish([event])
+    await outbox.close()
+    async with bench.sending(traces, traced=receiver.url):
+        await until(lambda: receiver.has(event))
+
+    (taken,) = [each for each in kept.get_finished_spans() if each.name.startswith("process")]
+    said = dict(zip(receiver.ids, receiver.traces, strict=True))[event.event_id]
+    *ids, flags = said.split("-")
+    assert ids == ["00", f"{taken.context.trace_id:032x}", f"{taken.context.span_id:016x}"]
+    assert int(flags, 16) & 1  # sampled
 
 
 async def test_what_fails_is_tried_again_until_it_is_taken(
