@@ -18,14 +18,23 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as Picture
 from prometheus_client import REGISTRY
+from pymongo import MongoClient
 
+from benchmarks.pair_ages import pair_ages
+from benchmarks.stage_cpu import (
+    StageClock,
+    brokers_and_stores,
+    cpu_s,
+    resident_bytes,
+    written_bytes,
+)
 from services.cli.assembly import App, running
 from services.contracts.events import (
     Annotation,
@@ -39,6 +48,7 @@ from services.contracts.events import (
 from services.contracts.identity import DriveId, FrameId, ModelId, VehicleId
 from services.embedder.embedder import Boxes, FrameVectors
 from services.embedder.torch_embedder import TorchEmbedder
+from services.runtime.broker import BrokerAddress
 from services.runtime.logs import configure_logs
 from services.runtime.settings import Settings
 
@@ -73,6 +83,11 @@ class Precomputed:
                 FrameVectors(vectors[0].astype(np.float32), vectors[1:].astype(np.float32))
             )
         return found
+
+
+def precomputed_embeddings() -> None:
+    """Let the embedder of this process be one that costs nothing."""
+    TorchEmbedder.of = classmethod(lambda *_: Precomputed())  # type: ignore[assignment,method-assign]
 
 
 def jpeg(number: int) -> bytes:
@@ -127,27 +142,7 @@ def facts(app: App, number: int) -> list[Event]:
 
 def cpu_seconds() -> float:
     """Of this process and all that it started: broker and MongoDB too."""
-    parents: dict[int, int] = {}
-    used: dict[int, float] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            parents[int(entry.name)] = int(fields[1])
-            used[int(entry.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return sum(used[pid] for pid in _family(parents))
-
-
-def _family(parents: dict[int, int]) -> Iterator[int]:
-    ours = os.getpid()
-    for pid in parents:
-        above = pid
-        while above not in (0, ours):
-            above = parents.get(above, 0)
-        if above == ours:
-            yield pid
+    return time.process_time() + sum(cpu_s(pid) for pid in brokers_and_stores().values())
 
 
 def sizes(folder: Path) -> dict[str, int]:
@@ -159,14 +154,10 @@ def sizes(folder: Path) -> dict[str, int]:
     }
 
 
-def busy_s() -> dict[str, float]:
-    """Time in batches by service; they share a process, so waiting for each other counts."""
-    return {
-        sample.labels["service"]: round(sample.value, 1)
-        for family in REGISTRY.collect()
-        for sample in family.samples
-        if sample.name == "gazeloop_batch_duration_seconds_sum"
-    }
+def flush_mongodb(settings: Settings) -> None:
+    """Let its files hold what it knows: it writes them once a minute."""
+    with MongoClient[dict[str, object]](settings.mongodb) as client:
+        client.admin.command("fsync")
 
 
 def ages(quantile: float) -> dict[str, float | None]:
@@ -216,6 +207,7 @@ class Windows:
             "frames_per_s": round(fresh / (now - self._at), 1),
             "cpu_s_per_frame": round((cpu - self._cpu) / fresh, 4),
             "events_per_frame": round((events - self._consumed) / fresh, 1),
+            "services_mb": resident_bytes(os.getpid()) >> 20,
         }
         print(json.dumps(line), file=sys.stderr)  # noqa: T201  # long runs show how far they are
         self.lines.append(line)
@@ -248,37 +240,79 @@ def consumed() -> float:
     )
 
 
+class Meter:
+    """What a run costs, from when this is made."""
+
+    def __init__(self, folder: Path, clock: StageClock) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._others = brokers_and_stores()
+        self._kept = sizes(folder)
+        self._cpu = self._cpu_by_stage()
+        self._written = self._written_by_process()
+        self._started = time.monotonic()
+
+    def read(self, frames: int, settings: Settings) -> dict[str, object]:
+        """The figures, now that so many frames are done with."""
+        took = time.monotonic() - self._started
+        cpu = self._cpu_by_stage()
+        spent = {name: cpu[name] - self._cpu.get(name, 0.0) for name in sorted(cpu)}
+        written = self._written_by_process()
+        flush_mongodb(settings)
+        kept = sizes(self._folder)
+        return {
+            "seconds": round(took, 1),
+            "frames_per_s": round(frames / took, 1),
+            "events_per_s": round(consumed() / took, 1),
+            "events_per_frame": round(consumed() / frames, 1),
+            "cpu_s_per_frame": round(sum(spent.values()) / frames, 4),
+            "cpu_ms_per_frame_by_stage": {
+                name: round(each * 1000 / frames, 2) for name, each in spent.items()
+            },
+            "written_bytes_per_frame": {
+                name: round((each - self._written[name]) / frames) for name, each in written.items()
+            },
+            "kept_bytes_per_frame": {
+                name: round((each - self._kept.get(name, 0)) / frames)
+                for name, each in sorted(kept.items())
+            },
+        }
+
+    def _cpu_by_stage(self) -> dict[str, float]:
+        """Of the services, of broker and MongoDB, and of what no service can be said to spend."""
+        services = dict(self._clock.spent_s)
+        rest = time.process_time() - sum(services.values())
+        return services | {name: cpu_s(pid) for name, pid in self._others.items()} | {"rest": rest}
+
+    def _written_by_process(self) -> dict[str, int]:
+        """Qdrant Edge and the images are the services' own."""
+        others = {name: written_bytes(pid) for name, pid in self._others.items()}
+        return others | {"services": written_bytes()}
+
+
 async def measured(frames: int, rate: float, embedder: str, window: int) -> dict[str, object]:
     """One run, on a folder that is thrown away."""
     if embedder == "precomputed":
-        TorchEmbedder.of = classmethod(lambda *_: Precomputed())  # type: ignore[assignment,method-assign]
+        precomputed_embeddings()
     given = {} if embedder == "precomputed" else {"embedder": embedder}
+    clock = StageClock()
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings.model_validate({"data": folder, "metrics_port": 0, **given})
         async with running(settings) as app:
-            before, cpu = sizes(Path(folder)), cpu_seconds()
-            started = time.monotonic()
-            windows = Windows(window)
+            meter, windows = Meter(Path(folder), clock), Windows(window)
             await publish(app, frames, rate, windows)
-            published_s = time.monotonic() - started
             await app.caught_up()
-            took, cpu = time.monotonic() - started, cpu_seconds() - cpu
-            after = sizes(Path(folder))
-    grown = {part: (size - before.get(part, 0)) / frames for part, size in after.items()}
+            figures = await asyncio.to_thread(meter.read, frames, app.settings)
+            freshness = await asyncio.to_thread(pair_ages, BrokerAddress.of(app.settings))
+    machine = {"cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    asked = {"frames": frames, "rate": rate, "embedder": embedder}
+    ages_s = {"age_p50_s": ages(0.5), "age_p99_s": ages(0.99)}
     return {
-        "frames": frames,
-        "embedder": embedder,
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "published_s": round(published_s, 1),
-        "seconds": round(took, 1),
-        "frames_per_s": round(frames / took, 1),
-        "events_per_frame": round(consumed() / frames, 1),
-        "cpu_s_per_frame": round(cpu / frames, 4),
-        "busy_s_by_service": busy_s(),
-        "bytes_per_frame": {part: round(size) for part, size in sorted(grown.items())},
-        "age_p50_s": ages(0.5),
-        "age_p99_s": ages(0.99),
+        **asked,
+        **machine,
+        **figures,
+        "freshness": freshness,
+        **ages_s,
         "windows": windows.lines,
     }
 

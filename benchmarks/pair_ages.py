@@ -1,0 +1,76 @@
+"""How soon one event follows from another: by the broker's own times, as the topics have them."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+from kafka import KafkaConsumer, TopicPartition
+
+from services.contracts.codec import decode
+from services.contracts.events import Event, NeedleFound, ShortlistPublished
+from services.contracts.identity import FrameId
+from services.contracts.topics import EMBEDDED, FRAMES, GROUND_TRUTH, NEEDLES, REANNOTATION, Topic
+from services.runtime.broker import BrokerAddress
+
+
+def pair_ages(broker: BrokerAddress) -> dict[str, dict[str, float]]:
+    """Quantiles in seconds of each pair of stages. Read one after the other: memory is for ids."""
+    needles: dict[str, tuple[FrameId, float]] = {}
+    for event, at in _events(broker, NEEDLES):
+        if isinstance(event, NeedleFound):
+            needles.setdefault(event.needle_id, (event.frame_id, at))
+    shortlists: dict[str, float] = {}
+    for event, at in _events(broker, REANNOTATION):
+        if isinstance(event, ShortlistPublished) and event.candidates:
+            shortlists.setdefault(event.needle_id, at)
+    of_needles = {frame_id for frame_id, _ in needles.values()}
+    truths = {key: at for key, at in _times(broker, GROUND_TRUTH) if key in of_needles}
+    frames = dict(_times(broker, FRAMES))
+    first: dict[str, float] = {}
+    for key, at in _times(broker, EMBEDDED):
+        first.setdefault(key, at)
+    return {
+        "frame_to_embedded": _quantiles([at - frames[key] for key, at in first.items()]),
+        "ground_truth_to_needle": _quantiles([at - truths[key] for key, at in needles.values()]),
+        "needle_to_shortlist": _quantiles([at - needles[key][1] for key, at in shortlists.items()]),
+        "ground_truth_to_shortlist": _quantiles(
+            [at - truths[needles[key][0]] for key, at in shortlists.items()]
+        ),
+    }
+
+
+def _quantiles(ages: list[float]) -> dict[str, float]:
+    if not ages:
+        return {"count": 0}
+    p50, p99 = np.quantile(ages, [0.5, 0.99])
+    return {"count": len(ages), "p50_s": round(float(p50), 3), "p99_s": round(float(p99), 3)}
+
+
+def _events(broker: BrokerAddress, topic: Topic) -> Iterator[tuple[Event, float]]:
+    for record in _records(broker, topic):
+        yield decode(topic.name, record.value), record.timestamp / 1000
+
+
+def _times(broker: BrokerAddress, topic: Topic) -> Iterator[tuple[str, float]]:
+    for record in _records(broker, topic):
+        yield record.key.decode(), record.timestamp / 1000
+
+
+def _records(broker: BrokerAddress, topic: Topic) -> Iterator[Any]:
+    consumer = KafkaConsumer(
+        **broker.client_options,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=1 << 22,
+    )
+    with closing(consumer):
+        numbers = consumer.partitions_for_topic(topic.name) or ()
+        partitions = [TopicPartition(topic.name, number) for number in numbers]
+        consumer.assign(partitions)
+        ends = consumer.end_offsets(partitions)
+        consumer.seek_to_beginning(*partitions)
+        while any(consumer.position(each) < ends[each] for each in partitions):
+            for records in consumer.poll(timeout_ms=200).values():
+                yield from records
