@@ -38,6 +38,10 @@ SCALER = "keda"
 """The user of whatever adds replicas by lag: it may look, and touch nothing."""
 
 
+OPERATOR = "operator"
+"""The user of the people who run it: `status`, `doctor`, and dead letters, read and replayed."""
+
+
 @dataclass(frozen=True)
 class Grant:
     """Operations on one topic or consumer group, or on all whose names begin so (`prefix`)."""
@@ -58,6 +62,11 @@ def grants_of(service: str) -> list[Grant]:
     if service == SCALER:
         topics = [Grant("topic", topic.name, ("Describe",)) for topic in TOPICS]
         return topics + [Grant("group", group_of(name), ("Describe",)) for name in CONSUMERS]
+    if service == OPERATOR:
+        # What a dead letter is replayed to is the topic that it came from.
+        everything = ("Describe", "DescribeConfigs", "Read", "Write")
+        topics = [Grant("topic", topic.name, everything) for topic in TOPICS]
+        return [*topics, Grant("group", group_of(""), ("Describe",), "prefix")]
     reads = {topic.name for topic in _read_by(service)}
     writes = {topic.name for topic in WRITES[service]}
     granted = [
@@ -81,7 +90,11 @@ def grants_of(service: str) -> list[Grant]:
 
 
 def _read_by(service: str) -> Sequence[Topic]:
-    return webhooks.TOPICS if service == WEBHOOKS else {**CONSUMERS, **BESIDE}.get(service, ())
+    if service == WEBHOOKS:
+        return webhooks.TOPICS
+    # The review page shows dead letters.
+    shown = (DEAD_LETTERS,) if service == "retriever" else ()
+    return (*{**CONSUMERS, **BESIDE}.get(service, ()), *shown)
 
 
 def commands(service: str, bootstrap: str) -> list[str]:

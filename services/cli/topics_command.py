@@ -58,12 +58,13 @@ def acls(
     """Print what each service's user must be granted, as commands of Kafka's own tool.
 
     Nothing is contacted. The users are `gazeloop-ingest`, `gazeloop-embedder`, …; each may read
-    what its service reads, as its own consumer group, and write what its service writes.
+    what its service reads, as its own consumer group, and write what its service writes. The people
+    who run it are `gazeloop-operator`: they may look at everything, and replay dead letters.
     """
-    from services.cli.topic_access import SCALER, WRITES, commands  # noqa: PLC0415  # slow
+    from services.cli.topic_access import OPERATOR, SCALER, WRITES, commands  # noqa: PLC0415  # slow
 
     servers = kafka or shared(ctx).settings().kafka or "HOST:PORT"
-    for service in (*WRITES, SCALER):
+    for service in (*WRITES, SCALER, OPERATOR):
         for command in commands(service, servers):
             # As it is, to be piped: the console would wrap it.
             typer.echo(command)

@@ -14,7 +14,7 @@ import pytest
 
 from services.cli.consumers import CONSUMERS
 from services.cli.serve_command import Service
-from services.cli.topic_access import SCALER, WRITES, Grant, grants_of, user_of
+from services.cli.topic_access import OPERATOR, SCALER, WRITES, Grant, grants_of, user_of
 from services.contracts.topics import TOPICS
 from services.runtime.consumer import group_of
 from services.runtime.health import HealthServer
@@ -243,8 +243,8 @@ def test_topics_are_those_of_the_contracts() -> None:
 
 def test_users_are_granted_what_the_command_prints_and_no_more() -> None:
     declared = resources("prod", "KafkaUser")
-    assert set(declared) == {user_of(service) for service in (*WRITES, SCALER)}
-    for service in (*WRITES, SCALER):
+    assert set(declared) == {user_of(service) for service in (*WRITES, SCALER, OPERATOR)}
+    for service in (*WRITES, SCALER, OPERATOR):
         granted = [
             Grant(
                 each["resource"]["type"],

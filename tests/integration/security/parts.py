@@ -1,5 +1,6 @@
 """Kafka and MongoDB with users, grants and TLS, started as their owners would."""
 
+import re
 import ssl
 import subprocess
 import time
@@ -24,7 +25,7 @@ from kafka.admin import (
 )
 from pymongo import MongoClient
 
-from services.cli.topic_access import WRITES, grants_of, user_of
+from services.cli.topic_access import OPERATOR, WRITES, grants_of, user_of
 from services.runtime.broker import BrokerAddress
 from services.runtime.embedded.child import Child, is_listening, steady_port
 from services.runtime.embedded.kafka import find_jars, find_java
@@ -37,6 +38,11 @@ PASSWORD = "correct-horse-battery"
 _CLUSTER = "Z2F6ZWxvb3AtdGVzdHMxMg"
 _READY_S = 90.0
 _LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule"
+_USERS = (*WRITES, OPERATOR)
+_PATTERNS = {
+    "literal": ACLResourcePatternType.LITERAL,
+    "prefix": ACLResourcePatternType.PREFIXED,
+}
 _RESOURCES = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP}
 
 
@@ -88,7 +94,7 @@ def secured_kafka(folder: Path, sound: Certificate, old: Certificate) -> Iterato
     java = [str(find_java()), "-Xmx384m", "-XX:+UseSerialGC", "-cp", f"{find_jars()}/*"]
     users = [
         argument
-        for service in WRITES
+        for service in _USERS
         for argument in (
             "--add-scram",
             f"SCRAM-SHA-512=[name={user_of(service)},password={PASSWORD}]",
@@ -108,6 +114,11 @@ def secured_kafka(folder: Path, sound: Certificate, old: Certificate) -> Iterato
         broker.stop()
 
 
+def _operation(name: str) -> ACLOperation:
+    """`DescribeConfigs` is DESCRIBE_CONFIGS."""
+    return ACLOperation[re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()]
+
+
 def _grant(owner: str) -> None:
     """What `gazeloop topics acls` prints, done."""
     admin = KafkaAdminClient(bootstrap_servers=[owner])
@@ -115,11 +126,13 @@ def _grant(owner: str) -> None:
         ACL(
             principal=f"User:{user_of(service)}",
             host="*",
-            operation=ACLOperation[operation.upper()],
+            operation=_operation(operation),
             permission_type=ACLPermissionType.ALLOW,
-            resource_pattern=ResourcePattern(_RESOURCES[grant.resource], grant.name),
+            resource_pattern=ResourcePattern(
+                _RESOURCES[grant.resource], grant.name, _PATTERNS[grant.pattern]
+            ),
         )
-        for service in WRITES
+        for service in _USERS
         for grant in grants_of(service)
         for operation in grant.operations
     ]

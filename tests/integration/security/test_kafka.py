@@ -18,7 +18,8 @@ from kafka.admin import (
 
 from services.cli.doctor.finding import Level
 from services.cli.doctor.kafka import look_at_kafka
-from services.cli.topic_access import user_of
+from services.cli.status import read_status
+from services.cli.topic_access import OPERATOR, user_of
 from services.contracts.errors import GazeloopError, InvalidSettings
 from services.contracts.events import Event, FrameMatched
 from services.contracts.topics import MATCHES
@@ -186,6 +187,17 @@ async def test_the_doctor_names_what_a_service_may_not_do_and_must(
         ]
 
     await until(told)
+
+
+async def test_who_runs_it_sees_everything(
+    kafka: dict[str, str], authority: Authority, tmp_path: Path
+) -> None:
+    settings = settings_of(OPERATOR, kafka, authority.file).model_copy(update={"data": tmp_path})
+    status = await read_status(settings)
+    assert {topic for _, topic in status.lag} >= {"gaze.frames", "gaze.matches"}
+    assert status.dead_letters >= 0
+    findings = await asyncio.to_thread(look_at_kafka, settings)
+    assert not [each for each in findings if "may not" in each.what or "missing" in each.what]
 
 
 def revoke(owner: str, user: str, topic: str) -> None:
