@@ -7,6 +7,7 @@ as in production, one process each.
 import asyncio
 import random
 import re
+import subprocess
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
@@ -48,6 +49,7 @@ from services.runtime.stores.vectors import collection_of
 from services.runtime.stores.vectors_open import open_vector_store
 from services.runtime.topic_admin import broker_identity, create_topics
 from tests.deadline import until
+from tests.deploy.checking import TOOLS
 from tests.faults.survey import Fact, Publisher, facts, reference_frames
 from tests.faults.victims import Victim
 from tests.reading import events_on
@@ -97,6 +99,25 @@ class Chaos:
             return 0
         found = re.search(r'^gazeloop_evaluated_frames\{.*subset="all"\} (\S+)', text, re.MULTILINE)
         return int(float(found[1])) if found else 0
+
+    def faults_in_metrics(self, folder: Path) -> dict[str, str]:
+        """What promtool says of each process's own metrics; nothing where it is not there."""
+        promtool, said = TOOLS / "promtool", {}
+        for name in COMMANDS if promtool.exists() else ():
+            exposed = folder / f"{name}.metrics"
+            url = f"http://127.0.0.1:{self.ports[name]}/metrics"
+            exposed.write_bytes(httpx.get(url).content)
+            with exposed.open("rb") as lines:
+                checked = subprocess.run(
+                    [str(promtool), "check", "metrics"],
+                    stdin=lines,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+            assert "gazeloop_store_operation_duration_seconds_count{" in exposed.read_text()
+            said[name] = checked.stdout + checked.stderr
+        return {name: each for name, each in said.items() if each}
 
     async def kill_each(self, rng: random.Random, acknowledged: Callable[[], int]) -> None:
         """Kill every process, in a random order, each time after it has got something done.
@@ -181,7 +202,7 @@ async def stores(chaos: Chaos) -> AsyncIterator[Stores]:
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("collected_sockets")
 async def test_killing_every_process_loses_nothing_and_shows_nothing_twice(
-    chaos: Chaos, stores: Stores
+    chaos: Chaos, stores: Stores, tmp_path: Path
 ) -> None:
     survey = facts(SURVEY_FRAMES, SEED)
     publisher = await _publisher(chaos, stores)
@@ -201,6 +222,7 @@ async def test_killing_every_process_loses_nothing_and_shows_nothing_twice(
     assert await asyncio.to_thread(_published_shortlists, chaos) == _stored_shortlists(needles)
     assert await asyncio.to_thread(_dead_letters, chaos) == _expected_dead_letters()
     await until(lambda: chaos.evaluated_frames() == SURVEY_FRAMES, deadline_s=20)
+    assert await asyncio.to_thread(chaos.faults_in_metrics, tmp_path) == {}
 
     assert await asyncio.to_thread(chaos.victims["embedder"].terminate) == 0
     assert await _missing_vectors(survey, stores, chaos.settings) == []
