@@ -32,7 +32,7 @@ from benchmarks.stage_cpu import (
     StageClock,
     brokers_and_stores,
     cpu_s,
-    resident_bytes,
+    own_bytes,
     written_bytes,
 )
 from services.cli.assembly import App, running
@@ -207,7 +207,7 @@ class Windows:
             "frames_per_s": round(fresh / (now - self._at), 1),
             "cpu_s_per_frame": round((cpu - self._cpu) / fresh, 4),
             "events_per_frame": round((events - self._consumed) / fresh, 1),
-            "services_mb": resident_bytes(os.getpid()) >> 20,
+            "services_mb": own_bytes() >> 20,
         }
         print(json.dumps(line), file=sys.stderr)  # noqa: T201  # long runs show how far they are
         self.lines.append(line)

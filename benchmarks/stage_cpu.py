@@ -100,9 +100,10 @@ def written_bytes(pid: int | str = "self") -> int:
     return int(fields["write_bytes"])
 
 
-def resident_bytes(pid: int) -> int:
-    """The memory that a process holds."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def own_bytes(pid: int | str = "self") -> int:
+    """The memory that a process holds for itself; pages of files that it maps can be dropped."""
+    fields = Path(f"/proc/{pid}/statm").read_text().split()
+    return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _is_below(pid: int) -> bool:
