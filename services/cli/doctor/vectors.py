@@ -25,8 +25,9 @@ _NOBODY = "gazeloop-doctor"
 
 
 def has_vectors(settings: Settings) -> bool:
-    """Whether there is anything to look at: a server, or a folder that was filled."""
-    return bool(settings.qdrant) or (settings.data / EDGE_FOLDER).exists()
+    """Whether there is anything to look at: a server, or a data folder that has its own."""
+    parts = ("mongodb", EDGE_FOLDER)  # the one without the other is what is to be found
+    return bool(settings.qdrant) or any((settings.data / each).exists() for each in parts)
 
 
 async def look_at_vectors(settings: Settings, *, model: bool) -> list[Finding]:

@@ -61,3 +61,13 @@ async def test_where_nothing_is_named_it_says_what_to_name(tmp_path: Path) -> No
     (only,) = await examine(Settings(data=tmp_path), SystemClock(), model=False)
     assert only.level is Level.ERROR
     assert "GAZELOOP_KAFKA" in only.remedy
+
+
+async def test_the_parts_of_a_folder_that_nobody_runs_are_started_to_be_looked_at(
+    kafka: BrokerAddress, tmp_path: Path
+) -> None:
+    (tmp_path / "mongodb").mkdir()
+    settings = settings_for(kafka, "", tmp_path)
+    found = await examine(settings, SystemClock(), model=False)
+    sound = {each.part for each in found if each.level is Level.OK}
+    assert sound == {"kafka", "mongodb", "blobs", "vectors"}
