@@ -89,6 +89,8 @@ def configure_logs(*, level: str = "INFO", stream: TextIO | None = None) -> None
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(level)
+    # On a busy machine it warns of every wait of its own thread; no one can do anything about it.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
 
 
 def _formatter(*, terminal: bool) -> logging.Formatter:
