@@ -2,15 +2,15 @@
 
 import asyncio
 import json
+import logging
 import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
 import pytest
+import structlog
 from typer.testing import CliRunner, Result
 
 from services.cli.doctor.examining import examine
@@ -39,7 +39,8 @@ async def settings(
 ) -> AsyncIterator[Settings]:
     """A deployment of its own database."""
     name = f"doctor-{uuid4().hex[:8]}"
-    settings = settings_for(kafka, mongodb_url, tmp_path / "data", mongodb_database=name)
+    small = {"embedder": "gazeloop-small", "embed_runtime": "torch"}  # it is loaded several times
+    settings = settings_for(kafka, mongodb_url, tmp_path / "data", mongodb_database=name, **small)
     yield settings
     database = connect_as_set(settings)
     await database.client.drop_database(name)
@@ -72,13 +73,24 @@ async def look(settings: Settings, *, model: bool = False) -> list[Finding]:
 
 def given(settings: Settings) -> list[str]:
     """The same on the command line."""
-    names = ("kafka", "mongodb", "mongodb_database", "data", "qdrant")
+    parts = ("kafka", "mongodb", "mongodb_database", "data", "qdrant")
+    names = (*parts, "embedder", "embed_runtime")
     return [f"--set={name}={getattr(settings, name)}" for name in names]
 
 
 def gazeloop(settings: Settings, *command: str) -> Result:
     """What a command did."""
-    return CliRunner().invoke(command_line, [*given(settings), *command])
+    root = logging.getLogger()
+    before = root.handlers
+    try:
+        return CliRunner().invoke(command_line, [*given(settings), *command])
+    finally:
+        # Its log is a process's own, and is closed with that.
+        for handler in root.handlers:
+            if isinstance(handler, logging.StreamHandler) and handler not in before:
+                handler.stream.close()
+        root.handlers = before
+        structlog.reset_defaults()
 
 
 async def survey(stores: Stores, model: ModelId) -> None:
@@ -98,22 +110,27 @@ async def points(settings: Settings) -> tuple[int, int]:
         await store.close()
 
 
-async def test_vectors_that_are_gone_are_found_and_the_remedy_makes_them_again(
-    settings: Settings, stores: Stores
-) -> None:
+async def lose(settings: Settings) -> None:
+    """MongoDB says that all is embedded; Qdrant is empty."""
     model = (await asyncio.to_thread(TorchEmbedder.of, settings)).model_id
-    await survey(stores, model)
+    async with open_stores(settings, "any broker") as stores:
+        await survey(stores, model)
     (settings.data / "qdrant").mkdir()
 
-    lost = said(await look(settings), "vectors")
+
+def test_vectors_that_are_gone_are_found_and_the_remedy_makes_them_again(
+    settings: Settings,
+) -> None:
+    asyncio.run(lose(settings))
+
+    lost = said(asyncio.run(look(settings)), "vectors")
     assert "0 of 3 frames and 0 of 3 regions that MongoDB says are embedded" in lost
     assert "`gazeloop models fill`" in lost
-    healing = [sys.executable, "-m", "services.cli.main", *given(settings), "models", "fill"]
-    healed = await asyncio.to_thread(subprocess.run, healing, capture_output=True, text=True)
+    healed = gazeloop(settings, "models", "fill")
 
-    assert "3 frames whose vectors are gone" in healed.stdout, healed.stderr
-    assert errors(await look(settings, model=True)) == []
-    assert await points(settings) == (3, 3)
+    assert "3 frames whose vectors are gone" in healed.output
+    assert errors(asyncio.run(look(settings, model=True))) == []
+    assert asyncio.run(points(settings)) == (3, 3)
 
 
 async def test_a_collection_of_another_dimension_is_found(settings: Settings) -> None:
