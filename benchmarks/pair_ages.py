@@ -15,7 +15,10 @@ from services.runtime.broker import BrokerAddress
 
 
 def pair_ages(broker: BrokerAddress) -> dict[str, dict[str, float]]:
-    """Quantiles in seconds of each pair of stages. Read one after the other: memory is for ids."""
+    """Quantiles in seconds of each pair of stages. Read one after the other: memory is for ids.
+
+    A needle may have its first shortlist much later, when something like it comes: this counts too.
+    """
     needles: dict[str, tuple[FrameId, float]] = {}
     for event, at in _events(broker, NEEDLES):
         if isinstance(event, NeedleFound):

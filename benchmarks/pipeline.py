@@ -3,9 +3,11 @@
     python -m benchmarks.pipeline --frames 10000              # embeddings precomputed
     python -m benchmarks.pipeline --frames 2000 --embedder gazeloop-small
     python -m benchmarks.pipeline --frames 3000 --rate 20     # freshness at a given load
+    python -m benchmarks.pipeline --frames 100000 2> progress # half an hour; 3 GB of disk
 
 Kafka, MongoDB and Qdrant Edge are real and run beside it; frames are small JPEGs, each with three
-detections and two annotations. Figures are printed as JSON, one object a run.
+detections and two annotations. Figures are printed as JSON, one object a run; how far a long one
+is, and whether it stays flat, on standard error. A run keeps 27 kB of disk a frame until it ends.
 """
 
 import argparse
@@ -24,17 +26,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Picture
-from prometheus_client import REGISTRY
-from pymongo import MongoClient
 
+from benchmarks.metering import Meter, consumed, cpu_seconds, exported
 from benchmarks.pair_ages import pair_ages
-from benchmarks.stage_cpu import (
-    StageClock,
-    brokers_and_stores,
-    cpu_s,
-    own_bytes,
-    written_bytes,
-)
+from benchmarks.stage_cpu import StageClock, own_bytes
 from services.cli.assembly import App, running
 from services.contracts.events import (
     Annotation,
@@ -58,6 +53,7 @@ _PER_DRIVE = 30
 _BATCH = 64
 _LOOK_EVERY = 4
 """Batches published between two looks at the lag."""
+_TICK_S = 0.1
 _MOST_WAITING = 2000
 """Records that may wait: enough to keep every service busy."""
 _START = datetime(2026, 5, 4, tzinfo=UTC)
@@ -140,49 +136,6 @@ def facts(app: App, number: int) -> list[Event]:
     ]
 
 
-def cpu_seconds() -> float:
-    """Of this process and all that it started: broker and MongoDB too."""
-    return time.process_time() + sum(cpu_s(pid) for pid in brokers_and_stores().values())
-
-
-def sizes(folder: Path) -> dict[str, int]:
-    """Bytes on disk by part."""
-    return {
-        part.name: sum(file.stat().st_blocks * 512 for file in part.rglob("*") if file.is_file())
-        for part in folder.iterdir()
-        if part.is_dir()
-    }
-
-
-def flush_mongodb(settings: Settings) -> None:
-    """Let its files hold what it knows: it writes them once a minute."""
-    with MongoClient[dict[str, object]](settings.mongodb) as client:
-        client.admin.command("fsync")
-
-
-def ages(quantile: float) -> dict[str, float | None]:
-    """Age of events when done with, from the exported histogram, by service and topic."""
-    buckets: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for family in REGISTRY.collect():
-        for sample in family.samples:
-            if sample.name == "gazeloop_event_age_seconds_bucket":
-                key = (sample.labels["service"], sample.labels["topic"])
-                bound = float(sample.labels["le"].replace("+Inf", "inf"))
-                buckets.setdefault(key, []).append((bound, sample.value))
-    return {" ".join(key): _interpolated(quantile, each) for key, each in sorted(buckets.items())}
-
-
-def _interpolated(quantile: float, buckets: list[tuple[float, float]]) -> float | None:
-    wanted = quantile * buckets[-1][1]
-    below, counted = 0.0, 0.0
-    for bound, count in buckets:
-        if count >= wanted and count > counted:
-            share = (wanted - counted) / (count - counted)
-            return None if bound == float("inf") else round(below + share * (bound - below), 2)
-        below, counted = bound, count
-    return None
-
-
 def _all_facts(app: App, numbers: Sequence[int]) -> list[list[Event]]:
     return [facts(app, each) for each in numbers]
 
@@ -217,8 +170,10 @@ class Windows:
 async def publish(app: App, frames: int, rate: float, windows: Windows) -> None:
     """Publish all, not faster than `rate` frames a second, and not far ahead of the services."""
     started = time.monotonic()
-    for first in range(0, frames, _BATCH):
-        numbers = range(first, min(first + _BATCH, frames))
+    # At a given rate, not in bursts: what is published at once waits for itself.
+    size = max(1, round(rate * _TICK_S)) if rate else _BATCH
+    for first in range(0, frames, size):
+        numbers = range(first, min(first + size, frames))
         made = await asyncio.to_thread(_all_facts, app, numbers)
         await app.outbox.publish([event for each in made for event in each])
         if rate:
@@ -230,66 +185,6 @@ async def publish(app: App, frames: int, rate: float, windows: Windows) -> None:
         windows.note(first + len(numbers))
 
 
-def consumed() -> float:
-    """Events that all services have taken."""
-    return sum(
-        sample.value
-        for family in REGISTRY.collect()
-        for sample in family.samples
-        if sample.name == "gazeloop_events_consumed_total"
-    )
-
-
-class Meter:
-    """What a run costs, from when this is made."""
-
-    def __init__(self, folder: Path, clock: StageClock) -> None:
-        self._folder = folder
-        self._clock = clock
-        self._others = brokers_and_stores()
-        self._kept = sizes(folder)
-        self._cpu = self._cpu_by_stage()
-        self._written = self._written_by_process()
-        self._started = time.monotonic()
-
-    def read(self, frames: int, settings: Settings) -> dict[str, object]:
-        """The figures, now that so many frames are done with."""
-        took = time.monotonic() - self._started
-        cpu = self._cpu_by_stage()
-        spent = {name: cpu[name] - self._cpu.get(name, 0.0) for name in sorted(cpu)}
-        written = self._written_by_process()
-        flush_mongodb(settings)
-        kept = sizes(self._folder)
-        return {
-            "seconds": round(took, 1),
-            "frames_per_s": round(frames / took, 1),
-            "events_per_s": round(consumed() / took, 1),
-            "events_per_frame": round(consumed() / frames, 1),
-            "cpu_s_per_frame": round(sum(spent.values()) / frames, 4),
-            "cpu_ms_per_frame_by_stage": {
-                name: round(each * 1000 / frames, 2) for name, each in spent.items()
-            },
-            "written_bytes_per_frame": {
-                name: round((each - self._written[name]) / frames) for name, each in written.items()
-            },
-            "kept_bytes_per_frame": {
-                name: round((each - self._kept.get(name, 0)) / frames)
-                for name, each in sorted(kept.items())
-            },
-        }
-
-    def _cpu_by_stage(self) -> dict[str, float]:
-        """Of the services, of broker and MongoDB, and of what no service can be said to spend."""
-        services = dict(self._clock.spent_s)
-        rest = time.process_time() - sum(services.values())
-        return services | {name: cpu_s(pid) for name, pid in self._others.items()} | {"rest": rest}
-
-    def _written_by_process(self) -> dict[str, int]:
-        """Qdrant Edge and the images are the services' own."""
-        others = {name: written_bytes(pid) for name, pid in self._others.items()}
-        return others | {"services": written_bytes()}
-
-
 async def measured(frames: int, rate: float, embedder: str, window: int) -> dict[str, object]:
     """One run, on a folder that is thrown away."""
     if embedder == "precomputed":
@@ -297,7 +192,9 @@ async def measured(frames: int, rate: float, embedder: str, window: int) -> dict
     given = {} if embedder == "precomputed" else {"embedder": embedder}
     clock = StageClock()
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings.model_validate({"data": folder, "metrics_port": 0, **given})
+        settings = Settings.model_validate(
+            {"data": folder, "http_port": 0, "metrics_port": 0, **given}
+        )
         async with running(settings) as app:
             meter, windows = Meter(Path(folder), clock), Windows(window)
             await publish(app, frames, rate, windows)
@@ -306,13 +203,16 @@ async def measured(frames: int, rate: float, embedder: str, window: int) -> dict
             freshness = await asyncio.to_thread(pair_ages, BrokerAddress.of(app.settings))
     machine = {"cores": os.cpu_count(), "load": os.getloadavg()[0]}
     asked = {"frames": frames, "rate": rate, "embedder": embedder}
-    ages_s = {"age_p50_s": ages(0.5), "age_p99_s": ages(0.99)}
     return {
         **asked,
         **machine,
         **figures,
-        "freshness": freshness,
-        **ages_s,
+        "freshness_by_topics": freshness,
+        "freshness_exported": {
+            f"p{quantile * 100:g}_s": exported("gazeloop_freshness_seconds", ["stage"], quantile)
+            | exported("gazeloop_event_age_seconds", ["service", "topic"], quantile)
+            for quantile in (0.5, 0.99)
+        },
         "windows": windows.lines,
     }
 

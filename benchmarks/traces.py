@@ -23,7 +23,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from benchmarks.pipeline import consumed, facts, precomputed_embeddings
+from benchmarks.metering import consumed
+from benchmarks.pipeline import facts, precomputed_embeddings
 from services.cli.assembly import running
 from services.contracts.codec import encode
 from services.contracts.events import Detection, Event, PredictionsMade
@@ -157,7 +158,7 @@ async def pipeline_us(frames: int) -> float:
     """What an event takes the services of the embedded stack, without traces."""
     precomputed_embeddings()
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings.model_validate({"data": folder, "metrics_port": 0})
+        settings = Settings.model_validate({"data": folder, "http_port": 0, "metrics_port": 0})
         async with running(settings) as app:
             made = [event for number in range(frames) for event in facts(app, number)]
             started = time.process_time()
