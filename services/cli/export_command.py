@@ -24,7 +24,7 @@ To = Annotated[
 FormatName = Literal["coco", "voc", "yolo", "cvat", "label-studio", "datumaro"]
 TrainingFormatName = Literal["coco", "yolo"]
 ErrorTypeName = Literal["classification", "localization", "both", "duplicate", "background"]
-StageName = Literal["open", "started", "done", "extended"]
+StageName = Literal["todo", "open", "started", "done", "extended"]
 Form = Annotated[FormatName, typer.Option("--format", help="What is written.", show_default=False)]
 Images = Annotated[bool, typer.Option("--images", help="Copy the images too.")]
 
