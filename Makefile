@@ -76,6 +76,7 @@ bench-map: .bench/stamp ## streaming mAP beside the libraries there are (about 6
 bench-retrieval: .venv/runtime.stamp .bench/stamp ## what shortlists are worth, and how fast they are found
 	@$(BIN)/python -m benchmarks.retrieval_quality
 	@$(BIN)/python -m benchmarks.retrieval_calibration
+	@$(BIN)/python -m benchmarks.retrieval_standing
 	@.bench/bin/python -m benchmarks.retrieval_speed
 	@$(BIN)/python -m benchmarks.retrieval_latency
 	@.bench/bin/python -m benchmarks.retrieval_size
