@@ -107,7 +107,8 @@ class MongoNeedleLists:
                 await self._needles.create_index(_index(sort))
             await self._needles.create_index("shortlist.event.candidates.frame_id")
             await self._needles.create_index([_ACTIVE, ("needle.drive_id", 1)])
-            await self._needles.create_index([_ACTIVE, ("to_review", 1), *_index(Sort.SCORE)[1:]])
+            for field in ("to_review", "mark.family", "needle.category"):
+                await self._needles.create_index([_ACTIVE, (field, 1), *_index(Sort.SCORE)[1:]])
             kind = [(field, 1) for field in (*_KIND, "mark.family", "review.progress")]
             await self._needles.create_index([_ACTIVE, *kind])
 
@@ -137,7 +138,7 @@ class MongoNeedleLists:
         order = [(field, direction), ("_id", direction)]
         where = _where(wanted)
         if after is not None:
-            where = _beyond(where, sort, after, ahead=False)
+            where = {"$or": _beyond(where, sort, after, ahead=False)}
         with translated():
             # Ids first: to skip ten thousand of an index's keys is nothing, to read as many
             # documents is not.
@@ -194,13 +195,16 @@ class MongoNeedleLists:
         before = _beyond(where, sort, row, ahead=True)
         after = _beyond(where, sort, row, ahead=False)
         with translated():
-            following, previous, count, total = await asyncio.gather(
-                self._nearest(after, field, direction),
-                self._nearest(before, field, -direction),
-                self._needles.count_documents(before),
-                self._needles.count_documents(where),
+            beside = asyncio.gather(
+                self._nearest({"$or": after}, field, direction),
+                self._nearest({"$or": before}, field, -direction),
             )
-        return Place(previous, following, count, total)
+            # One by one, an index alone can count them.
+            counted = (self._needles.count_documents(each) for each in (where, *before))
+            (following, previous), (total, *counts) = await asyncio.gather(
+                beside, asyncio.gather(*counted)
+            )
+        return Place(previous, following, sum(counts), total)
 
     async def of_frame(self, frame_id: FrameId) -> list[NeedleRow]:
         """The needles that are on this frame."""
@@ -226,17 +230,15 @@ def _index(sort: Sort) -> list[tuple[str, int]]:
     return [_ACTIVE, order, ("_id", order[1])]
 
 
-def _beyond(where: Document, sort: Sort, row: NeedleFound, *, ahead: bool) -> Document:
-    """Those of the needles that come before this one, or after it."""
+def _beyond(where: Document, sort: Sort, row: NeedleFound, *, ahead: bool) -> list[Document]:
+    """Those of the needles that come before this one, or after it: one condition or the other."""
     field, direction = _ORDERS[sort]
     value = row.score if sort is Sort.SCORE else row.model_dump(mode="json")["captured_at"]
     comparison = "$gt" if ahead == (direction == -1) else "$lt"
-    return {
-        "$or": [
-            {**where, field: {comparison: value}},
-            {**where, field: value, "_id": {comparison: row.needle_id}},
-        ],
-    }
+    return [
+        {**where, field: {comparison: value}},
+        {**where, field: value, "_id": {comparison: row.needle_id}},
+    ]
 
 
 def _where(wanted: NeedleFilter) -> Document:
