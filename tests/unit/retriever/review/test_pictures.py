@@ -33,6 +33,16 @@ def stored(blobs: InMemoryBlobs) -> Image:
     )
 
 
+class CountingBlobs(InMemoryBlobs):
+    """Knows how often it was asked."""
+
+    given_out = 0
+
+    def get(self, uri: str) -> bytes:
+        self.given_out += 1
+        return super().get(uri)
+
+
 async def test_a_picture_is_made_once_and_found_again_after_a_restart(
     blobs: InMemoryBlobs, tmp_path: Path
 ) -> None:
@@ -47,14 +57,16 @@ async def test_a_picture_is_made_once_and_found_again_after_a_restart(
 
 
 async def test_those_who_ask_at_once_wait_for_one_making(
-    blobs: InMemoryBlobs, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
+    blobs = CountingBlobs()
     cache = PictureCache(tmp_path, 10**6, blobs, LIMITS)
     wanted = Wanted(stored(blobs), None, 100, 50)
 
     pictures = await asyncio.gather(*(cache.get(wanted) for _ in range(5)))
 
-    assert len({id(each) for each in pictures}) == 1
+    assert len(set(pictures)) == 1
+    assert blobs.given_out == 1
 
 
 async def test_the_least_used_pictures_make_room(blobs: InMemoryBlobs, tmp_path: Path) -> None:
