@@ -32,7 +32,7 @@ def setting_lines() -> Iterator[SettingLine]:
 
 
 def markdown_table() -> str:
-    """The README's table of settings."""
+    """The table in docs/settings.md."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for line in setting_lines():
         default = f"`{line.default}`" if line.default else "(empty)"
@@ -45,7 +45,9 @@ def settings(
     ctx: typer.Context,
     markdown: Annotated[
         bool,
-        typer.Option("--markdown", help="Print the README's table, without this call's values."),
+        typer.Option(
+            "--markdown", help="Print the table of docs/settings.md, without this call's values."
+        ),
     ] = False,
 ) -> None:
     """Print every setting with its value, default and meaning.

@@ -23,7 +23,7 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class Settings(BaseSettings):
-    """All of Gazeloop's settings; the README's table is generated from the descriptions."""
+    """All of Gazeloop's settings; docs/settings.md is generated from the descriptions."""
 
     model_config = SettingsConfigDict(
         env_prefix="GAZELOOP_",
