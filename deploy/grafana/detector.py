@@ -127,6 +127,19 @@ DETECTOR = Board(
                         ),
                     ),
                 ),
+                Chart(
+                    13,
+                    "What each kind of error costs",
+                    "AP at IoU .50 that would be gained were this kind alone repaired: what is"
+                    " worth the work.",
+                    "percentunit",
+                    (
+                        Query(
+                            f"max by (detector, error_type) (gazeloop_error_cost{{{CHOSEN}}})",
+                            "{{detector}} {{error_type}}",
+                        ),
+                    ),
+                ),
             ),
         ),
         Row(

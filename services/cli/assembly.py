@@ -14,8 +14,10 @@ from fastapi import FastAPI
 from services.cli.consumers import CONSUMERS, LABEL_STUDIO, WEBHOOKS, consumers
 from services.cli.held_parts import correction_holder, held_released
 from services.cli.label_studio_parts import outside_routes
+from services.cli.repeating import repeated
 from services.cli.review_page import PATH, noting_figures, reviewing
 from services.contracts.errors import MissingPart
+from services.evaluator.costs import refresh_error_costs, stored_error_costs
 from services.evaluator.report import Counts, Report, build_reports
 from services.ingest.http import build_http_app
 from services.runtime import metrics
@@ -36,6 +38,8 @@ from services.runtime.trace_export import Traces, exporting
 SERVICES = ("ingest", *CONSUMERS, WEBHOOKS)
 """What a deployment always has."""
 _POLL_S = 0.5
+_COSTS_S = 15.0
+"""How often errors' costs are reckoned anew; more seldom where that takes long."""
 log = structlog.get_logger()
 
 SUBSCRIPTIONS: Subscriptions = {
@@ -89,6 +93,12 @@ class App:
 
     async def reports(self, dead_letters: int) -> list[Report]:
         """One report per detector, from the stores."""
+        costs = await stored_error_costs(self.stores.frames)
+        found = await self.brief_reports(dead_letters)
+        return [report.with_costs(costs[report.detector]) for report in found]
+
+    async def brief_reports(self, dead_letters: int = 0) -> list[Report]:
+        """The same without what errors cost, for which every frame is read."""
         tally = await self.stores.frames.tally()
         counts = Counts(
             frames=tally.frames,
@@ -212,8 +222,12 @@ async def _app(
             )
         app = App(settings, stores, outbox, addresses, reader, settle)
         if "evaluator" in services:
-            noting = noting_figures(stores, lambda: app.reports(dead_letters=0), clock)
+            noting = noting_figures(stores, app.brief_reports, clock)
             await closing.enter_async_context(noting)
+            costing = repeated(
+                "error_costs", lambda: refresh_error_costs(stores.frames), clock, every_s=_COSTS_S
+            )
+            await closing.enter_async_context(costing)
         yield app
 
 

@@ -21,7 +21,7 @@ def report(
         typer.Option("--detector", metavar="NAME@VERSION", help="Only this detector's report."),
     ] = None,
 ) -> None:
-    """Print frames, needles, mAP of R, H, S and H-S, precision and recall, and shortlist yield.
+    """Print frames, needles, what errors cost, mAP of R, H, S and H-S, and shortlist yield.
 
     Reads the stores of the stack that runs on the data folder; where none runs, they are started
     for the time.

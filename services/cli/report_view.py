@@ -35,6 +35,7 @@ def rendered(report: Report) -> RenderableType:
     return Group(
         *_titled(f"Detector {report.detector}", _counts(report)),
         *_titled("Needles: false positives on the reference, by error type", _needles(report)),
+        *_costs(report),
         *_titled("Mean average precision, by COCO's rules", _precision(report), _order(report)),
         *_titled(
             f"All frames at IoU .5 and score {report.operating.score:g} or more",
@@ -71,6 +72,13 @@ def _counts(report: Report) -> RenderableType:
 def _needles(report: Report) -> RenderableType:
     types = sorted(report.needles_by_error_type.items(), key=lambda row: (-row[1], row[0]))
     return _facts([(name, f"{count:,}") for name, count in types])
+
+
+def _costs(report: Report) -> Iterator[RenderableType]:
+    costs = sorted(report.error_costs.items(), key=lambda row: -row[1])
+    if costs:
+        facts = _facts([(name.replace("_", " "), f"{cost:.3f}") for name, cost in costs])
+        yield from _titled("AP at IoU .5 that each kind of error costs, on all frames", facts)
 
 
 def _precision(report: Report) -> RenderableType:

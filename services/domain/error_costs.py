@@ -16,7 +16,7 @@ with none left to find, as well; after a repair it puts false positives before t
 score; and its recalls are x / 100, which is not always what linspace gives.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.contracts.events import ErrorType, FrameAnnotated, PredictionsMade
+from services.contracts.identity import Category
 from services.domain.coco import RECALLS, BoolArray, FloatArray, IntArray
 from services.domain.error_types import TYPES
 from services.domain.matching import FrameMatch, frame_match, group_of
@@ -89,44 +90,64 @@ def error_costs(frames: Iterable[tuple[PredictionsMade, FrameAnnotated]]) -> Err
     ----------
     frames : one detector's predictions and the ground truth, of each frame once
     """
-    ordered = sorted(frames, key=lambda frame: frame[0].frame_id)
-    points = _points([frame_match(*frame) for frame in ordered])
-    base = points.mean_ap(points.truths)
-    if base is None:
-        return ErrorCosts(None, dict.fromkeys((*ErrorType, *Cost), 0.0))
-    repaired: dict[ErrorType | Cost, float | None] = {
-        kind: _without(points, place).mean_ap(points.truths) for place, kind in enumerate(TYPES)
-    }
-    repaired[Cost.MISSED] = points.mean_ap(points.truths - points.missed)
-    repaired[Cost.FALSE_NEGATIVES] = points.mean_ap(points.truths - points.unfound)
-    repaired[Cost.FALSE_POSITIVES] = _perfect(points).mean_ap(points.truths)
-    # Nothing left to find is nothing to gain.
-    gains = {kind: 0.0 if ap is None else max(ap - base, 0.0) for kind, ap in repaired.items()}
-    return ErrorCosts(base, gains)
+    pool = ErrorCostPool()
+    for frame in sorted(frames, key=lambda frame: frame[0].frame_id):
+        pool.add(*frame)
+    return pool.costs()
 
 
-def _points(matched: Sequence[FrameMatch]) -> _Points:
-    names = sorted({name for frame in matched for name in frame.categories})
-    code = {name: k for k, name in enumerate(names)}
-    counts = np.zeros((3, len(names)), np.int64)
-    columns: list[tuple[NDArray[Any], ...]] = []
-    for frame in matched:
-        codes = np.array([code[name] for name in frame.categories], np.int64)
+class ErrorCostPool:
+    """One detector's detections, and what a repair makes of them: 33 bytes for each."""
+
+    def __init__(self) -> None:
+        self._codes: dict[Category, int] = {}
+        self._columns: list[tuple[NDArray[Any], ...]] = []
+        self._truths: list[IntArray] = []
+
+    def add(self, predictions: PredictionsMade, truth: FrameAnnotated) -> None:
+        """Take in a frame; each once, in the order of their ids, which is that of equal scores."""
+        frame = frame_match(predictions, truth)
+        codes = np.array([self._code(name) for name in frame.categories], np.int64)
         truths = codes[frame.truths]
         repaired, reachable = _repairs(frame, truths)
-        beyond = (np.ones_like(frame.used), ~frame.used & ~reachable, ~frame.used)
-        for count, these in zip(counts, beyond, strict=True):
-            np.add.at(count, truths[these], 1)
+        self._truths.append(np.stack([truths, ~frame.used & ~reachable, ~frame.used]))
         matches = frame.matches
         kind = np.full(frame.wrong.size, -1)
         kind[frame.wrong] = frame.errors.kind
         scores = frame.detections.scores[matches.source]
         category = codes[group_of(matches.starts)]
         counted = (matches.ignored & 1) == 0
-        columns.append(tuple(c[counted] for c in (category, scores, ~frame.wrong, kind, repaired)))
-    empty = (np.zeros(0, np.int64), np.zeros(0), *[np.zeros(0, np.int64)] * 3)
-    joined = [np.concatenate(column) for column in zip(empty, *columns, strict=True)]
-    return _Points(joined[0], joined[1], joined[2].astype(bool), joined[3], joined[4], *counts)
+        columns = (category, scores, ~frame.wrong, kind, repaired)
+        self._columns.append(tuple(column[counted] for column in columns))
+
+    def costs(self) -> ErrorCosts:
+        """What each kind of error costs on the frames so far."""
+        points = self._points()
+        base = points.mean_ap(points.truths)
+        if base is None:
+            return ErrorCosts(None, dict.fromkeys((*ErrorType, *Cost), 0.0))
+        repaired: dict[ErrorType | Cost, float | None] = {
+            kind: _without(points, place).mean_ap(points.truths) for place, kind in enumerate(TYPES)
+        }
+        repaired[Cost.MISSED] = points.mean_ap(points.truths - points.missed)
+        repaired[Cost.FALSE_NEGATIVES] = points.mean_ap(points.truths - points.unfound)
+        repaired[Cost.FALSE_POSITIVES] = _perfect(points).mean_ap(points.truths)
+        # Nothing left to find is nothing to gain.
+        gains = {kind: 0.0 if ap is None else max(ap - base, 0.0) for kind, ap in repaired.items()}
+        return ErrorCosts(base, gains)
+
+    def _code(self, name: Category) -> int:
+        return self._codes.setdefault(name, len(self._codes))
+
+    def _points(self) -> _Points:
+        empty = (np.zeros(0, np.int64), np.zeros(0), *[np.zeros(0, np.int64)] * 3)
+        joined = [np.concatenate(column) for column in zip(empty, *self._columns, strict=True)]
+        truths, *left = np.concatenate([np.zeros((3, 0), np.int64), *self._truths], axis=1)
+        sizes = [
+            np.bincount(truths[these], minlength=len(self._codes))
+            for these in (np.ones_like(truths, np.bool_), *(each.astype(np.bool_) for each in left))
+        ]
+        return _Points(joined[0], joined[1], joined[2].astype(bool), joined[3], joined[4], *sizes)
 
 
 def _repairs(frame: FrameMatch, truths: IntArray) -> tuple[IntArray, BoolArray]:

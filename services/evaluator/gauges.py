@@ -6,6 +6,7 @@ from prometheus_client import Gauge
 
 from services.contracts.identity import Category, DetectorId
 from services.domain.drift import Measure
+from services.domain.error_costs import ErrorCosts
 from services.domain.subsets import Subset
 from services.evaluator.logic import Confidence, Evaluation, order_holds
 from services.evaluator.report import CalibrationReport, ShortlistReport
@@ -114,6 +115,13 @@ def show_lift(detector: DetectorId, said: ShortlistReport) -> None:
             _set(gauge, value, name, *labels, bound)
     for verdict in ("confirmed", "rejected"):
         _set(metrics.SHORTLIST_VERDICTS, values[verdict], name, verdict)
+
+
+def show_error_costs(detector: DetectorId, said: ErrorCosts) -> None:
+    """Show what each kind of error costs a detector."""
+    name = metrics.DETECTORS(detector)
+    for kind, cost in said.costs.items():
+        _set(metrics.ERROR_COST, None if said.ap50 is None else cost, name, kind.value)
 
 
 def show_calibration(detector: DetectorId, said: Mapping[Category, CalibrationReport]) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.contracts.events import ErrorType, FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, RegionId
 from services.domain.calibration import calibration
+from services.domain.error_costs import ErrorCosts
 from services.domain.failure_model import Method, Mode
 from services.domain.lift import Lift, LiftPool, Stratum
 from services.domain.match_state import MatchState
@@ -127,6 +128,8 @@ class Report(_Part):
     detector: DetectorId
     counts: Counts
     needles_by_error_type: dict[ErrorType, int]
+    error_costs: dict[str, float] = {}
+    """AP at IoU .5 that each kind of error costs on all frames; empty where it was not asked."""
     map: dict[Subset, dict[str, float | None]]
     order_holds: bool | None
     operating: OperatingReport
@@ -134,6 +137,11 @@ class Report(_Part):
     calibration: CalibrationReport
     calibration_by_category: dict[Category, CalibrationReport]
     """Of the categories that have any."""
+
+    def with_costs(self, said: ErrorCosts) -> Self:
+        """The same, with what errors cost."""
+        costs = {kind.value: cost for kind, cost in said.costs.items()}
+        return self.model_copy(update={"error_costs": costs})
 
     def json_text(self) -> str:
         """The report as `gazeloop report --json` prints it."""

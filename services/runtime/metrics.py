@@ -317,6 +317,11 @@ FALSE_POSITIVES = Gauge(
     "False positives at the operating score and IoU .50, by TIDE's error type.",
     ["detector", "subset", "error_type"],
 )
+ERROR_COST = Gauge(
+    "gazeloop_error_cost",
+    "AP at IoU .50 that is lost to a kind of error: TIDE's dAP, over all frames.",
+    ["detector", "error_type"],
+)
 ORDER_HOLDS = Gauge(
     "gazeloop_order_holds",
     "1 where mAP(H-S) > mAP(H) > mAP(S), else 0; absent where one is not defined.",

@@ -1,4 +1,4 @@
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 
 from services.contracts.errors import ConflictingRevision
@@ -23,6 +23,11 @@ class InMemoryFrameStore:
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
         return {each: self._frames[each] for each in frame_ids if each in self._frames}
+
+    async def evaluable(self) -> AsyncIterator[FrameRecord]:
+        for record in (self._frames[each] for each in sorted(self._frames)):
+            if record.predictions and record.ground_truth:
+                yield replace(record, captured=None, embedded={})
 
     async def annotated_from(self, source: str) -> set[FrameId]:
         return {

@@ -25,7 +25,7 @@ from services.runtime.stores.budget_reports import (
     MongoBudgetReports,
 )
 from services.runtime.stores.embeddings import Embeddings, MongoEmbeddings, Points
-from services.runtime.stores.frames import FrameFact, FrameStore, FrameTally
+from services.runtime.stores.frames import FrameFact, FrameRecord, FrameStore, FrameTally
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.matches_mongo import MongoMatchStore
@@ -120,6 +120,20 @@ async def test_frames_are_found_by_the_source_of_their_latest_ground_truth(
     assert await stores.frames.annotated_from("reannotation") == set()
     await stores.frames.record([again])
     assert await stores.frames.annotated_from("reannotation") == {FrameId("f1")}
+
+
+async def test_frames_that_can_be_evaluated_come_in_the_order_of_their_ids(stores: Stores) -> None:
+    truths = [samples.frame_annotated(frame_id=each) for each in ("f2", "f1", "f3")]
+    made = [samples.predictions_made(frame_id=each) for each in ("f4", "f2", "f1")]
+    captured = samples.frame_captured(frame_id="f1")
+    await stores.frames.record([*truths, *made, captured])
+
+    found = [record async for record in stores.frames.evaluable()]
+
+    assert found == [
+        FrameRecord(truth.frame_id, None, truth, {each.detector_id: each})
+        for truth, each in ((truths[1], made[2]), (truths[0], made[1]))
+    ]
 
 
 async def test_facts_are_tallied_by_kind(stores: Stores) -> None:

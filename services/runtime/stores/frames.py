@@ -1,7 +1,7 @@
 """The durable record of every frame: the latest event of each kind that is known of it."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,6 +53,10 @@ class FrameStore(Protocol):
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
         """The frames of these ids that are known at all."""
+        ...
+
+    def evaluable(self) -> AsyncIterator[FrameRecord]:
+        """Every frame with both predictions and ground truth, and these parts alone, by id."""
         ...
 
     async def annotated_from(self, source: str) -> set[FrameId]:

@@ -1,6 +1,6 @@
 """Frames in MongoDB: one document per frame, one part per kind of fact."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 from pymongo import UpdateOne
@@ -41,6 +41,12 @@ class MongoFrameStore:
         with translated():
             found = await self._frames.find({"_id": {"$in": list(frame_ids)}}).to_list()
         return {document["_id"]: _record(document) for document in found}
+
+    async def evaluable(self) -> AsyncIterator[FrameRecord]:
+        there = {"predictions": {"$exists": True}, "ground_truth": {"$exists": True}}
+        with translated():
+            async for document in self._frames.find(there, dict.fromkeys(there, 1)).sort("_id"):
+                yield _record(document)
 
     async def annotated_from(self, source: str) -> set[FrameId]:
         where = {"ground_truth.event.annotation_source": source}

@@ -1,0 +1,52 @@
+"""What errors cost, from stored frames: that of the domain's function, for each detector."""
+
+from services.contracts.events import ErrorType
+from services.domain.error_costs import Cost, error_costs
+from services.evaluator.costs import refresh_error_costs, stored_error_costs
+from services.runtime import metrics
+from tests import samples
+from tests.fakes.frames import InMemoryFrameStore
+
+ELSEWHERE = samples.detection(score=0.95, bbox=(300.0, 300.0, 20.0, 20.0))
+
+
+async def test_each_detector_has_its_own_costs() -> None:
+    truths = [
+        samples.frame_annotated(samples.annotation(), frame_id=f"f{number}") for number in range(3)
+    ]
+    right = samples.detection(score=0.6)
+    said_of_it = {"1": samples.detection("billboard", 0.9), "2": ELSEWHERE}
+    made = [
+        samples.predictions_made(right, shown, frame_id=f"f{number}", version=version)
+        for number in range(2)
+        for version, shown in said_of_it.items()
+    ]
+    frames = InMemoryFrameStore()
+    await frames.record([*truths, *made])
+
+    said = await stored_error_costs(frames)
+
+    assert len(said) == 2
+    for detector, costs in said.items():
+        own = [each for each in made if each.detector_id == detector]
+        assert costs == error_costs(zip(own, truths, strict=False))
+    assert len({costs.costs[ErrorType.BACKGROUND] for costs in said.values()}) == 2
+
+
+async def test_costs_are_shown_by_kind() -> None:
+    frames = InMemoryFrameStore()
+    made = samples.predictions_made(ELSEWHERE, samples.detection())
+    await frames.record([samples.frame_annotated(samples.annotation()), made])
+
+    await refresh_error_costs(frames)
+
+    shown = {
+        sample.labels["error_type"]: sample.value
+        for family in metrics.ERROR_COST.collect()
+        for sample in family.samples
+        if sample.labels["detector"] == made.detector_id
+    }
+    assert shown == dict.fromkeys((*ErrorType, *Cost), 0.0) | {
+        ErrorType.BACKGROUND: 0.5,
+        Cost.FALSE_POSITIVES: 0.5,
+    }
