@@ -109,6 +109,8 @@ def test_nothing_is_lost_and_nothing_is_counted_twice(demo: Demo) -> None:
     assert (counts["frames"], counts["predictions"], counts["ground_truth"]) == (frames,) * 3
     assert counts["dead_letters"] == 0
     assert counts["needles"] == sum(demo.report["needles_by_error_type"].values()) > 0
+    assert demo.report["error_costs"]["classification"] >= 0
+    assert demo.report["error_costs"]["false_positives"] > 0
     assert 0 < counts["shortlists"] <= counts["needles"]
 
 

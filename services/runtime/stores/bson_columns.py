@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.contracts.errors import Fatal
 from services.domain.coco import FloatArray, IntArray
+
+T = TypeVar("T")
 
 
 class BsonColumns:
@@ -82,7 +85,7 @@ def _letters(words: Sequence[str]) -> tuple[NDArray[np.uint8], IntArray]:
     return np.frombuffer(b"".join(encoded), np.uint8), ends
 
 
-async def one_ahead(batches: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def one_ahead(batches: AsyncIterator[T]) -> AsyncIterator[T]:
     """Each batch, while the next one is on its way."""
     coming = asyncio.ensure_future(anext(batches, None))
     try:

@@ -117,8 +117,10 @@ class MongoMatchStore:
         with translated():
             found = self._matches.find_raw_batches(where, fields, batch_size=_AT_ONCE)
             # The driver types its raw batches as documents; they are bytes.
-            async for raw in one_ahead(cast(AsyncIterator[bytes], found)):
-                yield await asyncio.to_thread(_columns, raw)
+            raw = one_ahead(cast(AsyncIterator[bytes], found))
+            # Three at once: MongoDB sends one, one is read, one is taken in.
+            async for columns in one_ahead(_read(raw)):
+                yield columns
 
     async def categories(self) -> list[Category]:
         with translated():
@@ -127,6 +129,11 @@ class MongoMatchStore:
 
 def _event(document: Document) -> FrameMatched:
     return FrameMatched.model_validate(document["latest"]["event"], extra="ignore")
+
+
+async def _read(batches: AsyncIterator[bytes]) -> AsyncIterator[NamedColumns]:
+    async for raw in batches:
+        yield await asyncio.to_thread(_columns, raw)
 
 
 def _columns(raw: bytes) -> NamedColumns:

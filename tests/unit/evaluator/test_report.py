@@ -97,7 +97,7 @@ async def test_the_json_has_every_key_that_a_reader_counts_on() -> None:
     (report,) = await reports(matched(frame("f", 0.9, right=True)))
     said = json.loads(report.json_text())
     assert set(said) == {
-        *("detector", "counts", "needles_by_error_type", "map", "order_holds"),
+        *("detector", "counts", "needles_by_error_type", "error_costs", "map", "order_holds"),
         *("operating", "shortlist", "calibration", "calibration_by_category"),
     }
     assert set(said["counts"]) == {
