@@ -159,6 +159,7 @@ def test_questions_are_answered_by_keyboard_alone(page: Page, site: Site) -> Non
     expect(page.locator(".told")).to_contain_text("Stop_sgn is stop sign")
     expect(page.locator("h1")).to_have_text("Whose annotation counts?")
     expect(page.locator(".count")).to_have_text("1 open")
+    shown(page, "#work")
     press("2")
     press("a")
     expect(page.locator("#notice")).to_contain_text("version 2 by Finn counts of h000-2")

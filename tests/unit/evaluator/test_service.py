@@ -3,8 +3,9 @@ import math
 from typing import NoReturn
 
 import pytest
+import structlog
 from prometheus_client import Gauge
-from structlog.testing import capture_logs
+from structlog.testing import LogCapture
 
 from services.contracts.codec import encode
 from services.contracts.errors import Fatal
@@ -141,32 +142,40 @@ async def test_what_cannot_be_held_is_dead_lettered_and_its_neighbours_are_shown
     assert read(metrics.EVALUATED_FRAMES, detector=DETECTOR, subset="all") == 15
 
 
-async def test_a_recorded_match_that_cannot_be_held_does_not_keep_an_evaluator_from_starting() -> (
-    None
-):
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
+    """What the evaluator logs, however logs were set up before."""
+    capture = LogCapture()
+    log = structlog.wrap_logger(None, processors=[capture])
+    monkeypatch.setattr("services.evaluator.service.log", log)
+    return capture
+
+
+async def test_a_recorded_match_that_cannot_be_held_does_not_keep_an_evaluator_from_starting(
+    logged: LogCapture,
+) -> None:
     matches, expected = matches_of(9)
     store = InMemoryMatchStore()
     bad = matches[0].model_copy(update={"frame_id": FrameId("bad"), "revision": 1 << 40})
     await store.record([bad, *matches], {})
     evaluator = step(store, FakeClock())
-    with capture_logs() as logs:
-        await evaluator.rebuild()
+    await evaluator.rebuild()
     await evaluator.refresh()
     assert shown() == pytest.approx(expected, abs=1e-9)
-    (line,) = [line for line in logs if line["event"] == "evaluator_rebuilt"]
+    (line,) = [line for line in logged.entries if line["event"] == "evaluator_rebuilt"]
     assert (line["matches"], line["refused"]) == (len(matches), 1)
 
 
-async def test_an_evaluator_says_how_long_it_took_to_come_back() -> None:
+async def test_an_evaluator_says_how_long_it_took_to_come_back(logged: LogCapture) -> None:
     class SlowStore(InMemoryMatchStore):
         async def categories(self) -> list[Category]:
             clock.advance(2.5)
             return await super().categories()
 
     clock = FakeClock()
-    with capture_logs() as logs:
-        await step(SlowStore(), clock).rebuild()
-    assert [line["seconds"] for line in logs if line["event"] == "evaluator_rebuilt"] == [2.5]
+    await step(SlowStore(), clock).rebuild()
+    said = [line for line in logged.entries if line["event"] == "evaluator_rebuilt"]
+    assert [line["seconds"] for line in said] == [2.5]
     assert read(metrics.REBUILD_SECONDS) == 2.5
 
 
