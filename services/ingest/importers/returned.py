@@ -7,13 +7,13 @@ from pathlib import Path
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
 from services.contracts.identity import Box, FrameId, VehicleId
+from services.domain.agreement import agree
 from services.ingest import fields
 from services.ingest.importers.records import claim, rejection
 from services.ingest.importers.results import category_name
 from services.ingest.items import Disputed, FrameItem, Item, Located, Rejection
 from services.ingest.json_files import read_json
 
-_SAME_PX = 0.5
 RETURNED_BY = VehicleId("annotation-team")
 """Stands where a frame's vehicle would: corrections say nothing of it."""
 
@@ -114,22 +114,9 @@ def frame_of(
 def one_of(versions: Sequence[FrameItem], location: str) -> FrameItem | Disputed:
     """What several people say of one frame, where they agree; else all of it."""
     said = [[each.value for each in version.annotations or ()] for version in versions]
-    if all(_agree(said[0], other) for other in said[1:]):
+    if all(agree(said[0], other) for other in said[1:]):
         return versions[0]
     return Disputed(tuple(versions), location)
-
-
-def _agree(some: Sequence[Annotation], others: Sequence[Annotation]) -> bool:
-    """Whether two people drew the same boxes, to half a pixel, in whatever order."""
-    return len(some) == len(others) and all(
-        one.category == other.category
-        and all(abs(a - b) <= _SAME_PX for a, b in zip(one.bbox, other.bbox, strict=True))
-        for one, other in zip(sorted(some, key=_place), sorted(others, key=_place), strict=True)
-    )
-
-
-def _place(annotation: Annotation) -> tuple[str, tuple[int, ...]]:
-    return annotation.category, tuple(round(side) for side in annotation.bbox)
 
 
 def annotation(

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Box, Category
+from services.domain.agreement import apart
 from services.retriever.review.desk import Desk
 from services.retriever.review.overlay import Picture, proposed
 from services.runtime.stores.frames import FrameRecord
@@ -18,8 +19,6 @@ from services.runtime.stores.open_questions import OpenChoice, OpenLabel
 MOST_CHOICES = 500
 _EXAMPLES = 6
 _LATELY = 12
-_SAME_PX = 0.5
-"""Two people drew the same box where no side is further apart; so corrections are compared, too."""
 
 
 @dataclass(frozen=True)
@@ -147,15 +146,6 @@ def closest(label: str, categories: Collection[Category]) -> Category | None:
     return by_form[found[0]] if found else None
 
 
-def apart(version: Sequence[Annotation], others: Sequence[Sequence[Annotation]]) -> list[int]:
-    """Places of the annotations that not all the others have as well."""
-    return [
-        place
-        for place, annotation in enumerate(version)
-        if not all(any(_same(annotation, each) for each in other) for other in others)
-    ]
-
-
 async def question_list(desk: Desk) -> QuestionList:
     """All that is asked.
 
@@ -260,11 +250,6 @@ def _around(boxes: Iterable[Box]) -> Box | None:
     left, top = min(each[0] for each in found), min(each[1] for each in found)
     right, bottom = max(each[2] for each in found), max(each[3] for each in found)
     return (left, top, right - left, bottom - top)
-
-
-def _same(one: Annotation, other: Annotation) -> bool:
-    near = all(abs(a - b) <= _SAME_PX for a, b in zip(one.bbox, other.bbox, strict=True))
-    return one.category == other.category and near
 
 
 def _form(name: str) -> str:

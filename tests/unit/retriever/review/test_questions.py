@@ -1,14 +1,8 @@
-from services.contracts.events import Annotation
-from services.contracts.identity import Box, Category
-from services.retriever.review.questions import apart, closest, step_of
+from services.contracts.identity import Category
+from services.retriever.review.questions import closest, step_of
 
 STOP = Category("stop sign")
 KNOWN = [STOP, Category("street lamp"), Category("Yield")]
-
-
-def box(x: float, category: str = STOP) -> Annotation:
-    bbox: Box = (x, 10.0, 20.0, 20.0)
-    return Annotation(category=Category(category), bbox=bbox)
 
 
 def test_a_misspelt_label_is_taken_for_the_category_it_is_most_like() -> None:
@@ -19,18 +13,6 @@ def test_a_misspelt_label_is_taken_for_the_category_it_is_most_like() -> None:
 def test_a_label_that_is_like_nothing_is_taken_for_nothing() -> None:
     assert closest("kiosk", KNOWN) is None
     assert closest("kiosk", []) is None
-
-
-def test_what_another_has_drawn_elsewhere_or_named_otherwise_is_apart() -> None:
-    mine = [box(10.0), box(50.0), box(90.0)]
-    other = [box(90.4), box(50.0, "street lamp"), box(10.6)]
-
-    assert apart(mine, [mine, other]) == [0, 1]
-
-
-def test_an_empty_version_sets_everything_apart() -> None:
-    assert apart([box(10.0)], [[box(10.0)], []]) == [0]
-    assert apart([], [[box(10.0)]]) == []
 
 
 def test_questions_are_walked_through_in_their_order() -> None:

@@ -1,0 +1,34 @@
+"""What counts as the same annotation decides both what is asked and what is marked."""
+
+from services.contracts.events import Annotation
+from services.contracts.identity import Box, Category
+from services.domain.agreement import agree, apart
+from tests.samples import STOP_SIGN
+
+
+def box(x: float, category: str = STOP_SIGN) -> Annotation:
+    bbox: Box = (x, 10.0, 20.0, 20.0)
+    return Annotation(category=Category(category), bbox=bbox)
+
+
+def test_half_a_pixel_is_the_same_and_more_is_not() -> None:
+    assert agree([box(10.0)], [box(10.5)])
+    assert not agree([box(10.0)], [box(10.6)])
+    assert not agree([box(10.0)], [box(10.0, "yield")])
+
+
+def test_the_order_says_nothing_and_the_number_does() -> None:
+    assert agree([box(10.0), box(50.0, "yield")], [box(50.0, "yield"), box(10.4)])
+    assert not agree([box(10.0), box(50.0)], [box(10.0)])
+
+
+def test_what_another_has_drawn_elsewhere_or_named_otherwise_is_apart() -> None:
+    mine = [box(10.0), box(50.0), box(90.0)]
+    other = [box(90.4), box(50.0, "street lamp"), box(10.6)]
+
+    assert apart(mine, [mine, other]) == [0, 1]
+
+
+def test_an_empty_version_sets_everything_apart() -> None:
+    assert apart([box(10.0)], [[box(10.0)], []]) == [0]
+    assert apart([], [[box(10.0)]]) == []
