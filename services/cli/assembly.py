@@ -93,8 +93,9 @@ class App:
 
     async def reports(self, dead_letters: int) -> list[Report]:
         """One report per detector, from the stores."""
-        costs = await stored_error_costs(self.stores.frames)
         found = await self.brief_reports(dead_letters)
+        # After them: a frame is stored before its matches are, so no detector has none.
+        costs = await stored_error_costs(self.stores.frames)
         return [report.with_costs(costs[report.detector]) for report in found]
 
     async def brief_reports(self, dead_letters: int = 0) -> list[Report]:

@@ -97,7 +97,7 @@ def error_costs(frames: Iterable[tuple[PredictionsMade, FrameAnnotated]]) -> Err
 
 
 class ErrorCostPool:
-    """One detector's detections, and what a repair makes of them: 33 bytes for each."""
+    """One detector's detections, and what a repair makes of them."""
 
     def __init__(self) -> None:
         self._codes: dict[Category, int] = {}
@@ -142,12 +142,13 @@ class ErrorCostPool:
     def _points(self) -> _Points:
         empty = (np.zeros(0, np.int64), np.zeros(0), *[np.zeros(0, np.int64)] * 3)
         joined = [np.concatenate(column) for column in zip(empty, *self._columns, strict=True)]
-        truths, *left = np.concatenate([np.zeros((3, 0), np.int64), *self._truths], axis=1)
-        sizes = [
-            np.bincount(truths[these], minlength=len(self._codes))
-            for these in (np.ones_like(truths, np.bool_), *(each.astype(np.bool_) for each in left))
+        none = np.zeros((3, 0), np.int64)
+        truths, missed, unfound = np.concatenate([none, *self._truths], axis=1)
+        counts = [
+            np.bincount(some, minlength=len(self._codes))
+            for some in (truths, truths[missed > 0], truths[unfound > 0])
         ]
-        return _Points(joined[0], joined[1], joined[2].astype(bool), joined[3], joined[4], *sizes)
+        return _Points(joined[0], joined[1], joined[2].astype(bool), joined[3], joined[4], *counts)
 
 
 def _repairs(frame: FrameMatch, truths: IntArray) -> tuple[IntArray, BoolArray]:

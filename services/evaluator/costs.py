@@ -2,14 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
 
 from services.contracts.identity import DetectorId
 from services.domain.error_costs import ErrorCostPool, ErrorCosts
 from services.evaluator.gauges import show_error_costs
 from services.runtime.stores.frames import FrameRecord, FrameStore
-
-_CHUNK: Final = 500
 
 
 async def stored_error_costs(frames: FrameStore) -> dict[DetectorId, ErrorCosts]:
@@ -24,13 +21,8 @@ async def stored_error_costs(frames: FrameStore) -> dict[DetectorId, ErrorCosts]
         The store does not answer.
     """
     pools: dict[DetectorId, ErrorCostPool] = {}
-    chunk: list[FrameRecord] = []
-    async for record in frames.evaluable():
-        chunk.append(record)
-        if len(chunk) == _CHUNK:
-            await asyncio.to_thread(_take_in, pools, chunk)
-            chunk = []
-    await asyncio.to_thread(_take_in, pools, chunk)
+    async for records in frames.evaluable():
+        await asyncio.to_thread(_take_in, pools, records)
     return {each: await asyncio.to_thread(pools[each].costs) for each in sorted(pools)}
 
 

@@ -55,8 +55,11 @@ class FrameStore(Protocol):
         """The frames of these ids that are known at all."""
         ...
 
-    def evaluable(self) -> AsyncIterator[FrameRecord]:
-        """Every frame with both predictions and ground truth, and these parts alone, by id."""
+    def evaluable(self) -> AsyncIterator[Sequence[FrameRecord]]:
+        """Every frame with both predictions and ground truth, and these parts alone.
+
+        In the order of their ids, some hundreds at a time.
+        """
         ...
 
     async def annotated_from(self, source: str) -> set[FrameId]:

@@ -26,6 +26,8 @@ from services.runtime.stores.mongo import (
     write,
 )
 
+_AT_ONCE = 500
+
 
 class MongoFrameStore:
     """The collection `frames`."""
@@ -42,11 +44,12 @@ class MongoFrameStore:
             found = await self._frames.find({"_id": {"$in": list(frame_ids)}}).to_list()
         return {document["_id"]: _record(document) for document in found}
 
-    async def evaluable(self) -> AsyncIterator[FrameRecord]:
+    async def evaluable(self) -> AsyncIterator[Sequence[FrameRecord]]:
         there = {"predictions": {"$exists": True}, "ground_truth": {"$exists": True}}
         with translated():
-            async for document in self._frames.find(there, dict.fromkeys(there, 1)).sort("_id"):
-                yield _record(document)
+            found = self._frames.find(there, dict.fromkeys(there, 1)).sort("_id")
+            while some := await found.to_list(_AT_ONCE):
+                yield [_record(document) for document in some]
 
     async def annotated_from(self, source: str) -> set[FrameId]:
         where = {"ground_truth.event.annotation_source": source}
