@@ -1,6 +1,5 @@
 """Which frames an export holds, and how they are put into a folder."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -221,12 +220,11 @@ async def _frames(
     frames: list[ExportFrame] = []
     for start in range(0, len(ids), _PAGE):
         records = await stores.frames.load(ids[start : start + _PAGE])
-        latest = map(stores.corrections.latest_truth, records.values())
-        truths = await asyncio.gather(*latest)
-        for record, truth in zip(records.values(), truths, strict=True):
+        truths = await stores.corrections.latest_truths(records.values())
+        for frame_id, record in records.items():
             if record.captured is not None:
-                regions = tuple(proposals.get(record.frame_id, {}).values())
-                frames.append(ExportFrame.of(record.captured, truth, regions))
+                regions = tuple(proposals.get(frame_id, {}).values())
+                frames.append(ExportFrame.of(record.captured, truths.get(frame_id), regions))
     return sorted(frames, key=lambda frame: frame.frame_id)
 
 

@@ -9,13 +9,11 @@ from datetime import timedelta
 import structlog
 
 from services.contracts.errors import ToolUnavailable
-from services.contracts.events import ShortlistPublished
 from services.contracts.identity import Category, FrameId
 from services.ingest.label_studio import logic
 from services.ingest.label_studio.client import Json, LabelStudio
 from services.ingest.label_studio.interface import Interface
 from services.ingest.label_studio.links import LASTING, RENEWED, ImageLinks
-from services.ingest.label_studio.logic import Asked
 from services.ingest.label_studio.making import TaskMaker
 from services.ingest.label_studio.plans import Plan, Pushed
 from services.ingest.label_studio.project import (
@@ -26,7 +24,6 @@ from services.ingest.label_studio.project import (
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.stores.annotation_tasks import TaskRecord, TaskStatus
-from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.opening import Stores
 
 log = structlog.get_logger(__name__)
@@ -113,19 +110,14 @@ class Pusher:
     async def _plans(self, records: Sequence[TaskRecord]) -> list[Plan]:
         ids = [record.frame_id for record in records]
         frames = await self.stores.frames.load(ids)
+        truths = await self.stores.corrections.latest_truths(frames.values())
         shortlists = await self.stores.annotation_tasks.asking(ids)
-        plans = []
-        for record in records:
-            frame = frames.get(record.frame_id)
-            asked = await self._asked(frame, shortlists) if frame else None
-            plans.append(Plan(record, asked))
-        return plans
-
-    async def _asked(
-        self, frame: FrameRecord, shortlists: Sequence[ShortlistPublished]
-    ) -> Asked | None:
-        truth = await self.stores.corrections.latest_truth(frame)
-        return logic.asked_of(frame, truth, shortlists, self.settings.operating_score)
+        score = self.settings.operating_score
+        asked = {
+            frame_id: logic.asked_of(frame, truths.get(frame_id), shortlists, score)
+            for frame_id, frame in frames.items()
+        }
+        return [Plan(record, asked.get(record.frame_id)) for record in records]
 
     async def _settled(self, project: int, interface: Interface, plans: Sequence[Plan]) -> Pushed:
         done = Pushed()
