@@ -78,9 +78,8 @@ class MatchState:
         frame = self._frames.numbers(said.frame_id)
         order = _latest(curve, self._frames.ranks[frame], said.cells.revision)
         self._frames.taken_by(frame[order], [said.vehicle_id[k] for k in order.tolist()])
-        return self.add_columns(
-            curves, MatchColumns(curve[order], frame[order], said.cells.taken(order))
-        )
+        columns = MatchColumns(curve[order], frame[order], said.cells.taken(order))
+        return self._taken_in(curves, columns)
 
     def add_columns(self, curves: Sequence[Curve], columns: MatchColumns) -> set[Curve]:
         """Take matches in whose frames have their numbers already; which curves changed.
@@ -95,6 +94,9 @@ class MatchState:
             One of them cannot be held; the state is as it was.
         """
         columns.cells.check()
+        return self._taken_in(curves, columns)
+
+    def _taken_in(self, curves: Sequence[Curve], columns: MatchColumns) -> set[Curve]:
         batch = columns.batch()
         mine = [curves[k] for k in batch.curves]
         changed = self._join(mine, batch)
