@@ -11,7 +11,13 @@ from pathlib import Path
 import structlog
 from fastapi import FastAPI
 
-from services.cli.consumers import CONSUMERS, LABEL_STUDIO, WEBHOOKS, consumers
+from services.cli.consumers import (
+    CONSUMERS,
+    LABEL_STUDIO,
+    SUBSCRIPTIONS,
+    WEBHOOKS,
+    consumers,
+)
 from services.cli.held_parts import correction_holder, held_released
 from services.cli.label_studio_parts import outside_routes
 from services.cli.repeating import repeated
@@ -23,11 +29,10 @@ from services.ingest.http import build_http_app
 from services.runtime import metrics
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import Clock, SystemClock
-from services.runtime.consumer import group_of
 from services.runtime.embedded import stack
 from services.runtime.embedded.stack import Addresses, EmbeddedStack
 from services.runtime.http_server import serving_http, traced
-from services.runtime.lag import LagReader, Subscriptions
+from services.runtime.lag import LagReader
 from services.runtime.outbox import KafkaOutbox
 from services.runtime.serving import serving
 from services.runtime.settings import Settings
@@ -42,10 +47,6 @@ _COSTS_S = 15.0
 """How often errors' costs are reckoned anew; more seldom where that takes long."""
 log = structlog.get_logger()
 
-SUBSCRIPTIONS: Subscriptions = {
-    group_of(name): [topic.name for topic in topics] for name, topics in CONSUMERS.items()
-}
-"""What each consumer group reads whose work others wait for; nobody waits for receivers."""
 OnLag = Callable[[dict[tuple[str, str], int]], Awaitable[None]]
 
 

@@ -119,6 +119,10 @@ CONSUMERS: Mapping[str, Sequence[Topic]] = {
     name: each[0] for name, each in _BUILDERS.items() if name != LABEL_STUDIO
 }
 """The consuming services in the order of the flow, with the topics that each reads."""
+SUBSCRIPTIONS: Subscriptions = {
+    group_of(name): [topic.name for topic in topics] for name, topics in CONSUMERS.items()
+}
+"""What each consumer group reads whose work others wait for; nobody waits for receivers."""
 BESIDE: Mapping[str, Sequence[Topic]] = {LABEL_STUDIO: label_studio.TOPICS}
 """Those that have nothing to do where the settings do not name their tool."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.cli.assembly import SUBSCRIPTIONS
+from services.cli.consumers import SUBSCRIPTIONS
 from services.contracts import identity
 from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
 from services.contracts.identity import FrameId, NeedleId, PointId

@@ -8,13 +8,12 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError
 
-from services.cli.consumers import CONSUMERS
+from services.cli.consumers import SUBSCRIPTIONS
 from services.cli.doctor.finding import Finding, Level, space
 from services.cli.topic_access import WRITES, grants_of, user_of
 from services.contracts.errors import GazeloopError
 from services.contracts.topics import TOPICS
 from services.runtime.broker import BrokerAddress, translate
-from services.runtime.consumer import group_of
 from services.runtime.lag import LagReader
 from services.runtime.settings import Settings
 from services.runtime.topic_admin import connect_admin, topic_differences
@@ -174,11 +173,8 @@ def _space(admin: KafkaAdminClient) -> Iterator[Finding]:
 
 def _expired(broker: BrokerAddress, settings: Settings) -> Iterator[Finding]:
     """Events that were deleted before a service had read them."""
-    subscriptions = {
-        group_of(service): [topic.name for topic in topics] for service, topics in CONSUMERS.items()
-    }
     with LagReader(broker, settings) as reader:
-        for group, topics in subscriptions.items():
+        for group, topics in SUBSCRIPTIONS.items():
             try:
                 lost = reader.expired({group: topics})[group]
             except GazeloopError:
