@@ -21,7 +21,7 @@ from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores import vectors as collections
 from services.runtime.stores.blobs import BlobStore
-from services.runtime.stores.embeddings import Points
+from services.runtime.stores.embeddings import Points, held_points
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.vectors import VectorStore, Where
 
@@ -91,9 +91,7 @@ class EmbedFrames:
 
     async def holds(self, points: Points) -> bool:
         """Whether the vector store has at least so many points of the model."""
-        frames = await self._vectors.count(self._in_frames, Where())
-        regions = await self._vectors.count(self._in_regions, Where())
-        return frames >= points.frames and regions >= points.regions
+        return (await held_points(self._vectors, self.model_id)).cover(points)
 
     async def lost(self, told: Sequence[FrameEmbedded]) -> list[FrameId]:
         """Frames of which it was told that they are embedded, and a vector is not there."""

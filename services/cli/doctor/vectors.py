@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from services.cli.doctor.finding import Finding, Level
 from services.contracts.identity import ModelId, PointId
 from services.runtime.settings import Settings
-from services.runtime.stores.embeddings import MongoEmbeddings, Points
+from services.runtime.stores.embeddings import MongoEmbeddings, Points, held_points
 from services.runtime.stores.mongo import connect_as_set
 from services.runtime.stores.vectors import (
     FRAMES,
     REGIONS,
     VectorStore,
-    Where,
     collection_of,
     model_of,
     models_of,
@@ -66,10 +65,7 @@ async def _lost(store: VectorStore, settings: Settings, live: ModelId | None) ->
         await database.client.close()
     kept = {*models_of(await store.collections()), live}
     held = {
-        each: Points(
-            await store.count(collection_of(FRAMES, each), Where()),
-            await store.count(collection_of(REGIONS, each), Where()),
-        )
+        each: await held_points(store, each)
         for each in recorded
         # A model whose collections somebody has dropped is done with, unless nothing else is there.
         if each in kept or live is None
@@ -82,7 +78,7 @@ def _missing(
 ) -> Iterator[Finding]:
     for model, points in sorted(held.items()):
         told = recorded[model]
-        if points.frames < told.frames or points.regions < told.regions:
+        if not points.cover(told):
             what = (
                 f"{model} has {points.frames:,} of {told.frames:,} frames and"
                 f" {points.regions:,} of {told.regions:,} regions that MongoDB says are embedded:"

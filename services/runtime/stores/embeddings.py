@@ -10,6 +10,7 @@ from typing import Protocol
 from services.contracts.events import FrameEmbedded
 from services.contracts.identity import FrameId, ModelId
 from services.runtime.stores.mongo import Database, Document, field_name, translated
+from services.runtime.stores.vectors import FRAMES, REGIONS, VectorStore, Where, collection_of
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,24 @@ class Points:
 
     frames: int
     regions: int
+
+    def cover(self, told: "Points") -> bool:
+        """Whether there are at least as many as were told of."""
+        return self.frames >= told.frames and self.regions >= told.regions
+
+
+async def held_points(vectors: VectorStore, model: ModelId) -> Points:
+    """The points of a model that the vector store has.
+
+    Raises
+    ------
+    StoreUnavailable
+        It does not answer.
+    """
+    return Points(
+        await vectors.count(collection_of(FRAMES, model), Where()),
+        await vectors.count(collection_of(REGIONS, model), Where()),
+    )
 
 
 class Embeddings(Protocol):
