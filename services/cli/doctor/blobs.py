@@ -9,7 +9,7 @@ from services.contracts.errors import Invalid
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.blobs_fsspec import open_blobs
-from services.runtime.stores.mongo import Document, connect_as_set, translated
+from services.runtime.stores.mongo import Document, connected, translated
 
 _PART = "blobs"
 _PROBE = b"gazeloop doctor was here\n"
@@ -47,17 +47,14 @@ def _disk(settings: Settings) -> list[Finding]:
 
 async def _lost(blobs: BlobStore, settings: Settings) -> list[Finding]:
     """Images that frames are said to have, in a sample."""
-    database = connect_as_set(settings)
     sample: list[Document] = [
         {"$match": {"captured": {"$exists": True}}},
         {"$sample": {"size": _SAMPLED}},
         {"$project": {"uri": "$captured.event.image.uri"}},
     ]
-    try:
+    async with connected(settings) as database:
         with translated():
             frames = await (await database["frames"].aggregate(sample)).to_list()
-    finally:
-        await database.client.close()
     gone = [each["_id"] for each in frames if not await asyncio.to_thread(_has, blobs, each["uri"])]
     if not gone:
         return []

@@ -9,7 +9,7 @@ from services.contracts.events import SCHEMA_VERSION
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.stores.indexes import missing_indexes
-from services.runtime.stores.mongo import Database, connect_as_set, translated
+from services.runtime.stores.mongo import Database, connected, translated
 from services.runtime.stores.schema_stamp import newest_schema
 
 _PART = "mongodb"
@@ -25,11 +25,8 @@ async def look_at_mongodb(settings: Settings, clock: Clock) -> list[Finding]:
     StoreUnavailable, InvalidSettings
         It does not answer, or does not let us in.
     """
-    database = connect_as_set(settings)
-    try:
+    async with connected(settings) as database:
         found = [*await _server(database, clock), *await _records(database)]
-    finally:
-        await database.client.close()
     return [Finding(Level.OK, _PART, f"{settings.mongodb_database} can be written"), *found]
 
 

@@ -7,7 +7,7 @@ from services.cli.doctor.finding import Finding, Level
 from services.contracts.identity import ModelId, PointId
 from services.runtime.settings import Settings
 from services.runtime.stores.embeddings import MongoEmbeddings, Points, held_points
-from services.runtime.stores.mongo import connect_as_set
+from services.runtime.stores.mongo import connected
 from services.runtime.stores.vectors import (
     FRAMES,
     REGIONS,
@@ -58,11 +58,8 @@ async def look_at_vectors(settings: Settings, *, model: bool) -> list[Finding]:
 
 async def _lost(store: VectorStore, settings: Settings, live: ModelId | None) -> list[Finding]:
     """Vectors that frames are said to have: the record is MongoDB's, and nobody looks again."""
-    database = connect_as_set(settings)
-    try:
+    async with connected(settings) as database:
         recorded = await MongoEmbeddings(database).points()
-    finally:
-        await database.client.close()
     kept = {*models_of(await store.collections()), live}
     held = {
         each: await held_points(store, each)

@@ -1,7 +1,7 @@
 """The connection to MongoDB: durable writes, and its errors in our words."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from bson.errors import BSONError
@@ -61,6 +61,16 @@ def connect_as_set(settings: Settings) -> Database:
         return connect(settings.mongodb, settings.mongodb_database, **options)
     except OSError as exc:
         raise InvalidSettings(f"GAZELOOP_MONGODB_CA={settings.mongodb_ca}: {exc}") from exc
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[Database]:
+    """The database that the settings name; its connections are closed at the end."""
+    database = connect_as_set(settings)
+    try:
+        yield database
+    finally:
+        await database.client.close()
 
 
 def connect(url: str, database: str, **options: Any) -> Database:

@@ -25,7 +25,7 @@ from services.runtime.stores.ledger import RevisionLedger
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.matches_mongo import MongoMatchStore
-from services.runtime.stores.mongo import connect_as_set
+from services.runtime.stores.mongo import connected
 from services.runtime.stores.needle_lists import MongoNeedleLists
 from services.runtime.stores.needle_modes import MongoModes
 from services.runtime.stores.needles import NeedleStore
@@ -84,8 +84,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
     InvalidSettings
         One does not let us in, or its URL is wrong.
     """
-    database = connect_as_set(settings)
-    try:
+    async with connected(settings) as database:
         await make_indexes(database)
         await MongoNeedleLists(database).mark_older()
         await stamp_schema(database)
@@ -113,5 +112,3 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             questions=MongoOpenQuestions(database),
             categories=MongoCategories(database),
         )
-    finally:
-        await database.client.close()
