@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from services.cli.context import Context, console, example, run, shared
-from services.cli.export_command import ErrorTypeName, StageName, needle_filter
+from services.cli.export_command import (
+    CategoryFilter,
+    DetectorFilter,
+    DriveFilter,
+    ErrorTypeFilter,
+    StageFilter,
+    needle_filter,
+)
 
 if TYPE_CHECKING:
     from services.cli.cvat_tasks import Pulled, Pushed
@@ -30,17 +37,11 @@ def push(
     ctx: typer.Context,
     *,
     by: Annotated[UnitName, typer.Option("--by", help="One task for each of these.")] = "shortlist",
-    category: Annotated[str | None, typer.Option(help="Only needles predicted as this.")] = None,
-    error_type: Annotated[
-        ErrorTypeName | None, typer.Option(help="Only needles of this type.")
-    ] = None,
-    detector: Annotated[
-        str | None, typer.Option(metavar="NAME@VERSION", help="Only needles of this detector.")
-    ] = None,
-    drive: Annotated[str | None, typer.Option(help="Only needles of this drive.")] = None,
-    stage: Annotated[
-        StageName | None, typer.Option(help="Only needles whose review is there.")
-    ] = None,
+    category: CategoryFilter = None,
+    error_type: ErrorTypeFilter = None,
+    detector: DetectorFilter = None,
+    drive: DriveFilter = None,
+    stage: StageFilter = None,
 ) -> None:
     """Create tasks with images, ground truth and proposals, for frames that are in none yet.
 

@@ -25,6 +25,20 @@ FormatName = Literal["coco", "voc", "yolo", "cvat", "label-studio", "datumaro"]
 TrainingFormatName = Literal["coco", "yolo"]
 ErrorTypeName = Literal["classification", "localization", "both", "duplicate", "background"]
 StageName = Literal["todo", "open", "started", "done", "extended"]
+CategoryFilter = Annotated[
+    str | None, typer.Option("--category", help="Only needles predicted as this.")
+]
+ErrorTypeFilter = Annotated[
+    ErrorTypeName | None, typer.Option("--error-type", help="Only needles of this type.")
+]
+DetectorFilter = Annotated[
+    str | None,
+    typer.Option("--detector", metavar="NAME@VERSION", help="Only needles of this detector."),
+]
+DriveFilter = Annotated[str | None, typer.Option("--drive", help="Only needles of this drive.")]
+StageFilter = Annotated[
+    StageName | None, typer.Option("--stage", help="Only needles whose review is there.")
+]
 Form = Annotated[FormatName, typer.Option("--format", help="What is written.", show_default=False)]
 Images = Annotated[bool, typer.Option("--images", help="Copy the images too.")]
 
@@ -35,17 +49,11 @@ def export(
     form: Form,
     to: To,
     what: Annotated[What, typer.Option("--what", help="Which frames.")] = What.SHORTLISTED,
-    category: Annotated[str | None, typer.Option(help="Only needles predicted as this.")] = None,
-    error_type: Annotated[
-        ErrorTypeName | None, typer.Option(help="Only needles of this type.")
-    ] = None,
-    detector: Annotated[
-        str | None, typer.Option(metavar="NAME@VERSION", help="Only needles of this detector.")
-    ] = None,
-    drive: Annotated[str | None, typer.Option(help="Only needles of this drive.")] = None,
-    stage: Annotated[
-        StageName | None, typer.Option(help="Only needles whose review is there.")
-    ] = None,
+    category: CategoryFilter = None,
+    error_type: ErrorTypeFilter = None,
+    detector: DetectorFilter = None,
+    drive: DriveFilter = None,
+    stage: StageFilter = None,
     images: Images = False,
     proposals: Annotated[
         bool, typer.Option("--proposals", help="Add the predicted regions, to be confirmed.")
