@@ -40,6 +40,11 @@ def _average_precision(data: DataSet, keep: BoolArray, truths: int) -> float:
     return total / THRESHOLDS / len(RECALLS)
 
 
+def seed_range(text: str) -> range:
+    """Seeds as an option names them: `0:20`, the first and one past the last."""
+    return range(*(int(part) for part in text.split(":")))
+
+
 def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
     """The mean over seeds, and half of its 95% interval."""
     known = np.array(values, np.float64)

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.retrieval_data import DataSet, survey, trapedesveh
-from benchmarks.retrieval_measures import mean_and_interval, mean_ap
+from benchmarks.retrieval_measures import mean_and_interval, mean_ap, seed_range
 from benchmarks.retrieval_rankings import (
     ABLATIONS,
     LEARNT,
@@ -330,11 +330,11 @@ def _mean(outcomes: Sequence[Mapping[str, float]], key: str) -> float:
 def main() -> None:
     """Print the tables that are asked for."""
     parser = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", default="0:20", help="first and one past the last")
+    parser.add_argument("--seeds", type=seed_range, default="0:20", help="first, one past the last")
     parser.add_argument("--data", choices=("trapedesveh", "survey", "both"), default="both")
     parser.add_argument("--ablation", action="store_true", help="what each part of the model pays")
     given = parser.parse_args()
-    seeds = range(*(int(part) for part in given.seeds.split(":")))
+    seeds = given.seeds
     out = Console(width=140)
     sets: dict[str, list[Callable[[], DataSet]]] = {
         "trapedesveh": [trapedesveh],
@@ -344,7 +344,8 @@ def main() -> None:
     for load in sets[given.data]:
         data = load()
         whole = mean_ap(data, np.ones(len(data.spots), np.bool_))
-        out.print(f"{data.name}: {len(data.spots)} frames, mAP {whole:.6f}, seeds {given.seeds}\n")
+        taken = f"seeds {seeds.start}:{seeds.stop}"
+        out.print(f"{data.name}: {len(data.spots)} frames, mAP {whole:.6f}, {taken}\n")
         if given.ablation:
             again: dict[str, Ranking] = {
                 "nearest, crop, centred": RANKINGS["nearest, crop, centred"],

@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.retrieval_data import DataSet, survey, trapedesveh
-from benchmarks.retrieval_measures import mean_and_interval
+from benchmarks.retrieval_measures import mean_and_interval, seed_range
 from benchmarks.retrieval_quality import haystack_of
 from benchmarks.retrieval_rankings import LEARNT, Task, tasks
 from services.contracts.events import ErrorType
@@ -139,8 +139,8 @@ def judgement_ms(regions: Vectors) -> float:
 def main() -> None:
     """Print what each way finds, and what it costs."""
     parser = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", default="0:20", help="first and one past the last")
-    seeds = range(*(int(part) for part in parser.parse_args().seeds.split(":")))
+    parser.add_argument("--seeds", type=seed_range, default="0:20", help="first, one past the last")
+    seeds = parser.parse_args().seeds
     out = Console(width=120)
     for load in (trapedesveh, survey):
         data = load()
