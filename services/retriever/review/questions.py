@@ -28,12 +28,10 @@ class QuestionList:
     Attributes
     ----------
     choices : the oldest `MOST_CHOICES` of them
-    count : how many questions there are in all
     """
 
     labels: Sequence[OpenLabel]
     choices: Sequence[OpenChoice]
-    count: int
 
     @property
     def addresses(self) -> list[str]:
@@ -154,10 +152,10 @@ async def question_list(desk: Desk) -> QuestionList:
     StoreUnavailable
         A store does not answer.
     """
-    labels, choices, count = await asyncio.gather(
-        desk.questions.labels(), desk.questions.choices(MOST_CHOICES), desk.questions.count()
+    labels, choices = await asyncio.gather(
+        desk.questions.labels(), desk.questions.choices(MOST_CHOICES)
     )
-    return QuestionList(labels, choices, count)
+    return QuestionList(labels, choices)
 
 
 async def lately(desk: Desk) -> list[LabelAnswer | HeldCorrection]:
