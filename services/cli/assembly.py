@@ -22,6 +22,7 @@ from services.cli.held_parts import correction_holder, held_released
 from services.cli.label_studio_parts import outside_routes
 from services.cli.repeating import repeated
 from services.cli.review_page import PATH, noting_figures, reviewing
+from services.cli.when_changed import WhenChanged
 from services.contracts.errors import MissingPart
 from services.evaluator.costs import refresh_error_costs, stored_error_costs
 from services.evaluator.report import Counts, Report, build_reports
@@ -94,13 +95,6 @@ class App:
 
     async def reports(self, dead_letters: int) -> list[Report]:
         """One report per detector, from the stores."""
-        found = await self.brief_reports(dead_letters)
-        # After them: a frame is stored before its matches are, so no detector has none.
-        costs = await stored_error_costs(self.stores.frames)
-        return [report.with_costs(costs[report.detector]) for report in found]
-
-    async def brief_reports(self, dead_letters: int = 0) -> list[Report]:
-        """The same without what errors cost, for which every frame is read."""
         tally = await self.stores.frames.tally()
         counts = Counts(
             frames=tally.frames,
@@ -108,8 +102,10 @@ class App:
             ground_truth=tally.ground_truth,
             dead_letters=dead_letters,
         )
-        score = self.settings.operating_score
-        return await build_reports(self.stores.matches, self.stores.needles, counts, score)
+        found = await _brief_reports(self.stores, self.settings, counts)
+        # After them: a frame is stored before its matches are, so no detector has none.
+        costs = await stored_error_costs(self.stores.frames)
+        return [report.with_costs(costs[report.detector]) for report in found]
 
 
 @asynccontextmanager
@@ -222,15 +218,33 @@ async def _app(
             addresses |= await _serve(
                 services, stores, outbox, settings, traces=traces, closing=closing
             )
-        app = App(settings, stores, outbox, addresses, reader, settle)
         if "evaluator" in services:
-            noting = noting_figures(stores, app.brief_reports, clock)
-            await closing.enter_async_context(noting)
-            costing = repeated(
-                "error_costs", lambda: refresh_error_costs(stores.frames), clock, every_s=_COSTS_S
-            )
-            await closing.enter_async_context(costing)
-        yield app
+            await _beside_evaluator(stores, settings, clock, closing)
+        yield App(settings, stores, outbox, addresses, reader, settle)
+
+
+async def _brief_reports(stores: Stores, settings: Settings, counts: Counts) -> list[Report]:
+    """Without what errors cost, for which every frame is read."""
+    score = settings.operating_score
+    return await build_reports(stores.matches, stores.needles, counts, score)
+
+
+async def _beside_evaluator(
+    stores: Stores, settings: Settings, clock: Clock, closing: AsyncExitStack
+) -> None:
+    """What is reckoned from all that is recorded: figures over time, and what errors cost."""
+    nothing_counted = Counts(frames=0, predictions=0, ground_truth=0)
+    reports = WhenChanged(
+        lambda: _brief_reports(stores, settings, nothing_counted),
+        stores.matches,
+        stores.needles,
+        clock,
+    )
+    await closing.enter_async_context(noting_figures(stores, reports, clock))
+    costs = WhenChanged(
+        lambda: refresh_error_costs(stores.frames), stores.matches, stores.needles, clock
+    )
+    await closing.enter_async_context(repeated("error_costs", costs, clock, every_s=_COSTS_S))
 
 
 async def _nothing_put_off() -> bool:

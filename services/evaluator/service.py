@@ -1,7 +1,7 @@
-"""evaluator: shows what every match did to mAP, within a second."""
+"""evaluator: shows what every match did to mAP, within a second or little more."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import numpy as np
 import structlog
@@ -14,6 +14,7 @@ from services.domain.match_state import MatchState
 from services.domain.subsets import Subset
 from services.evaluator.gauges import Gauges
 from services.evaluator.logic import confidence, evaluate, recent_maps
+from services.evaluator.pace import Pace
 from services.runtime import metrics
 from services.runtime.clock import Clock
 from services.runtime.consumer import Assignment
@@ -21,7 +22,12 @@ from services.runtime.settings import Settings
 from services.runtime.stores.matches import MatchStore
 
 TOPICS = (MATCHES,)
-_CONFIDENCE_EVERY_S = 10.0  # intervals take half a second at 100,000 frames
+_SHOWN_SHARE = 0.2
+"""Of the time, for what every match moves."""
+_RECENT_SHARE = 0.02
+"""For the windows, of which there are three for each subset."""
+_CONFIDENCE_EVERY_S = 10.0
+_CONFIDENCE_SHARE = 0.05
 log = structlog.get_logger()
 
 
@@ -44,11 +50,14 @@ class EvaluateMatches:
         self._clock = clock
         self._state: MatchState | None = None
         self._owned: Callable[[Category], bool] = every_category
-        self._changed: set[DetectorId] = set()
         self._gauges = Gauges()
-        self._refreshed_at = clock.monotonic() - settings.evaluate_every_s
+        every_s = settings.evaluate_every_s
+        self._changed: set[DetectorId] = set()
+        self._pace = Pace(clock, every_s=every_s, share=_SHOWN_SHARE)
+        self._recently_changed: set[DetectorId] = set()
+        self._recent_pace = Pace(clock, every_s=every_s, share=_RECENT_SHARE)
         self._unsure = False
-        self._sure_at = clock.monotonic() - _CONFIDENCE_EVERY_S
+        self._sure_pace = Pace(clock, every_s=_CONFIDENCE_EVERY_S, share=_CONFIDENCE_SHARE)
         self._lock = asyncio.Lock()
 
     async def run(self, events: Sequence[Event]) -> None:
@@ -62,7 +71,7 @@ class EvaluateMatches:
             # A batch taken before a rebalance may come after it, with what is another's now.
             ours = [match for match in matches if self._owned(match.category)]
             changed = await asyncio.to_thread(self._state.add, ours)
-            self._changed.update(detector for detector, _ in changed)
+            self._note({detector for detector, _ in changed})
         await self.refresh()
 
     async def assigned(self, assignment: Assignment) -> None:
@@ -83,8 +92,10 @@ class EvaluateMatches:
             categories = [c for c in await self._matches.categories() if owned(c)]
             count, refused = await self._read(state, categories)
             # Only now: a store that went away half-way leaves nothing half read.
-            self._state, self._changed = state, set(state.detectors())
-            self._owned = owned
+            self._state, self._owned = state, owned
+            for changed in (self._changed, self._recently_changed):
+                changed.clear()
+            self._note(state.detectors())
             self._gauges.clear()
             seconds = round(self._clock.monotonic() - started, 2)
             metrics.REBUILD_SECONDS.set(seconds)
@@ -94,17 +105,11 @@ class EvaluateMatches:
         """Bring the gauges up to date, unless that was done less than a moment ago.
 
         To be called now and then as well: the last batch before a pause may come too soon after
-        the one before it to be shown at once.
+        the one before it to be shown at once. The more is held the longer a moment is: what it
+        costs to be up to date shall not grow with what was ever seen.
         """
-        due = self._refreshed_at + self._settings.evaluate_every_s <= self._clock.monotonic()
-        if not due or self._state is None:
-            return
-        async with self._lock:
-            self._refreshed_at = self._clock.monotonic()
-            changed, self._changed = self._changed, set()
-            for detector in sorted(changed):
-                await self._show(self._state, detector)
-            self._unsure |= bool(changed)
+        await self._refresh(self._pace, self._changed, self._show)
+        await self._refresh(self._recent_pace, self._recently_changed, self._show_recent)
 
     async def assess(self) -> None:
         """Bring what says how sure the figures are up to date, unless that was done just now.
@@ -112,15 +117,15 @@ class EvaluateMatches:
         To be called now and then, beside `run`: it takes seconds where many frames are held, and
         matches are taken in and shown meanwhile.
         """
-        now = self._clock.monotonic()
-        if not self._unsure or now < self._sure_at + _CONFIDENCE_EVERY_S:
+        if not self._unsure or not self._sure_pace.is_due():
             return
-        async with self._lock:
-            self._unsure, self._sure_at = False, now
-            state = self._state
-            assert state is not None  # or nothing would be unsure
-            still = await asyncio.to_thread(state.copy)
-        said = await asyncio.to_thread(confidence, still)
+        with self._sure_pace.taken():
+            async with self._lock:
+                self._unsure = False
+                state = self._state
+                assert state is not None  # or nothing would be unsure
+                still = await asyncio.to_thread(state.copy)
+            said = await asyncio.to_thread(confidence, still)
         if state is self._state:  # else there was a rebuild, and other categories are ours now
             self._gauges.show_confidence(said)
 
@@ -139,6 +144,27 @@ class EvaluateMatches:
             await asyncio.to_thread(state.add_named, some)
         return count, refused
 
+    def _note(self, detectors: Collection[DetectorId]) -> None:
+        """Their figures are others now."""
+        self._changed.update(detectors)
+        self._recently_changed.update(detectors)
+        self._unsure |= bool(detectors)
+
+    async def _refresh(
+        self,
+        pace: Pace,
+        changed: set[DetectorId],
+        show: Callable[[MatchState, DetectorId], Awaitable[None]],
+    ) -> None:
+        async with self._lock:
+            if not changed or not pace.is_due() or self._state is None:
+                return
+            with pace.taken():
+                due = sorted(changed)
+                changed.clear()
+                for detector in due:
+                    await show(self._state, detector)
+
     async def _show(self, state: MatchState, detector: DetectorId) -> None:
         score = self._settings.operating_score
         evaluations = {
@@ -146,5 +172,7 @@ class EvaluateMatches:
             for subset in Subset
         }
         self._gauges.show(detector, evaluations)
+
+    async def _show_recent(self, state: MatchState, detector: DetectorId) -> None:
         recent = await asyncio.to_thread(recent_maps, state, detector, self._clock.now())
         self._gauges.show_recent(detector, recent)

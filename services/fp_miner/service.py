@@ -79,14 +79,19 @@ class MineNeedles:
                 case _:
                     raise Fatal(f"fp_miner does not consume {type(event).__name__}")
         await self._frames.record(facts)
-        await self._shortlists.record(shortlists)
-        moved = await self._shortlists.moved(shortlists)
-        return moved | {fact.frame_id for fact in facts}
+        touched = {fact.frame_id for fact in facts}
+        if shortlists:
+            await self._shortlists.record(shortlists)
+            touched |= await self._shortlists.moved(shortlists)
+        return touched
 
     async def _complete(self, frame_ids: set[FrameId]) -> list[MatchedFrame]:
-        records = await self._frames.load(frame_ids)
-        memberships = await self._shortlists.memberships(frame_ids)
-        known = await self._matches.known(frame_ids)
+        # At once: each is a way to the store and back, and needles wait for all three.
+        records, memberships, known = await asyncio.gather(
+            self._frames.load(frame_ids),
+            self._shortlists.memberships(frame_ids),
+            self._matches.known(frame_ids),
+        )
         ordered = [records[frame_id] for frame_id in sorted(records)]
         return logic.complete_frames(ordered, memberships, known)
 

@@ -179,7 +179,9 @@ class Settings(BaseSettings):
     )
 
     # The evaluator
-    evaluate_every_s: Seconds = Field(0.5, description="Longest age of the gauges, in seconds.")
+    evaluate_every_s: Seconds = Field(
+        0.5, description="How often the gauges are renewed, in seconds."
+    )
 
     # Logs and traces
     log_level: LogLevel = Field("INFO", description="From which level events are logged.")

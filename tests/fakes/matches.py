@@ -1,5 +1,6 @@
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
 
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
@@ -7,7 +8,9 @@ from services.domain.match_columns import NamedColumns
 
 
 class InMemoryMatchStore:
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self._changed_at: dict[str, datetime] = {}
         self._latest: dict[str, FrameMatched] = {}
         self._needles: dict[str, set[NeedleId]] = defaultdict(set)
 
@@ -18,6 +21,7 @@ class InMemoryMatchStore:
             stored = self._latest.get(match.key())
             if stored is None or match.revision > stored.revision:
                 self._latest[match.key()] = match
+                self._changed_at[match.key()] = self._now()
             self._needles[match.key()].update(needles.get(match.key(), ()))
 
     async def known(
@@ -46,6 +50,9 @@ class InMemoryMatchStore:
                 and (split is None or match.split == split)
             ):
                 yield match
+
+    async def changed_since(self, at: datetime) -> bool:
+        return any(changed >= at for changed in self._changed_at.values())
 
     async def counted(self, categories: Collection[Category]) -> AsyncIterator[NamedColumns]:
         yield NamedColumns.of([m for m in self._latest.values() if m.category in categories])

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -68,13 +69,13 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
         )
         return
     database = connect(request.getfixturevalue("mongodb_url"), f"laws-{uuid4().hex[:8]}")
+    kept, shortlists = MongoFrameStore(database), MongoShortlistStore(database)
     matches, needles = MongoMatchStore(database), MongoNeedleStore(database)
-    shortlists = MongoShortlistStore(database)
-    for store in (matches, needles, shortlists):
+    for store in (kept, matches, needles, shortlists):
         await store.prepare()
     embeddings = MongoEmbeddings(database)
     budgets = MongoBudgetReports(database)
-    yield Stores(MongoFrameStore(database), matches, needles, shortlists, embeddings, budgets)
+    yield Stores(kept, matches, needles, shortlists, embeddings, budgets)
     await database.client.drop_database(database.name)
     await database.client.close()
 
@@ -198,6 +199,19 @@ async def test_the_highest_revision_of_a_match_is_found(stores: Stores) -> None:
     await stores.matches.record([new], {})
     await stores.matches.record([old], {})
     assert [match async for match in stores.matches.scan()] == [new]
+
+
+async def test_it_is_known_since_when_no_match_has_changed(stores: Stores) -> None:
+    hour = timedelta(hours=1)
+    assert not await stores.matches.changed_since(datetime.now(UTC) - hour)
+
+    await stores.matches.record([samples.frame_matched()], {})
+
+    assert await stores.matches.changed_since(datetime.now(UTC) - hour)
+    assert not await stores.matches.changed_since(datetime.now(UTC) + hour)
+    since = datetime.now(UTC) + timedelta(milliseconds=2)  # more than a store's times may lack
+    await stores.matches.record([samples.frame_matched()], {})
+    assert not await stores.matches.changed_since(since)
 
 
 async def test_the_columns_of_matches_say_what_the_matches_say(stores: Stores) -> None:

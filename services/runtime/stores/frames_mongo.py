@@ -7,6 +7,7 @@ from pymongo import UpdateOne
 
 from services.contracts.errors import ConflictingRevision
 from services.contracts.events import (
+    REANNOTATION,
     FrameAnnotated,
     FrameCaptured,
     FrameEmbedded,
@@ -27,6 +28,7 @@ from services.runtime.stores.mongo import (
 )
 
 _AT_ONCE = 500
+_SOURCE = "ground_truth.event.annotation_source"
 
 
 class MongoFrameStore:
@@ -34,6 +36,14 @@ class MongoFrameStore:
 
     def __init__(self, database: Database) -> None:
         self._frames = database["frames"]
+
+    async def prepare(self) -> None:
+        """Create the index, unless it is there."""
+        with translated():
+            # Of few frames, and asked for again and again: the verdicts lie there.
+            await self._frames.create_index(
+                [(_SOURCE, 1), ("_id", 1)], partialFilterExpression={_SOURCE: REANNOTATION}
+            )
 
     async def record(self, facts: Sequence[FrameFact]) -> None:
         await write(self._frames, [_update(fact) for fact in facts])
@@ -52,9 +62,8 @@ class MongoFrameStore:
                 yield [_record(document) for document in some]
 
     async def annotated_from(self, source: str) -> set[FrameId]:
-        where = {"ground_truth.event.annotation_source": source}
         with translated():
-            found = await self._frames.find(where, {"_id": 1}).to_list()
+            found = await self._frames.find({_SOURCE: source}, {"_id": 1}).to_list()
         return {document["_id"] for document in found}
 
     async def tally(self) -> FrameTally:
@@ -74,16 +83,21 @@ class MongoFrameStore:
         return FrameTally(sums["frames"], sums["predictions"], sums["ground_truth"])
 
     async def _refuse_conflicts(self, facts: Sequence[FrameFact]) -> None:
-        conflicts = [_conflict(fact) for fact in facts if not isinstance(fact, FrameEmbedded)]
-        if not conflicts:
+        told = [fact for fact in facts if not isinstance(fact, FrameEmbedded)]
+        if not told:
             return
+        # Compared here: MongoDB would plan a condition for each fact, at eight times the price.
+        parts = {f"{_path(fact)}.{name}": 1 for fact in told for name in ("revision", "content")}
+        ids = list({fact.frame_id for fact in told})
         with translated():
-            found = await self._frames.find({"$or": conflicts}, {"_id": 1}).to_list()
-        if found:
-            raise ConflictingRevision(
-                f"frame {found[0]['_id']}: this revision is known with another content; "
-                "publish the change with a higher revision"
-            )
+            found = await self._frames.find({"_id": {"$in": ids}}, parts).to_list()
+        stored = {document["_id"]: document for document in found}
+        for fact in told:
+            if _contradicts(fact, stored.get(fact.frame_id, {})):
+                raise ConflictingRevision(
+                    f"frame {fact.frame_id}: this revision is known with another content; "
+                    "publish the change with a higher revision"
+                )
 
 
 def _path(fact: FrameFact) -> str:
@@ -139,13 +153,12 @@ def _summary(fact: FrameAnnotated) -> Document:
     return {"$ifNull": [f"$revisions.{fact.revision}", said]}
 
 
-def _conflict(fact: FrameFact) -> Document:
-    path = _path(fact)
-    return {
-        "_id": fact.frame_id,
-        f"{path}.revision": _revision(fact),
-        f"{path}.content": {"$ne": content_of(fact)},
-    }
+def _contradicts(fact: FrameFact, stored: Document) -> bool:
+    """Whether the frame has the fact's own revision, and it says something else."""
+    part = stored
+    for name in _path(fact).split("."):
+        part = part.get(name, {})
+    return part.get("revision") == _revision(fact) and part["content"] != content_of(fact)
 
 
 def _record(document: Document) -> FrameRecord:

@@ -10,6 +10,7 @@ from services.runtime.stores.annotation_tasks import MongoAnnotationTasks
 from services.runtime.stores.categories import MongoCategories
 from services.runtime.stores.corrections import MongoCorrectionStore
 from services.runtime.stores.figures import MongoFigureStore
+from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.held_corrections import MongoHeldCorrections
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database, translated
@@ -20,6 +21,7 @@ from services.runtime.stores.reviews_mongo import MongoReviewStore
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 
 _INDEXED = (
+    MongoFrameStore,
     MongoMatchStore,
     MongoNeedleStore,
     MongoShortlistStore,

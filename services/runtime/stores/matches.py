@@ -1,6 +1,7 @@
 """The durable record of every match: the evaluator and the report are rebuilt from it."""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from services.contracts.events import FrameMatched, Split
@@ -45,6 +46,10 @@ class MatchStore(Protocol):
         split: Split | None = None,
     ) -> AsyncIterator[FrameMatched]:
         """The stored matches, in no particular order; all of them where nothing is named."""
+        ...
+
+    async def changed_since(self, at: datetime) -> bool:
+        """Whether any match became another since then, by the store's clock."""
         ...
 
     def counted(self, categories: Collection[Category]) -> AsyncIterator[NamedColumns]:

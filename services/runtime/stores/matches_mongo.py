@@ -49,6 +49,7 @@ class MongoMatchStore:
             await self._matches.create_index(
                 [("detector", 1), ("category", 1), ("latest.split", 1)]
             )
+            await self._matches.create_index("matched_at")
 
     async def record(
         self, matches: Sequence[FrameMatched], needles: Mapping[str, Collection[NeedleId]]
@@ -110,6 +111,11 @@ class MongoMatchStore:
             found = self._matches.find(where, {"latest.event": 1}, batch_size=1000)
             async for document in found:
                 yield _event(document)
+
+    async def changed_since(self, at: datetime) -> bool:
+        with translated():
+            found = await self._matches.find_one({"matched_at": {"$gte": at}}, {"_id": 1})
+        return found is not None
 
     async def counted(self, categories: Collection[Category]) -> AsyncIterator[NamedColumns]:
         where = {"category": {"$in": list(categories)}}

@@ -108,15 +108,20 @@ class MongoNeedleLists:
             await self._needles.create_index("shortlist.event.candidates.frame_id")
             await self._needles.create_index([_ACTIVE, ("needle.drive_id", 1)])
             for field in ("to_review", "mark.family", "needle.category"):
-                await self._needles.create_index([_ACTIVE, (field, 1), *_index(Sort.SCORE)[1:]])
+                await self._needles.create_index(_marked(field))
             kind = [(field, 1) for field in (*_KIND, "mark.family", "review.progress")]
             await self._needles.create_index([_ACTIVE, *kind])
 
     async def mark_older(self) -> None:
-        """Say of shortlists that were written before there was this mark whether they wait."""
-        unmarked = {"state.active": True, "to_review": None, "shortlist": {"$exists": True}}
+        """Say of needles that were written before there was this mark whether they wait.
+
+        Where all have it, an index alone says so, however many they are.
+        """
+        unmarked = {"state.active": True, "to_review": None}
         with translated():
-            await self._needles.update_many(unmarked, [{"$set": TO_REVIEW}])
+            await self._needles.update_many(
+                unmarked, [{"$set": TO_REVIEW}], hint=_marked("to_review")
+            )
 
     async def page(
         self,
@@ -228,6 +233,10 @@ class MongoNeedleLists:
 def _index(sort: Sort) -> list[tuple[str, int]]:
     order = _ORDERS[sort]
     return [_ACTIVE, order, ("_id", order[1])]
+
+
+def _marked(field: str) -> list[tuple[str, int]]:
+    return [_ACTIVE, (field, 1), *_index(Sort.SCORE)[1:]]
 
 
 def _beyond(where: Document, sort: Sort, row: NeedleFound, *, ahead: bool) -> list[Document]:

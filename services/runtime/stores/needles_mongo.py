@@ -125,7 +125,8 @@ def _update(fact: NeedleFound | NeedleRetracted) -> UpdateOne:
         event = literal(fact.model_dump(mode="json"))
         missing = {"$eq": [{"$type": "$needle"}, "missing"]}
         assignments["needle"] = {"$cond": [{"$or": [newer, missing]}, event, "$needle"]}
-    return upsert(fact.needle_id, assignments)
+    # Also where nothing is listed yet: so an index tells those that are from before the mark.
+    return upsert(fact.needle_id, assignments, TO_REVIEW)
 
 
 def _record(document: Document) -> NeedleRecord:

@@ -15,7 +15,7 @@ from services.runtime.stores.figures import Figures
 from services.runtime.stores.mongo import connect
 from tests.integration.review.conftest import Browser
 from tests.review_world import REGION, STOP, needle_id_of, shortlist, version_by
-from tests.samples import frame_matched
+from tests.samples import frame_matched, needle_found
 
 
 async def test_the_start_page_shows_failure_modes_with_their_size(ana: Browser) -> None:
@@ -62,6 +62,20 @@ async def test_needles_of_a_folder_from_before_are_to_be_reviewed_too(ana: Brows
     await ana.world.stores.needle_lists.mark_older()
 
     assert "3 match" in (await ana.get("/needles?stage=todo")).text
+    await database.client.close()
+
+
+async def test_where_all_needles_are_marked_an_index_says_so(ana: Browser) -> None:
+    settings = ana.world.desk.settings
+    database = connect(settings.mongodb, settings.mongodb_database)
+    await ana.world.stores.needles.record([needle_found("without-a-shortlist")])
+    await database.command("profile", 2)
+
+    await ana.world.stores.needle_lists.mark_older()
+
+    await database.command("profile", 0)
+    (update,) = await database["system.profile"].find({"op": "update"}).to_list()
+    assert update["docsExamined"] == 0
     await database.client.close()
 
 

@@ -1,0 +1,62 @@
+"""Work on all that is recorded, and when it is left out."""
+
+import pytest
+
+from services.cli.when_changed import WhenChanged
+from tests import samples
+from tests.fakes.clock import FakeClock
+from tests.fakes.matches import InMemoryMatchStore
+from tests.fakes.needles import InMemoryNeedleStore
+
+
+class Record:
+    """Matches and needles, and work that says how often it was done."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.matches = InMemoryMatchStore(self.clock.now)
+        self.needles = InMemoryNeedleStore()
+        self.work = WhenChanged(self._count, self.matches, self.needles, self.clock)
+        self._times = 0
+
+    async def _count(self) -> int:
+        self._times += 1
+        return self._times
+
+    async def match(self, revision: int) -> None:
+        await self.matches.record([samples.frame_matched(revision=revision)], {})
+
+    async def plan(self) -> None:
+        assert await self.needles.finish_plan(await self.needles.plans())
+
+
+async def test_what_nothing_has_changed_in_is_not_read_again() -> None:
+    record = Record()
+    await record.match(revision=1)
+    record.clock.advance(3600)
+
+    assert [await record.work() for _ in range(3)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("change", ["match", "plan"])
+async def test_a_match_or_a_plan_is_news_once(change: str) -> None:
+    record = Record()
+    assert await record.work() == 1
+    record.clock.advance(3600)
+
+    await (record.match(revision=1) if change == "match" else record.plan())
+
+    record.clock.advance(3600)
+    assert [await record.work(), await record.work()] == [2, 2]
+
+
+async def test_a_write_that_is_seen_late_is_not_missed() -> None:
+    record = Record()
+    record.clock.advance(3600)
+    await record.match(revision=1)
+    record.clock.advance(30)
+
+    assert await record.work() == 1  # while the match of 30 s ago may not have been seen
+    assert await record.work() == 2
+    record.clock.advance(3600)
+    assert [await record.work(), await record.work()] == [3, 3]

@@ -1,0 +1,44 @@
+"""How often what grows is done again."""
+
+from services.evaluator.pace import Pace
+from tests.fakes.clock import FakeClock
+
+
+def worked(pace: Pace, clock: FakeClock, *, seconds: float) -> None:
+    with pace.taken():
+        clock.advance(seconds)
+
+
+def test_work_is_due_at_once_and_then_after_a_while() -> None:
+    clock = FakeClock()
+    pace = Pace(clock, every_s=10, share=0.1)
+    assert pace.is_due()
+
+    worked(pace, clock, seconds=0.5)
+
+    clock.advance(9.25)
+    assert not pace.is_due()
+    clock.advance(0.25)
+    assert pace.is_due()
+
+
+def test_work_takes_no_more_than_its_share_of_the_time() -> None:
+    clock = FakeClock()
+    pace = Pace(clock, every_s=10, share=0.125)
+    worked(pace, clock, seconds=0)
+
+    worked(pace, clock, seconds=5)
+
+    clock.advance(34)
+    assert not pace.is_due()
+    clock.advance(1)
+    assert pace.is_due()
+
+
+def test_how_long_the_first_time_took_does_not_count() -> None:
+    clock = FakeClock()
+    pace = Pace(clock, every_s=10, share=0.1)
+
+    worked(pace, clock, seconds=60)
+
+    assert pace.is_due()
