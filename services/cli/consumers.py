@@ -30,6 +30,7 @@ from services.runtime import metrics
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import Clock
 from services.runtime.consumer import ConsumingService, group_of
+from services.runtime.embedded.embedders import note_embedder
 from services.runtime.lag import Subscriptions
 from services.runtime.outbox import KafkaOutbox
 from services.runtime.settings import Settings
@@ -65,8 +66,10 @@ def _embedder(parts: Parts, outbox: Outbox) -> Step:
     # torch takes seconds to import, and only the embedder needs it.
     from services.embedder.torch_embedder import TorchEmbedder  # noqa: PLC0415
 
+    embedder = TorchEmbedder.of(parts.settings)
+    note_embedder(parts.settings, embedder.model_id)
     return EmbedFrames(
-        TorchEmbedder.of(parts.settings),
+        embedder,
         parts.stores.frames,
         parts.stores.blobs,
         parts.open_vectors(),

@@ -33,20 +33,27 @@ class Context:
     def settings(self, **defaults: object) -> "Settings":
         """The settings of this call: options, then the environment, then `defaults`, then ours.
 
+        Where nobody names an embedder, the one that made the data folder's live vectors counts.
+
         Raises
         ------
         InvalidSettings
             One is unknown or breaks its bounds.
         """
-        from services.runtime.settings import load_settings  # noqa: PLC0415  # slow
+        from services.runtime.embedded.embedders import live_embedder  # noqa: PLC0415  # slow
+        from services.runtime.settings import load_settings  # noqa: PLC0415
 
         given: dict[str, object] = dict(self.given)
         if self.data is not None:
             given["data"] = self.data
         if self.debug:
             given["log_level"] = "DEBUG"
-        said = load_settings(**given).model_fields_set
+        settings = load_settings(**given)
+        said = settings.model_fields_set
         given |= {name: value for name, value in defaults.items() if name not in said}
+        if "embedder" not in said and not settings.qdrant:
+            remembered = live_embedder(load_settings(**given).data)
+            given |= {name: value for name, value in remembered.items() if name not in said}
         return load_settings(**given)
 
 

@@ -12,6 +12,7 @@ from services.contracts.errors import Transient
 from services.embedder.filling import FillModel
 from services.embedder.service import EmbedFrames
 from services.runtime.clock import Clock
+from services.runtime.embedded.embedders import note_embedder
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores.opening import Stores
@@ -36,6 +37,7 @@ async def filler(
     from services.embedder.torch_embedder import TorchEmbedder  # noqa: PLC0415
 
     embedder = await asyncio.to_thread(TorchEmbedder.of, settings)
+    note_embedder(settings, embedder.model_id)
     step = EmbedFrames(
         embedder,
         stores.frames,

@@ -30,7 +30,7 @@ def models() -> None:
     """Fill, compare and change embedding models while searches go on."""
 
 
-@app.command("list")
+@app.command("list", epilog=example("models list"))
 def list_(ctx: typer.Context) -> None:
     """Show every model that has vectors: which is live, and how many frames each has."""
     from services.cli import models_view  # noqa: PLC0415  # slow
@@ -65,7 +65,7 @@ def fill(
     )
 
 
-@app.command()
+@app.command(epilog=example("models compare", "models compare resnet18 squeezenet --json"))
 def compare(
     ctx: typer.Context,
     names: Annotated[
@@ -259,8 +259,8 @@ def _print_used(wanted: "Model", found: "Models") -> None:
         return
     out.print(
         f"[dim]was:  {before.model_id}\nBack: gazeloop models use {before.model_id}\n"
-        "Keep filling both until the embedder is set to the new one: what only the old embedder"
-        " sees, searches miss.[/]",
+        "Keep filling both until the embedder is the new one too (`gazeloop up` takes what is live,"
+        " unless one is set): what only the old embedder sees, searches miss.[/]",
         highlight=False,
         soft_wrap=True,
     )

@@ -101,8 +101,8 @@ async def _check_model(alias: str, embedder: Embedder, vectors: VectorStore) -> 
     if live != embedder.model_id:
         raise InvalidSettings(
             f"the vectors here are of the model {live}, and the embedder that is set gives"
-            f" {embedder.model_id}: set the one that they were made with, by GAZELOOP_EMBEDDER and"
-            " what else their name says"
+            f" {embedder.model_id}: leave GAZELOOP_EMBEDDER out for the one that made them, or set"
+            " it and what else their name says"
         )
 
 

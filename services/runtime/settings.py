@@ -5,6 +5,7 @@ A setting comes from the environment as `GAZELOOP_<NAME>`, or from a file in the
 """
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Limit = Annotated[int, Field(ge=0)]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+_EXTRA = "extra_forbidden"
+"""pydantic's name for a value that no field takes."""
 
 
 class Settings(BaseSettings):
@@ -276,7 +279,18 @@ def load_settings(**given: object) -> Settings:
         return Settings(_secrets_dir=secrets, **given)  # type: ignore[arg-type]  # pydantic checks
     except ValidationError as exc:
         lines = [
-            f"GAZELOOP_{'_'.join(str(part) for part in error['loc']).upper()}: {error['msg']}"
+            f"{_variable(name)}: {_unknown(name) if error['type'] == _EXTRA else error['msg']}"
             for error in exc.errors(include_input=False)
+            for name in ["_".join(str(part) for part in error["loc"])]
         ]
         raise InvalidSettings("; ".join(lines)) from exc
+
+
+def _variable(name: str) -> str:
+    return f"GAZELOOP_{name.upper()}"
+
+
+def _unknown(name: str) -> str:
+    """That there is no such setting, and which one may be meant."""
+    meant = get_close_matches(name, Settings.model_fields, n=1)
+    return "no such setting" + (f"; is {_variable(meant[0])} meant?" if meant else "")

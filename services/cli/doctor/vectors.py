@@ -16,7 +16,8 @@ from services.runtime.stores.vectors import (
     model_of,
     models_of,
 )
-from services.runtime.stores.vectors_open import EDGE_FOLDER, open_vector_store
+from services.runtime.stores.vectors_edge_names import EDGE_FOLDER
+from services.runtime.stores.vectors_open import open_vector_store
 
 _PART = "vectors"
 _NOBODY = "gazeloop-doctor"

@@ -14,6 +14,9 @@ import orjson
 
 from services.contracts.errors import StoreUnavailable
 
+EDGE_FOLDER = "qdrant"
+"""Qdrant Edge's folder in the data folder."""
+
 
 class EdgeNames:
     """CollectionNames of a folder."""

@@ -7,13 +7,10 @@ from services.contracts.errors import MissingPart
 from services.runtime.settings import Settings
 from services.runtime.stores.timed import TimedVectors
 from services.runtime.stores.vectors import CollectionNames, Quantization, VectorStore
-from services.runtime.stores.vectors_edge_names import EdgeNames
+from services.runtime.stores.vectors_edge_names import EDGE_FOLDER, EdgeNames
 
 if TYPE_CHECKING:
     from services.runtime.stores.vectors_client import ClientVectorStore
-
-EDGE_FOLDER = "qdrant"
-"""Qdrant Edge's folder in the data folder."""
 
 
 def open_vector_store(settings: Settings) -> VectorStore:

@@ -1,0 +1,87 @@
+"""Which settings made each model's vectors in a data folder, so that later commands take the same.
+
+The live model's settings count where the person names no embedder: the folder of the demo goes on
+with the demo's, and after `gazeloop models use` the next start takes what is live then.
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from services.contracts.errors import InvalidSettings
+from services.contracts.identity import ModelId
+from services.runtime.settings import Settings
+from services.runtime.stores.vectors import REGIONS, model_of
+from services.runtime.stores.vectors_edge_names import EDGE_FOLDER, EdgeNames
+
+_FILE = "embedders.json"
+
+
+class MadeBy(BaseModel):
+    """The settings that shape vectors; the id of a model follows from them and the weights."""
+
+    model_config = ConfigDict(frozen=True)
+
+    embedder: str
+    weights: Path | None
+    pooling: str
+    region_encoder: str
+    embed_precision: str
+    embed_decode: str
+
+
+_Noted = TypeAdapter(dict[ModelId, MadeBy])
+
+
+def note_embedder(settings: Settings, model: ModelId) -> None:
+    """Write down what made this model's vectors; with a Qdrant server nothing is, here.
+
+    Raises
+    ------
+    InvalidSettings
+        What is written there already cannot be read.
+    """
+    if settings.qdrant:
+        return
+    noted = _read(settings.data)
+    said = settings.model_dump(include=set(MadeBy.model_fields))
+    if settings.weights is not None:
+        said["weights"] = settings.weights.resolve()
+    made = MadeBy.model_validate(said)
+    if noted.get(model) == made:
+        return
+    settings.data.mkdir(parents=True, exist_ok=True)
+    draft = settings.data / f"{_FILE}.new"
+    draft.write_bytes(_Noted.dump_json({**noted, model: made}, indent=2))
+    draft.replace(settings.data / _FILE)
+
+
+def live_embedder(data: Path) -> dict[str, object]:
+    """The settings that made the vectors which searches in a data folder use; else nothing.
+
+    Raises
+    ------
+    InvalidSettings
+        What is written there cannot be read.
+    """
+    noted = _read(data)
+    if not noted:
+        return {}
+    live = model_of(REGIONS, EdgeNames(data / EDGE_FOLDER).now().get(REGIONS))
+    if live is None and len(noted) == 1:  # all vectors are gone, and are to be made again
+        (live,) = noted
+    made = noted.get(live) if live is not None else None
+    return made.model_dump() if made is not None else {}
+
+
+def _read(data: Path) -> dict[ModelId, MadeBy]:
+    file = data / _FILE
+    try:
+        return _Noted.validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValidationError as exc:
+        raise InvalidSettings(
+            f"{file} cannot be read; take it away, and set GAZELOOP_EMBEDDER to what made the"
+            " vectors of this folder"
+        ) from exc
