@@ -1,0 +1,3 @@
+"""Gazeloop: the services and the command line."""
+
+__version__ = "0.1.0"

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from services import __version__
 from services.cli import (
     cvat_command,
     dead_letters_command,
@@ -69,50 +70,93 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+_MINE, _READ, _CORRECT = "Mine data", "See what came of it", "Have it corrected, and retrain"
+_MODELS, _OPERATE = "Embedding models", "Operate"
+
 app.command(
-    "demo", epilog=example("demo", "--data /tmp/small demo --drives 10 --frames 8 --no-serve")
+    "demo",
+    rich_help_panel=_MINE,
+    epilog=example("demo", "--data /tmp/small demo --drives 10 --frames 8 --no-serve"),
 )(demo_command.demo)
-app.add_typer(mine_command.app, name="mine")
-app.command("up")(serve_command.up)
-app.add_typer(ingest_command.app, name="ingest")
+app.command(
+    "up",
+    rich_help_panel=_MINE,
+    epilog=example("--data /srv/gl up", "--data /srv/gl --set http_port=9000 up"),
+)(serve_command.up)
+app.add_typer(mine_command.app, name="mine", rich_help_panel=_MINE)
+app.add_typer(ingest_command.app, name="ingest", rich_help_panel=_MINE)
+
+app.command(
+    "report",
+    rich_help_panel=_READ,
+    epilog=example("report", "--data demo-data report --json | jq .needles"),
+)(report_command.report)
+app.command(
+    "families",
+    rich_help_panel=_READ,
+    epilog=example("--data demo-data families", "--set family_likeness=0.6 families --most 50"),
+)(families_command.families)
+app.command(
+    "search",
+    rich_help_panel=_READ,
+    epilog=example("--data demo-data search --image sign.jpg --box 120,80,40,40"),
+)(search_command.search)
+app.add_typer(shortlists_command.app, name="shortlists", rich_help_panel=_READ)
+
 app.command(
     "export",
+    rich_help_panel=_CORRECT,
     epilog=example("export --format cvat --to to-cvat --what shortlisted --images --proposals"),
 )(export_command.export)
-app.command("training-set", epilog=example("training-set --format yolo --to retrain --images"))(
-    export_command.training_set
-)
-app.add_typer(label_studio_command.app, name="label-studio")
-app.add_typer(questions_command.app, name="questions")
-app.add_typer(cvat_command.app, name="cvat")
-app.command("report")(report_command.report)
-app.add_typer(shortlists_command.app, name="shortlists")
-app.command("families")(families_command.families)
 app.command(
-    "search", epilog=example("--data demo-data search --image sign.jpg --box 120,80,40,40")
-)(search_command.search)
-app.add_typer(models_command.app, name="models")
-app.command("status")(status_command.status)
-app.command("doctor", epilog=doctor_command.EPILOG)(doctor_command.doctor)
-app.add_typer(dead_letters_command.app, name="dead-letters")
-app.add_typer(tokens_command.app, name="tokens")
+    "training-set",
+    rich_help_panel=_CORRECT,
+    epilog=example("training-set --format yolo --to retrain --images"),
+)(export_command.training_set)
+app.add_typer(questions_command.app, name="questions", rich_help_panel=_CORRECT)
+app.add_typer(cvat_command.app, name="cvat", rich_help_panel=_CORRECT)
+app.add_typer(label_studio_command.app, name="label-studio", rich_help_panel=_CORRECT)
+
 app.command(
     "train",
+    rich_help_panel=_MODELS,
     epilog=example("train --backbone resnet18_scratch --coco gt.json --images DIR --epochs 30"),
 )(train_command.train)
 app.command(
     "whiten",
+    rich_help_panel=_MODELS,
     epilog=example("--set embedder=resnet18 whiten --coco gt.json --images DIR --to w.safetensors"),
 )(whiten_command.whiten)
-app.add_typer(benchmark_command.app, name="benchmark")
-app.command("settings")(settings_command.settings)
-app.add_typer(topics_command.app, name="topics")
-app.command("run")(serve_command.run_service)
+app.add_typer(models_command.app, name="models", rich_help_panel=_MODELS)
+app.add_typer(benchmark_command.app, name="benchmark", rich_help_panel=_MODELS)
+
+app.command("status", rich_help_panel=_OPERATE, epilog=example("--data /srv/gl status"))(
+    status_command.status
+)
+app.command("doctor", rich_help_panel=_OPERATE, epilog=doctor_command.EPILOG)(doctor_command.doctor)
+app.command(
+    "settings",
+    rich_help_panel=_OPERATE,
+    epilog=example("settings", "--set operating_score=0.4 settings"),
+)(settings_command.settings)
+app.command("run", rich_help_panel=_OPERATE, epilog=example("run embedder"))(
+    serve_command.run_service
+)
+app.add_typer(dead_letters_command.app, name="dead-letters", rich_help_panel=_OPERATE)
+app.add_typer(tokens_command.app, name="tokens", rich_help_panel=_OPERATE)
+app.add_typer(topics_command.app, name="topics", rich_help_panel=_OPERATE)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"gazeloop {__version__}")  # noqa: T201  # the answer
+        raise typer.Exit
 
 
 @app.callback()
 def options(
     ctx: typer.Context,
+    *,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -133,6 +177,12 @@ def options(
         ),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks, and log more.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
 ) -> None:
     """What every command understands; put it in front of the command."""
     ctx.obj = Context(data=data, given=pairs(given or [], "--set"), debug=debug)

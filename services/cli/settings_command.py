@@ -55,9 +55,6 @@ def settings(
     A setting comes from `--set NAME=VALUE`, else from the environment as `GAZELOOP_NAME`, else
     from a file of that name in the directory that `GAZELOOP_SECRETS_DIR` names, else it has its
     default. Units are in the names and meanings (`_s` is seconds).
-
-        GAZELOOP_OPERATING_SCORE=0.4 gazeloop settings
-        gazeloop --set operating_score=0.4 report
     """
     if markdown:
         print(markdown_table())  # noqa: T201  # to be piped into a file

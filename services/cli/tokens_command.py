@@ -40,7 +40,7 @@ def create(
     _show(token)
 
 
-@app.command("list")
+@app.command("list", epilog=example("tokens list"))
 def list_tokens(ctx: typer.Context) -> None:
     """List the tokens' public ids, scopes, ages, last uses and states."""
     from rich.table import Table  # noqa: PLC0415  # slow
@@ -91,7 +91,7 @@ def rotate(
         _show(token)
 
 
-@app.command("revoke")
+@app.command("revoke", epilog=example("tokens revoke 0f3c9a1be2d47785"))
 def revoke(
     ctx: typer.Context,
     token_id: Annotated[str, typer.Argument(help="As `tokens list` shows it.", show_default=False)],

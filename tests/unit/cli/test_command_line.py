@@ -2,39 +2,33 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from services.cli.main import app, main
 from services.cli.settings_command import setting_lines
 from services.runtime.settings import Settings
 
-COMMANDS = [
-    ["demo"],
-    ["mine", "coco"],
-    ["mine", "voc"],
-    ["mine", "via"],
-    ["up"],
-    ["ingest", "coco"],
-    ["ingest", "voc"],
-    ["ingest", "via"],
-    ["report"],
-    ["status"],
-    ["dead-letters", "list"],
-    ["dead-letters", "replay"],
-    ["topics", "create"],
-    ["run"],
-    ["tokens", "create"],
-    ["tokens", "list"],
-    ["tokens", "revoke"],
-    ["settings"],
-    ["benchmark", "retrieval"],
-    ["train"],
-    ["whiten"],
-]
+ROOT = Path(__file__).parents[3]
+
+
+def _commands(command: Any, name: Sequence[str] = ()) -> Iterator[list[str]]:
+    """Every command's name; groups are not commands."""
+    if not isinstance(command, TyperGroup):
+        yield list(name)
+        return
+    for word, below in command.commands.items():
+        yield from _commands(below, [*name, word])
+
+
+COMMANDS = list(_commands(get_command(app)))
 
 
 @pytest.fixture
@@ -57,6 +51,30 @@ def test_every_command_explains_itself(runner: CliRunner, command: list[str]) ->
     said = runner.invoke(app, [*command, "--help"])
     assert said.exit_code == 0
     assert len(said.output.splitlines()) > 5
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_shows_how_it_is_called(runner: CliRunner, command: list[str]) -> None:
+    said = runner.invoke(app, [*command, "--help"]).output
+    _, found, examples = said.partition("Example")
+    assert found
+    assert f"{' '.join(command)}" in examples
+
+
+def test_the_version_is_the_distributions_own(runner: CliRunner) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    said = runner.invoke(app, ["--version"])
+    assert said.exit_code == 0
+    assert said.output == f"gazeloop {project['version']}\n"
+    assert f"ARG VERSION={project['version']}\n" in (ROOT / "deploy" / "Dockerfile").read_text()
+
+
+def test_a_misspelt_setting_names_the_one_that_is_meant(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = _errors(["--set", "embeder=resnet18", "settings"], monkeypatch, capsys)
+    assert code == 1
+    assert "GAZELOOP_EMBEDER: no such setting; is GAZELOOP_EMBEDDER meant?" in said
 
 
 def test_help_names_every_command(runner: CliRunner) -> None:
