@@ -5,7 +5,7 @@ import math
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -64,7 +64,7 @@ class App:
     ----------
     settings : with the addresses of the embedded parts filled in
     outbox : where ingest publishes
-    addresses : what is served here, by name
+    addresses : what is served, by name: here, or where this has joined
     """
 
     settings: Settings
@@ -73,6 +73,12 @@ class App:
     addresses: Mapping[str, str]
     _lag: LagReader
     _settle: Callable[[], Awaitable[bool]]
+
+    def review(self, path: str) -> str:
+        """Where a page of the review is, for a person: its address, as far as that is known."""
+        public = self.settings.public_url.rstrip("/")
+        known = self.addresses.get("review") or (public and f"{public}{PATH}")
+        return f"{known}{path}" if known else f"{PATH}{path} of a running `gazeloop up`"
 
     async def lag(self) -> dict[tuple[str, str], int]:
         """Records that each consumer group has not committed yet, by group and topic."""
@@ -134,8 +140,10 @@ async def running(
         closing.push_async_callback(asyncio.to_thread, embedded.__exit__)
         _watch_space(settings.data)
         beside = addresses.applied_to(beside) if beside else None
-        app = _app(addresses.applied_to(settings), services, beside=beside)
-        yield await closing.enter_async_context(app)
+        starting = _app(addresses.applied_to(settings), services, beside=beside)
+        app = await closing.enter_async_context(starting)
+        await asyncio.to_thread(embedded.serves, app.addresses.get("review", ""))
+        yield app
 
 
 def _watch_space(folder: Path) -> None:
@@ -156,7 +164,8 @@ async def joined(settings: Settings) -> AsyncIterator[App]:
         parts = stack.joined(settings)
         addresses = await asyncio.to_thread(parts.__enter__)
         closing.push_async_callback(asyncio.to_thread, parts.__exit__, None, None, None)
-        yield await closing.enter_async_context(_app(addresses.applied_to(settings), ()))
+        app = await closing.enter_async_context(_app(addresses.applied_to(settings), ()))
+        yield replace(app, addresses={"review": addresses.review} if addresses.review else {})
 
 
 @asynccontextmanager

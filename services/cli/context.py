@@ -56,6 +56,25 @@ class Context:
             given |= {name: value for name, value in remembered.items() if name not in said}
         return load_settings(**given)
 
+    def stored(self) -> "Settings":
+        """The settings of a call that reads what is stored; nothing is started where nothing is.
+
+        Raises
+        ------
+        NothingStored
+            The data folder holds nothing, and the settings name no cluster.
+        InvalidSettings
+            As from `settings`.
+        """
+        from services.contracts.errors import NothingStored  # noqa: PLC0415
+        from services.runtime.embedded.mongod import FOLDER  # noqa: PLC0415  # slow
+
+        settings = self.settings()
+        named = settings.mongodb or settings.kafka
+        if not named and not (settings.data / FOLDER).is_dir():
+            raise NothingStored(f"nothing is stored in the data folder {settings.data}")
+        return settings
+
 
 def pairs(given: Sequence[str], option: str) -> dict[str, str]:
     """Settings by name, from the texts `NAME=VALUE` that an option was given.

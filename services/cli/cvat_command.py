@@ -65,12 +65,12 @@ def pull(ctx: typer.Context) -> None:
     from services.cli.outcome import print_rejections  # noqa: PLC0415
 
     context = shared(ctx)
-    done = run(lambda: _pull(context), interrupted=_AGAIN)
+    done, questions = run(lambda: _pull(context), interrupted=_AGAIN)
     out = console()
     out.print(
         f"{done.finished:,} jobs are finished, {done.unfinished:,} are not yet", highlight=False
     )
-    out.print(said(done.summary), highlight=False)
+    out.print(said(done.summary, questions), highlight=False, soft_wrap=True)
     print_rejections(out, done.summary)
 
 
@@ -79,18 +79,19 @@ async def _push(context: Context, by: UnitName, wanted: "NeedleFilter") -> "Push
     from services.cli.cvat_tasks import push_tasks  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
 
-    settings = context.settings()
+    settings = context.stored()
     log_to_file(settings.data / "logs" / "cvat.log", level=settings.log_level)
     async with joined(settings) as stack:
         return await push_tasks(stack.stores, settings, by, wanted)
 
 
-async def _pull(context: Context) -> "Pulled":
+async def _pull(context: Context) -> "tuple[Pulled, str]":
     from services.cli.assembly import joined  # noqa: PLC0415  # slow
     from services.cli.cvat_tasks import pull_jobs  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
 
-    settings = context.settings()
+    settings = context.stored()
     log_to_file(settings.data / "logs" / "cvat.log", level=settings.log_level)
     async with joined(settings) as stack:
-        return await pull_jobs(stack.stores, stack.outbox, settings)
+        pulled = await pull_jobs(stack.stores, stack.outbox, settings)
+        return pulled, stack.review("/questions")

@@ -75,7 +75,7 @@ async def _read(context: Context) -> "list[DeadLettered]":
     from services.cli.dead_letter_reading import dead_letters_of  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
 
-    settings = context.settings()
+    settings = context.stored()
     log_to_file(settings.data / "logs" / "dead-letters.log", level=settings.log_level)
     async with joined(settings) as stack:
         return await dead_letters_of(stack)
@@ -87,7 +87,7 @@ async def _replay(context: Context, reason: str | None, service: str | None) -> 
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.runtime import dead_letters  # noqa: PLC0415
 
-    settings = context.settings()
+    settings = context.stored()
     log_to_file(settings.data / "logs" / "dead-letters.log", level=settings.log_level)
     async with joined(settings) as stack:
         letters = _matching(await dead_letters_of(stack), reason, service)

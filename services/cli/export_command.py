@@ -110,7 +110,7 @@ async def _export(
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.ingest.exporters.formats import Format  # noqa: PLC0415
 
-    settings = context.settings()
+    settings = context.stored()
     log_to_file(settings.data / "logs" / "export.log", level=settings.log_level)
     async with joined(settings) as stack:
         stores = stack.stores
@@ -152,7 +152,7 @@ async def _training_set(
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.ingest.exporters.formats import Format  # noqa: PLC0415
 
-    settings = context.settings()
+    settings = context.stored()
     log_to_file(settings.data / "logs" / "export.log", level=settings.log_level)
     facts = {
         "held_out": {

@@ -49,7 +49,7 @@ async def _read(context: Context) -> "tuple[Overview, list[tuple[datetime, Famil
     from services.retriever.overview import read_overview  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
-    settings = context.settings()
+    settings = context.stored()
     log_to_file(settings.data / "logs" / "families.log", level=settings.log_level)
     vectors = open_vector_store(settings)
     try:

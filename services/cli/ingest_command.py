@@ -221,7 +221,8 @@ async def _publish(context: Context, opener: Opener, source: str) -> None:
         async with joined(settings) as stack:
             watch = LagWatch(stack, view)
             summary, _ = await publish(stack, dataset, watch, view, source=Origin(source))
-    out.print(said(summary), highlight=False)
+            questions = stack.review("/questions")
+    out.print(said(summary, questions), highlight=False, soft_wrap=True)
     if dataset.left:
         out.print(_not_back(sorted(dataset.left)), highlight=False, markup=False)
     print_rejections(out, summary)
@@ -235,8 +236,13 @@ def _not_back(left: "list[FrameId]") -> str:
     )
 
 
-def said(summary: "Summary") -> str:
-    """What has become of a data set, in lines."""
+def said(summary: "Summary", questions: str) -> str:
+    """What has become of a data set, in lines.
+
+    Parameters
+    ----------
+    questions : the page on which what is held is answered
+    """
     kinds = (
         ("frames", summary.frames),
         ("predictions", summary.predictions),
@@ -247,5 +253,6 @@ def said(summary: "Summary") -> str:
         for name, count in kinds
     ]
     if summary.held:
-        lines.append(f"{summary.held.total():,} held until answered: gazeloop questions list")
+        held = f"{summary.held.total():,} held until answered"
+        lines.append(f"{held}: on {questions}, or by `gazeloop questions`")
     return "\n".join(lines)

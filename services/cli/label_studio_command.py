@@ -58,8 +58,8 @@ def push(
 def pull(ctx: typer.Context) -> None:
     """Publish what annotators have submitted since the last time, as ground truth."""
 
-    async def work(_: "App", parts: "LabelStudioParts") -> None:
-        _print_pulled(await parts.puller.pull())
+    async def work(app: "App", parts: "LabelStudioParts") -> None:
+        _print_pulled(app, await parts.puller.pull())
 
     _run(ctx, work)
 
@@ -69,7 +69,7 @@ def sync(ctx: typer.Context) -> None:
     """Pull, then push."""
 
     async def work(app: "App", parts: "LabelStudioParts") -> None:
-        _print_pulled(await parts.puller.pull())
+        _print_pulled(app, await parts.puller.pull())
         _print_pushed(await _push(app, parts, again=False))
 
     _run(ctx, work)
@@ -85,7 +85,7 @@ def status(ctx: typer.Context) -> None:
             console().print(f"{name.value:<10} {count:>7,}", highlight=False)
         waiting = len(await app.stores.held.waiting())
         if waiting:
-            console().print(_held_text(waiting), highlight=False)
+            console().print(_held_text(waiting, app), highlight=False, soft_wrap=True)
 
     _run(ctx, work)
 
@@ -107,7 +107,7 @@ async def _parts(context: Context) -> AsyncIterator[tuple["App", "LabelStudioPar
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.runtime.clock import SystemClock  # noqa: PLC0415
 
-    settings = context.settings()
+    settings = context.stored()
     log_to_file(settings.data / "logs" / "label-studio.log", level=settings.log_level)
     async with (
         joined(settings) as app,
@@ -163,7 +163,7 @@ def _print_pushed(pushed: "Pushed") -> None:
     _print_counts("pushed", said)
 
 
-def _print_pulled(pulled: "Pulled") -> None:
+def _print_pulled(app: "App", pulled: "Pulled") -> None:
     held = pulled.held.total()
     said = {
         "published": pulled.published,
@@ -176,12 +176,13 @@ def _print_pulled(pulled: "Pulled") -> None:
     }
     _print_counts("pulled", said)
     if held:
-        console().print(_held_text(held), highlight=False)
+        console().print(_held_text(held, app), highlight=False, soft_wrap=True)
 
 
-def _held_text(count: int) -> str:
+def _held_text(count: int, app: "App") -> str:
     wait = "correction waits" if count == 1 else "corrections wait"
-    return f"{count:,} {wait} for an answer: gazeloop questions list"
+    questions = app.review("/questions")
+    return f"{count:,} {wait} for an answer: on {questions}, or by `gazeloop questions`"
 
 
 def _print_counts(what: str, said: dict[str, int]) -> None:

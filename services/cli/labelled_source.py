@@ -187,7 +187,7 @@ async def _of_data_folder(
     from services.cli.assembly import joined  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
 
-    settings = context.settings()
+    settings = context.stored()
     log_to_file(settings.data / "logs" / "labelled.log", level=settings.log_level)
     async with joined(settings) as stack:
         frames = await chosen(stack.stores, settings)

@@ -119,7 +119,7 @@ async def _read(context: Context) -> "Models":
     from services.cli.models import read_models  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_collection_names  # noqa: PLC0415
 
-    settings = context.settings()
+    settings = context.stored()
     log_to_file(settings.data / "logs" / "models.log", level=settings.log_level)
     names = open_collection_names(settings)
     try:
@@ -137,7 +137,7 @@ async def _fill(context: Context, *, follow: bool) -> None:
     from services.runtime.clock import SystemClock  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
-    settings = context.settings()
+    settings = context.stored()
     log_to_file(settings.data / "logs" / "models.log", level=settings.log_level)
     vectors = open_vector_store(settings)
     try:
@@ -197,7 +197,7 @@ async def _compare(context: Context, names: "Sequence[str]") -> "Comparison":
     from services.retriever.comparison import ModelComparer  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
-    settings = context.settings()
+    settings = context.stored()
     log_to_file(settings.data / "logs" / "models.log", level=settings.log_level)
     vectors = open_vector_store(settings)
     try:
@@ -225,7 +225,7 @@ async def _use(context: Context, name: str, *, incomplete: bool) -> None:
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_collection_names  # noqa: PLC0415
 
-    settings = context.settings()
+    settings = context.stored()
     log_to_file(settings.data / "logs" / "models.log", level=settings.log_level)
     names = open_collection_names(settings)
     try:

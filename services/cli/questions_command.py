@@ -81,7 +81,7 @@ def _run(ctx: typer.Context, work: Callable[["App"], Awaitable[None]]) -> None:
     async def whole() -> None:
         from services.cli.assembly import joined  # noqa: PLC0415  # slow
 
-        async with joined(context.settings()) as app:
+        async with joined(context.stored()) as app:
             await work(app)
 
     run(whole, interrupted=_KEPT)
@@ -92,7 +92,11 @@ async def _print_waiting(app: "App") -> None:
     waiting = await app.stores.held.waiting()
     for each in waiting:
         out.print(_text(each), highlight=False, markup=False, soft_wrap=True)
-    if not waiting:
+    if waiting:
+        page = app.review("/questions")
+        said = f"Answer on {page}, or by `gazeloop questions label` and `choose`."
+        out.print(said, highlight=False, soft_wrap=True)
+    else:
         out.print("no correction waits for an answer", highlight=False)
 
 

@@ -22,6 +22,13 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
             " GAZELOOP_EMBEDDER=squeezenet1_0."
         ),
     ),
+    (
+        errors.NothingStored,
+        (
+            "Name another with --data or GAZELOOP_DATA (the demo's is demo-data), or fill this one:"
+            " `gazeloop mine`, `gazeloop ingest`."
+        ),
+    ),
     (errors.MissingPart, "`make setup` installs what is missing."),
     (
         errors.TooManyDeadLetters,

@@ -53,7 +53,7 @@ async def _reports(context: Context) -> "list[Report]":
     from services.cli.dead_letter_reading import dead_letter_count  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
 
-    settings = context.settings()
+    settings = context.stored()
     log_to_file(settings.data / "logs" / "report.log", level=settings.log_level)
     async with joined(settings) as stack:
         return await stack.reports(await dead_letter_count(stack))

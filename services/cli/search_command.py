@@ -58,7 +58,7 @@ def search(
     if category is not None and region is None:
         raise typer.BadParameter("frames have no category; give --box too", param_hint="--category")
     context = shared(ctx)
-    target = montage or context.settings().data / "search" / f"{image.stem}.png"
+    target = montage or context.stored().data / "search" / f"{image.stem}.png"
     query = _Query(image.read_bytes(), region, category, limit)
     found = run(
         lambda: _found(context, query, target),
@@ -90,7 +90,7 @@ async def _found(context: Context, query: _Query, target: Path) -> "list[Found]"
     from services.runtime.stores.vectors import Where  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
-    settings = context.settings()
+    settings = context.stored()
     log_to_file(settings.data / "logs" / "search.log", level=settings.log_level)
     limits = ImageLimits.of(settings)
     where = Where(equals={"category": query.category} if query.category else {})

@@ -96,5 +96,8 @@ async def _run_service(context: Context, service: Service) -> None:
 def print_addresses(out: Console, app: "App") -> None:
     """Where a person, a vehicle and Prometheus find us."""
     for name, address in app.addresses.items():
-        out.print(f"  {name:<12} {address}", highlight=False)
+        out.print(f"  {name:<12} {address}", highlight=False, soft_wrap=True)
+    if "review" in app.addresses:
+        made = f"gazeloop --data {app.settings.data} tokens create annotation"
+        out.print(f"For the review page, `{made}` makes a token.", highlight=False, soft_wrap=True)
     out.print("Ctrl-C stops it.", highlight=False)

@@ -47,7 +47,7 @@ def held_back(
 async def _read(context: Context) -> "list[BudgetReport]":
     from services.cli.assembly import joined  # noqa: PLC0415  # slow
 
-    async with joined(context.settings()) as app_:
+    async with joined(context.stored()) as app_:
         return await app_.stores.budgets.all()
 
 

@@ -18,6 +18,7 @@ GazeloopError
     ├── InvalidSettings        a setting is missing, unknown or contradictory
     ├── MissingPart            a broker, store or program is not installed
     ├── MissingWeights         no weights, or not those that their sha256 names
+    ├── NothingStored          a data folder that is to be read holds nothing
     └── TooManyDeadLetters     so many events in a row are bad that something else must be
 
 Any other exception counts as Fatal.
@@ -120,6 +121,10 @@ class MissingPart(Fatal):
 
 class MissingWeights(Fatal):
     """No weights, or not those that their sha256 names."""
+
+
+class NothingStored(Fatal):
+    """A data folder that is to be read holds nothing."""
 
 
 class TooManyDeadLetters(Fatal):

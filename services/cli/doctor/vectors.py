@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from services.cli.doctor.finding import Finding, Level
 from services.contracts.identity import ModelId, PointId
+from services.runtime.embedded.mongod import FOLDER as MONGODB_FOLDER
 from services.runtime.settings import Settings
 from services.runtime.stores.embeddings import MongoEmbeddings, Points, held_points
 from services.runtime.stores.mongo import connected
@@ -26,7 +27,7 @@ _NOBODY = "gazeloop-doctor"
 
 def has_vectors(settings: Settings) -> bool:
     """Whether there is anything to look at: a server, or a data folder that has its own."""
-    parts = ("mongodb", EDGE_FOLDER)  # the one without the other is what is to be found
+    parts = (MONGODB_FOLDER, EDGE_FOLDER)  # the one without the other is what is to be found
     return bool(settings.qdrant) or any((settings.data / each).exists() for each in parts)
 
 

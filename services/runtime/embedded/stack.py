@@ -22,7 +22,7 @@ from services.runtime.broker import BrokerAddress
 from services.runtime.embedded.child import FolderInUse
 from services.runtime.embedded.kafka import EmbeddedKafka, find_jars, find_java
 from services.runtime.embedded.memory_broker import MemoryBroker
-from services.runtime.embedded.mongod import Mongod
+from services.runtime.embedded.mongod import FOLDER, Mongod
 from services.runtime.settings import Settings
 
 _LOOKED_AT_S = 1.0  # whoever only asks whether the parts run has the lock for a moment
@@ -39,6 +39,8 @@ class Addresses(BaseModel):
     kafka: str
     mongodb: str
     pid: int
+    review: str = ""
+    """The review page, where one is served."""
 
     @property
     def broker(self) -> BrokerAddress:
@@ -76,7 +78,12 @@ class EmbeddedStack:
             self._closing.close()
             raise
         self._closing.callback(_forget, self._folder)
+        self._addresses = addresses
         return addresses
+
+    def serves(self, review: str) -> None:
+        """Tell those who join where the review page is."""
+        _write(self._folder, self._addresses.model_copy(update={"review": review}))
 
     def __exit__(self, *_: object) -> None:
         self._closing.close()
@@ -101,7 +108,7 @@ class EmbeddedStack:
     def _start_mongod(self) -> str:
         if self._settings.mongodb:
             return self._settings.mongodb
-        return self._closing.enter_context(Mongod(self._folder / "mongodb")).url
+        return self._closing.enter_context(Mongod(self._folder / FOLDER)).url
 
 
 def running(settings: Settings) -> Addresses | None:

@@ -140,6 +140,32 @@ def test_a_wrong_setting_is_one_clear_line(
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report"],
+        ["families"],
+        ["models", "list"],
+        ["questions", "list"],
+        ["dead-letters", "list"],
+        ["shortlists", "held-back"],
+        ["export", "--format", "coco", "--to", "out"],
+    ],
+    ids=" ".join,
+)
+def test_a_folder_that_holds_nothing_is_said_at_once_and_not_made(
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, said = _errors(["--data", "misspelt", *command], monkeypatch, capsys)
+    assert code == 1
+    assert "nothing is stored in the data folder misspelt" in said
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_setting_without_a_value_is_wrong_usage(runner: CliRunner) -> None:
     assert runner.invoke(app, ["--set", "operating_score", "settings"]).exit_code == 2
 

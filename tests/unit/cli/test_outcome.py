@@ -8,6 +8,7 @@ import pytest
 import typer
 from rich.console import Console
 
+from services.cli.ingest_command import said
 from services.cli.mining import Mined, MontagePlan, Roll
 from services.cli.outcome import concluded
 from services.cli.report_view import as_json, rendered
@@ -152,3 +153,10 @@ async def test_a_rejected_frame_is_not_lost_but_another_one_is() -> None:
         ],
     )
     assert await roll.lost(InMemoryFrameStore(), summary) == 1
+
+
+def test_what_is_held_names_the_page_on_which_it_is_answered() -> None:
+    page = "http://127.0.0.1:8000/review/questions"
+    lines = said(Summary(held=Counter(unknown_category=3)), page).splitlines()
+    assert lines[-1] == f"3 held until answered: on {page}, or by `gazeloop questions`"
+    assert page not in said(Summary(), page)
