@@ -33,16 +33,19 @@ from services.contracts.identity import (
     DetectorId,
     DriveId,
     EventId,
+    FamilyId,
     FrameId,
     ModelId,
     NeedleId,
     VehicleId,
 )
+from services.domain.budgets import Budget
 from services.ingest.answers import held_id_of
 from services.ingest.tokens import Authenticator, issue
 from services.retriever.review.app import open_desk
 from services.retriever.review.desk import Desk, Letters
 from services.runtime.settings import Settings
+from services.runtime.stores.budget_reports import BudgetReport, HeldBackFrame
 from services.runtime.stores.held_corrections import HeldCorrection, Question
 from services.runtime.stores.mongo import connect
 from services.runtime.stores.opening import Stores, open_stores
@@ -114,7 +117,7 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
         kept = {name: await database[name].find().to_list() for name in ("needles", "tokens")}
         yield World(desk, stores, outbox, clock, seed.token, replayed)
         done = ("reviews", "review_claims", "corrections", "revisions", "matches", "figures")
-        asked = ("held_corrections", "label_answers")
+        asked = ("held_corrections", "label_answers", "budgets")
         for name in (*done, *asked, *kept):
             await database[name].delete_many({})
         for name, documents in kept.items():
@@ -150,6 +153,33 @@ async def add_needle(stores: Stores, number: int, candidates: int) -> None:
     await stores.needles.record([found])
     if shortlisted:
         await stores.needles.write_shortlists([shortlist(found, shortlisted)])
+
+
+async def report_budgets(stores: Stores) -> None:
+    """Three budgets of one detector: one with frames left, two that hold some back."""
+    sizes = {Budget.HAYSTACK: 1200, Budget.DAY: 3, Budget.FAMILY: 2}
+    held_back = {Budget.HAYSTACK: 0, Budget.DAY: 1, Budget.FAMILY: 300}
+    frames = [
+        HeldBackFrame(
+            FrameId(f"h000-{place}"),
+            VehicleId("v1"),
+            START,
+            STOP if place else HOSTILE,
+            "background" if place else "classification",
+            "" if place else "yield",
+            FamilyId(f"family-{place}"),
+            0.9 - place / 10,
+            0.1 - place / 100,
+            Budget.FAMILY if place else Budget.DAY,
+        )
+        for place in range(3)
+    ]
+    spent = {Budget.HAYSTACK: 300, Budget.DAY: 3, Budget.FAMILY: 2}
+    other = BudgetReport(
+        DetectorId("a@1"), {Budget.HAYSTACK: 10}, {Budget.HAYSTACK: 0}, {Budget.HAYSTACK: 0}, []
+    )
+    own = BudgetReport(DetectorId("ods@1"), sizes, spent, held_back, frames)
+    await stores.budgets.show([other, own])
 
 
 def version_by(who: str, frame_id: str, *annotations: Annotation) -> FrameAnnotated:

@@ -62,12 +62,14 @@ def _print_json(reports: "Sequence[BudgetReport]") -> None:
 def _print(report: "BudgetReport", most: int) -> None:
     from rich.table import Table  # noqa: PLC0415  # slow
 
+    from services.runtime.stores.budget_reports import MEANINGS  # noqa: PLC0415
+
     table = Table(box=None, title=report.detector, title_justify="left")
     for heading in ("budget", "frames", "spent", "held back"):
         table.add_column(heading, justify="left" if heading == "budget" else "right")
     for budget, size in report.sizes.items():
         counts = (size, report.spent[budget], report.held_back[budget])
-        table.add_row(_MEANINGS[budget.value], *map(str, counts))
+        table.add_row(MEANINGS[budget], *map(str, counts))
     console().print(table)
     shown = report.frames[:most]
     if shown:
@@ -75,14 +77,6 @@ def _print(report: "BudgetReport", most: int) -> None:
     left = sum(report.held_back.values()) - len(shown)
     if left:
         console().print(f"{left} more (--most, --json)", highlight=False)
-
-
-_MEANINGS = {
-    "haystack": "all",
-    "day": "a day: the latest",
-    "vehicle": "a vehicle and day: the most",
-    "family": "a family and day: the most",
-}
 
 
 def _frames(report: "BudgetReport", most: int) -> "Table":

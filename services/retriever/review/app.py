@@ -10,6 +10,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from services.contracts.errors import Transient
+from services.retriever.review.budget_routes import budget_routes
 from services.retriever.review.chart_routes import chart_routes
 from services.retriever.review.corrections import Corrector
 from services.retriever.review.desk import Desk, Letters
@@ -75,6 +76,7 @@ def open_desk(
             ImageLimits.of(settings),
         ),
         figures=stores.figures,
+        budgets=stores.budgets,
         places=stores.frame_places,
         times=stores.frame_times,
         matches=stores.matches,
@@ -98,6 +100,7 @@ def build_review_app(desk: Desk) -> FastAPI:
         needle_routes,
         frame_routes,
         chart_routes,
+        budget_routes,
         question_routes,
         letter_routes,
     ):

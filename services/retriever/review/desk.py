@@ -10,6 +10,7 @@ from services.retriever.review.pictures import PictureCache
 from services.retriever.review.sessions import Authenticate
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
+from services.runtime.stores.budget_reports import BudgetReports
 from services.runtime.stores.categories import MongoCategories
 from services.runtime.stores.family_marks import MongoFamilyMarks
 from services.runtime.stores.figures import FigureStore
@@ -57,6 +58,7 @@ class Desk:
     corrector: Corrector
     pictures: PictureCache
     figures: FigureStore
+    budgets: BudgetReports
     places: FramePlaces
     times: FrameTimes
     matches: MatchStore

@@ -3,11 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from services.contracts.identity import Category, DetectorId, FamilyId, FrameId, VehicleId
 from services.domain.budgets import Budget
 from services.runtime.stores.mongo import Database, Document, translated
+
+MEANINGS: Final[Mapping[Budget, str]] = MappingProxyType(
+    {
+        Budget.HAYSTACK: "all",
+        Budget.DAY: "a day: the latest",
+        Budget.VEHICLE: "a vehicle and day: the most",
+        Budget.FAMILY: "a family and day: the most",
+    }
+)
+"""What a report counts of each budget."""
 
 
 @dataclass(frozen=True)

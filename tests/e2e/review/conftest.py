@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from services.retriever.review.app import build_review_app
-from tests.review_world import Seed, ask, review_world, seeded
+from tests.review_world import Seed, ask, report_budgets, review_world, seeded
 
 with warnings.catch_warnings():
     # Playwright's greenlet is imported here for the first time; its warnings are not ours.
@@ -72,6 +72,7 @@ def site(seed: Seed) -> Iterator[Site]:
             serving.append(uvicorn.Server(config))
             tokens.append(world.token)
             await ask(world.stores)
+            await report_budgets(world.stores)
             ready.set()
             await serving[0].serve(sockets=[listening])
 

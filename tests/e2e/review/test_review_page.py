@@ -15,6 +15,8 @@ PAGES = [
     "/",
     "/needles",
     "/charts",
+    "/budgets?detector=ods@1&budget=day",
+    "/budgets",
     "/dead-letters",
     "/frames?id=h000-0",
     "/questions",

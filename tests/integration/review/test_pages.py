@@ -14,7 +14,14 @@ from services.retriever.review.listing import View
 from services.runtime.stores.figures import Figures
 from services.runtime.stores.mongo import connect
 from tests.integration.review.conftest import Browser
-from tests.review_world import REGION, STOP, needle_id_of, shortlist, version_by
+from tests.review_world import (
+    REGION,
+    STOP,
+    needle_id_of,
+    report_budgets,
+    shortlist,
+    version_by,
+)
 from tests.samples import frame_matched, needle_found
 
 
@@ -215,6 +222,42 @@ async def test_charts_draw_each_subset_and_say_the_latest_figures(ana: Browser) 
     assert page.count('class="curve c2" d="M') == 4  # H, the random draw, lift's least, started
     assert "latest: lift 2.00, at least 1.70, at most 2.30" in page
     assert "latest: shortlist 0.700, random draw 0.350, lowest scores 0.600" in page
+
+
+async def test_budgets_are_empty_before_there_are_shortlists(ana: Browser) -> None:
+    assert "No shortlists yet" in (await ana.get("/budgets")).text
+
+
+async def test_budgets_show_what_is_spent_and_what_they_hold_back(ana: Browser) -> None:
+    await report_budgets(ana.world.stores)
+
+    page = (await ana.get("/budgets?detector=ods@1")).text
+
+    whole = '<td class="num">300</td><td class="num">1,200</td><td class="num">900</td>'
+    day = '<td class="num">3</td><td class="num">3</td><td class="num">0</td>'
+    assert (page.count(whole), page.count(day)) == (1, 1)
+    assert "301 held back" in page
+    assert [f"/review/frames?id=h000-{place}" in page for place in range(4)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert "The first 3 are shown" in page
+
+
+async def test_frames_held_back_are_shown_by_budget_and_by_detector(ana: Browser) -> None:
+    await report_budgets(ana.world.stores)
+
+    day = (await ana.get("/budgets?detector=ods@1&budget=day")).text
+    other = (await ana.get("/budgets?detector=a@1&budget=day")).text
+    unknown = (await ana.get("/budgets?detector=nobody&budget=%00")).text
+
+    assert "1 held back by the budget of day" in day
+    assert ["h000-0" in day, "h000-1" in day] == [True, False]
+    assert "0 held back" in other
+    assert "Every frame with enough evidence is on a shortlist" in other
+    assert "301 held back" in unknown
 
 
 async def test_an_unexpected_error_is_a_page_that_betrays_nothing(

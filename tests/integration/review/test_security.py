@@ -8,7 +8,15 @@ from services.ingest.tokens import issue
 from tests.integration.review.conftest import Browser
 from tests.review_world import needle_id_of
 
-PAGES = ["/", "/needles", f"/needles/{needle_id_of(0)}", "/frames?id=r000", "/charts", "/picture"]
+PAGES = [
+    "/",
+    "/needles",
+    f"/needles/{needle_id_of(0)}",
+    "/frames?id=r000",
+    "/charts",
+    "/budgets",
+    "/picture",
+]
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/dead-letters"])
