@@ -1,0 +1,3 @@
+"""What things cost, measured with NumPy as the `gazeloop` command has it."""
+
+import services.cli  # noqa: F401  # before NumPy
