@@ -64,18 +64,19 @@ async def read_overview(
     found = {each.needle_id: each.needle for each in records if each.needle is not None}
     known = KnownVectors(vectors)
     of_needles = await known.load(model, [needle.region_id for needle in found.values()])
-    members = _members(records, of_needles, await KnownFrames(frames).reannotated())
-    # Off the loop: many needles take seconds, and the review page answers meanwhile.
-    found_families = await asyncio.to_thread(
-        lambda: families(
-            members,
+    reannotated = await KnownFrames(frames).reannotated()
+
+    def gathered() -> list[Family]:
+        return families(
+            _members(records, of_needles, reannotated),
             likeness=settings.family_likeness,
             drives=_drives(reference),
             quiet_drives=settings.family_quiet_drives,
         )
-    )
+
+    # Off the loop: many needles take seconds, and the review page answers meanwhile.
     return Overview(
-        found_families,
+        await asyncio.to_thread(gathered),
         await _suspects(list(found.values()), reference, known, model, settings),
         found,
     )
@@ -136,26 +137,39 @@ async def _suspects(
     model: ModelId,
     settings: Settings,
 ) -> list[Suspect]:
-    of: defaultdict[Kind, list[NeedleFound]] = defaultdict(list)
+    asked_of: defaultdict[Kind, list[NeedleFound]] = defaultdict(list)
     for needle in needles:
         if needle.error_type is ErrorType.BACKGROUND:
-            of[needle.detector, needle.category].append(needle)
+            asked_of[needle.detector, needle.category].append(needle)
+    annotated: defaultdict[Kind, list[FrameMatched]] = defaultdict(list)
+    for match in reference:
+        annotated[logic.kind_of(match)].append(match)
     suspects = []
-    for kind, asked in sorted(of.items()):
-        modes = logic.truths(
-            [each for each in reference if logic.kind_of(each) == kind], settings.operating_score
-        )
+    for kind, asked in sorted(asked_of.items()):
+        modes = await asyncio.to_thread(logic.truths, annotated[kind], settings.operating_score)
         vectors = await known.load(model, [*modes, *(needle.region_id for needle in asked)])
-        features = {region: np.empty(0) for region in modes}
-        examples = logic.examples(modes, vectors, features)
-        present = [needle for needle in asked if needle.region_id in vectors]
-        if not present:
-            continue
-        rows = np.stack([vectors[needle.region_id] for needle in present])
-        scores = np.array([needle.score for needle in present])
-        for needle, suspicion in zip(
-            present, missing_label_suspicion(rows, scores, examples).tolist(), strict=True
-        ):
-            if suspicion >= settings.recheck_suspicion:
-                suspects.append(Suspect(needle, suspicion))
+        suspects += await asyncio.to_thread(
+            _suspects_among, asked, modes, vectors, settings.recheck_suspicion
+        )
     return sorted(suspects, key=lambda each: (-each.suspicion, each.needle.needle_id))
+
+
+def _suspects_among(
+    asked: Sequence[NeedleFound],
+    modes: Mapping[RegionId, Mode | None],
+    vectors: Mapping[RegionId, Vector],
+    suspicion_min: float,
+) -> list[Suspect]:
+    """Of one kind."""
+    present = [needle for needle in asked if needle.region_id in vectors]
+    if not present:
+        return []
+    examples = logic.examples(modes, vectors, {region: np.empty(0) for region in modes})
+    rows = np.stack([vectors[needle.region_id] for needle in present])
+    scores = np.array([needle.score for needle in present])
+    suspicions = missing_label_suspicion(rows, scores, examples).tolist()
+    return [
+        Suspect(needle, suspicion)
+        for needle, suspicion in zip(present, suspicions, strict=True)
+        if suspicion >= suspicion_min
+    ]

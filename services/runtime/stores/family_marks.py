@@ -1,5 +1,6 @@
 """Which family each needle is in, written beside the needle so that lists can be cut by it."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -54,8 +55,8 @@ class MongoFamilyMarks:
         with translated():
             known = await self._needles.find({"mark": {"$exists": True}}, _FIELDS).to_list()
         before = {document["_id"]: document["mark"] for document in known}
-        await self._record(_families(before), _families(_documents(marks)), now)
-        wanted = _documents(marks)
+        wanted = await asyncio.to_thread(_documents, marks)
+        await self._record(_families(before), _families(wanted), now)
         updates = [
             UpdateOne({"_id": needle_id}, {"$set": {"mark": mark}})
             for needle_id, mark in wanted.items()

@@ -18,6 +18,7 @@ from services.runtime.stores.bson_columns import BsonColumns, one_ahead
 from services.runtime.stores.mongo import (
     Database,
     Document,
+    in_turns,
     literal,
     newest,
     time_of,
@@ -109,7 +110,7 @@ class MongoMatchStore:
             where["latest.split"] = split.value
         with translated():
             found = self._matches.find(where, {"latest.event": 1}, batch_size=1000)
-            async for document in found:
+            async for document in in_turns(found):
                 yield _event(document)
 
     async def changed_since(self, at: datetime) -> bool:

@@ -10,6 +10,7 @@ from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
 from services.runtime.stores.mongo import (
     Database,
     Document,
+    in_turns,
     literal,
     newest,
     time_of,
@@ -73,7 +74,8 @@ class MongoNeedleStore:
         if frame_ids is not None:
             where["frame_id"] = {"$in": list(frame_ids)}
         with translated():
-            async for document in self._needles.find(where).sort("_id", 1):
+            found = self._needles.find(where, batch_size=1000).sort("_id", 1)
+            async for document in in_turns(found):
                 yield _record(document)
 
     async def write_shortlists(self, shortlists: Sequence[ShortlistPublished]) -> None:
