@@ -1,6 +1,7 @@
 """Haystack regions of a kind that may be shortlisted: those that lie right, and those just come."""
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -49,17 +50,21 @@ class Hay:
                 break
         return await self.rows([found[point] for point in sorted(found)], model)
 
-    def among(
-        self, frames: Mapping[FrameId, FrameFacts], kind: Kind
-    ) -> list[tuple[RegionId, FrameId]]:
-        """The regions of a kind on these haystack frames that the detector shows on the map."""
-        return [
-            (region, frame)
-            for frame, facts in sorted(frames.items())
-            if facts.split(self._settings) is Split.HAYSTACK
-            for region, seen in facts.regions.items()
-            if seen.kind == kind and seen.detection.score >= self._settings.operating_score
-        ]
+    async def among(
+        self, frames: Mapping[FrameId, FrameFacts], kinds: Collection[Kind], model: ModelId
+    ) -> dict[Kind, Haystack]:
+        """By kind, the regions on these haystack frames that the detector shows on the map."""
+        found: defaultdict[Kind, list[tuple[RegionId, FrameId]]] = defaultdict(list)
+        for frame, facts in sorted(frames.items()):
+            if facts.split(self._settings) is not Split.HAYSTACK:
+                continue
+            for region, seen in facts.regions.items():
+                if seen.kind in kinds and seen.detection.score >= self._settings.operating_score:
+                    found[seen.kind].append((region, frame))
+        # All kinds' at once: every question to the store has a price of its own.
+        regions = [region for each in found.values() for region, _ in each]
+        await self._vectors.load(model, regions)
+        return {kind: await self.rows(each, model) for kind, each in found.items()}
 
     async def rows(self, regions: Iterable[tuple[RegionId, FrameId]], model: ModelId) -> Haystack:
         """Of these, the ones that stand and are embedded, on frames not annotated again."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from services.domain.coco import FloatArray
 from services.domain.failure_model import Examples, FailureModel, Mode
 from services.domain.kind import Kind as Learnt
 from services.domain.ranking import Vectors
+from services.domain.strategies import Standing
 from services.retriever import logic
 from services.retriever.known import KnownFrames, KnownMatches, KnownVectors
 from services.retriever.logic import Kind
@@ -19,10 +21,30 @@ from services.runtime.settings import Settings
 _LESSON = 1.5
 """A kind is learnt again when this many times as much was heard of it: what is learnt of ever more
 examples then costs the same per example."""
+_AT_ONCE = 200
+"""Examples that are fitted while everything else waits: that takes some hundredths of a second."""
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """What is to be learnt of a kind, and the fit that goes on in a thread or is over."""
+
+    examples: Examples
+    standing: Standing
+    fit: asyncio.Task[FailureModel]
+
+    def teaches(self, examples: Examples) -> bool:
+        """Whether it says what these examples say."""
+        failed = self.fit.done() and (self.fit.cancelled() or self.fit.exception() is not None)
+        return not failed and _same(self.examples, examples)
 
 
 class Learning:
-    """Fits kinds, and knows when one is worth fitting again."""
+    """Fits kinds, and knows when one is worth fitting again.
+
+    What a lesson is of is read when it begins, by whoever plans then. The fit alone goes on beside
+    everything else, and changes nothing until a plan asks whether it is over.
+    """
 
     def __init__(
         self,
@@ -35,7 +57,8 @@ class Learning:
         self._matches = matches
         self._vectors = vectors
         self._settings = settings
-        self._fitted: dict[Kind, tuple[Examples, FailureModel]] = {}
+        self._lessons: dict[Kind, _Lesson] = {}
+        self._untaken: set[Kind] = set()
         self._heard: Counter[Kind] = Counter()
         self._heard_at: dict[Kind, int] = {}
 
@@ -52,20 +75,48 @@ class Learning:
         """Of each annotated region of a kind, how it is wrong; none where it is right."""
         return logic.truths(await self._matches.of(kind), self._settings.region_score)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a fit goes on."""
+        return any(not self._lessons[kind].fit.done() for kind in self._untaken)
+
     async def of(self, kind: Kind, model: ModelId) -> Learnt:
-        """What is known of a kind; fitted again only where its examples changed."""
+        """What is known of a kind by now; fitted again only where its examples changed."""
+        lesson = await self._begun(kind, model)
+        self._untaken.discard(kind)
+        # A wait that is given up leaves the fit to whoever asks next.
+        return Learnt(await asyncio.shield(lesson.fit), lesson.standing)
+
+    async def begin(self, kind: Kind, model: ModelId) -> None:
+        """Learn what is known of a kind by now, beside whatever else goes on; see `over`."""
+        lesson = await self._begun(kind, model)
+        self._untaken.add(kind)
+        if len(lesson.examples.modes) <= _AT_ONCE:
+            await asyncio.wait([lesson.fit])
+
+    def over(self, kind: Kind) -> Learnt | None:
+        """What was learnt of a kind since it was begun, once; none while the lesson goes on."""
+        if kind not in self._untaken or not self._lessons[kind].fit.done():
+            return None
+        self._untaken.discard(kind)
+        lesson = self._lessons[kind]
+        return Learnt(lesson.fit.result(), lesson.standing)
+
+    async def _begun(self, kind: Kind, model: ModelId) -> _Lesson:
         annotated = await self._matches.of(kind)
         self._heard[kind] = max(self._heard[kind], len(annotated))
         self._heard_at[kind] = self._heard[kind]
         modes = logic.truths(annotated, self._settings.region_score)
         frame_of = {region: match.frame_id for match in annotated for region in match.regions}
         examples = await self._examples(modes, frame_of, model)
-        before = self._fitted.get(kind)
-        if before is None or not _same(before[0], examples):
-            fitted = await asyncio.to_thread(FailureModel, examples)
-            before = self._fitted[kind] = examples, fitted
+        before = self._lessons.get(kind)
+        if before is not None and before.teaches(examples):
+            fit = before.fit
+        else:
+            fit = asyncio.create_task(asyncio.to_thread(FailureModel, examples))
         reference = [each for each in annotated if not each.reannotated]
-        return Learnt(before[1], logic.standing(reference))
+        self._lessons[kind] = _Lesson(examples, logic.standing(reference), fit)
+        return self._lessons[kind]
 
     async def _examples(
         self,

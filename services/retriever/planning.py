@@ -34,8 +34,10 @@ class _KindPlan:
     learnt: Learnt | None = None
     worths: dict[FrameId, float] = field(default_factory=dict)
     """What each frame is worth by its regions of this kind."""
+    sought: set[Mode] = field(default_factory=set)
+    """Modes for which the haystack was searched."""
     unknown: bool = True
-    """Whether a mode came since it was learnt."""
+    """Whether a mode came since the last lesson began."""
 
 
 class DetectorPlan:
@@ -66,7 +68,7 @@ class DetectorPlan:
         await self._admit(records)
         limits = await self._limits()
         await self._keep(records, limits)
-        await self._offer({}, sorted(self._kinds))
+        await self._offer({}, await self._learnt(sorted(self._kinds)))
         dealt = await asyncio.to_thread(self._dealer.deal, limits)
         return await self._shortlists(list(self._asking), dealt)
 
@@ -74,6 +76,9 @@ class DetectorPlan:
         self, records: Sequence[NeedleRecord], frames: Mapping[FrameId, FrameFacts]
     ) -> list[ShortlistPublished]:
         """What changes by this news alone: what is listed stays, unless nothing speaks for it now.
+
+        A kind that is worth learning again is learnt beside what comes next, and goes by what was
+        learnt before until then.
 
         Parameters
         ----------
@@ -89,22 +94,41 @@ class DetectorPlan:
             [each for each in records if each.active]
             + [self._at.needles.get(needle_id) for needle_id in waited]
         )
-        moved |= await self._offer(frames, self._outgrown())
+        moved |= await self._offer(frames, await self._taught())
         limits = await self._limits()
         dealt = await asyncio.to_thread(self._dealer.deal, limits)
         moved |= {each.needle for each in dealt}
         return await self._shortlists(moved & self._asking.keys(), dealt)
 
-    def _outgrown(self) -> list[Kind]:
-        """Kinds with a mode that is new, and one more of which much was heard.
+    async def _learnt(self, kinds: Iterable[Kind]) -> dict[Kind, Learnt]:
+        """What is known of kinds by now."""
+        learnt = {}
+        for kind in kinds:
+            self._kinds[kind].unknown = False
+            learnt[kind] = await self._at.learning.of(kind, self._model)
+        return learnt
 
-        One, because learning takes time for which needles would wait; the next batch brings the
-        next.
+    async def _taught(self) -> dict[Kind, Learnt]:
+        """Kinds of which nothing was known, and those whose lesson is over; another may begin.
+
+        One lesson at a time, because it takes what needles and embeddings need too.
         """
-        unknown = [kind for kind, each in sorted(self._kinds.items()) if each.unknown]
-        heard = (kind for kind in sorted(self._kinds) if self._at.learning.outgrown(kind))
-        more = next((kind for kind in heard if kind not in unknown), None)
-        return [*unknown, more] if more else unknown
+        learning = self._at.learning
+        new = [kind for kind, each in sorted(self._kinds.items()) if each.learnt is None]
+        learnt = await self._learnt(new)
+        next_ = None if learning.busy else self._outgrown()
+        if next_ is not None:
+            self._kinds[next_].unknown = False
+            await learning.begin(next_, self._model)
+        over = {kind: learning.over(kind) for kind in sorted(self._kinds)}
+        return learnt | {kind: each for kind, each in over.items() if each is not None}
+
+    def _outgrown(self) -> Kind | None:
+        """A kind with a mode that is new, or one of which much was heard."""
+        kinds = sorted(self._kinds.items())
+        unknown = (kind for kind, each in kinds if each.unknown)
+        heard = (kind for kind, _ in kinds if self._at.learning.outgrown(kind))
+        return next(unknown, None) or next(heard, None)
 
     async def report(self, detector: DetectorId) -> BudgetReport:
         """What of the budgets is spent by now, and what they hold back."""
@@ -148,6 +172,7 @@ class DetectorPlan:
         self._dealer.retire(needle_id)
         if not self._dealer.needles(logic.key_of(kind, mode)):
             self._kinds[kind].modes.discard(mode)
+            self._kinds[kind].sought.discard(mode)
         if not self._kinds[kind].modes:
             del self._kinds[kind]
 
@@ -209,36 +234,44 @@ class DetectorPlan:
         return moved
 
     async def _offer(
-        self, frames: Mapping[FrameId, FrameFacts], outgrown: Sequence[Kind]
+        self, frames: Mapping[FrameId, FrameFacts], learnt: Mapping[Kind, Learnt]
     ) -> set[NeedleId]:
-        """Offer what came, and kinds that were outgrown anew; whose shortlists shrink by it."""
-        found: dict[Kind, Haystack] = {}
-        for kind, plan in self._kinds.items():
-            if kind in outgrown or plan.learnt is None:
-                continue
-            hay = await self._at.hay.rows(self._at.hay.among(frames, kind), self._model)
-            if hay.spots:
-                found[kind] = hay
-                plan.worths |= frame_worths(plan.learnt, hay, self._strategy)
+        """Offer what came, and kinds that were learnt again anew; whose shortlists shrink by it."""
+        found: list[tuple[Kind, Haystack]] = []
         moved: set[NeedleId] = set()
-        for kind in outgrown:
-            found[kind] = await self._learn(kind)
-            moved |= await self._judge_listed(kind)
+        came = await self._at.hay.among(frames, self._kinds.keys() - learnt.keys(), self._model)
+        for kind, plan in self._kinds.items():
+            if kind in learnt:
+                plan.learnt = learnt[kind]
+                found.append((kind, await self._offered_anew(kind, plan.learnt)))
+                moved |= await self._judge_listed(kind)
+                continue
+            assert plan.learnt is not None
+            if kind in came:
+                plan.worths |= frame_worths(plan.learnt, came[kind], self._strategy)
+                found.append((kind, came[kind]))
+            if new := plan.modes - plan.sought:
+                more = await self._sought(kind, plan.learnt, new)
+                # Of a frame that is known, these are perhaps not all regions.
+                plan.worths = frame_worths(plan.learnt, more, self._strategy) | plan.worths
+                found.append((kind, more))
         await asyncio.to_thread(self._offer_all, found)
         return moved
 
-    async def _learn(self, kind: Kind) -> Haystack:
-        """Learn a kind again, and search its haystack for what is now sought."""
+    async def _offered_anew(self, kind: Kind, learnt: Learnt) -> Haystack:
+        """What lies where a kind is sought by what was learnt; nothing else is offered any more."""
         plan = self._kinds[kind]
-        plan.learnt = await self._at.learning.of(kind, self._model)
-        plan.unknown = False
-        needles = {mode: self._dealer.vectors(logic.key_of(kind, mode)) for mode in plan.modes}
-        directions = plan.learnt.model.directions(needles)
-        hay = await self._at.hay.search(kind, directions, self._model)
+        hay = await self._sought(kind, learnt, plan.modes)
         for mode in plan.modes:
             self._dealer.withdraw_all(logic.key_of(kind, mode))
-        plan.worths = frame_worths(plan.learnt, hay, self._strategy)
+        plan.worths = frame_worths(learnt, hay, self._strategy)
         return hay
+
+    async def _sought(self, kind: Kind, learnt: Learnt, modes: Collection[Mode]) -> Haystack:
+        """What of a kind's haystack lies where these modes are sought."""
+        needles = {mode: self._dealer.vectors(logic.key_of(kind, mode)) for mode in modes}
+        self._kinds[kind].sought |= needles.keys()
+        return await self._at.hay.search(kind, learnt.model.directions(needles), self._model)
 
     async def _judge_listed(self, kind: Kind) -> set[NeedleId]:
         """Take off shortlists what no longer has the evidence to be on them."""
@@ -264,8 +297,8 @@ class DetectorPlan:
                     moved.add(self._dealer.take_back(spot.frame))
         return moved
 
-    def _offer_all(self, found: Mapping[Kind, Haystack]) -> None:
-        for kind, hay in found.items():
+    def _offer_all(self, found: Iterable[tuple[Kind, Haystack]]) -> None:
+        for kind, hay in found:
             plan = self._kinds[kind]
             assert plan.learnt is not None
             worths = {

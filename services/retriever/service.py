@@ -195,6 +195,9 @@ class ExtendShortlists:
         """The frames that something was said of, as they are now."""
         told = {each.frame_id for each in (*embedded, *lessons)}
         self._frames.forget(told)
+        if not self._plans:
+            # A plan of all reads them itself, as far as it needs them.
+            return {}
         facts = await self._frames.load(told)
         for lesson in lessons:
             self._learning.heard(logic.kind_of(lesson))
