@@ -31,6 +31,7 @@ from services.runtime import metrics
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.embedded import stack
+from services.runtime.embedded.room import room_kept
 from services.runtime.embedded.stack import Addresses, EmbeddedStack
 from services.runtime.http_server import serving_http, traced
 from services.runtime.lag import LagReader
@@ -131,13 +132,15 @@ async def running(
     ------
     FolderInUse
         Another process runs on the data folder.
-    MissingPart, InvalidSettings, MissingWeights
-        Something is not installed or not set as it must be; the message says what to do.
+    MissingPart, InvalidSettings, MissingWeights, DiskFull
+        Something is not installed or not set as it must be, or there is no room; the message says
+        what to do.
     """
     async with AsyncExitStack() as closing:
         embedded = EmbeddedStack(settings)
         addresses = await asyncio.to_thread(embedded.__enter__)
         closing.push_async_callback(asyncio.to_thread, embedded.__exit__)
+        await closing.enter_async_context(room_kept(settings.data))
         _watch_space(settings.data)
         beside = addresses.applied_to(beside) if beside else None
         starting = _app(addresses.applied_to(settings), services, beside=beside)

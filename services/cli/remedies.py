@@ -14,13 +14,16 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
             " (`gazeloop status` tells)."
         ),
     ),
-    (errors.InvalidSettings, "`gazeloop settings` lists every setting with its default."),
     (
         errors.MissingWeights,
         (
             "Name a file with GAZELOOP_WEIGHTS, or use the weights that come along:"
             " GAZELOOP_EMBEDDER=squeezenet1_0."
         ),
+    ),
+    (
+        errors.DiskFull,
+        "Make room, or name a folder on another disk with --data. What is stored is kept.",
     ),
     (
         errors.NothingStored,
@@ -37,7 +40,7 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
     (errors.Invalid, "Correct it and run the same command again; what went through stays."),
 )
 
-
+_SETTINGS = "`gazeloop settings` lists every setting with its default."
 _IN_USE = (
     "Stop it first, or name another folder with --data. `gazeloop ingest`, `report` and `status`"
     " work beside it."
@@ -69,6 +72,8 @@ def remedy_of(error: errors.GazeloopError) -> str:
     """What to do about it; nothing where we know of nothing."""
     if type(error).__name__ == "FolderInUse":  # its module is heavy
         return _IN_USE
+    if isinstance(error, errors.InvalidSettings):
+        return _SETTINGS if "GAZELOOP_" in str(error) else ""
     return next((text for kind, text in _REMEDIES if isinstance(error, kind)), "")
 
 

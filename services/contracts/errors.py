@@ -17,6 +17,7 @@ GazeloopError
 └── Fatal                  the deployment is wrong: logs are flushed, the process exits
     ├── InvalidSettings        a setting is missing, unknown or contradictory
     ├── MissingPart            a broker, store or program is not installed
+    ├── DiskFull               the data folder's disk has too little room
     ├── MissingWeights         no weights, or not those that their sha256 names
     ├── NothingStored          a data folder that is to be read holds nothing
     └── TooManyDeadLetters     so many events in a row are bad that something else must be
@@ -121,6 +122,10 @@ class MissingPart(Fatal):
 
 class MissingWeights(Fatal):
     """No weights, or not those that their sha256 names."""
+
+
+class DiskFull(Fatal):
+    """The data folder's disk has too little room to begin or to go on."""
 
 
 class NothingStored(Fatal):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +17,7 @@ from starlette.types import Scope
 from services.contracts.errors import InvalidSettings
 
 _KEEP_ALIVE_S = 30
+_TAKEN = "another process listens there; name another port, or 0 for any free one"
 _MAX_CONNECTIONS = 512
 """Beyond these, uvicorn answers 503: each may hold a body in memory."""
 
@@ -113,5 +115,6 @@ def _listening(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
     except OSError as exc:
-        detail = f"GAZELOOP_HOST={host} GAZELOOP_HTTP_PORT={port}: {exc.strerror}"
+        why = _TAKEN if exc.errno == errno.EADDRINUSE else exc.strerror
+        detail = f"GAZELOOP_HOST={host} GAZELOOP_HTTP_PORT={port}: {why}"
         raise InvalidSettings(detail) from exc

@@ -23,6 +23,7 @@ from services.runtime.embedded.child import FolderInUse
 from services.runtime.embedded.kafka import EmbeddedKafka, find_jars, find_java
 from services.runtime.embedded.memory_broker import MemoryBroker
 from services.runtime.embedded.mongod import FOLDER, Mongod
+from services.runtime.embedded.room import check_room
 from services.runtime.settings import Settings
 
 _LOOKED_AT_S = 1.0  # whoever only asks whether the parts run has the lock for a moment
@@ -61,6 +62,8 @@ class EmbeddedStack:
         Another process runs on this data folder.
     MissingPart
         A part is not installed, or does not start.
+    DiskFull
+        The folder's disk has too little room.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -71,6 +74,7 @@ class EmbeddedStack:
     def __enter__(self) -> Addresses:
         try:
             self._closing.enter_context(_locked(self._folder, patience_s=_LOOKED_AT_S))
+            check_room(self._folder)
             _forget(self._folder)  # what a predecessor that was killed has left
             addresses = self._start()
             _write(self._folder, addresses)

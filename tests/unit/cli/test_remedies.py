@@ -19,7 +19,8 @@ def test_what_may_be_tried_again_says_so(kind: type[errors.GazeloopError]) -> No
 @pytest.mark.parametrize(
     ("error", "remedy"),
     [
-        (errors.InvalidSettings("split_seed: too odd"), "gazeloop settings"),
+        (errors.InvalidSettings("GAZELOOP_SPLIT_SEED: too odd"), "gazeloop settings"),
+        (errors.DiskFull("12 MB left"), "Make room"),
         (errors.MissingPart("no Java"), "make setup"),
         (errors.MissingWeights("no file"), "GAZELOOP_WEIGHTS"),
         (errors.NothingStored("in ./gazeloop-data"), "--data"),
@@ -42,3 +43,7 @@ def test_our_own_error_is_found_among_those_that_tasks_raised_together() -> None
 
 def test_what_an_error_says_is_not_taken_for_markup() -> None:
     assert "\\[bold]" in explained(errors.InvalidRecord("[bold] is no category"))
+
+
+def test_what_no_setting_cures_does_not_send_a_person_to_the_settings() -> None:
+    assert "gazeloop settings" not in explained(errors.InvalidSettings("there is no category 'x'"))
