@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.markup import escape
 
 from services.cli.context import Context, console, example, run, shared
 from services.cli.datasets import (
@@ -222,6 +223,8 @@ async def _publish(context: Context, opener: Opener, source: str) -> None:
             watch = LagWatch(stack, view)
             summary, _ = await publish(stack, dataset, watch, view, source=Origin(source))
             questions = stack.review("/questions")
+    if not dataset.frames:
+        out.print(f"[yellow]{escape(dataset.name)} lists no images: nothing is to be published[/]")
     out.print(said(summary, questions), highlight=False, soft_wrap=True)
     if dataset.left:
         out.print(_not_back(sorted(dataset.left)), highlight=False, markup=False)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
 
 from services.cli.repeating import repeated
 from services.contracts.errors import InvalidRecord
@@ -46,10 +47,16 @@ async def reviewing(
     letters = _letters(outbox, settings)
     desk = open_desk(stores, outbox, settings, clock, authenticate=who, letters=letters)
     server.mount(PATH, build_review_app(desk))
+    # Who types no path is a person; vehicles know theirs.
+    server.add_api_route("/", _to_the_page, include_in_schema=False)
 
     resuming = repeated("resume_corrections", desk.corrector.resume, clock, every_s=_RESUME_S)
     async with resuming:
         yield
+
+
+def _to_the_page() -> RedirectResponse:
+    return RedirectResponse(f"{PATH}/")
 
 
 @asynccontextmanager

@@ -46,7 +46,10 @@ def _parse_leniently(content: bytes) -> Any:
     try:
         return json.loads(content)
     except json.JSONDecodeError as exc:
-        raise InvalidRecord(f"{exc.lineno}: {exc.msg}", reason="invalid_json") from exc
+        said = (
+            f"not JSON: {exc.msg} (column {exc.colno})" if content.strip() else "nothing is in it"
+        )
+        raise InvalidRecord(f"{exc.lineno}: {said}", reason="invalid_json") from exc
     except RecursionError as exc:
         raise InvalidRecord("1: nested too deeply", reason="invalid_json") from exc
     except UnicodeDecodeError as exc:

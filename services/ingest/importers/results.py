@@ -12,6 +12,7 @@ from services.ingest.importers.records import (
     Groups,
     ImageKey,
     by_image,
+    claim,
     located,
     parsed,
     without,
@@ -25,10 +26,13 @@ Categories = Mapping[ImageKey, Category]
 def categories_of(
     file: Path, values: object, rejected: list[Rejection]
 ) -> dict[ImageKey, Category]:
-    """Names by id from COCO's `categories`."""
+    """Names by id from COCO's `categories`; of two with one id, the first counts."""
+    seen: set[ImageKey] = set()
 
     def parse(source: Located[Record]) -> tuple[ImageKey, Category]:
-        return fields.key(source.value.get("id")), category_name(source.value.get("name"))
+        key, name = fields.key(source.value.get("id")), category_name(source.value.get("name"))
+        claim(key, seen)
+        return key, name
 
     return dict(each.value for each in parsed(located(file, "categories", values), parse, rejected))
 

@@ -34,6 +34,7 @@ from services.runtime.stores.opening import Stores
 log = structlog.get_logger(__name__)
 
 _RETRY_AFTER_S = "5"
+_NO_PAGE = "There is no page at this address."
 _SAID = {
     HTTPStatus.NOT_FOUND: "Not found",
     HTTPStatus.FORBIDDEN: "Refused",
@@ -148,7 +149,8 @@ def _handle_errors(app: FastAPI, pages: Pages) -> None:
 
     async def http_error(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
-        return told(request, exc.status_code, str(exc.detail))
+        unsaid = exc.detail == HTTPStatus.NOT_FOUND.phrase  # by the router: no page has the address
+        return told(request, exc.status_code, _NO_PAGE if unsaid else str(exc.detail))
 
     async def forbidden(request: Request, exc: Exception) -> Response:
         return told(request, HTTPStatus.FORBIDDEN, str(exc))

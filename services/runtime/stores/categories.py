@@ -5,6 +5,8 @@ from collections.abc import Collection
 from services.contracts.identity import Category
 from services.runtime.stores.mongo import Database, translated
 
+_ANNOTATED_AS = "ground_truth.event.annotations.category"
+
 
 class MongoCategories:
     """What the collections `matches` and `frames` say of categories."""
@@ -33,10 +35,12 @@ class MongoCategories:
         """Those of the names that any frame's predictions or ground truth have used."""
         with translated():
             found = set(await self._matches.distinct("category", {"category": {"$in": [*names]}}))
-        # Seldom: a name that no frame has which was matched. Then all frames are looked through.
-        return found | {name for name in set(names) - found if await self._used(name)}
+        left = set(names) - found
+        return found | (await self._annotated_as(left) if left else set())
 
-    async def _used(self, name: Category) -> bool:
-        truth = {"ground_truth.event.annotations.category": name}
+    async def _annotated_as(self, names: Collection[Category]) -> set[Category]:
+        # Seldom: names that no frame has which was matched. Then all frames are looked through,
+        # once for all names.
         with translated():
-            return await self._frames.find_one(truth, {"_id": 1}) is not None
+            said = await self._frames.distinct(_ANNOTATED_AS, {_ANNOTATED_AS: {"$in": [*names]}})
+        return set(names) & set(said)

@@ -148,6 +148,33 @@ def test_every_page_is_accessible_and_fits(page: Page, site: Site, scheme: str, 
         keep(page, f"{name or 'start'}{'-one' if rest else ''}-{scheme}-{width}")
 
 
+def test_logging_in_is_accessible_on_both_widths_and_in_both_schemes(
+    browser: Browser, site: Site, scheme: str, width: int
+) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": 860},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    page = context.new_page()
+    page.goto(f"{site.url}/needles")
+    expect(page.locator("#name")).to_be_focused()
+    assert serious(page) == []
+    assert overflow(page) <= 0
+    keep(page, f"login-{scheme}-{width}")
+
+    page.keyboard.type("Ana")
+    page.keyboard.press("Tab")
+    page.keyboard.type("not a token")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("not a valid token")
+    expect(page.locator("#token")).to_be_focused()  # the name is kept
+    assert serious(page) == []
+    page.keyboard.type(site.token)
+    page.keyboard.press("Enter")
+    shown(page, "table.needles")
+    context.close()
+
+
 @one_look
 @wide
 def test_questions_are_answered_by_keyboard_alone(page: Page, site: Site) -> None:

@@ -69,6 +69,21 @@ async def test_dead_letters_are_read_and_replayed_through_the_broker(
     assert [each.reason for each in letters].count(reason) == 1
 
 
+async def test_an_address_without_a_path_leads_to_the_page(
+    world: World, outbox: KafkaOutbox, kafka: BrokerAddress
+) -> None:
+    server = FastAPI()
+    settings = world.desk.settings.model_copy(update={"kafka": ",".join(kafka.servers)})
+    async with (
+        reviewing(server, world.stores, outbox, settings, world.clock),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app=server), base_url=BASE) as client,
+    ):
+        answer = await client.get("http://review.test/")
+
+    assert answer.is_redirect
+    assert answer.headers["location"] == "/review/"
+
+
 async def test_a_correction_that_was_held_up_is_sent_once_the_page_is_served_again(
     world: World, outbox: KafkaOutbox, kafka: BrokerAddress
 ) -> None:

@@ -170,12 +170,20 @@ async def test_a_frame_lists_the_revisions_of_its_ground_truth(ana: Browser) -> 
     assert page.count("<td>reannotation, Eve</td>") == 2
 
 
-@pytest.mark.parametrize("path", ["/frames?id=nowhere", "/needles/nothing", "/nowhere"])
-async def test_what_is_not_there_is_a_page_that_says_so(ana: Browser, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/frames?id=nowhere", "There is no frame"),
+        ("/needles/nothing", "There is no such needle."),
+        ("/nowhere", "There is no page at this address."),
+    ],
+)
+async def test_what_is_not_there_is_a_page_that_says_so(ana: Browser, path: str, said: str) -> None:
     answer = await ana.get(path)
 
     assert answer.status_code == HTTPStatus.NOT_FOUND
     assert "Not found" in answer.text
+    assert said in answer.text
 
 
 async def test_dead_letters_are_sent_again_by_reason_and_one_by_one(ana: Browser) -> None:

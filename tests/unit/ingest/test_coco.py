@@ -265,8 +265,8 @@ def test_images_may_be_a_link_to_a_folder(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "where"),
     [
-        (b"", ":1"),
-        (b'{"images": [\n  {]}', ":2"),
+        (b"", ":1: nothing is in it"),
+        (b'{"images": [\n  {]}', r":2: not JSON: .* \(column 4\)"),
         (b"\xff\xfe\xfd", ""),
         (b'{"images":\n "\xff"}', ":2"),
         (b"[" * 200_000, ":1"),
@@ -364,6 +364,20 @@ def test_a_bad_mask_is_named_and_its_box_is_kept(folder: Path, segmentation: obj
     assert reasons(items) == ["invalid_mask"]
     first = (frames(items)[0].annotations or ())[0].value
     assert (first.bbox, first.mask) == ((1, 2, 10, 10), None)
+
+
+def test_two_categories_of_one_id_are_named_and_the_first_counts(folder: Path) -> None:
+    again = [*coco()["categories"], {"id": 1, "name": "billboard"}]
+
+    items = read(folder, coco(categories=again))
+
+    assert reasons(items) == ["duplicate_id"]
+    (rejection,) = (each for each in items if isinstance(each, Rejection))
+    assert rejection.location.endswith(":categories[2]")
+    assert {each.value.category for each in frames(items)[0].annotations or ()} == {
+        "stop sign",
+        "crossing",
+    }
 
 
 def test_results_may_bring_their_own_categories(folder: Path) -> None:
