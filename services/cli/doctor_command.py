@@ -54,6 +54,8 @@ def _show(found: "list[Finding]") -> None:
     out = console()
     for each in found:
         colour = _COLOURS[each.level]
-        out.print(f"[{colour}]{each.level:<8}[/] {each.part:<12} {escape(each.what)}")
+        out.print(
+            f"[{colour}]{each.level:<8}[/] {each.part:<12} {escape(each.what)}", soft_wrap=True
+        )
         if each.remedy:
-            out.print(f"{'':22}[dim]{escape(each.remedy)}[/]")
+            out.print(f"{'':22}[dim]{escape(each.remedy)}[/]", soft_wrap=True)

@@ -1,6 +1,6 @@
 """`gazeloop families`: in which ways the detector fails, and which labels may be missing."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -69,8 +69,9 @@ def _print_families(overview: "Overview", most: int) -> None:
     found = overview.families
     table = Table(box=None, title=f"{len(found)} families of needles", title_justify="left")
     for heading in ("family", "taken for", "error", "needles", "first seen", "last seen", "state"):
-        table.add_column(heading, justify="right" if heading == "needles" else "left")
-    table.add_column("exemplar on", overflow="fold", no_wrap=True)
+        justify: Literal["left", "right"] = "right" if heading == "needles" else "left"
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap="seen" in heading)
+    table.add_column("exemplar on", overflow="fold")
     for family in found[:most]:
         table.add_row(
             family.family_id[:8],

@@ -1,8 +1,9 @@
 """The report as people read it, and as programs do."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +17,7 @@ _MEANINGS = {
     Subset.S: "shortlist: retrieved from H",
     Subset.REST: "haystack without the shortlist",
 }
+_ANY_WIDTH = 1000
 _COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
 
 
@@ -55,13 +57,37 @@ def _titled(title: str, *content: RenderableType) -> Iterator[RenderableType]:
     yield Text()
 
 
-def _facts(facts: Sequence[tuple[str, str]]) -> Table:
-    """Names above their values, in one row."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name, _ in facts:
-        table.add_column(name, justify="right")
-    table.add_row(*(value for _, value in facts))
+@dataclass(frozen=True)
+class _Fitting:
+    """The wide form where a terminal has the columns for it, else the narrow one."""
+
+    wide: RenderableType
+    narrow: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        needed = console.measure(self.wide, options=options.update(max_width=_ANY_WIDTH)).maximum
+        yield self.wide if needed <= options.max_width else self.narrow
+
+
+def _table(*headings: str) -> Table:
+    """Numbers under dim headings, at the right."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_header=bool(headings))
+    for heading in headings:
+        table.add_column(heading, justify="right")
     return table
+
+
+def _facts(facts: Sequence[tuple[str, *tuple[str, ...]]]) -> RenderableType:
+    """Names above their values, or each name beside its values."""
+    wide = _table(*(name for name, *_ in facts))
+    for row, values in enumerate(zip(*(values for _, *values in facts), strict=True)):
+        wide.add_row(*values, style="dim" if row else "")
+    narrow = _table()
+    for name, *beside in facts:
+        narrow.add_row(Text(name, style="dim"), *beside)
+    for column in narrow.columns[1:]:
+        column.justify = "right"
+    return _Fitting(wide, narrow)
 
 
 def _counts(report: Report) -> RenderableType:
@@ -82,15 +108,18 @@ def _costs(report: Report) -> Iterator[RenderableType]:
 
 
 def _precision(report: Report) -> RenderableType:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("subset")
-    for name in _COLUMNS:
-        table.add_column(name, justify="right")
-    table.add_column("")
+    wide, narrow, legend = _table("subset", *_COLUMNS, ""), _table("subset", *_COLUMNS), _table("")
+    for table in (wide, narrow):
+        table.columns[0].justify = "left"
+    wide.columns[-1].justify = legend.columns[0].justify = "left"
     for subset, meaning in _MEANINGS.items():
+        name = subset.replace("-", "\u2212")
         cells = [_number(report.map[subset][column]) for column in _COLUMNS]
-        table.add_row(subset.replace("-", "\u2212"), *cells, Text(meaning, style="dim"))
-    return table
+        wide.add_row(name, *cells, Text(meaning, style="dim"))
+        narrow.add_row(name, *cells)
+        legend.add_row(name, Text(meaning, style="dim"))
+    legend.show_header = False
+    return _Fitting(wide, Group(narrow, legend))
 
 
 def _order(report: Report) -> RenderableType:
@@ -128,12 +157,9 @@ def _shortlist(report: Report) -> RenderableType:
         ("over lowest scores", "lift_over_lowest", _times(said.lift_over_lowest), _times),
         ("gain", "gain", _share(said.gain), _share),
     )
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name, *_ in rows:
-        table.add_column(name, justify="right")
-    table.add_row(*(value for _, _, value, _ in rows))
-    table.add_row(*(_between(said.intervals.get(key), as_) for _, key, _, as_ in rows), style="dim")
-    return table
+    return _facts(
+        [(name, value, _between(said.intervals.get(key), as_)) for name, key, value, as_ in rows]
+    )
 
 
 def _calibration(report: Report) -> RenderableType:

@@ -54,8 +54,8 @@ def _report(detector: str = "ods@1", *, order: bool | None = True) -> Report:
     )
 
 
-def _shown(report: Report) -> str:
-    out = Console(file=io.StringIO(), width=120)
+def _shown(report: Report, width: int = 120) -> str:
+    out = Console(file=io.StringIO(), width=width)
     out.print(rendered(report))
     assert isinstance(out.file, io.StringIO)
     return out.file.getvalue()
@@ -160,3 +160,12 @@ def test_what_is_held_names_the_page_on_which_it_is_answered() -> None:
     lines = said(Summary(held=Counter(unknown_category=3)), page).splitlines()
     assert lines[-1] == f"3 held until answered: on {page}, or by `gazeloop questions`"
     assert page not in said(Summary(), page)
+
+
+def test_nothing_is_cut_off_on_a_terminal_of_eighty_columns() -> None:
+    kinds = ("false_negatives", "false_positives", "missed", "localization", "classification")
+    report = _report().model_copy(update={"error_costs": dict.fromkeys(kinds, 0.1)})
+    wide, narrow = (_shown(report, width) for width in (120, 80))
+    assert "\u2026" not in narrow
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert set(narrow.split()) == set(wide.split())
