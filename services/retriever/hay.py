@@ -36,18 +36,18 @@ class Hay:
         """The regions that lie farthest in any direction; all of the kind where they are few."""
         where = logic.haystack_of(kind, self._settings)
         collection, most = collection_of(REGIONS, model), self._settings.shortlist_pool
-        found: dict[str, tuple[RegionId, FrameId]] = {}
-        for direction in directions:
-            hits = await self._store.nearest(collection, direction, where, most)
-            found |= {
-                hit.point_id: (
-                    RegionId(str(hit.payload["region_id"])),
-                    FrameId(str(hit.payload["frame_id"])),
-                )
-                for hit in hits
-            }
-            if len(hits) < most:
-                break
+        hits = await self._store.nearest(collection, directions[0], where, most)
+        if len(hits) == most and len(directions) > 1:
+            # There are others yet.
+            for more in await self._store.nearest_to_each(collection, directions[1:], where, most):
+                hits += more
+        found = {
+            hit.point_id: (
+                RegionId(str(hit.payload["region_id"])),
+                FrameId(str(hit.payload["frame_id"])),
+            )
+            for hit in hits
+        }
         return await self.rows([found[point] for point in sorted(found)], model)
 
     async def among(

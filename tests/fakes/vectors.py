@@ -7,6 +7,7 @@ import numpy as np
 
 from services.contracts.errors import Fatal, InvalidSettings
 from services.contracts.identity import PointId
+from services.domain.ranking import Vectors
 from services.runtime.stores.vectors import Hit, Payload, Point, Vector, Where, best_first
 
 
@@ -71,6 +72,11 @@ class InMemoryVectors:
             if _passes(payload, where)
         ]
         return best_first(found)[: max(limit, 0)]
+
+    async def nearest_to_each(
+        self, collection: str, vectors: Vectors, where: Where, limit: int
+    ) -> list[list[Hit]]:
+        return [await self.nearest(collection, vector, where, limit) for vector in vectors]
 
     async def count(self, collection: str, where: Where) -> int:
         return sum(_passes(payload, where) for _, payload in self._points(collection).values())

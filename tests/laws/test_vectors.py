@@ -91,6 +91,22 @@ async def numbers_near(
     return [UUID(hit.point_id).int for hit in hits]
 
 
+async def test_several_vectors_find_what_each_of_them_finds(vectors: VectorStore) -> None:
+    # Of equals at the last place, more than are asked for: they are settled one by one.
+    same = [point(number, 0, 0, 1, category="stop") for number in range(20, 40)]
+    other = [point(3, 1, 0.5, 0, category="yield"), point(4, 0.5, 1, 0, category="stop")]
+    await vectors.upsert("signs", [point(1, 1, 0, 0, category="stop"), *other, *same])
+    queries = np.stack([vector(2, 1, 0), vector(0, 0, 3), vector(0, 1, 0)])
+    stop = Where(equals={"category": "stop"})
+    for limit in (0, 1, 3, 30):
+        for where in (Where(), stop):
+            each = await vectors.nearest_to_each("signs", queries, where, limit)
+            assert each == [await vectors.nearest("signs", q, where, limit) for q in queries]
+    assert [UUID(hit.point_id).int for hit in each[0]][:2] == [1, 4]
+    assert await vectors.nearest_to_each("signs", queries[:0], stop, 3) == []
+    assert await vectors.nearest_to_each("lamps", queries, stop, 3) == [[], [], []]
+
+
 async def test_the_most_similar_come_first_whatever_their_lengths(vectors: VectorStore) -> None:
     await vectors.upsert("signs", [point(1, 0, 9, 0), point(2, 1, 1, 0), point(3, 0.01, 0, 0)])
 

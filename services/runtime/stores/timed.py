@@ -12,6 +12,7 @@ from pymongo.monitoring import (
 )
 
 from services.contracts.identity import PointId
+from services.domain.ranking import Vectors
 from services.runtime import metrics, traces
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.vectors import Hit, Point, Vector, VectorStore, Where
@@ -126,6 +127,12 @@ class TimedVectors:
     async def nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Hit]:
         with measured("vectors", "nearest"):
             return await self._vectors.nearest(collection, vector, where, limit)
+
+    async def nearest_to_each(
+        self, collection: str, vectors: Vectors, where: Where, limit: int
+    ) -> list[list[Hit]]:
+        with measured("vectors", "nearest_to_each"):
+            return await self._vectors.nearest_to_each(collection, vectors, where, limit)
 
     async def count(self, collection: str, where: Where) -> int:
         with measured("vectors", "count"):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.contracts.identity import ModelId, PointId
+from services.domain.ranking import Vectors
 
 Vector = NDArray[np.float32]
 Payload = Mapping[str, str | float | int | bool | None]
@@ -169,6 +170,17 @@ class VectorStore(CollectionNames, Protocol):
 
     async def nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Hit]:
         """The most similar points, best first; equal similarities in the order of their ids."""
+        ...
+
+    async def nearest_to_each(
+        self, collection: str, vectors: Vectors, where: Where, limit: int
+    ) -> list[list[Hit]]:
+        """What `nearest` finds for each of several vectors, at less than the price of each.
+
+        Parameters
+        ----------
+        vectors : (N, D) float32
+        """
         ...
 
     async def count(self, collection: str, where: Where) -> int:

@@ -17,6 +17,7 @@ from qdrant_client.http.exceptions import (
 
 from services.contracts.errors import Fatal, GazeloopError, InvalidSettings, StoreUnavailable
 from services.contracts.identity import PointId
+from services.domain.ranking import Vectors
 from services.runtime.stores.vectors import (
     OVERSAMPLING,
     Hit,
@@ -224,16 +225,50 @@ class ClientVectorStore:
                 return hits[:limit]
             asked *= 4
 
+    async def nearest_to_each(
+        self, collection: str, vectors: Vectors, where: Where, limit: int
+    ) -> list[list[Hit]]:
+        if limit < 1 or not len(vectors):
+            return [[] for _ in vectors]
+        asked = limit + _SPARE
+        requests = [
+            models.QueryRequest(
+                query=vector.tolist(),
+                filter=_filter(where),
+                limit=asked,
+                with_payload=True,
+                params=self._params,
+            )
+            for vector in vectors
+        ]
+        try:
+            with _translated(f"searching {collection}"):
+                answers = await self._client.query_batch_points(collection, requests)
+        except _NoCollectionError:
+            return [[] for _ in vectors]
+        each = [_hits(answer) for answer in answers]
+        return [
+            hits[:limit]
+            if is_settled(hits, limit, asked)
+            else await self.nearest(collection, vector, where, limit)
+            for hits, vector in zip(each, vectors, strict=True)
+        ]
+
     async def _query(self, collection: str, vector: Vector, where: Where, asked: int) -> list[Hit]:
-        found = await self._client.query_points(
-            collection,
-            query=vector.tolist(),
-            query_filter=_filter(where),
-            limit=asked,
-            with_payload=True,
-            search_params=_RESCORED if self._quantization is Quantization.INT8 else None,
+        return _hits(
+            await self._client.query_points(
+                collection,
+                query=vector.tolist(),
+                query_filter=_filter(where),
+                limit=asked,
+                with_payload=True,
+                search_params=self._params,
+            )
         )
-        return best_first((PointId(str(p.id)), p.score, p.payload or {}) for p in found.points)
+
+    @property
+    def _params(self) -> models.SearchParams | None:
+        return _RESCORED if self._quantization is Quantization.INT8 else None
 
     async def count(self, collection: str, where: Where) -> int:
         try:
@@ -248,6 +283,10 @@ class ClientVectorStore:
     async def close(self) -> None:
         with _translated("closing"):
             await self._client.close()
+
+
+def _hits(answer: models.QueryResponse) -> list[Hit]:
+    return best_first((PointId(str(p.id)), p.score, p.payload or {}) for p in answer.points)
 
 
 def _dimension(info: models.CollectionInfo) -> int:

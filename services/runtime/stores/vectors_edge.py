@@ -3,7 +3,7 @@
 import asyncio
 import fcntl
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
@@ -16,6 +16,7 @@ import qdrant_edge as edge
 
 from services.contracts.errors import Fatal, GazeloopError, InvalidSettings, StoreUnavailable
 from services.contracts.identity import PointId
+from services.domain.ranking import Vectors
 from services.runtime.stores.vectors import (
     OVERSAMPLING,
     Hit,
@@ -134,6 +135,13 @@ class EdgeVectorStore:
             return []
         return await asyncio.to_thread(self._nearest, collection, vector, where, limit)
 
+    async def nearest_to_each(
+        self, collection: str, vectors: Vectors, where: Where, limit: int
+    ) -> list[list[Hit]]:
+        if limit < 1:
+            return [[] for _ in vectors]
+        return await asyncio.to_thread(self._nearest_to_each, collection, vectors, where, limit)
+
     async def count(self, collection: str, where: Where) -> int:
         return await asyncio.to_thread(self._count, collection, where)
 
@@ -213,6 +221,24 @@ class EdgeVectorStore:
             if is_settled(hits, limit, asked):
                 return hits[:limit]
             asked *= 4
+
+    def _nearest_to_each(
+        self, collection: str, vectors: Vectors, where: Where, limit: int
+    ) -> list[list[Hit]]:
+        found = self._shard(collection)
+        if found is None:
+            return [[] for _ in vectors]
+        asked = limit + _SPARE
+        requests = [_request(vector, where, asked) for vector in vectors]
+        with _translated(f"searching {collection}"):
+            answers = found[0].query_batch(edge.QueryBatchRequest(requests))
+        each = [_hits(answer) for answer in answers]
+        return [
+            hits[:limit]
+            if is_settled(hits, limit, asked)
+            else self._nearest(collection, vector, where, limit)
+            for hits, vector in zip(each, vectors, strict=True)
+        ]
 
     def _count(self, collection: str, where: Where) -> int:
         found = self._shard(collection)
@@ -300,13 +326,18 @@ def _create(
 
 
 def _query(shard: edge.EdgeShard, vector: Vector, where: Where, asked: int) -> list[Hit]:
+    return _hits(shard.query(_request(vector, where, asked)))
+
+
+def _request(vector: Vector, where: Where, asked: int) -> edge.QueryRequest:
     query = edge.Query.Nearest(np.asarray(vector, np.float32))  # type: ignore[arg-type]  # takes arrays too
-    request = edge.QueryRequest(
+    return edge.QueryRequest(
         limit=asked, query=query, with_payload=True, filter=_filter(where), params=_RESCORED
     )
-    return best_first(
-        (PointId(str(found.id)), found.score, found.payload or {}) for found in shard.query(request)
-    )
+
+
+def _hits(found: Iterable[edge.ScoredPoint]) -> list[Hit]:
+    return best_first((PointId(str(each.id)), each.score, each.payload or {}) for each in found)
 
 
 def _filter(where: Where) -> edge.Filter | None:
