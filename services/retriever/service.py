@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import structlog
 
@@ -45,6 +46,14 @@ from services.runtime.stores.vectors import REGIONS, VectorStore, model_of
 
 TOPICS = (NEEDLES, EMBEDDED, MATCHES)
 log = structlog.get_logger()
+
+
+class _Awaited(NamedTuple):
+    """A needle that waits for its first shortlist: on which frame, and since when."""
+
+    frame_id: FrameId
+    since: float
+    """When the broker took the needle or its region's vector, whichever it took later."""
 
 
 class ExtendShortlists:
@@ -102,8 +111,8 @@ class ExtendShortlists:
         self._seen: int | None = None
         self._lock = asyncio.Lock()
         self._freshness = metrics.FRESHNESS_SECONDS.labels("needle_to_shortlist")
-        self._awaited: dict[NeedleId, float] = {}
-        """When needles came that have had no chance of a shortlist yet; not after a restart."""
+        self._awaited: dict[NeedleId, _Awaited] = {}
+        """Needles that have had no chance of a shortlist yet; not after a restart."""
 
     async def run(self, events: Sequence[Event]) -> None:
         async with self._undone_on_error():
@@ -171,6 +180,7 @@ class ExtendShortlists:
         await self._needles.record(found)
         records = await self._known_needles.refresh({each.needle_id for each in found})
         self._note_awaited(found, records)
+        self._note_embedded(embedded)
         lessons = self._reference.note(matched)
         frames = await self._seen_again(embedded, lessons)
         if found or embedded or lessons:
@@ -187,7 +197,14 @@ class ExtendShortlists:
             if not records[each.needle_id].active:
                 self._awaited.pop(each.needle_id, None)
             elif records[each.needle_id].shortlist is None and taken_at is not None:
-                self._awaited.setdefault(each.needle_id, taken_at)
+                self._awaited.setdefault(each.needle_id, _Awaited(each.frame_id, taken_at))
+
+    def _note_embedded(self, embedded: Sequence[FrameEmbedded]) -> None:
+        """Let needles count from their regions' vectors where those come later."""
+        taken = {each.frame_id: freshness.taken_at(each) or 0.0 for each in embedded}
+        for needle_id, each in self._awaited.items():
+            if taken.get(each.frame_id, 0.0) > each.since:
+                self._awaited[needle_id] = _Awaited(each.frame_id, taken[each.frame_id])
 
     async def _seen_again(
         self, embedded: Sequence[FrameEmbedded], lessons: Sequence[FrameMatched]
@@ -296,9 +313,9 @@ class ExtendShortlists:
         await self._known_needles.refresh([each.needle_id for each in due])
         now = self._clock.now()
         for shortlist in due:
-            since = self._awaited.pop(shortlist.needle_id, None)
-            if since is not None:
-                self._freshness.observe(freshness.age_s(since, now))
+            awaited = self._awaited.pop(shortlist.needle_id, None)
+            if awaited is not None:
+                self._freshness.observe(freshness.age_s(awaited.since, now))
             category = metrics.CATEGORIES(shortlist.needle.category)
             metrics.SHORTLISTS_PUBLISHED.labels(category).inc()
             metrics.SHORTLIST_FRAMES.observe(len(shortlist.candidates))

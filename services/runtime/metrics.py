@@ -42,7 +42,8 @@ VEHICLES = BoundedLabel(500)
 FRESHNESS_SECONDS = Histogram(
     "gazeloop_freshness_seconds",
     "From the broker's taking an event to its taking what came of it: ground_truth_to_needle, where"
-    " the needle did not wait for predictions, or needle_to_shortlist, where it got one at once.",
+    " the needle did not wait for predictions, or needle_to_shortlist, where it got one at once,"
+    " from the needle or its region's vector, whichever came later.",
     ["stage"],
     buckets=_AGE_SECONDS,
 )

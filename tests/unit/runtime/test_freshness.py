@@ -128,7 +128,7 @@ async def test_a_verdict_counts_from_the_frames_coming_on_a_shortlist() -> None:
     assert grown(before, after) == pytest.approx((1, 3601))
 
 
-async def test_a_shortlist_counts_from_its_needle_which_waits_for_its_vector() -> None:
+async def test_a_shortlist_counts_from_its_needles_vector_where_that_comes_later() -> None:
     labels = {"stage": "needle_to_shortlist"}
     before = measured("gazeloop_freshness_seconds", **labels)
     world = World()
@@ -138,6 +138,19 @@ async def test_a_shortlist_counts_from_its_needle_which_waits_for_its_vector() -
     embedded = await world.embed("needle", 0.0, split="reference", drive="d1")
     await stage.take(embedded, late_s=2)
     assert world.shortlists() == [["hay"]]
+    after = measured("gazeloop_freshness_seconds", **labels)
+    assert grown(before, after) == pytest.approx((1, 2))
+
+
+async def test_a_shortlist_counts_from_its_needle_where_the_vector_was_there() -> None:
+    labels = {"stage": "needle_to_shortlist"}
+    before = measured("gazeloop_freshness_seconds", **labels)
+    world = World()
+    stage = Stage(world.step, world.clock)
+    embedded = [await world.embed("hay", 0.1)]
+    embedded.append(await world.embed("needle", 0.0, split="reference", drive="d1"))
+    await stage.take(*embedded, late_s=60)
+    await stage.take(samples.needle_found("needle"), late_s=3)
     after = measured("gazeloop_freshness_seconds", **labels)
     assert grown(before, after) == pytest.approx((1, 3))
 
