@@ -20,7 +20,7 @@ from services.domain.ranking_quality import Measure, Question, interval, replica
 from services.domain.resampling import Interval
 from services.retriever import logic
 from services.retriever.known import KnownFrames, KnownVectors
-from services.retriever.logic import Kind
+from services.retriever.logic import Annotated, Kind
 from services.runtime.settings import Settings
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.matches import MatchStore
@@ -164,13 +164,13 @@ class ModelComparer:
         async for record in self._needles.scan():
             if record.active and record.needle is not None:
                 needles[record.needle.detector, record.needle.category].append(record.needle)
-        reference: defaultdict[Kind, list[FrameMatched]] = defaultdict(list)
+        reference: defaultdict[Kind, list[Annotated]] = defaultdict(list)
         async for match in self._matches.scan(split=Split.REFERENCE):
-            reference[logic.kind_of(match)].append(match)
+            reference[logic.kind_of(match)].append(Annotated.of(match))
         kinds = []
         frame_of = {needle.region_id: needle.frame_id for of in needles.values() for needle in of}
         for kind, of_kind in sorted(needles.items()):
-            mine = [match for match in judged if logic.kind_of(match) == kind]
+            mine = [Annotated.of(match) for match in judged if logic.kind_of(match) == kind]
             if not mine:
                 continue
             frame_of |= {r: m.frame_id for m in [*mine, *reference[kind]] for r in m.regions}

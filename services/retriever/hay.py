@@ -59,7 +59,7 @@ class Hay:
             if facts.split(self._settings) is not Split.HAYSTACK:
                 continue
             for region, seen in facts.regions.items():
-                if seen.kind in kinds and seen.detection.score >= self._settings.operating_score:
+                if seen.kind in kinds and seen.score >= self._settings.operating_score:
                     found[seen.kind].append((region, frame))
         # All kinds' at once: every question to the store has a price of its own.
         regions = [region for each in found.values() for region, _ in each]
@@ -84,6 +84,6 @@ class Hay:
             [region for region, _, _ in found],
             np.stack([vectors[region] for region, _, _ in found]),
             np.stack([seen.features for _, _, seen in found]),
-            np.array([seen.detection.score for _, _, seen in found]),
+            np.array([seen.score for _, _, seen in found]),
             [frame.spot for _, frame, _ in found],
         )

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from services.contracts.events import REANNOTATION, FrameMatched, ShortlistPublished, Split
 from services.contracts.identity import FrameId, ModelId, NeedleId, RegionId, region_point_id
-from services.retriever.logic import HAYSTACK_FRAMES, FrameFacts, Kind
+from services.retriever.logic import HAYSTACK_FRAMES, Annotated, FrameFacts, Kind
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.needles import NeedleRecord, NeedleStore
@@ -81,7 +81,7 @@ class KnownMatches:
     def __init__(self, store: MatchStore, frames: KnownFrames) -> None:
         self._store = store
         self._frames = frames
-        self._of: defaultdict[Kind, dict[FrameId, FrameMatched]] = defaultdict(dict)
+        self._of: defaultdict[Kind, dict[FrameId, Annotated]] = defaultdict(dict)
         self._verdicts: set[FrameId] = set()
         self._complete = False
 
@@ -98,7 +98,7 @@ class KnownMatches:
         if before is not None and match.revision <= before.revision:
             return False
         if teaches:
-            of_kind[match.frame_id] = match
+            of_kind[match.frame_id] = Annotated.of(match)
         elif before is not None:
             del of_kind[match.frame_id]
         if match.reannotated and match.split is Split.HAYSTACK:
@@ -111,17 +111,18 @@ class KnownMatches:
         self._verdicts.clear()
         self._complete = False
 
-    async def of(self, kind: Kind) -> list[FrameMatched]:
+    async def of(self, kind: Kind) -> list[Annotated]:
         """All of a kind."""
         if not self._complete:
-            self.note([match async for match in self._store.scan(split=Split.REFERENCE)])
+            async for match in self._store.scan(split=Split.REFERENCE):
+                self._noted(match)
             self.note(await self._store.load(await self._frames.reannotated()))
             self._complete = True
         return list(self._of[kind].values())
 
 
 class KnownNeedles:
-    """The needles' records."""
+    """The records of needles that are active, or of which something is left to tell."""
 
     def __init__(self, store: NeedleStore) -> None:
         self._store = store
@@ -130,7 +131,7 @@ class KnownNeedles:
         self._complete = False
 
     async def all(self) -> list[NeedleRecord]:
-        """Every needle, active or not, in the order of their ids."""
+        """All of them, in the order of their ids."""
         await self._read()
         return [self._records[needle_id] for needle_id in sorted(self._records)]
 
@@ -141,7 +142,7 @@ class KnownNeedles:
         return [each for each in found if each is not None]
 
     def get(self, needle_id: NeedleId) -> NeedleRecord:
-        """A needle that was read before."""
+        """An active needle that was read before."""
         return self._records[needle_id]
 
     def forget_all(self) -> None:
@@ -165,12 +166,16 @@ class KnownNeedles:
             self._complete = True
 
     def _note(self, record: NeedleRecord) -> None:
-        self._records[record.needle_id] = record
         shortlist = record.shortlist
         if shortlist is not None and shortlist.revision > record.published_revision:
             self._unpublished.add(record.needle_id)
         else:
             self._unpublished.discard(record.needle_id)
+        listed = shortlist is not None and len(shortlist.candidates) > 0
+        if record.active or listed or record.needle_id in self._unpublished:
+            self._records[record.needle_id] = record
+        else:
+            self._records.pop(record.needle_id, None)
 
 
 class KnownVectors:

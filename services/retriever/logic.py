@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
 import numpy as np
@@ -9,7 +10,6 @@ import numpy as np
 from services.contracts.events import (
     REANNOTATION,
     Candidate,
-    Detection,
     FrameCaptured,
     FrameMatched,
     NeedleFound,
@@ -18,7 +18,7 @@ from services.contracts.events import (
     ShortlistPublished,
     Split,
 )
-from services.contracts.identity import Category, DetectorId, FrameId, ModelId, RegionId
+from services.contracts.identity import Box, Category, DetectorId, FrameId, ModelId, RegionId
 from services.domain.budgets import Budgets
 from services.domain.coco import FloatArray
 from services.domain.failure_model import Examples, Method, Mode
@@ -41,26 +41,24 @@ Kind = tuple[DetectorId, Category]
 """What needles and haystack regions must share to be compared."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
     """A detection on a frame, and what it shows besides its picture."""
 
-    detector: DetectorId
-    detection: Detection
+    kind: Kind
+    """What it may be compared within."""
+    score: float
+    bbox: Box
     features: FloatArray
 
-    @property
-    def kind(self) -> Kind:
-        """What it may be compared within."""
-        return self.detector, self.detection.category
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FrameFacts:
-    """What ranking needs of a captured frame."""
+    """What ranking needs of a captured frame: many are kept, so no whole events."""
 
-    captured: FrameCaptured
     spot: Spot
+    captured_at: datetime
+    image_uri: str
     reannotated: bool
     regions: Mapping[RegionId, Seen]
 
@@ -71,7 +69,7 @@ class FrameFacts:
         if captured is None:
             return None
         regions = {
-            region: Seen(detector, detection, row)
+            region: Seen((detector, detection.category), detection.score, detection.bbox, row)
             for detector, predictions in record.predictions.items()
             for region, detection, row in zip(
                 predictions.region_ids(),
@@ -81,7 +79,8 @@ class FrameFacts:
             )
         }
         reannotated = truth is not None and truth.annotation_source == REANNOTATION
-        return cls(captured, _spot(captured), reannotated, regions)
+        spot, uri = _spot(captured), captured.image.uri
+        return cls(spot, captured.captured_at, uri, reannotated, regions)
 
     @property
     def features(self) -> dict[RegionId, FloatArray]:
@@ -91,8 +90,8 @@ class FrameFacts:
     def split(self, settings: Settings) -> Split:
         """Whether the frame is searched for needles, or searched through."""
         return split_of(
-            self.captured.frame_id,
-            self.captured.drive_id,
+            self.spot.frame,
+            self.spot.drive,
             reference_share=settings.reference_share,
             seed=settings.split_seed,
             by_frame=settings.split_by == "frame",
@@ -144,18 +143,53 @@ def key_of(kind: Kind, mode: Mode) -> Key:
 HAYSTACK_FRAMES = Where(equals={"split": Split.HAYSTACK.value})
 
 
-def truths(matches: Iterable[FrameMatched], score: float) -> dict[RegionId, Mode | None]:
-    """Of each annotated region at or above the score, how it is wrong; none where it is right."""
-    return {
-        region: None if error is None else Mode.of(error, true_category)
-        for match in matches
-        for region, scored, ignored, error, true_category in zip(
+@dataclass(frozen=True, slots=True)
+class Annotated:
+    """What a match teaches, without what only others need: all of these are kept.
+
+    Attributes
+    ----------
+    modes : of each region, how it is wrong; none where it is right
+    ground_truths : over all areas
+    """
+
+    frame_id: FrameId
+    revision: int
+    reannotated: bool
+    regions: tuple[RegionId, ...]
+    scores: tuple[float, ...]
+    matched: tuple[int, ...]
+    ignored: tuple[int, ...]
+    modes: tuple[Mode | None, ...]
+    ground_truths: int
+
+    @classmethod
+    def of(cls, match: FrameMatched) -> Self:
+        """Of a match."""
+        modes = (
+            None if error is None else Mode.of(error, true_category)
+            for error, true_category in zip(match.errors, match.true_categories, strict=True)
+        )
+        return cls(
+            match.frame_id,
+            match.revision,
+            match.reannotated,
             match.regions,
             match.scores,
+            match.matched,
             match.ignored,
-            match.errors,
-            match.true_categories,
-            strict=True,
+            tuple(modes),
+            match.ground_truths[0],
+        )
+
+
+def truths(annotated: Iterable[Annotated], score: float) -> dict[RegionId, Mode | None]:
+    """Of each annotated region at or above the score, how it is wrong; none where it is right."""
+    return {
+        region: mode
+        for each in annotated
+        for region, scored, ignored, mode in zip(
+            each.regions, each.scores, each.ignored, each.modes, strict=True
         )
         # Bit 0 is IoU .5 over all areas.
         if scored >= score and not ignored & 1
@@ -181,19 +215,19 @@ def examples(
     )
 
 
-def standing(matches: Sequence[FrameMatched]) -> Standing:
-    """How the detector stands in a category by these matches, over all areas."""
+def standing(annotated: Sequence[Annotated]) -> Standing:
+    """How the detector stands in a category on these frames, over all areas."""
     rows = [
         (score, bits)
-        for match in matches
-        for score, bits, ignored in zip(match.scores, match.matched, match.ignored, strict=True)
+        for each in annotated
+        for score, bits, ignored in zip(each.scores, each.matched, each.ignored, strict=True)
         if not ignored & 1
     ]
     bits = np.array([bits for _, bits in rows], np.int64).reshape(-1, 1)
     return Standing(
         np.array([score for score, _ in rows], np.float64),
         (bits >> np.arange(_THRESHOLDS) & 1).astype(np.bool_),
-        sum(match.ground_truths[0] for match in matches),
+        sum(each.ground_truths for each in annotated),
     )
 
 
@@ -227,18 +261,19 @@ def kept_candidates(record: NeedleRecord, reannotated: Collection[FrameId]) -> l
 
 def candidate(region: RegionId, facts: FrameFacts, similarity: float, evidence: float) -> Candidate:
     """A haystack region on a shortlist. Rounded, so that nothing is published for a hair."""
-    detection = facts.regions[region].detection
+    seen = facts.regions[region]
+    _, category = seen.kind
     return Candidate(
-        frame_id=facts.captured.frame_id,
+        frame_id=facts.spot.frame,
         region_id=region,
-        category=detection.category,
-        score=detection.score,
-        bbox=detection.bbox,
+        category=category,
+        score=seen.score,
+        bbox=seen.bbox,
         similarity=round(similarity, 3),
         evidence=round(evidence, 2),
-        drive_id=facts.captured.drive_id,
-        captured_at=facts.captured.captured_at,
-        image_uri=facts.captured.image.uri,
+        drive_id=facts.spot.drive,
+        captured_at=facts.captured_at,
+        image_uri=facts.image_uri,
     )
 
 

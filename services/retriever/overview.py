@@ -16,7 +16,7 @@ from services.domain.label_errors import missing_label_suspicion
 from services.domain.ranking import Vectors
 from services.retriever import logic
 from services.retriever.known import KnownFrames, KnownVectors
-from services.retriever.logic import Kind
+from services.retriever.logic import Annotated, Kind
 from services.runtime.settings import Settings
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.matches import MatchStore
@@ -141,9 +141,9 @@ async def _suspects(
     for needle in needles:
         if needle.error_type is ErrorType.BACKGROUND:
             asked_of[needle.detector, needle.category].append(needle)
-    annotated: defaultdict[Kind, list[FrameMatched]] = defaultdict(list)
+    annotated: defaultdict[Kind, list[Annotated]] = defaultdict(list)
     for match in reference:
-        annotated[logic.kind_of(match)].append(match)
+        annotated[logic.kind_of(match)].append(Annotated.of(match))
     suspects = []
     for kind, asked in sorted(asked_of.items()):
         modes = await asyncio.to_thread(logic.truths, annotated[kind], settings.operating_score)

@@ -88,7 +88,7 @@ class DetectorPlan:
         moved = self._drop_gone(frames)
         for each in records:
             if not each.active:
-                self._retire(each.needle_id)
+                self._retire(each.needle_id, each.needle)
         waited = [self._not_embedded[r] for r in self._embedded(frames) if r in self._not_embedded]
         await self._admit(
             [each for each in records if each.active]
@@ -149,7 +149,7 @@ class DetectorPlan:
             self._not_embedded.pop(needle.region_id, None)
             asked = _kind_of(needle), Mode.of(needle.error_type, needle.true_category)
             if self._asking.get(needle_id, asked) != asked:
-                self._retire(needle_id)
+                self._retire(needle_id, needle)
             if needle_id not in self._asking:
                 came.append((logic.key_of(*asked), needle))
             self._ask(needle_id, asked, vectors[needle.region_id])
@@ -162,8 +162,7 @@ class DetectorPlan:
         plan.unknown |= mode not in plan.modes
         plan.modes.add(mode)
 
-    def _retire(self, needle_id: NeedleId) -> None:
-        needle = self._at.needles.get(needle_id).needle
+    def _retire(self, needle_id: NeedleId, needle: NeedleFound | None) -> None:
         if needle is not None:
             self._not_embedded.pop(needle.region_id, None)
         if needle_id not in self._asking:
