@@ -12,6 +12,7 @@ import typer
 
 from services import __version__
 from services.cli import (
+    calibrate_command,
     cvat_command,
     dead_letters_command,
     demo_command,
@@ -127,6 +128,11 @@ app.command(
     rich_help_panel=_MODELS,
     epilog=example("--set embedder=resnet18 whiten --coco gt.json --images DIR --to w.safetensors"),
 )(whiten_command.whiten)
+app.command(
+    "calibrate",
+    rich_help_panel=_MODELS,
+    epilog=example("--set embedder=resnet18 calibrate --coco gt.json --images DIR --to r18.int8"),
+)(calibrate_command.calibrate)
 app.add_typer(models_command.app, name="models", rich_help_panel=_MODELS)
 app.add_typer(benchmark_command.app, name="benchmark", rich_help_panel=_MODELS)
 

@@ -32,6 +32,13 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
             " `gazeloop mine`, `gazeloop ingest`."
         ),
     ),
+    (
+        errors.UnfitInt8,
+        (
+            "Set GAZELOOP_EMBED_PRECISION to bf16 or fp32, or name with GAZELOOP_EMBED_INT8 a file"
+            " that `gazeloop calibrate` made of the embedder that is set."
+        ),
+    ),
     (errors.MissingPart, "`make setup` installs what is missing."),
     (
         errors.TooManyDeadLetters,

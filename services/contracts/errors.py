@@ -20,6 +20,7 @@ GazeloopError
     ├── DiskFull               the data folder's disk has too little room
     ├── MissingWeights         no weights, or not those that their sha256 names
     ├── NothingStored          a data folder that is to be read holds nothing
+    ├── UnfitInt8              no 8-bit network, or not the one meant, or too far from exact
     └── TooManyDeadLetters     so many events in a row are bad that something else must be
 
 Any other exception counts as Fatal.
@@ -130,6 +131,10 @@ class DiskFull(Fatal):
 
 class NothingStored(Fatal):
     """A data folder that is to be read holds nothing."""
+
+
+class UnfitInt8(Fatal):
+    """No 8-bit network, or not the one that is meant, or one too far from full precision."""
 
 
 class TooManyDeadLetters(Fatal):

@@ -23,6 +23,8 @@ class Precision(StrEnum):
 
     FP32 = "fp32"
     BF16 = "bf16"
+    INT8 = "int8"
+    """Calibrated on pictures beforehand; by OpenVINO only."""
 
 
 class Forward(Protocol):
@@ -31,10 +33,12 @@ class Forward(Protocol):
     Attributes
     ----------
     device : where maps come to lie
+    calibrated : sha256 of the quantised network; empty where nothing was calibrated
     """
 
     device: torch.device
     precision: Precision
+    calibrated: str
 
     def __call__(self, pixels: Pixels) -> Tensor:
         """(N, H, W, 3) uint8 RGB to (N, C, h, w) float32."""
@@ -43,6 +47,8 @@ class Forward(Protocol):
 
 class TorchForward:
     """By torch: eager on a CPU, compiled on a GPU; channels last in memory on both."""
+
+    calibrated = ""
 
     def __init__(
         self, features: nn.Module, device: torch.device, precision: Precision = Precision.FP32

@@ -2,6 +2,8 @@
 
 import sys
 import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -16,9 +18,13 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # how Pyth
 
 import openvino  # noqa: E402  # after the above
 
+from services.contracts.errors import UnfitInt8  # noqa: E402
+from services.embedder.int8 import Quantised  # noqa: E402
+
 _PIXELS_PER_REQUEST = 384 * 224
 """A frame, or as many crops: activations then stay in the core's own cache."""
-_HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16"}
+_HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.INT8: "f32"}
+"""Of what is not quantised: a network in 8 bits says by itself what is."""
 
 
 def converted(features: nn.Module) -> openvino.Model:
@@ -35,18 +41,46 @@ def converted(features: nn.Module) -> openvino.Model:
     return model
 
 
+def read(quantised: Quantised) -> openvino.Model:
+    """A network in 8 bits, as OpenVINO's model.
+
+    Raises
+    ------
+    UnfitInt8
+        OpenVINO cannot read it.
+    """
+    try:
+        return openvino.Core().read_model(quantised.graph, quantised.values)
+    except RuntimeError as exc:
+        raise UnfitInt8(
+            f"OpenVINO {openvino.__version__} cannot read the 8-bit network: {exc}"
+        ) from exc
+
+
+def written(model: openvino.Model) -> Quantised:
+    """OpenVINO's model as `read` takes it."""
+    with TemporaryDirectory() as folder:
+        graph, values = Path(folder) / "network.xml", Path(folder) / "network.bin"
+        openvino.serialize(model, graph, values)
+        return Quantised(graph.read_bytes(), values.read_bytes())
+
+
 class OpenVinoForward:
     """By OpenVINO: a core computes one frame at a time, and all cores compute.
 
     Parameters
     ----------
     threads : cores to be used
+    calibrated : sha256 of the model, where it is quantised
     """
 
     device = torch.device("cpu")
 
-    def __init__(self, model: openvino.Model, precision: Precision, threads: int) -> None:
+    def __init__(
+        self, model: openvino.Model, precision: Precision, threads: int, calibrated: str = ""
+    ) -> None:
         self.precision = precision
+        self.calibrated = calibrated
         compiled = openvino.Core().compile_model(
             model,
             "CPU",

@@ -77,7 +77,7 @@ class TorchEmbedder:
 
         Raises
         ------
-        MissingWeights, InvalidSettings
+        MissingWeights, InvalidSettings, UnfitInt8
             As from `load_network` and `forward_of`.
         """
         network = load_network(settings)
@@ -108,7 +108,8 @@ class TorchEmbedder:
     def model_id(self) -> ModelId:
         """`name-tap-pooling-side-regions-normalisation-dimension-sha`, and what is not the rule.
 
-        Frames decoded at a smaller scale are `dct`; numbers that are not of 32 bits follow last.
+        Frames decoded at a smaller scale are `dct`; numbers that are not of 32 bits follow last,
+        and of what 8-bit network they are.
         """
         one = self._network
         regions = (
@@ -120,10 +121,11 @@ class TorchEmbedder:
         side = f"side{self._backbone.frame_side}{scaled}"
         parts = (self._backbone.name, one.tap, one.pooling.value, side, regions, crops.NORMALISED)
         whitened = ("whitened",) if self._head.whitens else ()
-        precision = self._forward.precision
+        precision, calibrated = self._forward.precision, self._forward.calibrated
         numbers = () if precision is Precision.FP32 else (precision.value,)
+        quantised = (calibrated[:8],) if calibrated else ()
         sized = (f"{self._head.dimension}d", one.sha256[:8])
-        return ModelId("-".join((*parts, *whitened, *sized, *numbers)))
+        return ModelId("-".join((*parts, *whitened, *sized, *numbers, *quantised)))
 
     @property
     def frame_dimension(self) -> int:

@@ -122,9 +122,13 @@ class Settings(BaseSettings):
     embed_runtime: Literal["auto", "openvino", "torch", "cuda"] = Field(
         "auto", description="What runs the backbone; auto: a GPU where there is one, else OpenVINO."
     )
-    embed_precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="The backbone's numbers; bf16 is faster where the CPU or GPU has it."
+    embed_precision: Literal["fp32", "bf16", "int8"] = Field(
+        "fp32", description="The backbone's numbers; fewer bits are faster: docs/embedding.md."
     )
+    embed_int8: Path | None = Field(
+        None, description="For int8: the file that `gazeloop calibrate` made."
+    )
+    embed_int8_sha256: str = Field("", description="That file's sha256; empty: not checked.")
     embed_decode: Literal["scaled", "full"] = Field(
         "scaled", description="Frames by RoIAlign: decoded as far as needed, or in full."
     )

@@ -24,6 +24,7 @@ def test_what_may_be_tried_again_says_so(kind: type[errors.GazeloopError]) -> No
         (errors.MissingPart("no Java"), "make setup"),
         (errors.MissingWeights("no file"), "GAZELOOP_WEIGHTS"),
         (errors.NothingStored("in ./gazeloop-data"), "--data"),
+        (errors.UnfitInt8("no file"), "gazeloop calibrate"),
         (errors.TooManyDeadLetters("a thousand"), "dead-letters list"),
         (FolderInUse("another process runs here"), "--data"),
         (OSError(errno.EADDRINUSE, "Address already in use"), "GAZELOOP_METRICS_PORT"),

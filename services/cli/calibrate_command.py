@@ -1,0 +1,100 @@
+"""`gazeloop calibrate`: the embedder in 8-bit numbers, made and measured on one's own frames."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from services.cli.context import console, run, shared
+from services.cli.labelled_source import CocoFile, ImagesFolder, Source, ViaFile, VocFolder
+
+if TYPE_CHECKING:
+    from services.embedder.labelled import LabelledFrame
+    from services.embedder.learning.calibration import Calibrated, Plan
+    from services.runtime.settings import Settings
+
+_SUFFIX = ".int8"
+
+
+def calibrate(
+    ctx: typer.Context,
+    *,
+    to: Annotated[
+        Path,
+        typer.Option("--to", dir_okay=False, metavar="FILE", help="The network, ending in .int8."),
+    ],
+    images: ImagesFolder = None,
+    coco: CocoFile = None,
+    voc: VocFolder = None,
+    via: ViaFile = None,
+    most: Annotated[
+        int, typer.Option("--frames", min=4, help="Most frames that are looked at, at random.")
+    ] = 200,
+    held_out: Annotated[
+        float,
+        typer.Option(
+            "--held-out",
+            min=0.1,
+            max=0.9,
+            help="Share of drives (frames, where drives are not known) that it is measured on.",
+        ),
+    ] = 0.5,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")] = 0,
+) -> None:
+    """Quantise the embedder that is set to 8-bit numbers, which many CPUs compute faster.
+
+    It is calibrated on some drives and measured on others. Where a vector's cosine to full
+    precision is below .998, or more than half a point of mAP is lost, nothing is written. It holds
+    for the embedder, weights and pooling that are set. Needs `pip install 'gazeloop[int8]'`; the
+    services do not.
+    """
+    from services.cli import exporting  # noqa: PLC0415  # slow
+    from services.cli.labelled_source import labelled_frames  # noqa: PLC0415
+    from services.embedder.learning.calibration import Plan  # noqa: PLC0415
+
+    if to.suffix != _SUFFIX:
+        raise typer.BadParameter(f"the file must end in {_SUFFIX}", param_hint="--to")
+    context, source = shared(ctx), Source(images, coco, voc, via)
+    frames = run(
+        lambda: labelled_frames(source, context, exporting.training_frames),
+        interrupted="Nothing was written.",
+    )
+    settings = context.settings()
+    _tell(_written(settings, frames, Plan(source.name, most, held_out, seed), to), settings, to)
+
+
+def _written(
+    settings: "Settings", frames: "list[LabelledFrame]", plan: "Plan", to: Path
+) -> "Calibrated":
+    from services.embedder.learning.calibration import parted, write_calibrated  # noqa: PLC0415
+
+    learnt, held = parted(frames, plan)
+    columns = TextColumn("looking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console(), transient=True) as bars:
+        task = bars.add_task("looking", total=len(learnt) + 2 * len(held))
+        return write_calibrated(settings, frames, plan, to, lambda count: bars.advance(task, count))
+
+
+def _tell(made: "Calibrated", settings: "Settings", to: Path) -> None:
+    out, measured = console(), made.card.measured
+    for what, cosines in (("frames", measured.frames), ("regions", measured.regions)):
+        out.print(
+            f"cosine to full precision, {cosines.count:,} {what} held out: least"
+            f" {cosines.least:.4f}, mean {cosines.mean:.4f}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    out.print(
+        f"mAP@100 of {measured.queries:,} regions: {measured.map_after:.3f} (in full precision"
+        f" {measured.map_before:.3f})",
+        highlight=False,
+        soft_wrap=True,
+    )
+    out.print(f"{to}, with its card beside it", highlight=False, soft_wrap=True)
+    out.print(
+        f"[dim]Use it: --set embedder={settings.embedder} --set embed_precision=int8"
+        f" --set embed_int8={to}\nIts sha256, for GAZELOOP_EMBED_INT8_SHA256: {made.sha256}[/]",
+        highlight=False,
+        soft_wrap=True,
+    )

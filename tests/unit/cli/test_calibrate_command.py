@@ -1,0 +1,73 @@
+"""`gazeloop calibrate`: what it says, and what it refuses."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from services.cli.main import app, main
+from services.embedder.backbones import backbone_named
+from services.embedder.torch_embedder import TorchEmbedder
+from services.runtime.settings import Settings
+from tests.unit.cli.street import write_street
+from tests.unit.embedder.networks import untrained
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> list[str]:
+    folder = tmp_path / "street"
+    folder.mkdir()
+    given = ["--coco", str(write_street(folder)), "--images", str(folder)]
+    return ["calibrate", *given, "--to", str(tmp_path / "network.int8")]
+
+
+def test_a_network_that_bears_it_is_written_and_its_use_is_told(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    weights = tmp_path / "resnet.safetensors"
+    state = untrained(backbone_named("resnet18_scratch"), seed=2).state_dict()
+    save_file({name: each for name, each in state.items() if not name.startswith("fc.")}, weights)
+    chosen = {"embedder": "resnet18_scratch", "weights": str(weights)}
+    given = [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
+    runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
+
+    said = runner.invoke(app, [*given, *arguments])
+
+    assert said.exit_code == 0, said.output
+    assert "cosine to full precision, 6 frames held out: least" in said.output
+    file = tmp_path / "network.int8"
+    use = f"--set embedder=resnet18_scratch --set embed_precision=int8 --set embed_int8={file}"
+    assert use in said.output
+    assert "Applying" not in said.output  # NNCF's own bars
+    sha256 = said.output.split("GAZELOOP_EMBED_INT8_SHA256: ")[1].strip()
+    told = {"embed_precision": "int8", "embed_int8": file, "embed_int8_sha256": sha256}
+    embedder = TorchEmbedder.of(Settings.model_validate(chosen | told))
+    assert "-int8-" in embedder.model_id
+
+
+def test_a_network_that_does_not_is_refused_with_figures_and_remedy(
+    tmp_path: Path,
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gazeloop", *arguments])
+
+    with pytest.raises(SystemExit) as leaving:
+        main()
+
+    said = capsys.readouterr().err
+    assert leaving.value.code == 1
+    assert "squeezenet1_0 does not bear 8 bits" in said
+    assert "mAP goes from" in said
+    assert "GAZELOOP_EMBED_PRECISION to bf16" in said
+    assert not (tmp_path / "network.int8").exists()
+
+
+def test_the_files_name_says_what_it_is(arguments: list[str]) -> None:
+    said = CliRunner().invoke(app, [*arguments[:-1], "network.bin"])
+
+    assert said.exit_code == 2
+    assert ".int8" in said.output
