@@ -81,7 +81,7 @@ bench-retrieval: .venv/runtime.stamp .bench/stamp ## what shortlists are worth, 
 	@$(BIN)/python -m benchmarks.retrieval_latency
 	@.bench/bin/python -m benchmarks.retrieval_size
 
-bench-embed: setup ## images per second from JPEG to vector, beside torchvision and FiftyOne
+bench-embed: setup .venv/dev.stamp ## images per second from JPEG to vector, beside torchvision and FiftyOne
 	@$(BIN)/python -m benchmarks.embed
 
 bench-pipeline: setup ## what a frame costs each stage, and how soon it is done with

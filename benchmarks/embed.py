@@ -3,17 +3,20 @@
     python -m benchmarks.embed
     python -m benchmarks.embed --models resnet18 resnet50 --frames 48
 
-All see the same drawn frames of 1920 x 1080 at the same size, with the same untrained weights. One
-row is the whole way; the split is measured apart, one step after the other. Rounds take turns, and
-the best one counts: what disturbs a shared machine only ever adds.
+All see the same drawn frames of 1920 x 1080 at the same size, with the same untrained weights; 8
+bits are calibrated on other drawn frames. One row is the whole way; the split is measured apart,
+one step after the other, in milliseconds of the clock and of all cores together. Rounds take turns,
+and the best one counts: what disturbs a shared machine only ever adds.
 """
 
 import argparse
 import io
+import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -31,7 +34,12 @@ from torchvision.transforms import v2
 
 from services.embedder import crops
 from services.embedder.backbones import backbone_named
-from services.embedder.torch_embedder import TorchEmbedder
+from services.embedder.forward import Forward, Precision
+from services.embedder.forward_choice import forward_of
+from services.embedder.learning.quantising import quantised
+from services.embedder.network import Network, load_network
+from services.embedder.openvino_forward import OpenVinoForward, read
+from services.embedder.torch_embedder import Decoding, RegionEncoder, TorchEmbedder
 from services.runtime.images import ImageLimits, decode_scaled
 from services.runtime.logs import configure_logs
 from services.runtime.settings import Settings
@@ -40,6 +48,9 @@ _SIZE = (1920, 1080)
 _QUALITY = 92
 _BATCH = 16
 _BOXES = 20
+_DECODE, _PREPARE, _PASS = range(3)
+_OTHERS, _CALIBRATED_ON = 1000, 32
+"""Numbers from which on, and how many, drawn frames are calibrated on."""
 _LIMITS = ImageLimits.of(Settings())
 
 Vectors = NDArray[np.float32]
@@ -52,12 +63,48 @@ def passes(each: Sequence[T]) -> list[Sequence[T]]:
 
 
 class Run(NamedTuple):
-    """One way over all frames: its vectors, and what each step took, in seconds a frame."""
+    """One way over all frames.
+
+    Attributes
+    ----------
+    vectors : a row per frame
+    steps_s : (3, 2), seconds a frame that decoding, preparing and the pass take, by the clock and
+        of all cores
+    """
 
     vectors: Vectors
-    decode_s: float
-    preprocess_s: float
-    forward_s: float
+    steps_s: NDArray[np.float64]
+
+
+class Steps:
+    """How long each step takes, all frames together."""
+
+    def __init__(self) -> None:
+        self.taken_s = np.zeros((3, 2))
+
+    @contextmanager
+    def step(self, place: int) -> Iterator[None]:
+        """Count what is done meanwhile to this step."""
+        before = np.array([time.perf_counter(), time.process_time()])
+        yield
+        after = np.array([time.perf_counter(), time.process_time()])
+        self.taken_s[place] += after - before
+
+
+class TimedForward:
+    """A forward that counts what it takes as a pass, and not as preparing, which is around it."""
+
+    def __init__(self, forward: Forward) -> None:
+        self.device: torch.device = forward.device
+        self.precision: Precision = forward.precision
+        self.calibrated: str = forward.calibrated
+        self.steps = Steps()
+        self._forward = forward
+
+    def __call__(self, pixels: crops.Pixels) -> torch.Tensor:
+        """The forward's own."""
+        with self.steps.step(_PASS):
+            return self._forward(pixels)
 
 
 def drawn(number: int) -> bytes:
@@ -93,24 +140,25 @@ class Plain:
     @torch.inference_mode()
     def run(self, files: Sequence[bytes]) -> Run:
         """All frames, step by step."""
-        found, times = [], np.zeros(3)
+        found, steps = [], Steps()
         for some in passes(files):
-            at = [time.perf_counter()]
-            pictures = [Image.open(io.BytesIO(each)).convert("RGB") for each in some]
-            at.append(time.perf_counter())
-            pixels = torch.stack([self._transform(each) for each in pictures])
-            at.append(time.perf_counter())
-            found.append(self._features(pixels).mean(dim=(2, 3)).numpy())
-            at.append(time.perf_counter())
-            times += [after - before for before, after in pairwise(at)]
-        return Run(np.concatenate(found), *(times / len(files)).tolist())
+            with steps.step(_DECODE):
+                pictures = [Image.open(io.BytesIO(each)).convert("RGB") for each in some]
+            with steps.step(_PREPARE):
+                pixels = torch.stack([self._transform(each) for each in pictures])
+            with steps.step(_PASS):
+                found.append(self._features(pixels).mean(dim=(2, 3)).numpy())
+        return Run(np.concatenate(found), steps.taken_s / len(files))
 
 
 class Ours:
     """The embedder as its service drives it: the next pass is decoded while one is embedded."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._embedder = TorchEmbedder.of(settings)
+    def __init__(self, network: Network, forward: Forward, settings: Settings) -> None:
+        self._forward = TimedForward(forward)
+        self._embedder = TorchEmbedder(
+            network, RegionEncoder.ROI, self._forward, Decoding(settings.embed_decode)
+        )
         self._threads = ThreadPoolExecutor(settings.torch_threads)
 
     def _decode(self, content: bytes) -> Image.Image:
@@ -130,19 +178,28 @@ class Ours:
         return np.stack(found)
 
     def run(self, files: Sequence[bytes]) -> Run:
-        """All frames, step by step; scaling is part of the pass."""
-        started = time.perf_counter()
-        pictures = [self._decode(each) for each in files]
-        decoded = time.perf_counter()
+        """All frames, step by step; what is not the pass itself prepares it."""
+        self._forward.steps = steps = Steps()
         nothing = np.empty((0, 4))
-        found = [
-            vectors.frame
-            for some in passes(pictures)
-            for vectors in self._embedder.embed(some, [nothing] * len(some))
-        ]
-        ended = time.perf_counter()
-        count = len(files)
-        return Run(np.stack(found), (decoded - started) / count, 0.0, (ended - decoded) / count)
+        with steps.step(_DECODE):
+            pictures = [self._decode(each) for each in files]
+        with steps.step(_PREPARE):
+            found = [
+                vectors.frame
+                for some in passes(pictures)
+                for vectors in self._embedder.embed(some, [nothing] * len(some))
+            ]
+        steps.taken_s[_PREPARE] -= steps.taken_s[_PASS]
+        return Run(np.stack(found), steps.taken_s / len(files))
+
+
+def in_8_bits(network: Network, settings: Settings) -> Forward:
+    """The network, calibrated on drawn frames that nothing is measured on."""
+    backbone = network.backbone
+    size = crops.scaled_size(*_SIZE, backbone.frame_side, backbone.least_side)
+    others = (Image.open(io.BytesIO(drawn(_OTHERS + place))) for place in range(_CALIBRATED_ON))
+    made = quantised(network, [crops.scale(each, size)[None] for each in others])
+    return OpenVinoForward(read(made), Precision.INT8, settings.torch_threads, made.sha256)
 
 
 def fiftyone_way(name: str, folder: Path) -> Callable[[], object] | None:
@@ -168,6 +225,12 @@ def best_s(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, f
     return {name: min(each) for name, each in taken.items()}
 
 
+def quickest(run: Callable[[Sequence[bytes]], Run], files: Sequence[bytes], rounds: int) -> Run:
+    """The vectors, and each step's least time of all rounds."""
+    runs = [run(files) for _ in range(rounds)]
+    return Run(runs[0].vectors, np.min([each.steps_s for each in runs], axis=0))
+
+
 def cosine(some: Vectors, others: Vectors) -> float:
     """The least cosine of two frames' vectors, row by row."""
     norms = np.linalg.norm(some, axis=1) * np.linalg.norm(others, axis=1)
@@ -188,7 +251,13 @@ def measured(name: str, files: Sequence[bytes], rounds: int, folder: Path) -> Ta
     }
     if torch.cuda.is_available():
         ways["gazeloop, CPU"] = {"embed_runtime": "openvino"}
-    ours = {way: Ours(Settings.model_validate(asked | given)) for way, given in ways.items()}
+    made: dict[str, Callable[[Network, Settings], Forward]] = dict.fromkeys(ways, forward_of)
+    ways["gazeloop, int8"], made["gazeloop, int8"] = {}, in_8_bits
+    ours = {}
+    for way, given in ways.items():
+        settings = Settings.model_validate(asked | given)
+        network = load_network(settings)  # each its own: a head moves to its forward's device
+        ours[way] = Ours(network, made[way](network, settings), settings)
     work: dict[str, Callable[[], object]] = {"plain torchvision": lambda: plain.run(files)}
     for way, each in ours.items():
         work[way] = lambda each=each: each.vectors(files)
@@ -197,27 +266,34 @@ def measured(name: str, files: Sequence[bytes], rounds: int, folder: Path) -> Ta
     peer = fiftyone_way(name, folder / "frames")
     if peer is not None:
         work["FiftyOne"] = peer
-    steps = {"plain torchvision": plain.run(files)} | {
-        way: each.run(files) for way, each in ours.items()
+    steps = {"plain torchvision": quickest(plain.run, files, rounds)} | {
+        way: quickest(each.run, files, rounds) for way, each in ours.items()
     }
     return table(name, best_s(work, rounds), steps, len(files))
 
 
+def with_sum(run: Run) -> NDArray[np.float64]:
+    """(4, 2): the steps, and all of them together."""
+    return np.vstack([run.steps_s, run.steps_s.sum(axis=0)])
+
+
 def table(name: str, taken: Mapping[str, float], steps: Mapping[str, Run], frames: int) -> Table:
-    """A row per way."""
+    """A row per way; the split is milliseconds of the clock / of all cores."""
     shown = Table(title=name)
-    for head in ("way", "images/s", "x plain", "cosine to plain", "decode ms", "prepare", "pass"):
+    split_of = ("decode", "prepare", "pass", "sum")
+    for head in ("way", "images/s", "x plain", "cosine", *split_of, "x plain's sum"):
         shown.add_column(head, justify="left" if head == "way" else "right")
     plain = "plain torchvision"
     for way, seconds in taken.items():
         step = steps.get(way)
         split = (
-            ("", "", "", "")
+            [""] * 6
             if step is None
-            else (
+            else [
                 f"{cosine(step.vectors, steps[plain].vectors):.5f}",
-                *(f"{1000 * each:.1f}" for each in step[1:]),
-            )
+                *(f"{clock:.1f} / {cores:.1f}" for clock, cores in 1000 * with_sum(step)),
+                f"{with_sum(steps[plain])[-1, 1] / with_sum(step)[-1, 1]:.2f}",
+            ]
         )
         ratio = taken[plain] / seconds
         shown.add_row(way, f"{frames / seconds:.1f}", f"{ratio:.2f}", *split)
@@ -232,11 +308,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
     configure_logs(level="WARNING")
-    out = Console(width=max(Console().width, 110))
+    out = Console(width=max(Console().width, 160))
     files = [drawn(number) for number in range(options.frames)]
     torch.set_num_threads(Settings().torch_threads)
     size = sum(map(len, files)) / len(files) / 1000
-    out.print(f"{len(files)} JPEGs of 1920 x 1080, {size:.0f} kB each")
+    load = os.getloadavg()[0]
+    out.print(f"{len(files)} JPEGs of 1920 x 1080, {size:.0f} kB each; load at start {load:.1f}")
     if not torch.cuda.is_available():
         out.print("no GPU here: its way was not run")
     with tempfile.TemporaryDirectory() as name:
@@ -246,6 +323,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
             (folder / "frames" / f"{number}.jpg").write_bytes(each)
         for model in options.models:
             out.print(measured(model, files, options.rounds, folder))
+    out.print(f"load at the end {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":
