@@ -17,14 +17,16 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from benchmarks.retrieval_data import DataSet, embedded, survey, trapedesveh
 from benchmarks.retrieval_quality import shares
 from benchmarks.retrieval_rankings import LEARNT, contrast, similarity
 from services.embedder.embedder import Boxes
 from services.embedder.forward_choice import forward_of
-from services.embedder.network import Network, load_network
+from services.embedder.network import Head, Network, load_network
+from services.embedder.pooling import Pooling
 from services.embedder.torch_embedder import RegionEncoder, TorchEmbedder
 from services.runtime.logs import configure_logs
 from services.runtime.settings import Settings
@@ -39,6 +41,7 @@ _FRAMES = 16
 _ROUNDS = 3
 _FINER = 11
 """SqueezeNet's layers in front of its last pooling: a map of eight pixels a cell, not sixteen."""
+_CELLS = (3, 7)
 _DATA = {"squeezenet1_0": trapedesveh, "gazeloop-small": survey}
 
 
@@ -50,11 +53,13 @@ class Way:
     ----------
     side : pixels of a crop's sides, or of a frame's longer side
     layers : of the network, where not all; the map is finer then
+    cells : of RoIAlign per side, one after another; none for their mean
     """
 
     encoder: RegionEncoder
     side: int
     layers: int | None = None
+    cells: int | None = None
 
     @property
     def title(self) -> str:
@@ -62,7 +67,8 @@ class Way:
         if self.encoder is RegionEncoder.CROP:
             return f"crops of {self.side} px"
         finer = "" if self.layers is None else ", finer map"
-        return f"RoIAlign, frames of {self.side} px{finer}"
+        cells = "" if self.cells is None else f", {self.cells} x {self.cells} cells"
+        return f"RoIAlign, frames of {self.side} px{finer}{cells}"
 
     def of(self, network: Network) -> Network:
         """The network, looking in this way."""
@@ -73,7 +79,24 @@ class Way:
         backbone = replace(network.backbone, **{sized: self.side})
         if self.layers is not None:
             backbone = replace(backbone, tap=f"{backbone.tap}.{self.layers}")
-        return replace(network, backbone=backbone, features=features)
+        network = replace(network, backbone=backbone, features=features)
+        if self.cells is None:
+            return network
+        return replace(network, head=_Cells(network, self.cells))
+
+
+class _Cells(Head):
+    """A region's cells one after another, which keeps where in the region something is."""
+
+    def __init__(self, network: Network, cells: int) -> None:
+        super().__init__(network.backbone, network.features, Pooling.AVERAGE, None)
+        self.grid = cells
+        self.averages = False
+        self.dimension = network.backbone.channels * cells**2
+
+    def pooled(self, mapped: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, cells * cells * C)."""
+        return adaptive_avg_pool2d(mapped, self.grid).flatten(1)
 
 
 def _ways(name: str) -> Iterator[Way]:
@@ -82,6 +105,8 @@ def _ways(name: str) -> Iterator[Way]:
         yield Way(RegionEncoder.CROP, side)
     for side in (192, 384, 640) if small else (384, 640, 960):
         yield Way(RegionEncoder.ROI, side)
+    for cells in _CELLS:
+        yield Way(RegionEncoder.ROI, 640, cells=cells)
     if not small:
         yield Way(RegionEncoder.ROI, 384, _FINER)
 
