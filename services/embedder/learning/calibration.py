@@ -238,7 +238,7 @@ def _quality(seen: _Seen) -> RetrievalQuality:
             [each.frame.drive for each in seen.examples],
         )
     )
-    found = exact_quality(seen.regions, labels, drives, _DEPTH)
+    found = exact_quality(seen.regions, labels, drives, _DEPTH) if seen.examples else None
     if found is None:
         raise InvalidSettings(
             "no category is on two of the drives that are held out, so nobody could say what a"

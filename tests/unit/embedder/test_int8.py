@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from services.contracts.errors import InvalidImage, InvalidSettings, UnfitInt8
 from services.embedder.backbones import backbone_named
 from services.embedder.embedder import FrameVectors
+from services.embedder.int8 import Card, Quantised, packed
 from services.embedder.labelled import LabelledFrame, LabelledObject
 from services.embedder.learning import calibration
 from services.embedder.learning.calibration import Plan, parted, write_calibrated
@@ -173,6 +174,19 @@ def test_a_network_that_is_not_its_cards_is_refused(
         TorchEmbedder.of(in_8_bits(settings, file))
 
 
+def test_a_network_that_openvino_cannot_read_is_named(
+    settings: Settings, made: Path, tmp_path: Path
+) -> None:
+    with ZipFile(made) as archive:
+        card = Card.model_validate_json(archive.read("card.json"))
+    cut = Quantised(b"<net", b"")
+    file = tmp_path / "cut.int8"
+    file.write_bytes(packed(cut, card.model_copy(update={"sha256": cut.sha256})))
+
+    with pytest.raises(UnfitInt8, match=r"OpenVINO .* cannot read"):
+        TorchEmbedder.of(in_8_bits(settings, file))
+
+
 def test_the_files_sha256_is_checked_where_it_is_set(settings: Settings, made: Path) -> None:
     right = hashlib.sha256(made.read_bytes()).hexdigest()
 
@@ -187,6 +201,14 @@ def test_it_is_of_one_network_only(settings: Settings, made: Path) -> None:
     gem = settings.model_copy(update={"pooling": "gem"})
     with pytest.raises(UnfitInt8, match=r"by average.*by gem"):
         TorchEmbedder.of(in_8_bits(gem, made))
+
+
+def test_objects_too_small_to_be_seen_are_none(settings: Settings, tmp_path: Path) -> None:
+    dots = LabelledObject("stop", (8, 16, 2, 2)), LabelledObject("go", (88, 16, 2, 2))
+    frames = [dataclasses.replace(each, objects=dots) for each in FRAMES]
+
+    with pytest.raises(InvalidSettings, match="no category"):
+        write_calibrated(settings, frames, PLAN, tmp_path / "dots.int8", _ignored)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\3\4 and no more"])
