@@ -7,7 +7,7 @@ from pathlib import Path
 from prometheus_client import REGISTRY
 from pymongo import MongoClient
 
-from benchmarks.stage_cpu import StageClock, brokers_and_stores, cpu_s, written_bytes
+from benchmarks.stage_cpu import StageClock, brokers_and_stores, cpu_s, own_bytes, written_bytes
 from services.runtime.settings import Settings
 
 
@@ -66,13 +66,26 @@ def cpu_seconds() -> float:
     return time.process_time() + sum(cpu_s(pid) for pid in brokers_and_stores().values())
 
 
-def sizes(folder: Path) -> dict[str, int]:
-    """Bytes on disk by part."""
+def megabytes() -> dict[str, int]:
+    """The memory that the services, the broker and MongoDB hold for themselves."""
+    others = {f"{name}_mb": own_bytes(pid) >> 20 for name, pid in brokers_and_stores().items()}
+    return {"services_mb": own_bytes() >> 20} | others
+
+
+def sizes(folder: Path, *, but: str = "") -> dict[str, int]:
+    """Bytes on disk by part, without one of them."""
     return {
-        part.name: sum(file.stat().st_blocks * 512 for file in part.rglob("*") if file.is_file())
+        part.name: sum(_size(file) for file in part.rglob("*"))
         for part in folder.iterdir()
-        if part.is_dir()
+        if part.is_dir() and part.name != but
     }
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_blocks * 512 if file.is_file() else 0
+    except FileNotFoundError:  # a store has just dropped it
+        return 0
 
 
 def flush_mongodb(settings: Settings) -> None:

@@ -7,7 +7,9 @@
 
 Kafka, MongoDB and Qdrant Edge are real and run beside it; frames are small JPEGs, each with three
 detections and two annotations. Figures are printed as JSON, one object a run; how far a long one
-is, and whether it stays flat, on standard error. A run keeps 27 kB of disk a frame until it ends.
+is, and whether it stays flat, on standard error. Ctrl-C publishes no more frames, and prints the
+figures of those that are published; a second one ends the run without. A run keeps 27 kB of disk a
+frame until it ends.
 """
 
 import argparse
@@ -17,19 +19,20 @@ import io
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as Picture
 
-from benchmarks.metering import Meter, consumed, cpu_seconds, exported
+from benchmarks.metering import Meter, consumed, cpu_seconds, exported, megabytes, sizes
 from benchmarks.pair_ages import pair_ages
-from benchmarks.stage_cpu import StageClock, own_bytes
+from benchmarks.stage_cpu import StageClock
 from services.cli.assembly import App, running
 from services.contracts.events import (
     Annotation,
@@ -56,6 +59,8 @@ _LOOK_EVERY = 4
 _TICK_S = 0.1
 _MOST_WAITING = 2000
 """Records that may wait: enough to keep every service busy."""
+_TELL_S = 10.0
+"""Between two lines about what is left once all frames are published."""
 _START = datetime(2026, 5, 4, tzinfo=UTC)
 _SIZE = (160, 120)
 
@@ -143,9 +148,10 @@ def _all_facts(app: App, numbers: Sequence[int]) -> list[list[Event]]:
 class Windows:
     """Cost per frame, so many frames at a time: whether it stays flat."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, folder: Path) -> None:
         self.lines: list[dict[str, float]] = []
         self._size = size
+        self._folder = folder
         self._frames, self._at, self._cpu = 0, time.monotonic(), cpu_seconds()
         self._consumed = consumed()
 
@@ -160,19 +166,59 @@ class Windows:
             "frames_per_s": round(fresh / (now - self._at), 1),
             "cpu_s_per_frame": round((cpu - self._cpu) / fresh, 4),
             "events_per_frame": round((events - self._consumed) / fresh, 1),
-            "services_mb": own_bytes() >> 20,
+            **megabytes(),
+            "open_files": len(os.listdir("/proc/self/fd")),  # noqa: PTH208  # names are enough
+            # To look at each image would take longer with every line.
+            "disk_mb": sum(sizes(self._folder, but="blobs").values()) >> 20,
         }
-        print(json.dumps(line), file=sys.stderr)  # noqa: T201  # long runs show how far they are
+        _tell(**line)
         self.lines.append(line)
         self._frames, self._at, self._cpu, self._consumed = frames, now, cpu, events
 
 
-async def publish(app: App, frames: int, rate: float, windows: Windows) -> None:
-    """Publish all, not faster than `rate` frames a second, and not far ahead of the services."""
+def _tell(**line: float) -> None:
+    """How far a long run is."""
+    print(json.dumps(line), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _told_to_end() -> asyncio.Event:
+    """Set by the first Ctrl-C; the second ends the process as usual."""
+    told, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def end() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        told.set()
+
+    loop.add_signal_handler(signal.SIGINT, end)
+    return told
+
+
+async def _done_or_told(work: Awaitable[None], told: asyncio.Event) -> bool:
+    """Whether the work was done before it was told to end."""
+    doing, waiting = asyncio.ensure_future(work), asyncio.ensure_future(told.wait())
+    await asyncio.wait((doing, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not doing.done():
+        doing.cancel()
+        await asyncio.wait((doing,))
+        return False
+    await doing
+    return True
+
+
+async def publish(app: App, frames: int, rate: float, windows: Windows, told: asyncio.Event) -> int:
+    """Publish all, not faster than `rate` frames a second, and not far ahead of the services.
+
+    Returns
+    -------
+    How many were published until it was told to end.
+    """
     started = time.monotonic()
     # At a given rate, not in bursts: what is published at once waits for itself.
     size = max(1, round(rate * _TICK_S)) if rate else _BATCH
     for first in range(0, frames, size):
+        if told.is_set():
+            return first
         numbers = range(first, min(first + size, frames))
         made = await asyncio.to_thread(_all_facts, app, numbers)
         await app.outbox.publish([event for each in made for event in each])
@@ -180,9 +226,22 @@ async def publish(app: App, frames: int, rate: float, windows: Windows) -> None:
             ahead = (first + len(numbers)) / rate - (time.monotonic() - started)
             await asyncio.sleep(max(0.0, ahead))
         elif first % (_BATCH * _LOOK_EVERY) == 0:
-            while sum((await app.lag()).values()) > _MOST_WAITING:  # noqa: ASYNC110  # brokers ring no bell
+            while not told.is_set() and sum((await app.lag()).values()) > _MOST_WAITING:  # noqa: ASYNC110  # brokers ring no bell
                 await asyncio.sleep(0.1)
         windows.note(first + len(numbers))
+    return frames
+
+
+class _Waiting:
+    """Tells how much is left, now and then."""
+
+    def __init__(self) -> None:
+        self._told_at = time.monotonic()
+
+    async def look(self, lag: dict[tuple[str, str], int]) -> None:
+        if time.monotonic() >= self._told_at + _TELL_S:
+            self._told_at = time.monotonic()
+            _tell(waiting=sum(lag.values()))
 
 
 async def measured(frames: int, rate: float, embedder: str, window: int) -> dict[str, object]:
@@ -196,13 +255,14 @@ async def measured(frames: int, rate: float, embedder: str, window: int) -> dict
             {"data": folder, "http_port": 0, "metrics_port": 0, **given}
         )
         async with running(settings) as app:
-            meter, windows = Meter(Path(folder), clock), Windows(window)
-            await publish(app, frames, rate, windows)
-            await app.caught_up()
-            figures = await asyncio.to_thread(meter.read, frames, app.settings)
+            meter, windows = Meter(Path(folder), clock), Windows(window, Path(folder))
+            told = _told_to_end()
+            published = await publish(app, frames, rate, windows, told)
+            done = await _done_or_told(app.caught_up(_Waiting().look), told)
+            figures = await asyncio.to_thread(meter.read, published, app.settings)
             freshness = await asyncio.to_thread(pair_ages, BrokerAddress.of(app.settings))
     machine = {"cores": os.cpu_count(), "load": os.getloadavg()[0]}
-    asked = {"frames": frames, "rate": rate, "embedder": embedder}
+    asked = {"frames": published, "rate": rate, "embedder": embedder, "all_done_with": done}
     return {
         **asked,
         **machine,
