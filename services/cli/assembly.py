@@ -249,12 +249,12 @@ async def _beside_evaluator(
     reports = WhenChanged(
         lambda: _brief_reports(stores, settings, nothing_counted),
         stores.matches,
-        stores.needles,
+        stores.needles.plans,
         clock,
     )
     await closing.enter_async_context(noting_figures(stores, reports, clock))
     costs = WhenChanged(
-        lambda: refresh_error_costs(stores.frames), stores.matches, stores.needles, clock
+        lambda: refresh_error_costs(stores.frames), stores.matches, stores.needles.plans, clock
     )
     await closing.enter_async_context(repeated("error_costs", costs, clock, every_s=_COSTS_S))
 

@@ -1,7 +1,7 @@
 """The services that consume, each with what it is made of."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ from services.cli.family_marking import mark_families
 from services.cli.filling import filled_beside, filler
 from services.cli.label_studio_parts import carrying
 from services.cli.repeating import Pauses, going_on, repeated
+from services.cli.when_changed import WhenChanged
 from services.contracts.topics import Topic
 from services.embedder import service as embedder
 from services.embedder.service import EmbedFrames
@@ -36,7 +37,7 @@ from services.runtime.outbox import KafkaOutbox
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox, Step
 from services.runtime.stores.opening import Stores
-from services.runtime.stores.vectors import VectorStore
+from services.runtime.stores.vectors import REGIONS, VectorStore
 from services.runtime.stores.vectors_open import open_vector_store
 from services.runtime.trace_export import Traces
 from services.runtime.traces import ServiceTraces
@@ -278,7 +279,7 @@ async def _consumer(
 
 async def _beside_retriever(step: ExtendShortlists, parts: Parts, closing: AsyncExitStack) -> None:
     for name, work, every_s in (
-        ("mark_families", partial(_mark_families, parts), _FAMILIES_S),
+        ("mark_families", _families_marked(parts), _FAMILIES_S),
         ("note_queue", partial(_note_queue, parts.stores), _QUEUE_S),
         ("report_budgets", step.report_budgets, _BUDGETS_S),
         ("settle_shortlists", step.settle_in_a_pause, parts.settings.plan_pause_s / 4),
@@ -301,8 +302,17 @@ async def _note_queue(stores: Stores) -> None:
     metrics.REVIEW_OLDEST_SECONDS.set(queue.oldest_wait_s)
 
 
-async def _mark_families(parts: Parts) -> None:
-    await mark_families(parts.stores, parts.open_vectors(), parts.settings, parts.clock)
+def _families_marked(parts: Parts) -> WhenChanged[int]:
+    stores, vectors = parts.stores, parts.open_vectors()
+
+    async def planned() -> Hashable:
+        # What is embedded makes a plan; another model goes live without one.
+        return await stores.needles.plans(), (await vectors.aliases()).get(REGIONS)
+
+    async def mark() -> int:
+        return await mark_families(stores, vectors, parts.settings, parts.clock)
+
+    return WhenChanged(mark, stores.matches, planned, parts.clock)
 
 
 @asynccontextmanager

@@ -1,12 +1,11 @@
 """Work on all that is recorded, which is left out while nothing new is."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from services.runtime.clock import Clock
 from services.runtime.stores.matches import MatchStore
-from services.runtime.stores.needles import NeedleStore
 
 T = TypeVar("T")
 _LATE = timedelta(minutes=1)
@@ -20,20 +19,21 @@ class WhenChanged(Generic[T]):
     Parameters
     ----------
     work : reads them all, and says what follows
+    planned : what else it follows from, in short: where that is another, work is done again
     """
 
     def __init__(
         self,
         work: Callable[[], Awaitable[T]],
         matches: MatchStore,
-        needles: NeedleStore,
+        planned: Callable[[], Awaitable[Hashable]],
         clock: Clock,
     ) -> None:
         self._work = work
         self._matches = matches
-        self._needles = needles
+        self._planned = planned
         self._clock = clock
-        self._last: tuple[datetime, int, T] | None = None
+        self._last: tuple[datetime, Hashable, T] | None = None
 
     async def __call__(self) -> T:
         """What follows now.
@@ -43,11 +43,11 @@ class WhenChanged(Generic[T]):
         StoreUnavailable
             A store does not answer.
         """
-        began, plans = self._clock.now(), await self._needles.plans()
+        began, planned = self._clock.now(), await self._planned()
         if self._last is not None:
-            at, planned, said = self._last
-            if plans == planned and not await self._matches.changed_since(at - _LATE):
+            at, before, said = self._last
+            if planned == before and not await self._matches.changed_since(at - _LATE):
                 return said
         said = await self._work()
-        self._last = began, plans, said
+        self._last = began, planned, said
         return said

@@ -51,6 +51,10 @@ class MongoMatchStore:
                 [("detector", 1), ("category", 1), ("latest.split", 1)]
             )
             await self._matches.create_index("matched_at")
+            # Of a tenth of all, and read as a whole: what is learnt from, and families.
+            await self._matches.create_index(
+                "latest.split", partialFilterExpression={"latest.split": Split.REFERENCE.value}
+            )
 
     async def record(
         self, matches: Sequence[FrameMatched], needles: Mapping[str, Collection[NeedleId]]

@@ -16,7 +16,7 @@ class Record:
         self.clock = FakeClock()
         self.matches = InMemoryMatchStore(self.clock.now)
         self.needles = InMemoryNeedleStore()
-        self.work = WhenChanged(self._count, self.matches, self.needles, self.clock)
+        self.work = WhenChanged(self._count, self.matches, self.needles.plans, self.clock)
         self._times = 0
 
     async def _count(self) -> int:
