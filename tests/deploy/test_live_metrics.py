@@ -1,7 +1,12 @@
-"""A real Prometheus on the running stack: it scrapes, evaluates, and answers every dashboard."""
+"""A real Prometheus on the running stack: it scrapes, evaluates, and answers every dashboard.
+
+And promtool on what each service exports as a process of its own, as compose and Kubernetes run it.
+"""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -10,15 +15,23 @@ import pytest
 from services.cli.assembly import SERVICES, App, running
 from services.contracts.events import REANNOTATION, FrameAnnotated
 from services.ingest.tokens import issue
+from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings
 from tests.deadline import until
-from tests.deploy.checking import ROOT, check, read_json, tool
+from tests.deploy.checking import ROOT, check, read_json, read_yaml, tool
 from tests.deploy.survey import ground_truth, publish
+from tests.faults.victims import Victim
 from tests.prometheus import Prometheus, prometheus
 
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 PATIENCE_S = 120.0
+RUN = ("-c", "from services.cli.main import main; main()", "run")
+TELLS = {
+    "ingest": 'gazeloop_http_requests_total{route="/v1/frames"',
+    "webhooks": 'gazeloop_assigned_partitions{service="webhooks.lab"}',
+}
+"""What nobody else exports; others have partitions under their own name."""
 
 
 def as_asked(expression: str) -> str:
@@ -96,9 +109,74 @@ async def test_prometheus_understands_the_running_stack(app: App, tmp_path: Path
         rules = [rule for group in prom.ask("rules")["groups"] for rule in group["rules"]]
         assert {rule["health"] for rule in rules} == {"ok"}
         assert not firing(prom)
-        exposed = tmp_path / "metrics.txt"
-        exposed.write_bytes((await asyncio.to_thread(httpx.get, app.addresses["metrics"])).content)
-        check("bash", "-c", f"{tool('promtool')} check metrics < {exposed}")
+        found = await asyncio.to_thread(httpx.get, app.addresses["metrics"])
+        promtool_takes(found.content, tmp_path)
+
+
+def promtool_takes(exported: bytes, folder: Path) -> None:
+    """Prometheus's own tool finds nothing wrong with it."""
+    file = folder / "metrics.txt"
+    file.write_bytes(exported)
+    check("bash", "-c", f"{tool('promtool')} check metrics < {file}")
+
+
+def processes() -> list[str]:
+    """What deploy/compose.yaml starts of ours, each by `gazeloop run`."""
+    commands = [each.get("command") or [] for each in compose().values()]
+    return [command[1] for command in commands if command[:1] == ["run"]]
+
+
+def compose() -> dict[str, dict[str, list[str]]]:
+    services: dict[str, dict[str, list[str]]] = read_yaml(ROOT / "deploy" / "compose.yaml")[
+        "services"
+    ]
+    return services
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("service", processes())
+async def test_promtool_takes_what_each_process_exports(
+    service: str, kafka: BrokerAddress, mongodb_url: str, tmp_path: Path
+) -> None:
+    http_port, metrics_port = free_ports(2)
+    secret = tmp_path / "webhooks" / "lab"
+    secret.parent.mkdir()
+    secret.write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
+    environment = {
+        "KAFKA": ",".join(kafka.servers),
+        "MONGODB": mongodb_url,
+        "MONGODB_DATABASE": f"live-{service}",
+        "DATA": str(tmp_path),
+        "HTTP_PORT": str(http_port),
+        "METRICS_PORT": str(metrics_port),
+        "EMBEDDER": "gazeloop-small",
+        "WEBHOOKS": "lab=http://127.0.0.1:1/",
+        "LABEL_STUDIO_URL": "http://127.0.0.1:1",
+        "LABEL_STUDIO_TOKEN": "nobody-is-there",
+    }
+    told = {f"GAZELOOP_{name}": value for name, value in environment.items()}
+    own = TELLS.get(service, f'gazeloop_assigned_partitions{{service="{service}"}}').encode()
+    exported = b""
+
+    def tells_its_own() -> bool:
+        nonlocal exported
+        try:
+            if service == "ingest":  # it counts what it is asked; others take their partitions
+                httpx.post(f"http://127.0.0.1:{http_port}/v1/frames")
+            exported = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics").content
+        except httpx.TransportError:  # not started yet
+            return False
+        return own in exported
+
+    with Victim((*RUN, service), tmp_path / "log", told):
+        await until(tells_its_own, deadline_s=PATIENCE_S)
+    promtool_takes(exported, tmp_path)
 
 
 def firing(prom: Prometheus) -> set[str]:
