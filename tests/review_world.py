@@ -12,6 +12,7 @@ from PIL import Image as Pictures
 from PIL import ImageDraw
 
 from services.contracts import identity
+from services.contracts.errors import GazeloopError
 from services.contracts.events import (
     Annotation,
     Candidate,
@@ -72,6 +73,8 @@ class World:
     clock: FakeClock
     token: str
     replayed: list[EventId]
+    refused: list[GazeloopError]
+    """What a replay raises, if anything."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ async def seeded(mongodb_url: str, folder: Path, *, needles: int = 3, candidates
 async def review_world(seed: Seed) -> AsyncIterator[World]:
     """The world as it was seeded; what is done to it is taken back in the end."""
     clock, outbox, replayed = FakeClock(), InMemoryOutbox(), list[EventId]()
+    refused: list[GazeloopError] = []
     async with open_stores(seed.settings, "a broker") as stores:
 
         async def who(presented: str) -> str | None:
@@ -105,6 +109,8 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
             return caller.token_id if caller and caller.scope.vehicle_id is None else None
 
         async def replay(ids: Sequence[EventId]) -> int:
+            if refused:
+                raise refused[0]
             replayed.extend(ids)
             return len(ids)
 
@@ -115,7 +121,7 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
         desk = open_desk(stores, outbox, seed.settings, clock, authenticate=who, letters=letters)
         database = connect(seed.settings.mongodb, seed.settings.mongodb_database)
         kept = {name: await database[name].find().to_list() for name in ("needles", "tokens")}
-        yield World(desk, stores, outbox, clock, seed.token, replayed)
+        yield World(desk, stores, outbox, clock, seed.token, replayed, refused)
         done = ("reviews", "review_claims", "corrections", "revisions", "matches", "figures")
         asked = ("held_corrections", "label_answers", "budgets")
         for name in (*done, *asked, *kept):

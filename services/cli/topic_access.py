@@ -25,7 +25,8 @@ WRITES: Mapping[str, Sequence[Topic]] = {
     "ingest": (FRAMES, PREDICTIONS, GROUND_TRUTH, DEAD_LETTERS),
     "embedder": (EMBEDDED, DEAD_LETTERS),
     "fp_miner": (MATCHES, NEEDLES, DEAD_LETTERS),
-    # Corrections that are made on the review page are ground truth.
+    # Corrections that are made on the review page are ground truth. Of dead letters it sends these
+    # again, and no others: an annotator's page shall not speak for vehicles or detectors.
     "retriever": (REANNOTATION, GROUND_TRUTH, DEAD_LETTERS),
     "evaluator": (DEAD_LETTERS,),
     WEBHOOKS: (DEAD_LETTERS,),

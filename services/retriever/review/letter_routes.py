@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from http import HTTPStatus
 
+import structlog
 from fastapi import APIRouter, HTTPException, Request, Response
 
+from services.contracts.errors import InvalidSettings
 from services.contracts.events import DeadLettered
 from services.contracts.identity import EventId
 from services.retriever.review.desk import Desk, Letters
@@ -15,6 +17,7 @@ from services.retriever.review.sessions import Session
 
 _SHOWN = 200
 _PREVIEW_BYTES = 2000
+log = structlog.get_logger(__name__)
 
 
 def letter_routes(desk: Desk, pages: Pages) -> APIRouter:
@@ -52,7 +55,11 @@ def letter_routes(desk: Desk, pages: Pages) -> APIRouter:
             await _letters(desk).read(), str(form.get("service", "")), str(form.get("reason", ""))
         )
         ids = [EventId(letter.event_id) for letter in found if only in ("", letter.event_id)]
-        sent = await _letters(desk).replay(ids)
+        try:
+            sent = await _letters(desk).replay(ids)
+        except InvalidSettings as exc:
+            log.warning("replay_refused", error=str(exc))
+            return await page(request, session, _refused(found))
         kept = len(ids) - sent
         said = f"{sent} sent again."
         if kept:
@@ -66,6 +73,15 @@ def _letters(desk: Desk) -> Letters:
     if desk.letters is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "Dead letters cannot be read here.")
     return desk.letters
+
+
+def _refused(letters: Sequence[DeadLettered]) -> str:
+    """What to do where the broker lets the page's user write corrections, and no more."""
+    topics = sorted({each.original_topic for each in letters if each.original_topic})
+    return (
+        f"Kafka does not let this page send to {', '.join(topics)}. Ask who runs it for"
+        " `gazeloop dead-letters replay`, as the user gazeloop-operator."
+    )
 
 
 def _chosen(letters: Sequence[DeadLettered], service: str, reason: str) -> list[DeadLettered]:

@@ -7,7 +7,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from services.contracts.errors import StoreUnavailable
+from services.contracts.errors import InvalidSettings, StoreUnavailable
 from services.contracts.events import Annotation
 from services.contracts.identity import FrameId
 from services.retriever.review.listing import View
@@ -192,6 +192,16 @@ async def test_dead_letters_are_sent_again_by_reason_and_one_by_one(ana: Browser
 
     await ana.post("/dead-letters/replay", {"service": "embedder", "reason": "truncated_image"})
     assert len(ana.world.replayed) == 3
+
+
+async def test_letters_that_the_page_may_not_send_are_left_to_who_runs_it(ana: Browser) -> None:
+    ana.world.refused.append(InvalidSettings("Kafka lets gazeloop-retriever in, but not to this"))
+
+    answer = await ana.post("/dead-letters/replay", {"reason": "truncated_image"})
+
+    assert answer.status_code == HTTPStatus.OK
+    assert "Kafka does not let this page send to gaze.frames" in answer.text
+    assert "gazeloop dead-letters replay" in answer.text
 
 
 async def test_charts_are_empty_before_there_are_figures(ana: Browser) -> None:

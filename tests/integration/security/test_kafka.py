@@ -20,12 +20,14 @@ from services.cli.doctor.finding import Level
 from services.cli.doctor.kafka import look_at_kafka
 from services.cli.status import read_status
 from services.cli.topic_access import OPERATOR, user_of
+from services.contracts.codec import encode
 from services.contracts.errors import GazeloopError, InvalidSettings
-from services.contracts.events import Event, FrameMatched
-from services.contracts.topics import MATCHES
+from services.contracts.events import DeadLettered, Event, FrameMatched
+from services.contracts.topics import MATCHES, topic_of
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
 from services.runtime.consumer import ConsumingService, group_of
+from services.runtime.dead_letters import replay
 from services.runtime.lag import LagReader
 from services.runtime.outbox import KafkaOutbox
 from services.runtime.settings import Settings
@@ -140,6 +142,44 @@ async def test_a_foreign_topic_is_refused_with_what_to_grant(
     said = await refusal("evaluator", settings, samples.frame_captured())
     assert "gazeloop topics acls" in said
     assert "gazeloop-evaluator" in said
+
+
+async def test_the_review_page_replays_ground_truth_and_leaves_the_rest_to_who_runs_it(
+    kafka: dict[str, str], authority: Authority
+) -> None:
+    truth, frame = samples.frame_annotated(), samples.frame_captured()
+    outbox = outbox_of("retriever", kafka, authority)
+    try:
+        assert (await replay([letter_of(truth)], outbox)).replayed == 1
+        with pytest.raises(InvalidSettings, match="gazeloop topics acls"):
+            await replay([letter_of(frame)], outbox)
+    finally:
+        await outbox.close()
+
+    operator = outbox_of(OPERATOR, kafka, authority)
+    try:
+        assert (await replay([letter_of(truth), letter_of(frame)], operator)).replayed == 2
+    finally:
+        await operator.close()
+
+
+def outbox_of(user: str, kafka: dict[str, str], authority: Authority) -> KafkaOutbox:
+    settings = settings_of(user, kafka, authority.file)
+    return KafkaOutbox(user, BrokerAddress.of(settings), settings)
+
+
+def letter_of(event: Event) -> DeadLettered:
+    return DeadLettered(
+        service="fp_miner",
+        reason="other",
+        detail="",
+        original_topic=topic_of(event).name,
+        partition=0,
+        offset=0,
+        original_key=event.key().encode(),
+        original_value=encode(event),
+        failed_at=SystemClock().now(),
+    )
 
 
 async def test_a_foreign_group_is_refused_with_what_to_grant(
