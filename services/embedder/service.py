@@ -21,7 +21,7 @@ from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores import vectors as collections
 from services.runtime.stores.blobs import BlobStore
-from services.runtime.stores.embeddings import Points, held_points
+from services.runtime.stores.embeddings import Points, held_points, lost_frames
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.vectors import VectorStore, Where
 
@@ -95,16 +95,7 @@ class EmbedFrames:
 
     async def lost(self, told: Sequence[FrameEmbedded]) -> list[FrameId]:
         """Frames of which it was told that they are embedded, and a vector is not there."""
-        frames = {each.frame_point: each.frame_id for each in told}
-        regions = {
-            region_point_id(each.model, region_id): each.frame_id
-            for each in told
-            for region_ids in each.regions.values()
-            for region_id in region_ids
-        }
-        there = await self._vectors.load(self._in_frames, frames)
-        there |= await self._vectors.load(self._in_regions, regions)
-        return sorted({each for point, each in (frames | regions).items() if point not in there})
+        return await lost_frames(self._vectors, told)
 
     async def _prepare(self) -> None:
         if self._prepared:

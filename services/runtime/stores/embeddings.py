@@ -3,12 +3,12 @@
 A frame is done once its vectors are of the latest predictions of all detectors.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from services.contracts.events import FrameEmbedded
-from services.contracts.identity import FrameId, ModelId
+from services.contracts.identity import FrameId, ModelId, region_point_id
 from services.runtime.stores.mongo import Database, Document, field_name, translated
 from services.runtime.stores.vectors import FRAMES, REGIONS, VectorStore, Where, collection_of
 
@@ -37,6 +37,29 @@ async def held_points(vectors: VectorStore, model: ModelId) -> Points:
         await vectors.count(collection_of(FRAMES, model), Where()),
         await vectors.count(collection_of(REGIONS, model), Where()),
     )
+
+
+async def lost_frames(vectors: VectorStore, told: Sequence[FrameEmbedded]) -> list[FrameId]:
+    """Frames of one model of which it was told that they are embedded, and a vector is not there.
+
+    Raises
+    ------
+    StoreUnavailable
+        The vector store does not answer.
+    """
+    if not told:
+        return []
+    model = told[0].model
+    frames = {each.frame_point: each.frame_id for each in told}
+    regions = {
+        region_point_id(model, region_id): each.frame_id
+        for each in told
+        for region_ids in each.regions.values()
+        for region_id in region_ids
+    }
+    there = await vectors.load(collection_of(FRAMES, model), frames)
+    there |= await vectors.load(collection_of(REGIONS, model), regions)
+    return sorted({each for point, each in (frames | regions).items() if point not in there})
 
 
 class Embeddings(Protocol):
@@ -126,6 +149,25 @@ class MongoEmbeddings:
         with translated():
             found = await (await self._frames.aggregate(pipeline)).to_list()
         return {ModelId(each["_id"]): Points(each["frames"], each["regions"]) for each in found}
+
+    async def sample(self, newest: int, others: int) -> list[FrameEmbedded]:
+        """What was said of the frames that came last, and of others at random; of each once.
+
+        Of all frames, where there are no more.
+        """
+        last = self._frames.find({}, {"embedded": 1}).sort("$natural", -1).limit(newest)
+        drawn: list[Document] = [{"$sample": {"size": others}}, {"$project": {"embedded": 1}}]
+        with translated():
+            found = [
+                *await last.to_list(),
+                *await (await self._frames.aggregate(drawn)).to_list(),
+            ]
+        parts = {each["_id"]: each.get("embedded", {}) for each in found}
+        return [
+            FrameEmbedded.model_validate(part["event"], extra="ignore")
+            for models in parts.values()
+            for part in models.values()
+        ]
 
     async def told(self, model: ModelId, after: FrameId | None, limit: int) -> list[FrameEmbedded]:
         path = f"embedded.{field_name(model)}"

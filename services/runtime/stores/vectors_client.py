@@ -54,7 +54,9 @@ def translate(exc: QdrantException | ApiException | ValueError, doing: str) -> G
     detail = f"{doing}: {exc}"
     if isinstance(exc, UnexpectedResponse) and exc.status_code is not None:
         if exc.status_code in _REFUSED:
-            return InvalidSettings(f"{detail} (is GAZELOOP_QDRANT_API_KEY right?)")
+            return InvalidSettings(
+                f"{detail} (is GAZELOOP_QDRANT_API_KEY right, and may it write?)"
+            )
         server_side = exc.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
         return (
             StoreUnavailable(detail) if server_side or exc.status_code in _BUSY else Fatal(detail)

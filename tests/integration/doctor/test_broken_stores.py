@@ -4,13 +4,16 @@ import asyncio
 import json
 import logging
 import shutil
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
 import pytest
 import structlog
+from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
 from services.cli.doctor.examining import examine
@@ -28,6 +31,7 @@ from services.runtime.stores.vectors import FRAMES, REGIONS, Where, collection_o
 from services.runtime.stores.vectors_open import open_vector_store
 from tests import samples
 from tests.integration.doctor.conftest import errors, said, settings_for
+from tests.integration.security.qdrant import KEY, READING_KEY, Qdrant
 from tests.unit.ingest.datasets import jpeg
 
 BOX = (4.0, 4.0, 20.0, 20.0)
@@ -51,6 +55,17 @@ async def settings(
 async def stores(settings: Settings) -> AsyncIterator[Stores]:
     async with open_stores(settings, "any broker") as stores:
         yield stores
+
+
+@pytest.fixture
+def stand_in() -> Iterator[str]:
+    """Something that speaks as a Qdrant server with keys does: no registry has its server."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Qdrant) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 class Usage(NamedTuple):
@@ -124,11 +139,13 @@ def test_vectors_that_are_gone_are_found_and_the_remedy_makes_them_again(
     asyncio.run(lose(settings))
 
     lost = said(asyncio.run(look(settings)), "vectors")
-    assert "0 of 3 frames and 0 of 3 regions that MongoDB says are embedded" in lost
-    assert "`gazeloop models fill`" in lost
+    assert "lacks vectors of 3 of 3 frames that were looked at" in lost
+    assert "--set embedder=gazeloop-small" in lost
+    assert "models fill` makes them again" in lost
     healed = gazeloop(settings, "models", "fill")
 
     assert "3 frames whose vectors are gone" in healed.output
+    assert "no vector is missing of 3 frames" in said(asyncio.run(look(settings)), "vectors")
     assert errors(asyncio.run(look(settings, model=True))) == []
     assert asyncio.run(points(settings)) == (3, 3)
 
@@ -191,6 +208,21 @@ async def test_a_disk_that_is_almost_full_is_found(
     found = said(await look(settings), "blobs")
     assert f"{level}: " in found
     assert f"has {free}% of its disk left: give it more room" in found
+
+
+# It is: to this machine itself.
+@pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection:UserWarning")
+@pytest.mark.parametrize(
+    ("key", "level"), [(KEY, "ok"), (READING_KEY, "error"), ("another", "error")]
+)
+async def test_a_qdrant_key_is_one_that_writes(
+    settings: Settings, stand_in: str, key: str, level: str
+) -> None:
+    told = settings.model_copy(update={"qdrant": stand_in, "qdrant_api_key": SecretStr(key)})
+    found = said(await look(told), "vectors")
+    assert found.startswith(f"{level}: ")
+    assert ("is GAZELOOP_QDRANT_API_KEY right, and may it write?" in found) == (level == "error")
+    assert key not in found
 
 
 async def test_a_qdrant_that_is_away_is_found(settings: Settings) -> None:

@@ -1,0 +1,45 @@
+"""The settings of the embedder that a model's id stands for."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.contracts.identity import ModelId
+from services.embedder.backbones import BY_NAME
+
+_ID = re.compile(
+    r"(?P<backbone>.+)-[^-]+-(?P<pooling>[a-z]+)-side\d+(?P<scaled>dct)?-(?P<regions>crop|roi)[^-]*"
+    r"-[a-z]+(?:-whitened)?-\d+d-(?P<weights>[0-9a-f]{8})(?:-(?P<precision>[a-z]+\d+))?"
+)
+"""As `TorchEmbedder.model_id` puts it together."""
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What makes a model again.
+
+    Attributes
+    ----------
+    settings : by name, beside the weights' file, which the id does not know
+    weights : the first eight digits of what its values hash to
+    """
+
+    settings: Mapping[str, str]
+    weights: str
+
+
+def settings_of(model: ModelId) -> ModelSettings | None:
+    """What the id says; none where it is not one of ours."""
+    said = _ID.fullmatch(model)
+    if said is None or said["backbone"] not in BY_NAME:
+        return None
+    settings = {
+        "embedder": said["backbone"],
+        "pooling": said["pooling"],
+        "region_encoder": said["regions"],
+    }
+    if said["regions"] == "roi":
+        settings["embed_decode"] = "scaled" if said["scaled"] else "full"
+    if said["precision"]:
+        settings["embed_precision"] = said["precision"]
+    return ModelSettings(settings, said["weights"])

@@ -1,0 +1,51 @@
+"""From a model's id back to the settings that made it."""
+
+import pytest
+
+from services.contracts.identity import ModelId
+from services.embedder.backbones import BY_NAME
+from services.embedder.model_settings import settings_of
+from services.embedder.torch_embedder import TorchEmbedder
+from services.runtime.settings import Settings
+
+SMALL = {"embedder": "gazeloop-small", "embed_runtime": "torch"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"pooling": "gem", "region_encoder": "crop"},
+        {"pooling": "rmac", "region_encoder": "roi", "embed_decode": "full"},
+        {"pooling": "average", "region_encoder": "roi", "embed_decode": "scaled"},
+        {"pooling": "average", "region_encoder": "crop", "embed_precision": "bf16"},
+    ],
+)
+def test_what_the_id_says_makes_the_same_model_again(given: dict[str, str]) -> None:
+    model = TorchEmbedder.of(Settings.model_validate(SMALL | given)).model_id
+
+    said = settings_of(model)
+
+    assert said is not None
+    assert said.settings == {"embedder": "gazeloop-small", **given}
+    again = {"embed_runtime": "torch", **said.settings}
+    assert TorchEmbedder.of(Settings.model_validate(again)).model_id == model
+    assert said.weights in model
+
+
+def test_the_default_model_is_said_by_its_plainest_names() -> None:
+    model = TorchEmbedder.of(Settings.model_validate(SMALL)).model_id
+
+    said = settings_of(model)
+
+    assert said is not None
+    again = {"embed_runtime": "torch", **said.settings}
+    assert TorchEmbedder.of(Settings.model_validate(again)).model_id == model
+
+
+def test_an_id_can_be_taken_apart_whatever_the_backbone() -> None:
+    assert not [each.name for each in BY_NAME.values() if "-" in each.tap]
+
+
+@pytest.mark.parametrize("model", ["precomputed", "resnet9-x-gem-side1-crop-a-1d-12345678"])
+def test_what_is_not_ours_says_nothing(model: str) -> None:
+    assert settings_of(ModelId(model)) is None
