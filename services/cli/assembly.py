@@ -12,11 +12,12 @@ import structlog
 from fastapi import FastAPI
 
 from services.cli.consumers import (
+    BESIDE,
     CONSUMERS,
-    LABEL_STUDIO,
     SUBSCRIPTIONS,
     WEBHOOKS,
     consumers,
+    is_asked_for,
 )
 from services.cli.held_parts import correction_holder, held_released
 from services.cli.label_studio_parts import outside_routes
@@ -54,7 +55,7 @@ OnLag = Callable[[dict[tuple[str, str], int]], Awaitable[None]]
 
 def wanted_services(settings: Settings) -> tuple[str, ...]:
     """All services that these settings ask for."""
-    return (*SERVICES, LABEL_STUDIO) if settings.label_studio_url else SERVICES
+    return (*SERVICES, *(name for name in BESIDE if is_asked_for(name, settings)))
 
 
 @dataclass(frozen=True)

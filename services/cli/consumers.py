@@ -171,7 +171,9 @@ async def consumers(
     """
     async with AsyncExitStack() as closing:
         parts = Parts(stores, settings, clock, traces, _vectors_opened_once(settings, closing))
-        wanted = [name for name in names if name in _BUILDERS and _is_asked_for(name, settings)]
+        wanted = [name for name in names if name in _BUILDERS and is_asked_for(name, settings)]
+        if LABEL_STUDIO in names and LABEL_STUDIO not in wanted:
+            log.info("label_studio_unused", remedy="set GAZELOOP_LABEL_STUDIO_URL to push and pull")
         built = [await _consumer(name, parts, closing) for name in wanted]
         services = [service for service, _ in built]
         if WEBHOOKS in names:
@@ -183,11 +185,9 @@ async def consumers(
         yield Consumers(services, [step for _, step in built])
 
 
-def _is_asked_for(name: str, settings: Settings) -> bool:
-    if name != LABEL_STUDIO or settings.label_studio_url:
-        return True
-    log.info("label_studio_unused", remedy="set GAZELOOP_LABEL_STUDIO_URL to push and pull")
-    return False
+def is_asked_for(name: str, settings: Settings) -> bool:
+    """Whether a service has anything to do: of a tool, where the settings name it."""
+    return name != LABEL_STUDIO or bool(settings.label_studio_url)
 
 
 async def _fill_beside(settings: Settings, parts: Parts, closing: AsyncExitStack) -> None:
