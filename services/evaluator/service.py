@@ -27,7 +27,7 @@ _SHOWN_SHARE = 0.2
 _RECENT_SHARE = 0.02
 """For the windows, of which there are three for each subset."""
 _CONFIDENCE_EVERY_S = 10.0
-_CONFIDENCE_SHARE = 0.05
+_CONFIDENCE_SHARE = 0.02
 log = structlog.get_logger()
 
 
