@@ -205,17 +205,22 @@ async def build_reports(
             tallies.setdefault(record.needle.detector, _Tally()).needle(record)
     pools = {d: LiftPool(tally.listed, operating_score) for d, tally in tallies.items()}
     state = MatchState(operating_score)
+
+    def take_in(some: Sequence[FrameMatched]) -> None:
+        for match in some:
+            tallies.setdefault(match.detector, _Tally())
+            if match.split is Split.HAYSTACK and match.detector in pools:
+                pools[match.detector].add(match)
+                tallies[match.detector].judge(match)
+        state.add(some)
+
     chunk: list[FrameMatched] = []
     async for match in matches.scan():
-        tallies.setdefault(match.detector, _Tally())
-        if match.split is Split.HAYSTACK and match.detector in pools:
-            pools[match.detector].add(match)
-            tallies[match.detector].judge(match)
         chunk.append(match)
         if len(chunk) == _CHUNK:
-            await asyncio.to_thread(state.add, chunk)
+            await asyncio.to_thread(take_in, chunk)
             chunk = []
-    await asyncio.to_thread(state.add, chunk)
+    await asyncio.to_thread(take_in, chunk)
     for detector, pool in pools.items():
         tallies[detector].lift = await asyncio.to_thread(pool.lift)
     return [_report(state, d, tallies[d], counts, operating_score) for d in sorted(tallies)]

@@ -1,5 +1,6 @@
 """Frames in MongoDB: one document per frame, one part per kind of fact."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
@@ -59,7 +60,8 @@ class MongoFrameStore:
         with translated():
             found = self._frames.find(there, dict.fromkeys(there, 1)).sort("_id")
             while some := await found.to_list(_AT_ONCE):
-                yield [_record(document) for document in some]
+                # Off the loop: many take seconds, and others are served meanwhile.
+                yield await asyncio.to_thread(_records, some)
 
     async def annotated_from(self, source: str) -> set[FrameId]:
         with translated():
@@ -159,6 +161,10 @@ def _contradicts(fact: FrameFact, stored: Document) -> bool:
     for name in _path(fact).split("."):
         part = part.get(name, {})
     return part.get("revision") == _revision(fact) and part["content"] != content_of(fact)
+
+
+def _records(documents: Sequence[Document]) -> list[FrameRecord]:
+    return [_record(document) for document in documents]
 
 
 def _record(document: Document) -> FrameRecord:

@@ -18,7 +18,6 @@ from services.runtime.stores.bson_columns import BsonColumns, one_ahead
 from services.runtime.stores.mongo import (
     Database,
     Document,
-    in_turns,
     literal,
     newest,
     time_of,
@@ -28,6 +27,7 @@ from services.runtime.stores.mongo import (
 )
 
 _AT_ONCE = 50_000  # or as many as fit into an answer of 16 MB
+_SCANNED = 1000
 _COUNTED: Final = (
     *("detector", "category", "frame_id", "vehicle_id", "captured_at", "revision", "split"),
     *("shortlisted", "scores", "matched", "ignored", "overlaps", "errors", "ground_truths"),
@@ -113,9 +113,11 @@ class MongoMatchStore:
         if split is not None:
             where["latest.split"] = split.value
         with translated():
-            found = self._matches.find(where, {"latest.event": 1}, batch_size=1000)
-            async for document in in_turns(found):
-                yield _event(document)
+            found = self._matches.find(where, {"latest.event": 1}, batch_size=_SCANNED)
+            while some := await found.to_list(_SCANNED):
+                # Off the loop: many take seconds, and others are served meanwhile.
+                for match in await asyncio.to_thread(_events, some):
+                    yield match
 
     async def changed_since(self, at: datetime) -> bool:
         with translated():
@@ -136,6 +138,10 @@ class MongoMatchStore:
     async def categories(self) -> list[Category]:
         with translated():
             return sorted(await self._matches.distinct("category"))
+
+
+def _events(documents: Sequence[Document]) -> list[FrameMatched]:
+    return [_event(document) for document in documents]
 
 
 def _event(document: Document) -> FrameMatched:

@@ -1,7 +1,6 @@
 """The connection to MongoDB: durable writes, and its errors in our words."""
 
-import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -44,8 +43,6 @@ _AWAY = (
     WriteConcernError,
 )
 _DUPLICATE_KEY = 11000
-_A_TURN = 50
-"""Documents; as events, they are read in a few milliseconds."""
 _ACCESS_CODES = frozenset({13, 18, 8000})
 """Unauthorized, AuthenticationFailed, AtlasError (refused credentials)."""
 
@@ -165,19 +162,6 @@ def _only_lost_races(error: BulkWriteError) -> bool:
     if failures:
         return all(failure.get("code") == _DUPLICATE_KEY for failure in failures)
     return bool(details.get("writeConcernErrors"))
-
-
-async def in_turns(found: AsyncIterable[Document]) -> AsyncIterator[Document]:
-    """What a cursor finds, with a turn for everything else after every few documents.
-
-    By itself a cursor hands out what it has received without a pause, thousands at a time.
-    """
-    handed_out = 0
-    async for document in found:
-        yield document
-        handed_out += 1
-        if not handed_out % _A_TURN:
-            await asyncio.sleep(0)
 
 
 async def write(collection: AsyncCollection[Document], updates: Sequence[UpdateOne]) -> None:

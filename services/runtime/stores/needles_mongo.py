@@ -1,5 +1,6 @@
 """Needles in MongoDB: one document per needle, with its shortlist."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
@@ -10,7 +11,6 @@ from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
 from services.runtime.stores.mongo import (
     Database,
     Document,
-    in_turns,
     literal,
     newest,
     time_of,
@@ -36,6 +36,7 @@ TO_REVIEW: Document = {
 }
 """Whether candidates wait for a decision; set with what it follows from, so that an index knows."""
 _PLANS = "shortlists"
+_SCANNED = 500
 
 
 class MongoNeedleStore:
@@ -74,9 +75,11 @@ class MongoNeedleStore:
         if frame_ids is not None:
             where["frame_id"] = {"$in": list(frame_ids)}
         with translated():
-            found = self._needles.find(where, batch_size=1000).sort("_id", 1)
-            async for document in in_turns(found):
-                yield _record(document)
+            found = self._needles.find(where).sort("_id", 1)
+            while some := await found.to_list(_SCANNED):
+                # Off the loop: many take seconds, and others are served meanwhile.
+                for record in await asyncio.to_thread(_records, some):
+                    yield record
 
     async def write_shortlists(self, shortlists: Sequence[ShortlistPublished]) -> None:
         updates = []
@@ -129,6 +132,10 @@ def _update(fact: NeedleFound | NeedleRetracted) -> UpdateOne:
         assignments["needle"] = {"$cond": [{"$or": [newer, missing]}, event, "$needle"]}
     # Also where nothing is listed yet: so an index tells those that are from before the mark.
     return upsert(fact.needle_id, assignments, TO_REVIEW)
+
+
+def _records(documents: Sequence[Document]) -> list[NeedleRecord]:
+    return [_record(document) for document in documents]
 
 
 def _record(document: Document) -> NeedleRecord:
