@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     topic_partitions: Count = Field(8, description="Partitions of each topic that we create.")
     topic_replication: Count = Field(1, description="Replicas of each topic that we create.")
     batch_size: Count = Field(128, description="Most events that a service takes at once.")
-    batch_wait_s: Seconds = Field(0.25, description="Longest wait for a full batch, in seconds.")
+    batch_wait_s: Seconds = Field(0.1, description="Longest wait for a full batch, in seconds.")
     delivery_timeout_s: Seconds = Field(30.0, description="Wait for an acknowledgement, in s.")
     retry_wait_max_s: Seconds = Field(30.0, description="Cap of the back-off, in seconds.")
     drain_deadline_s: Seconds = Field(20.0, description="Time to finish a batch at SIGTERM, in s.")
