@@ -168,7 +168,9 @@ async def joined(settings: Settings) -> AsyncIterator[App]:
         parts = stack.joined(settings)
         addresses = await asyncio.to_thread(parts.__enter__)
         closing.push_async_callback(asyncio.to_thread, parts.__exit__, None, None, None)
-        app = await closing.enter_async_context(_app(addresses.applied_to(settings), ()))
+        # As for `deployed`: who runs a cluster's services may not create its topics.
+        to = addresses.applied_to(settings)
+        app = await closing.enter_async_context(_app(to, (), creating=not settings.kafka))
         yield replace(app, addresses={"review": addresses.review} if addresses.review else {})
 
 

@@ -16,6 +16,7 @@ from kafka.admin import (
     ResourceType,
 )
 
+from services.cli.assembly import joined
 from services.cli.doctor.finding import Level
 from services.cli.doctor.kafka import look_at_kafka
 from services.cli.status import read_status
@@ -161,6 +162,16 @@ async def test_the_review_page_replays_ground_truth_and_leaves_the_rest_to_who_r
         assert (await replay([letter_of(truth), letter_of(frame)], operator)).replayed == 2
     finally:
         await operator.close()
+
+
+async def test_who_runs_it_replays_by_a_command_that_creates_nothing(
+    kafka: dict[str, str], authority: Authority, mongodb_url: str, tmp_path: Path
+) -> None:
+    told = {"mongodb": mongodb_url, "mongodb_database": "replayed", "data": tmp_path}
+    settings = settings_of(OPERATOR, kafka, authority.file).model_copy(update=told)
+
+    async with joined(settings) as app:
+        assert (await replay([letter_of(samples.frame_captured())], app.outbox)).replayed == 1
 
 
 def outbox_of(user: str, kafka: dict[str, str], authority: Authority) -> KafkaOutbox:
