@@ -17,12 +17,13 @@ from rich.table import Table
 
 from benchmarks.retrieval_data import DataSet, survey, trapedesveh
 from benchmarks.retrieval_measures import mean_and_interval, seed_range
-from benchmarks.retrieval_quality import by_strategy, haystack_of
+from benchmarks.retrieval_plans import by_strategy, haystack_of
 from benchmarks.retrieval_rankings import LEARNT, Task, tasks
 from services.domain import logistic
 from services.domain.calibration import calibration
 from services.domain.coco import BoolArray, FloatArray, IntArray
 from services.domain.failure_model import Method
+from services.domain.strategies import worst_frames
 from services.runtime.settings import Settings
 
 FIRST_BUDGET = 0.10
@@ -93,7 +94,7 @@ def said_of(task: Task, places: IntArray) -> list[Said]:
 def replay(data: DataSet, seed: int) -> tuple[list[Said], list[Said]]:
     """Verdicts on a first plan, and what the second model says of the rest."""
     haystack = haystack_of(data, seed)
-    taken, listed = by_strategy("worst-frames")(data, haystack, seed, FIRST_BUDGET)
+    taken, listed = by_strategy(worst_frames)(data, haystack, seed, FIRST_BUDGET)
     shown = {place for place, _ in listed}
     verdicts, rest = [], []
     for task in tasks(data, haystack, seed):

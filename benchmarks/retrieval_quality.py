@@ -3,17 +3,15 @@
 `python -m benchmarks.retrieval_quality` prints the tables of docs/shortlists.md. The first run
 embeds both data sets (three minutes on one core); their vectors are kept in build/retrieval.
 
-Settings were chosen on seeds 100 to 119 of the street photos (`--seeds 100:120`); what is printed
-by default is seeds 0 to 19. Needles are false positives at or above the operating score on
-reference frames: a quarter of the photos, drawn at random, or of the survey's drives. A
-shortlisted region is of the needle's *mode* if it is of its category and error type, and for a
-classification error of its true category too.
+Settings were chosen on seeds 100 to 119 of the street photos (`--seeds 100:120`), the weight of the
+cost in `worst-frames` on the survey's too; what is printed by default is seeds 0 to 19. Needles are
+false positives at or above the operating score on reference frames: a quarter of the photos, drawn
+at random, or of the survey's drives. A shortlisted region is of the needle's *mode* if it is of its
+category and error type, and for a classification error of its true category too.
 """
 
 from argparse import ArgumentParser
-from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from rich.console import Console
@@ -21,12 +19,12 @@ from rich.table import Table
 
 from benchmarks.retrieval_data import DataSet, survey, trapedesveh
 from benchmarks.retrieval_measures import mean_and_interval, mean_ap, seed_range
+from benchmarks.retrieval_plans import COST_SHARES, PLANS, Plan, first_frames, haystack_of
 from benchmarks.retrieval_rankings import (
     ABLATIONS,
     LEARNT,
     OPERATING,
     Ranking,
-    Task,
     contrast,
     highest_score,
     lowest_score,
@@ -35,22 +33,11 @@ from benchmarks.retrieval_rankings import (
     tasks,
 )
 from benchmarks.retrieval_reranking import RERANKINGS, MarginalRelevance
-from services.contracts.identity import FamilyId, FrameId, NeedleId, RegionId
-from services.domain.budgets import Budgets
 from services.domain.calibration import calibration
-from services.domain.coco import BoolArray, IntArray
-from services.domain.failure_model import Method, Mode
-from services.domain.kind import Asked, Haystack, Kind, frame_worths, offers
-from services.domain.shortlist_plan import Dealer
-from services.domain.strategies import STRATEGIES, Standing, Strategy
-from services.retriever.logic import limits
-from services.runtime.settings import Settings
+from services.domain.failure_model import Method
 
-REFERENCE_SHARE = 0.25
 PER_NEEDLE = 10
 SURE = 0.65
-_ONE = FamilyId("all")
-"""Nothing is judged yet, and no family has a budget of its own."""
 BUDGETS = (0.05, 0.10, 0.15, 0.20)
 RANKINGS: Mapping[str, Ranking] = {
     "random draw": random_draw,
@@ -64,24 +51,6 @@ RANKINGS: Mapping[str, Ranking] = {
     "contrast and low score": contrast("crop", 1.0),
     "learnt (the default)": LEARNT,
 }
-
-Frames = BoolArray
-"""(F,), which frames are on shortlists."""
-Plan = Callable[[DataSet, Frames, int, float], tuple[Frames, list[tuple[int, Mode | None]]]]
-"""By data, haystack, seed and budget: the frames, and each listed region with its needle's mode."""
-
-
-def haystack_of(data: DataSet, seed: int) -> Frames:
-    """All frames but those of a quarter of the units."""
-    units = np.random.default_rng(seed).permutation(data.units.max() + 1)
-    reference = units[: round(REFERENCE_SHARE * len(units))]
-    return np.asarray(~np.isin(data.units, reference))
-
-
-def first_frames(order: IntArray, data: DataSet, count: int) -> IntArray:
-    """The first region on each of the first frames."""
-    _, first = np.unique(data.frame[order], return_index=True)
-    return order[np.sort(first)][:count]
 
 
 def shares(data: DataSet, ranking: Ranking, seed: int, score: float) -> tuple[float, float]:
@@ -98,135 +67,6 @@ def shares(data: DataSet, ranking: Ranking, seed: int, score: float) -> tuple[fl
             wrong.append(float(data.wrong[listed].mean()))
             alike.append(float(np.mean([data.modes[p] == data.modes[needle] for p in listed])))
     return float(np.mean(wrong)), float(np.mean(alike))
-
-
-def in_rounds(ranking: Ranking) -> Plan:
-    """Needles in turn, each the best frame that none has had."""
-
-    def plan(
-        data: DataSet, haystack: Frames, seed: int, budget: float
-    ) -> tuple[Frames, list[tuple[int, Mode | None]]]:
-        queues = []
-        for task in tasks(data, haystack, seed):
-            for needle, row in zip(task.needles, ranking(task), strict=True):
-                order = task.haystack[np.argsort(-row, kind="stable")]
-                queues.append((int(needle), first_frames(order, data, len(order)).tolist()))
-        np.random.default_rng(seed).shuffle(queues)
-        return _taken_in_turn(data, queues, round(budget * haystack.sum()))
-
-    return plan
-
-
-def _taken_in_turn(
-    data: DataSet, queues: Sequence[tuple[int, list[int]]], count: int
-) -> tuple[Frames, list[tuple[int, Mode | None]]]:
-    taken = np.zeros(len(data.spots), np.bool_)
-    listed: list[tuple[int, Mode | None]] = []
-    while len(listed) < count and any(queue for _, queue in queues):
-        for needle, queue in queues:
-            while queue and taken[data.frame[queue[0]]]:
-                queue.pop(0)
-            if queue and len(listed) < count:
-                place = queue.pop(0)
-                taken[data.frame[place]] = True
-                listed.append((place, data.modes[needle]))
-    return taken, listed
-
-
-def random_frames(
-    data: DataSet, haystack: Frames, seed: int, budget: float
-) -> tuple[Frames, list[tuple[int, Mode | None]]]:
-    """Any frames, whatever is on them; the regions shown there are not of any needle's mode."""
-    rng = np.random.default_rng([seed, 1])
-    frames = rng.permutation(np.flatnonzero(haystack))[: round(budget * haystack.sum())]
-    taken = np.zeros(len(data.spots), np.bool_)
-    taken[frames] = True
-    shown = np.flatnonzero(taken[data.frame] & (data.scores >= OPERATING))
-    return taken, [(int(place), None) for place in shown]
-
-
-def by_strategy(name: str) -> Plan:
-    """What the retriever does."""
-
-    def plan(
-        data: DataSet, haystack: Frames, seed: int, budget: float
-    ) -> tuple[Frames, list[tuple[int, Mode | None]]]:
-        settings = Settings(shortlist_budget=budget)
-        searched = {str(number): task for number, task in enumerate(tasks(data, haystack, seed))}
-        allowed = replace(limits(0, settings), budgets=Budgets(round(budget * haystack.sum())))
-        dealer = _asked(searched, haystack, STRATEGIES[name], settings.shortlist_evidence)
-        listed = [
-            (int(each.offer.region), data.modes[int(each.needle)]) for each in dealer.deal(allowed)
-        ]
-        taken = np.zeros(len(data.spots), np.bool_)
-        taken[[data.frame[place] for place, _ in listed]] = True
-        return taken, listed
-
-    return plan
-
-
-def _asked(
-    searched: Mapping[str, Task], haystack: Frames, strategy: Strategy, evidence_min: float
-) -> Dealer:
-    """All needles, and what their modes are offered; regions are named by their places."""
-    kinds = {name: _kind(task, haystack) for name, task in searched.items()}
-    hay = {name: _haystack(task) for name, task in searched.items()}
-    worths: Counter[FrameId] = Counter()
-    for name, kind in kinds.items():
-        worths.update(frame_worths(kind, hay[name], strategy))
-    dealer = Dealer()
-    for name, task in searched.items():
-        of_mode = _needles(task)
-        vectors = {mode: task.data.vectors["crop"][places] for mode, places in of_mode.items()}
-        asked = {mode: Asked(rows, [_ONE] * len(rows), {}) for mode, rows in vectors.items()}
-        offered = offers(kinds[name], hay[name], asked, worths, evidence_min)
-        for mode, places in of_mode.items():
-            key = (name, mode.error, mode.taken_for or "")
-            for place, vector in zip(places, vectors[mode], strict=True):
-                dealer.ask(key, NeedleId(f"{place:06d}"), vector)
-            dealer.offer(key, offered.get(mode, ()))
-    return dealer
-
-
-def _needles(task: Task) -> dict[Mode, list[int]]:
-    of = defaultdict(list)
-    for place in task.needles:
-        mode = task.data.modes[place]
-        assert mode is not None
-        of[mode].append(int(place))
-    return of
-
-
-def _kind(task: Task, haystack: Frames) -> Kind:
-    data = task.data
-    known = (data.category == task.category) & ~haystack[data.frame]
-    truths = int(data.truths[~haystack, task.category].sum())
-    return Kind(
-        LEARNT.model(task),
-        Standing(data.scores[known], data.matched[known], truths),
-    )
-
-
-def _haystack(task: Task) -> Haystack:
-    data, places = task.data, task.haystack
-    return Haystack(
-        [RegionId(f"{place:06d}") for place in places],
-        data.vectors["crop"][places],
-        data.features[places],
-        data.scores[places],
-        [data.spots[frame] for frame in data.frame[places]],
-    )
-
-
-PLANS: Mapping[str, Plan] = {
-    "random frames": random_frames,
-    "plain similarity": in_rounds(similarity("crop", centred=False)),
-    "lowest score": in_rounds(lowest_score),
-    "highest score": in_rounds(highest_score),
-    "contrast": in_rounds(contrast("crop", 0.0)),
-    "learnt, in rounds": in_rounds(LEARNT),
-    **{name: by_strategy(name) for name in STRATEGIES},
-}
 
 
 def print_shares(
@@ -296,29 +136,31 @@ def bought(data: DataSet, plan: Plan, seed: int, budget: float) -> dict[str, flo
     }
 
 
-def print_bought(out: Console, data: DataSet, seeds: Sequence[int]) -> None:
+def print_bought(
+    out: Console, data: DataSet, plans: Mapping[str, Plan], seeds: Sequence[int]
+) -> None:
     """The tables of AP recovered, and of the order, by budget."""
-    plans = {
+    found = {
         (name, budget): [bought(data, plan, seed, budget) for seed in seeds]
-        for name, plan in PLANS.items()
+        for name, plan in plans.items()
         for budget in BUDGETS
     }
     table = Table(title=f"AP recovered by budget: {data.name}", title_justify="left")
     for column in ("plan", *(f"{budget:.0%}" for budget in BUDGETS), "over random at 15%"):
         table.add_column(column)
-    base = _mean(plans["random frames", 0.15], "recovered")
-    for name in PLANS:
-        cells = [_figure([o["recovered"] for o in plans[name, budget]], 4) for budget in BUDGETS]
-        table.add_row(name, *cells, f"{_mean(plans[name, 0.15], 'recovered') / base:.2f}")
+    base = _mean(found["random frames", 0.15], "recovered")
+    for name in plans:
+        cells = [_figure([o["recovered"] for o in found[name, budget]], 4) for budget in BUDGETS]
+        table.add_row(name, *cells, f"{_mean(found[name, 0.15], 'recovered') / base:.2f}")
     out.print(table)
     table = Table(title=f"At a 15% budget: {data.name}", title_justify="left")
     orders = [f"order at {budget:.0%}" for budget in BUDGETS]
     for column in ("plan", "mAP of S", "mAP of H-S", "yield", "same mode", *orders):
         table.add_column(column)
-    for name in PLANS:
-        at = plans[name, 0.15]
+    for name in plans:
+        at = found[name, 0.15]
         cells = [_figure([o[key] for o in at], 3) for key in ("S", "H-S", "yield", "mode")]
-        held = [f"{_mean(plans[name, budget], 'order'):.0%}" for budget in BUDGETS]
+        held = [f"{_mean(found[name, budget], 'order'):.0%}" for budget in BUDGETS]
         table.add_row(name, *cells, *held)
     out.print(table)
 
@@ -333,6 +175,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=seed_range, default="0:20", help="first, one past the last")
     parser.add_argument("--data", choices=("trapedesveh", "survey", "both"), default="both")
     parser.add_argument("--ablation", action="store_true", help="what each part of the model pays")
+    parser.add_argument("--cost-shares", action="store_true", help="what the cost's weight pays")
     given = parser.parse_args()
     seeds = given.seeds
     out = Console(width=140)
@@ -356,8 +199,11 @@ def main() -> None:
             errors = [calibration_error(data, seed) for seed in seeds]
             out.print(f"expected calibration error of learnt evidence: {_figure(errors, 3)}\n")
             continue
+        if given.cost_shares:
+            print_bought(out, data, COST_SHARES, seeds)
+            continue
         print_shares(out, data, RANKINGS, seeds, "Ten frames per needle")
-        print_bought(out, data, seeds)
+        print_bought(out, data, PLANS, seeds)
 
 
 if __name__ == "__main__":

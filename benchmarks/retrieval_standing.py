@@ -21,7 +21,7 @@ from rich.console import Console
 
 from benchmarks.retrieval_data import DataSet, survey, trapedesveh
 from benchmarks.retrieval_measures import mean_and_interval, seed_range
-from benchmarks.retrieval_quality import haystack_of
+from benchmarks.retrieval_plans import haystack_of
 from benchmarks.retrieval_rankings import LEARNT, Task, tasks
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, PointId

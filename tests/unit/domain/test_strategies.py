@@ -30,11 +30,26 @@ def test_an_error_in_a_rare_category_costs_more() -> None:
         assert strategy(one, score, rare)[0] > strategy(one, score, common)[0]
 
 
-def test_only_the_costliest_errors_depend_on_the_score() -> None:
-    wrong, scores = np.array([0.5, 0.5]), np.array([0.95, 0.1])
-    high, low = costliest_errors(wrong, scores, standing(1, 0, 1))
-    assert high > low
-    assert np.ptp(worst_frames(wrong, scores, standing(1, 0, 1))) == 0
+def test_of_errors_that_are_as_probable_the_one_that_costs_more_comes_first() -> None:
+    wrong, scores = np.array([0.5, 0.5]), np.array([0.95, 0.85])
+    for strategy in STRATEGIES.values():
+        high, low = strategy(wrong, scores, standing(1, 0, 1))
+        assert high > low
+
+
+def test_cost_decides_less_among_the_worst_frames_than_among_the_costliest_errors() -> None:
+    # It costs 5.5 times as much, and is a third as probable.
+    wrong, scores = np.array([0.3, 0.9]), np.array([0.95, 0.85])
+    costlier, surer = costliest_errors(wrong, scores, standing(1, 0, 1))
+    assert costlier > surer
+    costlier, surer = worst_frames(wrong, scores, standing(1, 0, 1))
+    assert costlier < surer
+
+
+def test_where_nothing_is_known_to_be_right_the_worst_frames_are_the_probable_errors() -> None:
+    wrong, scores = np.array([0.2, 0.9]), np.array([0.95, 0.1])
+    less, more = worst_frames(wrong, scores, standing(0, 0, ground_truths=4))
+    assert more / less == pytest.approx(4.5)
 
 
 def test_a_category_without_detections_or_truths_costs_nothing_to_err_in() -> None:

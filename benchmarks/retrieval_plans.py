@@ -1,0 +1,216 @@
+"""Plans that are compared: which frames are listed under a split, a seed and a budget."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from benchmarks.retrieval_data import DataSet
+from benchmarks.retrieval_rankings import (
+    LEARNT,
+    OPERATING,
+    Ranking,
+    Task,
+    contrast,
+    highest_score,
+    lowest_score,
+    similarity,
+    tasks,
+)
+from services.contracts.identity import FamilyId, FrameId, NeedleId, RegionId
+from services.domain.budgets import Budgets
+from services.domain.coco import BoolArray, IntArray
+from services.domain.failure_model import Mode
+from services.domain.kind import Asked, Haystack, Kind, frame_worths, offers
+from services.domain.ranking import Vectors
+from services.domain.shortlist_offers import Limits
+from services.domain.shortlist_plan import Dealer
+from services.domain.strategies import STRATEGIES, Blend, Standing, Strategy
+from services.retriever.logic import limits
+from services.runtime.settings import Settings
+
+REFERENCE_SHARE = 0.25
+
+Frames = BoolArray
+"""(F,), which frames are on shortlists."""
+Plan = Callable[[DataSet, Frames, int, float], tuple[Frames, list[tuple[int, Mode | None]]]]
+"""By data, haystack, seed and budget: the frames, and each listed region with its needle's mode."""
+
+
+def haystack_of(data: DataSet, seed: int) -> Frames:
+    """All frames but those of a quarter of the units."""
+    units = np.random.default_rng(seed).permutation(data.units.max() + 1)
+    reference = units[: round(REFERENCE_SHARE * len(units))]
+    return np.asarray(~np.isin(data.units, reference))
+
+
+def first_frames(order: IntArray, data: DataSet, count: int) -> IntArray:
+    """The first region on each of the first frames."""
+    _, first = np.unique(data.frame[order], return_index=True)
+    return order[np.sort(first)][:count]
+
+
+def in_rounds(ranking: Ranking) -> Plan:
+    """Needles in turn, each the best frame that none has had."""
+
+    def plan(
+        data: DataSet, haystack: Frames, seed: int, budget: float
+    ) -> tuple[Frames, list[tuple[int, Mode | None]]]:
+        queues = []
+        for task in tasks(data, haystack, seed):
+            for needle, row in zip(task.needles, ranking(task), strict=True):
+                order = task.haystack[np.argsort(-row, kind="stable")]
+                queues.append((int(needle), first_frames(order, data, len(order)).tolist()))
+        np.random.default_rng(seed).shuffle(queues)
+        return _taken_in_turn(data, queues, round(budget * haystack.sum()))
+
+    return plan
+
+
+def _taken_in_turn(
+    data: DataSet, queues: Sequence[tuple[int, list[int]]], count: int
+) -> tuple[Frames, list[tuple[int, Mode | None]]]:
+    taken = np.zeros(len(data.spots), np.bool_)
+    listed: list[tuple[int, Mode | None]] = []
+    while len(listed) < count and any(queue for _, queue in queues):
+        for needle, queue in queues:
+            while queue and taken[data.frame[queue[0]]]:
+                queue.pop(0)
+            if queue and len(listed) < count:
+                place = queue.pop(0)
+                taken[data.frame[place]] = True
+                listed.append((place, data.modes[needle]))
+    return taken, listed
+
+
+def random_frames(
+    data: DataSet, haystack: Frames, seed: int, budget: float
+) -> tuple[Frames, list[tuple[int, Mode | None]]]:
+    """Any frames, whatever is on them; the regions shown there are not of any needle's mode."""
+    rng = np.random.default_rng([seed, 1])
+    frames = rng.permutation(np.flatnonzero(haystack))[: round(budget * haystack.sum())]
+    taken = np.zeros(len(data.spots), np.bool_)
+    taken[frames] = True
+    shown = np.flatnonzero(taken[data.frame] & (data.scores >= OPERATING))
+    return taken, [(int(place), None) for place in shown]
+
+
+def by_strategy(strategy: Strategy) -> Plan:
+    """What the retriever does."""
+
+    def plan(
+        data: DataSet, haystack: Frames, seed: int, budget: float
+    ) -> tuple[Frames, list[tuple[int, Mode | None]]]:
+        searched = {str(number): task for number, task in enumerate(tasks(data, haystack, seed))}
+        dealer = dealer_of(searched, haystack, strategy)
+        listed = [
+            (int(each.offer.region), data.modes[int(each.needle)])
+            for each in dealer.deal(allowed(haystack, budget))
+        ]
+        taken = np.zeros(len(data.spots), np.bool_)
+        taken[[data.frame[place] for place, _ in listed]] = True
+        return taken, listed
+
+    return plan
+
+
+def allowed(haystack: Frames, share: float) -> Limits:
+    """The retriever's limits, with a share of the haystack's frames in all."""
+    return replace(limits(0, Settings()), budgets=Budgets(round(share * haystack.sum())))
+
+
+@dataclass(frozen=True)
+class Families:
+    """Of the needles, by their places; and what of them was judged has yielded.
+
+    A needle that is missing is of one family with all others that are.
+    """
+
+    of: Mapping[int, FamilyId]
+    yields: Mapping[FamilyId, float]
+
+    def asked(self, places: Sequence[int], vectors: Vectors) -> Asked:
+        """The needles of a mode."""
+        return Asked(vectors, [self.of.get(place, _ONE) for place in places], self.yields)
+
+
+_ONE = FamilyId("all")
+_NO_FAMILIES = Families({}, {})
+
+
+def dealer_of(
+    searched: Mapping[str, Task],
+    haystack: Frames,
+    strategy: Strategy,
+    families: Families = _NO_FAMILIES,
+) -> Dealer:
+    """All needles, and what their modes are offered; regions are named by their places.
+
+    Parameters
+    ----------
+    haystack : (F,), the frames of which no truth is known
+    """
+    evidence_min = Settings().shortlist_evidence
+    kinds = {name: _kind(task, haystack) for name, task in searched.items()}
+    hay = {name: _haystack(task) for name, task in searched.items()}
+    worths: Counter[FrameId] = Counter()
+    for name, kind in kinds.items():
+        worths.update(frame_worths(kind, hay[name], strategy))
+    dealer = Dealer()
+    for name, task in searched.items():
+        of_mode = _needles(task)
+        vectors = {mode: task.data.vectors["crop"][places] for mode, places in of_mode.items()}
+        asked = {mode: families.asked(of_mode[mode], rows) for mode, rows in vectors.items()}
+        offered = offers(kinds[name], hay[name], asked, worths, evidence_min)
+        for mode, places in of_mode.items():
+            key = (name, mode.error, mode.taken_for or "")
+            for place, vector in zip(places, vectors[mode], strict=True):
+                dealer.ask(key, NeedleId(f"{place:06d}"), vector)
+            dealer.offer(key, offered.get(mode, ()))
+    return dealer
+
+
+def _needles(task: Task) -> dict[Mode, list[int]]:
+    of = defaultdict(list)
+    for place in task.needles:
+        mode = task.data.modes[place]
+        assert mode is not None
+        of[mode].append(int(place))
+    return of
+
+
+def _kind(task: Task, haystack: Frames) -> Kind:
+    data = task.data
+    known = (data.category == task.category) & ~haystack[data.frame]
+    truths = int(data.truths[~haystack, task.category].sum())
+    return Kind(
+        LEARNT.model(task),
+        Standing(data.scores[known], data.matched[known], truths),
+    )
+
+
+def _haystack(task: Task) -> Haystack:
+    data, places = task.data, task.haystack
+    return Haystack(
+        [RegionId(f"{place:06d}") for place in places],
+        data.vectors["crop"][places],
+        data.features[places],
+        data.scores[places],
+        [data.spots[frame] for frame in data.frame[places]],
+    )
+
+
+PLANS: Mapping[str, Plan] = {
+    "random frames": random_frames,
+    "plain similarity": in_rounds(similarity("crop", centred=False)),
+    "lowest score": in_rounds(lowest_score),
+    "highest score": in_rounds(highest_score),
+    "contrast": in_rounds(contrast("crop", 0.0)),
+    "learnt, in rounds": in_rounds(LEARNT),
+    **{name: by_strategy(strategy) for name, strategy in STRATEGIES.items()},
+}
+COST_SHARES: Mapping[str, Plan] = {
+    "random frames": random_frames,
+    **{f"cost share {share}": by_strategy(Blend(share)) for share in (0, 0.1, 0.15, 0.2, 0.5, 1)},
+}
