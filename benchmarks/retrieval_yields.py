@@ -1,0 +1,192 @@
+"""Whether what a family has yielded so far should weigh in, by a replay of what comes back.
+
+`python -m benchmarks.retrieval_yields`. Each seed is a split. A first plan of a tenth of the
+haystack is corrected: its frames become examples, and each listed region is a verdict on the family
+that it is like. Then as much again is dealt by models that learnt from it, on what is left: with
+worths as they are, times the share of the family's verdicts that came true, or times the upper end
+of that share's interval, which is what the retriever does.
+"""
+
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.retrieval_data import DataSet, survey, trapedesveh
+from benchmarks.retrieval_measures import mean_and_interval, mean_ap, seed_range
+from benchmarks.retrieval_plans import Families, Frames, allowed, dealer_of, haystack_of
+from benchmarks.retrieval_rankings import Task, tasks
+from services.contracts.identity import FamilyId, NeedleId
+from services.domain.budgets import hoped_yield
+from services.domain.coco import FloatArray
+from services.domain.failure_model import Mode
+from services.domain.families import Founders, beyond, shared_by
+from services.domain.shortlist_offers import Dealt
+from services.domain.strategies import STRATEGIES
+from services.runtime.settings import Settings
+
+BUDGET = 0.10
+"""Of the first plan, and of the second."""
+Weigh = Callable[[int, int], float]
+"""By how many verdicts of a family came true, and how many there are."""
+WAYS: Mapping[str, Weigh | None] = {
+    "no yield": None,
+    "the share so far": lambda confirmed, judged: (confirmed + 1) / (judged + 2),
+    "its upper end (as it is)": hoped_yield,
+}
+
+
+@dataclass(frozen=True)
+class First:
+    """A first plan, corrected."""
+
+    data: DataSet
+    haystack: Frames
+    searched: Mapping[str, Task]
+    families: Mapping[int, FamilyId]
+    strategy: str
+    dealt: Sequence[Dealt]
+
+    @property
+    def taken(self) -> Frames:
+        """(F,), its frames."""
+        return frames_of(self.data, self.dealt)
+
+    def yields(self, weigh: Weigh) -> dict[FamilyId, float]:
+        """Of families that were judged."""
+        judged, confirmed = Counter[FamilyId](), Counter[FamilyId]()
+        for each in self.dealt:
+            judged[each.offer.family] += 1
+            confirmed[each.offer.family] += fails_alike(self.data, each)
+        return {family: weigh(confirmed[family], n) for family, n in judged.items()}
+
+
+def frames_of(data: DataSet, dealt: Sequence[Dealt]) -> Frames:
+    """(F,), which frames were dealt."""
+    taken = np.zeros(len(data.spots), np.bool_)
+    taken[[data.frame[int(each.offer.region)] for each in dealt]] = True
+    return taken
+
+
+def fails_alike(data: DataSet, dealt: Dealt) -> bool:
+    """Whether a listed region is wrong as its needle is."""
+    mode: Mode | None = data.modes[int(dealt.offer.region)]
+    return mode is not None and mode == data.modes[int(dealt.needle)]
+
+
+def families_of(searched: Mapping[str, Task]) -> dict[int, FamilyId]:
+    """Of all needles, as the retriever gathers them."""
+    data = next(iter(searched.values())).data
+    needles = np.concatenate([task.needles for task in searched.values()])
+    shared = shared_by(data.vectors["crop"][needles])
+    found: dict[int, FamilyId] = {}
+    for name, task in searched.items():
+        founders: dict[Mode | None, Founders] = {}
+        for place, row in zip(
+            task.needles.tolist(), beyond(shared, data.vectors["crop"][task.needles]), strict=True
+        ):
+            mode = data.modes[place]
+            of_mode = founders.setdefault(mode, Founders(Settings().family_likeness))
+            founder = of_mode.join(NeedleId(str(place)), row)
+            found[place] = FamilyId(f"{name} {founder}")
+    return found
+
+
+def first_plan(data: DataSet, seed: int, strategy: str) -> First:
+    """What is dealt before anything came back."""
+    haystack = haystack_of(data, seed)
+    searched = {str(number): task for number, task in enumerate(tasks(data, haystack, seed))}
+    families = families_of(searched)
+    dealer = dealer_of(searched, haystack, STRATEGIES[strategy], Families(families, {}))
+    dealt = dealer.deal(allowed(haystack, BUDGET))
+    return First(data, haystack, searched, families, strategy, dealt)
+
+
+def second_plan(first: First, weigh: Weigh | None) -> list[Dealt]:
+    """What is dealt once the first plan's frames are known."""
+    taken = first.taken
+    wiser = {name: _corrected(task, taken) for name, task in first.searched.items()}
+    yields = first.yields(weigh) if weigh else {}
+    dealer = dealer_of(
+        wiser,
+        first.haystack & ~taken,
+        STRATEGIES[first.strategy],
+        Families(first.families, yields),
+    )
+    whole = allowed(first.haystack, 2 * BUDGET)
+    for each in first.dealt:
+        dealer.keep(each.needle, each.offer.spot, each.offer.family, whole)
+    return dealer.deal(whole)
+
+
+def _corrected(task: Task, taken: Frames) -> Task:
+    """The task once these frames are annotated: their regions are examples, and sought no more."""
+    data = task.data
+    there = np.flatnonzero((data.category == task.category) & taken[data.frame])
+    return replace(
+        task,
+        reference=np.union1d(task.reference, there),
+        haystack=task.haystack[~taken[data.frame[task.haystack]]],
+    )
+
+
+def outcome(first: First, weigh: Weigh | None) -> tuple[float, float, float]:
+    """AP recovered by both plans; of the second's regions, the shares wrong and wrong alike."""
+    data = first.data
+    dealt = second_plan(first, weigh)
+    known = first.taken | frames_of(data, dealt)
+    repaired = mean_ap(data, first.haystack, data.wrong & known[data.frame])
+    return (
+        repaired - mean_ap(data, first.haystack),
+        float(np.mean([data.wrong[int(each.offer.region)] for each in dealt])),
+        float(np.mean([fails_alike(data, each) for each in dealt])),
+    )
+
+
+def print_outcomes(out: Console, data: DataSet, strategy: str, seeds: Sequence[int]) -> None:
+    """A row for each way, and how it differs from no yield, split by split."""
+    firsts = [first_plan(data, seed, strategy) for seed in seeds]
+    judged = float(np.mean([len(first.dealt) for first in firsts]))
+    families = float(np.mean([len({each.offer.family for each in f.dealt}) for f in firsts]))
+    title = f"{data.name}, {strategy}: {judged:.0f} verdicts on {families:.0f} families"
+    table = Table(title=title, title_justify="left")
+    for column in ("worth times", "AP recovered", "more", "wrong", "same mode", "more"):
+        table.add_column(column)
+    plain = np.array([outcome(first, None) for first in firsts])
+    for name, weigh in WAYS.items():
+        every = np.array([outcome(first, weigh) for first in firsts]) if weigh else plain
+        more = every - plain
+        table.add_row(
+            name,
+            _figure(every[:, 0], 4),
+            _figure(more[:, 0], 4),
+            _figure(every[:, 1], 3),
+            _figure(every[:, 2], 3),
+            _figure(more[:, 2], 3),
+        )
+    out.print(table)
+
+
+def _figure(values: FloatArray, decimals: int) -> str:
+    mean, half = mean_and_interval(values.tolist())
+    return f"{mean:.{decimals}f} ± {half:.{decimals}f}"
+
+
+def main() -> None:
+    """Print a table for each data set and strategy."""
+    parser = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seeds", type=seed_range, default="0:20", help="first, one past the last")
+    seeds = parser.parse_args().seeds
+    out = Console(width=120)
+    for load in (trapedesveh, survey):
+        data = load()
+        for strategy in STRATEGIES:
+            print_outcomes(out, data, strategy, seeds)
+
+
+if __name__ == "__main__":
+    main()
