@@ -10,6 +10,8 @@ for name in mongodb_root_password mongodb_password qdrant_api_key grafana_passwo
 done
 # Label Studio's own, from its account page: empty until you write it there.
 [ -e "$folder/label_studio_token" ] || : > "$folder/label_studio_token"
+# CVAT's, where deploy/compose.cvat.yaml is used.
+[ -e "$folder/cvat_token" ] || : > "$folder/cvat_token"
 # What members of the replica set know each other by; MongoDB wants base64 here.
 [ -s "$folder/mongodb_keyfile" ] || head -c 500 /dev/urandom | base64 | tr -d '\n' > "$folder/mongodb_keyfile"
 # The containers' user is none of the host's.

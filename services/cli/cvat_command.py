@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import structlog
 import typer
 
 from services.cli.context import Context, console, example, run, shared
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from services.runtime.stores.needle_filters import NeedleFilter
 
 app = typer.Typer(no_args_is_help=True)
+log = structlog.get_logger(__name__)
 UnitName = Literal["shortlist", "family"]
 _AGAIN = "The same command goes on; nothing is done twice."
 
@@ -58,9 +60,25 @@ def push(
     )
 
 
-@app.command("pull", epilog=example("cvat pull"))
-def pull(ctx: typer.Context) -> None:
+@app.command("pull", epilog=example("cvat pull", "cvat pull --every 600"))
+def pull(
+    ctx: typer.Context,
+    *,
+    every: Annotated[
+        float | None,
+        typer.Option(
+            "--every",
+            min=1,
+            metavar="SECONDS",
+            help="Pull again after so long, or longer where it takes long, until Ctrl-C; log JSON.",
+        ),
+    ] = None,
+) -> None:
     """Publish what finished jobs say as the frames' next ground truth, with their annotators."""
+    if every is not None:
+        every_s = every
+        run(lambda: _pull_again(shared(ctx), every_s), interrupted=_AGAIN)
+        return
     from services.cli.ingest_command import said  # noqa: PLC0415  # slow
     from services.cli.outcome import print_rejections  # noqa: PLC0415
 
@@ -95,3 +113,23 @@ async def _pull(context: Context) -> "tuple[Pulled, str]":
     async with joined(settings) as stack:
         pulled = await pull_jobs(stack.stores, stack.outbox, settings)
         return pulled, stack.review("/questions")
+
+
+async def _pull_again(context: Context, every_s: float) -> None:
+    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.cvat_tasks import pull_jobs  # noqa: PLC0415
+    from services.cli.repeating import repeated  # noqa: PLC0415
+    from services.runtime.clock import SystemClock  # noqa: PLC0415
+    from services.runtime.logs import configure_logs  # noqa: PLC0415
+    from services.runtime.serving import until_told_to_end  # noqa: PLC0415
+
+    settings = context.stored()
+    configure_logs(level=settings.log_level)
+    async with joined(settings) as stack:
+
+        async def pulled() -> None:
+            done = await pull_jobs(stack.stores, stack.outbox, settings)
+            log.info("cvat_pulled", finished=done.finished, unfinished=done.unfinished)
+
+        async with repeated("pull_cvat", pulled, SystemClock(), every_s=every_s):
+            await until_told_to_end()

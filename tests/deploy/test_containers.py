@@ -56,6 +56,40 @@ def test_the_compose_files_are_valid_together() -> None:
     check(tool("compose-go"), "deploy/compose.yaml", "deploy/compose.gpu.yaml")
 
 
+def test_cvats_finished_jobs_are_fetched_where_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("compose.yaml", "compose.cvat.yaml"):
+        (tmp_path / name).write_text((DEPLOY / name).read_text())
+    files = ("compose.yaml", "compose.cvat.yaml")
+    said = check(tool("compose-go"), "-format", "json", *files, cwd=tmp_path)
+    container = json.loads(said)["services"]["cvat"]
+    assert container["command"][:2] == ["cvat", "pull"]
+    assert container["read_only"] is True
+    assert not container.get("ports")
+    given = dict(each.split("=", 1) for each in container["environment"])
+    assert "GAZELOOP_CVAT_URL" in given
+    for variable, value in given.items():
+        monkeypatch.setenv(variable, value)
+    for secret in container["secrets"]:
+        (tmp_path / secret["target"]).write_text(f"the {secret['source']}")
+    monkeypatch.setenv("GAZELOOP_SECRETS_DIR", str(tmp_path))
+    settings = load_settings()
+    assert settings.cvat_token.get_secret_value() == "the cvat_token"
+    assert settings.mongodb_user == "gazeloop-ingest"
+    assert settings.mongodb_password.get_secret_value() == "the mongodb_password"
+
+
+def test_cvats_image_has_what_the_others_have_and_its_sdk() -> None:
+    pinned = re.compile(r"^[a-z0-9_.-]+==\S+", re.MULTILINE)
+    ours, cvats = (
+        set(pinned.findall((ROOT / "requirements" / name).read_text()))
+        for name in ("runtime.txt", "cvat.txt")
+    )
+    assert ours < cvats
+    assert any(each.startswith("cvat-sdk==") for each in cvats - ours)
+
+
 def test_every_service_runs_in_a_container_of_its_own(compose: dict[str, Any]) -> None:
     commands = {
         tuple(each["command"])
@@ -174,8 +208,9 @@ def test_the_secrets_script_makes_what_the_compose_file_wants(
     check("bash", "deploy/secrets.sh", str(folder))
     again = {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
     assert again == first
-    assert set(first) == set(compose["secrets"])
-    assert len(set(first.values())) == len(first)
+    assert set(first) == {*compose["secrets"], "cvat_token"}
+    made = [value for value in first.values() if value]
+    assert len(set(made)) == len(made) >= len(first) - 2
     assert folder.stat().st_mode & 0o077 == 0
 
 
@@ -214,7 +249,7 @@ def test_the_last_stages_have_neither_compiler_nor_cache() -> None:
 def test_what_the_image_copies_is_not_ignored() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     allowed = {line[1:] for line in ignored if line.startswith("!")}
-    assert allowed == {"services", "requirements/runtime.txt"}
+    assert allowed == {"services", "requirements/runtime.txt", "requirements/cvat.txt"}
     assert all((ROOT / each).exists() for each in allowed)
 
 

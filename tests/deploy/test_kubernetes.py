@@ -342,6 +342,41 @@ def test_what_must_be_there_before_is_written_down() -> None:
     assert all(f"`{name}`" in readme for name in named)
 
 
+def test_cvats_finished_jobs_are_fetched_where_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    overlay = tmp_path / "with-cvat"
+    overlay.mkdir()
+    k8s = os.path.relpath(ROOT / "k8s", overlay)
+    (overlay / "kustomization.yaml").write_text(
+        f"resources: [{k8s}/overlays/prod]\ncomponents: [{k8s}/components/cvat]\n"
+    )
+    text = check(tool("kustomize"), "build", str(overlay))
+    manifest = tmp_path / "with-cvat.yaml"
+    manifest.write_text(text)
+    check(*conform(str(manifest)))
+    score = (tool("kube-score"), "score", "--kubernetes-version", "v1.34", "-o", "ci")
+    assert "[CRITICAL]" not in check(*score, str(manifest))
+
+    (job,) = [each for each in documents(text) if each["kind"] == "CronJob"]
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"] == ["cvat", "pull"]
+    (shared,) = [each for each in documents(text) if each["kind"] == "ConfigMap"]
+    given = shared["data"] | {each["name"]: each["value"] for each in container["env"]}
+    for variable, value in given.items():
+        monkeypatch.setenv(variable, value)
+    for path in secret_files(pod):
+        (tmp_path / path).write_text("a secret")
+    monkeypatch.setenv("GAZELOOP_SECRETS_DIR", str(tmp_path))
+    settings = load_settings()
+    assert settings.cvat_url
+    assert settings.cvat_token.get_secret_value() == "a secret"
+    assert settings.kafka_password.get_secret_value() == "a secret"
+    assert settings.kafka_user == settings.mongodb_user == "gazeloop-ingest"
+    assert "`gazeloop-cvat-login`" in (ROOT / "k8s" / "README.md").read_text()
+
+
 def test_traces_may_leave_where_they_are_asked_for(tmp_path: Path) -> None:
     overlay = tmp_path / "traced"
     overlay.mkdir()

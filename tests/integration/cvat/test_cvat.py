@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,9 +10,12 @@ from services.cli.cvat_tasks import Pushed, pull_jobs, push_tasks
 from services.contracts.errors import InvalidSettings, ToolUnavailable
 from services.contracts.events import FrameAnnotated, FrameCaptured
 from services.ingest.drafts import entry_of
+from services.runtime.broker import BrokerAddress
 from services.runtime.settings import Settings
 from services.runtime.stores.needle_filters import NeedleFilter
+from tests.deadline import until
 from tests.fakes.outbox import InMemoryOutbox
+from tests.faults.victims import Victim
 from tests.integration.cvat.protocol import TOKEN, Cvat, serving
 from tests.review_world import HOSTILE, Seed, World, review_world, seeded
 from tests.samples import frame_matched
@@ -211,3 +215,21 @@ async def test_a_wrong_token_and_an_absent_server_say_so(cvat: Cvat, world: Worl
     cvat.url = "http://127.0.0.1:1"
     with pytest.raises(ToolUnavailable, match=r"127\.0\.0\.1"):
         await push(cvat, world)
+
+
+async def test_finished_jobs_are_fetched_again_and_again_until_it_is_told_to_end(
+    cvat: Cvat, kafka: BrokerAddress, mongodb_url: str, tmp_path: Path
+) -> None:
+    environment = {
+        "GAZELOOP_KAFKA": ",".join(kafka.servers),
+        "GAZELOOP_MONGODB": mongodb_url,
+        "GAZELOOP_MONGODB_DATABASE": "cvat-again",
+        "GAZELOOP_DATA": str(tmp_path),
+        "GAZELOOP_CVAT_URL": cvat.url,
+        "GAZELOOP_CVAT_TOKEN": TOKEN,
+    }
+    log = tmp_path / "log"
+    command = ("-c", "from services.cli.main import main; main()", "cvat", "pull", "--every", "1")
+    with Victim(command, log, environment) as puller:
+        await until(lambda: log.read_text().count("cvat_pulled") > 1, deadline_s=120)
+        assert puller.terminate() == 0
