@@ -9,7 +9,8 @@ from services.embedder.backbones import BY_NAME
 
 _ID = re.compile(
     r"(?P<backbone>.+)-[^-]+-(?P<pooling>[a-z]+)-side\d+(?P<scaled>dct)?-(?P<regions>crop|roi)[^-]*"
-    r"-[a-z]+(?:-whitened)?-\d+d-(?P<weights>[0-9a-f]{8})(?:-(?P<precision>[a-z]+\d+))?"
+    r"-[a-z]+(?:-whitened)?-\d+d-(?P<weights>[0-9a-f]{8})"
+    r"(?:-(?P<precision>[a-z]+\d+)(?:-[0-9a-f]{8})?)?"
 )
 """As `TorchEmbedder.model_id` puts it together."""
 

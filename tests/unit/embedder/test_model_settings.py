@@ -42,6 +42,15 @@ def test_the_default_model_is_said_by_its_plainest_names() -> None:
     assert TorchEmbedder.of(Settings.model_validate(again)).model_id == model
 
 
+def test_a_model_of_8_bits_is_told_from_that_of_32() -> None:
+    made = "gazeloop-small-embedding-gem-side192-crop112x1x2-imagenet-whitened-128d-32c886fc"
+
+    said = [settings_of(ModelId(each)) for each in (made, f"{made}-int8-01ab23cd")]
+
+    assert [each and each.settings.get("embed_precision") for each in said] == [None, "int8"]
+    assert [each and each.weights for each in said] == ["32c886fc", "32c886fc"]
+
+
 def test_an_id_can_be_taken_apart_whatever_the_backbone() -> None:
     assert not [each.name for each in BY_NAME.values() if "-" in each.tap]
 
