@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copytree, rmtree
 from types import ModuleType
 from typing import Any
 from uuid import UUID
@@ -398,6 +399,29 @@ def writer(folder: Path, start: int) -> Iterator["subprocess.Popen[str]"]:
             yield process
         finally:
             process.kill()
+
+
+async def test_edge_finds_in_its_log_what_was_acknowledged_and_reached_the_disk_nowhere_else(
+    tmp_path: Path,
+) -> None:
+    store = EdgeVectorStore.open(tmp_path / "live")
+    await store.ensure("signs", 3, keywords=["category"], numbers=[])
+    await store.upsert("signs", [point(n, n, 1, 0, category="stop") for n in range(100)])
+    await store.close()
+    copytree(tmp_path / "live", tmp_path / "after-the-crash")
+    store = EdgeVectorStore.open(tmp_path / "live")
+    await store.upsert("signs", [point(n, n, 1, 0, category="stop") for n in range(100, 200)])
+    await store.upsert("signs", [point(7, 0, 0, 1, category="yield")])
+    log = tmp_path / "after-the-crash" / "signs" / "wal"
+    rmtree(log)
+    copytree(tmp_path / "live" / "signs" / "wal", log)
+    await store.close()
+
+    again = EdgeVectorStore.open(tmp_path / "after-the-crash")
+    assert await again.count("signs", Where({"category": "stop"})) == 199
+    assert await numbers_near(again, vector(0, 0, 1), limit=1) == [7]
+    assert len(await again.load("signs", [point_id(n) for n in range(200)])) == 200
+    await again.close()
 
 
 async def test_edge_loses_nothing_acknowledged_when_its_process_is_killed(tmp_path: Path) -> None:

@@ -67,12 +67,12 @@ class EdgeNames:
                 file.flush()
                 os.fsync(file.fileno())
             fresh.rename(self._file)
-            sync_folder(self._folder)
+            synced(self._folder)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make what was created or renamed in it durable."""
-    handle = os.open(folder, os.O_RDONLY)
+def synced(path: Path) -> None:
+    """Make durable what was written to a file, or created or renamed in a folder."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
