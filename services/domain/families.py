@@ -17,6 +17,7 @@ import numpy as np
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, DetectorId, DriveId, FamilyId, NeedleId, family_id
 from services.domain.failure_model import Mode
+from services.domain.growing_rows import GrowingRows
 from services.domain.ranking import Vectors
 
 
@@ -108,24 +109,17 @@ class Founders:
     def __init__(self, likeness: float) -> None:
         self._likeness = likeness
         self._needles: list[NeedleId] = []
-        self._vectors: Vectors = np.empty((0, 0), np.float32)
+        self._vectors = GrowingRows(np.float32)
 
     def join(self, needle: NeedleId, vector: Vectors) -> NeedleId:
         """The founder whose family a needle is of; itself where it is like none of them."""
-        count = len(self._needles)
-        if count:
-            similar = self._vectors[:count] @ vector
+        if self._needles:
+            similar = self._vectors.rows @ vector
             nearest = int(similar.argmax())
             if similar[nearest] >= self._likeness:
                 return self._needles[nearest]
-        if count == len(self._vectors):
-            # Twice as many, so that a founder more costs no copy of all others.
-            grown = np.zeros((max(16, 2 * count), len(vector)), np.float32)
-            if count:
-                grown[:count] = self._vectors
-            self._vectors = grown
         self._needles.append(needle)
-        self._vectors[count] = vector
+        self._vectors.add(vector)
         return needle
 
 

@@ -1,7 +1,4 @@
-"""The needles of one mode with their vectors: who has a shortlist yet, and whom a region resembles.
-
-Rows are added at the end and never move, so that a needle more costs no copy of all others.
-"""
+"""The needles of one mode with their vectors: who has a shortlist, whom a region resembles."""
 
 from collections.abc import Sequence
 
@@ -9,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.contracts.identity import NeedleId
+from services.domain.growing_rows import GrowingRows
 from services.domain.ranking import Vectors
 
 _SIMILARITY_DECIMALS = 6
@@ -21,8 +19,8 @@ class NeedleRows:
     def __init__(self) -> None:
         self._ids: list[NeedleId] = []
         self._rows: dict[NeedleId, int] = {}
-        self._vectors: Vectors = np.empty((0, 0), np.float32)
-        self._closed: NDArray[np.bool_] = np.empty(0, np.bool_)
+        self._vectors = GrowingRows(np.float32)
+        self._closed = GrowingRows(np.bool_)
         self._closed_count = 0
         self._open: dict[int, None] = {}
 
@@ -35,7 +33,7 @@ class NeedleRows:
 
     def vectors(self) -> Vectors:
         """(M, D) float32, of all of them."""
-        return np.asarray(self._vectors[list(self._rows.values())])
+        return np.asarray(self._vectors.rows[list(self._rows.values())])
 
     def id_of(self, row: int) -> NeedleId:
         """The needle of a row."""
@@ -48,11 +46,10 @@ class NeedleRows:
     def add(self, needle: NeedleId, vector: Vectors) -> None:
         """Put a needle at the end, its shortlist closed."""
         row = len(self._ids)
-        if row == len(self._closed):
-            self._grow(max(16, 2 * row), len(vector))
         self._ids.append(needle)
         self._rows[needle] = row
-        self._vectors[row] = vector
+        self._vectors.add(vector)
+        self._closed.add(False)
         self.close(row)
 
     def remove(self, needle: NeedleId) -> None:
@@ -63,13 +60,15 @@ class NeedleRows:
     def close(self, row: int) -> None:
         """Its shortlist is empty."""
         self._open.pop(row, None)
-        self._closed_count += not self._closed[row]
-        self._closed[row] = True
+        closed = self._closed.rows
+        self._closed_count += not closed[row]
+        closed[row] = True
 
     def open(self, row: int) -> None:
         """Its shortlist has something on it, and room for more."""
-        self._closed_count -= bool(self._closed[row])
-        self._closed[row] = False
+        closed = self._closed.rows
+        self._closed_count -= bool(closed[row])
+        closed[row] = False
         self._open[row] = None
 
     def fill(self, row: int) -> None:
@@ -87,27 +86,23 @@ class NeedleRows:
 
     def similarity(self, row: int, vector: Vectors) -> float:
         """Cosine of a needle and a region."""
-        return float(self._vectors[row] @ vector)
+        return float(self._vectors.rows[row] @ vector)
 
     def most_similar_of(self, rows: Sequence[int], vector: Vectors) -> int:
         """Of these, the row most similar to a region; of equals, the first."""
         if len(rows) == 1:
             return rows[0]
-        alike = np.round((self._vectors[list(rows)] @ vector).astype(float), _SIMILARITY_DECIMALS)
+        alike = _alike(self._vectors.rows[list(rows)], vector)
         return min(zip(rows, alike.tolist(), strict=True), key=lambda each: (-each[1], each[0]))[0]
 
     def most_similar_closed(self, vector: Vectors) -> int | None:
         """The row of the closed shortlist whose needle is most similar; none if all are open."""
         if not self._closed_count:
             return None
-        count = len(self._ids)
-        alike = np.round((self._vectors[:count] @ vector).astype(float), _SIMILARITY_DECIMALS)
-        return int(np.where(self._closed[:count], alike, -np.inf).argmax())
+        alike = _alike(self._vectors.rows, vector)
+        return int(np.where(self._closed.rows, alike, -np.inf).argmax())
 
-    def _grow(self, capacity: int, dimension: int) -> None:
-        vectors = np.zeros((capacity, dimension), np.float32)
-        closed = np.zeros(capacity, np.bool_)
-        if self._ids:
-            vectors[: len(self._ids)] = self._vectors[: len(self._ids)]
-            closed[: len(self._ids)] = self._closed[: len(self._ids)]
-        self._vectors, self._closed = vectors, closed
+
+def _alike(vectors: Vectors, vector: Vectors) -> NDArray[np.float64]:
+    """Cosines, equal where they differ by rounding alone."""
+    return np.round((vectors @ vector).astype(float), _SIMILARITY_DECIMALS)

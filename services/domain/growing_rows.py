@@ -1,0 +1,41 @@
+"""Rows that are only ever added to, and stay where they are."""
+
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_FEWEST = 16
+_Number = TypeVar("_Number", bound=np.generic)
+
+
+class GrowingRows(Generic[_Number]):
+    """An array of rows of one shape; room is doubled, so that a row more seldom costs a copy.
+
+    Parameters
+    ----------
+    dtype : of the array
+    """
+
+    def __init__(self, dtype: type[_Number]) -> None:
+        self._held: NDArray[_Number] = np.empty(0, dtype)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def rows(self) -> NDArray[_Number]:
+        """(N, …), a view until the next `add`; what is written to it is kept."""
+        return self._held[: self._count]
+
+    def add(self, row: ArrayLike) -> None:
+        """Put a row at the end; the first one says which shape they have."""
+        if self._count == len(self._held):
+            shape = (max(_FEWEST, 2 * self._count), *np.shape(row))
+            grown = np.zeros(shape, self._held.dtype)
+            if self._count:
+                grown[: self._count] = self._held
+            self._held = grown
+        self._held[self._count] = row
+        self._count += 1
