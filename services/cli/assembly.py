@@ -34,6 +34,7 @@ from services.runtime.clock import Clock, SystemClock
 from services.runtime.embedded import stack
 from services.runtime.embedded.room import room_kept
 from services.runtime.embedded.stack import Addresses, EmbeddedStack
+from services.runtime.embedded.watching import held_to
 from services.runtime.http_server import serving_http, traced
 from services.runtime.lag import LagReader
 from services.runtime.outbox import KafkaOutbox
@@ -133,7 +134,7 @@ async def running(
     ------
     FolderInUse
         Another process runs on the data folder.
-    MissingPart, InvalidSettings, MissingWeights, DiskFull
+    MissingPart, InvalidSettings, MissingWeights, DiskFull, PartEnded
         Something is not installed or not set as it must be, or there is no room; the message says
         what to do.
     """
@@ -142,6 +143,7 @@ async def running(
         addresses = await asyncio.to_thread(embedded.__enter__)
         closing.push_async_callback(asyncio.to_thread, embedded.__exit__)
         await closing.enter_async_context(room_kept(settings.data))
+        await closing.enter_async_context(held_to(embedded.check))
         _watch_space(settings.data)
         beside = addresses.applied_to(beside) if beside else None
         starting = _app(addresses.applied_to(settings), services, beside=beside)

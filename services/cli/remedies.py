@@ -22,6 +22,10 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
         ),
     ),
     (
+        errors.PartEnded,
+        "Nothing is lost: the same command starts it again. Out of memory is the usual cause.",
+    ),
+    (
         errors.DiskFull,
         "Make room, or name a folder on another disk with --data. What is stored is kept.",
     ),

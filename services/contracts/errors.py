@@ -18,6 +18,7 @@ GazeloopError
     ├── InvalidSettings        a setting is missing, unknown or contradictory
     ├── MissingPart            a broker, store or program is not installed
     ├── DiskFull               the data folder's disk has too little room
+    ├── PartEnded              an embedded part ended although nobody asked it to
     ├── MissingWeights         no weights, or not those that their sha256 names
     ├── NothingStored          a data folder that is to be read holds nothing
     ├── UnfitInt8              no 8-bit network, or not the one meant, or too far from exact
@@ -119,6 +120,10 @@ class InvalidSettings(Fatal):
 
 class MissingPart(Fatal):
     """A broker, store or program that is needed is not installed."""
+
+
+class PartEnded(Fatal):
+    """A part that was started with us ended although nobody asked it to."""
 
 
 class MissingWeights(Fatal):

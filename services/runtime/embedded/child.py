@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from services.contracts.errors import Fatal, MissingPart
+from services.contracts.errors import Fatal, MissingPart, PartEnded
 from services.runtime.embedded import keeper
 
 _LOG_TAIL_BYTES = 1500
@@ -80,6 +80,17 @@ class Child:
     def running(self) -> bool:
         """Whether the program still runs."""
         return self._keeper.poll() is None
+
+    def check(self) -> None:
+        """Refuse to go on without it.
+
+        Raises
+        ------
+        PartEnded
+            It has ended; its log may say why.
+        """
+        if not self.running:
+            raise PartEnded(f"{self.name} has ended by itself; its log is {self.log_path}")
 
     def wait_until(self, ready: Callable[[], bool], *, deadline_s: float) -> None:
         """Wait until the program answers.

@@ -132,6 +132,11 @@ class EmbeddedKafka:
             child.stop()
         self._children.clear()
 
+    def check(self) -> None:
+        """Raise PartEnded where a node has ended by itself."""
+        for child in self._children.values():
+            child.check()
+
     def kill(self, number: int = 1) -> None:
         """End one node as a power cut would."""
         self._children.pop(number).kill()

@@ -63,6 +63,10 @@ class Mongod:
         """Shut down in order."""
         self._child.stop()
 
+    def check(self) -> None:
+        """Raise PartEnded where it has ended by itself."""
+        self._child.check()
+
     def kill(self) -> None:
         """End as a power cut would."""
         self._child.kill()

@@ -4,7 +4,6 @@ A page of a mapped file that the disk has no room for ends the process by SIGBUS
 So we do not begin, and do not go on, where little is left.
 """
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,11 +11,11 @@ from pathlib import Path
 
 from services.contracts.errors import DiskFull
 from services.runtime.embedded.mongod import FOLDER as MONGODB_FOLDER
+from services.runtime.embedded.watching import held_to
 
 TO_BEGIN_BYTES = 512 * 1024 * 1024
 """MongoDB writes 300 MB of journal before its first record."""
 TO_GO_ON_BYTES = 96 * 1024 * 1024
-_LOOK_EVERY_S = 0.5
 
 Free = Callable[[Path], int]
 
@@ -47,16 +46,8 @@ async def room_kept(folder: Path, free: Free = free_bytes) -> AsyncIterator[None
     ExceptionGroup
         Of DiskFull.
     """
-
-    async def watch() -> None:
-        while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
-            _check(folder, free, TO_GO_ON_BYTES, "to go on")
-
-    async with asyncio.TaskGroup() as group:
-        watching = group.create_task(watch())
+    async with held_to(lambda: _check(folder, free, TO_GO_ON_BYTES, "to go on")):
         yield
-        watching.cancel()
 
 
 def _check(folder: Path, free: Free, needed: int, what_for: str) -> None:

@@ -70,6 +70,7 @@ class EmbeddedStack:
         self._settings = settings
         self._folder = settings.data
         self._closing = ExitStack()
+        self._parts: list[Mongod | EmbeddedKafka] = []
 
     def __enter__(self) -> Addresses:
         try:
@@ -84,6 +85,17 @@ class EmbeddedStack:
         self._closing.callback(_forget, self._folder)
         self._addresses = addresses
         return addresses
+
+    def check(self) -> None:
+        """Refuse to go on without a part.
+
+        Raises
+        ------
+        PartEnded
+            One has ended by itself.
+        """
+        for part in self._parts:
+            part.check()
 
     def serves(self, review: str) -> None:
         """Tell those who join where the review page is."""
@@ -107,12 +119,16 @@ class EmbeddedStack:
         except MissingPart as exc:
             log.warning("broker_in_memory", why=str(exc), means="events do not survive a restart")
             return str(self._closing.enter_context(MemoryBroker()).address)
-        return self._closing.enter_context(EmbeddedKafka(self._folder / "kafka")).bootstrap
+        kafka = self._closing.enter_context(EmbeddedKafka(self._folder / "kafka"))
+        self._parts.append(kafka)
+        return kafka.bootstrap
 
     def _start_mongod(self) -> str:
         if self._settings.mongodb:
             return self._settings.mongodb
-        return self._closing.enter_context(Mongod(self._folder / FOLDER)).url
+        mongod = self._closing.enter_context(Mongod(self._folder / FOLDER))
+        self._parts.append(mongod)
+        return mongod.url
 
 
 def running(settings: Settings) -> Addresses | None:

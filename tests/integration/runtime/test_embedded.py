@@ -1,6 +1,7 @@
 """The parts that run beside us: they start, survive, refuse company, and never outlive us."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from kafka.errors import KafkaError
 from pymongo import MongoClient
 
-from services.contracts.errors import MissingPart
+from services.contracts.errors import MissingPart, PartEnded
 from services.contracts.topics import FRAMES
 from services.runtime.broker import BrokerAddress
 from services.runtime.embedded.child import Child, FolderInUse, is_listening
@@ -48,6 +49,15 @@ def owner_of(data: Path) -> Iterator[tuple[subprocess.Popen[str], Addresses]]:
             yield process, Addresses.model_validate_json(process.stdout.readline())
         finally:
             process.kill()
+
+
+def what_ended(stack: EmbeddedStack) -> str:
+    """What is said of the part that has ended; nothing while all run."""
+    try:
+        stack.check()
+    except PartEnded as exc:
+        return str(exc)
+    return ""
 
 
 def port_of(address: str) -> int:
@@ -94,6 +104,10 @@ async def test_parts_die_with_their_owner_and_their_data_are_there_again(tmp_pat
         with joined(settings) as same:
             assert same.review == "http://127.0.0.1:8000/review"
         assert frames_on(again.broker) == {"before-the-kill"}
+        stack.check()
+        with MongoClient[dict[str, int]](again.mongodb) as client:
+            os.kill(client.admin.command("serverStatus")["pid"], signal.SIGKILL)
+        await until(lambda: "mongod has ended by itself" in what_ended(stack))
     assert running(settings) is None
 
 

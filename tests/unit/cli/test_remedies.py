@@ -20,6 +20,7 @@ def test_what_may_be_tried_again_says_so(kind: type[errors.GazeloopError]) -> No
     ("error", "remedy"),
     [
         (errors.InvalidSettings("GAZELOOP_SPLIT_SEED: too odd"), "gazeloop settings"),
+        (errors.PartEnded("mongod ended"), "starts it again"),
         (errors.DiskFull("12 MB left"), "Make room"),
         (errors.MissingPart("no Java"), "make setup"),
         (errors.MissingWeights("no file"), "GAZELOOP_WEIGHTS"),
