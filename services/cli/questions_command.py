@@ -80,8 +80,11 @@ def _run(ctx: typer.Context, work: Callable[["App"], Awaitable[None]]) -> None:
 
     async def whole() -> None:
         from services.cli.assembly import joined  # noqa: PLC0415  # slow
+        from services.cli.logs import log_to_file  # noqa: PLC0415
 
-        async with joined(context.stored()) as app:
+        settings = context.stored()
+        log_to_file(settings.data / "logs" / "questions.log", level=settings.log_level)
+        async with joined(settings) as app:
             await work(app)
 
     run(whole, interrupted=_KEPT)

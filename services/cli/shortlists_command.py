@@ -46,8 +46,11 @@ def held_back(
 
 async def _read(context: Context) -> "list[BudgetReport]":
     from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.logs import log_to_file  # noqa: PLC0415
 
-    async with joined(context.stored()) as app_:
+    settings = context.stored()
+    log_to_file(settings.data / "logs" / "shortlists.log", level=settings.log_level)
+    async with joined(settings) as app_:
         return await app_.stores.budgets.all()
 
 

@@ -166,6 +166,45 @@ def test_a_folder_that_holds_nothing_is_said_at_once_and_not_made(
     assert not list(tmp_path.iterdir())
 
 
+_LOGGING = """
+import sys
+from contextlib import asynccontextmanager
+
+import structlog
+
+from services.cli import assembly, main
+from services.contracts.errors import NothingStored
+
+
+@asynccontextmanager
+async def joined(settings):
+    structlog.get_logger().warning("seen_in_the_log")
+    raise NothingStored("enough is seen")
+    yield
+
+
+assembly.joined = joined
+main.main()
+"""
+
+
+@pytest.mark.parametrize("command", [["questions", "list"], ["shortlists", "held-back"]])
+def test_what_is_logged_does_not_stand_among_what_is_printed(
+    command: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "mongodb").mkdir()
+    said = subprocess.run(
+        [sys.executable, "-c", _LOGGING, "--data", str(tmp_path), *command],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert "enough is seen" in said.stderr
+    assert "seen_in_the_log" not in said.stdout + said.stderr
+    (log,) = (tmp_path / "logs").iterdir()
+    assert "seen_in_the_log" in log.read_text()
+
+
 def test_a_setting_without_a_value_is_wrong_usage(runner: CliRunner) -> None:
     assert runner.invoke(app, ["--set", "operating_score", "settings"]).exit_code == 2
 
