@@ -28,6 +28,7 @@ class MadeBy(BaseModel):
     region_encoder: str
     embed_precision: str
     embed_decode: str
+    embed_int8: Path | None = None
 
 
 _Noted = TypeAdapter(dict[ModelId, MadeBy])
@@ -45,8 +46,9 @@ def note_embedder(settings: Settings, model: ModelId) -> None:
         return
     noted = _read(settings.data)
     said = settings.model_dump(include=set(MadeBy.model_fields))
-    if settings.weights is not None:
-        said["weights"] = settings.weights.resolve()
+    for file in ("weights", "embed_int8"):
+        if said[file] is not None:
+            said[file] = said[file].resolve()
     made = MadeBy.model_validate(said)
     if noted.get(model) == made:
         return

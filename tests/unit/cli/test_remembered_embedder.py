@@ -13,6 +13,7 @@ from services.runtime.stores.vectors import FRAMES, REGIONS, collection_of
 from services.runtime.stores.vectors_edge_names import EDGE_FOLDER, EdgeNames
 
 _WEIGHTS = Path("large.pth").resolve()
+_INT8 = Path("small.int8").resolve()
 SMALL, LARGE = ModelId("small-1"), ModelId("large-1")
 
 
@@ -47,6 +48,13 @@ async def test_after_a_change_of_the_model_its_weights_and_regions_come_along(fo
     now = Context(data=folder).settings()
     assert (now.embedder, now.region_encoder) == ("resnet18", "roi")
     assert now.weights == _WEIGHTS
+
+
+async def test_so_does_the_file_of_an_8_bit_network(folder: Path) -> None:
+    small = Settings(data=folder, embed_precision="int8", embed_int8=Path(_INT8.name))
+    note_embedder(small, SMALL)
+    now = Context(data=folder).settings()
+    assert (now.embed_precision, now.embed_int8) == ("int8", _INT8)
 
 
 async def test_an_embedder_that_is_named_takes_nothing_of_the_folders(
