@@ -1,5 +1,6 @@
 """`gazeloop settings`: every setting, where its value is from, and what it means."""
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -61,6 +62,8 @@ def settings(
         return
     from rich.table import Table  # noqa: PLC0415  # slow
 
+    from services.runtime.settings import misspelt  # noqa: PLC0415  # slow
+
     now = shared(ctx).settings()
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for title in ("variable", "value", "default", "meaning"):
@@ -71,7 +74,10 @@ def settings(
         table.add_row(
             line.variable, f"[{style}]{value}[/]" if style else value, line.default, line.meaning
         )
-    console().print(table)
+    out = console()
+    out.print(table)
+    for variable, meant in misspelt(os.environ):
+        out.print(f"[yellow]{variable} is set, and is no setting; is {meant} meant?[/]")
 
 
 def _value(now: "Settings", name: str) -> str:

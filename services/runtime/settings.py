@@ -5,6 +5,7 @@ A setting comes from the environment as `GAZELOOP_<NAME>`, or from a file in the
 """
 
 import os
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,13 +24,16 @@ Limit = Annotated[int, Field(ge=0)]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 _EXTRA = "extra_forbidden"
 """pydantic's name for a value that no field takes."""
+_PREFIX = "GAZELOOP_"
+_NEARLY = 0.85
+"""Of difflib's likeness: a letter that is missing, added or exchanged."""
 
 
 class Settings(BaseSettings):
     """All of Gazeloop's settings; docs/settings.md is generated from the descriptions."""
 
     model_config = SettingsConfigDict(
-        env_prefix="GAZELOOP_",
+        env_prefix=_PREFIX,
         frozen=True,
         extra="forbid",
         hide_input_in_errors=True,  # it may be a secret, and tracebacks show it
@@ -290,8 +294,20 @@ def load_settings(**given: object) -> Settings:
         raise InvalidSettings("; ".join(lines)) from exc
 
 
+def misspelt(environment: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Variables that are no setting and nearly the name of one, each with the one it may mean.
+
+    Others may begin like ours: a cluster gives every process variables that are named by services.
+    """
+    for variable in sorted(environment):
+        name = variable.removeprefix(_PREFIX).lower()
+        if variable.startswith(_PREFIX) and name not in Settings.model_fields:
+            for meant in get_close_matches(name, Settings.model_fields, n=1, cutoff=_NEARLY):
+                yield variable, _variable(meant)
+
+
 def _variable(name: str) -> str:
-    return f"GAZELOOP_{name.upper()}"
+    return f"{_PREFIX}{name.upper()}"
 
 
 def _unknown(name: str) -> str:

@@ -104,6 +104,18 @@ def test_nothing_heavy_is_imported_for_help() -> None:
     assert said.stdout.strip() == ""
 
 
+def test_settings_names_variables_that_are_nearly_a_setting_and_no_others(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAZELOOP_EMBEDER", "resnet18")
+    monkeypatch.setenv("GAZELOOP_INGEST_SERVICE_PORT", "8000")
+    monkeypatch.setenv("GAZELOOP_EMBEDDER", "resnet50")
+    said = [
+        line for line in runner.invoke(app, ["settings"]).output.splitlines() if "meant" in line
+    ]
+    assert said == ["GAZELOOP_EMBEDER is set, and is no setting; is GAZELOOP_EMBEDDER meant?"]
+
+
 def test_settings_lists_every_setting(runner: CliRunner) -> None:
     said = runner.invoke(app, ["settings"]).output
     for name in Settings.model_fields:
