@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import orjson
 import torch
 import typer
 from rich.console import Console
@@ -21,6 +20,7 @@ from safetensors.torch import save
 from services.cli.survey.scene import render_frame
 from services.cli.survey.world import ANNOTATED, plan_drive
 from services.embedder.backbones import SHIPPED, backbone_named
+from services.embedder.learning.cards import write_with_card
 from services.embedder.sampling import AnnotatedImage, SamplingPlan, sample
 from services.embedder.small import GazeloopSmall
 from services.embedder.training import Crops, Plan, precision_at, train, vectors_of
@@ -97,17 +97,13 @@ def _write(model: GazeloopSmall, card: Mapping[str, object], output: Path) -> Pa
         if not name.endswith("num_batches_tracked")
     }
     content = save(state)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / f"{_NAME}.safetensors").write_bytes(content)
     stated = {
         **card,
         "parameters": sum(tensor.numel() for tensor in model.parameters()),
         "stored_as": "float16",
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    path = output / f"{_NAME}.json"
-    path.write_bytes(orjson.dumps(stated, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    return path
+    return write_with_card(output / f"{_NAME}.safetensors", content, stated)
 
 
 def main(  # noqa: PLR0917  # typer reads them by name

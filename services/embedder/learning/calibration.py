@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import orjson
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -26,6 +25,7 @@ from services.embedder.crops import Pixels
 from services.embedder.forward import Forward, Precision
 from services.embedder.int8 import CalibrationData, Card, Cosines, Faithfulness, Quantised, packed
 from services.embedder.labelled import Example, LabelledFrame, LabelRule, Looked, examples
+from services.embedder.learning.cards import write_with_card
 from services.embedder.learning.data import held_out_drives
 from services.embedder.learning.quantising import made_with, quantised, require_nncf
 from services.embedder.network import Network, load_network
@@ -285,9 +285,5 @@ def _written(
     )
     content = packed(made, card)
     sha256 = hashlib.sha256(content).hexdigest()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
-    stated = {**card.model_dump(), "file_sha256": sha256}
-    text = orjson.dumps(stated, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    target.with_suffix(".json").write_bytes(text)
+    write_with_card(target, content, {**card.model_dump(), "file_sha256": sha256})
     return Calibrated(card, sha256)

@@ -17,6 +17,7 @@ from services.domain.collapse import collapse_of
 from services.embedder import weights
 from services.embedder.backbones import Backbone
 from services.embedder.labelled import Example, LabelRule, Looked
+from services.embedder.learning.cards import write_with_card
 from services.embedder.learning.checkpoints import Checkpoint, Standing
 from services.embedder.learning.data import TrainingData, digest_of, held_out_drives, prepared
 from services.embedder.learning.fitting import Conditions, Schedule, Watch, fit, vectors_of
@@ -184,14 +185,12 @@ def _collapse(objective: Objective, data: TrainingData, device: torch.device) ->
 
 def _written(course: Course, way: Pooling, model: nn.Module, card: Mapping[str, object]) -> Trained:
     content = save(up_to_tap(course.backbone, model, way))
-    course.weights.write_bytes(content)
     stated = {
         **card,
         "stored_as": "float32",
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    text = orjson.dumps(stated, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    course.weights.with_suffix(".json").write_bytes(text)
+    write_with_card(course.weights, content, stated)
     for file in (course.folder / "work").iterdir():
         file.unlink()
     (course.folder / "work").rmdir()

@@ -6,7 +6,6 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 from safetensors.torch import save
 
@@ -14,6 +13,7 @@ from services.contracts.errors import Invalid, InvalidSettings
 from services.embedder import weights
 from services.embedder.backbones import backbone_named
 from services.embedder.labelled import Example
+from services.embedder.learning.cards import write_with_card
 from services.embedder.learning.training_run import up_to_tap
 from services.embedder.network import network_of, resolved
 from services.embedder.pooling import Pooling
@@ -49,8 +49,6 @@ def write_whitened(
     vectors = _looks(embedder, examples, advance)
     fitted = fit_whitening(vectors, dimension)
     content = save(dict(weights.with_whitening(up_to_tap(backbone, model, way), fitted, way)))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
     card = {
         "name": backbone.name,
         "pooling": way,
@@ -60,9 +58,7 @@ def write_whitened(
         "before": embedder.model_id,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    path = target.with_suffix(".json")
-    path.write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    return path
+    return write_with_card(target, content, card)
 
 
 def _looks(

@@ -1,0 +1,20 @@
+"""A network's file, and beside it a card that says what it is."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import orjson
+
+
+def write_with_card(target: Path, content: bytes, card: Mapping[str, object]) -> Path:
+    """Write a network, and its card as JSON beside it; the card's path.
+
+    Parameters
+    ----------
+    target : the network's file; folders that are missing are made
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+    path = target.with_suffix(".json")
+    path.write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    return path
