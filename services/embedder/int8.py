@@ -13,6 +13,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.contracts.errors import UnfitInt8
+from services.embedder.checked_file import checked_content
 from services.embedder.network import Network
 
 _GRAPH, _VALUES, _CARD = "network.xml", "network.bin", "card.json"
@@ -128,13 +129,7 @@ def read_int8(path: Path | None, sha256: str, network: Network) -> Quantised:
     """
     if path is None:
         raise UnfitInt8("GAZELOOP_EMBED_PRECISION is int8, and GAZELOOP_EMBED_INT8 names no file")
-    try:
-        content = path.read_bytes()
-    except OSError as exc:
-        raise UnfitInt8(f"no 8-bit network at {path}: {exc.strerror}") from exc
-    found = hashlib.sha256(content).hexdigest()
-    if sha256 and found != sha256.lower():
-        raise UnfitInt8(f"{path} has the sha256 {found}, not {sha256}")
+    content = checked_content(path, sha256, "8-bit network", UnfitInt8)
     quantised, card = _unpacked(path, content)
     if quantised.sha256 != card.sha256:
         raise UnfitInt8(f"{path} is damaged: its network is not the one of its card's sha256")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from services.contracts.errors import InvalidSettings, MissingWeights
 from services.embedder.backbones import Backbone
+from services.embedder.checked_file import checked_content
 from services.embedder.pooling import Pooling
 from services.embedder.whitening import Whitening
 
@@ -125,14 +126,7 @@ def read_weights(path: Path, sha256: str = "") -> State:
     MissingWeights
         It is not there, not the one of the sha256, or no state dict.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as exc:
-        raise MissingWeights(f"no weights at {path}: {exc.strerror}") from exc
-    found = hashlib.sha256(content).hexdigest()
-    if sha256 and found != sha256.lower():
-        raise MissingWeights(f"{path} has the sha256 {found}, not {sha256}")
-    state = _parse(path, content)
+    state = _parse(path, checked_content(path, sha256, "weights", MissingWeights))
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise MissingWeights(f"{path} holds no state dict of tensors")
     return {name.removeprefix("module."): value for name, value in state.items()}
