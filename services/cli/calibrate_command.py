@@ -67,12 +67,11 @@ def calibrate(
 def _written(
     settings: "Settings", frames: "list[LabelledFrame]", plan: "Plan", to: Path
 ) -> "Calibrated":
-    from services.embedder.learning.calibration import parted, write_calibrated  # noqa: PLC0415
+    from services.embedder.learning.calibration import looks, write_calibrated  # noqa: PLC0415
 
-    learnt, held = parted(frames, plan)
     columns = TextColumn("looking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console(), transient=True) as bars:
-        task = bars.add_task("looking", total=len(learnt) + 2 * len(held))
+        task = bars.add_task("looking", total=looks(frames, plan))
         return write_calibrated(settings, frames, plan, to, lambda count: bars.advance(task, count))
 
 

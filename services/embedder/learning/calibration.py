@@ -118,7 +118,7 @@ def write_calibrated(
 
     Parameters
     ----------
-    advance : told how many more frames are done with; those held out are looked at twice
+    advance : told how many more frames are done with, of all `looks`
 
     Raises
     ------
@@ -159,6 +159,18 @@ def write_calibrated(
         pictures=len(pictures),
     )
     return _written(target, network, made, data, measured)
+
+
+def looks(frames: Sequence[LabelledFrame], plan: Plan) -> int:
+    """How often `write_calibrated` looks at a frame: twice at those that are held out.
+
+    Raises
+    ------
+    InvalidSettings
+        There are too few drives.
+    """
+    learnt, held = parted(frames, plan)
+    return len(learnt) + 2 * len(held)
 
 
 def parted(
