@@ -1,6 +1,5 @@
 """Frames in MongoDB: one document per frame, one part per kind of fact."""
 
-import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from services.runtime.stores.mongo import (
     field_name,
     literal,
     newest,
+    parsed,
     time_of,
     translated,
     upsert,
@@ -59,9 +59,8 @@ class MongoFrameStore:
         there = {"predictions": {"$exists": True}, "ground_truth": {"$exists": True}}
         with translated():
             found = self._frames.find(there, dict.fromkeys(there, 1)).sort("_id")
-            while some := await found.to_list(_AT_ONCE):
-                # Off the loop: many take seconds, and others are served meanwhile.
-                yield await asyncio.to_thread(_records, some)
+            async for some in parsed(found, _record, _AT_ONCE):
+                yield some
 
     async def annotated_from(self, source: str) -> set[FrameId]:
         with translated():
@@ -161,10 +160,6 @@ def _contradicts(fact: FrameFact, stored: Document) -> bool:
     for name in _path(fact).split("."):
         part = part.get(name, {})
     return part.get("revision") == _revision(fact) and part["content"] != content_of(fact)
-
-
-def _records(documents: Sequence[Document]) -> list[FrameRecord]:
-    return [_record(document) for document in documents]
 
 
 def _record(document: Document) -> FrameRecord:

@@ -20,6 +20,7 @@ from services.runtime.stores.mongo import (
     Document,
     literal,
     newest,
+    parsed,
     time_of,
     translated,
     upsert,
@@ -114,9 +115,8 @@ class MongoMatchStore:
             where["latest.split"] = split.value
         with translated():
             found = self._matches.find(where, {"latest.event": 1}, batch_size=_SCANNED)
-            while some := await found.to_list(_SCANNED):
-                # Off the loop: many take seconds, and others are served meanwhile.
-                for match in await asyncio.to_thread(_events, some):
+            async for some in parsed(found, _event, _SCANNED):
+                for match in some:
                     yield match
 
     async def changed_since(self, at: datetime) -> bool:
@@ -138,10 +138,6 @@ class MongoMatchStore:
     async def categories(self) -> list[Category]:
         with translated():
             return sorted(await self._matches.distinct("category"))
-
-
-def _events(documents: Sequence[Document]) -> list[FrameMatched]:
-    return [_event(document) for document in documents]
 
 
 def _event(document: Document) -> FrameMatched:

@@ -1,12 +1,14 @@
 """The connection to MongoDB: durable writes, and its errors in our words."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from bson.errors import BSONError
 from pymongo import AsyncMongoClient, UpdateOne, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     BulkWriteError,
@@ -34,6 +36,7 @@ from services.runtime.stores.timed import MongoStopwatch
 
 Document = dict[str, Any]
 Database = AsyncDatabase[Document]
+T = TypeVar("T")
 
 _AWAY = (
     ConnectionFailure,
@@ -162,6 +165,21 @@ def _only_lost_races(error: BulkWriteError) -> bool:
     if failures:
         return all(failure.get("code") == _DUPLICATE_KEY for failure in failures)
     return bool(details.get("writeConcernErrors"))
+
+
+async def parsed(
+    found: AsyncCursor[Document], parse: Callable[[Document], T], at_once: int
+) -> AsyncIterator[list[T]]:
+    """What a cursor finds, some at a time.
+
+    Parsed off the loop: many take seconds, and others are served meanwhile.
+    """
+
+    def each_of(documents: Sequence[Document]) -> list[T]:
+        return [parse(document) for document in documents]
+
+    while some := await found.to_list(at_once):
+        yield await asyncio.to_thread(each_of, some)
 
 
 async def write(collection: AsyncCollection[Document], updates: Sequence[UpdateOne]) -> None:

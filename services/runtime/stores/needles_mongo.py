@@ -1,6 +1,5 @@
 """Needles in MongoDB: one document per needle, with its shortlist."""
 
-import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from services.runtime.stores.mongo import (
     Document,
     literal,
     newest,
+    parsed,
     time_of,
     translated,
     upsert,
@@ -76,9 +76,8 @@ class MongoNeedleStore:
             where["frame_id"] = {"$in": list(frame_ids)}
         with translated():
             found = self._needles.find(where).sort("_id", 1)
-            while some := await found.to_list(_SCANNED):
-                # Off the loop: many take seconds, and others are served meanwhile.
-                for record in await asyncio.to_thread(_records, some):
+            async for some in parsed(found, _record, _SCANNED):
+                for record in some:
                     yield record
 
     async def write_shortlists(self, shortlists: Sequence[ShortlistPublished]) -> None:
@@ -132,10 +131,6 @@ def _update(fact: NeedleFound | NeedleRetracted) -> UpdateOne:
         assignments["needle"] = {"$cond": [{"$or": [newer, missing]}, event, "$needle"]}
     # Also where nothing is listed yet: so an index tells those that are from before the mark.
     return upsert(fact.needle_id, assignments, TO_REVIEW)
-
-
-def _records(documents: Sequence[Document]) -> list[NeedleRecord]:
-    return [_record(document) for document in documents]
 
 
 def _record(document: Document) -> NeedleRecord:
