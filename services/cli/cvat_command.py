@@ -98,7 +98,7 @@ async def _push(context: Context, by: UnitName, wanted: "NeedleFilter") -> "Push
     from services.cli.logs import log_to_file  # noqa: PLC0415
 
     settings = context.stored()
-    log_to_file(settings.data / "logs" / "cvat.log", level=settings.log_level)
+    log_to_file(settings, "cvat")
     async with joined(settings) as stack:
         return await push_tasks(stack.stores, settings, by, wanted)
 
@@ -109,7 +109,7 @@ async def _pull(context: Context) -> "tuple[Pulled, str]":
     from services.cli.logs import log_to_file  # noqa: PLC0415
 
     settings = context.stored()
-    log_to_file(settings.data / "logs" / "cvat.log", level=settings.log_level)
+    log_to_file(settings, "cvat")
     async with joined(settings) as stack:
         pulled = await pull_jobs(stack.stores, stack.outbox, settings)
         return pulled, stack.review("/questions")

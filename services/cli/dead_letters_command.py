@@ -76,7 +76,7 @@ async def _read(context: Context) -> "list[DeadLettered]":
     from services.cli.logs import log_to_file  # noqa: PLC0415
 
     settings = context.stored()
-    log_to_file(settings.data / "logs" / "dead-letters.log", level=settings.log_level)
+    log_to_file(settings, "dead-letters")
     async with joined(settings) as stack:
         return await dead_letters_of(stack)
 
@@ -88,7 +88,7 @@ async def _replay(context: Context, reason: str | None, service: str | None) -> 
     from services.runtime import dead_letters  # noqa: PLC0415
 
     settings = context.stored()
-    log_to_file(settings.data / "logs" / "dead-letters.log", level=settings.log_level)
+    log_to_file(settings, "dead-letters")
     async with joined(settings) as stack:
         letters = _matching(await dead_letters_of(stack), reason, service)
         said = await dead_letters.replay(letters, stack.outbox)

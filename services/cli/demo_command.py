@@ -65,7 +65,7 @@ async def _demo(
 
     settings = context.settings(data=DATA, embedder=_EMBEDDER, http_port=0, metrics_port=0)
     out = console()
-    log_to_file(settings.data / "logs" / "gazeloop.log", level=settings.log_level)
+    log_to_file(settings, "gazeloop")
     plan = MontagePlan(folder or settings.data / "montages", montages)
     with ProgressView(out, time.monotonic) as view:
         dataset = await asyncio.to_thread(_survey, settings.data / "survey", size, view)

@@ -111,7 +111,7 @@ async def _export(
     from services.ingest.exporters.formats import Format  # noqa: PLC0415
 
     settings = context.stored()
-    log_to_file(settings.data / "logs" / "export.log", level=settings.log_level)
+    log_to_file(settings, "export")
     async with joined(settings) as stack:
         stores = stack.stores
         frames = await exporting.chosen_frames(stores, what, needle_filter(*chosen))
@@ -153,7 +153,7 @@ async def _training_set(
     from services.ingest.exporters.formats import Format  # noqa: PLC0415
 
     settings = context.stored()
-    log_to_file(settings.data / "logs" / "export.log", level=settings.log_level)
+    log_to_file(settings, "export")
     facts = {
         "held_out": {
             "reference_share": settings.reference_share,

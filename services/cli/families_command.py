@@ -50,7 +50,7 @@ async def _read(context: Context) -> "tuple[Overview, list[tuple[datetime, Famil
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
     settings = context.stored()
-    log_to_file(settings.data / "logs" / "families.log", level=settings.log_level)
+    log_to_file(settings, "families")
     vectors = open_vector_store(settings)
     try:
         async with joined(settings) as app:

@@ -216,7 +216,7 @@ async def _publish(context: Context, opener: Opener, source: str) -> None:
 
     settings = context.settings()
     out = console()
-    log_to_file(settings.data / "logs" / "ingest.log", level=settings.log_level)
+    log_to_file(settings, "ingest")
     dataset = opener()
     with ProgressView(out, time.monotonic) as view:
         async with joined(settings) as stack:

@@ -108,7 +108,7 @@ async def _parts(context: Context) -> AsyncIterator[tuple["App", "LabelStudioPar
     from services.runtime.clock import SystemClock  # noqa: PLC0415
 
     settings = context.stored()
-    log_to_file(settings.data / "logs" / "label-studio.log", level=settings.log_level)
+    log_to_file(settings, "label-studio")
     async with (
         joined(settings) as app,
         label_studio(app.stores, app.outbox, app.settings, SystemClock()) as parts,

@@ -188,7 +188,7 @@ async def _of_data_folder(
     from services.cli.logs import log_to_file  # noqa: PLC0415
 
     settings = context.stored()
-    log_to_file(settings.data / "logs" / "labelled.log", level=settings.log_level)
+    log_to_file(settings, "labelled")
     async with joined(settings) as stack:
         frames = await chosen(stack.stores, settings)
         uris = await exporting.image_uris(stack.stores, frames)

@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from services.runtime.logs import configure_logs
+from services.runtime.settings import Settings
 
 
-def log_to_file(path: Path, *, level: str = "INFO") -> None:
-    """Append JSON lines to a file until the process ends; errors are told to the person as well."""
+def log_to_file(settings: Settings, name: str) -> None:
+    """Append JSON lines to `logs/<name>.log` in the data folder until the process ends.
+
+    Errors are told to the person as well.
+    """
+    path = settings.data / "logs" / f"{name}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     stream = path.open("a", encoding="utf-8", buffering=1)
-    configure_logs(level=level, stream=stream)
+    configure_logs(level=settings.log_level, stream=stream)
     logging.getLogger().addHandler(_Alarm(path))
 
 

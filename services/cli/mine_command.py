@@ -124,7 +124,7 @@ async def mine_alone(context: Context, opener: Opener, montages: int, folder: Pa
 
     settings = context.settings(http_port=0, metrics_port=0)  # any free ones: nobody asks
     out = console()
-    log_to_file(settings.data / "logs" / "gazeloop.log", level=settings.log_level)
+    log_to_file(settings, "gazeloop")
     plan = MontagePlan(folder or settings.data / "montages", montages)
     dataset = opener()  # Before anything is started: a wrong path is said at once.
     with ProgressView(out, time.monotonic) as view:

@@ -120,7 +120,7 @@ async def _read(context: Context) -> "Models":
     from services.runtime.stores.vectors_open import open_collection_names  # noqa: PLC0415
 
     settings = context.stored()
-    log_to_file(settings.data / "logs" / "models.log", level=settings.log_level)
+    log_to_file(settings, "models")
     names = open_collection_names(settings)
     try:
         async with joined(settings) as parts:
@@ -138,7 +138,7 @@ async def _fill(context: Context, *, follow: bool) -> None:
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
     settings = context.stored()
-    log_to_file(settings.data / "logs" / "models.log", level=settings.log_level)
+    log_to_file(settings, "models")
     vectors = open_vector_store(settings)
     try:
         async with joined(settings) as parts:
@@ -198,7 +198,7 @@ async def _compare(context: Context, names: "Sequence[str]") -> "Comparison":
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
     settings = context.stored()
-    log_to_file(settings.data / "logs" / "models.log", level=settings.log_level)
+    log_to_file(settings, "models")
     vectors = open_vector_store(settings)
     try:
         async with joined(settings) as parts:
@@ -226,7 +226,7 @@ async def _use(context: Context, name: str, *, incomplete: bool) -> None:
     from services.runtime.stores.vectors_open import open_collection_names  # noqa: PLC0415
 
     settings = context.stored()
-    log_to_file(settings.data / "logs" / "models.log", level=settings.log_level)
+    log_to_file(settings, "models")
     names = open_collection_names(settings)
     try:
         async with joined(settings) as parts:

@@ -83,7 +83,7 @@ def _run(ctx: typer.Context, work: Callable[["App"], Awaitable[None]]) -> None:
         from services.cli.logs import log_to_file  # noqa: PLC0415
 
         settings = context.stored()
-        log_to_file(settings.data / "logs" / "questions.log", level=settings.log_level)
+        log_to_file(settings, "questions")
         async with joined(settings) as app:
             await work(app)
 

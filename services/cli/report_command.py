@@ -54,6 +54,6 @@ async def _reports(context: Context) -> "list[Report]":
     from services.cli.logs import log_to_file  # noqa: PLC0415
 
     settings = context.stored()
-    log_to_file(settings.data / "logs" / "report.log", level=settings.log_level)
+    log_to_file(settings, "report")
     async with joined(settings) as stack:
         return await stack.reports(await dead_letter_count(stack))

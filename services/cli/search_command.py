@@ -91,7 +91,7 @@ async def _found(context: Context, query: _Query, target: Path) -> "list[Found]"
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
     settings = context.stored()
-    log_to_file(settings.data / "logs" / "search.log", level=settings.log_level)
+    log_to_file(settings, "search")
     limits = ImageLimits.of(settings)
     where = Where(equals={"category": query.category} if query.category else {})
     asked = searching.Asked(query.content, query.box, where, query.limit)

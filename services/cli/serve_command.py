@@ -73,7 +73,7 @@ async def _up(context: Context, fill: Mapping[str, str]) -> None:
     settings = context.settings()
     beside = replace(context, given={**context.given, **fill}).settings() if fill else None
     out = console()
-    log_to_file(settings.data / "logs" / "gazeloop.log", level=settings.log_level)
+    log_to_file(settings, "gazeloop")
     out.print(f"starting on {settings.data}", highlight=False)
     async with running(settings, wanted_services(settings), beside=beside) as app:
         warn_of_memory_broker(out, app.settings)

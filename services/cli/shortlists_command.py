@@ -49,7 +49,7 @@ async def _read(context: Context) -> "list[BudgetReport]":
     from services.cli.logs import log_to_file  # noqa: PLC0415
 
     settings = context.stored()
-    log_to_file(settings.data / "logs" / "shortlists.log", level=settings.log_level)
+    log_to_file(settings, "shortlists")
     async with joined(settings) as app_:
         return await app_.stores.budgets.all()
 

@@ -36,5 +36,5 @@ async def _status(context: Context) -> "Status":
     from services.cli.status import read_status  # noqa: PLC0415
 
     settings = context.settings()
-    log_to_file(settings.data / "logs" / "status.log", level=settings.log_level)
+    log_to_file(settings, "status")
     return await read_status(settings)

@@ -170,5 +170,5 @@ def _settings(context: Context) -> "Settings":
     from services.cli.logs import log_to_file  # noqa: PLC0415  # slow
 
     settings = context.settings()
-    log_to_file(settings.data / "logs" / "tokens.log", level=settings.log_level)
+    log_to_file(settings, "tokens")
     return settings

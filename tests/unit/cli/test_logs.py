@@ -6,6 +6,7 @@ import pytest
 import structlog
 
 from services.cli.logs import log_to_file
+from services.runtime.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def test_a_person_is_told_of_an_error_in_one_line_and_where_the_log_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "logs" / "gazeloop.log"
-    log_to_file(path)
+    log_to_file(Settings(data=tmp_path), "gazeloop")
     log = structlog.get_logger("services.test")
     log.info("batch_mined", needles=3)
     log.error("batch_failed", service="retriever", exc_info=ValueError("no such thing"))
