@@ -7,7 +7,6 @@ the haystack is left as it is, or corrected by what the first plan's evidence sa
 it: by a line in log odds (Platt, 1999), or by isotonic regression.
 """
 
-from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.retrieval_data import DataSet, survey, trapedesveh
-from benchmarks.retrieval_measures import mean_and_interval, seed_range
+from benchmarks.retrieval_measures import figure, options
 from benchmarks.retrieval_plans import by_strategy, haystack_of
 from benchmarks.retrieval_rankings import LEARNT, Task, tasks
 from services.domain import logistic
@@ -146,9 +145,7 @@ def figures(said: Sequence[Said]) -> tuple[float, float, float]:
 
 def main() -> None:
     """Print a table for each data set."""
-    parser = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", type=seed_range, default="0:20", help="first, one past the last")
-    seeds = parser.parse_args().seeds
+    seeds = options(__doc__).parse_args().seeds
     out = Console(width=120)
     for load in (trapedesveh, survey):
         data = load()
@@ -162,8 +159,8 @@ def main() -> None:
                 figures(corrected(rule, first, rest, by_category=by_category))
                 for first, rest in replays
             ]
-            cells = [mean_and_interval([one[column] for one in every]) for column in range(3)]
-            table.add_row(name, *(f"{mean:.3f} ± {half:.3f}" for mean, half in cells))
+            cells = [figure([one[column] for one in every], 3) for column in range(3)]
+            table.add_row(name, *cells)
         out.print(table)
 
 

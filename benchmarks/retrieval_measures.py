@@ -1,5 +1,6 @@
 """What a ranking is worth: mAP of any frames, and shares with their intervals."""
 
+from argparse import ArgumentParser
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,8 +41,19 @@ def _average_precision(data: DataSet, keep: BoolArray, truths: int) -> float:
     return total / THRESHOLDS / len(RECALLS)
 
 
-def seed_range(text: str) -> range:
-    """Seeds as an option names them: `0:20`, the first and one past the last."""
+def options(purpose: str | None) -> ArgumentParser:
+    """A benchmark's options: `--seeds`, and what it adds.
+
+    Parameters
+    ----------
+    purpose : its module's docstring, whose first line says what it is for
+    """
+    parser = ArgumentParser(description=purpose.splitlines()[0] if purpose else None)
+    parser.add_argument("--seeds", type=_range, default="0:20", help="first, one past the last")
+    return parser
+
+
+def _range(text: str) -> range:
     return range(*(int(part) for part in text.split(":")))
 
 
@@ -52,6 +64,14 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
     if len(known) < 2:  # noqa: PLR2004  # a deviation needs two
         return float(known.mean()) if len(known) else float("nan"), float("nan")
     return float(known.mean()), float(_T_95 * known.std(ddof=1) / np.sqrt(len(known)))
+
+
+def figure(values: Sequence[float], decimals: int) -> str:
+    """The mean over seeds with its 95% interval, as tables show it."""
+    mean, half = mean_and_interval(values)
+    if np.isnan(mean):
+        return "none"
+    return f"{mean:.{decimals}f} ± {half:.{decimals}f}"
 
 
 def of_frames(values: FloatArray, data: DataSet) -> FloatArray:

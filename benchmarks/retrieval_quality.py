@@ -10,7 +10,6 @@ at random, or of the survey's drives. A shortlisted region is of the needle's *m
 category and error type, and for a classification error of its true category too.
 """
 
-from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.retrieval_data import DataSet, survey, trapedesveh
-from benchmarks.retrieval_measures import mean_and_interval, mean_ap, seed_range
+from benchmarks.retrieval_measures import figure, mean_ap, options
 from benchmarks.retrieval_plans import COST_SHARES, PLANS, Plan, first_frames, haystack_of
 from benchmarks.retrieval_rankings import (
     ABLATIONS,
@@ -84,14 +83,7 @@ def print_shares(
 
 
 def _columns(rows: Sequence[tuple[float, float]]) -> list[str]:
-    return [_figure([row[column] for row in rows], 3) for column in (0, 1)]
-
-
-def _figure(values: Sequence[float], decimals: int) -> str:
-    mean, half = mean_and_interval(values)
-    if np.isnan(mean):
-        return "none"
-    return f"{mean:.{decimals}f} ± {half:.{decimals}f}"
+    return [figure([row[column] for row in rows], 3) for column in (0, 1)]
 
 
 def calibration_error(data: DataSet, seed: int) -> float:
@@ -150,7 +142,7 @@ def print_bought(
         table.add_column(column)
     base = _mean(found["random frames", 0.15], "recovered")
     for name in plans:
-        cells = [_figure([o["recovered"] for o in found[name, budget]], 4) for budget in BUDGETS]
+        cells = [figure([o["recovered"] for o in found[name, budget]], 4) for budget in BUDGETS]
         table.add_row(name, *cells, f"{_mean(found[name, 0.15], 'recovered') / base:.2f}")
     out.print(table)
     table = Table(title=f"At a 15% budget: {data.name}", title_justify="left")
@@ -159,7 +151,7 @@ def print_bought(
         table.add_column(column)
     for name in plans:
         at = found[name, 0.15]
-        cells = [_figure([o[key] for o in at], 3) for key in ("S", "H-S", "yield", "mode")]
+        cells = [figure([o[key] for o in at], 3) for key in ("S", "H-S", "yield", "mode")]
         held = [f"{_mean(found[name, budget], 'order'):.0%}" for budget in BUDGETS]
         table.add_row(name, *cells, *held)
     out.print(table)
@@ -171,8 +163,7 @@ def _mean(outcomes: Sequence[Mapping[str, float]], key: str) -> float:
 
 def main() -> None:
     """Print the tables that are asked for."""
-    parser = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", type=seed_range, default="0:20", help="first, one past the last")
+    parser = options(__doc__)
     parser.add_argument("--data", choices=("trapedesveh", "survey", "both"), default="both")
     parser.add_argument("--ablation", action="store_true", help="what each part of the model pays")
     parser.add_argument("--cost-shares", action="store_true", help="what the cost's weight pays")
@@ -197,7 +188,7 @@ def main() -> None:
             }
             print_shares(out, data, {**ABLATIONS, **again}, seeds, "What each part pays")
             errors = [calibration_error(data, seed) for seed in seeds]
-            out.print(f"expected calibration error of learnt evidence: {_figure(errors, 3)}\n")
+            out.print(f"expected calibration error of learnt evidence: {figure(errors, 3)}\n")
             continue
         if given.cost_shares:
             print_bought(out, data, COST_SHARES, seeds)

@@ -10,8 +10,6 @@ differ in which. Then the cost: a lookup in Qdrant Edge, and the judgement of a 
 import asyncio
 import tempfile
 import time
-from argparse import ArgumentParser
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -20,7 +18,7 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.retrieval_data import DataSet, survey, trapedesveh
-from benchmarks.retrieval_measures import mean_and_interval, seed_range
+from benchmarks.retrieval_measures import figure, options
 from benchmarks.retrieval_plans import haystack_of
 from benchmarks.retrieval_rankings import LEARNT, Task, tasks
 from services.contracts.events import ErrorType
@@ -138,14 +136,12 @@ def judgement_ms(regions: Vectors) -> float:
 
 def main() -> None:
     """Print what each way finds, and what it costs."""
-    parser = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", type=seed_range, default="0:20", help="first, one past the last")
-    seeds = parser.parse_args().seeds
+    seeds = options(__doc__).parse_args().seeds
     out = Console(width=120)
     for load in (trapedesveh, survey):
         data = load()
         rows = [compared(data, seed) for seed in seeds]
-        taken, *shares = (_figure([row[n] for row in rows]) for n in range(6))
+        taken, *shares = (figure([row[n] for row in rows], 3) for n in range(6))
         out.print(f"{data.name}: {taken} regions taken; taken for their own mode, and of all found")
         out.print(f"  collection of needles: {shares[0]}, {shares[1]}")
         out.print(f"  what was learnt:       {shares[2]}, {shares[3]}")
@@ -155,11 +151,6 @@ def main() -> None:
         looked_up = asyncio.run(lookup_ms(Path(folder), regions))
     out.print(f"lookup among {NEEDLES} needles of {KINDS} kinds: {looked_up:.3f} ms a region")
     out.print(f"judgement by ten modes, {BATCH} at a time: {judgement_ms(regions):.3f} ms a region")
-
-
-def _figure(values: Sequence[float]) -> str:
-    mean, half = mean_and_interval(values)
-    return f"{mean:.3f} ± {half:.3f}"
 
 
 if __name__ == "__main__":

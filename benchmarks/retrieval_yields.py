@@ -7,7 +7,6 @@ worths as they are, times the share of the family's verdicts that came true, or 
 of that share's interval, which is what the retriever does.
 """
 
-from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.retrieval_data import DataSet, survey, trapedesveh
-from benchmarks.retrieval_measures import mean_and_interval, mean_ap, seed_range
+from benchmarks.retrieval_measures import figure, mean_ap, options
 from benchmarks.retrieval_plans import Families, Frames, allowed, dealer_of, haystack_of
 from benchmarks.retrieval_rankings import Task, tasks
 from services.contracts.identity import FamilyId, NeedleId
 from services.domain.budgets import hoped_yield
-from services.domain.coco import FloatArray
 from services.domain.failure_model import Mode
 from services.domain.families import Founders, beyond, shared_by
 from services.domain.shortlist_offers import Dealt
@@ -162,25 +160,18 @@ def print_outcomes(out: Console, data: DataSet, strategy: str, seeds: Sequence[i
         more = every - plain
         table.add_row(
             name,
-            _figure(every[:, 0], 4),
-            _figure(more[:, 0], 4),
-            _figure(every[:, 1], 3),
-            _figure(every[:, 2], 3),
-            _figure(more[:, 2], 3),
+            figure(every[:, 0].tolist(), 4),
+            figure(more[:, 0].tolist(), 4),
+            figure(every[:, 1].tolist(), 3),
+            figure(every[:, 2].tolist(), 3),
+            figure(more[:, 2].tolist(), 3),
         )
     out.print(table)
 
 
-def _figure(values: FloatArray, decimals: int) -> str:
-    mean, half = mean_and_interval(values.tolist())
-    return f"{mean:.{decimals}f} ± {half:.{decimals}f}"
-
-
 def main() -> None:
     """Print a table for each data set and strategy."""
-    parser = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", type=seed_range, default="0:20", help="first, one past the last")
-    seeds = parser.parse_args().seeds
+    seeds = options(__doc__).parse_args().seeds
     out = Console(width=120)
     for load in (trapedesveh, survey):
         data = load()
