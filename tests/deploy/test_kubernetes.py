@@ -71,6 +71,25 @@ def conform(*command: str) -> list[str]:
     ]
 
 
+def scored(manifest: Path) -> str:
+    command = (tool("kube-score"), "score", "--kubernetes-version", "v1.34", "-o", "ci")
+    return check(*command, str(manifest))
+
+
+def built_with(component: str, folder: Path) -> Path:
+    """The manifest of a valid overlay that adds a component to `prod`."""
+    overlay = folder / f"with-{component}"
+    overlay.mkdir()
+    k8s = os.path.relpath(ROOT / "k8s", overlay)
+    (overlay / "kustomization.yaml").write_text(
+        f"resources: [{k8s}/overlays/prod]\ncomponents: [{k8s}/components/{component}]\n"
+    )
+    manifest = folder / f"with-{component}.yaml"
+    manifest.write_text(check(tool("kustomize"), "build", str(overlay)))
+    check(*conform(str(manifest)))
+    return manifest
+
+
 def test_every_resource_is_valid(tmp_path: Path) -> None:
     manifests = [tmp_path / f"{overlay}.yaml" for overlay in OVERLAYS]
     for manifest in manifests:
@@ -109,8 +128,7 @@ def test_what_is_misspelt_is_found(tmp_path: Path) -> None:
 def test_nothing_is_critical_by_common_practice(overlay: str, tmp_path: Path) -> None:
     manifest = tmp_path / "all.yaml"
     manifest.write_text(built(overlay))
-    command = (tool("kube-score"), "score", "--kubernetes-version", "v1.34", "-o", "ci")
-    said = check(*command, str(manifest))
+    said = scored(manifest)
     assert "[OK]" in said
     assert "[CRITICAL]" not in said
 
@@ -345,18 +363,9 @@ def test_what_must_be_there_before_is_written_down() -> None:
 def test_cvats_finished_jobs_are_fetched_where_that_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    overlay = tmp_path / "with-cvat"
-    overlay.mkdir()
-    k8s = os.path.relpath(ROOT / "k8s", overlay)
-    (overlay / "kustomization.yaml").write_text(
-        f"resources: [{k8s}/overlays/prod]\ncomponents: [{k8s}/components/cvat]\n"
-    )
-    text = check(tool("kustomize"), "build", str(overlay))
-    manifest = tmp_path / "with-cvat.yaml"
-    manifest.write_text(text)
-    check(*conform(str(manifest)))
-    score = (tool("kube-score"), "score", "--kubernetes-version", "v1.34", "-o", "ci")
-    assert "[CRITICAL]" not in check(*score, str(manifest))
+    manifest = built_with("cvat", tmp_path)
+    text = manifest.read_text()
+    assert "[CRITICAL]" not in scored(manifest)
 
     (job,) = [each for each in documents(text) if each["kind"] == "CronJob"]
     pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
@@ -378,16 +387,8 @@ def test_cvats_finished_jobs_are_fetched_where_that_is_asked_for(
 
 
 def test_traces_may_leave_where_they_are_asked_for(tmp_path: Path) -> None:
-    overlay = tmp_path / "traced"
-    overlay.mkdir()
-    k8s = os.path.relpath(ROOT / "k8s", overlay)
-    (overlay / "kustomization.yaml").write_text(
-        f"resources: [{k8s}/overlays/prod]\ncomponents: [{k8s}/components/traces]\n"
-    )
-    text = check(tool("kustomize"), "build", str(overlay))
-    manifest = tmp_path / "traced.yaml"
-    manifest.write_text(text)
-    check(*conform(str(manifest)))
+    manifest = built_with("traces", tmp_path)
+    text = manifest.read_text()
     (shared,) = [each for each in documents(text) if each["kind"] == "ConfigMap"]
     given = {
         name.removeprefix("GAZELOOP_").lower(): value
