@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -260,7 +261,7 @@ def measured(name: str, files: Sequence[bytes], rounds: int, folder: Path) -> Ta
         ours[way] = Ours(network, made[way](network, settings), settings)
     work: dict[str, Callable[[], object]] = {"plain torchvision": lambda: plain.run(files)}
     for way, each in ours.items():
-        work[way] = lambda each=each: each.vectors(files)
+        work[way] = partial(each.vectors, files)
     boxed = f"gazeloop, and {_BOXES} boxes"
     work[boxed] = lambda: ours["gazeloop"].vectors(files, _BOXES)
     peer = fiftyone_way(name, folder / "frames")

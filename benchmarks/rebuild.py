@@ -61,7 +61,10 @@ def matches(first: int, last: int) -> Iterator[FrameMatched]:
 
 
 def _match(
-    number: int, category: int, cells: Sequence[tuple[Any, ...]], truths: tuple[int, ...]
+    number: int,
+    category: int,
+    cells: Sequence[tuple[Any, ...]],
+    truths: tuple[int, int, int, int],
 ) -> FrameMatched:
     frame_id, name = FrameId(f"frame-{number:08d}"), Category(f"category {category:02d}")
     boxes, scores, matched, ignored, overlaps = cells
@@ -116,7 +119,8 @@ async def rebuilt(store: MongoMatchStore, count: int, console: Console) -> Evalu
 
 async def freshness(evaluator: EvaluateMatches, frames: int) -> list[float]:
     """Seconds from a new frame's matches to gauges that show them, with all that goes on beside."""
-    every_s, ages = Settings().evaluate_every_s, []
+    every_s = Settings().evaluate_every_s
+    ages: list[float] = []
     handed_over: dict[float, float] = {}
     watching = asyncio.create_task(_watch(handed_over, ages))
     going_on = [

@@ -10,7 +10,7 @@ are of a frame with twenty boxes, without its decoding. Vectors are kept in buil
 
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from benchmarks.retrieval_data import DataSet, embedded, survey, trapedesveh
 from benchmarks.retrieval_quality import shares
-from benchmarks.retrieval_rankings import LEARNT, contrast, similarity
+from benchmarks.retrieval_rankings import LEARNT, Ranking, contrast, similarity
 from services.embedder.embedder import Boxes
 from services.embedder.forward_choice import forward_of
 from services.embedder.network import Head, Network, load_network
@@ -31,7 +31,7 @@ from services.embedder.torch_embedder import RegionEncoder, TorchEmbedder
 from services.runtime.logs import configure_logs
 from services.runtime.settings import Settings
 
-_RANKINGS = {
+_RANKINGS: Mapping[str, Ranking] = {
     "nearest": similarity("crop", centred=False),
     "contrast": contrast("crop", 0.0),
     "learnt": LEARNT,
@@ -72,11 +72,13 @@ class Way:
 
     def of(self, network: Network) -> Network:
         """The network, looking in this way."""
-        sized = "crop_side" if self.encoder is RegionEncoder.CROP else "frame_side"
         features = network.features
         if self.layers is not None:
             features = nn.Sequential(*list(features.children())[: self.layers])
-        backbone = replace(network.backbone, **{sized: self.side})
+        if self.encoder is RegionEncoder.CROP:
+            backbone = replace(network.backbone, crop_side=self.side)
+        else:
+            backbone = replace(network.backbone, frame_side=self.side)
         if self.layers is not None:
             backbone = replace(backbone, tap=f"{backbone.tap}.{self.layers}")
         network = replace(network, backbone=backbone, features=features)

@@ -91,7 +91,9 @@ def exact(size: Size) -> dict[str, NDArray[np.int64]]:
 
 
 def _of_kind(numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
-    return (numbers % CATEGORIES == 3) & (numbers % 10 != 0) & (numbers % 100 >= 50)  # noqa: PLR2004  # KIND
+    split, score = numbers % 10, numbers % 100
+    found: NDArray[np.bool_] = (numbers % CATEGORIES == 3) & (split != 0) & (score >= 50)  # noqa: PLR2004  # KIND
+    return found
 
 
 def _points(start: int, rows: Vectors) -> list[Point]:

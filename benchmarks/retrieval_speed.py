@@ -246,9 +246,8 @@ def bare(shard: edge.EdgeShard, chosen: edge.Filter | None) -> Search:
 
 def bare_request(query: Vectors, chosen: edge.Filter | None) -> edge.QueryRequest:
     """One query, payload included."""
-    return edge.QueryRequest(
-        limit=NEAREST, query=edge.Query.Nearest(query), with_payload=True, filter=chosen
-    )
+    nearest = edge.Query.Nearest(query)  # type: ignore[arg-type]  # takes arrays too
+    return edge.QueryRequest(limit=NEAREST, query=nearest, with_payload=True, filter=chosen)
 
 
 def at_once_by_us(store: EdgeVectorStore, where: Where) -> AsyncSearches:
@@ -274,12 +273,13 @@ def bare_at_once(shard: edge.EdgeShard, chosen: edge.Filter | None) -> AsyncSear
 
 def bare_filter() -> edge.Filter:
     """The same as KIND."""
-    must = [
-        edge.FieldCondition("category", match=edge.MatchValue("category-3")),
-        edge.FieldCondition("split", match=edge.MatchValue("haystack")),
-        edge.FieldCondition("score", range=edge.RangeFloat(gte=0.5)),
-    ]
-    return edge.Filter(must=must)
+    return edge.Filter(
+        must=[
+            edge.FieldCondition("category", match=edge.MatchValue("category-3")),
+            edge.FieldCondition("split", match=edge.MatchValue("haystack")),
+            edge.FieldCondition("score", range=edge.RangeFloat(gte=0.5)),
+        ]
+    )
 
 
 def on_edge(vectors: Vectors, queries: Vectors) -> list[Searched]:

@@ -109,7 +109,7 @@ class World:
     async def fill(self) -> None:
         """Write all of it."""
         frames = max(self._needles // 2, _CANDIDATES + 1)
-        made = {}
+        made: dict[int, PredictionsMade] = {}
         for start in range(0, frames, _BATCH):
             facts = [self._facts(number) for number in range(start, min(start + _BATCH, frames))]
             await self._stores.frames.record([fact for each in facts for fact in each])
