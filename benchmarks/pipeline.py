@@ -33,7 +33,8 @@ from PIL import Image as Picture
 from benchmarks.metering import Meter, consumed, cpu_seconds, exported, megabytes, sizes
 from benchmarks.pair_ages import pair_ages
 from benchmarks.stage_cpu import StageClock
-from services.cli.assembly import App, running
+from services.cli.assembly import running
+from services.cli.parts import App
 from services.contracts.events import (
     Annotation,
     Detection,

@@ -14,25 +14,19 @@ from services.cli.filling import filled_beside, filler
 from services.cli.label_studio_parts import carrying
 from services.cli.repeating import Pauses, going_on, repeated
 from services.cli.when_changed import WhenChanged
-from services.contracts.topics import Topic
-from services.embedder import service as embedder
+from services.contracts.flow import LABEL_STUDIO, READS, WEBHOOKS
 from services.embedder.service import EmbedFrames
-from services.evaluator import service as evaluator
 from services.evaluator.service import EvaluateMatches
-from services.fp_miner import service as fp_miner
 from services.fp_miner.service import MineNeedles
-from services.ingest.label_studio import service as label_studio
-from services.retriever import service as retriever
+from services.ingest.label_studio.service import NoteAsked
 from services.retriever.service import ExtendShortlists
-from services.retriever.webhooks import service as webhooks
-from services.retriever.webhooks.receivers import Receiver, names_of, receivers_of, service_of
+from services.retriever.webhooks.receivers import Receiver, receivers_of
 from services.retriever.webhooks.service import DeliverShortlists
 from services.runtime import metrics
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import Clock
-from services.runtime.consumer import ConsumingService, group_of
+from services.runtime.consumer import ConsumingService
 from services.runtime.embedded.embedders import note_embedder
-from services.runtime.lag import Subscriptions
 from services.runtime.outbox import KafkaOutbox
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox, Step
@@ -59,7 +53,6 @@ log = structlog.get_logger(__name__)
 _FAMILIES_S = 15.0
 _QUEUE_S = 10.0
 _BUDGETS_S = 15.0
-LABEL_STUDIO = "label_studio"
 Builder = Callable[[Parts, Outbox], Step]
 
 
@@ -109,35 +102,16 @@ def _evaluator(parts: Parts, _: Outbox) -> EvaluateMatches:
 
 
 def _label_studio(parts: Parts, _: Outbox) -> Step:
-    return label_studio.NoteAsked(parts.stores.annotation_tasks)
+    return NoteAsked(parts.stores.annotation_tasks)
 
 
-_BUILDERS: Mapping[str, tuple[Sequence[Topic], Builder]] = {
-    "embedder": (embedder.TOPICS, _embedder),
-    "fp_miner": (fp_miner.TOPICS, _fp_miner),
-    "retriever": (retriever.TOPICS, _retriever),
-    "evaluator": (evaluator.TOPICS, _evaluator),
-    LABEL_STUDIO: (label_studio.TOPICS, _label_studio),
+_BUILDERS: Mapping[str, Builder] = {
+    "embedder": _embedder,
+    "fp_miner": _fp_miner,
+    "retriever": _retriever,
+    "evaluator": _evaluator,
+    LABEL_STUDIO: _label_studio,
 }
-CONSUMERS: Mapping[str, Sequence[Topic]] = {
-    name: each[0] for name, each in _BUILDERS.items() if name != LABEL_STUDIO
-}
-"""The consuming services in the order of the flow, with the topics that each reads."""
-SUBSCRIPTIONS: Subscriptions = {
-    group_of(name): [topic.name for topic in topics] for name, topics in CONSUMERS.items()
-}
-"""What each consumer group reads whose work others wait for; nobody waits for receivers."""
-BESIDE: Mapping[str, Sequence[Topic]] = {LABEL_STUDIO: label_studio.TOPICS}
-"""Those that have nothing to do where the settings do not name their tool."""
-
-WEBHOOKS = "webhooks"
-"""The service that sends shortlists to receivers: a consumer for each, and a group of its own."""
-
-
-def webhook_subscriptions(settings: Settings) -> Subscriptions:
-    """What the receivers' consumer groups read."""
-    topics = [topic.name for topic in webhooks.TOPICS]
-    return {group_of(service_of(name)): topics for name in names_of(settings)}
 
 
 @dataclass(frozen=True)
@@ -233,7 +207,7 @@ def _webhook(
     closing.push_async_callback(outbox.close)
     return ConsumingService(
         receiver.service,
-        webhooks.TOPICS,
+        READS[WEBHOOKS],
         DeliverShortlists(receiver, client, settings, clock),
         outbox=outbox,
         broker=broker,
@@ -251,8 +225,7 @@ async def _consumer(
     traces = parts.traces.of(name)
     outbox = KafkaOutbox(name, broker, parts.settings, traces=traces)
     closing.push_async_callback(outbox.close)
-    topics, build = _BUILDERS[name]
-    step = await asyncio.to_thread(build, parts, outbox)
+    step = await asyncio.to_thread(_BUILDERS[name], parts, outbox)
     listener = step if isinstance(step, EvaluateMatches) else None
     if isinstance(step, ExtendShortlists):
         await _beside_retriever(step, parts, closing)
@@ -265,7 +238,7 @@ async def _consumer(
             await closing.enter_async_context(_going_on(work, every_s))
     service = ConsumingService(
         name,
-        topics,
+        READS[name],
         step,
         outbox=outbox,
         broker=broker,

@@ -93,9 +93,9 @@ def pull(
 
 
 async def _push(context: Context, by: UnitName, wanted: "NeedleFilter") -> "Pushed":
-    from services.cli.assembly import joined  # noqa: PLC0415  # slow
     from services.cli.cvat_tasks import push_tasks  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.parts import joined  # noqa: PLC0415  # slow
 
     settings = context.stored()
     log_to_file(settings, "cvat")
@@ -104,9 +104,9 @@ async def _push(context: Context, by: UnitName, wanted: "NeedleFilter") -> "Push
 
 
 async def _pull(context: Context) -> "tuple[Pulled, str]":
-    from services.cli.assembly import joined  # noqa: PLC0415  # slow
     from services.cli.cvat_tasks import pull_jobs  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.parts import joined  # noqa: PLC0415  # slow
 
     settings = context.stored()
     log_to_file(settings, "cvat")
@@ -116,8 +116,8 @@ async def _pull(context: Context) -> "tuple[Pulled, str]":
 
 
 async def _pull_again(context: Context, every_s: float) -> None:
-    from services.cli.assembly import joined  # noqa: PLC0415  # slow
     from services.cli.cvat_tasks import pull_jobs  # noqa: PLC0415
+    from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.cli.repeating import repeated  # noqa: PLC0415
     from services.runtime.clock import SystemClock  # noqa: PLC0415
     from services.runtime.logs import configure_logs  # noqa: PLC0415

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from services.cli.assembly import App
+from services.cli.parts import App
 from services.contracts.events import DeadLettered
 from services.runtime.broker import BrokerAddress
 from services.runtime.dead_letters import read_dead_letters

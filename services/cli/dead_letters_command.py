@@ -71,9 +71,9 @@ def replay(ctx: typer.Context, *, reason: Reason = None, service: Service = None
 
 
 async def _read(context: Context) -> "list[DeadLettered]":
-    from services.cli.assembly import joined  # noqa: PLC0415  # slow
     from services.cli.dead_letter_reading import dead_letters_of  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.parts import joined  # noqa: PLC0415  # slow
 
     settings = context.stored()
     log_to_file(settings, "dead-letters")
@@ -82,9 +82,9 @@ async def _read(context: Context) -> "list[DeadLettered]":
 
 
 async def _replay(context: Context, reason: str | None, service: str | None) -> tuple[int, int]:
-    from services.cli.assembly import joined  # noqa: PLC0415  # slow
     from services.cli.dead_letter_reading import dead_letters_of  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.runtime import dead_letters  # noqa: PLC0415
 
     settings = context.stored()

@@ -54,13 +54,14 @@ async def _demo(
     *,
     serve: bool | None,
 ) -> None:
-    from services.cli.assembly import SERVICES, running  # noqa: PLC0415  # slow
+    from services.cli.assembly import running  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.cli.memory_warning import warn_of_memory_broker  # noqa: PLC0415
     from services.cli.mining import MontagePlan, mine  # noqa: PLC0415
     from services.cli.outcome import concluded  # noqa: PLC0415
     from services.cli.progress import ProgressView  # noqa: PLC0415
     from services.cli.serve_command import print_addresses  # noqa: PLC0415
+    from services.contracts.flow import SERVICES  # noqa: PLC0415  # slow
     from services.runtime.serving import until_told_to_end  # noqa: PLC0415
 
     settings = context.settings(data=DATA, embedder=_EMBEDDER, http_port=0, metrics_port=0)

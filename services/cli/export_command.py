@@ -106,8 +106,8 @@ async def _export(
     from dataclasses import replace  # noqa: PLC0415
 
     from services.cli import exporting  # noqa: PLC0415
-    from services.cli.assembly import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.ingest.exporters.formats import Format  # noqa: PLC0415
 
     settings = context.stored()
@@ -148,8 +148,8 @@ async def _training_set(
     context: Context, form: TrainingFormatName, to: Path, *, images: bool
 ) -> "Written":
     from services.cli import exporting  # noqa: PLC0415
-    from services.cli.assembly import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.ingest.exporters.formats import Format  # noqa: PLC0415
 
     settings = context.stored()

@@ -44,8 +44,8 @@ def families(
 
 
 async def _read(context: Context) -> "tuple[Overview, list[tuple[datetime, FamilyChange]]]":
-    from services.cli.assembly import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.retriever.overview import read_overview  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 

@@ -206,11 +206,11 @@ def _ingest(context: Context, opener: Opener, source: str) -> None:
 
 
 async def _publish(context: Context, opener: Opener, source: str) -> None:
-    from services.cli.assembly import joined  # noqa: PLC0415  # slow
     from services.cli.lag_watch import LagWatch  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.cli.mining import publish  # noqa: PLC0415
     from services.cli.outcome import print_rejections  # noqa: PLC0415
+    from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.cli.progress import ProgressView  # noqa: PLC0415
     from services.ingest.publishing import Source as Origin  # noqa: PLC0415
 

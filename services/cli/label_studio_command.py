@@ -9,8 +9,8 @@ import typer
 from services.cli.context import Context, console, example, run, shared
 
 if TYPE_CHECKING:
-    from services.cli.assembly import App
     from services.cli.label_studio_parts import LabelStudioParts
+    from services.cli.parts import App
     from services.ingest.label_studio.plans import Pushed
     from services.ingest.label_studio.pulling import Pulled
 
@@ -102,9 +102,9 @@ def _run(ctx: typer.Context, work: Work) -> None:
 
 @asynccontextmanager
 async def _parts(context: Context) -> AsyncIterator[tuple["App", "LabelStudioParts"]]:
-    from services.cli.assembly import joined  # noqa: PLC0415  # slow
     from services.cli.label_studio_parts import label_studio  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.runtime.clock import SystemClock  # noqa: PLC0415
 
     settings = context.stored()

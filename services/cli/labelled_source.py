@@ -184,8 +184,8 @@ async def _of_data_folder(
     context: Context, chosen: Chosen, limits: "ImageLimits"
 ) -> "list[LabelledFrame]":
     from services.cli import exporting  # noqa: PLC0415  # slow
-    from services.cli.assembly import joined  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.parts import joined  # noqa: PLC0415
 
     settings = context.stored()
     log_to_file(settings, "labelled")

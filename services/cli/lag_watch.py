@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import Counter
 
-from services.cli.assembly import App
+from services.cli.parts import App
 from services.cli.progress import ProgressView
+from services.contracts.flow import group_of
 from services.contracts.topics import FRAMES, GROUND_TRUTH, PREDICTIONS
 from services.runtime import metrics
 from services.runtime.broker import BrokerAddress
-from services.runtime.consumer import group_of
 from services.runtime.stores.needle_filters import NeedleFilter
 
 Lag = Mapping[tuple[str, str], int]

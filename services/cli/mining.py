@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.cli.assembly import App
 from services.cli.dead_letter_reading import dead_letter_count
 from services.cli.gallery import write_montages
 from services.cli.lag_watch import LagWatch
+from services.cli.parts import App
 from services.cli.progress import ProgressView
 from services.contracts.identity import FrameId
 from services.evaluator.report import Report

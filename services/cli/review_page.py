@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
+from services.cli.parts import REVIEW_PATH
 from services.cli.repeating import repeated
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import DeadLettered
@@ -25,7 +26,6 @@ from services.runtime.stores.figures import Figures
 from services.runtime.stores.opening import Stores
 from services.runtime.stores.reviews import Progress
 
-PATH = "/review"
 _RESUME_S = 15.0
 _SAMPLE_S = 15.0
 
@@ -46,7 +46,7 @@ async def reviewing(
 
     letters = _letters(outbox, settings)
     desk = open_desk(stores, outbox, settings, clock, authenticate=who, letters=letters)
-    server.mount(PATH, build_review_app(desk))
+    server.mount(REVIEW_PATH, build_review_app(desk))
     # Who types no path is a person; vehicles know theirs.
     server.add_api_route("/", _to_the_page, include_in_schema=False)
 
@@ -56,7 +56,7 @@ async def reviewing(
 
 
 def _to_the_page() -> RedirectResponse:
-    return RedirectResponse(f"{PATH}/")
+    return RedirectResponse(f"{REVIEW_PATH}/")
 
 
 @asynccontextmanager

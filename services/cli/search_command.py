@@ -83,8 +83,8 @@ def _box(text: str | None) -> "Box | None":
 
 async def _found(context: Context, query: _Query, target: Path) -> "list[Found]":
     from services.cli import searching  # noqa: PLC0415  # slow
-    from services.cli.assembly import joined  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.parts import joined  # noqa: PLC0415
     from services.embedder.torch_embedder import TorchEmbedder  # noqa: PLC0415
     from services.runtime.images import ImageLimits  # noqa: PLC0415
     from services.runtime.stores.vectors import Where  # noqa: PLC0415

@@ -11,7 +11,7 @@ from rich.console import Console
 from services.cli.context import Context, console, pairs, run, shared
 
 if TYPE_CHECKING:
-    from services.cli.assembly import App
+    from services.cli.parts import App
 
 
 class Service(StrEnum):

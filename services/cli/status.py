@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.consumers import SUBSCRIPTIONS, webhook_subscriptions
+from services.cli.subscriptions import SUBSCRIPTIONS, webhook_subscriptions
 from services.runtime.broker import BrokerAddress
 from services.runtime.dead_letters import read_dead_letters
 from services.runtime.embedded import stack

@@ -129,7 +129,7 @@ def _minute(at: "datetime") -> str:
 
 
 async def _create(context: Context, scope: str) -> str:
-    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.ingest.tokens import issue  # noqa: PLC0415
     from services.runtime.clock import SystemClock  # noqa: PLC0415
 
@@ -140,7 +140,7 @@ async def _create(context: Context, scope: str) -> str:
 
 
 async def _list(context: Context) -> "list[TokenRecord]":
-    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.parts import joined  # noqa: PLC0415  # slow
 
     async with joined(_settings(context)) as stack:
         return list(await stack.stores.tokens.list())
@@ -149,7 +149,7 @@ async def _list(context: Context) -> "list[TokenRecord]":
 async def _rotate(context: Context, token_id: str, grace_hours: float) -> str | None:
     from datetime import timedelta  # noqa: PLC0415
 
-    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.ingest.tokens import rotate as rotated  # noqa: PLC0415
     from services.runtime.clock import SystemClock  # noqa: PLC0415
 
@@ -159,7 +159,7 @@ async def _rotate(context: Context, token_id: str, grace_hours: float) -> str | 
 
 
 async def _revoke(context: Context, token_id: str) -> bool:
-    from services.cli.assembly import joined  # noqa: PLC0415  # slow
+    from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.runtime.clock import SystemClock  # noqa: PLC0415
 
     async with joined(_settings(context)) as stack:

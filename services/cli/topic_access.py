@@ -1,39 +1,12 @@
 """What each service may do on the broker, and no more: derived from what it reads and writes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from services.cli.consumers import BESIDE, CONSUMERS, LABEL_STUDIO, WEBHOOKS
-from services.contracts.topics import (
-    DEAD_LETTERS,
-    EMBEDDED,
-    FRAMES,
-    GROUND_TRUTH,
-    MATCHES,
-    NEEDLES,
-    PREDICTIONS,
-    REANNOTATION,
-    TOPICS,
-    Topic,
-)
-from services.retriever.webhooks import service as webhooks
+from services.contracts.flow import BESIDE, CONSUMERS, READS, WEBHOOKS, WRITES, group_of
+from services.contracts.topics import DEAD_LETTERS, TOPICS, Topic
 from services.retriever.webhooks.receivers import service_of
-from services.runtime.consumer import group_of
-
-WRITES: Mapping[str, Sequence[Topic]] = {
-    "ingest": (FRAMES, PREDICTIONS, GROUND_TRUTH, DEAD_LETTERS),
-    "embedder": (EMBEDDED, DEAD_LETTERS),
-    "fp_miner": (MATCHES, NEEDLES, DEAD_LETTERS),
-    # Corrections that are made on the review page are ground truth. Of dead letters it sends these
-    # again, and no others: an annotator's page shall not speak for vehicles or detectors.
-    "retriever": (REANNOTATION, GROUND_TRUTH, DEAD_LETTERS),
-    "evaluator": (DEAD_LETTERS,),
-    WEBHOOKS: (DEAD_LETTERS,),
-    # What comes back from Label Studio is ground truth, or cannot be used.
-    LABEL_STUDIO: (GROUND_TRUTH, DEAD_LETTERS),
-}
-"""The topics that each service publishes to; all may give an event up."""
 
 SCALER = "keda"
 """The user of whatever adds replicas by lag: it may look, and touch nothing."""
@@ -91,11 +64,9 @@ def grants_of(service: str) -> list[Grant]:
 
 
 def _read_by(service: str) -> Sequence[Topic]:
-    if service == WEBHOOKS:
-        return webhooks.TOPICS
     # The review page shows dead letters.
     shown = (DEAD_LETTERS,) if service == "retriever" else ()
-    return (*{**CONSUMERS, **BESIDE}.get(service, ()), *shown)
+    return (*READS.get(service, ()), *shown)
 
 
 def commands(service: str, bootstrap: str) -> list[str]:

@@ -61,7 +61,8 @@ def acls(
     what its service reads, as its own consumer group, and write what its service writes. The people
     who run it are `gazeloop-operator`: they may look at everything, and replay dead letters.
     """
-    from services.cli.topic_access import OPERATOR, SCALER, WRITES, commands  # noqa: PLC0415  # slow
+    from services.cli.topic_access import OPERATOR, SCALER, commands  # noqa: PLC0415  # slow
+    from services.contracts.flow import WRITES  # noqa: PLC0415
 
     servers = kafka or shared(ctx).settings().kafka or "HOST:PORT"
     for service in (*WRITES, SCALER, OPERATOR):

@@ -10,7 +10,6 @@ import structlog
 from services.contracts.errors import Fatal, Invalid
 from services.contracts.events import Event, FrameCaptured, FrameEmbedded, PredictionsMade
 from services.contracts.identity import FrameId, ModelId, region_point_id
-from services.contracts.topics import FRAMES, PREDICTIONS
 from services.embedder import logic
 from services.embedder.embedder import Embedder, FrameVectors
 from services.embedder.logic import Task
@@ -25,7 +24,6 @@ from services.runtime.stores.embeddings import Points, held_points, lost_frames
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.vectors import VectorStore, Where
 
-TOPICS = (FRAMES, PREDICTIONS)
 _REGIONS_MAX = 10_000
 """Regions of one frame that are looked through for dropped ones; detectors report hundreds."""
 log = structlog.get_logger()

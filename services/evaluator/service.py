@@ -21,7 +21,6 @@ from services.runtime.consumer import Assignment
 from services.runtime.settings import Settings
 from services.runtime.stores.matches import MatchStore
 
-TOPICS = (MATCHES,)
 _SHOWN_SHARE = 0.2
 """Of the time, for what every match moves."""
 _RECENT_SHARE = 0.02

@@ -21,7 +21,6 @@ from services.contracts.events import (
     ShortlistPublished,
 )
 from services.contracts.identity import FrameId
-from services.contracts.topics import FRAMES, GROUND_TRUTH, PREDICTIONS, REANNOTATION
 from services.fp_miner import logic
 from services.fp_miner.logic import MatchedFrame
 from services.runtime import freshness, metrics
@@ -32,7 +31,6 @@ from services.runtime.stores.frames import FrameFact, FrameStore
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.shortlists import ShortlistStore
 
-TOPICS = (FRAMES, PREDICTIONS, GROUND_TRUTH, REANNOTATION)
 log = structlog.get_logger()
 
 

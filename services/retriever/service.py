@@ -19,7 +19,6 @@ from services.contracts.events import (
     Split,
 )
 from services.contracts.identity import DetectorId, FrameId, ModelId, NeedleId
-from services.contracts.topics import EMBEDDED, MATCHES, NEEDLES
 from services.retriever import logic
 from services.retriever.budgets import show_budgets
 from services.retriever.hay import Hay
@@ -44,7 +43,6 @@ from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.needles import NeedleRecord, NeedleStore
 from services.runtime.stores.vectors import REGIONS, VectorStore, model_of
 
-TOPICS = (NEEDLES, EMBEDDED, MATCHES)
 log = structlog.get_logger()
 
 

@@ -19,6 +19,7 @@ from faust.types import EventT, StreamT
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
 from services.contracts.errors import BrokerUnavailable
+from services.contracts.flow import group_of
 from services.contracts.topics import Topic
 from services.runtime import metrics
 from services.runtime.broker import BrokerAddress
@@ -329,11 +330,6 @@ class ConsumingService:
         for each, at in ours.items():
             metrics.PARTITION_LAG.labels(self.name, each.topic, str(each.number)).set(at.lag)
         self._shown = frozenset(ours)
-
-
-def group_of(service: str) -> str:
-    """The consumer group of a service."""
-    return f"gazeloop.{service}"
 
 
 def _record(event: EventT[bytes]) -> Record:

@@ -12,11 +12,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from services.cli.consumers import CONSUMERS
 from services.cli.serve_command import Service
-from services.cli.topic_access import OPERATOR, SCALER, WRITES, Grant, grants_of, user_of
+from services.cli.topic_access import OPERATOR, SCALER, Grant, grants_of, user_of
+from services.contracts.flow import CONSUMERS, READS, WRITES, group_of
 from services.contracts.topics import TOPICS
-from services.runtime.consumer import group_of
 from services.runtime.health import HealthServer
 from services.runtime.settings import Settings, load_settings
 from services.runtime.topic_admin import _configuration
@@ -279,9 +278,10 @@ def test_users_are_granted_what_the_command_prints_and_no_more() -> None:
 def test_replicas_follow_the_lag_of_what_a_service_reads(overlay: str) -> None:
     scaled = resources(overlay, "ScaledObject")
     topics = resources(overlay, "KafkaTopic")
-    for service, read in CONSUMERS.items():
+    for service in CONSUMERS:
         if service == "retriever":
             continue
+        read = READS[service]
         spec = scaled.pop(f"gazeloop-{service.replace('_', '-')}")["spec"]
         triggers = [trigger["metadata"] for trigger in spec["triggers"]]
         assert [trigger["topic"] for trigger in triggers] == [topic.name for topic in read]

@@ -12,8 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.cli.assembly import SERVICES, App, running
+from services.cli.assembly import running
+from services.cli.parts import App
 from services.contracts.events import REANNOTATION, FrameAnnotated
+from services.contracts.flow import SERVICES
 from services.ingest.tokens import issue
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock

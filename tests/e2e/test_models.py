@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.assembly import App, joined, running
+from services.cli.assembly import running
 from services.cli.models import Models, read_models, use
+from services.cli.parts import App, joined
 from services.cli.survey.generate import generate_survey
 from services.contracts.events import REANNOTATION
 from services.contracts.identity import FrameId, ModelId

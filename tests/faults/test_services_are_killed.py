@@ -18,9 +18,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.cli.consumers import SUBSCRIPTIONS
+from services.cli.subscriptions import SUBSCRIPTIONS
 from services.contracts import identity
 from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
+from services.contracts.flow import group_of
 from services.contracts.identity import FrameId, NeedleId, PointId
 from services.contracts.topics import (
     FRAMES,
@@ -33,7 +34,6 @@ from services.contracts.topics import (
 from services.ingest.tokens import issue
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
-from services.runtime.consumer import group_of
 from services.runtime.dead_letters import read_dead_letters
 from services.runtime.embedded.child import steady_port
 from services.runtime.embedded.kafka import EmbeddedKafka

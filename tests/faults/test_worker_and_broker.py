@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from services.contracts.flow import group_of
 from services.contracts.topics import FRAMES
 from services.runtime.broker import BrokerAddress
-from services.runtime.consumer import group_of
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.exits import ExitCode
 from services.runtime.lag import LagReader

@@ -19,6 +19,7 @@ from services.contracts.events import (
     ShortlistPublished,
     Split,
 )
+from services.contracts.flow import READS
 from services.contracts.identity import FrameId, NeedleId
 from services.embedder import service as embedder
 from services.fp_miner import service as fp_miner
@@ -82,9 +83,9 @@ class World:
             settings=self.settings,
             clock=FakeClock(),
         )
-        self.bus.subscribe(embed, embedder.TOPICS)
-        self.bus.subscribe(mine, fp_miner.TOPICS)
-        self.bus.subscribe(self.retriever, retriever.TOPICS)
+        self.bus.subscribe(embed, READS["embedder"])
+        self.bus.subscribe(mine, READS["fp_miner"])
+        self.bus.subscribe(self.retriever, READS["retriever"])
 
     async def quiet(self) -> None:
         """Deliver until nobody has anything to say, and nothing is put off."""

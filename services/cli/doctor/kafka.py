@@ -8,10 +8,11 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError
 
-from services.cli.consumers import SUBSCRIPTIONS
 from services.cli.doctor.finding import Finding, Level, space
-from services.cli.topic_access import WRITES, grants_of, user_of
+from services.cli.subscriptions import SUBSCRIPTIONS
+from services.cli.topic_access import grants_of, user_of
 from services.contracts.errors import GazeloopError
+from services.contracts.flow import WRITES
 from services.contracts.topics import TOPICS
 from services.runtime.broker import BrokerAddress, translate
 from services.runtime.lag import LagReader

@@ -7,14 +7,12 @@ import structlog
 
 from services.contracts.errors import Fatal, GazeloopError, Invalid
 from services.contracts.events import Event, FrameAnnotated, ShortlistPublished
-from services.contracts.topics import GROUND_TRUTH, REANNOTATION
 from services.ingest.label_studio.links import RENEWED
 from services.ingest.label_studio.pulling import Puller
 from services.ingest.label_studio.pushing import Pusher
 from services.runtime.clock import Clock
 from services.runtime.stores.annotation_tasks import MongoAnnotationTasks
 
-TOPICS = (REANNOTATION, GROUND_TRUTH)
 log = structlog.get_logger(__name__)
 
 _LISTEN_S = 1.0

@@ -15,7 +15,6 @@ from services.contracts.codec import encode
 from services.contracts.errors import ReceiverUnavailable, Undelivered
 from services.contracts.events import Event
 from services.contracts.identity import EventId
-from services.contracts.topics import REANNOTATION
 from services.retriever.webhooks.receivers import Receiver
 from services.retriever.webhooks.signing import headers
 from services.runtime import metrics
@@ -23,7 +22,6 @@ from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.traces import carried
 
-TOPICS = (REANNOTATION,)
 _SHOWN = 200  # characters of an answer that a dead letter keeps
 
 

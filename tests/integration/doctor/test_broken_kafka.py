@@ -12,10 +12,10 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from services.cli.doctor.examining import examine
 from services.cli.doctor.finding import Finding, Level
+from services.contracts.flow import group_of
 from services.contracts.topics import TOPICS
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
-from services.runtime.consumer import group_of
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.settings import Settings
 from services.runtime.topic_admin import connect_admin

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.cli.assembly import App
 from services.cli.held_parts import correction_holder
+from services.cli.parts import App
 from services.cli.questions_command import answer_label
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import FrameId, VehicleId

@@ -10,10 +10,11 @@ import pytest
 from services.contracts.codec import encode
 from services.contracts.errors import InvalidRecord, StoreUnavailable
 from services.contracts.events import Event, FrameCaptured
+from services.contracts.flow import group_of
 from services.contracts.topics import FRAMES, MATCHES, PREDICTIONS
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
-from services.runtime.consumer import Assignment, AssignmentListener, ConsumingService, group_of
+from services.runtime.consumer import Assignment, AssignmentListener, ConsumingService
 from services.runtime.dead_letters import read_dead_letters, replay
 from services.runtime.lag import LagReader
 from services.runtime.outbox import KafkaOutbox, Parcel

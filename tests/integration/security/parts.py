@@ -25,7 +25,8 @@ from kafka.admin import (
 )
 from pymongo import MongoClient
 
-from services.cli.topic_access import OPERATOR, WRITES, grants_of, user_of
+from services.cli.topic_access import OPERATOR, grants_of, user_of
+from services.contracts.flow import WRITES
 from services.runtime.broker import BrokerAddress
 from services.runtime.embedded.child import Child, is_listening, steady_port
 from services.runtime.embedded.kafka import find_jars, find_java

@@ -16,18 +16,19 @@ from kafka.admin import (
     ResourceType,
 )
 
-from services.cli.assembly import joined
 from services.cli.doctor.finding import Level
 from services.cli.doctor.kafka import look_at_kafka
+from services.cli.parts import joined
 from services.cli.status import read_status
 from services.cli.topic_access import OPERATOR, user_of
 from services.contracts.codec import encode
 from services.contracts.errors import GazeloopError, InvalidSettings
 from services.contracts.events import DeadLettered, Event, FrameMatched
+from services.contracts.flow import group_of
 from services.contracts.topics import MATCHES, topic_of
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
-from services.runtime.consumer import ConsumingService, group_of
+from services.runtime.consumer import ConsumingService
 from services.runtime.dead_letters import replay
 from services.runtime.lag import LagReader
 from services.runtime.outbox import KafkaOutbox

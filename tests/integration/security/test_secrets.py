@@ -16,9 +16,10 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
-from services.cli.assembly import App, deployed
+from services.cli.assembly import deployed
 from services.cli.doctor.examining import examine
 from services.cli.main import app as command_line
+from services.cli.parts import App
 from services.contracts.errors import GazeloopError
 from services.ingest.tokens import issue
 from services.runtime.broker import BrokerAddress

@@ -11,8 +11,10 @@ import httpx
 import pytest
 import structlog
 
-from services.cli.assembly import SERVICES, App, running
+from services.cli.assembly import running
+from services.cli.parts import App
 from services.contracts.events import Split
+from services.contracts.flow import SERVICES
 from services.contracts.identity import DriveId, FrameId
 from services.domain.splits import split_of
 from services.ingest.tokens import issue

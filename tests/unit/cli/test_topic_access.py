@@ -1,10 +1,8 @@
 import pytest
 
-from services.cli.assembly import SERVICES
-from services.cli.consumers import BESIDE, CONSUMERS
-from services.cli.topic_access import SCALER, WRITES, commands, grants_of
+from services.cli.topic_access import SCALER, commands, grants_of
+from services.contracts.flow import BESIDE, CONSUMERS, READS, SERVICES, WRITES, group_of
 from services.contracts.topics import DEAD_LETTERS, MATCHES, TOPICS
-from services.runtime.consumer import group_of
 
 
 def test_every_service_has_its_grants() -> None:
@@ -20,7 +18,7 @@ def test_a_service_reads_its_own_topics_as_its_own_group(service: str) -> None:
     grants = grants_of(service)
     read = {each.name for each in grants if "Read" in each.operations and each.resource == "topic"}
     shown = {DEAD_LETTERS.name} if service == "retriever" else set()
-    assert read == {topic.name for topic in {**CONSUMERS, **BESIDE}[service]} | shown
+    assert read == {topic.name for topic in READS[service]} | shown
     assert [each.name for each in grants if each.resource == "group"] == [group_of(service)]
 
 

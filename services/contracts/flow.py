@@ -1,0 +1,57 @@
+"""Which service reads and writes which topics."""
+
+from collections.abc import Mapping, Sequence
+
+from services.contracts.topics import (
+    DEAD_LETTERS,
+    EMBEDDED,
+    FRAMES,
+    GROUND_TRUTH,
+    MATCHES,
+    NEEDLES,
+    PREDICTIONS,
+    REANNOTATION,
+    Topic,
+)
+
+CONSUMERS = ("embedder", "fp_miner", "retriever", "evaluator")
+"""The consuming services whose work others wait for, in the order of the flow."""
+
+LABEL_STUDIO = "label_studio"
+BESIDE = (LABEL_STUDIO,)
+"""Those that have nothing to do where the settings do not name their tool."""
+
+WEBHOOKS = "webhooks"
+"""The service that sends shortlists to receivers: a consumer for each, and a group of its own."""
+
+SERVICES = ("ingest", *CONSUMERS, WEBHOOKS)
+"""What a deployment always has."""
+
+READS: Mapping[str, Sequence[Topic]] = {
+    "embedder": (FRAMES, PREDICTIONS),
+    "fp_miner": (FRAMES, PREDICTIONS, GROUND_TRUTH, REANNOTATION),
+    "retriever": (NEEDLES, EMBEDDED, MATCHES),
+    "evaluator": (MATCHES,),
+    WEBHOOKS: (REANNOTATION,),
+    LABEL_STUDIO: (REANNOTATION, GROUND_TRUTH),
+}
+"""The topics that each service consumes."""
+
+WRITES: Mapping[str, Sequence[Topic]] = {
+    "ingest": (FRAMES, PREDICTIONS, GROUND_TRUTH, DEAD_LETTERS),
+    "embedder": (EMBEDDED, DEAD_LETTERS),
+    "fp_miner": (MATCHES, NEEDLES, DEAD_LETTERS),
+    # Corrections that are made on the review page are ground truth. Of dead letters it sends these
+    # again, and no others: an annotator's page shall not speak for vehicles or detectors.
+    "retriever": (REANNOTATION, GROUND_TRUTH, DEAD_LETTERS),
+    "evaluator": (DEAD_LETTERS,),
+    WEBHOOKS: (DEAD_LETTERS,),
+    # What comes back from Label Studio is ground truth, or cannot be used.
+    LABEL_STUDIO: (GROUND_TRUTH, DEAD_LETTERS),
+}
+"""The topics that each service publishes to; all may give an event up."""
+
+
+def group_of(service: str) -> str:
+    """The consumer group of a service."""
+    return f"gazeloop.{service}"
