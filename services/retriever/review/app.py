@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from http import HTTPStatus
 
 import structlog
@@ -15,7 +16,15 @@ from services.retriever.review.chart_routes import chart_routes
 from services.retriever.review.corrections import Corrector
 from services.retriever.review.desk import Desk, Letters
 from services.retriever.review.frame_routes import frame_routes
-from services.retriever.review.guard import SECURITY, Forbidden, Headers, In, NotIn, ask_to_log_in
+from services.retriever.review.guard import (
+    SECURITY,
+    Forbidden,
+    Headers,
+    In,
+    NotIn,
+    ask_to_log_in,
+    current_session,
+)
 from services.retriever.review.letter_routes import letter_routes
 from services.retriever.review.login_routes import login_routes
 from services.retriever.review.needle_routes import needle_routes
@@ -32,6 +41,8 @@ from services.runtime.step import Outbox
 from services.runtime.stores.opening import Stores
 
 log = structlog.get_logger(__name__)
+
+Count = Callable[[Request, In], Awaitable[None]]
 
 _RETRY_AFTER_S = "5"
 _NO_PAGE = "There is no page at this address."
@@ -94,6 +105,7 @@ def build_review_app(desk: Desk) -> FastAPI:
     pages = Pages()
     app.state.sessions = _opened_once(desk)
     app.add_middleware(Headers)
+    count = _counts(desk)
     app.include_router(login_routes(desk, pages))
     app.include_router(picture_routes(desk))
     for routes in (
@@ -105,13 +117,13 @@ def build_review_app(desk: Desk) -> FastAPI:
         question_routes,
         letter_routes,
     ):
-        app.include_router(routes(desk, pages), dependencies=[Depends(_counts(desk))])
+        app.include_router(routes(desk, pages), dependencies=[Depends(count)])
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    _handle_errors(app, pages)
+    _handle_errors(app, pages, count)
     return app
 
 
-def _counts(desk: Desk) -> Callable[[Request, In], Awaitable[None]]:
+def _counts(desk: Desk) -> Count:
     """What the navigation of whole pages counts."""
 
     async def count(request: Request, _: In) -> None:
@@ -137,11 +149,14 @@ class _opened_once:  # noqa: N801  # called like the function that it stands for
             return self._sessions
 
 
-def _handle_errors(app: FastAPI, pages: Pages) -> None:
+def _handle_errors(app: FastAPI, pages: Pages, count: Count) -> None:
     def told(request: Request, status: int, detail: str) -> Response:
         title = _SAID.get(HTTPStatus(status), HTTPStatus(status).phrase)
         template = "error_part.html" if is_fragment(request) else "error.html"
-        answer = pages.html(request, template, status=status, title=title, detail=detail)
+        session = getattr(request.state, "session", None)
+        answer = pages.html(
+            request, template, session=session, status=status, title=title, detail=detail
+        )
         if is_fragment(request):  # told beside what is on the page, which stays
             answer.headers["HX-Retarget"] = "#notice"
             answer.headers["HX-Reswap"] = "innerHTML"
@@ -150,6 +165,9 @@ def _handle_errors(app: FastAPI, pages: Pages) -> None:
     async def http_error(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
         unsaid = exc.detail == HTTPStatus.NOT_FOUND.phrase  # by the router: no page has the address
+        if unsaid:
+            with suppress(NotIn, Transient):  # the router asks nobody in; the page is told without
+                await count(request, await current_session(request))
         return told(request, exc.status_code, _NO_PAGE if unsaid else str(exc.detail))
 
     async def forbidden(request: Request, exc: Exception) -> Response:

@@ -9,6 +9,14 @@ WIDTH, HEIGHT = 520.0, 220.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 10.0, 10.0, 24.0
 _MOST_POINTS = 400
 _TICKS = 4
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
+_STEPS_S = (
+    *(1, 2, 5, 10, 15, 30),
+    *(minutes * _MINUTE_S for minutes in (1, 2, 5, 10, 15, 30)),
+    *(hours * _HOUR_S for hours in (1, 2, 3, 6, 12)),
+    *(days * _DAY_S for days in (1, 2, 7, 14, 28, 91, 182)),
+)
+"""Between two times on the axis; between them are at most _TICKS steps."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -132,11 +140,20 @@ def _end(points: Sequence[tuple[float, float | None]]) -> tuple[float, float] | 
 def _time_ticks(
     first: datetime, last: datetime, x: Callable[[datetime], float]
 ) -> list[tuple[float, str]]:
-    span = last - first
-    form = "%d %b" if span.days >= 2 else "%H:%M"  # noqa: PLR2004
-    count = 4 if span.total_seconds() else 0
-    moments = [first + span * number / count for number in range(count + 1)] if count else [first]
+    """Whole steps of time between the two, each under a text of its own."""
+    span = (last - first).total_seconds()
+    step = next((each for each in _STEPS_S if span <= each * _TICKS), _STEPS_S[-1])
+    whole = range(math.ceil(first.timestamp() / step), math.floor(last.timestamp() / step) + 1)
+    moments = [datetime.fromtimestamp(number * step, UTC) for number in whole] or [first]
+    form = _time_form(step, one_day=first.date() == last.date())
     return [(x(moment), moment.strftime(form)) for moment in moments]
+
+
+def _time_form(step: int, *, one_day: bool) -> str:
+    if step >= _DAY_S:
+        return "%d %b"
+    clock = "%H:%M" if step >= _MINUTE_S else "%H:%M:%S"
+    return clock if one_day else f"%d %b {clock}"
 
 
 def _rows(series: Sequence[Series]) -> list[tuple[datetime, list[float | None]]]:

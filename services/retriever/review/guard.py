@@ -69,6 +69,7 @@ async def current_session(request: Request) -> Session:
     session = await sessions.open(request.cookies.get(COOKIE))
     if session is None:
         raise NotIn
+    request.state.session = session  # an error's page has it from here: it may not ask the store
     return session
 
 

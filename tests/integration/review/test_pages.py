@@ -184,6 +184,16 @@ async def test_what_is_not_there_is_a_page_that_says_so(ana: Browser, path: str,
     assert answer.status_code == HTTPStatus.NOT_FOUND
     assert "Not found" in answer.text
     assert said in answer.text
+    assert 'aria-label="Main"' in answer.text
+
+
+async def test_who_is_not_in_is_told_what_is_not_there_without_the_navigation(ana: Browser) -> None:
+    ana.client.cookies.clear()
+
+    answer = await ana.get("/nowhere")
+
+    assert answer.status_code == HTTPStatus.NOT_FOUND
+    assert 'aria-label="Main"' not in answer.text
 
 
 async def test_dead_letters_are_sent_again_by_reason_and_one_by_one(ana: Browser) -> None:
@@ -290,6 +300,7 @@ async def test_an_unexpected_error_is_a_page_that_betrays_nothing(
 
     assert answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
     assert "was noted" in answer.text
+    assert 'aria-label="Main"' in answer.text
     assert "secret" not in answer.text
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 

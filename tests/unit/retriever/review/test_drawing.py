@@ -83,3 +83,35 @@ def test_any_values_fit_their_axis(values: list[float]) -> None:
     places = [y for y, _ in drawn.y_ticks]
     assert drawn.curves[0].end is not None
     assert min(places) <= drawn.curves[0].end[1] <= max(places)
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        timedelta(0),
+        timedelta(milliseconds=300),
+        timedelta(seconds=40),
+        timedelta(minutes=1),
+        timedelta(hours=30),
+        timedelta(days=3),
+        timedelta(days=364),
+    ],
+)
+def test_times_on_the_axis_are_never_the_same_text_twice(span: timedelta) -> None:
+    points = [(AT + timedelta(seconds=7), 0.5), (AT + timedelta(seconds=7) + span, 0.6)]
+
+    drawn = chart("t", "e", [Series("s", points)], from_zero=True).x_ticks
+
+    assert len({text for _, text in drawn}) == len(drawn)
+    assert 1 <= len(drawn) <= 5
+    assert all(40 <= x <= 510 for x, _ in drawn)
+
+
+def test_a_time_on_the_axis_stands_where_it_was() -> None:
+    at = datetime(2026, 5, 4, 6, 29, 40, tzinfo=UTC)
+    points = [(at, 0.5), (at + timedelta(seconds=60), 0.5)]
+
+    drawn = chart("t", "e", [Series("s", points)], from_zero=True).x_ticks
+
+    assert [text for _, text in drawn] == ["06:29:45", "06:30:00", "06:30:15", "06:30:30"]
+    assert [x for x, _ in drawn] == [79.2, 196.7, 314.2, 431.7]
