@@ -43,6 +43,13 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
             " that `gazeloop calibrate` made of the embedder that is set."
         ),
     ),
+    (
+        errors.MissingBroker,
+        (
+            "Install Java 17 or newer, put it on the PATH or name it with JAVA_HOME, and run"
+            " `make broker`; or name another folder with --data. What is stored is kept."
+        ),
+    ),
     (errors.MissingPart, "`make setup` installs what is missing."),
     (
         errors.TooManyDeadLetters,

@@ -36,5 +36,6 @@ async def _status(context: Context) -> "Status":
     from services.cli.status import read_status  # noqa: PLC0415
 
     settings = context.settings()
-    log_to_file(settings, "status")
+    if settings.data.is_dir():  # a folder that is misspelt is not made
+        log_to_file(settings, "status")
     return await read_status(settings)

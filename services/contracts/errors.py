@@ -17,6 +17,7 @@ GazeloopError
 └── Fatal                  the deployment is wrong: logs are flushed, the process exits
     ├── InvalidSettings        a setting is missing, unknown or contradictory
     ├── MissingPart            a broker, store or program is not installed
+    │   └── MissingBroker          the one that holds a data folder's events
     ├── DiskFull               the data folder's disk has too little room
     ├── PartEnded              an embedded part ended although nobody asked it to
     ├── MissingWeights         no weights, or not those that their sha256 names
@@ -120,6 +121,10 @@ class InvalidSettings(Fatal):
 
 class MissingPart(Fatal):
     """A broker, store or program that is needed is not installed."""
+
+
+class MissingBroker(MissingPart):
+    """The broker that holds a data folder's events cannot be started here."""
 
 
 class PartEnded(Fatal):

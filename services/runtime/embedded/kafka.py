@@ -55,15 +55,18 @@ def find_java() -> Path:
         There is none in JAVA_HOME nor on the PATH, or only an older one.
     """
     home = os.environ.get("JAVA_HOME", "")
-    java = shutil.which("java", path=str(Path(home) / "bin") if home else None)
+    java = shutil.which("java", path=str(Path(home) / "bin")) if home else None
+    java = java or shutil.which("java")
     if java is None:
-        raise MissingPart("no java, neither in JAVA_HOME nor on the PATH")
+        named = f"in JAVA_HOME ({home})" if home else "in JAVA_HOME"
+        raise MissingPart(f"no java, neither {named} nor on the PATH")
     said = subprocess.run(  # noqa: S603  # the user's own java
         [java, "-version"], capture_output=True, text=True, check=False, timeout=30
     ).stderr
     version = re.search(r'version "(\d+)', said)
     if version is None or int(version[1]) < _OLDEST_JAVA:
-        raise MissingPart(f"Java {_OLDEST_JAVA} or newer is needed; {java} says: {said[:80]!r}")
+        first = said.partition("\n")[0][:80]
+        raise MissingPart(f"no Java {_OLDEST_JAVA} or newer: {java} says {first!r}")
     return Path(java)
 
 
@@ -78,6 +81,21 @@ def find_jars() -> Path:
     if not list(JARS.glob("kafka_2.13-*.jar")):
         raise MissingPart(f"no Kafka in {JARS}; `make broker` fetches it")
     return JARS
+
+
+def lacks() -> str:
+    """What of Apache Kafka is not on this machine; nothing where it can be started."""
+    try:
+        find_java()
+        find_jars()
+    except MissingPart as exc:
+        return str(exc)
+    return ""
+
+
+def has_events(folder: Path) -> bool:
+    """Whether a cluster has been on this folder."""
+    return next(folder.glob("node-*/**/meta.properties"), None) is not None
 
 
 class EmbeddedKafka:

@@ -17,10 +17,10 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from services.contracts.errors import MissingPart
+from services.contracts.errors import MissingBroker
 from services.runtime.broker import BrokerAddress
 from services.runtime.embedded.child import FolderInUse
-from services.runtime.embedded.kafka import EmbeddedKafka, find_jars, find_java
+from services.runtime.embedded.kafka import EmbeddedKafka, has_events, lacks
 from services.runtime.embedded.memory_broker import MemoryBroker
 from services.runtime.embedded.mongod import FOLDER, Mongod
 from services.runtime.embedded.room import check_room
@@ -62,6 +62,8 @@ class EmbeddedStack:
         Another process runs on this data folder.
     MissingPart
         A part is not installed, or does not start.
+    MissingBroker
+        The folder holds events of Apache Kafka, which cannot be started here.
     DiskFull
         The folder's disk has too little room.
     """
@@ -113,13 +115,13 @@ class EmbeddedStack:
     def _start_broker(self) -> str:
         if self._settings.kafka:
             return self._settings.kafka
-        try:
-            find_java()
-            find_jars()
-        except MissingPart as exc:
-            log.warning("broker_in_memory", why=str(exc), means="events do not survive a restart")
+        folder = self._folder / "kafka"
+        if why := lacks():
+            if has_events(folder):
+                raise MissingBroker(f"{folder} holds events of Apache Kafka, but there is {why}")
+            log.warning("broker_in_memory", why=why, means="events do not survive a restart")
             return str(self._closing.enter_context(MemoryBroker()).address)
-        kafka = self._closing.enter_context(EmbeddedKafka(self._folder / "kafka"))
+        kafka = self._closing.enter_context(EmbeddedKafka(folder))
         self._parts.append(kafka)
         return kafka.bootstrap
 
@@ -132,7 +134,9 @@ class EmbeddedStack:
 
 
 def running(settings: Settings) -> Addresses | None:
-    """Where the parts of the data folder are, if a process runs them now."""
+    """Where the parts of the data folder are, if a process runs them now. Makes no folder."""
+    if not settings.data.is_dir():
+        return None
     try:
         with _locked(settings.data):
             return None

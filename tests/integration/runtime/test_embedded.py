@@ -12,11 +12,11 @@ import pytest
 from kafka.errors import KafkaError
 from pymongo import MongoClient
 
-from services.contracts.errors import MissingPart, PartEnded
+from services.contracts.errors import MissingBroker, MissingPart, PartEnded
 from services.contracts.topics import FRAMES
 from services.runtime.broker import BrokerAddress
 from services.runtime.embedded.child import Child, FolderInUse, is_listening
-from services.runtime.embedded.kafka import EmbeddedKafka
+from services.runtime.embedded.kafka import EmbeddedKafka, find_java
 from services.runtime.embedded.mongod import Mongod
 from services.runtime.embedded.stack import Addresses, EmbeddedStack, joined, running
 from services.runtime.outbox import KafkaOutbox
@@ -168,3 +168,28 @@ def test_without_java_the_broker_is_in_memory(
     with EmbeddedStack(Settings(data=tmp_path)) as addresses:
         assert addresses.broker.in_memory
         assert not create_topics(addresses.broker, SETTINGS).created
+
+
+def test_without_java_a_folder_with_events_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    EmbeddedKafka(tmp_path / "kafka").stop()
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with (
+        pytest.raises(MissingBroker, match="no java, neither in JAVA_HOME nor on the PATH"),
+        EmbeddedStack(Settings(data=tmp_path)),
+    ):
+        pass
+
+
+def test_a_java_on_the_path_is_found_though_java_home_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert find_java().is_file()
+
+
+def test_a_folder_that_is_misspelt_is_not_made_by_asking_whether_it_runs(tmp_path: Path) -> None:
+    assert running(Settings(data=tmp_path / "misspelt")) is None
+    assert not (tmp_path / "misspelt").exists()

@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -15,3 +16,12 @@ def test_only_a_broker_in_memory_is_warned_of(kafka: str, warned: bool) -> None:
     warn_of_memory_broker(out, load_settings(kafka=kafka))
     assert isinstance(out.file, io.StringIO)
     assert ("make broker" in out.file.getvalue()) is warned
+
+
+def test_the_warning_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    out = Console(file=io.StringIO(), width=400)
+    warn_of_memory_broker(out, load_settings(kafka="memory://127.0.0.1:9092"))
+    assert isinstance(out.file, io.StringIO)
+    assert f"no java, neither in JAVA_HOME ({tmp_path}) nor on the PATH" in out.file.getvalue()
