@@ -17,7 +17,7 @@ from services.cli.parts import REVIEW_PATH, App, brief_reports, opened
 from services.cli.repeating import repeated
 from services.cli.review_page import noting_figures, reviewing
 from services.cli.when_changed import WhenChanged
-from services.contracts.errors import MissingPart
+from services.contracts.errors import InvalidSettings
 from services.contracts.flow import BESIDE, CONSUMERS, SERVICES
 from services.evaluator.costs import refresh_error_costs
 from services.evaluator.report import Counts
@@ -97,14 +97,14 @@ async def deployed(settings: Settings, service: str) -> AsyncIterator[App]:
 
     Raises
     ------
-    MissingPart
-        The settings name no broker or no MongoDB, and none runs on the data folder.
+    InvalidSettings
+        They name no broker or no MongoDB, and none runs on the data folder.
     """
     there = None
     if not (settings.kafka and settings.mongodb):
         there = await asyncio.to_thread(stack.running, settings)
         if there is None:
-            raise MissingPart(
+            raise InvalidSettings(
                 "set GAZELOOP_KAFKA and GAZELOOP_MONGODB, or run `gazeloop up` on this data folder"
             )
     # A cluster's topics are its owner's: `gazeloop topics create`, or what Kubernetes declares.

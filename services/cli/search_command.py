@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Query:
+    image: Path
     content: bytes
     box: "Box | None"
     category: str | None
@@ -59,7 +60,7 @@ def search(
         raise typer.BadParameter("frames have no category; give --box too", param_hint="--category")
     context = shared(ctx)
     target = montage or context.stored().data / "search" / f"{image.stem}.png"
-    query = _Query(image.read_bytes(), region, category, limit)
+    query = _Query(image, image.read_bytes(), region, category, limit)
     found = run(
         lambda: _found(context, query, target),
         interrupted="Nothing was changed.",
@@ -85,14 +86,19 @@ async def _found(context: Context, query: _Query, target: Path) -> "list[Found]"
     from services.cli import searching  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.cli.parts import joined  # noqa: PLC0415
+    from services.contracts.errors import InvalidImage  # noqa: PLC0415
     from services.embedder.torch_embedder import TorchEmbedder  # noqa: PLC0415
-    from services.runtime.images import ImageLimits  # noqa: PLC0415
+    from services.runtime.images import ImageLimits, inspect  # noqa: PLC0415
     from services.runtime.stores.vectors import Where  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
     settings = context.stored()
     log_to_file(settings, "search")
     limits = ImageLimits.of(settings)
+    try:
+        inspect(query.content, limits)
+    except InvalidImage as exc:
+        raise InvalidImage(f"{query.image}: {exc}") from exc
     where = Where(equals={"category": query.category} if query.category else {})
     asked = searching.Asked(query.content, query.box, where, query.limit)
     embedder = TorchEmbedder.of(settings)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from services.cli.montage import Tile, montage
-from services.contracts.errors import InvalidSettings
+from services.contracts.errors import InvalidRecord, InvalidSettings
 from services.contracts.identity import Box, FrameId
 from services.embedder.embedder import Embedder
 from services.runtime.images import ImageLimits, decode_rgb, decode_scaled
@@ -77,6 +77,8 @@ async def search(
         The vectors in store are of another embedding model than the embedder's, or there are none.
     InvalidImage
         The picture cannot be read.
+    InvalidRecord
+        The region lies outside of it.
     """
     alias = FRAMES if asked.box is None else REGIONS
     await _check_model(alias, embedder, vectors)
@@ -109,10 +111,19 @@ async def _check_model(alias: str, embedder: Embedder, vectors: VectorStore) -> 
 def _vector(asked: Asked, embedder: Embedder, limits: ImageLimits) -> Vector:
     """As the embedder sees a stored frame: decoded no larger than it is looked at."""
     seen = decode_scaled(asked.content, limits, embedder.decoded_side)
+    if asked.box is not None and not _meets(asked.box, seen.width, seen.height):
+        raise InvalidRecord(
+            f"the box lies outside of the picture, which is {seen.width} by {seen.height} pixels"
+        )
     scale = np.divide(seen.picture.size, (seen.width, seen.height))
     boxes = np.array([asked.box] if asked.box else [], np.float64).reshape(-1, 4)
     (vectors,) = embedder.embed([seen.picture], [boxes * np.tile(scale, 2)])
     return vectors.frame if asked.box is None else np.asarray(vectors.regions[0])
+
+
+def _meets(box: Box, width: int, height: int) -> bool:
+    x, y, across, down = box
+    return x < width and y < height and x + across > 0 and y + down > 0
 
 
 def _frame_of(hit: Hit) -> FrameId:

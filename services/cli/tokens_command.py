@@ -100,6 +100,7 @@ def revoke(
     context = shared(ctx)
     if not run(lambda: _revoke(context, token_id), interrupted="It may not be revoked."):
         _refuse(token_id)
+    console().print(f"{token_id} is revoked", highlight=False)
 
 
 def _show(token: str) -> None:
@@ -134,7 +135,7 @@ async def _create(context: Context, scope: str) -> str:
     from services.runtime.clock import SystemClock  # noqa: PLC0415
 
     token, record = issue(scope, SystemClock().now())
-    async with joined(_settings(context)) as stack:
+    async with joined(_logged(context.settings())) as stack:
         await stack.stores.tokens.add(record)
     return token
 
@@ -142,7 +143,7 @@ async def _create(context: Context, scope: str) -> str:
 async def _list(context: Context) -> "list[TokenRecord]":
     from services.cli.parts import joined  # noqa: PLC0415  # slow
 
-    async with joined(_settings(context)) as stack:
+    async with joined(_logged(context.stored())) as stack:
         return list(await stack.stores.tokens.list())
 
 
@@ -153,7 +154,7 @@ async def _rotate(context: Context, token_id: str, grace_hours: float) -> str | 
     from services.ingest.tokens import rotate as rotated  # noqa: PLC0415
     from services.runtime.clock import SystemClock  # noqa: PLC0415
 
-    async with joined(_settings(context)) as stack:
+    async with joined(_logged(context.stored())) as stack:
         tokens, now = stack.stores.tokens, SystemClock().now()
         return await rotated(tokens, token_id, now, timedelta(hours=grace_hours))
 
@@ -162,13 +163,12 @@ async def _revoke(context: Context, token_id: str) -> bool:
     from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.runtime.clock import SystemClock  # noqa: PLC0415
 
-    async with joined(_settings(context)) as stack:
+    async with joined(_logged(context.stored())) as stack:
         return await stack.stores.tokens.revoke(token_id, SystemClock().now())
 
 
-def _settings(context: Context) -> "Settings":
+def _logged(settings: "Settings") -> "Settings":
     from services.cli.logs import log_to_file  # noqa: PLC0415  # slow
 
-    settings = context.settings()
     log_to_file(settings, "tokens")
     return settings

@@ -59,12 +59,17 @@ class Settings(BaseSettings):
 
     # HTTP
     host: str = Field("127.0.0.1", description="Address that HTTP servers listen on.")
-    http_port: int = Field(8000, ge=0, le=65535, description="Ingest's port; 0: any free one.")
+    http_port: int = Field(
+        8000,
+        ge=0,
+        le=65535,
+        description="Port of ingest and of the review page; 0: any free one.",
+    )
     metrics_port: int = Field(
         9400, ge=0, le=65535, description="Port of `/metrics` and `/healthz`; 0: any free one."
     )
     tls_certificate: Path | None = Field(
-        None, description="Ingest's own certificate (PEM); empty: HTTP, for a proxy with TLS."
+        None, description="Ingest's and the review page's certificate (PEM); empty: plain HTTP."
     )
     tls_key: Path | None = Field(None, description="The certificate's private key (PEM).")
     max_body_bytes: Count = Field(33_554_432, description="Largest HTTP request body, in bytes.")

@@ -57,13 +57,17 @@ async def look_at_vectors(settings: Settings, *, model: bool) -> list[Finding]:
         # Says nothing, but is refused to a key that may only read.
         await store.delete(_NOBODY, [PointId("00000000-0000-0000-0000-000000000000")])
         where = settings.qdrant or f"Qdrant Edge in {settings.data}"
-        found = [Finding(Level.OK, _PART, f"{where} answers; live model: {live}")]
+        found = [Finding(Level.OK, _PART, f"{where} answers; {_live(live)}")]
         found += await _lost(store, settings, live)
         if model:
             found += await _compared(store, settings, live)
         return found
     finally:
         await store.close()
+
+
+def _live(model: ModelId | None) -> str:
+    return f"live model: {model}" if model else "nothing is embedded yet"
 
 
 async def _lost(store: VectorStore, settings: Settings, live: ModelId | None) -> list[Finding]:

@@ -22,6 +22,11 @@ def read_yolo(folder: Path, sent: Manifest) -> Dataset:
     InvalidRecord
         A file cannot be read at all.
     """
+    if not (folder / "data.yaml").is_file():
+        raise InvalidRecord(
+            f"{folder} holds no data.yaml: name the folder that holds it, and `labels/`",
+            reason="unreadable_file",
+        )
     names = _names(folder / "data.yaml")
     files = {str(file): file for file in sorted((folder / "labels").rglob("*.txt"))}
     sources = [

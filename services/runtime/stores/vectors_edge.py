@@ -101,8 +101,9 @@ class EdgeVectorStore:
         except BlockingIOError as exc:
             owner.close()
             raise InvalidSettings(
-                f"the vectors in {folder} are open already: Qdrant Edge has one owner; stop the "
-                "other process, or use another data folder or a Qdrant server (GAZELOOP_QDRANT)"
+                f"another process has the vectors in {folder} open, and Qdrant Edge has one owner:"
+                " stop `gazeloop up` for as long as this takes, or name a Qdrant server with"
+                " `--set qdrant=URL`"
             ) from exc
         return cls(folder, owner, quantization)
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from services.cli.searching import Asked, search
-from services.contracts.errors import InvalidSettings
+from services.contracts.errors import InvalidRecord, InvalidSettings
 from services.contracts.identity import Box, frame_point_id, region_point_id
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
@@ -123,3 +123,12 @@ async def test_nothing_embedded_and_another_model_are_said_plainly() -> None:
     await world.vectors.alias({REGIONS: collection_of(REGIONS, samples.MODEL)})
     with pytest.raises(InvalidSettings, match="small-test"):
         await world.found(30)
+
+
+async def test_a_region_outside_of_the_picture_is_refused() -> None:
+    world = World()
+    await world.add("a", 10.0)
+    asked = Asked(saved(picture()), (320.0, 0.0, 10.0, 10.0), Where(), 10)
+
+    with pytest.raises(InvalidRecord, match="320 by 240 pixels"):
+        await search(asked, world.embedder, world.vectors, world.frames, LIMITS)
