@@ -114,28 +114,36 @@ class ExtendShortlists:
 
     async def run(self, events: Sequence[Event]) -> None:
         async with self._undone_on_error():
-            self._heard_at = self._clock.monotonic()
             await self._take_in(events)
+            # Only now: a batch that takes long is no pause.
+            self._heard_at = self._clock.monotonic()
 
     async def settle(self) -> bool:
         """Plan all shortlists anew, if any was only carried on; whether that was so."""
         async with self._undone_on_error():
             if not self._put_off:
                 return False
-            self._plans.clear()
-            await self._finish([], {})
+            await self._plan_anew()
         await self.report_budgets()
         return True
 
     async def settle_in_a_pause(self) -> None:
         """The same, once no retriever has heard anything for a while. To be called now and then."""
-        if not self._put_off:
-            return
+        async with self._undone_on_error():
+            if not self._put_off or not await self._is_pause():
+                return
+            await self._plan_anew()
+        await self.report_budgets()
+
+    async def _is_pause(self) -> bool:
         now, finished = self._clock.monotonic(), await self._needles.plans()
         if finished != self._seen:
             self._seen, self._heard_at = finished, now
-        if now - self._heard_at >= self._settings.plan_pause_s:
-            await self.settle()
+        return now - self._heard_at >= self._settings.plan_pause_s
+
+    async def _plan_anew(self) -> None:
+        self._plans.clear()
+        await self._finish([], {})
 
     async def report_budgets(self) -> None:
         """Tell what is spent of the budgets and what they hold back, where that has changed.

@@ -1,3 +1,6 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+
 import numpy as np
 import pytest
 
@@ -30,11 +33,14 @@ NEEDLE_BOX: Box = samples.BOX
 
 
 class BusyNeedleStore(InMemoryNeedleStore):
-    """One in which another retriever may finish a plan just before ours."""
+    """One in which another retriever may finish a plan just before ours, or something else come."""
 
     overtaken = False
+    meanwhile: Callable[[], Awaitable[None]] | None = None
 
     async def finish_plan(self, before: int) -> bool:
+        if self.meanwhile is not None:
+            await self.meanwhile()
         if self.overtaken:
             self.overtaken = False
             await super().finish_plan(before)
@@ -431,6 +437,25 @@ async def test_shortlists_are_planned_anew_once_no_event_came_for_a_while() -> N
         await world.step.settle_in_a_pause()
         world.clock.advance(Settings().plan_pause_s / 2)
     assert world.shortlists() == [["first"], ["better"]]
+
+
+async def test_a_batch_that_takes_long_is_no_pause() -> None:
+    world = await narrow()
+    settling: list[asyncio.Task[None]] = []
+
+    async def time_passes() -> None:
+        world.clock.advance(2 * Settings().plan_pause_s)
+        settling.append(asyncio.create_task(world.step.settle_in_a_pause()))
+        await asyncio.sleep(0)  # as far as it gets while the batch is on
+
+    await world.step.run([await world.embed("worse", 1.0)])
+    await world.step.settle_in_a_pause()
+    world.needles.meanwhile = time_passes
+    await world.step.run([await world.embed("better", 0.1)])
+    await asyncio.gather(*settling)
+
+    assert len(settling) == 1
+    assert world.shortlists() == [["first"]]
 
 
 async def test_a_retriever_does_not_take_for_a_pause_what_another_one_works_in() -> None:
