@@ -3,19 +3,29 @@
 COCO breaks ties of score by image, we by `frame_id`.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 
 from services.contracts.identity import FrameId, VehicleId
 from services.domain.coco import IntArray
 
+_APART: Final = 1 << 36
+"""Between two ranks where there is room on one side for ever."""
+_BESIDE: Final = 1 << 18
+"""From a rank to one that is put behind it: the next drive's frames follow one by one."""
+_FEW: Final = 1 / 256
+"""Up to this share of all, new frames are placed one by one; more are merged, at the same cost."""
+
 
 class FrameOrder:
     """Gives each frame a number for good, and knows its rank among all frames so far.
 
-    A frame's number never changes; its rank does when a frame sorts before it, but the order of
-    any two frames never does. So whatever is sorted by rank stays sorted.
+    A frame's number never changes; its rank may when a frame is seen for the first time, but the
+    order of any two frames never does. So whatever is sorted by rank stays sorted. Ranks have gaps:
+    a new frame takes one in between, and the others keep theirs as long as there is room.
     """
 
     def __init__(self) -> None:
@@ -84,12 +94,33 @@ class FrameOrder:
             self._ranks = np.resize(self._ranks, 2 * len(self._numbers))
             more = np.full(self._ranks.size - self._taken_by.size, -1, np.int32)
             self._taken_by = np.append(self._taken_by, more)
-        ordered = sorted(new)
-        append = ordered == new and (not self._sorted or self._sorted[-1] < new[0])
-        self._sorted += ordered
-        if append:
-            self._ranks[first : len(self._numbers)] = np.arange(first, len(self._numbers))
+        if len(new) > _FEW * len(self._sorted):
+            self._sorted += sorted(new)
+            self._sorted.sort()  # two sorted runs, which is one merge
+            self._rank_all()
             return
-        self._sorted.sort()  # two sorted runs, which is one merge
+        for frame_id in new:
+            self._place(frame_id)
+
+    def _place(self, frame_id: FrameId) -> None:
+        """Rank a frame among those that are ranked, of which there are some."""
+        at = bisect_left(self._sorted, frame_id)
+        self._sorted.insert(at, frame_id)
+        if at == 0:
+            rank = self._rank_of(1) - _APART
+        elif at == len(self._sorted) - 1:
+            rank = self._rank_of(at - 1) + _APART
+        else:
+            before, after = self._rank_of(at - 1), self._rank_of(at + 1)
+            rank = before + min((after - before) // 2, _BESIDE)
+            if rank == before:
+                self._rank_all()
+                return
+        self._ranks[self._numbers[frame_id]] = rank
+
+    def _rank_of(self, place: int) -> int:
+        return int(self._ranks[self._numbers[self._sorted[place]]])
+
+    def _rank_all(self) -> None:
         places = np.fromiter(map(self._numbers.__getitem__, self._sorted), np.int64)
-        self._ranks[places] = np.arange(places.size)
+        self._ranks[places] = np.arange(places.size) * _APART
