@@ -13,14 +13,15 @@ from fastapi import FastAPI
 from services.cli.consumers import consumers, is_asked_for
 from services.cli.held_parts import correction_holder, held_released
 from services.cli.label_studio_parts import outside_routes
-from services.cli.parts import REVIEW_PATH, App, brief_reports, opened
+from services.cli.parts import REVIEW_PATH, App, opened
 from services.cli.repeating import repeated
 from services.cli.review_page import noting_figures, reviewing
 from services.cli.when_changed import WhenChanged
 from services.contracts.errors import InvalidSettings
 from services.contracts.flow import BESIDE, CONSUMERS, SERVICES
-from services.evaluator.costs import refresh_error_costs
+from services.evaluator.costs import StoredErrorCosts
 from services.evaluator.report import Counts
+from services.evaluator.reports import Reports
 from services.ingest.http import build_http_app
 from services.runtime import metrics
 from services.runtime.broker import BrokerAddress
@@ -146,16 +147,13 @@ async def _beside_evaluator(
 ) -> None:
     """What is reckoned from all that is recorded: figures over time, and what errors cost."""
     nothing_counted = Counts(frames=0, predictions=0, ground_truth=0)
-    reports = WhenChanged(
-        lambda: brief_reports(stores, settings, nothing_counted),
-        stores.matches,
-        stores.needles.plans,
-        clock,
+    reports = Reports(stores.matches, stores.needles, settings.operating_score, clock)
+    noted = WhenChanged(
+        lambda: reports.now(nothing_counted), stores.matches, stores.needles.plans, clock
     )
-    await closing.enter_async_context(noting_figures(stores, reports, clock))
-    costs = WhenChanged(
-        lambda: refresh_error_costs(stores.frames), stores.matches, stores.needles.plans, clock
-    )
+    await closing.enter_async_context(noting_figures(stores, noted, clock))
+    stored = StoredErrorCosts(stores.frames, stores.matches, clock)
+    costs = WhenChanged(stored.show, stores.matches, stores.needles.plans, clock)
     await closing.enter_async_context(repeated("error_costs", costs, clock, every_s=_COSTS_S))
 
 

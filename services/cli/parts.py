@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 import structlog
 
 from services.cli.subscriptions import SUBSCRIPTIONS
-from services.evaluator.costs import stored_error_costs
-from services.evaluator.report import Counts, Report, build_reports
+from services.evaluator.costs import StoredErrorCosts
+from services.evaluator.report import Counts, Report
+from services.evaluator.reports import Reports
 from services.runtime.broker import BrokerAddress
+from services.runtime.clock import SystemClock
 from services.runtime.embedded import stack
 from services.runtime.lag import LagReader
 from services.runtime.outbox import KafkaOutbox
@@ -82,9 +84,10 @@ class App:
             ground_truth=tally.ground_truth,
             dead_letters=dead_letters,
         )
-        found = await brief_reports(self.stores, self.settings, counts)
+        stores, clock, score = self.stores, SystemClock(), self.settings.operating_score
+        found = await Reports(stores.matches, stores.needles, score, clock).now(counts)
         # After them: a frame is stored before its matches are, so no detector has none.
-        costs = await stored_error_costs(self.stores.frames)
+        costs = await StoredErrorCosts(stores.frames, stores.matches, clock).now()
         return [report.with_costs(costs[report.detector]) for report in found]
 
 
@@ -122,12 +125,6 @@ async def opened(settings: Settings, *, creating: bool = True) -> AsyncIterator[
         closing.push_async_callback(outbox.close)
         reader = closing.enter_context(LagReader(broker, settings))
         yield App(settings, stores, outbox, {}, traces, _nothing_put_off, reader)
-
-
-async def brief_reports(stores: Stores, settings: Settings, counts: Counts) -> list[Report]:
-    """Without what errors cost, for which every frame is read."""
-    score = settings.operating_score
-    return await build_reports(stores.matches, stores.needles, counts, score)
 
 
 async def _nothing_put_off() -> bool:

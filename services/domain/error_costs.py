@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.contracts.events import ErrorType, FrameAnnotated, PredictionsMade
-from services.contracts.identity import Category
+from services.contracts.identity import Category, FrameId
 from services.domain.coco import RECALLS, BoolArray, FloatArray, IntArray
 from services.domain.error_types import TYPES
 from services.domain.matching import FrameMatch, frame_match, group_of
@@ -91,9 +91,15 @@ def error_costs(frames: Iterable[tuple[PredictionsMade, FrameAnnotated]]) -> Err
     frames : one detector's predictions and the ground truth, of each frame once
     """
     pool = ErrorCostPool()
-    for frame in sorted(frames, key=lambda frame: frame[0].frame_id):
-        pool.add(*frame)
+    for frame in frames:
+        pool.put(*frame)
     return pool.costs()
+
+
+_DETECTION: Final = np.dtype(
+    [("category", "i4"), ("score", "f8"), ("right", "?"), ("kind", "i1"), ("repaired", "i4")]
+)
+_TRUTH: Final = np.dtype([("category", "i4"), ("missed", "?"), ("unfound", "?")])
 
 
 class ErrorCostPool:
@@ -101,24 +107,26 @@ class ErrorCostPool:
 
     def __init__(self) -> None:
         self._codes: dict[Category, int] = {}
-        self._columns: list[tuple[NDArray[Any], ...]] = []
-        self._truths: list[IntArray] = []
+        self._frames: dict[FrameId, tuple[NDArray[Any], NDArray[Any]]] = {}
 
-    def add(self, predictions: PredictionsMade, truth: FrameAnnotated) -> None:
-        """Take in a frame; each once, in the order of their ids, which is that of equal scores."""
+    def put(self, predictions: PredictionsMade, truth: FrameAnnotated) -> None:
+        """Take in a frame, instead of what was known of it."""
         frame = frame_match(predictions, truth)
         codes = np.array([self._code(name) for name in frame.categories], np.int64)
-        truths = codes[frame.truths]
-        repaired, reachable = _repairs(frame, truths)
-        self._truths.append(np.stack([truths, ~frame.used & ~reachable, ~frame.used]))
+        truths = np.zeros(frame.truths.size, _TRUTH)
+        truths["category"] = codes[frame.truths]
+        repaired, reachable = _repairs(frame, truths["category"])
+        truths["missed"] = ~frame.used & ~reachable
+        truths["unfound"] = ~frame.used
         matches = frame.matches
-        kind = np.full(frame.wrong.size, -1)
-        kind[frame.wrong] = frame.errors.kind
-        scores = frame.detections.scores[matches.source]
-        category = codes[group_of(matches.starts)]
-        counted = (matches.ignored & 1) == 0
-        columns = (category, scores, ~frame.wrong, kind, repaired)
-        self._columns.append(tuple(column[counted] for column in columns))
+        detections = np.zeros(frame.wrong.size, _DETECTION)
+        detections["category"] = codes[group_of(matches.starts)]
+        detections["score"] = frame.detections.scores[matches.source]
+        detections["right"] = ~frame.wrong
+        detections["kind"] = -1
+        detections["kind"][frame.wrong] = frame.errors.kind
+        detections["repaired"] = repaired
+        self._frames[predictions.frame_id] = detections[(matches.ignored & 1) == 0], truths
 
     def costs(self) -> ErrorCosts:
         """What each kind of error costs on the frames so far."""
@@ -140,15 +148,17 @@ class ErrorCostPool:
         return self._codes.setdefault(name, len(self._codes))
 
     def _points(self) -> _Points:
-        empty = (np.zeros(0, np.int64), np.zeros(0), *[np.zeros(0, np.int64)] * 3)
-        joined = [np.concatenate(column) for column in zip(empty, *self._columns, strict=True)]
-        none = np.zeros((3, 0), np.int64)
-        truths, missed, unfound = np.concatenate([none, *self._truths], axis=1)
+        # In the order of their ids, which is that of equal scores.
+        frames = [self._frames[frame_id] for frame_id in sorted(self._frames)]
+        detections = np.concatenate([np.zeros(0, _DETECTION), *(found for found, _ in frames)])
+        truths = np.concatenate([np.zeros(0, _TRUTH), *(there for _, there in frames)])
+        category = truths["category"]
         counts = [
             np.bincount(some, minlength=len(self._codes))
-            for some in (truths, truths[missed > 0], truths[unfound > 0])
+            for some in (category, category[truths["missed"]], category[truths["unfound"]])
         ]
-        return _Points(joined[0], joined[1], joined[2].astype(bool), joined[3], joined[4], *counts)
+        columns = [detections[name] for name in ("category", "score", "right", "kind", "repaired")]
+        return _Points(*columns, *counts)
 
 
 def _repairs(frame: FrameMatch, truths: IntArray) -> tuple[IntArray, BoolArray]:

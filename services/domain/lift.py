@@ -9,16 +9,18 @@ Regions of a frame come together, so frames are resampled: Poisson(1) weights (H
 2006), the same for all figures, so that a ratio is as sure as what its parts share allows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from services.contracts.events import FrameMatched
+from services.contracts.events import ErrorType, FrameMatched, Split
 from services.contracts.identity import Category, DriveId, FrameId, RegionId
 from services.domain.coco import BoolArray, FloatArray, IntArray
+from services.domain.failure_model import Mode
 from services.domain.resampling import Interval
 
 _REPLICATES: Final = 400
@@ -61,45 +63,80 @@ class Lift:
     rejected: int
 
 
+_REGION: Final = np.dtype(
+    [("region", "i8"), ("frame", "i4"), ("stratum", "i4"), ("score", "f8"), ("mode", "i2")]
+)
+"""A region: its id's hash, the numbers of frame, stratum and mode; -1 where it is right."""
+
+
 class LiftPool:
-    """One detector's regions on haystack frames with ground truth, as far as draws may take them.
+    """One detector's regions on haystack frames with ground truth.
 
     Parameters
     ----------
-    listed : the shortlisted regions
-    operating_score : from where on regions are shown
+    operating_score : from where on regions are shown, so that a draw may take them
     """
 
-    def __init__(self, listed: Mapping[RegionId, Stratum], operating_score: float) -> None:
-        self._listed = listed
-        self._wanted = {stratum: number for number, stratum in enumerate(set(listed.values()))}
+    def __init__(self, operating_score: float) -> None:
         self._operating_score = operating_score
         self._frames: dict[FrameId, int] = {}
-        self._rows: list[tuple[int, int, float, bool, bool]] = []
+        self._strata: dict[Stratum, int] = {}
+        self._modes: dict[Mode, int] = {}
+        self._regions: dict[tuple[FrameId, Category], NDArray[Any]] = {}
 
-    def add(self, match: FrameMatched) -> None:
-        """Take in the match of a haystack frame; each only once."""
-        stratum = self._wanted.get(Stratum.at(match.category, match.drive_id, match.captured_at))
-        if stratum is None:
+    def put(self, match: FrameMatched) -> None:
+        """Take in a match, instead of what was known of its frame and category."""
+        key = (match.frame_id, match.category)
+        if match.split is not Split.HAYSTACK or not match.regions:
+            self._regions.pop(key, None)
             return
         frame = self._frames.setdefault(match.frame_id, len(self._frames))
-        for region, score, error in zip(match.regions, match.scores, match.errors, strict=True):
-            if score >= self._operating_score:
-                wrong, listed = error is not None, region in self._listed
-                self._rows.append((frame, stratum, score, wrong, listed))
-
-    def lift(self) -> Lift | None:
-        """What the shortlists are worth; none while no shortlisted region has ground truth."""
-        if not any(listed for *_, listed in self._rows):
-            return None
-        frame, stratum, score, wrong, listed = (
-            np.array(column) for column in zip(*self._rows, strict=True)
+        at = Stratum.at(match.category, match.drive_id, match.captured_at)
+        stratum = self._strata.setdefault(at, len(self._strata))
+        columns = zip(match.regions, match.scores, match.errors, match.true_categories, strict=True)
+        self._regions[key] = np.array(
+            [
+                (hash(region), frame, stratum, score, self._mode(error, truth))
+                for region, score, error, truth in columns
+            ],
+            _REGION,
         )
-        pool = _Pool(frame, stratum, wrong, listed, _lowest(stratum, score, listed))
-        drawn = np.random.default_rng(_SEED).poisson(1, (_REPLICATES, len(self._frames)))
-        shares = np.array([pool.shares(w) for w in (np.ones(len(self._frames), np.int64), *drawn)])
-        found, random, lowest = shares.T
-        confirmed = int(np.count_nonzero(listed & wrong))
+
+    def _mode(self, error: ErrorType | None, truth: Category | None) -> int:
+        if error is None:
+            return -1
+        return self._modes.setdefault(Mode.of(error, truth), len(self._modes))
+
+    def modes(self, regions: Collection[RegionId]) -> dict[RegionId, Mode | None]:
+        """In which way these fail, or none where they are right; only of those that are here."""
+        names = {hash(region): region for region in regions}
+        modes = [*self._modes, None]
+        pool = self._pooled()
+        found = pool[np.isin(pool["region"], np.array(list(names), np.int64))]
+        return {
+            names[region]: modes[mode]
+            for region, mode in zip(found["region"].tolist(), found["mode"].tolist(), strict=True)
+        }
+
+    def lift(self, listed: Mapping[RegionId, Stratum]) -> Lift | None:
+        """What shortlists of these regions are worth; none while none of them is here."""
+        drawn_from = [self._strata[each] for each in set(listed.values()) & self._strata.keys()]
+        pool = self._pooled()
+        pool = pool[(pool["score"] >= self._operating_score) & np.isin(pool["stratum"], drawn_from)]
+        asked = np.isin(pool["region"], np.array([hash(each) for each in listed], np.int64))
+        if not asked.any():
+            return None
+        _, stratum = np.unique(pool["stratum"], return_inverse=True)
+        frames, frame = np.unique(pool["frame"], return_inverse=True)
+        wrong = pool["mode"] >= 0
+        regions = _Pool(frame, stratum, wrong, asked, _lowest(stratum, pool["score"], asked))
+        draw = np.random.default_rng(_SEED)
+        # One at a time: all of them together would be 3 kB a frame.
+        shares = [regions.shares(np.ones(frames.size, np.int64))] + [
+            regions.shares(draw.poisson(1, frames.size)) for _ in range(_REPLICATES)
+        ]
+        found, random, lowest = np.array(shares).T
+        confirmed = int(np.count_nonzero(asked & wrong))
         return Lift(
             found=_interval(found),
             random=_interval(random),
@@ -108,8 +145,11 @@ class LiftPool:
             over_lowest=_ratio(found, lowest),
             gain=_ratio(found - random, 1 - random),
             confirmed=confirmed,
-            rejected=int(np.count_nonzero(listed)) - confirmed,
+            rejected=int(np.count_nonzero(asked)) - confirmed,
         )
+
+    def _pooled(self) -> NDArray[Any]:
+        return np.concatenate([np.zeros(0, _REGION), *self._regions.values()])
 
 
 def _lowest(stratum: IntArray, score: FloatArray, listed: BoolArray) -> BoolArray:

@@ -1,40 +1,53 @@
 """What each kind of error costs each detector, on the frames as they are stored."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 
 from services.contracts.identity import DetectorId
 from services.domain.error_costs import ErrorCostPool, ErrorCosts
 from services.evaluator.gauges import show_error_costs
+from services.evaluator.revised_frames import RevisedFrames
+from services.runtime.clock import Clock
 from services.runtime.stores.frames import FrameRecord, FrameStore
+from services.runtime.stores.matches import MatchStore
 
 
-async def stored_error_costs(frames: FrameStore) -> dict[DetectorId, ErrorCosts]:
+class StoredErrorCosts:
     """What repairs would gain, of every detector with predictions on frames with ground truth.
 
     A repair may move a detection to another category, so this is no sum over what replicas own: it
-    is reckoned from all frames, in one go.
-
-    Raises
-    ------
-    StoreUnavailable
-        The store does not answer.
+    is reckoned from all frames. They are read once; after that, those whose matches change.
     """
-    pools: dict[DetectorId, ErrorCostPool] = {}
-    async for records in frames.evaluable():
-        await asyncio.to_thread(_take_in, pools, records)
-    return {each: await asyncio.to_thread(pools[each].costs) for each in sorted(pools)}
 
+    def __init__(self, frames: FrameStore, matches: MatchStore, clock: Clock) -> None:
+        self._frames = frames
+        self._revised = RevisedFrames(matches, clock)
+        self._pools: defaultdict[DetectorId, ErrorCostPool] = defaultdict(ErrorCostPool)
 
-async def refresh_error_costs(frames: FrameStore) -> None:
-    """Show them."""
-    for detector, said in (await stored_error_costs(frames)).items():
-        show_error_costs(detector, said)
+    async def now(self) -> dict[DetectorId, ErrorCosts]:
+        """By all that is stored now. One call at a time.
 
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        async with self._revised.taken() as frame_ids:
+            async for records in self._frames.evaluable(frame_ids):
+                await asyncio.to_thread(self._put, records)
+        return {
+            each: await asyncio.to_thread(pool.costs) for each, pool in sorted(self._pools.items())
+        }
 
-def _take_in(pools: dict[DetectorId, ErrorCostPool], records: Sequence[FrameRecord]) -> None:
-    for record in records:
-        truth = record.ground_truth
-        if truth is not None:
-            for detector, made in record.predictions.items():
-                pools.setdefault(detector, ErrorCostPool()).add(made, truth)
+    async def show(self) -> None:
+        """Bring the gauges up to date."""
+        for detector, said in (await self.now()).items():
+            show_error_costs(detector, said)
+
+    def _put(self, records: Sequence[FrameRecord]) -> None:
+        for record in records:
+            truth = record.ground_truth
+            if truth is not None:
+                for detector, made in record.predictions.items():
+                    self._pools[detector].put(made, truth)

@@ -1,26 +1,17 @@
-"""What `gazeloop report` says, from the stores."""
+"""What `gazeloop report` says of a detector."""
 
-import asyncio
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.contracts.events import ErrorType, FrameMatched, Split
-from services.contracts.identity import Category, DetectorId, RegionId
+from services.contracts.events import ErrorType
+from services.contracts.identity import Category, DetectorId
 from services.domain.calibration import calibration
 from services.domain.error_costs import ErrorCosts
-from services.domain.failure_model import Method, Mode
-from services.domain.lift import Lift, LiftPool, Stratum
-from services.domain.match_state import MatchState
+from services.domain.lift import Lift
 from services.domain.subsets import Subset
-from services.evaluator.logic import Evaluation, evaluate, order_holds
-from services.runtime.stores.matches import MatchStore
-from services.runtime.stores.needles import NeedleRecord, NeedleStore
-
-_CHUNK = 2000
 
 
 class _Part(BaseModel):
@@ -146,107 +137,3 @@ class Report(_Part):
     def json_text(self) -> str:
         """The report as `gazeloop report --json` prints it."""
         return self.model_dump_json(by_alias=True, indent=2)
-
-
-@dataclass
-class _Tally:
-    """Of one detector: its needles, and what is shortlisted for them."""
-
-    errors: Counter[ErrorType] = field(default_factory=Counter)
-    shortlists: int = 0
-    listed: dict[RegionId, Stratum] = field(default_factory=dict)
-    lift: Lift | None = None
-    said: dict[RegionId, tuple[float, Mode]] = field(default_factory=dict)
-    judged: dict[Category, list[tuple[float, bool]]] = field(default_factory=dict)
-
-    def needle(self, record: NeedleRecord) -> None:
-        if not record.active or record.needle is None:
-            return
-        self.errors[record.needle.error_type] += 1
-        if record.shortlist is not None and record.shortlist.candidates:
-            self.shortlists += 1
-            self.listed |= {
-                each.region_id: Stratum.at(each.category, each.drive_id, each.captured_at)
-                for each in record.shortlist.candidates
-            }
-            if record.shortlist.provenance.method == Method.LOGISTIC:
-                mode = Mode.of(record.needle.error_type, record.needle.true_category)
-                said = {each.region_id: each.evidence for each in record.shortlist.candidates}
-                self.said |= {region: (evidence, mode) for region, evidence in said.items()}
-
-    def judge(self, match: FrameMatched) -> None:
-        """Note what became of the evidence for this match's regions."""
-        for region, error, truth in zip(
-            match.regions, match.errors, match.true_categories, strict=True
-        ):
-            if region in self.said:
-                evidence, mode = self.said[region]
-                fails = error is not None and Mode.of(error, truth) == mode
-                self.judged.setdefault(match.category, []).append((evidence, fails))
-
-
-async def build_reports(
-    matches: MatchStore, needles: NeedleStore, counts: Counts, operating_score: float
-) -> list[Report]:
-    """One report per detector, in the order of their ids; none where nothing is matched yet.
-
-    Parameters
-    ----------
-    counts : what the caller knows; needles and shortlists are counted here
-
-    Raises
-    ------
-    StoreUnavailable
-        A store does not answer.
-    """
-    tallies: dict[DetectorId, _Tally] = {}
-    async for record in needles.scan():
-        if record.needle is not None:
-            tallies.setdefault(record.needle.detector, _Tally()).needle(record)
-    pools = {d: LiftPool(tally.listed, operating_score) for d, tally in tallies.items()}
-    state = MatchState(operating_score)
-
-    def take_in(some: Sequence[FrameMatched]) -> None:
-        for match in some:
-            tallies.setdefault(match.detector, _Tally())
-            if match.split is Split.HAYSTACK and match.detector in pools:
-                pools[match.detector].add(match)
-                tallies[match.detector].judge(match)
-        state.add(some)
-
-    chunk: list[FrameMatched] = []
-    async for match in matches.scan():
-        chunk.append(match)
-        if len(chunk) == _CHUNK:
-            await asyncio.to_thread(take_in, chunk)
-            chunk = []
-    await asyncio.to_thread(take_in, chunk)
-    for detector, pool in pools.items():
-        tallies[detector].lift = await asyncio.to_thread(pool.lift)
-    return [_report(state, d, tallies[d], counts, operating_score) for d in sorted(tallies)]
-
-
-def _report(
-    state: MatchState, detector: DetectorId, tally: _Tally, counts: Counts, score: float
-) -> Report:
-    said = {subset: evaluate(state, detector, subset, score) for subset in Subset}
-    found = {"needles": tally.errors.total(), "shortlists": tally.shortlists}
-    return Report(
-        detector=detector,
-        counts=counts.model_copy(update=found),
-        needles_by_error_type={kind: tally.errors[kind] for kind in ErrorType},
-        map={subset: dict(each.numbers) for subset, each in said.items()},
-        order_holds=order_holds({subset: each.numbers["AP"] for subset, each in said.items()}),
-        operating=_operating(said[Subset.ALL]),
-        shortlist=ShortlistReport.of(tally.lift),
-        calibration=CalibrationReport.of([each for of in tally.judged.values() for each in of]),
-        calibration_by_category={
-            category: CalibrationReport.of(judged)
-            for category, judged in sorted(tally.judged.items())
-        },
-    )
-
-
-def _operating(said: Evaluation) -> OperatingReport:
-    names = OperatingReport.model_fields
-    return OperatingReport(**{name: getattr(said.operating, name) for name in names})

@@ -24,9 +24,12 @@ class InMemoryFrameStore:
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
         return {each: self._frames[each] for each in frame_ids if each in self._frames}
 
-    async def evaluable(self) -> AsyncIterator[Sequence[FrameRecord]]:
-        for record in (self._frames[each] for each in sorted(self._frames)):
-            if record.predictions and record.ground_truth:
+    async def evaluable(
+        self, frame_ids: Collection[FrameId] | None = None
+    ) -> AsyncIterator[Sequence[FrameRecord]]:
+        for frame_id, record in list(self._frames.items()):
+            wanted = frame_ids is None or frame_id in frame_ids
+            if wanted and record.predictions and record.ground_truth:
                 yield [replace(record, captured=None, embedded={})]
 
     async def annotated_from(self, source: str) -> set[FrameId]:

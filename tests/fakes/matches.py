@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
 from services.domain.match_columns import NamedColumns
+from services.runtime.stores.matches import Revised
 
 
 class InMemoryMatchStore:
@@ -53,6 +54,13 @@ class InMemoryMatchStore:
 
     async def changed_since(self, at: datetime) -> bool:
         return any(changed >= at for changed in self._changed_at.values())
+
+    async def revised_since(self, at: datetime) -> set[Revised]:
+        return {
+            Revised(each.frame_id, each.detector, each.category, each.revision)
+            for key, each in self._latest.items()
+            if self._changed_at[key] >= at
+        }
 
     async def counted(self, categories: Collection[Category]) -> AsyncIterator[NamedColumns]:
         yield NamedColumns.of([m for m in self._latest.values() if m.category in categories])

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from services.contracts.errors import ConflictingRevision
-from services.contracts.events import FrameEmbedded, Split
+from services.contracts.events import FrameEmbedded, FrameMatched, Split
 from services.contracts.identity import (
     DetectorId,
     FamilyId,
@@ -28,7 +28,7 @@ from services.runtime.stores.budget_reports import (
 from services.runtime.stores.embeddings import Embeddings, MongoEmbeddings, Points
 from services.runtime.stores.frames import FrameFact, FrameRecord, FrameStore, FrameTally
 from services.runtime.stores.frames_mongo import MongoFrameStore
-from services.runtime.stores.matches import MatchStore
+from services.runtime.stores.matches import MatchStore, Revised
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import connect
 from services.runtime.stores.needles import NeedleStore
@@ -123,18 +123,25 @@ async def test_frames_are_found_by_the_source_of_their_latest_ground_truth(
     assert await stores.frames.annotated_from("reannotation") == {FrameId("f1")}
 
 
-async def test_frames_that_can_be_evaluated_come_in_the_order_of_their_ids(stores: Stores) -> None:
+async def test_frames_that_can_be_evaluated_are_all_found_or_those_that_are_named(
+    stores: Stores,
+) -> None:
     truths = [samples.frame_annotated(frame_id=each) for each in ("f2", "f1", "f3")]
     made = [samples.predictions_made(frame_id=each) for each in ("f4", "f2", "f1")]
     captured = samples.frame_captured(frame_id="f1")
     await stores.frames.record([*truths, *made, captured])
 
-    found = [record async for some in stores.frames.evaluable() for record in some]
+    async def evaluable(*names: str) -> list[FrameRecord]:
+        ids = [FrameId(name) for name in names] or None
+        found = [record async for some in stores.frames.evaluable(ids) for record in some]
+        return sorted(found, key=lambda record: record.frame_id)
 
-    assert found == [
+    first, second = (
         FrameRecord(truth.frame_id, None, truth, {each.detector_id: each})
         for truth, each in ((truths[1], made[2]), (truths[0], made[1]))
-    ]
+    )
+    assert await evaluable() == [first, second]
+    assert await evaluable("f2", "f3", "f4", "nobody") == [second]
 
 
 async def test_facts_are_tallied_by_kind(stores: Stores) -> None:
@@ -212,6 +219,20 @@ async def test_it_is_known_since_when_no_match_has_changed(stores: Stores) -> No
     since = datetime.now(UTC) + timedelta(milliseconds=2)  # more than a store's times may lack
     await stores.matches.record([samples.frame_matched()], {})
     assert not await stores.matches.changed_since(since)
+
+
+async def test_the_matches_that_became_others_are_named_as_they_are_now(stores: Stores) -> None:
+    hour = timedelta(hours=1)
+    old, new = (samples.frame_matched(revision=revision) for revision in (1, 2))
+    for match in (old, samples.frame_matched("f2"), new):
+        await stores.matches.record([match], {})
+
+    def of(match: FrameMatched) -> Revised:
+        return Revised(match.frame_id, match.detector, match.category, match.revision)
+
+    revised = await stores.matches.revised_since(datetime.now(UTC) - hour)
+    assert revised == {of(new), of(samples.frame_matched("f2"))}
+    assert await stores.matches.revised_since(datetime.now(UTC) + hour) == set()
 
 
 async def test_the_columns_of_matches_say_what_the_matches_say(stores: Stores) -> None:

@@ -55,10 +55,16 @@ class FrameStore(Protocol):
         """The frames of these ids that are known at all."""
         ...
 
-    def evaluable(self) -> AsyncIterator[Sequence[FrameRecord]]:
+    def evaluable(
+        self, frame_ids: Collection[FrameId] | None = None
+    ) -> AsyncIterator[Sequence[FrameRecord]]:
         """Every frame with both predictions and ground truth, and these parts alone.
 
-        In the order of their ids, some hundreds at a time.
+        In no particular order, some hundreds at a time.
+
+        Parameters
+        ----------
+        frame_ids : only of these
         """
         ...
 

@@ -55,12 +55,16 @@ class MongoFrameStore:
             found = await self._frames.find({"_id": {"$in": list(frame_ids)}}).to_list()
         return {document["_id"]: _record(document) for document in found}
 
-    async def evaluable(self) -> AsyncIterator[Sequence[FrameRecord]]:
+    async def evaluable(
+        self, frame_ids: Collection[FrameId] | None = None
+    ) -> AsyncIterator[Sequence[FrameRecord]]:
         there = {"predictions": {"$exists": True}, "ground_truth": {"$exists": True}}
-        with translated():
-            found = self._frames.find(there, dict.fromkeys(there, 1)).sort("_id")
-            async for some in parsed(found, _record, _AT_ONCE):
-                yield some
+        parts = dict.fromkeys(there, 1)
+        for where in _named(frame_ids):
+            with translated():
+                found = self._frames.find(there | where, parts)
+                async for some in parsed(found, _record, _AT_ONCE):
+                    yield some
 
     async def annotated_from(self, source: str) -> set[FrameId]:
         with translated():
@@ -99,6 +103,16 @@ class MongoFrameStore:
                     f"frame {fact.frame_id}: this revision is known with another content; "
                     "publish the change with a higher revision"
                 )
+
+
+def _named(frame_ids: Collection[FrameId] | None) -> list[Document]:
+    """Conditions that together find these frames; all, where none are named."""
+    if frame_ids is None:
+        return [{}]
+    ids = list(frame_ids)
+    return [
+        {"_id": {"$in": ids[first : first + _AT_ONCE]}} for first in range(0, len(ids), _AT_ONCE)
+    ]
 
 
 def _path(fact: FrameFact) -> str:

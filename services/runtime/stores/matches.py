@@ -2,11 +2,20 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
 from services.domain.match_columns import NamedColumns
+
+
+class Revised(NamedTuple):
+    """A match that became another."""
+
+    frame_id: FrameId
+    detector: DetectorId
+    category: Category
+    revision: int
 
 
 class MatchStore(Protocol):
@@ -50,6 +59,10 @@ class MatchStore(Protocol):
 
     async def changed_since(self, at: datetime) -> bool:
         """Whether any match became another since then, by the store's clock."""
+        ...
+
+    async def revised_since(self, at: datetime) -> set[Revised]:
+        """The matches that became others since then, by the store's clock, as they are now."""
         ...
 
     def counted(self, categories: Collection[Category]) -> AsyncIterator[NamedColumns]:

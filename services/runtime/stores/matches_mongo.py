@@ -15,6 +15,7 @@ from services.domain.match_columns import Cells, NamedColumns
 from services.domain.match_table import microseconds
 from services.domain.subsets import part_of
 from services.runtime.stores.bson_columns import BsonColumns, one_ahead
+from services.runtime.stores.matches import Revised
 from services.runtime.stores.mongo import (
     Database,
     Document,
@@ -124,6 +125,15 @@ class MongoMatchStore:
             found = await self._matches.find_one({"matched_at": {"$gte": at}}, {"_id": 1})
         return found is not None
 
+    async def revised_since(self, at: datetime) -> set[Revised]:
+        fields = {"frame_id": 1, "detector": 1, "category": 1, "latest.revision": 1}
+        revised: set[Revised] = set()
+        with translated():
+            found = self._matches.find({"matched_at": {"$gte": at}}, fields)
+            async for some in parsed(found, _revised, _SCANNED):
+                revised.update(some)
+        return revised
+
     async def counted(self, categories: Collection[Category]) -> AsyncIterator[NamedColumns]:
         where = {"category": {"$in": list(categories)}}
         fields = {"_id": 0, **{f"latest.event.{name}": 1 for name in _COUNTED}}
@@ -142,6 +152,15 @@ class MongoMatchStore:
 
 def _event(document: Document) -> FrameMatched:
     return FrameMatched.model_validate(document["latest"]["event"], extra="ignore")
+
+
+def _revised(document: Document) -> Revised:
+    return Revised(
+        document["frame_id"],
+        document["detector"],
+        document["category"],
+        document["latest"]["revision"],
+    )
 
 
 async def _read(batches: AsyncIterator[bytes]) -> AsyncIterator[NamedColumns]:

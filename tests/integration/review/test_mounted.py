@@ -12,7 +12,8 @@ from fastapi import FastAPI
 from services.cli.review_page import note_figures, reviewing
 from services.contracts.errors import BrokerUnavailable
 from services.contracts.events import DeadLettered, FrameAnnotated
-from services.evaluator.report import Counts, build_reports
+from services.evaluator.report import Counts
+from services.evaluator.reports import Reports
 from services.retriever.review.corrections import Corrector
 from services.runtime.broker import BrokerAddress
 from services.runtime.dead_letters import read_dead_letters
@@ -107,7 +108,7 @@ async def test_figures_are_noted_when_they_change_and_only_then(world: World) ->
     stores = world.stores
     await stores.matches.record([frame_matched("r000")], {})
     counts = Counts(frames=1, predictions=1, ground_truth=1)
-    reports = await build_reports(stores.matches, stores.needles, counts, 0.5)
+    reports = await Reports(stores.matches, stores.needles, 0.5, world.clock).now(counts)
     before = len(await stores.figures.since(START))
 
     await note_figures(stores, reports, world.clock)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from services.contracts.events import ErrorType, FrameMatched
+from services.contracts.events import ErrorType, FrameMatched, Split
 from services.contracts.identity import DriveId, FrameId, RegionId
 from services.domain.lift import Lift, LiftPool, Stratum
 from tests import samples
@@ -23,6 +23,8 @@ def match(
         "bboxes": (samples.BOX,) * count,
         "scores": tuple(score for score, _ in regions),
         "errors": tuple(ErrorType.BACKGROUND if wrong else None for _, wrong in regions),
+        "true_categories": (None,) * count,
+        "split": Split.HAYSTACK,
     }
     return samples.frame_matched(name).model_copy(update={"frame_id": FrameId(name), **update})
 
@@ -34,10 +36,10 @@ def lift(matches: list[FrameMatched], *listed: str) -> Lift | None:
         for region in each.regions
         if region in listed
     }
-    pool = LiftPool(of, operating_score=0.5)
+    pool = LiftPool(operating_score=0.5)
     for each in matches:
-        pool.add(each)
-    return pool.lift()
+        pool.put(each)
+    return pool.lift(of)
 
 
 def test_the_draw_is_of_the_same_drive_and_hour() -> None:

@@ -2,10 +2,12 @@
 
 from services.contracts.events import ErrorType
 from services.domain.error_costs import Cost, error_costs
-from services.evaluator.costs import refresh_error_costs, stored_error_costs
+from services.evaluator.costs import StoredErrorCosts
 from services.runtime import metrics
 from tests import samples
+from tests.fakes.clock import FakeClock
 from tests.fakes.frames import InMemoryFrameStore
+from tests.fakes.matches import InMemoryMatchStore
 
 ELSEWHERE = samples.detection(score=0.95, bbox=(300.0, 300.0, 20.0, 20.0))
 
@@ -24,7 +26,7 @@ async def test_each_detector_has_its_own_costs() -> None:
     frames = InMemoryFrameStore()
     await frames.record([*truths, *made])
 
-    said = await stored_error_costs(frames)
+    said = await StoredErrorCosts(frames, InMemoryMatchStore(), FakeClock()).now()
 
     assert len(said) == 2
     for detector, costs in said.items():
@@ -38,7 +40,7 @@ async def test_costs_are_shown_by_kind() -> None:
     made = samples.predictions_made(ELSEWHERE, samples.detection())
     await frames.record([samples.frame_annotated(samples.annotation()), made])
 
-    await refresh_error_costs(frames)
+    await StoredErrorCosts(frames, InMemoryMatchStore(), FakeClock()).show()
 
     shown = {
         sample.labels["error_type"]: sample.value

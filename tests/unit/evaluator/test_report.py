@@ -20,7 +20,9 @@ from services.contracts.events import (
 )
 from services.contracts.identity import Category, FrameId, ModelId
 from services.domain.coco import METRICS
-from services.evaluator.report import Counts, Report, build_reports
+from services.evaluator.report import Counts, Report
+from services.evaluator.reports import Reports
+from tests.fakes.clock import FakeClock
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
 from tests.unit.domain.oracle import Frame, coco_eval, matched, random_frames, twelve
@@ -90,7 +92,7 @@ async def reports(
     await needle_store.record([each.needle for each in shortlists])
     for each in shortlists:
         await needle_store.write_shortlists([each])
-    return await build_reports(match_store, needle_store, COUNTS, 0.5)
+    return await Reports(match_store, needle_store, 0.5, FakeClock()).now(COUNTS)
 
 
 async def test_the_json_has_every_key_that_a_reader_counts_on() -> None:
@@ -186,7 +188,7 @@ async def test_a_retracted_needle_leaves_the_report() -> None:
     match_store, needle_store = InMemoryMatchStore(), InMemoryNeedleStore()
     await match_store.record([match], {})
     await needle_store.record([needle, retracted])
-    (report,) = await build_reports(match_store, needle_store, COUNTS, 0.5)
+    (report,) = await Reports(match_store, needle_store, 0.5, FakeClock()).now(COUNTS)
     assert (report.counts.needles, report.counts.shortlists) == (0, 0)
 
 

@@ -1,0 +1,160 @@
+"""Figures that are brought up to date by what changed are those of reading everything."""
+
+import random
+from collections.abc import AsyncIterator, Collection, Sequence
+
+import pytest
+
+from services.contracts.errors import StoreUnavailable
+from services.contracts.events import FrameMatched, Split
+from services.contracts.identity import FrameId
+from services.domain.lift import LiftPool
+from services.evaluator.costs import StoredErrorCosts
+from services.evaluator.report import Counts
+from services.evaluator.reports import Reports
+from services.runtime.stores.frames import FrameRecord
+from tests import samples
+from tests.fakes.clock import FakeClock
+from tests.fakes.frames import InMemoryFrameStore
+from tests.fakes.matches import InMemoryMatchStore
+from tests.fakes.needles import InMemoryNeedleStore
+from tests.unit.domain.oracle import Frame, matched, random_frames
+
+COUNTS = Counts(frames=0, predictions=0, ground_truth=0)
+COLUMNS = ("regions", "bboxes", "scores", "matched", "ignored", "overlaps", "errors")
+NOTHING = dict.fromkeys((*COLUMNS, "true_categories"), ()) | {"ground_truths": (0, 0, 0, 0)}
+"""What is left of a category that is no longer on a frame."""
+
+
+class WatchedMatches(InMemoryMatchStore):
+    """Tells which frames' matches are read by name, and may be away."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock.now)
+        self.named: list[set[FrameId]] = []
+        self.away = False
+
+    async def load(self, frame_ids: Collection[FrameId]) -> list[FrameMatched]:
+        if self.away:
+            raise StoreUnavailable("away")
+        self.named.append(set(frame_ids))
+        return await super().load(frame_ids)
+
+
+class WatchedFrames(InMemoryFrameStore):
+    """Tells which frames are asked for, None for all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[set[FrameId] | None] = []
+
+    async def evaluable(
+        self, frame_ids: Collection[FrameId] | None = None
+    ) -> AsyncIterator[Sequence[FrameRecord]]:
+        self.asked.append(None if frame_ids is None else set(frame_ids))
+        async for some in super().evaluable(frame_ids):
+            yield some
+
+
+class Stored:
+    """Frames with their matches, of which each change is a revision."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.frames = WatchedFrames()
+        self.matches = WatchedMatches(self.clock)
+        self.needles = InMemoryNeedleStore()
+        self._revision = 0
+
+    async def tell(self, frames: Sequence[Frame]) -> None:
+        """Store what is said of frames, in place of what was said before."""
+        self._revision += 1
+        for frame in frames:
+            said = {"revision": self._revision}
+            made = frame.predictions.model_copy(update=said)
+            truth = frame.truth.model_copy(update=said)
+            await self.frames.record([made, truth])
+            known = await self.matches.load([frame.frame_id])
+            now = {
+                each.key(): each for each in matched(Frame(made, truth), revision=self._revision)
+            }
+            gone = [each for each in known if each.key() not in now]
+            nothing = [each.model_copy(update=NOTHING | said) for each in gone]
+            await self.matches.record([*now.values(), *nothing], {})
+
+    def reports(self) -> Reports:
+        return Reports(self.matches, self.needles, 0.5, self.clock)
+
+    def costs(self) -> StoredErrorCosts:
+        return StoredErrorCosts(self.frames, self.matches, self.clock)
+
+
+def changed(frame: Frame, rng: random.Random) -> Frame:
+    """The same frame after its detector, or its annotator, left something out."""
+    found = tuple(each for each in frame.predictions.detections if rng.random() < 0.7)
+    there = tuple(each for each in frame.truth.annotations if rng.random() < 0.7)
+    return Frame(
+        frame.predictions.model_copy(update={"detections": found}),
+        frame.truth.model_copy(update={"annotations": there}),
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_they_are_those_of_reading_everything(seed: int) -> None:
+    rng, stored = random.Random(seed), Stored()
+    frames = random_frames(seed, 12)
+    reports, costs = stored.reports(), stored.costs()
+    for _ in range(4):
+        some = rng.sample(range(len(frames)), 5)
+        for place in some:
+            frames[place] = changed(frames[place], rng)
+        await stored.tell([frames[place] for place in some])
+        stored.clock.advance(rng.choice((1.0, 600.0)))
+
+        assert await reports.now(COUNTS) == await stored.reports().now(COUNTS)
+        assert await costs.now() == await stored.costs().now()
+
+
+async def test_only_what_changed_is_read_again() -> None:
+    stored = Stored()
+    frames = random_frames(1, 6)
+    await stored.tell(frames)
+    reports, costs = stored.reports(), stored.costs()
+    await reports.now(COUNTS)
+    await costs.now()
+    stored.clock.advance(3600)
+
+    await stored.tell(frames[:1])
+    stored.matches.named.clear()
+    for _ in range(2):
+        await reports.now(COUNTS)
+        await costs.now()
+
+    name = frames[0].frame_id
+    assert [each for each in stored.matches.named if each] == [{name}]
+    assert stored.frames.asked == [None, {name}, set()]
+
+
+async def test_what_was_told_while_a_store_was_away_is_told_again() -> None:
+    stored = Stored()
+    frames = random_frames(2, 6)
+    await stored.tell(frames[:3])
+    reports = stored.reports()
+    await reports.now(COUNTS)
+    await stored.tell(frames[3:])
+
+    stored.matches.away = True
+    with pytest.raises(StoreUnavailable):
+        await reports.now(COUNTS)
+    stored.matches.away = False
+
+    assert await reports.now(COUNTS) == await stored.reports().now(COUNTS)
+
+
+def test_a_frame_that_is_no_haystack_any_more_is_not_drawn() -> None:
+    pool = LiftPool(operating_score=0.5)
+    match = samples.frame_matched("a", split=Split.HAYSTACK)
+    pool.put(match)
+    assert set(pool.modes(match.regions)) == set(match.regions)
+    pool.put(match.model_copy(update={"split": Split.REFERENCE}))
+    assert pool.modes(match.regions) == {}
