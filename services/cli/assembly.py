@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from services.cli.consumers import consumers, is_asked_for
+from services.cli.consumers import consumers, is_asked_for, warn_where_idle
 from services.cli.held_parts import correction_holder, held_released
 from services.cli.label_studio_parts import outside_routes
 from services.cli.parts import REVIEW_PATH, App, opened
@@ -99,8 +99,10 @@ async def deployed(settings: Settings, service: str) -> AsyncIterator[App]:
     Raises
     ------
     InvalidSettings
-        They name no broker or no MongoDB, and none runs on the data folder.
+        They name no broker or no MongoDB, and none runs on the data folder; or receivers of
+        webhooks that are not set up as they must be.
     """
+    warn_where_idle(service, settings)
     there = None
     if not (settings.kafka and settings.mongodb):
         there = await asyncio.to_thread(stack.running, settings)

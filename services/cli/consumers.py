@@ -20,7 +20,7 @@ from services.evaluator.service import EvaluateMatches
 from services.fp_miner.service import MineNeedles
 from services.ingest.label_studio.service import NoteAsked
 from services.retriever.service import ExtendShortlists
-from services.retriever.webhooks.receivers import Receiver, receivers_of
+from services.retriever.webhooks.receivers import Receiver, names_of, receivers_of
 from services.retriever.webhooks.service import DeliverShortlists
 from services.runtime import metrics
 from services.runtime.broker import BrokerAddress
@@ -112,6 +112,11 @@ _BUILDERS: Mapping[str, Builder] = {
     "evaluator": _evaluator,
     LABEL_STUDIO: _label_studio,
 }
+_NAMED_BY: Mapping[str, str] = {
+    WEBHOOKS: "name receivers in GAZELOOP_WEBHOOKS (docs/webhooks.md), and start it again",
+    LABEL_STUDIO: "set GAZELOOP_LABEL_STUDIO_URL (docs/label-studio.md), and start it again",
+}
+"""How a person gives a service for others something to do."""
 
 
 @dataclass(frozen=True)
@@ -145,12 +150,11 @@ async def consumers(
     """
     async with AsyncExitStack() as closing:
         parts = Parts(stores, settings, clock, traces, _vectors_opened_once(settings, closing))
-        wanted = [name for name in names if name in _BUILDERS and is_asked_for(name, settings)]
-        if LABEL_STUDIO in names and LABEL_STUDIO not in wanted:
-            log.info("label_studio_unused", remedy="set GAZELOOP_LABEL_STUDIO_URL to push and pull")
+        asked_for = [name for name in names if is_asked_for(name, settings)]
+        wanted = [name for name in asked_for if name in _BUILDERS]
         built = [await _consumer(name, parts, closing) for name in wanted]
         services = [service for service, _ in built]
-        if WEBHOOKS in names:
+        if WEBHOOKS in asked_for:
             services += await closing.enter_async_context(
                 webhook_consumers(settings, clock, traces)
             )
@@ -160,8 +164,28 @@ async def consumers(
 
 
 def is_asked_for(name: str, settings: Settings) -> bool:
-    """Whether a service has anything to do: of a tool, where the settings name it."""
+    """Whether a service has anything to do: for others, where the settings name them.
+
+    Raises
+    ------
+    InvalidSettings
+        The receivers of webhooks cannot be read.
+    """
+    if name == WEBHOOKS:
+        return bool(names_of(settings))
     return name != LABEL_STUDIO or bool(settings.label_studio_url)
+
+
+def warn_where_idle(name: str, settings: Settings) -> None:
+    """Say what a service waits for that has nothing to do; one that ended would be started again.
+
+    Raises
+    ------
+    InvalidSettings
+        The receivers of webhooks cannot be read.
+    """
+    if not is_asked_for(name, settings):
+        log.warning("nothing_to_do", service=name, remedy=_NAMED_BY[name])
 
 
 async def _fill_beside(settings: Settings, parts: Parts, closing: AsyncExitStack) -> None:
