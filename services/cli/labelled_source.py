@@ -15,8 +15,6 @@ from services.cli.datasets import coco_opener, via_opener, voc_opener
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from PIL.Image import Image
-
     from services.contracts.events import Annotation
     from services.embedder.labelled import LabelledFrame
     from services.ingest.exporters.frames import ExportFrame
@@ -154,14 +152,14 @@ def _frame_of(item: "FrameItem", limits: "ImageLimits") -> "LabelledFrame":
     assert item.image is not None
     assert item.annotations is not None
     truths = [each.value for each in item.annotations]
-    read = partial(_decoded, item.image.read_bytes, limits)
-    return _labelled(item.frame_id, item.drive_id, read, truths)
+    return _labelled(item.frame_id, item.drive_id, item.image.read_bytes, limits, truths)
 
 
 def _labelled(
     frame_id: str,
     drive_id: str | None,
-    read: "Callable[[], Image]",
+    content: Callable[[], bytes],
+    limits: "ImageLimits",
     truths: "Sequence[Annotation]",
 ) -> "LabelledFrame":
     from services.embedder.labelled import LabelledFrame, LabelledObject  # noqa: PLC0415
@@ -171,13 +169,7 @@ def _labelled(
         for each in truths
         if not each.crowd and not each.ignore
     )
-    return LabelledFrame(frame_id, drive_id or frame_id, read, objects)
-
-
-def _decoded(read: Callable[[], bytes], limits: "ImageLimits") -> "Image":
-    from services.runtime.images import decode_rgb  # noqa: PLC0415
-
-    return decode_rgb(read(), limits)
+    return LabelledFrame(frame_id, drive_id or frame_id, content, limits, objects)
 
 
 async def _of_data_folder(
@@ -197,7 +189,8 @@ async def _of_data_folder(
         _labelled(
             frame.frame_id,
             frame.drive_id,
-            partial(_decoded, partial(blobs.get, uris[frame.frame_id]), limits),
+            partial(blobs.get, uris[frame.frame_id]),
+            limits,
             frame.annotations,
         )
         for frame in frames

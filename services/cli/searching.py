@@ -11,6 +11,7 @@ from services.cli.montage import Tile, montage
 from services.contracts.errors import InvalidRecord, InvalidSettings
 from services.contracts.identity import Box, FrameId
 from services.embedder.embedder import Embedder
+from services.embedder.logic import scaled_boxes
 from services.runtime.images import ImageLimits, decode_rgb, decode_scaled
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.frames import FrameRecord, FrameStore
@@ -115,9 +116,9 @@ def _vector(asked: Asked, embedder: Embedder, limits: ImageLimits) -> Vector:
         raise InvalidRecord(
             f"the box lies outside of the picture, which is {seen.width} by {seen.height} pixels"
         )
-    scale = np.divide(seen.picture.size, (seen.width, seen.height))
-    boxes = np.array([asked.box] if asked.box else [], np.float64).reshape(-1, 4)
-    (vectors,) = embedder.embed([seen.picture], [boxes * np.tile(scale, 2)])
+    whole = (seen.width, seen.height)
+    boxes = scaled_boxes([asked.box] if asked.box else [], seen.picture.size, whole)
+    (vectors,) = embedder.embed([seen.picture], [boxes])
     return vectors.frame if asked.box is None else np.asarray(vectors.regions[0])
 
 

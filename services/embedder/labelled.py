@@ -11,6 +11,7 @@ from PIL.Image import new as new_image
 
 from services.contracts.identity import Box
 from services.embedder.crops import GREY, Pixels, cut
+from services.runtime.images import Decoded, ImageLimits, decode_rgb, decode_scaled
 
 _LEAST_SIDE = 4.0
 """Pixels below which an annotation shows nothing that could be learnt."""
@@ -48,13 +49,35 @@ class LabelledFrame:
     Attributes
     ----------
     drive : what is kept together; the frame's own id where no drive is known
-    read : its image, RGB; raises Invalid where it cannot be decoded
+    content : reads its image's file; may raise Invalid
+    limits : what that image may cost
     """
 
     frame_id: str
     drive: str
-    read: Callable[[], Image]
+    content: Callable[[], bytes]
+    limits: ImageLimits
     objects: tuple[LabelledObject, ...]
+
+    def read(self) -> Image:
+        """All of its image, RGB.
+
+        Raises
+        ------
+        Invalid
+            It cannot be read or decoded.
+        """
+        return decode_rgb(self.content(), self.limits)
+
+    def read_scaled(self, shorter: int | None) -> Decoded:
+        """Its image, or a smaller one: see `decode_scaled`.
+
+        Raises
+        ------
+        Invalid
+            As from `read`.
+        """
+        return decode_scaled(self.content(), self.limits, shorter)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from services.contracts.events import Detection, FrameCaptured, FrameEmbedded, Image
 from services.contracts.identity import (
+    Box,
     DetectorId,
     ModelId,
     RegionId,
@@ -138,9 +139,13 @@ def picture_bytes(image: Image, decoded_side: int | None) -> int:
 
 def boxes_within(task: Task, decoded: tuple[int, int], whole: tuple[int, int]) -> Boxes:
     """(N, 4) boxes of the task's missing regions, in pixels of the frame as it was decoded."""
-    boxes = np.array([region.detection.bbox for region in task.missing], float).reshape(-1, 4)
+    return scaled_boxes([region.detection.bbox for region in task.missing], decoded, whole)
+
+
+def scaled_boxes(boxes: Sequence[Box], decoded: tuple[int, int], whole: tuple[int, int]) -> Boxes:
+    """(N, 4) boxes on the whole frame, in pixels of the frame as it was decoded."""
     scale: Boxes = np.array(decoded, float) / whole
-    return boxes * np.tile(scale, 2)
+    return np.array(boxes, float).reshape(-1, 4) * np.tile(scale, 2)
 
 
 def frame_point(task: Task, vector: Vector, settings: Settings) -> Point:

@@ -28,6 +28,7 @@ from services.embedder.labelled import Example, LabelledFrame, LabelRule, Looked
 from services.embedder.learning.cards import write_with_card
 from services.embedder.learning.data import held_out_drives
 from services.embedder.learning.quantising import made_with, quantised, require_nncf
+from services.embedder.logic import scaled_boxes
 from services.embedder.network import Network, load_network
 from services.embedder.openvino_forward import OpenVinoForward, converted, read
 from services.embedder.torch_embedder import Decoding, RegionEncoder, TorchEmbedder
@@ -64,7 +65,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Seen:
-    """Frames as an embedder sees them.
+    """Frames as an embedder sees them, decoded as the service decodes them.
 
     Attributes
     ----------
@@ -205,7 +206,8 @@ def _few(rng: np.random.Generator) -> Callable[[LabelledFrame], list[Example]]:
 
 
 def _embedder(network: Network, settings: Settings, forward: Forward) -> TorchEmbedder:
-    return TorchEmbedder(network, RegionEncoder(settings.region_encoder), forward, Decoding.FULL)
+    regions, decoding = RegionEncoder(settings.region_encoder), Decoding(settings.embed_decode)
+    return TorchEmbedder(network, regions, forward, decoding)
 
 
 def _seen(
@@ -217,13 +219,14 @@ def _seen(
     whole, regions, found, unreadable = [], [], [], 0
     for frame in frames:
         try:
-            image = frame.read()
+            seen = frame.read_scaled(embedder.decoded_side)
         except Invalid:
             unreadable += 1
         else:
             some = chosen(frame)
-            boxes = np.array([each.box for each in some], np.float64).reshape(-1, 4)
-            [vectors] = embedder.embed([image], [boxes])
+            asked = [each.box for each in some if each.box is not None]
+            boxes = scaled_boxes(asked, seen.picture.size, (seen.width, seen.height))
+            [vectors] = embedder.embed([seen.picture], [boxes])
             whole.append(vectors.frame)
             regions.append(vectors.regions)
             found += some

@@ -1,13 +1,11 @@
 """The weights that come along, on real photographs beside the least that there is."""
 
 import os
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from services.cli.benchmark.measuring import embed
 from services.cli.benchmark.models import Choice, embedder_of
@@ -22,12 +20,13 @@ from services.embedder.labelled import (
 from services.embedder.torch_embedder import TorchEmbedder
 from services.ingest.importers.voc import read_voc
 from services.ingest.items import FrameItem
-from services.runtime.images import ImageLimits, decode_rgb
+from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 PHOTOS = SHARED / "trapedesveh"
 SOURCE = SHARED / "squeezenet1_0_imagenet" / "squeezenet1_0_songhan_dc_torchvision.pth"
+LIMITS = ImageLimits.of(Settings())
 FRAMES = 30
 """Of 230: all of them take a minute (docs/embedding.md has their figures)."""
 
@@ -49,13 +48,7 @@ def _labelled(item: FrameItem) -> LabelledFrame:
     assert item.image is not None
     truths = [each.value for each in item.annotations or ()]
     found = tuple(LabelledObject(each.category, each.bbox) for each in truths)
-    read = partial(_decoded, item)
-    return LabelledFrame(item.frame_id, item.frame_id, read, found)
-
-
-def _decoded(item: FrameItem) -> Image.Image:
-    assert item.image is not None
-    return decode_rgb(item.image.read_bytes(), ImageLimits.of(Settings()))
+    return LabelledFrame(item.frame_id, item.frame_id, item.image.read_bytes, LIMITS, found)
 
 
 def nearest_is_alike(objects: list[Example], name: str) -> float:

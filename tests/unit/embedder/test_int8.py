@@ -2,7 +2,9 @@
 
 import dataclasses
 import hashlib
+import io
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from zipfile import ZipFile
@@ -12,18 +14,20 @@ import pytest
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
-from services.contracts.errors import InvalidImage, InvalidSettings, UnfitInt8
+from services.contracts.errors import InvalidSettings, UnfitInt8
 from services.embedder.backbones import backbone_named
-from services.embedder.embedder import FrameVectors
+from services.embedder.embedder import Boxes, FrameVectors
 from services.embedder.int8 import Card, Quantised, packed
 from services.embedder.labelled import LabelledFrame, LabelledObject
 from services.embedder.learning import calibration
 from services.embedder.learning.calibration import Plan, parted, write_calibrated
 from services.embedder.torch_embedder import TorchEmbedder
+from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from tests.unit.embedder.networks import untrained
 
 PLAN = Plan("a street", frames=12)
+LIMITS = ImageLimits.of(Settings())
 COLOURS = {"stop": (220, 30, 30), "go": (30, 200, 60)}
 
 
@@ -36,9 +40,17 @@ def picture(number: int) -> Image.Image:
     return image
 
 
+def content(number: int) -> bytes:
+    file = io.BytesIO()
+    picture(number).save(file, "PNG")
+    return file.getvalue()
+
+
 def frame(number: int) -> LabelledFrame:
     objects = LabelledObject("stop", (8, 16, 62, 62)), LabelledObject("go", (88, 16, 62, 62))
-    return LabelledFrame(f"f{number:02d}", f"d{number:02d}", partial(picture, number), objects)
+    return LabelledFrame(
+        f"f{number:02d}", f"d{number:02d}", partial(content, number), LIMITS, objects
+    )
 
 
 FRAMES = [frame(number) for number in range(12)]
@@ -242,14 +254,49 @@ def test_no_drive_is_both_calibrated_and_measured_on() -> None:
 
 
 def test_frames_that_cannot_be_read_are_counted(settings: Settings, tmp_path: Path) -> None:
-    def broken() -> Image.Image:
-        raise InvalidImage("truncated")
-
-    frames = [*FRAMES[:11], dataclasses.replace(FRAMES[11], read=broken)]
+    cut = FRAMES[11].content()[:-99]
+    frames = [*FRAMES[:11], dataclasses.replace(FRAMES[11], content=lambda: cut)]
     made = write_calibrated(settings, frames, PLAN, tmp_path / "some.int8", _ignored)
 
     assert made.card.data.unreadable_frames == 1
     assert made.card.measured.frames.count + made.card.data.pictures // 5 == 11
+
+
+def test_frames_are_decoded_and_their_boxes_scaled_as_the_service_does(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[tuple[int, int], list[list[float]]]] = []
+
+    class Watched(TorchEmbedder):
+        def embed(
+            self, images: Sequence[Image.Image], boxes: Sequence[Boxes]
+        ) -> list[FrameVectors]:
+            sizes = [image.size for image in images]
+            shown.extend(zip(sizes, [each.tolist() for each in boxes], strict=True))
+            return super().embed(images, boxes)
+
+    def large(number: int) -> bytes:
+        file = io.BytesIO()
+        picture(number).resize((1760, 1056)).save(file, "JPEG")
+        return file.getvalue()
+
+    monkeypatch.setattr(calibration, "TorchEmbedder", Watched)
+    objects = tuple(
+        LabelledObject(category, (left, 176, 682, 682))
+        for category, left in (("stop", 88), ("go", 968))
+    )
+    frames = [
+        dataclasses.replace(each, content=partial(large, number), objects=objects)
+        for number, each in enumerate(FRAMES)
+    ]
+    on_maps = settings.model_copy(update={"region_encoder": "roi"})
+
+    write_calibrated(on_maps, frames, PLAN, tmp_path / "roi.int8", _ignored)
+
+    assert len(shown) == 6 + 2 * 6
+    for size, boxes in shown:
+        assert size == (880, 528)
+        assert sorted(boxes) == [[44, 88, 341, 341], [484, 88, 341, 341]]
 
 
 def test_where_nothing_is_alike_nobody_could_say_what_is_lost(

@@ -1,6 +1,7 @@
 """Training learns, stops, goes on as if it had not stopped, and says when it has collapsed."""
 
 import dataclasses
+import io
 import json
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 from torch import Tensor
 
-from services.contracts.errors import InvalidImage, InvalidSettings
+from services.contracts.errors import InvalidSettings
 from services.embedder.backbones import backbone_named
 from services.embedder.labelled import (
     Example,
@@ -30,8 +31,10 @@ from services.embedder.learning.recipes import Start, Task, recipe_of, side_of
 from services.embedder.learning.training_run import Course, Trained, train
 from services.embedder.learning.whitened import write_whitened
 from services.embedder.network import load_network
+from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 
+LIMITS = ImageLimits.of(Settings())
 COLOURS = {"stop": (220, 30, 30), "go": (30, 200, 60)}
 CPU = torch.device("cpu")
 
@@ -45,9 +48,17 @@ def picture(number: int) -> Image.Image:
     return image
 
 
+def content(number: int) -> bytes:
+    file = io.BytesIO()
+    picture(number).save(file, "PNG")
+    return file.getvalue()
+
+
 def frame(number: int, drives: int = 6) -> LabelledFrame:
     objects = LabelledObject("stop", (4, 8, 32, 32)), LabelledObject("go", (52, 8, 32, 32))
-    return LabelledFrame(f"f{number:02d}", f"d{number % drives}", partial(picture, number), objects)
+    return LabelledFrame(
+        f"f{number:02d}", f"d{number % drives}", partial(content, number), LIMITS, objects
+    )
 
 
 @pytest.fixture(scope="module")
@@ -234,10 +245,7 @@ def test_an_embedding_that_collapses_is_said(
 def test_frames_that_cannot_be_read_are_left_out_and_counted(
     tmp_path: Path, crops: list[Example]
 ) -> None:
-    def broken() -> Image.Image:
-        raise InvalidImage("truncated")
-
-    bad = dataclasses.replace(frame(20), read=broken)
+    bad = dataclasses.replace(frame(20), content=lambda: b"")
     found = [*crops, *examples([bad], Looked.CROPS, LabelRule.MOST_FREQUENT)]
 
     trained = run(course(tmp_path, epochs=1), found)
@@ -274,8 +282,8 @@ def test_a_frames_label_is_its_most_frequent_category_or_its_largest() -> None:
         LabelledObject("sign", (9, 9, 5, 5)),
         LabelledObject("tree", (0, 0, 9, 9)),
     )
-    one = LabelledFrame("f", "d", partial(picture, 0), objects)
-    empty = LabelledFrame("e", "d", partial(picture, 0), ())
+    one = LabelledFrame("f", "d", bytes, LIMITS, objects)
+    empty = LabelledFrame("e", "d", bytes, LIMITS, ())
     tied = dataclasses.replace(one, objects=(objects[3], objects[0]))
 
     def labels(rule: LabelRule) -> list[str]:
