@@ -308,8 +308,8 @@ def picture(number: int) -> bytes:
 
 def dead_letter(number: int) -> DeadLettered:
     return DeadLettered(
-        service="embedder",
-        reason="truncated_image",
+        service="ingest" if number == 2 else "embedder",
+        reason="unfinished_task" if number == 2 else "truncated_image",
         detail="the file <b>ends</b> too early",
         original_topic=None if number == 2 else "gaze.frames",
         partition=0,

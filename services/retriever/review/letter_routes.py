@@ -38,6 +38,7 @@ def letter_routes(desk: Desk, pages: Pages) -> APIRouter:
             said=said,
             total=len(letters),
             counts=counts.most_common(),
+            replayable={(each.service, each.reason) for each in letters if each.original_topic},
             chosen=len(chosen),
             letters=[(letter, _preview(letter)) for letter in chosen[:_SHOWN]],
             service=service,

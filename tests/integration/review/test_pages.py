@@ -201,7 +201,17 @@ async def test_dead_letters_are_sent_again_by_reason_and_one_by_one(ana: Browser
     assert ana.world.replayed == []
 
     await ana.post("/dead-letters/replay", {"service": "embedder", "reason": "truncated_image"})
-    assert len(ana.world.replayed) == 3
+    assert len(ana.world.replayed) == 2
+
+
+async def test_letters_that_never_were_on_a_topic_have_no_button(ana: Browser) -> None:
+    of_frames = (await ana.get("/dead-letters?service=embedder&reason=truncated_image")).text
+    of_a_file = (await ana.get("/dead-letters?service=ingest&reason=unfinished_task")).text
+
+    assert "gt.json:images[2]" in of_a_file
+    # One for the reason that can be sent again, and one for each of its letters that is shown.
+    assert of_frames.count("/dead-letters/replay") == 3
+    assert of_a_file.count("/dead-letters/replay") == 1
 
 
 async def test_letters_that_the_page_may_not_send_are_left_to_who_runs_it(ana: Browser) -> None:
