@@ -61,6 +61,11 @@ def replay(ctx: typer.Context, *, reason: Reason = None, service: Service = None
         lambda: _replay(context, reason, service), interrupted="Run it again to send the rest."
     )
     out = console()
+    if not sent and not kept:
+        out.print(
+            "No dead letter matches; `gazeloop dead-letters list` shows all.", highlight=False
+        )
+        return
     out.print(f"{sent:,} replayed", highlight=False)
     if kept:
         out.print(

@@ -58,6 +58,7 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
     (errors.Invalid, "Correct it and run the same command again; what went through stays."),
 )
 
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _SETTINGS = "`gazeloop settings` lists every setting with its default."
 _IN_USE = (
     "Stop it first, or name another folder with --data. `gazeloop ingest`, `report` and `status`"
@@ -76,6 +77,11 @@ def explained(error: BaseException) -> str:
                 f"[bold red]Error:[/] {said}: another process listens there\n"
                 "[dim]Choose other ports with GAZELOOP_HTTP_PORT and GAZELOOP_METRICS_PORT;"
                 " 0 takes any free one.[/]"
+            )
+        if isinstance(cause, OSError) and cause.errno in _UNWRITABLE:
+            return (
+                f"[bold red]Error:[/] {said}\n"
+                "[dim]Let this user write there, or name another folder with --data.[/]"
             )
         return (
             f"[bold red]Error:[/] {name}: {said}\n"

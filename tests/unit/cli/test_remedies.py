@@ -30,6 +30,7 @@ def test_what_may_be_tried_again_says_so(kind: type[errors.GazeloopError]) -> No
         (errors.TooManyDeadLetters("a thousand"), "dead-letters list"),
         (FolderInUse("another process runs here"), "--data"),
         (OSError(errno.EADDRINUSE, "Address already in use"), "GAZELOOP_METRICS_PORT"),
+        (PermissionError(errno.EACCES, "Permission denied", "/srv"), "write there"),
         (KeyError("frame"), "--debug"),
     ],
 )
