@@ -14,8 +14,8 @@ from services.cli.consumers import consumers, is_asked_for, warn_where_idle
 from services.cli.held_parts import correction_holder, held_released
 from services.cli.label_studio_parts import outside_routes
 from services.cli.parts import REVIEW_PATH, App, opened
-from services.cli.repeating import repeated
-from services.cli.review_page import noting_figures, reviewing
+from services.cli.repeating import kept_up
+from services.cli.review_page import note_figures, reviewing
 from services.cli.when_changed import WhenChanged
 from services.contracts.errors import InvalidSettings
 from services.contracts.flow import BESIDE, CONSUMERS, SERVICES
@@ -37,8 +37,8 @@ from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores
 from services.runtime.trace_export import Traces
 
-_COSTS_S = 15.0
-"""How often errors' costs are reckoned anew; more seldom where that takes long."""
+_FIGURES_S = 15.0
+"""How often figures of all that is recorded are reckoned; more seldom where that takes long."""
 
 
 def wanted_services(settings: Settings) -> tuple[str, ...]:
@@ -150,13 +150,21 @@ async def _beside_evaluator(
     """What is reckoned from all that is recorded: figures over time, and what errors cost."""
     nothing_counted = Counts(frames=0, predictions=0, ground_truth=0)
     reports = Reports(stores.matches, stores.needles, settings.operating_score, clock)
-    noted = WhenChanged(
+    costs = StoredErrorCosts(stores.frames, stores.matches, clock)
+    said = WhenChanged(
         lambda: reports.now(nothing_counted), stores.matches, stores.needles.plans, clock
     )
-    await closing.enter_async_context(noting_figures(stores, noted, clock))
-    stored = StoredErrorCosts(stores.frames, stores.matches, clock)
-    costs = WhenChanged(stored.show, stores.matches, stores.needles.plans, clock)
-    await closing.enter_async_context(repeated("error_costs", costs, clock, every_s=_COSTS_S))
+
+    async def note() -> None:
+        """Keep figures as they change, so that the page can draw them over time."""
+        await note_figures(stores, await said(), clock)
+
+    show = WhenChanged(costs.show, stores.matches, stores.needles.plans, clock)
+    for name, take_in, show_ in (
+        ("note_figures", reports.take_in, note),
+        ("error_costs", costs.take_in, show),
+    ):
+        await closing.enter_async_context(kept_up(name, take_in, show_, clock, every_s=_FIGURES_S))
 
 
 async def _serve(

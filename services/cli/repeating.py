@@ -8,12 +8,15 @@ from typing import Any
 import structlog
 
 from services.contracts.errors import Transient
+from services.evaluator.pace import Pace
 from services.runtime.clock import Clock
 
 log = structlog.get_logger(__name__)
 
 _SHARE = 0.05
 """Of the time, at most this is spent on it, where nobody says otherwise."""
+_SHARE_OF_NEWS = 0.5
+"""The same, of taking in what is new: that is no more than what the services take in as well."""
 
 
 class Pauses:
@@ -55,7 +58,12 @@ async def going_on(work: Callable[[Pauses], Coroutine[Any, Any, None]]) -> Async
 
 @asynccontextmanager
 async def repeated(
-    name: str, work: Callable[[], Awaitable[object]], clock: Clock, *, every_s: float
+    name: str,
+    work: Callable[[], Awaitable[object]],
+    clock: Clock,
+    *,
+    every_s: float,
+    share: float = _SHARE,
 ) -> AsyncIterator[None]:
     """`work` is done over and over while this is open, whatever is away meanwhile.
 
@@ -63,6 +71,7 @@ async def repeated(
     ----------
     every_s : pause between two times; longer where the work itself takes long. How long the first
         time took does not count: it compiles and loads what later ones find ready.
+    share : of the time, at most this is spent on it
     """
 
     async def again(pauses: Pauses) -> None:
@@ -77,7 +86,33 @@ async def repeated(
         await once()
         pause_s = every_s
         while await pauses.passed(pause_s):
-            pause_s = max(every_s, await once() / _SHARE)
+            pause_s = max(every_s, await once() / share)
 
     async with going_on(again):
+        yield
+
+
+@asynccontextmanager
+async def kept_up(
+    name: str,
+    take_in: Callable[[], Awaitable[object]],
+    show: Callable[[], Awaitable[object]],
+    clock: Clock,
+    *,
+    every_s: float,
+) -> AsyncIterator[None]:
+    """`take_in` is done over and over, and then `show`, which costs more the more there is.
+
+    Only `show` is put off where it takes long. What is new and not taken in would be more the next
+    time, and put that off for longer still.
+    """
+    pace = Pace(clock, every_s=every_s, share=_SHARE)
+
+    async def work() -> None:
+        await take_in()
+        if pace.is_due():
+            with pace.taken():
+                await show()
+
+    async with repeated(name, work, clock, every_s=every_s, share=_SHARE_OF_NEWS):
         yield

@@ -1,7 +1,7 @@
 """The review page on a server, with what goes on beside it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -27,7 +27,6 @@ from services.runtime.stores.opening import Stores
 from services.runtime.stores.reviews import Progress
 
 _RESUME_S = 15.0
-_SAMPLE_S = 15.0
 
 
 @asynccontextmanager
@@ -57,19 +56,6 @@ async def reviewing(
 
 def _to_the_page() -> RedirectResponse:
     return RedirectResponse(f"{REVIEW_PATH}/")
-
-
-@asynccontextmanager
-async def noting_figures(
-    stores: Stores, reports: Callable[[], Awaitable[Sequence[Report]]], clock: Clock
-) -> AsyncIterator[None]:
-    """Figures are kept as they change, so that the page can draw them over time."""
-
-    async def note() -> None:
-        await note_figures(stores, await reports(), clock)
-
-    async with repeated("note_figures", note, clock, every_s=_SAMPLE_S):
-        yield
 
 
 async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) -> None:

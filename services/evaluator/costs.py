@@ -25,6 +25,12 @@ class StoredErrorCosts:
         self._revised = RevisedFrames(matches, clock)
         self._pools: defaultdict[DetectorId, ErrorCostPool] = defaultdict(ErrorCostPool)
 
+    async def take_in(self) -> None:
+        """Read what has changed, so that less of it is left for `now`. Not beside it."""
+        async with self._revised.taken() as frame_ids:
+            async for records in self._frames.evaluable(frame_ids):
+                await asyncio.to_thread(self._put, records)
+
     async def now(self) -> dict[DetectorId, ErrorCosts]:
         """By all that is stored now. One call at a time.
 
@@ -33,9 +39,7 @@ class StoredErrorCosts:
         StoreUnavailable
             The store does not answer.
         """
-        async with self._revised.taken() as frame_ids:
-            async for records in self._frames.evaluable(frame_ids):
-                await asyncio.to_thread(self._put, records)
+        await self.take_in()
         return {
             each: await asyncio.to_thread(pool.costs) for each, pool in sorted(self._pools.items())
         }

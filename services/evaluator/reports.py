@@ -26,6 +26,8 @@ from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.needles import NeedleRecord, NeedleStore
 
 _CHUNK = 2000
+_NAMED = 200
+"""Frames whose matches are loaded at once: that is done on the loop, and others wait for it."""
 
 
 class _Said(NamedTuple):
@@ -75,6 +77,12 @@ class Reports:
             lambda: LiftPool(operating_score)
         )
 
+    async def take_in(self) -> None:
+        """Read what has changed, so that less of it is left for `now`. Not beside it."""
+        async with self._revised.taken() as frame_ids:
+            async for matches in self._stored(frame_ids):
+                await asyncio.to_thread(self._put, matches)
+
     async def now(self, counts: Counts) -> list[Report]:
         """By all that is stored now, in the order of the detectors' ids. One call at a time.
 
@@ -91,9 +99,7 @@ class Reports:
         async for record in self._needles.scan():
             if record.needle is not None:
                 tallies[record.needle.detector].needle(record)
-        async with self._revised.taken() as frame_ids:
-            async for matches in self._stored(frame_ids):
-                await asyncio.to_thread(self._put, matches)
+        await self.take_in()
         return [
             await asyncio.to_thread(self._report, detector, tallies[detector], counts)
             for detector in sorted({*tallies, *self._pools})
@@ -105,8 +111,8 @@ class Reports:
         """The matches of these frames, some thousands at a time; all, where none are named."""
         if frame_ids is not None:
             ids = list(frame_ids)
-            for first in range(0, len(ids), _CHUNK):
-                yield await self._matches.load(ids[first : first + _CHUNK])
+            for first in range(0, len(ids), _NAMED):
+                yield await self._matches.load(ids[first : first + _NAMED])
             return
         some: list[FrameMatched] = []
         async for match in self._matches.scan():

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from services.cli.repeating import Pauses, going_on, repeated
+from services.cli.repeating import Pauses, going_on, kept_up, repeated
 from services.contracts.errors import StoreUnavailable
 from services.runtime.clock import SystemClock
 from tests.fakes.clock import FakeClock
@@ -62,3 +62,27 @@ async def test_the_end_does_not_wait_for_a_pause() -> None:
 
     async with asyncio.timeout(10), going_on(waiting):
         await asyncio.sleep(0)
+
+
+async def test_what_is_new_is_taken_in_also_while_showing_it_is_put_off() -> None:
+    clock = FakeClock()
+    done: list[str] = []
+    enough = asyncio.Event()
+
+    async def take_in() -> None:
+        done.append("taken in")
+        if done.count("taken in") == 10:
+            enough.set()
+
+    async def show() -> None:
+        done.append("shown")
+        clock.advance(0.01)
+
+    async with (
+        asyncio.timeout(10),
+        kept_up("figures", take_in, show, clock, every_s=0.001),
+    ):
+        await enough.wait()
+
+    assert done[:4] == ["taken in", "shown"] * 2
+    assert set(done[4:]) == {"taken in"}
