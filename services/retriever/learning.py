@@ -21,6 +21,9 @@ from services.runtime.settings import Settings
 _LESSON = 1.5
 """A kind is learnt again when this many times as much was heard of it: what is learnt of ever more
 examples then costs the same per example."""
+_LESSON_WHEN_FULL = 3.0
+"""The same, of a kind that has as many examples as are fitted at most: others in their place say
+little else, and move shortlists."""
 _AT_ONCE = 200
 """Examples that are fitted while everything else waits: that takes some hundredths of a second."""
 
@@ -68,8 +71,9 @@ class Learning:
 
     def outgrown(self, kind: Kind) -> bool:
         """Whether so much was heard since the last fit that another is worth it."""
-        at = self._heard_at.get(kind, 0)
-        return self._heard[kind] >= max(at + 1, _LESSON * at)
+        at, lesson = self._heard_at.get(kind, 0), self._lessons.get(kind)
+        full = lesson is not None and len(lesson.examples.modes) >= logic.EXAMPLES_MAX
+        return self._heard[kind] >= max(at + 1, (_LESSON_WHEN_FULL if full else _LESSON) * at)
 
     async def truths(self, kind: Kind) -> dict[RegionId, Mode | None]:
         """Of each annotated region of a kind, how it is wrong; none where it is right."""

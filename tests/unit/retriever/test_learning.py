@@ -8,7 +8,9 @@ import pytest
 
 from services.contracts.events import ErrorType, FrameMatched
 from services.domain.failure_model import Examples, FailureModel
-from services.retriever import learning
+from services.retriever import learning, logic
+from services.retriever.known import KnownFrames, KnownMatches, KnownVectors
+from services.runtime.settings import Settings
 from tests import samples
 from tests.deadline import until
 from tests.unit.retriever.test_service import World, found
@@ -133,3 +135,24 @@ async def test_a_lesson_that_fails_stops_the_retriever(lessons: Lessons) -> None
     lessons.error = None
     await world.step.run([await world.embed("near", 0.1)])
     assert [each.frame_id for each in world.latest()["needle"].candidates] == ["near"]
+
+
+@pytest.mark.parametrize(("most", "times"), [(8, 1.5), (4, 3.0)])
+async def test_a_kind_with_all_the_examples_that_are_fitted_is_learnt_again_more_seldom(
+    monkeypatch: pytest.MonkeyPatch, most: int, times: float
+) -> None:
+    monkeypatch.setattr(logic, "EXAMPLES_MAX", most)
+    world = World()
+    for number in range(4):
+        await example(world, f"right{number}", 0.75, right=True)
+    frames = KnownFrames(world.frames)
+    matches, vectors = KnownMatches(world.matches, frames), KnownVectors(world.vectors)
+    taught = learning.Learning(frames, matches, vectors, Settings())
+    kind = logic.kind_of(samples.frame_matched())
+    await taught.of(kind, samples.MODEL)
+
+    heard = 4
+    while not taught.outgrown(kind):
+        taught.heard(kind)
+        heard += 1
+    assert heard == 4 * times
