@@ -15,6 +15,8 @@ log = structlog.get_logger(__name__)
 
 _SHARE = 0.05
 """Of the time, at most this is spent on it, where nobody says otherwise."""
+_SHARE_OF_FIGURES = 0.02
+"""The same, of reckoning figures from all there is: the more that is, the less they move."""
 _SHARE_OF_NEWS = 0.5
 """The same, of taking in what is new: that is no more than what the services take in as well."""
 
@@ -106,7 +108,7 @@ async def kept_up(
     Only `show` is put off where it takes long. What is new and not taken in would be more the next
     time, and put that off for longer still.
     """
-    pace = Pace(clock, every_s=every_s, share=_SHARE)
+    pace = Pace(clock, every_s=every_s, share=_SHARE_OF_FIGURES)
 
     async def work() -> None:
         await take_in()
