@@ -9,8 +9,10 @@ from services.runtime.settings import load_settings
 
 
 async def main() -> None:
+    told = asyncio.create_task(until_told_to_end())
+    await asyncio.sleep(0)  # from now on it listens, also while the services start
     async with running(load_settings(), ["embedder", "retriever"]):
-        await until_told_to_end()
+        await told
 
 
 if __name__ == "__main__":
