@@ -3,6 +3,7 @@
     python -m benchmarks.pipeline --frames 10000              # embeddings precomputed
     python -m benchmarks.pipeline --frames 2000 --embedder gazeloop-small
     python -m benchmarks.pipeline --frames 3000 --rate 20     # freshness at a given load
+    python -m benchmarks.pipeline --frames 10000 --apart      # services in processes of their own
     python -m benchmarks.pipeline --frames 100000 2> progress # half an hour; 3 GB of disk
 
 Kafka, MongoDB and Qdrant Edge are real and run beside it; frames are small JPEGs, each with three
@@ -30,8 +31,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Picture
 
-from benchmarks.metering import Meter, consumed, cpu_seconds, exported, megabytes, sizes
+from benchmarks.apart import running_apart
+from benchmarks.metering import Meter, sizes
 from benchmarks.pair_ages import pair_ages
+from benchmarks.processes import Processes
 from benchmarks.stage_cpu import StageClock
 from services.cli.assembly import running
 from services.cli.parts import App
@@ -44,6 +47,7 @@ from services.contracts.events import (
     Image,
     PredictionsMade,
 )
+from services.contracts.flow import CONSUMERS
 from services.contracts.identity import DriveId, FrameId, ModelId, VehicleId
 from services.embedder.embedder import Boxes, FrameVectors
 from services.embedder.torch_embedder import TorchEmbedder
@@ -51,6 +55,9 @@ from services.runtime.broker import BrokerAddress
 from services.runtime.logs import configure_logs
 from services.runtime.settings import Settings
 
+_PRECOMPUTED = "precomputed"
+_WITHOUT_VECTORS = ("fp_miner", "evaluator")
+"""Services that can run apart: Qdrant Edge belongs to one process."""
 _DIMENSION = 256
 _CATEGORIES = ("stop sign", "speed limit", "traffic light", "crossing")
 _PER_DRIVE = 30
@@ -69,7 +76,7 @@ _SIZE = (160, 120)
 class Precomputed:
     """Vectors that cost nothing: a service somewhere else has made them."""
 
-    model_id = ModelId("precomputed")
+    model_id = ModelId(_PRECOMPUTED)
     frame_dimension = _DIMENSION
     region_dimension = _DIMENSION
     decoded_side: int | None = None
@@ -149,25 +156,27 @@ def _all_facts(app: App, numbers: Sequence[int]) -> list[list[Event]]:
 class Windows:
     """Cost per frame, so many frames at a time: whether it stays flat."""
 
-    def __init__(self, size: int, folder: Path) -> None:
+    def __init__(self, size: int, folder: Path, processes: Processes) -> None:
         self.lines: list[dict[str, float]] = []
         self._size = size
         self._folder = folder
-        self._frames, self._at, self._cpu = 0, time.monotonic(), cpu_seconds()
-        self._consumed = consumed()
+        self._processes = processes
+        self._frames, self._at, self._cpu = 0, time.monotonic(), processes.cpu_s()
+        self._consumed = processes.consumed()
 
     def note(self, frames: int) -> None:
         """So many frames are published, and all but a few done with."""
         fresh = frames - self._frames
         if fresh < self._size:
             return
-        now, cpu, events = time.monotonic(), cpu_seconds(), consumed()
+        processes = self._processes
+        now, cpu, events = time.monotonic(), processes.cpu_s(), processes.consumed()
         line = {
             "frames": frames,
             "frames_per_s": round(fresh / (now - self._at), 1),
             "cpu_s_per_frame": round((cpu - self._cpu) / fresh, 4),
             "events_per_frame": round((events - self._consumed) / fresh, 1),
-            **megabytes(),
+            **processes.megabytes(),
             "open_files": len(os.listdir("/proc/self/fd")),  # noqa: PTH208  # names are enough
             # To look at each image would take longer with every line.
             "disk_mb": sum(sizes(self._folder, but="blobs").values()) >> 20,
@@ -245,37 +254,48 @@ class _Waiting:
             _tell(waiting=sum(lag.values()))
 
 
-async def measured(frames: int, rate: float, embedder: str, window: int) -> dict[str, object]:
+async def measured(options: argparse.Namespace) -> dict[str, object]:
     """One run, on a folder that is thrown away."""
-    if embedder == "precomputed":
+    asked: dict[str, object] = {"rate": options.rate, "embedder": options.embedder}
+    given = {} if options.embedder == _PRECOMPUTED else {"embedder": options.embedder}
+    if not given:
         precomputed_embeddings()
-    given = {} if embedder == "precomputed" else {"embedder": embedder}
+    apart = _WITHOUT_VECTORS if options.apart else ()
+    here = [name for name in CONSUMERS if name not in apart]
     clock = StageClock()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         settings = Settings.model_validate(
             {"data": folder, "http_port": 0, "metrics_port": 0, **given}
         )
-        async with running(settings) as app:
-            meter, windows = Meter(Path(folder), clock), Windows(window, Path(folder))
+        async with running(settings, here) as app, running_apart(apart, folder) as others:
+            processes = Processes(others)
+            meter = Meter(folder, clock, processes)
+            windows = Windows(options.window, folder, processes)
             told = _told_to_end()
-            published = await publish(app, frames, rate, windows, told)
+            published = await publish(app, options.frames, options.rate, windows, told)
             done = await _done_or_told(app.caught_up(_Waiting().look), told)
             figures = await asyncio.to_thread(meter.read, published, app.settings)
             freshness = await asyncio.to_thread(pair_ages, BrokerAddress.of(app.settings))
-    machine = {"cores": os.cpu_count(), "load": os.getloadavg()[0]}
-    asked = {"frames": published, "rate": rate, "embedder": embedder, "all_done_with": done}
+            exported = {f"p{of * 100:g}_s": _ages(processes, of) for of in (0.5, 0.99)}
     return {
+        "frames": published,
         **asked,
-        **machine,
+        "apart": apart,
+        "all_done_with": done,
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
         **figures,
         "freshness_by_topics": freshness,
-        "freshness_exported": {
-            f"p{quantile * 100:g}_s": exported("gazeloop_freshness_seconds", ["stage"], quantile)
-            | exported("gazeloop_event_age_seconds", ["service", "topic"], quantile)
-            for quantile in (0.5, 0.99)
-        },
+        "freshness_exported": exported,
         "windows": windows.lines,
     }
+
+
+def _ages(processes: Processes, quantile: float) -> dict[str, float | None]:
+    return processes.quantile(
+        "gazeloop_freshness_seconds", ["stage"], quantile
+    ) | processes.quantile("gazeloop_event_age_seconds", ["service", "topic"], quantile)
 
 
 def main() -> None:
@@ -283,12 +303,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=10_000)
     parser.add_argument("--rate", type=float, default=0.0, help="frames per second; 0: unlimited")
-    parser.add_argument("--embedder", default="precomputed")
+    parser.add_argument("--embedder", default=_PRECOMPUTED)
     parser.add_argument("--window", type=int, default=1000, help="frames between two looks")
+    parser.add_argument(
+        "--apart",
+        action="store_true",
+        help="run services in processes of their own, as in production, but for embedder and"
+        " retriever, which share Qdrant Edge here",
+    )
     options = parser.parse_args()
     configure_logs(level="WARNING")
-    run = measured(options.frames, options.rate, options.embedder, options.window)
-    figures = asyncio.run(run)
+    figures = asyncio.run(measured(options))
     print(json.dumps(figures, indent=2))  # noqa: T201  # the benchmark's output
 
 
