@@ -65,7 +65,7 @@ class BrokerAccess:
 
 def translate(exc: KafkaError, broker: "BrokerAddress") -> GazeloopError:
     """Ours, for what a client of Kafka raises: refused for good, or away for now."""
-    said = f"{broker}: {type(exc).__name__}: {exc}"
+    said = f"{broker}: {exc}"  # which names its class
     if isinstance(exc, _REFUSED_LOGIN):
         user = broker.access.user or "an anonymous user"
         return InvalidSettings(
