@@ -8,59 +8,39 @@
 
 Kafka, MongoDB and Qdrant Edge are real and run beside it; frames are small JPEGs, each with three
 detections and two annotations. Figures are printed as JSON, one object a run; how far a long one
-is, and whether it stays flat, on standard error. Ctrl-C publishes no more frames, and prints the
-figures of those that are published; a second one ends the run without. A run keeps 27 kB of disk a
-frame until it ends.
+is, and whether it stays flat, on standard error: beside what a frame cost also what drawing it did,
+which is the same work each time and tells how fast the machine was. Ctrl-C publishes no more
+frames, and prints the figures of those that are published; a second one ends the run without. A run
+keeps 27 kB of disk a frame until it ends.
 """
 
 import argparse
 import asyncio
-import hashlib
-import io
 import json
 import os
-import random
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
-from PIL import Image as Picture
-
 from benchmarks.apart import running_apart
-from benchmarks.metering import Meter, sizes
+from benchmarks.frames import PRECOMPUTED, facts, precomputed_embeddings
+from benchmarks.metering import Meter
 from benchmarks.pair_ages import pair_ages
 from benchmarks.processes import Processes
 from benchmarks.stage_cpu import StageClock
+from benchmarks.windows import Windows, tell
 from services.cli.assembly import running
 from services.cli.parts import App
-from services.contracts.events import (
-    Annotation,
-    Detection,
-    Event,
-    FrameAnnotated,
-    FrameCaptured,
-    Image,
-    PredictionsMade,
-)
+from services.contracts.events import Event
 from services.contracts.flow import CONSUMERS
-from services.contracts.identity import DriveId, FrameId, ModelId, VehicleId
-from services.embedder.embedder import Boxes, FrameVectors
-from services.embedder.torch_embedder import TorchEmbedder
 from services.runtime.broker import BrokerAddress
 from services.runtime.logs import configure_logs
 from services.runtime.settings import Settings
 
-_PRECOMPUTED = "precomputed"
 _WITHOUT_VECTORS = ("fp_miner", "evaluator")
 """Services that can run apart: Qdrant Edge belongs to one process."""
-_DIMENSION = 256
-_CATEGORIES = ("stop sign", "speed limit", "traffic light", "crossing")
-_PER_DRIVE = 30
 _BATCH = 64
 _LOOK_EVERY = 4
 """Batches published between two looks at the lag."""
@@ -69,126 +49,13 @@ _MOST_WAITING = 2000
 """Records that may wait: enough to keep every service busy."""
 _TELL_S = 10.0
 """Between two lines about what is left once all frames are published."""
-_START = datetime(2026, 5, 4, tzinfo=UTC)
-_SIZE = (160, 120)
 
 
-class Precomputed:
-    """Vectors that cost nothing: a service somewhere else has made them."""
-
-    model_id = ModelId(_PRECOMPUTED)
-    frame_dimension = _DIMENSION
-    region_dimension = _DIMENSION
-    decoded_side: int | None = None
-
-    def embed(self, images: Sequence[Picture.Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
-        """Vectors by the pictures' bytes."""
-        found = []
-        for image, each in zip(images, boxes, strict=True):
-            seed = int.from_bytes(hashlib.sha256(image.tobytes()).digest()[:8])
-            vectors = np.random.default_rng(seed).normal(size=(1 + len(each), _DIMENSION))
-            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-            found.append(
-                FrameVectors(vectors[0].astype(np.float32), vectors[1:].astype(np.float32))
-            )
-        return found
-
-
-def precomputed_embeddings() -> None:
-    """Let the embedder of this process be one that costs nothing."""
-    TorchEmbedder.of = classmethod(lambda *_: Precomputed())  # type: ignore[assignment,method-assign]
-
-
-def jpeg(number: int) -> bytes:
-    """A picture of its own for every frame."""
-    blocks = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Picture.fromarray(blocks).resize(_SIZE, Picture.Resampling.BILINEAR).save(file, "JPEG")
-    return file.getvalue()
-
-
-def facts(app: App, number: int) -> list[Event]:
-    """What is known of one frame: a third of the detections is wrong."""
-    draw = random.Random(number)  # noqa: S311  # a benchmark's frames
-    frame_id = FrameId(f"bench-{number:08d}")
-    content = jpeg(number)
-    image = Image(
-        sha256=hashlib.sha256(content).hexdigest(),
-        uri=app.stores.blobs.put(content),
-        size_bytes=len(content),
-        media_type="image/jpeg",
-        width=_SIZE[0],
-        height=_SIZE[1],
-    )
-    boxes = [(draw.uniform(0, 100), draw.uniform(0, 60), 40.0, 40.0) for _ in range(3)]
-    named = [draw.choice(_CATEGORIES) for _ in boxes]
-    return [
-        FrameCaptured(
-            frame_id=frame_id,
-            vehicle_id=VehicleId(f"v{number % 5}"),
-            drive_id=DriveId(f"drive-{number // _PER_DRIVE}"),
-            captured_at=_START + timedelta(seconds=number),
-            image=image,
-        ),
-        PredictionsMade(
-            frame_id=frame_id,
-            detector="bench",
-            version="1",
-            detections=tuple(
-                Detection(category=name, score=draw.uniform(0.3, 1), bbox=box)
-                for name, box in zip(named, boxes, strict=True)
-            ),
-        ),
-        FrameAnnotated(
-            frame_id=frame_id,
-            annotations=tuple(
-                Annotation(category=name, bbox=box)
-                for name, box in zip(named[:2], boxes[:2], strict=True)
-            ),
-        ),
-    ]
-
-
-def _all_facts(app: App, numbers: Sequence[int]) -> list[list[Event]]:
-    return [facts(app, each) for each in numbers]
-
-
-class Windows:
-    """Cost per frame, so many frames at a time: whether it stays flat."""
-
-    def __init__(self, size: int, folder: Path, processes: Processes) -> None:
-        self.lines: list[dict[str, float]] = []
-        self._size = size
-        self._folder = folder
-        self._processes = processes
-        self._frames, self._at, self._cpu = 0, time.monotonic(), processes.cpu_s()
-        self._consumed = processes.consumed()
-
-    def note(self, frames: int) -> None:
-        """So many frames are published, and all but a few done with."""
-        fresh = frames - self._frames
-        if fresh < self._size:
-            return
-        processes = self._processes
-        now, cpu, events = time.monotonic(), processes.cpu_s(), processes.consumed()
-        line = {
-            "frames": frames,
-            "frames_per_s": round(fresh / (now - self._at), 1),
-            "cpu_s_per_frame": round((cpu - self._cpu) / fresh, 4),
-            "events_per_frame": round((events - self._consumed) / fresh, 1),
-            **processes.megabytes(),
-            "open_files": len(os.listdir("/proc/self/fd")),  # noqa: PTH208  # names are enough
-            # To look at each image would take longer with every line.
-            "disk_mb": sum(sizes(self._folder, but="blobs").values()) >> 20,
-        }
-        _tell(**line)
-        self.lines.append(line)
-        self._frames, self._at, self._cpu, self._consumed = frames, now, cpu, events
-
-
-def _tell(**line: float) -> None:
-    """How far a long run is."""
-    print(json.dumps(line), file=sys.stderr, flush=True)  # noqa: T201
+def _drawn(app: App, numbers: Sequence[int]) -> tuple[list[Event], float]:
+    """Facts of all these frames, and the CPU seconds that drawing them took."""
+    started = time.thread_time()
+    events = [event for each in numbers for event in facts(app, each)]
+    return events, time.thread_time() - started
 
 
 def _told_to_end() -> asyncio.Event:
@@ -230,15 +97,15 @@ async def publish(app: App, frames: int, rate: float, windows: Windows, told: as
         if told.is_set():
             return first
         numbers = range(first, min(first + size, frames))
-        made = await asyncio.to_thread(_all_facts, app, numbers)
-        await app.outbox.publish([event for each in made for event in each])
+        events, took_s = await asyncio.to_thread(_drawn, app, numbers)
+        await app.outbox.publish(events)
         if rate:
             ahead = (first + len(numbers)) / rate - (time.monotonic() - started)
             await asyncio.sleep(max(0.0, ahead))
         elif first % (_BATCH * _LOOK_EVERY) == 0:
             while not told.is_set() and sum((await app.lag()).values()) > _MOST_WAITING:  # noqa: ASYNC110  # brokers ring no bell
                 await asyncio.sleep(0.1)
-        windows.note(first + len(numbers))
+        windows.note(first + len(numbers), took_s)
     return frames
 
 
@@ -251,13 +118,13 @@ class _Waiting:
     async def look(self, lag: dict[tuple[str, str], int]) -> None:
         if time.monotonic() >= self._told_at + _TELL_S:
             self._told_at = time.monotonic()
-            _tell(waiting=sum(lag.values()))
+            tell(waiting=sum(lag.values()))
 
 
 async def measured(options: argparse.Namespace) -> dict[str, object]:
     """One run, on a folder that is thrown away."""
     asked: dict[str, object] = {"rate": options.rate, "embedder": options.embedder}
-    given = {} if options.embedder == _PRECOMPUTED else {"embedder": options.embedder}
+    given = {} if options.embedder == PRECOMPUTED else {"embedder": options.embedder}
     if not given:
         precomputed_embeddings()
     apart = _WITHOUT_VECTORS if options.apart else ()
@@ -303,7 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=10_000)
     parser.add_argument("--rate", type=float, default=0.0, help="frames per second; 0: unlimited")
-    parser.add_argument("--embedder", default=_PRECOMPUTED)
+    parser.add_argument("--embedder", default=PRECOMPUTED)
     parser.add_argument("--window", type=int, default=1000, help="frames between two looks")
     parser.add_argument(
         "--apart",

@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from benchmarks.pipeline import facts, precomputed_embeddings
+from benchmarks.frames import facts, precomputed_embeddings
 from benchmarks.processes import Processes
 from services.cli.assembly import running
 from services.contracts.codec import encode
