@@ -8,8 +8,8 @@ from typing import Any
 import structlog
 
 from services.contracts.errors import Transient
-from services.evaluator.pace import Pace
 from services.runtime.clock import Clock
+from services.runtime.pace import Pace
 
 log = structlog.get_logger(__name__)
 

@@ -14,10 +14,10 @@ from services.domain.match_state import MatchState
 from services.domain.subsets import Subset
 from services.evaluator.gauges import Gauges
 from services.evaluator.logic import confidence, evaluate, recent_maps
-from services.evaluator.pace import Pace
 from services.runtime import metrics
 from services.runtime.clock import Clock
 from services.runtime.consumer import Assignment
+from services.runtime.pace import Pace
 from services.runtime.settings import Settings
 from services.runtime.stores.matches import MatchStore
 

@@ -1,6 +1,6 @@
 """How often what grows is done again."""
 
-from services.evaluator.pace import Pace
+from services.runtime.pace import Pace
 from tests.fakes.clock import FakeClock
 
 
