@@ -25,6 +25,8 @@ _ERROR = np.uint64(ERROR_SHIFT)
 _HIGH = np.uint64(255 << 32)
 _LONG = np.uint64(10)
 _NEAR = 1e-6
+_RUN = 16
+"""True positives that are passed over at once where none of them can matter."""
 
 # The place of the lowest bit, by de Bruijn multiplication (Leiserson, Prokop and Randall, 1998).
 _DE_BRUIJN = 0x03F79D71B4CB0A89
@@ -131,16 +133,7 @@ def needs_of(truths: int) -> IntArray:  # pragma: no cover
 
 
 @compiled
-def reached_by(truths: int) -> FloatArray:  # pragma: no cover
-    """(truths + 1,) how many of the 101 recalls each number of true positives is first to reach."""
-    reached = np.zeros(truths + 1)
-    for need in needs_of(truths):
-        reached[need] += 1
-    return reached
-
-
-@compiled
-def precision(reached: FloatArray, seen: CountArray) -> float:  # pragma: no cover
+def precision(needs: IntArray, seen: CountArray) -> float:  # pragma: no cover
     """Precision averaged over the 101 recalls.
 
     Only a true positive can raise the precision, and only there can a recall be first reached. So
@@ -148,13 +141,20 @@ def precision(reached: FloatArray, seen: CountArray) -> float:  # pragma: no cov
 
     Parameters
     ----------
-    reached : see `reached_by`
+    needs : see `needs_of`
     seen : (hits,) detections down to each true positive
     """
     best = total = 0.0
-    for k in range(seen.size, 0, -1):
-        best = max(best, k / seen[k - 1])
-        total += reached[k] * best
+    last = seen.size
+    for r in range(RECALLS.size - 1, -1, -1):
+        while last >= needs[r]:
+            first = max(last - _RUN + 1, needs[r])
+            # None of a run is better than its last one would be at the place of its first.
+            if last > best * seen[first - 1]:
+                for k in range(first, last + 1):
+                    best = max(best, k / seen[k - 1])
+            last = first - 1
+        total += best
     return total / RECALLS.size
 
 
@@ -194,9 +194,9 @@ def _numbers(
         if truths[a]:
             ten = 0.0
             hits = 0
-            reached = reached_by(truths[a])
+            needs = needs_of(truths[a])
             for s in range(10 * a, 10 * a + 10):
-                mean = precision(reached, seen[starts[s] : ends[s]])
+                mean = precision(needs, seen[starts[s] : ends[s]])
                 ten += mean
                 hits += ends[s] - starts[s]
                 if s in (0, 5):
@@ -267,3 +267,21 @@ def moved(
             captured = rows[i]["captured"]
             was = before[0] < captured <= before[1]
             out[k] |= parts >> rows[i]["part"] & 1 and was != (after[0] < captured <= after[1])
+
+
+@compiled
+def seen_frames(
+    all_rows: Tables, curves: IntArray, parts: int, since: int, until: int, seen: BoolArray
+) -> None:  # pragma: no cover
+    """Which frames have a match in any of some categories, in some parts and a window.
+
+    Parameters
+    ----------
+    seen : (frames,) out, by number: set where a frame has one
+    """
+    for k in curves:
+        rows = all_rows[k]
+        for i in range(rows.size):
+            captured = rows[i]["captured"]
+            if parts >> rows[i]["part"] & 1 and since < captured <= until:
+                seen[rows[i]["frame"]] = True

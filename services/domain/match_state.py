@@ -219,12 +219,9 @@ class MatchState:
 
     def _seen_by(self, detector: DetectorId, subset: Subset, window: Window) -> BoolArray:
         """(frames,) which frames of the subset, within the window, have a match of it."""
-        seen = np.zeros(len(self._frames), np.bool_)
-        for (name, _), table in self.tables():
-            if name == detector:
-                mask = table.mask(subset.word, *window.bounds())
-                seen[table.rows["frame"][mask]] = True
-        return seen
+        mine = [place for (name, _), place in self._places.items() if name == detector]
+        curves = np.array(mine, np.int64)
+        return self._tables.seen_frames(curves, subset.word, window.bounds(), len(self._frames))
 
     def interval(
         self, detector: DetectorId, subset: Subset, window: Window = EVER

@@ -104,6 +104,12 @@ class MatchTables:
         )
         return curves[out[curves]]
 
+    def seen_frames(self, curves: IntArray, parts: int, bounds: Bounds, frames: int) -> BoolArray:
+        """(frames,) which ones, by number, have a match in any of some curves."""
+        seen: BoolArray = np.zeros(frames, np.bool_)
+        self._curves.seen_frames(self._arrays[0], curves, parts, *bounds, seen)
+        return seen
+
     @property
     def nbytes(self) -> int:
         """Size of what is held, in bytes."""

@@ -1,9 +1,12 @@
 import random
 
+import numpy as np
 import pytest
 
 from services.contracts.events import Split
 from services.domain.average_precision import twelve
+from services.domain.coco import RECALLS
+from services.domain.curve_kernels import needs_of, precision
 from services.domain.match_state import MatchState
 from services.domain.subsets import Subset
 from tests.unit.domain import oracle
@@ -46,3 +49,18 @@ def test_a_subset_holds_its_own_frames_only(seed: int) -> None:
     }.items():
         expected = oracle.twelve(oracle.coco_eval(members))
         assert numbers(state, subset) == pytest.approx(expected, abs=1e-9)
+        seen = {match.frame_id for frame in members for match in oracle.matched(frame)}
+        assert state.frame_count(state.detectors()[0], subset) == len(seen)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_precision_of_a_long_curve_is_its_envelope_at_the_recalls(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    right = draw.random(5000) < np.linspace(draw.random(), draw.random(), 5000)
+    seen = np.flatnonzero(right).astype(np.uint32) + np.uint32(1)
+    truths = int(seen.size * draw.uniform(1, 2))
+    hits = np.arange(1, seen.size + 1)
+    envelope = np.maximum.accumulate((hits / seen)[::-1])[::-1]
+    places = np.searchsorted(hits / truths, RECALLS)
+    expected = np.append(envelope, 0.0)[places].mean()
+    assert precision(needs_of(truths), seen) == pytest.approx(expected, abs=1e-12)
