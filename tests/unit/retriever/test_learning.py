@@ -1,7 +1,7 @@
 """Kinds that are learnt again while batches go on."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from threading import Event as Gate
 
 import pytest
@@ -43,7 +43,8 @@ class Lessons:
 
 
 @pytest.fixture
-def lessons(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lessons]:
+async def lessons(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lessons]:
+    # In the loop, which waits for its threads when it closes.
     held = Lessons()
     monkeypatch.setattr(learning, "FailureModel", held.fit)
     monkeypatch.setattr(learning, "_AT_ONCE", -1)
