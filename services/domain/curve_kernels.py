@@ -48,14 +48,21 @@ def _lowest(word: np.uint64) -> np.uint64:  # pragma: no cover
 
 
 @compiled
+def _inside(row: np.void, parts: int, since: int, until: int) -> int:  # pragma: no cover
+    """Whether a row is in the parts and the window."""
+    captured = row["captured"]
+    inside: int = (parts >> row["part"] & 1) & (since < captured) & (captured <= until)
+    return inside
+
+
+@compiled
 def _kept(
     rows: Table, parts: int, since: int, until: int, keep: BoolArray, truths: IntArray
 ) -> int:  # pragma: no cover
     """Which rows are in the parts and the window, and their ground truths; how many they are."""
     count = 0
     for i in range(rows.size):
-        captured = rows[i]["captured"]
-        inside = (parts >> rows[i]["part"] & 1) & (since < captured) & (captured <= until)
+        inside = _inside(rows[i], parts, since, until)
         keep[i] = inside
         count += inside
         for a in range(4):
@@ -282,6 +289,5 @@ def seen_frames(
     for k in curves:
         rows = all_rows[k]
         for i in range(rows.size):
-            captured = rows[i]["captured"]
-            if parts >> rows[i]["part"] & 1 and since < captured <= until:
+            if _inside(rows[i], parts, since, until):
                 seen[rows[i]["frame"]] = True
