@@ -4,9 +4,7 @@ And promtool on what each service exports as a process of its own, as compose an
 """
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -24,6 +22,7 @@ from tests.deadline import until
 from tests.deploy.checking import ROOT, check, read_json, read_yaml, tool
 from tests.deploy.survey import ground_truth, publish
 from tests.faults.victims import Victim
+from tests.ports import free_ports
 from tests.prometheus import Prometheus, prometheus
 
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
@@ -133,12 +132,6 @@ def compose() -> dict[str, dict[str, list[str]]]:
         "services"
     ]
     return services
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
 
 
 @pytest.mark.timeout(300)

@@ -1,6 +1,5 @@
 """Two evaluators, each with whole categories, and one question to a Prometheus on both."""
 
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import connect
 from tests.deadline import until
 from tests.faults.victims import Victim
+from tests.ports import free_ports
 from tests.prometheus import Prometheus, prometheus
 from tests.unit.domain import oracle
 
@@ -39,14 +39,6 @@ def matches_of(detector: DetectorId) -> list[FrameMatched]:
         for frame in oracle.random_frames(k, 15)
         for match in oracle.matched(frame)
     ]
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 class Replicas:
