@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Sequence
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import httpx
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from services.runtime.embedded.child import steady_port
 
 _STARTING_S = 120.0
 
@@ -45,7 +46,7 @@ class ServiceEndedError(Exception):
 
 @asynccontextmanager
 async def _service(name: str, folder: Path) -> AsyncIterator[tuple[str, Process, str]]:
-    port = _free_port()
+    port = steady_port(folder, name)
     settings = {"GAZELOOP_METRICS_PORT": str(port), "GAZELOOP_LOG_LEVEL": "WARNING"}
     command = ["-m", "services.cli.main", "--data", str(folder), "run", name]
     process = await asyncio.create_subprocess_exec(
@@ -75,9 +76,3 @@ async def _when_healthy(name: str, process: Process, url: str) -> Apart:
     async with httpx.AsyncClient() as client:
         (await client.get(f"{url}/healthz")).raise_for_status()
     return Apart(name, process.pid, f"{url}/metrics")
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

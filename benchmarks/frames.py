@@ -1,7 +1,6 @@
 """Frames that a benchmark publishes, and an embedder for them that costs nothing."""
 
 import hashlib
-import io
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -9,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from PIL import Image as Picture
 
+from benchmarks.pictures import stored_picture
 from services.cli.parts import App
 from services.contracts.events import (
     Annotation,
@@ -16,7 +16,6 @@ from services.contracts.events import (
     Event,
     FrameAnnotated,
     FrameCaptured,
-    Image,
     PredictionsMade,
 )
 from services.contracts.identity import DriveId, FrameId, ModelId, VehicleId
@@ -28,7 +27,7 @@ _DIMENSION = 256
 _CATEGORIES = ("stop sign", "speed limit", "traffic light", "crossing")
 _PER_DRIVE = 30
 _START = datetime(2026, 5, 4, tzinfo=UTC)
-_SIZE = (160, 120)
+_SIZE, _BLOCKS = (160, 120), (8, 6)
 
 
 class Precomputed:
@@ -57,27 +56,11 @@ def precomputed_embeddings() -> None:
     TorchEmbedder.of = classmethod(lambda *_: Precomputed())  # type: ignore[assignment,method-assign]
 
 
-def jpeg(number: int) -> bytes:
-    """A picture of its own for every frame."""
-    blocks = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Picture.fromarray(blocks).resize(_SIZE, Picture.Resampling.BILINEAR).save(file, "JPEG")
-    return file.getvalue()
-
-
 def facts(app: App, number: int) -> list[Event]:
     """What is known of one frame: a third of the detections is wrong."""
     draw = random.Random(number)  # noqa: S311  # a benchmark's frames
     frame_id = FrameId(f"bench-{number:08d}")
-    content = jpeg(number)
-    image = Image(
-        sha256=hashlib.sha256(content).hexdigest(),
-        uri=app.stores.blobs.put(content),
-        size_bytes=len(content),
-        media_type="image/jpeg",
-        width=_SIZE[0],
-        height=_SIZE[1],
-    )
+    image = stored_picture(app.stores, number, _SIZE, _BLOCKS)
     boxes = [(draw.uniform(0, 100), draw.uniform(0, 60), 40.0, 40.0) for _ in range(3)]
     named = [draw.choice(_CATEGORIES) for _ in boxes]
     return [

@@ -11,8 +11,6 @@ until it is drawn. Without a browser nothing is measured.
 
 import argparse
 import asyncio
-import hashlib
-import io
 import json
 import random
 import shutil
@@ -28,9 +26,9 @@ from pathlib import Path
 import numpy as np
 import uvicorn
 from fastapi import FastAPI
-from PIL import Image as Pictures
 from playwright.sync_api import Browser, Page, StorageState, ViewportSize, sync_playwright
 
+from benchmarks.pictures import stored_picture
 from services.contracts.events import (
     Candidate,
     Detection,
@@ -64,7 +62,7 @@ from services.runtime.stores.opening import Stores, open_stores
 _CATEGORIES = ("stop sign", "speed limit", "traffic light", "crossing")
 _DETECTOR = DetectorId("bench@1")
 _START = datetime(2026, 5, 4, tzinfo=UTC)
-_SIZE = (1280, 720)
+_SIZE, _BLOCKS = (1280, 720), (32, 18)
 _PICTURES = 60
 _CANDIDATES = 10
 _BATCH = 500
@@ -122,18 +120,7 @@ class World:
             await self._stores.needles.write_shortlists(lists)
 
     def _image(self, number: int) -> Image:
-        blocks = np.random.default_rng(number).integers(0, 256, (18, 32, 3), dtype=np.uint8)
-        file = io.BytesIO()
-        Pictures.fromarray(blocks).resize(_SIZE).save(file, "JPEG")
-        content = file.getvalue()
-        return Image(
-            sha256=hashlib.sha256(content).hexdigest(),
-            uri=self._stores.blobs.put(content),
-            size_bytes=len(content),
-            media_type="image/jpeg",
-            width=_SIZE[0],
-            height=_SIZE[1],
-        )
+        return stored_picture(self._stores, number, _SIZE, _BLOCKS)
 
     def _box(self) -> Box:
         return (self._draw.uniform(0, 1200), self._draw.uniform(0, 640), 60.0, 60.0)

@@ -1,0 +1,35 @@
+"""Pictures that benchmarks draw."""
+
+import hashlib
+import io
+
+import numpy as np
+from PIL import Image as Picture
+
+from services.contracts.events import Image
+from services.runtime.stores.opening import Stores
+
+
+def stored_picture(
+    stores: Stores, number: int, size: tuple[int, int], blocks: tuple[int, int]
+) -> Image:
+    """A JPEG of its own for every number, in the blob store.
+
+    Parameters
+    ----------
+    size : width and height in pixels
+    blocks : of colour, from side to side and from top to bottom
+    """
+    across, down = blocks
+    colours = np.random.default_rng(number).integers(0, 256, (down, across, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Picture.fromarray(colours).resize(size, Picture.Resampling.BILINEAR).save(file, "JPEG")
+    content = file.getvalue()
+    return Image(
+        sha256=hashlib.sha256(content).hexdigest(),
+        uri=stores.blobs.put(content),
+        size_bytes=len(content),
+        media_type="image/jpeg",
+        width=size[0],
+        height=size[1],
+    )
