@@ -28,6 +28,7 @@ from services.runtime.clock import Clock
 from services.runtime.consumer import ConsumingService
 from services.runtime.embedded.embedders import note_embedder
 from services.runtime.outbox import KafkaOutbox
+from services.runtime.progress import Progress, progress_of
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox, Step
 from services.runtime.stores.opening import Stores
@@ -251,8 +252,11 @@ async def _consumer(
     closing.push_async_callback(outbox.close)
     step = await asyncio.to_thread(_BUILDERS[name], parts, outbox)
     listener = step if isinstance(step, EvaluateMatches) else None
+    progress = Progress()
     if isinstance(step, ExtendShortlists):
-        await _beside_retriever(step, parts, closing)
+        # A batch waits for a plan in the background, and that plan's steps are then its progress.
+        with progress_of(progress):
+            await _beside_retriever(step, parts, closing)
     if name == LABEL_STUDIO:
         carried = carrying(parts.stores, outbox, parts.settings, parts.clock)
         await closing.enter_async_context(carried)
@@ -270,6 +274,7 @@ async def _consumer(
         clock=parts.clock,
         listener=listener,
         traces=traces,
+        progress=progress,
     )
     return service, step
 

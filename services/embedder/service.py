@@ -16,6 +16,7 @@ from services.embedder.logic import Task
 from services.runtime import metrics
 from services.runtime.clock import Clock
 from services.runtime.images import Decoded, ImageLimits, decode_scaled
+from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores import vectors as collections
@@ -158,6 +159,7 @@ class EmbedFrames:
                 pictures = await ahead
                 ahead = asyncio.create_task(self._decode(following))
                 broken |= await self._embed_pass(one, pictures)
+                report_progress()
         finally:
             ahead.cancel()
             await asyncio.gather(ahead, return_exceptions=True)

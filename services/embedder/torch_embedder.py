@@ -19,6 +19,7 @@ from services.embedder.forward import Forward, Precision, TorchForward
 from services.embedder.forward_choice import forward_of
 from services.embedder.network import Network, load_network
 from services.embedder.region_align import region_means
+from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
 
 CONTEXTS = (1.0, 2.0)
@@ -195,6 +196,7 @@ class TorchEmbedder:
         for start in range(0, len(pixels), _CROPS_PER_PASS):
             part = slice(start, start + _CROPS_PER_PASS)
             vectors[part] = self._vectors(self._forward(pixels[part]))
+            report_progress()
         return vectors
 
     def _vectors(self, mapped: Tensor) -> NDArray[np.float32]:

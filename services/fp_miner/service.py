@@ -25,6 +25,7 @@ from services.fp_miner import logic
 from services.fp_miner.logic import MatchedFrame
 from services.runtime import freshness, metrics
 from services.runtime.clock import Clock
+from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores.frames import FrameFact, FrameStore
@@ -94,7 +95,11 @@ class MineNeedles:
         return logic.complete_frames(ordered, memberships, known)
 
     def _match(self, frames: Sequence[MatchedFrame]) -> list[FrameMatched]:
-        return [match for frame in frames for match in logic.match(frame, self._settings)]
+        matches: list[FrameMatched] = []
+        for frame in frames:
+            matches += logic.match(frame, self._settings)
+            report_progress()
+        return matches
 
     async def _announce(
         self, matches: Sequence[FrameMatched]

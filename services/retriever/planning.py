@@ -18,6 +18,7 @@ from services.retriever.budgets import budget_report
 from services.retriever.logic import FrameFacts, Kind
 from services.retriever.lookalikes import Lookalikes, Verdict
 from services.retriever.sources import Sources
+from services.runtime.progress import report_progress
 from services.runtime.stores.budget_reports import BudgetReport
 from services.runtime.stores.needles import NeedleRecord
 from services.runtime.stores.vectors import Vector
@@ -106,6 +107,7 @@ class DetectorPlan:
         for kind in kinds:
             self._kinds[kind].unknown = False
             learnt[kind] = await self._at.learning.of(kind, self._model)
+            report_progress()
         return learnt
 
     async def _taught(self) -> dict[Kind, Learnt]:
@@ -240,6 +242,7 @@ class DetectorPlan:
         moved: set[NeedleId] = set()
         came = await self._at.hay.among(frames, self._kinds.keys() - learnt.keys(), self._model)
         for kind, plan in self._kinds.items():
+            report_progress()
             if kind in learnt:
                 plan.learnt = learnt[kind]
                 found.append((kind, await self._offered_anew(kind, plan.learnt)))

@@ -27,6 +27,7 @@ from services.runtime.clock import Clock
 from services.runtime.exits import Exit, ExitCode, exit_now
 from services.runtime.lag import LagReader, Partition, Position
 from services.runtime.partitions import partition_of_key
+from services.runtime.progress import Progress
 from services.runtime.records import Record
 from services.runtime.runner import Runner
 from services.runtime.settings import Settings
@@ -102,6 +103,7 @@ class ConsumingService:
     name : the service's; its consumer group is `gazeloop.<name>`
     topics : all that it subscribes to
     listener : told about the partitions that we own, before their first batch
+    progress : what background work of the service reports to as well, where there is any
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class ConsumingService:
         clock: Clock,
         listener: AssignmentListener | None = None,
         traces: ServiceTraces = OFF,
+        progress: Progress | None = None,
         exit_process: Exit = exit_now,
     ) -> None:
         self.name = name
@@ -126,7 +129,14 @@ class ConsumingService:
         self._listener = listener
         self._exit = exit_process
         self._runner = Runner(
-            name, step, outbox, settings, clock, traces=traces, exit_process=exit_process
+            name,
+            step,
+            outbox,
+            settings,
+            clock,
+            traces=traces,
+            progress=progress,
+            exit_process=exit_process,
         )
         self._lag = LagReader(broker, settings)
         self._busy = asyncio.Lock()
@@ -318,7 +328,8 @@ class ConsumingService:
             metrics.CONSUMER_LAG.labels(self.name, topic).set(lag)
         ours = {each: at for each, at in positions.items() if each in self._assignment.partitions}
         self._show_partitions(ours)
-        self._stalled_s = watchdog.observe(self._clock.monotonic(), ours)
+        steps = self._runner.progress.steps
+        self._stalled_s = watchdog.observe(self._clock.monotonic(), ours, steps)
         metrics.SECONDS_SINCE_PROGRESS.labels(self.name).set(self._stalled_s)
         if self._stalled_s > self._settings.stall_limit_s:
             log.error("service_stalled", service=self.name, seconds=round(self._stalled_s))

@@ -17,7 +17,7 @@ class ExitCode(IntEnum):
     FAILED = 70
     """An error that nobody foresaw, or a Fatal one."""
     STALLED = 71
-    """Lag, and no commit for longer than the stall limit."""
+    """Lag, and no progress for longer than the stall limit."""
     UNDRAINED = 75
     """The batch in hand was not done at the drain deadline; it will be delivered again."""
 

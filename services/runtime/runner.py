@@ -18,6 +18,7 @@ from services.runtime import metrics
 from services.runtime.clock import Clock
 from services.runtime.exits import Exit, ExitCode, exit_now
 from services.runtime.freshness import age_s, in_hand
+from services.runtime.progress import Progress, progress_of
 from services.runtime.records import Arrival, Parsed, Record
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox, Step
@@ -88,6 +89,7 @@ class Runner:
     service : its name, for dead letters, logs and metrics
     step, outbox : the work, and where dead letters leave
     traces : the service's
+    progress : what background work of the service reports to as well, where there is any
     exit_process : ends the process; unit tests give one that raises
     sleep : waits between tries; unit tests give one that does not
     """
@@ -101,6 +103,7 @@ class Runner:
         clock: Clock,
         *,
         traces: ServiceTraces = OFF,
+        progress: Progress | None = None,
         exit_process: Exit = exit_now,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -119,6 +122,7 @@ class Runner:
         self._exit = exit_process
         self._sleep = sleep
         self._ending = asyncio.Event()
+        self.progress = progress or Progress()
 
     async def process(self, records: Sequence[Record]) -> bool:
         """Do all that a batch asks for; where this says True, its offsets may be committed.
@@ -146,7 +150,8 @@ class Runner:
 
     async def _or_exit(self, work: Awaitable[None]) -> bool:
         try:
-            await work
+            with progress_of(self.progress):
+                await work
         except _GivenBackError:
             log.info("batch_given_back", service=self._service)
             return False
@@ -173,6 +178,7 @@ class Runner:
 
     async def _run_each_alone(self, arrivals: Sequence[Parsed]) -> None:
         for arrival in arrivals:
+            self.progress.report()
             try:
                 await self._run([arrival])
                 self._limit.good(1)
@@ -256,6 +262,7 @@ class Runner:
         self._limit.bad()
 
     def _note_retry(self, state: RetryCallState) -> None:
+        self.progress.report()  # a restart would not bring back what is awaited
         error = state.outcome.exception() if state.outcome else None
         metrics.RETRIES.labels(self._service, type(error).__name__).inc()
         log.warning(

@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     session_timeout_s: Seconds = Field(
         10.0, description="Silence after which a replica's partitions go to others, in s."
     )
-    stall_limit_s: Seconds = Field(300.0, description="Lag without a commit before exit, in s.")
+    stall_limit_s: Seconds = Field(300.0, description="Lag without progress before exit, in s.")
     dead_letter_run_limit: Count = Field(
         1000, description="Dead letters in a row that stop a service."
     )

@@ -36,3 +36,10 @@ def test_other_partitions_are_a_new_beginning() -> None:
     watchdog = Watchdog()
     watchdog.observe(0.0, {ONE: Position(5, 9)})
     assert watchdog.observe(10.0, {OTHER: Position(5, 9)}) == 0.0
+
+
+def test_steps_of_a_long_batch_are_progress_without_a_commit() -> None:
+    watchdog = Watchdog()
+    watchdog.observe(0.0, {ONE: Position(5, 9)}, steps=0)
+    assert watchdog.observe(400.0, {ONE: Position(5, 9)}, steps=3) == 0.0
+    assert watchdog.observe(500.0, {ONE: Position(5, 9)}, steps=3) == 100.0
