@@ -81,6 +81,8 @@ def pull(
         return
     from services.cli.ingest_command import said  # noqa: PLC0415  # slow
     from services.cli.outcome import print_rejections  # noqa: PLC0415
+    from services.cli.refusals import end_if_refused  # noqa: PLC0415
+    from services.ingest.publishing import Source  # noqa: PLC0415
 
     context = shared(ctx)
     done, questions = run(lambda: _pull(context), interrupted=_AGAIN)
@@ -90,6 +92,7 @@ def pull(
     )
     out.print(said(done.summary, questions), highlight=False, soft_wrap=True)
     print_rejections(out, done.summary)
+    end_if_refused(out, done.summary, Source.REANNOTATION, idle=True)
 
 
 async def _push(context: Context, by: UnitName, wanted: "NeedleFilter") -> "Pushed":

@@ -212,6 +212,7 @@ async def _publish(context: Context, opener: Opener, source: str) -> None:
     from services.cli.outcome import print_rejections  # noqa: PLC0415
     from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.cli.progress import ProgressView  # noqa: PLC0415
+    from services.cli.refusals import end_if_refused  # noqa: PLC0415
     from services.ingest.publishing import Source as Origin  # noqa: PLC0415
 
     settings = context.settings()
@@ -229,6 +230,7 @@ async def _publish(context: Context, opener: Opener, source: str) -> None:
     if dataset.left:
         out.print(_not_back(sorted(dataset.left)), highlight=False, markup=False)
     print_rejections(out, summary)
+    end_if_refused(out, summary, Origin(source))
 
 
 def _not_back(left: "list[FrameId]") -> str:

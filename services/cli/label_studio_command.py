@@ -59,7 +59,9 @@ def pull(ctx: typer.Context) -> None:
     """Publish what annotators have submitted since the last time, as ground truth."""
 
     async def work(app: "App", parts: "LabelStudioParts") -> None:
-        _print_pulled(app, await parts.puller.pull())
+        pulled = await parts.puller.pull()
+        _print_pulled(app, pulled)
+        _end_if_refused(pulled)
 
     _run(ctx, work)
 
@@ -69,8 +71,10 @@ def sync(ctx: typer.Context) -> None:
     """Pull, then push."""
 
     async def work(app: "App", parts: "LabelStudioParts") -> None:
-        _print_pulled(app, await parts.puller.pull())
+        pulled = await parts.puller.pull()
+        _print_pulled(app, pulled)
         _print_pushed(await _push(app, parts, again=False))
+        _end_if_refused(pulled)
 
     _run(ctx, work)
 
@@ -177,6 +181,12 @@ def _print_pulled(app: "App", pulled: "Pulled") -> None:
     _print_counts("pulled", said)
     if held:
         console().print(_held_text(held, app), highlight=False, soft_wrap=True)
+
+
+def _end_if_refused(pulled: "Pulled") -> None:
+    """End with 1 where all that came was refused; where nothing came, that is no error."""
+    if pulled.refused and not (pulled.published or pulled.held):
+        raise typer.Exit(1)
 
 
 def _held_text(count: int, app: "App") -> str:

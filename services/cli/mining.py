@@ -1,10 +1,11 @@
 """The whole job: publish a data set, wait until every service has caught up, report, draw."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.cli.dead_letter_reading import dead_letter_count
+from services.cli.empty_split import empty_split
 from services.cli.gallery import write_montages
 from services.cli.lag_watch import LagWatch
 from services.cli.parts import App
@@ -40,6 +41,8 @@ class Mined:
     published: Summary
     lost: int
     """Frames of the data set that are neither stored whole nor rejected."""
+    empty_split: str | None = None
+    """That all its frames are on one side of the split, in a line."""
 
 
 class Roll:
@@ -54,6 +57,11 @@ class Roll:
             if isinstance(item, FrameItem):
                 self._frames[item.frame_id] = item
             yield item
+
+    @property
+    def frames(self) -> Collection[FrameItem]:
+        """The frames that were yielded until here."""
+        return self._frames.values()
 
     async def lost(self, store: FrameStore, summary: Summary) -> int:
         """How many of them are neither stored whole nor rejected."""
@@ -132,4 +140,5 @@ async def mine(app: App, dataset: Dataset, view: ProgressView, montages: Montage
         view.at("drawing montages")
         limits = ImageLimits.of(app.settings)
         drawn = await write_montages(app.stores, montages.folder, limits=limits, most=montages.most)
-    return Mined(reports, drawn, summary, lost)
+    one_sided = empty_split(roll.frames, app.settings) if summary.frames.total else None
+    return Mined(reports, drawn, summary, lost, one_sided)

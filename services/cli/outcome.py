@@ -2,10 +2,13 @@
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from services.cli.mining import Mined, MontagePlan
+from services.cli.refusals import end_if_refused
 from services.cli.report_view import print_report
+from services.ingest.publishing import Source
 from services.ingest.summary import Summary
 
 SHOWN_REJECTIONS = 20
@@ -18,7 +21,7 @@ def concluded(out: Console, mined: Mined, plan: MontagePlan) -> None:
     Raises
     ------
     typer.Exit
-        With 1, if something was lost.
+        With 1, if something was lost, nothing was taken, or all of a kind was refused.
     """
     for report in mined.reports:
         out.print()
@@ -35,6 +38,9 @@ def concluded(out: Console, mined: Mined, plan: MontagePlan) -> None:
             highlight=False,
         )
         raise typer.Exit(1)
+    if mined.empty_split:
+        out.print(f"\n[yellow]{escape(mined.empty_split)}[/]", highlight=False, soft_wrap=True)
+    end_if_refused(out, mined.published, Source.IMPORT)
 
 
 def print_rejections(out: Console, summary: Summary) -> None:

@@ -17,7 +17,7 @@ from services.contracts.events import (
 )
 from services.ingest import fields
 from services.ingest.drafts import Draft, is_too_large
-from services.ingest.items import Disputed, FrameItem, Located, Rejection
+from services.ingest.items import Disputed, FrameItem, Located, RecordKind, Rejection
 from services.runtime.images import ImageFacts, ImageLimits, inspect, measure
 from services.runtime.stores.blobs import BlobStore
 
@@ -192,5 +192,6 @@ def _inside(
             continue
         detail = f"bbox {[*value.bbox]} lies outside the image of {size[0]} x {size[1]}"
         raw = fields.raw(value.model_dump())
-        rejections.append(Rejection("box_outside_image", detail, part.location, raw))
+        kind = RecordKind.DETECTION if isinstance(value, Detection) else RecordKind.ANNOTATION
+        rejections.append(Rejection("box_outside_image", detail, part.location, raw, kind=kind))
     return tuple(inside)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Generic, NamedTuple, Self, TypeVar
 
@@ -84,6 +85,14 @@ class Disputed:
     location: str
 
 
+class RecordKind(StrEnum):
+    """What a refused record would have been."""
+
+    FRAME = "frames"
+    DETECTION = "detections"
+    ANNOTATION = "annotations"
+
+
 @dataclass(frozen=True)
 class Rejection:
     """A record that can never be used; it is counted, listed and dead-lettered.
@@ -94,6 +103,7 @@ class Rejection:
     location : the file with a line, or with the record's number or id
     raw : the record's own bytes, or its JSON
     whole_frame : whether a frame is refused, with all that was said of it
+    kind : what the record would have been; none for a part that its record can do without
     """
 
     reason: str
@@ -101,6 +111,7 @@ class Rejection:
     location: str
     raw: bytes
     whole_frame: bool = False
+    kind: RecordKind | None = None
 
 
 Item = FrameItem | Disputed | Rejection

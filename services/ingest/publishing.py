@@ -154,9 +154,11 @@ def _account(summary: Summary, batch: Batch, outcome: Outcome, way: str) -> None
     summary.done += len(batch.frames) + refused
     for draft in outcome.published:
         summary.count_of(draft).published += 1
+        summary.add_taken(draft)
         metrics.FRAMES_INGESTED.labels(topic_of(draft).name, way).inc()
     for draft in outcome.known:
         summary.count_of(draft).known += 1
+        summary.add_taken(draft)
     for rejection in outcome.rejections:
         summary.add_rejection(rejection)
         metrics.RECORDS_REJECTED.labels(rejection.reason, way).inc()

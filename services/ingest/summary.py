@@ -3,8 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from services.contracts.events import Event, FrameCaptured, PredictionsMade
-from services.ingest.items import Rejection
+from services.contracts.events import Event, FrameAnnotated, FrameCaptured, PredictionsMade
+from services.ingest.items import RecordKind, Rejection
 
 LISTED_REJECTIONS = 1000
 """Rejections that a summary lists; all of them are counted, and are dead letters."""
@@ -36,6 +36,10 @@ class Summary:
     """One for each frame."""
     rejected: Counter[str] = field(default_factory=Counter)
     """By reason."""
+    refused: Counter[tuple[RecordKind, str]] = field(default_factory=Counter)
+    """Those of them that would have been a frame or a box, by what and by reason."""
+    boxes: Counter[RecordKind] = field(default_factory=Counter)
+    """Detections and annotations that were taken, or were there already."""
     held: Counter[str] = field(default_factory=Counter)
     """Corrections that wait for an answer, by what is asked."""
     rejections: list[Rejection] = field(default_factory=list)
@@ -51,8 +55,37 @@ class Summary:
             case _:
                 return self.ground_truth
 
+    def add_taken(self, event: Event) -> None:
+        """Count the boxes of an event that was acknowledged, in this run or by an earlier one."""
+        match event:
+            case PredictionsMade():
+                self.boxes[RecordKind.DETECTION] += len(event.detections)
+            case FrameAnnotated():
+                self.boxes[RecordKind.ANNOTATION] += len(event.annotations)
+
+    @property
+    def frames_taken(self) -> int:
+        """Things that were said of frames and count, or count once somebody has answered."""
+        counts = (self.frames, self.predictions, self.ground_truth)
+        return sum(count.total for count in counts) + self.held.total()
+
+    def taken(self, kind: RecordKind) -> int:
+        """How many records of a kind were taken, or were there already."""
+        return self.frames_taken if kind is RecordKind.FRAME else self.boxes[kind]
+
+    def wholly_refused(self) -> dict[RecordKind, Counter[str]]:
+        """Kinds of which something was refused and nothing taken, with the reasons' counts."""
+        refused: dict[RecordKind, Counter[str]] = {}
+        for (kind, reason), count in self.refused.items():
+            if not self.taken(kind):
+                refused.setdefault(kind, Counter())[reason] += count
+        return refused
+
     def add_rejection(self, rejection: Rejection) -> None:
         """Count a rejection, and list it while there is room."""
         self.rejected[rejection.reason] += 1
+        kind = RecordKind.FRAME if rejection.whole_frame else rejection.kind
+        if kind is not None:
+            self.refused[kind, rejection.reason] += 1
         if len(self.rejections) < LISTED_REJECTIONS:
             self.rejections.append(rejection)

@@ -37,6 +37,7 @@ from services.ingest.items import (
     FrameItem,
     Item,
     Located,
+    RecordKind,
     Rejection,
 )
 from services.ingest.json_files import read_json
@@ -74,7 +75,8 @@ def read_coco(
     annotations = None
     if "annotations" in content:
         sources = located(ground_truth, "annotations", content["annotations"])
-        annotations = by_image(sources, _image_of, frames.keys(), rejected)
+        kind = RecordKind.ANNOTATION
+        annotations = by_image(sources, _image_of, frames.keys(), rejected, kind)
     results = None
     if predictions:
         results = Results(
@@ -113,7 +115,8 @@ def _images(
         claim(key, seen)
         return image
 
-    found = parsed(located(file, "images", content.get("images")), parse, rejected)
+    sources = located(file, "images", content.get("images"))
+    found = parsed(sources, parse, rejected, RecordKind.FRAME)
     images = sorted((each.value for each in found), key=lambda image: image.frame_id)
     return {image.key: image for image in images}
 
@@ -168,7 +171,8 @@ class _Coco:
         drive = record.get("drive_id")
         results, truths = self.results, None
         if self.annotations is not None:
-            truths = tuple(parsed(annotations, partial(self._truth, size, rejected), rejected))
+            parse = partial(self._truth, size, rejected)
+            truths = tuple(parsed(annotations, parse, rejected, RecordKind.ANNOTATION))
         return FrameItem(
             frame_id=image.frame_id,
             vehicle_id=VehicleId(_id(record.get("vehicle_id", self.name))),

@@ -8,7 +8,7 @@ from typing import TypeVar
 from services.contracts.errors import InvalidRecord
 from services.ingest import fields
 from services.ingest.fields import Record
-from services.ingest.items import Located, Rejection
+from services.ingest.items import Located, RecordKind, Rejection
 
 T = TypeVar("T")
 ImageKey = int | str
@@ -28,15 +28,19 @@ def located(file: Path, name: str, values: object) -> list[Located[object]]:
     return [Located(value, f"{file}:{name}[{at}]") for at, value in enumerate(values)]
 
 
-def rejection(error: InvalidRecord, source: Located[object]) -> Rejection:
+def rejection(
+    error: InvalidRecord, source: Located[object], kind: RecordKind | None = None
+) -> Rejection:
     """What became of a record that breaks a rule."""
-    return Rejection(error.reason, str(error), source.location, fields.raw(source.value))
+    raw = fields.raw(source.value)
+    return Rejection(error.reason, str(error), source.location, raw, kind=kind)
 
 
 def parsed(
     sources: Iterable[Located[object]],
     parse: Callable[[Located[Record]], T],
     rejected: list[Rejection],
+    kind: RecordKind | None = None,
 ) -> list[Located[T]]:
     """What `parse` makes of the records; those that it refuses are added to `rejected`."""
     found = []
@@ -45,7 +49,7 @@ def parsed(
             record = fields.record(source.value, "the record")
             value = parse(Located(record, source.location))
         except InvalidRecord as exc:
-            rejected.append(rejection(exc, source))
+            rejected.append(rejection(exc, source, kind))
         else:
             found.append(Located(value, source.location))
     return found
@@ -56,6 +60,7 @@ def by_image(
     image_of: Callable[[Record], ImageKey],
     known: Container[ImageKey],
     rejected: list[Rejection],
+    kind: RecordKind | None = None,
 ) -> Groups:
     """The records of each known image, in their order.
 
@@ -74,7 +79,7 @@ def by_image(
         groups[image].append(source)
         return image
 
-    parsed(sources, place, rejected)
+    parsed(sources, place, rejected, kind)
     return groups
 
 

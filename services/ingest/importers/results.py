@@ -17,7 +17,7 @@ from services.ingest.importers.records import (
     parsed,
     without,
 )
-from services.ingest.items import Located, Rejection
+from services.ingest.items import Located, RecordKind, Rejection
 from services.ingest.json_files import read_json
 
 Categories = Mapping[ImageKey, Category]
@@ -118,7 +118,9 @@ class Results:
             sources = located(file, "", content)
         self._categories = categories
         self._category_of = category_of
-        self._groups: Groups = by_image(sources, image_of, known, self.rejected)
+        self._groups: Groups = by_image(
+            sources, image_of, known, self.rejected, RecordKind.DETECTION
+        )
 
     def records(self, image: ImageKey) -> list[Located[Record]]:
         """The image's records as they are in the file."""
@@ -136,7 +138,7 @@ class Results:
             bbox, mask = box_and_mask(source, size, rejected)
             return fields.checked(Detection, category=category, score=score, bbox=bbox, mask=mask)
 
-        return tuple(parsed(self.records(image), parse, rejected))
+        return tuple(parsed(self.records(image), parse, rejected, RecordKind.DETECTION))
 
 
 def box_and_mask(

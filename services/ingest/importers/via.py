@@ -34,6 +34,7 @@ from services.ingest.items import (
     FrameItem,
     Item,
     Located,
+    RecordKind,
     Rejection,
 )
 from services.ingest.json_files import read_json
@@ -112,7 +113,7 @@ def _files(
     ]
     found: dict[str, Located[Record]] = {}
     for source in sources:
-        for name in parsed([source], parse, rejected):
+        for name in parsed([source], parse, rejected, RecordKind.FRAME):
             found[name.value] = Located(source.value, source.location)
     return found
 
@@ -151,7 +152,7 @@ class _Via:
         size = _size(image) if image and any(map(_is_polygon, regions)) else None
         drive, results = said.get("drive_id"), self.results
         annotation = partial(self._annotation, size, rejected)
-        annotations = tuple(parsed(regions, annotation, rejected))
+        annotations = tuple(parsed(regions, annotation, rejected, RecordKind.ANNOTATION))
         return FrameItem(
             frame_id=self.sent.of(name).frame_id if self.sent else fields.frame_id(self.name, name),
             vehicle_id=VehicleId(fields.quoted(str(said.get("vehicle_id", self.name)))),

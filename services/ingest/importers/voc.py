@@ -24,7 +24,7 @@ from services.ingest.importers.names import ImageNames
 from services.ingest.importers.records import rejection, whole_frame
 from services.ingest.importers.results import Results, category_name, named_category
 from services.ingest.importers.returned import Manifest
-from services.ingest.items import Dataset, Detector, FrameItem, Item, Located, Rejection
+from services.ingest.items import Dataset, Detector, FrameItem, Item, Located, RecordKind, Rejection
 
 MAX_XML_BYTES = 16 * 1024 * 1024
 PRESERVE = "{http://www.w3.org/XML/1998/namespace}space"
@@ -202,7 +202,9 @@ def _annotations(
         try:
             yield Located(_annotation(element), location)
         except InvalidRecord as exc:
-            rejected.append(Rejection(exc.reason, str(exc), location, _raw(element, content)))
+            raw = _raw(element, content)
+            kind = RecordKind.ANNOTATION
+            rejected.append(Rejection(exc.reason, str(exc), location, raw, kind=kind))
 
 
 def _raw(element: Element, content: bytes) -> bytes:

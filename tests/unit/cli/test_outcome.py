@@ -23,7 +23,7 @@ from services.evaluator.report import (
     ShortlistReport,
 )
 from services.ingest.items import FrameItem, Rejection
-from services.ingest.summary import Summary
+from services.ingest.summary import Count, Summary
 from tests.fakes.frames import InMemoryFrameStore
 from tests.samples import frame_annotated, frame_captured
 
@@ -89,22 +89,31 @@ def _concluded(mined: Mined) -> str:
     return out.file.getvalue()
 
 
+def _taken() -> Summary:
+    return Summary(frames=Count(published=3))
+
+
 def test_a_loss_is_an_error() -> None:
     with pytest.raises(typer.Exit) as leaving:
-        _concluded(Mined([_report()], [], Summary(), lost=1))
+        _concluded(Mined([_report()], [], _taken(), lost=1))
     assert leaving.value.exit_code == 1
 
 
 def test_nothing_lost_is_no_error() -> None:
-    assert "ods@1" in _concluded(Mined([_report()], [], Summary(), lost=0))
+    assert "ods@1" in _concluded(Mined([_report()], [], _taken(), lost=0))
 
 
 def test_data_without_results_says_why_there_is_no_report() -> None:
-    assert "predictions and ground truth" in _concluded(Mined([], [], Summary(), lost=0))
+    assert "predictions and ground truth" in _concluded(Mined([], [], _taken(), lost=0))
+
+
+def test_an_empty_side_of_the_split_is_said() -> None:
+    assert "haystack" in _concluded(Mined([_report()], [], _taken(), 0, "The haystack is empty."))
 
 
 def test_rejections_are_counted_by_reason_and_listed_by_place() -> None:
     summary = Summary(
+        frames=Count(known=1),
         rejected=Counter({"missing_image": 30, "duplicate_id": 1}),
         rejections=[Rejection("missing_image", f"no {i}", f"gt.json:{i}", b"") for i in range(30)],
     )

@@ -25,7 +25,7 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.identity import Category, FrameId, VehicleId
-from services.ingest.items import Detector, FrameItem, Item, Located, Rejection
+from services.ingest.items import Detector, FrameItem, Item, Located, RecordKind, Rejection
 from services.ingest.publishing import Source, publish_dataset
 from services.ingest.summary import Count, Summary
 from services.runtime.settings import Settings
@@ -396,3 +396,17 @@ async def test_something_said_of_a_frame_without_a_picture_needs_a_known_frame(
     await ingest.run(ingest.frame())
     newer = replace(bare, detector=Detector("ods", "2"))
     assert (await ingest.run(newer)).predictions == Count(published=1)
+
+
+async def test_boxes_that_were_taken_are_counted_also_when_they_were_there_before(
+    ingest: Ingest,
+) -> None:
+    one = {RecordKind.DETECTION: 1, RecordKind.ANNOTATION: 1}
+    assert (await ingest.run(ingest.frame())).boxes == one
+    assert (await ingest.run(ingest.frame())).boxes == one
+
+
+async def test_a_kind_of_which_every_record_was_refused_is_named(ingest: Ingest) -> None:
+    outside = FOUND.model_copy(update={"bbox": (900.0, 2.0, 3.0, 4.0)})
+    summary = await ingest.run(replace(ingest.frame(), detections=located(outside)))
+    assert summary.wholly_refused() == {RecordKind.DETECTION: {"box_outside_image": 1}}

@@ -1,0 +1,93 @@
+"""Whether a run has taken what it was given: its exit status, and what to do where it has not."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from services.ingest.items import RecordKind
+from services.ingest.publishing import Source
+from services.ingest.summary import Summary
+
+REMEDIES: Final[Mapping[str, str]] = {
+    "unknown_category": (
+        "List every category that records name, with its id, in `categories`; results may list"
+        " their detector's own."
+    ),
+    "unknown_image": (
+        "Run the detector on the images that the ground truth lists, and keep their ids or file"
+        " names; corrections need the `manifest.json` of the export that they began with."
+    ),
+    "missing_image": (
+        "Name with --images the folder that file names are relative to; of an export in splits"
+        " (train/, valid/), the folder of that split."
+    ),
+    "path_outside_folder": "Name with --images the folder that holds all images.",
+    "unknown_frame": (
+        "Publish the frames first, with their images; corrections of a data set need the same"
+        " --name, or the --manifest of the export."
+    ),
+    "unfinished_task": "Submit the tasks, or confirm or delete every proposal, and export again.",
+    "skipped_task": "Submit the tasks, and export again.",
+    "unsupported_shape": "Draw or export rectangles.",
+    "rotated_box": "Draw or export upright rectangles.",
+    "box_outside_image": "Boxes are in pixels of the image as it was published.",
+    "box_without_area": "A bbox is [x, y, width, height] in pixels, not two corners.",
+    "score_out_of_range": "Scores lie between 0 and 1.",
+    "duplicate_id": "Name the data set with --name, if another one has these ids.",
+}
+"""What to do where all records of a kind are refused for one reason."""
+
+_KINDS: Final[Mapping[Source, frozenset[RecordKind]]] = {
+    Source.IMPORT: frozenset(RecordKind),
+    # A correction is taken whole or not at all: what counts is its frame.
+    Source.REANNOTATION: frozenset({RecordKind.FRAME}),
+}
+_WORDS: Final[Mapping[Source, str]] = {Source.IMPORT: "frames", Source.REANNOTATION: "corrections"}
+
+
+def refusals(summary: Summary, source: Source) -> list[str]:
+    """A line for each kind of record that was wholly refused, with what to do."""
+    wholly = summary.wholly_refused()
+    return [
+        _line(_WORDS[source] if kind is RecordKind.FRAME else kind.value, wholly[kind], summary)
+        for kind in RecordKind
+        if kind in wholly and kind in _KINDS[source]
+    ]
+
+
+def end_if_refused(out: Console, summary: Summary, source: Source, *, idle: bool = False) -> None:
+    """Print what was wholly refused, and end.
+
+    Parameters
+    ----------
+    idle : whether nothing may have come, as where a tool is asked again and again
+
+    Raises
+    ------
+    typer.Exit
+        With 1, if something of a kind was wholly refused, or nothing was taken.
+    """
+    lines = refusals(summary, source)
+    for line in lines:
+        out.print(f"\n[bold red]Refused:[/] {escape(line)}", highlight=False, soft_wrap=True)
+    if lines or not (summary.frames_taken or idle):
+        raise typer.Exit(1)
+
+
+def _line(what: str, reasons: Counter[str], summary: Summary) -> str:
+    total = reasons.total()
+    count = f"all {total:,} {what}" if total > 1 else f"the only {what.removesuffix('s')}"
+    if len(reasons) > 1:
+        return f"{count}, for {len(reasons)} reasons; none was taken."
+    (reason,) = reasons
+    first = next((each.detail for each in summary.rejections if each.reason == reason), "")
+    remedy = REMEDIES.get(reason, "Correct them and run the same command again.")
+    return f"{count}, for one reason ({reason}). {_sentence(first)}{remedy}"
+
+
+def _sentence(detail: str) -> str:
+    return f"The first: {detail.rstrip('.')}. " if detail else ""

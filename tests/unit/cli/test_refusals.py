@@ -1,0 +1,87 @@
+"""What was wholly refused: one line, a remedy, and an exit status of 1."""
+
+import io
+from collections import Counter
+
+import pytest
+import typer
+from rich.console import Console
+
+from services.cli.refusals import REMEDIES, end_if_refused, refusals
+from services.contracts.events import Annotation
+from services.contracts.identity import Category
+from services.ingest.items import RecordKind, Rejection
+from services.ingest.publishing import Source
+from services.ingest.summary import Count, Summary
+from tests.samples import frame_annotated
+
+
+def _ended(summary: Summary, source: Source = Source.IMPORT, *, idle: bool = False) -> int:
+    out = Console(file=io.StringIO(), width=120)
+    try:
+        end_if_refused(out, summary, source, idle=idle)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    return 0
+
+
+def _refused(kind: RecordKind, *reasons: str, frames: int = 3) -> Summary:
+    summary = Summary(frames=Count(published=frames))
+    for reason in reasons:
+        whole = kind is RecordKind.FRAME
+        summary.add_rejection(Rejection(reason, f"because of {reason}", "a:1", b"", whole, kind))
+    return summary
+
+
+def test_what_was_taken_or_is_known_already_is_no_error() -> None:
+    assert _ended(Summary(frames=Count(published=1))) == 0
+    assert _ended(Summary(ground_truth=Count(known=1))) == 0
+    assert _ended(Summary(held=Counter(unknown_category=1)), Source.REANNOTATION) == 0
+
+
+def test_nothing_at_all_is_an_error_but_not_where_a_tool_is_only_asked() -> None:
+    assert _ended(Summary()) == 1
+    assert _ended(Summary(), Source.REANNOTATION, idle=True) == 0
+
+
+@pytest.mark.parametrize("kind", [RecordKind.DETECTION, RecordKind.ANNOTATION])
+def test_boxes_that_were_all_refused_are_an_error_although_frames_were_taken(
+    kind: RecordKind,
+) -> None:
+    summary = _refused(kind, "unknown_category", "unknown_category")
+    assert _ended(summary) == 1
+    (line,) = refusals(summary, Source.IMPORT)
+    assert line.startswith(f"all 2 {kind.value}, for one reason (unknown_category). The first:")
+    assert line.endswith(REMEDIES["unknown_category"])
+
+
+def test_one_box_that_was_taken_is_enough() -> None:
+    summary = _refused(RecordKind.ANNOTATION, "unknown_category")
+    found = Annotation(category=Category("stop sign"), bbox=(1.0, 2.0, 3.0, 4.0))
+    summary.add_taken(frame_annotated(found))
+    assert _ended(summary) == 0
+
+
+def test_several_reasons_are_counted_and_have_no_one_remedy() -> None:
+    summary = _refused(RecordKind.DETECTION, "unknown_image", "box_not_finite")
+    assert refusals(summary, Source.IMPORT) == ["all 2 detections, for 2 reasons; none was taken."]
+
+
+def test_a_correction_counts_by_its_frame_and_not_by_its_boxes() -> None:
+    summary = Summary(ground_truth=Count(published=1))
+    refused = Rejection("unsupported_shape", "a circle", "a:1", b"", kind=RecordKind.ANNOTATION)
+    summary.add_rejection(refused)
+    assert _ended(summary, Source.REANNOTATION) == 0
+
+
+def test_corrections_that_were_all_refused_are_an_error_also_where_a_tool_is_asked() -> None:
+    summary = _refused(RecordKind.FRAME, "unfinished_task", frames=0)
+    assert _ended(summary, Source.REANNOTATION, idle=True) == 1
+    (line,) = refusals(summary, Source.REANNOTATION)
+    assert line.startswith("the only correction, for one reason (unfinished_task).")
+
+
+def test_a_mask_that_was_refused_is_not_a_box() -> None:
+    summary = Summary(frames=Count(published=1))
+    summary.add_rejection(Rejection("invalid_mask", "too few points", "a:1", b""))
+    assert _ended(summary) == 0
