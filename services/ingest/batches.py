@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from services.contracts.events import Event, FrameCaptured
+from services.contracts.events import Event, FrameAnnotated, FrameCaptured
 from services.ingest.answers import said_entry
 from services.ingest.drafts import (
     Draft,
-    dead_letter,
     entry_of,
     frame_subject,
     numbered,
@@ -16,11 +15,14 @@ from services.ingest.drafts import (
     tags_of,
 )
 from services.ingest.frames import OpenedFrame, refused, store_image, stored_at
+from services.ingest.holding import Came, CorrectionGate
 from services.ingest.items import Rejection
+from services.ingest.rejections import dead_letter
 from services.runtime.clock import Clock
 from services.runtime.images import ImageLimits
 from services.runtime.step import Outbox
 from services.runtime.stores.blobs import BlobStore
+from services.runtime.stores.held_corrections import HeldCorrection
 from services.runtime.stores.ledger import Entry, RevisionLedger
 
 
@@ -30,6 +32,28 @@ class Batch:
 
     frames: Sequence[OpenedFrame]
     rejections: Sequence[Rejection]
+
+
+async def sifted(gate: CorrectionGate, batch: Batch) -> tuple[Batch, list[HeldCorrection]]:
+    """The batch without what is held, and what is held of it.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not answer.
+    """
+    corrected = [frame for frame in batch.frames if frame.versions]
+    judged = await gate.judged(
+        [Came(frame.versions, frame.item.location, frame.tag) for frame in corrected]
+    )
+    held = [one for one in judged if isinstance(one, HeldCorrection)]
+    passing = [
+        replace(frame, drafts=(one,))
+        for frame, one in zip(corrected, judged, strict=True)
+        if isinstance(one, FrameAnnotated)
+    ]
+    without_truth = [frame for frame in batch.frames if not frame.versions]
+    return Batch([*passing, *without_truth], batch.rejections), held
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
 
 from services.contracts.codec import encode
 from services.contracts.events import (
@@ -14,8 +13,7 @@ from services.contracts.events import (
 )
 from services.contracts.identity import FrameId, VehicleId
 from services.contracts.topics import topic_of
-from services.ingest.items import Rejection
-from services.runtime.limits import MAX_EVENT_BYTES, largest_value
+from services.runtime.limits import largest_value
 from services.runtime.stores.frames import content_of
 from services.runtime.stores.ledger import Entry, RevisionLedger
 
@@ -98,20 +96,3 @@ async def numbered(
 def is_too_large(event: Event) -> bool:
     """Whether no broker would take it."""
     return len(encode(event)) > largest_value(topic_of(event).name)
-
-
-def dead_letter(rejection: Rejection, now: datetime) -> DeadLettered:
-    """The rejected record, kept whole as far as a record on the topic may go."""
-    return DeadLettered(
-        service="ingest",
-        reason=rejection.reason,
-        detail=_text(rejection.detail),
-        location=_text(rejection.location),
-        original_value=rejection.raw[:MAX_EVENT_BYTES],
-        failed_at=now,
-    )
-
-
-def _text(value: str) -> str:
-    # Names out of foreign files may hold halves of characters, which no event can carry.
-    return value.encode(errors="backslashreplace").decode()[:2000]

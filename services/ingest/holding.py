@@ -1,7 +1,7 @@
 """Corrections that ask something are held, and go on their way once somebody has answered."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
@@ -9,7 +9,6 @@ from services.contracts.events import FrameAnnotated
 from services.contracts.identity import Category
 from services.contracts.topics import GROUND_TRUTH
 from services.ingest.answers import answered, counting, held_id_of, labels_of, open_labels
-from services.ingest.batches import Batch
 from services.ingest.drafts import entry_of, tagged
 from services.runtime import metrics
 from services.runtime.clock import Clock
@@ -50,27 +49,6 @@ class CorrectionGate:
     held: MongoHeldCorrections
     categories: MongoCategories
     clock: Clock
-
-    async def sift(self, batch: Batch) -> tuple[Batch, list[HeldCorrection]]:
-        """The batch without what is held.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
-        corrected = [frame for frame in batch.frames if frame.versions]
-        judged = await self.judged(
-            [Came(frame.versions, frame.item.location, frame.tag) for frame in corrected]
-        )
-        held = [each for each in judged if isinstance(each, HeldCorrection)]
-        passing = [
-            replace(frame, drafts=(each,))
-            for frame, each in zip(corrected, judged, strict=True)
-            if isinstance(each, FrameAnnotated)
-        ]
-        silent = [frame for frame in batch.frames if not frame.versions]
-        return Batch([*passing, *silent], batch.rejections), held
 
     async def judged(self, corrections: Sequence[Came]) -> list[FrameAnnotated | HeldCorrection]:
         """Each as it may be published, or what is held of it; held ones are kept durably.

@@ -16,7 +16,7 @@ from tenacity.wait import wait_exponential_jitter
 from services.contracts import events
 from services.contracts.errors import Transient
 from services.contracts.topics import topic_of
-from services.ingest.batches import Batch, BatchPublisher, Outcome
+from services.ingest.batches import Batch, BatchPublisher, Outcome, sifted
 from services.ingest.frames import OpenedFrame, open_disputed, open_frame
 from services.ingest.holding import CorrectionGate
 from services.ingest.items import Disputed, Item, Rejection
@@ -96,8 +96,8 @@ async def publish_dataset(
 async def _sifted(
     gate: CorrectionGate, batch: Batch, retrying: AsyncRetrying, summary: Summary
 ) -> Batch:
-    sifted: tuple[Batch, list[HeldCorrection]] = await retrying(gate.sift, batch)
-    passing, held = sifted
+    outcome: tuple[Batch, list[HeldCorrection]] = await retrying(sifted, gate, batch)
+    passing, held = outcome
     summary.held.update(each.question.value for each in held)
     summary.done += len(held)
     return passing

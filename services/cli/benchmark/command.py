@@ -14,10 +14,14 @@ from services.cli.labelled_source import (
     Source,
     ViaFile,
     VocFolder,
+    labelled_frames,
 )
 
 if TYPE_CHECKING:
-    from services.cli.benchmark.running import Asked
+    from services.cli.benchmark.running import RetrievalRun
+    from services.ingest.exporters.frames import ExportFrame
+    from services.runtime.settings import Settings
+    from services.runtime.stores.opening import Stores
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -106,11 +110,12 @@ def retrieval(
     counts all of it, retrieved or not. `report P@4` and `report R@4` are as report 2 reckoned:
     see docs/embedding.md.
     """
-    from services.cli.benchmark.running import Asked, Drawing  # noqa: PLC0415  # slow
+    from services.cli.benchmark.running import Drawing, RetrievalRun  # noqa: PLC0415  # slow
     from services.embedder.labelled import LabelRule, Looked  # noqa: PLC0415
 
-    asked = Asked(
-        Source(images, coco, voc, via),
+    source = Source(images, coco, voc, via)
+    benchmark = RetrievalRun(
+        source.coco,
         Looked(looked),
         LabelRule(label),
         models or [],
@@ -125,10 +130,21 @@ def retrieval(
     )
     if letterbox is not None and looked != "frames":
         raise typer.BadParameter("only whole frames are padded", param_hint="--letterbox")
-    run(lambda: _retrieval(shared(ctx), asked), interrupted="Nothing was written.")
+    run(lambda: _retrieval(shared(ctx), source, benchmark), interrupted="Nothing was written.")
 
 
-async def _retrieval(context: Context, asked: "Asked") -> None:
+async def _retrieval(context: Context, source: Source, benchmark: "RetrievalRun") -> None:
     from services.cli.benchmark.running import measured, shown  # noqa: PLC0415
 
-    shown(asked, await measured(asked, context, console()), console())
+    settings = context.settings()
+    frames = await labelled_frames(source, context, _all_annotated)
+    shown(benchmark, measured(benchmark, frames, settings, console()), console())
+
+
+async def _all_annotated(stores: "Stores", settings: "Settings") -> "list[ExportFrame]":
+    from services.cli.export_choice import What  # noqa: PLC0415
+    from services.cli.exporting import chosen_frames  # noqa: PLC0415
+    from services.runtime.stores.needle_filters import NeedleFilter  # noqa: PLC0415
+
+    del settings
+    return await chosen_frames(stores, What.ANNOTATED, NeedleFilter())

@@ -8,16 +8,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.cli import exporting
 from services.cli.benchmark import measuring, montages, results
 from services.cli.benchmark.measuring import Embedded, Searched
 from services.cli.benchmark.models import Choice, embedder_of
 from services.cli.benchmark.plot import plot
 from services.cli.benchmark.results import Measured
 from services.cli.benchmark.searches import SEARCHES, available
-from services.cli.context import Context
-from services.cli.export_choice import What
-from services.cli.labelled_source import Source, labelled_frames
 from services.contracts.errors import InvalidSettings
 from services.domain.coco import IntArray
 from services.domain.collapse import collapse_of
@@ -30,11 +26,8 @@ from services.embedder.labelled import (
     examples,
     of_categories,
 )
-from services.ingest.exporters.frames import ExportFrame
 from services.ingest.json_files import read_json
 from services.runtime.settings import Settings
-from services.runtime.stores.needle_filters import NeedleFilter
-from services.runtime.stores.opening import Stores
 
 _FEWEST = 3
 
@@ -48,10 +41,15 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command was told."""
+class RetrievalRun:
+    """What is measured, on what, and where the results go.
 
-    source: Source
+    Attributes
+    ----------
+    coco : the COCO file that the frames are from, which knows supercategories; none for others
+    """
+
+    coco: Path | None
     looked: Looked
     rule: LabelRule
     models: Sequence[str]
@@ -65,32 +63,27 @@ class Asked:
     to: Path
 
 
-async def measured(asked: Asked, context: Context, out: Console) -> list[Measured]:
-    """Everything that was asked for, measured; montages and files are written on the way.
+def measured(
+    run: RetrievalRun, frames: Sequence[LabelledFrame], settings: Settings, out: Console
+) -> list[Measured]:
+    """Measure every embedder with every search; montages are written on the way.
 
     Raises
     ------
     InvalidSettings, MissingPart, MissingWeights
         Something that was asked for is not there.
     """
-    settings = context.settings()
-    choices = [Choice.parse(text) for text in asked.models or [settings.embedder]]
-    searches = _searches(asked.searches)
-    supercategory = _supercategories(asked)
-    frames = await labelled_frames(asked.source, context, _all_annotated)
-    chosen = examples(_chosen(frames, asked, supercategory), asked.looked, asked.rule)
+    choices = [Choice.parse(text) for text in run.models or [settings.embedder]]
+    searches = _searches(run.searches)
+    supercategory = _supercategories(run)
+    chosen = examples(_chosen(frames, run, supercategory), run.looked, run.rule)
     if len(chosen) < _FEWEST:
         raise InvalidSettings(
-            f"{len(chosen)} annotated {asked.looked} are too few to search: give more frames"
+            f"{len(chosen)} annotated {run.looked} are too few to search: give more frames"
         )
-    asked.to.mkdir(parents=True, exist_ok=True)
-    prepared = _Prepared(asked, settings, chosen, supercategory, searches)
+    run.to.mkdir(parents=True, exist_ok=True)
+    prepared = _Prepared(run, settings, chosen, supercategory, searches)
     return [_one(choice, prepared, out) for choice in choices]
-
-
-async def _all_annotated(stores: Stores, settings: Settings) -> list[ExportFrame]:
-    del settings
-    return await exporting.chosen_frames(stores, What.ANNOTATED, NeedleFilter())
 
 
 def _searches(named: Sequence[str]) -> list[str]:
@@ -100,19 +93,19 @@ def _searches(named: Sequence[str]) -> list[str]:
     return list(named) or available()
 
 
-def _supercategories(asked: Asked) -> dict[str, str]:
+def _supercategories(run: RetrievalRun) -> dict[str, str]:
     """By category; only COCO files know any."""
-    if asked.source.coco is None:
-        if asked.supercategories:
+    if run.coco is None:
+        if run.supercategories:
             raise InvalidSettings("only COCO files have supercategories: name one with --coco")
         return {}
-    listed = read_json(asked.source.coco).get("categories", [])
+    listed = read_json(run.coco).get("categories", [])
     found = {
         str(each["name"]): str(each["supercategory"])
         for each in listed
         if isinstance(each, dict) and each.get("supercategory") and "name" in each
     }
-    for name in asked.supercategories:
+    for name in run.supercategories:
         if name not in found.values():
             there = ", ".join(sorted({*found.values()})) or "none"
             raise InvalidSettings(f"there is no supercategory {name!r}; there are {there}")
@@ -120,11 +113,11 @@ def _supercategories(asked: Asked) -> dict[str, str]:
 
 
 def _chosen(
-    frames: Sequence[LabelledFrame], asked: Asked, supercategory: Mapping[str, str]
+    frames: Sequence[LabelledFrame], run: RetrievalRun, supercategory: Mapping[str, str]
 ) -> list[LabelledFrame]:
-    if not asked.supercategories:
+    if not run.supercategories:
         return list(frames)
-    wanted = {name for name, above in supercategory.items() if above in asked.supercategories}
+    wanted = {name for name, above in supercategory.items() if above in run.supercategories}
     return of_categories(frames, wanted)
 
 
@@ -132,7 +125,7 @@ def _chosen(
 class _Prepared:
     """What every embedder is measured on."""
 
-    asked: Asked
+    run: RetrievalRun
     settings: Settings
     examples: Sequence[Example]
     supercategory: Mapping[str, str]
@@ -140,18 +133,18 @@ class _Prepared:
 
 
 def _one(choice: Choice, prepared: _Prepared, out: Console) -> Measured:
-    asked = prepared.asked
+    run = prepared.run
     embedded = _embedded(choice, prepared, out)
     vectors = embedded.vectors
     truth = measuring.truth_of(embedded.examples, prepared.supercategory)
-    rng = np.random.default_rng(asked.seed)
-    queries = np.sort(rng.permutation(len(vectors))[: asked.queries])
-    depth = min(asked.depth, len(vectors) - 1)
+    rng = np.random.default_rng(run.seed)
+    queries = np.sort(rng.permutation(len(vectors))[: run.queries])
+    depth = min(run.depth, len(vectors) - 1)
     found = []
     for name in prepared.searches:
         out.print(f"{choice.title}: {name}", style="dim", highlight=False)
         found.append(measuring.search(name, vectors, truth, queries, depth))
-    _draw(choice, embedded, found[0], queries, asked)
+    _draw(choice, embedded, found[0], queries, run)
     return Measured(
         choice.title,
         vectors.shape[1],
@@ -164,7 +157,7 @@ def _one(choice: Choice, prepared: _Prepared, out: Console) -> Measured:
 
 
 def _embedded(choice: Choice, prepared: _Prepared, out: Console) -> Embedded:
-    letterbox, chosen = prepared.asked.letterbox, prepared.examples
+    letterbox, chosen = prepared.run.letterbox, prepared.examples
     embedder = embedder_of(choice, prepared.settings, letterbox)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeRemainingColumn(), console=out, transient=True) as progress:
@@ -188,22 +181,20 @@ def _draw(
     embedded: Embedded,
     found: Searched,
     queries: IntArray,
-    asked: Asked,
+    run: RetrievalRun,
 ) -> None:
-    rows = montages.chosen_queries(
-        asked.drawing.names, asked.drawing.count, embedded.examples, queries
-    )
+    rows = montages.chosen_queries(run.drawing.names, run.drawing.count, embedded.examples, queries)
     for row in rows:
         query = embedded.examples[queries[row]]
         best = [embedded.examples[place] for place in found.ranked[row].tolist() if place >= 0]
         title = f"{choice.title}, {found.name}"
-        file = asked.to / f"{choice.stem}-{queries[row]:06d}.png"
+        file = run.to / f"{choice.stem}-{queries[row]:06d}.png"
         file.write_bytes(montages.drawn(title, query, best))
 
 
-def shown(asked: Asked, found: Sequence[Measured], out: Console) -> None:
+def shown(run: RetrievalRun, found: Sequence[Measured], out: Console) -> None:
     """Print the tables, and write them and the plot."""
-    depth = min(asked.depth, min(one.examples for one in found) - 1)
+    depth = min(run.depth, min(one.examples for one in found) - 1)
     every = results.rows(found, depth)
     tables = results.whole_table(every), *results.quality_tables(every, depth)
     for table in (*tables, results.cost_table(every)):
@@ -216,6 +207,6 @@ def shown(asked: Asked, found: Sequence[Measured], out: Console) -> None:
                 " arbitrary; see docs/embedding.md for what helps.",
                 highlight=False,
             )
-    (asked.to / "retrieval.csv").write_text(results.as_csv(every))
-    (asked.to / "retrieval.svg").write_text(plot(every))
-    out.print(f"Table, plot and montages in {asked.to}", highlight=False)
+    (run.to / "retrieval.csv").write_text(results.as_csv(every))
+    (run.to / "retrieval.svg").write_text(plot(every))
+    out.print(f"Table, plot and montages in {run.to}", highlight=False)

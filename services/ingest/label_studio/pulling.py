@@ -11,13 +11,14 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import REANNOTATION, FrameAnnotated
 from services.contracts.identity import FrameId
 from services.ingest.answers import answered, labels_of
-from services.ingest.drafts import dead_letter, entry_of
+from services.ingest.drafts import entry_of
 from services.ingest.frames import open_disputed, open_frame
 from services.ingest.holding import CorrectionGate, CorrectionPublisher, question_of
 from services.ingest.importers.label_studio import frame_of_task
 from services.ingest.items import Disputed, Located, Rejection
 from services.ingest.label_studio import logic
 from services.ingest.label_studio.client import KEY, Json, LabelStudio
+from services.ingest.rejections import dead_letter
 from services.runtime import metrics
 from services.runtime.clock import Clock
 from services.runtime.images import ImageLimits

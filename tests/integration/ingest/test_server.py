@@ -18,7 +18,7 @@ from services.cli.parts import App
 from services.cli.questions_command import answer_label
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import FrameId, VehicleId
-from services.ingest.batches import Batch
+from services.ingest.batches import Batch, sifted
 from services.ingest.frames import OpenedFrame
 from services.ingest.holding import CorrectionGate
 from services.ingest.http import build_http_app
@@ -178,9 +178,8 @@ async def test_a_frame_of_a_file_that_says_nothing_of_its_ground_truth_asks_noth
     item = FrameItem(FrameId("v1:1"), VehicleId("v1"), "coco.json:[0]", None)
     silent = OpenedFrame(item, None, (), ())
 
-    passing, held = await CorrectionGate(stores.held, stores.categories, SystemClock()).sift(
-        Batch([silent], [])
-    )
+    gate = CorrectionGate(stores.held, stores.categories, SystemClock())
+    passing, held = await sifted(gate, Batch([silent], []))
 
     assert (passing.frames, held) == ([silent], [])
 
