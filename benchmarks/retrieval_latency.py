@@ -47,7 +47,6 @@ from services.contracts.identity import (
     frame_point_id,
     region_point_id,
 )
-from services.domain.splits import split_of
 from services.fp_miner.logic import MatchedFrame, match, needles_in
 from services.retriever.service import ExtendShortlists
 from services.runtime.clock import SystemClock
@@ -94,13 +93,7 @@ class World:
 
     def split(self, number: int) -> Split:
         """By its drive."""
-        return split_of(
-            _frame(number),
-            _drive(number),
-            reference_share=self.settings.reference_share,
-            seed=self.settings.split_seed,
-            by_frame=False,
-        )
+        return self.settings.split_rule.split_of(_frame(number), _drive(number))
 
     def seen(self, number: int) -> "Seen":
         """What there is of a frame: a third of its detections is wrong."""
@@ -247,7 +240,7 @@ class Survey:
                 whole = MatchedFrame(
                     each.captured, each.truth, each.predictions, NOT_SHORTLISTED, ()
                 )
-                matches = match(whole, self._world.settings)
+                matches = match(whole, self._world.settings.split_rule)
                 await self._stores.matches.record(matches, {})
                 events += matches
                 events += [n for m in matches for n in needles_in(m, 0.5)]

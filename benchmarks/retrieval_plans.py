@@ -27,7 +27,7 @@ from services.domain.ranking import Vectors
 from services.domain.shortlist_offers import Limits
 from services.domain.shortlist_plan import Dealer
 from services.domain.strategies import STRATEGIES, Blend, Standing, Strategy
-from services.retriever.logic import limits
+from services.retriever.budgets import limits_of
 from services.runtime.settings import Settings
 
 REFERENCE_SHARE = 0.25
@@ -117,7 +117,7 @@ def by_strategy(strategy: Strategy) -> Plan:
 
 def allowed(haystack: Frames, share: float) -> Limits:
     """The retriever's limits, with a share of the haystack's frames in all."""
-    return replace(limits(0, Settings()), budgets=Budgets(round(share * haystack.sum())))
+    return replace(limits_of(0, Settings()), budgets=Budgets(round(share * haystack.sum())))
 
 
 @dataclass(frozen=True)

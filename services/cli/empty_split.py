@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable
 
 from services.contracts.events import Split
-from services.domain.splits import split_of
 from services.ingest.items import FrameItem
 from services.runtime.settings import Settings
 
@@ -19,7 +18,8 @@ _SHARE = "set another GAZELOOP_REFERENCE_SHARE or GAZELOOP_SPLIT_SEED"
 def empty_split(items: Iterable[FrameItem], settings: Settings) -> str | None:
     """One line where all frames of a data set are on one side of the split; else none."""
     frames = list(items)
-    sides: Counter[Split] = Counter(_side(each, settings) for each in frames)
+    rule = settings.split_rule
+    sides: Counter[Split] = Counter(rule.split_of(item.frame_id, item.drive_id) for item in frames)
     if len(sides) != 1:
         return None
     (full,) = sides
@@ -34,14 +34,4 @@ def empty_split(items: Iterable[FrameItem], settings: Settings) -> str | None:
     return (
         f"The {empty.value} is empty, so {_USE[empty]}: all {len(frames):,} frames{where} are in"
         f" the {full.value}. On a new data folder, {remedy}."
-    )
-
-
-def _side(item: FrameItem, settings: Settings) -> Split:
-    return split_of(
-        item.frame_id,
-        item.drive_id,
-        reference_share=settings.reference_share,
-        seed=settings.split_seed,
-        by_frame=settings.split_by == "frame",
     )

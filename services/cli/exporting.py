@@ -8,8 +8,7 @@ from pathlib import Path
 from services.cli.export_choice import What
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Split
-from services.contracts.identity import FrameId, RegionId
-from services.domain.splits import split_of
+from services.contracts.identity import DriveId, FrameId, RegionId
 from services.ingest.exporters.formats import EXPORTERS, IMAGES, Format, manifest
 from services.ingest.exporters.frames import Export, ExportFrame, Proposal, stem_of
 from services.retriever.review.decisions import review_of
@@ -229,10 +228,7 @@ async def _frames(
 
 
 def _split(frame: ExportFrame, settings: Settings) -> Split:
-    return split_of(
-        frame.frame_id,
-        frame.drive_id,  # type: ignore[arg-type]  # an export knows it as text
-        reference_share=settings.reference_share,
-        seed=settings.split_seed,
-        by_frame=settings.split_by == "frame",
+    drive_id = frame.drive_id
+    return settings.split_rule.split_of(
+        frame.frame_id, None if drive_id is None else DriveId(drive_id)
     )

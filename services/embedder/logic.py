@@ -15,9 +15,8 @@ from services.contracts.identity import (
     frame_point_id,
     region_point_id,
 )
-from services.domain.splits import split_of
+from services.domain.splits import SplitRule
 from services.embedder.embedder import Boxes
-from services.runtime.settings import Settings
 from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.vectors import Payload, Point, Vector
 
@@ -148,14 +147,14 @@ def scaled_boxes(boxes: Sequence[Box], decoded: tuple[int, int], whole: tuple[in
     return np.array(boxes, float).reshape(-1, 4) * np.tile(scale, 2)
 
 
-def frame_point(task: Task, vector: Vector, settings: Settings) -> Point:
+def frame_point(task: Task, vector: Vector, rule: SplitRule) -> Point:
     """The frame's own vector, with what searches filter by."""
-    return Point(task.embedded.frame_point, vector, _frame_payload(task, settings))
+    return Point(task.embedded.frame_point, vector, _frame_payload(task, rule))
 
 
-def region_points(task: Task, vectors: NDArray[np.float32], settings: Settings) -> list[Point]:
+def region_points(task: Task, vectors: NDArray[np.float32], rule: SplitRule) -> list[Point]:
     """The vectors of the task's missing regions, (N, D) in their order."""
-    frame = _frame_payload(task, settings)
+    frame = _frame_payload(task, rule)
     return [
         Point(
             region_point_id(task.embedded.model, region.region_id),
@@ -166,15 +165,9 @@ def region_points(task: Task, vectors: NDArray[np.float32], settings: Settings) 
     ]
 
 
-def _frame_payload(task: Task, settings: Settings) -> Payload:
+def _frame_payload(task: Task, rule: SplitRule) -> Payload:
     frame = task.captured
-    split = split_of(
-        frame.frame_id,
-        frame.drive_id,
-        reference_share=settings.reference_share,
-        seed=settings.split_seed,
-        by_frame=settings.split_by == "frame",
-    )
+    split = rule.split_of(frame.frame_id, frame.drive_id)
     return {
         "model": task.embedded.model,
         "frame_id": frame.frame_id,

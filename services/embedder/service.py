@@ -197,13 +197,14 @@ class EmbedFrames:
         return self._embedder.embed([decoded.picture for _, decoded in sound], boxes)
 
     async def _store(self, tasks: Sequence[Task], embedded: Sequence[FrameVectors]) -> None:
+        rule = self._settings.split_rule
         both = list(zip(tasks, embedded, strict=True))
         regions = [
             point
             for task, vectors in both
-            for point in logic.region_points(task, vectors.regions, self._settings)
+            for point in logic.region_points(task, vectors.regions, rule)
         ]
-        frames = [logic.frame_point(task, each.frame, self._settings) for task, each in both]
+        frames = [logic.frame_point(task, each.frame, rule) for task, each in both]
         await self._vectors.upsert(self._in_regions, regions)
         await self._vectors.upsert(self._in_frames, frames)
         for task in tasks:

@@ -17,8 +17,7 @@ from services.contracts.events import (
 )
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
 from services.domain.matching import CategoryMatch, match_frame
-from services.domain.splits import split_of
-from services.runtime.settings import Settings
+from services.domain.splits import SplitRule
 from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.shortlists import NOT_SHORTLISTED, Membership
 
@@ -64,15 +63,9 @@ def complete_frames(
     ]
 
 
-def match(frame: MatchedFrame, settings: Settings) -> list[FrameMatched]:
+def match(frame: MatchedFrame, rule: SplitRule) -> list[FrameMatched]:
     """Every category's match on this frame; an empty one where a category is left with nothing."""
-    split = split_of(
-        frame.captured.frame_id,
-        frame.captured.drive_id,
-        reference_share=settings.reference_share,
-        seed=settings.split_seed,
-        by_frame=settings.split_by == "frame",
-    )
+    split = rule.split_of(frame.captured.frame_id, frame.captured.drive_id)
     matches = match_frame(frame.predictions, frame.ground_truth)
     gone = dict.fromkeys(frame.known_categories, NOTHING_LEFT)
     return [

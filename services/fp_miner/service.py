@@ -95,9 +95,10 @@ class MineNeedles:
         return logic.complete_frames(ordered, memberships, known)
 
     def _match(self, frames: Sequence[MatchedFrame]) -> list[FrameMatched]:
+        rule = self._settings.split_rule
         matches: list[FrameMatched] = []
         for frame in frames:
-            matches += logic.match(frame, self._settings)
+            matches += logic.match(frame, rule)
             report_progress()
         return matches
 

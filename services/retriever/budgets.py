@@ -5,12 +5,31 @@ from datetime import UTC, datetime
 
 from services.contracts.identity import Category, DetectorId
 from services.domain.budgets import Budget, Budgets
-from services.domain.shortlist_offers import HeldBack
+from services.domain.shortlist_offers import HeldBack, Limits
 from services.runtime import metrics
+from services.runtime.settings import Settings
 from services.runtime.stores.budget_reports import BudgetReport, HeldBackFrame
 
 _HELD_BACK_MAX = 1000
 """Frames that a report names; the others are counted."""
+
+
+def limits_of(haystack_frames: int, settings: Settings) -> Limits:
+    """How much is shown of a haystack of so many frames."""
+    budget = int(haystack_frames * settings.shortlist_budget)
+    budgets = Budgets(
+        haystack=max(budget, settings.shortlist_size),
+        day=settings.budget_per_day,
+        vehicle=settings.budget_per_vehicle,
+        family=settings.budget_per_family,
+    )
+    return Limits(
+        budgets=budgets,
+        size=settings.shortlist_size,
+        per_drive=settings.shortlist_per_drive,
+        apart_s=settings.shortlist_apart_s,
+        apart_m=settings.shortlist_apart_m,
+    )
 
 
 def budget_report(

@@ -34,7 +34,7 @@ class Hay:
 
     async def search(self, kind: Kind, directions: Vectors, model: ModelId) -> Haystack:
         """The regions that lie farthest in any direction; all of the kind where they are few."""
-        where = logic.haystack_of(kind, self._settings)
+        where = logic.haystack_of(kind, self._settings.operating_score)
         collection, most = collection_of(REGIONS, model), self._settings.shortlist_pool
         hits = await self._store.nearest(collection, directions[0], where, most)
         if len(hits) == most and len(directions) > 1:
@@ -56,7 +56,7 @@ class Hay:
         """By kind, the regions on these haystack frames that the detector shows on the map."""
         found: defaultdict[Kind, list[tuple[RegionId, FrameId]]] = defaultdict(list)
         for frame, facts in sorted(frames.items()):
-            if facts.split(self._settings) is not Split.HAYSTACK:
+            if facts.split(self._settings.split_rule) is not Split.HAYSTACK:
                 continue
             for region, seen in facts.regions.items():
                 if seen.kind in kinds and seen.score >= self._settings.operating_score:

@@ -18,16 +18,14 @@ from services.contracts.events import (
     ShortlistPublished,
     Split,
 )
-from services.contracts.identity import Box, Category, DetectorId, FrameId, ModelId, RegionId
-from services.domain.budgets import Budgets
+from services.contracts.identity import Box, Category, DetectorId, FrameId, RegionId
 from services.domain.coco import FloatArray
-from services.domain.failure_model import Examples, Method, Mode
+from services.domain.failure_model import Examples, Mode
 from services.domain.ranking import Vectors
 from services.domain.region_features import FEATURES, Shown, region_features
-from services.domain.shortlist_offers import Key, Limits, Spot
-from services.domain.splits import split_of
+from services.domain.shortlist_offers import Key, Spot
+from services.domain.splits import SplitRule
 from services.domain.strategies import Standing
-from services.runtime.settings import Settings
 from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.needles import NeedleRecord
 from services.runtime.stores.vectors import Where
@@ -87,15 +85,9 @@ class FrameFacts:
         """What each detection shows, by its region."""
         return {region: seen.features for region, seen in self.regions.items()}
 
-    def split(self, settings: Settings) -> Split:
+    def split(self, rule: SplitRule) -> Split:
         """Whether the frame is searched for needles, or searched through."""
-        return split_of(
-            self.spot.frame,
-            self.spot.drive,
-            reference_share=settings.reference_share,
-            seed=settings.split_seed,
-            by_frame=settings.split_by == "frame",
-        )
+        return rule.split_of(self.spot.frame, self.spot.drive)
 
 
 def _spot(captured: FrameCaptured) -> Spot:
@@ -121,12 +113,12 @@ def _shown(predictions: PredictionsMade, captured: FrameCaptured) -> Shown:
     )
 
 
-def haystack_of(kind: Kind, settings: Settings) -> Where:
+def haystack_of(kind: Kind, operating_score: float) -> Where:
     """The haystack regions of a kind that the detector shows on the map."""
     detector, category = kind
     return Where(
         equals={"detector": detector, "category": category, "split": Split.HAYSTACK.value},
-        at_least={"score": settings.operating_score},
+        at_least={"score": operating_score},
     )
 
 
@@ -231,24 +223,6 @@ def standing(annotated: Sequence[Annotated]) -> Standing:
     )
 
 
-def limits(haystack_frames: int, settings: Settings) -> Limits:
-    """How much is shown of a haystack of so many frames."""
-    budget = int(haystack_frames * settings.shortlist_budget)
-    budgets = Budgets(
-        haystack=max(budget, settings.shortlist_size),
-        day=settings.budget_per_day,
-        vehicle=settings.budget_per_vehicle,
-        family=settings.budget_per_family,
-    )
-    return Limits(
-        budgets=budgets,
-        size=settings.shortlist_size,
-        per_drive=settings.shortlist_per_drive,
-        apart_s=settings.shortlist_apart_s,
-        apart_m=settings.shortlist_apart_m,
-    )
-
-
 def listed(record: NeedleRecord) -> tuple[Candidate, ...]:
     """What is on a needle's shortlist."""
     return record.shortlist.candidates if record.shortlist is not None else ()
@@ -312,13 +286,3 @@ def withdrawn(record: NeedleRecord) -> ShortlistPublished | None:
     if record.shortlist is None or record.needle is None:
         return None
     return next_shortlist(record, record.needle, (), record.shortlist.provenance)
-
-
-def provenance(model: ModelId, method: Method, settings: Settings) -> Provenance:
-    """How a shortlist comes to be under these settings."""
-    return Provenance(
-        model=model,
-        strategy=settings.shortlist_strategy,
-        size_limit=settings.shortlist_size,
-        method=method.value,
-    )

@@ -5,20 +5,21 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.contracts.events import Candidate, NeedleFound, ShortlistPublished
+from services.contracts.events import Candidate, NeedleFound, Provenance, ShortlistPublished
 from services.contracts.identity import DetectorId, FamilyId, FrameId, ModelId, NeedleId, RegionId
-from services.domain.failure_model import Mode
+from services.domain.failure_model import Method, Mode
 from services.domain.kind import Asked, Haystack, frame_worths, offers
 from services.domain.kind import Kind as Learnt
 from services.domain.shortlist_offers import Dealt, Limits
 from services.domain.shortlist_plan import Dealer
 from services.domain.strategies import STRATEGIES
 from services.retriever import logic
-from services.retriever.budgets import budget_report
+from services.retriever.budgets import budget_report, limits_of
 from services.retriever.logic import FrameFacts, Kind
 from services.retriever.lookalikes import Lookalikes, Verdict
 from services.retriever.sources import Sources
 from services.runtime.progress import report_progress
+from services.runtime.settings import Settings
 from services.runtime.stores.budget_reports import BudgetReport
 from services.runtime.stores.needles import NeedleRecord
 from services.runtime.stores.vectors import Vector
@@ -322,7 +323,7 @@ class DetectorPlan:
             plan.worths = {each: worth for each, worth in plan.worths.items() if each in offered}
 
     async def _limits(self) -> Limits:
-        return logic.limits(await self._at.size.haystack_frames(self._model), self._settings)
+        return limits_of(await self._at.size.haystack_frames(self._model), self._settings)
 
     async def _shortlists(
         self, needles: Collection[NeedleId], dealt: Sequence[Dealt]
@@ -357,7 +358,7 @@ class DetectorPlan:
         ]
         candidates = logic.in_order([*staying, *fresh.values()])
         if fresh or record.shortlist is None:
-            how = logic.provenance(self._model, learnt.model.method(mode), self._settings)
+            how = _provenance(self._model, learnt.model.method(mode), self._settings)
         else:
             # What stays came to be as it says.
             how = record.shortlist.provenance
@@ -366,3 +367,13 @@ class DetectorPlan:
 
 def _kind_of(needle: NeedleFound) -> Kind:
     return needle.detector, needle.category
+
+
+def _provenance(model: ModelId, method: Method, settings: Settings) -> Provenance:
+    """How a shortlist comes to be under these settings."""
+    return Provenance(
+        model=model,
+        strategy=settings.shortlist_strategy,
+        size_limit=settings.shortlist_size,
+        method=method.value,
+    )

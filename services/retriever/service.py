@@ -228,7 +228,7 @@ class ExtendShortlists:
             seen = facts.get(each.frame_id)
             if seen is None:
                 continue
-            if seen.split(self._settings) is Split.HAYSTACK:
+            if seen.split(self._settings.split_rule) is Split.HAYSTACK:
                 self._size.note([each.frame_id])
                 continue
             for kind in {region.kind for region in seen.regions.values()}:

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.contracts.errors import InvalidSettings
+from services.domain.splits import SplitRule
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Score = Annotated[float, Field(ge=0, le=1)]
@@ -272,6 +273,11 @@ class Settings(BaseSettings):
                 " GAZELOOP_MONGODB_PASSWORD, GAZELOOP_QDRANT_API_KEY or the driver's own variable"
             )
         return url
+
+    @property
+    def split_rule(self) -> SplitRule:
+        """Which frames are the reference and which the haystack."""
+        return SplitRule(self.reference_share, self.split_seed, by_frame=self.split_by == "frame")
 
     @property
     def blob_url(self) -> str:

@@ -10,7 +10,6 @@ import httpx
 
 from services.contracts.events import Split
 from services.contracts.identity import FrameId
-from services.domain.splits import split_of
 from services.runtime.settings import Settings
 from tests.unit.ingest.datasets import Json, jpeg
 
@@ -64,16 +63,11 @@ def facts(frames: int, seed: int) -> list[Fact]:
 
 def reference_frames(published: Sequence[Fact], settings: Settings) -> set[str]:
     """The frames that are searched for needles."""
+    rule = settings.split_rule
     return {
         fact.frame_id
         for fact in published
-        if split_of(
-            FrameId(fact.frame_id),
-            None,
-            reference_share=settings.reference_share,
-            seed=settings.split_seed,
-        )
-        is Split.REFERENCE
+        if rule.split_of(FrameId(fact.frame_id), None) is Split.REFERENCE
     }
 
 

@@ -8,6 +8,7 @@ import structlog
 
 from services.contracts.errors import Invalid, InvalidRecord
 from services.contracts.identity import FrameId
+from services.domain.ports.annotation_tasks import TaskRecord, TaskStatus
 from services.ingest.label_studio import logic
 from services.ingest.label_studio.client import KEY, LabelStudio
 from services.ingest.label_studio.interface import Interface
@@ -15,7 +16,6 @@ from services.ingest.label_studio.links import LASTING, ImageLinks
 from services.ingest.label_studio.plans import Plan, Pushed
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
-from services.runtime.stores.annotation_tasks import TaskRecord, TaskStatus
 from services.runtime.stores.opening import Stores
 
 log = structlog.get_logger(__name__)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from services.domain.ports.annotation_tasks import TaskRecord
 from services.ingest.label_studio.logic import Asked
-from services.runtime.stores.annotation_tasks import TaskRecord
 
 
 @dataclass

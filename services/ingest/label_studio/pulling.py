@@ -10,6 +10,7 @@ import structlog
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import REANNOTATION, FrameAnnotated
 from services.contracts.identity import FrameId
+from services.domain.ports.annotation_tasks import TaskRecord, TaskStatus
 from services.ingest.answers import answered, labels_of
 from services.ingest.drafts import entry_of
 from services.ingest.frames import open_disputed, open_frame
@@ -24,7 +25,6 @@ from services.runtime.clock import Clock
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
-from services.runtime.stores.annotation_tasks import TaskRecord, TaskStatus
 from services.runtime.stores.held_corrections import Question
 from services.runtime.stores.opening import Stores
 

@@ -10,6 +10,7 @@ import structlog
 
 from services.contracts.errors import ToolUnavailable
 from services.contracts.identity import Category, FrameId
+from services.domain.ports.annotation_tasks import TaskRecord, TaskStatus
 from services.ingest.label_studio import logic
 from services.ingest.label_studio.client import Json, LabelStudio
 from services.ingest.label_studio.interface import Interface
@@ -23,7 +24,6 @@ from services.ingest.label_studio.project import (
 )
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
-from services.runtime.stores.annotation_tasks import TaskRecord, TaskStatus
 from services.runtime.stores.opening import Stores
 
 log = structlog.get_logger(__name__)

@@ -7,7 +7,6 @@ is asked. Both are counts, so that what touches a frame while it is being settle
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from pymongo import UpdateOne
@@ -15,6 +14,7 @@ from pymongo.errors import DuplicateKeyError
 
 from services.contracts.events import ShortlistPublished
 from services.contracts.identity import FrameId
+from services.domain.ports.annotation_tasks import TaskRecord, TaskStatus
 from services.runtime.stores.mongo import (
     Database,
     Document,
@@ -24,53 +24,6 @@ from services.runtime.stores.mongo import (
     upsert,
     write,
 )
-
-
-class TaskStatus(StrEnum):
-    """What has become of a task."""
-
-    WAITING = "waiting"
-    """It is not there yet."""
-    OPEN = "open"
-    STARTED = "started"
-    """Somebody has a draft."""
-    SKIPPED = "skipped"
-    ANSWERED = "answered"
-    """What was submitted is ground truth, or waits for an answer."""
-    REFUSED = "refused"
-    """What was submitted cannot be used; it is a dead letter."""
-    WITHDRAWN = "withdrawn"
-    """Nobody asks for the frame any more."""
-    DELETED = "deleted"
-    """Somebody has deleted it there; it is not pushed again of itself."""
-
-
-@dataclass(frozen=True)
-class TaskRecord:
-    """One frame's task.
-
-    Attributes
-    ----------
-    task_id : the tool's; none where it has none
-    trying : whether a push was begun, of which the end was not noted
-    asked : digest of what the task asks
-    image : where the tool has the frame's image; empty where it has none
-    link_until : when the link to our image ends
-    read : digest of what was last read back
-    revision : the last ground truth that came of it
-    """
-
-    frame_id: FrameId
-    touched: int = 0
-    settled: int = 0
-    task_id: int | None = None
-    trying: bool = False
-    status: TaskStatus = TaskStatus.WAITING
-    asked: str = ""
-    image: str = ""
-    link_until: datetime | None = None
-    read: str = ""
-    revision: int | None = None
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import pytest
 from services.contracts.errors import ToolUnavailable
 from services.contracts.events import Annotation, DeadLettered, FrameAnnotated
 from services.contracts.identity import Category, FrameId
+from services.domain.ports.annotation_tasks import TaskStatus
 from services.ingest.holding import CorrectionPublisher, HeldRelease
 from services.ingest.label_studio.pulling import Pulled
-from services.runtime.stores.annotation_tasks import TaskStatus
 from services.runtime.stores.held_corrections import (
     HeldCorrection,
     LabelAnswer,

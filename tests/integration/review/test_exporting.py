@@ -17,7 +17,7 @@ from services.cli.exporting import (
 )
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Split
-from services.domain.splits import split_of
+from services.domain.splits import SplitRule
 from services.ingest.exporters.formats import Format
 from services.ingest.exporters.frames import ExportFrame
 from services.runtime.stores.needle_filters import NeedleFilter
@@ -70,7 +70,7 @@ async def test_a_training_set_never_holds_a_reference_frame_and_weighs_what_is_c
 
     everything = await chosen_frames(ana.world.stores, What.ANNOTATED, EVERY)
     splits = {
-        frame.frame_id: split_of(frame.frame_id, frame.drive_id, reference_share=0.4, seed=0)  # type: ignore[arg-type]
+        frame.frame_id: SplitRule(0.4).split_of(frame.frame_id, frame.drive_id)  # type: ignore[arg-type]
         for frame in everything
     }
     assert ids(frames) == [each for each in splits if splits[each] is Split.HAYSTACK]

@@ -16,7 +16,7 @@ from services.cli.parts import App
 from services.contracts.events import Split
 from services.contracts.flow import SERVICES
 from services.contracts.identity import DriveId, FrameId
-from services.domain.splits import split_of
+from services.domain.splits import SplitRule
 from services.ingest.tokens import issue
 from services.runtime.clock import SystemClock
 from services.runtime.logs import configure_logs
@@ -47,9 +47,7 @@ def settings_on(folder: Path, collector: Collector) -> Settings:
 def drive_in(split: Split) -> str:
     drives = (DriveId(f"drive-{number}") for number in range(100))
     return next(
-        drive
-        for drive in drives
-        if split_of(FrameId("any"), drive, reference_share=0.5, seed=0) is split
+        drive for drive in drives if SplitRule(0.5).split_of(FrameId("any"), drive) is split
     )
 
 

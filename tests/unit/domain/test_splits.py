@@ -1,16 +1,11 @@
 from services.contracts.events import Split
 from services.contracts.identity import DriveId, FrameId
-from services.domain.splits import split_of
+from services.domain.splits import SplitRule
 
 
 def split(frame: str, drive: str | None, *, seed: int = 0, by_frame: bool = False) -> Split:
-    return split_of(
-        FrameId(frame),
-        DriveId(drive) if drive else None,
-        reference_share=0.1,
-        seed=seed,
-        by_frame=by_frame,
-    )
+    rule = SplitRule(0.1, seed, by_frame=by_frame)
+    return rule.split_of(FrameId(frame), DriveId(drive) if drive else None)
 
 
 def test_a_drive_never_straddles_the_split() -> None:

@@ -1,12 +1,12 @@
 from services.contracts.events import ErrorType, FrameMatched, NeedleFound, NeedleRetracted, Split
 from services.contracts.identity import Category, FrameId
+from services.domain.splits import SplitRule
 from services.fp_miner import logic
-from services.runtime.settings import Settings
 from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.shortlists import Membership
 from tests import samples
 
-SETTINGS = Settings(reference_share=0.5)
+SPLIT = SplitRule(0.5)
 HAYSTACK_DRIVE, REFERENCE_DRIVE = "d1", "d7"
 
 
@@ -25,7 +25,7 @@ def matches_of(frame: FrameRecord, **context: object) -> list[FrameMatched]:
     memberships = {(frame.frame_id, samples.DETECTOR): membership} if membership else {}
     triples = [(frame.frame_id, samples.DETECTOR, category) for category in known]  # type: ignore[attr-defined]
     complete = logic.complete_frames([frame], memberships, triples)  # type: ignore[arg-type]
-    return [match for each in complete for match in logic.match(each, SETTINGS)]
+    return [match for each in complete for match in logic.match(each, SPLIT)]
 
 
 def test_the_drives_of_these_tests_are_on_either_side() -> None:
