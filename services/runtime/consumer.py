@@ -41,6 +41,8 @@ _COMMIT_INTERVAL_S = 1.0
 _HEARTBEATS_PER_SESSION = 4
 _WATCH_INTERVAL_S = 5.0
 _BROKER_POLL_S = 1.0
+_METADATA_AGES = 2
+"""How old a client's metadata may be, in its greatest age: one, and an answer that takes long."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ class ConsumingService:
         self._assignment = Assignment(frozenset(), {})
         self._watching: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[None] | None = None
+        self._reminding: asyncio.Task[None] | None = None
         self._app: _App | None = None
 
     @property
@@ -186,10 +189,11 @@ class ConsumingService:
         Where the batch takes longer than the drain deadline, the process exits instead.
         """
         self._draining = True
-        if self._watching is not None:
-            self._watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watching
+        for task in (self._watching, self._reminding):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
         app, self._app = self._app, None
         if app is not None and app.started:
             await self._drain(app)
@@ -228,6 +232,7 @@ class ConsumingService:
             broker_session_timeout=session_s,
             broker_heartbeat_interval=session_s / _HEARTBEATS_PER_SESSION,
             consumer_auto_offset_reset="earliest",
+            consumer_metadata_max_age_ms=int(self._settings.metadata_max_age_s * 1000),
             # True would hold up the group for as long as our batch takes, and a stop for ever.
             stream_wait_empty=False,
             stream_buffer_maxsize=4 * self._settings.batch_size,
@@ -261,9 +266,9 @@ class ConsumingService:
                 await self._settle()
 
     async def _settle(self) -> bool:
-        """Tell the listener about the partitions that we own, where they are not the same.
+        """Tell the listener what we own, where that has changed or a topic has other partitions.
 
-        False where we were told to end before it knew.
+        False where `end` came before it knew.
         """
         if self._app is None:
             return False
@@ -273,19 +278,40 @@ class ConsumingService:
             for each in consumer.assignment()
             if each.topic in self.topics
         )
-        if owned == self._assignment.partitions:
-            return True
         totals = {topic: _partitions_of(topic, consumer) for topic in self.topics}
         assignment = Assignment(owned, totals)
-        log.info("partitions_assigned", service=self.name, partitions=len(owned))
+        before = self._assignment
+        if assignment == before:
+            return True
+        log.info("partitions_assigned", service=self.name, **_described(assignment))
         metrics.ASSIGNED_PARTITIONS.labels(self.name).set(len(owned))
-        listener = self._listener
-        if listener is not None and not await self._runner.prepare(
-            lambda: listener.assigned(assignment)
-        ):
+        if not await self._inform_listener(assignment):
             return False
         self._assignment = assignment
+        if before.totals and before.totals != totals:
+            self._remind_later()
         return True
+
+    async def _inform_listener(self, assignment: Assignment) -> bool:
+        """Tell the listener, by the runner's rules; False where `end` came first."""
+        listener = self._listener
+        return listener is None or await self._runner.prepare(lambda: listener.assigned(assignment))
+
+    def _remind_later(self) -> None:
+        """Tell the listener again once every producer knows how many partitions there are.
+
+        Until then, a producer of another process may use the old number. What it sends may then
+        come to a replica that no longer owns it, and never to the one that does.
+        """
+        if self._reminding is not None:
+            self._reminding.cancel()
+        self._reminding = asyncio.create_task(self._remind(), name=f"remind-{self.name}")
+
+    async def _remind(self) -> None:
+        await asyncio.sleep(_METADATA_AGES * self._settings.metadata_max_age_s)
+        async with self._busy:
+            if not self._draining:
+                await self._inform_listener(self._assignment)
 
     async def _wait_for_broker(self) -> None:
         # A Faust app whose broker is away when it starts gives up for good.
@@ -354,6 +380,18 @@ def _record(event: EventT[bytes]) -> Record:
         message.timestamp,
         tuple(dict(message.headers or ()).items()),
     )
+
+
+def _described(assignment: Assignment) -> dict[str, object]:
+    """Fields for the log: the numbers of the partitions owned, and how many each topic has."""
+    numbers: dict[str, list[int]] = {topic: [] for topic in assignment.totals}
+    for topic, number in sorted(assignment.partitions):
+        numbers[topic].append(number)
+    return {
+        "partitions": len(assignment.partitions),
+        "numbers": numbers,
+        "totals": dict(assignment.totals),
+    }
 
 
 def _acknowledge_nothing(_message: object) -> bool:

@@ -77,6 +77,7 @@ class KafkaOutbox:
         self._traces = traces
         self._broker = broker
         self._timeout_s = settings.delivery_timeout_s
+        self._metadata_max_age_ms = int(settings.metadata_max_age_s * 1000)
         self._lock = Lock()
         self._producer: KafkaProducer | None = None
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"outbox-{service}")
@@ -156,6 +157,7 @@ class KafkaOutbox:
                 delivery_timeout_ms=timeout_ms,
                 request_timeout_ms=timeout_ms // 2,
                 max_block_ms=timeout_ms,
+                metadata_max_age_ms=self._metadata_max_age_ms,
                 bootstrap_timeout_ms=timeout_ms,
                 reconnect_backoff_max_ms=1000,
                 allow_auto_create_topics=self._broker.in_memory,

@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     delivery_timeout_s: Seconds = Field(30.0, description="Wait for an acknowledgement, in s.")
     retry_wait_max_s: Seconds = Field(30.0, description="Cap of the back-off, in seconds.")
     drain_deadline_s: Seconds = Field(20.0, description="Time to finish a batch at SIGTERM, in s.")
+    metadata_max_age_s: Seconds = Field(
+        30.0, description="How often Kafka is asked for new partitions of the topics, in seconds."
+    )
     session_timeout_s: Seconds = Field(
         10.0, description="Silence after which a replica's partitions go to others, in s."
     )
