@@ -166,10 +166,10 @@ def label_studio(
 ) -> None:
     """Publish the corrections in Label Studio's JSON of what `gazeloop export` sent."""
 
-    def read(_: "Manifest | None" = None) -> "Dataset":
+    def read(sent: "Manifest | None" = None) -> "Dataset":
         from services.ingest.importers.label_studio import read_label_studio  # noqa: PLC0415
 
-        return read_label_studio(annotations)
+        return read_label_studio(annotations, sent)
 
     opener = read if manifest is None else returned_opener(read, manifest, "crowd", "ignore")
     _ingest(shared(ctx), opener, "reannotation")

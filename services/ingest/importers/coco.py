@@ -73,6 +73,12 @@ def read_coco(
     frames = _images(ground_truth, content, name, sent, rejected)
     categories = categories_of(ground_truth, content.get("categories", []), rejected)
     annotations = None
+    if content.get("annotations") and not categories:
+        raise InvalidRecord(
+            f"{ground_truth} lists no categories, so that no annotation has a name: export it with"
+            " `categories`",
+            reason="unknown_category",
+        )
     if "annotations" in content:
         sources = located(ground_truth, "annotations", content["annotations"])
         kind = RecordKind.ANNOTATION

@@ -47,6 +47,12 @@ def _root(file: Path) -> Element:
         raise InvalidRecord(f"{file}: {exc}", reason="invalid_xml") from exc
     if root.tag != "annotations":
         raise InvalidRecord(f"{file}: <{root.tag:.40}> is not CVAT's", reason="invalid_xml")
+    if root.find("track") is not None and root.find("image") is None:
+        raise InvalidRecord(
+            f'{file} is in the format "CVAT for video 1.1": export the task as "CVAT for images'
+            ' 1.1"',
+            reason="unsupported_format",
+        )
     return root
 
 

@@ -1,14 +1,23 @@
 """Label Studio's JSON, come back: one task a frame, what annotators submitted counts."""
 
 import math
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
 from services.contracts.identity import FrameId
 from services.ingest import fields
 from services.ingest.fields import Record
-from services.ingest.importers.returned import Sent, annotation, frame_of, one_of, returned
+from services.ingest.importers.returned import (
+    Manifest,
+    Sent,
+    annotation,
+    frame_of,
+    one_of,
+    returned,
+)
 from services.ingest.items import Dataset, Disputed, FrameItem, Located
 from services.ingest.json_files import read_json
 
@@ -17,10 +26,15 @@ _ANY_SIZE = (2**17, 2**17)
 _LONGEST_NAME = 100
 
 
-def read_label_studio(file: Path) -> Dataset:
-    """Open an export of Label Studio (JSON). A task's `data.frame_id` names its frame.
+def read_label_studio(file: Path, sent: Manifest | None = None) -> Dataset:
+    """Open an export of Label Studio (JSON).
 
-    A task that nobody has submitted, or that was skipped, is refused.
+    A task's `data.frame_id` names its frame, else the file name of its image. A task that nobody
+    has submitted, or that was skipped, is refused.
+
+    Parameters
+    ----------
+    sent : what was exported; it knows frames by their images' file names
 
     Raises
     ------
@@ -30,11 +44,16 @@ def read_label_studio(file: Path) -> Dataset:
     content = read_json(file)
     if not isinstance(content, list):
         raise fields.malformed(f"{file}: not a list of tasks")
+    if content and not any(isinstance(each, dict) and "data" in each for each in content):
+        raise InvalidRecord(
+            f"{file} is no export of tasks: choose JSON in Label Studio, not JSON-MIN",
+            reason="unsupported_format",
+        )
     sources = [Located(task, f"{file}:[{at}]") for at, task in enumerate(content)]
-    return Dataset(file.stem, len(sources), returned(sources, frame_of_task))
+    return Dataset(file.stem, len(sources), returned(sources, partial(frame_of_task, sent=sent)))
 
 
-def frame_of_task(source: Located[object]) -> FrameItem | Disputed:
+def frame_of_task(source: Located[object], sent: Manifest | None = None) -> FrameItem | Disputed:
     """The frame of one task, as it was submitted; every version where annotators disagree.
 
     Raises
@@ -44,9 +63,7 @@ def frame_of_task(source: Located[object]) -> FrameItem | Disputed:
         said anything. Or a box that is none.
     """
     task = fields.record(source.value, "the task")
-    frame_id = fields.record(task.get("data"), "data").get("frame_id")
-    if not isinstance(frame_id, str):
-        raise InvalidRecord("the task names no frame_id", reason="unknown_image")
+    frame_id = _frame_id(task, sent)
     given = task.get("annotations")
     submitted = [fields.record(each, "an annotation") for each in given or ()]
     if not submitted:
@@ -54,8 +71,48 @@ def frame_of_task(source: Located[object]) -> FrameItem | Disputed:
     counting = [each for each in submitted if not each.get("was_cancelled")]
     if not counting:
         raise InvalidRecord("the annotator has skipped this task", reason="skipped_task")
-    frames = [_frame(FrameId(frame_id), each, source.location) for each in counting]
+    frames = [_frame(frame_id, each, source.location) for each in counting]
     return one_of(frames, source.location)
+
+
+def _frame_id(task: Record, sent: Manifest | None) -> FrameId:
+    """The frame that a task names, or else the one whose image it shows.
+
+    Raises
+    ------
+    InvalidRecord
+        `unknown_image`: it names none, or no or several images that were sent.
+    """
+    data = fields.record(task.get("data"), "data")
+    given = data.get("frame_id")
+    if isinstance(given, str):
+        own = fields.own_frame_id(given)
+        if own is None:
+            raise InvalidRecord(f"frame_id {given!r:.60} is not an id", reason="unknown_image")
+        return own
+    if sent is None:
+        detail = "the task names no frame_id: name the export's manifest.json with --manifest"
+        raise InvalidRecord(detail, reason="unknown_image")
+    named = [name for value in data.values() if isinstance(value, str) for name in _names(value)]
+    found = {frame.frame_id for frame in map(sent.find, named) if frame is not None}
+    if len(found) != 1:
+        shown = ", ".join(dict.fromkeys(named))
+        what = "no image" if not found else f"{len(found)} images"
+        raise InvalidRecord(
+            f"the task names no frame_id, and {what} of the manifest: {shown:.200}",
+            reason="unknown_image",
+        )
+    return found.pop()
+
+
+def _names(address: str) -> list[str]:
+    """The file names in the address of an image: of its path, and of a local file's `?d=`."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # text that looks like a broken address
+        return []
+    paths = [unquote(parts.path), *parse_qs(parts.query).get("d", ())]
+    return [name for path in paths if (name := PurePosixPath(path).name)]
 
 
 def _frame(frame_id: FrameId, submitted: Record, location: str) -> FrameItem:

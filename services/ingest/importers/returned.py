@@ -1,5 +1,6 @@
 """What comes back from an annotation tool, under the names that our export gave."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,10 @@ from services.ingest.importers.results import category_name
 from services.ingest.items import Disputed, FrameItem, Item, Located, Rejection
 from services.ingest.json_files import read_json
 
+_UPLOADED = re.compile(r"[0-9a-f]{8}-(?P<name>.+)")
+"""Label Studio begins the names of uploaded files with eight digits of a UUID."""
+_ROBOFLOW = re.compile(r"(?P<name>.+)_(?:jpe?g|png)\.rf\.[0-9A-Za-z]{16,}", re.IGNORECASE)
+"""Roboflow moves the ending into the name, and adds a hash."""
 RETURNED_BY = VehicleId("annotation-team")
 """Stands where a frame's vehicle would: corrections say nothing of it."""
 
@@ -31,7 +36,8 @@ class Sent:
 class Manifest:
     """The frames of an export, by the stem of their image's file name.
 
-    Tools prefix folders, change endings and copy files about; the stem stays.
+    Tools prefix folders, change endings and copy files about; the stem stays, but for what Label
+    Studio puts before it and Roboflow behind it.
     """
 
     frames: dict[str, Sent]
@@ -59,6 +65,13 @@ class Manifest:
             frames[Path(name).stem] = Sent(FrameId(frame_id), (width, height), annotations)
         return cls(frames)
 
+    def find(self, name: str) -> Sent | None:
+        """The frame of an image's file name, if it was sent."""
+        stem = Path(name.replace("\\", "/")).stem
+        renamed = (form.fullmatch(stem) for form in (_UPLOADED, _ROBOFLOW))
+        stems = [stem, *(found["name"] for found in renamed if found)]
+        return next((self.frames[each] for each in stems if each in self.frames), None)
+
     def of(self, name: str) -> Sent:
         """The frame of an image's file name.
 
@@ -67,7 +80,7 @@ class Manifest:
         InvalidRecord
             `unknown_image`: it was not sent.
         """
-        sent = self.frames.get(Path(name.replace("\\", "/")).stem)
+        sent = self.find(name)
         if sent is None:
             raise InvalidRecord(f"{name!r:.200} was not exported", reason="unknown_image")
         return sent

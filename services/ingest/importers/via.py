@@ -76,6 +76,12 @@ def read_via(
     metadata = content.get("_via_img_metadata", content) if isinstance(content, dict) else None
     if not isinstance(metadata, dict):
         raise fields.malformed(f"{annotations}: neither a VIA project nor its annotations")
+    if _is_via_3(metadata):
+        raise InvalidRecord(
+            f"{annotations} is a VIA 3 project: export its annotations as COCO, or annotate in"
+            " VIA 2",
+            reason="unsupported_format",
+        )
     rejected: list[Rejection] = []
     files = _files(annotations, metadata, rejected)
     results = None
@@ -91,6 +97,11 @@ def read_via(
     name = dataset or annotations.stem
     via = _Via(name, files, images, results, detector, category_attribute, sent)
     return Dataset(name, len(files), via.items(rejected))
+
+
+def _is_via_3(content: Mapping[str, Any]) -> bool:
+    project = content.get("project")
+    return isinstance(project, dict) and {"file", "view", "metadata"} <= content.keys()
 
 
 def _files(

@@ -1,5 +1,7 @@
 """YOLO's text files, come back: one a frame, boxes in shares of the image."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -10,12 +12,14 @@ from services.ingest.importers.returned import Manifest, annotation, frame_of, r
 from services.ingest.items import Dataset, FrameItem, Located
 
 _FIELDS = 5
+_HIDDEN = re.compile(r"\.|__MACOSX$")
 
 
 def read_yolo(folder: Path, sent: Manifest) -> Dataset:
     """Open the text files in `labels/` with the names of `data.yaml`, beside it.
 
-    A frame without a file has not come back; an empty file says that nothing is there.
+    The layout of Roboflow and others, `train/labels/` and so on, is read as well. A frame without
+    a file has not come back; an empty file says that nothing is there.
 
     Raises
     ------
@@ -28,9 +32,17 @@ def read_yolo(folder: Path, sent: Manifest) -> Dataset:
             reason="unreadable_file",
         )
     names = _names(folder / "data.yaml")
-    files = {str(file): file for file in sorted((folder / "labels").rglob("*.txt"))}
+    files = {str(file): file for file in sorted(_label_files(folder))}
+    if not files and sent.frames:
+        raise InvalidRecord(
+            f"{folder} holds no labels/*.txt, nor train/labels/*.txt and the like: name the folder"
+            " that holds `data.yaml` and `labels/`",
+            reason="unreadable_file",
+        )
     sources = [
-        Located[object](file.read_text(errors="replace"), place) for place, file in files.items()
+        # Editors on Windows begin a file with a byte order mark.
+        Located[object](file.read_text("utf-8-sig", errors="replace"), place)
+        for place, file in files.items()
     ]
 
     def parse(source: Located[object]) -> FrameItem:
@@ -40,6 +52,14 @@ def read_yolo(folder: Path, sent: Manifest) -> Dataset:
         return frame_of(frame, boxes, source.location)
 
     return Dataset(folder.name, len(sources), returned(sources, parse))
+
+
+def _label_files(folder: Path) -> Iterator[Path]:
+    """Text files below a folder `labels`; hidden ones, which systems leave behind, are not."""
+    for labels in (folder / "labels", *sorted(folder.glob("*/labels"))):
+        for file in labels.rglob("*.txt"):
+            if not any(_HIDDEN.match(part) for part in file.relative_to(folder).parts):
+                yield file
 
 
 def _names(file: Path) -> dict[str, str]:
