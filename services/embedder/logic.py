@@ -15,8 +15,8 @@ from services.contracts.identity import (
     frame_point_id,
     region_point_id,
 )
+from services.domain.coco import FloatArray
 from services.domain.splits import SplitRule
-from services.embedder.embedder import Boxes
 from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.vectors import Payload, Point, Vector
 
@@ -136,14 +136,16 @@ def picture_bytes(image: Image, decoded_side: int | None) -> int:
     return across * along * _BYTES_PER_PIXEL
 
 
-def boxes_within(task: Task, decoded: tuple[int, int], whole: tuple[int, int]) -> Boxes:
+def boxes_within(task: Task, decoded: tuple[int, int], whole: tuple[int, int]) -> FloatArray:
     """(N, 4) boxes of the task's missing regions, in pixels of the frame as it was decoded."""
     return scaled_boxes([region.detection.bbox for region in task.missing], decoded, whole)
 
 
-def scaled_boxes(boxes: Sequence[Box], decoded: tuple[int, int], whole: tuple[int, int]) -> Boxes:
+def scaled_boxes(
+    boxes: Sequence[Box], decoded: tuple[int, int], whole: tuple[int, int]
+) -> FloatArray:
     """(N, 4) boxes on the whole frame, in pixels of the frame as it was decoded."""
-    scale: Boxes = np.array(decoded, float) / whole
+    scale: FloatArray = np.array(decoded, float) / whole
     return np.array(boxes, float).reshape(-1, 4) * np.tile(scale, 2)
 
 

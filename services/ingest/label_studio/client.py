@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 
 from services.contracts.errors import InvalidRecord, InvalidSettings, ToolUnavailable
+from services.ingest.label_studio.tasks import KEY, Json
 from services.runtime.settings import Settings
 
-Json = dict[str, Any]
 _TIMEOUT_S = 60.0
 _PAGE = 200
 _IDS_PAGE = 1000
@@ -24,8 +24,6 @@ _LATER = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.LOCKED}
     | {HTTPStatus.TOO_MANY_REQUESTS}
 )
-KEY = "gazeloop_key"
-"""The field of a task's data that says whose it is."""
 
 
 @asynccontextmanager

@@ -13,8 +13,8 @@ from services.contracts.identity import FrameId, NeedleId, RegionId
 from services.domain.ports.annotation_tasks import TaskStatus
 from services.ingest.exporters.frames import ExportFrame, Proposal
 from services.ingest.exporters.label_studio import result, truth_result
-from services.ingest.label_studio.client import KEY, Json
 from services.ingest.label_studio.interface import Interface
+from services.ingest.label_studio.tasks import KEY, Json
 from services.runtime.stores.frames import FrameRecord
 
 MODEL_VERSION = "gazeloop"

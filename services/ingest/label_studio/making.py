@@ -10,10 +10,11 @@ from services.contracts.errors import Invalid, InvalidRecord
 from services.contracts.identity import FrameId
 from services.domain.ports.annotation_tasks import TaskRecord, TaskStatus
 from services.ingest.label_studio import logic
-from services.ingest.label_studio.client import KEY, LabelStudio
+from services.ingest.label_studio.client import LabelStudio
 from services.ingest.label_studio.interface import Interface
 from services.ingest.label_studio.links import LASTING, ImageLinks
 from services.ingest.label_studio.plans import Plan, Pushed
+from services.ingest.label_studio.tasks import KEY
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores

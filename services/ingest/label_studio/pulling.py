@@ -18,7 +18,8 @@ from services.ingest.holding import CorrectionGate, CorrectionPublisher, questio
 from services.ingest.importers.label_studio import frame_of_task
 from services.ingest.items import Disputed, Located, Rejection
 from services.ingest.label_studio import logic
-from services.ingest.label_studio.client import KEY, Json, LabelStudio
+from services.ingest.label_studio.client import LabelStudio
+from services.ingest.label_studio.tasks import KEY, Json
 from services.ingest.rejections import dead_letter
 from services.runtime import metrics
 from services.runtime.clock import Clock

@@ -12,7 +12,7 @@ from services.contracts.errors import ToolUnavailable
 from services.contracts.identity import Category, FrameId
 from services.domain.ports.annotation_tasks import TaskRecord, TaskStatus
 from services.ingest.label_studio import logic
-from services.ingest.label_studio.client import Json, LabelStudio
+from services.ingest.label_studio.client import LabelStudio
 from services.ingest.label_studio.interface import Interface
 from services.ingest.label_studio.links import LASTING, RENEWED, ImageLinks
 from services.ingest.label_studio.making import TaskMaker
@@ -22,6 +22,7 @@ from services.ingest.label_studio.project import (
     fill_in_predictions,
     offer_labels,
 )
+from services.ingest.label_studio.tasks import Json
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores

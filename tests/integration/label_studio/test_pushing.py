@@ -11,8 +11,9 @@ from services.cli.label_studio_parts import label_studio
 from services.contracts.errors import InvalidSettings, ToolUnavailable
 from services.contracts.identity import FrameId
 from services.domain.ports.annotation_tasks import TaskStatus
-from services.ingest.label_studio.client import Json, LabelStudio
+from services.ingest.label_studio.client import LabelStudio
 from services.ingest.label_studio.plans import Pushed
+from services.ingest.label_studio.tasks import Json
 from tests.integration.label_studio.conftest import Desk
 from tests.review_world import HEIGHT, REGION, WIDTH, picture, shortlist
 
