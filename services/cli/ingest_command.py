@@ -209,7 +209,7 @@ async def _publish(context: Context, opener: Opener, source: str) -> None:
     from services.cli.lag_watch import LagWatch  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.cli.mining import publish  # noqa: PLC0415
-    from services.cli.outcome import print_rejections  # noqa: PLC0415
+    from services.cli.outcome import print_adjustments, print_rejections  # noqa: PLC0415
     from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.cli.progress import ProgressView  # noqa: PLC0415
     from services.cli.refusals import end_if_refused  # noqa: PLC0415
@@ -229,6 +229,7 @@ async def _publish(context: Context, opener: Opener, source: str) -> None:
     out.print(said(summary, questions), highlight=False, soft_wrap=True)
     if dataset.left:
         out.print(_not_back(sorted(dataset.left)), highlight=False, markup=False)
+    print_adjustments(out, summary)
     print_rejections(out, summary)
     end_if_refused(out, summary, Origin(source))
 

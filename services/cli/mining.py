@@ -1,7 +1,7 @@
 """The whole job: publish a data set, wait until every service has caught up, report, draw."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.cli.dead_letter_reading import dead_letter_count
@@ -73,9 +73,14 @@ class Roll:
             found = await store.load(chunk)
             absent += sum(
                 not _whole(item, found.get(frame)) and item.location not in rejected
-                for frame, item in ((frame, self._frames[frame]) for frame in chunk)
+                for frame, item in ((frame, self._left(frame, summary)) for frame in chunk)
             )
         return max(0, absent - unlisted)
+
+    def _left(self, frame_id: FrameId, summary: Summary) -> FrameItem:
+        """The frame as far as it was to be stored."""
+        item = self._frames[frame_id]
+        return replace(item, detections=None) if frame_id in summary.unpredicted else item
 
 
 def _whole(item: FrameItem, record: FrameRecord | None) -> bool:

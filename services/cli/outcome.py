@@ -28,6 +28,7 @@ def concluded(out: Console, mined: Mined, plan: MontagePlan) -> None:
         print_report(out, report)
     if not mined.reports:
         out.print("Nothing to compare yet: no frame has both predictions and ground truth.")
+    print_adjustments(out, mined.published)
     print_rejections(out, mined.published)
     if mined.montages:
         out.print(f"\n{len(mined.montages)} montages in {plan.folder}", highlight=False)
@@ -41,6 +42,16 @@ def concluded(out: Console, mined: Mined, plan: MontagePlan) -> None:
     if mined.empty_split:
         out.print(f"\n[yellow]{escape(mined.empty_split)}[/]", highlight=False, soft_wrap=True)
     end_if_refused(out, mined.published, Source.IMPORT)
+
+
+def print_adjustments(out: Console, summary: Summary) -> None:
+    """What was repaired: one line for each kind, with the first place."""
+    if not summary.adjusted:
+        return
+    out.print("\n[yellow]Repaired or assumed in what was read:[/]")
+    for adjustment, count in summary.adjusted.most_common():
+        line = f"  {adjustment.sentence(count)}; first in {summary.adjusted_at[adjustment]}"
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_rejections(out: Console, summary: Summary) -> None:

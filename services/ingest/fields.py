@@ -55,7 +55,8 @@ def box(value: object) -> Box:
     Raises
     ------
     InvalidRecord
-        `malformed_record`, `box_not_finite`, `box_without_area` or `box_out_of_range`.
+        `malformed_record`, `box_not_finite`, `box_inverted` (a negative side), `box_without_area`
+        or `box_out_of_range`.
     """
     sides = [number(side) for side in value] if isinstance(value, list | tuple) else []
     numbers = [side for side in sides if side is not None]
@@ -64,7 +65,10 @@ def box(value: object) -> Box:
     if not all(map(math.isfinite, numbers)):
         raise InvalidRecord(f"bbox {numbers} is not finite", reason="box_not_finite")
     x, y, width, height = numbers
-    if width <= 0 or height <= 0:
+    if width < 0 or height < 0:
+        detail = f"bbox {numbers} has a negative width or height"
+        raise InvalidRecord(detail, reason="box_inverted")
+    if width == 0 or height == 0:
         raise InvalidRecord(f"bbox {numbers} has no area", reason="box_without_area")
     if any(abs(side) > MAX_COORDINATE for side in numbers):
         raise InvalidRecord(f"bbox {numbers} is beyond any image", reason="box_out_of_range")

@@ -1,8 +1,9 @@
 """Frames of a data set on their way to events: opened, measured, checked, stored."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from services.contracts.errors import Invalid, InvalidImage, InvalidRecord
@@ -16,8 +17,10 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.ingest import fields
+from services.ingest.adjustments import Adjustment
 from services.ingest.drafts import Draft, is_too_large
 from services.ingest.items import Disputed, FrameItem, Located, RecordKind, Rejection
+from services.ingest.rules import Picture, fitted
 from services.runtime.images import ImageFacts, ImageLimits, inspect, measure
 from services.runtime.stores.blobs import BlobStore
 
@@ -130,8 +133,10 @@ def _opened(
     if content is not None:
         facts = measure(content, limits)
         size = (facts.width, facts.height)
+        item = fitted(item, Picture(size, facts.orientation))
         drafts.append(_captured(item, content, facts))
-    drafts += _looked_at(item, size, source, rejections)
+    item = _inside(item, size, rejections)
+    drafts += _looked_at(item, source)
     for draft in drafts:
         if is_too_large(draft):
             detail = f"{type(draft).__name__} is more than a record may hold"
@@ -159,15 +164,13 @@ def _captured(item: FrameItem, content: bytes, facts: ImageFacts) -> FrameCaptur
     )
 
 
-def _looked_at(
-    item: FrameItem, size: tuple[int, int] | None, source: str, rejections: list[Rejection]
-) -> Iterator[PredictionsMade | FrameAnnotated]:
+def _looked_at(item: FrameItem, source: str) -> Iterator[PredictionsMade | FrameAnnotated]:
     if item.detections is not None and item.detector is not None:
         yield PredictionsMade(
             frame_id=item.frame_id,
             detector=item.detector.name,
             version=item.detector.version,
-            detections=_inside(item.detections, size, rejections),
+            detections=tuple(each.value for each in item.detections),
         )
     if item.annotations is not None:
         yield FrameAnnotated(
@@ -175,20 +178,41 @@ def _looked_at(
             annotation_source=source,
             annotated_by=item.annotated_by,
             lead_time_s=item.lead_time_s,
-            annotations=_inside(item.annotations, size, rejections),
+            annotations=tuple(each.value for each in item.annotations),
         )
 
 
 def _inside(
-    parts: Sequence[Located[Boxed]], size: tuple[int, int] | None, rejections: list[Rejection]
-) -> tuple[Boxed, ...]:
+    item: FrameItem, size: tuple[int, int] | None, rejections: list[Rejection]
+) -> FrameItem:
+    """The frame without what lies wholly outside its image.
+
+    Detections that are all refused are none at all: that says nothing of the detector, where an
+    empty list would say that it found nothing.
+    """
+    if size is None:
+        return item
+    found = _touching(item.detections, size, rejections)
+    annotations = _touching(item.annotations, size, rejections)
+    adjustments = Counter(item.adjustments)
+    if item.detections and not found:
+        adjustments[Adjustment.NO_DETECTIONS_LEFT] += 1
+        found = None
+    return replace(item, detections=found, annotations=annotations, adjustments=adjustments)
+
+
+def _touching(
+    parts: Sequence[Located[Boxed]] | None, size: tuple[int, int], rejections: list[Rejection]
+) -> tuple[Located[Boxed], ...] | None:
     """Those that touch the image. A box partly outside stays as it is: detectors give such."""
-    inside: list[Boxed] = []
+    if parts is None:
+        return None
+    inside: list[Located[Boxed]] = []
     for part in parts:
         value: Boxed = part.value
         x, y, width, height = value.bbox
-        if size is None or (-width < x < size[0] and -height < y < size[1]):
-            inside.append(value)
+        if -width < x < size[0] and -height < y < size[1]:
+            inside.append(part)
             continue
         detail = f"bbox {[*value.bbox]} lies outside the image of {size[0]} x {size[1]}"
         raw = fields.raw(value.model_dump())

@@ -1,5 +1,6 @@
 """What an importer yields: frames with what is known of them, and records that it had to reject."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Generic, NamedTuple, Self, TypeVar
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation, Detection, Position
 from services.contracts.identity import DriveId, FrameId, VehicleId
+from services.ingest.adjustments import Adjustment
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -53,12 +55,18 @@ class FrameItem:
     Parameters
     ----------
     image : the image file; none where something is said of a frame that is known already
-    size : width and height that the data set declares, if it does
-    detections : what the detector found there; none where it did not look
+    size : width and height of the picture that the boxes were drawn on, where the data set
+        declares them
+    detections : what the detector found there; none where it did not look, and where all that it
+        found was refused
+    detections_size : the same as `size` for the detections, where their file declares its own
+    detections_complete : whether no detection was refused that may stand for something; see
+        `complete`
     annotations : its ground truth, maybe empty; none where nobody annotated
-    complete : whether all annotations that the data set has are among them; some were refused
-        otherwise
+    complete : whether no annotation was refused that may hide an object. One without area, wholly
+        outside the image or equal to one that was taken hides none
     annotated_by, lead_time_s : who annotated it, and how long that took, where a tool says it
+    adjustments : what was repaired in it, and how often
     """
 
     frame_id: FrameId
@@ -71,10 +79,13 @@ class FrameItem:
     size: tuple[int, int] | None = None
     detector: Detector | None = None
     detections: tuple[Located[Detection], ...] | None = None
+    detections_size: tuple[int, int] | None = None
+    detections_complete: bool = True
     annotations: tuple[Located[Annotation], ...] | None = None
     complete: bool = True
     annotated_by: str | None = None
     lead_time_s: float | None = None
+    adjustments: Counter[Adjustment] = field(default_factory=Counter, hash=False)
 
 
 @dataclass(frozen=True)

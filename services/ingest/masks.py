@@ -1,18 +1,37 @@
 """COCO masks: run lengths checked before native code reads them, polygons drawn into them."""
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Rle
 from services.contracts.identity import Box
 from services.ingest import fields
+from services.ingest.geometry import Size
 
 MAX_OUTLINE = 2_000_000
 """Pixels along a shape's edges, which drawing costs; the longest in COCO are some thousands."""
+
+MAX_DRAWN_PIXELS = 2**27
+"""A mask that is moved is drawn in full: 128 MiB at most."""
+
+_Pixels = NDArray[np.uint8]
+# EXIF's orientations on pixels, as `geometry.turned_box` has them for boxes.
+_TURNS: Final[dict[int, Callable[[_Pixels], _Pixels]]] = {
+    1: lambda drawn: drawn,
+    2: np.fliplr,
+    3: lambda drawn: np.rot90(drawn, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda drawn: np.rot90(drawn, -1),
+    7: lambda drawn: np.rot90(drawn, 2).T,
+    8: np.rot90,
+}
 
 
 class Shape(NamedTuple):
@@ -50,6 +69,33 @@ def from_coco(segmentation: object, size: tuple[int, int] | None) -> Shape | Non
     if not isinstance(segmentation, list):
         raise _invalid("segmentation is neither polygons nor run lengths")
     return from_polygons(segmentation, size) if size else None
+
+
+def moved(mask: Rle, orientation: int, actual: Size) -> Rle:
+    """A mask, turned to upright and then scaled to the actual size by its nearest pixels.
+
+    Parameters
+    ----------
+    orientation : EXIF's, 1 to 8
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_mask`: it has too many pixels to be drawn.
+    """
+    if max(math.prod(mask.size), math.prod(actual)) > MAX_DRAWN_PIXELS:
+        detail = f"the mask has more than {MAX_DRAWN_PIXELS} pixels, and other than the image"
+        raise _invalid(detail)
+    runs = _decoded(mask.counts)
+    drawn = np.repeat(np.arange(len(runs), dtype=np.uint8) % 2, runs)
+    upright = _TURNS[orientation](drawn.reshape(mask.size, order="F"))
+    width, height = actual
+    rows, columns = (
+        (2 * np.arange(there) + 1) * here // (2 * there)
+        for here, there in zip(upright.shape, (height, width), strict=True)
+    )
+    encoded = coco_mask.encode(np.asfortranarray(upright[np.ix_(rows, columns)]))
+    return Rle(size=(height, width), counts=encoded["counts"].decode())
 
 
 def check(mask: Rle) -> None:

@@ -152,6 +152,8 @@ def _opened(item: Item, limits: ImageLimits, source: Source) -> OpenedFrame | Re
 def _account(summary: Summary, batch: Batch, outcome: Outcome, way: str) -> None:
     refused = sum(rejection.whole_frame for rejection in batch.rejections)
     summary.done += len(batch.frames) + refused
+    for frame in batch.frames:
+        summary.add_adjustments(frame.item)
     for draft in outcome.published:
         summary.count_of(draft).published += 1
         summary.add_taken(draft)

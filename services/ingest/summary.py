@@ -4,7 +4,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from services.contracts.events import Event, FrameAnnotated, FrameCaptured, PredictionsMade
-from services.ingest.items import RecordKind, Rejection
+from services.contracts.identity import FrameId
+from services.ingest.adjustments import Adjustment
+from services.ingest.items import FrameItem, RecordKind, Rejection
 
 LISTED_REJECTIONS = 1000
 """Rejections that a summary lists; all of them are counted, and are dead letters."""
@@ -42,6 +44,12 @@ class Summary:
     """Detections and annotations that were taken, or were there already."""
     held: Counter[str] = field(default_factory=Counter)
     """Corrections that wait for an answer, by what is asked."""
+    adjusted: Counter[Adjustment] = field(default_factory=Counter)
+    """What was repaired, by kind."""
+    adjusted_at: dict[Adjustment, str] = field(default_factory=dict)
+    """The first frame that each kind of repair was made in."""
+    unpredicted: set[FrameId] = field(default_factory=set)
+    """Frames whose detections were all refused."""
     rejections: list[Rejection] = field(default_factory=list)
     """The first of them, in the data set's order."""
 
@@ -80,6 +88,14 @@ class Summary:
             if not self.taken(kind):
                 refused.setdefault(kind, Counter())[reason] += count
         return refused
+
+    def add_adjustments(self, item: FrameItem) -> None:
+        """Count what was repaired in a frame."""
+        self.adjusted.update(item.adjustments)
+        if item.adjustments[Adjustment.NO_DETECTIONS_LEFT]:
+            self.unpredicted.add(item.frame_id)
+        for adjustment in item.adjustments:
+            self.adjusted_at.setdefault(adjustment, item.location)
 
     def add_rejection(self, rejection: Rejection) -> None:
         """Count a rejection, and list it while there is room."""

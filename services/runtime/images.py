@@ -53,6 +53,8 @@ class ImageFacts(NamedTuple):
     media_type: MediaType
     width: int
     height: int
+    orientation: int = 1
+    """EXIF's, 1 to 8: how the stored pixels were turned to give the upright picture."""
 
 
 class Decoded(NamedTuple):
@@ -144,7 +146,7 @@ def _facts(container: Container, picture: Image.Image) -> ImageFacts:
     width, height = picture.size
     if container.orientation >= 5:  # noqa: PLR2004  # EXIF: 5 to 8 lie on their side
         width, height = height, width
-    return ImageFacts(container.media_type, width, height)
+    return ImageFacts(container.media_type, width, height, container.orientation)
 
 
 def _opened(container: Container, limits: ImageLimits) -> ImageFile.ImageFile:

@@ -17,12 +17,14 @@ from services.ingest.importers.records import (
     ImageKey,
     by_image,
     claim,
+    hide_nothing,
     located,
     parsed,
     rejection,
     whole_frame,
 )
 from services.ingest.importers.results import (
+    NOT_LOOKED,
     Categories,
     Results,
     box_and_mask,
@@ -175,10 +177,12 @@ class _Coco:
         size = _size(record)
         file = image_file(self.folder, record.get("file_name")) if self.folder else None
         drive = record.get("drive_id")
-        results, truths = self.results, None
+        truths, refused = None, list[Rejection]()
         if self.annotations is not None:
             parse = partial(self._truth, size, rejected)
-            truths = tuple(parsed(annotations, parse, rejected, RecordKind.ANNOTATION))
+            truths = tuple(parsed(annotations, parse, refused, RecordKind.ANNOTATION))
+            rejected += refused
+        found = self.results.detections(image.key, size, rejected) if self.results else NOT_LOOKED
         return FrameItem(
             frame_id=image.frame_id,
             vehicle_id=VehicleId(_id(record.get("vehicle_id", self.name))),
@@ -189,9 +193,11 @@ class _Coco:
             position=fields.position(record),
             size=size,
             detector=self.detector,
-            detections=results.detections(image.key, size, rejected) if results else None,
+            detections=found.detections,
+            detections_complete=found.complete,
             annotations=truths,
-            complete=truths is None or len(truths) == len(annotations),
+            complete=hide_nothing(refused),
+            adjustments=found.adjustments,
         )
 
     def _truth(

@@ -14,6 +14,8 @@ T = TypeVar("T")
 ImageKey = int | str
 Groups = dict[ImageKey, list[Located[Record]]]
 
+_HIDES_NOTHING = frozenset({"box_without_area", "box_outside_image"})
+
 
 def located(file: Path, name: str, values: object) -> list[Located[object]]:
     """The elements of a file's list `name`, with where they are.
@@ -53,6 +55,11 @@ def parsed(
         else:
             found.append(Located(value, source.location))
     return found
+
+
+def hide_nothing(refused: Iterable[Rejection]) -> bool:
+    """Whether no refused box can stand for something in the picture."""
+    return all(each.reason in _HIDES_NOTHING for each in refused)
 
 
 def by_image(

@@ -1,18 +1,22 @@
 """Detectors' results in COCO's form: a list, or an object that also has categories and images."""
 
+from collections import Counter
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Detection, Rle
 from services.contracts.identity import Box, Category
 from services.ingest import fields, masks
+from services.ingest.adjustments import Adjustment
 from services.ingest.fields import Record
 from services.ingest.importers.records import (
     Groups,
     ImageKey,
     by_image,
     claim,
+    hide_nothing,
     located,
     parsed,
     without,
@@ -87,6 +91,25 @@ def _name(record: Record) -> object:
     return record.get("category_name", record.get("category"))
 
 
+class Found(NamedTuple):
+    """What a detector found in one image.
+
+    Attributes
+    ----------
+    detections : none where all of them were refused, which says nothing of the detector
+    complete : whether no refused detection may stand for something
+    adjustments : what was repaired, and that no detections are left, where it is so
+    """
+
+    detections: tuple[Located[Detection], ...] | None
+    complete: bool
+    adjustments: Counter[Adjustment]
+
+
+NOT_LOOKED = Found(None, complete=True, adjustments=Counter())
+"""What a detector found where it did not look."""
+
+
 class Results:
     """One results file, its records in groups by image.
 
@@ -128,7 +151,7 @@ class Results:
 
     def detections(
         self, image: ImageKey, size: tuple[int, int] | None, rejected: list[Rejection]
-    ) -> tuple[Located[Detection], ...]:
+    ) -> Found:
         """The image's detections; refused records are added to `rejected`."""
 
         def parse(source: Located[Record]) -> Detection:
@@ -138,7 +161,14 @@ class Results:
             bbox, mask = box_and_mask(source, size, rejected)
             return fields.checked(Detection, category=category, score=score, bbox=bbox, mask=mask)
 
-        return tuple(parsed(self.records(image), parse, rejected, RecordKind.DETECTION))
+        refused: list[Rejection] = []
+        adjustments: Counter[Adjustment] = Counter()
+        found = tuple(parsed(self.records(image), parse, refused, RecordKind.DETECTION))
+        rejected += refused
+        if found or not refused:
+            return Found(found, hide_nothing(refused), adjustments)
+        adjustments[Adjustment.NO_DETECTIONS_LEFT] += 1
+        return Found(None, complete=False, adjustments=adjustments)
 
 
 def box_and_mask(

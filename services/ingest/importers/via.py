@@ -20,12 +20,13 @@ from services.ingest.importers.folders import image_file
 from services.ingest.importers.names import ImageNames
 from services.ingest.importers.records import (
     claim,
+    hide_nothing,
     parsed,
     rejection,
     whole_frame,
     without,
 )
-from services.ingest.importers.results import Results, category_name, named_category
+from services.ingest.importers.results import NOT_LOOKED, Results, category_name, named_category
 from services.ingest.importers.returned import Manifest
 from services.ingest.items import (
     UNKNOWN_TIME,
@@ -161,9 +162,11 @@ class _Via:
         image = image_file(self.images, name) if self.images else None
         regions = _regions(source)
         size = _size(image) if image and any(map(_is_polygon, regions)) else None
-        drive, results = said.get("drive_id"), self.results
+        drive, refused = said.get("drive_id"), list[Rejection]()
         annotation = partial(self._annotation, size, rejected)
-        annotations = tuple(parsed(regions, annotation, rejected, RecordKind.ANNOTATION))
+        annotations = tuple(parsed(regions, annotation, refused, RecordKind.ANNOTATION))
+        rejected += refused
+        found = self.results.detections(name, size, rejected) if self.results else NOT_LOOKED
         return FrameItem(
             frame_id=self.sent.of(name).frame_id if self.sent else fields.frame_id(self.name, name),
             vehicle_id=VehicleId(fields.quoted(str(said.get("vehicle_id", self.name)))),
@@ -174,9 +177,11 @@ class _Via:
             position=fields.position(said),
             size=size,
             detector=self.detector,
-            detections=results.detections(name, size, rejected) if results else None,
+            detections=found.detections,
+            detections_complete=found.complete,
             annotations=annotations,
-            complete=len(annotations) == len(regions),
+            complete=hide_nothing(refused),
+            adjustments=found.adjustments,
         )
 
     def _annotation(

@@ -21,8 +21,8 @@ from services.contracts.identity import Category, FrameId, VehicleId
 from services.ingest import fields
 from services.ingest.importers.folders import image_file
 from services.ingest.importers.names import ImageNames
-from services.ingest.importers.records import rejection, whole_frame
-from services.ingest.importers.results import Results, category_name, named_category
+from services.ingest.importers.records import hide_nothing, rejection, whole_frame
+from services.ingest.importers.results import NOT_LOOKED, Results, category_name, named_category
 from services.ingest.importers.returned import Manifest
 from services.ingest.items import Dataset, Detector, FrameItem, Item, Located, RecordKind, Rejection
 
@@ -119,8 +119,10 @@ class _Voc:
         image = None
         if self.images:
             image = _image(self.images, stem, root.findtext("filename"))
-        results = self.results
-        annotations = tuple(_annotations(file, content, root, rejected))
+        refused: list[Rejection] = []
+        annotations = tuple(_annotations(file, content, root, refused))
+        rejected += refused
+        found = self.results.detections(stem, size, rejected) if self.results else NOT_LOOKED
         return FrameItem(
             frame_id=self._frame_id(root, stem),
             vehicle_id=VehicleId(fields.quoted(self.name)),
@@ -128,9 +130,11 @@ class _Voc:
             image=image,
             size=size,
             detector=self.detector,
-            detections=results.detections(stem, size, rejected) if results else None,
+            detections=found.detections,
+            detections_complete=found.complete,
             annotations=annotations,
-            complete=len(annotations) == len(root.findall("object")),
+            complete=hide_nothing(refused),
+            adjustments=found.adjustments,
         )
 
     def _frame_id(self, root: Element, stem: str) -> FrameId:

@@ -1,6 +1,7 @@
 import io
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -22,6 +23,7 @@ from services.evaluator.report import (
     Report,
     ShortlistReport,
 )
+from services.ingest.adjustments import Adjustment
 from services.ingest.items import FrameItem, Rejection
 from services.ingest.summary import Count, Summary
 from tests.fakes.frames import InMemoryFrameStore
@@ -122,6 +124,31 @@ def test_rejections_are_counted_by_reason_and_listed_by_place() -> None:
     assert "gt.json:0: no 0" in shown
     assert "gt.json:29" not in shown
     assert "11 more" in shown
+
+
+def test_repairs_are_printed_a_line_for_each_kind_with_the_first_place() -> None:
+    summary = Summary(frames=Count(published=2))
+    for name in ("f1", "f2"):
+        adjustments = Counter({Adjustment.SCORE_CLIPPED: 2, Adjustment.SCALED: 1})
+        summary.add_adjustments(replace(_item(name), adjustments=adjustments))
+
+    shown = _concluded(Mined([_report()], [], summary, lost=0))
+
+    assert "4 scores above 1 by rounding were set to 1; first in gt.json:f1" in shown
+    assert "2 frames: boxes scaled" in shown
+
+
+async def test_a_frame_without_usable_detections_is_not_lost() -> None:
+    store = InMemoryFrameStore()
+    refused = replace(_item("f1"), image=None, annotations=None, detections=())
+    roll, summary = await _called([refused]), Summary()
+    await store.record([frame_captured("f1")])
+
+    assert await roll.lost(store, summary) == 1
+    summary.add_adjustments(
+        replace(refused, adjustments=Counter({Adjustment.NO_DETECTIONS_LEFT: 1}))
+    )
+    assert await roll.lost(store, summary) == 0
 
 
 def _item(frame_id: str) -> FrameItem:

@@ -15,6 +15,7 @@ from pycocotools.cocoeval import COCOeval
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Position, Rle
+from services.ingest.adjustments import Adjustment
 from services.ingest.importers.coco import read_coco
 from services.ingest.items import UNKNOWN_TIME, Detector, FrameItem, Item, Rejection
 from tests.unit.ingest.datasets import Json, coco, detection, write_images, write_json
@@ -144,7 +145,7 @@ BAD_DETECTIONS: list[tuple[str, Json]] = [
     ("box_not_finite", {"bbox": [1, 2, float("nan"), 4]}),
     ("box_not_finite", {"bbox": [10**400, 2, 3, 4]}),
     ("box_without_area", {"bbox": [1, 2, 0, 4]}),
-    ("box_without_area", {"bbox": [1, 2, 3, -4]}),
+    ("box_inverted", {"bbox": [1, 2, 3, -4]}),
     ("box_out_of_range", {"bbox": [1, 2, 1e300, 1e300]}),
     ("invalid_mask", {"bbox": None, "segmentation": {"size": [48, 64], "counts": "0"}}),
 ]
@@ -186,6 +187,42 @@ def test_a_bad_annotation_is_named_and_the_rest_goes_through(
 
     assert reasons(items) == [reason]
     assert len(frames(items)[0].annotations or ()) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "complete"),
+    [
+        ({"bbox": [1, 1, 0, 0]}, True),
+        ({"bbox": [1, 1, 5, float("nan")]}, False),
+        ({"category_id": 99}, False),
+        ({"segmentation": "a mask that is refused; its box is kept"}, True),
+    ],
+)
+def test_a_frame_is_complete_unless_a_refused_annotation_may_hide_an_object(
+    folder: Path, change: Json, *, complete: bool
+) -> None:
+    truth = coco()
+    truth["annotations"][0] |= change
+
+    first, second = frames(read(folder, truth))
+
+    assert (first.complete, second.complete) == (complete, True)
+
+
+def test_a_frame_whose_detections_are_all_refused_has_no_predictions(folder: Path) -> None:
+    first, second = frames(read(folder, coco(), [detection(score=9)]))
+
+    assert (first.detections, first.detections_complete) == (None, False)
+    assert (second.detections, second.detections_complete) == ((), True)
+    assert first.adjustments == {Adjustment.NO_DETECTIONS_LEFT: 1}
+
+
+def test_a_frame_some_of_whose_detections_are_refused_has_partial_predictions(
+    folder: Path,
+) -> None:
+    partial, _ = frames(read(folder, coco(), [detection(), detection(score=9)]))
+
+    assert (len(partial.detections or ()), partial.detections_complete) == (1, False)
 
 
 @pytest.mark.parametrize(

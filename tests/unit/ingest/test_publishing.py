@@ -25,6 +25,7 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.identity import Category, FrameId, VehicleId
+from services.ingest.adjustments import Adjustment
 from services.ingest.items import Detector, FrameItem, Item, Located, RecordKind, Rejection
 from services.ingest.publishing import Source, publish_dataset
 from services.ingest.summary import Count, Summary
@@ -276,6 +277,40 @@ async def test_a_box_outside_is_refused_and_one_partly_outside_is_kept(ingest: I
         "dt.json:[2]",
         "dt.json:[3]",
     ]
+
+
+async def test_detections_that_are_all_outside_are_not_a_detector_that_found_nothing(
+    ingest: Ingest,
+) -> None:
+    outside = located(FOUND.model_copy(update={"bbox": (64.0, 0.0, 5.0, 5.0)}))
+
+    summary = await ingest.run(replace(ingest.frame(), detections=outside))
+
+    assert ingest.published(PredictionsMade) == []
+    assert summary.rejected == {"box_outside_image": 1}
+    assert summary.adjusted == {Adjustment.NO_DETECTIONS_LEFT: 1}
+    assert summary.unpredicted == {"f1"}
+
+
+async def test_boxes_for_a_picture_of_twice_the_size_are_scaled_and_counted(
+    ingest: Ingest,
+) -> None:
+    summary = await ingest.run(replace(ingest.frame(), size=(128, 96)))
+
+    (predicted,) = ingest.published(PredictionsMade)
+    assert isinstance(predicted, PredictionsMade)
+    assert [each.bbox for each in predicted.detections] == [(0.5, 1, 1.5, 2)]
+    assert summary.adjusted == {Adjustment.SCALED: 1}
+    assert summary.adjusted_at == {Adjustment.SCALED: "gt.json:f1"}
+
+
+async def test_a_frame_of_another_shape_than_declared_is_refused_with_all_of_its_own(
+    ingest: Ingest,
+) -> None:
+    summary = await ingest.run(replace(ingest.frame(), size=(64, 64)), ingest.frame("good"))
+
+    assert summary.rejected == {"size_mismatch": 1}
+    assert {event.key() for event in ingest.outbox.published} == {"good", ""}
 
 
 async def test_a_rejection_is_a_dead_letter_with_its_place_and_bytes(ingest: Ingest) -> None:

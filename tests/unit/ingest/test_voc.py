@@ -133,7 +133,7 @@ def test_a_category_number_needs_a_list(folder: Path) -> None:
         ("malformed_record", xml_object(box=BOX.replace("11.5", "wide"))),
         ("box_not_finite", xml_object(box=BOX.replace("11.5", "nan"))),
         ("box_without_area", xml_object(box=BOX.replace("11.5", "1"))),
-        ("box_without_area", xml_object(box=BOX.replace("11.5", "0"))),
+        ("box_inverted", xml_object(box=BOX.replace("11.5", "0"))),
     ],
 )
 def test_a_bad_object_is_named_with_its_line(folder: Path, reason: str, bad: str) -> None:

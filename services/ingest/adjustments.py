@@ -1,0 +1,41 @@
+"""What readers and rules repaired or assumed without refusing anything: counted, and printed."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Adjustment(StrEnum):
+    """One kind of it; the value is its code in logs and counts."""
+
+    ROTATED_BOX = "rotated_box_made_upright"
+    SCALED = "scaled_to_image"
+    TURNED = "turned_to_upright"
+    ORIENTATION_ASSUMED = "orientation_assumed_applied"
+    MASK_LEFT_OUT = "mask_left_out"
+    SCORE_CLIPPED = "score_clipped"
+    CORNERS_SORTED = "corners_sorted"
+    BOX_FROM_POLYGON = "box_from_polygon"
+    SIZE_READ = "image_size_read"
+    NO_DETECTIONS_LEFT = "all_detections_refused"
+
+    def sentence(self, count: int) -> str:
+        """What was done, and how often, for a person."""
+        return _SENTENCES[self].format(count=f"{count:,}")
+
+
+_SENTENCES: Final = {
+    Adjustment.ROTATED_BOX: "{count} rotated boxes: the upright box around them was taken",
+    Adjustment.SCALED: "{count} frames: boxes scaled from the declared size to the image's",
+    Adjustment.TURNED: "{count} frames: boxes turned with the picture, by its EXIF orientation",
+    Adjustment.ORIENTATION_ASSUMED: "{count} frames have an EXIF orientation that their declared"
+    " size does not settle: boxes are taken as drawn on the upright picture",
+    Adjustment.MASK_LEFT_OUT: "{count} masks of another size than their image left out; their"
+    " boxes were taken",
+    Adjustment.SCORE_CLIPPED: "{count} scores above 1 by rounding were set to 1",
+    Adjustment.CORNERS_SORTED: "{count} boxes with exchanged corners: the corners were sorted",
+    Adjustment.BOX_FROM_POLYGON: "{count} records without a bbox: the box around their mask or"
+    " polygon was taken",
+    Adjustment.SIZE_READ: "{count} frames without width and height: read from the image",
+    Adjustment.NO_DETECTIONS_LEFT: "{count} frames have no predictions, because all of their"
+    " detections were refused",
+}

@@ -1,0 +1,96 @@
+"""Boxes moved from the picture that a tool saw into the picture as it is, upright.
+
+Coordinates are pixels from the top left corner.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.identity import Box
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+_SAME_SHAPE = 0.02
+"""How far two pictures' ratios of width to height may differ by rounding: a pixel in fifty."""
+_LYING = 5
+"""EXIF orientations from here on exchange width and height."""
+
+# EXIF 2.32, tag 0x0112: where a point of the stored picture is in the upright one.
+_POINTS: Final[dict[int, Callable[[float, float, float, float], tuple[float, float]]]] = {
+    1: lambda x, y, wide, high: (x, y),  # noqa: ARG005  # all take the same arguments
+    2: lambda x, y, wide, high: (wide - x, y),  # noqa: ARG005
+    3: lambda x, y, wide, high: (wide - x, high - y),
+    4: lambda x, y, wide, high: (x, high - y),  # noqa: ARG005
+    5: lambda x, y, wide, high: (y, x),  # noqa: ARG005
+    6: lambda x, y, wide, high: (high - y, x),  # noqa: ARG005
+    7: lambda x, y, wide, high: (high - y, wide - x),
+    8: lambda x, y, wide, high: (y, wide - x),  # noqa: ARG005
+}
+
+
+def upright_box(box: Box, degrees: float) -> Box:
+    """The smallest upright box around a box that is rotated about its centre.
+
+    Parameters
+    ----------
+    box : `[x, y, width, height]` before the rotation
+    degrees : clockwise or counterclockwise, which gives the same upright box
+
+    Raises
+    ------
+    InvalidRecord
+        `rotated_box`: the angle is not finite.
+    """
+    if not math.isfinite(degrees):
+        raise InvalidRecord(f"rotation {degrees} is not an angle", reason="rotated_box")
+    x, y, width, height = box
+    quarters, rest = divmod(degrees % 180, 90)
+    if rest == 0:  # exact, where sines and cosines are not
+        wide, high = (height, width) if quarters else (width, height)
+    else:
+        sine, cosine = (abs(turn(math.radians(degrees))) for turn in (math.sin, math.cos))
+        wide = width * cosine + height * sine
+        high = width * sine + height * cosine
+    return (x + (width - wide) / 2, y + (height - high) / 2, wide, high)
+
+
+def scaled_box(box: Box, declared: Size, actual: Size) -> Box:
+    """A box that was drawn on a picture of the declared size, on the one of the actual size."""
+    x, y, width, height = box
+    across, down = actual[0] / declared[0], actual[1] / declared[1]
+    return (x * across, y * down, width * across, height * down)
+
+
+def turned_box(box: Box, stored: Size, orientation: int) -> Box:
+    """A box that was drawn on the pixels as they are stored, on the upright picture.
+
+    Parameters
+    ----------
+    stored : the picture's size before it is turned
+    orientation : EXIF's, 1 to 8
+    """
+    x, y, width, height = box
+    point = _POINTS[orientation]
+    one, other = point(x, y, *stored), point(x + width, y + height, *stored)
+    left, top = min(one[0], other[0]), min(one[1], other[1])
+    wide, high = (height, width) if orientation >= _LYING else (width, height)
+    return (left, top, wide, high)
+
+
+def turned_size(size: Size, orientation: int) -> Size:
+    """The upright size of a stored picture, and the stored one of an upright picture."""
+    return size[::-1] if orientation >= _LYING else size
+
+
+def is_scaling(declared: Size, actual: Size) -> bool:
+    """Whether one of the sizes is the other one, scaled by one factor and rounded to pixels."""
+    across, down = actual[0] / declared[0], actual[1] / declared[1]
+    # Rounding moves a side by a pixel at most, on whichever of the pictures was made from the
+    # other. 1920 x 1088, which a video encoder pads, is no scaling of 1920 x 1080; nor is 1 x 1.
+    rounded = abs(across - down) <= 1 / declared[0] + 1 / declared[1] or (
+        abs(1 / across - 1 / down) <= 1 / actual[0] + 1 / actual[1]
+    )
+    return rounded and abs(across / down - 1) <= _SAME_SHAPE
