@@ -3,19 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Self
 
-from kafka import KafkaProducer
-from kafka.errors import (
-    InvalidTopicError,
-    KafkaConfigurationError,
-    KafkaError,
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-)
+from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from services.contracts.codec import encode
 from services.contracts.errors import BrokerUnavailable, DeliveryUnconfirmed, InvalidRecord
@@ -23,18 +16,16 @@ from services.contracts.events import Event
 from services.contracts.topics import topic_of
 from services.runtime import metrics
 from services.runtime.broker import BrokerAddress, translate
-from services.runtime.broker_login import check_login
-from services.runtime.limits import MAX_DEAD_LETTER_BYTES, largest_value
+from services.runtime.limits import largest_value
 from services.runtime.partitions import partition_of_key
 from services.runtime.settings import Settings
+from services.runtime.shared_producer import MISCONFIGURED, SharedProducer, uncancelled
 from services.runtime.traces import OFF, Headers, ServiceTraces
 
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
-_MISCONFIGURED = (InvalidTopicError, KafkaConfigurationError)
-_REQUEST_OVERHEAD = 64 * 1024
-_LINGER_MS = 2
-_CLOSE_S = 2.0
-_THREADS = 8  # publishers that wait for the broker at the same time: HTTP requests, mostly
+_MARGIN_S = 1.0
+"""The producer gives a record up at its delivery timeout; our own wait ends after that."""
+_THREADS = 8  # publishers that hand records over at the same time; none waits in a thread
 
 
 @dataclass(frozen=True)
@@ -76,10 +67,8 @@ class KafkaOutbox:
         self._service = service
         self._traces = traces
         self._broker = broker
-        self._timeout_s = settings.delivery_timeout_s
-        self._metadata_max_age_ms = int(settings.metadata_max_age_s * 1000)
-        self._lock = Lock()
-        self._producer: KafkaProducer | None = None
+        self._patience_s = settings.delivery_timeout_s + _MARGIN_S
+        self._shared = SharedProducer(broker, settings)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"outbox-{service}")
 
     async def publish(self, events: Sequence[Event]) -> None:
@@ -100,85 +89,80 @@ class KafkaOutbox:
 
     async def publish_parcels(self, parcels: Sequence[Parcel]) -> None:
         """What `publish` does, for records that are bytes already."""
+        if not parcels:
+            return
         for parcel in parcels:
             _check_size(parcel)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._threads, self._deliver, parcels)
+        await self._deliver(parcels)
         for topic, count in Counter(parcel.topic for parcel in parcels).items():
             metrics.EVENTS_PUBLISHED.labels(self._service, topic).inc(count)
 
     async def close(self) -> None:
         """Let go of the broker; what was published is already acknowledged."""
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._close)
-        self._threads.shutdown()
+        await self._shared.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _deliver(self, parcels: Sequence[Parcel]) -> None:
-        producer = self._connected()
+    async def _deliver(self, parcels: Sequence[Parcel]) -> None:
+        producer = await self._shared.connected()
         try:
-            sent = [self._send(producer, parcel) for parcel in parcels]
-            for future in sent:
-                future.get(self._timeout_s)
+            async with asyncio.timeout(self._patience_s):
+                loop = asyncio.get_running_loop()
+                sent = await loop.run_in_executor(self._threads, _hand_over, producer, parcels)
+                await uncancelled(sent)
         except _TOO_LARGE as exc:
             raise _too_large(str(exc)) from exc
-        except _MISCONFIGURED:
+        except MISCONFIGURED:
             raise
-        except KafkaError as exc:
+        except (KafkaError, TimeoutError) as exc:
             # A producer that gave a record up may have a gap in its sequence numbers; the next
             # publish begins with a new one. Records sent twice are duplicates, which are invisible.
-            self._discard(producer)
-            ours = translate(exc, self._broker)
-            if isinstance(ours, BrokerUnavailable):
-                raise DeliveryUnconfirmed(f"{type(exc).__name__}: {exc}") from exc
-            raise ours from exc
+            self._shared.discard(producer)
+            raise self._translated(exc) from exc
 
-    def _send(self, producer: KafkaProducer, parcel: Parcel) -> Any:
+    def _translated(self, exc: KafkaError | TimeoutError) -> Exception:
+        if isinstance(exc, TimeoutError):
+            return DeliveryUnconfirmed(f"{self._broker}: no answer in {self._patience_s:.0f} s")
+        known = translate(exc, self._broker)
+        if isinstance(known, BrokerUnavailable):
+            return DeliveryUnconfirmed(f"{type(exc).__name__}: {exc}")
+        return known
+
+
+class _Delivery:
+    """Counts the acknowledgements of some records; `done` ends with the last, or the first error.
+
+    The producer's thread calls it, so that no thread of ours waits for the broker.
+    """
+
+    def __init__(self, records: int) -> None:
+        self.done: Future[None] = Future()
+        self._missing = records
+        self._lock = Lock()
+
+    def acknowledged(self, _: object) -> None:
+        with self._lock:
+            self._missing -= 1
+            if not self._missing and not self.done.done():
+                self.done.set_result(None)
+
+    def failed(self, exc: BaseException) -> None:
+        with self._lock:
+            if not self.done.done():
+                self.done.set_exception(exc)
+
+
+def _hand_over(producer: Any, parcels: Sequence[Parcel]) -> "Future[None]":
+    """Give all to the producer, whose thread sends them; blocks only for a topic not used yet."""
+    delivery = _Delivery(len(parcels))
+    for parcel in parcels:
         partitions = producer.partitions_for(parcel.topic)
         partition = partition_of_key(parcel.partitioned_by, len(partitions))
-        return producer.send(
+        future = producer.send(
             parcel.topic, parcel.value, parcel.key, list(parcel.headers), partition=partition
         )
-
-    def _connected(self) -> KafkaProducer:
-        with self._lock:
-            if self._producer is None:
-                self._producer = self._connect()
-            return self._producer
-
-    def _connect(self) -> KafkaProducer:
-        check_login(self._broker)
-        timeout_ms = int(self._timeout_s * 1000)
-        try:
-            return KafkaProducer(
-                **self._broker.client_options,
-                acks="all",
-                enable_idempotence=True,  # by default it is given up where a setting contradicts
-                max_request_size=MAX_DEAD_LETTER_BYTES + _REQUEST_OVERHEAD,
-                linger_ms=_LINGER_MS,
-                delivery_timeout_ms=timeout_ms,
-                request_timeout_ms=timeout_ms // 2,
-                max_block_ms=timeout_ms,
-                metadata_max_age_ms=self._metadata_max_age_ms,
-                bootstrap_timeout_ms=timeout_ms,
-                reconnect_backoff_max_ms=1000,
-                allow_auto_create_topics=self._broker.in_memory,
-                metrics_enabled=False,
-            )
-        except _MISCONFIGURED:
-            raise
-        except KafkaError as exc:
-            raise translate(exc, self._broker) from exc
-
-    def _discard(self, producer: KafkaProducer) -> None:
-        with self._lock:
-            if self._producer is producer:
-                self._producer = None
-        producer.close(timeout=0)
-
-    def _close(self) -> None:
-        with self._lock:
-            producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.close(timeout=_CLOSE_S)
+        future.add_callback(delivery.acknowledged)
+        future.add_errback(delivery.failed)
+    return delivery.done
 
 
 def _check_size(parcel: Parcel) -> None:

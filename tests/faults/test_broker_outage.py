@@ -1,0 +1,254 @@
+"""Kafka is away for several delivery timeouts, under load: nobody ends, nothing is lost."""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.contracts.errors import Transient
+from services.contracts.flow import group_of
+from services.contracts.identity import FrameId
+from services.contracts.topics import FRAMES, GROUND_TRUTH, PREDICTIONS
+from services.ingest.tokens import issue
+from services.runtime.broker import BrokerAddress
+from services.runtime.clock import SystemClock
+from services.runtime.embedded.child import steady_port
+from services.runtime.embedded.kafka import EmbeddedKafka
+from services.runtime.embedded.mongod import Mongod
+from services.runtime.lag import LagReader
+from services.runtime.outbox import KafkaOutbox
+from services.runtime.settings import Settings
+from services.runtime.stores.frames_mongo import MongoFrameStore
+from services.runtime.stores.mongo import connect
+from services.runtime.stores.tokens_mongo import MongoTokenStore
+from services.runtime.topic_admin import create_topics
+from tests import samples
+from tests.deadline import until
+from tests.faults.victims import Victim
+from tests.reading import events_on
+
+pytestmark = pytest.mark.usefixtures("collected_sockets")
+
+TIMEOUT_S = 3.0
+"""Delivery timeout of all clients here; an outage lasts several of them, as 30 s and more do."""
+REFUSED = 60
+"""So many refused requests, sixteen at a time, take several delivery timeouts."""
+AT_ONCE = 16
+SERVICES = ("ingest", "fp_miner")
+DATABASE = "gazeloop"
+
+
+@dataclass
+class Load:
+    """Clients that send frames' predictions and ground truth, each again until it is accepted."""
+
+    url: str
+    vehicle: str
+    annotator: str
+    statuses: Counter[int] = field(default_factory=Counter)
+    without_retry_after: int = 0
+    accepted: set[str] = field(default_factory=set)
+    ending: bool = False
+
+    async def run(self, client: int) -> None:
+        async with httpx.AsyncClient(base_url=self.url, timeout=10 * TIMEOUT_S) as http:
+            number = 0
+            while not self.ending:
+                frame_id = f"v1:{client}-{number}"
+                box = {"category": "stop sign", "bbox": [4, 4, 20, 20]}
+                prediction: dict[str, object] = {
+                    "frame_id": frame_id,
+                    "detector": "ods",
+                    "version": "1",
+                    "detections": [box | {"score": 1}],
+                }
+                await self._send(http, "/v1/predictions", prediction)
+                await self._send(
+                    http, "/v1/ground-truth", {"frame_id": frame_id, "annotations": [box]}
+                )
+                self.accepted.add(frame_id)
+                number += 1
+
+    async def _send(self, http: httpx.AsyncClient, path: str, body: dict[str, object]) -> None:
+        token = self.annotator if path == "/v1/ground-truth" else self.vehicle
+        while True:
+            answer = await http.post(path, json=body, headers={"Authorization": f"Bearer {token}"})
+            self.statuses[answer.status_code] += 1
+            if answer.status_code == 202:
+                return
+            self.without_retry_after += "retry-after" not in answer.headers
+            await asyncio.sleep(0.05)  # as a client does that was told to come back
+
+
+@dataclass
+class Bench:
+    kafka: EmbeddedKafka
+    settings: Settings
+    victims: dict[str, Victim]
+    folder: Path
+
+    @property
+    def broker(self) -> BrokerAddress:
+        return BrokerAddress.parse(self.kafka.bootstrap)
+
+    def exits(self) -> dict[str, list[int]]:
+        for victim in self.victims.values():
+            victim.tend()
+        return {name: victim.exits for name, victim in self.victims.items()}
+
+    def committed(self) -> int:
+        """How much fp_miner has done."""
+        group = group_of("fp_miner")
+        with LagReader(self.broker, self.settings) as lag:
+            at = lag.positions({group: [PREDICTIONS.name]})[group].values()
+        return sum(position.committed for position in at)
+
+    def caught_up(self) -> bool:
+        with LagReader(self.broker, self.settings) as lag:
+            read = [PREDICTIONS.name, GROUND_TRUTH.name]
+            return lag.caught_up({group_of("fp_miner"): read})
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("outage")
+    with ExitStack() as parts:
+        kafka = parts.enter_context(EmbeddedKafka(folder / "kafka"))
+        mongod = parts.enter_context(Mongod(folder / "mongodb"))
+        settings = Settings(
+            data=folder / "data",
+            kafka=kafka.bootstrap,
+            mongodb=mongod.url,
+            blobs=(folder / "blobs").as_uri(),
+            http_port=steady_port(folder, "http"),
+            metrics_port=0,
+            topic_partitions=2,
+            delivery_timeout_s=TIMEOUT_S,
+            retry_wait_max_s=1,
+            session_timeout_s=2,
+            rate_limit="100000/minute",
+            reference_share=0.5,
+            split_by="frame",
+        )
+        create_topics(BrokerAddress.parse(kafka.bootstrap), settings)
+        given = settings.model_dump(mode="json", exclude_unset=True)
+        environment = {f"GAZELOOP_{name.upper()}": str(value) for name, value in given.items()}
+        victims = {
+            name: parts.enter_context(
+                Victim(
+                    ["-m", "services.cli.main", "run", name], folder / f"{name}.log", environment
+                )
+            )
+            for name in SERVICES
+        }
+        yield Bench(kafka, settings, victims, folder)
+
+
+@pytest.fixture
+async def load(bench: Bench) -> AsyncIterator[Load]:
+    database = connect(bench.settings.mongodb, DATABASE)
+    tokens = {}
+    for scope in ("vehicle:v1", "annotation"):
+        tokens[scope], record = issue(scope, SystemClock().now())
+        await MongoTokenStore(database).add(record)
+    await database.client.close()
+    url = f"http://127.0.0.1:{bench.settings.http_port}"
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"{url}/healthz").is_success
+        except httpx.TransportError:
+            return False
+
+    await until(answers)
+    load = Load(url, tokens["vehicle:v1"], tokens["annotation"])
+    clients = [asyncio.create_task(load.run(number)) for number in range(AT_ONCE)]
+    yield load
+    load.ending = True
+    await asyncio.gather(*clients)
+
+
+@pytest.fixture(params=["killed", "stopped"])
+def outage(request: pytest.FixtureRequest, bench: Bench) -> tuple[Callable[[], None], ...]:
+    """Take the broker away, and bring it back."""
+    if request.param == "killed":
+        return bench.kafka.kill, bench.kafka.restart
+    (pid,) = bench.kafka.pids
+    # It holds its connections and answers nothing, as behind a network that drops everything.
+    return lambda: os.kill(pid, signal.SIGSTOP), lambda: os.kill(pid, signal.SIGCONT)
+
+
+async def test_an_outage_of_several_delivery_timeouts_ends_nobody_and_loses_nothing(
+    bench: Bench, load: Load, outage: tuple[Callable[[], None], ...]
+) -> None:
+    away, back = outage
+    await until(lambda: len(load.accepted) > 2 * AT_ONCE and bench.committed() > 0)
+    await asyncio.to_thread(away)
+    try:
+        await until(lambda: load.statuses[503] >= REFUSED, deadline_s=20 * TIMEOUT_S)
+        assert bench.exits() == {"ingest": [], "fp_miner": []}
+    finally:
+        await asyncio.to_thread(back)
+    before = len(load.accepted)
+    await until(lambda: len(load.accepted) > before + 2 * AT_ONCE)
+    load.ending = True
+    await until(bench.caught_up, deadline_s=20 * TIMEOUT_S)
+
+    assert set(load.statuses) == {202, 503}
+    assert load.without_retry_after == 0
+    assert bench.exits() == {"ingest": [], "fp_miner": []}
+    assert await _lost(bench, load.accepted) == set()
+
+
+async def _lost(bench: Bench, frames: set[str]) -> set[str]:
+    """The frames of which something that was accepted is not stored."""
+    database = connect(bench.settings.mongodb, DATABASE)
+    stored = await MongoFrameStore(database).load({FrameId(name) for name in frames})
+    await database.client.close()
+    return {
+        name
+        for name in frames
+        if (record := stored.get(FrameId(name))) is None
+        or record.ground_truth is None
+        or not record.predictions
+    }
+
+
+async def test_publishers_do_not_queue_behind_each_other_while_the_broker_is_away(
+    bench: Bench,
+) -> None:
+    outbox = KafkaOutbox("outage", bench.broker, bench.settings)
+    await outbox.publish([samples.frame_captured("before")])
+    (pid,) = bench.kafka.pids
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for wave in range(3):
+            events = [samples.frame_captured(f"wave-{wave}-{n}") for n in range(100)]
+            async with asyncio.timeout(3 * TIMEOUT_S):  # eight at a time, it were 39 s
+                answers = await asyncio.gather(
+                    *(outbox.publish([event]) for event in events), return_exceptions=True
+                )
+            assert all(isinstance(answer, Transient) for answer in answers)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    async def published() -> bool:
+        try:
+            await outbox.publish([samples.frame_captured("after")])
+        except Transient:
+            return False
+        return True
+
+    async with asyncio.timeout(10 * TIMEOUT_S):
+        while not await published():  # noqa: ASYNC110  # the broker tells nobody that it is back
+            await asyncio.sleep(0.05)
+    await outbox.close()
+    names = {event.key() for _, event in events_on(bench.broker, FRAMES.name)}
+    assert {"before", "after"} <= names
