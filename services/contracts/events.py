@@ -19,6 +19,22 @@ from pydantic import (
 )
 
 from services.contracts import identity
+from services.contracts.bounds import (
+    MAX_INT32,
+    Area,
+    ByteCount,
+    CaptureTime,
+    Coordinate,
+    Duration,
+    ObjectCount,
+    Overlap,
+    PixelCount,
+    Rank,
+    Revision,
+    Share,
+    Side,
+    SourceRevision,
+)
 from services.contracts.identity import (
     Category,
     DetectorId,
@@ -38,12 +54,16 @@ REANNOTATION = "reannotation"
 
 _Id = Field(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f]+$")
 _Name = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
-_Size = Annotated[float, Field(gt=0)]
-_Revision = Annotated[int, Field(ge=1)]
+_ModelId = Annotated[ModelId, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f]+$")]
+DetectorPart = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\s@\x00-\x1f]+$")]
+_DetectorId = Annotated[DetectorId, _Id]
+# Of these there are hundreds in an event, and a pattern takes as long as all else.
+_RegionId = Annotated[RegionId, Field(min_length=1, max_length=200)]
+_NeedleId = Annotated[NeedleId, _Id]
 _Bits = Annotated[int, Field(ge=0, lt=1 << 40)]
 AnyFrameId = Annotated[FrameId, _Id]
 AnyCategory = Annotated[Category, _Name]
-AnyBox = tuple[float, float, _Size, _Size]
+AnyBox = tuple[Coordinate, Coordinate, Side, Side]
 
 
 class _Model(BaseModel):
@@ -82,16 +102,16 @@ class Image(_Model):
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     uri: Annotated[str, Field(min_length=1, max_length=1000)]
-    size_bytes: Annotated[int, Field(gt=0)]
+    size_bytes: ByteCount
     media_type: Literal["image/jpeg", "image/png"]
-    width: Annotated[int, Field(gt=0)]
-    height: Annotated[int, Field(gt=0)]
+    width: PixelCount
+    height: PixelCount
 
 
 class Rle(_Model):
     """A COCO run-length mask: `[height, width]` and its compressed counts."""
 
-    size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
+    size: tuple[PixelCount, PixelCount]
     counts: str
 
 
@@ -99,7 +119,7 @@ class Detection(_Model):
     """One box that a detector reports."""
 
     category: AnyCategory
-    score: Annotated[float, Field(ge=0, le=1)]
+    score: Share
     bbox: AnyBox
     mask: Rle | None = None
 
@@ -109,7 +129,7 @@ class Annotation(_Model):
 
     category: AnyCategory
     bbox: AnyBox
-    area: Annotated[float, Field(ge=0)] | None = None
+    area: Area | None = None
     crowd: bool = False
     ignore: bool = False
     mask: Rle | None = None
@@ -152,7 +172,7 @@ class FrameCaptured(_FrameEvent):
     type: Literal["FrameCaptured"] = "FrameCaptured"
     vehicle_id: Annotated[VehicleId, _Id]
     drive_id: Annotated[DriveId, _Id] | None = None
-    captured_at: AwareDatetime
+    captured_at: CaptureTime
     position: Position | None = None
     image: Image
 
@@ -164,9 +184,9 @@ class PredictionsMade(_FrameEvent):
     """One detector version looked at one frame; all that it found, in its own order."""
 
     type: Literal["PredictionsMade"] = "PredictionsMade"
-    detector: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\s@]+$")]
-    version: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\s@]+$")]
-    revision: _Revision = 1
+    detector: DetectorPart
+    version: DetectorPart
+    revision: SourceRevision = 1
     detections: tuple[Detection, ...]
 
     @property
@@ -190,10 +210,10 @@ class FrameAnnotated(_FrameEvent):
     """A frame's whole ground truth. No annotations means annotated, and empty."""
 
     type: Literal["FrameAnnotated"] = "FrameAnnotated"
-    revision: _Revision = 1
+    revision: SourceRevision = 1
     annotated_by: Annotated[str, _Name] | None = None
     annotation_source: Annotated[str, _Name] = "import"
-    lead_time_s: Annotated[float, Field(ge=0)] | None = None
+    lead_time_s: Duration | None = None
     """How long the annotator took, where their tool says it."""
     annotations: tuple[Annotation, ...]
 
@@ -205,10 +225,10 @@ class FrameEmbedded(_FrameEvent):
     """A frame's vectors are durable: its global one, and one per region worth finding."""
 
     type: Literal["FrameEmbedded"] = "FrameEmbedded"
-    model: ModelId
-    frame_point: PointId
-    regions: dict[DetectorId, tuple[RegionId, ...]]
-    predictions_revisions: dict[DetectorId, int]
+    model: _ModelId
+    frame_point: Annotated[PointId, _Id]
+    regions: dict[_DetectorId, tuple[_RegionId, ...]]
+    predictions_revisions: dict[_DetectorId, SourceRevision]
 
     def source(self) -> tuple[object, ...]:
         return (self.frame_id, self.model, sorted(self.predictions_revisions.items()))
@@ -223,28 +243,28 @@ class FrameMatched(_FrameEvent):
     """
 
     type: Literal["FrameMatched"] = "FrameMatched"
-    detector: DetectorId
+    detector: _DetectorId
     category: AnyCategory
-    revision: _Revision
+    revision: Revision
     split: Split
     shortlisted: bool
     reannotated: bool = False
     """Whether the ground truth came back corrected: what it says of a region is a verdict."""
-    vehicle_id: VehicleId
-    drive_id: DriveId | None
-    captured_at: AwareDatetime
-    regions: tuple[RegionId, ...]
+    vehicle_id: Annotated[VehicleId, _Id]
+    drive_id: Annotated[DriveId, _Id] | None
+    captured_at: CaptureTime
+    regions: tuple[_RegionId, ...]
     bboxes: tuple[AnyBox, ...]
-    scores: tuple[float, ...]
+    scores: tuple[Share, ...]
     matched: tuple[_Bits, ...]
     ignored: tuple[_Bits, ...]
-    overlaps: tuple[float, ...]
+    overlaps: tuple[Overlap, ...]
     """IoU with the ground truth matched at .5; 0 where there is none."""
     errors: tuple[ErrorType | None, ...]
     """What kind of false positive at IoU .5; none for a true positive or an ignored one."""
     true_categories: tuple[AnyCategory | None, ...]
     """For an error of class, the category of the ground truth that was mistaken."""
-    ground_truths: tuple[int, int, int, int]
+    ground_truths: tuple[ObjectCount, ObjectCount, ObjectCount, ObjectCount]
     """How many count (neither crowd nor ignored) per area range."""
 
     @model_validator(mode="after")
@@ -274,10 +294,10 @@ class FrameMatched(_FrameEvent):
 
 
 class _NeedleEvent(Event):
-    needle_id: NeedleId
-    revision: _Revision
+    needle_id: _NeedleId
+    revision: Revision
     frame_id: AnyFrameId
-    detector: DetectorId
+    detector: _DetectorId
     category: AnyCategory
 
     def source(self) -> tuple[object, ...]:
@@ -291,13 +311,13 @@ class NeedleFound(_NeedleEvent):
     """A false positive on a reference frame, at or above the operating score."""
 
     type: Literal["NeedleFound"] = "NeedleFound"
-    region_id: RegionId
-    score: float
+    region_id: _RegionId
+    score: Share
     bbox: AnyBox
     error_type: ErrorType
     true_category: AnyCategory | None = None
-    drive_id: DriveId | None = None
-    captured_at: AwareDatetime
+    drive_id: Annotated[DriveId, _Id] | None = None
+    captured_at: CaptureTime
 
 
 class NeedleRetracted(_NeedleEvent):
@@ -310,27 +330,27 @@ class Candidate(_Model):
     """A haystack region that would fail as the needle does, and why we think so."""
 
     frame_id: AnyFrameId
-    region_id: RegionId
+    region_id: _RegionId
     category: AnyCategory
-    score: float
+    score: Share
     bbox: AnyBox
-    similarity: float
+    similarity: Rank
     """Cosine to the needle's region vector."""
-    evidence: float
+    evidence: Rank
     """What the candidates are ranked by, best first."""
-    drive_id: DriveId | None = None
-    captured_at: AwareDatetime
-    image_uri: str
+    drive_id: Annotated[DriveId, _Id] | None = None
+    captured_at: CaptureTime
+    image_uri: Annotated[str, Field(max_length=1000)]
 
 
 class Provenance(_Model):
     """How a shortlist came to be."""
 
-    model: ModelId
-    strategy: str
+    model: _ModelId
+    strategy: Annotated[str, Field(max_length=100)]
     """What frames are worth: `worst-frames` or `costliest-errors`."""
-    size_limit: int
-    method: str = "similarity"
+    size_limit: Annotated[int, Field(ge=0, le=MAX_INT32)]
+    method: Annotated[str, Field(max_length=100)] = "similarity"
     """How evidence came about: `logistic`, `contrast` or `similarity`, by what is annotated."""
 
 
@@ -338,8 +358,8 @@ class ShortlistPublished(Event):
     """A needle's ranked candidates, all of them; none any more when the needle is retracted."""
 
     type: Literal["ShortlistPublished"] = "ShortlistPublished"
-    needle_id: NeedleId
-    revision: _Revision
+    needle_id: _NeedleId
+    revision: Revision
     needle: NeedleFound
     candidates: tuple[Candidate, ...]
     provenance: Provenance

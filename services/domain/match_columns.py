@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from services.contracts.bounds import FIRST_TIME, LAST_TIME
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import ErrorType, Split
 from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
@@ -19,6 +20,7 @@ from services.domain.subsets import part_of
 
 MOST_TRUTHS: Final = np.iinfo(np.uint16).max
 LAST_REVISION: Final = np.iinfo(np.uint32).max
+_FIRST, _LAST = microseconds(FIRST_TIME), microseconds(LAST_TIME)
 _ERRORS: Final = {None: 0} | {error: 1 + place for place, error in enumerate(TYPES)}
 
 
@@ -126,8 +128,9 @@ class Cells:
         Raises
         ------
         InvalidRecord
-            A score that is not finite, more detections or ground truths of one category on one
-            frame than can be counted, fewer than none, or a revision that is too high.
+            A score that is not finite, a time that no camera can have shown, more detections or
+            ground truths of one category on one frame than can be counted, fewer than none, or a
+            revision that is too high.
         """
         for wrong, message, reason in self._refusals():
             if wrong.any():
@@ -156,6 +159,11 @@ class Cells:
             "too_many_ground_truths",
         )
         yield self.truths.min(axis=1) < 0, "less than no ground truth", "negative_ground_truths"
+        yield (
+            (self.captured < _FIRST) | (self.captured > _LAST),
+            f"a time is not from {FIRST_TIME:%Y-%m-%d} to {LAST_TIME:%Y-%m-%d}",
+            "time_out_of_range",
+        )
         yield (
             self.revision > LAST_REVISION,
             f"a match's revision is above {LAST_REVISION}",

@@ -10,15 +10,20 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
+from services.contracts.bounds import (
+    FIRST_TIME,
+    LAST_TIME,
+    MAX_AREA,
+    MAX_COORDINATE,
+    MIN_SIDE,
+    is_possible_time,
+)
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Position
 from services.contracts.identity import Box, FrameId
 
 Record = Mapping[str, Any]
 M = TypeVar("M", bound=BaseModel)
-
-MAX_COORDINATE = 1e6
-"""Ten times the side of the largest pictures; areas beyond it would leave float64's exact range."""
 
 
 def malformed(detail: str) -> InvalidRecord:
@@ -68,7 +73,7 @@ def box(value: object) -> Box:
     if width < 0 or height < 0:
         detail = f"bbox {numbers} has a negative width or height"
         raise InvalidRecord(detail, reason="box_inverted")
-    if width == 0 or height == 0:
+    if width < MIN_SIDE or height < MIN_SIDE:
         raise InvalidRecord(f"bbox {numbers} has no area", reason="box_without_area")
     if any(abs(side) > MAX_COORDINATE for side in numbers):
         raise InvalidRecord(f"bbox {numbers} is beyond any image", reason="box_out_of_range")
@@ -104,7 +109,7 @@ def area(value: object) -> float | None:
     if value is None:
         return None
     found = number(value)
-    if found is None or not 0 <= found <= MAX_COORDINATE**2:
+    if found is None or not 0 <= found <= MAX_AREA:
         raise InvalidRecord(f"area {value!r:.40} is not an area", reason="invalid_area")
     return found
 
@@ -131,13 +136,16 @@ def captured_at(given: Record) -> datetime | None:
     Raises
     ------
     InvalidRecord
-        `invalid_time`: `captured_at` is not ISO 8601. COCO's own field is free text, so one that
-        cannot be read counts as absent.
+        `invalid_time`: `captured_at` is not ISO 8601, or no camera can have shown it. COCO's own
+        field is free text, so one that cannot be read or cannot be right counts as absent.
     """
     if given.get("captured_at"):
         found = _time(given["captured_at"])
         if found is None:
-            detail = f"captured_at {given['captured_at']!r:.40} is not ISO 8601"
+            detail = (
+                f"captured_at {given['captured_at']!r:.40} is no ISO 8601 time from"
+                f" {FIRST_TIME:%Y-%m-%d} to {LAST_TIME:%Y-%m-%d}"
+            )
             raise InvalidRecord(detail, reason="invalid_time")
         return found
     return _time(given.get("date_captured"))
@@ -146,9 +154,13 @@ def captured_at(given: Record) -> datetime | None:
 def _time(value: object) -> datetime | None:
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
-        return found and (found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC))
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    if found is None:
+        return None
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    # Converted last: near year 1 and 9999 that overflows.
+    return found.astimezone(UTC) if is_possible_time(found) else None
 
 
 def position(given: Record) -> Position | None:
@@ -168,7 +180,7 @@ def position(given: Record) -> Position | None:
         turn = turned % 360 if turned is not None and math.isfinite(turned) else heading
         return Position.model_validate({**found, "heading": turn})
     except ValidationError as exc:
-        raise InvalidRecord(_first(exc), reason="invalid_position") from exc
+        raise InvalidRecord(first_of(exc), reason="invalid_position") from exc
 
 
 def checked(model: type[M], **values: object) -> M:
@@ -182,7 +194,7 @@ def checked(model: type[M], **values: object) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as exc:
-        raise malformed(_first(exc)) from exc
+        raise malformed(first_of(exc)) from exc
 
 
 def frame_id(dataset: str, image: int | str) -> FrameId:
@@ -233,7 +245,8 @@ def raw(value: object) -> bytes:
     return json.dumps(value, default=str).encode()
 
 
-def _first(error: ValidationError) -> str:
+def first_of(error: ValidationError) -> str:
+    """What is wrong first, and with which field."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     return f"{where}: {first['msg']}"

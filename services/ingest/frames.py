@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from pydantic import ValidationError
+
 from services.contracts.errors import Invalid, InvalidImage, InvalidRecord
 from services.contracts.events import (
     REANNOTATION,
@@ -76,6 +78,9 @@ def open_frame(item: FrameItem, limits: ImageLimits, source: str) -> OpenedFrame
         opened = _opened(item, content, limits, source)
     except Invalid as exc:
         return refused(item, exc.reason, str(exc))
+    except ValidationError as exc:
+        # A reader let through what no event may say.
+        return refused(item, "malformed_record", fields.first_of(exc))
     if source == REANNOTATION and opened.rejections:
         # A correction is the whole frame's: without one of its boxes it says something else.
         first = opened.rejections[0]

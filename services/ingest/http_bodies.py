@@ -2,14 +2,16 @@
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from services.contracts.bounds import TIME_OUT_OF_RANGE, CaptureTime
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import (
     REANNOTATION,
     Annotation,
     AnyFrameId,
     Detection,
+    DetectorPart,
     FrameAnnotated,
     PredictionsMade,
 )
@@ -18,9 +20,9 @@ from services.contracts.identity import DriveId, VehicleId
 from services.ingest import fields, masks
 
 _Id = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f]+$")]
-_Part = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\s@]+$")]
 _Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")]
 
+_REASONS = {"json_invalid": "invalid_json", TIME_OUT_OF_RANGE: "invalid_time"}
 _BOX: dict[str, Any] = {"category": "stop sign", "bbox": [412.0, 96.5, 48.0, 51.0]}
 
 
@@ -49,7 +51,7 @@ class FrameMetadata(_Body):
         None, description="The token's own vehicle, where it is not given."
     )
     drive_id: Annotated[DriveId, _Id] | None = None
-    captured_at: AwareDatetime
+    captured_at: CaptureTime
     position: Place | None = None
 
 
@@ -70,8 +72,8 @@ class Predictions(_Body):
     )
 
     frame_id: AnyFrameId
-    detector: _Part
-    version: _Part
+    detector: DetectorPart
+    version: DetectorPart
     detections: tuple[Detection, ...]
 
     def draft(self) -> PredictionsMade:
@@ -125,14 +127,14 @@ def read_body(model: type[Body], content: bytes | str) -> Body:
     Raises
     ------
     InvalidRecord
-        `invalid_json` or `malformed_record`.
+        `invalid_json`, `invalid_time` or `malformed_record`.
     """
     try:
         return model.model_validate_json(content, strict=True)
     except ValidationError as exc:
         first: Any = exc.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the body"
-        reason = "invalid_json" if first["type"] == "json_invalid" else "malformed_record"
+        reason = _REASONS.get(first["type"], "malformed_record")
         raise InvalidRecord(f"{where}: {first['msg']}", reason=reason) from exc
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from services.contracts.bounds import MAX_COORDINATE
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Rle
 from services.contracts.identity import Box
@@ -157,7 +158,7 @@ def _size(value: object) -> tuple[int, int]:
     if (
         isinstance(value, list)
         and len(value) == 2  # noqa: PLR2004  # height and width
-        and all(isinstance(side, int) and 0 < side <= fields.MAX_COORDINATE for side in value)
+        and all(isinstance(side, int) and 0 < side <= MAX_COORDINATE for side in value)
         and math.prod(value) < 2**32
     ):
         return value[0], value[1]

@@ -1,10 +1,10 @@
 """Label Studio's JSON, come back: one task a frame, what annotators submitted counts."""
 
-import math
 from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from services.contracts.bounds import MAX_SECONDS
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
 from services.contracts.identity import FrameId
@@ -118,7 +118,7 @@ def _names(address: str) -> list[str]:
 def _frame(frame_id: FrameId, submitted: Record, location: str) -> FrameItem:
     found, size = _annotations(submitted)
     lead_time = fields.number(submitted.get("lead_time"))
-    timed = lead_time is not None and math.isfinite(lead_time) and lead_time >= 0
+    timed = lead_time is not None and 0 <= lead_time <= MAX_SECONDS
     return frame_of(
         Sent(frame_id, size or _ANY_SIZE),
         found,

@@ -46,6 +46,9 @@ _AWAY = (
     WriteConcernError,
 )
 _DUPLICATE_KEY = 11000
+_UNSTORABLE = frozenset({2, 9, 14, 15, 56, 57, 10334, 17419, 17420, 16410, 40352, 40353})
+"""BadValue, FailedToParse, TypeMismatch, Overflow, EmptyFieldName, DollarPrefixedFieldName,
+BSONObjectTooLarge, a document that an update makes too large (two), a field path (three)."""
 _ACCESS_CODES = frozenset({13, 18, 8000})
 """Unauthorized, AuthenticationFailed, AtlasError (refused credentials)."""
 
@@ -117,7 +120,8 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
-    except (PyMongoError, BSONError) as exc:
+    # Of an integer beyond 64 bits, the driver says no more than this.
+    except (PyMongoError, BSONError, OverflowError) as exc:
         ours = _in_our_words(exc)
         if ours is None:
             raise
@@ -126,8 +130,8 @@ def translated() -> Iterator[None]:
 
 def _in_our_words(error: Exception) -> GazeloopError | None:
     match error:
-        case DocumentTooLarge() | BSONError():
-            return Invalid(f"MongoDB cannot hold this: {error}", reason="unstorable_document")
+        case _ if (wrong := _unstorable(error)) is not None:
+            return Invalid(f"MongoDB cannot hold this: {wrong}", reason="unstorable_document")
         case ConfigurationError() | InvalidURI():
             return InvalidSettings(f"GAZELOOP_MONGODB: {error}")
         case BulkWriteError():
@@ -165,6 +169,21 @@ def _only_lost_races(error: BulkWriteError) -> bool:
     if failures:
         return all(failure.get("code") == _DUPLICATE_KEY for failure in failures)
     return bool(details.get("writeConcernErrors"))
+
+
+def _unstorable(error: Exception) -> str | None:
+    """Why MongoDB can never take a document; nothing where that is not what is wrong."""
+    match error:
+        case DocumentTooLarge() | BSONError() | OverflowError():
+            return str(error)
+        case BulkWriteError():
+            failures = (error.details or {}).get("writeErrors", [])
+            others = [each for each in failures if each.get("code") != _DUPLICATE_KEY]
+            if others and all(each.get("code") in _UNSTORABLE for each in others):
+                return str(others[0].get("errmsg", ""))
+        case OperationFailure() if error.code in _UNSTORABLE:
+            return str(error)
+    return None
 
 
 async def parsed(

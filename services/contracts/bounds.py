@@ -1,0 +1,65 @@
+"""How large a value may be, so that every service and store can compute with it.
+
+What breaks a bound is refused where it comes in. A field without one would let a single event end
+a service at every start: the event is durable, and the arithmetic on it fails each time.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic_core import PydanticCustomError
+
+FIRST_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""The epoch: what a clock that was never set shows, and our mark for an unknown time."""
+LAST_TIME: Final = datetime(2100, 1, 1, tzinfo=UTC)
+"""No camera's clock is right beyond it. Both are far from year 1 and 9999, where adding a day or
+converting to another time zone overflows."""
+TIME_OUT_OF_RANGE: Final = "time_out_of_range"
+
+MAX_COORDINATE: Final = 1e6
+"""Pixels: ten times the side of the largest pictures. Areas stay within float64's exact range."""
+MIN_SIDE: Final = 1e-6
+"""Pixels: the product of two smaller sides may be 0, and an overlap with it undefined."""
+MAX_AREA: Final = MAX_COORDINATE**2
+
+MAX_INT32: Final = 2**31 - 1
+MAX_EXACT: Final = 2**53 - 1
+"""The largest integer that JSON's readers, float64 and MongoDB's int64 all hold exactly."""
+MAX_SECONDS: Final = 1e9
+"""Thirty years; sums over any number of frames stay finite."""
+
+
+def is_possible_time(moment: datetime) -> bool:
+    """Whether a picture can have been taken then."""
+    return FIRST_TIME <= moment <= LAST_TIME
+
+
+def _possible(moment: datetime) -> datetime:
+    if not is_possible_time(moment):
+        raise PydanticCustomError(
+            TIME_OUT_OF_RANGE,
+            "a time from {first} to {last} is expected; check the camera's clock",
+            {"first": FIRST_TIME.date().isoformat(), "last": LAST_TIME.date().isoformat()},
+        )
+    return moment
+
+
+CaptureTime = Annotated[AwareDatetime, AfterValidator(_possible)]
+"""When a picture was taken."""
+Coordinate = Annotated[float, Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE)]
+Side = Annotated[float, Field(ge=MIN_SIDE, le=MAX_COORDINATE)]
+Area = Annotated[float, Field(ge=0, le=MAX_AREA)]
+Duration = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+PixelCount = Annotated[int, Field(gt=0, le=MAX_INT32)]
+ByteCount = Annotated[int, Field(gt=0, le=MAX_EXACT)]
+ObjectCount = Annotated[int, Field(ge=0, le=MAX_INT32)]
+SourceRevision = Annotated[int, Field(ge=1, le=MAX_INT32)]
+"""Of what comes from outside; the sum of a few still fits what the evaluator holds, a uint32."""
+Revision = Annotated[int, Field(ge=1, le=MAX_EXACT)]
+"""Of what we derive: a sum."""
+Share = Annotated[float, Field(ge=0, le=1)]
+Overlap = Annotated[float, Field(ge=0, le=2)]
+"""An IoU; rounding may put it slightly above 1."""
+Rank = Annotated[float, Field(ge=-1e9, le=1e9)]
+"""A similarity or an evidence."""
