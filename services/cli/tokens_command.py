@@ -17,11 +17,12 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def tokens() -> None:
-    """Create, list, rotate and revoke the bearer tokens of the HTTP interface."""
+    """Create, list, rotate and revoke bearer tokens: of vehicles, and of annotators."""
 
 
 @app.command(
-    "create", epilog=example("tokens create vehicle:vehicle-7", "tokens create annotation")
+    "create",
+    epilog=example("tokens create vehicle:vehicle-7", "tokens create annotation:ada"),
 )
 def create(
     ctx: typer.Context,
@@ -29,14 +30,29 @@ def create(
         str,
         typer.Argument(
             help="`vehicle:ID` may publish frames and predictions of that vehicle;"
-            " `annotation` may publish ground truth.",
+            " `annotation:NAME` may publish ground truth, and logs that person in to the review"
+            " page.",
             show_default=False,
         ),
     ],
+    *,
+    prefix: Annotated[
+        str,
+        typer.Option(
+            metavar="PREFIX",
+            help="Frames and drives of the vehicle have ids that begin with PREFIX and `:` or `/`."
+            " Default: the vehicle's own id.",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
-    """Create a token and print it, this once: only its hash is kept."""
+    """Create a token and print it, this once: only its hash is kept.
+
+    No two vehicles may name the same ids: a prefix that another vehicle's valid token has, or that
+    lies within one, is refused.
+    """
     context = shared(ctx)
-    token = run(lambda: _create(context, scope), interrupted="No token was created.")
+    token = run(lambda: _create(context, scope, prefix), interrupted="No token was created.")
     _show(token)
 
 
@@ -50,7 +66,7 @@ def list_tokens(ctx: typer.Context) -> None:
     context = shared(ctx)
     found = run(lambda: _list(context), interrupted="The tokens were not read.")
     table = Table(box=None, header_style="dim")
-    for title in ("id", "scope", "created", "age", "last used", "state"):
+    for title in ("id", "scope", "prefix", "created", "age", "last used", "state"):
         table.add_column(title)
     now = SystemClock().now()
     for token in found:
@@ -58,6 +74,7 @@ def list_tokens(ctx: typer.Context) -> None:
         table.add_row(
             token.token_id,
             token.scope,
+            token.prefix,
             _minute(token.created_at),
             age,
             _minute(token.used_at) if token.used_at else "never",
@@ -129,15 +146,14 @@ def _minute(at: "datetime") -> str:
     return f"{at:%Y-%m-%d %H:%M}"
 
 
-async def _create(context: Context, scope: str) -> str:
+async def _create(context: Context, scope: str, prefix: str) -> str:
     from services.cli.parts import joined  # noqa: PLC0415  # slow
-    from services.ingest.tokens import issue  # noqa: PLC0415
+    from services.ingest.tokens import check_scope, create  # noqa: PLC0415
     from services.runtime.clock import SystemClock  # noqa: PLC0415
 
-    token, record = issue(scope, SystemClock().now())
+    check_scope(scope, prefix)  # before anything is started for it
     async with joined(_logged(context.settings())) as stack:
-        await stack.stores.tokens.add(record)
-    return token
+        return await create(stack.stores.tokens, scope, SystemClock().now(), prefix)
 
 
 async def _list(context: Context) -> "list[TokenRecord]":

@@ -10,11 +10,20 @@ import structlog
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import REANNOTATION, FrameAnnotated, FrameCaptured, Image
-from services.contracts.identity import EventId, FrameId, VehicleId
+from services.contracts.identity import EventId, FrameId
 from services.contracts.topics import topic_of
-from services.ingest.drafts import Draft, entry_of, numbered, owner_entry, tagged, tags_of
+from services.ingest.drafts import (
+    Draft,
+    entry_of,
+    frame_subject,
+    numbered,
+    owner_entry,
+    tagged,
+    tags_of,
+)
 from services.ingest.holding import Came, CorrectionGate
 from services.ingest.http_bodies import FrameMetadata
+from services.ingest.namespaces import Vehicle, foreign_drive, foreign_frame
 from services.runtime import metrics
 from services.runtime.images import ImageLimits, inspect
 from services.runtime.step import Outbox
@@ -22,12 +31,6 @@ from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.held_corrections import HeldCorrection
 from services.runtime.stores.ledger import Entry, RevisionLedger
 from services.runtime.stores.shortlists import ShortlistStore
-
-
-def foreign_frame(frame_id: FrameId) -> InvalidRecord:
-    """What a vehicle is told that names another one's frame."""
-    return InvalidRecord(f"frame {frame_id} is another vehicle's", reason="foreign_frame")
-
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +53,8 @@ class CorrectionHolder:
     """Holds corrections that ask something.
 
     A frame's ground truth is a correction where the frame has some already, or a shortlist asks
-    for it. What is said first of any other frame may name what nobody has named before.
+    for it, whatever its source. What is said first of any other frame may name what nobody has
+    named before.
     """
 
     gate: CorrectionGate
@@ -70,7 +74,7 @@ class CorrectionHolder:
         came = {
             at: Came((draft,), WAY, tags[at])
             for at, draft in enumerate(drafts)
-            if is_reannotated(draft)
+            if isinstance(draft, FrameAnnotated)
         }
         corrections = await self._corrections(came)
         judged = await self.gate.judged([came[at] for at in corrections])
@@ -124,23 +128,22 @@ class Acceptance:
         self._holder = holder
         self._decoders = asyncio.Semaphore(DECODERS)
 
-    async def frame(
-        self, content: bytes, metadata: FrameMetadata, vehicle_id: VehicleId
-    ) -> Accepted:
+    async def frame(self, content: bytes, metadata: FrameMetadata, vehicle: Vehicle) -> Accepted:
         """A vehicle's picture.
 
         Raises
         ------
         InvalidImage, InvalidRecord
             The picture is not complete or not allowed; the id is taken (`duplicate_id`), or
-            another vehicle's (`foreign_frame`).
+            not the vehicle's to name (`foreign_frame`, `foreign_drive`).
         Transient
             A store or the broker is away.
         """
         async with self._decoders:
             facts = await asyncio.to_thread(inspect, content, self._limits)
-        if not all(await self.claimed([metadata.frame_id], vehicle_id)):
-            raise foreign_frame(metadata.frame_id)
+        if not all(await self.claimed([metadata.frame_id], vehicle)):
+            raise foreign_frame(metadata.frame_id, vehicle)
+        await self._check_drive(metadata, vehicle)
         uri = await asyncio.to_thread(self._blobs.put, content)
         image = Image(
             sha256=hashlib.sha256(content).hexdigest(),
@@ -152,7 +155,7 @@ class Acceptance:
         )
         draft = FrameCaptured(
             frame_id=metadata.frame_id,
-            vehicle_id=vehicle_id,
+            vehicle_id=vehicle.vehicle_id,
             drive_id=metadata.drive_id,
             captured_at=metadata.captured_at,
             position=metadata.position,
@@ -161,10 +164,25 @@ class Acceptance:
         (accepted,) = await self._published([(draft, entry_of(draft))])
         return accepted
 
-    async def claimed(self, frame_ids: Sequence[FrameId], vehicle_id: VehicleId) -> list[bool]:
-        """Whether each frame is the vehicle's: whoever names a frame first has it."""
-        claims = [owner_entry(frame_id, vehicle_id) for frame_id in frame_ids]
-        return [place == 1 for place in await self._ledger.assign(claims)]
+    async def claimed(self, frame_ids: Sequence[FrameId], vehicle: Vehicle) -> list[bool]:
+        """Whether each frame is the vehicle's.
+
+        Within its namespace it is, unless another one has named it before namespaces were kept.
+        Outside, only what the vehicle itself has named before then.
+        """
+        inside = [frame_id for frame_id in frame_ids if vehicle.owns(frame_id)]
+        claims = [owner_entry(frame_id, vehicle.vehicle_id) for frame_id in frame_ids]
+        await self._ledger.assign([owner_entry(each, vehicle.vehicle_id) for each in inside])
+        owners = await self._ledger.first([claim.subject for claim in claims])
+        return [owners.get(claim.subject) == claim.digest for claim in claims]
+
+    async def _check_drive(self, metadata: FrameMetadata, vehicle: Vehicle) -> None:
+        if metadata.drive_id is None or vehicle.owns(metadata.drive_id):
+            return
+        # A frame that was captured before namespaces were kept may be sent again as it was.
+        captured = frame_subject(metadata.frame_id)
+        if captured not in await self._ledger.first([captured]):
+            raise foreign_drive(metadata.drive_id, vehicle)
 
     async def publish(self, drafts: Sequence[Draft]) -> list[Accepted | HeldCorrection]:
         """Number and publish what asks nothing; hold the rest.

@@ -13,8 +13,8 @@ from opentelemetry.trace import NoOpTracerProvider, TracerProvider
 from pydantic import BaseModel
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.identity import VehicleId
-from services.ingest.accepting import Acceptance, Accepted, CorrectionHolder, foreign_frame
+from services.contracts.events import FrameAnnotated
+from services.ingest.accepting import Acceptance, Accepted, CorrectionHolder
 from services.ingest.http_answers import Refused, add_answers
 from services.ingest.http_bodies import GroundTruth, Predictions
 from services.ingest.http_limits import RateLimit, add_limits
@@ -30,6 +30,7 @@ from services.ingest.http_requests import (
     read_record,
     require_json,
 )
+from services.ingest.namespaces import Vehicle, foreign_frame
 from services.ingest.tokens import Authenticator, Caller
 from services.runtime import metrics
 from services.runtime.clock import Clock
@@ -154,20 +155,21 @@ class _Api:
 
     async def frames(self, request: Request, credentials: Credentials) -> AcceptedRecord:
         """Publish one picture and what the vehicle says of it."""
-        vehicle_id = self._vehicle(await self._caller(credentials))
+        vehicle = _vehicle(await self._caller(credentials))
         content, metadata = await read_frame(request)
-        if metadata.vehicle_id not in {None, vehicle_id}:
+        if metadata.vehicle_id not in {None, vehicle.vehicle_id}:
             detail = f"the token is of another vehicle than {metadata.vehicle_id}"
             raise Refused(HTTPStatus.FORBIDDEN, "foreign_vehicle", detail)
-        accepted = await self._acceptance.frame(content, metadata, vehicle_id)
+        accepted = await self._acceptance.frame(content, metadata, vehicle)
         return AcceptedRecord(**asdict(accepted))
 
     async def predictions(
         self, request: Request, credentials: Credentials
     ) -> AcceptedRecord | HeldRecord | JSONResponse:
         """Publish a detector's predictions on one frame, or on many as NDJSON."""
-        vehicle_id = self._vehicle(await self._caller(credentials))
-        return await self._records(request, Predictions, vehicle_id)
+        caller = await self._caller(credentials)
+        _vehicle(caller)
+        return await self._records(request, Predictions, caller)
 
     async def ground_truth(
         self, request: Request, credentials: Credentials
@@ -176,7 +178,7 @@ class _Api:
         caller = await self._caller(credentials)
         if caller.scope.vehicle_id is not None:
             raise Refused(HTTPStatus.FORBIDDEN, "wrong_scope", "this is for annotation tokens")
-        return await self._records(request, GroundTruth, None)
+        return await self._records(request, GroundTruth, caller)
 
     async def _caller(self, credentials: HTTPAuthorizationCredentials | None) -> Caller:
         caller = credentials and await self._callers.caller(credentials.credentials)
@@ -187,24 +189,19 @@ class _Api:
         self._rate.spend(caller.token_id)
         return caller
 
-    def _vehicle(self, caller: Caller) -> VehicleId:
-        if caller.scope.vehicle_id is None:
-            raise Refused(HTTPStatus.FORBIDDEN, "wrong_scope", "this is for vehicles' tokens")
-        return caller.scope.vehicle_id
-
     async def _records(
-        self, request: Request, kind: Kind, vehicle_id: VehicleId | None
+        self, request: Request, kind: Kind, caller: Caller
     ) -> AcceptedRecord | HeldRecord | JSONResponse:
         require_json(request)
         content = await request.body()
         if media_type(request) == NDJSON:
             lines = await asyncio.to_thread(read_lines, kind, content)
-            return await self._lines(lines, vehicle_id)
+            return await self._lines(lines, caller)
         record = await asyncio.to_thread(read_record, kind, content)
-        (line,) = await self._owned([Line(1, record)], vehicle_id)
+        (line,) = await self._allowed([Line(1, record)], caller)
         if isinstance(line.content, InvalidRecord):
             raise line.content
-        (fact,) = await self._acceptance.publish([record])
+        (fact,) = await self._acceptance.publish([line.content])
         if isinstance(fact, HeldCorrection):
             return HeldRecord(
                 frame_id=fact.frame_id,
@@ -214,8 +211,8 @@ class _Api:
             )
         return AcceptedRecord(**asdict(fact))
 
-    async def _lines(self, lines: Sequence[Line], vehicle_id: VehicleId | None) -> JSONResponse:
-        lines = await self._owned(lines, vehicle_id)
+    async def _lines(self, lines: Sequence[Line], caller: Caller) -> JSONResponse:
+        lines = await self._allowed(lines, caller)
         records = [line.content for line in lines if not isinstance(line.content, InvalidRecord)]
         facts = iter(await self._acceptance.publish(records) if records else [])
         results = []
@@ -231,18 +228,42 @@ class _Api:
         status = HTTPStatus.MULTI_STATUS if refused else HTTPStatus.ACCEPTED
         return JSONResponse(answer.model_dump(exclude_none=True), status_code=status)
 
-    async def _owned(self, lines: Sequence[Line], vehicle_id: VehicleId | None) -> list[Line]:
+    async def _allowed(self, lines: Sequence[Line], caller: Caller) -> list[Line]:
+        """The lines as the caller may publish them; those that it may not are refused."""
+        if caller.vehicle is None:
+            return [_signed(line, caller.person) for line in lines]
+        return await self._owned(lines, caller.vehicle)
+
+    async def _owned(self, lines: Sequence[Line], vehicle: Vehicle) -> list[Line]:
         """The lines, those about another vehicle's frames refused."""
-        if vehicle_id is None:
-            return list(lines)
         frames = list({line.content.frame_id for line in lines if isinstance(line.content, Record)})
-        owned = dict(zip(frames, await self._acceptance.claimed(frames, vehicle_id), strict=True))
+        owned = dict(zip(frames, await self._acceptance.claimed(frames, vehicle), strict=True))
         return [
             line
             if isinstance(line.content, InvalidRecord) or owned[line.content.frame_id]
-            else Line(line.number, foreign_frame(line.content.frame_id))
+            else Line(line.number, foreign_frame(line.content.frame_id, vehicle))
             for line in lines
         ]
+
+
+def _vehicle(caller: Caller) -> Vehicle:
+    if caller.vehicle is None:
+        raise Refused(HTTPStatus.FORBIDDEN, "wrong_scope", "this is for vehicles' tokens")
+    return caller.vehicle
+
+
+def _signed(line: Line, person: str | None) -> Line:
+    """The line in the name of the token's person; a line in any other name is refused."""
+    record = line.content
+    if not isinstance(record, FrameAnnotated):
+        return line
+    if record.annotated_by not in {None, person}:
+        detail = (
+            f"annotated_by is the token's person, {person}: leave it out, or use a token that"
+            f" `gazeloop tokens create annotation:NAME` makes for {record.annotated_by}"
+        )
+        return Line(line.number, InvalidRecord(detail, reason="foreign_annotator"))
+    return Line(line.number, record.model_copy(update={"annotated_by": person}))
 
 
 def _taken(number: int, fact: Accepted | HeldCorrection) -> LineResult:

@@ -25,6 +25,8 @@ _STATUS_OF = {
     "invalid_json": HTTPStatus.BAD_REQUEST,
     "duplicate_id": HTTPStatus.CONFLICT,
     "foreign_frame": HTTPStatus.FORBIDDEN,
+    "foreign_drive": HTTPStatus.FORBIDDEN,
+    "foreign_annotator": HTTPStatus.FORBIDDEN,
 }
 
 

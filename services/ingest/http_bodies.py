@@ -1,13 +1,12 @@
 """What clients send, strictly read."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.contracts.bounds import TIME_OUT_OF_RANGE, CaptureTime
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import (
-    REANNOTATION,
     Annotation,
     AnyFrameId,
     Detection,
@@ -95,7 +94,6 @@ class GroundTruth(_Body):
             "examples": [
                 {
                     "frame_id": "vehicle-7:2026-05-04T10:00:00.250Z",
-                    "annotated_by": "ada",
                     "annotations": [_BOX],
                 }
             ]
@@ -103,8 +101,10 @@ class GroundTruth(_Body):
     )
 
     frame_id: AnyFrameId
-    annotated_by: _Name | None = None
-    annotation_source: _Name = REANNOTATION
+    annotated_by: _Name | None = Field(
+        None, description="The token's own person, where it is not given."
+    )
+    annotation_source: Literal["import", "reannotation"] = "reannotation"
     annotations: tuple[Annotation, ...]
 
     def draft(self) -> FrameAnnotated:

@@ -17,7 +17,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     for status, description in {
         400: "Not what its media type says, or a part is missing",
         401: "No valid token",
-        403: "A token of another scope, or another vehicle's frame",
+        403: "A token of another scope, or an id outside of the vehicle's namespace",
         409: "The frame is known with another picture, time or place",
         413: "Too large: body, image or event",
         415: "Another media type, or neither JPEG nor PNG",

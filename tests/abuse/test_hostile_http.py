@@ -258,7 +258,7 @@ async def test_a_hundred_thousand_bad_lines_have_one_answer() -> None:
     web = Web(max_body_bytes=10_000_000)
 
     response = await web.post(
-        "/v1/ground-truth", b"{\n" * 100_000, "annotation", "application/x-ndjson"
+        "/v1/ground-truth", b"{\n" * 100_000, "annotation:ana", "application/x-ndjson"
     )
 
     assert response.status_code == 207
@@ -268,4 +268,4 @@ async def test_a_hundred_thousand_bad_lines_have_one_answer() -> None:
 async def test_names_with_operators_are_names(web: Web) -> None:
     record = GROUND_TRUTH | {"frame_id": "$where", "annotated_by": "{$gt: 1}"}
 
-    assert (await web.post("/v1/ground-truth", record, "annotation")).status_code == 202
+    assert (await web.post("/v1/ground-truth", record, "annotation:{$gt: 1}")).status_code == 202

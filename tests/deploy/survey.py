@@ -38,7 +38,7 @@ def requests() -> Iterator[tuple[str, str, dict[str, Any]]]:
     for number in range(FRAMES):
         vehicle, frame_id = _frame(number)
         captured = f"2026-05-04T10:{number // 60:02d}:{number % 60:02d}Z"
-        drive = f"{vehicle}-{number // 8}"
+        drive = f"{vehicle}:{number // 8}"
         metadata = {"frame_id": frame_id, "captured_at": captured, "drive_id": drive}
         yield f"vehicle:{vehicle}", "/v1/frames", metadata
         for detector, version in _DETECTORS:

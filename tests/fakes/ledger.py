@@ -13,6 +13,9 @@ class InMemoryLedger:
     async def assign(self, entries: Sequence[Entry]) -> list[int]:
         return [self._assign(entry) for entry in entries]
 
+    async def first(self, subjects: Collection[str]) -> dict[str, str]:
+        return {each: self._digests[each][0] for each in subjects if self._digests.get(each)}
+
     async def assign_next(self, entry: Entry, after: int) -> bool:
         known = self._digests[entry.subject]
         if len(known) <= after:

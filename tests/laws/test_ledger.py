@@ -45,6 +45,17 @@ async def test_two_contents_in_one_call_get_two_revisions(ledger: RevisionLedger
     assert sorted(await ledger.assign([ORIGINAL, CORRECTED])) == [1, 2]
 
 
+async def test_the_first_content_is_told_without_assigning_any(ledger: RevisionLedger) -> None:
+    assert await ledger.first([ORIGINAL.subject]) == {}
+    await ledger.assign([ORIGINAL])
+    await ledger.assign([CORRECTED])
+
+    first = await ledger.first([ORIGINAL.subject, OTHER.subject])
+
+    assert first == {ORIGINAL.subject: ORIGINAL.digest}
+    assert await ledger.assign([CORRECTED]) == [2]
+
+
 async def test_nothing_to_assign_is_nothing(ledger: RevisionLedger) -> None:
     assert await ledger.assign([]) == []
     await ledger.confirm([])

@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -32,6 +33,13 @@ async def test_a_token_is_found_as_it_was_added(tokens: TokenStore) -> None:
 
     assert await tokens.find("a") == token("a")
     assert await tokens.find("b") is None
+
+
+async def test_the_prefix_of_a_token_is_kept(tokens: TokenStore) -> None:
+    record = replace(token("a"), prefix="7")
+    await tokens.add(record)
+
+    assert await tokens.find("a") == record
 
 
 async def test_tokens_are_listed_oldest_first(tokens: TokenStore) -> None:

@@ -29,6 +29,10 @@ class RevisionLedger(Protocol):
         """
         ...
 
+    async def first(self, subjects: Collection[str]) -> dict[str, str]:
+        """The digest at revision 1 of each subject that has one; assigns nothing."""
+        ...
+
     async def assign_next(self, entry: Entry, after: int) -> bool:
         """Make the entry the subject's revision `after + 1`; False where another content is.
 

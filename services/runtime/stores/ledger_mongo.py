@@ -37,6 +37,11 @@ class MongoRevisionLedger:
         known = await self._find({entry.subject for entry in entries}, {"digests": 1})
         return [known[entry.subject]["digests"].index(entry.digest) + 1 for entry in entries]
 
+    async def first(self, subjects: Collection[str]) -> dict[str, str]:
+        found = await self._find(subjects, {"digests": {"$slice": 1}})
+        firsts = {subject: document.get("digests") for subject, document in found.items()}
+        return {subject: digests[0] for subject, digests in firsts.items() if digests}
+
     async def assign_next(self, entry: Entry, after: int) -> bool:
         await self._write([_append_after(entry, after)])
         known = await self._find([entry.subject], {"digests": 1})

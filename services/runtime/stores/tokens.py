@@ -14,12 +14,14 @@ class TokenRecord:
     """Public: names the token in lists and logs."""
     secret_sha256: str
     scope: str
-    """`vehicle:<id>` or `annotation`."""
+    """`vehicle:<id>`, `annotation:<name>`, or `annotation` of older versions."""
     created_at: datetime
     revoked_at: datetime | None = None
     """From when it counts for nothing; in the future for one that was rotated."""
     used_at: datetime | None = None
     """When it was last used, to the hour or so; none where it never was."""
+    prefix: str = ""
+    """How a vehicle's ids begin; empty: with the vehicle's own id."""
 
     def is_valid(self, now: datetime) -> bool:
         """Whether it lets its owner in."""

@@ -21,6 +21,7 @@ class MongoTokenStore:
             "created_at": token.created_at,
             "revoked_at": token.revoked_at,
             "used_at": token.used_at,
+            "prefix": token.prefix,
         }
         with translated():
             await self._tokens.insert_one(document)
@@ -56,4 +57,5 @@ def _record(document: Document) -> TokenRecord:
         created_at=document["created_at"],
         revoked_at=document["revoked_at"],
         used_at=document.get("used_at"),  # tokens of an older version have none
+        prefix=document.get("prefix", ""),
     )

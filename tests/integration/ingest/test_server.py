@@ -129,6 +129,17 @@ async def test_a_correction_with_a_label_that_nobody_knows_is_held_until_it_is_a
         assert (await post(UNKNOWN))["revision"] == 4
 
 
+async def test_a_correction_with_such_a_label_is_held_also_where_it_calls_itself_an_import(
+    stores: Stores,
+) -> None:
+    async with annotator(stores, InMemoryOutbox()) as client:
+        await client.post("/v1/ground-truth", json=TRUTH)
+
+        held = await client.post("/v1/ground-truth", json=UNKNOWN | {"annotation_source": "import"})
+
+        assert held.json()["held"] == "unknown_category"
+
+
 async def test_what_is_said_first_of_a_frame_may_name_what_nobody_has_named_before(
     stores: Stores,
 ) -> None:

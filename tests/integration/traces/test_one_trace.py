@@ -45,7 +45,7 @@ def settings_on(folder: Path, collector: Collector) -> Settings:
 
 
 def drive_in(split: Split) -> str:
-    drives = (DriveId(f"drive-{number}") for number in range(100))
+    drives = (DriveId(f"v1:{number}") for number in range(100))
     return next(
         drive for drive in drives if SplitRule(0.5).split_of(FrameId("any"), drive) is split
     )
@@ -86,10 +86,10 @@ async def survey(app: App) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         vehicle = Vehicle(client, tokens)
         for number in range(4):
-            await vehicle.send(f"hay-{number}", drive_in(Split.HAYSTACK), number)
+            await vehicle.send(f"v1:hay-{number}", drive_in(Split.HAYSTACK), number)
         await app.caught_up()
-        await vehicle.send("reference", drive_in(Split.REFERENCE), 9, **HEADERS)
-        await vehicle.annotate("reference", **HEADERS)
+        await vehicle.send("v1:reference", drive_in(Split.REFERENCE), 9, **HEADERS)
+        await vehicle.annotate("v1:reference", **HEADERS)
         await app.caught_up()
 
 
@@ -148,7 +148,7 @@ async def test_one_trace_leads_from_a_request_to_the_shortlist(
     joined = [line for line in lines if line.get("trace_id") == TRACE]
     assert {line["event"] for line in joined} >= {"record_accepted", "event_done", "batch_embedded"}
     assert all(
-        line["frame_id"] == "reference"
+        line["frame_id"] == "v1:reference"
         for line in joined
         if line["event"] == "event_done" and line["topic"] != "gaze.reannotation"
     )

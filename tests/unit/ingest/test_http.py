@@ -37,7 +37,7 @@ def lines(*records: object) -> bytes:
 
 
 async def test_a_frame_is_stored_and_published_before_it_is_accepted(web: Web) -> None:
-    metadata = METADATA | {"drive_id": "d1", "position": {"lat": 52.5, "lon": 13.4}}
+    metadata = METADATA | {"drive_id": "v1:d1", "position": {"lat": 52.5, "lon": 13.4}}
 
     response = await web.post_frame(metadata)
 
@@ -45,7 +45,7 @@ async def test_a_frame_is_stored_and_published_before_it_is_accepted(web: Web) -
     assert isinstance(event, FrameCaptured)
     assert response.status_code == 202
     assert response.json() == {"frame_id": FRAME, "event_id": event.event_id, "revision": 1}
-    assert (event.vehicle_id, event.drive_id) == ("v1", "d1")
+    assert (event.vehicle_id, event.drive_id) == ("v1", "v1:d1")
     assert web.blobs.get(event.image.uri) == jpeg()
 
 
@@ -62,7 +62,7 @@ async def test_metadata_may_be_a_file_part(web: Web) -> None:
 
 async def test_predictions_and_ground_truth_are_published(web: Web) -> None:
     predicted = await web.post("/v1/predictions", PREDICTIONS)
-    annotated = await web.post("/v1/ground-truth", GROUND_TRUTH, "annotation")
+    annotated = await web.post("/v1/ground-truth", GROUND_TRUTH, "annotation:ana")
 
     first, second = web.published
     assert isinstance(first, PredictionsMade)
@@ -78,8 +78,10 @@ async def test_a_repeated_request_is_the_same_event(web: Web) -> None:
 
 
 async def test_a_correction_is_the_next_revision(web: Web) -> None:
-    await web.post("/v1/ground-truth", GROUND_TRUTH, "annotation")
-    response = await web.post("/v1/ground-truth", GROUND_TRUTH | {"annotations": []}, "annotation")
+    await web.post("/v1/ground-truth", GROUND_TRUTH, "annotation:ana")
+    response = await web.post(
+        "/v1/ground-truth", GROUND_TRUTH | {"annotations": []}, "annotation:ana"
+    )
 
     assert response.json()["revision"] == 2
 
@@ -88,11 +90,11 @@ async def test_a_correction_that_is_taken_back_is_the_next_revision_again(web: W
     nothing = GROUND_TRUTH | {"annotations": []}
     posted = [GROUND_TRUTH, GROUND_TRUTH, nothing, GROUND_TRUTH, GROUND_TRUTH, nothing]
 
-    answers = [await web.post("/v1/ground-truth", each, "annotation") for each in posted]
+    answers = [await web.post("/v1/ground-truth", each, "annotation:ana") for each in posted]
 
     assert [each.json()["revision"] for each in answers] == [1, 1, 2, 3, 3, 4]
     together = await web.post(
-        "/v1/ground-truth", lines(GROUND_TRUTH, nothing, GROUND_TRUTH), "annotation", NDJSON
+        "/v1/ground-truth", lines(GROUND_TRUTH, nothing, GROUND_TRUTH), "annotation:ana", NDJSON
     )
     assert [each["revision"] for each in together.json()["results"]] == [5, 6, 7]
 
@@ -127,7 +129,7 @@ async def test_many_lines_have_a_result_each(web: Web) -> None:
 async def test_lines_that_are_all_good_are_accepted(web: Web) -> None:
     body = lines(GROUND_TRUTH, GROUND_TRUTH | {"frame_id": "v1:2"})
 
-    response = await web.post("/v1/ground-truth", body, "annotation", NDJSON)
+    response = await web.post("/v1/ground-truth", body, "annotation:ana", NDJSON)
 
     assert response.status_code == 202
     assert response.json()["accepted"] == len(web.published) == 2
@@ -160,25 +162,103 @@ async def test_tokens_are_kept_as_hashes_only(web: Web) -> None:
 
 async def test_a_token_does_what_its_scope_says_and_no_more(web: Web) -> None:
     assert refusal(await web.post("/v1/ground-truth", GROUND_TRUTH)) == (403, "wrong_scope")
-    assert refusal(await web.post("/v1/predictions", PREDICTIONS, "annotation")) == (
+    assert refusal(await web.post("/v1/predictions", PREDICTIONS, "annotation:ana")) == (
         403,
         "wrong_scope",
     )
-    assert refusal(await web.post_frame(scope="annotation")) == (403, "wrong_scope")
+    assert refusal(await web.post_frame(scope="annotation:ana")) == (403, "wrong_scope")
     foreign = METADATA | {"vehicle_id": "v2"}
     assert refusal(await web.post_frame(foreign)) == (403, "foreign_vehicle")
 
 
 async def test_a_vehicle_cannot_speak_of_anothers_frame(web: Web) -> None:
-    await web.post_frame()
-
     frame = await web.post_frame(scope="vehicle:v2")
     predictions = await web.post("/v1/predictions", PREDICTIONS, "vehicle:v2")
     many = await web.post("/v1/predictions", lines(PREDICTIONS), "vehicle:v2", NDJSON)
 
     assert refusal(frame) == refusal(predictions) == (403, "foreign_frame")
     assert many.json()["results"][0]["reason"] == "foreign_frame"
-    assert len(web.published) == 1
+    assert web.published == []
+    assert "begin with `v2:` or `v2/`" in frame.json()["detail"]
+    assert (await web.post_frame()).status_code == 202
+
+
+async def test_a_vehicle_cannot_speak_of_anothers_drive(web: Web) -> None:
+    foreign = await web.post_frame(METADATA | {"drive_id": "v2:monday"})
+
+    assert refusal(foreign) == (403, "foreign_drive")
+    assert web.published == []
+    assert (await web.post_frame(METADATA | {"drive_id": "v1/monday"})).status_code == 202
+
+
+async def test_a_token_may_name_another_prefix_than_the_vehicles_id(web: Web) -> None:
+    token, record = issue("vehicle:vehicle-7", web.clock.now(), prefix="7")
+    await web.tokens.add(record)
+    headers = {"Authorization": f"Bearer {token}"}
+
+    own, other = [
+        await web.client.post(
+            "/v1/predictions", json=PREDICTIONS | {"frame_id": each}, headers=headers
+        )
+        for each in ("7:1", "vehicle-7:1")
+    ]
+
+    assert (own.status_code, refusal(other)) == (202, (403, "foreign_frame"))
+
+
+async def test_what_a_vehicle_published_before_namespaces_were_kept_stays_its_own(web: Web) -> None:
+    old = METADATA | {"frame_id": "old", "drive_id": "monday"}
+    await web.publish_before_namespaces(old, "v1")
+
+    again = await web.post_frame(old)
+    predicted = await web.post("/v1/predictions", PREDICTIONS | {"frame_id": "old"})
+    other = await web.post("/v1/predictions", PREDICTIONS | {"frame_id": "old"}, "vehicle:v2")
+    new = await web.post_frame(METADATA | {"frame_id": "older"})
+
+    assert [again.status_code, predicted.status_code] == [202, 202]
+    assert refusal(other) == refusal(new) == (403, "foreign_frame")
+
+
+async def test_a_frame_that_another_vehicle_named_first_is_still_that_ones(web: Web) -> None:
+    await web.publish_before_namespaces(METADATA, "v2")
+
+    assert refusal(await web.post_frame()) == (403, "foreign_frame")
+
+
+async def test_annotators_sign_with_the_name_of_their_token(web: Web) -> None:
+    for record in (GROUND_TRUTH, GROUND_TRUTH | {"annotated_by": "ana"}):
+        assert (await web.post("/v1/ground-truth", record, "annotation:ana")).status_code == 202
+
+    in_bens_name = GROUND_TRUTH | {"annotated_by": "ben"}
+    refused = await web.post("/v1/ground-truth", in_bens_name, "annotation:ana")
+    many = await web.post("/v1/ground-truth", lines(in_bens_name), "annotation:ana", NDJSON)
+
+    assert refusal(refused) == (403, "foreign_annotator")
+    assert many.json()["results"][0]["reason"] == "foreign_annotator"
+    assert {event.annotated_by for event in web.annotated} == {"ana"}
+
+
+async def test_a_token_from_before_accounts_signs_with_its_public_id(web: Web) -> None:
+    token, record = issue("annotation", web.clock.now())
+    await web.tokens.add(record)
+
+    headers = {"Authorization": f"Bearer {token}"}
+    await web.client.post("/v1/ground-truth", json=GROUND_TRUTH, headers=headers)
+
+    assert [event.annotated_by for event in web.annotated] == [f"annotation-{record.token_id[:8]}"]
+
+
+async def test_the_source_of_an_annotation_is_one_of_two(web: Web) -> None:
+    imported = await web.post(
+        "/v1/ground-truth", GROUND_TRUTH | {"annotation_source": "import"}, "annotation:ana"
+    )
+    other = await web.post(
+        "/v1/ground-truth", GROUND_TRUTH | {"annotation_source": "tool"}, "annotation:ana"
+    )
+
+    assert imported.status_code == 202
+    assert refusal(other) == (422, "malformed_record")
+    assert "'import' or 'reannotation'" in other.json()["detail"]
 
 
 async def test_predictions_may_come_before_their_frame(web: Web) -> None:
@@ -273,8 +353,8 @@ async def test_the_openapi_document_describes_every_body(web: Web) -> None:
 @pytest.mark.parametrize(
     ("path", "schema", "scope"),
     [
-        ("/v1/predictions", "Predictions", "vehicle:v1"),
-        ("/v1/ground-truth", "GroundTruth", "annotation"),
+        ("/v1/predictions", "Predictions", "vehicle:vehicle-7"),
+        ("/v1/ground-truth", "GroundTruth", "annotation:ana"),
     ],
 )
 async def test_the_documents_examples_are_accepted(
@@ -285,7 +365,7 @@ async def test_the_documents_examples_are_accepted(
     metadata: Json = document["components"]["schemas"]["FrameMetadata"]["examples"][0]
 
     assert (await web.post(path, example, scope)).status_code == 202
-    assert (await web.post_frame(metadata)).status_code == 202
+    assert (await web.post_frame(metadata, scope="vehicle:vehicle-7")).status_code == 202
 
 
 async def test_health_and_unknown_paths_are_answered_in_our_form(web: Web) -> None:
@@ -336,9 +416,22 @@ async def test_a_client_that_hangs_up_leaves_nothing(web: Web) -> None:
     assert web.published == []
 
 
-@pytest.mark.parametrize("scope", ["", "vehicle:", "vehicle:a b", "admin", "annotation "])
-def test_a_scope_that_is_none_is_refused(scope: str) -> None:
-    with pytest.raises(InvalidRecord):
+@pytest.mark.parametrize(
+    "scope",
+    [
+        "",
+        "vehicle:",
+        "vehicle:a b",
+        "admin",
+        "annotation ",
+        "annotation:",
+        "annotation: ada",
+        "annotation:a\u202eb",
+        "vehicle:a\u200b",
+    ],
+)
+def test_a_scope_that_is_none_is_refused_and_the_known_ones_are_named(scope: str) -> None:
+    with pytest.raises(InvalidRecord, match=r"known scopes: vehicle:ID .*, annotation:NAME"):
         issue(scope, datetime(2026, 5, 4, tzinfo=UTC))
 
 
@@ -347,7 +440,7 @@ async def test_parts_that_are_missing_are_named(web: Web) -> None:
     image = {"image": ("a.jpg", jpeg(), "image/jpeg")}
 
     without_metadata = await web.client.post("/v1/frames", files=image, headers=headers)
-    text = await web.post("/v1/ground-truth", b"x", "annotation", "text/plain")
+    text = await web.post("/v1/ground-truth", b"x", "annotation:ana", "text/plain")
 
     assert refusal(without_metadata) == (400, "missing_part")
     assert refusal(text) == (415, "unsupported_media_type")

@@ -5,9 +5,14 @@ from typing import Any
 
 import httpx
 
-from services.contracts.events import Event
+from services.contracts.events import Event, FrameAnnotated
+from services.contracts.identity import VehicleId
+from services.ingest.accepting import Acceptance
 from services.ingest.http import build_http_app
+from services.ingest.http_bodies import FrameMetadata
+from services.ingest.namespaces import Vehicle
 from services.ingest.tokens import issue
+from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.clock import FakeClock
@@ -28,16 +33,22 @@ PREDICTIONS: Json = {
 GROUND_TRUTH: Json = {"frame_id": FRAME, "annotations": [BOX]}
 
 
+class _EveryId(Vehicle):
+    def owns(self, name: str) -> bool:
+        return bool(name)
+
+
 class Web:
     def __init__(self, **settings: Any) -> None:
         self.outbox = InMemoryOutbox()
         self.blobs = InMemoryBlobs()
         self.tokens = InMemoryTokenStore()
         self.clock = FakeClock()
+        self.ledger = InMemoryLedger()
         self.app = build_http_app(
             outbox=self.outbox,
             blobs=self.blobs,
-            ledger=InMemoryLedger(),
+            ledger=self.ledger,
             tokens=self.tokens,
             settings=Settings(**settings),
             clock=self.clock,
@@ -75,6 +86,17 @@ class Web:
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         headers = await self.headers(scope) | {"Content-Type": media_type}
         return await self.client.post(path, content=body, headers=headers)
+
+    async def publish_before_namespaces(self, metadata: Json, vehicle_id: str) -> None:
+        """A frame as an older version took it: whoever named an id first owned it."""
+        limits = ImageLimits.of(Settings())
+        acceptance = Acceptance(self.outbox, self.blobs, self.ledger, limits)
+        frame = FrameMetadata.model_validate(metadata)
+        await acceptance.frame(jpeg(), frame, _EveryId(VehicleId(vehicle_id), vehicle_id))
+
+    @property
+    def annotated(self) -> list[FrameAnnotated]:
+        return [event for event in self.published if isinstance(event, FrameAnnotated)]
 
     @property
     def published(self) -> list[Event]:
