@@ -54,6 +54,7 @@ from services.contracts.identity import (
 )
 from services.ingest.tokens import Authenticator, issue
 from services.retriever.review.app import build_review_app, open_desk
+from services.retriever.review.sessions import Account
 from services.runtime.clock import SystemClock
 from services.runtime.embedded.mongod import Mongod
 from services.runtime.settings import Settings
@@ -206,13 +207,13 @@ def served(needles: int) -> Iterator[tuple[str, str]]:
         clock = SystemClock()
         async with open_stores(settings, "no broker") as stores:
             await World(stores, needles).fill()
-            token, record = issue("annotation", clock.now())
+            token, record = issue("annotation:bench", clock.now())
             await stores.tokens.add(record)
             callers = Authenticator(stores.tokens, clock)
 
-            async def who(presented: str) -> str | None:
+            async def who(presented: str) -> Account | None:
                 caller = await callers.caller(presented)
-                return caller.token_id if caller else None
+                return Account(caller.token_id, caller.person) if caller and caller.person else None
 
             server = FastAPI()
             desk = open_desk(stores, NoOutbox(), settings, clock, authenticate=who)
@@ -274,7 +275,6 @@ def logged_in(browser: Browser, url: str, token: str) -> StorageState:
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{url}/login")
-    page.fill("#name", "Ana")
     page.fill("#token", token)
     page.keyboard.press("Enter")
     page.wait_for_selector("nav")

@@ -45,6 +45,7 @@ from services.ingest.answers import held_id_of
 from services.ingest.tokens import Authenticator, issue
 from services.retriever.review.app import open_desk
 from services.retriever.review.desk import Desk, Letters
+from services.retriever.review.sessions import Account
 from services.runtime.settings import Settings
 from services.runtime.stores.budget_reports import BudgetReport, HeldBackFrame
 from services.runtime.stores.held_corrections import HeldCorrection, Question
@@ -72,9 +73,16 @@ class World:
     outbox: InMemoryOutbox
     clock: FakeClock
     token: str
+    """Ana's."""
     replayed: list[EventId]
     refused: list[GazeloopError]
     """What a replay raises, if anything."""
+
+    async def token_of(self, name: str) -> str:
+        """A new token of this annotator."""
+        token, record = issue(f"annotation:{name}", self.clock.now())
+        await self.stores.tokens.add(record)
+        return token
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ async def seeded(mongodb_url: str, folder: Path, *, needles: int = 3, candidates
     name = f"review-{uuid4().hex[:8]}"
     settings = Settings(data=folder, mongodb=mongodb_url, mongodb_database=name)
     async with open_stores(settings, "a broker") as stores:
-        token, record = issue("annotation", FakeClock().now())
+        token, record = issue("annotation:Ana", FakeClock().now())
         await stores.tokens.add(record)
         for number in range(needles):
             await add_needle(stores, number, candidates)
@@ -104,9 +112,9 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
     refused: list[GazeloopError] = []
     async with open_stores(seed.settings, "a broker") as stores:
 
-        async def who(presented: str) -> str | None:
+        async def who(presented: str) -> Account | None:
             caller = await Authenticator(stores.tokens, clock).caller(presented)
-            return caller.token_id if caller and caller.scope.vehicle_id is None else None
+            return Account(caller.token_id, caller.person) if caller and caller.person else None
 
         async def replay(ids: Sequence[EventId]) -> int:
             if refused:
@@ -123,7 +131,7 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
         kept = {name: await database[name].find().to_list() for name in ("needles", "tokens")}
         yield World(desk, stores, outbox, clock, seed.token, replayed, refused)
         done = ("reviews", "review_claims", "corrections", "revisions", "matches", "figures")
-        asked = ("held_corrections", "label_answers", "budgets")
+        asked = ("held_corrections", "label_answers", "budgets", "review_sessions")
         for name in (*done, *asked, *kept):
             await database[name].delete_many({})
         for name, documents in kept.items():

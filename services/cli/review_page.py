@@ -17,6 +17,7 @@ from services.evaluator.report import Report
 from services.ingest.tokens import Authenticator
 from services.retriever.review.app import build_review_app, open_desk
 from services.retriever.review.desk import Letters
+from services.retriever.review.sessions import Account
 from services.runtime import dead_letters
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import Clock
@@ -36,12 +37,12 @@ async def reviewing(
     """The page is mounted; corrections that a crash or an outage held up are sent meanwhile."""
     callers = Authenticator(stores.tokens, clock)
 
-    async def who(presented: str) -> str | None:
+    async def who(presented: str) -> Account | None:
         try:
             caller = await callers.caller(presented)
         except InvalidRecord:
             return None
-        return caller.token_id if caller and caller.scope.vehicle_id is None else None
+        return Account(caller.token_id, caller.person) if caller and caller.person else None
 
     letters = _letters(outbox, settings)
     desk = open_desk(stores, outbox, settings, clock, authenticate=who, letters=letters)

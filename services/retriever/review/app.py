@@ -1,6 +1,5 @@
 """The review page as an application, to be mounted at `/review`."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -74,6 +73,7 @@ def open_desk(
         clock=clock,
         authenticate=authenticate,
         tokens=stores.tokens,
+        sessions=stores.sessions,
         frames=stores.frames,
         needles=stores.needles,
         lists=stores.needle_lists,
@@ -103,7 +103,7 @@ def build_review_app(desk: Desk) -> FastAPI:
     """The application. Mount it with `server.mount("/review", build_review_app(desk))`."""
     app = FastAPI(title="Gazeloop review", docs_url=None, redoc_url=None, openapi_url=None)
     pages = Pages()
-    app.state.sessions = _opened_once(desk)
+    app.state.sessions = Sessions(desk.sessions, desk.tokens, desk.clock)
     app.add_middleware(Headers)
     count = _counts(desk)
     app.include_router(login_routes(desk, pages))
@@ -131,22 +131,6 @@ def _counts(desk: Desk) -> Count:
             request.state.questions = await desk.questions.count()
 
     return count
-
-
-class _opened_once:  # noqa: N801  # called like the function that it stands for
-    """The sessions, once the signing key is read; a store that is away is asked again."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._lock = asyncio.Lock()
-        self._sessions: Sessions | None = None
-
-    async def __call__(self) -> Sessions:
-        async with self._lock:
-            if self._sessions is None:
-                key = await self._desk.reviews.signing_key()
-                self._sessions = Sessions(key, self._desk.tokens, self._desk.clock)
-            return self._sessions
 
 
 def _handle_errors(app: FastAPI, pages: Pages, count: Count) -> None:

@@ -24,6 +24,7 @@ from services.runtime.stores.needle_modes import MongoModes
 from services.runtime.stores.needles import NeedleStore
 from services.runtime.stores.open_questions import MongoOpenQuestions
 from services.runtime.stores.reviews import ReviewStore
+from services.runtime.stores.sessions import SessionStore
 from services.runtime.stores.tokens import TokenStore
 
 
@@ -49,6 +50,7 @@ class Desk:
     clock: Clock
     authenticate: Authenticate
     tokens: TokenStore
+    sessions: SessionStore
     frames: FrameStore
     needles: NeedleStore
     lists: MongoNeedleLists

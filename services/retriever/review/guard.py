@@ -65,7 +65,7 @@ async def current_session(request: Request) -> Session:
     NotIn
         Nobody is.
     """
-    sessions: Sessions = await request.app.state.sessions()
+    sessions: Sessions = request.app.state.sessions
     session = await sessions.open(request.cookies.get(COOKIE))
     if session is None:
         raise NotIn

@@ -1,21 +1,42 @@
-"""Who is looking: a token gets a person in, a signed cookie keeps them in for a working day."""
+"""Who is looking: a token gets its owner in, and a session keeps them in for a working day.
+
+The browser holds a secret; the session behind it lies in the store. So a session outlives a restart
+and is the same for all replicas, and logging out ends it also for whoever copied the cookie.
+"""
 
 import hashlib
 import hmac
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-
-from itsdangerous import BadData, URLSafeTimedSerializer
+from datetime import timedelta
 
 from services.runtime.clock import Clock
+from services.runtime.stores.sessions import SessionRecord, SessionStore
 from services.runtime.stores.tokens import TokenStore
 
 COOKIE = "gazeloop_review"
 SESSION_S = 12 * 3600
-MAX_NAME = 60
+_MOST_CHARACTERS = 100
+"""Of a cookie; ours have 43."""
 
-Authenticate = Callable[[str], Awaitable[str | None]]
-"""The public id of a presented token of the annotation team; none where it is no such token."""
+
+@dataclass(frozen=True)
+class Account:
+    """An annotator, as their token names them.
+
+    Attributes
+    ----------
+    token_id : the token's public id
+    by : the person's name, shown to others and kept with what they do
+    """
+
+    token_id: str
+    by: str
+
+
+Authenticate = Callable[[str], Awaitable[Account | None]]
+"""Whose a presented token of the annotation team is; none where it is no such token."""
 
 
 @dataclass(frozen=True)
@@ -24,49 +45,67 @@ class Session:
 
     Attributes
     ----------
-    by : the name that they gave, shown to others and kept with what they do
+    session_id : the session's id in the store
+    by : the name in their token, shown to others and kept with what they do
     csrf : what their forms carry, and no other site can know
     """
 
+    session_id: str
     token_id: str
     by: str
     csrf: str
 
 
 class Sessions:
-    """Makes and reads cookies."""
+    """Begins, finds and ends sessions."""
 
-    def __init__(self, key: bytes, tokens: TokenStore, clock: Clock) -> None:
-        self._signer = URLSafeTimedSerializer(key, salt="review session")
-        self._key = key
+    def __init__(self, store: SessionStore, tokens: TokenStore, clock: Clock) -> None:
+        self._store = store
         self._tokens = tokens
         self._clock = clock
 
-    def cookie(self, token_id: str, by: str) -> str:
-        """What the browser keeps."""
-        return str(self._signer.dumps([token_id, by, self._clock.now().isoformat()]))
-
-    async def open(self, cookie: str | None) -> Session | None:
-        """Whose cookie this is; none where it is old, forged, or its token is no longer valid.
+    async def begin(self, account: Account) -> str:
+        """Let a person in; what their browser keeps.
 
         Raises
         ------
         StoreUnavailable
             The store does not answer.
         """
-        if not cookie:
-            return None
-        try:
-            token_id, by, began = self._signer.loads(cookie, max_age=SESSION_S)
-        except (BadData, ValueError, TypeError):
-            return None
-        record = await self._tokens.find(token_id)
-        if record is None or not record.is_valid(self._clock.now()):
-            return None
-        return Session(token_id, by, self._csrf(f"{token_id} {by} {began}"))
+        secret, now = secrets.token_urlsafe(32), self._clock.now()
+        ends_at = now + timedelta(seconds=SESSION_S)
+        record = SessionRecord(_id_of(secret), account.token_id, account.by, ends_at)
+        await self._store.begin(record, now)
+        return secret
 
-    def _csrf(self, session: str) -> str:
-        return hmac.new(self._key, session.encode(), hashlib.sha256).hexdigest()
+    async def open(self, cookie: str | None) -> Session | None:
+        """Whose cookie this is; none where it is old, forged or ended, or its token is.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        if not cookie or len(cookie) > _MOST_CHARACTERS:
+            return None
+        session, now = await self._store.find(_id_of(cookie)), self._clock.now()
+        if session is None or now >= session.ends_at:
+            return None
+        token = await self._tokens.find(session.token_id)
+        if token is None or not token.is_valid(now):
+            return None
+        csrf = hmac.new(cookie.encode(), b"forms of this session", hashlib.sha256).hexdigest()
+        return Session(session.session_id, session.token_id, session.by, csrf)
+
+    async def end(self, session: Session) -> None:
+        """Log a person out: the cookie lets nobody in any more.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        await self._store.end(session.session_id)
 
 
 def is_same(session: Session, presented: str | None) -> bool:
@@ -76,7 +115,6 @@ def is_same(session: Session, presented: str | None) -> bool:
     )
 
 
-def cleaned_name(given: str) -> str | None:
-    """A person's name in one line; none where nothing is left of it."""
-    name = " ".join("".join(c if c.isprintable() else " " for c in given).split())
-    return name[:MAX_NAME] or None
+def _id_of(secret: str) -> str:
+    # One round is enough: there is nothing to guess in 256 random bits.
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()

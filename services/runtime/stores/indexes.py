@@ -18,6 +18,7 @@ from services.runtime.stores.needle_lists import MongoNeedleLists
 from services.runtime.stores.needles_mongo import MongoNeedleStore
 from services.runtime.stores.open_questions import MongoOpenQuestions
 from services.runtime.stores.reviews_mongo import MongoReviewStore
+from services.runtime.stores.sessions_mongo import MongoSessionStore
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 
 _INDEXED = (
@@ -27,6 +28,7 @@ _INDEXED = (
     MongoShortlistStore,
     MongoNeedleLists,
     MongoReviewStore,
+    MongoSessionStore,
     MongoCorrectionStore,
     MongoFigureStore,
     MongoAnnotationTasks,

@@ -34,6 +34,8 @@ from services.runtime.stores.open_questions import MongoOpenQuestions
 from services.runtime.stores.reviews import ReviewStore
 from services.runtime.stores.reviews_mongo import MongoReviewStore
 from services.runtime.stores.schema_stamp import stamp_schema
+from services.runtime.stores.sessions import SessionStore
+from services.runtime.stores.sessions_mongo import MongoSessionStore
 from services.runtime.stores.shortlists import ShortlistStore
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from services.runtime.stores.timed import TimedBlobs
@@ -52,6 +54,7 @@ class Stores:
     shortlists: ShortlistStore
     ledger: RevisionLedger
     tokens: TokenStore
+    sessions: SessionStore
     needle_lists: MongoNeedleLists
     reviews: ReviewStore
     corrections: MongoCorrectionStore
@@ -96,6 +99,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             shortlists=MongoShortlistStore(database),
             ledger=MongoRevisionLedger(database, broker_identity),
             tokens=MongoTokenStore(database),
+            sessions=MongoSessionStore(database),
             needle_lists=MongoNeedleLists(database),
             reviews=MongoReviewStore(database),
             corrections=MongoCorrectionStore(database),

@@ -29,10 +29,12 @@ AXE = Path(__file__).parent / "axe-4.14.1.min.js"
 
 @dataclass(frozen=True)
 class Site:
-    """Where the page is served, and a token for it."""
+    """Where the page is served, and the tokens of two annotators."""
 
     url: str
     token: str
+    """Ana's."""
+    bens_token: str
 
 
 # Per module: while Playwright runs, its loop is this thread's, and no other test may have one.
@@ -70,7 +72,7 @@ def site(seed: Seed) -> Iterator[Site]:
             server.mount("/review", build_review_app(world.desk))
             config = uvicorn.Config(server, log_level="warning", lifespan="off")
             serving.append(uvicorn.Server(config))
-            tokens.append(world.token)
+            tokens.extend((world.token, await world.token_of("Ben")))
             await ask(world.stores)
             await report_budgets(world.stores)
             ready.set()
@@ -79,7 +81,7 @@ def site(seed: Seed) -> Iterator[Site]:
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     assert ready.wait(60)
-    yield Site(f"http://127.0.0.1:{port}/review", tokens[0])
+    yield Site(f"http://127.0.0.1:{port}/review", *tokens)
     serving[0].should_exit = True
     thread.join(60)
     assert not thread.is_alive()
@@ -114,7 +116,6 @@ def page(browser: Browser, site: Site, scheme: str, width: int) -> Iterator[Page
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     page.goto(f"{site.url}/needles")
-    page.fill("#name", "Ana")
     page.fill("#token", site.token)
     page.keyboard.press("Enter")
     shown(page, "table.needles")

@@ -121,8 +121,7 @@ def test_a_second_person_sees_who_is_at_work_and_is_told(page: Page, site: Site)
     expect(page.locator("#claim")).to_have_attribute("data-claim", "mine")
     other = page.context.browser.new_context().new_page()  # type: ignore[union-attr]  # it has one
     other.goto(address)
-    other.fill("#name", "Ben")
-    other.fill("#token", site.token)
+    other.fill("#token", site.bens_token)
     other.keyboard.press("Enter")
     expect(other.locator("#claim")).to_contain_text("Ana works on this needle until")
     shown(other, "#work")
@@ -157,21 +156,42 @@ def test_logging_in_is_accessible_on_both_widths_and_in_both_schemes(
     )
     page = context.new_page()
     page.goto(f"{site.url}/needles")
-    expect(page.locator("#name")).to_be_focused()
+    expect(page.locator("#token")).to_be_focused()
     assert serious(page) == []
     assert overflow(page) <= 0
     keep(page, f"login-{scheme}-{width}")
 
-    page.keyboard.type("Ana")
-    page.keyboard.press("Tab")
     page.keyboard.type("not a token")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("not a valid token")
-    expect(page.locator("#token")).to_be_focused()  # the name is kept
+    expect(page.locator("#token")).to_be_focused()
     assert serious(page) == []
     page.keyboard.type(site.token)
     page.keyboard.press("Enter")
     shown(page, "table.needles")
+    expect(page.locator(".who .name")).to_have_text("Ana")
+    context.close()
+
+
+@one_look
+@wide
+def test_logging_out_ends_the_session_in_every_window_that_has_its_cookie(
+    page: Page, site: Site
+) -> None:
+    context = page.context.browser.new_context()  # type: ignore[union-attr]  # it has one
+    context.add_cookies(page.context.cookies())  # type: ignore[arg-type]  # as they were read
+    copy = context.new_page()
+    copy.goto(f"{site.url}/needles")
+    shown(copy, "table.needles")
+
+    page.get_by_role("button", name="Log out").click()
+
+    expect(page.locator("#token")).to_be_visible()
+    copy.reload()
+    expect(copy.locator("#token")).to_be_visible()
+    page.go_back()
+    page.reload()
+    expect(page.locator("#token")).to_be_visible()
     context.close()
 
 
@@ -212,7 +232,6 @@ def test_a_candidate_is_decided_without_any_script(browser: Browser, site: Site)
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{site.url}/needles")
-    page.fill("#name", "Ana")
     page.fill("#token", site.token)
     page.get_by_role("button", name="Log in").click()
     page.locator("[data-row] >> nth=0").click()

@@ -22,7 +22,8 @@ class Browser:
         self.csrf = ""
 
     async def log_in(self, name: str) -> None:
-        answer = await self.post_raw("/login", {"name": name, "token": self.world.token})
+        token = self.world.token if name == "Ana" else await self.world.token_of(name)
+        answer = await self.post_raw("/login", {"token": token})
         assert answer.status_code == 303, answer.text
         page = (await self.get("/needles")).text
         found = re.search(r'name="csrf" value="([0-9a-f]+)"', page)
@@ -50,11 +51,15 @@ async def world(seed: Seed) -> AsyncIterator[World]:
         yield world
 
 
-@pytest.fixture
-def app(world: World) -> FastAPI:
+def served(world: World) -> FastAPI:
     server = FastAPI()
     server.mount("/review", build_review_app(world.desk))
     return server
+
+
+@pytest.fixture
+def app(world: World) -> FastAPI:
+    return served(world)
 
 
 @pytest.fixture

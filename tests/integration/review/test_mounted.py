@@ -56,7 +56,7 @@ async def test_dead_letters_are_read_and_replayed_through_the_broker(
         reviewing(server, world.stores, outbox, settings, world.clock),
         httpx.AsyncClient(transport=httpx.ASGITransport(app=server), base_url=BASE) as client,
     ):
-        await client.post(f"{BASE}/login", data={"name": "Ana", "token": world.token})
+        await client.post(f"{BASE}/login", data={"token": world.token})
         page = (await client.get(f"{BASE}/dead-letters?reason={reason}")).text
         found = re.search(r'name="csrf" value="([0-9a-f]+)"', page)
         assert found is not None

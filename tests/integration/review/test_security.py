@@ -1,11 +1,14 @@
 """What the page keeps out."""
 
+from hashlib import sha256
 from http import HTTPStatus
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from services.ingest.tokens import issue
-from tests.integration.review.conftest import Browser
+from tests.integration.review.conftest import BASE, Browser, served
 from tests.review_world import needle_id_of
 
 PAGES = [
@@ -33,7 +36,7 @@ async def test_a_vehicles_token_does_not_let_a_person_in(visitor: Browser) -> No
     token, record = issue("vehicle:v1", visitor.world.clock.now())
     await visitor.world.stores.tokens.add(record)
 
-    answer = await visitor.post_raw("/login", {"name": "Eve", "token": token})
+    answer = await visitor.post_raw("/login", {"token": token})
 
     assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     assert "Set-Cookie" not in answer.headers
@@ -53,7 +56,7 @@ async def test_a_forged_cookie_is_no_login(visitor: Browser) -> None:
 
 
 async def test_the_cookie_is_kept_from_scripts_and_other_sites(visitor: Browser) -> None:
-    answer = await visitor.post_raw("/login", {"name": "Ana", "token": visitor.world.token})
+    answer = await visitor.post_raw("/login", {"token": visitor.world.token})
 
     cookie = answer.headers["Set-Cookie"]
     assert "HttpOnly" in cookie
@@ -65,20 +68,98 @@ async def test_the_cookie_is_kept_from_scripts_and_other_sites(visitor: Browser)
     "given", ["https://evil.example/", "//evil.example/review/", "/review\\@evil", "javascript:x"]
 )
 async def test_login_leads_to_no_other_site(visitor: Browser, given: str) -> None:
-    answer = await visitor.post_raw(
-        "/login", {"name": "Ana", "token": visitor.world.token, "next": given}
-    )
+    answer = await visitor.post_raw("/login", {"token": visitor.world.token, "next": given})
 
     assert answer.headers["Location"] == "/review/"
 
 
-async def test_guessing_tokens_is_slowed_down(visitor: Browser) -> None:
+async def test_guessing_tokens_is_slowed_down_and_keeps_nobody_out(visitor: Browser) -> None:
     for _ in range(20):
-        await visitor.post_raw("/login", {"name": "Eve", "token": "gz-guess"})
+        await visitor.post_raw("/login", {"token": "gz-guess"})
 
-    answer = await visitor.post_raw("/login", {"name": "Eve", "token": visitor.world.token})
+    guessed = await visitor.post_raw("/login", {"token": "gz-guess"})
+    right = await visitor.post_raw("/login", {"token": visitor.world.token})
 
-    assert "Too many attempts" in answer.text
+    assert guessed.status_code == HTTPStatus.TOO_MANY_REQUESTS
+    assert "Too many wrong tokens" in guessed.text
+    assert right.status_code == HTTPStatus.SEE_OTHER
+
+
+async def test_the_limit_on_guesses_is_each_clients_own(visitor: Browser, app: FastAPI) -> None:
+    for _ in range(21):
+        await visitor.post_raw("/login", {"token": "gz-guess"})
+    transport = httpx.ASGITransport(app=app, client=("192.0.2.7", 1))
+    async with httpx.AsyncClient(transport=transport, base_url=BASE) as other:
+        guessed = await other.post(f"{BASE}/login", data={"token": "gz-guess"})
+
+    assert guessed.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+async def test_a_copied_cookie_is_of_no_use_once_its_owner_has_logged_out(
+    ana: Browser, visitor: Browser
+) -> None:
+    copied = ana.client.cookies.get("gazeloop_review", path="/review")
+    assert copied is not None
+    visitor.client.cookies.set("gazeloop_review", copied, path="/review")
+    assert (await visitor.get("/needles")).status_code == HTTPStatus.OK
+
+    await ana.post("/logout", {})
+
+    assert (await visitor.get("/needles")).status_code == HTTPStatus.SEE_OTHER
+    assert (await visitor.post("/logout", {})).status_code == HTTPStatus.SEE_OTHER
+
+
+async def test_logging_out_ends_no_other_session(ana: Browser, ben: Browser) -> None:
+    await ana.post("/logout", {})
+
+    assert (await ben.get("/needles")).status_code == HTTPStatus.OK
+
+
+async def test_another_replica_knows_who_is_in_and_who_has_logged_out(ana: Browser) -> None:
+    restarted = Browser(ana.world, served(ana.world))
+    restarted.client.cookies = ana.client.cookies
+    assert (await restarted.get("/needles")).status_code == HTTPStatus.OK
+
+    restarted.csrf = ana.csrf
+    await restarted.post("/logout", {})
+
+    assert (await ana.get("/needles")).status_code == HTTPStatus.SEE_OTHER
+    await restarted.client.aclose()
+
+
+async def test_a_session_ends_after_a_working_day(ana: Browser) -> None:
+    await ana.world.clock.sleep(12 * 3600 - 1)
+    assert (await ana.get("/needles")).status_code == HTTPStatus.OK
+
+    await ana.world.clock.sleep(1)
+
+    assert (await ana.get("/needles")).status_code == HTTPStatus.SEE_OTHER
+
+
+async def test_the_store_keeps_no_cookie_that_would_let_anybody_in(ana: Browser) -> None:
+    cookie = ana.client.cookies.get("gazeloop_review", path="/review")
+    assert cookie is not None
+
+    assert await ana.world.stores.sessions.find(cookie) is None
+    assert await ana.world.stores.sessions.find(sha256(cookie.encode()).hexdigest()) is not None
+
+
+async def test_a_person_has_the_name_of_their_token_whatever_they_write(visitor: Browser) -> None:
+    await visitor.post_raw("/login", {"name": "Mallory", "token": visitor.world.token})
+
+    page = (await visitor.get("/needles")).text
+
+    assert 'title="Ana"' in page
+    assert "Mallory" not in page
+
+
+async def test_a_token_from_before_accounts_lets_in_under_its_public_id(visitor: Browser) -> None:
+    token, record = issue("annotation", visitor.world.clock.now())
+    await visitor.world.stores.tokens.add(record)
+
+    await visitor.post_raw("/login", {"token": token})
+
+    assert f'title="annotation-{record.token_id[:8]}"' in (await visitor.get("/needles")).text
 
 
 @pytest.mark.parametrize("act", ["decisions", "undo", "corrections", "claim"])

@@ -209,7 +209,7 @@ async def annotators_come(settings: Settings, everything: Everything) -> None:
         wrong = "gz-0123456789abcdef." + "B" * 43
         everything.secrets["a wrong login"] = "B" * 43
         for presented, status in ((wrong, 422), (token, 303)):
-            form = {"name": "Ana", "token": presented}
+            form = {"token": presented}
             answer = await client.post("/review/login", data=form)
             assert answer.status_code == status, answer.text
             everything.add("answers", answer.text)
