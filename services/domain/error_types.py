@@ -23,6 +23,8 @@ from services.domain.coco import BoolArray, FloatArray, IntArray
 FOREGROUND: Final = 0.5
 BACKGROUND: Final = 0.1
 TYPES: Final = tuple(ErrorType)
+_PAIRS_AT_ONCE: Final = 1 << 18
+"""Of a false positive and a ground truth; each takes about 100 bytes while it is looked at."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,25 @@ def error_types(
     if not len(truths) or not len(boxes):
         nowhere = np.full(len(boxes), TYPES.index(ErrorType.BACKGROUND), np.int64)
         return Errors(nowhere, np.full(len(boxes), -1, np.int64))
+    # Rows do not depend on one another; all pairs of a crowded frame at once take gigabytes.
+    rows = max(1, _PAIRS_AT_ONCE // len(truths))
+    parts = [
+        _of_rows(boxes[at], categories[at], truths, truth_categories, used)
+        for at in (slice(start, start + rows) for start in range(0, len(boxes), rows))
+    ]
+    return Errors(
+        np.concatenate([part.kind for part in parts]),
+        np.concatenate([part.truth for part in parts]),
+    )
+
+
+def _of_rows(
+    boxes: FloatArray,
+    categories: IntArray,
+    truths: FloatArray,
+    truth_categories: IntArray,
+    used: BoolArray,
+) -> Errors:
     overlap = iou_matrix(boxes, truths, np.zeros(len(truths), np.bool_))
     same = categories[:, None] == truth_categories[None, :]
     own, own_truth = _best(overlap * same)

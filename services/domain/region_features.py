@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from services.domain.boxes import iou_matrix
-from services.domain.coco import BoolArray, FloatArray, IntArray
+from services.domain.boxes import check_boxes
+from services.domain.coco import FloatArray, IntArray
 
 COMPANION_SCORE: Final = 0.05
 """Below it, a detection says nothing about its neighbours."""
@@ -43,7 +43,7 @@ def region_features(shown: Shown) -> FloatArray:
     """(N, F) float64, a row per detection; each column is what its name below says."""
     if not len(shown.scores):
         return np.empty((0, FEATURES))
-    return np.column_stack([*_own(shown), *_beside(shown)])
+    return np.column_stack([*_own(shown), *_pairs(shown)])
 
 
 FEATURES: Final = 21
@@ -66,42 +66,18 @@ def _own(shown: Shown) -> list[FloatArray]:
     ]
 
 
-def _beside(shown: Shown) -> list[FloatArray]:
-    """Overlaps with the other detections, each the largest; 0 where there is no other."""
-    scores, count = shown.scores, len(shown.scores)
-    no_crowd, crowd = np.zeros(count, np.bool_), np.ones(count, np.bool_)
-    overlap = iou_matrix(shown.boxes, shown.boxes, no_crowd)
-    inside = iou_matrix(shown.boxes, shown.boxes, crowd)  # share of the row's own area
-    counts = (scores >= COMPANION_SCORE)[None, :] & ~np.eye(count, dtype=np.bool_)
-    same = shown.categories[:, None] == shown.categories[None, :]
-    surer = _surer(scores)
-    above, below, rivals = same & surer & counts, same & ~surer & counts, ~same & counts
-    weighed = overlap * scores[None, :]
+def _pairs(shown: Shown) -> list[FloatArray]:
+    """Overlaps with the other detections; 0 where there is no other."""
+    from services.domain import region_kernels  # noqa: PLC0415  # see compiled.py
 
-    def most(values: FloatArray, of: BoolArray) -> FloatArray:
-        return np.asarray(np.where(of, values, 0.0).max(axis=1))
-
-    return [
-        most(overlap, above),
-        most(inside, above),
-        most(inside.T, above),
-        most(weighed, above),
-        most(overlap, below),
-        most(weighed, below),
-        most(inside.T * scores[None, :], below),
-        most(overlap, rivals),
-        most(weighed, rivals),
-        most(inside * scores[None, :], rivals),
-        np.log1p((overlap * (same & counts)).sum(axis=1)),
-        np.full(count, np.log1p(np.count_nonzero(scores >= _PLAIN))),
-    ]
+    check_boxes(shown.boxes)
+    scores = shown.scores
+    columns = region_kernels.pair_columns(
+        shown.boxes, scores, shown.categories, scores >= COMPANION_SCORE
+    )
+    *largest, shared = columns.T
+    confident = np.log1p(np.count_nonzero(scores >= _PLAIN))
+    return [*largest, np.log1p(shared), np.full(len(scores), confident)]
 
 
 _PLAIN: Final = 0.3
-
-
-def _surer(scores: FloatArray) -> BoolArray:
-    """(N, N), whether the column's detection comes before the row's; ties by place."""
-    place = np.empty(len(scores), np.int64)
-    place[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
-    return np.asarray(place[None, :] < place[:, None])

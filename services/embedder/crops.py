@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from services.embedder.embedder import Boxes
-
 Pixels = NDArray[np.uint8]
 
 MEAN = (0.485, 0.456, 0.406)
@@ -60,10 +58,12 @@ def cut(image: Image.Image, box: Sequence[float], context: float, side: int) -> 
     )
 
 
-def cut_all(image: Image.Image, boxes: Boxes, context: float, side: int) -> Pixels:
-    """(N, side, side, 3) uint8, a square per box."""
+def cut_all(
+    boxes: Sequence[tuple[Image.Image, Sequence[float]]], context: float, side: int
+) -> Pixels:
+    """(N, side, side, 3) uint8, a square per box; each box comes with its image."""
     squares = np.empty((len(boxes), side, side, 3), np.uint8)
-    for place, box in enumerate(boxes.tolist()):
+    for place, (image, box) in enumerate(boxes):
         squares[place] = cut(image, box, context, side)
     return squares
 

@@ -23,10 +23,12 @@ from services.runtime.stores import vectors as collections
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.embeddings import Points, held_points, lost_frames
 from services.runtime.stores.frames import FrameStore
-from services.runtime.stores.vectors import VectorStore, Where
+from services.runtime.stores.vectors import Point, VectorStore, Where
 
 _REGIONS_MAX = 10_000
 """Regions of one frame that are looked through for dropped ones; detectors report hundreds."""
+_POINTS_AT_ONCE = 512
+"""Regions that are written in one request."""
 log = structlog.get_logger()
 
 
@@ -199,18 +201,25 @@ class EmbedFrames:
     async def _store(self, tasks: Sequence[Task], embedded: Sequence[FrameVectors]) -> None:
         rule = self._settings.split_rule
         both = list(zip(tasks, embedded, strict=True))
-        regions = [
-            point
-            for task, vectors in both
-            for point in logic.region_points(task, vectors.regions, rule)
-        ]
+        regions = await asyncio.to_thread(self._region_points, both)
         frames = [logic.frame_point(task, each.frame, rule) for task, each in both]
-        await self._vectors.upsert(self._in_regions, regions)
+        # In parts: a client holds each number of a vector in 30 bytes while it sends it.
+        for start in range(0, len(regions), _POINTS_AT_ONCE):
+            await self._vectors.upsert(self._in_regions, regions[start : start + _POINTS_AT_ONCE])
+            report_progress()
         await self._vectors.upsert(self._in_frames, frames)
         for task in tasks:
             if task.revised:
                 await self._drop_stale(task)
         await self._frames.record([task.embedded for task in tasks])
+
+    def _region_points(self, both: Sequence[tuple[Task, FrameVectors]]) -> list[Point]:
+        rule = self._settings.split_rule
+        return [
+            point
+            for task, vectors in both
+            for point in logic.region_points(task, vectors.regions, rule)
+        ]
 
     async def _drop_stale(self, task: Task) -> None:
         """Delete the frame's regions that its predictions no longer have.

@@ -25,6 +25,8 @@ from services.runtime.settings import Settings
 CONTEXTS = (1.0, 2.0)
 """How many times as wide and high as its box each of a region's crops is."""
 _CROPS_PER_PASS = 64
+_ALIGNED_AT_ONCE = 512
+"""Boxes on one map; each takes 100 kB while its cells are sampled."""
 _DECODED_SIDE = 512
 """Of a frame's shorter side: decoded at half of 1,080 lines, its pixels are off by less than half a
 step of 255 once they are scaled (docs/embedding.md)."""
@@ -164,6 +166,13 @@ class TorchEmbedder:
         return self._forward(pixels)
 
     def _on_map(self, mapped: Tensor, boxes: Boxes, size: tuple[int, int]) -> NDArray[np.float32]:
+        parts = [
+            self._aligned(mapped, boxes[start : start + _ALIGNED_AT_ONCE], size)
+            for start in range(0, len(boxes), _ALIGNED_AT_ONCE)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, self.region_dimension), np.float32)
+
+    def _aligned(self, mapped: Tensor, boxes: Boxes, size: tuple[int, int]) -> NDArray[np.float32]:
         # To cells of the map, from corner to corner: the frame may have been squeezed a little.
         extent = np.array([mapped.shape[2], mapped.shape[1]], np.float64)
         starts, ends = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
@@ -181,23 +190,21 @@ class TorchEmbedder:
     def _from_crops(
         self, images: Sequence[Image], boxes: Sequence[Boxes]
     ) -> list[NDArray[np.float32]]:
-        side, looks = self._backbone.crop_side, []
-        for context in CONTEXTS:
-            cuts = [
-                crops.cut_all(image, each, context, side)
-                for image, each in zip(images, boxes, strict=True)
-            ]
-            looks.append(self._in_passes(np.concatenate(cuts)))
-        joined = np.concatenate(looks, axis=1) / np.float32(np.sqrt(len(looks)))
-        return np.split(joined, np.cumsum([len(each) for each in boxes])[:-1])
-
-    def _in_passes(self, pixels: crops.Pixels) -> NDArray[np.float32]:
-        vectors = np.empty((len(pixels), self._head.dimension), np.float32)
-        for start in range(0, len(pixels), _CROPS_PER_PASS):
-            part = slice(start, start + _CROPS_PER_PASS)
-            vectors[part] = self._vectors(self._forward(pixels[part]))
-            report_progress()
-        return vectors
+        placed = [
+            (image, box) for image, each in zip(images, boxes, strict=True) for box in each.tolist()
+        ]
+        looks, dimension = len(CONTEXTS), self._head.dimension
+        joined = np.empty((len(placed), looks, dimension), np.float32)
+        # Cut pass by pass: the squares of 10,000 boxes would take more than a gigabyte.
+        for look, context in enumerate(CONTEXTS):
+            for start in range(0, len(placed), _CROPS_PER_PASS):
+                part = slice(start, start + _CROPS_PER_PASS)
+                pixels = crops.cut_all(placed[part], context, self._backbone.crop_side)
+                joined[part, look] = self._vectors(self._forward(pixels))
+                report_progress()
+        joined /= np.float32(np.sqrt(looks))
+        vectors = joined.reshape(len(placed), looks * dimension)
+        return np.split(vectors, np.cumsum([len(each) for each in boxes])[:-1])
 
     def _vectors(self, mapped: Tensor) -> NDArray[np.float32]:
         vectors: NDArray[np.float32] = self._head(mapped).cpu().numpy()

@@ -17,6 +17,7 @@ class Adjustment(StrEnum):
     BOX_FROM_POLYGON = "box_from_polygon"
     SIZE_READ = "image_size_read"
     NO_DETECTIONS_LEFT = "all_detections_refused"
+    DETECTIONS_OVER_LIMIT = "detections_over_limit"
 
     def sentence(self, count: int) -> str:
         """What was done, and how often, for a person."""
@@ -38,4 +39,6 @@ _SENTENCES: Final = {
     Adjustment.SIZE_READ: "{count} frames without width and height: read from the image",
     Adjustment.NO_DETECTIONS_LEFT: "{count} frames have no predictions, because all of their"
     " detections were refused",
+    Adjustment.DETECTIONS_OVER_LIMIT: "{count} detections beyond the limit per frame left out, the"
+    " lowest scores first (GAZELOOP_MAX_DETECTIONS_PER_FRAME)",
 }

@@ -17,9 +17,10 @@ from services.contracts import events
 from services.contracts.errors import Transient
 from services.contracts.topics import topic_of
 from services.ingest.batches import Batch, BatchPublisher, Outcome, sifted
+from services.ingest.detection_limit import within_limit
 from services.ingest.frames import OpenedFrame, open_disputed, open_frame
 from services.ingest.holding import CorrectionGate
-from services.ingest.items import Disputed, Item, Rejection
+from services.ingest.items import Disputed, FrameItem, Item, Rejection
 from services.ingest.summary import Summary
 from services.runtime import metrics
 from services.runtime.clock import Clock
@@ -77,7 +78,9 @@ async def publish_dataset(
     limits = ImageLimits.of(settings)
     publisher = BatchPublisher(outbox, blobs, ledger, limits, clock, way)
     retrying = _retrying(settings)
-    batches = _batches(items, limits, settings.batch_size, source)
+    most = settings.max_detections_per_frame
+    bounded = (within_limit(i, most, way) if isinstance(i, FrameItem) else i for i in items)
+    batches = _batches(bounded, limits, settings.batch_size, source)
     while opened := await asyncio.to_thread(next, batches, None):
         if throttle:
             await throttle()

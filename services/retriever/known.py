@@ -6,13 +6,15 @@ a vector never changes, its id says what it is of. What another retriever heard 
 not: then all of it is read again.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 from services.contracts.events import REANNOTATION, FrameMatched, ShortlistPublished, Split
 from services.contracts.identity import FrameId, ModelId, NeedleId, RegionId, region_point_id
 from services.retriever.logic import HAYSTACK_FRAMES, Annotated, FrameFacts, Kind
-from services.runtime.stores.frames import FrameStore
+from services.runtime.progress import report_progress
+from services.runtime.stores.frames import FrameRecord, FrameStore
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.needles import NeedleRecord, NeedleStore
 from services.runtime.stores.vectors import FRAMES, REGIONS, Vector, VectorStore, collection_of
@@ -56,10 +58,10 @@ class KnownFrames:
             if len(self._facts) + len(missing) > _FRAMES_MAX:
                 self._facts.clear()
                 missing = wanted
-            for frame_id, record in (await self._store.load(missing)).items():
-                facts = FrameFacts.of(record)
-                if facts is not None:
-                    self._note(frame_id, facts)
+            records = (await self._store.load(missing)).values()
+            # In a thread: a frame may have thousands of detections.
+            for facts in await asyncio.to_thread(_facts_of, records):
+                self._note(facts.spot.frame, facts)
         return {each: self._facts[each] for each in wanted if each in self._facts}
 
     def _note(self, frame_id: FrameId, facts: FrameFacts) -> None:
@@ -70,6 +72,16 @@ class KnownFrames:
             self._reannotated.add(frame_id)
         else:
             self._reannotated.discard(frame_id)
+
+
+def _facts_of(records: Iterable[FrameRecord]) -> list[FrameFacts]:
+    facts = []
+    for record in records:
+        found = FrameFacts.of(record)
+        report_progress()
+        if found is not None:
+            facts.append(found)
+    return facts
 
 
 class KnownMatches:

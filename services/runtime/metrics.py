@@ -155,6 +155,11 @@ RECORDS_REJECTED = Counter(
     "Records refused, by reason and the way they came.",
     ["reason", "way"],
 )
+DETECTIONS_LEFT_OUT = Counter(
+    "gazeloop_detections_left_out_total",
+    "Detections beyond the limit per frame that were left out, by the way they came.",
+    ["way"],
+)
 HTTP_REQUESTS = Counter(
     "gazeloop_http_requests_total",
     "Answers of the HTTP interface, by route and status.",

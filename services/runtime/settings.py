@@ -76,6 +76,11 @@ class Settings(BaseSettings):
     max_body_bytes: Count = Field(33_554_432, description="Largest HTTP request body, in bytes.")
     rate_limit: str = Field("600/minute", description="Requests per token, as `limits` reads it.")
 
+    max_detections_per_frame: Count = Field(
+        10_000,
+        description="Most detections of one detector on a frame; beyond it, top scores are kept.",
+    )
+
     # Images
     max_image_bytes: Count = Field(26_214_400, description="Largest image file, in bytes.")
     max_image_pixels: Count = Field(50_000_000, description="Largest image, in pixels.")
