@@ -98,15 +98,17 @@ def test_help_comes_within_a_second() -> None:
 @pytest.mark.parametrize(
     ("needed", "heavy"),
     [
-        pytest.param("main", ["pydantic", "kafka", "pymongo", "numpy"], id="for help"),
-        pytest.param("topic_access", ["kafka", "pymongo", "numpy"], id="for what is derived"),
-        pytest.param("status", ["pymongo", "numpy"], id="for the status"),
-        pytest.param("parts", ["numba"], id="for what is stored"),
+        pytest.param("services.cli.main", ["pydantic", "kafka", "pymongo", "numpy"], id="for help"),
+        pytest.param(
+            "services.cli.topic_access", ["kafka", "pymongo", "numpy"], id="for what is derived"
+        ),
+        pytest.param("services.cli.status", ["pymongo", "numpy"], id="for the status"),
+        pytest.param("services.cli.parts", ["numba"], id="for what is stored"),
     ],
 )
 def test_nothing_heavy_is_imported_that_is_not_needed(needed: str, heavy: list[str]) -> None:
     services = ["torch", "faust", "fastapi", "openvino", "PIL"]
-    code = f"import sys, services.cli.{needed}; print(*sys.modules)"
+    code = f"import sys, {needed}; print(*sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert not {*heavy, *services} & set(said.stdout.split())
 
@@ -191,7 +193,8 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from services.cli import main, parts
+import services.cli.parts as parts
+from services.cli import main
 from services.contracts.errors import NothingStored
 
 
