@@ -92,8 +92,9 @@ bench-review: setup ## how soon the review page is there with ten thousand needl
 
 lock: ## resolve the lock files again (needs uv)
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 pyproject.toml -o requirements/runtime.txt
-	uv pip compile --universal --generate-hashes --no-header -p 3.11 --extra cvat -c requirements/runtime.txt pyproject.toml -o requirements/cvat.txt
-	uv pip compile --universal --generate-hashes --no-header -p 3.11 --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	uv pip compile --universal --generate-hashes --no-header -p 3.11 --extra object-stores -c requirements/runtime.txt pyproject.toml -o requirements/server.txt
+	uv pip compile --universal --generate-hashes --no-header -p 3.11 --extra cvat --extra object-stores -c requirements/server.txt pyproject.toml -o requirements/cvat.txt
+	uv pip compile --universal --generate-hashes --no-header -p 3.11 --group dev -c requirements/server.txt -o requirements/dev.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 -c requirements/runtime.txt requirements/bench.in -o requirements/bench.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/interop.in -o requirements/interop.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/label-studio.in -o requirements/label-studio.txt

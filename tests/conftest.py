@@ -1,9 +1,12 @@
 """Real parts that tests share, started once and only when a test asks for them."""
 
 import gc
+import importlib
+import os
 import warnings
 from collections.abc import Iterator
 
+import fsspec
 import pytest
 import structlog
 
@@ -67,6 +70,28 @@ def memory_broker() -> Iterator[BrokerAddress]:
     with MemoryBroker() as broker:
         create_topics(broker.address, Settings())
         yield broker.address
+
+
+@pytest.fixture(scope="session")
+def s3_bucket() -> Iterator[str]:
+    """A bucket's URL on moto's server, where boto's own variables lead everybody."""
+    try:
+        server = importlib.import_module("moto.server").ThreadedMotoServer("127.0.0.1", 0)
+        importlib.import_module("s3fs")
+    except ModuleNotFoundError as exc:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"{exc.name} is not installed: make test installs it")
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "tester")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "tester")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        fsspec.filesystem("s3").mkdir("gazeloop")
+        yield "s3://gazeloop"
+    server.stop()
 
 
 @pytest.fixture(params=["kafka", "memory_broker"])

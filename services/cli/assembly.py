@@ -18,7 +18,7 @@ from services.cli.repeating import kept_up
 from services.cli.review_page import note_figures, reviewing
 from services.cli.when_changed import WhenChanged
 from services.contracts.errors import InvalidSettings
-from services.contracts.flow import BESIDE, CONSUMERS, SERVICES
+from services.contracts.flow import BESIDE, CONSUMERS, SERVICES, USES_IMAGES
 from services.evaluator.costs import StoredErrorCosts
 from services.evaluator.report import Counts
 from services.evaluator.reports import Reports
@@ -34,6 +34,7 @@ from services.runtime.http_server import serving_http, traced
 from services.runtime.outbox import KafkaOutbox
 from services.runtime.serving import serving
 from services.runtime.settings import Settings
+from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.opening import Stores
 from services.runtime.trace_export import Traces
 
@@ -98,6 +99,8 @@ async def deployed(settings: Settings, service: str) -> AsyncIterator[App]:
 
     Raises
     ------
+    MissingPart
+        The blob store's URL needs a package that is not installed.
     InvalidSettings
         They name no broker or no MongoDB, and none runs on the data folder; or receivers of
         webhooks that are not set up as they must be.
@@ -129,6 +132,8 @@ async def _serving(
 ) -> AsyncIterator[App]:
     clock: Clock = SystemClock()
     async with opened(settings, creating=creating) as app, AsyncExitStack() as closing:
+        if USES_IMAGES.intersection(services):
+            open_blobs(settings.blob_url)  # what it lacks is told now, not at the first image
         stores, traces = app.stores, app.traces
         built = await closing.enter_async_context(
             consumers(services, stores, settings, clock, traces=traces, beside=beside)

@@ -27,6 +27,9 @@ WEBHOOKS = "webhooks"
 SERVICES = ("ingest", *CONSUMERS, WEBHOOKS)
 """What a deployment always has."""
 
+USES_IMAGES = frozenset({"ingest", "embedder", "retriever", LABEL_STUDIO})
+"""The services that open the blob store: who stores images, embeds, shows or uploads them."""
+
 READS: Mapping[str, Sequence[Topic]] = {
     "embedder": (FRAMES, PREDICTIONS),
     "fp_miner": (FRAMES, PREDICTIONS, GROUND_TRUTH, REANNOTATION),

@@ -84,10 +84,24 @@ def test_cvats_image_has_what_the_others_have_and_its_sdk() -> None:
     pinned = re.compile(r"^[a-z0-9_.-]+==\S+", re.MULTILINE)
     ours, cvats = (
         set(pinned.findall((ROOT / "requirements" / name).read_text()))
-        for name in ("runtime.txt", "cvat.txt")
+        for name in ("server.txt", "cvat.txt")
     )
     assert ours < cvats
     assert any(each.startswith("cvat-sdk==") for each in cvats - ours)
+
+
+def test_the_servers_lock_has_the_object_stores_and_else_what_everybody_has() -> None:
+    pinned = re.compile(r"^([a-z0-9_.-]+)==\S+", re.MULTILINE)
+    everybody, server = (
+        {
+            match[0]: match[1]
+            for match in pinned.finditer((ROOT / "requirements" / name).read_text())
+        }
+        for name in ("runtime.txt", "server.txt")
+    )
+    assert everybody.keys() < server.keys()
+    assert {"s3fs", "gcsfs", "adlfs"} <= set(server.values()) - set(everybody.values())
+    assert "ARG REQUIREMENTS=requirements/server.txt" in DOCKERFILE
 
 
 def test_every_service_runs_in_a_container_of_its_own(compose: dict[str, Any]) -> None:
@@ -249,7 +263,7 @@ def test_the_last_stages_have_neither_compiler_nor_cache() -> None:
 def test_what_the_image_copies_is_not_ignored() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     allowed = {line[1:] for line in ignored if line.startswith("!")}
-    assert allowed == {"services", "requirements/runtime.txt", "requirements/cvat.txt"}
+    assert allowed == {"services", "requirements/server.txt", "requirements/cvat.txt"}
     assert all((ROOT / each).exists() for each in allowed)
 
 

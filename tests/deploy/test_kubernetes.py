@@ -14,7 +14,7 @@ import pytest
 
 from services.cli.serve_command import Service
 from services.cli.topic_access import OPERATOR, SCALER, Grant, grants_of, user_of
-from services.contracts.flow import CONSUMERS, READS, WRITES, group_of
+from services.contracts.flow import CONSUMERS, READS, USES_IMAGES, WRITES, group_of
 from services.contracts.topics import TOPICS
 from services.runtime.health import HealthServer
 from services.runtime.settings import Settings, load_settings
@@ -24,7 +24,7 @@ from tests.deploy.checking import ROOT, TOOLS, check, documents, module, tool
 OVERLAYS = ("dev", "prod", "gpu")
 OURS = tuple(service.value.replace("_", "-") for service in Service)
 VECTORS = {"gazeloop-embedder", "gazeloop-retriever"}
-IMAGES = {"gazeloop-ingest", "gazeloop-embedder", "gazeloop-retriever", "gazeloop-label-studio"}
+IMAGES = {user_of(service) for service in USES_IMAGES}
 Resource = dict[str, Any]
 
 
@@ -191,6 +191,35 @@ def test_the_environment_makes_valid_settings(
         grace = pod["terminationGracePeriodSeconds"]
         pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         assert grace > settings.drain_deadline_s + pause
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_who_uses_images_reaches_the_store_and_has_its_keys(overlay: str) -> None:
+    (shared,) = resources(overlay, "ConfigMap").values()
+    url = urlsplit(shared["data"]["GAZELOOP_BLOBS"])
+    for name, pod in pods(overlay).items():
+        (container,) = pod["containers"]
+        sources = {each["name"] for source in container["envFrom"] for each in source.values()}
+        folders = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+        assert shared["metadata"]["name"] in sources
+        assert ("gazeloop-blobs" in sources) == (name in IMAGES and url.scheme == "s3")
+        assert (url.path in folders) == (name in IMAGES and url.scheme == "file")
+        if url.path in folders:
+            assert bool(folders[url.path].get("readOnly")) == (name != "gazeloop-ingest")
+            claims = [
+                each["persistentVolumeClaim"]["claimName"]
+                for each in pod["volumes"]
+                if "persistentVolumeClaim" in each
+            ]
+            assert set(claims) == set(resources(overlay, "PersistentVolumeClaim"))
+
+
+def test_images_lie_in_a_folder_in_dev_and_in_a_bucket_elsewhere() -> None:
+    assert {
+        overlay: urlsplit(shared["data"]["GAZELOOP_BLOBS"]).scheme
+        for overlay in OVERLAYS
+        for shared in resources(overlay, "ConfigMap").values()
+    } == {"dev": "file", "prod": "s3", "gpu": "s3"}
 
 
 def secret_files(pod: Resource) -> set[str]:

@@ -13,17 +13,20 @@ from services.contracts.errors import (
     StoreUnavailable,
 )
 from services.runtime.stores.blobs import BlobStore
-from services.runtime.stores.blobs_fsspec import FsspecBlobs, open_blobs
+from services.runtime.stores.blobs_fsspec import FsspecBlobs, LazyBlobs, open_blobs
 from tests.fakes.blobs import InMemoryBlobs
+from tests.ports import free_ports
 
 
-@pytest.fixture(params=["in_memory", "folder", "memory_url", "renaming_url"])
+@pytest.fixture(params=["in_memory", "folder", "memory_url", "renaming_url", "s3"])
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
     match request.param:
         case "in_memory":
             return InMemoryBlobs()
         case "folder":
             return open_blobs((tmp_path / "a b%c" / "blobs").as_uri())
+        case "s3":
+            return open_blobs(f"{request.getfixturevalue('s3_bucket')}/{uuid4()}")
         case "memory_url":
             return open_blobs(f"memory://{uuid4()}/blobs")
         case _:
@@ -140,7 +143,7 @@ def test_a_folder_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "error"),
     [
-        ("s3://bucket/blobs", MissingPart),
+        ("oci://bucket/blobs", MissingPart),
         ("nonsense://bucket", InvalidSettings),
         ("simplecache::memory://a", InvalidSettings),
     ],
@@ -148,3 +151,24 @@ def test_a_folder_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
 def test_a_url_that_cannot_work_says_so_at_once(url: str, error: type[Exception]) -> None:
     with pytest.raises(error, match="GAZELOOP_BLOBS"):
         open_blobs(url)
+
+
+def test_a_store_that_is_not_used_needs_no_package_of_its_own() -> None:
+    blobs = LazyBlobs("oci://bucket/blobs")
+
+    with pytest.raises(MissingPart, match="object-stores"):
+        blobs.put(b"picture")
+
+
+def test_an_object_store_that_does_not_answer_is_unavailable(s3_bucket: str) -> None:
+    (port,) = free_ports(1)
+    away = fsspec.filesystem(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{port}",
+        config_kwargs={"retries": {"max_attempts": 0}, "connect_timeout": 1},
+    )
+    away.retries = 1
+    blobs = FsspecBlobs(away, s3_bucket.removeprefix("s3://"), s3_bucket)
+
+    with pytest.raises(StoreUnavailable):
+        blobs.put(b"picture")

@@ -7,11 +7,11 @@ import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import aiohttp
 import fsspec
 
 from services.contracts.errors import (
@@ -25,6 +25,10 @@ from services.runtime.stores.blobs import BlobStore
 _PLACE = re.compile(r"([0-9a-f]{2})/(\1[0-9a-f]{62})")
 _ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "memory"})
 """A blob appears here whole or not at all; elsewhere it is written aside and renamed."""
+
+_DRIVERS = frozenset({"aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google"})
+"""Packages of which s3fs, gcsfs and adlfs let errors through that are no OSError, such as
+botocore's EndpointConnectionError; none of them need be installed."""
 
 
 def open_blobs(url: str) -> BlobStore:
@@ -49,7 +53,10 @@ def open_blobs(url: str) -> BlobStore:
     except ValueError as exc:
         raise InvalidSettings(f"GAZELOOP_BLOBS: {exc}") from exc
     except ImportError as exc:
-        raise MissingPart(f"GAZELOOP_BLOBS={parts.scheme}://…: {exc}") from exc
+        raise MissingPart(
+            f"GAZELOOP_BLOBS={parts.scheme}://…: {exc}; the images and requirements/server.txt have"
+            " it (the extra `object-stores`)"
+        ) from exc
     return FsspecBlobs(file_system, root, url.rstrip("/"))
 
 
@@ -90,8 +97,12 @@ def checked(uri: str, content: bytes) -> bytes:
 def _writing(what: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, aiohttp.ClientError) as exc:
+    except OSError as exc:
         raise StoreUnavailable(f"{what}: {exc}") from exc
+    except Exception as exc:
+        if type(exc).__module__.partition(".")[0] not in _DRIVERS:
+            raise
+        raise StoreUnavailable(f"{what}: {type(exc).__name__}: {exc}") from exc
 
 
 @contextmanager
@@ -103,6 +114,27 @@ def _reading(what: str) -> Iterator[None]:
         if isinstance(exc.__cause__, FileNotFoundError):
             raise MissingImage(f"there is no {what}") from exc
         raise
+
+
+class LazyBlobs:
+    """The blob store at a URL, opened at its first use.
+
+    Most commands and services touch no image, and need neither the store's package nor its keys.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @cached_property
+    def _blobs(self) -> BlobStore:
+        # Opened twice by two threads at once, it is the same store.
+        return open_blobs(self._url)
+
+    def put(self, content: bytes) -> str:
+        return self._blobs.put(content)
+
+    def get(self, uri: str) -> bytes:
+        return self._blobs.get(uri)
 
 
 class FolderBlobs:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from services.runtime.settings import Settings
 from services.runtime.stores.annotation_tasks import MongoAnnotationTasks
 from services.runtime.stores.blobs import BlobStore
-from services.runtime.stores.blobs_fsspec import open_blobs
+from services.runtime.stores.blobs_fsspec import LazyBlobs
 from services.runtime.stores.budget_reports import BudgetReports, MongoBudgetReports
 from services.runtime.stores.categories import MongoCategories
 from services.runtime.stores.corrections import MongoCorrectionStore
@@ -74,7 +74,7 @@ class Stores:
 
 @asynccontextmanager
 async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator[Stores]:
-    """The stores, with their indexes in place.
+    """The stores, with their indexes in place; the blob store is opened at its first use.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
         await MongoNeedleLists(database).mark_older()
         await stamp_schema(database)
         yield Stores(
-            blobs=TimedBlobs(open_blobs(settings.blob_url)),
+            blobs=TimedBlobs(LazyBlobs(settings.blob_url)),
             frames=MongoFrameStore(database),
             matches=MongoMatchStore(database),
             needles=MongoNeedleStore(database),
