@@ -216,6 +216,8 @@ async def _serve(
         drain_s=settings.drain_deadline_s,
         certificate=settings.tls_certificate,
         key=settings.tls_key,
+        hosts=settings.hosts,
+        proxies=settings.proxies,
     )
     port = await closing.enter_async_context(served)
     scheme = "https" if settings.tls_certificate else "http"

@@ -5,7 +5,7 @@ import contextlib
 import errno
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -15,6 +15,7 @@ from opentelemetry.trace import TracerProvider
 from starlette.types import Scope
 
 from services.contracts.errors import InvalidSettings
+from services.runtime.http_entrance import Entrance
 
 _KEEP_ALIVE_S = 30
 _TAKEN = "another process listens there; name another port, or 0 for any free one"
@@ -58,6 +59,8 @@ async def serving_http(
     drain_s: float,
     certificate: Path | None = None,
     key: Path | None = None,
+    hosts: Collection[str] = (),
+    proxies: Sequence[str] = (),
 ) -> AsyncIterator[int]:
     """The application answers on a port while this is open; closing lets requests finish.
 
@@ -66,6 +69,8 @@ async def serving_http(
     port : 0 takes any free one
     drain_s : how long open requests may take when it closes
     certificate, key : PEM files; with them it speaks TLS, without them HTTP
+    hosts : names that it answers for, beside those of loopback and its own address
+    proxies : addresses and networks whose `X-Forwarded-For` and `X-Forwarded-Proto` count
 
     Yields
     ------
@@ -77,11 +82,13 @@ async def serving_http(
         The address cannot be listened on, or the certificate cannot be used.
     """
     config = uvicorn.Config(
-        app,
+        Entrance(app, {host, *hosts}),
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
+        # Also where it is empty: uvicorn would trust loopback, or its own variable, by default.
+        forwarded_allow_ips=[*proxies],
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, int(drain_s)),
         limit_concurrency=_MAX_CONNECTIONS,

@@ -7,6 +7,7 @@ A setting comes from the environment as `GAZELOOP_<NAME>`, or from a file in the
 import os
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -73,6 +74,15 @@ class Settings(BaseSettings):
         None, description="Ingest's and the review page's certificate (PEM); empty: plain HTTP."
     )
     tls_key: Path | None = Field(None, description="The certificate's private key (PEM).")
+    allowed_hosts: str = Field(
+        "",
+        description="Host names that we answer for, `name,…`, beside loopback, our own address and"
+        " GAZELOOP_PUBLIC_URL's.",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Proxies whose `X-Forwarded-For` and `-Proto` count, `address,network/bits,…`.",
+    )
     max_body_bytes: Count = Field(33_554_432, description="Largest HTTP request body, in bytes.")
     rate_limit: str = Field("600/minute", description="Requests per token, as `limits` reads it.")
 
@@ -287,10 +297,33 @@ class Settings(BaseSettings):
         """Which frames are the reference and which the haystack."""
         return SplitRule(self.reference_share, self.split_seed, by_frame=self.split_by == "frame")
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, listed: str) -> str:
+        """A name or `*` would be trusted by nobody, or everybody."""
+        for address in _parts(listed):
+            ip_network(address)
+        return listed
+
+    @property
+    def proxies(self) -> list[str]:
+        """Addresses and networks of the trusted proxies."""
+        return _parts(self.trusted_proxies)
+
+    @property
+    def hosts(self) -> list[str]:
+        """Names that we answer for, beside loopback's and our own address."""
+        public = urlsplit(self.public_url).hostname
+        return [*_parts(self.allowed_hosts), *([public] if public else [])]
+
     @property
     def blob_url(self) -> str:
         """The blob store's URL, the data folder's own where none is set."""
         return self.blobs or (self.data.resolve() / "blobs").as_uri()
+
+
+def _parts(listed: str) -> list[str]:
+    return [part.strip() for part in listed.split(",") if part.strip()]
 
 
 def load_settings(**given: object) -> Settings:
