@@ -84,6 +84,7 @@ async def pull_jobs(stores: Stores, outbox: Outbox, settings: Settings) -> Pulle
         source=Source.REANNOTATION,
         way="cvat",
         gate=CorrectionGate(stores.held, stores.categories, SystemClock()),
+        frames=stores.frames,
     )
     return Pulled(finished, unfinished, summary)
 

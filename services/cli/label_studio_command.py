@@ -177,8 +177,11 @@ def _print_pulled(app: "App", pulled: "Pulled") -> None:
         "deleted there": pulled.deleted,
         "submitted and deleted again": pulled.unanswered,
         **{f"refused, {reason.replace('_', ' ')}": n for reason, n in pulled.refused.items()},
+        **{f"left out, {reason.replace('_', ' ')}": n for reason, n in pulled.left_out.items()},
     }
     _print_counts("pulled", said)
+    for adjustment, count in pulled.adjusted.items():
+        console().print(f"  {adjustment.sentence(count)}", highlight=False, markup=False)
     if held:
         console().print(_held_text(held, app), highlight=False, soft_wrap=True)
 

@@ -118,6 +118,7 @@ async def publish(
         clock=SystemClock(),
         source=source,
         gate=CorrectionGate(app.stores.held, app.stores.categories, SystemClock()),
+        frames=app.stores.frames,
         on_progress=lambda so_far: view.counted(published=so_far.done),
         throttle=watch.throttle,
     )

@@ -59,7 +59,8 @@ def print_rejections(out: Console, summary: Summary) -> None:
     if not summary.rejected:
         return
     count = summary.rejected.total()
-    out.print(f"\n[yellow]{count:,} records could not be used; the rest went through:[/]")
+    rest = "; the rest went through" if summary.frames_taken else ""
+    out.print(f"\n[yellow]{count:,} records could not be used{rest}:[/]")
     table = Table(box=None)
     table.add_column("reason", header_style="dim")
     table.add_column("records", justify="right", header_style="dim")

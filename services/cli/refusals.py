@@ -19,7 +19,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     ),
     "unknown_image": (
         "Run the detector on the images that the ground truth lists, and keep their ids or file"
-        " names; corrections need the `manifest.json` of the export that they began with."
+        " names."
     ),
     "missing_image": (
         "Name with --images the folder that file names are relative to; of an export in splits"
@@ -27,19 +27,29 @@ REMEDIES: Final[Mapping[str, str]] = {
     ),
     "path_outside_folder": "Name with --images the folder that holds all images.",
     "unknown_frame": (
-        "Publish the frames first, with their images; corrections of a data set need the same"
-        " --name, or the --manifest of the export."
+        "Publish the frames first, with their images; what is said of them later needs the same"
+        " --name."
     ),
     "unfinished_task": "Submit the tasks, or confirm or delete every proposal, and export again.",
     "skipped_task": "Submit the tasks, and export again.",
     "unsupported_shape": "Draw or export rectangles.",
-    "rotated_box": "Draw or export upright rectangles.",
+    "size_mismatch": "Annotate the images as they were published.",
     "box_outside_image": "Boxes are in pixels of the image as it was published.",
     "box_without_area": "A bbox is [x, y, width, height] in pixels, not two corners.",
     "score_out_of_range": "Scores lie between 0 and 1.",
     "duplicate_id": "Name the data set with --name, if another one has these ids.",
 }
 """What to do where all records of a kind are refused for one reason."""
+
+_OF_CORRECTIONS: Final[Mapping[str, str]] = {
+    "unknown_image": "Name with --manifest the `manifest.json` of the export that they began with.",
+    "unknown_frame": (
+        "Name with --manifest the `manifest.json` of the export that they began with, and the data"
+        " folder or cluster that it was made from."
+    ),
+    "incomplete_frame": "The list says which of their annotations were refused, and why.",
+}
+"""The same, for corrections."""
 
 _KINDS: Final[Mapping[Source, frozenset[RecordKind]]] = {
     Source.IMPORT: frozenset(RecordKind),
@@ -53,7 +63,7 @@ def refusals(summary: Summary, source: Source) -> list[str]:
     """A line for each kind of record that was wholly refused, with what to do."""
     wholly = summary.wholly_refused()
     return [
-        _line(_WORDS[source] if kind is RecordKind.FRAME else kind.value, wholly[kind], summary)
+        _line(kind, source, wholly[kind], summary)
         for kind in RecordKind
         if kind in wholly and kind in _KINDS[source]
     ]
@@ -78,14 +88,16 @@ def end_if_refused(out: Console, summary: Summary, source: Source, *, idle: bool
         raise typer.Exit(1)
 
 
-def _line(what: str, reasons: Counter[str], summary: Summary) -> str:
+def _line(kind: RecordKind, source: Source, reasons: Counter[str], summary: Summary) -> str:
+    what = _WORDS[source] if kind is RecordKind.FRAME else kind.value
     total = reasons.total()
     count = f"all {total:,} {what}" if total > 1 else f"the only {what.removesuffix('s')}"
     if len(reasons) > 1:
         return f"{count}, for {len(reasons)} reasons; none was taken."
     (reason,) = reasons
     first = next((each.detail for each in summary.rejections if each.reason == reason), "")
-    remedy = REMEDIES.get(reason, "Correct them and run the same command again.")
+    known = {**REMEDIES, **(_OF_CORRECTIONS if source is Source.REANNOTATION else {})}
+    remedy = known.get(reason, "Correct them and run the same command again.")
     return f"{count}, for one reason ({reason}). {_sentence(first)}{remedy}"
 
 

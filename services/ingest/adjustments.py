@@ -18,6 +18,7 @@ class Adjustment(StrEnum):
     SIZE_READ = "image_size_read"
     NO_DETECTIONS_LEFT = "all_detections_refused"
     DETECTIONS_OVER_LIMIT = "detections_over_limit"
+    NO_SHAPE = "without_shape_left_out"
 
     def sentence(self, count: int) -> str:
         """What was done, and how often, for a person."""
@@ -41,4 +42,5 @@ _SENTENCES: Final = {
     " detections were refused",
     Adjustment.DETECTIONS_OVER_LIMIT: "{count} detections beyond the limit per frame left out, the"
     " lowest scores first (GAZELOOP_MAX_DETECTIONS_PER_FRAME)",
+    Adjustment.NO_SHAPE: "{count} results without a shape (choices, text, tags) were left out",
 }

@@ -80,6 +80,21 @@ def box(value: object) -> Box:
     return (x, y, width, height)
 
 
+def rotation(given: Record) -> float:
+    """The `rotation` of a box in degrees; 0 where none is given.
+
+    Raises
+    ------
+    InvalidRecord
+        `rotated_box`: it is not a number.
+    """
+    value = given.get("rotation")
+    found = 0.0 if value is None else number(value)
+    if found is None or not math.isfinite(found):
+        raise InvalidRecord(f"rotation {value!r:.40} is not an angle", reason="rotated_box")
+    return found
+
+
 def score(value: object) -> float:
     """A score between 0 and 1.
 

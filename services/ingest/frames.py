@@ -21,6 +21,7 @@ from services.contracts.events import (
 from services.ingest import fields
 from services.ingest.adjustments import Adjustment
 from services.ingest.drafts import Draft, is_too_large
+from services.ingest.importers.records import hide_nothing
 from services.ingest.items import Disputed, FrameItem, Located, RecordKind, Rejection
 from services.ingest.rules import Picture, fitted
 from services.runtime.images import ImageFacts, ImageLimits, inspect, measure
@@ -61,12 +62,16 @@ class OpenedFrame:
 def open_disputed(disputed: Disputed, limits: ImageLimits, source: str) -> OpenedFrame | Rejection:
     """Draft every version of a frame; refused where any of them is."""
     alternatives: list[Draft] = []
+    rejections: list[Rejection] = []
     for version in disputed.versions:
         opened = open_frame(version, limits, source)
         if isinstance(opened, Rejection):
             return opened
         alternatives += opened.drafts
-    return OpenedFrame(disputed.versions[0], None, (), (), tuple(alternatives))
+        rejections += opened.rejections
+    # Its place names all versions, for the person who is asked which one counts.
+    item = replace(disputed.versions[0], location=disputed.location)
+    return OpenedFrame(item, None, (), tuple(rejections), tuple(alternatives))
 
 
 def open_frame(item: FrameItem, limits: ImageLimits, source: str) -> OpenedFrame | Rejection:
@@ -82,10 +87,21 @@ def open_frame(item: FrameItem, limits: ImageLimits, source: str) -> OpenedFrame
         # A reader let through what no event may say.
         return refused(item, "malformed_record", fields.first_of(exc))
     if source == REANNOTATION and opened.rejections:
-        # A correction is the whole frame's: without one of its boxes it says something else.
-        first = opened.rejections[0]
-        return refused(item, first.reason, first.detail)
+        return _whole(opened)
     return opened
+
+
+def _whole(opened: OpenedFrame) -> OpenedFrame | Rejection:
+    """A correction of which something was refused; refused itself, where that says something else.
+
+    Without one of its objects it would, and also without all of its boxes: files in other units
+    have every box outside, and would leave their frames annotated and empty.
+    """
+    hiding = [each for each in opened.rejections if not hide_nothing([each])]
+    if not hiding and any(version.annotations for version in opened.versions):
+        return opened
+    first = (hiding or opened.rejections)[0]
+    return refused(opened.item, first.reason, first.detail)
 
 
 def store_image(frame: OpenedFrame, blobs: BlobStore, limits: ImageLimits) -> str | Rejection:

@@ -6,7 +6,6 @@ stopped anywhere and run again: it skips what is there and sends the rest.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import replace
 from enum import StrEnum
 
 import structlog
@@ -17,10 +16,11 @@ from services.contracts import events
 from services.contracts.errors import Transient
 from services.contracts.topics import topic_of
 from services.ingest.batches import Batch, BatchPublisher, Outcome, sifted
+from services.ingest.corrections import corrections_of, open_correction
 from services.ingest.detection_limit import within_limit
-from services.ingest.frames import OpenedFrame, open_disputed, open_frame
+from services.ingest.frames import OpenedFrame, open_frame
 from services.ingest.holding import CorrectionGate
-from services.ingest.items import Disputed, FrameItem, Item, Rejection
+from services.ingest.items import FrameItem, Item, Rejection
 from services.ingest.summary import Summary
 from services.runtime import metrics
 from services.runtime.clock import Clock
@@ -28,6 +28,7 @@ from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores.blobs import BlobStore
+from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.held_corrections import HeldCorrection
 from services.runtime.stores.ledger import RevisionLedger
 
@@ -56,6 +57,7 @@ async def publish_dataset(
     clock: Clock,
     source: Source = Source.IMPORT,
     gate: CorrectionGate | None = None,
+    frames: FrameStore | None = None,
     way: str = _FILE,
     on_progress: Callable[[Summary], None] | None = None,
     throttle: Callable[[], Awaitable[None]] | None = None,
@@ -65,6 +67,7 @@ async def publish_dataset(
     Parameters
     ----------
     gate : holds corrections that ask something; none lets all through
+    frames : knows the pictures that corrections are of; none takes the sizes that they declare
     way : how it comes, for the metrics, and for who takes back what came the same way
     on_progress : is told the summary after every batch
     throttle : awaited before every batch, for a broker that drops what is not consumed soon
@@ -78,6 +81,8 @@ async def publish_dataset(
     limits = ImageLimits.of(settings)
     publisher = BatchPublisher(outbox, blobs, ledger, limits, clock, way)
     retrying = _retrying(settings)
+    if source is Source.REANNOTATION:
+        items = await retrying(corrections_of, list(items), frames)
     most = settings.max_detections_per_frame
     bounded = (within_limit(i, most, way) if isinstance(i, FrameItem) else i for i in items)
     batches = _batches(bounded, limits, settings.batch_size, source)
@@ -143,12 +148,8 @@ def _batches(
 
 
 def _opened(item: Item, limits: ImageLimits, source: Source) -> OpenedFrame | Rejection:
-    if isinstance(item, Rejection):
-        return item
-    if isinstance(item, Disputed):
-        return open_disputed(item, limits, source)
-    if source is Source.REANNOTATION:
-        item = replace(item, image=None, detections=None)
+    if source is Source.REANNOTATION or not isinstance(item, FrameItem):
+        return open_correction(item, limits)
     return open_frame(item, limits, source)
 
 

@@ -38,10 +38,11 @@ class Shape(TypedDict):
 
 
 class JobFrame(TypedDict):
-    """One frame of a finished job."""
+    """One frame of a finished job, with the width and height that the server has."""
 
     job: int
     name: str
+    size: tuple[int, int]
     annotator: str | None
     shapes: list[Shape]
 
@@ -124,7 +125,13 @@ class CvatServer:
         assignee = getattr(job, "assignee", None)
         annotator = assignee.username if assignee else None
         return [
-            JobFrame(job=job.id, name=frame.name, annotator=annotator, shapes=drawn.get(number, []))
+            JobFrame(
+                job=job.id,
+                name=frame.name,
+                size=(frame.width, frame.height),
+                annotator=annotator,
+                shapes=drawn.get(number, []),
+            )
             for number, frame in enumerate(meta.frames or [], job.start_frame)
             if number not in meta.deleted_frames
         ]

@@ -5,13 +5,23 @@ from functools import partial
 from pathlib import Path
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import Annotation
 from services.ingest import fields
 from services.ingest.fields import Record
+from services.ingest.geometry import Size
 from services.ingest.importers.records import located
-from services.ingest.importers.returned import Manifest, annotation, frame_of, returned
-from services.ingest.items import Dataset, FrameItem, Located
+from services.ingest.importers.returned import (
+    Drawn,
+    Frame,
+    Manifest,
+    Version,
+    returned,
+    version_of,
+)
+from services.ingest.items import Dataset, Located
 from services.ingest.json_files import read_json
+
+_WITHOUT_SHAPE = frozenset({"label", "caption"})
+"""Of a whole image."""
 
 
 def read_datumaro(file: Path, manifest: Manifest) -> Dataset:
@@ -25,7 +35,7 @@ def read_datumaro(file: Path, manifest: Manifest) -> Dataset:
     content = fields.record(read_json(file), str(file))
     names = _names(content)
     sources = located(file, "items", content.get("items"))
-    parse = partial(_frame, manifest=manifest, names=names)
+    parse = partial(_versions, manifest=manifest, names=names)
     return Dataset(file.stem, len(sources), returned(sources, parse))
 
 
@@ -37,17 +47,33 @@ def _names(content: Record) -> Sequence[object]:
     return [fields.record(each, "a label").get("name") for each in labels]
 
 
-def _frame(source: Located[object], *, manifest: Manifest, names: Sequence[object]) -> FrameItem:
+def _versions(
+    source: Located[object], *, manifest: Manifest, names: Sequence[object]
+) -> Sequence[Version]:
     item = fields.record(source.value, "the item")
     sent = manifest.of(f"{item.get('id')}.json")
     given = item.get("annotations")
     if not isinstance(given, list):
         raise fields.malformed("annotations is not a list")
-    found = [_annotation(fields.record(each, "an annotation"), sent.size, names) for each in given]
-    return frame_of(sent, found, source.location)
+    frame = Frame(sent.frame_id, _size(item), source.location)
+    return [version_of(frame, given, partial(_drawn, names))]
 
 
-def _annotation(record: Record, size: tuple[int, int], names: Sequence[object]) -> Annotation:
+def _size(item: Record) -> Size | None:
+    """The size of the picture that Datumaro had, which it gives as height and width."""
+    image = item.get("image")
+    size = image.get("size") if isinstance(image, dict) else None
+    if isinstance(size, list) and len(size) == 2:  # noqa: PLR2004  # height and width
+        height, width = size
+        if type(height) is int and type(width) is int and height > 0 and width > 0:
+            return width, height
+    return None
+
+
+def _drawn(names: Sequence[object], value: object) -> Drawn | None:
+    record = fields.record(value, "an annotation")
+    if record.get("type") in _WITHOUT_SHAPE:
+        return None
     if record.get("type") != "bbox":
         raise InvalidRecord(f"a {record.get('type')!r:.40} has no box", reason="unsupported_shape")
     number = record.get("label_id")
@@ -55,10 +81,10 @@ def _annotation(record: Record, size: tuple[int, int], names: Sequence[object]) 
         raise InvalidRecord(f"no label {number!r:.40} is listed", reason="unknown_category")
     x, y, width, height = fields.box(record.get("bbox"))
     attributes = fields.record(record.get("attributes", {}), "attributes")
-    return annotation(
+    return Drawn(
         names[number],
         (x, y, x + width, y + height),
-        size,
+        fields.rotation(attributes),
         crowd=attributes.get("is_crowd") is True,
         ignore=attributes.get("ignore") is True,
     )

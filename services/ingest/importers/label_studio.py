@@ -1,29 +1,44 @@
 """Label Studio's JSON, come back: one task a frame, what annotators submitted counts."""
 
+import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from services.contracts.bounds import MAX_SECONDS
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import Annotation
-from services.contracts.identity import FrameId
+from services.contracts.identity import Box, FrameId
 from services.ingest import fields
 from services.ingest.fields import Record
+from services.ingest.geometry import Size
 from services.ingest.importers.returned import (
+    Drawn,
+    Frame,
     Manifest,
-    Sent,
-    annotation,
-    frame_of,
-    one_of,
+    Version,
     returned,
+    version_of,
 )
-from services.ingest.items import Dataset, Disputed, FrameItem, Located
+from services.ingest.items import Dataset, Located
 from services.ingest.json_files import read_json
 
 _SIDES = ("x", "y", "width", "height")
-_ANY_SIZE = (2**17, 2**17)
 _LONGEST_NAME = 100
+_WITHOUT_SHAPE = frozenset(
+    {
+        "choices",
+        "datetime",
+        "number",
+        "pairwise",
+        "ranker",
+        "rating",
+        "relation",
+        "taxonomy",
+        "textarea",
+    }
+)
+"""What is said of an image or of a box beside its label: left out, for it hides no object."""
 
 
 def read_label_studio(file: Path, sent: Manifest | None = None) -> Dataset:
@@ -50,17 +65,17 @@ def read_label_studio(file: Path, sent: Manifest | None = None) -> Dataset:
             reason="unsupported_format",
         )
     sources = [Located(task, f"{file}:[{at}]") for at, task in enumerate(content)]
-    return Dataset(file.stem, len(sources), returned(sources, partial(frame_of_task, sent=sent)))
+    return Dataset(file.stem, len(sources), returned(sources, partial(versions_of_task, sent=sent)))
 
 
-def frame_of_task(source: Located[object], sent: Manifest | None = None) -> FrameItem | Disputed:
-    """The frame of one task, as it was submitted; every version where annotators disagree.
+def versions_of_task(source: Located[object], sent: Manifest | None = None) -> list[Version]:
+    """What was submitted of a task's frame, by each annotator.
 
     Raises
     ------
     InvalidRecord
         `unknown_image`: the task is none of ours. `unfinished_task`, `skipped_task`: nobody has
-        said anything. Or a box that is none.
+        said anything.
     """
     task = fields.record(source.value, "the task")
     frame_id = _frame_id(task, sent)
@@ -71,8 +86,7 @@ def frame_of_task(source: Located[object], sent: Manifest | None = None) -> Fram
     counting = [each for each in submitted if not each.get("was_cancelled")]
     if not counting:
         raise InvalidRecord("the annotator has skipped this task", reason="skipped_task")
-    frames = [_frame(frame_id, each, source.location) for each in counting]
-    return one_of(frames, source.location)
+    return [_version(frame_id, each, source.location) for each in counting]
 
 
 def _frame_id(task: Record, sent: Manifest | None) -> FrameId:
@@ -115,17 +129,20 @@ def _names(address: str) -> list[str]:
     return [name for path in paths if (name := PurePosixPath(path).name)]
 
 
-def _frame(frame_id: FrameId, submitted: Record, location: str) -> FrameItem:
-    found, size = _annotations(submitted)
+def _version(frame_id: FrameId, submitted: Record, location: str) -> Version:
+    results = submitted.get("result")
+    if not isinstance(results, list):
+        raise fields.malformed("result is not a list")
     lead_time = fields.number(submitted.get("lead_time"))
     timed = lead_time is not None and 0 <= lead_time <= MAX_SECONDS
-    return frame_of(
-        Sent(frame_id, size or _ANY_SIZE),
-        found,
+    frame = Frame(
+        frame_id,
+        _size_of(results),
         location,
         annotated_by=_annotator(submitted.get("completed_by")),
         lead_time_s=lead_time if timed else None,
     )
+    return version_of(frame, results, _drawn)
 
 
 def _annotator(given: object) -> str | None:
@@ -138,47 +155,74 @@ def _annotator(given: object) -> str | None:
     return f"user {given}" if type(given) is int else None
 
 
-def _annotations(submitted: Record) -> tuple[list[Annotation], tuple[int, int] | None]:
-    results = submitted.get("result")
-    if not isinstance(results, list):
-        raise fields.malformed("result is not a list")
-    size = None
-    found = []
-    for each in results:
-        result = fields.record(each, "a result")
-        if result.get("type") != "rectanglelabels":
-            kind = result.get("type")
-            raise InvalidRecord(f"a {kind!r:.40} has no box", reason="unsupported_shape")
-        size = _size(result)
-        found.append(_annotation(result, size))
-    return found, size
+def _size_of(results: Sequence[object]) -> Size | None:
+    """The size of the picture that rectangles were drawn on; none where there is none.
+
+    Raises
+    ------
+    InvalidRecord
+        `size_mismatch`: they were drawn on pictures of several sizes.
+    """
+    sizes = {_size(each) for each in results if isinstance(each, dict) and _is_box(each)}
+    sizes.discard(None)
+    if len(sizes) > 1:
+        raise InvalidRecord("rectangles are on pictures of several sizes", reason="size_mismatch")
+    return next(iter(sizes), None)
 
 
-def _size(result: Record) -> tuple[int, int]:
+def _is_box(result: Record) -> bool:
+    return result.get("type") == "rectanglelabels"
+
+
+def _size(result: Record) -> Size | None:
     width, height = result.get("original_width"), result.get("original_height")
     if type(width) is not int or type(height) is not int or min(width, height) < 1:
-        raise fields.malformed("a result has no original_width and original_height")
+        return None
     return width, height
 
 
-def _annotation(result: Record, size: tuple[int, int]) -> Annotation:
+def _drawn(given: object) -> Drawn | None:
+    result = fields.record(given, "a result")
+    kind = result.get("type")
+    if isinstance(kind, str) and kind in _WITHOUT_SHAPE:
+        return None
+    if not _is_box(result):
+        raise InvalidRecord(f"a {kind!r:.40} has no box", reason="unsupported_shape")
+    size = _size(result)
+    if size is None:
+        raise fields.malformed("a result has no original_width and original_height")
+    if result.get("image_rotation"):
+        detail = "the image was rotated in the tool: rotate it back, and submit the task again"
+        raise InvalidRecord(detail, reason="rotated_image")
     value = fields.record(result.get("value"), "value")
-    x, y, width, height = (fields.number(value.get(side)) for side in _SIDES)
-    if x is None or y is None or width is None or height is None:
-        raise InvalidRecord("a side of a rectangle is no number", reason="invalid_box")
-    if value.get("rotation"):
-        raise InvalidRecord("a rectangle is turned; boxes are upright", reason="rotated_box")
     labels = value.get("rectanglelabels")
     if not isinstance(labels, list) or len(labels) != 1:
         raise InvalidRecord("a rectangle has not one label", reason="unknown_category")
-    left, top = x * size[0] / 100, y * size[1] / 100
-    right, bottom = left + width * size[0] / 100, top + height * size[1] / 100
+    degrees = fields.rotation(value)
     meta = result.get("meta")
     flags = meta if isinstance(meta, dict) else {}
-    return annotation(
+    return Drawn(
         labels[0],
-        (left, top, right, bottom),
-        size,
+        _corners(value, size, degrees),
+        degrees,
         crowd=flags.get("crowd") is True,
         ignore=flags.get("ignore") is True,
     )
+
+
+def _corners(value: Record, size: Size, degrees: float) -> Box:
+    """Corners in pixels, before the rectangle is rotated about its centre.
+
+    Label Studio gives percent of the image, and rotates clockwise about the top left corner: where
+    that is stays as it is given, and the centre moves around it.
+    """
+    sides = [fields.number(value.get(side)) for side in _SIDES]
+    numbers = [each for each in sides if each is not None]
+    if len(numbers) != len(_SIDES):
+        raise InvalidRecord("a side of a rectangle is no number", reason="invalid_box")
+    x, y, width, height = (each * size[at % 2] / 100 for at, each in enumerate(numbers))
+    if degrees:
+        sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+        x += (width * cosine - height * sine - width) / 2
+        y += (width * sine + height * cosine - height) / 2
+    return (x, y, x + width, y + height)

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from services.contracts.events import Annotation
 from services.contracts.identity import FrameId
+from services.ingest.corrections import on_picture
 from services.ingest.importers.returned import Manifest, Sent
-from services.ingest.items import Dataset, Disputed, FrameItem, Item, Located
+from services.ingest.items import Dataset, FrameItem, Item, Located
 
 _SAME_PX = 0.02
 """Tools round corners, CVAT to a hundredth of a pixel; nobody draws as finely."""
@@ -33,22 +34,21 @@ def _items(
     for item in items:
         match item:
             case FrameItem():
-                left.discard(item.frame_id)
+                if item.complete:
+                    left.discard(item.frame_id)
                 yield _restored(item, sent, says)
-            case Disputed():
-                left.discard(item.versions[0].frame_id)
-                versions = tuple(_restored(each, sent, says) for each in item.versions)
-                yield replace(item, versions=versions)
             case _:
                 yield item
 
 
-def _restored(item: FrameItem, sent: dict[FrameId, Sent], says: Collection[str]) -> FrameItem:
+def _restored(item: FrameItem, sent: dict[FrameId, Sent], says: Collection[str]) -> Item:
     before = sent.get(item.frame_id)
     if before is None or item.annotations is None:
         return item
-    annotations = _annotations(item.annotations, before.annotations, says)
-    return replace(item, size=before.size, annotations=annotations)
+    fit = on_picture(item, before.size)
+    if not isinstance(fit, FrameItem) or fit.annotations is None:
+        return fit
+    return replace(fit, annotations=_annotations(fit.annotations, before.annotations, says))
 
 
 def _annotations(

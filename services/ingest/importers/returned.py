@@ -1,19 +1,24 @@
 """What comes back from an annotation tool, under the names that our export gave."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
 from services.contracts.identity import Box, FrameId, VehicleId
-from services.domain.agreement import agree
 from services.ingest import fields
-from services.ingest.importers.records import claim, rejection
+from services.ingest.adjustments import Adjustment
+from services.ingest.geometry import Size, upright_box
+from services.ingest.importers.records import hide_nothing, rejection
 from services.ingest.importers.results import category_name
-from services.ingest.items import Disputed, FrameItem, Item, Located, Rejection
+from services.ingest.items import FrameItem, Item, Located, RecordKind, Rejection
 from services.ingest.json_files import read_json
+
+R = TypeVar("R")
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?P<name>.+)")
 """Label Studio begins the names of uploaded files with eight digits of a UUID."""
@@ -86,65 +91,115 @@ class Manifest:
         return sent
 
 
+class Drawn(NamedTuple):
+    """A box as a tool gives it.
+
+    Attributes
+    ----------
+    corners : left, top, right and bottom in pixels of the picture that the tool showed, before the
+        box is rotated
+    degrees : how far it is rotated about its centre
+    """
+
+    label: object
+    corners: Box
+    degrees: float = 0.0
+    crowd: bool = False
+    ignore: bool = False
+
+
+class Version(NamedTuple):
+    """What one person says of one frame, and the records of it that cannot be used."""
+
+    item: FrameItem
+    rejected: Sequence[Rejection]
+
+
+class Frame(NamedTuple):
+    """Which frame a record is about, and what the tool says of it as a whole.
+
+    Attributes
+    ----------
+    size : width and height of the picture that the tool showed, where it says so
+    """
+
+    frame_id: FrameId
+    size: Size | None
+    location: str
+    annotated_by: str | None = None
+    lead_time_s: float | None = None
+
+
+def version_of(frame: Frame, records: Iterable[R], drawn: Callable[[R], Drawn | None]) -> Version:
+    """A frame's annotations. Where one that may hide an object is refused, it is not complete.
+
+    Parameters
+    ----------
+    records : the annotations as the tool gives them
+    drawn : the box of a record; none where it has no shape at all. Raises InvalidRecord.
+    """
+    adjustments: Counter[Adjustment] = Counter()
+    annotations: list[Located[Annotation]] = []
+    rejected: list[Rejection] = []
+    for at, record in enumerate(records):
+        source = Located(record, f"{frame.location}[{at}]")
+        try:
+            box = drawn(record)
+            if box is None:
+                adjustments[Adjustment.NO_SHAPE] += 1
+            else:
+                annotations.append(Located(_annotation(box, adjustments), source.location))
+        except InvalidRecord as exc:
+            rejected.append(rejection(exc, source, RecordKind.ANNOTATION))
+    item = FrameItem(
+        frame_id=frame.frame_id,
+        vehicle_id=RETURNED_BY,
+        location=frame.location,
+        image=None,
+        size=frame.size,
+        annotations=tuple(annotations),
+        # Without any of its boxes, a frame would be annotated and empty.
+        complete=hide_nothing(rejected) and bool(annotations or not rejected),
+        annotated_by=frame.annotated_by,
+        lead_time_s=frame.lead_time_s,
+        adjustments=adjustments,
+    )
+    return Version(item, rejected)
+
+
 def returned(
-    records: Iterable[Located[object]], parse: Callable[[Located[object]], FrameItem | Disputed]
+    records: Iterable[Located[object]], parse: Callable[[Located[object]], Sequence[Version]]
 ) -> Iterator[Item]:
-    """Each record's frame, or its refusal: a correction is taken whole, or not at all."""
-    seen: set[int | str] = set()
+    """All that the records say of their frames, and what is refused."""
     for source in records:
         try:
-            frame = parse(source)
-            first = frame.versions[0] if isinstance(frame, Disputed) else frame
-            claim(first.frame_id, seen)
+            versions = parse(source)
         except InvalidRecord as exc:
-            refused: Rejection = rejection(exc, source)
-            yield replace(refused, whole_frame=True)
+            yield replace(rejection(exc, source), whole_frame=True)
         else:
-            yield frame
+            for version in versions:
+                yield from version.rejected
+                yield version.item
 
 
-def frame_of(
-    sent: Sent,
-    annotations: Iterable[Annotation],
-    location: str,
-    *,
-    annotated_by: str | None = None,
-    lead_time_s: float | None = None,
-) -> FrameItem:
-    """The frame with its corrected ground truth."""
-    return FrameItem(
-        frame_id=sent.frame_id,
-        vehicle_id=RETURNED_BY,
-        location=location,
-        image=None,
-        size=sent.size,
-        annotations=tuple(Located(each, location) for each in annotations),
-        annotated_by=annotated_by,
-        lead_time_s=lead_time_s,
-    )
-
-
-def one_of(versions: Sequence[FrameItem], location: str) -> FrameItem | Disputed:
-    """What several people say of one frame, where they agree; else all of it."""
-    said = [[each.value for each in version.annotations or ()] for version in versions]
-    if all(agree(said[0], other) for other in said[1:]):
-        return versions[0]
-    return Disputed(tuple(versions), location)
-
-
-def annotation(
-    label: object, corners: Box, size: tuple[int, int], *, crowd: bool = False, ignore: bool = False
-) -> Annotation:
-    """An annotation from the corners of its box.
+def _annotation(box: Drawn, adjustments: Counter[Adjustment]) -> Annotation:
+    """An annotation from a box, of which the upright one around it is taken.
 
     Raises
     ------
     InvalidRecord
-        The label is no category, or the box has no area or lies outside the image.
+        The label is no category, or the box has no area or is not one.
     """
-    left, top, right, bottom = corners
+    left, top, right, bottom = box.corners
+    if left > right or top > bottom:
+        adjustments[Adjustment.CORNERS_SORTED] += 1
+        left, right = sorted((left, right))
+        top, bottom = sorted((top, bottom))
     bbox = fields.box([left, top, right - left, bottom - top])
-    if left >= size[0] or top >= size[1] or right <= 0 or bottom <= 0:
-        raise InvalidRecord(f"the box {bbox} lies outside the image", reason="box_outside_image")
-    category = category_name(label)
-    return fields.checked(Annotation, category=category, bbox=bbox, crowd=crowd, ignore=ignore)
+    if box.degrees % 360:
+        bbox = upright_box(bbox, box.degrees)
+        adjustments[Adjustment.ROTATED_BOX] += 1
+    category = category_name(box.label)
+    return fields.checked(
+        Annotation, category=category, bbox=bbox, crowd=box.crowd, ignore=box.ignore
+    )

@@ -1,15 +1,23 @@
 """YOLO's text files, come back: one a frame, boxes in shares of the image."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import Annotation
-from services.ingest.importers.returned import Manifest, annotation, frame_of, returned
-from services.ingest.items import Dataset, FrameItem, Located
+from services.ingest.geometry import Size
+from services.ingest.importers.returned import (
+    Drawn,
+    Frame,
+    Manifest,
+    Version,
+    returned,
+    version_of,
+)
+from services.ingest.items import Dataset, Located
 
 _FIELDS = 5
 _HIDDEN = re.compile(r"\.|__MACOSX$")
@@ -45,11 +53,11 @@ def read_yolo(folder: Path, sent: Manifest) -> Dataset:
         for place, file in files.items()
     ]
 
-    def parse(source: Located[object]) -> FrameItem:
-        frame = sent.of(files[source.location].name)
+    def parse(source: Located[object]) -> Sequence[Version]:
+        sent_frame = sent.of(files[source.location].name)
         lines = [line for line in str(source.value).splitlines() if line.strip()]
-        boxes = [_annotation(line, names, frame.size) for line in lines]
-        return frame_of(frame, boxes, source.location)
+        frame = Frame(sent_frame.frame_id, sent_frame.size, source.location)
+        return [version_of(frame, lines, partial(_drawn, names, sent_frame.size))]
 
     return Dataset(folder.name, len(sources), returned(sources, parse))
 
@@ -79,7 +87,7 @@ def _names(file: Path) -> dict[str, str]:
     return {number: name for number, name in names.items() if isinstance(name, str)}
 
 
-def _annotation(line: str, names: dict[str, str], size: tuple[int, int]) -> Annotation:
+def _drawn(names: dict[str, str], size: Size, line: str) -> Drawn:
     parts = line.split()
     if len(parts) != _FIELDS:
         raise InvalidRecord(f"{line!r:.80} is not a box", reason="unsupported_shape")
@@ -92,4 +100,4 @@ def _annotation(line: str, names: dict[str, str], size: tuple[int, int]) -> Anno
         raise InvalidRecord(f"class {parts[0]!r:.20} has no name", reason="unknown_category")
     wide, high = size
     left, top = (x - width / 2) * wide, (y - height / 2) * high
-    return annotation(name, (left, top, left + width * wide, top + height * high), size)
+    return Drawn(name, (left, top, left + width * wide, top + height * high))

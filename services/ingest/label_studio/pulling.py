@@ -1,22 +1,26 @@
 """What annotators have submitted in Label Studio, on its way to ground truth."""
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import orjson
 import structlog
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import REANNOTATION, FrameAnnotated
+from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId
 from services.domain.ports.annotation_tasks import TaskRecord, TaskStatus
+from services.ingest.adjustments import Adjustment
 from services.ingest.answers import answered, labels_of
+from services.ingest.corrections import corrections_of, open_correction
 from services.ingest.drafts import entry_of
-from services.ingest.frames import open_disputed, open_frame
+from services.ingest.frames import OpenedFrame
 from services.ingest.holding import CorrectionGate, CorrectionPublisher, question_of
-from services.ingest.importers.label_studio import frame_of_task
-from services.ingest.items import Disputed, Located, Rejection
+from services.ingest.importers.label_studio import versions_of_task
+from services.ingest.importers.records import hide_nothing
+from services.ingest.items import Located, Rejection
 from services.ingest.label_studio import logic
 from services.ingest.label_studio.client import LabelStudio
 from services.ingest.label_studio.tasks import KEY, Json
@@ -45,6 +49,10 @@ class Pulled:
     """Corrections that wait for an answer, by what is asked."""
     refused: Counter[str] = field(default_factory=Counter)
     """By reason; each is a dead letter, and its task says so."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Boxes that hide no object, by reason: dead letters, of frames that went on without them."""
+    adjusted: Counter[Adjustment] = field(default_factory=Counter)
+    """What was repaired in what was taken."""
     unfinished: int = 0
     skipped: int = 0
     deleted: int = 0
@@ -136,7 +144,7 @@ class Puller:
 
     async def _answer(self, found: _Task, pulled: Pulled) -> tuple[TaskStatus, dict[str, int]]:
         try:
-            versions = self._versions(found)
+            versions = await self._versions(found, pulled)
         except InvalidRecord as exc:
             await self._refuse(found, exc, pulled)
             return TaskStatus.REFUSED, {}
@@ -155,36 +163,50 @@ class Puller:
         pulled.held[question.value] += 1
         return TaskStatus.ANSWERED, {}
 
-    def _versions(self, found: _Task) -> list[FrameAnnotated]:
-        item = frame_of_task(Located[object](found.task, found.where))
-        limits = ImageLimits.of(self.settings)
-        if isinstance(item, Disputed):
-            opened = open_disputed(item, limits, REANNOTATION)
-        else:
-            opened = open_frame(replace(item, image=None), limits, REANNOTATION)
-        if isinstance(opened, Rejection):
-            raise InvalidRecord(opened.detail, reason=opened.reason)
-        drafts = opened.alternatives or opened.drafts
-        versions = [each for each in drafts if isinstance(each, FrameAnnotated)]
+    async def _versions(self, found: _Task, pulled: Pulled) -> list[FrameAnnotated]:
+        """What was submitted, on the picture as it is stored; one version where all agree."""
+        submitted = versions_of_task(Located[object](found.task, found.where))
+        rejected = [rejection for each in submitted for rejection in each.rejected]
+        unfit = [each for one in submitted if not one.item.complete for each in one.rejected]
+        # The task names what must be corrected, not that something must.
+        unfit.sort(key=lambda each: hide_nothing([each]))
+        items = await corrections_of([each.item for each in submitted], self.stores.frames)
+        opened = [open_correction(each, ImageLimits.of(self.settings)) for each in items]
+        unfit += [each for each in opened if isinstance(each, Rejection)]
+        if unfit:
+            raise InvalidRecord(unfit[0].detail, reason=unfit[0].reason)
+        frames = [each for each in opened if isinstance(each, OpenedFrame)]
+        versions = [version for frame in frames for version in frame.versions]
         if not versions:
             raise InvalidRecord("more than a record may hold", reason="event_too_large")
+        await self._leave_out([*rejected, *(r for f in frames for r in f.rejections)], pulled)
+        for frame in frames:
+            pulled.adjusted.update(frame.item.adjustments)
         return versions
+
+    async def _leave_out(self, rejected: Sequence[Rejection], pulled: Pulled) -> None:
+        """Keep boxes that hide nothing as dead letters; the rest of their frame goes on."""
+        for each in rejected:
+            await self._keep(each)
+            pulled.left_out[each.reason] += 1
 
     async def _refuse(self, found: _Task, error: InvalidRecord, pulled: Pulled) -> None:
         """Keep what cannot be used as a dead letter, and say so where annotators see it."""
         said = {name: found.task[name] for name in ("id", "data", "annotations")}
         raw = orjson.dumps(said, default=str)
-        rejection = Rejection(error.reason, str(error), found.where, raw)
+        await self._keep(Rejection(error.reason, str(error), found.where, raw))
+        pulled.refused[error.reason] += 1
+        data = {**found.task["data"], logic.STATUS: f"refused: {error}"}
+        await self.tool.change_task(int(found.task["id"]), data)
+
+    async def _keep(self, rejection: Rejection) -> None:
         letter = dead_letter(rejection, self.clock.now())
         entry = entry_of(letter)
         if not await self.stores.ledger.published([entry]):
             await self.outbox.publish([letter])
             await self.stores.ledger.assign([entry])
             await self.stores.ledger.confirm([entry])
-        metrics.RECORDS_REJECTED.labels(error.reason, WAY).inc()
-        pulled.refused[error.reason] += 1
-        data = {**found.task["data"], logic.STATUS: f"refused: {error}"}
-        await self.tool.change_task(int(found.task["id"]), data)
+        metrics.RECORDS_REJECTED.labels(rejection.reason, WAY).inc()
 
     async def _notice_deleted(self, project: int, pulled: Pulled) -> None:
         tasks = self.stores.annotation_tasks

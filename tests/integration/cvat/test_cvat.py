@@ -185,8 +185,8 @@ async def test_what_cannot_be_used_is_named_and_the_rest_goes_through(
 
     truths, rejected, _ = await pull(cvat, world)
 
-    assert truths.keys() == {"h001-3"}
-    assert rejected == {"rotated_box": 1, "unsupported_shape": 1, "box_outside_image": 1}
+    assert truths.keys() == {"h001-0", "h001-3"}
+    assert rejected == {"unsupported_shape": 1, "incomplete_frame": 1, "box_outside_image": 1}
 
 
 async def test_a_label_that_nobody_knows_is_held_and_the_rest_goes_through(

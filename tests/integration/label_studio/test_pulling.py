@@ -1,5 +1,6 @@
 """What annotators submit in a real Label Studio becomes ground truth, or is named."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from services.contracts.errors import ToolUnavailable
 from services.contracts.events import Annotation, DeadLettered, FrameAnnotated
 from services.contracts.identity import Category, FrameId
 from services.domain.ports.annotation_tasks import TaskStatus
+from services.ingest.adjustments import Adjustment
 from services.ingest.holding import CorrectionPublisher, HeldRelease
 from services.ingest.label_studio.pulling import Pulled
 from services.runtime.stores.held_corrections import (
@@ -127,7 +129,11 @@ async def test_what_is_not_finished_is_counted_and_says_nothing(desk: Desk, task
 
 @pytest.mark.parametrize(
     ("drawn", "reason"),
-    [(box(rotation=30), "rotated_box"), (box(x=150.0), "box_outside_image")],
+    [
+        ({**box(), "image_rotation": 90}, "rotated_image"),
+        (box(x=150.0), "box_outside_image"),
+        (box(width=0.0), "box_without_area"),
+    ],
 )
 async def test_a_box_that_is_none_is_a_dead_letter_and_its_task_says_so(
     desk: Desk, task: int, drawn: dict[str, Any], reason: str
@@ -144,6 +150,30 @@ async def test_a_box_that_is_none_is_a_dead_letter_and_its_task_says_so(
     assert await desk.parts.puller.pull() == Pulled()
     desk.server.update(annotation, [box()])
     assert (await desk.parts.puller.pull()).published == 1
+
+
+async def test_what_hides_no_object_is_left_out_and_a_rotated_box_is_made_upright(
+    desk: Desk, task: int
+) -> None:
+    weather = {
+        "type": "choices",
+        "from_name": "weather",
+        "to_name": "image",
+        "value": {"choices": ["rain"]},
+    }
+    desk.server.submit(task, [box(rotation=90), box(x=150.0), weather])
+
+    pulled = await desk.parts.puller.pull()
+
+    assert pulled == Pulled(
+        published=1,
+        left_out=Counter(box_outside_image=1),
+        adjusted=Counter({Adjustment.ROTATED_BOX: 1, Adjustment.NO_SHAPE: 1}),
+    )
+    (letter,) = [each for each in desk.outbox.published if isinstance(each, DeadLettered)]
+    assert letter.reason == "box_outside_image"
+    (truth,) = desk.corrections
+    assert len(truth.annotations) == 1
 
 
 def choice(desk: Desk, held: HeldCorrection, chosen: int) -> VersionChoice:

@@ -22,6 +22,23 @@ def test_the_order_says_nothing_and_the_number_does() -> None:
     assert not agree([box(10.0), box(50.0)], [box(10.0)])
 
 
+def test_a_crowd_and_an_object_are_not_the_same() -> None:
+    crowd = box(10.0).model_copy(update={"crowd": True})
+    ignored = box(10.0).model_copy(update={"ignore": True})
+    assert not agree([box(10.0)], [crowd])
+    assert not agree([crowd], [ignored])
+    assert agree([crowd], [crowd])
+
+
+def test_boxes_that_are_near_to_each_other_are_paired_whatever_their_rounding() -> None:
+    low, high = box(10.49), box(10.51).model_copy(update={"bbox": (10.51, 90.0, 20.0, 20.0)})
+    moved = [
+        box(10.51),
+        high.model_copy(update={"bbox": (10.49, 90.0, 20.0, 20.0)}),
+    ]
+    assert agree([low, high], moved)
+
+
 def test_what_another_has_drawn_elsewhere_or_named_otherwise_is_apart() -> None:
     mine = [box(10.0), box(50.0), box(90.0)]
     other = [box(90.4), box(50.0, "street lamp"), box(10.6)]

@@ -1,0 +1,105 @@
+"""Corrections before they are opened: on their pictures as these are stored, one item a frame."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import REANNOTATION
+from services.contracts.identity import FrameId
+from services.domain.agreement import agree
+from services.ingest.frames import OpenedFrame, open_disputed, open_frame, refused
+from services.ingest.geometry import Size
+from services.ingest.items import Disputed, FrameItem, Item, Rejection
+from services.ingest.rules import Picture, fitted
+from services.runtime.images import ImageLimits
+from services.runtime.stores.frames import FrameStore
+
+_CHUNK = 500
+"""Frames asked for at once."""
+
+
+async def corrections_of(items: Iterable[Item], frames: FrameStore | None) -> list[Item]:
+    """What is refused, then one item for each frame, with all that was said of it.
+
+    A frame that came several times is disputed where its versions differ; equal ones count once.
+
+    Parameters
+    ----------
+    frames : knows the sizes of pictures; one that it does not know yet, or none knows, is taken to
+        be as the items declare it
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not answer.
+    """
+    given = list(items)
+    sizes = await stored_sizes(
+        [each.frame_id for each in given if isinstance(each, FrameItem)], frames
+    )
+    versions: dict[FrameId, list[FrameItem]] = {}
+    others: list[Item] = []
+    for item in given:
+        fit = on_picture(item, sizes.get(item.frame_id)) if isinstance(item, FrameItem) else item
+        if isinstance(fit, FrameItem):
+            versions.setdefault(fit.frame_id, []).append(fit)
+        else:
+            others.append(fit)
+    return [*others, *map(one_of, versions.values())]
+
+
+async def stored_sizes(
+    frame_ids: Collection[FrameId], frames: FrameStore | None
+) -> Mapping[FrameId, Size]:
+    """Width and height of the pictures of those frames that are stored.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not answer.
+    """
+    asked = list(dict.fromkeys(frame_ids)) if frames else []
+    sizes: dict[FrameId, Size] = {}
+    for start in range(0, len(asked), _CHUNK):
+        assert frames is not None
+        found = await frames.load(asked[start : start + _CHUNK])
+        for frame_id, record in found.items():
+            if record.captured is not None:
+                sizes[frame_id] = (record.captured.image.width, record.captured.image.height)
+    return sizes
+
+
+def on_picture(item: FrameItem, size: Size | None) -> Item:
+    """The frame with its boxes on the picture of this size; refused where it is unclear how."""
+    if size is None:
+        return item
+    try:
+        return fitted(item, Picture(size))
+    except InvalidRecord as exc:
+        return refused(item, exc.reason, str(exc))
+
+
+def open_correction(item: Item, limits: ImageLimits) -> OpenedFrame | Rejection:
+    """Draft what a correction says: its ground truth, or every version of it, and nothing else."""
+    match item:
+        case Rejection():
+            return item
+        case Disputed():
+            return open_disputed(item, limits, REANNOTATION)
+    return open_frame(replace(item, image=None, detections=None), limits, REANNOTATION)
+
+
+def one_of(versions: Sequence[FrameItem]) -> FrameItem | Disputed:
+    """What several people say of one frame, where they agree; else all of it.
+
+    Where a part of one version was refused, all are given: opening them refuses the frame.
+    """
+    first, *others = versions
+    if all(version.complete and _agree(first, version) for version in others):
+        return first
+    places = dict.fromkeys(version.location for version in versions)
+    return Disputed(tuple(versions), ", ".join(places))
+
+
+def _agree(one: FrameItem, other: FrameItem) -> bool:
+    return agree(*([each.value for each in item.annotations or ()] for item in (one, other)))
