@@ -32,7 +32,7 @@ from services.runtime.progress import Progress, progress_of
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox, Step
 from services.runtime.stores.opening import Stores
-from services.runtime.stores.vectors import REGIONS, VectorStore
+from services.runtime.stores.vectors import REGIONS, VectorStore, live_model
 from services.runtime.stores.vectors_open import open_vector_store
 from services.runtime.trace_export import Traces
 from services.runtime.traces import ServiceTraces
@@ -309,7 +309,7 @@ def _families_marked(parts: Parts) -> WhenChanged[int]:
 
     async def planned() -> Hashable:
         # What is embedded makes a plan; another model goes live without one.
-        return await stores.needles.plans(), (await vectors.aliases()).get(REGIONS)
+        return await stores.needles.plans(), await live_model(vectors, REGIONS)
 
     async def mark() -> int:
         return await mark_families(stores, vectors, parts.settings, parts.clock)

@@ -12,7 +12,7 @@ from services.runtime.stores.vectors import (
     REGIONS,
     CollectionNames,
     collection_of,
-    model_of,
+    live_model,
     models_of,
 )
 
@@ -73,7 +73,7 @@ async def read_models(names: CollectionNames, embeddings: Embeddings) -> Models:
     StoreUnavailable
         A store does not answer.
     """
-    live = model_of(REGIONS, (await names.aliases()).get(REGIONS))
+    live = await live_model(names, REGIONS)
     found = [
         Model(
             model_id=each,

@@ -23,7 +23,7 @@ from services.runtime.stores.vectors import (
     VectorStore,
     Where,
     collection_of,
-    model_of,
+    live_model,
 )
 
 _DEPTH = 10
@@ -98,7 +98,7 @@ async def search(
 
 
 async def _check_model(alias: str, embedder: Embedder, vectors: VectorStore) -> None:
-    live = model_of(alias, (await vectors.aliases()).get(alias))
+    live = await live_model(vectors, alias)
     if live is None:
         raise InvalidSettings("nothing is embedded here yet, so there is nothing to search")
     if live != embedder.model_id:

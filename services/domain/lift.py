@@ -21,6 +21,7 @@ from services.contracts.events import ErrorType, FrameMatched, Split
 from services.contracts.identity import Category, DriveId, FrameId, RegionId
 from services.domain.coco import BoolArray, FloatArray, IntArray
 from services.domain.failure_model import Mode
+from services.domain.intervals import middle_95
 from services.domain.resampling import Interval
 
 _REPLICATES: Final = 400
@@ -193,8 +194,7 @@ def _share(weights: FloatArray, values: FloatArray | BoolArray) -> float:
 
 
 def _interval(drawn: FloatArray) -> Interval:
-    low, high = np.nanquantile(drawn[1:], [0.025, 0.975])
-    return Interval(float(drawn[0]), float(low), float(high))
+    return Interval(float(drawn[0]), *middle_95(drawn[1:]))
 
 
 def _ratio(above: FloatArray, below: FloatArray) -> Interval | None:

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from services.domain.coco import BoolArray, FloatArray, IntArray
+from services.domain.intervals import middle_95
 from services.domain.resampling import Interval
 
 REPLICATES: Final = 1000
@@ -76,11 +77,7 @@ def replicates(questions: Sequence[Question], measure: Measure, frames: int) -> 
 
 def interval(drawn: FloatArray) -> Interval | None:
     """The value and its middle 95%; none where it is not defined."""
-    known = drawn[~np.isnan(drawn)]
-    if np.isnan(drawn[0]):
-        return None
-    low, high = np.quantile(known, [0.025, 0.975])
-    return Interval(float(drawn[0]), float(low), float(high))
+    return None if np.isnan(drawn[0]) else Interval(float(drawn[0]), *middle_95(drawn))
 
 
 def _concordant(

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from services.domain.coco import BoolArray, FloatArray, IntArray
+from services.domain.intervals import middle_95
 from services.domain.match_table import MatchTable
 
 REPLICATES: Final = 400
@@ -78,10 +79,10 @@ def _interval(detectors: Sequence[Sequence[Sample]], frames: int) -> Interval | 
         return None
     if REPLICATES * sum(s.size for samples in detectors for s in samples) <= EXACT_UP_TO:
         draws, _ = _drawn(detectors, frames, REPLICATES)
-        low, high = np.quantile(draws, [0.025, 0.975]) if draws.size else (value, value)
+        low, high = middle_95(draws) if draws.size else (value, value)
         # Pivotal: the envelope favours repeated frames, so the draws lie too high around the
         # value, as the value itself lies too high around the truth.
-        return Interval(value, 2 * value - float(high), 2 * value - float(low))
+        return Interval(value, 2 * value - high, 2 * value - low)
     moved = _minus([_influence(samples, frames) for samples in detectors])
     half = _NORMAL_975 * float(np.sqrt(np.square(moved).sum()))
     draws, weights = _drawn(detectors, frames, _FEW)

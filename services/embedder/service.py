@@ -114,7 +114,7 @@ class EmbedFrames:
             keywords=logic.REGION_KEYWORDS,
             numbers=logic.REGION_NUMBERS,
         )
-        live = (await store.aliases()).get(collections.REGIONS)
+        live = await collections.live_model(store, collections.REGIONS)
         if live is None:
             await store.alias(
                 {collections.FRAMES: self._in_frames, collections.REGIONS: self._in_regions}

@@ -21,7 +21,7 @@ from services.runtime.settings import Settings
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.needles import NeedleRecord, NeedleStore
-from services.runtime.stores.vectors import REGIONS, Vector, VectorStore, model_of
+from services.runtime.stores.vectors import REGIONS, Vector, VectorStore, live_model
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ async def read_overview(
     settings: Settings,
 ) -> Overview:
     """The overview of everything that is stored; needles that are not embedded yet are left out."""
-    model = model_of(REGIONS, (await vectors.aliases()).get(REGIONS))
+    model = await live_model(vectors, REGIONS)
     records = [each async for each in needles.scan() if each.active and each.needle is not None]
     if model is None or not records:
         return Overview((), (), {})

@@ -41,7 +41,7 @@ from services.runtime.stores.budget_reports import BudgetReport, BudgetReports
 from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.needles import NeedleRecord, NeedleStore
-from services.runtime.stores.vectors import REGIONS, VectorStore, model_of
+from services.runtime.stores.vectors import REGIONS, VectorStore, live_model
 
 log = structlog.get_logger()
 
@@ -243,7 +243,7 @@ class ExtendShortlists:
         before = await self._needles.plans()
         if before != self._finished:
             self._forget_all()
-        model = model_of(REGIONS, (await self._vectors.aliases()).get(REGIONS))
+        model = await live_model(self._vectors, REGIONS)
         if model != self._planned_for:
             self._plans.clear()
         self._planned_for = model

@@ -16,7 +16,7 @@ from services.runtime.stores.vectors import (
     REGIONS,
     VectorStore,
     collection_of,
-    model_of,
+    live_model,
     models_of,
 )
 from services.runtime.stores.vectors_edge_names import EDGE_FOLDER
@@ -53,7 +53,7 @@ async def look_at_vectors(settings: Settings, *, model: bool) -> list[Finding]:
     """
     store = open_vector_store(settings)
     try:
-        live = model_of(REGIONS, (await store.aliases()).get(REGIONS))
+        live = await live_model(store, REGIONS)
         # Says nothing, but is refused to a key that may only read.
         await store.delete(_NOBODY, [PointId("00000000-0000-0000-0000-000000000000")])
         where = settings.qdrant or f"Qdrant Edge in {settings.data}"

@@ -39,6 +39,17 @@ def model_of(alias: str, collection: str | None) -> ModelId | None:
     return ModelId(collection.removeprefix(f"{alias}-")) if collection else None
 
 
+async def live_model(names: "CollectionNames", alias: str) -> ModelId | None:
+    """The model that searches by this alias use; none where nothing is embedded yet.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not answer.
+    """
+    return model_of(alias, (await names.aliases()).get(alias))
+
+
 @dataclass(frozen=True)
 class Point:
     """One vector, (D,) float32, with the payload that searches filter by."""
