@@ -21,6 +21,7 @@ from services.ingest.drafts import (
     tagged,
     tags_of,
 )
+from services.ingest.frames import NOT_STORED, stored_at
 from services.ingest.holding import Came, CorrectionGate
 from services.ingest.http_bodies import FrameMetadata
 from services.ingest.namespaces import Vehicle, foreign_drive, foreign_frame
@@ -144,10 +145,9 @@ class Acceptance:
         if not all(await self.claimed([metadata.frame_id], vehicle)):
             raise foreign_frame(metadata.frame_id, vehicle)
         await self._check_drive(metadata, vehicle)
-        uri = await asyncio.to_thread(self._blobs.put, content)
         image = Image(
             sha256=hashlib.sha256(content).hexdigest(),
-            uri=uri,
+            uri=NOT_STORED,
             size_bytes=len(content),
             media_type=facts.media_type,
             width=facts.width,
@@ -161,7 +161,10 @@ class Acceptance:
             position=metadata.position,
             image=image,
         )
-        (accepted,) = await self._published([(draft, entry_of(draft))])
+        # Numbered before its picture is stored: a refused frame leaves nothing in the store.
+        await self._numbered([draft], [entry_of(draft)])
+        uri = await asyncio.to_thread(self._blobs.put, content)
+        (accepted,) = await self._published([(stored_at(draft, uri), entry_of(draft))])
         return accepted
 
     async def claimed(self, frame_ids: Sequence[FrameId], vehicle: Vehicle) -> list[bool]:
@@ -214,14 +217,18 @@ class Acceptance:
             tags[at] = tag
         return tags
 
-    async def _published(self, told: Sequence[tuple[Draft, Entry]]) -> list[Accepted]:
-        if not told:
-            return []
-        drafts, entries = zip(*told, strict=True)
+    async def _numbered(self, drafts: Sequence[Draft], entries: Sequence[Entry]) -> list[Draft]:
         events, conflicts = await numbered(drafts, entries, self._ledger)
         if conflicts:
             detail = f"frame {conflicts[0].frame_id} is known with another picture, time or place"
             raise InvalidRecord(detail, reason="duplicate_id")
+        return events
+
+    async def _published(self, told: Sequence[tuple[Draft, Entry]]) -> list[Accepted]:
+        if not told:
+            return []
+        drafts, entries = zip(*told, strict=True)
+        events = await self._numbered(drafts, entries)
         await self._outbox.publish(events)
         await self._ledger.confirm(entries)
         for event in events:

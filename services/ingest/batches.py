@@ -14,7 +14,7 @@ from services.ingest.drafts import (
     tagged,
     tags_of,
 )
-from services.ingest.frames import OpenedFrame, refused, store_image, stored_at
+from services.ingest.frames import OpenedFrame, refused, stored_at, undecodable
 from services.ingest.holding import Came, CorrectionGate
 from services.ingest.items import Rejection
 from services.ingest.rejections import dead_letter
@@ -107,8 +107,10 @@ class BatchPublisher:
         """
         outcome = Outcome(rejections=list(batch.rejections))
         pending = await self._unpublished(batch.frames, outcome)
-        pending = await self._stored(pending, outcome)
+        pending = await self._decodable(pending, outcome)
         pending = await self._without_conflicts(pending, outcome)
+        # Only now: what is refused must not leave its picture in the store.
+        pending = await asyncio.gather(*(asyncio.to_thread(self._store, one) for one in pending))
         outcome.published = [draft for each in pending for draft in each.drafts]
         entries = [entry for each in pending for entry in each.entries]
         events, _ = await numbered(outcome.published, entries, self.ledger)
@@ -154,19 +156,22 @@ class BatchPublisher:
                 pending.append(_Pending(each.frame, new))
         return pending
 
-    async def _stored(self, pending: Sequence[_Pending], outcome: Outcome) -> list[_Pending]:
-        results = await asyncio.gather(*(asyncio.to_thread(self._store, one) for one in pending))
-        outcome.rejections += [each for each in results if isinstance(each, Rejection)]
-        return [each for each in results if isinstance(each, _Pending)]
+    async def _decodable(self, pending: Sequence[_Pending], outcome: Outcome) -> list[_Pending]:
+        checks = (asyncio.to_thread(self._undecodable, one) for one in pending)
+        refusals = await asyncio.gather(*checks)
+        outcome.rejections += [each for each in refusals if each is not None]
+        return [one for one, refusal in zip(pending, refusals, strict=True) if refusal is None]
 
-    def _store(self, pending: _Pending) -> _Pending | Rejection:
+    def _undecodable(self, pending: _Pending) -> Rejection | None:
+        return undecodable(pending.frame, self.limits) if pending.captured else None
+
+    def _store(self, pending: _Pending) -> _Pending:
         if pending.captured is None:
             return pending
-        stored = store_image(pending.frame, self.blobs, self.limits)
-        if isinstance(stored, Rejection):
-            return stored
+        assert pending.frame.content is not None
+        uri = self.blobs.put(pending.frame.content)
         drafts = (
-            stored_at(draft, stored) if isinstance(draft, FrameCaptured) else draft
+            stored_at(draft, uri) if isinstance(draft, FrameCaptured) else draft
             for draft in pending.drafts
         )
         return _Pending(pending.frame, tuple(drafts))

@@ -25,9 +25,9 @@ from services.ingest.importers.records import hide_nothing
 from services.ingest.items import Disputed, FrameItem, Located, RecordKind, Rejection
 from services.ingest.rules import Picture, fitted
 from services.runtime.images import ImageFacts, ImageLimits, inspect, measure
-from services.runtime.stores.blobs import BlobStore
 
-_NOT_STORED = "not-stored-yet:"
+NOT_STORED = "not-stored-yet:"
+"""URI of a picture that is not in the blob store yet."""
 
 
 Boxed = TypeVar("Boxed", Detection, Annotation)
@@ -104,14 +104,14 @@ def _whole(opened: OpenedFrame) -> OpenedFrame | Rejection:
     return refused(opened.item, first.reason, first.detail)
 
 
-def store_image(frame: OpenedFrame, blobs: BlobStore, limits: ImageLimits) -> str | Rejection:
-    """Decode the whole image once, then store it; its URI."""
+def undecodable(frame: OpenedFrame, limits: ImageLimits) -> Rejection | None:
+    """Decode the whole image once; the frame's rejection where that fails."""
     assert frame.content is not None
     try:
         inspect(frame.content, limits)
     except InvalidImage as exc:
         return refused(frame.item, exc.reason, str(exc))
-    return blobs.put(frame.content)
+    return None
 
 
 def stored_at(draft: FrameCaptured, uri: str) -> FrameCaptured:
@@ -169,7 +169,7 @@ def _opened(
 def _captured(item: FrameItem, content: bytes, facts: ImageFacts) -> FrameCaptured:
     image = Image(
         sha256=hashlib.sha256(content).hexdigest(),
-        uri=_NOT_STORED,
+        uri=NOT_STORED,
         size_bytes=len(content),
         media_type=facts.media_type,
         width=facts.width,

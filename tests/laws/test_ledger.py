@@ -152,3 +152,64 @@ async def test_another_broker_has_acknowledged_nothing(database: Database) -> No
     await after.confirm([ORIGINAL])
     assert await after.published([ORIGINAL]) == {ORIGINAL}
     assert await before.published([ORIGINAL]) == set()
+
+
+async def test_revisions_of_a_frame_that_is_corrected_very_often_stay(
+    ledger: RevisionLedger,
+) -> None:
+    contents = [Entry("ground_truth f1", f"content {number}") for number in range(270)]
+    for number, content in enumerate(contents, start=1):
+        assert await ledger.assign([content]) == [number]
+        if number % 2:
+            await ledger.confirm([content])
+
+    assert await ledger.assign(contents) == list(range(1, 271))
+    assert await ledger.published(contents) == set(contents[::2])
+    assert await ledger.first([contents[0].subject]) == {contents[0].subject: contents[0].digest}
+    assert await ledger.assign_next(contents[7], after=7)
+    assert not await ledger.assign_next(contents[8], after=7)
+    assert await ledger.assign_next(CORRECTED, after=270)
+    await ledger.confirm([contents[1]])
+    assert await ledger.published(contents[:3]) == set(contents[:3])
+    assert await ledger.assign([CORRECTED, Entry("ground_truth f1", "next")]) == [271, 272]
+
+
+async def test_a_way_may_go_back_and_forth_very_often(ledger: RevisionLedger) -> None:
+    for times in range(150):
+        assert await ledger.returns("http", [ORIGINAL, CORRECTED]) == [times, times]
+    assert await ledger.returns("http", [CORRECTED]) == [149]
+
+
+async def test_a_subject_of_thousands_of_revisions_is_a_small_document(database: Database) -> None:
+    ledger = MongoRevisionLedger(database, "broker-1")
+    for start in range(0, 600, 50):
+        some = [Entry("ground_truth f1", f"content {start + n}") for n in range(50)]
+        await ledger.assign(some)
+        await ledger.confirm(some)
+        await ledger.returns("http", some)
+    document = await database["revisions"].find_one({"_id": "ground_truth f1"})
+    assert document is not None
+    assert len(document["digests"]) < 300
+    assert len(document["published"]) < 300
+    assert len(document["said"]["http"]) < 300
+
+
+async def test_a_ledger_from_before_keeps_its_revisions(database: Database) -> None:
+    digests = [f"content {number}" for number in range(4000)]
+    await database["revisions"].insert_one(
+        {
+            "_id": "ground_truth f1",
+            "digests": digests,
+            "published": sorted(digests),
+            "broker": "broker-1",
+            "said": {"http": [*digests, "content 3"]},
+        }
+    )
+    ledger = MongoRevisionLedger(database, "broker-1")
+    entries = [Entry("ground_truth f1", digest) for digest in digests]
+    asked = [entries[0], entries[1], entries[2000], entries[3999]]
+    for _ in range(2):
+        assert await ledger.assign(asked) == [1, 2, 2001, 4000]
+        assert await ledger.published(asked) == set(asked)
+    assert await ledger.returns("http", [entries[3], entries[5], entries[3]]) == [1, 1, 2]
+    assert await ledger.assign([Entry("ground_truth f1", "new")]) == [4001]

@@ -29,6 +29,9 @@ from services.runtime.stores.mongo import (
 )
 
 _AT_ONCE = 500
+_REVISIONS_LISTED = 200
+"""Newest revisions of a frame's ground truth of which the source is kept; all lie in its document,
+which is written with each."""
 _SOURCE = "ground_truth.event.annotation_source"
 
 
@@ -52,7 +55,9 @@ class MongoFrameStore:
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
         with translated():
-            found = await self._frames.find({"_id": {"$in": list(frame_ids)}}).to_list()
+            found = await self._frames.find(
+                {"_id": {"$in": list(frame_ids)}}, {"revisions": 0, "times": 0}
+            ).to_list()
         return {document["_id"]: _record(document) for document in found}
 
     async def evaluable(
@@ -154,6 +159,9 @@ def _update(fact: FrameFact) -> UpdateOne:
     assignments: Document = {path: value, times: time_of(path, revision, times)}
     if isinstance(fact, FrameAnnotated):
         assignments[f"revisions.{revision}"] = _summary(fact)
+        if revision > _REVISIONS_LISTED + 1:
+            # The first one stays: it says where the ground truth came from.
+            assignments[f"revisions.{revision - _REVISIONS_LISTED}"] = "$$REMOVE"
     return upsert(fact.frame_id, assignments)
 
 

@@ -1,4 +1,4 @@
-"""The ledger in MongoDB: one document per subject, its contents in the order of their arrival."""
+"""The ledger in MongoDB: one document per subject, its newest contents in order of arrival."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -9,6 +9,7 @@ from pymongo.errors import BulkWriteError
 
 from services.contracts.errors import StoreUnavailable
 from services.runtime.stores.ledger import Entry
+from services.runtime.stores.ledger_older import GAP, OlderContents, compacting, is_long
 from services.runtime.stores.mongo import (
     Database,
     Document,
@@ -30,12 +31,44 @@ class MongoRevisionLedger:
 
     def __init__(self, database: Database, broker: str) -> None:
         self._revisions = database["revisions"]
+        self._older = OlderContents(database)
         self._broker = broker
 
     async def assign(self, entries: Sequence[Entry]) -> list[int]:
-        await self._write([_append(entry) for entry in dict.fromkeys(entries)])
-        known = await self._find({entry.subject for entry in entries}, {"digests": 1})
-        return [known[entry.subject]["digests"].index(entry.digest) + 1 for entry in entries]
+        wanted = list(dict.fromkeys(entries))
+        await self._write([_append(entry) for entry in wanted])
+        revisions = await self._revisions_of(wanted)
+        if elsewhere := [entry for entry in wanted if entry not in revisions]:
+            revisions |= await self._assign_among_older(elsewhere)
+        return [revisions[entry] for entry in entries]
+
+    async def _assign_among_older(self, entries: Sequence[Entry]) -> dict[Entry, int]:
+        """Of subjects some of whose contents have moved: these have moved too, or are new."""
+        older = await self._older.load(entries)
+        revisions = {
+            entry: each.revision for entry, each in older.items() if each.revision is not None
+        }
+        new = [entry for entry in entries if entry not in revisions]
+        await self._write([_append(entry, moved_too=False) for entry in new])
+        return revisions | await self._revisions_of(new)
+
+    async def _revisions_of(self, entries: Sequence[Entry]) -> dict[Entry, int]:
+        """Those of the entries that their subjects' documents hold."""
+        fields = {"digests": 1, "moved": 1}
+        known = await self._find({entry.subject for entry in entries}, fields)
+        await self._compact([each for each in known.values() if is_long(each)])
+        return {
+            entry: at + 1 + (document.get("moved", 0) if at else 0)
+            for entry in entries
+            if entry.digest in (document := known[entry.subject])["digests"]
+            for at in [document["digests"].index(entry.digest)]
+        }
+
+    async def _compact(self, documents: Sequence[Document]) -> None:
+        whole = await self._find([each["_id"] for each in documents], {}) if documents else {}
+        for subject, document in whole.items():
+            await self._older.keep(subject, document)
+            await write(self._revisions, compacting(document))
 
     async def first(self, subjects: Collection[str]) -> dict[str, str]:
         found = await self._find(subjects, {"digests": {"$slice": 1}})
@@ -44,9 +77,13 @@ class MongoRevisionLedger:
 
     async def assign_next(self, entry: Entry, after: int) -> bool:
         await self._write([_append_after(entry, after)])
-        known = await self._find([entry.subject], {"digests": 1})
-        digests = known[entry.subject]["digests"]
-        return bool(len(digests) > after and digests[after] == entry.digest)
+        known = await self._find([entry.subject], {"digests": 1, "moved": 1})
+        digests, moved = known[entry.subject]["digests"], known[entry.subject].get("moved", 0)
+        if moved and 0 < after <= moved:
+            older = (await self._older.load([entry])).get(entry)
+            return older is not None and older.revision == after + 1
+        at = after - moved if after else 0
+        return bool(len(digests) > at and digests[at] == entry.digest)
 
     async def returns(self, way: str, entries: Sequence[Entry]) -> list[int]:
         counts: dict[int, int] = {}
@@ -54,11 +91,15 @@ class MongoRevisionLedger:
         while left := [at for at in range(len(entries)) if at not in counts]:
             first = {entries[at].subject: at for at in reversed(left)}  # one of a subject at a time
             await self._write([_say(field, entries[at]) for at in first.values()])
-            known = await self._find(first, {field: 1})
+            known = await self._find(first, {field: 1, "said_moved": 1})
+            moved = [entries[at] for s, at in first.items() if known[s].get("said_moved")]
+            older = await self._older.load(moved)
             for subject, at in first.items():
-                said = known[subject]["said"][way]
-                if said[-1] == entries[at].digest:  # else another process was faster: say it again
-                    counts[at] = said.count(entries[at].digest) - 1
+                said, entry = known[subject]["said"][way], entries[at]
+                if said[-1] == entry.digest:  # else another process was faster: say it again
+                    before = older[entry].said.get(way, 0) if entry in older else 0
+                    counts[at] = said.count(entry.digest) - 1 + before
+            await self._compact([each for each in known.values() if is_long(each)])
         return [counts[at] for at in range(len(entries))]
 
     async def confirm(self, entries: Collection[Entry]) -> None:
@@ -69,7 +110,14 @@ class MongoRevisionLedger:
 
     async def published(self, entries: Collection[Entry]) -> set[Entry]:
         known = await self._acknowledged({entry.subject for entry in entries})
-        return {entry for entry in entries if entry.digest in known.get(entry.subject, ())}
+        there = {
+            entry
+            for entry in entries
+            if entry.digest in known.get(entry.subject, {}).get("published", ())
+        }
+        moved = {entry for entry in entries if known.get(entry.subject, {}).get("moved")}
+        older = await self._older.load(moved - there)
+        return there | {entry for entry, each in older.items() if each.broker == self._broker}
 
     async def known(self, subjects: Collection[str]) -> set[str]:
         found = await self._find(subjects, {"broker": 1})
@@ -80,10 +128,11 @@ class MongoRevisionLedger:
         published = {"$setUnion": [before, literal(digests)]}
         return upsert(subject, {"published": published, "broker": literal(self._broker)})
 
-    async def _acknowledged(self, subjects: Collection[str]) -> dict[str, list[str]]:
-        found = await self._find(subjects, {"broker": 1, "published": 1})
+    async def _acknowledged(self, subjects: Collection[str]) -> dict[str, Document]:
+        found = await self._find(subjects, {"broker": 1, "published": 1, "moved": 1})
+        await self._compact([each for each in found.values() if is_long(each)])
         return {
-            subject: document["published"]
+            subject: document
             for subject, document in found.items()
             if document.get("broker") == self._broker
         }
@@ -111,12 +160,20 @@ def _say(field: str, entry: Entry) -> UpdateOne:
     return upsert(entry.subject, {field: {"$cond": [repeated, said, appended]}})
 
 
-def _append(entry: Entry) -> UpdateOne:
+def _append(entry: Entry, *, moved_too: bool = True) -> UpdateOne:
+    """Append a content, unless it is there, or may have moved.
+
+    Parameters
+    ----------
+    moved_too : whether it may be among the contents that have moved, if any have
+    """
     known = {"$ifNull": ["$digests", []]}
     digest = literal(entry.digest)
     appended = {
         "$cond": [
-            {"$in": [digest, known]},
+            {"$or": [{"$in": [digest, known]}, {"$gt": [{"$ifNull": ["$moved", 0]}, 0]}]}
+            if moved_too
+            else {"$in": [digest, known]},
             known,
             {"$concatArrays": [known, literal([entry.digest])]},
         ]
@@ -126,8 +183,8 @@ def _append(entry: Entry) -> UpdateOne:
 
 def _append_after(entry: Entry, after: int) -> UpdateOne:
     known = {"$ifNull": ["$digests", []]}
-    size = {"$size": known}
+    size = {"$add": [{"$size": known}, {"$ifNull": ["$moved", 0]}]}
     # Revisions that were published past the ledger leave a gap, which holds their places.
-    gap = {"$map": {"input": {"$range": [size, after]}, "in": literal("?")}}
+    gap = {"$map": {"input": {"$range": [size, after]}, "in": literal(GAP)}}
     appended = {"$concatArrays": [known, gap, literal([entry.digest])]}
     return upsert(entry.subject, {"digests": {"$cond": [{"$gt": [size, after]}, known, appended]}})

@@ -14,6 +14,7 @@ from services.contracts.errors import (
 )
 from services.contracts.events import FrameAnnotated, FrameCaptured, PredictionsMade
 from services.ingest.tokens import issue
+from services.runtime.stores.blobs_fsspec import place_of
 from tests.unit.ingest.datasets import Json, jpeg
 from tests.unit.ingest.web import BOX, FRAME, GROUND_TRUTH, METADATA, PREDICTIONS, Web
 
@@ -274,6 +275,13 @@ async def test_another_picture_under_a_known_id_is_a_conflict(web: Web) -> None:
     late = METADATA | {"captured_at": "2026-05-04T11:00:00Z"}
     assert refusal(await web.post_frame(late)) == (409, "duplicate_id")
     assert (await web.post_frame()).status_code == 202
+
+
+async def test_refused_frames_leave_no_pictures(web: Web) -> None:
+    await web.post_frame()
+    for seed in range(1, 6):
+        assert refusal(await web.post_frame(image=jpeg(seed))) == (409, "duplicate_id")
+    assert list(web.blobs.contents) == [place_of(jpeg())]
 
 
 @pytest.mark.parametrize(

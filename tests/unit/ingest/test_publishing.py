@@ -30,6 +30,7 @@ from services.ingest.items import Detector, FrameItem, Item, Located, RecordKind
 from services.ingest.publishing import Source, publish_dataset
 from services.ingest.summary import Count, Summary
 from services.runtime.settings import Settings
+from services.runtime.stores.blobs_fsspec import place_of
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import InMemoryLedger
@@ -191,6 +192,7 @@ async def test_another_picture_under_a_known_id_is_refused_with_all_of_its_own(
 
     assert summary.rejected == {"duplicate_id": 1}
     assert len(ingest.published(FrameAnnotated)) == 1
+    assert list(ingest.blobs.contents) == [place_of(jpeg(2))]
     again = await ingest.run(replace(first, annotations=()))
     assert again.ground_truth == Count(published=1)
 
@@ -392,6 +394,7 @@ async def test_large_images_end_a_batch_early(
 
 
 async def test_a_frame_said_too_much_of_is_refused_in_that_part_only(ingest: Ingest) -> None:
+    ingest.settings = ingest.settings.model_copy(update={"max_detections_per_frame": 150_000})
     frame = replace(ingest.frame(), detections=located(FOUND) * 150_000)
 
     summary = await ingest.run(frame)
