@@ -1,7 +1,9 @@
 """The steps together, on fakes that obey the real parts' laws: order and repetition do not show."""
 
+import asyncio
 import io
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -13,18 +15,23 @@ from services.contracts.events import (
     Event,
     FrameAnnotated,
     FrameCaptured,
+    FrameEmbedded,
     FrameMatched,
     Image,
     NeedleFound,
+    NeedleRetracted,
     ShortlistPublished,
     Split,
 )
 from services.contracts.flow import READS
 from services.contracts.identity import FrameId, NeedleId
+from services.contracts.topics import topic_of
 from services.embedder import service as embedder
 from services.fp_miner import service as fp_miner
 from services.retriever import service as retriever
 from services.runtime.settings import Settings
+from services.runtime.step import Step
+from services.runtime.stores.vectors import FRAMES, collection_of
 from tests import samples
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.budget_reports import InMemoryBudgetReports
@@ -56,24 +63,35 @@ class World:
     budgets: InMemoryBudgetReports = field(default_factory=InMemoryBudgetReports)
 
     def __post_init__(self) -> None:
-        embed = embedder.EmbedFrames(
-            WidthEmbedder(),
-            self.frames,
-            self.blobs,
-            self.vectors,
-            outbox=self.bus,
-            settings=self.settings,
-            clock=FakeClock(),
-        )
-        mine = fp_miner.MineNeedles(
-            frames=self.frames,
-            matches=self.matches,
-            shortlists=self.shortlists,
-            outbox=self.bus,
-            settings=self.settings,
-            clock=FakeClock(),
-        )
-        self.retriever = retriever.ExtendShortlists(
+        self.retriever = self.new_retriever()
+        for service, step in {**self.new_steps(), "retriever": self.retriever}.items():
+            self.bus.subscribe(step, READS[service])
+
+    def new_steps(self) -> dict[str, Step]:
+        """Processes of the embedder and fp_miner that know what the stores know."""
+        return {
+            "embedder": embedder.EmbedFrames(
+                WidthEmbedder(),
+                self.frames,
+                self.blobs,
+                self.vectors,
+                outbox=self.bus,
+                settings=self.settings,
+                clock=FakeClock(),
+            ),
+            "fp_miner": fp_miner.MineNeedles(
+                frames=self.frames,
+                matches=self.matches,
+                shortlists=self.shortlists,
+                outbox=self.bus,
+                settings=self.settings,
+                clock=FakeClock(),
+            ),
+        }
+
+    def new_retriever(self) -> retriever.ExtendShortlists:
+        """A process of the retriever that knows what the stores know."""
+        return retriever.ExtendShortlists(
             frames=self.frames,
             matches=self.matches,
             needles=self.needles,
@@ -83,9 +101,6 @@ class World:
             settings=self.settings,
             clock=FakeClock(),
         )
-        self.bus.subscribe(embed, READS["embedder"])
-        self.bus.subscribe(mine, READS["fp_miner"])
-        self.bus.subscribe(self.retriever, READS["retriever"])
 
     async def quiet(self) -> None:
         """Deliver until nobody has anything to say, and nothing is put off."""
@@ -229,3 +244,92 @@ async def test_what_a_crash_left_unpublished_is_published_by_the_replay() -> Non
     await world.quiet()
     found = {e.needle_id for e in world.bus.log if isinstance(e, NeedleFound)}
     assert found == {e.needle_id for e in plain.bus.log if isinstance(e, NeedleFound)}
+
+
+class StoredFirstBus(LocalBus):
+    """Fails where an event is published that its store does not hold yet."""
+
+    world: World
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        for event in events:
+            assert await is_stored(self.world, event), f"{type(event).__name__} is not stored yet"
+        await super().publish(events)
+
+
+async def is_stored(world: World, event: Event) -> bool:
+    """Whether a process that dies now leaves enough behind to publish this event again."""
+    match event:
+        case FrameMatched():
+            return event in await world.matches.load([event.frame_id])
+        case NeedleFound() | NeedleRetracted():
+            known = await world.matches.known([event.frame_id])
+            return event.needle_id in known[event.frame_id, event.detector, event.category]
+        case FrameEmbedded():
+            record = (await world.frames.load([event.frame_id]))[event.frame_id]
+            points = await world.vectors.load(
+                collection_of(FRAMES, event.model), [event.frame_point]
+            )
+            return event in record.embedded.values() and event.frame_point in points
+        case ShortlistPublished():
+            records = await world.needles.load([event.needle_id])
+            return records[event.needle_id].shortlist == event
+        case _:
+            return True  # it came from outside: ingest keeps it
+
+
+async def test_every_step_stores_before_it_publishes() -> None:
+    bus = StoredFirstBus()
+    world = bus.world = World(bus)
+
+    await world.bus.publish(survey(world.blobs))
+    await world.quiet()
+
+    published = {type(event) for event in world.bus.log}
+    assert {FrameMatched, NeedleFound, FrameEmbedded, ShortlistPublished} <= published
+
+
+class UnacknowledgedBus(LocalBus):
+    """A broker that acknowledges what steps publish only when the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.acknowledges = asyncio.Event()
+        self.acknowledges.set()
+        self.waits = asyncio.Event()
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        if events:
+            self.waits.set()
+            await self.acknowledges.wait()
+        await super().publish(events)
+
+
+@pytest.mark.parametrize("service", ["embedder", "fp_miner", "retriever"])
+async def test_a_step_does_not_return_before_its_events_are_acknowledged(service: str) -> None:
+    bus = UnacknowledgedBus()
+    world = World(bus)
+    await bus.publish(survey(world.blobs))
+    await world.quiet()
+    topics = {topic.name for topic in READS[service]}
+    again = [event for event in bus.log if topic_of(event).name in topics]
+    world.needles = InMemoryNeedleStore()  # so that the retriever has shortlists to publish again
+    bus.acknowledges.clear()
+    bus.waits.clear()
+
+    async def process() -> None:
+        if service == "retriever":
+            step = world.new_retriever()
+            await step.run(again)
+            await step.settle()
+        else:
+            await world.new_steps()[service].run(again)
+
+    running = asyncio.create_task(process())
+    publishing = asyncio.create_task(bus.waits.wait())
+    await asyncio.wait({running, publishing}, return_when=asyncio.FIRST_COMPLETED)
+
+    assert bus.waits.is_set(), "a replay published nothing"
+    assert not running.done()
+    bus.acknowledges.set()
+    await running
