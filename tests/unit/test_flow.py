@@ -295,7 +295,6 @@ class UnacknowledgedBus(LocalBus):
     def __init__(self) -> None:
         super().__init__()
         self.acknowledges = asyncio.Event()
-        self.acknowledges.set()
         self.waits = asyncio.Event()
 
     async def publish(self, events: Sequence[Event]) -> None:
@@ -307,15 +306,11 @@ class UnacknowledgedBus(LocalBus):
 
 @pytest.mark.parametrize("service", ["embedder", "fp_miner", "retriever"])
 async def test_a_step_does_not_return_before_its_events_are_acknowledged(service: str) -> None:
-    bus = UnacknowledgedBus()
-    world = World(bus)
-    await bus.publish(survey(world.blobs))
-    await world.quiet()
+    world = await settled()
     topics = {topic.name for topic in READS[service]}
-    again = [event for event in bus.log if topic_of(event).name in topics]
+    again = [event for event in world.bus.log if topic_of(event).name in topics]
+    bus = world.bus = UnacknowledgedBus()
     world.needles = InMemoryNeedleStore()  # so that the retriever has shortlists to publish again
-    bus.acknowledges.clear()
-    bus.waits.clear()
 
     async def process() -> None:
         if service == "retriever":
