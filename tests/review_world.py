@@ -12,11 +12,11 @@ from PIL import Image as Pictures
 from PIL import ImageDraw
 
 from services.contracts import identity
+from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, LetterChange
 from services.contracts.errors import GazeloopError
 from services.contracts.events import (
     Annotation,
     Candidate,
-    DeadLettered,
     Detection,
     ErrorType,
     FrameAnnotated,
@@ -33,14 +33,15 @@ from services.contracts.identity import (
     Category,
     DetectorId,
     DriveId,
-    EventId,
     FamilyId,
     FrameId,
+    LetterId,
     ModelId,
     NeedleId,
     VehicleId,
 )
 from services.domain.budgets import Budget
+from services.domain.dead_letters import Letter, fold_letters
 from services.ingest.answers import held_id_of
 from services.ingest.tokens import Authenticator, issue
 from services.retriever.review.app import open_desk
@@ -74,7 +75,8 @@ class World:
     clock: FakeClock
     token: str
     """Ana's."""
-    replayed: list[EventId]
+    replayed: list[LetterId]
+    discarded: list[LetterId]
     refused: list[GazeloopError]
     """What a replay raises, if anything."""
 
@@ -108,7 +110,8 @@ async def seeded(mongodb_url: str, folder: Path, *, needles: int = 3, candidates
 @asynccontextmanager
 async def review_world(seed: Seed) -> AsyncIterator[World]:
     """The world as it was seeded; what is done to it is taken back in the end."""
-    clock, outbox, replayed = FakeClock(), InMemoryOutbox(), list[EventId]()
+    clock, outbox = FakeClock(), InMemoryOutbox()
+    replayed, discarded = list[LetterId](), list[LetterId]()
     refused: list[GazeloopError] = []
     async with open_stores(seed.settings, "a broker") as stores:
 
@@ -116,20 +119,24 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
             caller = await Authenticator(stores.tokens, clock).caller(presented)
             return Account(caller.token_id, caller.person) if caller and caller.person else None
 
-        async def replay(ids: Sequence[EventId]) -> int:
+        async def replay(ids: Sequence[LetterId]) -> int:
             if refused:
                 raise refused[0]
             replayed.extend(ids)
             return len(ids)
 
-        async def read() -> list[DeadLettered]:
-            return [dead_letter(number) for number in range(3)]
+        async def discard(ids: Sequence[LetterId]) -> int:
+            discarded.extend(ids)
+            return len(ids)
 
-        letters = Letters(read, replay)
+        async def read() -> list[Letter]:
+            return fold_letters([*map(dead_letter, range(3)), settled_letter(), resolution()])
+
+        letters = Letters(read, replay, discard)
         desk = open_desk(stores, outbox, seed.settings, clock, authenticate=who, letters=letters)
         database = connect(seed.settings.mongodb, seed.settings.mongodb_database)
         kept = {name: await database[name].find().to_list() for name in ("needles", "tokens")}
-        yield World(desk, stores, outbox, clock, seed.token, replayed, refused)
+        yield World(desk, stores, outbox, clock, seed.token, replayed, discarded, refused)
         done = ("reviews", "review_claims", "corrections", "revisions", "matches", "figures")
         asked = ("held_corrections", "label_answers", "budgets", "review_sessions")
         for name in (*done, *asked, *kept):
@@ -325,6 +332,22 @@ def dead_letter(number: int) -> DeadLettered:
         location="gt.json:images[2]" if number == 2 else None,
         original_value=b"<script>alert(1)</script>" + bytes([number]),
         failed_at=START,
+    )
+
+
+def settled_letter() -> DeadLettered:
+    return dead_letter(3).model_copy(update={"reason": "missing_image"})
+
+
+def resolution() -> DeadLetterChanged:
+    letter = settled_letter()
+    return DeadLetterChanged(
+        letter_id=letter.letter_id,
+        change=LetterChange.RESOLVED,
+        replay=identity.replay_id(letter.letter_id, 1),
+        service=letter.service,
+        partition_key=letter.key(),
+        changed_at=START,
     )
 
 

@@ -3,30 +3,28 @@
 import asyncio
 
 from services.cli.parts import App
-from services.contracts.events import DeadLettered
+from services.domain.dead_letters import Letter
 from services.runtime.broker import BrokerAddress
-from services.runtime.dead_letters import read_dead_letters
+from services.runtime.dead_letters import count_unsettled, read_letters
 
 
-async def dead_letters_of(app: App) -> list[DeadLettered]:
-    """Every dead letter that the broker still has.
+async def dead_letters_of(app: App) -> list[Letter]:
+    """Every dead letter that the broker still has, with its state.
 
     Raises
     ------
     BrokerUnavailable
         The broker does not answer.
     """
-    broker = BrokerAddress.of(app.settings)
-    return await asyncio.to_thread(lambda: list(read_dead_letters(broker, app.settings)))
+    return await asyncio.to_thread(read_letters, BrokerAddress.of(app.settings), app.settings)
 
 
 async def dead_letter_count(app: App) -> int:
-    """How many there are.
+    """How many are neither resolved nor discarded.
 
     Raises
     ------
     BrokerUnavailable
         The broker does not answer.
     """
-    broker = BrokerAddress.of(app.settings)
-    return await asyncio.to_thread(lambda: sum(1 for _ in read_dead_letters(broker, app.settings)))
+    return await asyncio.to_thread(count_unsettled, BrokerAddress.of(app.settings), app.settings)

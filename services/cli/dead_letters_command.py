@@ -1,15 +1,20 @@
-"""`gazeloop dead-letters`: what could not be processed, and once more."""
+"""`gazeloop dead-letters`: what could not be processed; sent again, or given up."""
 
+import json
 from collections import Counter
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Awaitable, Callable, Iterable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from services.cli.context import Context, console, example, run, shared
 
 if TYPE_CHECKING:
-    from services.contracts.events import DeadLettered
+    from services.cli.parts import App
+    from services.domain.dead_letters import Letter
+
+T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -21,9 +26,31 @@ Service = Annotated[
 ]
 
 
+class State(StrEnum):
+    """Which letters a command means, by their state."""
+
+    UNSETTLED = "unsettled"
+    UNANSWERED = "unanswered"
+    OPEN = "open"
+    REPLAYED = "replayed"
+    FAILED_AGAIN = "failed_again"
+    RESOLVED = "resolved"
+    DISCARDED = "discarded"
+    ALL = "all"
+
+
+States = Annotated[
+    State,
+    typer.Option(
+        "--state",
+        help="Only those in this state; unanswered: open or failed again; unsettled: or replayed.",
+    ),
+]
+
+
 @app.callback()
 def dead_letters() -> None:
-    """Show what could not be processed, and send it once more when the cause is gone."""
+    """Show what could not be processed, send it once more when the cause is gone, or discard it."""
 
 
 @app.command(
@@ -35,35 +62,57 @@ def list_letters(
     *,
     reason: Reason = None,
     service: Service = None,
+    state: States = State.UNSETTLED,
     limit: Annotated[int, typer.Option(min=0, help="Most letters to list one by one.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, all.")] = False,
 ) -> None:
-    """List dead letters: counted by service and reason, then one by one with their place."""
+    """List dead letters: counted by service and reason, then one by one with state and place.
+
+    A record is one letter, however many services failed on it and however often.
+    """
     context = shared(ctx)
     letters = run(lambda: _read(context), interrupted="Not all were read.")
-    letters = _matching(letters, reason, service)
+    chosen = _matching(letters, reason, service, state)
     if as_json:
-        for letter in letters:
-            print(letter.model_dump_json())  # noqa: T201  # to be piped
+        for letter in chosen:
+            print(_json(letter))  # noqa: T201  # to be piped
         return
-    _print(letters, limit)
+    _print(chosen, limit, settled=len(letters) - len(_matching(letters, None, None)))
 
 
 @app.command("replay", epilog=example("dead-letters replay --service embedder"))
-def replay(ctx: typer.Context, *, reason: Reason = None, service: Service = None) -> None:
+def replay(
+    ctx: typer.Context,
+    *,
+    reason: Reason = None,
+    service: Service = None,
+    state: States = State.OPEN,
+) -> None:
     """Publish the original records again, byte for byte, where they came from.
 
-    Safe to repeat. Records that never were on a topic (those of an import) cannot be replayed:
-    correct the file and run `gazeloop ingest` again.
+    Of those that are open or have failed again. What fails once more updates its letter, and does
+    not count toward the limit that stops a service. Safe to repeat. Records that never were on a
+    topic (those of an import) cannot be replayed: correct the file and run `gazeloop ingest` again.
     """
     context = shared(ctx)
+
+    async def send(letters: "list[Letter]", stack: "App") -> tuple[int, int]:
+        from services.runtime import dead_letters  # noqa: PLC0415
+        from services.runtime.clock import SystemClock  # noqa: PLC0415
+
+        report = await dead_letters.replay(letters, stack.outbox, SystemClock().now())
+        return report.replayed, len(report.not_replayable)
+
     sent, kept = run(
-        lambda: _replay(context, reason, service), interrupted="Run it again to send the rest."
+        lambda: _with_letters(context, reason, service, state, send),
+        interrupted="Run it again to send the rest.",
     )
     out = console()
     if not sent and not kept:
         out.print(
-            "No dead letter matches; `gazeloop dead-letters list` shows all.", highlight=False
+            f"No dead letter that is {state.value} matches;"
+            " `gazeloop dead-letters list --state all` shows all.",
+            highlight=False,
         )
         return
     out.print(f"{sent:,} replayed", highlight=False)
@@ -75,7 +124,39 @@ def replay(ctx: typer.Context, *, reason: Reason = None, service: Service = None
         )
 
 
-async def _read(context: Context) -> "list[DeadLettered]":
+@app.command("discard", epilog=example("dead-letters discard --reason unreadable_event"))
+def discard(
+    ctx: typer.Context,
+    *,
+    reason: Reason = None,
+    service: Service = None,
+    state: States = State.UNSETTLED,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Needed where neither a reason nor a service is named.")
+    ] = False,
+) -> None:
+    """Give dead letters up for good: they no longer count, and `list --state discarded` shows them.
+
+    A record that fails once more opens its letter again.
+    """
+    if reason is None and service is None and not all_:
+        raise typer.BadParameter("name a --reason or a --service, or say --all")
+    context = shared(ctx)
+
+    async def give_up(letters: "list[Letter]", stack: "App") -> int:
+        from services.runtime import dead_letters  # noqa: PLC0415
+        from services.runtime.clock import SystemClock  # noqa: PLC0415
+
+        return await dead_letters.discard(letters, stack.outbox, SystemClock().now())
+
+    count = run(
+        lambda: _with_letters(context, reason, service, state, give_up),
+        interrupted="Run it again to discard the rest.",
+    )
+    console().print(f"{count:,} discarded", highlight=False)
+
+
+async def _read(context: Context) -> "list[Letter]":
     from services.cli.dead_letter_reading import dead_letters_of  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.cli.parts import joined  # noqa: PLC0415  # slow
@@ -86,46 +167,75 @@ async def _read(context: Context) -> "list[DeadLettered]":
         return await dead_letters_of(stack)
 
 
-async def _replay(context: Context, reason: str | None, service: str | None) -> tuple[int, int]:
+async def _with_letters(
+    context: Context,
+    reason: str | None,
+    service: str | None,
+    state: State,
+    work: "Callable[[list[Letter], App], Awaitable[T]]",
+) -> "T":
+    """What `work` makes of the letters that are meant."""
     from services.cli.dead_letter_reading import dead_letters_of  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.cli.parts import joined  # noqa: PLC0415  # slow
-    from services.runtime import dead_letters  # noqa: PLC0415
 
     settings = context.stored()
     log_to_file(settings, "dead-letters")
     async with joined(settings) as stack:
-        letters = _matching(await dead_letters_of(stack), reason, service)
-        said = await dead_letters.replay(letters, stack.outbox)
-    return said.replayed, len(said.not_replayable)
+        letters = _matching(await dead_letters_of(stack), reason, service, state)
+        return await work(letters, stack)
 
 
 def _matching(
-    letters: "Iterable[DeadLettered]", reason: str | None, service: str | None
-) -> "list[DeadLettered]":
-    return [
-        letter
-        for letter in letters
-        if reason in (None, letter.reason) and service in (None, letter.service)
-    ]
+    letters: "Iterable[Letter]",
+    reason: str | None,
+    service: str | None,
+    state: State = State.UNSETTLED,
+) -> "list[Letter]":
+    from services.domain.dead_letters import TO_REPLAY, UNSETTLED, LetterState  # noqa: PLC0415
+
+    groups = {
+        State.UNSETTLED: UNSETTLED,
+        State.UNANSWERED: TO_REPLAY,
+        State.ALL: frozenset(LetterState),
+    }
+    states = groups[state] if state in groups else {LetterState(state.value)}
+    return [each for each in letters if each.state in states and each.failed(service, reason)]
 
 
-def _print(letters: "list[DeadLettered]", limit: int) -> None:
+def _json(letter: "Letter") -> str:
+    """The last failure with what is known of the letter."""
+    known = {
+        "letter_id": letter.letter_id,
+        "state": letter.state.value,
+        "services": [failure.service for failure in letter.failures],
+        "replays": letter.replays,
+    }
+    return json.dumps(json.loads(letter.latest.model_dump_json()) | known)
+
+
+def _print(letters: "list[Letter]", limit: int, settled: int) -> None:
     from rich.table import Table  # noqa: PLC0415  # slow
 
     out = console()
+    if settled:
+        out.print(f"{settled:,} resolved or discarded: `--state all` shows them", highlight=False)
     if not letters:
         out.print("no dead letters")
         return
     table = Table(box=None, header_style="dim")
     for title in ("service", "reason", "letters"):
         table.add_column(title, justify="right" if title == "letters" else "left")
-    counts = Counter((letter.service, letter.reason) for letter in letters)
+    counts = Counter(
+        (failure.service, failure.reason) for letter in letters for failure in letter.failures
+    )
     for (service, reason), count in counts.most_common():
         table.add_row(service, reason, f"{count:,}")
     out.print(table)
     for letter in letters[:limit]:
-        place = letter.location or f"{letter.original_topic}[{letter.partition}]@{letter.offset}"
-        out.print(f"  {place}: {letter.detail}", markup=False, highlight=False)
+        last = letter.latest
+        place = last.location or f"{last.original_topic}[{last.partition}]@{last.offset}"
+        state = letter.state.value.replace("_", " ")
+        out.print(f"  {state}  {place}: {last.detail}", markup=False, highlight=False)
     if len(letters) > limit:
         out.print(f"  … and {len(letters) - limit:,} more", highlight=False)

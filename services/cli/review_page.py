@@ -10,8 +10,8 @@ from fastapi.responses import RedirectResponse
 from services.cli.parts import REVIEW_PATH
 from services.cli.repeating import repeated
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import DeadLettered
-from services.contracts.identity import EventId
+from services.contracts.identity import LetterId
+from services.domain.dead_letters import Letter
 from services.evaluator.gauges import show_calibration, show_lift
 from services.evaluator.report import Report
 from services.ingest.tokens import Authenticator
@@ -44,7 +44,7 @@ async def reviewing(
             return None
         return Account(caller.token_id, caller.person) if caller and caller.person else None
 
-    letters = _letters(outbox, settings)
+    letters = _letters(outbox, settings, clock)
     desk = open_desk(stores, outbox, settings, clock, authenticate=who, letters=letters)
     server.mount(REVIEW_PATH, build_review_app(desk))
     # Who types no path is a person; vehicles know theirs.
@@ -91,17 +91,20 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
         )
 
 
-def _letters(outbox: KafkaOutbox, settings: Settings) -> Letters:
+def _letters(outbox: KafkaOutbox, settings: Settings, clock: Clock) -> Letters:
     broker = BrokerAddress.of(settings)
 
-    async def read() -> list[DeadLettered]:
-        return await asyncio.to_thread(
-            lambda: list(dead_letters.read_dead_letters(broker, settings))
-        )
+    async def read() -> list[Letter]:
+        return await asyncio.to_thread(dead_letters.read_letters, broker, settings)
 
-    async def replay(ids: Sequence[EventId]) -> int:
+    async def chosen(ids: Sequence[LetterId]) -> list[Letter]:
         wanted = set(ids)
-        letters = [letter for letter in await read() if letter.event_id in wanted]
-        return (await dead_letters.replay(letters, outbox)).replayed
+        return [letter for letter in await read() if letter.letter_id in wanted]
 
-    return Letters(read, replay)
+    async def replay(ids: Sequence[LetterId]) -> int:
+        return (await dead_letters.replay(await chosen(ids), outbox, clock.now())).replayed
+
+    async def discard(ids: Sequence[LetterId]) -> int:
+        return await dead_letters.discard(await chosen(ids), outbox, clock.now())
+
+    return Letters(read, replay, discard)

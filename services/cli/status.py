@@ -13,7 +13,7 @@ from rich.text import Text
 
 from services.cli.subscriptions import SUBSCRIPTIONS, webhook_subscriptions
 from services.runtime.broker import BrokerAddress
-from services.runtime.dead_letters import read_dead_letters
+from services.runtime.dead_letters import count_unsettled
 from services.runtime.embedded import stack
 from services.runtime.lag import LagReader, Subscriptions
 from services.runtime.settings import Settings
@@ -97,7 +97,7 @@ def _read(settings: Settings) -> Status:
         mongodb=_without_password(resolved.mongodb),
         lag=lag,
         members=_members(broker, resolved, subscriptions),
-        dead_letters=sum(1 for _ in read_dead_letters(broker, resolved)),
+        dead_letters=count_unsettled(broker, resolved),
     )
 
 

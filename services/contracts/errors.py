@@ -13,7 +13,8 @@ GazeloopError
 │   ├── ConflictingRevision    one identity and revision, two contents
 │   ├── InvalidImage           not a complete JPEG or PNG within the limits
 │   ├── MissingImage           the blob store has no such image
-│   └── Undelivered            a webhook's receiver failed for so long that one is given up
+│   ├── Undelivered            a webhook's receiver failed for so long that one is given up
+│   └── Unprocessable          what a step raised on one event alone, and did not foresee
 └── Fatal                  the deployment is wrong: logs are flushed, the process exits
     ├── InvalidSettings        a setting is missing, unknown or contradictory
     ├── MissingPart            a broker, store or program is not installed
@@ -25,7 +26,8 @@ GazeloopError
     ├── UnfitInt8              no 8-bit network, or not the one meant, or too far from exact
     └── TooManyDeadLetters     so many events in a row are bad that something else must be
 
-Any other exception counts as Fatal.
+Any other exception counts as Fatal, except one about a value (`ValueError` and the like) that a
+single event raises while others of its batch go through: then the event is Unprocessable.
 """
 
 from typing import ClassVar
@@ -109,6 +111,12 @@ class Undelivered(Invalid):
     """A webhook's receiver failed for so long that the delivery is given up."""
 
     default_reason = "undelivered"
+
+
+class Unprocessable(Invalid):
+    """What a step raised on one event alone, and did not foresee: its cause says what."""
+
+    default_reason = "unexpected_error"
 
 
 class Fatal(GazeloopError):

@@ -4,13 +4,11 @@ An event states everything that it says about its subject, so the highest revisi
 whoever has seen that one may forget, repeat or reorder all others.
 """
 
-import hashlib
 from abc import ABC, abstractmethod
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -369,31 +367,3 @@ class ShortlistPublished(Event):
 
     def key(self) -> str:
         return self.needle_id
-
-
-class DeadLettered(Event):
-    """Something that could not be processed, kept whole."""
-
-    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
-
-    type: Literal["DeadLettered"] = "DeadLettered"
-    service: str
-    reason: str
-    detail: str
-    traceback: str = ""
-    original_topic: str | None = None
-    partition: int | None = None
-    offset: int | None = None
-    location: str | None = None
-    """File and line or id, for what never was on a topic."""
-    original_key: bytes = b""
-    original_value: bytes
-    failed_at: AwareDatetime
-
-    def source(self) -> tuple[object, ...]:
-        value = hashlib.sha256(self.original_value).hexdigest()
-        place = (self.original_topic, self.partition, self.offset, self.location)
-        return (self.service, *place, self.reason, value)
-
-    def key(self) -> str:
-        return self.original_key.decode(errors="replace")

@@ -21,6 +21,10 @@ FamilyId = NewType("FamilyId", str)
 """Needles that fail alike, named by the one that was captured first."""
 PointId = NewType("PointId", str)
 """A vector's id in Qdrant (a UUID)."""
+LetterId = NewType("LetterId", str)
+"""A record that could not be processed, however many services failed on it and however often."""
+ReplayId = NewType("ReplayId", str)
+"""One replay of a dead letter."""
 ModelId = NewType("ModelId", str)
 """An embedding model with everything that shapes its vectors: `name-tap-pooling-sha`."""
 
@@ -80,3 +84,13 @@ def region_point_id(model: ModelId, region: RegionId) -> PointId:
 def frame_point_id(model: ModelId, frame_id: FrameId) -> PointId:
     """Id of a frame's global vector under one embedding model."""
     return PointId(_name("frame_point", model, frame_id))
+
+
+def letter_id(*record: object) -> LetterId:
+    """Id of the dead letter of a record, named by its content or, off the topics, its place."""
+    return LetterId(_name("letter", *record))
+
+
+def replay_id(letter: LetterId, number: int) -> ReplayId:
+    """Id of a letter's replay, counted from 1: two operators at once make one of it."""
+    return ReplayId(_name("replay", letter, number))

@@ -1,7 +1,7 @@
 """What an event is about: what connects an effect with its cause."""
 
+from services.contracts.dead_letters import DeadLetterChanged, DeadLettered
 from services.contracts.events import (
-    DeadLettered,
     Event,
     FrameAnnotated,
     FrameCaptured,
@@ -38,7 +38,7 @@ def frame_of(event: Event) -> FrameId | None:
 
 def subjects_of(event: Event) -> list[Subject]:
     """What an event is about, nearest first: its needle, its frame, the frames that it lists."""
-    if isinstance(event, DeadLettered):
+    if isinstance(event, DeadLettered | DeadLetterChanged):
         return []
     subjects: list[Subject] = []
     if isinstance(event, NeedleFound | NeedleRetracted | ShortlistPublished):

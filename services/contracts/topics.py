@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from services.contracts.dead_letters import DeadLetterChanged, DeadLettered
 from services.contracts.events import (
-    DeadLettered,
     Event,
     FrameAnnotated,
     FrameCaptured,
@@ -33,7 +33,7 @@ EMBEDDED = Topic("gaze.embedded", (FrameEmbedded,))
 MATCHES = Topic("gaze.matches", (FrameMatched,), retention="compact")
 NEEDLES = Topic("gaze.needles", (NeedleFound, NeedleRetracted))
 REANNOTATION = Topic("gaze.reannotation", (ShortlistPublished,))
-DEAD_LETTERS = Topic("gaze.dead-letters", (DeadLettered,))
+DEAD_LETTERS = Topic("gaze.dead-letters", (DeadLettered, DeadLetterChanged))
 
 TOPICS = (
     FRAMES,

@@ -4,13 +4,8 @@ import hashlib
 from collections.abc import Sequence
 
 from services.contracts.codec import encode
-from services.contracts.events import (
-    DeadLettered,
-    Event,
-    FrameAnnotated,
-    FrameCaptured,
-    PredictionsMade,
-)
+from services.contracts.dead_letters import DeadLettered
+from services.contracts.events import Event, FrameAnnotated, FrameCaptured, PredictionsMade
 from services.contracts.identity import FrameId, VehicleId
 from services.contracts.topics import topic_of
 from services.runtime.limits import largest_value

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from services.contracts.events import DeadLettered
+from services.contracts.dead_letters import DeadLettered
 from services.ingest.items import Rejection
 from services.runtime.limits import MAX_EVENT_BYTES
 

@@ -5,8 +5,13 @@ from dataclasses import dataclass
 from opentelemetry.trace import Span
 
 from services.contracts.events import Event
+from services.contracts.identity import ReplayId
 from services.contracts.subjects import frame_of
 from services.runtime.traces import Headers, ids_of
+
+REPLAY_HEADER = "gazeloop-replay"
+"""Tells a replayed record from a new one; its value is the replay's id."""
+_LONGEST_ID = 100
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,13 @@ class Record:
     taken_at: float | None = None
     """When the broker took it, in seconds since 1970, where it says so."""
     headers: Headers = ()
+
+    @property
+    def replay(self) -> ReplayId | None:
+        """The replay of a dead letter that this is; none for any other record."""
+        value = dict(self.headers).get(REPLAY_HEADER)
+        # Whoever may write to the topic may write a header.
+        return ReplayId(value.decode(errors="replace")[:_LONGEST_ID]) if value else None
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,15 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
 from services.contracts.codec import decode
-from services.contracts.errors import Invalid, TooManyDeadLetters, Transient
-from services.contracts.events import DeadLettered, Event
+from services.contracts.dead_letters import (
+    DeadLetterChanged,
+    DeadLettered,
+    LetterChange,
+    letter_of_record,
+    partition_key_of,
+)
+from services.contracts.errors import Invalid, TooManyDeadLetters, Transient, Unprocessable
+from services.contracts.events import Event
 from services.contracts.identity import EventId
 from services.runtime import metrics
 from services.runtime.clock import Clock
@@ -35,6 +42,17 @@ from services.runtime.traces import (
 log = structlog.get_logger(__name__)
 
 _FIRST_WAIT_S = 0.1
+_LONGEST_DETAIL = 10_000  # characters; a letter must not be refused for its own length
+_LONGEST_TRACEBACK = 50_000
+_ABOUT_VALUES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What code raises on a value that it cannot take: not what a machine or a peer raises."""
 _MOST_NAMED = 10  # events in one line of the log
 _RATIO_WINDOW = 1000  # events; `dead_letter_ratio_limit` is a share of these
 
@@ -79,6 +97,15 @@ class DeadLetterLimit:
 
 class _GivenBackError(Exception):
     """We were told to end between two tries: the batch is to be delivered again."""
+
+
+def _as_invalid(error: Exception) -> Invalid:
+    """The same as an error of ours, which keeps it as its cause."""
+    if isinstance(error, Invalid):
+        return error
+    unforeseen = Unprocessable(f"{type(error).__name__}: {error}")
+    unforeseen.__cause__ = error
+    return unforeseen
 
 
 class Runner:
@@ -169,21 +196,52 @@ class Runner:
             return
         try:
             await self._run(arrivals)
-            self._limit.good(len(arrivals))
-        except Invalid as exc:
+        except (Invalid, *_ABOUT_VALUES) as exc:
             if len(arrivals) == 1:
-                await self._bury(arrivals[0], exc)
+                await self._bury(arrivals[0], _as_invalid(exc))
             else:
                 await self._run_each_alone(arrivals)
+        else:
+            await self._note_processed(arrivals)
 
     async def _run_each_alone(self, arrivals: Sequence[Parsed]) -> None:
+        unforeseen: list[tuple[Parsed, Exception]] = []
         for arrival in arrivals:
             self.progress.report()
             try:
                 await self._run([arrival])
-                self._limit.good(1)
             except Invalid as exc:
                 await self._bury(arrival, exc)
+            except _ABOUT_VALUES as exc:
+                unforeseen.append((arrival, exc))
+            else:
+                await self._note_processed([arrival])
+        if len(unforeseen) == len(arrivals):
+            # Then it is not the events: a bug, or something stored.
+            raise unforeseen[0][1]
+        for arrival, error in unforeseen:
+            await self._bury(arrival, _as_invalid(error))
+
+    async def _note_processed(self, arrivals: Sequence[Parsed]) -> None:
+        """Count these, and resolve the dead letters that were replayed by them."""
+        replayed = [each for each in arrivals if each.record.replay is not None]
+        self._limit.good(len(arrivals) - len(replayed))
+        if not replayed:
+            return
+        changes = [self._resolved(each.record) for each in replayed]
+        await self._until_not_transient(lambda: self._outbox.publish(changes))
+        log.info("dead_letters_resolved", service=self._service, letters=len(changes))
+
+    def _resolved(self, record: Record) -> DeadLetterChanged:
+        value = record.value or b""
+        return DeadLetterChanged(
+            letter_id=letter_of_record(record.topic, record.key, value),
+            change=LetterChange.RESOLVED,
+            replay=record.replay,
+            service=self._service,
+            partition_key=partition_key_of(record.key),
+            changed_at=self._clock.now(),
+        )
 
     async def _parse(self, records: Sequence[Record], spans: Spans) -> list[Parsed]:
         # Two contents under one event id are a conflict for the store to refuse, not a duplicate.
@@ -196,7 +254,9 @@ class Runner:
             except Invalid as exc:
                 await self._bury(Arrival(record, span), exc)
                 continue
-            if seen.setdefault(event.event_id, event) is event or seen[event.event_id] != event:
+            first = seen.setdefault(event.event_id, event)
+            # A replay is answered by itself, whatever else is in the batch.
+            if first is event or first != event or record.replay is not None:
                 describe(span, event)
                 arrivals.append(Parsed(record, span, event))
             else:
@@ -241,14 +301,15 @@ class Runner:
         letter = DeadLettered(
             service=self._service,
             reason=error.reason,
-            detail=str(error),
-            traceback="".join(traceback.format_exception(error)),
+            detail=str(error)[:_LONGEST_DETAIL],
+            traceback="".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:],
             original_topic=record.topic,
             partition=record.partition,
             offset=record.offset,
             original_key=record.key,
             original_value=record.value or b"",
             failed_at=self._clock.now(),
+            replay=record.replay,
         )
         await self._until_not_transient(lambda: self._outbox.publish([letter]))
         metrics.DEAD_LETTERS.labels(self._service, error.reason).inc()
@@ -256,10 +317,12 @@ class Runner:
             "event_dead_lettered",
             service=self._service,
             reason=error.reason,
-            detail=str(error),
+            detail=str(error)[:_LONGEST_DETAIL],
             **arrival.ids(),
         )
-        self._limit.bad()
+        if record.replay is None:
+            # Of those that an operator sends again, many may fail; that says nothing new.
+            self._limit.bad()
 
     def _note_retry(self, state: RetryCallState) -> None:
         self.progress.report()  # a restart would not bring back what is awaited

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import DeadLettered
 from services.ingest.importers.coco import read_coco
 from services.ingest.importers.via import read_via
 from services.ingest.importers.voc import read_voc

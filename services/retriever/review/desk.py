@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from services.contracts.events import DeadLettered
-from services.contracts.identity import EventId
+from services.contracts.identity import LetterId
+from services.domain.dead_letters import Letter
 from services.retriever.review.corrections import Corrector
 from services.retriever.review.pictures import PictureCache
 from services.retriever.review.sessions import Authenticate
@@ -34,12 +34,14 @@ class Letters:
 
     Attributes
     ----------
-    read : every letter that the broker still has
+    read : every letter that the broker still has, with its state
     replay : publishes the original records of these letters again; how many those were
+    discard : gives these letters up for good; how many those were
     """
 
-    read: Callable[[], Awaitable[Sequence[DeadLettered]]]
-    replay: Callable[[Sequence[EventId]], Awaitable[int]]
+    read: Callable[[], Awaitable[Sequence[Letter]]]
+    replay: Callable[[Sequence[LetterId]], Awaitable[int]]
+    discard: Callable[[Sequence[LetterId]], Awaitable[int]]
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from http import HTTPStatus
 
 import structlog
 from fastapi import APIRouter, HTTPException, Request, Response
+from starlette.datastructures import FormData
 
+from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import InvalidSettings
-from services.contracts.events import DeadLettered
-from services.contracts.identity import EventId
+from services.domain.dead_letters import TO_REPLAY, UNSETTLED, Letter, LetterState
 from services.retriever.review.desk import Desk, Letters
 from services.retriever.review.guard import Form, In
 from services.retriever.review.rendering import Pages
@@ -24,26 +25,47 @@ def letter_routes(desk: Desk, pages: Pages) -> APIRouter:
     """The routes."""
     router = APIRouter()
 
-    async def page(request: Request, session: Session, said: str = "") -> Response:
+    async def page(request: Request, session: Session, notice: str = "") -> Response:
         letters = list(await _letters(desk).read())
         service = request.query_params.get("service", "")
         reason = request.query_params.get("reason", "")
-        counts = Counter((letter.service, letter.reason) for letter in letters)
-        chosen = _chosen(letters, service, reason)
-        chosen.sort(key=lambda letter: letter.failed_at, reverse=True)
+        state = request.query_params.get("state", "")
+        waiting = [each for each in letters if each.state in UNSETTLED]
+        counts = Counter(
+            (failure.service, failure.reason) for each in waiting for failure in each.failures
+        )
+        chosen = _chosen(_in_state(letters, state), service, reason)
+        chosen.sort(key=lambda letter: letter.latest.failed_at, reverse=True)
         return pages.html(
             request,
             "letters.html",
             session=session,
-            said=said,
+            said=notice,
             total=len(letters),
+            waiting=len(waiting),
+            states=Counter(each.state.value for each in letters),
             counts=counts.most_common(),
-            replayable={(each.service, each.reason) for each in letters if each.original_topic},
+            replayable={
+                (failure.service, failure.reason)
+                for each in waiting
+                if each.is_replayable and each.state in TO_REPLAY
+                for failure in each.failures
+            },
             chosen=len(chosen),
-            letters=[(letter, _preview(letter)) for letter in chosen[:_SHOWN]],
+            letters=[(letter, _preview(letter.latest)) for letter in chosen[:_SHOWN]],
             service=service,
             reason=reason,
+            state=state,
         )
+
+    async def wanted(form: FormData, states: frozenset[LetterState]) -> list[Letter]:
+        """The letters that a form means: one, or those of a service and reason in these states."""
+        letters = await _letters(desk).read()
+        only = str(form.get("letter", ""))
+        if only:
+            return [each for each in letters if each.letter_id == only]
+        found = [each for each in letters if each.state in states]
+        return _chosen(found, str(form.get("service", "")), str(form.get("reason", "")))
 
     @router.get("/dead-letters")
     async def letters(request: Request, session: In) -> Response:
@@ -51,21 +73,23 @@ def letter_routes(desk: Desk, pages: Pages) -> APIRouter:
 
     @router.post("/dead-letters/replay")
     async def replay(request: Request, session: In, form: Form) -> Response:
-        only = str(form.get("letter", ""))
-        found = _chosen(
-            await _letters(desk).read(), str(form.get("service", "")), str(form.get("reason", ""))
-        )
-        ids = [EventId(letter.event_id) for letter in found if only in ("", letter.event_id)]
+        found = await wanted(form, TO_REPLAY)
         try:
-            sent = await _letters(desk).replay(ids)
+            sent = await _letters(desk).replay([letter.letter_id for letter in found])
         except InvalidSettings as exc:
             log.warning("replay_refused", error=str(exc))
-            return await page(request, session, _refused(found))
-        kept = len(ids) - sent
-        said = f"{sent} sent again."
+            return await page(request, session, _refused([each.latest for each in found]))
+        kept = len(found) - sent
+        notice = f"{sent} sent again."
         if kept:
-            said += f" {kept} never were on a topic: correct their files and ingest them again."
-        return await page(request, session, said)
+            notice += f" {kept} never were on a topic: correct their files and ingest them again."
+        return await page(request, session, notice)
+
+    @router.post("/dead-letters/discard")
+    async def discard(request: Request, session: In, form: Form) -> Response:
+        found = await wanted(form, UNSETTLED)
+        count = await _letters(desk).discard([letter.letter_id for letter in found])
+        return await page(request, session, f"{count} discarded.")
 
     return router
 
@@ -85,12 +109,15 @@ def _refused(letters: Sequence[DeadLettered]) -> str:
     )
 
 
-def _chosen(letters: Sequence[DeadLettered], service: str, reason: str) -> list[DeadLettered]:
-    return [
-        letter
-        for letter in letters
-        if service in ("", letter.service) and reason in ("", letter.reason)
-    ]
+def _in_state(letters: Sequence[Letter], state: str) -> list[Letter]:
+    """Those in this state; where none is named, those that wait for something."""
+    if state:
+        return [letter for letter in letters if letter.state.value == state]
+    return [letter for letter in letters if letter.state in UNSETTLED]
+
+
+def _chosen(letters: Sequence[Letter], service: str, reason: str) -> list[Letter]:
+    return [letter for letter in letters if letter.failed(service or None, reason or None)]
 
 
 def _preview(letter: DeadLettered) -> str:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import ToolUnavailable
-from services.contracts.events import Annotation, DeadLettered, FrameAnnotated
+from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Category, FrameId
 from services.domain.ports.annotation_tasks import TaskStatus
 from services.ingest.adjustments import Adjustment

@@ -10,13 +10,15 @@ import pytest
 from fastapi import FastAPI
 
 from services.cli.review_page import note_figures, reviewing
+from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import BrokerUnavailable
-from services.contracts.events import DeadLettered, FrameAnnotated
+from services.contracts.events import FrameAnnotated
+from services.domain.dead_letters import LetterState
 from services.evaluator.report import Counts
 from services.evaluator.reports import Reports
 from services.retriever.review.corrections import Corrector
 from services.runtime.broker import BrokerAddress
-from services.runtime.dead_letters import read_dead_letters
+from services.runtime.dead_letters import read_letters
 from services.runtime.outbox import KafkaOutbox
 from services.runtime.settings import Settings
 from tests.integration.review.conftest import BASE
@@ -66,8 +68,9 @@ async def test_dead_letters_are_read_and_replayed_through_the_broker(
 
     assert "what was wrong" in page
     assert "1 sent again." in answer.text
-    letters = await asyncio.to_thread(lambda: list(read_dead_letters(kafka, settings)))
-    assert [each.reason for each in letters].count(reason) == 1
+    letters = await asyncio.to_thread(read_letters, kafka, settings)
+    (found_,) = [each for each in letters if each.failed(None, reason)]
+    assert found_.state is LetterState.REPLAYED
 
 
 async def test_an_address_without_a_path_leads_to_the_page(

@@ -17,6 +17,7 @@ from tests.integration.review.conftest import Browser
 from tests.review_world import (
     REGION,
     STOP,
+    dead_letter,
     needle_id_of,
     report_budgets,
     shortlist,
@@ -202,6 +203,27 @@ async def test_dead_letters_are_sent_again_by_reason_and_one_by_one(ana: Browser
 
     await ana.post("/dead-letters/replay", {"service": "embedder", "reason": "truncated_image"})
     assert len(ana.world.replayed) == 2
+
+
+async def test_dead_letters_are_discarded_by_reason_and_one_by_one(ana: Browser) -> None:
+    await ana.post("/dead-letters/discard", {"service": "embedder", "reason": "truncated_image"})
+    assert len(ana.world.discarded) == 2
+
+    one = dead_letter(2).letter_id
+    answer = await ana.post("/dead-letters/discard", {"letter": one})
+    assert ana.world.discarded[2:] == [one]
+    assert "1 discarded." in answer.text
+
+
+async def test_letters_are_shown_by_their_state(ana: Browser) -> None:
+    unsettled = (await ana.get("/dead-letters")).text
+    resolved = (await ana.get("/dead-letters?state=resolved")).text
+
+    assert "3 records could not be processed" in unsettled
+    assert "resolved 1" in unsettled
+    assert "missing image" not in unsettled
+    assert "missing image" in resolved
+    assert "after 1 replay" in resolved
 
 
 async def test_letters_that_never_were_on_a_topic_have_no_button(ana: Browser) -> None:

@@ -3,19 +3,22 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from itertools import count
 
 import pytest
 
+from services.contracts import identity
 from services.contracts.codec import encode
 from services.contracts.errors import InvalidRecord, StoreUnavailable
 from services.contracts.events import Event, FrameCaptured
 from services.contracts.flow import group_of
 from services.contracts.topics import FRAMES, MATCHES, PREDICTIONS
+from services.domain.dead_letters import Letter, LetterState
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
 from services.runtime.consumer import Assignment, AssignmentListener, ConsumingService
-from services.runtime.dead_letters import read_dead_letters, replay
+from services.runtime.dead_letters import read_dead_letters, read_letters, replay
 from services.runtime.lag import LagReader
 from services.runtime.outbox import KafkaOutbox, Parcel
 from services.runtime.settings import Settings
@@ -58,15 +61,20 @@ class Bench:
         self.services: list[ConsumingService] = []
 
     def service(
-        self, step: Step | None = None, listener: AssignmentListener | None = None
+        self,
+        step: Step | None = None,
+        listener: AssignmentListener | None = None,
+        *,
+        settings: Settings = SETTINGS,
+        suffix: str = "",
     ) -> ConsumingService:
         service = ConsumingService(
-            self.name,
+            f"{self.name}{suffix}",
             [FRAMES, PREDICTIONS, MATCHES],
             step or self.step,
             outbox=self.outbox,
             broker=self.broker,
-            settings=SETTINGS,
+            settings=settings,
             clock=SystemClock(),
             listener=listener,
         )
@@ -78,6 +86,24 @@ class Bench:
 
     def seen(self) -> set[str]:
         return {name for name in self.step.frames if name.startswith(f"{self.name}-")}
+
+    def folded(self, *frames: FrameCaptured) -> list[Letter]:
+        """The letters of these frames."""
+        values = {encode(frame) for frame in frames}
+        letters = read_letters(self.broker, SETTINGS)
+        return [each for each in letters if each.latest.original_value in values]
+
+    def states(self, *frames: FrameCaptured) -> list[LetterState]:
+        return [letter.state for letter in self.folded(*frames)]
+
+    def failed(self, frames: Sequence[FrameCaptured], replays: int) -> bool:
+        """Whether two services have failed on the last of so many replays of all these frames."""
+        letters = self.folded(*frames)
+        return len(letters) == len(frames) and all(
+            [failure.replay for failure in letter.failures]
+            == [identity.replay_id(letter.letter_id, replays) if replays else None] * 2
+            for letter in letters
+        )
 
     def letters(self) -> list[bytes]:
         found = read_dead_letters(self.broker, SETTINGS)
@@ -132,11 +158,29 @@ async def test_a_replayed_dead_letter_is_processed_once_its_reason_is_gone(bench
     await bench.outbox.publish([frame])
     await until(lambda: encode(frame) in bench.letters())
     bench.step.refused = set()
-    found = await asyncio.to_thread(lambda: list(read_dead_letters(bench.broker, SETTINGS)))
-    ours = [letter for letter in found if letter.original_value == encode(frame)]
-    report = await replay(ours, bench.outbox)
+    report = await replay(bench.folded(frame), bench.outbox, SystemClock().now())
     assert (report.replayed, report.not_replayable) == (1, ())
     await until(lambda: bench.seen() == ids([frame]))
+    await until(lambda: bench.states(frame) == [LetterState.RESOLVED])
+
+
+async def test_replays_that_fail_update_their_letters_and_stop_nothing(bench: Bench) -> None:
+    frames = bench.frames(15)
+    bench.step.refused = ids(frames)
+    settings = SETTINGS.model_copy(update={"dead_letter_run_limit": 20})
+    services = [bench.service(settings=settings, suffix=name) for name in ("", "-other")]
+    for service in services:
+        await service.start()
+    await bench.outbox.publish(frames)
+    await until(lambda: bench.failed(frames, replays=0))
+    for number in (1, 2):
+        await replay(bench.folded(*frames), bench.outbox, SystemClock().now())
+        await until(partial(bench.failed, frames, replays=number))
+        assert bench.states(*frames) == [LetterState.FAILED_AGAIN] * len(frames)
+    assert all(service.unhealthy() is None for service in services)
+    bench.step.refused = set()
+    await replay(bench.folded(*frames), bench.outbox, SystemClock().now())
+    await until(lambda: bench.states(*frames) == [LetterState.RESOLVED] * len(frames))
 
 
 async def test_a_store_that_is_away_for_a_while_costs_nothing(bench: Bench) -> None:

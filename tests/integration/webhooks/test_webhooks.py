@@ -22,7 +22,9 @@ from standardwebhooks import Webhook
 
 from services.cli.consumers import webhook_consumers
 from services.contracts.codec import encode
-from services.contracts.events import DeadLettered, ShortlistPublished
+from services.contracts.dead_letters import DeadLettered
+from services.contracts.events import ShortlistPublished
+from services.domain.dead_letters import fold_letters
 from services.runtime import metrics
 from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
@@ -252,7 +254,7 @@ async def test_what_was_given_up_is_delivered_by_a_replay(bench: Bench, receiver
         await bench.outbox.publish([event, next_])
         await until(lambda: bool(bench.letters("ill")) and receiver.has(next_))
         receiver.answers.clear()
-        await replay(bench.letters("ill"), bench.outbox)
+        await replay(fold_letters(bench.letters("ill")), bench.outbox, SystemClock().now())
         await until(lambda: receiver.has(event))
 
     assert bench.letters("ill")[0].reason == "receiver_refuses"

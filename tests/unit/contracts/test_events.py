@@ -6,9 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from services.contracts import codec
+from services.contracts.dead_letters import DeadLettered
 from services.contracts.documents import documents, event_types, example, schema
 from services.contracts.errors import UnreadableEvent
-from services.contracts.events import DeadLettered, Event, FrameMatched
+from services.contracts.events import Event, FrameMatched
 from services.contracts.topics import TOPICS, Topic, topic_of
 from tests import samples
 

@@ -8,8 +8,9 @@ from prometheus_client import Gauge
 from structlog.testing import LogCapture
 
 from services.contracts.codec import encode
+from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import Fatal
-from services.contracts.events import DeadLettered, FrameMatched, Split
+from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, FrameId
 from services.contracts.topics import MATCHES
 from services.domain.subsets import Subset

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import (
     BrokerUnavailable,
     DeliveryUnconfirmed,
@@ -17,7 +18,6 @@ from services.contracts.errors import (
 )
 from services.contracts.events import (
     Annotation,
-    DeadLettered,
     Detection,
     Event,
     FrameAnnotated,

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from services.contracts.events import Annotation, DeadLettered, FrameAnnotated, FrameCaptured
+from services.contracts.dead_letters import DeadLettered
+from services.contracts.events import Annotation, FrameAnnotated, FrameCaptured
 from services.contracts.identity import Category
 from services.ingest.drafts import entry_of
 from services.ingest.exporters.coco import INSTANCES

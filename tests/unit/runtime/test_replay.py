@@ -1,11 +1,16 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from services.contracts.codec import encode
-from services.contracts.events import DeadLettered
-from services.runtime.dead_letters import replay
+from services.contracts import identity
+from services.contracts.codec import decode, encode
+from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, LetterChange
+from services.domain.dead_letters import LetterState, fold_letters
+from services.runtime.dead_letters import discard, replay
 from services.runtime.outbox import Parcel
+from services.runtime.records import REPLAY_HEADER
 from tests import samples
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
 class Parcels:
@@ -14,6 +19,13 @@ class Parcels:
 
     async def publish_parcels(self, parcels: Sequence[Parcel]) -> None:
         self.sent.extend(parcels)
+
+    def originals(self) -> list[Parcel]:
+        return [each for each in self.sent if each.topic != "gaze.dead-letters"]
+
+    def changes(self) -> list[DeadLetterChanged]:
+        events = [decode(p.topic, p.value) for p in self.sent if p.topic == "gaze.dead-letters"]
+        return [event for event in events if isinstance(event, DeadLetterChanged)]
 
 
 def letter(value: bytes, topic: str | None = "gaze.frames", key: bytes = b"k") -> DeadLettered:
@@ -31,20 +43,47 @@ def letter(value: bytes, topic: str | None = "gaze.frames", key: bytes = b"k") -
 
 async def test_the_original_bytes_go_back_to_their_topic_and_key() -> None:
     outbox = Parcels()
-    report = await replay([letter(b"\x00\xff")], outbox)
+    failure = letter(b"\x00\xff")
+    report = await replay(fold_letters([failure]), outbox, NOW)
     assert report.replayed == 1
-    assert outbox.sent == [Parcel("gaze.frames", b"k", b"\x00\xff", "k")]
+    number = identity.replay_id(failure.letter_id, 1)
+    headers = ((REPLAY_HEADER, number.encode()),)
+    assert outbox.originals() == [Parcel("gaze.frames", b"k", b"\x00\xff", "k", headers)]
+    (change,) = outbox.changes()
+    assert (change.change, change.replay) == (LetterChange.REPLAYED, number)
 
 
 async def test_a_readable_event_goes_to_its_own_partition_again() -> None:
     outbox = Parcels()
     match = samples.frame_matched()
-    await replay([letter(encode(match), "gaze.matches", match.key().encode())], outbox)
-    assert outbox.sent == [Parcel.of(match)]
+    failure = letter(encode(match), "gaze.matches", match.key().encode())
+    await replay(fold_letters([failure]), outbox, NOW)
+    (sent,) = outbox.originals()
+    assert sent.partitioned_by == match.partitioned_by()
+    assert (sent.key, sent.value) == (match.key().encode(), encode(match))
 
 
 async def test_what_never_was_on_a_topic_is_named_instead() -> None:
     outbox = Parcels()
-    lost = letter(b"{}", topic=None)
-    report = await replay([lost, letter(b"x")], outbox)
+    lost, found = fold_letters([letter(b"{}", topic=None), letter(b"x")])
+    if found.latest.original_topic is None:
+        lost, found = found, lost
+    report = await replay([lost, found], outbox, NOW)
     assert (report.replayed, report.not_replayable) == (1, (lost,))
+
+
+async def test_a_record_on_which_several_services_failed_is_sent_once() -> None:
+    outbox = Parcels()
+    failures = [
+        letter(b"x").model_copy(update={"service": name}) for name in ("embedder", "fp_miner")
+    ]
+    report = await replay(fold_letters(failures), outbox, NOW)
+    assert report.replayed == len(outbox.originals()) == 1
+
+
+async def test_a_discarded_letter_stays_and_waits_for_nothing() -> None:
+    outbox = Parcels()
+    failures = [letter(b"x"), letter(b"{}", topic=None)]
+    assert await discard(fold_letters(failures), outbox, NOW) == 2
+    after = fold_letters([*failures, *outbox.changes()])
+    assert [each.state for each in after] == [LetterState.DISCARDED] * 2

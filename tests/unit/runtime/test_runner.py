@@ -1,10 +1,12 @@
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 import pytest
 
 from services.contracts.codec import encode
+from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, LetterChange
 from services.contracts.errors import (
     BrokerUnavailable,
     ConflictingRevision,
@@ -13,10 +15,10 @@ from services.contracts.errors import (
     StoreUnavailable,
     TooManyDeadLetters,
 )
-from services.contracts.events import DeadLettered, Event, FrameCaptured
+from services.contracts.events import Event, FrameCaptured
 from services.contracts.topics import topic_of
 from services.runtime.exits import ExitCode
-from services.runtime.records import Record
+from services.runtime.records import REPLAY_HEADER, Record
 from services.runtime.runner import DeadLetterLimit, Runner
 from services.runtime.settings import Settings
 from tests import samples
@@ -213,6 +215,70 @@ async def test_a_cancelled_batch_ends_the_process_before_it_can_be_acknowledged(
     with pytest.raises(Exited) as exited:
         await bench.runner.process([record(FRAMES[0])])
     assert exited.value.code == ExitCode.UNDRAINED
+
+
+def replayed(event: Event, offset: int = 0) -> Record:
+    return replace(record(event, offset), headers=((REPLAY_HEADER, b"replay-1"),))
+
+
+def changes(outbox: InMemoryOutbox) -> list[DeadLetterChanged]:
+    return [event for event in outbox.published if isinstance(event, DeadLetterChanged)]
+
+
+async def test_a_replay_that_is_processed_resolves_its_letter() -> None:
+    bench = Bench(refuses("f0"))
+    await bench.runner.process([record(FRAMES[0]), record(FRAMES[1])])
+    (letter,) = letters(bench.outbox)
+    bench.step._trouble = fine
+    await bench.runner.process([replayed(FRAMES[0], 9), record(FRAMES[2])])
+    (change,) = changes(bench.outbox)
+    assert change.letter_id == letter.letter_id
+    assert (change.change, change.service) == (LetterChange.RESOLVED, "tester")
+    assert change.replay == "replay-1"
+
+
+async def test_a_replay_is_answered_though_its_event_is_in_the_batch_already() -> None:
+    bench = Bench(fine)
+    await bench.runner.process([record(FRAMES[0]), replayed(FRAMES[0], 1)])
+    assert len(changes(bench.outbox)) == 1
+
+
+async def test_a_replay_that_fails_says_so_and_does_not_count_toward_the_limit() -> None:
+    bench = Bench(refuses("f0"), dead_letter_run_limit=5)
+    for offset in range(20):
+        await bench.runner.process([replayed(FRAMES[0], offset)])
+    assert {letter.replay for letter in letters(bench.outbox)} == {"replay-1"}
+    assert len({letter.letter_id for letter in letters(bench.outbox)}) == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), OverflowError(), TypeError()])
+async def test_an_event_on_which_a_step_stumbles_is_dead_lettered_alone(error: Exception) -> None:
+    def stumbles(events: Sequence[Event]) -> Exception | None:
+        return error if FRAMES[1] in events else None
+
+    bench = Bench(stumbles)
+    await bench.runner.process([record(frame) for frame in FRAMES])
+    assert bench.step.done == [[FRAMES[0]], [FRAMES[2]], [FRAMES[3]]]
+    (letter,) = letters(bench.outbox)
+    assert letter.reason == "unexpected_error"
+    assert type(error).__name__ in letter.detail
+    assert "Traceback" in letter.traceback
+
+
+async def test_where_a_step_stumbles_on_every_event_it_is_not_the_events() -> None:
+    bench = Bench(lambda _: ValueError("stored"))
+    with pytest.raises(Exited) as exited:
+        await bench.runner.process([record(frame) for frame in FRAMES])
+    assert exited.value.code == ExitCode.FAILED
+    assert bench.outbox.published == []
+
+
+async def test_a_letter_is_short_enough_however_much_an_error_says() -> None:
+    bench = Bench(lambda _: InvalidRecord("x" * 20_000_000))
+    await bench.runner.process([Record("gaze.frames", 0, 0, b"k" * 4_000_000, b"?" * 4_000_000)])
+    await bench.runner.process([record(FRAMES[0])])
+    assert len(letters(bench.outbox)) == 2
+    assert len(letters(bench.outbox)[0].key()) == 1000
 
 
 async def test_too_many_dead_letters_in_a_row_end_the_process() -> None:
