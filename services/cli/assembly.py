@@ -3,21 +3,30 @@
 import asyncio
 import math
 import shutil
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import structlog
 from fastapi import FastAPI
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_fixed,
+)
 
 from services.cli.consumers import consumers, is_asked_for, warn_where_idle
 from services.cli.held_parts import correction_holder, held_released
 from services.cli.label_studio_parts import outside_routes
+from services.cli.needs import ServedPages, readiness_of
 from services.cli.parts import REVIEW_PATH, App, opened
 from services.cli.repeating import kept_up
 from services.cli.review_page import note_figures, reviewing
 from services.cli.when_changed import WhenChanged
-from services.contracts.errors import InvalidSettings
+from services.contracts.errors import InvalidSettings, Transient
 from services.contracts.flow import BESIDE, CONSUMERS, SERVICES, USES_IMAGES
 from services.evaluator.costs import StoredErrorCosts
 from services.evaluator.report import Counts
@@ -38,6 +47,9 @@ from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.opening import Stores
 from services.runtime.trace_export import Traces
 
+log = structlog.get_logger(__name__)
+
+_START_POLL_S = 1.0
 _FIGURES_S = 15.0
 """How often figures of all that is recorded are reckoned; more seldom where that takes long."""
 
@@ -99,6 +111,8 @@ async def deployed(settings: Settings, service: str) -> AsyncIterator[App]:
 
     Raises
     ------
+    StoreUnavailable, BrokerUnavailable
+        One was away for `settings.start_wait_s`.
     MissingPart
         The blob store's URL needs a package that is not installed.
     InvalidSettings
@@ -113,9 +127,38 @@ async def deployed(settings: Settings, service: str) -> AsyncIterator[App]:
             raise InvalidSettings(
                 "set GAZELOOP_KAFKA and GAZELOOP_MONGODB, or run `gazeloop up` on this data folder"
             )
-    # A cluster's topics are its owner's: `gazeloop topics create`, or what Kubernetes declares.
-    async with _serving(_resolved(settings, there), [service], creating=there is not None) as app:
-        yield app
+    resolved = _resolved(settings, there)
+    async with AsyncExitStack() as closing:
+        # A cluster's topics are its owner's: `gazeloop topics create`, or what Kubernetes declares.
+        yield await _once_there(
+            lambda: _serving(resolved, [service], creating=there is not None), resolved, closing
+        )
+
+
+async def _once_there(
+    serving_: Callable[[], AbstractAsyncContextManager[App]],
+    settings: Settings,
+    closing: AsyncExitStack,
+) -> App:
+    """Start, again and again while the broker or a store is away; a rollout starts all at once."""
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(Transient),
+        wait=wait_fixed(_START_POLL_S),
+        stop=stop_after_delay(settings.start_wait_s),
+        before_sleep=_note_start,
+        reraise=True,
+    )
+
+    async def start() -> App:
+        return await closing.enter_async_context(serving_())
+
+    app: App = await retrying(start)
+    return app
+
+
+async def _note_start(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("start_awaits", error=f"{type(error).__name__}: {error}")
 
 
 def _resolved(settings: Settings, addresses: Addresses | None) -> Settings:
@@ -138,12 +181,19 @@ async def _serving(
         built = await closing.enter_async_context(
             consumers(services, stores, settings, clock, traces=traces, beside=beside)
         )
-        health = await closing.enter_async_context(serving(built.services, settings))
+        served = ServedPages(services)
+        ready = None
+        if served.names:
+            ready = await closing.enter_async_context(readiness_of(served, stores, settings, clock))
+        health = await closing.enter_async_context(
+            serving(built.services, settings, ready.checks if ready else None)
+        )
         addresses = {"metrics": f"http://{settings.host}:{health.port}/metrics"}
-        if "ingest" in services or "retriever" in services:
+        if served.names:
             addresses |= await _serve(
                 services, stores, app.outbox, settings, traces=traces, closing=closing
             )
+            served.serve(addresses)
         if "evaluator" in services:
             await _beside_evaluator(stores, settings, clock, closing)
         yield replace(app, addresses=addresses, settle=built.settle)

@@ -166,10 +166,13 @@ class ConsumingService:
             return stalled
         if not self._app.consumer.assignment() and self._app.rebalancing:
             return "waiting for partitions"
-        return None
+        return f"waiting: {self._runner.waiting}" if self._runner.waiting else None
 
     def stalled(self) -> str | None:
-        """Why a restart is due; nothing where it is not. At twice that time we end ourselves."""
+        """Why a restart is due; nothing where it is not. At twice that time we end ourselves.
+
+        While a service waits for the broker or a store none is due: it would bring neither back.
+        """
         if self._stalled_s > self._settings.stall_limit_s / 2:
             return f"no progress for {self._stalled_s:.0f} s"
         return None
@@ -341,8 +344,10 @@ class ConsumingService:
             try:
                 positions = await self._positions()
             except BrokerUnavailable as exc:
-                # A restart of ours would not bring the broker back.
+                # A restart of ours would not bring the broker back: to wait for it is progress.
                 log.warning("lag_unknown", service=self.name, error=str(exc))
+                self._runner.progress.report()
+                self._stalled_s = 0.0
                 continue
             self._judge(watchdog, positions)
 

@@ -18,7 +18,15 @@ from services.contracts.dead_letters import (
     letter_of_record,
     partition_key_of,
 )
-from services.contracts.errors import Invalid, TooManyDeadLetters, Transient, Unprocessable
+from services.contracts.errors import (
+    BrokerUnavailable,
+    DeliveryUnconfirmed,
+    Invalid,
+    StoreUnavailable,
+    TooManyDeadLetters,
+    Transient,
+    Unprocessable,
+)
 from services.contracts.events import Event
 from services.contracts.identity import EventId
 from services.runtime import metrics
@@ -41,6 +49,7 @@ from services.runtime.traces import (
 
 log = structlog.get_logger(__name__)
 
+_PARTS_AWAY = (BrokerUnavailable, DeliveryUnconfirmed, StoreUnavailable)
 _FIRST_WAIT_S = 0.1
 _LONGEST_DETAIL = 10_000  # characters; a letter must not be refused for its own length
 _LONGEST_TRACEBACK = 50_000
@@ -150,6 +159,8 @@ class Runner:
         self._sleep = sleep
         self._ending = asyncio.Event()
         self.progress = progress or Progress()
+        self.waiting = ""
+        """What part is away while a batch waits for it; empty where none is."""
 
     async def process(self, records: Sequence[Record]) -> bool:
         """Do all that a batch asks for; where this says True, its offsets may be committed.
@@ -283,6 +294,7 @@ class Runner:
         ):
             with attempt:
                 await work()
+                self.waiting = ""
 
     async def _pause(self, seconds: float) -> None:
         told = asyncio.ensure_future(self._ending.wait())
@@ -327,6 +339,8 @@ class Runner:
     def _note_retry(self, state: RetryCallState) -> None:
         self.progress.report()  # a restart would not bring back what is awaited
         error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, _PARTS_AWAY):
+            self.waiting = f"{type(error).__name__}: {error}"
         metrics.RETRIES.labels(self._service, type(error).__name__).inc()
         log.warning(
             "batch_retried",

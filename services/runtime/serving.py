@@ -2,13 +2,13 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
 
 from services.runtime.consumer import ConsumingService
-from services.runtime.health import HealthServer
+from services.runtime.health import Check, HealthServer
 from services.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -16,10 +16,17 @@ log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def serving(
-    services: Sequence[ConsumingService], settings: Settings
+    services: Sequence[ConsumingService],
+    settings: Settings,
+    needs: Mapping[str, Check] | None = None,
 ) -> AsyncIterator[HealthServer]:
-    """The services run, and their health is served, while this is open; closing drains them."""
-    checks = {service.name: service.unhealthy for service in services}
+    """The services run, and their health is served, while this is open; closing drains them.
+
+    Parameters
+    ----------
+    needs : what else must be there for the process to be ready; it never calls for a restart
+    """
+    checks = {**(needs or {}), **{service.name: service.unhealthy for service in services}}
     alive = {service.name: service.stalled for service in services}
     with HealthServer(settings.host, settings.metrics_port, checks, alive=alive) as health:
         try:

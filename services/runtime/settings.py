@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     metadata_max_age_s: Seconds = Field(
         30.0, description="How often Kafka is asked for new partitions of the topics, in seconds."
     )
+    start_wait_s: Seconds = Field(
+        300.0, description="Wait for the broker and the stores at a service's start, in seconds."
+    )
     session_timeout_s: Seconds = Field(
         10.0, description="Silence after which a replica's partitions go to others, in s."
     )

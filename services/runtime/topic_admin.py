@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from services.contracts.errors import BrokerUnavailable
 from services.contracts.topics import TOPICS, Topic
 from services.runtime.broker import BrokerAddress, translate
 from services.runtime.broker_login import check_login
@@ -62,6 +63,47 @@ def broker_identity(broker: BrokerAddress, settings: Settings) -> str:
         return f"{broker}/{os.getpid()}"
     with _asking(broker, settings) as admin:
         return str(admin.describe_cluster()["cluster_id"])
+
+
+class BrokerProbe:
+    """Asks the broker again and again whether it is there; not for several threads at once.
+
+    Connects at the first call, and again after an error.
+    """
+
+    def __init__(self, broker: BrokerAddress, settings: Settings) -> None:
+        self._broker = broker
+        self._settings = settings
+        self._admin: KafkaAdminClient | None = None
+
+    def ask(self, topic: str) -> None:
+        """Return where a topic can be written.
+
+        Raises
+        ------
+        BrokerUnavailable
+            The broker does not answer, or a partition of the topic has no leader.
+        InvalidSettings
+            It does not let us.
+        """
+        if self._admin is None:
+            self._admin = connect_admin(self._broker, self._settings)
+        try:
+            (described,) = self._admin.describe_topics([topic])
+            if described["error_code"]:
+                raise for_code(described["error_code"])(topic)
+        except KafkaError as exc:
+            self.close()
+            raise translate(exc, self._broker) from exc
+        if any(each["leader_id"] < 0 for each in described["partitions"]):
+            raise BrokerUnavailable(f"{self._broker}: {topic} has partitions without a leader")
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            with suppress(KafkaError):
+                admin.close()
 
 
 @contextmanager

@@ -265,6 +265,13 @@ def test_ports_agree_from_the_settings_to_the_ingress(overlay: str) -> None:
     assert [each["port"] for each in monitor["spec"]["podMetricsEndpoints"]] == ["metrics"]
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_service_ends_its_own_wait_before_its_startup_probe_does(overlay: str) -> None:
+    for container in containers(overlay).values():
+        probe = container["startupProbe"]
+        assert probe["periodSeconds"] * probe["failureThreshold"] > Settings().start_wait_s
+
+
 def test_probes_ask_for_what_is_served() -> None:
     with HealthServer("127.0.0.1", 0, {}) as server:
         for container in containers("prod").values():

@@ -1,8 +1,9 @@
-"""Kafka is away for several delivery timeouts, under load: nobody ends, nothing is lost."""
+"""Kafka or MongoDB is away for several timeouts, under load: nobody ends, nothing is lost."""
 
 import asyncio
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
@@ -41,6 +42,7 @@ TIMEOUT_S = 3.0
 REFUSED = 60
 """So many refused requests, sixteen at a time, take several delivery timeouts."""
 AT_ONCE = 16
+STALL_LIMIT_S = 10.0
 SERVICES = ("ingest", "fp_miner")
 DATABASE = "gazeloop"
 
@@ -90,13 +92,29 @@ class Load:
 @dataclass
 class Bench:
     kafka: EmbeddedKafka
+    mongod: Mongod
     settings: Settings
+    ports: dict[str, int]
     victims: dict[str, Victim]
     folder: Path
 
     @property
     def broker(self) -> BrokerAddress:
         return BrokerAddress.parse(self.kafka.bootstrap)
+
+    def health(self, name: str, path: str = "healthz") -> dict[str, str]:
+        """Why a service is not fit for work; nothing where it is."""
+        try:
+            answer = httpx.get(f"http://127.0.0.1:{self.ports[name]}/{path}")
+        except httpx.TransportError:
+            return {"process": "does not answer"}
+        reasons: dict[str, str] = answer.json()["reasons"]
+        assert answer.is_success == (not reasons)
+        return reasons
+
+    def retries(self) -> int:
+        """How often fp_miner has tried a batch again."""
+        return (self.folder / "fp_miner.log").read_text().count('"batch_retried"')
 
     def exits(self) -> dict[str, list[int]]:
         for victim in self.victims.values():
@@ -112,7 +130,7 @@ class Bench:
 
     def caught_up(self) -> bool:
         with LagReader(self.broker, self.settings) as lag:
-            read = [PREDICTIONS.name, GROUND_TRUTH.name]
+            read = [FRAMES.name, PREDICTIONS.name, GROUND_TRUTH.name]
             return lag.caught_up({group_of("fp_miner"): read})
 
 
@@ -128,7 +146,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             mongodb=mongod.url,
             blobs=(folder / "blobs").as_uri(),
             http_port=steady_port(folder, "http"),
-            metrics_port=0,
+            stall_limit_s=STALL_LIMIT_S,
             topic_partitions=2,
             delivery_timeout_s=TIMEOUT_S,
             retry_wait_max_s=1,
@@ -140,15 +158,18 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         create_topics(BrokerAddress.parse(kafka.bootstrap), settings)
         given = settings.model_dump(mode="json", exclude_unset=True)
         environment = {f"GAZELOOP_{name.upper()}": str(value) for name, value in given.items()}
+        ports = {name: steady_port(folder, name) for name in SERVICES}
         victims = {
             name: parts.enter_context(
                 Victim(
-                    ["-m", "services.cli.main", "run", name], folder / f"{name}.log", environment
+                    ["-m", "services.cli.main", "run", name],
+                    folder / f"{name}.log",
+                    environment | {"GAZELOOP_METRICS_PORT": str(ports[name])},
                 )
             )
             for name in SERVICES
         }
-        yield Bench(kafka, settings, victims, folder)
+        yield Bench(kafka, mongod, settings, ports, victims, folder)
 
 
 @pytest.fixture
@@ -194,6 +215,10 @@ async def test_an_outage_of_several_delivery_timeouts_ends_nobody_and_loses_noth
     try:
         await until(lambda: load.statuses[503] >= REFUSED, deadline_s=20 * TIMEOUT_S)
         assert bench.exits() == {"ingest": [], "fp_miner": []}
+        await until(lambda: "kafka" in bench.health("ingest"))
+        assert [bench.health(name, "livez") for name in SERVICES] == [{}, {}]
+        await asyncio.to_thread(bench.victims["fp_miner"].kill)  # starts again, without a broker
+        await until(lambda: load.statuses[503] >= 2 * REFUSED, deadline_s=20 * TIMEOUT_S)
     finally:
         await asyncio.to_thread(back)
     before = len(load.accepted)
@@ -203,6 +228,7 @@ async def test_an_outage_of_several_delivery_timeouts_ends_nobody_and_loses_noth
 
     assert set(load.statuses) == {202, 503}
     assert load.without_retry_after == 0
+    await until(lambda: [bench.health(name) for name in SERVICES] == [{}, {}])
     assert bench.exits() == {"ingest": [], "fp_miner": []}
     assert await _lost(bench, load.accepted) == set()
 
@@ -219,6 +245,29 @@ async def _lost(bench: Bench, frames: set[str]) -> set[str]:
         or record.ground_truth is None
         or not record.predictions
     }
+
+
+async def test_a_mongodb_outage_of_several_stall_limits_restarts_nobody(bench: Bench) -> None:
+    await until(lambda: [bench.health(name) for name in SERVICES] == [{}, {}])
+    before = bench.retries()
+    await asyncio.to_thread(bench.mongod.kill)
+    outbox = KafkaOutbox("outage", bench.broker, bench.settings)
+    await outbox.publish([samples.frame_captured(f"unstored-{n}") for n in range(50)])
+    await outbox.close()
+    began = time.monotonic()
+    await until(lambda: bench.retries() > before + 1)
+
+    def two_limits_have_passed() -> bool:
+        return time.monotonic() > began + 2.5 * STALL_LIMIT_S
+
+    await until(two_limits_have_passed)
+    assert "waiting: StoreUnavailable" in bench.health("fp_miner")["fp_miner"]
+    assert "mongodb" in bench.health("ingest")
+    assert [bench.health(name, "livez") for name in SERVICES] == [{}, {}]
+    await asyncio.to_thread(bench.mongod.restart)
+    await until(lambda: [bench.health(name) for name in SERVICES] == [{}, {}])
+    await until(bench.caught_up)
+    assert bench.exits() == {"ingest": [], "fp_miner": []}
 
 
 async def test_publishers_do_not_queue_behind_each_other_while_the_broker_is_away(
