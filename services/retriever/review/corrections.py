@@ -35,13 +35,14 @@ class Corrector:
         return await self.corrections.latest_truths(records)
 
     async def publish(
-        self, truth: FrameAnnotated, annotations: Sequence[Annotation], by: str
+        self, truth: FrameAnnotated, annotations: Sequence[Annotation], by: str, act_id: str = ""
     ) -> int | None:
         """Publish these as the next revision, which is returned; none where someone was faster.
 
         Parameters
         ----------
         truth : the frame's ground truth as the annotator saw it
+        act_id : the id that the page gave the act
 
         Raises
         ------
@@ -55,10 +56,23 @@ class Corrector:
             annotation_source=REANNOTATION,
             annotations=tuple(annotations),
         )
-        correction = Correction(_entry(event).digest, event, truth.annotations)
+        correction = Correction(_entry(event).digest, event, truth.annotations, act_id=act_id)
         await self.corrections.keep(correction)
         sent = await self._finish(correction)
         return event.revision if sent else None
+
+    async def published_by(self, act_id: str, frame_id: FrameId) -> int | None:
+        """The revision that this act has published of a frame; none where it has not.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        if not act_id:
+            return None
+        sent = await self.corrections.published(frame_id)
+        return next((one.event.revision for one in sent if one.act_id == act_id), None)
 
     async def before(self, frame_id: FrameId, revision: int) -> tuple[Annotation, ...] | None:
         """What the frame said before one of our corrections; none where that is not known.

@@ -18,6 +18,22 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a person's page showed when they acted.
+
+    Attributes
+    ----------
+    regions : by candidate, the version of the last decision about it
+    version : the review's version that the page was drawn from
+    acts : the ids of the person's own acts that the page showed beyond that version
+    """
+
+    regions: Mapping[RegionId, int]
+    version: int = 0
+    acts: Collection[str] = ()
+
+
+@dataclass(frozen=True)
 class Review:
     """A needle's review as its events leave it.
 
@@ -33,6 +49,8 @@ class Review:
     corrections: Sequence[ReviewEvent]
     standing: Sequence[ReviewEvent]
     """Events that count, oldest first: those that can be undone."""
+    events: Sequence[ReviewEvent] = ()
+    """All of them, in the order of their versions."""
 
     def undoable(self, by: str, token_id: str) -> ReviewEvent | None:
         """A person's latest event that still counts, where nobody has touched it since."""
@@ -44,9 +62,28 @@ class Review:
             return None
         return None
 
-    def stale(self, seen: Mapping[RegionId, int]) -> list[RegionId]:
-        """Candidates that someone has decided since they were seen at these versions."""
-        return [each for each, version in seen.items() if self.touched.get(each, 0) != version]
+    def undo_order(self, by: str, token_id: str) -> list[int]:
+        """The versions of a person's events that still count, latest first."""
+        standing = reversed(self.standing)
+        return [event.version for event in standing if (event.by, event.token_id) == (by, token_id)]
+
+    def event_of(self, act_id: str) -> ReviewEvent | None:
+        """The event that this act of the page became; none where it has not arrived."""
+        return next((event for event in self.events if act_id and event.act_id == act_id), None)
+
+    def stale(self, seen: Seen) -> list[RegionId]:
+        """Candidates that someone has decided since, other than by acts that the page showed."""
+        return [
+            region
+            for region, version in seen.regions.items()
+            if self.touched.get(region, 0) != version and not self._shows(seen, region)
+        ]
+
+    def _shows(self, seen: Seen, region: RegionId) -> bool:
+        """Whether all that has happened to a candidate since the page was drawn was on it."""
+        since = [event for event in self.events if event.version > seen.version]
+        changes = [event.act_id for event in since if region in event.regions]
+        return bool(changes) and set(changes) <= set(seen.acts)
 
 
 def review_of(events: Sequence[ReviewEvent]) -> Review:
@@ -70,6 +107,7 @@ def review_of(events: Sequence[ReviewEvent]) -> Review:
         touched=_touched(events, undone),
         corrections=[event for event in standing if event.act is Act.CORRECT],
         standing=standing,
+        events=events,
     )
 
 

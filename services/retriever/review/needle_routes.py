@@ -12,11 +12,13 @@ from starlette.datastructures import FormData
 from services.contracts.errors import Invalid, Transient
 from services.contracts.events import Candidate, NeedleFound
 from services.contracts.identity import Category, NeedleId, RegionId
+from services.retriever.review.decisions import Seen
 from services.retriever.review.desk import Desk
 from services.retriever.review.edits import Edit
 from services.retriever.review.guard import Form, In, whole_number
 from services.retriever.review.listing import PAGE_SIZE, View, choices, total
 from services.retriever.review.needle_view import needle_view, until
+from services.retriever.review.queued_acts import act_id, refused_act, seen_acts, taken_act
 from services.retriever.review.rendering import Pages, is_fragment
 from services.retriever.review.reviewing import Lost, Refusal, Reviewer, Target
 from services.retriever.review.sessions import Session
@@ -51,21 +53,24 @@ def needle_routes(desk: Desk, pages: Pages) -> APIRouter:
     async def decide(request: Request, needle_id: str, session: In, form: Form) -> Response:
         act = _ACTS.get(str(form.get("act")))
         seen = _seen(form)
-        if act is None or not seen:
+        if act is None or not seen.regions:
             text = "Mark at least one candidate first: press its number, or click it."
-            return await answers.refused(request, session, NeedleId(needle_id), text)
+            return await answers.refused(request, session, NeedleId(needle_id), text, form)
         return await answers.changed(
-            request, session, NeedleId(needle_id), lambda at: at.decide(act, seen)
+            request, session, NeedleId(needle_id), form, lambda at: at.decide(act, seen)
         )
 
     @router.post("/needles/{needle_id}/undo")
-    async def undo(request: Request, needle_id: str, session: In, _: Form) -> Response:
-        return await answers.changed(request, session, NeedleId(needle_id), lambda at: at.undo())
+    async def undo(request: Request, needle_id: str, session: In, form: Form) -> Response:
+        wanted = str(form.get("undoes", ""))
+        return await answers.changed(
+            request, session, NeedleId(needle_id), form, lambda at: at.undo(wanted)
+        )
 
     @router.post("/needles/{needle_id}/corrections")
     async def correct(request: Request, needle_id: str, session: In, form: Form) -> Response:
         return await answers.changed(
-            request, session, NeedleId(needle_id), lambda at: _corrected(at, form)
+            request, session, NeedleId(needle_id), form, lambda at: _corrected(at, form)
         )
 
     @router.post("/needles/{needle_id}/claim")
@@ -94,7 +99,7 @@ async def _corrected(reviewer: Reviewer, form: FormData) -> Refusal | None:
     category = target.category if edit is Edit.NO_OBJECT else Category(named)
     if not category or not category.isprintable():
         return Refusal(Lost.NOTHING, "Name a category.")
-    return await reviewer.correct(target, edit, category, after)
+    return await reviewer.correct(target, edit, category, after, seen_acts(form))
 
 
 def _target(record: NeedleRecord, region: str) -> Target | None:
@@ -103,14 +108,14 @@ def _target(record: NeedleRecord, region: str) -> Target | None:
     return next((Target.of(each) for each in known if each.region_id == region), None)
 
 
-def _seen(form: FormData) -> dict[RegionId, int]:
-    seen = {}
+def _seen(form: FormData) -> Seen:
+    regions = {}
     for value in form.getlist("region"):
         region, _, text = str(value).rpartition("@")
         version = whole_number(text)
         if region and version is not None:
-            seen[RegionId(region)] = version
-    return seen
+            regions[RegionId(region)] = version
+    return Seen(regions, whole_number(form.get("drawn")) or 0, seen_acts(form))
 
 
 class _Answers:
@@ -191,24 +196,37 @@ class _Answers:
         )
 
     async def refused(
-        self, request: Request, session: Session, needle_id: NeedleId, text: str
+        self, request: Request, session: Session, needle_id: NeedleId, text: str, form: FormData
     ) -> Response:
+        if act_id(form):
+            return refused_act(self._pages, request, session, text)
         # htmx shows the answer whatever its status is, so that the page is told the truth.
         return await self.shown(request, session, needle_id, error=text, status=HTTPStatus.CONFLICT)
 
     async def changed(
-        self, request: Request, session: Session, needle_id: NeedleId, work: Work
+        self,
+        request: Request,
+        session: Session,
+        needle_id: NeedleId,
+        form: FormData,
+        work: Work,
     ) -> Response:
-        reviewer = Reviewer(self._desk, session, await self.record(needle_id))
+        queued = act_id(form)
+        reviewer = Reviewer(self._desk, session, await self.record(needle_id), queued)
         try:
             refusal = await work(reviewer)
         except Invalid as exc:
-            return await self.refused(request, session, needle_id, f"{exc}. Nothing was changed.")
+            text = f"{exc}. Nothing was changed."
+            return await self.refused(request, session, needle_id, text, form)
         except Transient:
+            if queued:
+                raise  # the page keeps the act, and sends it again
             text = "The broker does not answer. What you did is kept, and sent when it is back."
-            return await self.refused(request, session, needle_id, text)
+            return await self.refused(request, session, needle_id, text, form)
         if refusal is not None:
-            return await self.refused(request, session, needle_id, refusal.text)
+            return await self.refused(request, session, needle_id, refusal.text, form)
+        if queued:
+            return taken_act({"Review-Version": str(await reviewer.version())})
         if is_fragment(request):
             return await self.shown(request, session, needle_id)
         root = request.scope.get("root_path", "").rstrip("/")

@@ -71,6 +71,8 @@ class NeedleView:
     place: Place
     map: PlaceMap | None
     mark: Mark
+    undo_order: Sequence[int]
+    """The versions of this person's acts that still count, latest first."""
 
     @property
     def decided(self) -> int:
@@ -148,6 +150,7 @@ async def needle_view(
         ],
         review=review,
         undoable=review.undoable(session.by, session.token_id),
+        undo_order=review.undo_order(session.by, session.token_id),
         claim=claim,
         mine=claim is not None and claim.is_of(session.by, session.token_id),
         view=view,

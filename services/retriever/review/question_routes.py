@@ -1,5 +1,6 @@
 """What held corrections ask: the list, a label nobody knows, versions to choose from."""
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
@@ -19,7 +20,8 @@ from services.retriever.review.questions import (
     question_list,
     step_of,
 )
-from services.retriever.review.rendering import Pages
+from services.retriever.review.queued_acts import refused_act, taken_act
+from services.retriever.review.rendering import Pages, is_fragment
 from services.retriever.review.sessions import Session
 from services.runtime.stores.held_corrections import (
     HeldCorrection,
@@ -31,6 +33,7 @@ from services.runtime.stores.held_corrections import (
 )
 
 _LONGEST_LABEL = 1000
+_SEE = "see what they said."
 
 
 def question_routes(desk: Desk, pages: Pages) -> APIRouter:
@@ -133,9 +136,10 @@ class _Answers:
         if before is None and address not in asked.addresses:
             raise HTTPException(HTTPStatus.NOT_FOUND, "Nobody asks what this label means.")
         if not await desk.held.answer(answer):
-            who = (await desk.held.answers([answer.label]))[answer.label].by
-            text = f"{who} has answered this meanwhile. Nothing was changed; see what they said."
-            return await self.label(request, session, answer.label, text)
+            now = (await desk.held.answers([answer.label]))[answer.label]
+            if replace(answer, at=now.at) != now:  # else the page repeats what has arrived
+                text = f"{now.by} has answered this meanwhile. Nothing was changed; {_SEE}"
+                return await self.label(request, session, answer.label, text)
         return self._on(request, asked.addresses, address, {"label": answer.label})
 
     async def choice(
@@ -156,8 +160,10 @@ class _Answers:
             return await self.choice(request, session, made.held_id, text)
         addresses = (await question_list(self._desk)).addresses
         if not await self._desk.held.choose(made):
-            text = _lost(await self._held(made.held_id))
-            return await self.choice(request, session, made.held_id, text)
+            now = await self._held(made.held_id)
+            chosen = (now.chosen, now.by, now.token_id)
+            if chosen != (made.chosen, made.by, made.token_id):  # else the page repeats it
+                return await self.choice(request, session, made.held_id, _lost(now))
         return self._on(request, addresses, choice_address(made.held_id), {"held": made.held_id})
 
     async def _held(self, held_id: str) -> HeldCorrection:
@@ -169,6 +175,8 @@ class _Answers:
     async def _shown(
         self, request: Request, session: Session, template: str, error: str, **values: Any
     ) -> Response:
+        if error and is_fragment(request):
+            return refused_act(self._pages, request, session, error)
         return self._pages.html(
             request,
             template,
@@ -187,7 +195,10 @@ class _Answers:
         following = step.following or step.previous or "/questions"
         root = request.scope.get("root_path", "").rstrip("/")
         joint = "&" if "?" in following else "?"
-        return RedirectResponse(f"{root}{following}{joint}{urlencode(done)}", HTTPStatus.SEE_OTHER)
+        target = f"{root}{following}{joint}{urlencode(done)}"
+        if is_fragment(request):  # the page's script goes there itself
+            return taken_act({"Review-Next": target})
+        return RedirectResponse(target, HTTPStatus.SEE_OTHER)
 
     async def _done(self, request: Request) -> LabelAnswer | HeldCorrection | None:
         """What was answered a moment ago, as it is kept."""

@@ -1,12 +1,12 @@
 """What annotators do: decide, undo, correct. Each is one more event, or a lost race, told."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from services.contracts.events import Candidate, NeedleFound
 from services.contracts.identity import Box, Category, FrameId, NeedleId, RegionId
-from services.retriever.review.decisions import Review, projection_of, review_of
+from services.retriever.review.decisions import Review, Seen, projection_of, review_of
 from services.retriever.review.desk import Desk
 from services.retriever.review.edits import Edit, edited
 from services.retriever.review.needle_view import until
@@ -50,72 +50,87 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What an act adds to a review; its fields are those of `ReviewEvent`."""
+
+    act: Act
+    regions: tuple[RegionId, ...]
+    undoes: int | None = None
+    frame_id: FrameId | None = None
+    revision: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Reviewer:
-    """One person at work on one needle."""
+    """One person at work on one needle.
+
+    Attributes
+    ----------
+    act_id : the id that the page gave this act: what has arrived under it is not done again
+    """
 
     desk: Desk
     session: Session
     record: NeedleRecord
+    act_id: str = ""
 
     @property
     def needle_id(self) -> NeedleId:
         """Of the needle."""
         return self.record.needle_id
 
-    async def decide(self, act: Act, seen: Mapping[RegionId, int]) -> Refusal | None:
-        """Accept or reject candidates that were seen at these versions.
+    async def decide(self, act: Act, seen: Seen) -> Refusal | None:
+        """Accept or reject the candidates that were seen.
 
         Raises
         ------
         StoreUnavailable
             A store does not answer.
         """
+        if await self._has_arrived():
+            return None
         known = {candidate.region_id for candidate in self._candidates()}
-        regions = {region: version for region, version in seen.items() if region in known}
+        regions = {region: at for region, at in seen.regions.items() if region in known}
         if not regions:
             return Refusal(Lost.NOTHING, "These candidates are no longer on the shortlist.")
-        if refused := await self._refused_by_claim():
-            return refused
-        for _ in range(_ATTEMPTS):
-            review = await self._review()
-            if stale := review.stale(regions):
-                decision = review.decisions.get(stale[0])
-                who = f"{decision.by} has" if decision else "Someone has"
-                text = f"{who} decided {len(stale)} of these meanwhile. Nothing was changed."
-                return Refusal(Lost.DECIDED, text)
-            if await self._append(review, act, tuple(regions)):
-                return None
-        return Refusal(Lost.DECIDED, "Others are deciding at this moment. Nothing was changed.")
+        page = replace(seen, regions=regions)
+        return await self._refused_by_claim() or await self._note(
+            lambda review: _decision(review, act, page)
+        )
 
-    async def undo(self) -> Refusal | None:
+    async def undo(self, wanted: str = "") -> Refusal | None:
         """Take back this person's last act on this needle, a correction included.
+
+        Parameters
+        ----------
+        wanted : the version or the act id of what the person means; empty: whatever is the last
 
         Raises
         ------
         Transient
             A store or the broker is away.
         """
-        if refused := await self._refused_by_claim():
-            return refused
-        for _ in range(_ATTEMPTS):
-            review = await self._review()
-            last = review.undoable(self.session.by, self.session.token_id)
-            if last is None:
-                return Refusal(Lost.NOTHING, "There is nothing of yours left to undo here.")
-            if last.act is Act.CORRECT and (refused := await self._take_back(last)):
-                return refused
-            if await self._append(review, Act.UNDO, last.regions, undoes=last.version):
-                return None
-        return Refusal(Lost.DECIDED, "Others are deciding at this moment. Nothing was undone.")
+        if await self._has_arrived():
+            return None
+        return await self._refused_by_claim() or await self._note(
+            lambda review: self._taking_back(review, wanted)
+        )
 
     async def correct(
-        self, target: Target, edit: Edit, category: Category, after: int
+        self,
+        target: Target,
+        edit: Edit,
+        category: Category,
+        after: int,
+        seen_acts: Collection[str] = (),
     ) -> Refusal | None:
         """Publish the frame's ground truth with one simple correction.
 
         Parameters
         ----------
         after : the revision that the person saw
+        seen_acts : the ids of their own acts that their page showed beyond that
 
         Raises
         ------
@@ -124,41 +139,51 @@ class Reviewer:
         Transient
             A store or the broker is away; the correction is kept and sent later.
         """
-        if refused := await self._refused_by_claim():
-            return refused
+        if await self._has_arrived():
+            return None
+        frame_id = target.frame_id
+        revision = await self.desk.corrector.published_by(self.act_id, frame_id)
+        if revision is None:  # else a crash came between publishing it and noting it
+            if refused := await self._refused_by_claim():
+                return refused
+            seen = {after} | await self._revisions(seen_acts, frame_id)
+            revision = await self._published(target, edit, category, seen)
+        if revision is None:
+            return Refusal(Lost.CORRECTED, _OVERTAKEN)
+        note = _NOTES[edit].format(category=category)
+        await self._note(lambda _: _ready(Change(Act.CORRECT, (), None, frame_id, revision, note)))
+        return None
+
+    async def _published(
+        self, target: Target, edit: Edit, category: Category, seen: Collection[int]
+    ) -> int | None:
+        """The revision that a correction became; none where the last one was not seen."""
         desk = self.desk
         record = (await desk.frames.load([target.frame_id])).get(target.frame_id)
         truth = await desk.corrector.ground_truth(record) if record else None
-        if truth is None or truth.revision != after:
-            return Refusal(Lost.CORRECTED, _OVERTAKEN)
+        if truth is None or truth.revision not in seen:
+            return None
         annotations = edited(truth.annotations, target.bbox, edit, category)
-        revision = await desk.corrector.publish(truth, annotations, self.session.by)
-        if revision is None:
-            return Refusal(Lost.CORRECTED, _OVERTAKEN)
-        for _ in range(_ATTEMPTS):
-            review = await self._review()
-            noted = await self._append(
-                review,
-                Act.CORRECT,
-                (),
-                frame_id=target.frame_id,
-                revision=revision,
-                note=_NOTES[edit].format(category=category),
-            )
-            if noted:
-                break
-        return None
+        return await desk.corrector.publish(truth, annotations, self.session.by, self.act_id)
+
+    async def _revisions(self, act_ids: Collection[str], frame_id: FrameId) -> set[int]:
+        """The revisions of a frame that these acts became."""
+        corrections = (await self._review()).corrections
+        own = (event for event in corrections if event.act_id and event.act_id in act_ids)
+        return {event.revision or 0 for event in own if event.frame_id == frame_id}
 
     async def _take_back(self, last: ReviewEvent) -> Refusal | None:
         assert last.frame_id is not None  # corrections name their frame
         assert last.revision is not None
         desk = self.desk
+        if await desk.corrector.published_by(self.act_id, last.frame_id) is not None:
+            return None  # a crash came between publishing it and noting it
         before = await desk.corrector.before(last.frame_id, last.revision)
         record = (await desk.frames.load([last.frame_id])).get(last.frame_id)
         truth = await desk.corrector.ground_truth(record) if record else None
         if before is None or truth is None or truth.revision != last.revision:
             return Refusal(Lost.CORRECTED, _OVERTAKEN)
-        revision = await desk.corrector.publish(truth, before, self.session.by)
+        revision = await desk.corrector.publish(truth, before, self.session.by, self.act_id)
         return Refusal(Lost.CORRECTED, _OVERTAKEN) if revision is None else None
 
     async def _refused_by_claim(self) -> Refusal | None:
@@ -168,35 +193,66 @@ class Reviewer:
             return None
         return Refusal(Lost.CLAIMED, claimed_text(held))
 
+    async def version(self) -> int:
+        """The version of the needle's review now."""
+        return (await self._review()).version
+
+    async def _has_arrived(self) -> bool:
+        """Whether this act is in the review already; then lists show it, whatever came between."""
+        if not self.act_id or (await self._review()).event_of(self.act_id) is None:
+            return False
+        await self._project()
+        return True
+
     async def _review(self) -> Review:
         return review_of(await self.desk.reviews.events(self.needle_id))
 
-    async def _append(
-        self,
-        review: Review,
-        act: Act,
-        regions: tuple[RegionId, ...],
-        *,
-        undoes: int | None = None,
-        frame_id: FrameId | None = None,
-        revision: int | None = None,
-        note: str = "",
-    ) -> bool:
+    async def _note(
+        self, changing: Callable[[Review], Awaitable[Change | Refusal]]
+    ) -> Refusal | None:
+        """Add what follows from the review as it is now, unless this act has arrived already."""
+        for _ in range(_ATTEMPTS):
+            review = await self._review()
+            if review.event_of(self.act_id):
+                return None
+            change = await changing(review)
+            if isinstance(change, Refusal):
+                return change
+            if await self._append(review, change):
+                return None
+        return Refusal(Lost.DECIDED, "Others are deciding at this moment. Nothing was changed.")
+
+    async def _taking_back(self, review: Review, wanted: str) -> Change | Refusal:
+        last = review.undoable(self.session.by, self.session.token_id)
+        if last is None:
+            return Refusal(Lost.NOTHING, "There is nothing of yours left to undo here.")
+        if wanted not in {"", str(last.version), last.act_id}:
+            return Refusal(Lost.NOTHING, _NOT_THE_LAST)
+        if last.act is Act.CORRECT and (refused := await self._take_back(last)):
+            return refused
+        return Change(Act.UNDO, last.regions, undoes=last.version)
+
+    async def _append(self, review: Review, change: Change) -> bool:
         event = ReviewEvent(
             needle_id=self.needle_id,
             version=review.version + 1,
-            act=act,
-            regions=regions,
+            act=change.act,
+            regions=change.regions,
             by=self.session.by,
             token_id=self.session.token_id,
             at=self.desk.clock.now(),
-            undoes=undoes,
-            frame_id=frame_id,
-            revision=revision,
-            note=note,
+            undoes=change.undoes,
+            frame_id=change.frame_id,
+            revision=change.revision,
+            note=change.note,
+            act_id=self.act_id,
         )
         if not await self.desk.reviews.append(event):
             return False
+        await self._project()
+        return True
+
+    async def _project(self) -> None:
         # From the events again, so that whoever comes last shows what all of them say.
         events = await self.desk.reviews.events(self.needle_id)
         shortlist = self.record.shortlist
@@ -207,12 +263,28 @@ class Reviewer:
             events[-1],
         )
         await self.desk.reviews.project(self.needle_id, projection)
-        return True
 
     def _candidates(self) -> Sequence[Candidate]:
         return self.record.shortlist.candidates if self.record.shortlist else ()
 
 
+async def _decision(review: Review, act: Act, seen: Seen) -> Change | Refusal:
+    if stale := review.stale(seen):
+        decision = review.decisions.get(stale[0])
+        who = f"{decision.by} has" if decision else "Someone has"
+        text = f"{who} decided {len(stale)} of these meanwhile. Nothing was changed."
+        return Refusal(Lost.DECIDED, text)
+    return Change(act, tuple(seen.regions))
+
+
+async def _ready(change: Change) -> Change:
+    return change
+
+
+_NOT_THE_LAST = (
+    "What you meant to take back is not your last act here: it was refused, or taken back already. "
+    "Nothing was undone."
+)
 _OVERTAKEN = "The frame's ground truth has changed since you saw it. Nothing was changed."
 _NOTES = {
     Edit.NO_OBJECT: "no {category} here",

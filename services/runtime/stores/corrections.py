@@ -27,12 +27,14 @@ class Correction:
     ----------
     correction_id : digest of the content and of the revision that it was made to
     before : what that revision said, for whoever takes the correction back
+    act_id : the id that the page gave the act, by which a repeat is known; empty without one
     """
 
     correction_id: str
     event: FrameAnnotated
     before: tuple[Annotation, ...]
     outcome: Outcome = Outcome.PENDING
+    act_id: str = ""
 
 
 class MongoCorrectionStore:
@@ -60,6 +62,7 @@ class MongoCorrectionStore:
             "event": correction.event.model_dump(mode="json"),
             "before": [each.model_dump(mode="json") for each in correction.before],
             "outcome": correction.outcome.value,
+            "act_id": correction.act_id,
         }
         with translated():
             await self._corrections.update_one(
@@ -117,4 +120,5 @@ def _correction(document: Document) -> Correction:
             Annotation.model_validate(each, extra="ignore") for each in document["before"]
         ),
         outcome=Outcome(document["outcome"]),
+        act_id=document.get("act_id", ""),  # older ones have none
     )

@@ -33,6 +33,7 @@ class ReviewEvent:
     by, token_id : the name that the annotator gave, and the token that let them in
     undoes : for `UNDO`, the version that no longer counts
     frame_id, revision, note : for `CORRECT`, the frame, its new revision and what was said
+    act_id : the id that the page gave the act, by which a repeat is known; empty without one
     """
 
     needle_id: NeedleId
@@ -46,6 +47,7 @@ class ReviewEvent:
     frame_id: FrameId | None = None
     revision: int | None = None
     note: str = ""
+    act_id: str = ""
 
 
 class Progress(StrEnum):

@@ -125,6 +125,7 @@ def _event(document: Document) -> ReviewEvent:
         frame_id=document["frame_id"],
         revision=document["revision"],
         note=document["note"],
+        act_id=document.get("act_id", ""),  # older ones have none
     )
 
 

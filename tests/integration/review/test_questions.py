@@ -226,3 +226,18 @@ async def test_a_form_of_another_session_is_refused(ana: Browser) -> None:
         answer = await ana.post_raw(f"/questions/{path}", form)
         assert answer.status_code == HTTPStatus.FORBIDDEN
     assert await ana.world.stores.held.answers() == {}
+
+
+async def test_an_answer_that_comes_again_is_known(ana: Browser, ben: Browser) -> None:
+    _, choice = await ask(ana.world.stores)
+    chosen, address = choice_form(choice, 2), f"/questions/{choice.held_id}"
+    queued = {"HX-Request": "true"}
+
+    answers = [await ana.post("/questions/label", SAME, **queued) for _ in range(2)]
+    answers += [await ana.post(address, chosen, **queued) for _ in range(2)]
+    other = await ben.post(address, choice_form(choice, 1), **queued)
+
+    assert {answer.status_code for answer in answers} == {HTTPStatus.NO_CONTENT}
+    assert answers[0].headers["Review-Next"].startswith(f"/review{address}")
+    assert other.status_code == HTTPStatus.CONFLICT
+    assert "Ana has answered this meanwhile" in other.text

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime
 
 from services.contracts.identity import NeedleId, RegionId
-from services.retriever.review.decisions import projection_of, review_of
+from services.retriever.review.decisions import Seen, projection_of, review_of
 from services.runtime.stores.reviews import Act, Progress, ReviewEvent
 
 AT = datetime(2026, 5, 4, tzinfo=UTC)
@@ -9,10 +9,15 @@ A, B = RegionId("a"), RegionId("b")
 
 
 def event(
-    version: int, act: Act, *regions: RegionId, by: str = "Ana", undoes: int | None = None
+    version: int,
+    act: Act,
+    *regions: RegionId,
+    by: str = "Ana",
+    undoes: int | None = None,
+    act_id: str = "",
 ) -> ReviewEvent:
     return ReviewEvent(
-        NeedleId("n"), version, act, regions, by=by, token_id="t", at=AT, undoes=undoes
+        NeedleId("n"), version, act, regions, by, "t", AT, undoes=undoes, act_id=act_id
     )
 
 
@@ -46,8 +51,51 @@ def test_what_someone_else_has_touched_since_cannot_be_undone() -> None:
 def test_a_form_that_has_not_seen_the_last_decision_is_stale() -> None:
     review = review_of([event(1, Act.ACCEPT, A)])
 
-    assert review.stale({A: 0, B: 0}) == [A]
-    assert review.stale({A: 1, B: 0}) == []
+    assert review.stale(Seen({A: 0, B: 0})) == [A]
+    assert review.stale(Seen({A: 1, B: 0})) == []
+
+
+def test_own_acts_that_the_page_shows_already_make_no_form_stale() -> None:
+    review = review_of([event(1, Act.ACCEPT, A, act_id="x"), event(2, Act.REJECT, A, act_id="y")])
+
+    assert review.stale(Seen({A: 0}, acts=["x", "y"])) == []
+    assert review.stale(Seen({A: 0}, acts=["x"])) == [A]
+    assert review.stale(Seen({A: 1}, version=1, acts=["y"])) == []
+
+
+def test_an_act_of_somebody_else_between_own_ones_makes_a_form_stale() -> None:
+    review = review_of(
+        [
+            event(1, Act.ACCEPT, A, B, act_id="x"),
+            event(2, Act.REJECT, A, by="Ben"),
+            event(3, Act.REJECT, A, act_id="y"),
+        ]
+    )
+
+    assert review.stale(Seen({A: 0, B: 0}, acts=["x", "y"])) == [A]
+
+
+def test_an_undo_that_the_page_shows_hands_a_candidate_back() -> None:
+    review = review_of(
+        [event(1, Act.ACCEPT, A), event(2, Act.UNDO, A, undoes=1, act_id="z")],
+    )
+
+    assert review.stale(Seen({A: 1}, version=1, acts=["z"])) == []
+    assert review.stale(Seen({A: 1}, version=1)) == [A]
+
+
+def test_the_order_of_undoing_is_that_of_ones_own_acts_latest_first() -> None:
+    review = review_of(
+        [
+            event(1, Act.ACCEPT, A),
+            event(2, Act.REJECT, B, by="Ben"),
+            event(3, Act.REJECT, A),
+            event(4, Act.UNDO, A, undoes=3),
+            event(5, Act.ACCEPT, A),
+        ]
+    )
+
+    assert review.undo_order("Ana", "t") == [5, 1]
 
 
 def test_a_review_is_done_once_every_candidate_is_decided() -> None:
