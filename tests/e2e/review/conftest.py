@@ -7,6 +7,8 @@ import socket
 import threading
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from services.retriever.review.app import build_review_app
+from services.runtime.settings import Settings
+from tests.e2e.review.network import Network
 from tests.review_world import Seed, ask, report_budgets, review_world, seeded
 
 with warnings.catch_warnings():
@@ -29,12 +33,14 @@ AXE = Path(__file__).parent / "axe-4.14.1.min.js"
 
 @dataclass(frozen=True)
 class Site:
-    """Where the page is served, and the tokens of two annotators."""
+    """Where the page is served, two annotators' tokens, and what lies between it and browsers."""
 
     url: str
     token: str
     """Ana's."""
     bens_token: str
+    network: Network
+    settings: Settings
 
 
 # Per module: while Playwright runs, its loop is this thread's, and no other test may have one.
@@ -54,13 +60,26 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def seed(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Seed:
-    folder = tmp_path_factory.mktemp("review")
-    return asyncio.run(seeded(mongodb_url, folder, needles=NEEDLES))
+    return seed_of(mongodb_url, tmp_path_factory.mktemp("review"), NEEDLES)
+
+
+def seed_of(mongodb_url: str, folder: Path, needles: int) -> Seed:
+    """A new world; made in a thread, since Playwright's loop may run in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(lambda: asyncio.run(seeded(mongodb_url, folder, needles=needles)))
+        return made.result()
 
 
 @pytest.fixture
 def site(seed: Seed) -> Iterator[Site]:
+    with served(seed) as site:
+        yield site
+
+
+@contextmanager
+def served(seed: Seed) -> Iterator[Site]:
     """The page on a free port, in a thread with a loop of its own."""
+    network = Network()
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     serving: list[uvicorn.Server] = []
@@ -70,7 +89,7 @@ def site(seed: Seed) -> Iterator[Site]:
         async with review_world(seed) as world:
             server = FastAPI()
             server.mount("/review", build_review_app(world.desk))
-            config = uvicorn.Config(server, log_level="warning", lifespan="off")
+            config = uvicorn.Config(network.before(server), log_level="warning", lifespan="off")
             serving.append(uvicorn.Server(config))
             tokens.extend((world.token, await world.token_of("Ben")))
             await ask(world.stores)
@@ -81,9 +100,12 @@ def site(seed: Seed) -> Iterator[Site]:
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     assert ready.wait(60)
-    yield Site(f"http://127.0.0.1:{port}/review", *tokens)
-    serving[0].should_exit = True
-    thread.join(60)
+    anas, bens = tokens
+    try:
+        yield Site(f"http://127.0.0.1:{port}/review", anas, bens, network, seed.settings)
+    finally:
+        serving[0].should_exit = True
+        thread.join(60)
     assert not thread.is_alive()
 
 

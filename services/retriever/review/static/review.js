@@ -1,66 +1,263 @@
-// Keys, and what has to be told while something is under way. The page works without this file too.
+// Keys, and what changes on the page at once. The page works without this file too.
 "use strict";
 (() => {
   const one = (selector) => document.querySelector(selector);
   const all = (selector) => [...document.querySelectorAll(selector)];
-  let pending = 0;
-  let leave = null; // what to do once all that is pending is answered
-  let moving = false; // to the needle beside this one
-  let typed = []; // meanwhile: keys that are meant for that needle
-
-  // Leaving waits until what was decided has been answered, so that no key press is lost.
-  const go = (act) => { if (pending > 0) leave = act; else act(); };
-  const busy = (change) => {
-    pending = Math.max(0, pending + change);
-    document.body.classList.toggle("busy", pending > 0);
-    if (pending > 0 || !leave) return;
-    const act = leave;
-    leave = null;
-    act();
+  const acts = window.gazeloopActs;
+  const PATIENCE_MS = 10_000;
+  const LONGEST_WAIT_MS = 8000;
+  const STALE_MS = 120_000; // keys that waited longer are not pressed on a page that nobody expects
+  const address = () => window.location.pathname + window.location.search;
+  const pathOf = (given) => new URL(given, window.location.href).pathname;
+  const remembered = (key) => { try { return JSON.parse(sessionStorage.getItem(key)); } catch { return null; } };
+  const notice = (text) => {
+    const line = document.createElement("p");
+    line.className = "alert";
+    line.textContent = text;
+    one("#notice").replaceChildren(...(text ? [line] : []));
   };
-  const stay = () => { leave = null; moving = false; typed = []; };
-  const refused = () => one("#error") || one("#notice .alert");
-  const follow = (rel) => { const link = one(`a[rel="${rel}"]`); if (link) link.click(); };
+
+  // While a page or an answer is awaited, keys wait for it: they are meant for what comes. They are
+  // stored, so that they also arrive where the whole page is loaded. `to` is the path they are for.
+  let held = null; // {kind: "move" | "act", from, to, rel, id, keys, at}
+  let tries = 0;
+  const keep = () => {
+    document.body.classList.toggle("busy", held !== null);
+    if (held) sessionStorage.setItem("held", JSON.stringify(held));
+    else sessionStorage.removeItem("held");
+  };
+  const hold = (why) => {
+    held = { from: address(), to: null, rel: null, id: null, keys: [], at: Date.now(), ...why };
+    tries = 0;
+    keep();
+  };
+  const release = () => {
+    const keys = held ? held.keys : [];
+    held = null;
+    keep();
+    for (const key of keys) press(key);
+  };
+  const leaveOut = (reason) => {
+    const keys = held ? held.keys.join(" ") : "";
+    held = null;
+    keep();
+    if (keys) notice(`${reason} Keys typed after it were left out: ${keys}`);
+  };
+  // Asks for the page that is awaited; again and later each time, as long as it is awaited.
+  const pursue = (ask) => {
+    const awaited = held;
+    setTimeout(() => { if (held === awaited) ask(); }, tries ? Math.min(LONGEST_WAIT_MS, 500 * 2 ** tries) : 0);
+    tries += 1;
+  };
+  const follow = () => {
+    const link = held && held.kind === "move" && one(`a[rel="${held.rel}"]`);
+    if (link) link.click();
+    else leaveOut("There is no such page any more.");
+  };
+  const move = (rel) => {
+    const link = one(`a[rel="${rel}"]`);
+    if (!link) return;
+    hold({ kind: "move", rel, to: pathOf(link.href) });
+    link.click();
+    const awaited = held; // a request that ends without any event is asked for again as well
+    setTimeout(() => { if (held === awaited && tries === 0) pursue(follow); }, PATIENCE_MS * 1.5);
+  };
   const leads = (link) => link.matches('a[rel="next"], a[rel="prev"]');
 
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (acts.csrf()) event.detail.headers["X-CSRF-Token"] = acts.csrf(); // of a session that began elsewhere
+  });
   document.addEventListener("htmx:beforeRequest", (event) => {
     const from = event.detail.requestConfig.elt;
-    if (from.hasAttribute("data-claim")) { if (document.hidden) event.preventDefault(); return; }
-    if (leads(from)) {
-      moving = true;
-      if (pending > 0) { leave = () => follow(from.rel); event.preventDefault(); return; }
-    }
-    busy(1);
+    if (from.hasAttribute("data-claim") && document.hidden) event.preventDefault();
+    if (leads(from) && !held) hold({ kind: "move", rel: from.rel, to: pathOf(from.href) });
+  });
+  document.addEventListener("htmx:beforeOnLoad", (event) => {
+    // A claim that is not made leads nowhere; an act that is not sent says that one must log in.
+    const claim = event.detail.requestConfig.elt.hasAttribute("data-claim");
+    if (claim && event.detail.xhr.status === 401) event.preventDefault();
   });
   document.addEventListener("htmx:afterRequest", (event) => {
     const from = event.detail.requestConfig.elt; // also where the swap has taken it away
-    if (from.hasAttribute("data-claim")) return;
-    if (refused() || !event.detail.successful) stay();
-    busy(-1);
-    if (!leads(from)) return;
+    if (!leads(from) || !held) return;
+    const status = event.detail.xhr.status;
+    if (status >= 400 && status < 500 && status !== 429) {
+      if (status !== 401) leaveOut("The page did not open."); // 401 leads to the login, and back here
+      return;
+    }
+    const there = one("#work[data-needle]"); // a part that came for a page which is gone is dropped
+    if (!event.detail.successful || !there || !held.to.endsWith(`/${there.dataset.needle}`)) {
+      const waiting = held.keys.length ? ` Keys that wait: ${held.keys.join(" ")}` : "";
+      notice(`The server does not answer; it is asked again.${waiting}`);
+      pursue(follow);
+      return;
+    }
+    notice("");
+    arrived();
     const title = one("#query-title");
-    if (title && event.detail.successful) title.focus({ preventScroll: true });
-    const keys = typed;
-    stay();
-    for (const key of keys) press(key);
+    if (title) title.focus({ preventScroll: true });
+    release();
   });
-  document.addEventListener("htmx:sendError", () => {
-    const notice = one("#notice");
-    const text = document.createElement("p");
-    text.className = "alert";
-    text.textContent = "The server does not answer. Nothing was changed; try again in a moment.";
-    notice.replaceChildren(text);
-  });
+  const unanswered = (event) => {
+    const from = event.detail.requestConfig.elt;
+    if (!leads(from) && !from.hasAttribute("data-claim")) notice("The server does not answer; try again in a moment.");
+  };
+  document.addEventListener("htmx:sendError", unanswered);
+  document.addEventListener("htmx:timeout", unanswered);
   document.addEventListener("htmx:afterSwap", () => {
+    arrived();
     tell();
     boxes(sessionStorage.getItem("boxes") !== "off");
   });
+
+  // What the page shows beyond what the server had drawn: acts that are unsent, or sent since.
+  let work = null;
+  let shownActs = []; // their ids
+  let undoable = []; // versions and ids of the acts that can be taken back, latest first
+  const answered = () => remembered("versions") || {}; // by needle, the version of its last answer
+  const regionOf = (value) => value.slice(0, value.lastIndexOf("@"));
+  const marks = () => all('.cards input[type="checkbox"]');
+  const count = () => {
+    const decided = all(".card.accepted, .card.rejected").length;
+    const accepted = all(".card.accepted").length;
+    const text = one("#candidates-title .muted");
+    if (text) text.textContent = `${decided} decided${accepted ? `, ${accepted} accepted` : ""}`;
+  };
+  const show = (act) => {
+    shownActs.push(act.id);
+    if (act.kind === "undo") undoable.shift();
+    else undoable.unshift(act.id);
+    const button = one("#undo");
+    if (button) button.disabled = undoable.length === 0;
+    if (act.kind !== "decide") return;
+    for (const mark of marks().filter((box) => act.regions.includes(regionOf(box.value)))) {
+      const card = mark.closest(".card");
+      card.classList.remove("accepted", "rejected");
+      card.classList.add(`${act.verdict}ed`, "is-unsent");
+      const line = card.querySelector(".facts-line");
+      const verdict = line.querySelector(".verdict") || line.appendChild(document.createElement("span"));
+      const by = document.createElement("span");
+      verdict.className = "verdict";
+      by.className = "muted";
+      by.textContent = "not sent yet";
+      verdict.replaceChildren(`${act.verdict}ed `, by);
+      mark.dataset.undecided = "no";
+    }
+    count();
+  };
+  const arrived = () => {
+    const now = one("#work[data-needle]");
+    if (now === work) return;
+    work = now;
+    shownActs = [];
+    if (!work) return;
+    undoable = work.dataset.undo.split(" ").filter(Boolean);
+    for (const act of acts.of(work.dataset.needle)) show(act);
+    if (Number(work.dataset.version) < (answered()[work.dataset.needle] || 0)) refresh();
+  };
+
+  // Draws the needle again, from what the server knows now.
+  let refreshing = null;
+  const swap = (old, html) => {
+    const marked = new Set(marks().filter((mark) => mark.checked).map((mark) => regionOf(mark.value)));
+    window.htmx.swap(old, html, { swapStyle: "outerHTML", swapDelay: 0, settleDelay: 0 });
+    for (const mark of marks()) mark.checked = marked.has(regionOf(mark.value));
+    for (const mark of marks().filter((box) => box.checked)) pinOf(mark, true);
+    arrived();
+    tell();
+    boxes(sessionStorage.getItem("boxes") !== "off");
+  };
+  const refresh = async () => {
+    const old = work;
+    if (!old || refreshing === old) return;
+    if (old.contains(document.activeElement) && document.activeElement.closest(".fix[open]")) {
+      setTimeout(refresh, 1000); // somebody is writing there
+      return;
+    }
+    refreshing = old;
+    const html = await fetch(address(), { headers: { "HX-Request": "true" }, signal: AbortSignal.timeout(PATIENCE_MS) })
+      .then((answer) => (answer.ok ? answer.text() : null), () => null);
+    refreshing = null;
+    if (work !== old || !old.isConnected || (held && held.kind === "move")) return; // on the way elsewhere
+    if (html === null) { if (held && held.kind === "act") pursue(refresh); return; }
+    swap(old, html);
+    if (held && held.kind === "act" && acts.fate(held.id) !== "queued" && refreshing === null) release();
+  };
+
+  acts.listen((what, act, headers) => {
+    const version = headers && Number(headers.get("Review-Version"));
+    if (act.needle && version) {
+      const last = Object.entries({ ...answered(), [act.needle]: version }).slice(-50);
+      sessionStorage.setItem("versions", JSON.stringify(Object.fromEntries(last)));
+    }
+    const awaited = held && held.id === act.id;
+    if (what === "refused" && awaited) leaveOut(`Refused: ${act.text}.`);
+    if (act.needle) {
+      const left = work && work.dataset.needle === act.needle && !acts.of(act.needle).length;
+      const leaving = held && held.kind === "move";
+      if (awaited || (left && !leaving)) refresh();
+      return;
+    }
+    const next = headers && headers.get("Review-Next");
+    if (what !== "taken" || act.page !== address()) return;
+    if (awaited && next) { held.to = pathOf(next); keep(); }
+    if (next) window.location.assign(next);
+    else window.location.reload();
+  });
+
+  const labels = {
+    decide: (form, fields, button) => {
+      const cards = all(".card:has(.mark input:checked)").map((card) => card.dataset.card).join(", ");
+      return `${button.value} ${cards} of ${one("#query-title").textContent}`;
+    },
+    undo: () => `undo at ${one("#query-title").textContent}`,
+    correct: (form, fields, button) => `${button.textContent}, of ${form.dataset.of}`,
+    answer: () => `answer to “${one("h1").textContent}”`,
+  };
+  const submit = (form, button) => {
+    const kind = (button && button.dataset.act) || form.dataset.act;
+    let fields = [...new FormData(form, button)].filter(([name]) => name !== "csrf").map(([name, value]) => [name, String(value)]);
+    const regions = kind === "decide" ? fields.filter(([name]) => name === "region").map(([, value]) => regionOf(value)) : [];
+    if (kind === "decide" && !regions.length) {
+      notice("Mark at least one candidate first: press its number, or click it.");
+      return;
+    }
+    if (kind === "undo") {
+      if (!undoable.length) return;
+      fields = [["undoes", undoable[0]]];
+    }
+    notice("");
+    const needle = work ? work.dataset.needle : null;
+    const act = acts.add({
+      kind, needle, regions,
+      address: (button && button.getAttribute("formaction")) || form.getAttribute("action"),
+      fields: [...fields, ...shownActs.map((id) => ["seen_act", id])],
+      verdict: button ? button.value : "",
+      text: labels[kind](form, fields, button),
+    });
+    for (const mark of kind === "decide" ? marks() : []) { mark.checked = false; pinOf(mark, false); }
+    if (needle) show(act);
+    const open = form.closest(".fix");
+    if (open) { open.open = false; open.querySelector("summary").focus(); }
+    // What follows depends on the answer: which decisions are left, or which question is next.
+    if (kind === "undo" || kind === "answer") hold({ kind: "act", id: act.id });
+    tell();
+  };
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("form[data-act]")) return;
+    event.preventDefault();
+    submit(event.target, event.submitter);
+  });
+  const pinOf = (mark, marked) => {
+    const pin = one(`[data-pin="${mark.closest("[data-card]").dataset.card}"]`);
+    if (pin) pin.classList.toggle("marked", marked);
+  };
 
   // Screen readers hear what changed; the pictures tell it to everyone else.
   const tell = () => {
     const title = one("#candidates-title");
     const said = one("#said");
-    if (said && title) said.textContent = refused() ? "" : title.textContent.replace(/\s+/g, " ").trim();
+    if (said && title) said.textContent = title.textContent.replace(/\s+/g, " ").trim();
   };
 
   const boxes = (shown) => {
@@ -71,10 +268,7 @@
 
   const step = (by) => {
     if (one("#work")) {
-      const rel = by > 0 ? "next" : "prev";
-      if (!one(`a[rel="${rel}"]`)) return;
-      moving = true;
-      go(() => follow(rel));
+      move(by > 0 ? "next" : "prev");
       return;
     }
     const rows = all("[data-list] [data-row]");
@@ -83,9 +277,13 @@
     if (next) { next.focus(); next.scrollIntoView({ block: "nearest" }); }
   };
   // Back in the list, the needle that one comes from is in focus.
-  const up = (work) => {
-    if (work.dataset.needle) sessionStorage.setItem("from", work.dataset.needle);
-    window.location.assign(work.dataset.up);
+  const up = async () => {
+    const from = one("#work");
+    if (!from) return;
+    if (from.dataset.needle) sessionStorage.setItem("from", from.dataset.needle);
+    hold({ kind: "move", to: pathOf(from.dataset.up) });
+    await acts.settled(1000); // so that the list shows what was decided; the rest is sent from there
+    window.location.assign(from.dataset.up);
   };
   const arrive = () => {
     const from = sessionStorage.getItem("from");
@@ -103,6 +301,7 @@
     }
     button.click();
   };
+  const undo = () => { const button = one("#undo"); if (button && !button.disabled) button.click(); };
   const mark = (digit) => {
     const box = one(`input[data-key="${digit}"]`);
     if (!box) return;
@@ -120,9 +319,9 @@
 
   const keys = {
     j: () => step(1), k: () => step(-1), a: () => decide("accept"), x: () => decide("reject"),
-    z: () => decide("undo"), c: correct, "?": dialog,
+    z: undo, c: correct, "?": dialog,
     b: () => boxes(document.body.classList.contains("no-boxes")),
-    u: () => { const work = one("#work"); if (work) go(() => up(work)); },
+    u: up,
     "/": () => { const find = one("#find"); if (find) { find.focus(); find.select(); } },
   };
   // Whether the key means anything here.
@@ -130,7 +329,7 @@
     const digit = /^[0-9]$/.test(key) && one("#work");
     const act = digit ? () => mark(key) : keys[key];
     if (!act) return false;
-    if (moving) typed.push(key);
+    if (held) { held.keys.push(key); keep(); }
     else act();
     return true;
   };
@@ -149,8 +348,7 @@
   document.addEventListener("change", (event) => {
     const card = event.target.closest("[data-card]");
     if (!card || event.target.type !== "checkbox") return;
-    const pin = one(`[data-pin="${card.dataset.card}"]`);
-    if (pin) pin.classList.toggle("marked", event.target.checked);
+    pinOf(event.target, event.target.checked);
     // From the first mark on, others see that somebody works here.
     const claim = one("#claim");
     if (claim && claim.dataset.claim === "free") window.htmx.trigger(claim, "work");
@@ -166,19 +364,33 @@
     if (!event.target.matches("[data-filters]")) return;
     for (const field of event.target.elements) if (field.name && !field.value) field.disabled = true;
   });
-  window.addEventListener("pageshow", () => {
+  window.addEventListener("pageshow", (event) => {
     for (const field of all("[data-filters] :disabled")) field.disabled = false;
-    stay();
-    pending = 0;
-    document.body.classList.remove("busy");
+    if (event.persisted && (held || one("#work"))) window.location.reload();
   });
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-opens]");
     if (opener) dialog();
     if (event.target.closest('[data-toggles="boxes"]')) boxes(document.body.classList.contains("no-boxes"));
   });
+  // Goes on with what was awaited when the page was loaded.
+  const resume = () => {
+    const before = remembered("held");
+    if (!before || !document.body.dataset.person) return;
+    held = before;
+    keep();
+    if (Date.now() - before.at > STALE_MS) leaveOut("It took long.");
+    else if (before.to === window.location.pathname) release();
+    else if (before.from !== address()) leaveOut("Another page was opened.");
+    else if (before.kind === "move") pursue(before.rel ? follow : up);
+    else if (acts.fate(before.id) === "refused") leaveOut("It was refused.");
+    else if (acts.fate(before.id) === "done" && one("#work[data-needle]")) release();
+    else if (acts.fate(before.id) === "done") leaveOut("It is done.");
+  };
   boxes(sessionStorage.getItem("boxes") !== "off");
   arrive();
+  arrived();
+  resume();
   const here = one("nav [aria-current]"); // on a phone it may lie beyond the edge
   if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft - 40;
 })();
