@@ -133,6 +133,8 @@ async def labelled_frames(
 
 
 def _of_dataset(items: "Iterable[object]", limits: "ImageLimits") -> "list[LabelledFrame]":
+    from services.contracts.errors import InvalidImage, InvalidRecord  # noqa: PLC0415  # slow
+    from services.ingest.frames import on_its_picture  # noqa: PLC0415
     from services.ingest.items import FrameItem, Rejection  # noqa: PLC0415
 
     rejected: Counter[str] = Counter()
@@ -141,7 +143,12 @@ def _of_dataset(items: "Iterable[object]", limits: "ImageLimits") -> "list[Label
         if isinstance(item, Rejection):
             rejected[item.reason] += 1
         elif isinstance(item, FrameItem) and item.image and item.annotations is not None:
-            frames.append(_frame_of(item, limits))
+            try:
+                frames.append(_frame_of(on_its_picture(item, limits), limits))
+            except InvalidImage:  # said where it is read
+                frames.append(_frame_of(item, limits))
+            except InvalidRecord as exc:
+                rejected[exc.reason] += 1
     if rejected:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejected.most_common())
         console(stderr=True).print(f"[yellow]left out:[/] {reasons}", highlight=False)

@@ -12,10 +12,15 @@ class Adjustment(StrEnum):
     TURNED = "turned_to_upright"
     ORIENTATION_ASSUMED = "orientation_assumed_applied"
     MASK_LEFT_OUT = "mask_left_out"
+    MASK_SCALED = "mask_scaled"
     SCORE_CLIPPED = "score_clipped"
     CORNERS_SORTED = "corners_sorted"
     BOX_FROM_POLYGON = "box_from_polygon"
     SIZE_READ = "image_size_read"
+    IMAGE_BY_STEM = "image_by_stem"
+    IMAGE_SHARED = "image_shared"
+    RESULT_BY_FILE_NAME = "result_by_file_name"
+    CATEGORY_BY_NAME = "category_by_name"
     NO_DETECTIONS_LEFT = "all_detections_refused"
     DETECTIONS_OVER_LIMIT = "detections_over_limit"
     NO_SHAPE = "without_shape_left_out"
@@ -33,11 +38,19 @@ _SENTENCES: Final = {
     " size does not settle: boxes are taken as drawn on the upright picture",
     Adjustment.MASK_LEFT_OUT: "{count} masks of another size than their image left out; their"
     " boxes were taken",
+    Adjustment.MASK_SCALED: "{count} masks of another size than their image were scaled to it",
     Adjustment.SCORE_CLIPPED: "{count} scores above 1 by rounding were set to 1",
     Adjustment.CORNERS_SORTED: "{count} boxes with exchanged corners: the corners were sorted",
     Adjustment.BOX_FROM_POLYGON: "{count} records without a bbox: the box around their mask or"
     " polygon was taken",
     Adjustment.SIZE_READ: "{count} frames without width and height: read from the image",
+    Adjustment.IMAGE_BY_STEM: "{count} files name another image than the one of their own name,"
+    " which was taken",
+    Adjustment.IMAGE_SHARED: "{count} files name an image that another file has named",
+    Adjustment.RESULT_BY_FILE_NAME: "{count} results went to the image of their file name; their"
+    " image_id is another one's",
+    Adjustment.CATEGORY_BY_NAME: "{count} records got the category that they name; their"
+    " category_id is another one's",
     Adjustment.NO_DETECTIONS_LEFT: "{count} frames have no predictions, because all of their"
     " detections were refused",
     Adjustment.DETECTIONS_OVER_LIMIT: "{count} detections beyond the limit per frame left out, the"

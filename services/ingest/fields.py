@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -21,9 +22,13 @@ from services.contracts.bounds import (
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Position
 from services.contracts.identity import Box, FrameId
+from services.ingest.adjustments import Adjustment
 
 Record = Mapping[str, Any]
 M = TypeVar("M", bound=BaseModel)
+
+_SCORE_ROUNDING = 1e-6
+"""Float32 has 1 + 1.2e-7 after 1: a score that a few of its roundings moved above 1."""
 
 
 def malformed(detail: str) -> InvalidRecord:
@@ -81,22 +86,46 @@ def box(value: object) -> Box:
 
 
 def rotation(given: Record) -> float:
-    """The `rotation` of a box in degrees; 0 where none is given.
+    """The `rotation` of a box in degrees, as a number or a text; 0 where none is given.
 
     Raises
     ------
     InvalidRecord
-        `rotated_box`: it is not a number.
+        `rotated_box`: it is something else.
     """
     value = given.get("rotation")
-    found = 0.0 if value is None else number(value)
+    if value is None or value == "":
+        return 0.0
+    try:
+        found = float(value) if isinstance(value, str) else number(value)
+    except ValueError:
+        found = None
     if found is None or not math.isfinite(found):
         raise InvalidRecord(f"rotation {value!r:.40} is not an angle", reason="rotated_box")
     return found
 
 
-def score(value: object) -> float:
-    """A score between 0 and 1.
+def sorted_box(value: object, adjustments: Counter[Adjustment]) -> Box:
+    """`[x, y, width, height]` with an area; negative sides reach to the left and upwards.
+
+    They come of corners that were exchanged before their difference was taken.
+
+    Raises
+    ------
+    InvalidRecord
+        As from `box`, without `box_inverted`.
+    """
+    sides = [number(side) for side in value] if isinstance(value, list | tuple) else []
+    if len(sides) == 4 and None not in sides:  # noqa: PLR2004  # a box has four numbers
+        x, y, width, height = (0.0 if side is None else side for side in sides)
+        if min(width, height) < 0 and math.isfinite(x + y + width + height):
+            adjustments[Adjustment.CORNERS_SORTED] += 1
+            value = [x + min(width, 0), y + min(height, 0), abs(width), abs(height)]
+    return box(value)
+
+
+def score(value: object, adjustments: Counter[Adjustment]) -> float:
+    """A score between 0 and 1; one that float32 has rounded above 1 is 1.
 
     Raises
     ------
@@ -108,9 +137,30 @@ def score(value: object) -> float:
         raise malformed("score is not a number")
     if not math.isfinite(found):
         raise InvalidRecord(f"score is {found}", reason="score_not_finite")
+    if 1 < found <= 1 + _SCORE_ROUNDING:
+        adjustments[Adjustment.SCORE_CLIPPED] += 1
+        return 1.0
     if not 0 <= found <= 1:
         raise InvalidRecord(f"score {found} is not in [0, 1]", reason="score_out_of_range")
     return found
+
+
+def crowd(value: object) -> bool:
+    """COCO's `iscrowd`: 0 or 1, also as a text; false where it is not given.
+
+    Any other whole number counts as 1, as in pycocotools.
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_crowd`: it is something else.
+    """
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    found = {"0": 0.0, "1": 1.0}.get(value) if isinstance(value, str) else number(value)
+    if found is None or not found.is_integer():
+        raise InvalidRecord(f"iscrowd {value!r:.40} is not 0 or 1", reason="invalid_crowd")
+    return found != 0
 
 
 def area(value: object) -> float | None:

@@ -104,6 +104,21 @@ def _whole(opened: OpenedFrame) -> OpenedFrame | Rejection:
     return refused(opened.item, first.reason, first.detail)
 
 
+def on_its_picture(item: FrameItem, limits: ImageLimits) -> FrameItem:
+    """The frame with its boxes on its image, whose header is read.
+
+    Raises
+    ------
+    Invalid
+        The image cannot be read, or it is unclear how its boxes lie on it.
+    """
+    content = _read(item, limits)
+    if content is None:
+        return item
+    facts = measure(content, limits)
+    return fitted(item, Picture((facts.width, facts.height), facts.orientation))
+
+
 def undecodable(frame: OpenedFrame, limits: ImageLimits) -> Rejection | None:
     """Decode the whole image once; the frame's rejection where that fails."""
     assert frame.content is not None

@@ -94,3 +94,14 @@ def is_scaling(declared: Size, actual: Size) -> bool:
         abs(1 / across - 1 / down) <= 1 / actual[0] + 1 / actual[1]
     )
     return rounded and abs(across / down - 1) <= _SAME_SHAPE
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union."""
+    sides = (
+        min(one[at] + one[at + 2], other[at] + other[at + 2]) - max(one[at], other[at])
+        for at in (0, 1)
+    )
+    shared = math.prod(max(0.0, side) for side in sides)
+    union = one[2] * one[3] + other[2] * other[3] - shared
+    return shared / union if union > 0 else 0.0

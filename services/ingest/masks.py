@@ -13,7 +13,7 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import Rle
 from services.contracts.identity import Box
 from services.ingest import fields
-from services.ingest.geometry import Size
+from services.ingest.geometry import Size, is_scaling
 
 MAX_OUTLINE = 2_000_000
 """Pixels along a shape's edges, which drawing costs; the longest in COCO are some thousands."""
@@ -50,6 +50,8 @@ def _invalid(detail: str) -> InvalidRecord:
 def from_coco(segmentation: object, size: tuple[int, int] | None) -> Shape | None:
     """The mask of COCO's `segmentation`: run lengths, or polygons where the size is known.
 
+    Run lengths are of the image's size, or of one that a scaling makes of it.
+
     Parameters
     ----------
     size : width and height of the image
@@ -70,6 +72,26 @@ def from_coco(segmentation: object, size: tuple[int, int] | None) -> Shape | Non
     if not isinstance(segmentation, list):
         raise _invalid("segmentation is neither polygons nor run lengths")
     return from_polygons(segmentation, size) if size else None
+
+
+def around(segmentation: object) -> Box | None:
+    """The box around polygons, of which no mask can be drawn without the image's size.
+
+    Returns
+    -------
+    None where `segmentation` is no list of polygons.
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_mask`: fewer than three points, or one beyond any image. `box_without_area`.
+    """
+    if not isinstance(segmentation, list) or not segmentation:
+        return None
+    outlines = [_outline(polygon, reach=MAX_COORDINATE) for polygon in segmentation]
+    xs = [x for outline in outlines for x in outline[::2]]
+    ys = [y for outline in outlines for y in outline[1::2]]
+    return fields.box([min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)])
 
 
 def moved(mask: Rle, orientation: int, actual: Size) -> Rle:
@@ -144,7 +166,7 @@ def _length(outline: list[float]) -> float:
 
 def _from_runs(segmentation: dict[str, Any], size: tuple[int, int] | None) -> Shape:
     height, width = _size(segmentation.get("size"))
-    if size and size != (width, height):
+    if size and size != (width, height) and not is_scaling((width, height), size):
         raise _invalid(f"the mask is {width} x {height}, the image {size[0]} x {size[1]}")
     counts = segmentation.get("counts")
     runs = _decoded(counts) if isinstance(counts, str) else _listed(counts)

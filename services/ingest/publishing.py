@@ -14,11 +14,12 @@ from tenacity.wait import wait_exponential_jitter
 
 from services.contracts import events
 from services.contracts.errors import Transient
+from services.contracts.identity import FrameId
 from services.contracts.topics import topic_of
 from services.ingest.batches import Batch, BatchPublisher, Outcome, sifted
 from services.ingest.corrections import corrections_of, open_correction
 from services.ingest.detection_limit import within_limit
-from services.ingest.frames import OpenedFrame, open_frame
+from services.ingest.frames import OpenedFrame, open_frame, refused
 from services.ingest.holding import CorrectionGate
 from services.ingest.items import FrameItem, Item, Rejection
 from services.ingest.summary import Summary
@@ -132,8 +133,9 @@ def _batches(
 ) -> Iterator[Batch]:
     frames: list[OpenedFrame] = []
     rejections: list[Rejection] = []
+    claimed: set[FrameId] = set()
     for item in items:
-        opened = _opened(item, limits, source)
+        opened = _opened(item, limits, source, claimed)
         if isinstance(opened, Rejection):
             rejections.append(opened)
         else:
@@ -147,9 +149,16 @@ def _batches(
         yield Batch(frames, rejections)
 
 
-def _opened(item: Item, limits: ImageLimits, source: Source) -> OpenedFrame | Rejection:
+def _opened(
+    item: Item, limits: ImageLimits, source: Source, claimed: set[FrameId]
+) -> OpenedFrame | Rejection:
+    """The item, opened; refused where its frame came before: one would overwrite the other."""
     if source is Source.REANNOTATION or not isinstance(item, FrameItem):
         return open_correction(item, limits)
+    if item.frame_id in claimed:
+        detail = f"frame {item.frame_id} came before in the same data set"
+        return refused(item, "duplicate_id", detail)
+    claimed.add(item.frame_id)
     return open_frame(item, limits, source)
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation, Detection
-from services.ingest import masks
+from services.ingest import fields, masks
 from services.ingest.adjustments import Adjustment
 from services.ingest.geometry import (
     Size,
@@ -48,6 +48,7 @@ def fitted(item: FrameItem, picture: Picture) -> FrameItem:
     InvalidRecord
         `size_mismatch`: the declared size is neither the picture's, nor one that becomes it when
         the picture is turned upright or scaled. `invalid_mask`: a mask is too large to be moved.
+        `malformed_record`: a box is far outside once it is scaled.
     """
     adjustments = Counter(item.adjustments)
     codes: set[Adjustment] = set()
@@ -113,7 +114,7 @@ class _Move:
             changes["area"] = value.area * math.prod(self.actual) / math.prod(self.drawn_on)
         if value.mask is not None:
             changes["mask"] = masks.moved(value.mask, self.orientation, self.actual)
-        return value.model_copy(update=changes)
+        return fields.checked(type(value), **(dict(value) | changes))
 
 
 def _declared_by_masks(parts: Sequence[Located[P]]) -> Size | None:

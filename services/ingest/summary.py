@@ -91,10 +91,10 @@ class Summary:
 
     def add_adjustments(self, item: FrameItem) -> None:
         """Count what was repaired in a frame."""
-        self.adjusted.update(item.adjustments)
+        self.adjusted.update(+item.adjustments)
         if item.adjustments[Adjustment.NO_DETECTIONS_LEFT]:
             self.unpredicted.add(item.frame_id)
-        for adjustment in item.adjustments:
+        for adjustment in +item.adjustments:
             self.adjusted_at.setdefault(adjustment, item.location)
 
     def add_rejection(self, rejection: Rejection) -> None:

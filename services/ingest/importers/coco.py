@@ -1,23 +1,27 @@
 """COCO: an instances file, and a detector's results file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
-from services.contracts.identity import DriveId, FrameId, VehicleId
+from services.contracts.identity import Box, Category, DriveId, FrameId, VehicleId
 from services.ingest import fields
+from services.ingest.adjustments import Adjustment
 from services.ingest.fields import Record
-from services.ingest.importers.folders import image_file
+from services.ingest.geometry import Size
+from services.ingest.importers.coco_images import ListedImage, listed_images
+from services.ingest.importers.folders import image_file, image_size
+from services.ingest.importers.names import ImageNames, ImageReferences
 from services.ingest.importers.records import (
     Groups,
     ImageKey,
+    Notes,
     by_image,
-    claim,
-    hide_nothing,
+    declared_size,
+    hides_nothing,
     located,
     parsed,
     rejection,
@@ -26,12 +30,13 @@ from services.ingest.importers.records import (
 from services.ingest.importers.results import (
     NOT_LOOKED,
     Categories,
+    Found,
     Results,
-    box_and_mask,
     categories_of,
     listed_category,
 )
 from services.ingest.importers.returned import Manifest
+from services.ingest.importers.shapes import annotated_shape
 from services.ingest.items import (
     UNKNOWN_TIME,
     Dataset,
@@ -43,6 +48,8 @@ from services.ingest.items import (
     Rejection,
 )
 from services.ingest.json_files import read_json
+
+_Place = tuple[Category, Box]
 
 
 def read_coco(
@@ -65,71 +72,43 @@ def read_coco(
     Raises
     ------
     InvalidRecord
-        A file cannot be read at all.
+        A file cannot be read at all, or no result is of a listed image and category.
     """
     content = read_json(ground_truth)
     if not isinstance(content, dict):
         raise fields.malformed(f"{ground_truth}: not an object with images and annotations")
     name = dataset or ground_truth.stem
     rejected: list[Rejection] = []
-    frames = _images(ground_truth, content, name, sent, rejected)
+    frame_id_of = partial(_frame_id, dataset=name, sent=sent)
+    listed = listed_images(
+        ground_truth,
+        content.get("images"),
+        frame_id_of,
+        images,
+        rejected,
+        versions=sent is not None,
+    )
     categories = categories_of(ground_truth, content.get("categories", []), rejected)
-    annotations = None
     if content.get("annotations") and not categories:
         raise InvalidRecord(
             f"{ground_truth} lists no categories, so that no annotation has a name: export it with"
             " `categories`",
             reason="unknown_category",
         )
+    ids = {key for image in listed.values() for key in (image.key, *(c.key for c in image.copies))}
+    names = ImageNames({key: image.file_name for key, image in listed.items()})
+    truths = None
     if "annotations" in content:
-        sources = located(ground_truth, "annotations", content["annotations"])
-        kind = RecordKind.ANNOTATION
-        annotations = by_image(sources, _image_of, frames.keys(), rejected, kind)
+        truths = _Truths.of(ground_truth, content["annotations"], ids, names, categories, rejected)
     results = None
     if predictions:
-        results = Results(
-            predictions, image_of=_image_of, known=frames.keys(), categories=categories
-        )
+        results = Results(predictions, ids=ids, names=names, categories=categories)
         rejected += results.rejected
-    opened = _Coco(name, images, frames, categories, annotations, results, detector)
-    return Dataset(name, len(frames), opened.items(rejected))
+    opened = _Coco(name, images, listed, truths, results, detector)
+    return Dataset(name, len(ids), opened.items(rejected))
 
 
-@dataclass(frozen=True)
-class _Image:
-    """An image's record, its frame, and its key in the file."""
-
-    frame_id: FrameId
-    key: ImageKey
-    source: Located[Record]
-
-
-def _image_of(record: Record) -> ImageKey:
-    return fields.key(record.get("image_id"))
-
-
-def _images(
-    file: Path,
-    content: dict[str, Any],
-    dataset: str,
-    sent: Manifest | None,
-    rejected: list[Rejection],
-) -> dict[ImageKey, _Image]:
-    seen: set[ImageKey] = set()
-
-    def parse(source: Located[Record]) -> _Image:
-        key = fields.key(source.value.get("id"))
-        image = _Image(_frame_id(source.value, dataset, key, sent), key, source)
-        claim(key, seen)
-        return image
-
-    sources = located(file, "images", content.get("images"))
-    found = parsed(sources, parse, rejected, RecordKind.FRAME)
-    images = sorted((each.value for each in found), key=lambda image: image.frame_id)
-    return {image.key: image for image in images}
-
-
-def _frame_id(record: Record, dataset: str, key: ImageKey, sent: Manifest | None) -> FrameId:
+def _frame_id(record: Record, key: ImageKey, *, dataset: str, sent: Manifest | None) -> FrameId:
     given = record.get("frame_id")
     if given is None:
         if sent is not None:
@@ -142,12 +121,93 @@ def _frame_id(record: Record, dataset: str, key: ImageKey, sent: Manifest | None
 
 
 @dataclass(frozen=True)
+class _Truths:
+    """The annotations, in groups by image."""
+
+    groups: Groups
+    references: ImageReferences
+    categories: Categories
+
+    @classmethod
+    def of(  # noqa: PLR0917  # a file, and what its records refer to
+        cls,
+        file: Path,
+        values: object,
+        ids: set[ImageKey],
+        names: ImageNames,
+        categories: Categories,
+        rejected: list[Rejection],
+    ) -> "_Truths":
+        sources = located(file, "annotations", values)
+        references = ImageReferences(ids, names, sources)
+        groups = by_image(sources, references.of, rejected, RecordKind.ANNOTATION)
+        return cls(groups, references, categories)
+
+    def records(self, image: ListedImage) -> list[Located[Record]]:
+        return self.groups.get(image.key, [])
+
+    def read(
+        self, image: ListedImage, size: Size | None, notes: Notes
+    ) -> tuple[tuple[Located[Annotation], ...], bool]:
+        """The image's annotations, and whether no refused one may hide an object."""
+        sources, refused = self.records(image), list[Rejection]()
+        parse = partial(self._annotation, size, notes)
+        found = tuple(parsed(sources, parse, refused, RecordKind.ANNOTATION))
+        notes.rejected += refused
+        notes.adjustments.update(self.references.adjustments.get(image.key, {}))
+        places = {_place(each.value) for each in found}
+        at = {source.location: source for source in sources}
+        left = [at[each.location] for each in refused]
+        left += [source for copy in image.copies for source in self.records(copy)]
+        complete = image.key not in self.references.ambiguous and all(
+            self._hides_nothing(source, size, places) for source in left
+        )
+        return found, complete
+
+    def _annotation(self, size: Size | None, notes: Notes, source: Located[Record]) -> Annotation:
+        # As pycocotools takes it: its evaluation knows `iscrowd` and overwrites `ignore` with it.
+        category = listed_category(source.value, self.categories, notes.adjustments)
+        bbox, mask = annotated_shape(source, size, notes)
+        return fields.checked(
+            Annotation,
+            category=category,
+            bbox=bbox,
+            area=fields.area(source.value.get("area")),
+            crowd=fields.crowd(source.value.get("iscrowd")),
+            ignore=_is_ignored(source.value),
+            mask=mask,
+        )
+
+    def _hides_nothing(
+        self, source: Located[object], size: Size | None, places: set[_Place]
+    ) -> bool:
+        """Whether a refused annotation has no area, or is where one of its category was taken."""
+        try:
+            record = fields.record(source.value, "the record")
+            scratch = Notes()
+            category = listed_category(record, self.categories, scratch.adjustments)
+            bbox, _ = annotated_shape(Located(record, source.location), size, scratch)
+        except InvalidRecord as exc:
+            return hides_nothing(exc.reason)
+        return (category, bbox) in places
+
+
+def _place(annotation: Annotation) -> _Place:
+    return annotation.category, annotation.bbox
+
+
+def _is_ignored(record: Record) -> bool:
+    """Whether our export, or a tool that keeps `attributes`, says so."""
+    attributes = record.get("attributes")
+    return isinstance(attributes, dict) and attributes.get("ignore") is True
+
+
+@dataclass(frozen=True)
 class _Coco:
     name: str
     folder: Path | None
-    images: dict[ImageKey, _Image]
-    categories: Categories
-    annotations: Groups | None
+    images: dict[ImageKey, ListedImage]
+    truths: _Truths | None
     results: Results | None
     detector: Detector | None
 
@@ -156,33 +216,48 @@ class _Coco:
         for image in self.images.values():
             yield from self._items_of(image)
 
-    def _items_of(self, image: _Image) -> Iterator[Item]:
-        annotations = [] if self.annotations is None else self.annotations.get(image.key, [])
-        records = self.results.records(image.key) if self.results else []
-        rejected: list[Rejection] = []
+    def _items_of(self, image: ListedImage) -> Iterator[Item]:
+        notes = Notes()
         try:
-            frame = self._frame(image, annotations, rejected)
+            frame = self._frame(image, notes)
         except InvalidRecord as exc:
-            whole = whole_frame(image.source.value, annotations=annotations, predictions=records)
-            refused = rejection(exc, Located(whole, image.source.location))
-            yield replace(refused, whole_frame=True)
+            yield self._refused(image, exc)
         else:
-            yield from rejected
+            yield from notes.rejected
             yield frame
+        for copy in image.copies:
+            detail = (
+                f"image {copy.key!r:.60} is the file or frame of image {image.key!r:.60}, which"
+                " came before: give all annotations of one file the same image_id"
+            )
+            yield self._refused(copy, InvalidRecord(detail, reason="duplicate_id"))
 
-    def _frame(
-        self, image: _Image, annotations: list[Located[Record]], rejected: list[Rejection]
-    ) -> FrameItem:
+    def _refused(self, image: ListedImage, error: InvalidRecord) -> Rejection:
+        """The image with all that depends on it."""
+        truths, found = self._records(image)
+        whole = whole_frame(image.source.value, annotations=truths, predictions=found)
+        return replace(rejection(error, Located(whole, image.source.location)), whole_frame=True)
+
+    def _records(
+        self, image: ListedImage
+    ) -> tuple[Sequence[Located[Record]], Sequence[Located[Record]]]:
+        truths = self.truths.records(image) if self.truths else []
+        return truths, self.results.records(image.key) if self.results else []
+
+    def _frame(self, image: ListedImage, notes: Notes) -> FrameItem:
         record = image.source.value
-        size = _size(record)
+        if image.other_file is not None:
+            detail = (
+                f"id {image.key!r:.60} is that of {image.file_name!r:.100} and of"
+                f" {image.other_file!r:.100}: its annotations may be of either"
+            )
+            raise InvalidRecord(detail, reason="duplicate_id")
         file = image_file(self.folder, record.get("file_name")) if self.folder else None
+        size = declared_size(record)
+        known = size or self._read_size(image, file, notes)
+        truths, complete = self.truths.read(image, known, notes) if self.truths else (None, True)
+        found = self._found(image, known, notes)
         drive = record.get("drive_id")
-        truths, refused = None, list[Rejection]()
-        if self.annotations is not None:
-            parse = partial(self._truth, size, rejected)
-            truths = tuple(parsed(annotations, parse, refused, RecordKind.ANNOTATION))
-            rejected += refused
-        found = self.results.detections(image.key, size, rejected) if self.results else NOT_LOOKED
         return FrameItem(
             frame_id=image.frame_id,
             vehicle_id=VehicleId(_id(record.get("vehicle_id", self.name))),
@@ -194,41 +269,33 @@ class _Coco:
             size=size,
             detector=self.detector,
             detections=found.detections,
+            detections_size=found.size,
             detections_complete=found.complete,
             annotations=truths,
-            complete=hide_nothing(refused),
-            adjustments=found.adjustments,
+            complete=complete,
+            adjustments=notes.adjustments,
         )
 
-    def _truth(
-        self, size: tuple[int, int] | None, rejected: list[Rejection], source: Located[Record]
-    ) -> Annotation:
-        # As pycocotools takes it: its evaluation knows `iscrowd` and overwrites `ignore` with it.
-        category = listed_category(source.value, self.categories)
-        bbox, mask = box_and_mask(source, size, rejected)
-        area, crowd = fields.area(source.value.get("area")), bool(source.value.get("iscrowd"))
-        return fields.checked(
-            Annotation,
-            category=category,
-            bbox=bbox,
-            area=area,
-            crowd=crowd,
-            ignore=_is_ignored(source.value),
-            mask=mask,
-        )
+    def _read_size(self, image: ListedImage, file: Path | None, notes: Notes) -> Size | None:
+        """The image's size where polygons need it to be drawn."""
+        sources = (source for part in self._records(image) for source in part)
+        if file is None or not any(_is_polygon(source.value) for source in sources):
+            return None
+        notes.adjustments[Adjustment.SIZE_READ] += 1
+        return image_size(file)
+
+    def _found(self, image: ListedImage, size: Size | None, notes: Notes) -> Found:
+        if self.results is None:
+            return NOT_LOOKED
+        found = self.results.found(image.key, size, notes)
+        if not any(self.results.records(copy.key) for copy in image.copies):
+            return found
+        # Part of what was found in the picture is refused with the copies.
+        return found._replace(detections=found.detections or None, complete=False)
 
 
-def _is_ignored(record: Record) -> bool:
-    """Whether our export, or a tool that keeps `attributes`, says so."""
-    attributes = record.get("attributes")
-    return isinstance(attributes, dict) and attributes.get("ignore") is True
-
-
-def _size(record: Record) -> tuple[int, int] | None:
-    width, height = record.get("width"), record.get("height")
-    if type(width) is int and type(height) is int and 0 < width < 2**17 and 0 < height < 2**17:
-        return width, height
-    return None
+def _is_polygon(record: Record) -> bool:
+    return isinstance(record.get("segmentation"), list) and bool(record["segmentation"])
 
 
 def _id(value: object) -> str:

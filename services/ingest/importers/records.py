@@ -1,13 +1,16 @@
 """Lists of foreign records: each with its place in the file, in groups by image."""
 
-from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from services.contracts.errors import InvalidRecord
 from services.ingest import fields
+from services.ingest.adjustments import Adjustment
 from services.ingest.fields import Record
+from services.ingest.geometry import Size
 from services.ingest.items import Located, RecordKind, Rejection
 
 T = TypeVar("T")
@@ -15,6 +18,14 @@ ImageKey = int | str
 Groups = dict[ImageKey, list[Located[Record]]]
 
 _HIDES_NOTHING = frozenset({"box_without_area", "box_outside_image"})
+
+
+@dataclass
+class Notes:
+    """What the reading of a frame brings up beside its boxes."""
+
+    rejected: list[Rejection] = field(default_factory=list)
+    adjustments: Counter[Adjustment] = field(default_factory=Counter)
 
 
 def located(file: Path, name: str, values: object) -> list[Located[object]]:
@@ -57,32 +68,31 @@ def parsed(
     return found
 
 
+def hides_nothing(reason: str) -> bool:
+    """Whether a box that is refused for this reason stands for nothing in the picture."""
+    return reason in _HIDES_NOTHING
+
+
 def hide_nothing(refused: Iterable[Rejection]) -> bool:
     """Whether no refused box can stand for something in the picture."""
-    return all(each.reason in _HIDES_NOTHING for each in refused)
+    return all(hides_nothing(each.reason) for each in refused)
 
 
 def by_image(
     sources: Iterable[Located[object]],
     image_of: Callable[[Record], ImageKey],
-    known: Container[ImageKey],
     rejected: list[Rejection],
     kind: RecordKind | None = None,
 ) -> Groups:
-    """The records of each known image, in their order.
+    """The records of each image, in their order.
 
-    Records of no known image, and those whose own `id` came before, are added to `rejected`.
+    Records of which `image_of` refuses the image are added to `rejected`. A record's own `id`
+    means nothing: many tools count them anew for each image.
     """
     groups: Groups = defaultdict(list)
-    seen: set[ImageKey] = set()
 
     def place(source: Located[Record]) -> ImageKey:
-        record = source.value
-        image = image_of(record)
-        if image not in known:
-            raise InvalidRecord(f"no image {image!r:.60} is listed", reason="unknown_image")
-        if record.get("id") is not None:
-            claim(fields.key(record["id"]), seen)
+        image = image_of(source.value)
         groups[image].append(source)
         return image
 
@@ -118,3 +128,11 @@ def whole_frame(image: object, **parts: Sequence[Located[Record]]) -> dict[str, 
     """A refused frame with all that depended on it, so that its dead letter holds everything."""
     lists = {name: [source.value for source in part] for name, part in parts.items()}
     return {"image": image, **lists}
+
+
+def declared_size(record: Record) -> Size | None:
+    """The `width` and `height` of an image's record, where they can be."""
+    width, height = record.get("width"), record.get("height")
+    if type(width) is int and type(height) is int and 0 < width < 2**17 and 0 < height < 2**17:
+        return width, height
+    return None

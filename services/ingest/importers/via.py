@@ -6,20 +6,21 @@ may: vehicle_id, drive_id, captured_at, lat, lon, heading.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from services.contracts.errors import Invalid, InvalidRecord
+from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
 from services.contracts.identity import Box, Category, DriveId, VehicleId
 from services.ingest import fields, masks
 from services.ingest.fields import Record
-from services.ingest.importers.folders import image_file
+from services.ingest.geometry import Size
+from services.ingest.importers.folders import image_file, image_size
 from services.ingest.importers.names import ImageNames
 from services.ingest.importers.records import (
-    claim,
+    Notes,
     hide_nothing,
     parsed,
     rejection,
@@ -39,10 +40,8 @@ from services.ingest.items import (
     Rejection,
 )
 from services.ingest.json_files import read_json
-from services.runtime.images import ImageLimits, measure
 
 _CATEGORY_ATTRIBUTES = ("category", "class", "label", "name", "type", "object")
-_HEADER_LIMITS = ImageLimits(max_bytes=256 * 1024 * 1024, max_pixels=2**31)
 _NUMBERS = ("lat", "lon", "heading")
 
 
@@ -65,7 +64,7 @@ def read_via(
         and whose category is a name, or an id that the file itself lists
     dataset : begins every frame id; the file's name without its ending, if not given
     category_attribute : the region attribute that holds the category; if not given, the only one
-        there is, or `category`, `class`, `label`, `name`, `type` or `object`
+        there is, or `category`, `class`, `label`, `name`, `type` or `object`, in any case
     sent : what was exported; its file names name their frames
 
     Raises
@@ -87,12 +86,9 @@ def read_via(
     files = _files(annotations, metadata, rejected)
     results = None
     if predictions:
+        names = ImageNames({name: name for name in files})
         results = Results(
-            predictions,
-            image_of=ImageNames(files).of,
-            known=files,
-            categories={},
-            category_of=named_category,
+            predictions, ids=(), names=names, categories={}, category_of=named_category
         )
         rejected += results.rejected
     name = dataset or annotations.stem
@@ -105,35 +101,47 @@ def _is_via_3(content: Mapping[str, Any]) -> bool:
     return isinstance(project, dict) and {"file", "view", "metadata"} <= content.keys()
 
 
-def _files(
-    file: Path, metadata: Mapping[str, Any], rejected: list[Rejection]
-) -> dict[str, Located[Record]]:
-    seen: set[int | str] = set()
+@dataclass(frozen=True)
+class _Image:
+    """An image's record; `copies` are later ones of the same file name, which are refused."""
 
-    def parse(source: Located[Record]) -> str:
+    source: Located[Record]
+    copies: list[Record] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no copy has a region that this record does not have."""
+        regions = [each.value for each in _regions(self.source)]
+        again = (Located(copy, self.source.location) for copy in self.copies)
+        return all(each.value in regions for copy in again for each in _regions(copy))
+
+
+def _files(file: Path, metadata: Mapping[str, Any], rejected: list[Rejection]) -> dict[str, _Image]:
+    found: dict[str, _Image] = {}
+
+    def add(source: Located[Record]) -> None:
         name = source.value.get("filename")
         if not isinstance(name, str) or not name:
             raise fields.malformed("the record names no image file")
         fields.quoted(name)
-        claim(name, seen)
-        return name
+        if name in found:
+            found[name].copies.append(source.value)
+            raise InvalidRecord(f"file {name!r:.100} came before", reason="duplicate_id")
+        found[name] = _Image(source)
 
     sources = [
         Located(value, f"{file}:{key!r}")
         for key, value in metadata.items()
         if not key.startswith("_via_")
     ]
-    found: dict[str, Located[Record]] = {}
-    for source in sources:
-        for name in parsed([source], parse, rejected, RecordKind.FRAME):
-            found[name.value] = Located(source.value, source.location)
+    parsed(sources, add, rejected, RecordKind.FRAME)
     return found
 
 
 @dataclass(frozen=True)
 class _Via:
     name: str
-    files: Mapping[str, Located[Record]]
+    files: Mapping[str, _Image]
     images: Path | None
     results: Results | None
     detector: Detector | None
@@ -145,61 +153,58 @@ class _Via:
         for name in sorted(self.files, key=fields.quoted):
             yield from self._items_of(name, self.files[name])
 
-    def _items_of(self, name: str, source: Located[Record]) -> Iterator[Item]:
-        rejected: list[Rejection] = []
+    def _items_of(self, name: str, image: _Image) -> Iterator[Item]:
+        notes, source = Notes(), image.source
         try:
-            frame = self._frame(name, source, rejected)
+            frame = self._frame(name, image, notes)
         except InvalidRecord as exc:
             records = self.results.records(name) if self.results else []
             whole = whole_frame(source.value, predictions=records)
             yield replace(rejection(exc, Located(whole, source.location)), whole_frame=True)
         else:
-            yield from rejected
+            yield from notes.rejected
             yield frame
 
-    def _frame(self, name: str, source: Located[Record], rejected: list[Rejection]) -> FrameItem:
+    def _frame(self, name: str, image: _Image, notes: Notes) -> FrameItem:
+        source = image.source
         said = _said(source.value)
-        image = image_file(self.images, name) if self.images else None
+        file = image_file(self.images, name) if self.images else None
         regions = _regions(source)
-        size = _size(image) if image and any(map(_is_polygon, regions)) else None
+        size = image_size(file) if file and any(map(_is_polygon, regions)) else None
         drive, refused = said.get("drive_id"), list[Rejection]()
-        annotation = partial(self._annotation, size, rejected)
+        annotation = partial(self._annotation, size, notes)
         annotations = tuple(parsed(regions, annotation, refused, RecordKind.ANNOTATION))
-        rejected += refused
-        found = self.results.detections(name, size, rejected) if self.results else NOT_LOOKED
+        notes.rejected += refused
+        found = self.results.found(name, size, notes) if self.results else NOT_LOOKED
         return FrameItem(
             frame_id=self.sent.of(name).frame_id if self.sent else fields.frame_id(self.name, name),
             vehicle_id=VehicleId(fields.quoted(str(said.get("vehicle_id", self.name)))),
             location=source.location,
-            image=image,
+            image=file,
             drive_id=None if drive is None else DriveId(fields.quoted(str(drive))),
             captured_at=fields.captured_at(said) or UNKNOWN_TIME,
             position=fields.position(said),
-            size=size,
             detector=self.detector,
             detections=found.detections,
+            detections_size=found.size,
             detections_complete=found.complete,
             annotations=annotations,
-            complete=hide_nothing(refused),
-            adjustments=found.adjustments,
+            complete=hide_nothing(refused) and image.is_whole,
+            adjustments=notes.adjustments,
         )
 
-    def _annotation(
-        self,
-        size: tuple[int, int] | None,
-        rejected: list[Rejection],
-        source: Located[Record],
-    ) -> Annotation:
+    def _annotation(self, size: Size | None, notes: Notes, source: Located[Record]) -> Annotation:
         shape = fields.record(source.value.get("shape_attributes"), "shape_attributes")
         category = _category(source.value.get("region_attributes"), self.attribute)
         match shape.get("name"):
             case "rect":
-                bbox = fields.box([shape.get(side) for side in ("x", "y", "width", "height")])
+                sides = [shape.get(side) for side in ("x", "y", "width", "height")]
+                bbox = fields.sorted_box(sides, notes.adjustments)
                 return fields.checked(Annotation, category=category, bbox=bbox)
             case "polygon":
                 outline = _outline(shape)
                 bbox = _around(outline)
-                drawn = without(lambda: _drawn(outline, size), source, rejected)
+                drawn = without(lambda: _drawn(outline, size), source, notes.rejected)
                 return fields.checked(
                     Annotation,
                     category=category,
@@ -242,24 +247,31 @@ def _is_polygon(region: Located[object]) -> bool:
     return isinstance(shape, dict) and shape.get("name") == "polygon"
 
 
-def _size(image: Path) -> tuple[int, int] | None:
-    """The image's size, which masks need; none for an image that publishing will refuse."""
-    try:
-        with image.open("rb") as file:
-            facts = measure(file.read(_HEADER_LIMITS.max_bytes + 1), _HEADER_LIMITS)
-    except (OSError, Invalid):
-        return None
-    return facts.width, facts.height
-
-
 def _category(attributes: object, named: str | None) -> Category:
     given = fields.record(attributes, "region_attributes")
-    names = [named] if named else [*given] if len(given) == 1 else [*_CATEGORY_ATTRIBUTES]
-    value = next((given[name] for name in names if name in given), None)
+    found = _attribute(given, named)
+    if found is None:
+        what = f"{named!r:.40} is not" if named else "none of them is known to be the category"
+        raise InvalidRecord(
+            f"the region's attributes are {', '.join(map(repr, given)) or 'none'}; {what}: name"
+            " the one that holds the category with --category-attribute",
+            reason="unknown_category",
+        )
+    value = given[found]
     if isinstance(value, dict):  # a checkbox: the one that is ticked
         ticked = [name for name, on in value.items() if on]
         value = ticked[0] if len(ticked) == 1 else None
     return category_name(value.strip() if isinstance(value, str) else value)
+
+
+def _attribute(given: Record, named: str | None) -> str | None:
+    """The attribute that holds the category: the one named, the only one, or one of usual names."""
+    if named is not None:
+        return named if named in given else None
+    if len(given) == 1:
+        return next(iter(given))
+    lower = {name.lower(): name for name in reversed([*given])}
+    return next((lower[name] for name in _CATEGORY_ATTRIBUTES if name in lower), None)
 
 
 def _outline(shape: Record) -> list[tuple[float, float]]:

@@ -7,9 +7,10 @@ nobody has annotated them.
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, ParseError, tostring
 
 from defusedxml import DefusedXmlException
@@ -19,9 +20,10 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
 from services.contracts.identity import Category, FrameId, VehicleId
 from services.ingest import fields
-from services.ingest.importers.folders import image_file
+from services.ingest.adjustments import Adjustment
+from services.ingest.importers.folders import image_file, visible_files
 from services.ingest.importers.names import ImageNames
-from services.ingest.importers.records import hide_nothing, rejection, whole_frame
+from services.ingest.importers.records import Notes, hide_nothing, rejection, whole_frame
 from services.ingest.importers.results import NOT_LOOKED, Results, category_name, named_category
 from services.ingest.importers.returned import Manifest
 from services.ingest.items import Dataset, Detector, FrameItem, Item, Located, RecordKind, Rejection
@@ -59,26 +61,28 @@ def read_voc(
         The results cannot be read at all.
     """
     name = dataset or annotations.resolve().name
-    # A file's path without its ending names its frame.
-    files = {
-        str(file.relative_to(annotations).with_suffix("")): file for file in _files(annotations)
-    }
+    rejected: list[Rejection] = []
+    files = _files(annotations, rejected)
     results = None
     if predictions:
-        names = ImageNames(files)
+        names = ImageNames({stem: stem for stem in files})
         results = Results(
-            predictions,
-            image_of=names.of,
-            known=files,
-            categories={},
-            category_of=named_category,
+            predictions, ids=(), names=names, categories={}, category_of=named_category
         )
+        rejected += results.rejected
     voc = _Voc(name, annotations, files, images, results, detector, sent)
-    return Dataset(name, len(files), voc.items())
+    return Dataset(name, len(files), voc.items(rejected))
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".xml")
+def _files(folder: Path, rejected: list[Rejection]) -> dict[str, Path]:
+    """The files by their path without its ending, which names their frame."""
+    files: dict[str, Path] = {}
+    for file in visible_files(folder, [".xml"]):
+        first = files.setdefault(str(file.relative_to(folder).with_suffix("")), file)
+        if first is not file:
+            detail = f"{first.name} has the same name but for its ending"
+            rejected.append(Rejection("duplicate_id", detail, str(file), b"", whole_frame=True))
+    return files
 
 
 @dataclass(frozen=True)
@@ -91,38 +95,43 @@ class _Voc:
     detector: Detector | None
     sent: Manifest | None
 
-    def items(self) -> Iterator[Item]:
-        if self.results:
-            yield from self.results.rejected
+    def items(self, rejected: list[Rejection]) -> Iterator[Item]:
+        yield from rejected
+        shown: set[Path] = set()
         for stem in sorted(self.files, key=fields.quoted):
-            yield from self._items_of(stem, self.files[stem])
+            for item in self._items_of(stem, self.files[stem]):
+                if isinstance(item, FrameItem) and item.image:
+                    if item.image in shown:
+                        item.adjustments[Adjustment.IMAGE_SHARED] += 1
+                    shown.add(item.image)
+                yield item
 
     def _items_of(self, stem: str, file: Path) -> Iterator[Item]:
-        rejected: list[Rejection] = []
+        notes = Notes()
         results = self.results
         content = b""
         try:
             content = _content(image_file(self.folder, str(file.relative_to(self.folder))))
-            frame = self._frame(stem, file, content, rejected)
+            frame = self._frame(stem, file, content, notes)
         except InvalidRecord as exc:
             text = content.decode(errors="replace")
             whole = whole_frame(text, predictions=results.records(stem) if results else [])
             refused = rejection(exc, Located(whole, str(file)))
             yield replace(refused, whole_frame=True)
         else:
-            yield from rejected
+            yield from notes.rejected
             yield frame
 
-    def _frame(self, stem: str, file: Path, content: bytes, rejected: list[Rejection]) -> FrameItem:
+    def _frame(self, stem: str, file: Path, content: bytes, notes: Notes) -> FrameItem:
         root = _root(content)
         size = _size(root)
         image = None
         if self.images:
-            image = _image(self.images, stem, root.findtext("filename"))
+            image = _image(self.images, stem, (root.findtext("filename") or "").strip(), notes)
         refused: list[Rejection] = []
-        annotations = tuple(_annotations(file, content, root, refused))
-        rejected += refused
-        found = self.results.detections(stem, size, rejected) if self.results else NOT_LOOKED
+        annotations = tuple(_annotations(file, content, root, notes.adjustments, refused))
+        notes.rejected += refused
+        found = self.results.found(stem, size, notes) if self.results else NOT_LOOKED
         return FrameItem(
             frame_id=self._frame_id(root, stem),
             vehicle_id=VehicleId(fields.quoted(self.name)),
@@ -131,10 +140,11 @@ class _Voc:
             size=size,
             detector=self.detector,
             detections=found.detections,
+            detections_size=found.size,
             detections_complete=found.complete,
             annotations=annotations,
             complete=hide_nothing(refused),
-            adjustments=found.adjustments,
+            adjustments=notes.adjustments,
         )
 
     def _frame_id(self, root: Element, stem: str) -> FrameId:
@@ -177,24 +187,37 @@ def _size(root: Element) -> tuple[int, int] | None:
     return None
 
 
-def _image(folder: Path, stem: str, named: str | None) -> Path:
-    """The file that the XML names, beside its own place in the folder, else one of its stem."""
-    parent = str(Path(stem).parent)
-    names = [f"{parent}/{named}", named] if named else []
-    names += [f"{stem}{ending}" for ending in _ENDINGS]
-    for name in names:
+def _image(folder: Path, stem: str, named: str, notes: Notes) -> Path:
+    """The file of the XML's own stem, else the one that the XML names.
+
+    Tools copy XML files about and leave the name inside as it was.
+    """
+    parent, last = str(Path(stem).parent), PurePosixPath(named.replace("\\", "/"))
+    given = [f"{parent}/{named}", named] if named else []
+    own = [f"{stem}{ending}" for ending in _ENDINGS]
+    is_stale = bool(named) and last.stem != Path(stem).name
+    # A path of another machine: what it ends with may lie here.
+    names = [*own, *given] if is_stale else [*given, *own]
+    missing = None
+    for name in [*names, *([f"{parent}/{last.name}", last.name] if named else [])]:
         try:
-            return image_file(folder, name)
+            found = image_file(folder, name)
         except InvalidRecord as exc:
-            if exc.reason != "missing_image":
-                raise
-    raise InvalidRecord(
-        f"there is no image {named or stem!r:.200} in {folder}", reason="missing_image"
-    )
+            if missing is None or exc.reason != "missing_image":
+                missing = exc
+            continue
+        if is_stale and name in own:
+            notes.adjustments[Adjustment.IMAGE_BY_STEM] += 1
+        return found
+    raise missing or InvalidRecord(f"there is no image {stem!r:.200}", reason="missing_image")
 
 
 def _annotations(
-    file: Path, content: bytes, root: Element, rejected: list[Rejection]
+    file: Path,
+    content: bytes,
+    root: Element,
+    adjustments: Counter[Adjustment],
+    rejected: list[Rejection],
 ) -> Iterator[Located[Annotation]]:
     objects = root.findall("object")
     lines = [content.count(b"\n", 0, found.start()) + 1 for found in _OBJECT.finditer(content)]
@@ -204,7 +227,7 @@ def _annotations(
     for element, place in zip(objects, places, strict=True):
         location = f"{file}:{place}"
         try:
-            yield Located(_annotation(element), location)
+            yield Located(_annotation(element, adjustments), location)
         except InvalidRecord as exc:
             raw = _raw(element, content)
             kind = RecordKind.ANNOTATION
@@ -218,7 +241,7 @@ def _raw(element: Element, content: bytes) -> bytes:
         return content
 
 
-def _annotation(element: Element) -> Annotation:
+def _annotation(element: Element, adjustments: Counter[Adjustment]) -> Annotation:
     category = _category(element.find("name"))
     corners = [_number(element, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
     left, top, right, bottom = (math.nan if corner is None else corner for corner in corners)
@@ -227,7 +250,7 @@ def _annotation(element: Element) -> Annotation:
     return fields.checked(
         Annotation,
         category=category,
-        bbox=fields.box([left, top, right - left, bottom - top]),
+        bbox=fields.sorted_box([left, top, right - left, bottom - top], adjustments),
         crowd=_attribute(element, "crowd") == "true",
         ignore=(element.findtext("difficult") or "").strip() == "1",
     )

@@ -11,10 +11,13 @@ from PIL import Image
 Json = dict[str, Any]
 
 
-def jpeg(seed: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
+def jpeg(seed: int = 0, size: tuple[int, int] = (64, 48), orientation: int | None = None) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG")
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    Image.fromarray(pixels).save(file, "JPEG", exif=exif)
     return file.getvalue()
 
 

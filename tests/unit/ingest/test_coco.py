@@ -1,5 +1,3 @@
-import contextlib
-import io
 import json
 import os
 from collections import Counter
@@ -10,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Position, Rle
@@ -19,6 +15,7 @@ from services.ingest.adjustments import Adjustment
 from services.ingest.importers.coco import read_coco
 from services.ingest.items import UNKNOWN_TIME, Detector, FrameItem, Item, Rejection
 from tests.unit.ingest.datasets import Json, coco, detection, write_images, write_json
+from tests.unit.ingest.evaluation import evaluated
 
 DETECTOR = Detector("ods", "1")
 
@@ -125,7 +122,7 @@ def test_a_frame_may_bring_its_own_id(folder: Path) -> None:
 
 BAD_DETECTIONS: list[tuple[str, Json]] = [
     ("unknown_image", {"image_id": 3}),
-    ("unknown_image", {"image_id": "2"}),
+    ("unknown_image", {"image_id": "3"}),
     ("malformed_record", {"image_id": None}),
     ("malformed_record", {"image_id": [2]}),
     ("malformed_record", {"image_id": True}),
@@ -167,14 +164,16 @@ def test_a_bad_detection_is_named_and_the_rest_goes_through(
 @pytest.mark.parametrize(
     ("reason", "change"),
     [
-        ("duplicate_id", {"id": 1}),
         ("unknown_image", {"image_id": 5}),
-        ("unknown_category", {"category_id": "1"}),
+        ("unknown_category", {"category_id": "2"}),
+        ("invalid_crowd", {"iscrowd": "yes"}),
+        ("invalid_crowd", {"iscrowd": 0.5}),
+        ("invalid_crowd", {"iscrowd": []}),
+        ("rotated_box", {"attributes": {"rotation": "a bit"}}),
         ("invalid_area", {"area": -1}),
         ("invalid_area", {"area": float("nan")}),
         ("invalid_area", {"area": "9"}),
         ("box_without_area", {"bbox": [1, 1, 0, 0]}),
-        ("malformed_record", {"id": {}}),
     ],
 )
 def test_a_bad_annotation_is_named_and_the_rest_goes_through(
@@ -272,8 +271,8 @@ def test_a_bad_image_takes_all_that_hangs_on_it_into_one_dead_letter(
 @pytest.mark.parametrize(
     ("reason", "record"),
     [
-        ("duplicate_id", {"id": 2, "file_name": "c d.jpg"}),
-        ("duplicate_id", {"id": 2.0, "file_name": "c d.jpg"}),
+        ("duplicate_id", {"id": 2, "file_name": "b.jpg"}),
+        ("duplicate_id", {"id": 2.0, "file_name": "b.jpg"}),
         ("malformed_record", {"file_name": "b.jpg"}),
         ("malformed_record", {"id": 2.5, "file_name": "b.jpg"}),
         ("malformed_record", {"id": "x" * 300, "file_name": "b.jpg"}),
@@ -431,7 +430,7 @@ def test_results_may_bring_their_own_categories(folder: Path) -> None:
 def random_dataset(seed: int) -> tuple[Json, list[Json]]:
     """Boxes partly outside, ties, crowds, areas of their own, empty frames."""
     random = np.random.default_rng(seed)
-    images = [{"id": i, "file_name": "b.jpg", "width": 64, "height": 48} for i in range(1, 12)]
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": 64, "height": 48} for i in range(1, 12)]
 
     def box() -> list[float]:
         x, y = random.integers(-10, 50), random.integers(-10, 40)
@@ -458,21 +457,10 @@ def random_dataset(seed: int) -> tuple[Json, list[Json]]:
     return coco(images=images, annotations=annotations), results
 
 
-def evaluated(truth: Json, results: list[Json]) -> list[float]:
-    with contextlib.redirect_stdout(io.StringIO()):
-        known = COCO()
-        known.dataset = json.loads(json.dumps(truth))
-        known.createIndex()
-        evaluation = COCOeval(known, known.loadRes(results), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return [float(each) for each in evaluation.stats]
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_what_was_read_evaluates_as_the_files_do(folder: Path, seed: int) -> None:
     truth, results = random_dataset(seed)
+    write_images(folder / "images", *(each["file_name"] for each in truth["images"]))
     ids = {each["name"]: each["id"] for each in truth["categories"]}
     items = read(folder, truth, results)
     annotations: list[dict[str, Any]] = []

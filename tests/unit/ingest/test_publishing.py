@@ -209,6 +209,22 @@ async def test_two_pictures_of_one_id_in_one_batch_are_not_mixed(ingest: Ingest)
     assert annotated.annotations == (TRUTH,)
 
 
+async def test_a_frame_that_comes_twice_in_a_data_set_is_refused_the_second_time(
+    ingest: Ingest,
+) -> None:
+    first = ingest.frame()
+
+    summary = await ingest.run(first, ingest.frame("f2"), replace(first, annotations=()))
+
+    assert summary.rejected == {"duplicate_id": 1}
+    assert summary.done == 3
+    assert [
+        each.annotations
+        for each in ingest.published(FrameAnnotated)
+        if isinstance(each, FrameAnnotated)
+    ] == [(TRUTH,), (TRUTH,)]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -142,7 +142,7 @@ async def test_a_correction_that_is_taken_back_gets_a_revision_and_a_repeat_gets
 
 Spoil = Callable[[str], str]
 SPOILT: dict[Format, tuple[str, Spoil]] = {
-    Format.COCO: (INSTANCES, lambda text: text.replace("30.0", "-30.0", 1)),
+    Format.COCO: (INSTANCES, lambda text: text.replace("30.0", "NaN", 1)),
     Format.VOC: ("Annotations/bad.xml", lambda text: text.replace("<xmax>40.0", "<xmax>oh")),
     Format.YOLO: ("labels/bad.txt", lambda text: text + "0 .5 .5 .1\n"),
     Format.CVAT: ("annotations.xml", lambda text: text.replace('xbr="40.0"', 'xbr="oh"', 1)),

@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import pytest
+
+from services.cli.context import Context
+from services.cli.labelled_source import Source, labelled_frames
+from services.ingest.exporters.frames import ExportFrame
+from services.runtime.settings import Settings
+from services.runtime.stores.opening import Stores
+from tests.unit.ingest.datasets import coco, jpeg, write_json
+
+
+async def _none(_stores: Stores, _settings: Settings) -> list[ExportFrame]:
+    return []
+
+
+async def test_what_is_learnt_from_is_where_the_picture_shows_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "b.jpg").write_bytes(jpeg(1, (32, 24)))
+    (images / "c d.jpg").write_bytes(jpeg(2, (48, 48)))
+    content = coco()
+    content["annotations"].append({"image_id": 10, "category_id": 1, "bbox": [1, 1, 9, 9]})
+    source = Source(images, write_json(tmp_path / "gt.json", content), None, None)
+
+    (frame,) = await labelled_frames(source, Context(tmp_path / "data"), _none)
+
+    assert [each.box for each in frame.objects] == [(0.5, 1, 5, 5)]
+    assert "1 size_mismatch" in capsys.readouterr().err
