@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 from pymongo import MongoClient
 
@@ -73,5 +74,9 @@ def _size(file: Path) -> int:
 
 def flush_mongodb(settings: Settings) -> None:
     """Let its files hold what it knows: it writes them once a minute."""
-    with MongoClient[dict[str, object]](settings.mongodb) as client:
+    login: dict[str, Any] = {}
+    if settings.mongodb_user:
+        password = settings.mongodb_password.get_secret_value()
+        login = {"username": settings.mongodb_user, "password": password}
+    with MongoClient[dict[str, object]](settings.mongodb, **login) as client:
         client.admin.command("fsync")

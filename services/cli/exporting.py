@@ -12,6 +12,7 @@ from services.contracts.identity import DriveId, FrameId, RegionId
 from services.ingest.exporters.formats import EXPORTERS, IMAGES, Format, manifest
 from services.ingest.exporters.frames import Export, ExportFrame, Proposal, stem_of
 from services.retriever.review.decisions import review_of
+from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.needle_filters import NeedleFilter, Sort
@@ -134,6 +135,7 @@ async def accepted_regions(stores: Stores) -> set[RegionId]:
     return found
 
 
+@as_the_user_writes()
 def write_export(
     frames: Sequence[ExportFrame],
     form: Format,

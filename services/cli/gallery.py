@@ -16,6 +16,7 @@ from services.cli.montage import MOST, Tile, montage
 from services.contracts.events import Candidate, ErrorType, NeedleFound
 from services.contracts.identity import Box, DetectorId, DriveId, FrameId, RegionId
 from services.ingest.items import UNKNOWN_TIME
+from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.images import ImageLimits, decode_rgb
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.frames import FrameRecord, FrameStore
@@ -127,6 +128,7 @@ async def write_montages(
     return await asyncio.to_thread(_write, album, sheets, folder)
 
 
+@as_the_user_writes()
 def _write(album: "_Album", sheets: Sequence[_Sheet], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from services.runtime.embedded.private_folder import keep_private
 from services.runtime.logs import configure_logs
 from services.runtime.settings import Settings
 
@@ -14,6 +15,7 @@ def log_to_file(settings: Settings, name: str) -> None:
 
     Errors are told to the person as well.
     """
+    keep_private(settings.data)
     path = settings.data / "logs" / f"{name}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     stream = path.open("a", encoding="utf-8", buffering=1)

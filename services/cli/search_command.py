@@ -88,6 +88,7 @@ async def _found(context: Context, query: _Query, target: Path) -> "list[Found]"
     from services.cli.parts import joined  # noqa: PLC0415
     from services.contracts.errors import InvalidImage  # noqa: PLC0415
     from services.embedder.torch_embedder import TorchEmbedder  # noqa: PLC0415
+    from services.runtime.embedded.private_folder import as_the_user_writes  # noqa: PLC0415
     from services.runtime.images import ImageLimits, inspect  # noqa: PLC0415
     from services.runtime.stores.vectors import Where  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
@@ -107,8 +108,10 @@ async def _found(context: Context, query: _Query, target: Path) -> "list[Found]"
         async with joined(settings) as app:
             found = await searching.search(asked, embedder, vectors, app.stores.frames, limits)
             if found:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                searching.drawn(asked, found, app.stores.blobs, limits).save(target)
+                drawn = searching.drawn(asked, found, app.stores.blobs, limits)
+                with as_the_user_writes():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    drawn.save(target)
     finally:
         await vectors.close()
     return found

@@ -27,6 +27,7 @@ from services.embedder.labelled import (
     of_categories,
 )
 from services.ingest.json_files import read_json
+from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.settings import Settings
 
 _FEWEST = 3
@@ -81,7 +82,8 @@ def measured(
         raise InvalidSettings(
             f"{len(chosen)} annotated {run.looked} are too few to search: give more frames"
         )
-    run.to.mkdir(parents=True, exist_ok=True)
+    with as_the_user_writes():
+        run.to.mkdir(parents=True, exist_ok=True)
     prepared = _Prepared(run, settings, chosen, supercategory, searches)
     return [_one(choice, prepared, out) for choice in choices]
 
@@ -189,7 +191,8 @@ def _draw(
         best = [embedded.examples[place] for place in found.ranked[row].tolist() if place >= 0]
         title = f"{choice.title}, {found.name}"
         file = run.to / f"{choice.stem}-{queries[row]:06d}.png"
-        file.write_bytes(montages.drawn(title, query, best))
+        with as_the_user_writes():
+            file.write_bytes(montages.drawn(title, query, best))
 
 
 def shown(run: RetrievalRun, found: Sequence[Measured], out: Console) -> None:
@@ -207,6 +210,7 @@ def shown(run: RetrievalRun, found: Sequence[Measured], out: Console) -> None:
                 " arbitrary; see docs/embedding.md for what helps.",
                 highlight=False,
             )
-    (run.to / "retrieval.csv").write_text(results.as_csv(every))
-    (run.to / "retrieval.svg").write_text(plot(every))
+    with as_the_user_writes():
+        (run.to / "retrieval.csv").write_text(results.as_csv(every))
+        (run.to / "retrieval.svg").write_text(plot(every))
     out.print(f"Table, plot and montages in {run.to}", highlight=False)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import orjson
 
+from services.runtime.embedded.private_folder import as_the_user_writes
+
 
 def write_with_card(target: Path, content: bytes, card: Mapping[str, object]) -> Path:
     """Write a network, and its card as JSON beside it; the card's path.
@@ -13,8 +15,9 @@ def write_with_card(target: Path, content: bytes, card: Mapping[str, object]) ->
     ----------
     target : the network's file; folders that are missing are made
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
     path = target.with_suffix(".json")
-    path.write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    with as_the_user_writes():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        path.write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     return path

@@ -54,6 +54,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
+            umask=0o077,
             text=True,
         )
         self.pid = self._read_pid(folder)

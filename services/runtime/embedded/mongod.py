@@ -7,6 +7,7 @@ from typing import Self
 
 from services.contracts.errors import MissingPart
 from services.runtime.embedded.child import Child, is_listening, steady_port
+from services.runtime.embedded.mongod_login import MongodLogin
 
 FOLDER = "mongodb"
 """mongod's folder in the data folder."""
@@ -40,17 +41,22 @@ class Mongod:
 
     Its URL asks for journaled writes: a lone mongod acknowledges a majority write before it is on
     disk, and would lose the last tenth of a second when it is killed.
+
+    Parameters
+    ----------
+    login : who is let in; none lets everybody in, for scratch folders only
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, login: MongodLogin | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._login = login
         self.port = steady_port(folder, "mongod")
         self._child = self._start()
 
     @property
     def url(self) -> str:
-        """What a client connects to."""
+        """What a client connects to, without user and password."""
         return f"mongodb://127.0.0.1:{self.port}/?w=majority&journal=true"
 
     def __enter__(self) -> Self:
@@ -78,6 +84,12 @@ class Mongod:
     def _start(self) -> Child:
         child = Child("mongod", self._command(self._folder), self._folder)
         child.wait_until(lambda: is_listening(self.port), deadline_s=_READY_S)
+        if self._login is not None:
+            try:
+                self._login.establish(self.port)
+            except BaseException:
+                child.stop()
+                raise
         return child
 
     def _command(self, folder: Path) -> list[str]:
@@ -90,6 +102,7 @@ class Mongod:
             *("--bind_ip", "127.0.0.1"),
             *("--wiredTigerCacheSizeGB", str(_CACHE_GB)),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            *(("--auth",) if self._login else ()),
             "--nounixsocket",
             "--quiet",
         ]

@@ -23,6 +23,8 @@ from services.runtime.embedded.child import FolderInUse
 from services.runtime.embedded.kafka import EmbeddedKafka, has_events, lacks
 from services.runtime.embedded.memory_broker import MemoryBroker
 from services.runtime.embedded.mongod import FOLDER, Mongod
+from services.runtime.embedded.mongod_login import USER, MongodLogin
+from services.runtime.embedded.private_folder import keep_private
 from services.runtime.embedded.room import check_room
 from services.runtime.settings import Settings
 
@@ -39,6 +41,8 @@ class Addresses(BaseModel):
 
     kafka: str
     mongodb: str
+    mongodb_user: str = ""
+    """Of the folder's own mongod; its password lies in the folder."""
     pid: int
     review: str = ""
     """The review page, where one is served."""
@@ -49,8 +53,12 @@ class Addresses(BaseModel):
         return BrokerAddress.parse(self.kafka)
 
     def applied_to(self, settings: Settings) -> Settings:
-        """The settings, with these addresses where they name none."""
-        return settings.model_copy(update={"kafka": self.kafka, "mongodb": self.mongodb})
+        """The settings, with these addresses, and the login of a mongod that is the folder's."""
+        update: dict[str, object] = {"kafka": self.kafka, "mongodb": self.mongodb}
+        if self.mongodb_user:
+            login = MongodLogin.of(settings.data / FOLDER)
+            update |= {"mongodb_user": self.mongodb_user, "mongodb_password": login.password}
+        return settings.model_copy(update=update)
 
 
 class EmbeddedStack:
@@ -75,6 +83,7 @@ class EmbeddedStack:
         self._parts: list[Mongod | EmbeddedKafka] = []
 
     def __enter__(self) -> Addresses:
+        keep_private(self._folder)
         try:
             self._closing.enter_context(_locked(self._folder, patience_s=_LOOKED_AT_S))
             check_room(self._folder)
@@ -110,7 +119,12 @@ class EmbeddedStack:
         with ThreadPoolExecutor(2) as pool:
             kafka = pool.submit(self._start_broker)
             mongodb = pool.submit(self._start_mongod)
-        return Addresses(kafka=kafka.result(), mongodb=mongodb.result(), pid=os.getpid())
+        return Addresses(
+            kafka=kafka.result(),
+            mongodb=mongodb.result(),
+            mongodb_user="" if self._settings.mongodb else USER,
+            pid=os.getpid(),
+        )
 
     def _start_broker(self) -> str:
         if self._settings.kafka:
@@ -128,7 +142,9 @@ class EmbeddedStack:
     def _start_mongod(self) -> str:
         if self._settings.mongodb:
             return self._settings.mongodb
-        mongod = self._closing.enter_context(Mongod(self._folder / FOLDER))
+        folder = self._folder / FOLDER
+        folder.mkdir(exist_ok=True)
+        mongod = self._closing.enter_context(Mongod(folder, MongodLogin.of(folder)))
         self._parts.append(mongod)
         return mongod.url
 
@@ -151,6 +167,7 @@ def running(settings: Settings) -> Addresses | None:
 @contextmanager
 def joined(settings: Settings) -> Iterator[Addresses]:
     """The parts of the data folder: those that run already, or our own until this closes."""
+    keep_private(settings.data)
     with ExitStack() as closing:
         yield _joined(settings, closing)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -176,7 +177,8 @@ def _write_aside(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        aside.chmod(0o644)
+        # As readable as its folder: a data folder's is its owner's, a shared volume's is not.
+        aside.chmod(S_IMODE(path.parent.stat().st_mode) & 0o666)
         aside.replace(path)
         _sync(path.parent)
     finally:

@@ -64,6 +64,11 @@ def port_of(address: str) -> int:
     return int(address.removeprefix("mongodb://").partition("/")[0].rpartition(":")[2])
 
 
+def logged_in(addresses: Addresses, settings: Settings) -> MongoClient[dict[str, int]]:
+    password = addresses.applied_to(settings).mongodb_password.get_secret_value()
+    return MongoClient(addresses.mongodb, username=addresses.mongodb_user, password=password)
+
+
 async def publish(broker: BrokerAddress, *frame_ids: str) -> None:
     outbox = KafkaOutbox("embedded", broker, SETTINGS)
     await outbox.publish([samples.frame_captured(frame_id) for frame_id in frame_ids])
@@ -105,7 +110,7 @@ async def test_parts_die_with_their_owner_and_their_data_are_there_again(tmp_pat
             assert same.review == "http://127.0.0.1:8000/review"
         assert frames_on(again.broker) == {"before-the-kill"}
         stack.check()
-        with MongoClient[dict[str, int]](again.mongodb) as client:
+        with logged_in(again, settings) as client:
             os.kill(client.admin.command("serverStatus")["pid"], signal.SIGKILL)
         await until(lambda: "mongod has ended by itself" in what_ended(stack))
     assert running(settings) is None
