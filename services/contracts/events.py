@@ -45,13 +45,26 @@ from services.contracts.identity import (
     RegionId,
     VehicleId,
 )
+from services.contracts.visible_text import HIDDEN
 
 SCHEMA_VERSION: Literal[1] = 1
 REANNOTATION = "reannotation"
 """The `annotation_source` of ground truth that the annotation team has corrected."""
 
-_Id = Field(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f]+$")
-_Name = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
+# The schemas are for producers: they state what ingest takes. What was stored before ingest refused
+# names that nobody can tell apart is still read.
+_Id = Field(
+    min_length=1,
+    max_length=200,
+    pattern=r"^[^\s\x00-\x1f]+$",
+    json_schema_extra={"pattern": rf"^[^\s{HIDDEN}]+$"},
+)
+_Name = Field(
+    min_length=1,
+    max_length=100,
+    pattern=r"^[^\x00-\x1f]+$",
+    json_schema_extra={"pattern": rf"^[^{HIDDEN}]*[^\s{HIDDEN}][^{HIDDEN}]*$"},
+)
 _ModelId = Annotated[ModelId, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f]+$")]
 DetectorPart = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\s@\x00-\x1f]+$")]
 _DetectorId = Annotated[DetectorId, _Id]
@@ -60,6 +73,8 @@ _RegionId = Annotated[RegionId, Field(min_length=1, max_length=200)]
 _NeedleId = Annotated[NeedleId, _Id]
 _Bits = Annotated[int, Field(ge=0, lt=1 << 40)]
 AnyFrameId = Annotated[FrameId, _Id]
+AnyVehicleId = Annotated[VehicleId, _Id]
+AnyDriveId = Annotated[DriveId, _Id]
 AnyCategory = Annotated[Category, _Name]
 AnyBox = tuple[Coordinate, Coordinate, Side, Side]
 
@@ -168,8 +183,8 @@ class FrameCaptured(_FrameEvent):
     """A vehicle took a picture. Without a drive, the frame is split by its own id."""
 
     type: Literal["FrameCaptured"] = "FrameCaptured"
-    vehicle_id: Annotated[VehicleId, _Id]
-    drive_id: Annotated[DriveId, _Id] | None = None
+    vehicle_id: AnyVehicleId
+    drive_id: AnyDriveId | None = None
     captured_at: CaptureTime
     position: Position | None = None
     image: Image
@@ -248,8 +263,8 @@ class FrameMatched(_FrameEvent):
     shortlisted: bool
     reannotated: bool = False
     """Whether the ground truth came back corrected: what it says of a region is a verdict."""
-    vehicle_id: Annotated[VehicleId, _Id]
-    drive_id: Annotated[DriveId, _Id] | None
+    vehicle_id: AnyVehicleId
+    drive_id: AnyDriveId | None
     captured_at: CaptureTime
     regions: tuple[_RegionId, ...]
     bboxes: tuple[AnyBox, ...]
@@ -314,7 +329,7 @@ class NeedleFound(_NeedleEvent):
     bbox: AnyBox
     error_type: ErrorType
     true_category: AnyCategory | None = None
-    drive_id: Annotated[DriveId, _Id] | None = None
+    drive_id: AnyDriveId | None = None
     captured_at: CaptureTime
 
 
@@ -336,7 +351,7 @@ class Candidate(_Model):
     """Cosine to the needle's region vector."""
     evidence: Rank
     """What the candidates are ranked by, best first."""
-    drive_id: Annotated[DriveId, _Id] | None = None
+    drive_id: AnyDriveId | None = None
     captured_at: CaptureTime
     image_uri: Annotated[str, Field(max_length=1000)]
 

@@ -25,6 +25,7 @@ from services.ingest.frames import NOT_STORED, stored_at
 from services.ingest.holding import Came, CorrectionGate
 from services.ingest.http_bodies import FrameMetadata
 from services.ingest.namespaces import Vehicle, foreign_drive, foreign_frame
+from services.ingest.visible_names import check_names
 from services.runtime import metrics
 from services.runtime.images import ImageLimits, inspect
 from services.runtime.step import Outbox
@@ -136,15 +137,13 @@ class Acceptance:
         ------
         InvalidImage, InvalidRecord
             The picture is not complete or not allowed; the id is taken (`duplicate_id`), or
-            not the vehicle's to name (`foreign_frame`, `foreign_drive`).
+            not the vehicle's to name (`foreign_frame`, `foreign_drive`), or holds what nobody
+            sees (`hidden_character`).
         Transient
             A store or the broker is away.
         """
         async with self._decoders:
             facts = await asyncio.to_thread(inspect, content, self._limits)
-        if not all(await self.claimed([metadata.frame_id], vehicle)):
-            raise foreign_frame(metadata.frame_id, vehicle)
-        await self._check_drive(metadata, vehicle)
         image = Image(
             sha256=hashlib.sha256(content).hexdigest(),
             uri=NOT_STORED,
@@ -161,6 +160,10 @@ class Acceptance:
             position=metadata.position,
             image=image,
         )
+        check_names(draft)
+        if not all(await self.claimed([metadata.frame_id], vehicle)):
+            raise foreign_frame(metadata.frame_id, vehicle)
+        await self._check_drive(metadata, vehicle)
         # Numbered before its picture is stored: a refused frame leaves nothing in the store.
         await self._numbered([draft], [entry_of(draft)])
         uri = await asyncio.to_thread(self._blobs.put, content)

@@ -23,6 +23,7 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import Position
 from services.contracts.identity import Box, FrameId
 from services.ingest.adjustments import Adjustment
+from services.contracts.visible_text import hidden_character
 
 Record = Mapping[str, Any]
 M = TypeVar("M", bound=BaseModel)
@@ -279,9 +280,10 @@ def frame_id(dataset: str, image: int | str) -> FrameId:
 
 def own_frame_id(value: object) -> FrameId | None:
     """The id that our own export has written, where it is one."""
-    if isinstance(value, str) and 0 < len(value) <= 200 and not _NO_ID.search(value):  # noqa: PLR2004  # the contract's limit
-        return FrameId(value)
-    return None
+    fits = isinstance(value, str) and 0 < len(value) <= 200  # noqa: PLR2004  # the contract's limit
+    if not isinstance(value, str) or not fits or _BLANK.search(value) or hidden_character(value):
+        return None
+    return FrameId(value)
 
 
 def quoted(name: str) -> str:
@@ -301,7 +303,7 @@ def quoted(name: str) -> str:
     return found
 
 
-_NO_ID = re.compile(r"[\s\x00-\x1f]")
+_BLANK = re.compile(r"\s")
 _READABLE = "/._-+,;=@()[]{}!$&'*~"
 
 

@@ -24,6 +24,7 @@ from services.ingest.drafts import Draft, is_too_large
 from services.ingest.importers.records import hide_nothing
 from services.ingest.items import Disputed, FrameItem, Located, RecordKind, Rejection
 from services.ingest.rules import Picture, fitted
+from services.ingest.visible_names import check_names
 from services.runtime.images import ImageFacts, ImageLimits, inspect, measure
 
 NOT_STORED = "not-stored-yet:"
@@ -174,6 +175,7 @@ def _opened(
     item = _inside(item, size, rejections)
     drafts += _looked_at(item, source)
     for draft in drafts:
+        check_names(draft)
         if is_too_large(draft):
             detail = f"{type(draft).__name__} is more than a record may hold"
             rejections.append(refused(item, "event_too_large", detail))

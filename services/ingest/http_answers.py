@@ -23,6 +23,7 @@ _STATUS_OF = {
     "event_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "unsupported_format": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "invalid_json": HTTPStatus.BAD_REQUEST,
+    "duplicate_key": HTTPStatus.BAD_REQUEST,
     "duplicate_id": HTTPStatus.CONFLICT,
     "foreign_frame": HTTPStatus.FORBIDDEN,
     "foreign_drive": HTTPStatus.FORBIDDEN,

@@ -8,17 +8,18 @@ from services.contracts.bounds import TIME_OUT_OF_RANGE, CaptureTime
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import (
     Annotation,
+    AnyDriveId,
     AnyFrameId,
+    AnyVehicleId,
     Detection,
     DetectorPart,
     FrameAnnotated,
     PredictionsMade,
 )
 from services.contracts.events import Position as Place
-from services.contracts.identity import DriveId, VehicleId
 from services.ingest import fields, masks
+from services.ingest.json_keys import check_keys
 
-_Id = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f]+$")]
 _Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")]
 
 _REASONS = {"json_invalid": "invalid_json", TIME_OUT_OF_RANGE: "invalid_time"}
@@ -46,10 +47,10 @@ class FrameMetadata(_Body):
     )
 
     frame_id: AnyFrameId
-    vehicle_id: Annotated[VehicleId, _Id] | None = Field(
+    vehicle_id: AnyVehicleId | None = Field(
         None, description="The token's own vehicle, where it is not given."
     )
-    drive_id: Annotated[DriveId, _Id] | None = None
+    drive_id: AnyDriveId | None = None
     captured_at: CaptureTime
     position: Place | None = None
 
@@ -127,15 +128,17 @@ def read_body(model: type[Body], content: bytes | str) -> Body:
     Raises
     ------
     InvalidRecord
-        `invalid_json`, `invalid_time` or `malformed_record`.
+        `invalid_json`, `invalid_time`, `malformed_record` or `duplicate_key`.
     """
     try:
-        return model.model_validate_json(content, strict=True)
+        body = model.model_validate_json(content, strict=True)
     except ValidationError as exc:
         first: Any = exc.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the body"
         reason = _REASONS.get(first["type"], "malformed_record")
         raise InvalidRecord(f"{where}: {first['msg']}", reason=reason) from exc
+    check_keys(content)
+    return body
 
 
 def _check_boxes(parts: tuple[Detection, ...] | tuple[Annotation, ...]) -> None:

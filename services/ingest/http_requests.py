@@ -11,6 +11,7 @@ from services.contracts.events import FrameAnnotated, PredictionsMade
 from services.ingest.drafts import is_too_large
 from services.ingest.http_answers import Refused
 from services.ingest.http_bodies import FrameMetadata, GroundTruth, Predictions, read_body
+from services.ingest.visible_names import check_names
 
 NDJSON = "application/x-ndjson"
 
@@ -39,13 +40,17 @@ async def read_frame(request: Request) -> tuple[bytes, FrameMetadata]:
     Raises
     ------
     Refused
-        Another media type, or a part is missing.
+        Another media type, or a part is missing or comes twice.
     InvalidRecord
         The metadata breaks its schema.
     """
     if media_type(request) != "multipart/form-data":
         raise _unsupported("multipart/form-data")
     async with request.form(max_files=2, max_fields=2, max_part_size=_MAX_METADATA_BYTES) as form:
+        for name in ("image", "metadata"):
+            if len(form.getlist(name)) > 1:
+                detail = f"the part `{name}` comes more than once: which one is meant?"
+                raise Refused(HTTPStatus.BAD_REQUEST, "duplicate_part", detail)
         image, metadata = form.get("image"), form.get("metadata")
         if not isinstance(image, UploadFile) or metadata is None:
             detail = "the parts `image` (a file) and `metadata` (JSON) are needed"
@@ -69,9 +74,10 @@ def read_record(kind: Kind, content: bytes) -> Record:
     Raises
     ------
     InvalidRecord
-        It breaks its schema, or is more than a record may hold.
+        It breaks its schema, names what nobody sees, or is more than a record may hold.
     """
     draft = read_body(kind, content).draft()
+    check_names(draft)
     if is_too_large(draft):
         raise InvalidRecord("more than one record may hold", reason="event_too_large")
     return draft

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from services.contracts.errors import InvalidRecord
+from services.ingest.json_keys import check_keys
 
 
 def read_json(path: Path) -> Any:
@@ -15,7 +16,7 @@ def read_json(path: Path) -> Any:
     Raises
     ------
     InvalidRecord
-        `unreadable_file` or `invalid_json`, with the line.
+        `unreadable_file`, `invalid_json`, with the line, or `duplicate_key`.
     """
     try:
         content = path.read_bytes()
@@ -33,13 +34,18 @@ def parse_json(content: bytes) -> Any:
     Raises
     ------
     InvalidRecord
-        `invalid_json`; the text begins with the line's number.
+        `invalid_json`; the text begins with the line's number. `duplicate_key`, without one.
     """
     try:
-        return orjson.loads(content)
+        found = orjson.loads(content)
     except orjson.JSONDecodeError:
         # Slower, but it reads what some tools write: NaN, a byte order mark, UTF-16.
-        return _parse_leniently(content)
+        found = _parse_leniently(content)
+    try:
+        check_keys(content)
+    except InvalidRecord as exc:
+        raise InvalidRecord(f" {exc}", reason=exc.reason) from exc
+    return found
 
 
 def _parse_leniently(content: bytes) -> Any:

@@ -27,6 +27,7 @@ from services.ingest.importers.records import (
 from services.ingest.importers.shapes import detected_shape
 from services.ingest.items import Located, RecordKind, Rejection
 from services.ingest.json_files import read_json
+from services.ingest.visible_names import check_name
 
 Categories = Mapping[ImageKey, Category]
 CategoryRule = Callable[[Record, Categories, Counter[Adjustment]], Category]
@@ -53,8 +54,11 @@ def category_name(value: object) -> Category:
     Raises
     ------
     InvalidRecord
-        `unknown_category`: it is not a text, empty, too long, or holds control characters.
+        `unknown_category`: it is not a text, empty or too long. `hidden_character`,
+        `blank_category`.
     """
+    if isinstance(value, str) and value:
+        check_name("category", value)
     if isinstance(value, str) and 0 < len(value) <= 100 and value.isprintable():  # noqa: PLR2004  # the contract's limit
         return Category(value)
     raise InvalidRecord(f"{value!r:.60} is not a category's name", reason="unknown_category")
