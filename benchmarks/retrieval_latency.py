@@ -115,7 +115,7 @@ class World:
                 vehicle_id=VehicleId(f"v{number % 7}"),
                 drive_id=_drive(number),
                 captured_at=START + timedelta(seconds=2 * number),
-                image=_IMAGE,
+                image=_image(number),
             ),
             PredictionsMade(
                 frame_id=_frame(number), detector="d", version="1", detections=tuple(detections)
@@ -126,14 +126,16 @@ class World:
         )
 
 
-_IMAGE = Image(
-    sha256="0" * 64,
-    uri="file:///none",
-    size_bytes=1,
-    media_type="image/jpeg",
-    width=640,
-    height=480,
-)
+def _image(number: int) -> Image:
+    """A picture of its own: frames that share one are copies, and on no shortlist."""
+    return Image(
+        sha256=f"{number:064x}",
+        uri="file:///none",
+        size_bytes=1,
+        media_type="image/jpeg",
+        width=640,
+        height=480,
+    )
 
 
 def _frame(number: int) -> FrameId:

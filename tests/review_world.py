@@ -135,7 +135,8 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
         letters = Letters(read, replay, discard)
         desk = open_desk(stores, outbox, seed.settings, clock, authenticate=who, letters=letters)
         database = connect(seed.settings.mongodb, seed.settings.mongodb_database)
-        kept = {name: await database[name].find().to_list() for name in ("needles", "tokens")}
+        restored = ("needles", "tokens", "frames", "pictures")
+        kept = {name: await database[name].find().to_list() for name in restored}
         yield World(desk, stores, outbox, clock, seed.token, replayed, discarded, refused)
         done = ("reviews", "review_claims", "corrections", "revisions", "matches", "figures")
         asked = ("held_corrections", "label_answers", "budgets", "review_sessions")
@@ -277,7 +278,7 @@ def shortlist(
 async def add_frame(
     stores: Stores, frame_id: str, category: Category, number: int, truths: list[Annotation]
 ) -> PredictionsMade:
-    content = picture(number)
+    content = picture(frame_id, number)
     uri = stores.blobs.put(content)
     captured = FrameCaptured(
         frame_id=FrameId(frame_id),
@@ -310,12 +311,13 @@ async def add_frame(
     return made
 
 
-def picture(number: int) -> bytes:
+def picture(frame_id: str, number: int) -> bytes:
+    """Of its own for each frame: frames that share a picture are copies."""
     image = Pictures.new("RGB", (WIDTH, HEIGHT), (90, 110 + number % 60, 130))
     draw = ImageDraw.Draw(image)
     draw.ellipse((60, 40, 84, 60), fill=(200, 40, 40))
     draw.rectangle((10, 80, 40, 96), fill=(230, 230, 210))
-    draw.text((4, 4), str(number))
+    draw.text((4, 4), frame_id)
     out = BytesIO()
     image.save(out, "PNG")
     return out.getvalue()

@@ -1,5 +1,6 @@
 """Small valid events that tests vary."""
 
+import hashlib
 from datetime import UTC, datetime
 
 from services.contracts import identity
@@ -46,7 +47,8 @@ def frame_captured(frame_id: str = "f1", drive_id: str | None = "d1") -> FrameCa
         drive_id=DriveId(drive_id) if drive_id else None,
         captured_at=CAPTURED_AT,
         image=Image(
-            sha256="a" * 64,
+            # Of its own: frames that share a picture are copies.
+            sha256=hashlib.sha256(frame_id.encode()).hexdigest(),
             uri="file:///blobs/aa/a",
             size_bytes=1000,
             media_type="image/jpeg",
@@ -65,21 +67,28 @@ def annotation(category: str = STOP_SIGN, bbox: Box = BOX) -> Annotation:
 
 
 def predictions_made(
-    *detections: Detection, frame_id: str = "f1", revision: int = 1, version: str = "1"
+    *detections: Detection,
+    frame_id: str = "f1",
+    revision: int = 1,
+    version: str = "1",
+    complete: bool = True,
 ) -> PredictionsMade:
     return PredictionsMade(
         frame_id=FrameId(frame_id),
         detector="ods",
         version=version,
         revision=revision,
+        complete=complete,
         detections=detections,
     )
 
 
 def frame_annotated(
-    *annotations: Annotation, frame_id: str = "f1", revision: int = 1
+    *annotations: Annotation, frame_id: str = "f1", revision: int = 1, complete: bool = True
 ) -> FrameAnnotated:
-    return FrameAnnotated(frame_id=FrameId(frame_id), revision=revision, annotations=annotations)
+    return FrameAnnotated(
+        frame_id=FrameId(frame_id), revision=revision, complete=complete, annotations=annotations
+    )
 
 
 def frame_embedded(predictions: PredictionsMade, model: ModelId = MODEL) -> FrameEmbedded:

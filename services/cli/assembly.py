@@ -205,7 +205,8 @@ async def _beside_evaluator(
     """What is reckoned from all that is recorded: figures over time, and what errors cost."""
     nothing_counted = Counts(frames=0, predictions=0, ground_truth=0)
     reports = Reports(stores.matches, stores.needles, settings.operating_score, clock)
-    costs = StoredErrorCosts(stores.frames, stores.matches, clock)
+    copies = settings.count_copies
+    costs = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=copies)
     said = WhenChanged(
         lambda: reports.now(nothing_counted), stores.matches, stores.needles.plans, clock
     )

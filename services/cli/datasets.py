@@ -93,6 +93,14 @@ Name = Annotated[
         "--name", help="Begins every frame id, so that two data sets never collide.", metavar="TEXT"
     ),
 ]
+AcceptPartial = Annotated[
+    bool,
+    typer.Option(
+        "--accept-partial",
+        help="Count frames although annotations or detections of theirs were refused: what is"
+        " missing is then taken as not there.",
+    ),
+]
 ManifestFile = Annotated[
     Path,
     typer.Option(

@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -82,6 +82,8 @@ def training_set(
 ) -> None:
     """Write what the detector's team retrains on: annotated frames, never one of the reference.
 
+    Frames that are annotated in part are left out, and so are copies of another frame's picture.
+
     Frames whose failure an annotator has confirmed weigh three times as much. `manifest.json` has
     every frame's revision and every file's sha256; the same state gives the same bytes.
     """
@@ -154,7 +156,7 @@ async def _training_set(
 
     settings = context.stored()
     log_to_file(settings, "export")
-    facts = {
+    facts: dict[str, Any] = {
         "held_out": {
             "reference_share": settings.reference_share,
             "split_seed": settings.split_seed,
@@ -163,11 +165,18 @@ async def _training_set(
         "confirmed_weight": exporting.CONFIRMED_WEIGHT,
     }
     async with joined(settings) as stack:
-        frames = await exporting.training_frames(stack.stores, settings)
-        uris = await exporting.image_uris(stack.stores, frames)
+        chosen = await exporting.training_set(stack.stores, settings)
+        uris = await exporting.image_uris(stack.stores, chosen.frames)
         blobs: BlobStore | None = stack.stores.blobs if images else None
         return await asyncio.to_thread(
-            exporting.write_export, frames, Format(form), to, uris, blobs, **facts
+            exporting.write_export,
+            chosen.frames,
+            Format(form),
+            to,
+            uris,
+            blobs,
+            left_out=chosen.left_out,
+            **facts,
         )
 
 

@@ -1,9 +1,10 @@
 """Which frames an export holds, and how they are put into a folder."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from services.cli.export_choice import What
 from services.contracts.errors import InvalidRecord
@@ -103,7 +104,33 @@ async def _units(
     return {name: [frames[one] for one in given if one in frames] for name, given in ids.items()}
 
 
-async def training_frames(stores: Stores, settings: Settings) -> list[ExportFrame]:
+@dataclass(frozen=True)
+class TrainingFrames:
+    """What a detector may learn from, and how many annotated haystack frames are left out, by why.
+
+    Frames that are annotated in part are, for a detector would learn that their missing objects are
+    none; so are copies, for their originals may be in the reference.
+    """
+
+    frames: list[ExportFrame]
+    left_out: Mapping[str, int]
+
+    @classmethod
+    def of(cls, frames: Iterable[ExportFrame], settings: Settings) -> Self:
+        """Of the annotated frames of the haystack."""
+        kept: list[ExportFrame] = []
+        left_out: Counter[str] = Counter()
+        for frame in frames:
+            if frame.is_copy and not settings.count_copies:
+                left_out["copies"] += 1
+            elif not frame.complete:
+                left_out["annotated in part"] += 1
+            else:
+                kept.append(frame)
+        return cls(kept, left_out)
+
+
+async def training_set(stores: Stores, settings: Settings) -> TrainingFrames:
     """What a detector may learn from: annotated frames, without any of the reference.
 
     Raises
@@ -119,11 +146,17 @@ async def training_frames(stores: Stores, settings: Settings) -> list[ExportFram
         if proposal.region_id in accepted
     }
     frames = await _frames(stores, await stores.frame_ids.annotated(), {})
-    kept = [frame for frame in frames if _split(frame, settings) is Split.HAYSTACK]
-    return [
+    haystack = (
         replace(frame, weight=CONFIRMED_WEIGHT) if frame.frame_id in confirmed else frame
-        for frame in kept
-    ]
+        for frame in frames
+        if _split(frame, settings) is Split.HAYSTACK
+    )
+    return TrainingFrames.of(haystack, settings)
+
+
+async def training_frames(stores: Stores, settings: Settings) -> list[ExportFrame]:
+    """The frames of `training_set`."""
+    return (await training_set(stores, settings)).frames
 
 
 async def accepted_regions(stores: Stores) -> set[RegionId]:
@@ -142,6 +175,8 @@ def write_export(
     folder: Path,
     blobs: Mapping[FrameId, str],
     store: BlobStore | None,
+    *,
+    left_out: Mapping[str, int] | None = None,
     **facts: object,
 ) -> Written:
     """Write everything into a folder that is empty, or is not there; blocks while it does.
@@ -149,6 +184,7 @@ def write_export(
     Parameters
     ----------
     blobs : the images' URIs; taken from `store`, where one is given
+    left_out : what was left out before, counted with what the format cannot say
 
     Raises
     ------
@@ -160,6 +196,7 @@ def write_export(
     if folder.exists() and any(folder.iterdir()):
         raise InvalidRecord(f"{folder} is not empty", reason="folder_in_use")
     export = EXPORTERS[form](frames)
+    export = replace(export, losses={**export.losses, **(left_out or {})})
     files = {**export.files, MANIFEST: manifest(export, format=form.value, **facts)}
     for path, content in files.items():
         target = folder / path
@@ -225,7 +262,8 @@ async def _frames(
         for frame_id, record in records.items():
             if record.captured is not None:
                 regions = tuple(proposals.get(frame_id, {}).values())
-                frames.append(ExportFrame.of(record.captured, truths.get(frame_id), regions))
+                frame = ExportFrame.of(record.captured, truths.get(frame_id), regions)
+                frames.append(replace(frame, is_copy=record.is_copy))
     return sorted(frames, key=lambda frame: frame.frame_id)
 
 

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from services.cli.context import Context, console, example, run, shared
 from services.cli.datasets import (
+    AcceptPartial,
     CategoryAttribute,
     DetectorName,
     GroundTruth,
@@ -66,11 +67,12 @@ def coco(
     detector: DetectorName = None,
     name: Name = None,
     source: Source = "import",
+    accept_partial: AcceptPartial = False,
     manifest: OptionalManifest = None,
 ) -> None:
     """Publish a COCO data set, with a detector's results if you have them."""
     opener = coco_opener(ground_truth, images, predictions, detector, name, manifest=manifest)
-    _ingest(shared(ctx), opener, source)
+    _ingest(shared(ctx), opener, source, accept_partial=accept_partial)
 
 
 @app.command("voc", epilog=example("ingest voc --images JPEGImages/ --annotations Annotations/"))
@@ -83,11 +85,12 @@ def voc(
     detector: DetectorName = None,
     name: Name = None,
     source: Source = "import",
+    accept_partial: AcceptPartial = False,
     manifest: OptionalManifest = None,
 ) -> None:
     """Publish a Pascal VOC data set."""
     opener = voc_opener(annotations, images, predictions, detector, name, manifest=manifest)
-    _ingest(shared(ctx), opener, source)
+    _ingest(shared(ctx), opener, source, accept_partial=accept_partial)
 
 
 @app.command("via", epilog=example("ingest via --images survey/ --annotations project.json"))
@@ -101,6 +104,7 @@ def via(
     name: Name = None,
     category_attribute: CategoryAttribute = None,
     source: Source = "import",
+    accept_partial: AcceptPartial = False,
     manifest: OptionalManifest = None,
 ) -> None:
     """Publish a VIA 2.x data set: rectangles and polygons, the survey's own format."""
@@ -113,7 +117,7 @@ def via(
         category_attribute=category_attribute,
         manifest=manifest,
     )
-    _ingest(shared(ctx), opener, source)
+    _ingest(shared(ctx), opener, source, accept_partial=accept_partial)
 
 
 ReturnedFile = Annotated[
@@ -201,15 +205,22 @@ def yolo(
     _ingest(shared(ctx), returned_opener(read, manifest), "reannotation")
 
 
-def _ingest(context: Context, opener: Opener, source: str) -> None:
-    run(lambda: _publish(context, opener, source), interrupted=_RESUME)
+def _ingest(context: Context, opener: Opener, source: str, *, accept_partial: bool = False) -> None:
+    run(
+        lambda: _publish(context, opener, source, accept_partial=accept_partial),
+        interrupted=_RESUME,
+    )
 
 
-async def _publish(context: Context, opener: Opener, source: str) -> None:
+async def _publish(context: Context, opener: Opener, source: str, *, accept_partial: bool) -> None:
     from services.cli.lag_watch import LagWatch  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.cli.mining import publish  # noqa: PLC0415
-    from services.cli.outcome import print_adjustments, print_rejections  # noqa: PLC0415
+    from services.cli.outcome import (  # noqa: PLC0415
+        print_adjustments,
+        print_left_out,
+        print_rejections,
+    )
     from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.cli.progress import ProgressView  # noqa: PLC0415
     from services.cli.refusals import end_if_refused  # noqa: PLC0415
@@ -222,7 +233,9 @@ async def _publish(context: Context, opener: Opener, source: str) -> None:
     with ProgressView(out, time.monotonic) as view:
         async with joined(settings) as stack:
             watch = LagWatch(stack, view)
-            summary, _ = await publish(stack, dataset, watch, view, source=Origin(source))
+            summary, _ = await publish(
+                stack, dataset, watch, view, source=Origin(source), accept_partial=accept_partial
+            )
             questions = stack.review("/questions")
     if not dataset.frames:
         out.print(f"[yellow]{escape(dataset.name)} lists no images: nothing is to be published[/]")
@@ -231,6 +244,7 @@ async def _publish(context: Context, opener: Opener, source: str) -> None:
         out.print(_not_back(sorted(dataset.left)), highlight=False, markup=False)
     print_adjustments(out, summary)
     print_rejections(out, summary)
+    print_left_out(out, summary)
     end_if_refused(out, summary, Origin(source))
 
 

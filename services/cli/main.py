@@ -19,6 +19,7 @@ from services.cli import (
     doctor_command,
     export_command,
     families_command,
+    frames_command,
     ingest_command,
     label_studio_command,
     mine_command,
@@ -103,6 +104,7 @@ app.command(
     epilog=example("--data demo-data search --image sign.jpg --box 120,80,40,40"),
 )(search_command.search)
 app.add_typer(shortlists_command.app, name="shortlists", rich_help_panel=_READ)
+app.add_typer(frames_command.app, name="frames", rich_help_panel=_READ)
 
 app.command(
     "export",

@@ -7,6 +7,7 @@ import typer
 
 from services.cli.context import Context, console, example, run, shared
 from services.cli.datasets import (
+    AcceptPartial,
     CategoryAttribute,
     DetectorName,
     GroundTruth,
@@ -50,12 +51,13 @@ def coco(
     predictions: Predictions = None,
     detector: DetectorName = None,
     name: Name = None,
+    accept_partial: AcceptPartial = False,
     montages: Montages = DEFAULT_MONTAGES,
     montage_folder: MontageFolder = None,
 ) -> None:
     """Mine a COCO data set with a detector's COCO results."""
     opener = coco_opener(ground_truth, images, predictions, detector, name)
-    _mine(shared(ctx), opener, montages, montage_folder)
+    _mine(shared(ctx), opener, montages, montage_folder, accept_partial=accept_partial)
 
 
 @app.command(
@@ -70,12 +72,13 @@ def voc(
     predictions: Predictions = None,
     detector: DetectorName = None,
     name: Name = None,
+    accept_partial: AcceptPartial = False,
     montages: Montages = DEFAULT_MONTAGES,
     montage_folder: MontageFolder = None,
 ) -> None:
     """Mine a Pascal VOC data set: one XML file per image."""
     opener = voc_opener(annotations, images, predictions, detector, name)
-    _mine(shared(ctx), opener, montages, montage_folder)
+    _mine(shared(ctx), opener, montages, montage_folder, accept_partial=accept_partial)
 
 
 @app.command(
@@ -91,6 +94,7 @@ def via(
     detector: DetectorName = None,
     name: Name = None,
     category_attribute: CategoryAttribute = None,
+    accept_partial: AcceptPartial = False,
     montages: Montages = DEFAULT_MONTAGES,
     montage_folder: MontageFolder = None,
 ) -> None:
@@ -98,14 +102,26 @@ def via(
     opener = via_opener(
         annotations, images, predictions, detector, name, category_attribute=category_attribute
     )
-    _mine(shared(ctx), opener, montages, montage_folder)
+    _mine(shared(ctx), opener, montages, montage_folder, accept_partial=accept_partial)
 
 
-def _mine(context: Context, opener: Opener, montages: int, folder: Path | None) -> None:
-    run(lambda: mine_alone(context, opener, montages, folder), interrupted=RESUME)
+def _mine(
+    context: Context, opener: Opener, montages: int, folder: Path | None, *, accept_partial: bool
+) -> None:
+    run(
+        lambda: mine_alone(context, opener, montages, folder, accept_partial=accept_partial),
+        interrupted=RESUME,
+    )
 
 
-async def mine_alone(context: Context, opener: Opener, montages: int, folder: Path | None) -> None:
+async def mine_alone(
+    context: Context,
+    opener: Opener,
+    montages: int,
+    folder: Path | None,
+    *,
+    accept_partial: bool = False,
+) -> None:
     """Start the embedded stack, mine, print, stop.
 
     Raises
@@ -131,6 +147,6 @@ async def mine_alone(context: Context, opener: Opener, montages: int, folder: Pa
         view.at("starting the broker, the stores and the services")
         async with running(settings) as stack:
             warn_of_memory_broker(out, stack.settings)
-            mined = await mine(stack, dataset, view, plan)
+            mined = await mine(stack, dataset, view, plan, accept_partial=accept_partial)
             view.at("done")
     concluded(out, mined, plan)

@@ -98,6 +98,7 @@ async def publish(
     view: ProgressView,
     *,
     source: Source = Source.IMPORT,
+    accept_partial: bool = False,
 ) -> tuple[Summary, Roll]:
     """Publish a data set into a stack that runs.
 
@@ -117,6 +118,7 @@ async def publish(
         settings=app.settings,
         clock=SystemClock(),
         source=source,
+        accept_partial=accept_partial,
         gate=CorrectionGate(app.stores.held, app.stores.categories, SystemClock()),
         frames=app.stores.frames,
         on_progress=lambda so_far: view.counted(published=so_far.done),
@@ -125,7 +127,14 @@ async def publish(
     return summary, roll
 
 
-async def mine(app: App, dataset: Dataset, view: ProgressView, montages: MontagePlan) -> Mined:
+async def mine(
+    app: App,
+    dataset: Dataset,
+    view: ProgressView,
+    montages: MontagePlan,
+    *,
+    accept_partial: bool = False,
+) -> Mined:
     """Do the whole job in a stack that runs.
 
     Raises
@@ -135,7 +144,7 @@ async def mine(app: App, dataset: Dataset, view: ProgressView, montages: Montage
     """
     watch = LagWatch(app, view)
     async with watch.polling():
-        summary, roll = await publish(app, dataset, watch, view)
+        summary, roll = await publish(app, dataset, watch, view, accept_partial=accept_partial)
     view.at("embedding, matching, mining, retrieving")
     await app.caught_up(watch.seen)
     await watch.look()

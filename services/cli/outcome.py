@@ -11,6 +11,7 @@ from services.cli.report_view import print_report
 from services.ingest.publishing import Source
 from services.ingest.summary import Summary
 
+_NAMED = 5
 SHOWN_REJECTIONS = 20
 """Rejections that are printed; `gazeloop dead-letters list` shows all."""
 
@@ -30,6 +31,7 @@ def concluded(out: Console, mined: Mined, plan: MontagePlan) -> None:
         out.print("Nothing to compare yet: no frame has both predictions and ground truth.")
     print_adjustments(out, mined.published)
     print_rejections(out, mined.published)
+    print_left_out(out, mined.published)
     if mined.montages:
         out.print(f"\n{len(mined.montages)} montages in {plan.folder}", highlight=False)
     if mined.lost:
@@ -52,6 +54,38 @@ def print_adjustments(out: Console, summary: Summary) -> None:
     for adjustment, count in summary.adjusted.most_common():
         line = f"  {adjustment.sentence(count)}; first in {summary.adjusted_at[adjustment]}"
         out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_left_out(out: Console, summary: Summary) -> None:
+    """What of the data set counts neither as reference nor in mAP, and what cures that."""
+    for line in left_out(summary):
+        out.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def left_out(summary: Summary) -> list[str]:
+    """The same, in lines; none where everything counts."""
+    lines = []
+    parts = [
+        f"{count:,} frames have {what}"
+        for count, what in (
+            (summary.partial_ground_truth, "ground truth of which annotations were refused"),
+            (summary.partial_predictions, "predictions of which detections were refused"),
+        )
+        if count
+    ]
+    if parts:
+        named = ", ".join(list(summary.partial_frames)[:_NAMED])
+        more = ", …" if len(summary.partial_frames) > _NAMED else ""
+        lines.append(
+            f"{'; '.join(parts)}. They count neither as reference nor in mAP: {named}{more}."
+            " Import the corrected file, or this one again with --accept-partial."
+        )
+    if summary.copies:
+        lines.append(
+            f"{summary.copies:,} frames are copies: the data set has had their picture before."
+            " They count neither as reference nor in mAP; --set count_copies=true lets them."
+        )
+    return [*lines, "`gazeloop frames not-counted` lists these frames."] if lines else []
 
 
 def print_rejections(out: Console, summary: Summary) -> None:

@@ -82,12 +82,17 @@ class App:
             frames=tally.frames,
             predictions=tally.predictions,
             ground_truth=tally.ground_truth,
+            partial_predictions=tally.partial_predictions,
+            partial_ground_truth=tally.partial_ground_truth,
+            copies=tally.copies,
             dead_letters=dead_letters,
         )
         stores, clock, score = self.stores, SystemClock(), self.settings.operating_score
         found = await Reports(stores.matches, stores.needles, score, clock).now(counts)
         # After them: a frame is stored before its matches are, so no detector has none.
-        costs = await StoredErrorCosts(stores.frames, stores.matches, clock).now()
+        count_copies = self.settings.count_copies
+        stored = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=count_copies)
+        costs = await stored.now()
         return [report.with_costs(costs[report.detector]) for report in found]
 
 

@@ -17,6 +17,12 @@ _MEANINGS = {
     Subset.S: "shortlist: retrieved from H",
     Subset.REST: "haystack without the shortlist",
 }
+_LEFT_OUT = {
+    "partial_predictions": "predictions of which detections were refused",
+    "partial_ground_truth": "frames of which annotations were refused",
+    "copies": "copies of another frame's picture",
+}
+"""Counts of what counts neither as reference nor in mAP, in words."""
 _ANY_WIDTH = 1000
 _COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
 
@@ -92,7 +98,13 @@ def _facts(facts: Sequence[tuple[str, *tuple[str, ...]]]) -> RenderableType:
 
 def _counts(report: Report) -> RenderableType:
     counts = report.counts.model_dump()
-    return _facts([(key.replace("_", " "), f"{value:,}") for key, value in counts.items()])
+    left_out = {name: counts.pop(name) for name in _LEFT_OUT}
+    facts = _facts([(key.replace("_", " "), f"{value:,}") for key, value in counts.items()])
+    texts = [f"{count:,} {_LEFT_OUT[name]}" for name, count in left_out.items() if count]
+    if not texts:
+        return facts
+    text = f"not counted: {', '.join(texts)}; `gazeloop frames not-counted` lists them"
+    return Group(facts, Text(text, style="yellow"))
 
 
 def _needles(report: Report) -> RenderableType:

@@ -200,6 +200,8 @@ class PredictionsMade(_FrameEvent):
     detector: DetectorPart
     version: DetectorPart
     revision: SourceRevision = 1
+    complete: bool = True
+    """False where detections were refused; the frame is not matched for this detector."""
     detections: tuple[Detection, ...]
 
     @property
@@ -228,6 +230,8 @@ class FrameAnnotated(_FrameEvent):
     annotation_source: Annotated[str, _Name] = "import"
     lead_time_s: Duration | None = None
     """How long the annotator took, where their tool says it."""
+    complete: bool = True
+    """False where annotations were refused that may show an object; the frame is not matched."""
     annotations: tuple[Annotation, ...]
 
     def source(self) -> tuple[object, ...]:

@@ -128,6 +128,10 @@ class ErrorCostPool:
         detections["repaired"] = repaired
         self._frames[predictions.frame_id] = detections[(matches.ignored & 1) == 0], truths
 
+    def drop(self, frame_id: FrameId) -> None:
+        """Forget a frame, if it was taken in."""
+        self._frames.pop(frame_id, None)
+
     def costs(self) -> ErrorCosts:
         """What each kind of error costs on the frames so far."""
         points = self._points()

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from services.contracts.identity import DetectorId
+from services.domain.counting import why_not_counted
 from services.domain.error_costs import ErrorCostPool, ErrorCosts
 from services.evaluator.gauges import show_error_costs
 from services.evaluator.revised_frames import RevisedFrames
@@ -20,8 +21,11 @@ class StoredErrorCosts:
     is reckoned from all frames. They are read once; after that, those whose matches change.
     """
 
-    def __init__(self, frames: FrameStore, matches: MatchStore, clock: Clock) -> None:
+    def __init__(
+        self, frames: FrameStore, matches: MatchStore, clock: Clock, *, count_copies: bool = False
+    ) -> None:
         self._frames = frames
+        self._count_copies = count_copies
         self._revised = RevisedFrames(matches, clock)
         self._pools: defaultdict[DetectorId, ErrorCostPool] = defaultdict(ErrorCostPool)
 
@@ -52,6 +56,10 @@ class StoredErrorCosts:
     def _put(self, records: Sequence[FrameRecord]) -> None:
         for record in records:
             truth = record.ground_truth
+            copy = record.is_copy and not self._count_copies
             if truth is not None:
                 for detector, made in record.predictions.items():
-                    self._pools[detector].put(made, truth)
+                    if why_not_counted(truth, made, copy=copy) is None:
+                        self._pools[detector].put(made, truth)
+                    else:
+                        self._pools[detector].drop(record.frame_id)

@@ -19,11 +19,18 @@ class _Part(BaseModel):
 
 
 class Counts(_Part):
-    """How many there are, of all detectors together; needles and shortlists of this one."""
+    """How many there are, of all detectors together; needles and shortlists of this one.
+
+    What is partial and what is a copy is among the first three, and does not count: neither as
+    reference nor in mAP.
+    """
 
     frames: int
     predictions: int
     ground_truth: int
+    partial_predictions: int = 0
+    partial_ground_truth: int = 0
+    copies: int = 0
     needles: int = 0
     shortlists: int = 0
     dead_letters: int = 0

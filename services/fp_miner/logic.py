@@ -16,6 +16,7 @@ from services.contracts.events import (
     Split,
 )
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+from services.domain.counting import NotCounted, why_not_counted
 from services.domain.matching import CategoryMatch, match_frame
 from services.domain.splits import SplitRule
 from services.runtime.stores.frames import FrameRecord
@@ -33,17 +34,23 @@ class MatchedFrame:
     predictions: PredictionsMade
     membership: Membership
     known_categories: Collection[Category]
+    is_copy: bool = False
+    left_out: NotCounted | None = None
 
     @property
     def revision(self) -> int:
         """Rises with each part that a match depends on, and never falls."""
-        return self.ground_truth.revision + self.predictions.revision + self.membership.version
+        parts = self.ground_truth.revision + self.predictions.revision + self.membership.version
+        # A frame may turn out to be a copy after it was matched, and then stays one.
+        return parts + self.is_copy
 
 
 def complete_frames(
     records: Iterable[FrameRecord],
     memberships: Mapping[tuple[FrameId, DetectorId], Membership],
     known: Iterable[tuple[FrameId, DetectorId, Category]],
+    *,
+    count_copies: bool = False,
 ) -> list[MatchedFrame]:
     """The (frame, detector) pairs of which image, ground truth and predictions are all known."""
     categories: dict[tuple[FrameId, DetectorId], set[Category]] = {}
@@ -56,6 +63,10 @@ def complete_frames(
             predictions=predictions,
             membership=memberships.get((record.frame_id, detector), NOT_SHORTLISTED),
             known_categories=categories.get((record.frame_id, detector), ()),
+            is_copy=record.is_copy,
+            left_out=why_not_counted(
+                record.ground_truth, predictions, copy=record.is_copy and not count_copies
+            ),
         )
         for record in records
         if record.captured is not None and record.ground_truth is not None
@@ -64,9 +75,15 @@ def complete_frames(
 
 
 def match(frame: MatchedFrame, rule: SplitRule) -> list[FrameMatched]:
-    """Every category's match on this frame; an empty one where a category is left with nothing."""
+    """Every category's match on this frame; an empty one where a category is left with nothing.
+
+    A frame that does not count has empty ones alone: they retract its needles and take it out of
+    mAP, and say nothing where it never counted.
+    """
     split = rule.split_of(frame.captured.frame_id, frame.captured.drive_id)
-    matches = match_frame(frame.predictions, frame.ground_truth)
+    matches = {}
+    if frame.left_out is None:
+        matches = match_frame(frame.predictions, frame.ground_truth)
     gone = dict.fromkeys(frame.known_categories, NOTHING_LEFT)
     return [
         _event(frame, category, matched, split)
@@ -84,7 +101,7 @@ def _event(
         revision=frame.revision,
         split=split,
         shortlisted=split is Split.HAYSTACK and frame.membership.shortlisted,
-        reannotated=frame.ground_truth.annotation_source == REANNOTATION,
+        reannotated=frame.ground_truth.annotation_source == REANNOTATION and not frame.left_out,
         vehicle_id=frame.captured.vehicle_id,
         drive_id=frame.captured.drive_id,
         captured_at=frame.captured.captured_at,

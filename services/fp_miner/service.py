@@ -1,7 +1,7 @@
 """fp_miner: compares predictions with ground truth, frame by frame, and announces needles."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import structlog
@@ -28,7 +28,7 @@ from services.runtime.clock import Clock
 from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
-from services.runtime.stores.frames import FrameFact, FrameStore
+from services.runtime.stores.frames import FrameFact, FrameRecord, FrameStore
 from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.shortlists import ShortlistStore
 
@@ -61,6 +61,7 @@ class MineNeedles:
         complete = await self._complete(touched)
         matches = await asyncio.to_thread(self._match, complete)
         mined = await self._announce(matches)
+        _count_left_out(complete)
         annotated = [each for each in events if isinstance(each, FrameAnnotated)]
         self._measure_needles(annotated, mined)
         _measure_verdicts(annotated, complete, self._clock.now())
@@ -91,8 +92,21 @@ class MineNeedles:
             self._shortlists.memberships(frame_ids),
             self._matches.known(frame_ids),
         )
+        records |= await self._claimed(records.values())
         ordered = [records[frame_id] for frame_id in sorted(records)]
-        return logic.complete_frames(ordered, memberships, known)
+        count_copies = self._settings.count_copies
+        return logic.complete_frames(ordered, memberships, known, count_copies=count_copies)
+
+    async def _claimed(self, records: Iterable[FrameRecord]) -> dict[FrameId, FrameRecord]:
+        """Those of which nobody has settled whether they are copies, now that it is settled.
+
+        They were stored before pictures were compared, or by another service a moment ago.
+        """
+        open_ = [each.captured for each in records if each.captured and each.original is None]
+        if not open_:
+            return {}
+        await self._frames.record(open_)
+        return await self._frames.load({captured.frame_id for captured in open_})
 
     def _match(self, frames: Sequence[MatchedFrame]) -> list[FrameMatched]:
         rule = self._settings.split_rule
@@ -148,6 +162,12 @@ def _count(matches: Sequence[FrameMatched], mined: Sequence[NeedleFound | Needle
             metrics.NEEDLES_RETRACTED.labels(category).inc()
     if matches:
         log.info("batch_mined", matches=len(matches), needles=len(mined))
+
+
+def _count_left_out(frames: Sequence[MatchedFrame]) -> None:
+    for frame in frames:
+        if frame.left_out is not None:
+            metrics.PAIRS_NOT_COUNTED.labels(frame.left_out.value).inc()
 
 
 def _measure_verdicts(

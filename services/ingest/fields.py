@@ -22,8 +22,8 @@ from services.contracts.bounds import (
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Position
 from services.contracts.identity import Box, FrameId
-from services.ingest.adjustments import Adjustment
 from services.contracts.visible_text import hidden_character
+from services.ingest.adjustments import Adjustment
 
 Record = Mapping[str, Any]
 M = TypeVar("M", bound=BaseModel)

@@ -76,7 +76,10 @@ def open_disputed(disputed: Disputed, limits: ImageLimits, source: str) -> Opene
 
 
 def open_frame(item: FrameItem, limits: ImageLimits, source: str) -> OpenedFrame | Rejection:
-    """Read a frame's image, if it has one, and draft its events."""
+    """Read a frame's image, if it has one, and draft its events.
+
+    Where something of a frame was refused, its events say that they are not complete.
+    """
     try:
         if source == REANNOTATION and not item.complete:
             raise InvalidRecord("some of its annotations cannot be used", reason="incomplete_frame")
@@ -118,6 +121,17 @@ def on_its_picture(item: FrameItem, limits: ImageLimits) -> FrameItem:
         return item
     facts = measure(content, limits)
     return fitted(item, Picture((facts.width, facts.height), facts.orientation))
+
+
+def as_complete(frame: OpenedFrame | Rejection) -> OpenedFrame | Rejection:
+    """The frame as its user takes it: what was refused of it is not missed."""
+    if isinstance(frame, Rejection):
+        return frame
+    drafts = (
+        draft if isinstance(draft, FrameCaptured) else draft.model_copy(update={"complete": True})
+        for draft in frame.drafts
+    )
+    return replace(frame, drafts=tuple(drafts))
 
 
 def undecodable(frame: OpenedFrame, limits: ImageLimits) -> Rejection | None:
@@ -208,6 +222,7 @@ def _looked_at(item: FrameItem, source: str) -> Iterator[PredictionsMade | Frame
             frame_id=item.frame_id,
             detector=item.detector.name,
             version=item.detector.version,
+            complete=item.detections_complete,
             detections=tuple(each.value for each in item.detections),
         )
     if item.annotations is not None:
@@ -216,6 +231,7 @@ def _looked_at(item: FrameItem, source: str) -> Iterator[PredictionsMade | Frame
             annotation_source=source,
             annotated_by=item.annotated_by,
             lead_time_s=item.lead_time_s,
+            complete=item.complete,
             annotations=tuple(each.value for each in item.annotations),
         )
 

@@ -74,6 +74,11 @@ class Predictions(_Body):
     frame_id: AnyFrameId
     detector: DetectorPart
     version: DetectorPart
+    complete: bool = Field(
+        True,
+        description="Whether these are all detections. Where some could not be sent, false keeps"
+        " the frame out of reference and mAP until all are sent again.",
+    )
     detections: tuple[Detection, ...]
 
     def draft(self) -> PredictionsMade:
@@ -83,6 +88,7 @@ class Predictions(_Body):
             frame_id=self.frame_id,
             detector=self.detector,
             version=self.version,
+            complete=self.complete,
             detections=self.detections,
         )
 
@@ -106,6 +112,11 @@ class GroundTruth(_Body):
         None, description="The token's own person, where it is not given."
     )
     annotation_source: Literal["import", "reannotation"] = "reannotation"
+    complete: bool = Field(
+        True,
+        description="Whether these are all objects. Where some could not be sent, false keeps the"
+        " frame out of reference and mAP until all are sent again.",
+    )
     annotations: tuple[Annotation, ...]
 
     def draft(self) -> FrameAnnotated:
@@ -115,6 +126,7 @@ class GroundTruth(_Body):
             frame_id=self.frame_id,
             annotated_by=self.annotated_by,
             annotation_source=self.annotation_source,
+            complete=self.complete,
             annotations=self.annotations,
         )
 

@@ -19,7 +19,7 @@ from services.contracts.topics import topic_of
 from services.ingest.batches import Batch, BatchPublisher, Outcome, sifted
 from services.ingest.corrections import corrections_of, open_correction
 from services.ingest.detection_limit import within_limit
-from services.ingest.frames import OpenedFrame, open_frame, refused
+from services.ingest.frames import OpenedFrame, as_complete, open_frame, refused
 from services.ingest.holding import CorrectionGate
 from services.ingest.items import FrameItem, Item, Rejection
 from services.ingest.summary import Summary
@@ -60,6 +60,7 @@ async def publish_dataset(
     gate: CorrectionGate | None = None,
     frames: FrameStore | None = None,
     way: str = _FILE,
+    accept_partial: bool = False,
     on_progress: Callable[[Summary], None] | None = None,
     throttle: Callable[[], Awaitable[None]] | None = None,
 ) -> Summary:
@@ -70,6 +71,7 @@ async def publish_dataset(
     gate : holds corrections that ask something; none lets all through
     frames : knows the pictures that corrections are of; none takes the sizes that they declare
     way : how it comes, for the metrics, and for who takes back what came the same way
+    accept_partial : publish frames of an import as complete although something of them was refused
     on_progress : is told the summary after every batch
     throttle : awaited before every batch, for a broker that drops what is not consumed soon
 
@@ -86,7 +88,9 @@ async def publish_dataset(
         items = await retrying(corrections_of, list(items), frames)
     most = settings.max_detections_per_frame
     bounded = (within_limit(i, most, way) if isinstance(i, FrameItem) else i for i in items)
-    batches = _batches(bounded, limits, settings.batch_size, source)
+    accepted = source is Source.IMPORT and accept_partial
+    found = _all_opened(bounded, limits, source)
+    batches = _batches(map(as_complete, found) if accepted else found, settings.batch_size)
     while opened := await asyncio.to_thread(next, batches, None):
         if throttle:
             await throttle()
@@ -128,14 +132,10 @@ def _note_retry(state: RetryCallState) -> None:
     log.warning("batch_retried", service="ingest", error=f"{type(error).__name__}: {error}")
 
 
-def _batches(
-    items: Iterable[Item], limits: ImageLimits, size: int, source: Source
-) -> Iterator[Batch]:
+def _batches(items: Iterable[OpenedFrame | Rejection], size: int) -> Iterator[Batch]:
     frames: list[OpenedFrame] = []
     rejections: list[Rejection] = []
-    claimed: set[FrameId] = set()
-    for item in items:
-        opened = _opened(item, limits, source, claimed)
+    for opened in items:
         if isinstance(opened, Rejection):
             rejections.append(opened)
         else:
@@ -147,6 +147,14 @@ def _batches(
             frames, rejections = [], []
     if frames or rejections:
         yield Batch(frames, rejections)
+
+
+def _all_opened(
+    items: Iterable[Item], limits: ImageLimits, source: Source
+) -> Iterator[OpenedFrame | Rejection]:
+    claimed: set[FrameId] = set()
+    for item in items:
+        yield _opened(item, limits, source, claimed)
 
 
 def _opened(
@@ -167,6 +175,8 @@ def _account(summary: Summary, batch: Batch, outcome: Outcome, way: str) -> None
     summary.done += len(batch.frames) + refused
     for frame in batch.frames:
         summary.add_adjustments(frame.item)
+    for draft in (*outcome.published, *outcome.known):
+        summary.note(draft)
     for draft in outcome.published:
         summary.count_of(draft).published += 1
         summary.add_taken(draft)

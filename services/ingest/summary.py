@@ -8,6 +8,8 @@ from services.contracts.identity import FrameId
 from services.ingest.adjustments import Adjustment
 from services.ingest.items import FrameItem, RecordKind, Rejection
 
+LISTED_PARTIAL = 1000
+"""Frames that are not complete which a summary lists; all of them are counted."""
 LISTED_REJECTIONS = 1000
 """Rejections that a summary lists; all of them are counted, and are dead letters."""
 
@@ -52,6 +54,14 @@ class Summary:
     """Frames whose detections were all refused."""
     rejections: list[Rejection] = field(default_factory=list)
     """The first of them, in the data set's order."""
+    partial_predictions: int = 0
+    partial_ground_truth: int = 0
+    """How many of each count are not complete, because something of them was refused."""
+    partial_frames: dict[FrameId, None] = field(default_factory=dict)
+    """The first frames with either, in the data set's order."""
+    copies: int = 0
+    """Frames with a picture that the data set has had before."""
+    _pictures: set[int] = field(default_factory=set, repr=False, compare=False)
 
     def count_of(self, event: Event) -> Count:
         """The count that an event belongs to."""
@@ -96,6 +106,25 @@ class Summary:
             self.unpredicted.add(item.frame_id)
         for adjustment in +item.adjustments:
             self.adjusted_at.setdefault(adjustment, item.location)
+
+    def note(self, draft: Event) -> None:
+        """Count what will not count: events that are not complete, and copies."""
+        match draft:
+            case FrameCaptured():
+                # Eight bytes of the digest: millions of frames fit, and no two pictures meet.
+                picture = int(draft.image.sha256[:16], 16)
+                self.copies += picture in self._pictures
+                self._pictures.add(picture)
+            case PredictionsMade(complete=False):
+                self.partial_predictions += 1
+                self._list(draft.frame_id)
+            case FrameAnnotated(complete=False):
+                self.partial_ground_truth += 1
+                self._list(draft.frame_id)
+
+    def _list(self, frame_id: FrameId) -> None:
+        if len(self.partial_frames) < LISTED_PARTIAL:
+            self.partial_frames[frame_id] = None
 
     def add_rejection(self, rejection: Rejection) -> None:
         """Count a rejection, and list it while there is room."""

@@ -67,13 +67,15 @@ class Hay:
         return {kind: await self.rows(each, model) for kind, each in found.items()}
 
     async def rows(self, regions: Iterable[tuple[RegionId, FrameId]], model: ModelId) -> Haystack:
-        """Of these, the ones that stand and are embedded, on frames not annotated again."""
+        """Of these, the ones that stand and are embedded, on frames that may be listed."""
         wanted = list(regions)
         facts = await self._frames.load({frame for _, frame in wanted})
         standing: list[tuple[RegionId, FrameFacts, Seen]] = [
             (region, facts[frame], facts[frame].regions[region])
             for region, frame in wanted
-            if frame in facts and not facts[frame].reannotated and region in facts[frame].regions
+            if frame in facts
+            and facts[frame].is_listable(count_copies=self._settings.count_copies)
+            and region in facts[frame].regions
         ]
         vectors = await self._vectors.load(model, [region for region, _, _ in standing])
         found = [each for each in standing if each[0] in vectors]

@@ -59,6 +59,8 @@ class FrameFacts:
     image_uri: str
     reannotated: bool
     regions: Mapping[RegionId, Seen]
+    is_copy: bool = False
+    """Whether another frame showed the same picture first."""
 
     @classmethod
     def of(cls, record: FrameRecord) -> Self | None:
@@ -76,14 +78,20 @@ class FrameFacts:
                 strict=True,
             )
         }
-        reannotated = truth is not None and truth.annotation_source == REANNOTATION
+        reannotated = (
+            truth is not None and truth.complete and truth.annotation_source == REANNOTATION
+        )
         spot, uri = _spot(captured), captured.image.uri
-        return cls(spot, captured.captured_at, uri, reannotated, regions)
+        return cls(spot, captured.captured_at, uri, reannotated, regions, record.is_copy)
 
     @property
     def features(self) -> dict[RegionId, FloatArray]:
         """What each detection shows, by its region."""
         return {region: seen.features for region, seen in self.regions.items()}
+
+    def is_listable(self, *, count_copies: bool) -> bool:
+        """Whether a shortlist may hold the frame, as far as the frame itself goes."""
+        return not self.reannotated and (count_copies or not self.is_copy)
 
     def split(self, rule: SplitRule) -> Split:
         """Whether the frame is searched for needles, or searched through."""

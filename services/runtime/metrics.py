@@ -220,6 +220,12 @@ NEEDLES_FOUND = Counter(
     "NeedleFound events published.",
     ["category", "error_type"],
 )
+PAIRS_NOT_COUNTED = Counter(
+    "gazeloop_pairs_not_counted_total",
+    "Frames with predictions and ground truth that were left out of reference and mAP, by why:"
+    " partial_ground_truth, partial_predictions or copy.",
+    ["why"],
+)
 NEEDLES_RETRACTED = Counter(
     "gazeloop_needles_retracted_total", "NeedleRetracted events published.", ["category"]
 )

@@ -126,6 +126,9 @@ class Settings(BaseSettings):
     split_by: Literal["drive", "frame"] = Field("drive", description="What is kept together.")
 
     # Matching and mining
+    count_copies: bool = Field(
+        False, description="Whether frames count whose picture another frame showed first."
+    )
     operating_score: Score = Field(
         0.5, description="Score from which a detection counts as shown on the map."
     )

@@ -15,11 +15,17 @@ from services.runtime.stores.frames import FrameFact, FrameRecord, FrameTally, c
 class InMemoryFrameStore:
     def __init__(self) -> None:
         self._frames: dict[FrameId, FrameRecord] = {}
+        self._originals: dict[str, FrameId] = {}
 
     async def record(self, facts: Sequence[FrameFact]) -> None:
         conflicts = [fact.frame_id for fact in facts if not self._merge(fact)]
         if conflicts:
             raise ConflictingRevision(f"frame {conflicts[0]}: known with another content")
+        for fact in facts:
+            if isinstance(fact, FrameCaptured):
+                original = self._originals.setdefault(fact.image.sha256, fact.frame_id)
+                record = self._frames[fact.frame_id]
+                self._frames[fact.frame_id] = replace(record, original=original)
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
         return {each: self._frames[each] for each in frame_ids if each in self._frames}
@@ -36,7 +42,9 @@ class InMemoryFrameStore:
         return {
             frame_id
             for frame_id, record in self._frames.items()
-            if record.ground_truth and record.ground_truth.annotation_source == source
+            if record.ground_truth
+            and record.ground_truth.annotation_source == source
+            and record.ground_truth.complete
         }
 
     def forget_embedded(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
@@ -54,6 +62,14 @@ class InMemoryFrameStore:
             frames=sum(record.captured is not None for record in records),
             predictions=sum(len(record.predictions) for record in records),
             ground_truth=sum(record.ground_truth is not None for record in records),
+            partial_predictions=sum(
+                not made.complete for record in records for made in record.predictions.values()
+            ),
+            partial_ground_truth=sum(
+                record.ground_truth is not None and not record.ground_truth.complete
+                for record in records
+            ),
+            copies=sum(record.is_copy for record in records),
         )
 
     def _merge(self, fact: FrameFact) -> bool:

@@ -1,7 +1,8 @@
 """What every store of frames, matches, needles and shortlists does, in memory and in MongoDB."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -140,6 +141,7 @@ async def test_frames_that_can_be_evaluated_are_all_found_or_those_that_are_name
         FrameRecord(truth.frame_id, None, truth, {each.detector_id: each})
         for truth, each in ((truths[1], made[2]), (truths[0], made[1]))
     )
+    first = replace(first, original=FrameId("f1"))
     assert await evaluable() == [first, second]
     assert await evaluable("f2", "f3", "f4", "nobody") == [second]
 
@@ -156,6 +158,78 @@ async def test_facts_are_tallied_by_kind(stores: Stores) -> None:
         ]
     )
     assert await stores.frames.tally() == FrameTally(frames=2, predictions=2, ground_truth=1)
+
+
+async def test_what_is_partial_is_tallied_and_no_verdict(stores: Stores) -> None:
+    answer = samples.frame_annotated(frame_id="f1", revision=2, complete=False)
+    await stores.frames.record(
+        [
+            samples.predictions_made(frame_id="f1", complete=False),
+            samples.predictions_made(frame_id="f1", version="1.2"),
+            samples.predictions_made(frame_id="f2", complete=False),
+            answer.model_copy(update={"annotation_source": "reannotation"}),
+            samples.frame_annotated(frame_id="f2"),
+        ]
+    )
+    tally = await stores.frames.tally()
+    assert (tally.partial_predictions, tally.partial_ground_truth) == (2, 1)
+    assert (tally.predictions, tally.ground_truth) == (3, 2)
+    assert await stores.frames.annotated_from("reannotation") == set()
+
+
+async def test_a_complete_revision_cures_a_partial_one(stores: Stores) -> None:
+    partial = samples.frame_annotated(samples.annotation(), complete=False)
+    cured = samples.frame_annotated(samples.annotation(), revision=2)
+    await stores.frames.record([cured, partial])
+    assert (await stores.frames.load([cured.frame_id]))[cured.frame_id].ground_truth == cured
+    with pytest.raises(ConflictingRevision):
+        await stores.frames.record([cured.model_copy(update={"complete": False})])
+
+
+async def test_the_first_frame_with_a_picture_is_its_original_for_good(stores: Stores) -> None:
+    names = ("f2", "f1", "f3")
+    image = samples.frame_captured("f2").image
+    events = [
+        samples.frame_captured(name).model_copy(update={"image": image}) for name in names
+    ] + [samples.frame_captured("other")]
+
+    await stores.frames.record([samples.frame_annotated(frame_id="f1")])
+    await stores.frames.record(events[:2])
+    await stores.frames.record(list(reversed(events)))
+
+    found = await stores.frames.load([FrameId(name) for name in (*names, "other")])
+    assert {name: record.original for name, record in found.items()} == {
+        "f1": "f2",
+        "f2": "f2",
+        "f3": "f2",
+        "other": "other",
+    }
+    assert [found[FrameId(name)].is_copy for name in names] == [False, True, True]
+    assert (await stores.frames.tally()).copies == 2
+    await stores.frames.record([samples.predictions_made(frame_id="f1")])
+    some = [record async for records in stores.frames.evaluable() for record in records]
+    assert [(each.frame_id, each.original) for each in some] == [("f1", "f2")]
+
+
+async def test_of_frames_that_come_at_once_one_is_the_original(stores: Stores) -> None:
+    image = samples.frame_captured("f0").image
+    events = [
+        samples.frame_captured(f"f{number}").model_copy(update={"image": image})
+        for number in range(8)
+    ]
+    await asyncio.gather(*(stores.frames.record([each]) for each in events))
+    found = (await stores.frames.load([each.frame_id for each in events])).values()
+    assert len({record.original for record in found}) == 1
+    assert sum(not record.is_copy for record in found) == 1
+
+
+async def test_a_frame_claims_no_picture_that_it_is_not_known_with(stores: Stores) -> None:
+    first, other = samples.frame_captured("f1"), samples.frame_captured("f2")
+    await stores.frames.record([first])
+    with pytest.raises(ConflictingRevision):
+        await stores.frames.record([first.model_copy(update={"image": other.image})])
+    await stores.frames.record([other])
+    assert not (await stores.frames.load([other.frame_id]))[other.frame_id].is_copy
 
 
 async def test_detector_versions_stand_side_by_side(stores: Stores) -> None:

@@ -20,6 +20,7 @@ from services.contracts.events import (
     Image,
     NeedleFound,
     NeedleRetracted,
+    PredictionsMade,
     ShortlistPublished,
     Split,
 )
@@ -330,3 +331,99 @@ async def test_a_step_does_not_return_before_its_events_are_acknowledged(service
     assert not running.done()
     bus.acknowledges.set()
     await running
+
+
+def needles_of(world: World) -> set[NeedleId]:
+    """The needles that stand, by the events alone."""
+    latest: dict[NeedleId, NeedleFound | NeedleRetracted] = {}
+    for each in world.bus.log:
+        if isinstance(each, NeedleFound | NeedleRetracted):
+            before = latest.get(each.needle_id)
+            if before is None or each.revision >= before.revision:
+                latest[each.needle_id] = each
+    return {needle for needle, each in latest.items() if isinstance(each, NeedleFound)}
+
+
+@pytest.mark.parametrize("part", [FrameAnnotated, PredictionsMade])
+@pytest.mark.parametrize("order", [as_published, thrice_and_shuffled(3)])
+async def test_a_frame_of_which_something_was_refused_does_not_count_until_it_is_cured(
+    part: type[FrameAnnotated | PredictionsMade], order: Order
+) -> None:
+    sound = await settled()
+    everything = {each.frame_id for each in (await sound.standing()).values()}
+    world = World(LocalBus(order))
+    events = survey(world.blobs)
+    partial = [
+        each.model_copy(update={"complete": False})
+        if isinstance(each, part) and int(each.frame_id[1:]) % 2
+        else each
+        for each in events
+    ]
+    await world.bus.publish(partial)
+    await world.quiet()
+
+    counted = {each.frame_id for each in (await world.standing()).values()}
+    assert counted == {frame for frame in everything if not int(frame[1:]) % 2}
+    assert needles_of(world) < needles_of(sound)
+
+    cures = [
+        before.model_copy(update={"revision": 2})
+        for before, after in zip(events, partial, strict=True)
+        if before != after
+    ]
+    await world.bus.publish(cures)
+    await world.quiet()
+
+    assert needles_of(world) == needles_of(sound)
+    assert {each.frame_id for each in (await world.standing()).values()} == everything
+
+
+async def test_a_later_revision_of_which_something_was_refused_takes_needles_back() -> None:
+    world = await settled()
+    before = needles_of(world)
+    events = [each for each in world.bus.log if isinstance(each, FrameAnnotated)]
+    later = [each.model_copy(update={"revision": 2, "complete": False}) for each in events]
+    await world.bus.publish(later)
+    await world.quiet()
+
+    assert before
+    assert needles_of(world) == set()
+    assert await world.active_shortlists() == {}
+    assert all(not each.regions for each in (await world.standing()).values())
+
+
+@pytest.mark.parametrize("order", [as_published, thrice_and_shuffled(5)])
+async def test_of_frames_with_one_picture_one_counts(order: Order) -> None:
+    world = World(LocalBus(order))
+    events = survey(world.blobs)
+    frames = [each for each in events if isinstance(each, FrameCaptured)]
+    first = frames[0].image
+    shared = {each.frame_id for each in frames[:20]}
+    await world.bus.publish(
+        [
+            each.model_copy(update={"image": first})
+            if isinstance(each, FrameCaptured) and each.frame_id in shared
+            else each
+            for each in events
+        ]
+    )
+    await world.quiet()
+
+    counted = {each.frame_id for each in (await world.standing()).values() if each.regions}
+    assert len(counted & shared) == 1
+    assert counted - shared == {each.frame_id for each in frames[20:]}
+    assert len(shared.intersection(await world.listed())) <= 1
+
+
+async def test_where_a_setting_says_so_copies_count() -> None:
+    world = World(LocalBus(), SETTINGS.model_copy(update={"count_copies": True}))
+    events = survey(world.blobs)
+    (first, *_) = (each for each in events if isinstance(each, FrameCaptured))
+    same = [
+        each.model_copy(update={"image": first.image}) if isinstance(each, FrameCaptured) else each
+        for each in events
+    ]
+    await world.bus.publish(same)
+    await world.quiet()
+    assert needles_of(world) == needles_of(await settled())
+    assert await world.listed()

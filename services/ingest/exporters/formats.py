@@ -64,6 +64,7 @@ def manifest(export: Export, **facts: Any) -> bytes:
                 "height": frame.height,
                 "revision": frame.revision,
                 "sha256": frame.sha256,
+                "complete": frame.complete,
                 "corrected": frame.corrected,
                 "weight": frame.weight,
                 # What a tool's format cannot say of a box that comes back as it went out.

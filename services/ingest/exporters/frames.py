@@ -37,7 +37,9 @@ class ExportFrame:
     ----------
     revision : of its ground truth; 0 where nobody has annotated it
     annotations : none where nobody has; empty where there is nothing
-    corrected : whether the annotation team has looked at it again
+    complete : whether no annotation is missing that may show an object
+    corrected : whether the annotation team has looked at all of it again
+    is_copy : whether another frame showed the same picture first
     weight : how often a detector should see it while it learns
     """
 
@@ -52,7 +54,9 @@ class ExportFrame:
     revision: int = 0
     annotations: tuple[Annotation, ...] | None = None
     proposals: tuple[Proposal, ...] = ()
+    complete: bool = True
     corrected: bool = False
+    is_copy: bool = False
     weight: int = 1
 
     @classmethod
@@ -76,7 +80,10 @@ class ExportFrame:
             revision=truth.revision if truth else 0,
             annotations=truth.annotations if truth else None,
             proposals=proposals,
-            corrected=truth is not None and truth.annotation_source == REANNOTATION,
+            complete=truth is None or truth.complete,
+            corrected=(
+                truth is not None and truth.complete and truth.annotation_source == REANNOTATION
+            ),
         )
 
     @property

@@ -49,11 +49,31 @@ class Corrector:
         Transient
             A store or the broker is away; the correction is kept, and sent later.
         """
+        # A verdict is about one region: what was refused elsewhere is still missing.
+        return await self._publish(truth, annotations, by, act_id, complete=truth.complete)
+
+    async def declare_complete(self, truth: FrameAnnotated, by: str) -> int | None:
+        """Publish the same annotations as all that there are, although some were refused.
+
+        The same as `publish` otherwise.
+        """
+        return await self._publish(truth, truth.annotations, by, "", complete=True)
+
+    async def _publish(
+        self,
+        truth: FrameAnnotated,
+        annotations: Sequence[Annotation],
+        by: str,
+        act_id: str,
+        *,
+        complete: bool,
+    ) -> int | None:
         event = FrameAnnotated(
             frame_id=truth.frame_id,
             revision=truth.revision + 1,
             annotated_by=by,
             annotation_source=REANNOTATION,
+            complete=complete,
             annotations=tuple(annotations),
         )
         correction = Correction(_entry(event).digest, event, truth.annotations, act_id=act_id)

@@ -4,19 +4,22 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import RedirectResponse
 
-from services.contracts.events import FrameAnnotated
+from services.contracts.events import FrameAnnotated, PredictionsMade
 from services.contracts.identity import FrameId
 from services.retriever.review.desk import Desk
-from services.retriever.review.guard import In
+from services.retriever.review.guard import Form, In, whole_number
 from services.retriever.review.overlay import whole
 from services.retriever.review.rendering import Pages
 from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.mongo import field_name
 
 _LONGEST_ID = 200
+_OVERTAKEN = "The frame's ground truth has changed since you saw it. Nothing was changed."
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,8 @@ def frame_routes(desk: Desk, pages: Pages) -> APIRouter:
 
     @router.get("/frames")
     async def frame(request: Request, session: In, id: str = "") -> Response:  # noqa: A002  # the URL's name
-        frame_id = FrameId(id.strip()[:_LONGEST_ID])
-        record = (await desk.frames.load([frame_id])).get(frame_id)
-        if record is None:
-            raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no frame {frame_id!r}.")
+        record = await _record(desk, id)
+        frame_id = record.frame_id
         truth, needles, shortlists, corrections, matched = await asyncio.gather(
             desk.corrector.ground_truth(record),
             desk.lists.of_frame(frame_id),
@@ -62,9 +63,30 @@ def frame_routes(desk: Desk, pages: Pages) -> APIRouter:
             picture=whole(record, truth, detector=None, alt=f"frame {frame_id}"),
             steps=_steps(record, truth, times, len(matched), len(needles), len(shortlists)),
             tool=desk.settings.annotation_tool,
+            count_copies=desk.settings.count_copies,
         )
 
+    @router.post("/frames/complete")
+    async def declare_complete(request: Request, session: In, form: Form) -> Response:
+        record = await _record(desk, str(form.get("id", "")))
+        truth = await desk.corrector.ground_truth(record)
+        if truth is None or truth.revision != whole_number(form.get("revision")):
+            raise HTTPException(HTTPStatus.CONFLICT, _OVERTAKEN)
+        if not truth.complete and await desk.corrector.declare_complete(truth, session.by) is None:
+            raise HTTPException(HTTPStatus.CONFLICT, _OVERTAKEN)
+        root = request.scope.get("root_path", "").rstrip("/")
+        address = f"{root}/frames?{urlencode({'id': record.frame_id})}"
+        return RedirectResponse(address, HTTPStatus.SEE_OTHER)
+
     return router
+
+
+async def _record(desk: Desk, given: str) -> FrameRecord:
+    frame_id = FrameId(given.strip()[:_LONGEST_ID])
+    record = (await desk.frames.load([frame_id])).get(frame_id)
+    if record is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no frame {frame_id!r}.")
+    return record
 
 
 def _steps(
@@ -86,12 +108,14 @@ def _steps(
     ]
     for detector, made in record.predictions.items():
         at = times.get(f"predictions {field_name(detector)}")
-        text = f"{len(made.detections)} detections of {detector}"
+        text = f"{len(made.detections)} detections of {detector}{_in_part(made)}"
         steps.append(Step("Predicted", there=True, text=text, at=at))
     if not record.predictions:
         steps.append(Step("Predicted", there=False, text="no detector has looked yet"))
-    said = f"revision {truth.revision}, {len(truth.annotations)} objects" if truth else "not yet"
-    steps.append(Step("Annotated", truth is not None, said, times.get("ground_truth")))
+    text = "not yet"
+    if truth is not None:
+        text = f"revision {truth.revision}, {len(truth.annotations)} objects{_in_part(truth)}"
+    steps.append(Step("Annotated", truth is not None, text, times.get("ground_truth")))
     for model in record.embedded:
         at = times.get(f"embedded {field_name(model)}")
         steps.append(Step("Embedded", there=True, text=model, at=at))
@@ -112,6 +136,10 @@ def _steps(
             shortlists,
         ),
     ]
+
+
+def _in_part(fact: FrameAnnotated | PredictionsMade) -> str:
+    return "" if fact.complete else ", in part"
 
 
 def _done(name: str, at: datetime | None, text: str, count: int) -> Step:

@@ -1,7 +1,25 @@
 """Which frames there are."""
 
-from services.contracts.identity import FrameId
-from services.runtime.stores.mongo import Database, translated
+from typing import NamedTuple
+
+from services.contracts.identity import DetectorId, FrameId, detector_id
+from services.runtime.stores.mongo import Database, Document, translated
+
+
+class LeftOut(NamedTuple):
+    """Why a frame counts neither as reference nor in mAP.
+
+    Attributes
+    ----------
+    partial_ground_truth : whether annotations of it were refused that may show an object
+    partial_predictions : the detectors of which detections on it were refused
+    original : the frame that showed its picture first; none where this one did
+    """
+
+    frame_id: FrameId
+    partial_ground_truth: bool
+    partial_predictions: tuple[DetectorId, ...]
+    original: FrameId | None
 
 
 class MongoFrameIds:
@@ -30,8 +48,52 @@ class MongoFrameIds:
         """
         return await self._having("ground_truth", "captured")
 
+    async def left_out(self, limit: int) -> list[LeftOut]:
+        """The first frames, in the order of their ids, that are partial or copies.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        made: Document = {"$objectToArray": {"$ifNull": ["$predictions", {}]}}
+        stages: list[Document] = [
+            {"$sort": {"_id": 1}},
+            {
+                "$project": {
+                    "truth": {"$eq": ["$ground_truth.event.complete", False]},
+                    "made": {
+                        "$filter": {
+                            "input": made,
+                            "cond": {"$eq": ["$$this.v.event.complete", False]},
+                        }
+                    },
+                    "original": {"$ifNull": ["$original", "$_id"]},
+                }
+            },
+            {"$match": {"$expr": {"$or": ["$truth", {"$ne": ["$made", []]}, _IS_COPY]}}},
+            {"$limit": limit},
+        ]
+        with translated():
+            return [
+                _left_out(each) for each in await (await self._frames.aggregate(stages)).to_list()
+            ]
+
     async def _having(self, *parts: str) -> list[FrameId]:
         where = {part: {"$exists": True} for part in parts}
         with translated():
             found = await self._frames.find(where, {"_id": 1}).sort("_id", 1).to_list()
         return [FrameId(document["_id"]) for document in found]
+
+
+_IS_COPY: Document = {"$ne": ["$original", "$_id"]}
+
+
+def _left_out(document: Document) -> LeftOut:
+    made = [part["v"]["event"] for part in document["made"]]
+    return LeftOut(
+        frame_id=document["_id"],
+        partial_ground_truth=document["truth"],
+        partial_predictions=tuple(detector_id(each["detector"], each["version"]) for each in made),
+        original=document["original"] if document["original"] != document["_id"] else None,
+    )

@@ -35,11 +35,37 @@ which is written with each."""
 _SOURCE = "ground_truth.event.annotation_source"
 
 
+_COMPLETE = "ground_truth.event.complete"
+_MADE: Document = {"$objectToArray": {"$ifNull": ["$predictions", {}]}}
+_PARTLY_MADE: Document = {
+    "$filter": {"input": _MADE, "cond": {"$eq": ["$$this.v.event.complete", False]}}
+}
+
+
+def _number(condition: Document) -> Document:
+    """How many documents meet a condition."""
+    return {"$sum": {"$cond": [condition, 1, 0]}}
+
+
+_IS_COPY: Document = {"$ne": ["$_id", {"$ifNull": ["$original", "$_id"]}]}
+_COUNTING: Document = {
+    "_id": None,
+    "frames": _number({"$gt": ["$captured", None]}),
+    "predictions": {"$sum": {"$size": _MADE}},
+    "ground_truth": _number({"$gt": ["$ground_truth", None]}),
+    "partial_predictions": {"$sum": {"$size": _PARTLY_MADE}},
+    "partial_ground_truth": _number({"$eq": [f"${_COMPLETE}", False]}),
+    "copies": _number(_IS_COPY),
+}
+"""A FrameTally, as an aggregation."""
+
+
 class MongoFrameStore:
-    """The collection `frames`."""
+    """The collections `frames`, and `pictures`: which frame showed each picture first."""
 
     def __init__(self, database: Database) -> None:
         self._frames = database["frames"]
+        self._pictures = database["pictures"]
 
     async def prepare(self) -> None:
         """Create the index, unless it is there."""
@@ -51,7 +77,10 @@ class MongoFrameStore:
 
     async def record(self, facts: Sequence[FrameFact]) -> None:
         await write(self._frames, [_update(fact) for fact in facts])
-        await self._refuse_conflicts(facts)
+        # After the conflicts: a frame must not claim a picture that it is not known with.
+        claimed = await self._refuse_conflicts(facts)
+        captured = [fact for fact in facts if isinstance(fact, FrameCaptured)]
+        await self._claim([fact for fact in captured if fact.frame_id not in claimed])
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
         with translated():
@@ -64,7 +93,7 @@ class MongoFrameStore:
         self, frame_ids: Collection[FrameId] | None = None
     ) -> AsyncIterator[Sequence[FrameRecord]]:
         there = {"predictions": {"$exists": True}, "ground_truth": {"$exists": True}}
-        parts = dict.fromkeys(there, 1)
+        parts = dict.fromkeys((*there, "original"), 1)
         for where in _named(frame_ids):
             with translated():
                 found = self._frames.find(there | where, parts)
@@ -73,31 +102,47 @@ class MongoFrameStore:
 
     async def annotated_from(self, source: str) -> set[FrameId]:
         with translated():
-            found = await self._frames.find({_SOURCE: source}, {"_id": 1}).to_list()
+            # Documents from before the field existed are complete.
+            where = {_SOURCE: source, _COMPLETE: {"$ne": False}}
+            found = await self._frames.find(where, {"_id": 1}).to_list()
         return {document["_id"] for document in found}
 
     async def tally(self) -> FrameTally:
-        def present(part: str) -> Document:
-            return {"$sum": {"$cond": [{"$gt": [f"${part}", None]}, 1, 0]}}
-
-        detectors = {"$objectToArray": {"$ifNull": ["$predictions", {}]}}
-        counting = {
-            "_id": None,
-            "frames": present("captured"),
-            "ground_truth": present("ground_truth"),
-            "predictions": {"$sum": {"$size": detectors}},
-        }
         with translated():
-            found = await (await self._frames.aggregate([{"$group": counting}])).to_list()
-        sums = found[0] if found else {"frames": 0, "predictions": 0, "ground_truth": 0}
-        return FrameTally(sums["frames"], sums["predictions"], sums["ground_truth"])
+            found = await (await self._frames.aggregate([{"$group": _COUNTING}])).to_list()
+        if not found:
+            return FrameTally(0, 0, 0)
+        return FrameTally(**{name: found[0][name] for name in _COUNTING if name != "_id"})
 
-    async def _refuse_conflicts(self, facts: Sequence[FrameFact]) -> None:
+    async def _claim(self, captured: Sequence[FrameCaptured]) -> None:
+        """Settle which frame showed each picture first, and note it on these frames."""
+        if not captured:
+            return
+        first: dict[str, FrameId] = {}
+        for fact in captured:
+            first.setdefault(fact.image.sha256, fact.frame_id)
+        claims = [
+            UpdateOne({"_id": sha256}, {"$setOnInsert": {"frame_id": frame_id}}, upsert=True)
+            for sha256, frame_id in first.items()
+        ]
+        await write(self._pictures, claims)
+        with translated():
+            found = await self._pictures.find({"_id": {"$in": list(first)}}).to_list()
+        originals = {document["_id"]: document["frame_id"] for document in found}
+        noted = [
+            UpdateOne({"_id": fact.frame_id}, {"$set": {"original": originals[fact.image.sha256]}})
+            for fact in captured
+        ]
+        await write(self._frames, noted)
+
+    async def _refuse_conflicts(self, facts: Sequence[FrameFact]) -> set[FrameId]:
+        """Raise where a stored fact contradicts one of these; the frames with a known original."""
         told = [fact for fact in facts if not isinstance(fact, FrameEmbedded)]
         if not told:
-            return
+            return set()
         # Compared here: MongoDB would plan a condition for each fact, at eight times the price.
         parts = {f"{_path(fact)}.{name}": 1 for fact in told for name in ("revision", "content")}
+        parts["original"] = 1
         ids = list({fact.frame_id for fact in told})
         with translated():
             found = await self._frames.find({"_id": {"$in": ids}}, parts).to_list()
@@ -108,6 +153,7 @@ class MongoFrameStore:
                     f"frame {fact.frame_id}: this revision is known with another content; "
                     "publish the change with a higher revision"
                 )
+        return {frame_id for frame_id, document in stored.items() if "original" in document}
 
 
 def _named(frame_ids: Collection[FrameId] | None) -> list[Document]:
@@ -205,6 +251,7 @@ def _record(document: Document) -> FrameRecord:
         else None,
         predictions={event.detector_id: event for event in predictions},
         embedded={event.model: event for event in embedded},
+        original=document.get("original"),
     )
 
 

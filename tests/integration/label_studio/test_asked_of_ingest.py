@@ -51,7 +51,7 @@ async def test_a_task_shows_its_image_by_a_link_that_ends(
     await desk.parts.pusher.push()
 
     link = desk.task_of("h000-0")["data"]["image"]
-    assert (await asking.get(link)).content == picture(0)
+    assert (await asking.get(link)).content == picture("h000-0", 0)
     other = link.replace("h000-0", "h000-1")
     assert (await asking.get(other)).status_code == 403
     desk.clock.advance((LASTING + timedelta(hours=1)).total_seconds())

@@ -57,7 +57,7 @@ async def test_an_image_is_shown_to_whoever_is_in_and_to_nobody_else(desk: Desk)
     await desk.parts.pusher.push()
 
     path = desk.server.tasks(desk.title)[0]["data"]["image"]
-    assert desk.server.person.get(path).content == picture(0)
+    assert desk.server.person.get(path).content == picture("h000-0", 0)
     async with httpx.AsyncClient() as stranger:
         assert (await stranger.get(f"{desk.server.url}{path}")).status_code == 401
 

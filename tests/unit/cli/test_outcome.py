@@ -11,7 +11,7 @@ from rich.console import Console
 
 from services.cli.ingest_command import said
 from services.cli.mining import Mined, MontagePlan, Roll
-from services.cli.outcome import concluded
+from services.cli.outcome import concluded, left_out
 from services.cli.report_view import as_json, rendered
 from services.contracts.events import ErrorType
 from services.contracts.identity import DetectorId, FrameId, VehicleId
@@ -149,6 +149,36 @@ async def test_a_frame_without_usable_detections_is_not_lost() -> None:
         replace(refused, adjustments=Counter({Adjustment.NO_DETECTIONS_LEFT: 1}))
     )
     assert await roll.lost(store, summary) == 0
+
+
+def test_frames_that_do_not_count_are_named_with_what_cures_them() -> None:
+    partial = {FrameId(f"f{number}"): None for number in range(7)}
+    summary = Summary(
+        frames=Count(published=9),
+        partial_ground_truth=6,
+        partial_predictions=2,
+        partial_frames=partial,
+        copies=3,
+    )
+    shown = _concluded(Mined([_report()], [], summary, lost=0))
+    assert "6 frames have ground truth of which annotations were refused" in shown
+    assert "2 frames have predictions of which detections were refused" in shown
+    assert "f0, f1, f2, f3, f4, …" in shown
+    assert "--accept-partial" in shown
+    assert "3 frames are copies" in shown
+    assert "count_copies=true" in shown
+    assert left_out(Summary()) == []
+
+
+def test_the_report_counts_what_does_not_count() -> None:
+    left = {"partial_ground_truth": 6, "partial_predictions": 2, "copies": 3}
+    report = _report()
+    counts = report.counts.model_copy(update=left)
+    shown = " ".join(_shown(report.model_copy(update={"counts": counts})).split())
+    assert "6 frames of which annotations were refused" in shown
+    assert "2 predictions of which detections were refused" in shown
+    assert "3 copies of another frame's picture" in shown
+    assert "not counted" not in _shown(report)
 
 
 def _item(frame_id: str) -> FrameItem:

@@ -35,6 +35,41 @@ async def test_each_detector_has_its_own_costs() -> None:
     assert len({costs.costs[ErrorType.BACKGROUND] for costs in said.values()}) == 2
 
 
+async def test_what_does_not_count_costs_nothing_until_it_is_cured() -> None:
+    frames, matches, clock = InMemoryFrameStore(), InMemoryMatchStore(), FakeClock()
+    found = [ELSEWHERE, samples.detection(), samples.detection(score=0.3)]
+    for number in range(3):
+        captured = samples.frame_captured(f"f{number}")
+        # The last one is a copy of the first.
+        if number == 2:
+            image = samples.frame_captured("f0").image
+            captured = captured.model_copy(update={"image": image})
+        await frames.record(
+            [
+                captured,
+                samples.frame_annotated(
+                    samples.annotation(), frame_id=f"f{number}", complete=number != 1
+                ),
+                samples.predictions_made(*found[: 3 - number], frame_id=f"f{number}"),
+            ]
+        )
+    first = samples.predictions_made(*found, frame_id="f0")
+    truth = samples.frame_annotated(samples.annotation(), frame_id="f0")
+    second = samples.predictions_made(*found[:2], frame_id="f1")
+    costs = StoredErrorCosts(frames, matches, clock)
+
+    assert await costs.now() == {samples.DETECTOR: error_costs([(first, truth)])}
+
+    later = samples.frame_annotated(frame_id="f0", revision=2, complete=False)
+    cured = samples.frame_annotated(samples.annotation(), frame_id="f1", revision=2)
+    await frames.record([later, cured])
+    await matches.record([samples.frame_matched("f0"), samples.frame_matched("f1")], {})
+
+    assert await costs.now() == {samples.DETECTOR: error_costs([(second, cured)])}
+    everything = StoredErrorCosts(frames, matches, clock, count_copies=True)
+    assert await everything.now() != await costs.now()
+
+
 async def test_costs_are_shown_by_kind() -> None:
     frames = InMemoryFrameStore()
     made = samples.predictions_made(ELSEWHERE, samples.detection())

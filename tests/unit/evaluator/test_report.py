@@ -104,6 +104,7 @@ async def test_the_json_has_every_key_that_a_reader_counts_on() -> None:
     }
     assert set(said["counts"]) == {
         *("frames", "predictions", "ground_truth", "needles", "shortlists", "dead_letters"),
+        *("partial_predictions", "partial_ground_truth", "copies"),
     }
     assert set(said["needles_by_error_type"]) == {kind.value for kind in ErrorType}
     assert list(said["map"]) == ["all", "R", "H", "S", "H-S"]

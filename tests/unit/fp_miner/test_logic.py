@@ -1,3 +1,5 @@
+import pytest
+
 from services.contracts.events import ErrorType, FrameMatched, NeedleFound, NeedleRetracted, Split
 from services.contracts.identity import Category, FrameId
 from services.domain.splits import SplitRule
@@ -24,7 +26,12 @@ def matches_of(frame: FrameRecord, **context: object) -> list[FrameMatched]:
     membership, known = context.get("membership"), context.get("known", ())
     memberships = {(frame.frame_id, samples.DETECTOR): membership} if membership else {}
     triples = [(frame.frame_id, samples.DETECTOR, category) for category in known]  # type: ignore[attr-defined]
-    complete = logic.complete_frames([frame], memberships, triples)  # type: ignore[arg-type]
+    complete = logic.complete_frames(
+        [frame],
+        memberships,  # type: ignore[arg-type]
+        triples,
+        count_copies=bool(context.get("count_copies")),
+    )
     return [match for each in complete for match in logic.match(each, SPLIT)]
 
 
@@ -81,6 +88,63 @@ def test_a_shortlisted_haystack_frame_is_in_s() -> None:
     haystack = record(captured=samples.frame_captured(drive_id=HAYSTACK_DRIVE))
     assert [match.shortlisted for match in matches_of(haystack, membership=member)] == [True]
     assert [match.shortlisted for match in matches_of(record(), membership=member)] == [False]
+
+
+@pytest.mark.parametrize("part", ["ground_truth", "predictions"])
+def test_a_pair_of_which_something_was_refused_says_nothing_but_that_nothing_is_left(
+    part: str,
+) -> None:
+    predicted = samples.predictions_made(samples.detection(), complete=False)
+    partial: dict[str, object] = {
+        "ground_truth": samples.frame_annotated(complete=False),
+        "predictions": {predicted.detector_id: predicted},
+    }
+    frame = record(**{part: partial[part]})
+
+    assert matches_of(frame) == []
+    (match,) = matches_of(frame, known=[samples.STOP_SIGN])
+    assert (match.regions, match.ground_truths, match.reannotated) == ((), (0, 0, 0, 0), False)
+
+
+def test_a_revision_of_which_something_was_refused_retracts_and_a_cured_one_brings_back() -> None:
+    (sound,) = matches_of(record())
+    (needle,) = logic.needles_in(sound, 0.5)
+    known = [samples.STOP_SIGN]
+
+    (partial,) = matches_of(
+        record(ground_truth=samples.frame_annotated(revision=2, complete=False)), known=known
+    )
+    (retracted,) = logic.mine({needle.needle_id}, partial, 0.5)
+    (cured,) = matches_of(record(ground_truth=samples.frame_annotated(revision=3)), known=known)
+    (found,) = logic.mine({needle.needle_id}, cured, 0.5)
+
+    assert isinstance(retracted, NeedleRetracted)
+    assert isinstance(found, NeedleFound)
+    assert found.needle_id == retracted.needle_id == needle.needle_id
+    assert needle.revision < retracted.revision < found.revision
+
+
+def test_a_partial_part_of_one_detector_leaves_the_other_ones_match() -> None:
+    sound = samples.predictions_made(samples.detection())
+    partial = samples.predictions_made(samples.detection(), version="2", complete=False)
+    both = {sound.detector_id: sound, partial.detector_id: partial}
+    assert [match.detector for match in matches_of(record(predictions=both))] == ["ods@1"]
+
+
+def test_a_copy_counts_only_where_the_setting_says_so() -> None:
+    copy = record(original=FrameId("f0"))
+    assert matches_of(copy) == []
+    (gone,) = matches_of(copy, known=[samples.STOP_SIGN])
+    assert gone.regions == ()
+    (counted,) = matches_of(copy, count_copies=True)
+    assert len(counted.regions) == 1
+    assert matches_of(record(original=FrameId("f1"))) == matches_of(record())
+
+
+def test_a_frame_that_turns_out_to_be_a_copy_overtakes_its_match() -> None:
+    (before,) = matches_of(record())
+    (after,) = matches_of(record(original=FrameId("f0")), known=[samples.STOP_SIGN])
+    assert after.revision > before.revision
 
 
 def test_a_known_needle_is_found_again_or_retracted_on_every_delivery() -> None:

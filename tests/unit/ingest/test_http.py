@@ -72,6 +72,21 @@ async def test_predictions_and_ground_truth_are_published(web: Web) -> None:
     assert second.annotation_source == "reannotation"
 
 
+async def test_a_client_may_say_that_something_is_missing(web: Web) -> None:
+    part = {"complete": False}
+    await web.post("/v1/predictions", PREDICTIONS | part)
+    await web.post("/v1/ground-truth", GROUND_TRUTH | part, "annotation")
+    whole = await web.post("/v1/ground-truth", GROUND_TRUTH, "annotation")
+    wrong = await web.post("/v1/predictions", PREDICTIONS | {"complete": "no"})
+
+    assert [each.complete for each in web.published] == [False, False, True]  # type: ignore[attr-defined]
+    assert whole.json()["revision"] == 2
+    assert refusal(wrong) == (422, "malformed_record")
+    schemas = (await web.client.get("/openapi.json")).json()["components"]["schemas"]
+    for name in ("Predictions", "GroundTruth"):
+        assert schemas[name]["properties"]["complete"]["default"] is True
+
+
 async def test_a_repeated_request_is_the_same_event(web: Web) -> None:
     first, second = [await web.post("/v1/predictions", PREDICTIONS) for _ in range(2)]
 

@@ -93,6 +93,7 @@ class Ingest:
         *items: Item,
         source: Source = Source.IMPORT,
         throttle: Callable[[], Awaitable[None]] | None = None,
+        accept_partial: bool = False,
     ) -> Summary:
         return await publish_dataset(
             items,
@@ -103,6 +104,7 @@ class Ingest:
             clock=self.clock,
             source=source,
             throttle=throttle,
+            accept_partial=accept_partial,
             on_progress=lambda summary: self.seen.append(summary.done),
         )
 
@@ -464,3 +466,87 @@ async def test_a_kind_of_which_every_record_was_refused_is_named(ingest: Ingest)
     outside = FOUND.model_copy(update={"bbox": (900.0, 2.0, 3.0, 4.0)})
     summary = await ingest.run(replace(ingest.frame(), detections=located(outside)))
     assert summary.wholly_refused() == {RecordKind.DETECTION: {"box_outside_image": 1}}
+
+
+def partial(frame: FrameItem) -> FrameItem:
+    """The frame, of which an annotation and a detection were refused."""
+    return replace(frame, complete=False, detections_complete=False)
+
+
+async def test_a_frame_of_which_something_was_refused_is_published_as_partial(
+    ingest: Ingest,
+) -> None:
+    summary = await ingest.run(ingest.frame("f1"), partial(ingest.frame("part")))
+
+    completeness = {
+        (event.frame_id, type(event)): event.complete
+        for event in ingest.outbox.published
+        if isinstance(event, PredictionsMade | FrameAnnotated)
+    }
+    assert completeness == {
+        ("f1", PredictionsMade): True,
+        ("f1", FrameAnnotated): True,
+        ("part", PredictionsMade): False,
+        ("part", FrameAnnotated): False,
+    }
+    assert (summary.partial_predictions, summary.partial_ground_truth) == (1, 1)
+    assert list(summary.partial_frames) == ["part"]
+
+
+async def test_a_corrected_file_is_the_next_revision_of_a_partial_one(ingest: Ingest) -> None:
+    await ingest.run(partial(ingest.frame()))
+    cured = await ingest.run(ingest.frame())
+    again = await ingest.run(ingest.frame())
+
+    made = ingest.published(PredictionsMade), ingest.published(FrameAnnotated)
+    for events in made:
+        assert [(e.revision, e.complete) for e in events] == [(1, False), (2, True)]  # type: ignore[attr-defined]
+    assert (cured.partial_ground_truth, cured.ground_truth) == (0, Count(published=1))
+    assert again.ground_truth == Count(known=1)
+
+
+async def test_whoever_accepts_partial_frames_has_them_counted(ingest: Ingest) -> None:
+    await ingest.run(partial(ingest.frame()))
+    summary = await ingest.run(partial(ingest.frame()), accept_partial=True)
+
+    (_, annotated) = ingest.published(FrameAnnotated)
+    assert isinstance(annotated, FrameAnnotated)
+    assert (annotated.revision, annotated.complete) == (2, True)
+    assert summary.partial_ground_truth == summary.partial_predictions == 0
+
+
+async def test_detections_that_are_all_refused_are_not_a_detector_that_found_nothing(
+    ingest: Ingest,
+) -> None:
+    outside = FOUND.model_copy(update={"bbox": (500, 500, 3, 4)})
+    nothing = replace(ingest.frame("empty"), detections=())
+    refused = replace(ingest.frame("all"), detections=located(outside))
+    some = replace(ingest.frame("some"), detections=located(outside, FOUND))
+
+    summary = await ingest.run(nothing, refused, some)
+
+    made = [
+        (event.frame_id, event.complete, len(event.detections))
+        for event in ingest.published(PredictionsMade)
+        if isinstance(event, PredictionsMade)
+    ]
+    # One outside the image shows nothing, so that nothing is missing without it.
+    assert sorted(made) == [("empty", True, 0), ("some", True, 1)]
+    assert summary.rejected == {"box_outside_image": 2}
+
+
+async def test_an_annotation_outside_the_image_hides_no_object(ingest: Ingest) -> None:
+    outside = TRUTH.model_copy(update={"bbox": (500, 500, 3, 4)})
+
+    await ingest.run(replace(ingest.frame(), annotations=true(TRUTH, outside)))
+
+    (annotated,) = ingest.published(FrameAnnotated)
+    assert isinstance(annotated, FrameAnnotated)
+    assert annotated.complete
+
+
+async def test_frames_that_show_a_picture_again_are_counted(ingest: Ingest) -> None:
+    items = [ingest.frame(name, jpeg(seed)) for name, seed in (("a", 1), ("b", 2), ("c", 1))]
+
+    assert (await ingest.run(*items)).copies == 1
+    assert (await ingest.run(*items)).copies == 1

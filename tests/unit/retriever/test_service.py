@@ -10,6 +10,7 @@ from services.contracts.events import (
     ErrorType,
     Event,
     FrameAnnotated,
+    FrameCaptured,
     FrameMatched,
     NeedleFound,
     PredictionsMade,
@@ -82,11 +83,12 @@ class World:
         split: str = "haystack",
         drive: str = "",
         model: ModelId = samples.MODEL,
+        captured: FrameCaptured | None = None,
     ) -> Event:
         drive = drive or f"drive-of-{frame_id}"
         predictions = samples.predictions_made(samples.detection(), frame_id=frame_id)
         embedded = samples.frame_embedded(predictions, model)
-        captured = samples.frame_captured(frame_id, drive)
+        captured = captured or samples.frame_captured(frame_id, drive)
         await self.frames.record([captured, predictions, embedded])
         regions, frames = collection_of(REGIONS, model), collection_of(FRAMES, model)
         await self.vectors.ensure(regions, 2, keywords=(), numbers=())
@@ -251,6 +253,32 @@ async def test_reannotated_frames_are_not_asked_for_again() -> None:
     )
     await world.step.run([needle])
     assert world.shortlists() == [["open"]]
+
+
+async def test_a_frame_of_which_a_correction_lacks_something_is_asked_for_again() -> None:
+    world = World()
+    needle = await found(world)
+    await world.embed("part", 0.1)
+    answer = samples.frame_annotated(frame_id="part", revision=2, complete=False)
+    await world.frames.record([answer.model_copy(update={"annotation_source": "reannotation"})])
+    await world.step.run([needle])
+    assert world.shortlists() == [["part"]]
+
+
+@pytest.mark.parametrize("count_copies", [False, True])
+async def test_a_copy_is_listed_beside_its_original_only_where_copies_count(
+    count_copies: bool,
+) -> None:
+    world = World(count_copies=count_copies)
+    needle = await found(world)
+    image = samples.frame_captured("original").image
+    await world.embed("original", 0.1)
+    copy = samples.frame_captured("copy", "drive-of-copy").model_copy(update={"image": image})
+    await world.frames.record([copy])
+    await world.embed("copy", 0.1, captured=copy)
+    await world.step.run([needle])
+    (listed,) = world.shortlists()
+    assert sorted(listed) == (["copy", "original"] if count_copies else ["original"])
 
 
 async def test_a_frame_stays_on_its_shortlist_while_it_is_reannotated() -> None:

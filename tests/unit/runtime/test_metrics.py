@@ -45,6 +45,7 @@ ENUMERATED = {
     "bound",
     "measure",
     "outcome",
+    "why",
     "receiver",  # as many as the settings name
 }
 BOUNDED = {"category", "detector", "family", "other", "vehicle"}

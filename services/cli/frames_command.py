@@ -1,0 +1,84 @@
+"""`gazeloop frames`: frames that count neither as reference nor in mAP, and why."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.context import Context, console, example, run, shared
+
+if TYPE_CHECKING:
+    from services.runtime.stores.frame_ids import LeftOut
+
+app = typer.Typer(no_args_is_help=True)
+
+_EVERY = 1_000_000
+
+
+@app.callback()
+def frames() -> None:
+    """See which frames do not count."""
+
+
+@app.command("not-counted", epilog=example("frames not-counted --most 500"))
+def not_counted(
+    ctx: typer.Context,
+    *,
+    most: Annotated[int, typer.Option("--most", min=1, help="Most frames that are printed.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all frames.")] = False,
+) -> None:
+    """Print the frames that count neither as reference nor in mAP, and why.
+
+    A frame does not count while annotations or detections of it were refused: its missing objects
+    would make right detections wrong. Import the corrected file to cure it, or the same file with
+    `--accept-partial`. A copy, whose picture another frame showed first, counts only where the
+    setting `count_copies` says so.
+    """
+    context = shared(ctx)
+    limit = _EVERY if as_json else most + 1
+    found = run(lambda: _read(context, limit), interrupted="Nothing was changed.")
+    if as_json:
+        _print_json(found)
+    elif not found:
+        console().print("Every frame that has predictions and ground truth counts.")
+    else:
+        _print(found, most)
+
+
+async def _read(context: Context, limit: int) -> "list[LeftOut]":
+    from services.cli.logs import log_to_file  # noqa: PLC0415
+    from services.cli.parts import joined  # noqa: PLC0415  # slow
+
+    settings = context.stored()
+    log_to_file(settings, "frames")
+    async with joined(settings) as stack:
+        return await stack.stores.frame_ids.left_out(limit)
+
+
+def _print_json(found: "list[LeftOut]") -> None:
+    import orjson  # noqa: PLC0415
+
+    rows = [each._asdict() for each in found]
+    print(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())  # noqa: T201  # to be piped
+
+
+def _print(found: "list[LeftOut]", most: int) -> None:
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, header_style="dim")
+    for heading in ("frame", "why"):
+        table.add_column(heading, overflow="fold")
+    for each in found[:most]:
+        table.add_row(each.frame_id, reasons(each))
+    console().print(table)
+    if len(found) > most:
+        console().print("… and more: `--most`, or `--json` for all", highlight=False)
+
+
+def reasons(frame: "LeftOut") -> str:
+    """Why a frame does not count, in words."""
+    found = [f"detections of {each} were refused" for each in frame.partial_predictions]
+    if frame.partial_ground_truth:
+        found.insert(0, "annotations were refused")
+    if frame.original is not None:
+        found.append(f"a copy of {frame.original}")
+    return "; ".join(found)

@@ -1,0 +1,32 @@
+"""Which matches count: as reference, for failure models, and in mAP."""
+
+from enum import StrEnum
+
+from services.contracts.events import FrameAnnotated, PredictionsMade
+
+
+class NotCounted(StrEnum):
+    """Why a detector's match of a frame does not count."""
+
+    PARTIAL_GROUND_TRUTH = "partial_ground_truth"
+    """An annotation was refused: the object that it showed would make a right detection wrong."""
+    PARTIAL_PREDICTIONS = "partial_predictions"
+    """A detection was refused: what it found would count as missed."""
+    COPY = "copy"
+    """Another frame showed the same picture first: its objects would count twice."""
+
+
+def why_not_counted(
+    truth: FrameAnnotated, predictions: PredictionsMade, *, copy: bool
+) -> NotCounted | None:
+    """Why the match of these two does not count; none where it does.
+
+    Parameters
+    ----------
+    copy : whether the frame is a copy, and copies do not count
+    """
+    if copy:
+        return NotCounted.COPY
+    if not truth.complete:
+        return NotCounted.PARTIAL_GROUND_TRUTH
+    return None if predictions.complete else NotCounted.PARTIAL_PREDICTIONS
