@@ -33,7 +33,7 @@ def _spoil(files: SurveyFiles) -> None:
     truth: dict[str, Any] = orjson.loads(files.ground_truth_json.read_bytes())
     next(files.images_dir.iterdir()).unlink()
     truth["annotations"][0]["category_id"] = 999
-    truth["annotations"].append(truth["annotations"][1])
+    truth["images"].append(truth["images"][1] | {"id": 999})
     truth["annotations"][2]["bbox"] = [10, 10, 0, 5]
     files.ground_truth_json.write_bytes(orjson.dumps(truth))
     results: list[dict[str, Any]] = orjson.loads(files.predictions_json.read_bytes())
