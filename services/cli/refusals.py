@@ -33,8 +33,13 @@ REMEDIES: Final[Mapping[str, str]] = {
     "unfinished_task": "Submit the tasks, or confirm or delete every proposal, and export again.",
     "skipped_task": "Submit the tasks, and export again.",
     "unsupported_shape": "Draw or export rectangles.",
-    "size_mismatch": "Annotate the images as they were published.",
     "box_outside_image": "Boxes are in pixels of the image as it was published.",
+    "size_mismatch": (
+        "Annotate the images as they were published. In a data set, declare the width and height"
+        " of the pictures that the boxes were drawn on, or leave them out where they are right."
+    ),
+    "box_inverted": "A bbox is [x, y, width, height]; width and height are not negative.",
+    "invalid_crowd": "iscrowd is 0 or 1.",
     "box_without_area": "A bbox is [x, y, width, height] in pixels, not two corners.",
     "score_out_of_range": "Scores lie between 0 and 1.",
     "duplicate_id": "Name the data set with --name, if another one has these ids.",

@@ -1,7 +1,8 @@
 """Corrections before they are opened: on their pictures as these are stored, one item a frame."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import REANNOTATION
@@ -16,6 +17,8 @@ from services.runtime.stores.frames import FrameStore
 
 _CHUNK = 500
 """Frames asked for at once."""
+SizesOf = Callable[[Collection[FrameId]], Mapping[FrameId, Size]]
+"""Width and height of the pictures of those frames that are stored."""
 
 
 async def corrections_of(items: Iterable[Item], frames: FrameStore | None) -> list[Item]:
@@ -67,6 +70,17 @@ async def stored_sizes(
             if record.captured is not None:
                 sizes[frame_id] = (record.captured.image.width, record.captured.image.height)
     return sizes
+
+
+def on_stored_pictures(items: Iterable[Item], sizes: SizesOf) -> Iterator[Item]:
+    """The items, those without a picture of their own on the one that is stored."""
+    given = iter(items)
+    while chunk := list(islice(given, _CHUNK)):
+        bare = {id(each): each for each in chunk if isinstance(each, FrameItem) and not each.image}
+        known = sizes([each.frame_id for each in bare.values()]) if bare else {}
+        for item in chunk:
+            frame = bare.get(id(item))
+            yield item if frame is None else on_picture(frame, known.get(frame.frame_id))
 
 
 def on_picture(item: FrameItem, size: Size | None) -> Item:

@@ -5,7 +5,7 @@ stopped anywhere and run again: it skips what is there and sends the rest.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from enum import StrEnum
 
 import structlog
@@ -17,9 +17,16 @@ from services.contracts.errors import Transient
 from services.contracts.identity import FrameId
 from services.contracts.topics import topic_of
 from services.ingest.batches import Batch, BatchPublisher, Outcome, sifted
-from services.ingest.corrections import corrections_of, open_correction
+from services.ingest.corrections import (
+    SizesOf,
+    corrections_of,
+    on_stored_pictures,
+    open_correction,
+    stored_sizes,
+)
 from services.ingest.detection_limit import within_limit
 from services.ingest.frames import OpenedFrame, as_complete, open_frame, refused
+from services.ingest.geometry import Size
 from services.ingest.holding import CorrectionGate
 from services.ingest.items import FrameItem, Item, Rejection
 from services.ingest.summary import Summary
@@ -69,7 +76,7 @@ async def publish_dataset(
     Parameters
     ----------
     gate : holds corrections that ask something; none lets all through
-    frames : knows the pictures that corrections are of; none takes the sizes that they declare
+    frames : knows the pictures of what comes without one; none takes the sizes that are declared
     way : how it comes, for the metrics, and for who takes back what came the same way
     accept_partial : publish frames of an import as complete although something of them was refused
     on_progress : is told the summary after every batch
@@ -86,6 +93,8 @@ async def publish_dataset(
     retrying = _retrying(settings)
     if source is Source.REANNOTATION:
         items = await retrying(corrections_of, list(items), frames)
+    elif frames is not None:
+        items = on_stored_pictures(items, _sizes_from(frames, retrying))
     most = settings.max_detections_per_frame
     bounded = (within_limit(i, most, way) if isinstance(i, FrameItem) else i for i in items)
     accepted = source is Source.IMPORT and accept_partial
@@ -104,6 +113,19 @@ async def publish_dataset(
         if on_progress:
             on_progress(summary)
     return summary
+
+
+def _sizes_from(frames: FrameStore, retrying: AsyncRetrying) -> SizesOf:
+    """Asks the store from the thread that opens frames."""
+    loop = asyncio.get_running_loop()
+
+    def sizes(frame_ids: Collection[FrameId]) -> Mapping[FrameId, Size]:
+        asking: Coroutine[None, None, Mapping[FrameId, Size]] = retrying(
+            stored_sizes, frame_ids, frames
+        )
+        return asyncio.run_coroutine_threadsafe(asking, loop).result()
+
+    return sizes
 
 
 async def _sifted(

@@ -33,6 +33,7 @@ from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import place_of
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.clock import FakeClock
+from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.ledger import InMemoryLedger
 from tests.fakes.outbox import InMemoryOutbox
 from tests.unit.ingest.datasets import jpeg
@@ -73,6 +74,7 @@ class Ingest:
         self.settings = Settings(
             batch_size=4, retry_wait_max_s=0.001, stall_limit_s=0.05, max_image_pixels=10_000
         )
+        self.frames: InMemoryFrameStore | None = None
         self.seen: list[int] = []
 
     def frame(self, name: str = "f1", content: bytes | None = None) -> FrameItem:
@@ -102,6 +104,7 @@ class Ingest:
             ledger=self.ledger,
             settings=self.settings,
             clock=self.clock,
+            frames=self.frames,
             source=source,
             throttle=throttle,
             accept_partial=accept_partial,
@@ -322,6 +325,28 @@ async def test_boxes_for_a_picture_of_twice_the_size_are_scaled_and_counted(
     assert [each.bbox for each in predicted.detections] == [(0.5, 1, 1.5, 2)]
     assert summary.adjusted == {Adjustment.SCALED: 1}
     assert summary.adjusted_at == {Adjustment.SCALED: "gt.json:f1"}
+
+
+async def test_what_comes_without_its_picture_is_brought_onto_the_stored_one(
+    ingest: Ingest,
+) -> None:
+    await ingest.run(ingest.frame(), ingest.frame("f2"))
+    ingest.frames = InMemoryFrameStore()
+    captured = [each for each in ingest.outbox.published if isinstance(each, FrameCaptured)]
+    await ingest.frames.record(captured)
+    newer = Detector("ods", "2")
+    half, other = (
+        replace(ingest.frame(name), image=None, annotations=None, detector=newer, size=size)
+        for name, size in (("f1", (128, 96)), ("f2", (64, 64)))
+    )
+
+    summary = await ingest.run(half, other)
+
+    latest = ingest.published(PredictionsMade)[-1]
+    assert isinstance(latest, PredictionsMade)
+    assert [each.bbox for each in latest.detections] == [(0.5, 1, 1.5, 2)]
+    assert summary.rejected == {"size_mismatch": 1}
+    assert summary.adjusted == {Adjustment.SCALED: 1}
 
 
 async def test_a_frame_of_another_shape_than_declared_is_refused_with_all_of_its_own(
