@@ -245,6 +245,7 @@ async def _serve(
             clock=SystemClock(),
             tracing=traces.provider("ingest"),
             holder=correction_holder(stores, SystemClock()),
+            frames=stores.frames,
             more=outside_routes(stores, settings, SystemClock()),
         )
         await closing.enter_async_context(held_released(stores, outbox, SystemClock()))

@@ -5,13 +5,13 @@ from dataclasses import replace
 from itertools import islice
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import REANNOTATION
+from services.contracts.events import REANNOTATION, FrameAnnotated
 from services.contracts.identity import FrameId
 from services.domain.agreement import agree
 from services.ingest.frames import OpenedFrame, open_disputed, open_frame, refused
 from services.ingest.geometry import Size
 from services.ingest.items import Disputed, FrameItem, Item, Rejection
-from services.ingest.rules import Picture, fitted
+from services.ingest.rules import Picture, fitted, require_touching
 from services.runtime.images import ImageLimits
 from services.runtime.stores.frames import FrameStore
 
@@ -81,6 +81,31 @@ def on_stored_pictures(items: Iterable[Item], sizes: SizesOf) -> Iterator[Item]:
         for item in chunk:
             frame = bare.get(id(item))
             yield item if frame is None else on_picture(frame, known.get(frame.frame_id))
+
+
+async def misplaced(
+    truths: Sequence[FrameAnnotated], frames: FrameStore | None
+) -> list[InvalidRecord | None]:
+    """Why each of these cannot be of its picture as it is stored; none where it can.
+
+    A client that names a box wholly outside has another picture in mind, or other units.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not answer.
+    """
+    sizes = await stored_sizes([each.frame_id for each in truths], frames)
+    return [_misplaced(each, sizes.get(each.frame_id)) for each in truths]
+
+
+def _misplaced(truth: FrameAnnotated, size: Size | None) -> InvalidRecord | None:
+    try:
+        for annotation in truth.annotations if size else ():
+            require_touching(annotation.bbox, size)
+    except InvalidRecord as exc:
+        return exc
+    return None
 
 
 def on_picture(item: FrameItem, size: Size | None) -> Item:

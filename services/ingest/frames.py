@@ -23,7 +23,7 @@ from services.ingest.adjustments import Adjustment
 from services.ingest.drafts import Draft, is_too_large
 from services.ingest.importers.records import hide_nothing
 from services.ingest.items import Disputed, FrameItem, Located, RecordKind, Rejection
-from services.ingest.rules import Picture, fitted
+from services.ingest.rules import Picture, fitted, require_touching
 from services.ingest.visible_names import check_names
 from services.runtime.images import ImageFacts, ImageLimits, inspect, measure
 
@@ -264,12 +264,12 @@ def _touching(
     inside: list[Located[Boxed]] = []
     for part in parts:
         value: Boxed = part.value
-        x, y, width, height = value.bbox
-        if -width < x < size[0] and -height < y < size[1]:
+        try:
+            require_touching(value.bbox, size)
+        except InvalidRecord as exc:
+            raw = fields.raw(value.model_dump())
+            kind = RecordKind.DETECTION if isinstance(value, Detection) else RecordKind.ANNOTATION
+            rejections.append(Rejection(exc.reason, str(exc), part.location, raw, kind=kind))
+        else:
             inside.append(part)
-            continue
-        detail = f"bbox {[*value.bbox]} lies outside the image of {size[0]} x {size[1]}"
-        raw = fields.raw(value.model_dump())
-        kind = RecordKind.DETECTION if isinstance(value, Detection) else RecordKind.ANNOTATION
-        rejections.append(Rejection("box_outside_image", detail, part.location, raw, kind=kind))
     return tuple(inside)

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import FrameAnnotated
 from services.ingest.accepting import Acceptance, Accepted, CorrectionHolder
+from services.ingest.corrections import misplaced
 from services.ingest.http_answers import Refused, add_answers
 from services.ingest.http_bodies import GroundTruth, Predictions
 from services.ingest.http_limits import RateLimit, add_limits
@@ -39,6 +40,7 @@ from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores.blobs import BlobStore
+from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.held_corrections import HeldCorrection
 from services.runtime.stores.ledger import RevisionLedger
 from services.runtime.stores.tokens import TokenStore
@@ -97,6 +99,7 @@ def build_http_app(
     clock: Clock,
     tracing: TracerProvider | None = None,
     holder: CorrectionHolder | None = None,
+    frames: FrameStore | None = None,
     more: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """The HTTP interface on these parts.
@@ -105,6 +108,7 @@ def build_http_app(
     ----------
     tracing : where requests start or continue their traces; none: traces are off
     holder : holds corrections that ask something; none lets all through
+    frames : knows the pictures that ground truth is of; none lets all through
     more : routes that are served beside it
 
     Raises
@@ -123,7 +127,8 @@ def build_http_app(
     add_answers(app)
     add_limits(app, settings.max_body_bytes)
     acceptance = Acceptance(outbox, blobs, ledger, ImageLimits.of(settings), holder)
-    api = _Api(acceptance, Authenticator(tokens, clock), RateLimit(settings.rate_limit))
+    callers, rate = Authenticator(tokens, clock), RateLimit(settings.rate_limit)
+    api = _Api(acceptance, callers, rate, frames)
     for router in (api.router(), *more):
         app.include_router(router)
     app.add_api_route("/healthz", _healthz, methods=["GET"])
@@ -137,10 +142,17 @@ async def _healthz() -> dict[str, str]:
 
 
 class _Api:
-    def __init__(self, acceptance: Acceptance, callers: Authenticator, rate: RateLimit) -> None:
+    def __init__(
+        self,
+        acceptance: Acceptance,
+        callers: Authenticator,
+        rate: RateLimit,
+        frames: FrameStore | None,
+    ) -> None:
         self._acceptance = acceptance
         self._callers = callers
         self._rate = rate
+        self._frames = frames
 
     def router(self) -> APIRouter:
         router = APIRouter(responses=PROBLEMS)
@@ -231,8 +243,19 @@ class _Api:
     async def _allowed(self, lines: Sequence[Line], caller: Caller) -> list[Line]:
         """The lines as the caller may publish them; those that it may not are refused."""
         if caller.vehicle is None:
-            return [_signed(line, caller.person) for line in lines]
+            return await self._placed([_signed(line, caller.person) for line in lines])
         return await self._owned(lines, caller.vehicle)
+
+    async def _placed(self, lines: Sequence[Line]) -> list[Line]:
+        """The lines, ground truth refused that cannot be of its picture."""
+        contents = enumerate(line.content for line in lines)
+        truths = {at: each for at, each in contents if isinstance(each, FrameAnnotated)}
+        faults = await misplaced(list(truths.values()), self._frames)
+        placed = list(lines)
+        for at, fault in zip(truths, faults, strict=True):
+            if fault is not None:
+                placed[at] = Line(lines[at].number, fault)
+        return placed
 
     async def _owned(self, lines: Sequence[Line], vehicle: Vehicle) -> list[Line]:
         """The lines, those about another vehicle's frames refused."""

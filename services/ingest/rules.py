@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation, Detection
+from services.contracts.identity import Box
 from services.ingest import fields, masks
 from services.ingest.adjustments import Adjustment
 from services.ingest.geometry import (
@@ -38,6 +39,21 @@ class Picture:
 
     size: Size
     orientation: int = 1
+
+
+def require_touching(box: Box, size: Size | None) -> None:
+    """Refuse a box that is wholly outside its picture; partly outside is as detectors give them.
+
+    Raises
+    ------
+    InvalidRecord
+        `box_outside_image`.
+    """
+    x, y, width, height = box
+    if size is None or (-width < x < size[0] and -height < y < size[1]):
+        return
+    detail = f"bbox {[*box]} lies outside the image of {size[0]} x {size[1]}"
+    raise InvalidRecord(detail, reason="box_outside_image")
 
 
 def fitted(item: FrameItem, picture: Picture) -> FrameItem:

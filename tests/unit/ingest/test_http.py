@@ -15,6 +15,7 @@ from services.contracts.errors import (
 from services.contracts.events import FrameAnnotated, FrameCaptured, PredictionsMade
 from services.ingest.tokens import issue
 from services.runtime.stores.blobs_fsspec import place_of
+from tests import samples
 from tests.unit.ingest.datasets import Json, jpeg
 from tests.unit.ingest.web import BOX, FRAME, GROUND_TRUTH, METADATA, PREDICTIONS, Web
 
@@ -467,3 +468,21 @@ async def test_parts_that_are_missing_are_named(web: Web) -> None:
 
     assert refusal(without_metadata) == (400, "missing_part")
     assert refusal(text) == (415, "unsupported_media_type")
+
+
+async def test_ground_truth_that_cannot_be_of_its_picture_is_refused_by_name(web: Web) -> None:
+    captured = samples.frame_captured(FRAME)
+    image = captured.image.model_copy(update={"width": 64, "height": 48})
+    await web.frames.record([captured.model_copy(update={"image": image})])
+    outside = GROUND_TRUTH | {"annotations": [BOX, BOX | {"bbox": [64, 2, 3, 4]}]}
+    of_no_known_picture = outside | {"frame_id": "v1:later"}
+
+    one = await web.post("/v1/ground-truth", outside, "annotation:ana")
+    body = lines(outside, GROUND_TRUTH, of_no_known_picture)
+    many = await web.post("/v1/ground-truth", body, "annotation:ana", NDJSON)
+
+    assert refusal(one) == (422, "box_outside_image")
+    assert "64 x 48" in one.json()["detail"]
+    assert many.status_code == 207
+    statuses = [each["status"] for each in many.json()["results"]]
+    assert statuses == ["refused", "accepted", "accepted"]

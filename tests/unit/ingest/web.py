@@ -16,6 +16,7 @@ from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.clock import FakeClock
+from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.ledger import InMemoryLedger
 from tests.fakes.outbox import InMemoryOutbox
 from tests.fakes.tokens import InMemoryTokenStore
@@ -45,6 +46,7 @@ class Web:
         self.tokens = InMemoryTokenStore()
         self.clock = FakeClock()
         self.ledger = InMemoryLedger()
+        self.frames = InMemoryFrameStore()
         self.app = build_http_app(
             outbox=self.outbox,
             blobs=self.blobs,
@@ -52,6 +54,7 @@ class Web:
             tokens=self.tokens,
             settings=Settings(**settings),
             clock=self.clock,
+            frames=self.frames,
         )
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://ingest")
