@@ -18,6 +18,7 @@ from services.contracts.events import (
     Image,
     PredictionsMade,
 )
+from services.contracts.visible_text import escaped
 from services.ingest import fields
 from services.ingest.adjustments import Adjustment
 from services.ingest.drafts import Draft, is_too_large
@@ -229,7 +230,8 @@ def _looked_at(item: FrameItem, source: str) -> Iterator[PredictionsMade | Frame
         yield FrameAnnotated(
             frame_id=item.frame_id,
             annotation_source=source,
-            annotated_by=item.annotated_by,
+            # Of a person that a tool names nothing depends: written out, not refused.
+            annotated_by=item.annotated_by and escaped(item.annotated_by)[:100],
             lead_time_s=item.lead_time_s,
             complete=item.complete,
             annotations=tuple(each.value for each in item.annotations),

@@ -22,7 +22,8 @@ def keep_private(folder: Path) -> None:
     if S_IMODE(folder.stat().st_mode) & _OTHERS:
         with contextlib.suppress(PermissionError):  # another's folder, like a mounted volume
             for path in _found(folder):
-                path.chmod(S_IMODE(path.stat().st_mode) & ~_OTHERS)
+                with contextlib.suppress(FileNotFoundError):  # a running stack has taken it away
+                    path.chmod(S_IMODE(path.stat().st_mode) & ~_OTHERS)
 
 
 @contextlib.contextmanager

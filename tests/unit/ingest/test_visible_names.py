@@ -113,6 +113,27 @@ def test_a_reader_that_lets_such_an_id_through_is_caught_by_the_stage_after_it()
     assert "\\u200b" in getattr(refused, "detail", "")
 
 
+def test_the_name_of_an_annotator_that_a_tool_gives_is_written_out() -> None:
+    item = FrameItem(
+        frame_id=samples.frame_captured("set:a").frame_id,
+        vehicle_id=samples.frame_captured().vehicle_id,
+        location="export.json[0]",
+        image=None,
+        annotations=(),
+        annotated_by="Eve\u202e",
+    )
+
+    opened = open_frame(item, ImageLimits.of(Settings()), "reannotation")
+
+    assert [each.annotated_by for each in getattr(opened, "versions", [])] == ["Eve\\u202e"]
+
+
+def test_ground_truth_of_any_source_that_was_stored_is_still_read() -> None:
+    stored = samples.frame_annotated().model_copy(update={"annotation_source": "tool"})
+
+    assert codec.decode(topic_of(stored).name, codec.encode(stored)) == stored
+
+
 @pytest.mark.parametrize("event", [FrameCaptured, PredictionsMade, FrameAnnotated])
 def test_the_schemas_for_producers_say_so(event: type) -> None:
 
