@@ -52,20 +52,20 @@ class Review:
     events: Sequence[ReviewEvent] = ()
     """All of them, in the order of their versions."""
 
-    def undoable(self, by: str, token_id: str) -> ReviewEvent | None:
+    def undoable(self, by: str) -> ReviewEvent | None:
         """A person's latest event that still counts, where nobody has touched it since."""
         for event in reversed(self.standing):
-            if (event.by, event.token_id) != (by, token_id):
+            if event.by != by:
                 continue
             if all(self.touched[region] == event.version for region in event.regions):
                 return event
             return None
         return None
 
-    def undo_order(self, by: str, token_id: str) -> list[int]:
+    def undo_order(self, by: str) -> list[int]:
         """The versions of a person's events that still count, latest first."""
         standing = reversed(self.standing)
-        return [event.version for event in standing if (event.by, event.token_id) == (by, token_id)]
+        return [event.version for event in standing if event.by == by]
 
     def event_of(self, act_id: str) -> ReviewEvent | None:
         """The event that this act of the page became; none where it has not arrived."""

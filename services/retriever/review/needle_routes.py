@@ -82,7 +82,7 @@ def needle_routes(desk: Desk, pages: Pages) -> APIRouter:
             desk.clock.now(),
             by_force=form.get("force") == "yes",
         )
-        mine = claim.is_of(session.by, session.token_id)
+        mine = claim.is_of(session.by)
         values: dict[str, Any] = {"needle_id": record.needle_id, "claim": claim, "mine": mine}
         return pages.html(request, "claim.html", session=session, **values)
 

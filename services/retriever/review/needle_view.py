@@ -149,10 +149,10 @@ async def needle_view(
             for number, each in enumerate(candidates, 1)
         ],
         review=review,
-        undoable=review.undoable(session.by, session.token_id),
-        undo_order=review.undo_order(session.by, session.token_id),
+        undoable=review.undoable(session.by),
+        undo_order=review.undo_order(session.by),
         claim=claim,
-        mine=claim is not None and claim.is_of(session.by, session.token_id),
+        mine=claim is not None and claim.is_of(session.by),
         view=view,
         place=place,
         map=place_map(_spots(needle, candidates, frames), others),

@@ -189,7 +189,7 @@ class Reviewer:
     async def _refused_by_claim(self) -> Refusal | None:
         wanted = until(self.desk, self.session)
         held = await self.desk.reviews.claim(self.needle_id, wanted, self.desk.clock.now())
-        if held.is_of(self.session.by, self.session.token_id):
+        if held.is_of(self.session.by):
             return None
         return Refusal(Lost.CLAIMED, claimed_text(held))
 
@@ -223,7 +223,7 @@ class Reviewer:
         return Refusal(Lost.DECIDED, "Others are deciding at this moment. Nothing was changed.")
 
     async def _taking_back(self, review: Review, wanted: str) -> Change | Refusal:
-        last = review.undoable(self.session.by, self.session.token_id)
+        last = review.undoable(self.session.by)
         if last is None:
             return Refusal(Lost.NOTHING, "There is nothing of yours left to undo here.")
         if wanted not in {"", str(last.version), last.act_id}:

@@ -30,7 +30,7 @@ class ReviewEvent:
     ----------
     version : 1 for a needle's first change, and so on without a gap
     regions : the candidates that it is about
-    by, token_id : the name that the annotator gave, and the token that let them in
+    by, token_id : the annotator's name, and the token of theirs that let them in
     undoes : for `UNDO`, the version that no longer counts
     frame_id, revision, note : for `CORRECT`, the frame, its new revision and what was said
     act_id : the id that the page gave the act, by which a repeat is known; empty without one
@@ -80,9 +80,9 @@ class Claim:
     token_id: str
     until: datetime
 
-    def is_of(self, by: str, token_id: str) -> bool:
-        """Whether this person holds it."""
-        return (self.by, self.token_id) == (by, token_id)
+    def is_of(self, by: str) -> bool:
+        """Whether this person holds it, whichever of their tokens they have come with."""
+        return self.by == by
 
 
 class ReviewStore(Protocol):

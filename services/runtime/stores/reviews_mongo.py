@@ -77,15 +77,15 @@ class MongoReviewStore:
     async def claim(
         self, needle_id: NeedleId, wanted: Claim, now: datetime, *, by_force: bool = False
     ) -> Claim:
-        mine = {"by": wanted.by, "token_id": wanted.token_id}
+        taken = {"by": wanted.by, "token_id": wanted.token_id, "until": wanted.until}
         free: Document = {"_id": needle_id}
         if not by_force:
-            free["$or"] = [mine, {"until": {"$lte": now}}]
+            free["$or"] = [{"by": wanted.by}, {"until": {"$lte": now}}]
         with translated():
             try:
                 found = await self._claims.find_one_and_update(
                     free,
-                    {"$set": {**mine, "until": wanted.until}},
+                    {"$set": taken},
                     upsert=True,
                     return_document=ReturnDocument.AFTER,
                 )

@@ -95,6 +95,22 @@ async def test_there_is_nothing_to_undo_of_others(ana: Browser, ben: Browser) ->
     assert "nothing of yours" in answer.text
 
 
+async def test_a_person_with_another_token_of_theirs_goes_on_where_they_were(
+    ben: Browser, visitor: Browser
+) -> None:
+    first, *_ = await values(ben)
+    await ben.post(f"{PAGE}/decisions", {"act": "accept", "region": first})
+    await visitor.log_in("Ben")  # with a new token, as after `tokens rotate`
+
+    answer = await visitor.post(f"{PAGE}/undo", {})
+
+    assert answer.status_code == HTTPStatus.SEE_OTHER
+    assert [event.act for event in await ben.world.stores.reviews.events(NEEDLE)] == [
+        Act.ACCEPT,
+        Act.UNDO,
+    ]
+
+
 async def test_while_one_works_on_a_needle_the_other_is_told_and_changes_nothing(
     ana: Browser, ben: Browser
 ) -> None:

@@ -36,7 +36,7 @@ def test_an_undone_decision_gives_way_to_the_one_before() -> None:
     )
 
     assert review.decisions[A].act is Act.ACCEPT
-    undoable = review.undoable("Ana", "t")
+    undoable = review.undoable("Ana")
     assert undoable is not None
     assert undoable.version == 1
 
@@ -44,8 +44,8 @@ def test_an_undone_decision_gives_way_to_the_one_before() -> None:
 def test_what_someone_else_has_touched_since_cannot_be_undone() -> None:
     review = review_of([event(1, Act.ACCEPT, A, B), event(2, Act.REJECT, A, by="Ben")])
 
-    assert review.undoable("Ana", "t") is None
-    assert review.undoable("Ben", "t") is not None
+    assert review.undoable("Ana") is None
+    assert review.undoable("Ben") is not None
 
 
 def test_a_form_that_has_not_seen_the_last_decision_is_stale() -> None:
@@ -95,7 +95,7 @@ def test_the_order_of_undoing_is_that_of_ones_own_acts_latest_first() -> None:
         ]
     )
 
-    assert review.undo_order("Ana", "t") == [5, 1]
+    assert review.undo_order("Ana") == [5, 1]
 
 
 def test_a_review_is_done_once_every_candidate_is_decided() -> None:
