@@ -13,6 +13,7 @@ from pycocotools import mask as masks
 
 from services.contracts.events import Annotation, Rle
 from services.contracts.identity import Category, FrameId
+from services.contracts.visible_text import hidden_character
 from services.ingest.exporters.coco import INSTANCES
 from services.ingest.exporters.formats import EXPORTERS, Format, manifest
 from services.ingest.exporters.frames import ExportFrame
@@ -57,8 +58,9 @@ READERS: Mapping[Format, tuple[Reader, tuple[str, ...]]] = {
 AWKWARD = "<>&\"'#:{}[]|,%@`!*?/\\.-~0aÀ字🛑é́"
 """What XML, YAML and paths mean something by, and other scripts."""
 PRINTABLE = st.sampled_from(AWKWARD) | st.characters(codec="utf-8", exclude_categories=("C", "Z"))
-NAMES = st.text(PRINTABLE | st.just(" "), min_size=1, max_size=30)
-FRAME_IDS = st.text(PRINTABLE, min_size=1, max_size=60).map(FrameId)
+VISIBLE = PRINTABLE.filter(lambda character: hidden_character(character) is None)
+NAMES = st.text(VISIBLE | st.just(" "), min_size=1, max_size=30).filter(str.strip)
+FRAME_IDS = st.text(VISIBLE, min_size=1, max_size=60).map(FrameId)
 
 
 def side(longest: int) -> st.SearchStrategy[float]:
