@@ -140,7 +140,16 @@ class _Truths:
     ) -> "_Truths":
         sources = located(file, "annotations", values)
         references = ImageReferences(ids, names, sources)
-        groups = by_image(sources, references.of, rejected, RecordKind.ANNOTATION)
+        refused: list[Rejection] = []
+        groups = by_image(sources, references.of, refused, RecordKind.ANNOTATION)
+        if sources and names and not groups:
+            # Every image would be annotated and empty, and every detection wrong.
+            raise InvalidRecord(
+                f"{file}: none of {len(sources):,} annotations is of an image that the file lists;"
+                f" the first: {refused[0].detail}. Give them the ids of its `images`",
+                reason=refused[0].reason,
+            )
+        rejected += refused
         return cls(groups, references, categories)
 
     def records(self, image: ListedImage) -> list[Located[Record]]:

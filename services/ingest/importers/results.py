@@ -188,13 +188,13 @@ class Results:
             self._check_use(file, len(sources))
 
     def _check_use(self, file: Path, count: int) -> None:
-        unknown = [each for each in self.rejected if each.reason == "unknown_image"]
-        if len(unknown) == count:
+        if not self._groups:
+            first = next(each for each in self.rejected if each.kind is RecordKind.DETECTION)
             raise InvalidRecord(
                 f"{file}: none of {count:,} results is of an image of the data set; the first:"
-                f" {unknown[0].detail}. Give them the ids or file names of the ground truth's"
-                " images, or list their own `images` with file_name",
-                reason="unknown_image",
+                f" {first.detail}. Give them the ids or file names of the ground truth's images,"
+                " or list their own `images` with file_name",
+                reason=first.reason,
             )
         error = None
         for source in (source for group in self._groups.values() for source in group):

@@ -240,7 +240,11 @@ def test_numbers_that_are_all_names_and_not_all_ids_are_names(images: Path) -> N
 
 @pytest.mark.parametrize(
     ("reason", "change"),
-    [("unknown_image", {"image_id": "nowhere"}), ("unknown_category", {"category_id": 9})],
+    [
+        ("unknown_image", {"image_id": "nowhere"}),
+        ("malformed_record", {"image_id": None}),
+        ("unknown_category", {"category_id": 9}),
+    ],
 )
 def test_results_of_another_data_set_stop_before_anything_is_published(
     images: Path, reason: str, change: Json
@@ -249,6 +253,15 @@ def test_results_of_another_data_set_stop_before_anything_is_published(
         read(images, truth(), [each | change for each in results()])
 
     assert caught.value.reason == reason
+
+
+def test_annotations_of_no_listed_image_stop_before_every_frame_is_empty(images: Path) -> None:
+    content = truth()
+    for annotation in content["annotations"]:
+        annotation["image_id"] += 100
+
+    with pytest.raises(InvalidRecord, match="none of 24 annotations"):
+        read(images, content, results())
 
 
 def test_results_with_their_own_images_go_by_their_file_names(images: Path) -> None:
