@@ -92,7 +92,8 @@ async def publish_dataset(
     publisher = BatchPublisher(outbox, blobs, ledger, limits, clock, way)
     retrying = _retrying(settings)
     if source is Source.REANNOTATION:
-        items = await retrying(corrections_of, list(items), frames)
+        read = await asyncio.to_thread(list, items)  # parsing is long, and others wait for the loop
+        items = await retrying(corrections_of, read, frames)
     elif frames is not None:
         items = on_stored_pictures(items, _sizes_from(frames, retrying))
     most = settings.max_detections_per_frame

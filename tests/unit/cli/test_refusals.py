@@ -7,10 +7,12 @@ import pytest
 import typer
 from rich.console import Console
 
+from services.cli.label_studio_command import _end_if_refused
 from services.cli.refusals import REMEDIES, end_if_refused, refusals
 from services.contracts.events import Annotation
 from services.contracts.identity import Category
 from services.ingest.items import RecordKind, Rejection
+from services.ingest.label_studio.pulling import Pulled
 from services.ingest.publishing import Source
 from services.ingest.summary import Count, Summary
 from tests.samples import frame_annotated
@@ -85,3 +87,24 @@ def test_a_mask_that_was_refused_is_not_a_box() -> None:
     summary = Summary(frames=Count(published=1))
     summary.add_rejection(Rejection("invalid_mask", "too few points", "a:1", b""))
     assert _ended(summary) == 0
+
+
+@pytest.mark.parametrize(
+    ("pulled", "ends"),
+    [
+        (Pulled(), False),
+        (Pulled(unfinished=2, skipped=1), False),
+        (Pulled(published=1, refused=Counter(unsupported_shape=1)), False),
+        (Pulled(held=Counter(overtaken=1), refused=Counter(unsupported_shape=1)), False),
+        (Pulled(refused=Counter(unsupported_shape=1)), True),
+    ],
+)
+def test_a_pull_from_label_studio_is_an_error_where_all_that_came_was_refused(
+    pulled: Pulled, ends: bool
+) -> None:
+    if not ends:
+        _end_if_refused(pulled)
+        return
+    with pytest.raises(typer.Exit) as leaving:
+        _end_if_refused(pulled)
+    assert leaving.value.exit_code == 1
