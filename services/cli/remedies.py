@@ -26,6 +26,14 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
         "Nothing is lost: the same command starts it again. Out of memory is the usual cause.",
     ),
     (
+        errors.DamagedVectors,
+        (
+            "Restore the data folder's backup; or end what runs on it, move its folder `qdrant`"
+            " away, and run `gazeloop models fill`, which makes all vectors again from the images."
+            " Nothing else is lost."
+        ),
+    ),
+    (
         errors.DiskFull,
         "Make room, or name a folder on another disk with --data. What is stored is kept.",
     ),

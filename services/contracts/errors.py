@@ -19,6 +19,7 @@ GazeloopError
     ├── InvalidSettings        a setting is missing, unknown or contradictory
     ├── MissingPart            a broker, store or program is not installed
     │   └── MissingBroker          the one that holds a data folder's events
+    ├── DamagedVectors         files of Qdrant Edge cannot be read
     ├── DiskFull               the data folder's disk has too little room
     ├── PartEnded              an embedded part ended although nobody asked it to
     ├── MissingWeights         no weights, or not those that their sha256 names
@@ -141,6 +142,10 @@ class PartEnded(Fatal):
 
 class MissingWeights(Fatal):
     """No weights, or not those that their sha256 names."""
+
+
+class DamagedVectors(Fatal):
+    """Files of Qdrant Edge cannot be read: they were damaged, or restored in part."""
 
 
 class DiskFull(Fatal):

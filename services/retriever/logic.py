@@ -26,6 +26,7 @@ from services.domain.region_features import FEATURES, Shown, region_features
 from services.domain.shortlist_offers import Key, Spot
 from services.domain.splits import SplitRule
 from services.domain.strategies import Standing
+from services.runtime.stores.blob_uris import absolute_uri
 from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.needles import NeedleRecord
 from services.runtime.stores.vectors import Where
@@ -241,8 +242,15 @@ def kept_candidates(record: NeedleRecord, reannotated: Collection[FrameId]) -> l
     return [each for each in listed(record) if each.frame_id in reannotated]
 
 
-def candidate(region: RegionId, facts: FrameFacts, similarity: float, evidence: float) -> Candidate:
-    """A haystack region on a shortlist. Rounded, so that nothing is published for a hair."""
+def candidate(
+    region: RegionId, facts: FrameFacts, similarity: float, evidence: float, store: str
+) -> Candidate:
+    """A haystack region on a shortlist. Rounded, so that nothing is published for a hair.
+
+    Parameters
+    ----------
+    store : the blob store's URL: who reads shortlists elsewhere knows no relative URIs
+    """
     seen = facts.regions[region]
     _, category = seen.kind
     return Candidate(
@@ -255,7 +263,7 @@ def candidate(region: RegionId, facts: FrameFacts, similarity: float, evidence: 
         evidence=round(evidence, 2),
         drive_id=facts.spot.drive,
         captured_at=facts.captured_at,
-        image_uri=facts.image_uri,
+        image_uri=absolute_uri(facts.image_uri, store),
     )
 
 
@@ -274,11 +282,8 @@ def next_shortlist(
     before = record.shortlist
     if before is None and not candidates:
         return None
-    if (
-        before is not None
-        and before.candidates == tuple(candidates)
-        and before.provenance == provenance
-    ):
+    same = before is not None and _placeless(before.candidates) == _placeless(candidates)
+    if before is not None and same and before.provenance == provenance:
         return None
     return ShortlistPublished(
         needle_id=record.needle_id,
@@ -287,6 +292,11 @@ def next_shortlist(
         candidates=tuple(candidates),
         provenance=provenance,
     )
+
+
+def _placeless(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Candidates without where their images are: a store that moved changes no shortlist."""
+    return [each.model_copy(update={"image_uri": ""}) for each in candidates]
 
 
 def withdrawn(record: NeedleRecord) -> ShortlistPublished | None:

@@ -338,7 +338,11 @@ class DetectorPlan:
                 self._dealer.take_back(frame)
                 continue
             fresh[each.needle][frame] = logic.candidate(
-                region, facts[frame], each.similarity, each.offer.evidence
+                region,
+                facts[frame],
+                each.similarity,
+                each.offer.evidence,
+                self._settings.blob_url,
             )
         shortlists = [self._shortlist(each, fresh[each]) for each in sorted(needles)]
         return [each for each in shortlists if each is not None]

@@ -1,7 +1,5 @@
 from services.contracts.errors import MissingImage
-from services.runtime.stores.blobs_fsspec import place_in, place_of
-
-ROOT = "fake://blobs"
+from services.runtime.stores.blob_uris import place_in, place_of, uri_of
 
 
 class InMemoryBlobs:
@@ -13,10 +11,10 @@ class InMemoryBlobs:
     def put(self, content: bytes) -> str:
         place = place_of(content)
         self.contents[place] = content
-        return f"{ROOT}/{place}"
+        return uri_of(content)
 
     def get(self, uri: str) -> bytes:
-        place = place_in(ROOT, uri)
+        place = place_in(uri)
         if place not in self.contents:
             raise MissingImage(f"there is no {uri}")
         return self.contents[place]

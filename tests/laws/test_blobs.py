@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 import threading
 from pathlib import Path
 from uuid import uuid4
@@ -12,6 +13,7 @@ from services.contracts.errors import (
     MissingPart,
     StoreUnavailable,
 )
+from services.runtime.stores.blob_uris import absolute_uri, place_of
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.blobs_fsspec import FsspecBlobs, LazyBlobs, open_blobs
 from tests.fakes.blobs import InMemoryBlobs
@@ -47,14 +49,64 @@ def test_the_same_bytes_are_one_blob(blobs: BlobStore) -> None:
 def test_a_uri_names_its_content(blobs: BlobStore) -> None:
     digest = hashlib.sha256(b"picture").hexdigest()
 
-    assert blobs.put(b"picture").endswith(f"/{digest[:2]}/{digest}")
+    assert blobs.put(b"picture") == f"blob:{digest[:2]}/{digest}"
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        "file:///home/somebody/a%20b/blobs",
+        "s3://former-bucket",
+        "gs://bucket/of/others",
+        "memory://x",
+    ],
+)
+def test_a_uri_of_where_the_store_was_finds_the_blob_where_it_is(
+    blobs: BlobStore, root: str
+) -> None:
+    blobs.put(b"picture")
+
+    assert blobs.get(f"{root}/{place_of(b'picture')}") == b"picture"
+
+
+def test_a_copied_or_moved_store_has_all_of_its_blobs(tmp_path: Path) -> None:
+    uri = open_blobs(str(tmp_path / "first")).put(b"picture")
+
+    shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    (tmp_path / "first").rename(tmp_path / "moved")
+
+    assert open_blobs(str(tmp_path / "copy")).get(uri) == b"picture"
+    assert open_blobs((tmp_path / "moved").as_uri()).get(uri) == b"picture"
+
+
+@pytest.mark.parametrize("kind", ["memory", "s3"])
+def test_blobs_copied_to_another_bucket_are_found_there(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
+    bucket = request.getfixturevalue("s3_bucket") if kind == "s3" else "memory://"
+    before, after = f"{bucket}/{uuid4()}", f"{bucket}/{uuid4()}"
+    uri = open_blobs(before).put(b"picture")
+    files, folder = fsspec.url_to_fs(before)
+
+    _, target = fsspec.url_to_fs(after)
+    files.makedirs(f"{target}/{uri[5:7]}", exist_ok=True)
+    files.copy(f"{folder}/{uri[5:]}", f"{target}/{uri[5:]}")
+
+    assert open_blobs(after).get(uri) == b"picture"
+    assert open_blobs(after).get(f"{before}/{uri[5:]}") == b"picture"
+
+
+def test_readers_elsewhere_are_told_where_a_blob_is_now() -> None:
+    place = place_of(b"picture")
+    for uri in (f"blob:{place}", f"file:///before/{place}"):
+        assert absolute_uri(uri, "s3://bucket/b/") == f"s3://bucket/b/{place}"
+        assert absolute_uri(uri, "/data/b c") == f"file:///data/b%20c/{place}"
+    assert absolute_uri("https://elsewhere/a.jpg", "/data") == "https://elsewhere/a.jpg"
 
 
 def test_a_blob_that_was_never_put_is_missing(blobs: BlobStore) -> None:
-    root = blobs.put(b"picture")[:-67]
-
     with pytest.raises(MissingImage) as caught:
-        blobs.get(f"{root}0f/0f{'0' * 62}")
+        blobs.get(f"blob:0f/0f{'0' * 62}")
 
     assert caught.value.reason == "missing_image"
 
@@ -66,7 +118,10 @@ def test_a_blob_that_was_never_put_is_missing(blobs: BlobStore) -> None:
         "/etc/passwd",
         "file:///etc/passwd",
         "http://127.0.0.1/a",
-        "memory://other/blobs/00/" + "0" * 64,
+        "memory://other/blobs/0/" + "0" * 64,
+        "blob:{place}/../../../secret",
+        "blob:/{place}",
+        "other:{place}",
         "{root}/../../../etc/passwd",
         "{root}/00/../{place}",
         "{root}/{place}/../../../secret",
@@ -78,9 +133,9 @@ def test_a_blob_that_was_never_put_is_missing(blobs: BlobStore) -> None:
     ],
 )
 def test_no_uri_from_outside_is_opened(blobs: BlobStore, uri: str) -> None:
-    known = blobs.put(b"picture")
-    place = known[-67:]
-    foreign = uri.format(root=known.removesuffix(f"/{place}"), place=place, digest=place[3:])
+    blobs.put(b"picture")
+    place = place_of(b"picture")
+    foreign = uri.format(root="file:///before/blobs", place=place, digest=place[3:])
 
     with pytest.raises(MissingImage) as caught:
         blobs.get(foreign)
@@ -111,7 +166,7 @@ def test_a_folder_keeps_blobs_over_a_restart(tmp_path: Path) -> None:
 def test_a_half_written_blob_is_written_again(tmp_path: Path) -> None:
     blobs = open_blobs(str(tmp_path))
     uri = blobs.put(b"picture")
-    path = tmp_path / "/".join(uri.split("/")[-2:])
+    path = tmp_path / place_of(b"picture")
     path.write_bytes(b"pict")
 
     with pytest.raises(MissingImage, match="changed"):

@@ -7,7 +7,7 @@ class BlobStore(Protocol):
     """Bytes by content. Safe to use from several threads."""
 
     def put(self, content: bytes) -> str:
-        """Store the bytes durably, unless they are there, and return their URI.
+        """Store the bytes durably, unless they are there; their URI, relative to the store.
 
         Raises
         ------
@@ -17,13 +17,13 @@ class BlobStore(Protocol):
         ...
 
     def get(self, uri: str) -> bytes:
-        """The bytes of a URI that `put` returned.
+        """The bytes of a URI that `put` returned, here or where the store was before.
 
         Raises
         ------
         StoreUnavailable
             The store does not answer.
         MissingImage
-            There is no such blob, or the URI is not one of this store's.
+            There is no such blob, or the URI names none.
         """
         ...

@@ -1,8 +1,6 @@
 """Blobs in a folder or behind any fsspec URL, each at `<first two digits>/<sha256>`."""
 
-import hashlib
 import os
-import re
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -21,9 +19,9 @@ from services.contracts.errors import (
     MissingPart,
     StoreUnavailable,
 )
+from services.runtime.stores.blob_uris import place_in, place_of, uri_of
 from services.runtime.stores.blobs import BlobStore
 
-_PLACE = re.compile(r"([0-9a-f]{2})/(\1[0-9a-f]{62})")
 _ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "memory"})
 """A blob appears here whole or not at all; elsewhere it is written aside and renamed."""
 
@@ -59,26 +57,6 @@ def open_blobs(url: str) -> BlobStore:
             " it (the extra `object-stores`)"
         ) from exc
     return FsspecBlobs(file_system, root, url.rstrip("/"))
-
-
-def place_of(content: bytes) -> str:
-    """Where a blob lies in its store."""
-    digest = hashlib.sha256(content).hexdigest()
-    return f"{digest[:2]}/{digest}"
-
-
-def place_in(root: str, uri: str) -> str:
-    """The place that a URI names in the store at `root`; no other URI is ever opened.
-
-    Raises
-    ------
-    MissingImage
-        The URI is not one that this store gave out.
-    """
-    inside = uri.removeprefix(f"{root}/") if uri.startswith(f"{root}/") else ""
-    if not _PLACE.fullmatch(inside):
-        raise MissingImage(f"{uri!r} is not in the blob store {root}", reason="foreign_uri")
-    return inside
 
 
 def checked(uri: str, content: bytes) -> bytes:
@@ -143,7 +121,6 @@ class FolderBlobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
-        self._root = self._folder.as_uri()
 
     def put(self, content: bytes) -> str:
         place = place_of(content)
@@ -152,11 +129,11 @@ class FolderBlobs:
             if not (path.is_file() and path.stat().st_size == len(content)):
                 _make_durable_folder(path.parent)
                 _write_aside(path, content)
-        return f"{self._root}/{place}"
+        return uri_of(content)
 
     def get(self, uri: str) -> bytes:
-        place = place_in(self._root, uri)
-        with _reading(uri):
+        place = place_in(uri)
+        with _reading((self._folder / place).as_uri()):
             content = (self._folder / place).read_bytes()
         return checked(uri, content)
 
@@ -207,16 +184,15 @@ class FsspecBlobs:
 
     def put(self, content: bytes) -> str:
         place = place_of(content)
-        uri = f"{self._root}/{place}"
         path = f"{self._folder}/{place}"
-        with _writing(uri):
+        with _writing(f"{self._root}/{place}"):
             if self._size(path) != len(content):
                 self._write(path, content)
-        return uri
+        return uri_of(content)
 
     def get(self, uri: str) -> bytes:
-        place = place_in(self._root, uri)
-        with _reading(uri):
+        place = place_in(uri)
+        with _reading(f"{self._root}/{place}"):
             content: bytes = self._files.cat_file(f"{self._folder}/{place}")
         return checked(uri, content)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +15,13 @@ import numpy as np
 import orjson
 import qdrant_edge as edge
 
-from services.contracts.errors import Fatal, GazeloopError, InvalidSettings, StoreUnavailable
+from services.contracts.errors import (
+    DamagedVectors,
+    Fatal,
+    GazeloopError,
+    InvalidSettings,
+    StoreUnavailable,
+)
 from services.contracts.identity import PointId
 from services.domain.ranking import Vectors
 from services.runtime.stores.vectors import (
@@ -36,6 +43,8 @@ second per 100,000 points that are there, so that a million cost a minute in all
 _FLUSH_FROM = 10_000
 """Points that are kept in the log alone: 20 MB at 512 dimensions, applied again after a crash."""
 _LOG = "wal"
+_OUT_OF_ROOM = re.compile(r"os error (12|23|24|28)\b")
+"""No memory, too many open files, no space: nothing is damaged."""
 _SPARE = 2
 """Asked for beyond the limit, so that most ties for the last place settle at once."""
 _RESCORED = edge.SearchParams(
@@ -58,6 +67,8 @@ def _translated(doing: str) -> Iterator[None]:
             raise
         if "dimension error" in str(exc) or "Wrong input" in str(exc):
             raise Fatal(f"{doing}: {exc}") from exc
+        if "out of bounds" in str(exc):
+            raise DamagedVectors(f"{doing}: {exc}") from exc
         raise StoreUnavailable(f"{doing}: {exc}") from exc
 
 
@@ -231,7 +242,12 @@ class EdgeVectorStore:
             return {}
         with _translated(f"reading {collection}"):
             records = found[0].retrieve([*point_ids], with_payload=False, with_vector=True)
-            return {PointId(str(r.id)): np.asarray(r.vector, np.float32) for r in records}
+        # A point whose vector's file was damaged comes with an empty mapping: it has none.
+        return {
+            PointId(str(record.id)): np.asarray(record.vector, np.float32)
+            for record in records
+            if isinstance(record.vector, list | np.ndarray) and len(record.vector)
+        }
 
     def _nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Hit]:
         found = self._shard(collection)
@@ -299,7 +315,7 @@ class EdgeVectorStore:
             if path.name not in self._shards:
                 if not path.exists():
                     return None
-                shard = edge.EdgeShard.load(str(path))
+                shard = _loaded(path)
                 if _held(path).get("quantization_config"):
                     self._quantised.add(path.name)
                     # What was written last, before it was closed, was not enough yet to do it then.
@@ -315,9 +331,24 @@ class EdgeVectorStore:
 
 def _held(path: Path) -> dict[str, Any]:
     """What Edge says of the vectors in a collection's folder."""
-    config: dict[str, Any] = orjson.loads((path / "edge_config.json").read_bytes())
-    vectors: dict[str, Any] = config["vectors"][""]
+    file = path / "edge_config.json"
+    try:
+        vectors: dict[str, Any] = orjson.loads(file.read_bytes())["vectors"][""]
+        int(vectors["size"])
+    except (FileNotFoundError, KeyError, TypeError, ValueError) as exc:
+        raise DamagedVectors(f"{file} cannot be read: {type(exc).__name__}: {exc}") from exc
     return vectors
+
+
+def _loaded(path: Path) -> edge.EdgeShard:
+    """The collection in a folder, opened; a panic of the engine counts as damage too."""
+    try:
+        return edge.EdgeShard.load(str(path))
+    except BaseException as exc:
+        passing = isinstance(exc, KeyboardInterrupt | SystemExit | MemoryError)
+        if passing or _OUT_OF_ROOM.search(str(exc)):
+            raise
+        raise DamagedVectors(f"{path} cannot be read: {exc}") from exc
 
 
 def _config(dimension: int, quantization: Quantization) -> edge.EdgeConfig:

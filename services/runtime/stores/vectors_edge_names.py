@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from services.contracts.errors import StoreUnavailable
+from services.contracts.errors import DamagedVectors, StoreUnavailable
 
 EDGE_FOLDER = "qdrant"
 """Qdrant Edge's folder in the data folder."""
@@ -45,7 +45,7 @@ class EdgeNames:
             # Every replacement is a new file; a number may be given out again, its time is not.
             version = stated.st_ino, stated.st_mtime_ns
             if self._read is None or self._read[0] != version:
-                self._read = version, orjson.loads(self._file.read_bytes())
+                self._read = version, _parsed(self._file)
         except FileNotFoundError:
             return {}
         except OSError as exc:
@@ -68,6 +68,16 @@ class EdgeNames:
                 os.fsync(file.fileno())
             fresh.rename(self._file)
             synced(self._folder)
+
+
+def _parsed(file: Path) -> dict[str, str]:
+    try:
+        names = orjson.loads(file.read_bytes())
+    except orjson.JSONDecodeError as exc:
+        raise DamagedVectors(f"{file} cannot be read: {exc}") from exc
+    if not isinstance(names, dict) or not all(isinstance(each, str) for each in names.values()):
+        raise DamagedVectors(f"{file} holds no aliases")
+    return names
 
 
 def synced(path: Path) -> None:

@@ -14,7 +14,7 @@ from services.contracts.errors import (
 )
 from services.contracts.events import FrameAnnotated, FrameCaptured, PredictionsMade
 from services.ingest.tokens import issue
-from services.runtime.stores.blobs_fsspec import place_of
+from services.runtime.stores.blob_uris import place_of
 from tests import samples
 from tests.unit.ingest.datasets import Json, jpeg
 from tests.unit.ingest.web import BOX, FRAME, GROUND_TRUTH, METADATA, PREDICTIONS, Web

@@ -30,7 +30,7 @@ from services.ingest.items import Detector, FrameItem, Item, Located, RecordKind
 from services.ingest.publishing import Source, publish_dataset
 from services.ingest.summary import Count, Summary
 from services.runtime.settings import Settings
-from services.runtime.stores.blobs_fsspec import place_of
+from services.runtime.stores.blob_uris import place_of
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.frames import InMemoryFrameStore
