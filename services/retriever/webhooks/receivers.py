@@ -107,7 +107,7 @@ def _may_be_sent_to(parts: SplitResult, host: str) -> bool:
 
 def _secrets(file: Path) -> tuple[bytes, ...]:
     try:
-        lines: Sequence[str] = file.read_text().split()
+        lines: Sequence[str] = file.read_text(encoding="utf-8-sig").split()
     except (OSError, UnicodeDecodeError) as exc:
         raise InvalidSettings(
             f"{file} holds no secret: write whsec_ and the output of `openssl rand -base64 32`"

@@ -56,7 +56,7 @@ def test_what_is_no_secret_is_refused_and_not_repeated(text: str) -> None:
 
 
 def test_receivers_have_their_secrets_from_files_of_their_name(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text(f"{SECRET}\n")
+    (tmp_path / "a").write_text(f"{SECRET}\n", encoding="utf-8-sig")  # as some editors write
     (tmp_path / "b-2").write_text(f"{OTHER}\n{SECRET}\n")
 
     a, b = receivers_of(settings("a=https://x.example/h?k=1, b-2=http://[::1]:8/x", tmp_path))
