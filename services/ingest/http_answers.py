@@ -20,6 +20,8 @@ RETRY_AFTER_S = 5
 _STATUS_OF = {
     "too_many_bytes": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "too_many_pixels": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "too_many_parts": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "too_many_values": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "event_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "unsupported_format": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "invalid_json": HTTPStatus.BAD_REQUEST,

@@ -4,6 +4,7 @@ What a decoder gets holds nothing but pixels. Metadata can then neither warn, no
 into memory, nor change between one reader and the next.
 """
 
+import itertools
 import re
 import struct
 import zlib
@@ -17,6 +18,9 @@ MediaType = Literal["image/jpeg", "image/png"]
 
 MAX_JPEG_SCANS = 100
 """A progressive JPEG has about ten; each costs a pass over the whole picture."""
+
+MAX_PARTS = 100_000
+"""Chunks of a PNG, or segments of a JPEG: libpng writes 8 kB a chunk, so 26 MB are 3,200."""
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
@@ -37,6 +41,7 @@ _SOS, _EOI, _APP0, _APP1, _APP14, _APP15, _COM = 0xDA, 0xD9, 0xE0, 0xE1, 0xEE, 0
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 # Inside a scan, 0xFF is data when 0 follows, and a restart mark or padding when these do.
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+_PADDING = re.compile(rb"\xff*(?=\xff)")
 _EXIF = b"Exif\x00\x00"
 _ORIENTATION = 0x0112
 
@@ -88,8 +93,8 @@ def check_png_rows(pixels: bytes) -> None:
         `truncated_image` for too few rows, `invalid_image` for data that cannot be unpacked.
     """
     view = memoryview(pixels)
-    chunks = [(kind, chunk[8:-4]) for kind, chunk in _png_chunks(view)]
-    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[0][1])
+    header = view[len(_PNG_SIGNATURE) + 8 :][:13]
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     bits = depth * _PNG_CHANNELS.get(colour, 1)
     passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
     missing = sum(
@@ -98,7 +103,7 @@ def check_png_rows(pixels: bytes) -> None:
     )
     unpacking = zlib.decompressobj()
     try:
-        for packed in (data for kind, data in chunks if kind == b"IDAT"):
+        for packed in (chunk[8:-4] for kind, chunk in _png_chunks(view) if kind == b"IDAT"):
             rest: bytes | memoryview = packed
             while rest and missing > 0:
                 missing -= len(unpacking.decompress(rest, _UNPACKED_AT_ONCE))
@@ -115,24 +120,55 @@ def _rows_bytes(width: int, height: int, bits: int) -> int:
 
 
 def _open_png(content: bytes) -> Container:
-    kept = [memoryview(_PNG_SIGNATURE)]
-    orientation = 1
+    kept = _Kept(content, len(_PNG_SIGNATURE))
+    orientation, headers = 1, 0
+    at = len(_PNG_SIGNATURE)
     for kind, chunk in _png_chunks(memoryview(content)):
         if kind in _PNG_PIXELS:
             if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
                 raise InvalidImage(f"the checksum of a PNG chunk {kind.decode()} is wrong")
-            kept.append(chunk)
+            headers += kind == b"IHDR"
+            if headers != 1 or (kind == b"IHDR" and chunk[:8] != _PNG_HEADER):
+                raise InvalidImage("a PNG begins with one header of 13 bytes")
+            kept.add(at, at + len(chunk))
         elif kind == b"eXIf":
             orientation = _orientation(bytes(chunk[8:-4]))
-    starts = [bytes(chunk[:8]) for chunk in kept[1:]]
-    if starts[0] != _PNG_HEADER or any(start.endswith(b"IHDR") for start in starts[1:]):
-        raise InvalidImage("a PNG begins with one header of 13 bytes")
-    return Container("image/png", b"".join(kept), orientation)
+        at += len(chunk)
+    return Container("image/png", kept.joined(), orientation)
+
+
+class _Kept:
+    """The parts of a file that are kept, as few ranges: one where nothing is left out between."""
+
+    def __init__(self, content: bytes, start: int) -> None:
+        self._content = content
+        self._ranges = [(0, start)]
+
+    def add(self, start: int, end: int) -> None:
+        first, last = self._ranges[-1]
+        if last == start:
+            self._ranges[-1] = first, end
+        else:
+            self._ranges.append((start, end))
+
+    def joined(self) -> bytes:
+        if self._ranges == [(0, len(self._content))]:
+            return self._content  # no copy of what is whole
+        view = memoryview(self._content)
+        return b"".join(view[start:end] for start, end in self._ranges)
+
+
+def _count_part(count: int) -> None:
+    if count > MAX_PARTS:
+        raise InvalidImage(f"more than {MAX_PARTS} parts", reason="too_many_parts")
 
 
 def _png_chunks(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     at, kind = len(_PNG_SIGNATURE), b""
-    while kind != b"IEND":
+    for count in itertools.count(1):
+        if kind == b"IEND":
+            return
+        _count_part(count)
         end = at + 12 + int.from_bytes(view[at : at + 4])
         if at + 8 > len(view) or end > len(view):
             truncated()
@@ -142,37 +178,40 @@ def _png_chunks(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _open_jpeg(content: bytes) -> Container:
-    kept = [memoryview(_JPEG_START)]
+    kept = _Kept(content, len(_JPEG_START))
     orientation, scans = 1, 0
-    for marker, segment in _jpeg_segments(content):
+    for marker, start, end in _jpeg_segments(content):
+        segment = memoryview(content)[start:end]
         if marker == _APP1 and segment[4:10] == _EXIF:
             orientation = _orientation(bytes(segment[10:]))
         # APP0 and APP14 say how colours are coded; the others say nothing of pixels.
         metadata = _APP1 <= marker <= _APP15 and marker != _APP14
         if not metadata and marker != _COM:
-            kept.append(segment)
+            kept.add(start, end)
         scans += marker == _SOS
         if scans > MAX_JPEG_SCANS:
             raise InvalidImage(f"more than {MAX_JPEG_SCANS} scans", reason="too_many_scans")
-    return Container("image/jpeg", b"".join(kept), orientation)
+    return Container("image/jpeg", kept.joined(), orientation)
 
 
-def _jpeg_segments(content: bytes) -> Iterator[tuple[int, memoryview]]:
-    """Each marker with its bytes, a scan's data included, up to the end of the first picture."""
-    view = memoryview(content)
+def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Each marker, and where it begins and ends, a scan's data included, up to the first end."""
     at, marker = len(_JPEG_START), 0
-    while marker != _EOI:
-        while content.startswith(b"\xff\xff", at):
-            at += 1
-        if at + 2 > len(view):
+    for count in itertools.count(1):
+        if marker == _EOI:
+            return
+        _count_part(count)
+        if padding := _PADDING.match(content, at):
+            at = padding.end()
+        if at + 2 > len(content):
             truncated()
-        if view[at] != 0xFF:  # noqa: PLR2004  # every marker of the format begins so
+        if content[at] != 0xFF:  # noqa: PLR2004  # every marker of the format begins so
             raise InvalidImage("a JPEG segment does not begin with a marker")
-        marker = view[at + 1]
+        marker = content[at + 1]
         end = at + 2
         if marker not in _STANDALONE and marker != _EOI:
             end = _jpeg_segment_end(content, at, marker)
-        yield marker, view[at:end]
+        yield marker, at, end
         at = end
 
 

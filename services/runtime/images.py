@@ -32,6 +32,8 @@ _PLUGINS = {
     "image/jpeg": JpegImagePlugin.JpegImageFile,
     "image/png": PngImagePlugin.PngImageFile,
 }
+_MAX_SIDE = 65_535
+"""A JPEG's longest side; decoders hold a pointer for each row, so 50 million rows take 400 MB."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,8 @@ def _opened(container: Container, limits: ImageLimits) -> ImageFile.ImageFile:
     with _translated():
         picture = _PLUGINS[container.media_type](BytesIO(container.pixels))
     width, height = picture.size
-    if width * height > limits.max_pixels:
-        detail = f"{width} x {height} pixels; {limits.max_pixels} are allowed"
+    if width * height > limits.max_pixels or max(width, height) > _MAX_SIDE:
+        detail = f"{width} x {height} pixels; {limits.max_pixels} are allowed, {_MAX_SIDE} a side"
         raise InvalidImage(detail, reason="too_many_pixels")
     return picture
 

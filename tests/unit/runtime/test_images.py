@@ -1,5 +1,6 @@
 import io
 import struct
+import tracemalloc
 import warnings
 import zlib
 
@@ -312,3 +313,41 @@ def test_a_cut_file_is_truncated_at_any_scale(name: str) -> None:
 def test_a_bomb_is_refused_at_any_scale() -> None:
     with pytest.raises(InvalidImage, match="pixels"):
         decode_scaled(FILES["jpeg"], ImageLimits(max_bytes=10**6, max_pixels=500), 4)
+
+
+def peak_bytes(content: bytes) -> tuple[str | None, int]:
+    found: str | None = None
+    tracemalloc.start()
+    try:
+        inspect(content, ImageLimits(max_bytes=30_000_000, max_pixels=50_000_000))
+    except InvalidImage as exc:
+        found = exc.reason
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    return found, peak
+
+
+def test_millions_of_markers_or_chunks_are_refused_in_little_memory() -> None:
+    markers = b"\xff\xd8" + b"\xff\xd0" * 12_000_000 + b"\xff\xd9"
+    empty = png_chunk(b"IDAT", b"")
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0))
+    chunks = b"\x89PNG\r\n\x1a\n" + header + empty * 2_000_000 + png_chunk(b"IEND", b"")
+    for content in (markers, chunks):
+        found, peak = peak_bytes(content)
+        assert found == "too_many_parts"
+        assert peak < 16_000_000
+
+
+def test_padding_before_a_marker_takes_no_memory() -> None:
+    found, peak = peak_bytes(b"\xff\xd8" + b"\xff" * 20_000_000)
+    assert found == "truncated_image"
+    assert peak < 1_000_000
+
+
+def test_a_picture_of_one_column_and_millions_of_rows_is_refused() -> None:
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 50_000_000, 8, 0, 0, 0, 0))
+    content = b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", b"") + png_chunk(b"IEND", b"")
+    found, peak = peak_bytes(content)
+    assert found == "too_many_pixels"
+    assert peak < 1_000_000
