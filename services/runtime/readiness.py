@@ -47,6 +47,7 @@ class Readiness:
         self._clock = clock
         self._every_s = every_s
         self._seen = {name: _Seen() for name in needs}
+        self._ending = False
 
     @property
     def checks(self) -> dict[str, Check]:
@@ -76,10 +77,13 @@ class Readiness:
     @asynccontextmanager
     async def kept_up(self) -> AsyncIterator[None]:
         """Each need is looked at again and again while this is open, apart from the others."""
+        self._ending = False
         looking = [asyncio.create_task(self._keep_looking(name)) for name in self._needs]
         try:
             yield
         finally:
+            # A driver may take a cancellation for a broken connection, which would go on for ever.
+            self._ending = True
             for task in looking:
                 task.cancel()
             for task in looking:
@@ -87,6 +91,7 @@ class Readiness:
                     await task
 
     async def _keep_looking(self, name: str) -> None:
-        while True:
+        while not self._ending:
             await self.look(name)
-            await asyncio.sleep(self._every_s)
+            if not self._ending:
+                await asyncio.sleep(self._every_s)

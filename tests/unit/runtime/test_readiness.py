@@ -61,3 +61,17 @@ async def test_a_part_that_hangs_holds_up_no_other() -> None:
         await until(lambda: there.looks > 2)
     assert readiness.checks["mongodb"]() is None
     assert readiness.checks["kafka"]() == "not looked at yet"
+
+
+async def test_it_ends_although_a_driver_takes_the_end_for_a_broken_connection() -> None:
+    asked = asyncio.Event()
+
+    async def ask() -> None:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as exc:
+            raise BrokerUnavailable("the connection broke") from exc
+
+    async with asyncio.timeout(30), Readiness({"kafka": ask}, FakeClock()).kept_up():
+        await asked.wait()
