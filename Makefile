@@ -6,7 +6,7 @@ BIN := .venv/bin
 KAFKA_JARS := deploy/kafka/jars
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test coverage bench-map bench-retrieval bench-pipeline bench-embed bench-review lock clean
+.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-retrieval bench-pipeline bench-embed bench-review lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -61,6 +61,9 @@ tools: .interop/stamp ## fetch what tests need: tools for deploy/ and k8s/, Labe
 
 test: setup tools lint ## every test, on real parts
 	@$(BIN)/python -m pytest tests --durations=25
+
+fuzz: setup .venv/dev.stamp ## thousands of requests made from ingest's OpenAPI document (about 5 minutes)
+	@GAZELOOP_FUZZ_REQUESTS=3000 $(BIN)/python -m pytest -q -s tests/abuse/test_openapi.py
 
 coverage: setup tools ## the same, with the lines that no test reaches (half as long again)
 	@$(BIN)/python -m pytest tests --cov --cov-report=term
