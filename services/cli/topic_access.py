@@ -7,6 +7,7 @@ from typing import Literal
 from services.contracts.flow import BESIDE, CONSUMERS, READS, WEBHOOKS, WRITES, group_of
 from services.contracts.topics import DEAD_LETTERS, TOPICS, Topic
 from services.retriever.webhooks.receivers import service_of
+from services.runtime.settings import Settings
 
 SCALER = "keda"
 """The user of whatever adds replicas by lag: it may look, and touch nothing."""
@@ -29,6 +30,12 @@ class Grant:
 def user_of(service: str) -> str:
     """The broker's user that a service is."""
     return f"gazeloop-{service.replace('_', '-')}"
+
+
+def service_of_user(settings: Settings) -> str | None:
+    """The service whose user these settings name; nothing where it is an operator or nobody."""
+    services = {user_of(service): service for service in WRITES}
+    return services.get(settings.kafka_user) or services.get(settings.mongodb_user)
 
 
 def grants_of(service: str) -> list[Grant]:

@@ -30,6 +30,9 @@ SERVICES = ("ingest", *CONSUMERS, WEBHOOKS)
 USES_IMAGES = frozenset({"ingest", "embedder", "retriever", LABEL_STUDIO})
 """The services that open the blob store: who stores images, embeds, shows or uploads them."""
 
+USES_VECTORS = frozenset({"embedder", "retriever"})
+"""The services that speak to Qdrant, and have its key."""
+
 READS: Mapping[str, Sequence[Topic]] = {
     "embedder": (FRAMES, PREDICTIONS),
     "fp_miner": (FRAMES, PREDICTIONS, GROUND_TRUTH, REANNOTATION),

@@ -2,32 +2,41 @@
 
 import asyncio
 import shutil
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from services.cli.doctor.finding import Finding, Level, space
+from services.cli.topic_access import service_of_user
 from services.contracts.errors import Invalid
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.blobs_fsspec import open_blobs
+from services.runtime.stores.blobs_probe import Access, nearest, probe_blobs
 from services.runtime.stores.mongo import Document, connected, translated
 
 _PART = "blobs"
-_PROBE = b"gazeloop doctor was here\n"
 _SAMPLED = 20
 
 
 async def look_at_blobs(settings: Settings) -> list[Finding]:
-    """Write, read, and look for some images.
+    """Write, read, and look for some images; nothing of it stays.
 
     Raises
     ------
     StoreUnavailable, InvalidSettings
         It does not answer, or does not let us in.
     """
+    access = await asyncio.to_thread(probe_blobs, settings.blob_url)
     blobs = open_blobs(settings.blob_url)
-    await asyncio.to_thread(lambda: blobs.get(blobs.put(_PROBE)))
-    found = [Finding(Level.OK, _PART, f"{settings.blob_url} can be written and read")]
+    found = [_accessible(settings, access)]
     return [*found, *_here(settings), *_disk(settings), *await _lost(blobs, settings)]
+
+
+def _accessible(settings: Settings, access: Access) -> Finding:
+    what = f"{settings.blob_url} {access.value}"
+    if access is Access.READS and service_of_user(settings) == "ingest":
+        return Finding(Level.ERROR, _PART, what, "ingest stores images: mount it for writing")
+    return Finding(Level.OK, _PART, what)
 
 
 def _here(settings: Settings) -> list[Finding]:
@@ -41,7 +50,7 @@ def _disk(settings: Settings) -> list[Finding]:
     url = urlsplit(settings.blob_url)
     if url.scheme not in {"file", ""}:
         return []
-    usage = shutil.disk_usage(url.path)
+    usage = shutil.disk_usage(nearest(Path(unquote(url.path))))
     return space(_PART, url.path, usage.free / usage.total, "give it more room")
 
 

@@ -11,7 +11,9 @@ from services.cli.doctor.mongodb import look_at_mongodb
 from services.cli.doctor.tools import look_at_cvat, look_at_label_studio, look_at_webhooks
 from services.cli.doctor.vectors import has_vectors, look_at_vectors
 from services.cli.remedies import remedy_of
+from services.cli.topic_access import service_of_user
 from services.contracts.errors import GazeloopError
+from services.contracts.flow import USES_IMAGES, USES_VECTORS
 from services.runtime.clock import Clock
 from services.runtime.embedded import stack
 from services.runtime.settings import Settings
@@ -20,7 +22,9 @@ Check = Callable[[], Awaitable[list[Finding]]]
 
 
 async def examine(settings: Settings, clock: Clock, *, model: bool = True) -> list[Finding]:
-    """Look at every part that the settings name, or that the data folder has.
+    """Look at every part that the settings name, or that the data folder has; change none.
+
+    With a service's own user, at the parts that this service uses.
 
     Parameters
     ----------
@@ -33,10 +37,14 @@ async def examine(settings: Settings, clock: Clock, *, model: bool = True) -> li
         checks: dict[str, Check] = {
             "kafka": lambda: asyncio.to_thread(look_at_kafka, resolved),
             "mongodb": lambda: look_at_mongodb(resolved, clock),
-            "blobs": lambda: look_at_blobs(resolved),
         }
-        # Qdrant Edge has one owner: where `gazeloop up` runs, that one.
-        if resolved.qdrant or (has_vectors(resolved) and not owned):
+        service = service_of_user(resolved)
+        if service is None or service in USES_IMAGES:
+            checks["blobs"] = lambda: look_at_blobs(resolved)
+        # Qdrant Edge has one owner: where `gazeloop up` runs, that one. A service that uses no
+        # vectors has no key.
+        there = resolved.qdrant or (has_vectors(resolved) and not owned)
+        if there and (service is None or service in USES_VECTORS):
             checks["vectors"] = lambda: look_at_vectors(resolved, model=model)
         checks |= _tools(resolved)
         return [each for part, check in checks.items() for each in await _looked_at(part, check)]

@@ -10,9 +10,8 @@ from kafka.errors import KafkaError
 
 from services.cli.doctor.finding import Finding, Level, space
 from services.cli.subscriptions import SUBSCRIPTIONS
-from services.cli.topic_access import grants_of, user_of
+from services.cli.topic_access import grants_of, service_of_user, user_of
 from services.contracts.errors import GazeloopError
-from services.contracts.flow import WRITES
 from services.contracts.topics import TOPICS
 from services.runtime.broker import BrokerAddress, translate
 from services.runtime.lag import LagReader
@@ -68,9 +67,8 @@ def _all(admin: KafkaAdminClient, broker: BrokerAddress, settings: Settings) -> 
 
 def _wanted(settings: Settings) -> Mapping[str, Sequence[str]] | None:
     """What the service whose user this is does with each topic; none of any other user."""
-    services = {user_of(service): service for service in WRITES}
-    service = services.get(settings.kafka_user)
-    if service is None:
+    service = service_of_user(settings)
+    if service is None or user_of(service) != settings.kafka_user:
         return None
     return {each.name: each.operations for each in grants_of(service) if each.resource == "topic"}
 

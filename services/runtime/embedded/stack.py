@@ -86,7 +86,8 @@ class EmbeddedStack:
         keep_private(self._folder)
         try:
             self._closing.enter_context(_locked(self._folder, patience_s=_LOOKED_AT_S))
-            check_room(self._folder)
+            if not (self._settings.kafka and self._settings.mongodb):
+                check_room(self._folder)
             _forget(self._folder)  # what a predecessor that was killed has left
             addresses = self._start()
             _write(self._folder, addresses)

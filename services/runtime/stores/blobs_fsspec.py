@@ -73,7 +73,14 @@ def checked(uri: str, content: bytes) -> bytes:
 
 
 @contextmanager
-def _writing(what: str) -> Iterator[None]:
+def accessing(what: str) -> Iterator[None]:
+    """Raise our error for those of the file system and of the store's own package.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not answer, refuses us, or has no room.
+    """
     try:
         yield
     except OSError as exc:
@@ -87,7 +94,7 @@ def _writing(what: str) -> Iterator[None]:
 @contextmanager
 def _reading(what: str) -> Iterator[None]:
     try:
-        with _writing(what):
+        with accessing(what):
             yield
     except StoreUnavailable as exc:
         if isinstance(exc.__cause__, FileNotFoundError):
@@ -125,7 +132,7 @@ class FolderBlobs:
     def put(self, content: bytes) -> str:
         place = place_of(content)
         path = self._folder / place
-        with _writing(path.as_uri()):
+        with accessing(path.as_uri()):
             if not (path.is_file() and path.stat().st_size == len(content)):
                 _make_durable_folder(path.parent)
                 _write_aside(path, content)
@@ -185,7 +192,7 @@ class FsspecBlobs:
     def put(self, content: bytes) -> str:
         place = place_of(content)
         path = f"{self._folder}/{place}"
-        with _writing(f"{self._root}/{place}"):
+        with accessing(f"{self._root}/{place}"):
             if self._size(path) != len(content):
                 self._write(path, content)
         return uri_of(content)

@@ -57,6 +57,9 @@ def connect_as_set(settings: Settings) -> Database:
     """The database that the settings name, as the user that they name; see `connect`."""
     options: dict[str, Any] = {}
     if settings.mongodb_user:
+        if not settings.mongodb_password.get_secret_value():
+            user = settings.mongodb_user
+            raise InvalidSettings(f"GAZELOOP_MONGODB_PASSWORD is not set, and the user {user} is")
         options["username"] = settings.mongodb_user
         options["password"] = settings.mongodb_password.get_secret_value()
     if settings.mongodb_tls or settings.mongodb_ca:

@@ -14,6 +14,7 @@ from services.runtime.clock import SystemClock
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.embedded.mongod import Mongod
 from services.runtime.settings import Settings
+from services.runtime.stores.opening import open_stores
 from services.runtime.topic_admin import create_topics
 from tests.integration.doctor.conftest import said, settings_for
 
@@ -56,6 +57,8 @@ async def test_mongodbs_disk_is_found_before_it_is_full(
 ) -> None:
     with Mongod(disk / "mongodb") as mongod:
         settings = settings_for(kafka, mongod.url, tmp_path)
+        async with open_stores(settings, "the broker"):  # MongoDB says nothing of an empty database
+            pass
         assert "of its disk left" not in await looked(settings, "mongodb")
 
         fill(disk, leaving=0.07)

@@ -1,6 +1,7 @@
 """What stands for a Qdrant behind TLS: no registry has its server."""
 
 import json
+import re
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 
@@ -13,7 +14,10 @@ class Qdrant(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         right = self.headers.get("api-key") in {KEY, READING_KEY}
-        found: dict[str, object] = {"aliases": [], "collections": []}
+        found: dict[str, object] = {"aliases": [], "collections": [], "exists": False}
+        if right and re.fullmatch(r"/collections/[^/]+", self.path):
+            self._answer(HTTPStatus.NOT_FOUND, {"status": {"error": "Not found"}, "time": 0.0})
+            return
         body = {"result": found, "status": "ok", "time": 0.0} if right else {}
         self._answer(HTTPStatus.OK if right else HTTPStatus.UNAUTHORIZED, body)
 

@@ -1,0 +1,241 @@
+"""A compose deployment just after `up`: its operator's commands work, and the doctor is content.
+
+The container's own environment, on the embedded parts: a broker whose topics its `setup` made, and
+a mongod that is a replica set with the users that `deploy/mongodb/setup.js` names.
+"""
+
+import asyncio
+import json
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import structlog
+from pymongo import MongoClient
+from typer.testing import CliRunner
+
+from services.cli.main import app as command_line
+from services.runtime.broker import BrokerAddress
+from services.runtime.embedded.child import Child, is_listening, steady_port
+from services.runtime.embedded.kafka import EmbeddedKafka
+from services.runtime.embedded.mongod import find_mongod
+from services.runtime.settings import Settings
+from services.runtime.stores.opening import open_stores
+from services.runtime.topic_admin import create_topics
+from tests.deploy.checking import ROOT, check, tool
+from tests.integration.security.qdrant import KEY, Qdrant
+
+# A command's log is open until its process ends, and qdrant-client warns of a key without TLS.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection:UserWarning"),
+]
+
+DEPLOY = ROOT / "deploy"
+PASSWORD = "of-everybody"
+TMPFS_BYTES = 512 << 20
+Client = MongoClient[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def compose(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("compose")
+    for name in ("compose.yaml", ".env.example"):
+        (folder / name.replace(".example", "")).write_text((DEPLOY / name).read_text())
+    said = check(tool("compose-go"), "-format", "json", "compose.yaml", cwd=folder)
+    services: dict[str, Any] = json.loads(said)["services"]
+    return services
+
+
+def users() -> list[str]:
+    """Those that the setup script makes."""
+    script = (DEPLOY / "mongodb" / "setup.js").read_text()
+    (names,) = re.findall(r"for \(const service of (\[.*\])\)", script)
+    return [f"gazeloop-{name}" for name in json.loads(names)]
+
+
+@pytest.fixture(scope="module")
+def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("mongod")
+    (folder / "db").mkdir()
+    key = folder / "keyfile"
+    key.write_text("a" * 64)
+    key.chmod(0o400)
+    port = steady_port(folder, "mongod")
+    command = [
+        *(str(find_mongod()), "--dbpath", str(folder / "db"), "--port", str(port)),
+        *("--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"),
+        *("--replSet", "gazeloop", "--keyFile", str(key)),
+    ]
+    mongod = Child("mongod", command, folder)
+    mongod.wait_until(lambda: is_listening(port), deadline_s=60)
+    _set_up(port)
+    yield f"mongodb://127.0.0.1:{port}/?replicaSet=gazeloop"
+    mongod.stop()
+
+
+def _set_up(port: int) -> None:
+    """What `setup.js` does, in the words of another client."""
+    member = {"_id": 0, "host": f"127.0.0.1:{port}"}
+    with Client("127.0.0.1", port, directConnection=True) as first:
+        first.admin.command("replSetInitiate", {"_id": "gazeloop", "members": [member]})
+        while not first.admin.command("hello")["isWritablePrimary"]:
+            pass
+        roles = [{"role": "root", "db": "admin"}]
+        first.admin.command("createUser", "root", pwd=PASSWORD, roles=roles)
+    signed_in: dict[str, Any] = {"username": "root", "password": PASSWORD}
+    with Client("127.0.0.1", port, directConnection=True, **signed_in) as owner:
+        for user in users():
+            roles = [{"role": "readWrite", "db": "gazeloop"}]
+            owner.admin.command("createUser", user, pwd=PASSWORD, roles=roles)
+
+
+@pytest.fixture(scope="module")
+def qdrant() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Qdrant) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class Deployment(NamedTuple):
+    """Where the parts are, as the containers' environment would say it."""
+
+    addresses: dict[str, str]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def deployment(
+    mongodb: str, qdrant: str, compose: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    folder = tmp_path_factory.mktemp("deployment")
+    (folder / "blobs").mkdir()  # the volume
+    with EmbeddedKafka(folder / "kafka") as kafka:
+        made = compose["setup"]["environment"]
+        asked = Settings(
+            topic_partitions=int(made["GAZELOOP_TOPIC_PARTITIONS"]),
+            topic_replication=int(made["GAZELOOP_TOPIC_REPLICATION"]),
+        )
+        create_topics(BrokerAddress.parse(kafka.bootstrap), asked)
+        any_service = Settings.model_validate(
+            {
+                "mongodb": mongodb,
+                "mongodb_user": "gazeloop-ingest",
+                "mongodb_password": PASSWORD,
+                "data": folder / "data",
+            }
+        )
+        asyncio.run(_start(any_service))
+        yield Deployment(
+            {
+                "GAZELOOP_KAFKA": kafka.bootstrap,
+                "GAZELOOP_MONGODB": mongodb,
+                "GAZELOOP_QDRANT": qdrant,
+                "GAZELOOP_BLOBS": (folder / "blobs").as_uri(),
+            },
+            folder,
+        )
+
+
+async def _start(settings: Settings) -> None:
+    """Make the indexes, as every service does when it starts."""
+    async with open_stores(settings, "the broker"):
+        pass
+
+
+@pytest.fixture
+def container(
+    request: pytest.FixtureRequest,
+    deployment: Deployment,
+    compose: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[None]:
+    """The environment, the secrets and the small /tmp of one container."""
+    described = compose[getattr(request, "param", "cli")]
+    for variable, value in described["environment"].items():
+        monkeypatch.setenv(variable, str(value))
+    for variable, value in deployment.addresses.items():
+        monkeypatch.setenv(variable, value)
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    values = {"mongodb_password": PASSWORD, "qdrant_api_key": KEY}
+    for secret in described["secrets"]:
+        (secrets / secret["target"]).write_text(values.get(secret["source"], ""))
+    monkeypatch.setenv("GAZELOOP_SECRETS_DIR", str(secrets))
+    data = tmp_path / "data"
+    monkeypatch.setenv("GAZELOOP_DATA", str(data))
+    real = shutil.disk_usage
+
+    def usage(path: Path | str) -> Any:
+        """Of the tmpfs for what is kept in it."""
+        found = real(path)
+        return found._replace(free=TMPFS_BYTES) if Path(path) == data else found
+
+    monkeypatch.setattr("services.runtime.embedded.room.shutil.disk_usage", usage)
+    yield
+    structlog.reset_defaults()
+
+
+def run(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(command_line, list(words))
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.output
+
+
+@pytest.mark.usefixtures("container")
+def test_the_doctor_is_content_with_a_fresh_deployment() -> None:
+    code, said = run("doctor", "--strict", "--json")
+    found = json.loads(said)
+    assert {each["part"] for each in found} == {"kafka", "mongodb", "blobs", "vectors"}
+    assert [each for each in found if each["level"] != "ok"] == []
+    assert code == 0
+
+
+@pytest.mark.parametrize("container", ["ingest", "fp-miner", "retriever"], indirect=True)
+@pytest.mark.usefixtures("container")
+def test_the_doctor_is_content_in_a_services_own_container() -> None:
+    code, said = run("doctor", "--strict", "--no-model")
+    assert code == 0, said
+
+
+@pytest.mark.usefixtures("container")
+@pytest.mark.parametrize(
+    "words", [("tokens", "create", "vehicle:v1"), ("status",), ("dead-letters", "list")]
+)
+def test_an_operators_command_needs_no_room_for_parts_that_run_elsewhere(
+    words: tuple[str, ...],
+) -> None:
+    code, said = run(*words)
+    assert code == 0, said
+
+
+def test_what_a_container_keeps_in_tmp_fits_into_it(compose: dict[str, Any]) -> None:
+    for name, described in compose.items():
+        if not described["image"].startswith("gazeloop:"):
+            continue
+        (mount,) = described["tmpfs"]
+        (size,) = re.findall(r"^/tmp:size=(\d+)m,", mount)
+        cache = int(described["environment"]["GAZELOOP_REVIEW_CACHE_BYTES"])
+        assert int(size) << 20 >= 4 * cache, name
+
+
+def test_commands_have_a_container_with_all_that_they_may_need(compose: dict[str, Any]) -> None:
+    cli = compose["cli"]
+    assert cli["profiles"] == ["cli"]  # `up` does not start it
+    assert cli["environment"]["GAZELOOP_MONGODB_USER"] in users()
+    given = {secret["target"] for secret in cli["secrets"]}
+    asked = {secret["target"] for each in compose.values() for secret in each.get("secrets", [])}
+    assert given == {name for name in asked if str(name).startswith("GAZELOOP_")}
+    made = compose["setup"]["environment"]
+    for variable in ("GAZELOOP_TOPIC_PARTITIONS", "GAZELOOP_TOPIC_REPLICATION"):
+        assert cli["environment"][variable] == made[variable]
