@@ -12,7 +12,7 @@ import structlog
 from services.cli.family_marking import mark_families
 from services.cli.filling import filled_beside, filler
 from services.cli.label_studio_parts import carrying
-from services.cli.repeating import Pauses, going_on, repeated
+from services.cli.repeating import Pauses, attempted, going_on, repeated
 from services.cli.when_changed import WhenChanged
 from services.contracts.flow import LABEL_STUDIO, READS, WEBHOOKS
 from services.embedder.service import EmbedFrames
@@ -261,9 +261,9 @@ async def _consumer(
         carried = carrying(parts.stores, outbox, parts.settings, parts.clock)
         await closing.enter_async_context(carried)
     if listener is not None:
-        for work in (listener.refresh, listener.assess):
-            every_s = parts.settings.evaluate_every_s
-            await closing.enter_async_context(_going_on(work, every_s))
+        every_s = parts.settings.evaluate_every_s
+        for work_name, work in (("refresh", listener.refresh), ("assess", listener.assess)):
+            await closing.enter_async_context(_going_on(work_name, work, every_s))
     service = ConsumingService(
         name,
         READS[name],
@@ -318,12 +318,14 @@ def _families_marked(parts: Parts) -> WhenChanged[int]:
 
 
 @asynccontextmanager
-async def _going_on(work: Callable[[], Awaitable[None]], every_s: float) -> AsyncIterator[None]:
+async def _going_on(
+    name: str, work: Callable[[], Awaitable[None]], every_s: float
+) -> AsyncIterator[None]:
     """Keep the gauges up to date also when no match comes to do it."""
 
     async def go_on(pauses: Pauses) -> None:
         while await pauses.passed(every_s):
-            await work()
+            await attempted(name, work)
 
     async with going_on(go_on):
         yield

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from services.cli.subscriptions import SUBSCRIPTIONS
+from services.cli.unreadable_letters import UnreadableReporter, unreadable_reported
 from services.evaluator.costs import StoredErrorCosts
 from services.evaluator.report import Counts, Report
 from services.evaluator.reports import Reports
@@ -128,6 +129,8 @@ async def opened(settings: Settings, *, creating: bool = True) -> AsyncIterator[
         traces = closing.enter_context(exporting(settings))
         outbox = KafkaOutbox("ingest", broker, settings, traces=traces.of("ingest"))
         closing.push_async_callback(outbox.close)
+        reporter = UnreadableReporter(stores.unreadable, outbox, SystemClock())
+        await closing.enter_async_context(unreadable_reported(reporter, SystemClock()))
         reader = closing.enter_context(LagReader(broker, settings))
         yield App(settings, stores, outbox, {}, traces, _nothing_put_off, reader)
 

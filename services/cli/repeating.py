@@ -7,7 +7,8 @@ from typing import Any
 
 import structlog
 
-from services.contracts.errors import Transient
+from services.contracts.errors import VALUE_ERRORS, Invalid, Transient
+from services.runtime import metrics
 from services.runtime.clock import Clock
 from services.runtime.pace import Pace
 
@@ -58,6 +59,20 @@ async def going_on(work: Callable[[Pauses], Coroutine[Any, Any, None]]) -> Async
             task.cancel()
 
 
+async def attempted(name: str, work: Callable[[], Awaitable[object]]) -> None:
+    """Do work that is done again later, also where something is away or a value is wrong.
+
+    What is computed beside the services must not end them: it would again at every start.
+    """
+    try:
+        await work()
+    except Transient as exc:
+        log.warning("work_later", work=name, error=str(exc))
+    except (Invalid, *VALUE_ERRORS):
+        metrics.BACKGROUND_FAILURES.labels(name).inc()
+        log.exception("work_failed", work=name)
+
+
 @asynccontextmanager
 async def repeated(
     name: str,
@@ -67,7 +82,7 @@ async def repeated(
     every_s: float,
     share: float = _SHARE,
 ) -> AsyncIterator[None]:
-    """`work` is done over and over while this is open, whatever is away meanwhile.
+    """`work` is done over and over while this is open, whatever is away or wrong meanwhile.
 
     Parameters
     ----------
@@ -79,10 +94,7 @@ async def repeated(
     async def again(pauses: Pauses) -> None:
         async def once() -> float:
             started = clock.monotonic()
-            try:
-                await work()
-            except Transient as exc:
-                log.warning("work_later", work=name, error=str(exc))
+            await attempted(name, work)
             return clock.monotonic() - started
 
         await once()

@@ -31,7 +31,7 @@ Any other exception counts as Fatal, except one about a value (`ValueError` and 
 single event raises while others of its batch go through: then the event is Unprocessable.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class GazeloopError(Exception):
@@ -162,3 +162,14 @@ class UnfitInt8(Fatal):
 
 class TooManyDeadLetters(Fatal):
     """So many events in a row are bad that the deployment must be."""
+
+
+VALUE_ERRORS: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What code raises on a value that it cannot take: not what a machine or a peer raises."""

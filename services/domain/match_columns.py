@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,6 +143,10 @@ class Cells:
             refused |= wrong
         return ~refused
 
+    def impossible_times(self) -> BoolArray:
+        """(K,) whose pictures no camera can have taken then."""
+        return (self.captured < _FIRST) | (self.captured > _LAST)
+
     def _refusals(self) -> Iterator[tuple[BoolArray, str, str]]:
         sizes = np.diff(self.starts)
         endless: BoolArray = np.zeros(len(self), np.bool_)
@@ -160,7 +164,7 @@ class Cells:
         )
         yield self.truths.min(axis=1) < 0, "less than no ground truth", "negative_ground_truths"
         yield (
-            (self.captured < _FIRST) | (self.captured > _LAST),
+            self.impossible_times(),
             f"a time is not from {FIRST_TIME:%Y-%m-%d} to {LAST_TIME:%Y-%m-%d}",
             "time_out_of_range",
         )
@@ -169,6 +173,17 @@ class Cells:
             f"a match's revision is above {LAST_REVISION}",
             "revision_too_high",
         )
+
+
+M = TypeVar("M", bound=Counted)
+
+
+def sound_matches(matches: Sequence[M]) -> list[M]:
+    """Those that can be held and counted, in their order."""
+    if not matches:
+        return []
+    sound = Cells.of(matches).sound().tolist()
+    return [match for match, keep in zip(matches, sound, strict=True) if keep]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from services.contracts.events import ErrorType, FrameMatched
 from services.contracts.identity import Category, DetectorId, FrameId, RegionId
 from services.domain.failure_model import Method, Mode
 from services.domain.lift import LiftPool, Stratum
+from services.domain.match_columns import sound_matches
 from services.domain.match_state import MatchState
 from services.domain.subsets import Subset
 from services.evaluator.logic import Evaluation, evaluate, order_holds
@@ -123,9 +124,11 @@ class Reports:
         yield some
 
     def _put(self, matches: Sequence[FrameMatched]) -> None:
-        for match in matches:
+        # As the evaluator does: what it refused as an event is stored all the same.
+        sound = sound_matches(matches)
+        for match in sound:
             self._pools[match.detector].put(match)
-        self._state.add(matches)
+        self._state.add(sound)
 
     def _report(self, detector: DetectorId, tally: _Tally, counts: Counts) -> Report:
         said = {subset: evaluate(self._state, detector, subset, self._score) for subset in Subset}

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 import numpy as np
 import structlog
 
-from services.contracts.errors import Fatal
+from services.contracts.errors import Fatal, InvalidRecord
 from services.contracts.events import Event, FrameMatched
 from services.contracts.identity import Category, DetectorId
 from services.contracts.topics import MATCHES
+from services.domain.match_columns import NamedColumns
 from services.domain.match_state import MatchState
 from services.domain.subsets import Subset
 from services.evaluator.gauges import Gauges
@@ -20,6 +21,7 @@ from services.runtime.consumer import Assignment
 from services.runtime.pace import Pace
 from services.runtime.settings import Settings
 from services.runtime.stores.matches import MatchStore
+from services.runtime.stores.unreadable import UNREADABLE
 
 _SHOWN_SHARE = 0.2
 """Of the time, for what every match moves."""
@@ -131,14 +133,15 @@ class EvaluateMatches:
     async def _read(self, state: MatchState, categories: Sequence[Category]) -> tuple[int, int]:
         """Take in what is recorded; how many matches that was, and how many cannot be held.
 
-        The latter have been dead-lettered when they came as events: they must not keep an
-        evaluator from starting.
+        The latter have been dead-lettered when they came as events, or are now: they must not keep
+        an evaluator from starting.
         """
         count = refused = 0
         async for columns in self._matches.counted(categories):
             sound = np.flatnonzero(columns.cells.sound())
             count += sound.size
             refused += len(columns) - sound.size
+            _report_impossible(columns)
             some = columns if sound.size == len(columns) else columns.taken(sound)
             await asyncio.to_thread(state.add_named, some)
         return count, refused
@@ -175,3 +178,12 @@ class EvaluateMatches:
     async def _show_recent(self, state: MatchState, detector: DetectorId) -> None:
         recent = await asyncio.to_thread(recent_maps, state, detector, self._clock.now())
         self._gauges.show_recent(detector, recent)
+
+
+def _report_impossible(columns: NamedColumns) -> None:
+    """Have those reported that were stored before there was a rule on times."""
+    for k in np.flatnonzero(columns.cells.impossible_times()).tolist():
+        names = (columns.detector[k], columns.category[k], columns.frame_id[k])
+        captured = {"captured_at_microseconds": int(columns.cells.captured[k])}
+        found = InvalidRecord("captured_at is no possible time", reason="time_out_of_range")
+        UNREADABLE.add("matches", "|".join(names), captured, found)

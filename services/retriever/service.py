@@ -199,10 +199,11 @@ class ExtendShortlists:
         records: Mapping[NeedleId, NeedleRecord],
     ) -> None:
         for each in told:
-            taken_at = freshness.taken_at(each)
-            if not records[each.needle_id].active:
+            taken_at, record = freshness.taken_at(each), records.get(each.needle_id)
+            # None where the store cannot read it, and has reported that.
+            if record is None or not record.active:
                 self._awaited.pop(each.needle_id, None)
-            elif records[each.needle_id].shortlist is None and taken_at is not None:
+            elif record.shortlist is None and taken_at is not None:
                 self._awaited.setdefault(each.needle_id, _Awaited(each.frame_id, taken_at))
 
     def _note_embedded(self, embedded: Sequence[FrameEmbedded]) -> None:

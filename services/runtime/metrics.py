@@ -98,6 +98,16 @@ DEAD_LETTERS = Counter(
     "Events given up and published to gaze.dead-letters, by reason.",
     ["service", "reason"],
 )
+UNREADABLE_DOCUMENTS = Counter(
+    "gazeloop_unreadable_documents_total",
+    "Stored documents that could not be read and were left out, by MongoDB collection.",
+    ["collection"],
+)
+BACKGROUND_FAILURES = Counter(
+    "gazeloop_background_failures_total",
+    "Background work that raised what nobody foresaw, and is done again later; by its name.",
+    ["work"],
+)
 CONSUMER_LAG = Gauge(
     "gazeloop_consumer_lag_events",
     "Records of a topic that the service has not committed yet.",

@@ -19,6 +19,7 @@ from services.contracts.dead_letters import (
     partition_key_of,
 )
 from services.contracts.errors import (
+    VALUE_ERRORS,
     BrokerUnavailable,
     DeliveryUnconfirmed,
     Invalid,
@@ -53,15 +54,6 @@ _PARTS_AWAY = (BrokerUnavailable, DeliveryUnconfirmed, StoreUnavailable)
 _FIRST_WAIT_S = 0.1
 _LONGEST_DETAIL = 10_000  # characters; a letter must not be refused for its own length
 _LONGEST_TRACEBACK = 50_000
-_ABOUT_VALUES = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
-"""What code raises on a value that it cannot take: not what a machine or a peer raises."""
 _MOST_NAMED = 10  # events in one line of the log
 _RATIO_WINDOW = 1000  # events; `dead_letter_ratio_limit` is a share of these
 
@@ -207,7 +199,7 @@ class Runner:
             return
         try:
             await self._run(arrivals)
-        except (Invalid, *_ABOUT_VALUES) as exc:
+        except (Invalid, *VALUE_ERRORS) as exc:
             if len(arrivals) == 1:
                 await self._bury(arrivals[0], _as_invalid(exc))
             else:
@@ -223,7 +215,7 @@ class Runner:
                 await self._run([arrival])
             except Invalid as exc:
                 await self._bury(arrival, exc)
-            except _ABOUT_VALUES as exc:
+            except VALUE_ERRORS as exc:
                 unforeseen.append((arrival, exc))
             else:
                 await self._note_processed([arrival])

@@ -24,6 +24,7 @@ from services.runtime.stores.mongo import (
     upsert,
     write,
 )
+from services.runtime.stores.unreadable import readable
 
 
 @dataclass(frozen=True)
@@ -117,22 +118,19 @@ class MongoAnnotationTasks:
                 .sort("_id", 1)
                 .to_list()
             )
-        return [
-            ShortlistPublished.model_validate(each["latest"]["event"], extra="ignore")
-            for each in found
-        ]
+        return readable("annotation_asks", found, _shortlist)
 
     async def due(self, limit: int) -> list[TaskRecord]:
         """Frames that were touched and are not settled."""
         with translated():
             found = await self._tasks.find({"due": True}).sort("_id", 1).limit(limit).to_list()
-        return [_record(document) for document in found]
+        return readable("annotation_tasks", found, _record)
 
     async def of_frames(self, frame_ids: Collection[FrameId]) -> dict[FrameId, TaskRecord]:
         """The tasks of these frames."""
         with translated():
             found = await self._tasks.find({"_id": {"$in": list(frame_ids)}}).to_list()
-        return {document["_id"]: _record(document) for document in found}
+        return {each.frame_id: each for each in readable("annotation_tasks", found, _record)}
 
     async def in_tool(self) -> dict[int, FrameId]:
         """The frames whose task is in the tool, by the task's id."""
@@ -208,6 +206,10 @@ def _touch(frame_id: FrameId, *, upsert: bool) -> UpdateOne:
     if upsert:
         change["$setOnInsert"] = first
     return UpdateOne({"_id": frame_id}, change, upsert=upsert)
+
+
+def _shortlist(document: Document) -> ShortlistPublished:
+    return ShortlistPublished.model_validate(document["latest"]["event"], extra="ignore")
 
 
 def _record(document: Document) -> TaskRecord:

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from services.contracts.identity import Category, DetectorId, FamilyId, FrameId, VehicleId
 from services.domain.budgets import Budget
 from services.runtime.stores.mongo import Database, Document, translated
+from services.runtime.stores.unreadable import readable
 
 MEANINGS: Final[Mapping[Budget, str]] = MappingProxyType(
     {
@@ -97,7 +98,7 @@ class MongoBudgetReports:
     async def all(self) -> list[BudgetReport]:
         with translated():
             found = await self._budgets.find().sort("_id", 1).to_list()
-        return [_report(document) for document in found]
+        return readable("budgets", found, _report)
 
 
 def _report(document: Document) -> BudgetReport:

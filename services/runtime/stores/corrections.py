@@ -8,6 +8,7 @@ from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import FrameId
 from services.runtime.stores.frames import FrameRecord
 from services.runtime.stores.mongo import Database, Document, translated
+from services.runtime.stores.unreadable import readable
 
 
 class Outcome(StrEnum):
@@ -109,7 +110,7 @@ class MongoCorrectionStore:
     async def _find(self, where: Document) -> list[Correction]:
         with translated():
             found = await self._corrections.find(where).sort("event.revision", 1).to_list()
-        return [_correction(document) for document in found]
+        return readable("corrections", found, _correction)
 
 
 def _correction(document: Document) -> Correction:

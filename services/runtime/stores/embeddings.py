@@ -10,6 +10,7 @@ from typing import Protocol
 from services.contracts.events import FrameEmbedded
 from services.contracts.identity import FrameId, ModelId, region_point_id
 from services.runtime.stores.mongo import Database, Document, field_name, translated
+from services.runtime.stores.unreadable import readable
 from services.runtime.stores.vectors import FRAMES, REGIONS, VectorStore, Where, collection_of
 
 
@@ -162,12 +163,14 @@ class MongoEmbeddings:
                 *await last.to_list(),
                 *await (await self._frames.aggregate(drawn)).to_list(),
             ]
-        parts = {each["_id"]: each.get("embedded", {}) for each in found}
-        return [
-            FrameEmbedded.model_validate(part["event"], extra="ignore")
-            for models in parts.values()
-            for part in models.values()
-        ]
+
+        def events(document: Document) -> list[FrameEmbedded]:
+            parts = document.get("embedded", {}).values()
+            return [FrameEmbedded.model_validate(each["event"], extra="ignore") for each in parts]
+
+        # One may be drawn twice.
+        different = {each["_id"]: each for each in found}.values()
+        return [event for some in readable("frames", different, events) for event in some]
 
     async def told(self, model: ModelId, after: FrameId | None, limit: int) -> list[FrameEmbedded]:
         path = f"embedded.{field_name(model)}"
@@ -176,8 +179,12 @@ class MongoEmbeddings:
             where["_id"] = {"$gt": after}
         with translated():
             found = await self._frames.find(where, {path: 1}).sort("_id", 1).to_list(limit)
-        events = [each["embedded"][field_name(model)]["event"] for each in found]
-        return [FrameEmbedded.model_validate(each, extra="ignore") for each in events]
+
+        def event(document: Document) -> FrameEmbedded:
+            part = document["embedded"][field_name(model)]
+            return FrameEmbedded.model_validate(part["event"], extra="ignore")
+
+        return readable("frames", found, event)
 
     async def forget(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
         parts = {f"{part}.{field_name(model)}": "" for part in ("embedded", "times.embedded")}

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.runtime.stores.mongo import Database, Document, translated
+from services.runtime.stores.unreadable import readable
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class MongoFigureStore:
     async def since(self, at: datetime, limit: int = 20_000) -> Sequence[Figures]:
         with translated():
             found = await self._figures.find({"at": {"$gte": at}}).sort("at", -1).to_list(limit)
-        return [_figures(document) for document in reversed(found)]
+        return readable("figures", reversed(found), _figures)
 
 
 def _said(document: Document) -> Document:

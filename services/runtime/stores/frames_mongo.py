@@ -1,5 +1,6 @@
 """Frames in MongoDB: one document per frame, one part per kind of fact."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from services.runtime.stores.mongo import (
     upsert,
     write,
 )
+from services.runtime.stores.unreadable import readable
 
 _AT_ONCE = 500
 _REVISIONS_LISTED = 200
@@ -87,7 +89,8 @@ class MongoFrameStore:
             found = await self._frames.find(
                 {"_id": {"$in": list(frame_ids)}}, {"revisions": 0, "times": 0}
             ).to_list()
-        return {document["_id"]: _record(document) for document in found}
+        records = await asyncio.to_thread(readable, "frames", found, _record)
+        return {record.frame_id: record for record in records}
 
     async def evaluable(
         self, frame_ids: Collection[FrameId] | None = None

@@ -10,6 +10,7 @@ from pymongo.errors import DuplicateKeyError
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import Category, FrameId
 from services.runtime.stores.mongo import Database, Document, translated
+from services.runtime.stores.unreadable import readable
 
 
 class Question(StrEnum):
@@ -167,20 +168,24 @@ class MongoHeldCorrections:
         where = {"outcome": HeldOutcome.WAITING.value}
         with translated():
             found = await self._held.find(where).sort("held_at", 1).limit(limit).to_list()
-        return [correction_of(document) for document in found]
+        return readable("held_corrections", found, correction_of)
 
     async def find(self, held_id: str) -> HeldCorrection | None:
         """The correction of this id."""
         with translated():
             found = await self._held.find_one({"_id": held_id})
-        return correction_of(found) if found else None
+        return (
+            next(iter(readable("held_corrections", [found], correction_of)), None)
+            if found
+            else None
+        )
 
     async def recent(self, limit: int) -> list[HeldCorrection]:
         """Those that somebody has decided, latest first."""
         with translated():
             cursor = self._held.find({"decided_at": {"$ne": None}})
             found = await cursor.sort("decided_at", -1).limit(limit).to_list()
-        return [correction_of(document) for document in found]
+        return readable("held_corrections", found, correction_of)
 
     async def choose(self, choice: VersionChoice) -> bool:
         """Decide which version counts; False where somebody was faster, or it is settled."""
@@ -239,7 +244,7 @@ class MongoHeldCorrections:
         where = {} if labels is None else {"label": {"$in": list(labels)}}
         with translated():
             found = await self._answers.find(where).sort("version", 1).to_list()
-        return {document["label"]: answer_of(document) for document in found}
+        return {answer.label: answer for answer in readable("label_answers", found, answer_of)}
 
 
 def _document(held: HeldCorrection) -> Document:

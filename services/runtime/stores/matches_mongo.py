@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final, cast
 
 import numpy as np
+from bson import decode_all, encode
 
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId, VehicleId
@@ -27,6 +28,7 @@ from services.runtime.stores.mongo import (
     upsert,
     write,
 )
+from services.runtime.stores.unreadable import READ_ERRORS, readable
 
 _AT_ONCE = 50_000  # or as many as fit into an answer of 16 MB
 _SCANNED = 1000
@@ -98,7 +100,7 @@ class MongoMatchStore:
         where = {"frame_id": {"$in": list(frame_ids)}}
         with translated():
             found = await self._matches.find(where, {"latest.event": 1}).sort("_id", 1).to_list()
-        return [_event(document) for document in found]
+        return readable("matches", found, _event)
 
     async def scan(
         self,
@@ -165,13 +167,38 @@ def _revised(document: Document) -> Revised:
 
 async def _read(batches: AsyncIterator[bytes]) -> AsyncIterator[NamedColumns]:
     async for raw in batches:
-        yield await asyncio.to_thread(_columns, raw)
+        yield await asyncio.to_thread(_readable_columns, raw)
+
+
+def _readable_columns(raw: bytes) -> NamedColumns:
+    """The columns of those documents that can be read; where all can, at no price."""
+    try:
+        return _columns(raw)
+    except READ_ERRORS:
+        return _columns(b"".join(readable("matches", map(_named, decode_all(raw)), _checked)))
+
+
+def _named(document: Document) -> Document:
+    """The document with its `_id`, which the columns leave out."""
+    event = document.get("latest", {}).get("event", {})
+    names = (event.get(name) for name in ("detector", "category", "frame_id"))
+    return {"_id": "|".join(map(str, names)), **document}
+
+
+def _checked(document: Document) -> bytes:
+    """The document as it came, if it can be read by itself."""
+    raw = encode({name: value for name, value in document.items() if name != "_id"})
+    _columns(raw)
+    return raw
 
 
 def _columns(raw: bytes) -> NamedColumns:
     """The columns of some documents; nothing is validated again: it was when it was written."""
     said = BsonColumns(raw, _COUNTED, _WORDS)
     sizes, scores = said.lists("scores")
+    for name in ("overlaps", "matched", "ignored", "errors"):
+        if not np.array_equal(said.lists(name)[0], sizes):
+            raise ValueError(f"a match has other {name} than scores")
     cells = Cells(
         part=_parts(said.mapped("split", _SPLITS.index), said.numbers("shortlisted")),
         captured=said.mapped("captured_at", _moment),

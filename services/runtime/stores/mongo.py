@@ -33,6 +33,7 @@ from services.contracts.errors import (
 )
 from services.runtime.settings import Settings
 from services.runtime.stores.timed import MongoStopwatch
+from services.runtime.stores.unreadable import readable
 
 Document = dict[str, Any]
 Database = AsyncDatabase[Document]
@@ -192,16 +193,13 @@ def _unstorable(error: Exception) -> str | None:
 async def parsed(
     found: AsyncCursor[Document], parse: Callable[[Document], T], at_once: int
 ) -> AsyncIterator[list[T]]:
-    """What a cursor finds, some at a time.
+    """What a cursor finds, some at a time; documents that cannot be read are left out.
 
     Parsed off the loop: many take seconds, and others are served meanwhile.
     """
-
-    def each_of(documents: Sequence[Document]) -> list[T]:
-        return [parse(document) for document in documents]
-
+    name = found.collection.name
     while some := await found.to_list(at_once):
-        yield await asyncio.to_thread(each_of, some)
+        yield await asyncio.to_thread(readable, name, some, parse)
 
 
 async def write(collection: AsyncCollection[Document], updates: Sequence[UpdateOne]) -> None:

@@ -12,6 +12,7 @@ from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.needle_filters import NeedleFilter, Sort, Stage
 from services.runtime.stores.needles_mongo import TO_REVIEW
 from services.runtime.stores.reviews import Progress, Projection
+from services.runtime.stores.unreadable import readable
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,8 @@ class MongoNeedleLists:
                 ids = ids.hint(_index(sort))
             places = {each["_id"]: place for place, each in enumerate(await ids.to_list())}
             found = await self._needles.find({"_id": {"$in": [*places]}}, _ROW).to_list()
-        return [_row(each) for each in sorted(found, key=lambda each: places[each["_id"]])]
+        found.sort(key=lambda each: places[each["_id"]])
+        return readable("needles", found, _row)
 
     async def count(self, wanted: NeedleFilter) -> int:
         """How many there are."""
@@ -215,14 +217,14 @@ class MongoNeedleLists:
         """The needles that are on this frame."""
         with translated():
             found = await self._needles.find({**_SHOWN, "frame_id": frame_id}, _ROW).to_list()
-        return [_row(document) for document in found]
+        return readable("needles", found, _row)
 
     async def naming(self, frame_id: FrameId, limit: int = 50) -> list[NeedleRow]:
         """The needles whose shortlist names this frame."""
         where = {**_SHOWN, "shortlist.event.candidates.frame_id": frame_id}
         with translated():
             found = await self._needles.find(where, _ROW).limit(limit).to_list()
-        return [_row(document) for document in found]
+        return readable("needles", found, _row)
 
     async def _nearest(self, where: Document, field: str, direction: int) -> NeedleId | None:
         order = [(field, direction), ("_id", direction)]

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from services.contracts.bounds import is_possible_time
 from services.contracts.events import ErrorType, NeedleFound
 from services.contracts.identity import Category
 from services.runtime.stores.mongo import Database, Document, translated
+from services.runtime.stores.unreadable import readable
 
 _BINS = 16
 
@@ -73,16 +75,15 @@ class MongoModes:
             found = await (await self._needles.aggregate(pipeline)).to_list()
             ids = [document["best"]["id"] for document in found]
             best = await self._needles.find({"_id": {"$in": ids}}, {"needle": 1}).to_list()
-        exemplars = {
-            each["_id"]: NeedleFound.model_validate(each["needle"], extra="ignore") for each in best
-        }
-        times = [[_time(text) for text in document["times"]] for document in found]
+        needles = readable("needles", best, _needle)
+        exemplars = {each.needle_id: each for each in needles}
+        found = [document for document in found if document["best"]["id"] in exemplars]
+        times = [_times(document) for document in found]
         first = min((min(each) for each in times), default=datetime.min.replace(tzinfo=UTC))
         last = max((max(each) for each in times), default=first)
         modes = [
             _mode(document, exemplars[document["best"]["id"]], seen, first, last)
             for document, seen in zip(found, times, strict=True)
-            if document["best"]["id"] in exemplars
         ]
         return sorted(modes, key=_order)
 
@@ -91,8 +92,15 @@ def _order(mode: Mode) -> tuple[object, ...]:
     return (mode.resolved, -mode.size, mode.category, mode.error_type)
 
 
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _needle(document: Document) -> NeedleFound:
+    return NeedleFound.model_validate(document["needle"], extra="ignore")
+
+
+def _times(document: Document) -> list[datetime]:
+    """When its needles were captured; without times that nothing can be computed with."""
+    times = [datetime.fromisoformat(text) for text in document["times"]]
+    # The exemplar's is possible.
+    return [time for time in times if is_possible_time(time)]
 
 
 def _mode(

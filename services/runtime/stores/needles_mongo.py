@@ -20,6 +20,7 @@ from services.runtime.stores.mongo import (
 )
 from services.runtime.stores.needles import NeedleRecord
 from services.runtime.stores.reviews import Progress
+from services.runtime.stores.unreadable import readable
 
 TO_REVIEW: Document = {
     "to_review": {
@@ -58,7 +59,7 @@ class MongoNeedleStore:
     async def load(self, needle_ids: Collection[NeedleId]) -> dict[NeedleId, NeedleRecord]:
         with translated():
             found = await self._needles.find({"_id": {"$in": list(needle_ids)}}).to_list()
-        return {document["_id"]: _record(document) for document in found}
+        return {record.needle_id: record for record in readable("needles", found, _record)}
 
     async def scan(
         self,

@@ -13,6 +13,7 @@ from services.runtime.stores.held_corrections import (
     correction_of,
 )
 from services.runtime.stores.mongo import Database, Document, translated
+from services.runtime.stores.unreadable import readable
 
 _WAITING: Document = {"outcome": HeldOutcome.WAITING.value}
 _UNDECIDED: Document = {
@@ -117,7 +118,7 @@ class MongoOpenQuestions:
         with translated():
             cursor = self._held.find({**_WAITING, "unknown": label}).sort("held_at", 1)
             found = await cursor.limit(limit).to_list()
-        return [correction_of(document) for document in found]
+        return readable("held_corrections", found, correction_of)
 
     async def lately_answered(self, limit: int) -> list[LabelAnswer]:
         """The latest answers about labels, latest first."""

@@ -41,6 +41,7 @@ from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from services.runtime.stores.timed import TimedBlobs
 from services.runtime.stores.tokens import TokenStore
 from services.runtime.stores.tokens_mongo import MongoTokenStore
+from services.runtime.stores.unreadable_mongo import MongoUnreadableLog
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Stores:
     held: MongoHeldCorrections
     questions: MongoOpenQuestions
     categories: MongoCategories
+    unreadable: MongoUnreadableLog
 
 
 @asynccontextmanager
@@ -115,4 +117,5 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             held=MongoHeldCorrections(database),
             questions=MongoOpenQuestions(database),
             categories=MongoCategories(database),
+            unreadable=MongoUnreadableLog(database),
         )

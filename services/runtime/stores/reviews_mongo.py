@@ -19,6 +19,7 @@ from services.runtime.stores.mongo import (
 )
 from services.runtime.stores.needles_mongo import TO_REVIEW
 from services.runtime.stores.reviews import Act, Claim, Projection, ReviewEvent
+from services.runtime.stores.unreadable import readable
 
 _KEY_BYTES = 32
 
@@ -42,7 +43,7 @@ class MongoReviewStore:
     async def events(self, needle_id: NeedleId) -> list[ReviewEvent]:
         with translated():
             found = await self._events.find({"needle_id": needle_id}).sort("version", 1).to_list()
-        return [_event(document) for document in found]
+        return readable("reviews", found, _event)
 
     async def append(self, event: ReviewEvent) -> bool:
         document = asdict(event) | {"_id": f"{event.needle_id}:{event.version}"}
@@ -63,7 +64,7 @@ class MongoReviewStore:
     async def of_frame(self, frame_id: FrameId) -> Sequence[ReviewEvent]:
         with translated():
             found = await self._events.find({"frame_id": frame_id}).sort("at", 1).to_list()
-        return [_event(document) for document in found]
+        return readable("reviews", found, _event)
 
     async def needles(self) -> Sequence[NeedleId]:
         with translated():
@@ -72,7 +73,7 @@ class MongoReviewStore:
     async def recent(self, limit: int) -> Sequence[ReviewEvent]:
         with translated():
             found = await self._events.find().sort("at", -1).limit(limit).to_list()
-        return [_event(document) for document in found]
+        return readable("reviews", found, _event)
 
     async def claim(
         self, needle_id: NeedleId, wanted: Claim, now: datetime, *, by_force: bool = False

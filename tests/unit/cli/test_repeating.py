@@ -38,6 +38,21 @@ async def test_what_is_away_is_tried_again() -> None:
         await enough.wait()
 
 
+async def test_a_value_that_work_cannot_take_does_not_end_what_goes_on_beside() -> None:
+    tried = 0
+    enough = asyncio.Event()
+
+    async def stumbling() -> None:
+        nonlocal tried
+        tried += 1
+        if tried == 3:
+            enough.set()
+        raise OverflowError("date value out of range")
+
+    async with asyncio.timeout(10), repeated("stumbling", stumbling, SystemClock(), every_s=0.001):
+        await enough.wait()
+
+
 async def test_a_slow_first_time_does_not_put_off_the_second() -> None:
     clock = FakeClock()
     times = 0

@@ -24,6 +24,7 @@ DECLARED = {
 UNITS = ("seconds", "bytes", "events", "frames", "regions", "records", "total")
 ENUMERATED = {
     "budget",
+    "collection",
     "draw",
     "state",
     "verdict",
@@ -33,6 +34,7 @@ ENUMERATED = {
     "partition",
     "reason",
     "way",
+    "work",
     "route",
     "status",
     "model",

@@ -1,0 +1,117 @@
+"""Stored documents that cannot be read: left out, and kept in mind with their place.
+
+A document was valid when it was written, by the rules of that time. If reading it raised, a service
+that loads it would end at every start. So it is left out like one that was never there, and is
+reported once (see `MongoUnreadableLog`).
+"""
+
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Final, TypeVar
+
+import structlog
+from bson import json_util
+
+from services.contracts.errors import VALUE_ERRORS, Fatal, Invalid
+from services.runtime import metrics
+
+T = TypeVar("T")
+Document = dict[str, Any]
+log = structlog.get_logger(__name__)
+
+READ_ERRORS: Final = (*VALUE_ERRORS, Invalid, Fatal)
+"""What reading a document's values may raise; of ours, Fatal comes from columns of other types."""
+_MOST_WAITING = 10_000
+_LONGEST_ID = 500
+_LONGEST_DETAIL = 2_000
+_LONGEST_TEXT = 4_000_000
+
+
+@dataclass(frozen=True)
+class UnreadableDocument:
+    """One that was left out.
+
+    Attributes
+    ----------
+    content : the document as extended JSON, cut where it is very long
+    """
+
+    collection: str
+    document_id: str
+    detail: str
+    traceback: str
+    content: bytes
+
+    @property
+    def location(self) -> str:
+        """Where it is, for a person."""
+        return f"mongodb:{self.collection}/{self.document_id}"
+
+
+class UnreadableDocuments:
+    """Those that were met and not reported yet. Any thread may add to them."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[UnreadableDocument] = deque()
+        self._seen: set[tuple[str, str]] = set()
+        self._lock = Lock()
+
+    def add(self, collection: str, document_id: object, document: Document, exc: Exception) -> None:
+        """Remember a document that raised this; a repeat changes nothing."""
+        shown = str(document_id)[:_LONGEST_ID]
+        with self._lock:
+            # Bounded: if a whole collection is unreadable, some thousands say so.
+            if (collection, shown) in self._seen or len(self._seen) >= _MOST_WAITING:
+                return
+            self._seen.add((collection, shown))
+            self._waiting.append(_described(collection, shown, document, exc))
+        metrics.UNREADABLE_DOCUMENTS.labels(collection).inc()
+        log.warning("document_unreadable", place=f"{collection}/{shown}", error=str(exc)[:200])
+
+    def take(self) -> list[UnreadableDocument]:
+        """All that wait; they wait no longer."""
+        with self._lock:
+            taken = list(self._waiting)
+            self._waiting.clear()
+        return taken
+
+    def restore(self, documents: Iterable[UnreadableDocument]) -> None:
+        """Let some wait again, because they could not be reported."""
+        with self._lock:
+            self._waiting.extendleft(documents)
+
+
+UNREADABLE: Final = UnreadableDocuments()
+"""One for the process, like the metrics' registry: stores are built in many places."""
+
+
+def readable(
+    collection: str, documents: Iterable[Document], parse: Callable[[Document], T]
+) -> list[T]:
+    """What `parse` makes of the documents; those on which it raises are left out."""
+    found = []
+    for document in documents:
+        try:
+            found.append(parse(document))
+        except READ_ERRORS as exc:
+            UNREADABLE.add(collection, document.get("_id"), document, exc)
+    return found
+
+
+def _described(
+    collection: str, document_id: str, document: Document, exc: Exception
+) -> UnreadableDocument:
+    try:
+        content = json_util.dumps(document)
+    except READ_ERRORS:
+        content = repr(document)
+    return UnreadableDocument(
+        collection,
+        document_id,
+        f"{type(exc).__name__}: {exc}"[:_LONGEST_DETAIL],
+        "".join(traceback.format_exception(exc))[-_LONGEST_DETAIL:],
+        content[:_LONGEST_TEXT].encode(errors="replace"),
+    )

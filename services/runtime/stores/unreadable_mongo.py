@@ -1,0 +1,62 @@
+"""Which unreadable documents have a dead letter already, so that each has one for good."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pymongo import UpdateOne
+
+from services.runtime.stores.mongo import Database, translated, write
+from services.runtime.stores.unreadable import UnreadableDocument
+
+
+class MongoUnreadableLog:
+    """The collection `unreadable_documents`: one document per place."""
+
+    def __init__(self, database: Database) -> None:
+        self._reported = database["unreadable_documents"]
+
+    async def unreported(self, documents: Sequence[UnreadableDocument]) -> list[UnreadableDocument]:
+        """Those that no process has reported yet.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        ids = [_id(each) for each in documents]
+        with translated():
+            found = await self._reported.find({"_id": {"$in": ids}}, {"_id": 1}).to_list()
+        known = {each["_id"] for each in found}
+        return [each for each in documents if _id(each) not in known]
+
+    async def note(self, documents: Sequence[UnreadableDocument], now: datetime) -> None:
+        """Remember that these were reported, durably.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        await write(
+            self._reported,
+            [
+                UpdateOne(
+                    {"_id": _id(each)},
+                    {
+                        "$setOnInsert": {
+                            "collection": each.collection,
+                            "document_id": each.document_id,
+                            "detail": each.detail,
+                            "at": now,
+                        }
+                    },
+                    upsert=True,
+                )
+                for each in documents
+            ],
+        )
+
+
+def _id(document: UnreadableDocument) -> str:
+    # Not by content: one reader is given the whole document, another a part of it.
+    return f"{document.collection}/{document.document_id}"
