@@ -1,12 +1,12 @@
 """The HTTP interface: for vehicles, and for whoever sends predictions and ground truth."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from opentelemetry.trace import NoOpTracerProvider, TracerProvider
@@ -14,11 +14,12 @@ from pydantic import BaseModel
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import FrameAnnotated
-from services.ingest.accepting import Acceptance, Accepted, CorrectionHolder
+from services.ingest.accepting import Acceptance, CorrectionHolder
 from services.ingest.corrections import misplaced
-from services.ingest.http_answers import Refused, add_answers
+from services.ingest.http_answers import LineResults, Refused, add_answers
 from services.ingest.http_bodies import GroundTruth, Predictions
 from services.ingest.http_limits import RateLimit, add_limits
+from services.ingest.http_lines import LineAnswer, cost_of, parts_of, read_bounded
 from services.ingest.http_openapi import FRAME_BODY, PROBLEMS, add_schemas, record_body
 from services.ingest.http_requests import (
     NDJSON,
@@ -27,13 +28,11 @@ from services.ingest.http_requests import (
     Record,
     media_type,
     read_frame,
-    read_lines,
     read_record,
     require_json,
 )
 from services.ingest.namespaces import Vehicle, foreign_frame
 from services.ingest.tokens import Authenticator, Caller
-from services.runtime import metrics
 from services.runtime.clock import Clock
 from services.runtime.http_server import traced
 from services.runtime.images import ImageLimits
@@ -55,6 +54,8 @@ class AcceptedRecord(BaseModel):
     frame_id: str
     event_id: str
     revision: int
+    detections_left_out: int | None = None
+    """Those beyond the limit per frame, of the lowest scores; none where all were taken."""
 
 
 class HeldRecord(BaseModel):
@@ -66,27 +67,6 @@ class HeldRecord(BaseModel):
     held_id: str
     unknown: list[str]
     """The labels that nobody knows."""
-
-
-class LineResult(BaseModel):
-    """What became of one line."""
-
-    line: int
-    status: Literal["accepted", "held", "refused"]
-    event_id: str | None = None
-    revision: int | None = None
-    held_id: str | None = None
-    reason: str | None = None
-    detail: str | None = None
-
-
-class LineResults(BaseModel):
-    """What became of many lines; accepted ones are acknowledged by the broker."""
-
-    accepted: int
-    held: int
-    refused: int
-    results: list[LineResult]
 
 
 def build_http_app(
@@ -128,7 +108,7 @@ def build_http_app(
     add_limits(app, settings.max_body_bytes)
     acceptance = Acceptance(outbox, blobs, ledger, ImageLimits.of(settings), holder)
     callers, rate = Authenticator(tokens, clock), RateLimit(settings.rate_limit)
-    api = _Api(acceptance, callers, rate, frames)
+    api = _Api(acceptance, callers, rate, frames, settings.max_detections_per_frame)
     for router in (api.router(), *more):
         app.include_router(router)
     app.add_api_route("/healthz", _healthz, methods=["GET"])
@@ -148,16 +128,22 @@ class _Api:
         callers: Authenticator,
         rate: RateLimit,
         frames: FrameStore | None,
+        most: int,
     ) -> None:
         self._acceptance = acceptance
         self._callers = callers
         self._rate = rate
         self._frames = frames
+        self._most = most
 
     def router(self) -> APIRouter:
         router = APIRouter(responses=PROBLEMS)
         add = router.add_api_route
-        common: dict[str, Any] = {"methods": ["POST"], "status_code": HTTPStatus.ACCEPTED}
+        common: dict[str, Any] = {
+            "methods": ["POST"],
+            "status_code": HTTPStatus.ACCEPTED,
+            "response_model_exclude_none": True,
+        }
         add("/v1/frames", self.frames, openapi_extra=FRAME_BODY, **common)
         common["responses"] = {207: {"model": LineResults, "description": "Some lines are refused"}}
         common["response_model"] = AcceptedRecord | HeldRecord | LineResults
@@ -177,7 +163,7 @@ class _Api:
 
     async def predictions(
         self, request: Request, credentials: Credentials
-    ) -> AcceptedRecord | HeldRecord | JSONResponse:
+    ) -> AcceptedRecord | HeldRecord | Response:
         """Publish a detector's predictions on one frame, or on many as NDJSON."""
         caller = await self._caller(credentials)
         _vehicle(caller)
@@ -185,7 +171,7 @@ class _Api:
 
     async def ground_truth(
         self, request: Request, credentials: Credentials
-    ) -> AcceptedRecord | HeldRecord | JSONResponse:
+    ) -> AcceptedRecord | HeldRecord | Response:
         """Publish the ground truth of one frame, or of many as NDJSON."""
         caller = await self._caller(credentials)
         if caller.scope.vehicle_id is not None:
@@ -203,14 +189,14 @@ class _Api:
 
     async def _records(
         self, request: Request, kind: Kind, caller: Caller
-    ) -> AcceptedRecord | HeldRecord | JSONResponse:
+    ) -> AcceptedRecord | HeldRecord | Response:
         require_json(request)
-        content = await request.body()
+        body = await read_bounded(request)
         if media_type(request) == NDJSON:
-            lines = await asyncio.to_thread(read_lines, kind, content)
-            return await self._lines(lines, caller)
-        record = await asyncio.to_thread(read_record, kind, content)
-        (line,) = await self._allowed([Line(1, record)], caller)
+            self._rate.spend(caller.token_id, cost_of(body))
+            return await self._lines(parts_of(body, kind, self._most), caller)
+        read = await asyncio.to_thread(read_record, kind, bytes(body), self._most)
+        (line,) = await self._allowed([Line(1, *read)], caller)
         if isinstance(line.content, InvalidRecord):
             raise line.content
         (fact,) = await self._acceptance.publish([line.content])
@@ -221,24 +207,18 @@ class _Api:
                 held_id=fact.held_id,
                 unknown=list(fact.unknown),
             )
+        if line.left_out:
+            left_out = {"detections_left_out": line.left_out}
+            return JSONResponse(asdict(fact) | left_out, status_code=HTTPStatus.ACCEPTED)
         return AcceptedRecord(**asdict(fact))
 
-    async def _lines(self, lines: Sequence[Line], caller: Caller) -> JSONResponse:
-        lines = await self._allowed(lines, caller)
-        records = [line.content for line in lines if not isinstance(line.content, InvalidRecord)]
-        facts = iter(await self._acceptance.publish(records) if records else [])
-        results = []
-        for line in lines:
-            if isinstance(line.content, InvalidRecord):
-                results.append(_refused(line.number, line.content))
-            else:
-                results.append(_taken(line.number, next(facts)))
-        refused = len(lines) - len(records)
-        held = sum(each.status == "held" for each in results)
-        accepted = len(records) - held
-        answer = LineResults(accepted=accepted, held=held, refused=refused, results=results)
-        status = HTTPStatus.MULTI_STATUS if refused else HTTPStatus.ACCEPTED
-        return JSONResponse(answer.model_dump(exclude_none=True), status_code=status)
+    async def _lines(self, parts: AsyncIterator[list[Line]], caller: Caller) -> Response:
+        answer = LineAnswer()
+        async for part in parts:
+            lines = await self._allowed(part, caller)
+            records = [each.content for each in lines if isinstance(each.content, Record)]
+            answer.add(lines, await self._acceptance.publish(records) if records else [])
+        return answer.response()
 
     async def _allowed(self, lines: Sequence[Line], caller: Caller) -> list[Line]:
         """The lines as the caller may publish them; those that it may not are refused."""
@@ -287,23 +267,3 @@ def _signed(line: Line, person: str | None) -> Line:
         )
         return Line(line.number, InvalidRecord(detail, reason="foreign_annotator"))
     return Line(line.number, record.model_copy(update={"annotated_by": person}))
-
-
-def _taken(number: int, fact: Accepted | HeldCorrection) -> LineResult:
-    if isinstance(fact, HeldCorrection):
-        unknown = ", ".join(fact.unknown)
-        return LineResult(
-            line=number,
-            status="held",
-            held_id=fact.held_id,
-            reason=fact.question.value,
-            detail=f"nobody knows: {unknown}"[:1000],
-        )
-    return LineResult(
-        line=number, status="accepted", event_id=fact.event_id, revision=fact.revision
-    )
-
-
-def _refused(number: int, error: InvalidRecord) -> LineResult:
-    metrics.RECORDS_REJECTED.labels(error.reason, "http").inc()
-    return LineResult(line=number, status="refused", reason=error.reason, detail=str(error)[:1000])

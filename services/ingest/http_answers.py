@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Literal
 
 import structlog
 from fastapi import FastAPI, Request
@@ -14,6 +15,8 @@ from services.contracts.errors import Invalid, Transient
 
 log = structlog.get_logger(__name__)
 
+LISTED_REFUSALS = 100
+"""Lines of a request whose refusal is listed; all are counted by reason."""
 RETRY_AFTER_S = 5
 """When to try again while the broker or a store is away; they restart within some seconds."""
 
@@ -46,6 +49,32 @@ class Problem(BaseModel):
     """snake_case, for programs."""
     detail: str
     """For people."""
+
+
+class LineResult(BaseModel):
+    """What became of one line."""
+
+    line: int
+    status: Literal["accepted", "held", "refused"]
+    event_id: str | None = None
+    revision: int | None = None
+    detections_left_out: int | None = None
+    """Those beyond the limit per frame, of the lowest scores."""
+    held_id: str | None = None
+    reason: str | None = None
+    detail: str | None = None
+
+
+class LineResults(BaseModel):
+    """What became of many lines; accepted ones are acknowledged by the broker."""
+
+    accepted: int
+    held: int
+    refused: int
+    reasons: dict[str, int] = {}
+    """How many lines were refused for each reason."""
+    results: list[LineResult]
+    """All lines but refused ones, and the first hundred of those."""
 
 
 class Refused(Exception):

@@ -1,5 +1,6 @@
 """What a request may cost: its body's size, counted while it comes in, and how often it comes."""
 
+import asyncio
 import math
 import time
 from http import HTTPStatus
@@ -14,6 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.contracts.errors import InvalidSettings
 from services.ingest.http_answers import Refused, problem
 from services.runtime import metrics
+
+_BODY_S = 30.0
+_BODY_BYTES_PER_S = 16_384
+"""Once its first seconds are over, a body comes at least so fast."""
 
 
 def add_limits(app: FastAPI, max_body_bytes: int) -> None:
@@ -32,15 +37,16 @@ class RateLimit:
             raise InvalidSettings(f"GAZELOOP_RATE_LIMIT: {exc}") from exc
         self._window = MovingWindowRateLimiter(MemoryStorage())
 
-    def spend(self, token_id: str) -> None:
-        """Count a request.
+    def spend(self, token_id: str, cost: int = 1) -> None:
+        """Count a request, or what it counts as; no request costs more than the limit.
 
         Raises
         ------
         Refused
             429, with `Retry-After`.
         """
-        if self._window.hit(self._limit, token_id):
+        cost = min(cost, self._limit.amount)
+        if not cost or self._window.hit(self._limit, token_id, cost=cost):
             return
         free_at = self._window.get_window_stats(self._limit, token_id).reset_time
         wait_s = max(1, math.ceil(free_at - time.time()))
@@ -67,11 +73,20 @@ class _BodyLimit:
         if declared.isdigit() and int(declared[:20]) > self._max_bytes:
             await problem(*self._too_large())(scope, receive, send)
             return
-        received = 0
+        received, started, whole = 0, time.monotonic(), False
 
         async def counted() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, whole
+            if whole:
+                return await receive()  # that the client is gone
+            # As Apache's RequestReadTimeout: a slow line may be slow, but not for ever.
+            left_s = _BODY_S + received / _BODY_BYTES_PER_S - (time.monotonic() - started)
+            try:
+                async with asyncio.timeout(max(0.0, left_s)):
+                    message = await receive()
+            except TimeoutError as exc:
+                raise _too_slow() from exc
+            whole = not message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > self._max_bytes:
                 raise Refused(*self._too_large())
@@ -82,6 +97,12 @@ class _BodyLimit:
     def _too_large(self) -> tuple[HTTPStatus, str, str]:
         detail = f"a body may have {self._max_bytes} bytes"
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail
+
+
+def _too_slow() -> Refused:
+    detail = f"a body comes with {_BODY_BYTES_PER_S} bytes a second or more"
+    headers = {"Connection": "close"}
+    return Refused(HTTPStatus.REQUEST_TIMEOUT, "body_too_slow", detail, headers)
 
 
 class _Measured:

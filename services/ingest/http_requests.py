@@ -8,14 +8,19 @@ from starlette.datastructures import UploadFile
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import FrameAnnotated, PredictionsMade
+from services.ingest.detection_limit import count_left_out, strongest
 from services.ingest.drafts import is_too_large
 from services.ingest.http_answers import Refused
 from services.ingest.http_bodies import FrameMetadata, GroundTruth, Predictions, read_body
 from services.ingest.visible_names import check_names
+from services.runtime.limits import MAX_EVENT_BYTES
 
 NDJSON = "application/x-ndjson"
 
 _MAX_METADATA_BYTES = 64 * 1024
+_VALUES_PER_DETECTION = 32
+"""A detection has 8 values, and 13 with a mask; so a record may have twice the detections that are
+kept, and three times, and the highest scores are kept. A parsed one takes 700 bytes."""
 
 Kind = type[Predictions] | type[GroundTruth]
 Record = PredictionsMade | FrameAnnotated
@@ -27,6 +32,7 @@ class Line:
 
     number: int
     content: Record | InvalidRecord
+    left_out: int = 0
 
 
 def media_type(request: Request) -> str:
@@ -68,32 +74,49 @@ def require_json(request: Request) -> None:
         raise _unsupported(f"application/json or {NDJSON}")
 
 
-def read_record(kind: Kind, content: bytes) -> Record:
-    """One frame's predictions or ground truth.
+def read_record(kind: Kind, content: bytes, most: int) -> tuple[Record, int]:
+    """One frame's predictions or ground truth, and how many detections were left out of it.
+
+    Parameters
+    ----------
+    most : detections per frame; beyond it, those of the highest scores are kept
 
     Raises
     ------
     InvalidRecord
         It breaks its schema, names what nobody sees, or is more than a record may hold.
     """
+    _check_cost(content, most)
     draft = read_body(kind, content).draft()
     check_names(draft)
+    left_out = 0
+    if isinstance(draft, PredictionsMade) and len(draft.detections) > most:
+        left_out = len(draft.detections) - most
+        draft = draft.model_copy(update={"detections": strongest(draft.detections, most)})
+        count_left_out(left_out, "http")
     if is_too_large(draft):
         raise InvalidRecord("more than one record may hold", reason="event_too_large")
-    return draft
+    return draft, left_out
 
 
-def read_lines(kind: Kind, content: bytes) -> list[Line]:
-    """The records of many frames, one a line; empty lines are skipped."""
-    lines = []
-    for number, text in enumerate(content.split(b"\n"), start=1):
-        if not text.strip():
-            continue
-        try:
-            lines.append(Line(number, read_record(kind, text)))
-        except InvalidRecord as exc:
-            lines.append(Line(number, exc))
-    return lines
+def _check_cost(content: bytes, most: int) -> None:
+    """Refuse what would take too much memory once it is parsed, before it is."""
+    if len(content) > MAX_EVENT_BYTES:
+        raise InvalidRecord("more than one record may hold", reason="event_too_large")
+    # Each value but the first of an object or array follows one of these.
+    values = sum(content.count(mark) for mark in (b",", b"{", b"["))
+    if values > _VALUES_PER_DETECTION * most:
+        detail = f"{values} values; a record of {most} detections has fewer"
+        raise InvalidRecord(detail, reason="too_many_values")
+
+
+def read_line(number: int, kind: Kind, content: bytes, most: int) -> Line:
+    """A line's record, or why it is refused."""
+    try:
+        return Line(number, *read_record(kind, content, most))
+    except InvalidRecord as exc:
+        # Without what led to it: that holds the line, and all that was parsed of it.
+        return Line(number, InvalidRecord(str(exc), reason=exc.reason))
 
 
 def _unsupported(wanted: str) -> Refused:

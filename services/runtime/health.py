@@ -1,17 +1,23 @@
 """`/metrics` for Prometheus, `/healthz` for who sends us work, `/livez` for who restarts us."""
 
 import json
+import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Self
+from threading import BoundedSemaphore, Thread, Timer
+from typing import Any, Self
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 Check = Callable[[], str | None]
 """Says what is wrong, or nothing; called from a thread of the server's."""
+
+_MAX_CONNECTIONS = 32
+_CONNECTION_S = 10.0
+"""A scrape takes tenths of a second."""
 
 
 class HealthServer:
@@ -35,8 +41,7 @@ class HealthServer:
     ) -> None:
         known = {"checks": dict(checks), "alive": dict(alive or {}), "registry": registry}
         handler = type("_Handler", (_Handler,), known)
-        self._server = ThreadingHTTPServer((host, port), handler)
-        self._server.daemon_threads = True
+        self._server = _BoundedServer((host, port), handler)
         self.port: int = self._server.server_address[1]
         self._thread = Thread(target=self._server.serve_forever, name="health", daemon=True)
         self._thread.start()
@@ -52,6 +57,43 @@ class HealthServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _BoundedServer(ThreadingHTTPServer):
+    """Few connections, each for a short time: whoever is slow cannot keep others from probing."""
+
+    daemon_threads = True
+
+    def __init__(self, *args: Any) -> None:
+        self._free = BoundedSemaphore(_MAX_CONNECTIONS)
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread; close it where there are too many."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection, for a bounded time."""
+        # A timeout of the socket begins again with each byte; this one does not.
+        ending = Timer(_CONNECTION_S, _shut, (request,))
+        ending.daemon = True
+        ending.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            ending.cancel()
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away, or was sent away, is no error of ours."""
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):

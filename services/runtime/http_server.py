@@ -13,11 +13,14 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
 from starlette.types import Scope
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from services.contracts.errors import InvalidSettings
 from services.runtime.http_entrance import Entrance
 
 _KEEP_ALIVE_S = 30
+_HEAD_S = 15.0
+"""From a connection's beginning, or its next request's first byte, to the end of the head."""
 _TAKEN = "another process listens there; name another port, or 0 for any free one"
 _MAX_CONNECTIONS = 512
 """Beyond these, uvicorn answers 503: each may hold a body in memory."""
@@ -40,6 +43,36 @@ def traced(provider: TracerProvider) -> TelemetryConfig:
 
 def _reads_only(scope: Scope) -> bool:
     return scope.get("method") != "POST"
+
+
+class _TimedProtocol(H11Protocol):
+    """Closes connections whose request's head does not come; uvicorn waits for it for ever."""
+
+    _awaiting_head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._time_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._time_head()
+        else:
+            self._head_came()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_came()
+        super().connection_lost(exc)
+
+    def _time_head(self) -> None:
+        if self._awaiting_head is None:
+            self._awaiting_head = self.loop.call_later(_HEAD_S, self.transport.abort)
+
+    def _head_came(self) -> None:
+        if self._awaiting_head is not None:
+            self._awaiting_head.cancel()
+            self._awaiting_head = None
 
 
 class _Server(uvicorn.Server):
@@ -83,6 +116,7 @@ async def serving_http(
     """
     config = uvicorn.Config(
         Entrance(app, {host, *hosts}),
+        http=_TimedProtocol,
         lifespan="off",
         log_config=None,
         access_log=False,

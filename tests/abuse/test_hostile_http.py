@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from services.contracts.events import PredictionsMade
 from tests.unit.ingest.datasets import Json, jpeg
 from tests.unit.ingest.web import BOX, GROUND_TRUTH, METADATA, PREDICTIONS, Web
 
@@ -254,15 +255,68 @@ async def test_an_invented_token_opens_nothing(web: Web, token: str) -> None:
     assert await refused(web, response) == (401, "unauthorized")
 
 
-async def test_a_hundred_thousand_bad_lines_have_one_answer() -> None:
-    web = Web(max_body_bytes=10_000_000)
+async def test_tens_of_thousands_of_bad_lines_are_counted_and_the_first_hundred_listed() -> None:
+    web = Web(max_body_bytes=10_000_000, rate_limit="1000/minute")
 
     response = await web.post(
-        "/v1/ground-truth", b"{\n" * 100_000, "annotation:ana", "application/x-ndjson"
+        "/v1/ground-truth", b"{\n" * 40_000, "annotation:ana", "application/x-ndjson"
     )
 
     assert response.status_code == 207
-    assert response.json()["refused"] == 100_000
+    assert response.json()["refused"] == 40_000
+    assert response.json()["reasons"] == {"invalid_json": 40_000}
+    assert len(response.json()["results"]) == 100
+    assert len(response.content) < 50_000
+
+
+async def test_more_lines_than_a_request_may_have_are_refused_unread(web: Web) -> None:
+    response = await web.post(
+        "/v1/ground-truth", b"{\n" * 60_000, "annotation:ana", "application/x-ndjson"
+    )
+
+    assert await refused(web, response) == (413, "too_many_lines")
+
+
+async def test_lines_count_toward_the_rate_limit() -> None:
+    web = Web(rate_limit="10/minute")
+    headers = await web.headers("annotation:ana") | {"Content-Type": "application/x-ndjson"}
+
+    statuses = [
+        (
+            await web.client.post("/v1/ground-truth", content=b"{\n" * 500, headers=headers)
+        ).status_code
+        for _ in range(3)
+    ]
+
+    assert statuses == [207, 429, 429]
+
+
+async def test_records_of_too_many_values_are_refused_before_they_are_parsed() -> None:
+    web = Web(max_body_bytes=10_000_000, max_detections_per_frame=10)
+
+    response = await web.post("/v1/predictions", b'{"detections": [' + b"0," * 1_000 + b"0]}")
+
+    assert await refused(web, response) == (413, "too_many_values")
+
+
+async def test_detections_beyond_the_limit_are_left_out_and_told() -> None:
+    web = Web(max_detections_per_frame=2)
+    scores = [0.1, 0.9, 0.2, 0.8]
+    many = PREDICTIONS | {"detections": [BOX | {"score": score} for score in scores]}
+
+    response = await web.post("/v1/predictions", many)
+    lines = await web.post(
+        "/v1/predictions",
+        json.dumps(many | {"version": "2"}).encode(),
+        media_type="application/x-ndjson",
+    )
+
+    assert response.status_code == 202
+    assert response.json()["detections_left_out"] == 2
+    assert lines.json()["results"][0]["detections_left_out"] == 2
+    first, _ = web.published
+    assert isinstance(first, PredictionsMade)
+    assert [each.score for each in first.detections] == [0.9, 0.8]
 
 
 async def test_names_with_operators_are_names(web: Web) -> None:
