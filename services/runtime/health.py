@@ -63,6 +63,8 @@ class _BoundedServer(ThreadingHTTPServer):
     """Few connections, each for a short time: whoever is slow cannot keep others from probing."""
 
     daemon_threads = True
+    # Of five, the default, a burst of connections fills the queue, and the rest wait for seconds.
+    request_queue_size = 4 * _MAX_CONNECTIONS
 
     def __init__(self, *args: Any) -> None:
         self._free = BoundedSemaphore(_MAX_CONNECTIONS)
