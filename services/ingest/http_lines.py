@@ -14,6 +14,7 @@ from services.ingest.accepting import Accepted
 from services.ingest.http_answers import LISTED_REFUSALS, LineResult, Refused
 from services.ingest.http_requests import Kind, Line, read_line
 from services.runtime import metrics
+from services.runtime.limits import MAX_EVENT_BYTES
 from services.runtime.stores.held_corrections import HeldCorrection
 
 MAX_LINES = 50_000
@@ -76,7 +77,8 @@ def _part(
         end = body.find(b"\n", start)
         end = len(body) if end < 0 else end
         number += 1
-        text = bytes(memoryview(body)[start:end])
+        # No more than what shows that it is too long: a body may be one line.
+        text = bytes(memoryview(body)[start : min(end, start + MAX_EVENT_BYTES + 1)])
         start = end + 1
         if text.strip():
             lines.append(read_line(number, kind, text, most))
