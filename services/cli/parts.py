@@ -90,11 +90,14 @@ class App:
         )
         stores, clock, score = self.stores, SystemClock(), self.settings.operating_score
         found = await Reports(stores.matches, stores.needles, score, clock).now(counts)
-        # After them: a frame is stored before its matches are, so no detector has none.
+        # After them: a frame is stored before its matches are. An unreadable one has no costs.
         count_copies = self.settings.count_copies
         stored = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=count_copies)
         costs = await stored.now()
-        return [report.with_costs(costs[report.detector]) for report in found]
+        return [
+            report.with_costs(costs[report.detector]) if report.detector in costs else report
+            for report in found
+        ]
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """No value on a topic or in a store ends a service, now or at the next start."""
 
 import asyncio
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ from services.runtime.clock import SystemClock
 from services.runtime.lag import LagReader
 from services.runtime.outbox import Parcel
 from services.runtime.settings import Settings
-from services.runtime.stores.mongo import connect
+from services.runtime.stores.mongo import connect_as_set
 from services.runtime.stores.unreadable import UNREADABLE
 from tests import samples
 from tests.deadline import until
@@ -118,13 +119,20 @@ async def _caught_up(app: App, exits: list[int], services: Sequence[str] = CONSU
     assert exits == []
 
 
+def _captured(name: str) -> FrameCaptured:
+    """A frame with a picture of its own: of copies, only the first may have needles."""
+    frame = samples.frame_captured(name)
+    own = {"sha256": hashlib.sha256(name.encode()).hexdigest()}
+    return frame.model_copy(update={"image": frame.image.model_copy(update=own)})
+
+
 def _sound_events() -> list[Event]:
     """Frames with a false positive, of which some are of the reference split."""
     return [
         event
         for name in _SOUND
         for event in (
-            samples.frame_captured(name),
+            _captured(name),
             samples.predictions_made(samples.detection(), frame_id=name),
             samples.frame_annotated(frame_id=name),
         )
@@ -133,7 +141,7 @@ def _sound_events() -> list[Event]:
 
 async def _store_what_was_valid_once(settings_: Settings) -> set[str]:
     """Documents as former versions may have left them; where they are."""
-    database = connect(settings_.mongodb, settings_.mongodb_database)
+    database = connect_as_set(settings_)
     late, early = "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"
     for collection, field, value in (
         ("frames", "captured.event.captured_at", late),
