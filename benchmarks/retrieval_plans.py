@@ -106,7 +106,7 @@ def by_strategy(strategy: Strategy) -> Plan:
         dealer = dealer_of(searched, haystack, strategy)
         listed = [
             (int(each.offer.region), data.modes[int(each.needle)])
-            for each in dealer.deal(allowed(haystack, budget))
+            for each in dealer.allocate(allowed(haystack, budget))
         ]
         taken = np.zeros(len(data.spots), np.bool_)
         taken[[data.frame[place] for place, _ in listed]] = True

@@ -100,7 +100,7 @@ def first_plan(data: DataSet, seed: int, strategy: str) -> First:
     searched = {str(number): task for number, task in enumerate(tasks(data, haystack, seed))}
     families = families_of(searched)
     dealer = dealer_of(searched, haystack, STRATEGIES[strategy], Families(families, {}))
-    dealt = dealer.deal(allowed(haystack, BUDGET))
+    dealt = dealer.allocate(allowed(haystack, BUDGET))
     return First(data, haystack, searched, families, strategy, dealt)
 
 
@@ -118,7 +118,7 @@ def second_plan(first: First, weigh: Weigh | None) -> list[Dealt]:
     whole = allowed(first.haystack, 2 * BUDGET)
     for each in first.dealt:
         dealer.keep(each.needle, each.offer.spot, each.offer.family, whole)
-    return dealer.deal(whole)
+    return dealer.allocate(whole)
 
 
 def _corrected(task: Task, taken: Frames) -> Task:

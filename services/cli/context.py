@@ -49,11 +49,11 @@ class Context:
         if self.debug:
             given["log_level"] = "DEBUG"
         settings = load_settings(**given)
-        said = settings.model_fields_set
-        given |= {name: value for name, value in defaults.items() if name not in said}
-        if "embedder" not in said and not settings.qdrant:
+        given_fields = settings.model_fields_set
+        given |= {name: value for name, value in defaults.items() if name not in given_fields}
+        if "embedder" not in given_fields and not settings.qdrant:
             remembered = live_embedder(load_settings(**given).data)
-            given |= {name: value for name, value in remembered.items() if name not in said}
+            given |= {name: value for name, value in remembered.items() if name not in given_fields}
         return load_settings(**given)
 
     def stored(self) -> "Settings":
@@ -138,11 +138,11 @@ def _cancel_when_told(task: "asyncio.Task[Any]") -> None:
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)
 
-    def told() -> None:
+    def stop_requested() -> None:
         for number in signals:
             loop.remove_signal_handler(number)
         console(stderr=True).print("\nStopping, so that nothing is lost …", highlight=False)
         task.cancel()
 
     for number in signals:
-        loop.add_signal_handler(number, told)
+        loop.add_signal_handler(number, stop_requested)

@@ -35,10 +35,10 @@ def families(
     _print_families(overview, most)
     _print_recheck(overview, most)
     for at, each in changes[:most]:
-        said = "went into" if each.change == "merged" else "was split: now"
+        change = "went into" if each.change == "merged" else "was split: now"
         needles = f"{each.needles} needle{'s' * (each.needles != 1)}"
         console().print(
-            f"{at:%Y-%m-%d %H:%M}  {each.family[:8]} {said} {each.other[:8]} ({needles})",
+            f"{at:%Y-%m-%d %H:%M}  {each.family[:8]} {change} {each.other[:8]} ({needles})",
             highlight=False,
         )
 

@@ -169,10 +169,10 @@ def _name(number: int, needle: NeedleFound) -> str:
 
 def _place(drive: DriveId | None, at: datetime | None) -> str:
     """Drive and time, as far as they are known."""
-    said = [f"drive {drive}"] if drive else []
+    caption = [f"drive {drive}"] if drive else []
     if at is not None and at != UNKNOWN_TIME:
-        said.append(f"{at:%Y-%m-%d %H:%M:%S}")
-    return " · ".join(said)
+        caption.append(f"{at:%Y-%m-%d %H:%M:%S}")
+    return " · ".join(caption)
 
 
 @dataclass(frozen=True)
@@ -192,8 +192,8 @@ class _Album:
             self._candidate(place, candidate, needle.detector)
             for place, candidate in enumerate(sheet.candidates, start=1)
         ]
-        said = f"{title}: {needle.category}, but {_MEANING[needle.error_type]}"
-        return montage(said, left, [tile for tile in tiles if tile is not None])
+        caption = f"{title}: {needle.category}, but {_MEANING[needle.error_type]}"
+        return montage(caption, left, [tile for tile in tiles if tile is not None])
 
     def _needle(self, needle: NeedleFound) -> Tile | None:
         really = f", really {needle.true_category}" if needle.true_category else ""

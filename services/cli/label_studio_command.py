@@ -155,7 +155,7 @@ async def _push(app: "App", parts: "LabelStudioParts", *, again: bool) -> "Pushe
 
 
 def _print_pushed(pushed: "Pushed") -> None:
-    said = {
+    counts = {
         "created": pushed.created,
         "made anew": pushed.changed,
         "taken back": pushed.withdrawn,
@@ -164,12 +164,12 @@ def _print_pushed(pushed: "Pushed") -> None:
         "deleted there": pushed.deleted,
         "refused by Label Studio": pushed.refused,
     }
-    _print_counts("pushed", said)
+    _print_counts("pushed", counts)
 
 
 def _print_pulled(app: "App", pulled: "Pulled") -> None:
     held = pulled.held.total()
-    said = {
+    counts = {
         "published": pulled.published,
         "held": held,
         "begun": pulled.unfinished,
@@ -179,7 +179,7 @@ def _print_pulled(app: "App", pulled: "Pulled") -> None:
         **{f"refused, {reason.replace('_', ' ')}": n for reason, n in pulled.refused.items()},
         **{f"left out, {reason.replace('_', ' ')}": n for reason, n in pulled.left_out.items()},
     }
-    _print_counts("pulled", said)
+    _print_counts("pulled", counts)
     for adjustment, count in pulled.adjusted.items():
         console().print(f"  {adjustment.sentence(count)}", highlight=False, markup=False)
     if held:
@@ -198,6 +198,6 @@ def _held_text(count: int, app: "App") -> str:
     return f"{count:,} {wait} for an answer: on {questions}, or by `gazeloop questions`"
 
 
-def _print_counts(what: str, said: dict[str, int]) -> None:
-    parts = [f"{count:,} {name}" for name, count in said.items() if count]
+def _print_counts(what: str, counts: dict[str, int]) -> None:
+    parts = [f"{count:,} {name}" for name, count in counts.items() if count]
     console().print(f"{what}: {', '.join(parts) or 'nothing new'}", highlight=False)

@@ -33,10 +33,10 @@ class _Alarm(logging.Handler):
         self._path = path
 
     def emit(self, record: logging.LogRecord) -> None:
-        said: dict[str, Any] = record.msg if isinstance(record.msg, dict) else {}
-        what = said.get("event", record.getMessage())
-        whose = said.get("service", record.name)
-        error = _error(said.get("exc_info") or record.exc_info)
+        fields: dict[str, Any] = record.msg if isinstance(record.msg, dict) else {}
+        what = fields.get("event", record.getMessage())
+        whose = fields.get("service", record.name)
+        error = _error(fields.get("exc_info") or record.exc_info)
         why = f": {type(error).__name__}: {error}" if error else ""
         sys.stderr.write(f"\ngazeloop: {whose}: {what}{why}\nThe log says more: {self._path}\n")
 

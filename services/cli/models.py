@@ -100,6 +100,6 @@ async def use(
         A part is away. The same call again completes it.
     """
     await names.alias({alias: collection_of(alias, model) for alias in (FRAMES, REGIONS)})
-    told = await embeddings.one(model)
-    if told is not None:
-        await outbox.publish([told])
+    embedded = await embeddings.one(model)
+    if embedded is not None:
+        await outbox.publish([embedded])

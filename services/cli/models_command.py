@@ -149,8 +149,8 @@ async def _fill(context: Context, *, follow: bool) -> None:
                 lost = await work.recover()
                 if lost:
                     _say_lost(lost)
-                told = _Told(work.model_id, console(), shown)
-                _conclude(work.model_id, await work.fill(told))
+                progress = _Told(work.model_id, console(), shown)
+                _conclude(work.model_id, await work.fill(progress))
                 if follow:
                     shown.update(f"following, every {FILL_PAUSE_S:g} s; Ctrl-C stops it")
                     await following(work, Pauses())
@@ -159,8 +159,8 @@ async def _fill(context: Context, *, follow: bool) -> None:
 
 
 def _say_lost(frames: int) -> None:
-    said = f"{frames:,} frames whose vectors are gone are embedded again"
-    console().print(said, highlight=False)
+    line = f"{frames:,} frames whose vectors are gone are embedded again"
+    console().print(line, highlight=False)
 
 
 class _Told:

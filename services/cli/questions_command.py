@@ -97,8 +97,8 @@ async def _print_waiting(app: "App") -> None:
         out.print(_text(each), highlight=False, markup=False, soft_wrap=True)
     if waiting:
         page = app.review("/questions")
-        said = f"Answer on {page}, or by `gazeloop questions label` and `choose`."
-        out.print(said, highlight=False, soft_wrap=True)
+        hint = f"Answer on {page}, or by `gazeloop questions label` and `choose`."
+        out.print(hint, highlight=False, soft_wrap=True)
     else:
         out.print("no correction waits for an answer", highlight=False)
 

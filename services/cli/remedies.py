@@ -77,26 +77,26 @@ _IN_USE = (
 def explained(error: BaseException) -> str:
     """The error in one line, and below it what to do, as Rich markup."""
     cause = _cause(error)
-    said = escape(str(cause) or type(cause).__name__).replace("\n", " ")
+    message = escape(str(cause) or type(cause).__name__).replace("\n", " ")
     if not isinstance(cause, errors.GazeloopError):
         name = type(cause).__name__
         if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
             return (
-                f"[bold red]Error:[/] {said}: another process listens there\n"
+                f"[bold red]Error:[/] {message}: another process listens there\n"
                 "[dim]Choose other ports with GAZELOOP_HTTP_PORT and GAZELOOP_METRICS_PORT;"
                 " 0 takes any free one.[/]"
             )
         if isinstance(cause, OSError) and cause.errno in _UNWRITABLE:
             return (
-                f"[bold red]Error:[/] {said}\n"
+                f"[bold red]Error:[/] {message}\n"
                 "[dim]Let this user write there, or name another folder with --data.[/]"
             )
         return (
-            f"[bold red]Error:[/] {name}: {said}\n"
+            f"[bold red]Error:[/] {name}: {message}\n"
             "[dim]Nobody foresaw this. `gazeloop --debug …` shows where it happened.[/]"
         )
     remedy = remedy_of(cause)
-    line = f"[bold red]Error:[/] {said}"
+    line = f"[bold red]Error:[/] {message}"
     return f"{line}\n[dim]{escape(remedy)}[/]" if remedy else line
 
 
@@ -114,5 +114,5 @@ def _cause(error: BaseException) -> BaseException:
     if not isinstance(error, BaseExceptionGroup):
         return error
     causes = [_cause(each) for each in error.exceptions]
-    ours = (each for each in causes if isinstance(each, errors.GazeloopError))
-    return next(ours, causes[0])
+    known = (each for each in causes if isinstance(each, errors.GazeloopError))
+    return next(known, causes[0])

@@ -89,8 +89,8 @@ def _facts(facts: Sequence[tuple[str, *tuple[str, ...]]]) -> RenderableType:
     for row, values in enumerate(zip(*(values for _, *values in facts), strict=True)):
         wide.add_row(*values, style="dim" if row else "")
     narrow = _table()
-    for name, *beside in facts:
-        narrow.add_row(Text(name, style="dim"), *beside)
+    for name, *columns in facts:
+        narrow.add_row(Text(name, style="dim"), *columns)
     for column in narrow.columns[1:]:
         column.justify = "right"
     return _Fitting(wide, narrow)

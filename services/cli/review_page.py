@@ -44,8 +44,8 @@ async def reviewing(
             return None
         return Account(caller.token_id, caller.person) if caller and caller.person else None
 
-    letters = _letters(outbox, settings, clock)
-    desk = open_desk(stores, outbox, settings, clock, authenticate=who, letters=letters)
+    dead_letters_page = _letters(outbox, settings, clock)
+    desk = open_desk(stores, outbox, settings, clock, authenticate=who, letters=dead_letters_page)
     server.mount(REVIEW_PATH, build_review_app(desk))
     # Who types no path is a person; vehicles know theirs.
     server.add_api_route("/", _to_the_page, include_in_schema=False)

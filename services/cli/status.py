@@ -112,7 +112,9 @@ def _members(
         return members  # The in-memory broker has no such request.
     finally:
         admin.close()
-    return members | {group: len(said["members"]) for group, said in described.items()}
+    return members | {
+        group: len(group_state["members"]) for group, group_state in described.items()
+    }
 
 
 def _name(group: str) -> str:

@@ -45,9 +45,9 @@ class WhenChanged(Generic[T]):
         """
         began, planned = self._clock.now(), await self._planned()
         if self._last is not None:
-            at, before, said = self._last
+            at, before, result = self._last
             if planned == before and not await self._matches.changed_since(at - _LATE):
-                return said
-        said = await self._work()
-        self._last = began, planned, said
-        return said
+                return result
+        result = await self._work()
+        self._last = began, planned, result
+        return result

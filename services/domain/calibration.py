@@ -29,11 +29,11 @@ class Calibration:
     count: int
 
 
-def calibration(said: Sequence[float], came_true: Sequence[bool]) -> Calibration | None:
+def calibration(stated: Sequence[float], came_true: Sequence[bool]) -> Calibration | None:
     """Of probabilities and outcomes in the same order; none of nothing."""
-    if not said:
+    if not stated:
         return None
-    probable, true = np.array(said, np.float64), np.array(came_true, np.float64)
+    probable, true = np.array(stated, np.float64), np.array(came_true, np.float64)
     bins = np.minimum((probable * _BINS).astype(int), _BINS - 1)
     apart = np.abs(np.bincount(bins, probable - true, _BINS))
     return Calibration(

@@ -110,23 +110,29 @@ def _counts(fleet: Fleet) -> tuple[IntArray, IntArray]:
 
 
 def _kolmogorov_smirnov(
-    mine: IntArray, rest: IntArray, frames: tuple[int, int]
+    vehicle_counts: IntArray, rest: IntArray, frames: tuple[int, int]
 ) -> tuple[float, float]:
     """Largest distance of two distributions, and its asymptotic p-value (Stephens, 1970)."""
-    if not mine.sum() or not rest.sum():
+    if not vehicle_counts.sum() or not rest.sum():
         return 0.0, 1.0
-    distance = float(np.abs(np.cumsum(mine) / mine.sum() - np.cumsum(rest) / rest.sum()).max())
+    distance = float(
+        np.abs(
+            np.cumsum(vehicle_counts) / vehicle_counts.sum() - np.cumsum(rest) / rest.sum()
+        ).max()
+    )
     root = math.sqrt(frames[0] * frames[1] / (frames[0] + frames[1]))
     x = (root + 0.12 + 0.11 / root) * distance
     terms = [(-1) ** (j - 1) * math.exp(-2 * (j * x) ** 2) for j in range(1, 101)]
     return distance, min(1.0, max(0.0, 2 * sum(terms))) if x > 0.2 else 1.0  # noqa: PLR2004  # p = 1 to 10 digits
 
 
-def _chi_squared(mine: IntArray, rest: IntArray, frames: tuple[int, int]) -> tuple[float, float]:
+def _chi_squared(
+    vehicle_counts: IntArray, rest: IntArray, frames: tuple[int, int]
+) -> tuple[float, float]:
     """Total variation distance of two mixes, and the p-value of their homogeneity."""
-    if not mine.sum() or not rest.sum():
+    if not vehicle_counts.sum() or not rest.sum():
         return 0.0, 1.0
-    shares = np.array([mine / mine.sum(), rest / rest.sum()])
+    shares = np.array([vehicle_counts / vehicle_counts.sum(), rest / rest.sum()])
     effect = float(np.abs(shares[0] - shares[1]).sum() / 2)
     seen = shares * np.array(frames)[:, None]
     pooled = seen.sum(0) * min(frames) / sum(frames) < _EXPECTED
@@ -143,7 +149,7 @@ def _chi_squared(mine: IntArray, rest: IntArray, frames: tuple[int, int]) -> tup
     return effect, math.erfc(z / math.sqrt(2)) / 2
 
 
-def _map_difference(fleet: Fleet, mine: BoolArray) -> tuple[float, float]:
+def _map_difference(fleet: Fleet, vehicle_counts: BoolArray) -> tuple[float, float]:
     """How much higher the vehicle's mAP is, and the p-value of no difference."""
     from services.domain import resampling_kernels  # noqa: PLC0415  # see compiled.py
 
@@ -151,7 +157,7 @@ def _map_difference(fleet: Fleet, mine: BoolArray) -> tuple[float, float]:
     moved = np.zeros(fleet.vehicle.size)
     for sample in fleet.samples:
         rows, found = sample.table.rows, sample.table.detections
-        own = mine[rows["frame"]]
+        own = vehicle_counts[rows["frame"]]
         aps, outs = [], []
         for keep in (sample.keep & own, sample.keep & ~own):
             outs.append(np.zeros(rows.size))

@@ -78,8 +78,8 @@ class _Points:
         """AP over the categories that have something to find."""
         values = []
         for k in np.flatnonzero(truths):
-            mine = self.category == k
-            values.append(_ap(self.scores[mine], self.right[mine], int(truths[k])))
+            of_category = self.category == k
+            values.append(_ap(self.scores[of_category], self.right[of_category], int(truths[k])))
         return sum(values) / len(values) if values else None
 
 
@@ -184,9 +184,9 @@ def _repairs(frame: FrameMatch, truths: IntArray) -> tuple[IntArray, BoolArray]:
 
 def _without(points: _Points, kind: int) -> _Points:
     """The points with one kind of error repaired."""
-    mine = points.kind == kind
-    found = mine & (points.repaired >= 0)
-    keep = ~mine | found
+    of_category = points.kind == kind
+    found = of_category & (points.repaired >= 0)
+    keep = ~of_category | found
     return replace(
         points,
         category=np.where(found, points.repaired, points.category)[keep],

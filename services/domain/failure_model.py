@@ -152,9 +152,9 @@ class FailureModel:
         modes = sorted(needles, key=lambda mode: (mode.error, mode.taken_for or ""))
         learnt = self._discriminants()
         plain = [mode for mode in modes if mode not in learnt]
-        sought = [learnt[mode] for mode in modes if mode in learnt]
-        sought += [row for mode in plain for row in needles[mode][:_NEEDLES_MAX]]
-        return np.stack(sought)
+        directions = [learnt[mode] for mode in modes if mode in learnt]
+        directions += [row for mode in plain for row in needles[mode][:_NEEDLES_MAX]]
+        return np.stack(directions)
 
     def _discriminants(self) -> dict[Mode, Vectors]:
         if self._learnt is None:
@@ -238,8 +238,8 @@ def _principal(vectors: Vectors) -> tuple[Vectors, FloatArray]:
     sizes = np.sqrt(np.maximum(values[::-1][:COMPONENTS], 0.0))
     columns = columns[:, ::-1][:, :COMPONENTS]
     first = max(float(sizes[0]), 1e-9)
-    told = sizes > _NOTHING * first
-    directions = columns[:, told]
+    significant = sizes > _NOTHING * first
+    directions = columns[:, significant]
     if wide:
-        directions = rest.T @ directions / sizes[told]
+        directions = rest.T @ directions / sizes[significant]
     return mean, np.asarray(directions * (np.sqrt(count) / first))

@@ -97,9 +97,9 @@ def families(
 
 def _gathered(members: Iterable[Member], likeness: float) -> list[list[Member]]:
     groups: defaultdict[NeedleId, list[Member]] = defaultdict(list)
-    founders = Founders(likeness)
+    clusters = Founders(likeness)
     for member in sorted(members, key=lambda each: (each.captured_at, each.needle_id)):
-        groups[founders.join(member.needle_id, member.vector)].append(member)
+        groups[clusters.join(member.needle_id, member.vector)].append(member)
     return list(groups.values())
 
 

@@ -81,8 +81,8 @@ class KeptFigures:
             kept.bounds = bounds
         stale = curves[~kept.known[curves]]
         if stale.size:
-            said = self._tables.figures(stale, subset.word, bounds, self._score)
-            for held, new in zip((kept.numbers, kept.shown, kept.counts), said, strict=True):
+            figures = self._tables.figures(stale, subset.word, bounds, self._score)
+            for held, new in zip((kept.numbers, kept.shown, kept.counts), figures, strict=True):
                 held[stale] = new[stale]
             kept.known[stale] = True
             self.reads += stale.size

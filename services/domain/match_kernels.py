@@ -180,23 +180,23 @@ def match_groups(
         uncounted[g] = _ALL if crowd[g] or ignore[g] else outside(truth_areas[g])
     for k in range(groups):
         first, to, end = starts[k], truth_starts[k], truth_starts[k + 1]
-        mine = slice(kept[k], kept[k + 1])
+        kept_rows = slice(kept[k], kept[k + 1])
         for g in range(to, end):
             for a in range(4):
                 counts[k, a] += not uncounted[g] & (_FIRST << np.uint64(10 * a))
         order = np.empty(starts[k + 1] - first, np.int64)
         best_first(scores[first : starts[k + 1]], order)
-        source[mine] = first + order[: kept[k + 1] - kept[k]]
+        source[kept_rows] = first + order[: kept[k + 1] - kept[k]]
         _match_group(
-            source[mine],
+            source[kept_rows],
             boxes,
             truths[to:end],
             crowd[to:end],
             uncounted[to:end],
-            matched[mine],
-            ignored[mine],
-            overlaps[mine],
-            partner[mine],
+            matched[kept_rows],
+            ignored[kept_rows],
+            overlaps[kept_rows],
+            partner[kept_rows],
         )
         for d in range(kept[k], kept[k + 1]):
             if partner[d] >= 0:

@@ -62,7 +62,7 @@ class MatchState:
         """
         return self.add_named(NamedColumns.of(matches))
 
-    def add_named(self, said: NamedColumns) -> set[Curve]:
+    def add_named(self, named: NamedColumns) -> set[Curve]:
         """Take matches in that are columns already; which curves changed.
 
         Raises
@@ -70,15 +70,15 @@ class MatchState:
         InvalidRecord
             One of them cannot be held; the state is as it was.
         """
-        said.cells.check()
-        names = list(zip(said.detector, said.category, strict=True))
+        named.cells.check()
+        names = list(zip(named.detector, named.category, strict=True))
         curves = sorted(set(names))
         place = {curve: k for k, curve in enumerate(curves)}
         curve = np.fromiter(map(place.__getitem__, names), np.int64, len(names))
-        frame = self._frames.numbers(said.frame_id)
-        order = _latest(curve, self._frames.ranks[frame], said.cells.revision)
-        self._frames.taken_by(frame[order], [said.vehicle_id[k] for k in order.tolist()])
-        columns = MatchColumns(curve[order], frame[order], said.cells.taken(order))
+        frame = self._frames.numbers(named.frame_id)
+        order = _latest(curve, self._frames.ranks[frame], named.cells.revision)
+        self._frames.taken_by(frame[order], [named.vehicle_id[k] for k in order.tolist()])
+        columns = MatchColumns(curve[order], frame[order], named.cells.taken(order))
         return self._taken_in(curves, columns)
 
     def add_columns(self, curves: Sequence[Curve], columns: MatchColumns) -> set[Curve]:
@@ -98,9 +98,9 @@ class MatchState:
 
     def _taken_in(self, curves: Sequence[Curve], columns: MatchColumns) -> set[Curve]:
         batch = columns.batch()
-        mine = [curves[k] for k in batch.curves]
-        changed = self._join(mine, batch)
-        return {curve for curve, parts in zip(mine, changed, strict=True) if parts}
+        own_curves = [curves[k] for k in batch.curves]
+        changed = self._join(own_curves, batch)
+        return {curve for curve, parts in zip(own_curves, changed, strict=True) if parts}
 
     def frame_numbers(self, frame_ids: Sequence[FrameId]) -> IntArray:
         """(N,) int64, the numbers by which columns name these frames."""
@@ -219,8 +219,8 @@ class MatchState:
 
     def _seen_by(self, detector: DetectorId, subset: Subset, window: Window) -> BoolArray:
         """(frames,) which frames of the subset, within the window, have a match of it."""
-        mine = [place for (name, _), place in self._places.items() if name == detector]
-        curves = np.array(mine, np.int64)
+        own_curves = [place for (name, _), place in self._places.items() if name == detector]
+        curves = np.array(own_curves, np.int64)
         return self._tables.seen_frames(curves, subset.word, window.bounds(), len(self._frames))
 
     def interval(
@@ -231,12 +231,12 @@ class MatchState:
         return interval(self._samples(detector, subset, window, everywhere), len(self._frames))
 
     def difference(
-        self, ours: DetectorId, theirs: DetectorId, subset: Subset, window: Window = EVER
+        self, first: DetectorId, theirs: DetectorId, subset: Subset, window: Window = EVER
     ) -> Interval | None:
         """How much higher our mAP is, on the frames that both detectors looked at."""
-        both = self._seen_by(ours, subset, window) & self._seen_by(theirs, subset, window)
+        both = self._seen_by(first, subset, window) & self._seen_by(theirs, subset, window)
         return difference(
-            self._samples(ours, subset, window, both),
+            self._samples(first, subset, window, both),
             self._samples(theirs, subset, window, both),
             len(self._frames),
         )

@@ -67,10 +67,10 @@ class MatchTables:
         (B,) the parts that changed in each, part p as bit p.
         """
         changed = np.zeros(curves.size, np.int64)
-        said = (batch.rows, batch.row_bounds, batch.detections, batch.bounds, ranks, changed)
+        arrays = (batch.rows, batch.row_bounds, batch.detections, batch.bounds, ranks, changed)
         _by_all_cores(
             np.arange(curves.size),
-            lambda some: self._tables.join(*self._arrays, curves, some, *said),
+            lambda some: self._tables.join(*self._arrays, curves, some, *arrays),
         )
         return changed
 

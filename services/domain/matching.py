@@ -135,8 +135,8 @@ def match_frame(
     )
     result: dict[Category, CategoryMatch] = {}
     for k, category in enumerate(frame.categories):
-        mine = slice(matches.starts[k], matches.starts[k + 1])
-        cells: list[Any] = [tuple(column[mine]) for column in columns]
+        rows = slice(matches.starts[k], matches.starts[k + 1])
+        cells: list[Any] = [tuple(column[rows]) for column in columns]
         cells.append(tuple(matches.ground_truths[k].tolist()))
         result[category] = CategoryMatch(*cells)
     return result

@@ -126,15 +126,19 @@ def influence(
     needs = needs_of(truths)
     mean = 0.0
     for t in range(10):
-        mine = seen[starts[t] : ends[t]]
-        rise, fall, best = np.zeros(mine.size), np.zeros(mine.size), np.zeros(mine.size)
-        ap = _slopes(needs, mine, rise, fall, best)
+        seen_rows = seen[starts[t] : ends[t]]
+        rise, fall, best = (
+            np.zeros(seen_rows.size),
+            np.zeros(seen_rows.size),
+            np.zeros(seen_rows.size),
+        )
+        ap = _slopes(needs, seen_rows, rise, fall, best)
         mean += ap / 10
         for i in range(rows.size):
             if keep[i]:
                 out[i] -= ap * rows[i]["truths"][0] / truths / 10
         up = down = 0.0
-        k = mine.size
+        k = seen_rows.size
         for i in range(detections.size - 1, -1, -1):
             row = detections[i]["row"]
             if not keep[row] or detections[i]["ignored"] >> np.uint64(t) & _FIRST:

@@ -109,7 +109,7 @@ class _Asking:
     def offered(self) -> Iterator[FrameId]:
         return (each.spot.frame for each in self._offers.values())
 
-    def wish(self, given: _Given, limits: Limits) -> tuple[Offer, int] | None:
+    def next_candidate(self, given: _Given, limits: Limits) -> tuple[Offer, int] | None:
         """The best region that can still be had, and the row of the needle that would get it."""
         while self._waiting and self.needles.any_waiting():
             place = self._waiting[0]
@@ -267,27 +267,27 @@ class Dealer:
         """Nothing that a mode was offered may be shown."""
         self._asking[key].withdraw_all()
 
-    def deal(self, limits: Limits) -> list[Dealt]:
+    def allocate(self, limits: Limits) -> list[Dealt]:
         """Give out what the budget allows, best first."""
-        dealt = []
+        assignments = []
         keys = sorted(key for key, asking in self._asking.items() if len(asking.needles))
         waiting = [(self._round(key), -math.inf, number) for number, key in enumerate(keys)]
         heapq.heapify(waiting)
         while waiting and len(self._given.owners) < limits.budgets.haystack:
             round_, hoped, number = heapq.heappop(waiting)
             asking = self._asking[keys[number]]
-            wish = asking.wish(self._given, limits)
-            if wish is None:
+            next_candidate = asking.next_candidate(self._given, limits)
+            if next_candidate is None:
                 continue
-            offer, row = wish
+            offer, row = next_candidate
             if -offer.worth > hoped:
                 # Others may have more to gain by now.
                 heapq.heappush(waiting, (round_, -offer.worth, number))
                 continue
-            dealt.append(asking.take(offer, row, self._given, limits))
+            assignments.append(asking.take(offer, row, self._given, limits))
             asking.given += 1
             heapq.heappush(waiting, (self._round(keys[number]), -offer.worth, number))
-        return dealt
+        return assignments
 
     def held_back(self, limits: Limits) -> list[HeldBack]:
         """The frames that would be listed, were no budget spent; what gains most comes first."""

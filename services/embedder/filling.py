@@ -68,9 +68,9 @@ class FillModel:
         recorded = (await self._embeddings.points()).get(model)
         if recorded is None or await self._step.holds(recorded):
             return 0
-        while told := await self._embeddings.told(model, after, _AT_ONCE):
-            after = told[-1].frame_id
-            gone = await self._step.lost(told)
+        while embedded := await self._embeddings.told(model, after, _AT_ONCE):
+            after = embedded[-1].frame_id
+            gone = await self._step.lost(embedded)
             await self._embeddings.forget(model, gone)
             lost += len(gone)
         log.warning("vectors_lost", model=model, frames=lost)

@@ -31,16 +31,16 @@ class ModelSettings:
 
 def settings_of(model: ModelId) -> ModelSettings | None:
     """What the id says; none where it is not one of ours."""
-    said = _ID.fullmatch(model)
-    if said is None or said["backbone"] not in BY_NAME:
+    parts = _ID.fullmatch(model)
+    if parts is None or parts["backbone"] not in BY_NAME:
         return None
     settings = {
-        "embedder": said["backbone"],
-        "pooling": said["pooling"],
-        "region_encoder": said["regions"],
+        "embedder": parts["backbone"],
+        "pooling": parts["pooling"],
+        "region_encoder": parts["regions"],
     }
-    if said["regions"] == "roi":
-        settings["embed_decode"] = "scaled" if said["scaled"] else "full"
-    if said["precision"]:
-        settings["embed_precision"] = said["precision"]
-    return ModelSettings(settings, said["weights"])
+    if parts["regions"] == "roi":
+        settings["embed_decode"] = "scaled" if parts["scaled"] else "full"
+    if parts["precision"]:
+        settings["embed_precision"] = parts["precision"]
+    return ModelSettings(settings, parts["weights"])

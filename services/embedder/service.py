@@ -94,9 +94,9 @@ class EmbedFrames:
         """Whether the vector store has at least so many points of the model."""
         return (await held_points(self._vectors, self.model_id)).cover(points)
 
-    async def lost(self, told: Sequence[FrameEmbedded]) -> list[FrameId]:
+    async def lost(self, embedded: Sequence[FrameEmbedded]) -> list[FrameId]:
         """Frames of which it was told that they are embedded, and a vector is not there."""
-        return await lost_frames(self._vectors, told)
+        return await lost_frames(self._vectors, embedded)
 
     async def _prepare(self) -> None:
         if self._prepared:

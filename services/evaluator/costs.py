@@ -50,8 +50,8 @@ class StoredErrorCosts:
 
     async def show(self) -> None:
         """Bring the gauges up to date."""
-        for detector, said in (await self.now()).items():
-            show_error_costs(detector, said)
+        for detector, costs in (await self.now()).items():
+            show_error_costs(detector, costs)
 
     def _put(self, records: Sequence[FrameRecord]) -> None:
         for record in records:

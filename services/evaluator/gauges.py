@@ -52,19 +52,21 @@ class Gauges:
     def show(self, detector: DetectorId, evaluations: Mapping[Subset, Evaluation]) -> None:
         """Show one detector's figures on every subset."""
         name = metrics.DETECTORS(detector)
-        for subset, said in evaluations.items():
+        for subset, evaluation in evaluations.items():
             for key, gauge in _NAMED.items():
-                _set(gauge, said.numbers[key], name, subset.value)
+                _set(gauge, evaluation.numbers[key], name, subset.value)
             for key, gauge in _OPERATING.items():
-                _set(gauge, getattr(said.operating, key), name, subset.value)
+                _set(gauge, getattr(evaluation.operating, key), name, subset.value)
             for key, gauge in _COUNTS.items():
-                _set(gauge, getattr(said, key), name, subset.value)
-            for kind, count in said.operating.errors.items():
+                _set(gauge, getattr(evaluation, key), name, subset.value)
+            for kind, count in evaluation.operating.errors.items():
                 _set(metrics.FALSE_POSITIVES, count, name, subset.value, kind.value)
-            for category, ap in said.categories.items():
+            for category, ap in evaluation.categories.items():
                 label = metrics.CATEGORIES(category)
                 _set(metrics.CATEGORY_AP, ap, name, subset.value, label)
-        order = order_holds({subset: said.numbers["AP"] for subset, said in evaluations.items()})
+        order = order_holds(
+            {subset: evaluation.numbers["AP"] for subset, evaluation in evaluations.items()}
+        )
         _set(metrics.ORDER_HOLDS, order, name)
 
     def show_recent(
@@ -74,24 +76,24 @@ class Gauges:
         for (subset, window), ap in maps.items():
             _set(metrics.MAP_WINDOW, ap, metrics.DETECTORS(detector), subset.value, window)
 
-    def show_confidence(self, said: Confidence) -> None:
+    def show_confidence(self, confidence: Confidence) -> None:
         """Show intervals, differences and drift, and nothing of what was shown of them before."""
         for gauge in _SLOW:
             gauge.clear()
-        for (detector, subset), interval in said.intervals.items():
+        for (detector, subset), interval in confidence.intervals.items():
             name = metrics.DETECTORS(detector)
             for bound in ("low", "high"):
                 _set(metrics.MAP_BOUND, getattr(interval, bound), name, subset.value, bound)
-        for (new, old), interval in said.differences.items():
+        for (new, old), interval in confidence.differences.items():
             names = (metrics.DETECTORS(new), metrics.DETECTORS(old))
             for bound in ("value", "low", "high"):
                 _set(metrics.MAP_DIFFERENCE, getattr(interval, bound), *names, bound)
-        for detector, drifts in said.drifts.items():
+        for detector, drifts in confidence.drifts.items():
             name = metrics.DETECTORS(detector)
             for measure in Measure:
-                mine = [d for d in drifts if d.measure is measure and d.drifts]
-                _set(metrics.VEHICLES_DRIFTING, len(mine), name, measure.value)
-                for each in mine:
+                drifting = [d for d in drifts if d.measure is measure and d.drifts]
+                _set(metrics.VEHICLES_DRIFTING, len(drifting), name, measure.value)
+                for each in drifting:
                     _set(metrics.VEHICLE_DRIFT, each.effect, name, measure.value, each.vehicle)
 
 
@@ -105,29 +107,29 @@ _LIFT = {
 }
 
 
-def show_lift(detector: DetectorId, said: ShortlistReport) -> None:
+def show_lift(detector: DetectorId, report: ShortlistReport) -> None:
     """Show what a detector's shortlists are worth."""
     name = metrics.DETECTORS(detector)
-    values = said.model_dump(by_alias=True)
+    values = report.model_dump(by_alias=True)
     for key, (gauge, labels) in _LIFT.items():
-        low, high = said.intervals.get(key, (None, None))
+        low, high = report.intervals.get(key, (None, None))
         for bound, value in (("value", values[key]), ("low", low), ("high", high)):
             _set(gauge, value, name, *labels, bound)
     for verdict in ("confirmed", "rejected"):
         _set(metrics.SHORTLIST_VERDICTS, values[verdict], name, verdict)
 
 
-def show_error_costs(detector: DetectorId, said: ErrorCosts) -> None:
+def show_error_costs(detector: DetectorId, costs: ErrorCosts) -> None:
     """Show what each kind of error costs a detector."""
     name = metrics.DETECTORS(detector)
-    for kind, cost in said.costs.items():
-        _set(metrics.ERROR_COST, None if said.ap50 is None else cost, name, kind.value)
+    for kind, cost in costs.costs.items():
+        _set(metrics.ERROR_COST, None if costs.ap50 is None else cost, name, kind.value)
 
 
-def show_calibration(detector: DetectorId, said: Mapping[Category, CalibrationReport]) -> None:
+def show_calibration(detector: DetectorId, reports: Mapping[Category, CalibrationReport]) -> None:
     """Show how far evidence is from being a probability, by category."""
     name = metrics.DETECTORS(detector)
-    for category, each in said.items():
+    for category, each in reports.items():
         label = metrics.CATEGORIES(category)
         _set(metrics.SHORTLIST_CALIBRATION_ERROR, each.error, name, label)
         _set(metrics.SHORTLIST_CALIBRATION_COUNT, each.count, name, label)

@@ -101,7 +101,9 @@ def confidence(state: MatchState) -> Confidence:
     pairs = list(combinations(detectors, 2))[:MOST_PAIRS]
     differences = {(new, old): state.difference(new, old, Subset.ALL) for old, new in pairs}
     return Confidence(
-        intervals={key: said for key, said in intervals.items() if said is not None},
-        differences={key: said for key, said in differences.items() if said is not None},
+        intervals={key: interval for key, interval in intervals.items() if interval is not None},
+        differences={
+            key: interval for key, interval in differences.items() if interval is not None
+        },
         drifts={detector: state.drift(detector) for detector in detectors},
     )

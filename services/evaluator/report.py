@@ -77,25 +77,25 @@ class ShortlistReport(_Part):
     """Both."""
 
     @classmethod
-    def of(cls, said: Lift | None) -> Self:
+    def of(cls, lift: Lift | None) -> Self:
         """What a pool said."""
-        if said is None:
+        if lift is None:
             return cls()
         named = {
-            "yield": said.found,
-            "random_yield": said.random,
-            "lowest_yield": said.lowest,
-            "lift": said.over_random,
-            "lift_over_lowest": said.over_lowest,
-            "gain": said.gain,
+            "yield": lift.found,
+            "random_yield": lift.random,
+            "lowest_yield": lift.lowest,
+            "lift": lift.over_random,
+            "lift_over_lowest": lift.over_lowest,
+            "gain": lift.gain,
         }
         values = {name: each.value for name, each in named.items() if each is not None}
         return cls(
             **values,
             intervals={name: (i.low, i.high) for name, i in named.items() if i is not None},
-            confirmed=said.confirmed,
-            rejected=said.rejected,
-            regions=said.confirmed + said.rejected,
+            confirmed=lift.confirmed,
+            rejected=lift.rejected,
+            regions=lift.confirmed + lift.rejected,
         )
 
 
@@ -116,7 +116,7 @@ class CalibrationReport(_Part):
     @classmethod
     def of(cls, judged: Sequence[tuple[float, bool]]) -> Self:
         """Evidence, and whether it came true."""
-        found = calibration([said for said, _ in judged], [true for _, true in judged])
+        found = calibration([lift for lift, _ in judged], [true for _, true in judged])
         return cls() if found is None else cls(**asdict(found))
 
 
@@ -136,9 +136,9 @@ class Report(_Part):
     calibration_by_category: dict[Category, CalibrationReport]
     """Of the categories that have any."""
 
-    def with_costs(self, said: ErrorCosts) -> Self:
+    def with_costs(self, error_costs: ErrorCosts) -> Self:
         """The same, with what errors cost."""
-        costs = {kind.value: cost for kind, cost in said.costs.items()}
+        costs = {kind.value: cost for kind, cost in error_costs.costs.items()}
         return self.model_copy(update={"error_costs": costs})
 
     def json_text(self) -> str:

@@ -70,8 +70,8 @@ class EvaluateMatches:
             assert self._state is not None
         async with self._lock:
             # A batch taken before a rebalance may come after it, with what is another's now.
-            ours = [match for match in matches if self._owned(match.category)]
-            changed = await asyncio.to_thread(self._state.add, ours)
+            owned = [match for match in matches if self._owned(match.category)]
+            changed = await asyncio.to_thread(self._state.add, owned)
             self._note({detector for detector, _ in changed})
         await self.refresh()
 
@@ -126,9 +126,9 @@ class EvaluateMatches:
                 state = self._state
                 assert state is not None  # or nothing would be unsure
                 still = await asyncio.to_thread(state.copy)
-            said = await asyncio.to_thread(confidence, still)
+            intervals = await asyncio.to_thread(confidence, still)
         if state is self._state:  # else there was a rebuild, and other categories are ours now
-            self._gauges.show_confidence(said)
+            self._gauges.show_confidence(intervals)
 
     async def _read(self, state: MatchState, categories: Sequence[Category]) -> tuple[int, int]:
         """Take in what is recorded; how many matches that was, and how many cannot be held.

@@ -89,14 +89,14 @@ class CorrectionHolder:
         """Which of these correct something, and were not told before."""
         frames = {at: each.versions[0].frame_id for at, each in came.items()}
         entries = {at: tagged(entry_of(each.versions[0]), each.tag) for at, each in came.items()}
-        told = await self.ledger.published(entries.values())
+        published = await self.ledger.published(entries.values())
         annotated = await self.ledger.known([entry.subject for entry in entries.values()])
         listed = await self.shortlists.memberships(frames.values())
         asked = {frame_id for (frame_id, _), each in listed.items() if each.shortlisted}
         return [
             at
             for at, entry in entries.items()
-            if entry not in told and (entry.subject in annotated or frames[at] in asked)
+            if entry not in published and (entry.subject in annotated or frames[at] in asked)
         ]
 
 
@@ -215,8 +215,8 @@ class Acceptance:
     async def _tags(self, drafts: Sequence[Draft]) -> list[str]:
         corrections = [at for at, draft in enumerate(drafts) if is_reannotated(draft)]
         tags = [""] * len(drafts)
-        said = [entry_of(drafts[at]) for at in corrections]
-        for at, tag in zip(corrections, await tags_of(WAY, said, self._ledger), strict=True):
+        entries = [entry_of(drafts[at]) for at in corrections]
+        for at, tag in zip(corrections, await tags_of(WAY, entries, self._ledger), strict=True):
             tags[at] = tag
         return tags
 
@@ -227,10 +227,10 @@ class Acceptance:
             raise InvalidRecord(detail, reason="duplicate_id")
         return events
 
-    async def _published(self, told: Sequence[tuple[Draft, Entry]]) -> list[Accepted]:
-        if not told:
+    async def _published(self, published: Sequence[tuple[Draft, Entry]]) -> list[Accepted]:
+        if not published:
             return []
-        drafts, entries = zip(*told, strict=True)
+        drafts, entries = zip(*published, strict=True)
         events = await self._numbered(drafts, entries)
         await self._outbox.publish(events)
         await self._ledger.confirm(entries)

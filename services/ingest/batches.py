@@ -138,8 +138,8 @@ class BatchPublisher:
     async def recognised(self, batch: Batch) -> Batch:
         """The corrections, those marked that change something back."""
         corrections = [frame for frame in batch.frames if frame.versions]
-        said = [said_entry(frame.versions) for frame in corrections]
-        tags = await tags_of(self.way, said, self.ledger)
+        entries = [said_entry(frame.versions) for frame in corrections]
+        tags = await tags_of(self.way, entries, self.ledger)
         tag_of = dict(zip(map(id, corrections), tags, strict=True))
         frames = [replace(frame, tag=tag_of.get(id(frame), "")) for frame in batch.frames]
         return Batch(frames, batch.rejections)
@@ -149,9 +149,9 @@ class BatchPublisher:
         published = await self.ledger.published([entry for each in whole for entry in each.entries])
         pending = []
         for each in whole:
-            told = list(zip(each.drafts, each.entries, strict=True))
-            outcome.known += [draft for draft, entry in told if entry in published]
-            new = tuple(draft for draft, entry in told if entry not in published)
+            pairs = list(zip(each.drafts, each.entries, strict=True))
+            outcome.known += [draft for draft, entry in pairs if entry in published]
+            new = tuple(draft for draft, entry in pairs if entry not in published)
             if new:
                 pending.append(_Pending(each.frame, new))
         return pending

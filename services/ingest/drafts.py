@@ -47,7 +47,7 @@ def tagged(entry: Entry, tag: str) -> Entry:
     return entry._replace(digest=hashlib.sha256(f"{entry.digest} {tag}".encode()).hexdigest())
 
 
-async def tags_of(way: str, said: Sequence[Entry], ledger: RevisionLedger) -> list[str]:
+async def tags_of(way: str, entries: Sequence[Entry], ledger: RevisionLedger) -> list[str]:
     """What tells these corrections from the same ones that came this way before; often nothing.
 
     Whoever changes something back says what they said before, and means it: it gets a revision of
@@ -58,7 +58,7 @@ async def tags_of(way: str, said: Sequence[Entry], ledger: RevisionLedger) -> li
     StoreUnavailable
         The ledger does not answer.
     """
-    return [f"{way} {count}" if count else "" for count in await ledger.returns(way, said)]
+    return [f"{way} {count}" if count else "" for count in await ledger.returns(way, entries)]
 
 
 async def numbered(

@@ -170,12 +170,12 @@ class ModelComparer:
         kinds = []
         frame_of = {needle.region_id: needle.frame_id for of in needles.values() for needle in of}
         for kind, of_kind in sorted(needles.items()):
-            mine = [Annotated.of(match) for match in judged if logic.kind_of(match) == kind]
-            if not mine:
+            annotated = [Annotated.of(match) for match in judged if logic.kind_of(match) == kind]
+            if not annotated:
                 continue
-            frame_of |= {r: m.frame_id for m in [*mine, *reference[kind]] for r in m.regions}
+            frame_of |= {r: m.frame_id for m in [*annotated, *reference[kind]] for r in m.regions}
             learnt = logic.truths(reference[kind], self._settings.region_score)
-            asked = logic.truths(mine, self._settings.operating_score)
+            asked = logic.truths(annotated, self._settings.operating_score)
             kinds.append(_Kind(learnt, asked, _by_mode(of_kind)))
         return kinds, frame_of
 

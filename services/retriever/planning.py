@@ -71,8 +71,8 @@ class DetectorPlan:
         limits = await self._limits()
         await self._keep(records, limits)
         await self._offer({}, await self._learnt(sorted(self._kinds)))
-        dealt = await asyncio.to_thread(self._dealer.deal, limits)
-        return await self._shortlists(list(self._asking), dealt)
+        assignments = await asyncio.to_thread(self._dealer.allocate, limits)
+        return await self._shortlists(list(self._asking), assignments)
 
     async def extend(
         self, records: Sequence[NeedleRecord], frames: Mapping[FrameId, FrameFacts]
@@ -98,9 +98,9 @@ class DetectorPlan:
         )
         moved |= await self._offer(frames, await self._taught())
         limits = await self._limits()
-        dealt = await asyncio.to_thread(self._dealer.deal, limits)
-        moved |= {each.needle for each in dealt}
-        return await self._shortlists(moved & self._asking.keys(), dealt)
+        assignments = await asyncio.to_thread(self._dealer.allocate, limits)
+        moved |= {each.needle for each in assignments}
+        return await self._shortlists(moved & self._asking.keys(), assignments)
 
     async def _learnt(self, kinds: Iterable[Kind]) -> dict[Kind, Learnt]:
         """What is known of kinds by now."""
@@ -130,8 +130,8 @@ class DetectorPlan:
         """A kind with a mode that is new, or one of which much was heard."""
         kinds = sorted(self._kinds.items())
         unknown = (kind for kind, each in kinds if each.unknown)
-        heard = (kind for kind, _ in kinds if self._at.learning.outgrown(kind))
-        return next(unknown, None) or next(heard, None)
+        refit = (kind for kind, _ in kinds if self._at.learning.outgrown(kind))
+        return next(unknown, None) or next(refit, None)
 
     async def report(self, detector: DetectorId) -> BudgetReport:
         """What of the budgets is spent by now, and what they hold back."""
@@ -241,7 +241,9 @@ class DetectorPlan:
         """Offer what came, and kinds that were learnt again anew; whose shortlists shrink by it."""
         found: list[tuple[Kind, Haystack]] = []
         moved: set[NeedleId] = set()
-        came = await self._at.hay.among(frames, self._kinds.keys() - learnt.keys(), self._model)
+        came = await self._at.candidates.among(
+            frames, self._kinds.keys() - learnt.keys(), self._model
+        )
         for kind, plan in self._kinds.items():
             report_progress()
             if kind in learnt:
@@ -264,17 +266,17 @@ class DetectorPlan:
     async def _offered_anew(self, kind: Kind, learnt: Learnt) -> Haystack:
         """What lies where a kind is sought by what was learnt; nothing else is offered any more."""
         plan = self._kinds[kind]
-        hay = await self._sought(kind, learnt, plan.modes)
+        haystack = await self._sought(kind, learnt, plan.modes)
         for mode in plan.modes:
             self._dealer.withdraw_all(logic.key_of(kind, mode))
-        plan.worths = frame_worths(learnt, hay, self._strategy)
-        return hay
+        plan.worths = frame_worths(learnt, haystack, self._strategy)
+        return haystack
 
     async def _sought(self, kind: Kind, learnt: Learnt, modes: Collection[Mode]) -> Haystack:
         """What of a kind's haystack lies where these modes are sought."""
         needles = {mode: self._dealer.vectors(logic.key_of(kind, mode)) for mode in modes}
         self._kinds[kind].sought |= needles.keys()
-        return await self._at.hay.search(kind, learnt.model.directions(needles), self._model)
+        return await self._at.candidates.search(kind, learnt.model.directions(needles), self._model)
 
     async def _judge_listed(self, kind: Kind) -> set[NeedleId]:
         """Take off shortlists what no longer has the evidence to be on them."""
@@ -289,29 +291,29 @@ class DetectorPlan:
                 for each in logic.listed(self._at.needles.get(needle_id))
                 if self._dealer.owner(each.frame_id) == needle_id
             ]
-            hay = await self._at.hay.rows(listed, self._model)
-            if not hay.spots:
+            haystack = await self._at.candidates.rows(listed, self._model)
+            if not haystack.spots:
                 continue
             evidence = plan.learnt.model.evidence(
-                mode, self._dealer.vectors(key), hay.vectors, hay.features
+                mode, self._dealer.vectors(key), haystack.vectors, haystack.features
             )
-            for spot, each in zip(hay.spots, evidence.tolist(), strict=True):
+            for spot, each in zip(haystack.spots, evidence.tolist(), strict=True):
                 if each < self._settings.shortlist_evidence:
                     moved.add(self._dealer.take_back(spot.frame))
         return moved
 
     def _offer_all(self, found: Iterable[tuple[Kind, Haystack]]) -> None:
-        for kind, hay in found:
+        for kind, haystack in found:
             plan = self._kinds[kind]
             assert plan.learnt is not None
             worths = {
                 spot.frame: sum(each.worths.get(spot.frame, 0.0) for each in self._kinds.values())
-                for spot in hay.spots
+                for spot in haystack.spots
             }
             asked = {mode: self._asked(kind, mode) for mode in plan.modes}
             sought = {mode: needles for mode, needles in asked.items() if needles.families}
             evidence_min = self._settings.shortlist_evidence
-            for mode, each in offers(plan.learnt, hay, sought, worths, evidence_min).items():
+            for mode, each in offers(plan.learnt, haystack, sought, worths, evidence_min).items():
                 self._dealer.offer(logic.key_of(kind, mode), each)
             self._forget_worths(kind, plan)
 
@@ -326,12 +328,12 @@ class DetectorPlan:
         return limits_of(await self._at.size.haystack_frames(self._model), self._settings)
 
     async def _shortlists(
-        self, needles: Collection[NeedleId], dealt: Sequence[Dealt]
+        self, needles: Collection[NeedleId], assignments: Sequence[Dealt]
     ) -> list[ShortlistPublished]:
         """What is to be written for these needles, where anything is."""
         fresh: defaultdict[NeedleId, dict[FrameId, Candidate]] = defaultdict(dict)
-        facts = await self._at.frames.load({each.offer.spot.frame for each in dealt})
-        for each in dealt:
+        facts = await self._at.frames.load({each.offer.spot.frame for each in assignments})
+        for each in assignments:
             frame, region = each.offer.spot.frame, each.offer.region
             if frame not in facts or region not in facts[frame].regions:
                 # It changed meanwhile; the event that says so is on its way.

@@ -187,9 +187,9 @@ class ExtendShortlists:
         records = await self._known_needles.refresh({each.needle_id for each in found})
         self._note_awaited(found, records)
         self._note_embedded(embedded)
-        lessons = self._reference.note(matched)
-        frames = await self._seen_again(embedded, lessons)
-        if found or embedded or lessons:
+        examples = self._reference.note(matched)
+        frames = await self._seen_again(embedded, examples)
+        if found or embedded or examples:
             self._put_off = True
             await self._finish(list(records.values()), frames)
 
@@ -214,17 +214,17 @@ class ExtendShortlists:
                 self._awaited[needle_id] = _Awaited(each.frame_id, taken[each.frame_id])
 
     async def _seen_again(
-        self, embedded: Sequence[FrameEmbedded], lessons: Sequence[FrameMatched]
+        self, embedded: Sequence[FrameEmbedded], examples: Sequence[FrameMatched]
     ) -> dict[FrameId, FrameFacts]:
         """The frames that something was said of, as they are now."""
-        told = {each.frame_id for each in (*embedded, *lessons)}
+        told = {each.frame_id for each in (*embedded, *examples)}
         self._frames.forget(told)
         if not self._plans:
             # A plan of all reads them itself, as far as it needs them.
             return {}
         facts = await self._frames.load(told)
-        for lesson in lessons:
-            self._learning.heard(logic.kind_of(lesson))
+        for example in examples:
+            self._learning.heard(logic.kind_of(example))
         for each in embedded:
             seen = facts.get(each.frame_id)
             if seen is None:

@@ -17,5 +17,5 @@ class Sources:
     vectors: KnownVectors
     size: KnownSize
     learning: Learning
-    hay: Hay
+    candidates: Hay
     settings: Settings

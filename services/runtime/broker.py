@@ -65,21 +65,21 @@ class BrokerAccess:
 
 def translate(exc: KafkaError, broker: "BrokerAddress") -> GazeloopError:
     """Ours, for what a client of Kafka raises: refused for good, or away for now."""
-    said = f"{broker}: {exc}"  # which names its class
+    message = f"{broker}: {exc}"  # which names its class
     if isinstance(exc, _REFUSED_LOGIN):
         user = broker.access.user or "an anonymous user"
         return InvalidSettings(
             f"Kafka does not let {user} in: check GAZELOOP_KAFKA_USER and"
-            f" GAZELOOP_KAFKA_PASSWORD ({said})"
+            f" GAZELOOP_KAFKA_PASSWORD ({message})"
         )
     # The idempotent producer wraps its refusal in a bare KafkaError.
     if isinstance(exc, AuthorizationError) or "AuthorizationFailed" in str(exc):
         user = broker.access.user or "an anonymous user"
         return InvalidSettings(
             f"Kafka lets {user} in, but not to this: grant what `gazeloop topics acls` prints"
-            f" ({said})"
+            f" ({message})"
         )
-    return BrokerUnavailable(said)
+    return BrokerUnavailable(message)
 
 
 @dataclass(frozen=True)

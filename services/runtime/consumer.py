@@ -357,21 +357,21 @@ class ConsumingService:
             lags[partition.topic] += position.lag
         for topic, lag in lags.items():
             metrics.CONSUMER_LAG.labels(self.name, topic).set(lag)
-        ours = {each: at for each, at in positions.items() if each in self._assignment.partitions}
-        self._show_partitions(ours)
+        owned = {each: at for each, at in positions.items() if each in self._assignment.partitions}
+        self._show_partitions(owned)
         steps = self._runner.progress.steps
-        self._stalled_s = watchdog.observe(self._clock.monotonic(), ours, steps)
+        self._stalled_s = watchdog.observe(self._clock.monotonic(), owned, steps)
         metrics.SECONDS_SINCE_PROGRESS.labels(self.name).set(self._stalled_s)
         if self._stalled_s > self._settings.stall_limit_s:
             log.error("service_stalled", service=self.name, seconds=round(self._stalled_s))
             self._exit(ExitCode.STALLED)
 
-    def _show_partitions(self, ours: Mapping[Partition, Position]) -> None:
-        for each in self._shown - ours.keys():
+    def _show_partitions(self, owned: Mapping[Partition, Position]) -> None:
+        for each in self._shown - owned.keys():
             metrics.PARTITION_LAG.remove(self.name, each.topic, str(each.number))
-        for each, at in ours.items():
+        for each, at in owned.items():
             metrics.PARTITION_LAG.labels(self.name, each.topic, str(each.number)).set(at.lag)
-        self._shown = frozenset(ours)
+        self._shown = frozenset(owned)
 
 
 def _record(event: EventT[bytes]) -> Record:

@@ -289,12 +289,12 @@ class Runner:
                 self.waiting = ""
 
     async def _pause(self, seconds: float) -> None:
-        told = asyncio.ensure_future(self._ending.wait())
+        ending = asyncio.ensure_future(self._ending.wait())
         pause = asyncio.ensure_future(self._sleep(seconds))
         try:
-            await asyncio.wait((told, pause), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((ending, pause), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            told.cancel()
+            ending.cancel()
             pause.cancel()
         if self._ending.is_set():
             raise _GivenBackError

@@ -51,12 +51,12 @@ async def _all_started(services: Sequence[ConsumingService]) -> None:
 async def until_told_to_end() -> None:
     """Wait for SIGTERM or SIGINT; a second one ends the process in the usual way."""
     loop = asyncio.get_running_loop()
-    told = asyncio.Event()
+    stopping = asyncio.Event()
     signals = (signal.SIGTERM, signal.SIGINT)
     for number in signals:
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, stopping.set)
     try:
-        await told.wait()
+        await stopping.wait()
         log.info("told_to_end")
     finally:
         for number in signals:

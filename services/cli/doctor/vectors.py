@@ -76,29 +76,30 @@ async def _lost(store: VectorStore, settings: Settings, live: ModelId | None) ->
     Of the newest frames, which a restored snapshot lacks, and of others at random: to look at all
     would take hours where there are many.
     """
-    told: defaultdict[ModelId, list[FrameEmbedded]] = defaultdict(list)
+    events: defaultdict[ModelId, list[FrameEmbedded]] = defaultdict(list)
     async with connected(settings) as database:
         for each in await MongoEmbeddings(database).sample(_NEWEST, _AT_RANDOM):
-            told[each.model].append(_in_short(each))
+            events[each.model].append(_in_short(each))
     kept = {*models_of(await store.collections()), live}
     # A model whose collections somebody has dropped is done with, unless nothing else is there.
-    models = [each for each in sorted(told) if each in kept or live is None]
+    models = [each for each in sorted(events) if each in kept or live is None]
     return [
-        _counted(model, len(told[model]), await _lost_of(store, told[model])) for model in models
+        _counted(model, len(events[model]), await _lost_of(store, events[model]))
+        for model in models
     ]
 
 
-def _in_short(told: FrameEmbedded) -> FrameEmbedded:
+def _in_short(events: FrameEmbedded) -> FrameEmbedded:
     """With one region: a frame may have hundreds, and few are ever lost alone."""
-    some = [(detector, regions[:1]) for detector, regions in told.regions.items() if regions]
-    return told.model_copy(update={"regions": dict(some[:1])})
+    some = [(detector, regions[:1]) for detector, regions in events.regions.items() if regions]
+    return events.model_copy(update={"regions": dict(some[:1])})
 
 
-async def _lost_of(store: VectorStore, told: Sequence[FrameEmbedded]) -> int:
+async def _lost_of(store: VectorStore, events: Sequence[FrameEmbedded]) -> int:
     """How many lack a vector."""
     lost = 0
-    for first in range(0, len(told), _AT_ONCE):
-        lost += len(await lost_frames(store, told[first : first + _AT_ONCE]))
+    for first in range(0, len(events), _AT_ONCE):
+        lost += len(await lost_frames(store, events[first : first + _AT_ONCE]))
     return lost
 
 
@@ -132,10 +133,10 @@ def _filled_by(model: ModelId) -> str:
 async def _compared(store: VectorStore, settings: Settings, live: ModelId | None) -> list[Finding]:
     from services.embedder.torch_embedder import TorchEmbedder  # noqa: PLC0415  # torch: seconds
 
-    ours = await asyncio.to_thread(TorchEmbedder.of, settings)
+    embedder = await asyncio.to_thread(TorchEmbedder.of, settings)
     found = []
-    for alias, wanted in ((FRAMES, ours.frame_dimension), (REGIONS, ours.region_dimension)):
-        collection = collection_of(alias, ours.model_id)
+    for alias, wanted in ((FRAMES, embedder.frame_dimension), (REGIONS, embedder.region_dimension)):
+        collection = collection_of(alias, embedder.model_id)
         held = await store.dimension(collection)
         if held is not None and held != wanted:
             what = f"{collection} holds vectors of {held} numbers, and the embedder makes {wanted}"
@@ -144,8 +145,8 @@ async def _compared(store: VectorStore, settings: Settings, live: ModelId | None
                 " makes it again"
             )
             found.append(Finding(Level.ERROR, _PART, what, remedy))
-    if live is not None and live != ours.model_id:
-        what = f"searches use {live}, and the settings say {ours.model_id}"
+    if live is not None and live != embedder.model_id:
+        what = f"searches use {live}, and the settings say {embedder.model_id}"
         remedy = (
             "`gazeloop models fill`, then `gazeloop models use` it; or set the old embedder again"
         )

@@ -60,8 +60,8 @@ def generate_survey(
     progress : called with frames done and frames in all
     """
     files = SurveyFiles(folder / "images", folder / "ground_truth.json", folder / "detections.json")
-    stamp, said = folder / "survey.json", _Stamp(seed, drives, frames_per_drive).content()
-    if stamp.exists() and stamp.read_bytes() == said:
+    stamp, content = folder / "survey.json", _Stamp(seed, drives, frames_per_drive).content()
+    if stamp.exists() and stamp.read_bytes() == content:
         return files
     stamp.unlink(missing_ok=True)
     files.images_dir.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def generate_survey(
     files.ground_truth_json.write_bytes(orjson.dumps(coco.document()))
     files.predictions_json.write_bytes(orjson.dumps(results))
     # Written last: a survey without it is drawn again.
-    stamp.write_bytes(said)
+    stamp.write_bytes(content)
     return files
 
 

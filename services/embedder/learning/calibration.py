@@ -136,7 +136,7 @@ def write_calibrated(
     exact = OpenVinoForward(converted(network.features), Precision.FP32, settings.torch_threads)
     listening = _Listening(exact)
     rng = np.random.default_rng(plan.seed)
-    heard = _seen(_embedder(network, settings, listening), learnt, advance, _few(rng))
+    calibrated = _seen(_embedder(network, settings, listening), learnt, advance, _few(rng))
     before = _seen(_embedder(network, settings, exact), held, advance, examples_of)
     asked = _quality(before)
     pictures = _drawn(listening.shown, rng)
@@ -156,7 +156,7 @@ def write_calibrated(
         frames=len(learnt),
         frames_held_out=len(held),
         drives_held_out=len({each.drive for each in held}),
-        unreadable_frames=heard.unreadable + before.unreadable,
+        unreadable_frames=calibrated.unreadable + before.unreadable,
         pictures=len(pictures),
     )
     return _written(target, network, made, data, measured)

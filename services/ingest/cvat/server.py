@@ -164,7 +164,7 @@ def _shapes(task: Task, frames: Sequence[ExportFrame]) -> list[models.LabeledSha
     numbers = {Path(each.name).name: at for at, each in enumerate(task.get_frames_info())}
 
     def shape(
-        frame: ExportFrame, category: str, bbox: Box, source: str, said: dict[str, str]
+        frame: ExportFrame, category: str, bbox: Box, source: str, attributes: dict[str, str]
     ) -> models.LabeledShapeRequest:
         x, y, width, height = bbox
         label = by_label[category]
@@ -176,7 +176,7 @@ def _shapes(task: Task, frames: Sequence[ExportFrame]) -> list[models.LabeledSha
             source=source,
             attributes=[
                 models.AttributeValRequest(
-                    spec_id=each.id, value=said.get(each.name, each.default_value)
+                    spec_id=each.id, value=attributes.get(each.name, each.default_value)
                 )
                 for each in label.attributes
             ],
@@ -187,12 +187,12 @@ def _shapes(task: Task, frames: Sequence[ExportFrame]) -> list[models.LabeledSha
     for frame in frames:
         for truth in frame.annotations or ():
             given = {"crowd": truth.crowd, "ignore": truth.ignore}
-            said = {name: "true" for name, value in given.items() if value}
-            shapes.append(shape(frame, truth.category, truth.bbox, "manual", said))
+            attributes = {name: "true" for name, value in given.items() if value}
+            shapes.append(shape(frame, truth.category, truth.bbox, "manual", attributes))
         for each in frame.proposals:
-            said = {"proposal": "true", "score": repr(each.score)}
-            said["needle_id"] = each.needle_id or ""
-            shapes.append(shape(frame, each.category, each.bbox, "auto", said))
+            attributes = {"proposal": "true", "score": repr(each.score)}
+            attributes["needle_id"] = each.needle_id or ""
+            shapes.append(shape(frame, each.category, each.bbox, "auto", attributes))
     return shapes
 
 
@@ -227,9 +227,9 @@ def _translated(url: str) -> Iterator[None]:
             ) from exc
         if not exc.status or exc.status >= _BROKEN or exc.status == _BUSY:
             raise ToolUnavailable(f"CVAT at {url} answers {exc.status} {exc.reason}") from exc
-        said = str(exc.body)[:300]
+        attributes = str(exc.body)[:300]
         raise InvalidRecord(
-            f"CVAT at {url} refuses: {exc.status}: {said}", reason="refused_by_tool"
+            f"CVAT at {url} refuses: {exc.status}: {attributes}", reason="refused_by_tool"
         ) from exc
     except BackgroundRequestException as exc:
         raise InvalidRecord(f"CVAT at {url} refuses: {exc}", reason="refused_by_tool") from exc

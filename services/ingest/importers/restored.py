@@ -62,8 +62,8 @@ def _annotations(
             kept.append(each)
             continue
         before = left.pop(at)
-        said = {name: getattr(each.value, name) for name in _KEPT if name in says}
-        kept.append(Located(before.model_copy(update=said), each.location))
+        given = {name: getattr(each.value, name) for name in _KEPT if name in says}
+        kept.append(Located(before.model_copy(update=given), each.location))
     return tuple(kept)
 
 

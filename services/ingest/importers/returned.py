@@ -59,13 +59,13 @@ class Manifest:
         content = fields.record(read_json(file), str(file))
         frames = {}
         for name, value in fields.record(content.get("frames"), "frames").items():
-            said = fields.record(value, name)
-            frame_id, width, height = (said.get(key) for key in ("frame_id", "width", "height"))
+            frame = fields.record(value, name)
+            frame_id, width, height = (frame.get(key) for key in ("frame_id", "width", "height"))
             if not (isinstance(frame_id, str) and type(width) is int and type(height) is int):
                 raise fields.malformed(f"{file}: {name} is not a frame of an export")
             annotations = tuple(
                 fields.checked(Annotation, **fields.record(each, name))
-                for each in said.get("annotations", ())
+                for each in frame.get("annotations", ())
             )
             frames[Path(name).stem] = Sent(FrameId(frame_id), (width, height), annotations)
         return cls(frames)

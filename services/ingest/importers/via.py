@@ -167,23 +167,23 @@ class _Via:
 
     def _frame(self, name: str, image: _Image, notes: Notes) -> FrameItem:
         source = image.source
-        said = _said(source.value)
+        attributes = _said(source.value)
         file = image_file(self.images, name) if self.images else None
         regions = _regions(source)
         size = image_size(file) if file and any(map(_is_polygon, regions)) else None
-        drive, refused = said.get("drive_id"), list[Rejection]()
+        drive, refused = attributes.get("drive_id"), list[Rejection]()
         annotation = partial(self._annotation, size, notes)
         annotations = tuple(parsed(regions, annotation, refused, RecordKind.ANNOTATION))
         notes.rejected += refused
         found = self.results.found(name, size, notes) if self.results else NOT_LOOKED
         return FrameItem(
             frame_id=self.sent.of(name).frame_id if self.sent else fields.frame_id(self.name, name),
-            vehicle_id=VehicleId(fields.quoted(str(said.get("vehicle_id", self.name)))),
+            vehicle_id=VehicleId(fields.quoted(str(attributes.get("vehicle_id", self.name)))),
             location=source.location,
             image=file,
             drive_id=None if drive is None else DriveId(fields.quoted(str(drive))),
-            captured_at=fields.captured_at(said) or UNKNOWN_TIME,
-            position=fields.position(said),
+            captured_at=fields.captured_at(attributes) or UNKNOWN_TIME,
+            position=fields.position(attributes),
             detector=self.detector,
             detections=found.detections,
             detections_size=found.size,
@@ -219,15 +219,17 @@ class _Via:
 def _said(record: Record) -> dict[str, Any]:
     """`file_attributes`, which VIA keeps as texts: numbers as numbers, empty ones left out."""
     given = record.get("file_attributes") or {}
-    said = {name: value for name, value in fields.record(given, "file_attributes").items() if value}
+    attributes = {
+        name: value for name, value in fields.record(given, "file_attributes").items() if value
+    }
     for name in _NUMBERS:
-        if isinstance(said.get(name), str):
+        if isinstance(attributes.get(name), str):
             try:
-                said[name] = float(said[name])
+                attributes[name] = float(attributes[name])
             except ValueError as exc:
-                detail = f"{name} {said[name]!r:.40} is not a number"
+                detail = f"{name} {attributes[name]!r:.40} is not a number"
                 raise InvalidRecord(detail, reason="invalid_position") from exc
-    return said
+    return attributes
 
 
 def _regions(source: Located[Record]) -> list[Located[object]]:

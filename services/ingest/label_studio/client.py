@@ -232,10 +232,14 @@ class LabelStudio:
 
 def _detail(answer: httpx.Response) -> str:
     try:
-        said = answer.json()
+        answered = answer.json()
     except ValueError:
         return f"{answer.status_code}"
-    detail = said.get("validation_errors") or said.get("detail") if isinstance(said, dict) else said
+    detail = (
+        answered.get("validation_errors") or answered.get("detail")
+        if isinstance(answered, dict)
+        else answered
+    )
     return f"{answer.status_code}: {json.dumps(detail)[:300]}"
 
 

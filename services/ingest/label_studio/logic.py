@@ -60,10 +60,10 @@ class Asked:
 
     def _proposed(self, proposal: Proposal) -> Json:
         drawn = result(self.frame, proposal.region_id, proposal.category, proposal.bbox)
-        said = f"{proposal.category}, score {proposal.score:.2f}"
-        meta: dict[str, Any] = {"text": [f"predicted: {said}"]}
+        text = f"{proposal.category}, score {proposal.score:.2f}"
+        meta: dict[str, Any] = {"text": [f"predicted: {text}"]}
         if proposal.needle_id is not None:
-            meta = {"text": [f"is this right? {said}"], "needle_id": proposal.needle_id}
+            meta = {"text": [f"is this right? {text}"], "needle_id": proposal.needle_id}
         return {**drawn, "score": proposal.score, "meta": meta}
 
     def task(self, interface: Interface, image: str) -> Json:
@@ -92,8 +92,8 @@ class Asked:
 
     def digest(self, interface: Interface) -> str:
         """Differs where an annotator would be asked something else."""
-        said = [self.frame.revision, self.needles, self.results(interface)]
-        return hashlib.sha256(orjson.dumps(said)).hexdigest()
+        content = [self.frame.revision, self.needles, self.results(interface)]
+        return hashlib.sha256(orjson.dumps(content)).hexdigest()
 
 
 def asked_of(
@@ -156,9 +156,9 @@ def status_of(task: Json) -> TaskStatus:
 
 def read_of(task: Json) -> str:
     """Differs where people have said something else; what we write there does not count."""
-    said = sorted(
+    content = sorted(
         (each["id"], each["updated_at"], bool(each.get("was_cancelled")))
         for each in task.get("annotations") or []
     )
     drafts = sorted(each["id"] for each in task.get("drafts") or [])
-    return hashlib.sha256(orjson.dumps([said, drafts])).hexdigest()
+    return hashlib.sha256(orjson.dumps([content, drafts])).hexdigest()

@@ -192,8 +192,8 @@ class Puller:
 
     async def _refuse(self, found: _Task, error: InvalidRecord, pulled: Pulled) -> None:
         """Keep what cannot be used as a dead letter, and say so where annotators see it."""
-        said = {name: found.task[name] for name in ("id", "data", "annotations")}
-        raw = orjson.dumps(said, default=str)
+        fields = {name: found.task[name] for name in ("id", "data", "annotations")}
+        raw = orjson.dumps(fields, default=str)
         await self._keep(Rejection(error.reason, str(error), found.where, raw))
         pulled.refused[error.reason] += 1
         data = {**found.task["data"], logic.STATUS: f"refused: {error}"}
@@ -210,11 +210,11 @@ class Puller:
 
     async def _notice_deleted(self, project: int, pulled: Pulled) -> None:
         tasks = self.stores.annotation_tasks
-        ours = await tasks.in_tool()
-        if await self.tool.how_many(project) >= len(ours):
+        known = await tasks.in_tool()
+        if await self.tool.how_many(project) >= len(known):
             return
         there = {int(each["id"]) for each in await self.tool.our_tasks(project)}
-        for task_id, frame_id in ours.items():
+        for task_id, frame_id in known.items():
             if task_id not in there:
                 await tasks.note(frame_id, task_id=None, read="", status=TaskStatus.DELETED)
                 pulled.deleted += 1

@@ -45,11 +45,11 @@ def note_embedder(settings: Settings, model: ModelId) -> None:
     if settings.qdrant:
         return
     noted = _read(settings.data)
-    said = settings.model_dump(include=set(MadeBy.model_fields))
+    values = settings.model_dump(include=set(MadeBy.model_fields))
     for file in ("weights", "embed_int8"):
-        if said[file] is not None:
-            said[file] = said[file].resolve()
-    made = MadeBy.model_validate(said)
+        if values[file] is not None:
+            values[file] = values[file].resolve()
+    made = MadeBy.model_validate(values)
     if noted.get(model) == made:
         return
     settings.data.mkdir(parents=True, exist_ok=True)

@@ -60,12 +60,12 @@ def find_java() -> Path:
     if java is None:
         named = f"in JAVA_HOME ({home})" if home else "in JAVA_HOME"
         raise MissingPart(f"no java, neither {named} nor on the PATH")
-    said = subprocess.run(  # noqa: S603  # the user's own java
+    printed = subprocess.run(  # noqa: S603  # the user's own java
         [java, "-version"], capture_output=True, text=True, check=False, timeout=30
     ).stderr
-    version = re.search(r'version "(\d+)', said)
+    version = re.search(r'version "(\d+)', printed)
     if version is None or int(version[1]) < _OLDEST_JAVA:
-        first = said.partition("\n")[0][:80]
+        first = printed.partition("\n")[0][:80]
         raise MissingPart(f"no Java {_OLDEST_JAVA} or newer: {java} says {first!r}")
     return Path(java)
 
@@ -181,8 +181,8 @@ class EmbeddedKafka:
             timeout=_FORMAT_S,
         )
         if formatting.returncode:
-            said = (formatting.stderr or formatting.stdout)[-1500:]
-            raise MissingPart(f"Kafka cannot use {node.folder}: {said}")
+            printed = (formatting.stderr or formatting.stdout)[-1500:]
+            raise MissingPart(f"Kafka cannot use {node.folder}: {printed}")
         done.touch()
 
     def _start(self, node: Node) -> Child:

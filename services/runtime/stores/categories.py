@@ -42,5 +42,7 @@ class MongoCategories:
         # Seldom: names that no frame has which was matched. Then all frames are looked through,
         # once for all names.
         with translated():
-            said = await self._frames.distinct(_ANNOTATED_AS, {_ANNOTATED_AS: {"$in": [*names]}})
-        return set(names) & set(said)
+            annotated = await self._frames.distinct(
+                _ANNOTATED_AS, {_ANNOTATED_AS: {"$in": [*names]}}
+            )
+        return set(names) & set(annotated)

@@ -21,9 +21,9 @@ class Points:
     frames: int
     regions: int
 
-    def cover(self, told: "Points") -> bool:
+    def cover(self, points: "Points") -> bool:
         """Whether there are at least as many as were told of."""
-        return self.frames >= told.frames and self.regions >= told.regions
+        return self.frames >= points.frames and self.regions >= points.regions
 
 
 async def held_points(vectors: VectorStore, model: ModelId) -> Points:
@@ -40,7 +40,7 @@ async def held_points(vectors: VectorStore, model: ModelId) -> Points:
     )
 
 
-async def lost_frames(vectors: VectorStore, told: Sequence[FrameEmbedded]) -> list[FrameId]:
+async def lost_frames(vectors: VectorStore, events: Sequence[FrameEmbedded]) -> list[FrameId]:
     """Frames of one model of which it was told that they are embedded, and a vector is not there.
 
     Raises
@@ -48,13 +48,13 @@ async def lost_frames(vectors: VectorStore, told: Sequence[FrameEmbedded]) -> li
     StoreUnavailable
         The vector store does not answer.
     """
-    if not told:
+    if not events:
         return []
-    model = told[0].model
-    frames = {each.frame_point: each.frame_id for each in told}
+    model = events[0].model
+    frames = {each.frame_point: each.frame_id for each in events}
     regions = {
         region_point_id(model, region_id): each.frame_id
-        for each in told
+        for each in events
         for region_ids in each.regions.values()
         for region_id in region_ids
     }

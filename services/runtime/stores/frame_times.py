@@ -73,7 +73,7 @@ class MongoFrameTimes:
             found = await self._frames.find_one({"_id": frame_id}, {"revisions": 1})
         revisions = found.get("revisions", {}) if found else {}
         return sorted(
-            (TruthRevision(int(number), **said) for number, said in revisions.items()),
+            (TruthRevision(int(number), **details) for number, details in revisions.items()),
             key=lambda each: -each.revision,
         )
 

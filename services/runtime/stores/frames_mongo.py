@@ -140,17 +140,19 @@ class MongoFrameStore:
 
     async def _refuse_conflicts(self, facts: Sequence[FrameFact]) -> set[FrameId]:
         """Raise where a stored fact contradicts one of these; the frames with a known original."""
-        told = [fact for fact in facts if not isinstance(fact, FrameEmbedded)]
-        if not told:
+        parts_of = [fact for fact in facts if not isinstance(fact, FrameEmbedded)]
+        if not parts_of:
             return set()
         # Compared here: MongoDB would plan a condition for each fact, at eight times the price.
-        parts = {f"{_path(fact)}.{name}": 1 for fact in told for name in ("revision", "content")}
+        parts = {
+            f"{_path(fact)}.{name}": 1 for fact in parts_of for name in ("revision", "content")
+        }
         parts["original"] = 1
-        ids = list({fact.frame_id for fact in told})
+        ids = list({fact.frame_id for fact in parts_of})
         with translated():
             found = await self._frames.find({"_id": {"$in": ids}}, parts).to_list()
         stored = {document["_id"]: document for document in found}
-        for fact in told:
+        for fact in parts_of:
             if _contradicts(fact, stored.get(fact.frame_id, {})):
                 raise ConflictingRevision(
                     f"frame {fact.frame_id}: this revision is known with another content; "
@@ -216,13 +218,13 @@ def _update(fact: FrameFact) -> UpdateOne:
 
 def _summary(fact: FrameAnnotated) -> Document:
     """What is kept of each revision of the ground truth; the first that came stays."""
-    said = {
+    revision = {
         "source": literal(fact.annotation_source),
         "by": literal(fact.annotated_by),
         "objects": len(fact.annotations),
         "at": "$$NOW",
     }
-    return {"$ifNull": [f"$revisions.{fact.revision}", said]}
+    return {"$ifNull": [f"$revisions.{fact.revision}", revision]}
 
 
 def _contradicts(fact: FrameFact, stored: Document) -> bool:

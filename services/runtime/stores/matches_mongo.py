@@ -194,28 +194,28 @@ def _checked(document: Document) -> bytes:
 
 def _columns(raw: bytes) -> NamedColumns:
     """The columns of some documents; nothing is validated again: it was when it was written."""
-    said = BsonColumns(raw, _COUNTED, _WORDS)
-    sizes, scores = said.lists("scores")
+    columns = BsonColumns(raw, _COUNTED, _WORDS)
+    sizes, scores = columns.lists("scores")
     for name in ("overlaps", "matched", "ignored", "errors"):
-        if not np.array_equal(said.lists(name)[0], sizes):
+        if not np.array_equal(columns.lists(name)[0], sizes):
             raise ValueError(f"a match has other {name} than scores")
     cells = Cells(
-        part=_parts(said.mapped("split", _SPLITS.index), said.numbers("shortlisted")),
-        captured=said.mapped("captured_at", _moment),
-        revision=said.numbers("revision").astype(np.int64),
-        truths=said.lists("ground_truths")[1].astype(np.int64).reshape(-1, 4),
+        part=_parts(columns.mapped("split", _SPLITS.index), columns.numbers("shortlisted")),
+        captured=columns.mapped("captured_at", _moment),
+        revision=columns.numbers("revision").astype(np.int64),
+        truths=columns.lists("ground_truths")[1].astype(np.int64).reshape(-1, 4),
         starts=np.append(0, np.cumsum(sizes)),
         scores=scores,
-        overlaps=said.lists("overlaps")[1],
-        matched=said.lists("matched")[1].astype(np.uint64),
-        ignored=said.lists("ignored")[1].astype(np.uint64),
-        errors=said.lists("errors")[1].astype(np.int64),
+        overlaps=columns.lists("overlaps")[1],
+        matched=columns.lists("matched")[1].astype(np.uint64),
+        ignored=columns.lists("ignored")[1].astype(np.uint64),
+        errors=columns.lists("errors")[1].astype(np.int64),
     )
     return NamedColumns(
-        cast(list[DetectorId], said.strings("detector")),
-        cast(list[Category], said.strings("category")),
-        cast(list[FrameId], said.strings("frame_id")),
-        cast(list[VehicleId], said.strings("vehicle_id")),
+        cast(list[DetectorId], columns.strings("detector")),
+        cast(list[Category], columns.strings("category")),
+        cast(list[FrameId], columns.strings("frame_id")),
+        cast(list[VehicleId], columns.strings("vehicle_id")),
         cells,
     )
 

@@ -126,10 +126,10 @@ def translated() -> Iterator[None]:
         yield
     # Of an integer beyond 64 bits, the driver says no more than this.
     except (PyMongoError, BSONError, OverflowError) as exc:
-        ours = _in_our_words(exc)
-        if ours is None:
+        known = _in_our_words(exc)
+        if known is None:
             raise
-        raise ours from exc
+        raise known from exc
 
 
 def _in_our_words(error: Exception) -> GazeloopError | None:

@@ -202,14 +202,14 @@ class MongoNeedleLists:
         before = _beyond(where, sort, row, ahead=True)
         after = _beyond(where, sort, row, ahead=False)
         with translated():
-            beside = asyncio.gather(
+            neighbours = asyncio.gather(
                 self._nearest({"$or": after}, field, direction),
                 self._nearest({"$or": before}, field, -direction),
             )
             # One by one, an index alone can count them.
             counted = (self._needles.count_documents(each) for each in (where, *before))
             (following, previous), (total, *counts) = await asyncio.gather(
-                beside, asyncio.gather(*counted)
+                neighbours, asyncio.gather(*counted)
             )
         return Place(previous, following, sum(counts), total)
 

@@ -33,7 +33,7 @@ def asked(*offers: Offer) -> Dealer:
 
 
 def dealt(dealer: Dealer, given: Limits) -> list[str]:
-    return [each.offer.spot.frame for each in dealer.deal(given)]
+    return [each.offer.spot.frame for each in dealer.allocate(given)]
 
 
 def held(dealer: Dealer, given: Limits) -> list[tuple[str, str]]:

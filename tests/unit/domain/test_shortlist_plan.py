@@ -78,7 +78,7 @@ def dealt(
 def frames_of(dealer: Dealer, limits: Limits = WIDE) -> dict[str, list[str]]:
     """What is dealt now, by needle."""
     chosen: dict[str, list[str]] = {}
-    for each in dealer.deal(limits):
+    for each in dealer.allocate(limits):
         chosen.setdefault(each.needle, []).append(each.offer.spot.frame)
     return chosen
 
