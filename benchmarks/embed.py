@@ -33,16 +33,16 @@ from rich.table import Table
 from torch import nn
 from torchvision.transforms import v2
 
-from services.embedder import crops
-from services.embedder.backbones import backbone_named
-from services.embedder.forward import Forward, Precision
-from services.embedder.forward_choice import forward_of
-from services.embedder.learning.quantising import quantised
-from services.embedder.network import Network, load_network
-from services.embedder.openvino_forward import OpenVinoForward, read
-from services.embedder.torch_embedder import Decoding, RegionEncoder, TorchEmbedder
+from services.embedder.models import crops
+from services.embedder.models.backbones import backbone_named
+from services.embedder.models.forward import Forward, Precision
+from services.embedder.models.forward_choice import forward_of
+from services.embedder.models.network import Network, load_network
+from services.embedder.models.openvino_forward import OpenVinoForward, read
+from services.embedder.models.torch_embedder import Decoding, RegionEncoder, TorchEmbedder
+from services.embedder.training.quantising import quantised
 from services.runtime.images import ImageLimits, decode_scaled
-from services.runtime.logs import configure_logs
+from services.runtime.observability.logs import configure_logs
 from services.runtime.settings import Settings
 
 _SIZE = (1920, 1080)

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image as Picture
 
 from benchmarks.pictures import stored_picture
-from services.cli.parts import App
+from services.app.parts import App
 from services.contracts.events import (
     Annotation,
     Detection,
@@ -20,7 +20,7 @@ from services.contracts.events import (
 )
 from services.contracts.identity import DriveId, FrameId, ModelId, VehicleId
 from services.embedder.embedder import Boxes, FrameVectors
-from services.embedder.torch_embedder import TorchEmbedder
+from services.embedder.models.torch_embedder import TorchEmbedder
 
 PRECOMPUTED = "precomputed"
 _DIMENSION = 256

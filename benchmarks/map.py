@@ -30,7 +30,7 @@ from rich.live import Live
 from rich.table import Table
 
 from benchmarks.map_data import CATEGORIES, Data, Gazeloop, Stats, synthetic
-from services.domain.matching import match_groups
+from services.domain.detection.matching import match_groups
 
 
 def matching_rate(data: Data) -> float:

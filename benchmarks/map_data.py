@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from services.contracts.identity import Category, DetectorId, FrameId
-from services.domain.average_precision import mean_numbers
-from services.domain.boxes import Annotations, Detections
-from services.domain.kept_figures import EVER
-from services.domain.match_columns import Cells, MatchColumns
-from services.domain.match_state import MatchState
-from services.domain.matching import Matches, grouped, match_groups
-from services.domain.subsets import REST, Subset
+from services.domain.detection.boxes import Annotations, Detections
+from services.domain.detection.matching import Matches, grouped, match_groups
+from services.domain.metrics.average_precision import mean_numbers
+from services.domain.metrics.kept_figures import EVER
+from services.domain.metrics.match_columns import Cells, MatchColumns
+from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.subsets import REST, Subset
 
 Stats = np.ndarray[Any, np.dtype[np.float64]]
 CATEGORIES = 80

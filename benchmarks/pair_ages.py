@@ -11,7 +11,7 @@ from services.contracts.codec import decode
 from services.contracts.events import Event, NeedleFound, ShortlistPublished
 from services.contracts.identity import FrameId
 from services.contracts.topics import EMBEDDED, FRAMES, GROUND_TRUTH, NEEDLES, REANNOTATION, Topic
-from services.runtime.broker import BrokerAddress
+from services.runtime.kafka.broker import BrokerAddress
 
 
 def pair_ages(broker: BrokerAddress) -> dict[str, dict[str, float]]:

@@ -31,12 +31,12 @@ from benchmarks.pair_ages import pair_ages
 from benchmarks.processes import Processes
 from benchmarks.stage_cpu import StageClock
 from benchmarks.windows import Windows, tell
-from services.cli.assembly import running
-from services.cli.parts import App
+from services.app.assembly import running
+from services.app.parts import App
 from services.contracts.events import Event
 from services.contracts.flow import CONSUMERS
-from services.runtime.broker import BrokerAddress
-from services.runtime.logs import configure_logs
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.observability.logs import configure_logs
 from services.runtime.settings import Settings
 
 _WITHOUT_VECTORS = ("fp_miner", "evaluator")

@@ -24,9 +24,9 @@ from benchmarks.map_data import DETECTOR, Gazeloop, synthetic
 from services.contracts import identity
 from services.contracts.events import ErrorType, FrameMatched, Split
 from services.contracts.identity import Category, DriveId, FrameId, VehicleId
-from services.domain.coco import whole
-from services.domain.matching import match_groups
-from services.evaluator.service import EvaluateMatches
+from services.domain.detection.coco import whole
+from services.domain.detection.matching import match_groups
+from services.evaluator.live.service import EvaluateMatches
 from services.runtime.clock import SystemClock
 from services.runtime.embedded.mongod import Mongod
 from services.runtime.settings import Settings

@@ -24,11 +24,11 @@ from benchmarks.retrieval_data import DataSet, embedded, survey, trapedesveh
 from benchmarks.retrieval_quality import shares
 from benchmarks.retrieval_rankings import LEARNT, Ranking, contrast, similarity
 from services.embedder.embedder import Boxes
-from services.embedder.forward_choice import forward_of
-from services.embedder.network import Head, Network, load_network
-from services.embedder.pooling import Pooling
-from services.embedder.torch_embedder import RegionEncoder, TorchEmbedder
-from services.runtime.logs import configure_logs
+from services.embedder.models.forward_choice import forward_of
+from services.embedder.models.network import Head, Network, load_network
+from services.embedder.models.pooling import Pooling
+from services.embedder.models.torch_embedder import RegionEncoder, TorchEmbedder
+from services.runtime.observability.logs import configure_logs
 from services.runtime.settings import Settings
 
 _RANKINGS: Mapping[str, Ranking] = {

@@ -18,11 +18,11 @@ from benchmarks.retrieval_data import DataSet, survey, trapedesveh
 from benchmarks.retrieval_measures import figure, options
 from benchmarks.retrieval_plans import by_strategy, haystack_of
 from benchmarks.retrieval_rankings import LEARNT, Task, tasks
-from services.domain import logistic
-from services.domain.calibration import calibration
-from services.domain.coco import BoolArray, FloatArray, IntArray
-from services.domain.failure_model import Method
-from services.domain.strategies import worst_frames
+from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.mining import logistic
+from services.domain.mining.failure_model import Method
+from services.domain.shortlists.strategies import worst_frames
+from services.domain.statistics.calibration import calibration
 from services.runtime.settings import Settings
 
 FIRST_BUDGET = 0.10

@@ -11,7 +11,6 @@ import numpy as np
 import orjson
 from PIL import Image
 
-from services.cli.survey.generate import generate_survey
 from services.contracts.events import (
     Annotation,
     Detection,
@@ -20,15 +19,16 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.identity import Category, DriveId, FrameId, VehicleId
-from services.domain.coco import BoolArray, FloatArray, IntArray
-from services.domain.failure_model import Mode
-from services.domain.matching import CategoryMatch, match_frame
-from services.domain.ranking import Vectors
-from services.domain.region_features import Shown, region_features
-from services.domain.shortlist_offers import Spot
+from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.detection.matching import CategoryMatch, match_frame
+from services.domain.mining.failure_model import Mode
+from services.domain.mining.ranking import Vectors
+from services.domain.mining.region_features import Shown, region_features
+from services.domain.shortlists.scored_candidates import Spot
 from services.embedder.embedder import Boxes
-from services.embedder.torch_embedder import TorchEmbedder
+from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
+from services.survey.generate import generate_survey
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from services.cli.family_marking import mark_families
-from services.cli.repeating import repeated
+from services.app.family_marking import mark_families
+from services.app.repeating import repeated
 from services.contracts.events import (
     Annotation,
     Detection,
@@ -47,15 +47,8 @@ from services.contracts.identity import (
     frame_point_id,
     region_point_id,
 )
-from services.fp_miner.logic import MatchedFrame, match, needles_in
-from services.retriever.service import ExtendShortlists
-from services.runtime.clock import SystemClock
-from services.runtime.embedded.mongod import Mongod
-from services.runtime.logs import configure_logs
-from services.runtime.settings import Settings
-from services.runtime.stores.opening import Stores, open_stores
-from services.runtime.stores.shortlists import NOT_SHORTLISTED
-from services.runtime.stores.vectors import (
+from services.domain.ports.shortlists import NOT_SHORTLISTED
+from services.domain.ports.vectors import (
     FRAMES,
     REGIONS,
     Payload,
@@ -63,6 +56,13 @@ from services.runtime.stores.vectors import (
     VectorStore,
     collection_of,
 )
+from services.fp_miner.logic import MatchedFrame, match, needles_in
+from services.retriever.service import ExtendShortlists
+from services.runtime.clock import SystemClock
+from services.runtime.embedded.mongod import Mongod
+from services.runtime.observability.logs import configure_logs
+from services.runtime.settings import Settings
+from services.runtime.stores.opening import Stores, open_stores
 from services.runtime.stores.vectors_edge import EdgeVectorStore
 
 MODEL = ModelId("bench")

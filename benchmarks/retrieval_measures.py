@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.retrieval_data import THRESHOLDS, DataSet
-from services.domain.coco import RECALLS, BoolArray, FloatArray
+from services.domain.detection.coco import RECALLS, BoolArray, FloatArray
 
 _T_95 = 2.045
 """Student's t at 29 degrees of freedom; with fewer seeds the interval is a little too short."""

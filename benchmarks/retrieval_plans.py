@@ -19,15 +19,15 @@ from benchmarks.retrieval_rankings import (
     tasks,
 )
 from services.contracts.identity import FamilyId, FrameId, NeedleId, RegionId
-from services.domain.budgets import Budgets
-from services.domain.coco import BoolArray, IntArray
-from services.domain.failure_model import Mode
-from services.domain.kind import Asked, Haystack, Kind, frame_worths, offers
-from services.domain.ranking import Vectors
-from services.domain.shortlist_offers import Limits
-from services.domain.shortlist_plan import Dealer
-from services.domain.strategies import STRATEGIES, Blend, Standing, Strategy
-from services.retriever.budgets import limits_of
+from services.domain.detection.coco import BoolArray, IntArray
+from services.domain.mining.detector_category import Asked, Haystack, Kind, frame_worths, offers
+from services.domain.mining.failure_model import Mode
+from services.domain.mining.ranking import Vectors
+from services.domain.shortlists.allocation import Dealer
+from services.domain.shortlists.budgets import Budgets
+from services.domain.shortlists.scored_candidates import Limits
+from services.domain.shortlists.strategies import STRATEGIES, Blend, Standing, Strategy
+from services.retriever.allocation.budgets import limits_of
 from services.runtime.settings import Settings
 
 REFERENCE_SHARE = 0.25

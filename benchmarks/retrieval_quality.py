@@ -32,8 +32,8 @@ from benchmarks.retrieval_rankings import (
     tasks,
 )
 from benchmarks.retrieval_reranking import RERANKINGS, MarginalRelevance
-from services.domain.calibration import calibration
-from services.domain.failure_model import Method
+from services.domain.mining.failure_model import Method
+from services.domain.statistics.calibration import calibration
 
 PER_NEEDLE = 10
 SURE = 0.65

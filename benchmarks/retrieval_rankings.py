@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.retrieval_data import EMBEDDED_SCORE, DataSet
-from services.domain import failure_model
-from services.domain.coco import BoolArray, FloatArray, IntArray
-from services.domain.failure_model import Examples, FailureModel
-from services.domain.ranking import Vectors, true_positive_similarity
+from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.mining import failure_model
+from services.domain.mining.failure_model import Examples, FailureModel
+from services.domain.mining.ranking import Vectors, true_positive_similarity
 from services.runtime.settings import Settings
 
 OPERATING = Settings().operating_score

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from benchmarks.retrieval_speed import CATEGORIES, CENTRES, KIND, NEAREST, Vectors
 from services.contracts.identity import PointId
-from services.runtime.stores.vectors import Point, Quantization, Where
+from services.domain.ports.vectors import Point, Quantization, Where
 from services.runtime.stores.vectors_edge import EdgeVectorStore
 
 CHUNK = 10_000

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.contracts.identity import PointId
-from services.runtime.stores.vectors import Point, Where
+from services.domain.ports.vectors import Point, Where
 from services.runtime.stores.vectors_edge import EdgeVectorStore
 
 Vectors = NDArray[np.float32]

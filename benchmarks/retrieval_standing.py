@@ -23,12 +23,12 @@ from benchmarks.retrieval_plans import haystack_of
 from benchmarks.retrieval_rankings import LEARNT, Task, tasks
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, PointId
-from services.domain.coco import BoolArray, FloatArray
-from services.domain.failure_model import Examples, FailureModel, Mode
-from services.domain.ranking import Vectors
-from services.domain.region_features import FEATURES
+from services.domain.detection.coco import BoolArray, FloatArray
+from services.domain.mining.failure_model import Examples, FailureModel, Mode
+from services.domain.mining.ranking import Vectors
+from services.domain.mining.region_features import FEATURES
+from services.domain.ports.vectors import Point, Where
 from services.runtime.settings import Settings
-from services.runtime.stores.vectors import Point, Where
 from services.runtime.stores.vectors_edge import EdgeVectorStore
 
 EVIDENCE = Settings().shortlist_evidence

@@ -20,11 +20,11 @@ from benchmarks.retrieval_measures import figure, mean_ap, options
 from benchmarks.retrieval_plans import Families, Frames, allowed, dealer_of, haystack_of
 from benchmarks.retrieval_rankings import Task, tasks
 from services.contracts.identity import FamilyId, NeedleId
-from services.domain.budgets import hoped_yield
-from services.domain.failure_model import Mode
-from services.domain.families import Founders, beyond, shared_by
-from services.domain.shortlist_offers import Dealt
-from services.domain.strategies import STRATEGIES
+from services.domain.mining.failure_model import Mode
+from services.domain.mining.families import Founders, beyond, shared_by
+from services.domain.shortlists.budgets import hoped_yield
+from services.domain.shortlists.scored_candidates import Dealt
+from services.domain.shortlists.strategies import STRATEGIES
 from services.runtime.settings import Settings
 
 BUDGET = 0.10

@@ -29,6 +29,8 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, StorageState, ViewportSize, sync_playwright
 
 from benchmarks.pictures import stored_picture
+from services.annotation.review.app import build_review_app, open_desk
+from services.annotation.review.sessions import Account
 from services.contracts.events import (
     Candidate,
     Detection,
@@ -52,11 +54,9 @@ from services.contracts.identity import (
     VehicleId,
     needle_id,
 )
-from services.ingest.tokens import Authenticator, issue
-from services.retriever.review.app import build_review_app, open_desk
-from services.retriever.review.sessions import Account
 from services.runtime.clock import SystemClock
 from services.runtime.embedded.mongod import Mongod
+from services.runtime.http.tokens import Authenticator, issue
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores, open_stores
 

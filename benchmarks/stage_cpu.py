@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
 
-from services.runtime.consumer import ConsumingService
+from services.runtime.kafka.consumer import ConsumingService
 
 _stage: ContextVar[str] = ContextVar("stage", default="publishing")
 

@@ -25,18 +25,18 @@ from contextlib import contextmanager
 
 from benchmarks.frames import facts, precomputed_embeddings
 from benchmarks.processes import Processes
-from services.cli.assembly import running
+from services.app.assembly import running
 from services.contracts.codec import encode
 from services.contracts.events import Detection, Event, PredictionsMade
 from services.contracts.identity import FrameId
 from services.contracts.topics import topic_of
 from services.runtime.clock import SystemClock
-from services.runtime.logs import configure_logs
-from services.runtime.records import Record
-from services.runtime.runner import Runner
+from services.runtime.kafka.records import Record
+from services.runtime.kafka.runner import Runner
+from services.runtime.observability.logs import configure_logs
+from services.runtime.observability.trace_export import exporting
+from services.runtime.observability.traces import OFF, Headers, ServiceTraces
 from services.runtime.settings import Settings
-from services.runtime.trace_export import exporting
-from services.runtime.traces import OFF, Headers, ServiceTraces
 
 _SHARES = {"default share": 0.05, "every frame": 1.0}
 _BATCH = 64

@@ -15,12 +15,12 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import kafka as _kafka_python  # noqa: F401  # for what importing it does
 
-from services.runtime.broker import BrokerAddress
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.embedded.memory_broker import MemoryBroker
 from services.runtime.embedded.mongod import Mongod
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings
-from services.runtime.topic_admin import create_topics
 
 _PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 _PROCESSORS = [*structlog.get_config()["processors"][:-1], _PLAIN]

@@ -6,7 +6,7 @@ from kafka import KafkaConsumer, TopicPartition
 from services.contracts.codec import decode
 from services.contracts.errors import Invalid
 from services.contracts.events import Event
-from services.runtime.broker import BrokerAddress
+from services.runtime.kafka.broker import BrokerAddress
 
 
 def events_on(broker: BrokerAddress, topic: str) -> list[tuple[int, Event]]:

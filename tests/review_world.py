@@ -11,6 +11,9 @@ from uuid import uuid4
 from PIL import Image as Pictures
 from PIL import ImageDraw
 
+from services.annotation.review.app import open_desk
+from services.annotation.review.desk import Desk, Letters
+from services.annotation.review.sessions import Account
 from services.contracts import identity
 from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, LetterChange
 from services.contracts.errors import GazeloopError
@@ -40,13 +43,10 @@ from services.contracts.identity import (
     NeedleId,
     VehicleId,
 )
-from services.domain.budgets import Budget
 from services.domain.dead_letters import Letter, fold_letters
-from services.ingest.answers import held_id_of
-from services.ingest.tokens import Authenticator, issue
-from services.retriever.review.app import open_desk
-from services.retriever.review.desk import Desk, Letters
-from services.retriever.review.sessions import Account
+from services.domain.shortlists.budgets import Budget
+from services.ground_truth.answers import held_id_of
+from services.runtime.http.tokens import Authenticator, issue
 from services.runtime.settings import Settings
 from services.runtime.stores.budget_reports import BudgetReport, HeldBackFrame
 from services.runtime.stores.held_corrections import HeldCorrection, Question

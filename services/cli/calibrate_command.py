@@ -10,8 +10,8 @@ from services.cli.context import console, run, shared
 from services.cli.labelled_source import CocoFile, ImagesFolder, Source, ViaFile, VocFolder
 
 if TYPE_CHECKING:
-    from services.embedder.labelled import LabelledFrame
-    from services.embedder.learning.calibration import Calibrated, Plan
+    from services.embedder.training.calibration import Calibrated, Plan
+    from services.embedder.training.labelled import LabelledFrame
     from services.runtime.settings import Settings
 
 _SUFFIX = ".int8"
@@ -49,9 +49,9 @@ def calibrate(
     for the embedder, weights and pooling that are set. Needs `pip install 'gazeloop[int8]'`; the
     services do not.
     """
-    from services.cli import exporting  # noqa: PLC0415  # slow
+    from services.annotation import exporting  # noqa: PLC0415  # slow
     from services.cli.labelled_source import labelled_frames  # noqa: PLC0415
-    from services.embedder.learning.calibration import Plan  # noqa: PLC0415
+    from services.embedder.training.calibration import Plan  # noqa: PLC0415
 
     if to.suffix != _SUFFIX:
         raise typer.BadParameter(f"the file must end in {_SUFFIX}", param_hint="--to")
@@ -67,7 +67,7 @@ def calibrate(
 def _written(
     settings: "Settings", frames: "list[LabelledFrame]", plan: "Plan", to: Path
 ) -> "Calibrated":
-    from services.embedder.learning.calibration import looks, write_calibrated  # noqa: PLC0415
+    from services.embedder.training.calibration import looks, write_calibrated  # noqa: PLC0415
 
     columns = TextColumn("looking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console(), transient=True) as bars:

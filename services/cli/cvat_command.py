@@ -16,8 +16,8 @@ from services.cli.export_command import (
 )
 
 if TYPE_CHECKING:
-    from services.cli.cvat_tasks import Pulled, Pushed
-    from services.runtime.stores.needle_filters import NeedleFilter
+    from services.app.cvat_tasks import Pulled, Pushed
+    from services.domain.ports.needle_filters import NeedleFilter
 
 app = typer.Typer(no_args_is_help=True)
 log = structlog.get_logger(__name__)
@@ -96,9 +96,9 @@ def pull(
 
 
 async def _push(context: Context, by: UnitName, wanted: "NeedleFilter") -> "Pushed":
-    from services.cli.cvat_tasks import push_tasks  # noqa: PLC0415
+    from services.app.cvat_tasks import push_tasks  # noqa: PLC0415
+    from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
 
     settings = context.stored()
     log_to_file(settings, "cvat")
@@ -107,9 +107,9 @@ async def _push(context: Context, by: UnitName, wanted: "NeedleFilter") -> "Push
 
 
 async def _pull(context: Context) -> "tuple[Pulled, str]":
-    from services.cli.cvat_tasks import pull_jobs  # noqa: PLC0415
+    from services.app.cvat_tasks import pull_jobs  # noqa: PLC0415
+    from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
 
     settings = context.stored()
     log_to_file(settings, "cvat")
@@ -119,11 +119,11 @@ async def _pull(context: Context) -> "tuple[Pulled, str]":
 
 
 async def _pull_again(context: Context, every_s: float) -> None:
-    from services.cli.cvat_tasks import pull_jobs  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
-    from services.cli.repeating import repeated  # noqa: PLC0415
+    from services.app.cvat_tasks import pull_jobs  # noqa: PLC0415
+    from services.app.parts import joined  # noqa: PLC0415  # slow
+    from services.app.repeating import repeated  # noqa: PLC0415
     from services.runtime.clock import SystemClock  # noqa: PLC0415
-    from services.runtime.logs import configure_logs  # noqa: PLC0415
+    from services.runtime.observability.logs import configure_logs  # noqa: PLC0415
     from services.runtime.serving import until_told_to_end  # noqa: PLC0415
 
     settings = context.stored()

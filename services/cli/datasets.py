@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from services.ingest.importers.returned import Manifest
-    from services.ingest.items import Dataset, Detector
+    from services.formats.items import Dataset, Detector
+    from services.formats.readers.returned import Manifest
 
 Opener = Callable[[], "Dataset"]
 """Opens a data set; called once, when everything else is ready."""
@@ -133,8 +133,8 @@ def returned_opener(read: "Callable[[Manifest], Dataset]", manifest: Path, *says
     """
 
     def opener() -> "Dataset":
-        from services.ingest.importers.restored import restored  # noqa: PLC0415  # slow
-        from services.ingest.importers.returned import Manifest  # noqa: PLC0415
+        from services.formats.readers.restored import restored  # noqa: PLC0415  # slow
+        from services.formats.readers.returned import Manifest  # noqa: PLC0415
 
         sent = Manifest.read(manifest)
         return restored(read(sent), sent, says)
@@ -145,7 +145,7 @@ def returned_opener(read: "Callable[[Manifest], Dataset]", manifest: Path, *says
 def detector_of(name: str | None, predictions: Path | None) -> "Detector | None":
     """The detector that the options name; predictions need one, and it needs predictions."""
     from services.contracts.errors import InvalidRecord  # noqa: PLC0415  # slow
-    from services.ingest.items import Detector  # noqa: PLC0415
+    from services.formats.items import Detector  # noqa: PLC0415
 
     if predictions is not None and name is None:
         raise typer.BadParameter("say whose results these are", param_hint="--detector")
@@ -172,7 +172,7 @@ def coco_opener(
     whose = detector_of(detector, predictions)
 
     def read(sent: "Manifest | None" = None) -> "Dataset":
-        from services.ingest.importers.coco import read_coco  # noqa: PLC0415  # slow
+        from services.formats.readers.coco import read_coco  # noqa: PLC0415  # slow
 
         return read_coco(
             ground_truth,
@@ -203,7 +203,7 @@ def voc_opener(
     whose = detector_of(detector, predictions)
 
     def read(sent: "Manifest | None" = None) -> "Dataset":
-        from services.ingest.importers.voc import read_voc  # noqa: PLC0415  # slow
+        from services.formats.readers.voc import read_voc  # noqa: PLC0415  # slow
 
         return read_voc(
             annotations,
@@ -231,7 +231,7 @@ def via_opener(
     whose = detector_of(detector, predictions)
 
     def read(sent: "Manifest | None" = None) -> "Dataset":
-        from services.ingest.importers.via import read_via  # noqa: PLC0415  # slow
+        from services.formats.readers.via import read_via  # noqa: PLC0415  # slow
 
         return read_via(
             annotations,

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from services.cli.parts import App
+from services.app.parts import App
 from services.domain.dead_letters import Letter
-from services.runtime.broker import BrokerAddress
-from services.runtime.dead_letters import count_unsettled, read_letters
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.dead_letters import count_unsettled, read_letters
 
 
 async def dead_letters_of(app: App) -> list[Letter]:

@@ -11,7 +11,7 @@ import typer
 from services.cli.context import Context, console, example, run, shared
 
 if TYPE_CHECKING:
-    from services.cli.parts import App
+    from services.app.parts import App
     from services.domain.dead_letters import Letter
 
 T = TypeVar("T")
@@ -97,8 +97,8 @@ def replay(
     context = shared(ctx)
 
     async def send(letters: "list[Letter]", stack: "App") -> tuple[int, int]:
-        from services.runtime import dead_letters  # noqa: PLC0415
         from services.runtime.clock import SystemClock  # noqa: PLC0415
+        from services.runtime.kafka import dead_letters  # noqa: PLC0415
 
         report = await dead_letters.replay(letters, stack.outbox, SystemClock().now())
         return report.replayed, len(report.not_replayable)
@@ -144,8 +144,8 @@ def discard(
     context = shared(ctx)
 
     async def give_up(letters: "list[Letter]", stack: "App") -> int:
-        from services.runtime import dead_letters  # noqa: PLC0415
         from services.runtime.clock import SystemClock  # noqa: PLC0415
+        from services.runtime.kafka import dead_letters  # noqa: PLC0415
 
         return await dead_letters.discard(letters, stack.outbox, SystemClock().now())
 
@@ -157,9 +157,9 @@ def discard(
 
 
 async def _read(context: Context) -> "list[Letter]":
+    from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.dead_letter_reading import dead_letters_of  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
 
     settings = context.stored()
     log_to_file(settings, "dead-letters")
@@ -175,9 +175,9 @@ async def _with_letters(
     work: "Callable[[list[Letter], App], Awaitable[T]]",
 ) -> "T":
     """What `work` makes of the letters that are meant."""
+    from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.dead_letter_reading import dead_letters_of  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
 
     settings = context.stored()
     log_to_file(settings, "dead-letters")

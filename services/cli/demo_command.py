@@ -12,7 +12,7 @@ from services.cli.montage_options import DEFAULT_MONTAGES, MontageFolder, Montag
 
 if TYPE_CHECKING:
     from services.cli.progress import ProgressView
-    from services.ingest.items import Dataset
+    from services.formats.items import Dataset
 
 DATA = Path("demo-data")
 _EMBEDDER = "gazeloop-small"
@@ -54,7 +54,7 @@ async def _demo(
     *,
     serve: bool | None,
 ) -> None:
-    from services.cli.assembly import running  # noqa: PLC0415  # slow
+    from services.app.assembly import running  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.cli.memory_warning import warn_of_memory_broker  # noqa: PLC0415
     from services.cli.mining import MontagePlan, mine  # noqa: PLC0415
@@ -83,10 +83,10 @@ async def _demo(
 
 
 def _survey(folder: Path, size: tuple[int, int], view: "ProgressView") -> "Dataset":
-    from services.cli.survey import detector  # noqa: PLC0415  # slow
-    from services.cli.survey.generate import generate_survey  # noqa: PLC0415
-    from services.ingest.importers.coco import read_coco  # noqa: PLC0415
-    from services.ingest.items import Detector  # noqa: PLC0415
+    from services.formats.items import Detector  # noqa: PLC0415
+    from services.formats.readers.coco import read_coco  # noqa: PLC0415
+    from services.survey import detector  # noqa: PLC0415  # slow
+    from services.survey.generate import generate_survey  # noqa: PLC0415
 
     drives, frames = size
     view.at("drawing the survey, unless it is there")

@@ -8,7 +8,7 @@ from rich.markup import escape
 from services.cli.context import Context, console, example, run, shared
 
 if TYPE_CHECKING:
-    from services.cli.doctor.finding import Finding
+    from services.app.doctor.finding import Finding
 
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 EPILOG = example("doctor", "doctor --strict --json")
@@ -42,9 +42,9 @@ def doctor(
 
 
 async def _examine(context: Context, *, model: bool) -> "list[Finding]":
-    from services.cli.doctor.examining import examine  # noqa: PLC0415  # slow
+    from services.app.doctor.examining import examine  # noqa: PLC0415  # slow
     from services.runtime.clock import SystemClock  # noqa: PLC0415
-    from services.runtime.logs import configure_logs  # noqa: PLC0415
+    from services.runtime.observability.logs import configure_logs  # noqa: PLC0415
 
     configure_logs(level="DEBUG" if context.debug else "ERROR")
     return await examine(context.settings(), SystemClock(), model=model)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from services.contracts.events import Split
-from services.ingest.items import FrameItem
+from services.formats.items import FrameItem
 from services.runtime.settings import Settings
 
 _USE = {

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from services.annotation.export_choice import What
 from services.cli.context import Context, console, run, shared
-from services.cli.export_choice import What
 
 if TYPE_CHECKING:
-    from services.cli.exporting import Written
-    from services.runtime.stores.blobs import BlobStore
-    from services.runtime.stores.needle_filters import NeedleFilter
+    from services.annotation.exporting import Written
+    from services.domain.ports.blobs import BlobStore
+    from services.domain.ports.needle_filters import NeedleFilter
 
 To = Annotated[
     Path,
@@ -107,10 +107,10 @@ async def _export(
 ) -> "Written":
     from dataclasses import replace  # noqa: PLC0415
 
-    from services.cli import exporting  # noqa: PLC0415
+    from services.annotation import exporting  # noqa: PLC0415
+    from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
-    from services.ingest.exporters.formats import Format  # noqa: PLC0415
+    from services.formats.writers.formats import Format  # noqa: PLC0415
 
     settings = context.stored()
     log_to_file(settings, "export")
@@ -135,7 +135,7 @@ def needle_filter(
 ) -> "NeedleFilter":
     """The needles that the options name."""
     from services.contracts.events import ErrorType  # noqa: PLC0415  # slow
-    from services.runtime.stores.needle_filters import NeedleFilter, Stage  # noqa: PLC0415
+    from services.domain.ports.needle_filters import NeedleFilter, Stage  # noqa: PLC0415
 
     return NeedleFilter(
         category=category,
@@ -149,10 +149,10 @@ def needle_filter(
 async def _training_set(
     context: Context, form: TrainingFormatName, to: Path, *, images: bool
 ) -> "Written":
-    from services.cli import exporting  # noqa: PLC0415
+    from services.annotation import exporting  # noqa: PLC0415
+    from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
-    from services.ingest.exporters.formats import Format  # noqa: PLC0415
+    from services.formats.writers.formats import Format  # noqa: PLC0415
 
     settings = context.stored()
     log_to_file(settings, "export")

@@ -9,8 +9,8 @@ from services.cli.context import Context, console, run, shared
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from services.domain.families import Family
-    from services.domain.family_changes import FamilyChange
+    from services.domain.mining.families import Family
+    from services.domain.mining.family_changes import FamilyChange
     from services.retriever.overview import Overview
 
 _CHANGES = 20
@@ -44,8 +44,8 @@ def families(
 
 
 async def _read(context: Context) -> "tuple[Overview, list[tuple[datetime, FamilyChange]]]":
+    from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.retriever.overview import read_overview  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 

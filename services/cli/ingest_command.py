@@ -29,8 +29,8 @@ from services.cli.datasets import (
 
 if TYPE_CHECKING:
     from services.contracts.identity import FrameId
-    from services.ingest.importers.returned import Manifest
-    from services.ingest.items import Dataset
+    from services.formats.items import Dataset
+    from services.formats.readers.returned import Manifest
     from services.ingest.summary import Summary
 
 app = typer.Typer(no_args_is_help=True)
@@ -140,7 +140,7 @@ def cvat(ctx: typer.Context, *, annotations: ReturnedFile, manifest: ManifestFil
     """Publish the corrections in CVAT's XML (images 1.1) of what `gazeloop export` sent."""
 
     def read(sent: "Manifest") -> "Dataset":
-        from services.ingest.importers.cvat import read_cvat  # noqa: PLC0415  # slow
+        from services.formats.readers.cvat import read_cvat  # noqa: PLC0415  # slow
 
         return read_cvat(annotations, sent)
 
@@ -156,7 +156,7 @@ def datumaro(ctx: typer.Context, *, annotations: ReturnedFile, manifest: Manifes
     """Publish the corrections in Datumaro's JSON of what `gazeloop export` sent."""
 
     def read(sent: "Manifest") -> "Dataset":
-        from services.ingest.importers.datumaro import read_datumaro  # noqa: PLC0415  # slow
+        from services.formats.readers.datumaro import read_datumaro  # noqa: PLC0415  # slow
 
         return read_datumaro(annotations, sent)
 
@@ -171,7 +171,7 @@ def label_studio(
     """Publish the corrections in Label Studio's JSON of what `gazeloop export` sent."""
 
     def read(sent: "Manifest | None" = None) -> "Dataset":
-        from services.ingest.importers.label_studio import read_label_studio  # noqa: PLC0415
+        from services.formats.readers.label_studio import read_label_studio  # noqa: PLC0415
 
         return read_label_studio(annotations, sent)
 
@@ -198,7 +198,7 @@ def yolo(
     """Publish the corrections in YOLO's text files of what `gazeloop export` sent."""
 
     def read(sent: "Manifest") -> "Dataset":
-        from services.ingest.importers.yolo import read_yolo  # noqa: PLC0415  # slow
+        from services.formats.readers.yolo import read_yolo  # noqa: PLC0415  # slow
 
         return read_yolo(labels, sent)
 
@@ -213,6 +213,7 @@ def _ingest(context: Context, opener: Opener, source: str, *, accept_partial: bo
 
 
 async def _publish(context: Context, opener: Opener, source: str, *, accept_partial: bool) -> None:
+    from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.lag_watch import LagWatch  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.cli.mining import publish  # noqa: PLC0415
@@ -221,7 +222,6 @@ async def _publish(context: Context, opener: Opener, source: str, *, accept_part
         print_left_out,
         print_rejections,
     )
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.cli.progress import ProgressView  # noqa: PLC0415
     from services.cli.refusals import end_if_refused  # noqa: PLC0415
     from services.ingest.publishing import Source as Origin  # noqa: PLC0415

@@ -9,10 +9,10 @@ import typer
 from services.cli.context import Context, console, example, run, shared
 
 if TYPE_CHECKING:
-    from services.cli.label_studio_parts import LabelStudioParts
-    from services.cli.parts import App
-    from services.ingest.label_studio.plans import Pushed
-    from services.ingest.label_studio.pulling import Pulled
+    from services.annotation.label_studio.plans import Pushed
+    from services.annotation.label_studio.pulling import Pulled
+    from services.app.label_studio_parts import LabelStudioParts
+    from services.app.parts import App
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -106,9 +106,9 @@ def _run(ctx: typer.Context, work: Work) -> None:
 
 @asynccontextmanager
 async def _parts(context: Context) -> AsyncIterator[tuple["App", "LabelStudioParts"]]:
-    from services.cli.label_studio_parts import label_studio  # noqa: PLC0415
+    from services.app.label_studio_parts import label_studio  # noqa: PLC0415
+    from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.runtime.clock import SystemClock  # noqa: PLC0415
 
     settings = context.stored()
@@ -121,7 +121,7 @@ async def _parts(context: Context) -> AsyncIterator[tuple["App", "LabelStudioPar
 
 
 async def _set_up(app: "App", parts: "LabelStudioParts") -> None:
-    from services.ingest.label_studio.project import (  # noqa: PLC0415  # slow
+    from services.annotation.label_studio.project import (  # noqa: PLC0415  # slow
         ensure_project,
         ensure_webhook,
         offer_labels,

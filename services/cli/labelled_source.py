@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from services.contracts.events import Annotation
-    from services.embedder.labelled import LabelledFrame
-    from services.ingest.exporters.frames import ExportFrame
-    from services.ingest.items import Dataset, FrameItem
+    from services.domain.ports.blobs import BlobStore
+    from services.embedder.training.labelled import LabelledFrame
+    from services.formats.items import Dataset, FrameItem
+    from services.formats.writers.frames import ExportFrame
     from services.runtime.images import ImageLimits
     from services.runtime.settings import Settings
-    from services.runtime.stores.blobs import BlobStore
     from services.runtime.stores.opening import Stores
 
 ImagesFolder = Annotated[
@@ -134,8 +134,8 @@ async def labelled_frames(
 
 def _of_dataset(items: "Iterable[object]", limits: "ImageLimits") -> "list[LabelledFrame]":
     from services.contracts.errors import InvalidImage, InvalidRecord  # noqa: PLC0415  # slow
-    from services.ingest.frames import on_its_picture  # noqa: PLC0415
-    from services.ingest.items import FrameItem, Rejection  # noqa: PLC0415
+    from services.formats.frames import on_its_picture  # noqa: PLC0415
+    from services.formats.items import FrameItem, Rejection  # noqa: PLC0415
 
     rejected: Counter[str] = Counter()
     frames = []
@@ -169,7 +169,7 @@ def _labelled(
     limits: "ImageLimits",
     truths: "Sequence[Annotation]",
 ) -> "LabelledFrame":
-    from services.embedder.labelled import LabelledFrame, LabelledObject  # noqa: PLC0415
+    from services.embedder.training.labelled import LabelledFrame, LabelledObject  # noqa: PLC0415
 
     objects = tuple(
         LabelledObject(each.category, each.bbox)
@@ -182,9 +182,9 @@ def _labelled(
 async def _of_data_folder(
     context: Context, chosen: Chosen, limits: "ImageLimits"
 ) -> "list[LabelledFrame]":
-    from services.cli import exporting  # noqa: PLC0415  # slow
+    from services.annotation import exporting  # noqa: PLC0415  # slow
+    from services.app.parts import joined  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415
 
     settings = context.stored()
     log_to_file(settings, "labelled")

@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import Counter
 
-from services.cli.parts import App
+from services.app.parts import App
 from services.cli.progress import ProgressView
 from services.contracts.flow import group_of
 from services.contracts.topics import FRAMES, GROUND_TRUTH, PREDICTIONS
-from services.runtime import metrics
-from services.runtime.broker import BrokerAddress
-from services.runtime.stores.needle_filters import NeedleFilter
+from services.domain.ports.needle_filters import NeedleFilter
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.observability import metrics
 
 Lag = Mapping[tuple[str, str], int]
 """Records that each consumer group has not committed yet, by group and topic."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from services.runtime.embedded.private_folder import keep_private
-from services.runtime.logs import configure_logs
+from services.runtime.observability.logs import configure_logs
 from services.runtime.settings import Settings
 
 

@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from services import __version__
+from services.app.remedies import explained
 from services.cli import (
+    benchmark_command,
     calibrate_command,
     cvat_command,
     dead_letters_command,
@@ -36,9 +38,7 @@ from services.cli import (
     train_command,
     whiten_command,
 )
-from services.cli.benchmark import command as benchmark_command
 from services.cli.context import Context, console, example, pairs
-from services.cli.remedies import explained
 
 _HELP = """
 Finds what a street-image detector gets wrong, and every other frame like it.

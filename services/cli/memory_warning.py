@@ -3,8 +3,8 @@
 from rich.console import Console
 from rich.markup import escape
 
-from services.runtime.broker import BrokerAddress
 from services.runtime.embedded.kafka import lacks
+from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings
 
 

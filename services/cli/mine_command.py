@@ -131,7 +131,7 @@ async def mine_alone(
     typer.Exit
         With 1, if something was lost.
     """
-    from services.cli.assembly import running  # noqa: PLC0415  # slow
+    from services.app.assembly import running  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.cli.memory_warning import warn_of_memory_broker  # noqa: PLC0415
     from services.cli.mining import MontagePlan, mine  # noqa: PLC0415

@@ -4,21 +4,21 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from services.app.gallery import write_montages
+from services.app.parts import App
 from services.cli.dead_letter_reading import dead_letter_count
 from services.cli.empty_split import empty_split
-from services.cli.gallery import write_montages
 from services.cli.lag_watch import LagWatch
-from services.cli.parts import App
 from services.cli.progress import ProgressView
 from services.contracts.identity import FrameId
-from services.evaluator.report import Report
-from services.ingest.holding import CorrectionGate
-from services.ingest.items import Dataset, FrameItem, Item
+from services.domain.ports.frames import FrameRecord, FrameStore
+from services.evaluator.reports.report import Report
+from services.formats.items import Dataset, FrameItem, Item
+from services.ground_truth.holding import CorrectionGate
 from services.ingest.publishing import Source, publish_dataset
 from services.ingest.summary import Summary
 from services.runtime.clock import SystemClock
 from services.runtime.images import ImageLimits
-from services.runtime.stores.frames import FrameRecord, FrameStore
 
 _CHUNK = 500
 """Frames asked for at once."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
-    from services.cli.models import Model, Models
+    from services.app.models import Model, Models
     from services.embedder.filling import Filled
     from services.retriever.comparison import Comparison
 
@@ -114,9 +114,9 @@ def use(
 
 
 async def _read(context: Context) -> "Models":
+    from services.app.models import read_models  # noqa: PLC0415
+    from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.models import read_models  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.runtime.stores.vectors_open import open_collection_names  # noqa: PLC0415
 
     settings = context.stored()
@@ -130,10 +130,10 @@ async def _read(context: Context) -> "Models":
 
 
 async def _fill(context: Context, *, follow: bool) -> None:
-    from services.cli.filling import FILL_PAUSE_S, filler, following  # noqa: PLC0415
+    from services.app.filling import FILL_PAUSE_S, filler, following  # noqa: PLC0415
+    from services.app.parts import joined  # noqa: PLC0415  # slow
+    from services.app.repeating import Pauses  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
-    from services.cli.repeating import Pauses  # noqa: PLC0415
     from services.runtime.clock import SystemClock  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
@@ -191,9 +191,9 @@ def _conclude(model: str, filled: "Filled") -> None:
 
 
 async def _compare(context: Context, names: "Sequence[str]") -> "Comparison":
+    from services.app.models import read_models  # noqa: PLC0415
+    from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.models import read_models  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
     from services.retriever.comparison import ModelComparer  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
@@ -220,9 +220,9 @@ async def _compare(context: Context, names: "Sequence[str]") -> "Comparison":
 
 
 async def _use(context: Context, name: str, *, incomplete: bool) -> None:
-    from services.cli import models  # noqa: PLC0415  # slow
+    from services.app import models  # noqa: PLC0415  # slow
+    from services.app.parts import joined  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_collection_names  # noqa: PLC0415
 
     settings = context.stored()

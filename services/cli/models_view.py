@@ -6,9 +6,9 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from services.cli.models import Models
-from services.domain.ranking_quality import Measure
-from services.domain.resampling import Interval
+from services.app.models import Models
+from services.domain.statistics.ranking_quality import Measure
+from services.domain.statistics.resampling import Interval
 from services.retriever.comparison import Comparison
 
 

@@ -9,7 +9,7 @@ import typer
 from services.cli.context import console, example, run, shared
 
 if TYPE_CHECKING:
-    from services.cli.parts import App
+    from services.app.parts import App
     from services.runtime.stores.held_corrections import HeldCorrection, LabelAnswer
 
 app = typer.Typer(no_args_is_help=True)
@@ -79,8 +79,8 @@ def _run(ctx: typer.Context, work: Callable[["App"], Awaitable[None]]) -> None:
     context = shared(ctx)
 
     async def whole() -> None:
+        from services.app.parts import joined  # noqa: PLC0415  # slow
         from services.cli.logs import log_to_file  # noqa: PLC0415
-        from services.cli.parts import joined  # noqa: PLC0415  # slow
 
         settings = context.stored()
         log_to_file(settings, "questions")
@@ -169,7 +169,7 @@ async def choose_version(app: "App", held: str, version: int) -> None:
 
 async def _print_released(app: "App") -> None:
     """Send on what waits for nothing any more; ingest does it, too, and no event is sent twice."""
-    from services.ingest.holding import CorrectionPublisher, HeldRelease  # noqa: PLC0415  # slow
+    from services.ground_truth.holding import CorrectionPublisher, HeldRelease  # noqa: PLC0415  # slow
 
     publisher = CorrectionPublisher(app.stores.ledger, app.outbox, "answer")
     settled = await HeldRelease(app.stores.held, publisher).release()

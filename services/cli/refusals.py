@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from services.ingest.items import RecordKind
+from services.formats.items import RecordKind
 from services.ingest.publishing import Source
 from services.ingest.summary import Summary
 

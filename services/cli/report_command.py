@@ -7,7 +7,7 @@ import typer
 from services.cli.context import Context, console, run, shared
 
 if TYPE_CHECKING:
-    from services.evaluator.report import Report
+    from services.evaluator.reports.report import Report
 
 
 def report(
@@ -49,9 +49,9 @@ def report(
 
 
 async def _reports(context: Context) -> "list[Report]":
+    from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.dead_letter_reading import dead_letter_count  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
 
     settings = context.stored()
     log_to_file(settings, "report")

@@ -7,8 +7,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from services.domain.subsets import Subset
-from services.evaluator.report import Report
+from services.domain.metrics.subsets import Subset
+from services.evaluator.reports.report import Report
 
 _MEANINGS = {
     Subset.ALL: "every frame",

@@ -9,7 +9,7 @@ import typer
 from services.cli.context import Context, console, run, shared
 
 if TYPE_CHECKING:
-    from services.cli.searching import Found
+    from services.app.searching import Found
     from services.contracts.identity import Box
 
 
@@ -83,14 +83,14 @@ def _box(text: str | None) -> "Box | None":
 
 
 async def _found(context: Context, query: _Query, target: Path) -> "list[Found]":
-    from services.cli import searching  # noqa: PLC0415  # slow
+    from services.app import searching  # noqa: PLC0415  # slow
+    from services.app.parts import joined  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415
     from services.contracts.errors import InvalidImage  # noqa: PLC0415
-    from services.embedder.torch_embedder import TorchEmbedder  # noqa: PLC0415
+    from services.domain.ports.vectors import Where  # noqa: PLC0415
+    from services.embedder.models.torch_embedder import TorchEmbedder  # noqa: PLC0415
     from services.runtime.embedded.private_folder import as_the_user_writes  # noqa: PLC0415
     from services.runtime.images import ImageLimits, inspect  # noqa: PLC0415
-    from services.runtime.stores.vectors import Where  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
     settings = context.stored()

@@ -11,7 +11,7 @@ from rich.console import Console
 from services.cli.context import Context, console, pairs, run, shared
 
 if TYPE_CHECKING:
-    from services.cli.parts import App
+    from services.app.parts import App
 
 
 class Service(StrEnum):
@@ -65,7 +65,7 @@ def run_service(
 
 
 async def _up(context: Context, fill: Mapping[str, str]) -> None:
-    from services.cli.assembly import running, wanted_services  # noqa: PLC0415  # slow
+    from services.app.assembly import running, wanted_services  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.cli.memory_warning import warn_of_memory_broker  # noqa: PLC0415
     from services.runtime.serving import until_told_to_end  # noqa: PLC0415
@@ -83,8 +83,8 @@ async def _up(context: Context, fill: Mapping[str, str]) -> None:
 
 
 async def _run_service(context: Context, service: Service) -> None:
-    from services.cli.assembly import deployed  # noqa: PLC0415  # slow
-    from services.runtime.logs import configure_logs  # noqa: PLC0415
+    from services.app.assembly import deployed  # noqa: PLC0415  # slow
+    from services.runtime.observability.logs import configure_logs  # noqa: PLC0415
     from services.runtime.serving import until_told_to_end  # noqa: PLC0415
 
     settings = context.settings()

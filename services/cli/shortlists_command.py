@@ -45,8 +45,8 @@ def held_back(
 
 
 async def _read(context: Context) -> "list[BudgetReport]":
+    from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
 
     settings = context.stored()
     log_to_file(settings, "shortlists")

@@ -7,7 +7,7 @@ import typer
 from services.cli.context import Context, console, run, shared
 
 if TYPE_CHECKING:
-    from services.cli.status import Status
+    from services.app.status import Status
 
 
 def status(
@@ -32,8 +32,8 @@ def status(
 
 
 async def _status(context: Context) -> "Status":
+    from services.app.status import read_status  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415  # slow
-    from services.cli.status import read_status  # noqa: PLC0415
 
     settings = context.settings()
     if settings.data.is_dir():  # a folder that is misspelt is not made

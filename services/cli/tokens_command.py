@@ -9,8 +9,8 @@ from services.cli.context import Context, console, example, run, shared
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from services.domain.ports.tokens import TokenRecord
     from services.runtime.settings import Settings
-    from services.runtime.stores.tokens import TokenRecord
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -147,9 +147,9 @@ def _minute(at: "datetime") -> str:
 
 
 async def _create(context: Context, scope: str, prefix: str) -> str:
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
-    from services.ingest.tokens import check_scope, create  # noqa: PLC0415
+    from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.runtime.clock import SystemClock  # noqa: PLC0415
+    from services.runtime.http.tokens import check_scope, create  # noqa: PLC0415
 
     check_scope(scope, prefix)  # before anything is started for it
     async with joined(_logged(context.settings())) as stack:
@@ -157,7 +157,7 @@ async def _create(context: Context, scope: str, prefix: str) -> str:
 
 
 async def _list(context: Context) -> "list[TokenRecord]":
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
+    from services.app.parts import joined  # noqa: PLC0415  # slow
 
     async with joined(_logged(context.stored())) as stack:
         return list(await stack.stores.tokens.list())
@@ -166,9 +166,9 @@ async def _list(context: Context) -> "list[TokenRecord]":
 async def _rotate(context: Context, token_id: str, grace_hours: float) -> str | None:
     from datetime import timedelta  # noqa: PLC0415
 
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
-    from services.ingest.tokens import rotate as rotated  # noqa: PLC0415
+    from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.runtime.clock import SystemClock  # noqa: PLC0415
+    from services.runtime.http.tokens import rotate as rotated  # noqa: PLC0415
 
     async with joined(_logged(context.stored())) as stack:
         tokens, now = stack.stores.tokens, SystemClock().now()
@@ -176,7 +176,7 @@ async def _rotate(context: Context, token_id: str, grace_hours: float) -> str | 
 
 
 async def _revoke(context: Context, token_id: str) -> bool:
-    from services.cli.parts import joined  # noqa: PLC0415  # slow
+    from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.runtime.clock import SystemClock  # noqa: PLC0415
 
     async with joined(_logged(context.stored())) as stack:

@@ -30,8 +30,8 @@ def create(
     existing topic differs from what Gazeloop would create, it says so.
     """
     from services.contracts.errors import InvalidSettings  # noqa: PLC0415  # slow
-    from services.runtime.broker import BrokerAddress  # noqa: PLC0415
-    from services.runtime.topic_admin import create_topics  # noqa: PLC0415
+    from services.runtime.kafka.broker import BrokerAddress  # noqa: PLC0415
+    from services.runtime.kafka.topic_admin import create_topics  # noqa: PLC0415
 
     settings = shared(ctx).settings(**({"kafka": kafka} if kafka else {}))
     servers = kafka or settings.kafka
@@ -61,7 +61,7 @@ def acls(
     what its service reads, as its own consumer group, and write what its service writes. The people
     who run it are `gazeloop-operator`: they may look at everything, and replay dead letters.
     """
-    from services.cli.topic_access import OPERATOR, SCALER, commands  # noqa: PLC0415  # slow
+    from services.app.topic_access import OPERATOR, SCALER, commands  # noqa: PLC0415  # slow
     from services.contracts.flow import WRITES  # noqa: PLC0415
 
     servers = kafka or shared(ctx).settings().kafka or "HOST:PORT"

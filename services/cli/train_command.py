@@ -17,7 +17,7 @@ from services.cli.labelled_source import (
 )
 
 if TYPE_CHECKING:
-    from services.embedder.learning.training_run import Course, Trained
+    from services.embedder.training.training_run import Course, Trained
     from services.runtime.settings import Settings
 
 _RESUME = "The same command goes on."
@@ -92,11 +92,11 @@ def train(
     """
     from dataclasses import replace  # noqa: PLC0415
 
-    from services.embedder.backbones import backbone_named  # noqa: PLC0415  # slow
-    from services.embedder.labelled import LabelRule, Looked  # noqa: PLC0415
-    from services.embedder.learning.fitting import Schedule  # noqa: PLC0415
-    from services.embedder.learning.recipes import Start, recipe_of  # noqa: PLC0415
-    from services.embedder.learning.training_run import Course  # noqa: PLC0415
+    from services.embedder.models.backbones import backbone_named  # noqa: PLC0415  # slow
+    from services.embedder.training.fitting import Schedule  # noqa: PLC0415
+    from services.embedder.training.labelled import LabelRule, Looked  # noqa: PLC0415
+    from services.embedder.training.recipes import Start, recipe_of  # noqa: PLC0415
+    from services.embedder.training.training_run import Course  # noqa: PLC0415
 
     context = shared(ctx)
     settings = context.settings()
@@ -140,12 +140,12 @@ def _trained(
 ) -> "Trained":
     import torch  # noqa: PLC0415  # slow
 
-    from services.cli import exporting  # noqa: PLC0415
+    from services.annotation import exporting  # noqa: PLC0415
     from services.cli.labelled_source import labelled_frames  # noqa: PLC0415
     from services.cli.training_view import TrainingView  # noqa: PLC0415
-    from services.embedder.labelled import examples  # noqa: PLC0415
-    from services.embedder.learning.fitting import Stopped  # noqa: PLC0415
-    from services.embedder.learning.training_run import train as train_network  # noqa: PLC0415
+    from services.embedder.training.fitting import Stopped  # noqa: PLC0415
+    from services.embedder.training.labelled import examples  # noqa: PLC0415
+    from services.embedder.training.training_run import train as train_network  # noqa: PLC0415
 
     frames = run(
         lambda: labelled_frames(source, shared(ctx), exporting.training_frames),

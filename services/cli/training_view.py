@@ -7,8 +7,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.embedder.learning.checkpoints import Standing
-from services.embedder.learning.training_run import Course
+from services.embedder.training.checkpoints import Standing
+from services.embedder.training.training_run import Course
 
 
 class TrainingView:

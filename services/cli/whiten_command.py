@@ -17,7 +17,7 @@ from services.cli.labelled_source import (
 )
 
 if TYPE_CHECKING:
-    from services.embedder.labelled import Example
+    from services.embedder.training.labelled import Example
     from services.runtime.settings import Settings
 
 
@@ -42,9 +42,9 @@ def whiten(
     Directions that all vectors share weigh less, and vectors get shorter. It holds for the
     pooling that is set; `embedder`, `weights` and `pooling` are chosen with --set.
     """
-    from services.cli import exporting  # noqa: PLC0415  # slow
+    from services.annotation import exporting  # noqa: PLC0415  # slow
     from services.cli.labelled_source import labelled_frames  # noqa: PLC0415
-    from services.embedder.labelled import LabelRule, Looked, examples  # noqa: PLC0415
+    from services.embedder.training.labelled import LabelRule, Looked, examples  # noqa: PLC0415
 
     if to.suffix != ".safetensors":
         raise typer.BadParameter("the file must end in .safetensors", param_hint="--to")
@@ -65,7 +65,7 @@ def whiten(
 
 
 def _written(settings: "Settings", chosen: "list[Example]", dimensions: int, to: Path) -> Path:
-    from services.embedder.learning.whitened import write_whitened  # noqa: PLC0415  # slow
+    from services.embedder.training.whitened import write_whitened  # noqa: PLC0415  # slow
 
     columns = TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console(), transient=True) as bars:

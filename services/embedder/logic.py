@@ -15,10 +15,10 @@ from services.contracts.identity import (
     frame_point_id,
     region_point_id,
 )
-from services.domain.coco import FloatArray
+from services.domain.detection.coco import FloatArray
+from services.domain.ports.frames import FrameRecord
+from services.domain.ports.vectors import Payload, Point, Vector
 from services.domain.splits import SplitRule
-from services.runtime.stores.frames import FrameRecord
-from services.runtime.stores.vectors import Payload, Point, Vector
 
 REGION_KEYWORDS = ("frame_id", "detector", "category", "split", "drive_id", "vehicle_id")
 REGION_NUMBERS = ("score", "captured_at")

@@ -10,20 +10,20 @@ import structlog
 from services.contracts.errors import Fatal, Invalid
 from services.contracts.events import Event, FrameCaptured, FrameEmbedded, PredictionsMade
 from services.contracts.identity import FrameId, ModelId, region_point_id
+from services.domain.ports import vectors as collections
+from services.domain.ports.blobs import BlobStore
+from services.domain.ports.frames import FrameStore
+from services.domain.ports.vectors import Point, VectorStore, Where
 from services.embedder import logic
 from services.embedder.embedder import Embedder, FrameVectors
 from services.embedder.logic import Task
-from services.runtime import metrics
 from services.runtime.clock import Clock
 from services.runtime.images import Decoded, ImageLimits, decode_scaled
+from services.runtime.observability import metrics
 from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
-from services.runtime.stores import vectors as collections
-from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.embeddings import Points, held_points, lost_frames
-from services.runtime.stores.frames import FrameStore
-from services.runtime.stores.vectors import Point, VectorStore, Where
 
 _REGIONS_MAX = 10_000
 """Regions of one frame that are looked through for dropped ones; detectors report hundreds."""

@@ -16,11 +16,11 @@ from services.contracts.events import (
     Split,
 )
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
-from services.domain.counting import NotCounted, why_not_counted
-from services.domain.matching import CategoryMatch, match_frame
+from services.domain.detection.matching import CategoryMatch, match_frame
+from services.domain.metrics.counting import NotCounted, why_not_counted
+from services.domain.ports.frames import FrameRecord
+from services.domain.ports.shortlists import NOT_SHORTLISTED, Membership
 from services.domain.splits import SplitRule
-from services.runtime.stores.frames import FrameRecord
-from services.runtime.stores.shortlists import NOT_SHORTLISTED, Membership
 
 NOTHING_LEFT = CategoryMatch((), (), (), (), (), (), (), (), (0, 0, 0, 0))
 

@@ -21,16 +21,16 @@ from services.contracts.events import (
     ShortlistPublished,
 )
 from services.contracts.identity import FrameId
+from services.domain.ports.frames import FrameFact, FrameRecord, FrameStore
+from services.domain.ports.matches import MatchStore
+from services.domain.ports.shortlists import ShortlistStore
 from services.fp_miner import logic
 from services.fp_miner.logic import MatchedFrame
-from services.runtime import freshness, metrics
 from services.runtime.clock import Clock
+from services.runtime.observability import freshness, metrics
 from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
-from services.runtime.stores.frames import FrameFact, FrameRecord, FrameStore
-from services.runtime.stores.matches import MatchStore
-from services.runtime.stores.shortlists import ShortlistStore
 
 log = structlog.get_logger()
 

@@ -12,7 +12,13 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import REANNOTATION, FrameAnnotated, FrameCaptured, Image
 from services.contracts.identity import EventId, FrameId
 from services.contracts.topics import topic_of
-from services.ingest.drafts import (
+from services.domain.namespaces import Vehicle, foreign_drive, foreign_frame
+from services.domain.ports.blobs import BlobStore
+from services.domain.ports.ledger import Entry, RevisionLedger
+from services.domain.ports.shortlists import ShortlistStore
+from services.formats.frames import NOT_STORED, stored_at
+from services.formats.visible_names import check_names
+from services.ground_truth.drafts import (
     Draft,
     entry_of,
     frame_subject,
@@ -21,18 +27,12 @@ from services.ingest.drafts import (
     tagged,
     tags_of,
 )
-from services.ingest.frames import NOT_STORED, stored_at
-from services.ingest.holding import Came, CorrectionGate
-from services.ingest.http_bodies import FrameMetadata
-from services.ingest.namespaces import Vehicle, foreign_drive, foreign_frame
-from services.ingest.visible_names import check_names
-from services.runtime import metrics
+from services.ground_truth.holding import Came, CorrectionGate
+from services.ingest.api.bodies import FrameMetadata
 from services.runtime.images import ImageLimits, inspect
+from services.runtime.observability import metrics
 from services.runtime.step import Outbox
-from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.held_corrections import HeldCorrection
-from services.runtime.stores.ledger import Entry, RevisionLedger
-from services.runtime.stores.shortlists import ShortlistStore
 
 log = structlog.get_logger(__name__)
 

@@ -5,25 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from services.contracts.events import Event, FrameAnnotated, FrameCaptured
-from services.ingest.answers import said_entry
-from services.ingest.drafts import (
-    Draft,
-    entry_of,
-    frame_subject,
-    numbered,
-    tagged,
-    tags_of,
-)
-from services.ingest.frames import OpenedFrame, refused, stored_at, undecodable
-from services.ingest.holding import Came, CorrectionGate
-from services.ingest.items import Rejection
-from services.ingest.rejections import dead_letter
+from services.domain.ports.blobs import BlobStore
+from services.domain.ports.ledger import Entry, RevisionLedger
+from services.formats.frames import OpenedFrame, refused, stored_at, undecodable
+from services.formats.items import Rejection
+from services.formats.rejections import dead_letter
+from services.ground_truth.answers import said_entry
+from services.ground_truth.drafts import Draft, entry_of, frame_subject, numbered, tagged, tags_of
+from services.ground_truth.holding import Came, CorrectionGate
 from services.runtime.clock import Clock
 from services.runtime.images import ImageLimits
 from services.runtime.step import Outbox
-from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.held_corrections import HeldCorrection
-from services.runtime.stores.ledger import Entry, RevisionLedger
 
 
 @dataclass(frozen=True)

@@ -16,29 +16,29 @@ from services.contracts import events
 from services.contracts.errors import Transient
 from services.contracts.identity import FrameId
 from services.contracts.topics import topic_of
-from services.ingest.batches import Batch, BatchPublisher, Outcome, sifted
-from services.ingest.corrections import (
+from services.domain.ports.blobs import BlobStore
+from services.domain.ports.frames import FrameStore
+from services.domain.ports.ledger import RevisionLedger
+from services.formats.corrections import (
     SizesOf,
     corrections_of,
     on_stored_pictures,
     open_correction,
     stored_sizes,
 )
-from services.ingest.detection_limit import within_limit
-from services.ingest.frames import OpenedFrame, as_complete, open_frame, refused
-from services.ingest.geometry import Size
-from services.ingest.holding import CorrectionGate
-from services.ingest.items import FrameItem, Item, Rejection
+from services.formats.detection_limit import within_limit
+from services.formats.frames import OpenedFrame, as_complete, open_frame, refused
+from services.formats.geometry import Size
+from services.formats.items import FrameItem, Item, Rejection
+from services.ground_truth.holding import CorrectionGate
+from services.ingest.batches import Batch, BatchPublisher, Outcome, sifted
 from services.ingest.summary import Summary
-from services.runtime import metrics
 from services.runtime.clock import Clock
 from services.runtime.images import ImageLimits
+from services.runtime.observability import metrics
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
-from services.runtime.stores.blobs import BlobStore
-from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.held_corrections import HeldCorrection
-from services.runtime.stores.ledger import RevisionLedger
 
 log = structlog.get_logger(__name__)
 

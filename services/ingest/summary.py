@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from services.contracts.events import Event, FrameAnnotated, FrameCaptured, PredictionsMade
 from services.contracts.identity import FrameId
-from services.ingest.adjustments import Adjustment
-from services.ingest.items import FrameItem, RecordKind, Rejection
+from services.formats.adjustments import Adjustment
+from services.formats.items import FrameItem, RecordKind, Rejection
 
 LISTED_PARTIAL = 1000
 """Frames that are not complete which a summary lists; all of them are counted."""

@@ -14,18 +14,18 @@ import numpy as np
 
 from services.contracts.events import FrameMatched, NeedleFound, Split
 from services.contracts.identity import FrameId, ModelId, RegionId
-from services.domain.coco import FloatArray
-from services.domain.failure_model import FailureModel, Mode
-from services.domain.ranking_quality import Measure, Question, interval, replicates
-from services.domain.resampling import Interval
+from services.domain.detection.coco import FloatArray
+from services.domain.mining.failure_model import FailureModel, Mode
+from services.domain.ports.frames import FrameStore
+from services.domain.ports.matches import MatchStore
+from services.domain.ports.needles import NeedleStore
+from services.domain.ports.vectors import FRAMES, Vector, VectorStore, collection_of
+from services.domain.statistics.ranking_quality import Measure, Question, interval, replicates
+from services.domain.statistics.resampling import Interval
 from services.retriever import logic
-from services.retriever.known import KnownFrames, KnownVectors
 from services.retriever.logic import Annotated, Kind
+from services.retriever.scoring.caches import KnownFrames, KnownVectors
 from services.runtime.settings import Settings
-from services.runtime.stores.frames import FrameStore
-from services.runtime.stores.matches import MatchStore
-from services.runtime.stores.needles import NeedleStore
-from services.runtime.stores.vectors import FRAMES, Vector, VectorStore, collection_of
 
 
 @dataclass(frozen=True)

@@ -19,17 +19,17 @@ from services.contracts.events import (
     Split,
 )
 from services.contracts.identity import Box, Category, DetectorId, FrameId, RegionId
-from services.domain.coco import FloatArray
-from services.domain.failure_model import Examples, Mode
-from services.domain.ranking import Vectors
-from services.domain.region_features import FEATURES, Shown, region_features
-from services.domain.shortlist_offers import Key, Spot
+from services.domain.detection.coco import FloatArray
+from services.domain.mining.failure_model import Examples, Mode
+from services.domain.mining.ranking import Vectors
+from services.domain.mining.region_features import FEATURES, Shown, region_features
+from services.domain.ports.blob_uris import absolute_uri
+from services.domain.ports.frames import FrameRecord
+from services.domain.ports.needles import NeedleRecord
+from services.domain.ports.vectors import Where
+from services.domain.shortlists.scored_candidates import Key, Spot
+from services.domain.shortlists.strategies import Standing
 from services.domain.splits import SplitRule
-from services.domain.strategies import Standing
-from services.runtime.stores.blob_uris import absolute_uri
-from services.runtime.stores.frames import FrameRecord
-from services.runtime.stores.needles import NeedleRecord
-from services.runtime.stores.vectors import Where
 
 _THRESHOLDS = 10
 

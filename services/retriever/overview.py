@@ -10,18 +10,18 @@ import numpy as np
 
 from services.contracts.events import ErrorType, FrameMatched, NeedleFound, Split
 from services.contracts.identity import DetectorId, DriveId, FrameId, ModelId, NeedleId, RegionId
-from services.domain.failure_model import Mode
-from services.domain.families import Family, Member, beyond, families, shared_by
-from services.domain.label_errors import missing_label_suspicion
-from services.domain.ranking import Vectors
+from services.domain.mining.failure_model import Mode
+from services.domain.mining.families import Family, Member, beyond, families, shared_by
+from services.domain.mining.label_errors import missing_label_suspicion
+from services.domain.mining.ranking import Vectors
+from services.domain.ports.frames import FrameStore
+from services.domain.ports.matches import MatchStore
+from services.domain.ports.needles import NeedleRecord, NeedleStore
+from services.domain.ports.vectors import REGIONS, Vector, VectorStore, live_model
 from services.retriever import logic
-from services.retriever.known import KnownFrames, KnownVectors
 from services.retriever.logic import Annotated, Kind
+from services.retriever.scoring.caches import KnownFrames, KnownVectors
 from services.runtime.settings import Settings
-from services.runtime.stores.frames import FrameStore
-from services.runtime.stores.matches import MatchStore
-from services.runtime.stores.needles import NeedleRecord, NeedleStore
-from services.runtime.stores.vectors import REGIONS, Vector, VectorStore, live_model
 
 
 @dataclass(frozen=True)

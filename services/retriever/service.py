@@ -19,29 +19,29 @@ from services.contracts.events import (
     Split,
 )
 from services.contracts.identity import DetectorId, FrameId, ModelId, NeedleId
+from services.domain.ports.frames import FrameStore
+from services.domain.ports.matches import MatchStore
+from services.domain.ports.needles import NeedleRecord, NeedleStore
+from services.domain.ports.vectors import REGIONS, VectorStore, live_model
 from services.retriever import logic
-from services.retriever.budgets import show_budgets
-from services.retriever.hay import Hay
-from services.retriever.known import (
+from services.retriever.allocation.budgets import show_budgets
+from services.retriever.allocation.planning import DetectorPlan
+from services.retriever.allocation.sources import Sources
+from services.retriever.learning.fitting import Learning
+from services.retriever.logic import FrameFacts
+from services.retriever.scoring.caches import (
     KnownFrames,
     KnownMatches,
     KnownNeedles,
     KnownSize,
     KnownVectors,
 )
-from services.retriever.learning import Learning
-from services.retriever.logic import FrameFacts
-from services.retriever.planning import DetectorPlan
-from services.retriever.sources import Sources
-from services.runtime import freshness, metrics
+from services.retriever.scoring.candidate_source import Hay
 from services.runtime.clock import Clock
+from services.runtime.observability import freshness, metrics
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores.budget_reports import BudgetReport, BudgetReports
-from services.runtime.stores.frames import FrameStore
-from services.runtime.stores.matches import MatchStore
-from services.runtime.stores.needles import NeedleRecord, NeedleStore
-from services.runtime.stores.vectors import REGIONS, VectorStore, live_model
 
 log = structlog.get_logger()
 

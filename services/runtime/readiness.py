@@ -13,7 +13,7 @@ import structlog
 
 from services.contracts.errors import GazeloopError
 from services.runtime.clock import Clock
-from services.runtime.health import Check
+from services.runtime.http.health import Check
 
 log = structlog.get_logger(__name__)
 

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from services.runtime.consumer import ConsumingService
-from services.runtime.health import Check, HealthServer
+from services.runtime.http.health import Check, HealthServer
+from services.runtime.kafka.consumer import ConsumingService
 from services.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -8,10 +8,10 @@ import pytest
 
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import InvalidRecord
-from services.ingest.importers.coco import read_coco
-from services.ingest.importers.via import read_via
-from services.ingest.importers.voc import read_voc
-from services.ingest.items import Dataset, Detector, Item, Rejection
+from services.formats.items import Dataset, Detector, Item, Rejection
+from services.formats.readers.coco import read_coco
+from services.formats.readers.via import read_via
+from services.formats.readers.voc import read_voc
 from services.ingest.publishing import publish_dataset
 from services.runtime.settings import Settings
 from tests.fakes.blobs import InMemoryBlobs

@@ -24,10 +24,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from schemathesis import Case, GenerationMode, SerializationContext
 
-from services.cli.assembly import deployed
-from services.ingest.tokens import issue
-from services.runtime.broker import BrokerAddress
+from services.app.assembly import deployed
 from services.runtime.clock import SystemClock
+from services.runtime.http.tokens import issue
+from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings
 
 METADATA = {"frame_id": "v1:1", "captured_at": "2026-05-04T10:00:00Z"}

@@ -12,7 +12,7 @@ from tests.unit.ingest.datasets import jpeg
 
 SERVER = """
 import asyncio
-from services.runtime.http_server import serving_http
+from services.runtime.http.server import serving_http
 from tests.unit.ingest.web import Web
 
 async def main():

@@ -6,9 +6,10 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from services.runtime import health, http_server
-from services.runtime.health import HealthServer
-from services.runtime.http_server import serving_http
+from services.runtime.http import health
+from services.runtime.http import server as http_server
+from services.runtime.http.health import HealthServer
+from services.runtime.http.server import serving_http
 from tests.unit.ingest.web import Web
 
 DEADLINE_S = 20
@@ -33,7 +34,7 @@ async def test_a_second_head_has_its_time_too(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_a_body_that_trickles_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.ingest.http_limits._BODY_S", 0.1)
+    monkeypatch.setattr("services.ingest.api.limits._BODY_S", 0.1)
     web = Web()
     token = await web.token("vehicle:v1")
     head = (

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
-from services.runtime import metrics
+from services.runtime.observability import metrics
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".tools"

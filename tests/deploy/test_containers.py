@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from services.cli.serve_command import Service
-from services.runtime.health import HealthServer
-from services.runtime.limits import MAX_DEAD_LETTER_BYTES
+from services.runtime.http.health import HealthServer
+from services.runtime.kafka.limits import MAX_DEAD_LETTER_BYTES
 from services.runtime.settings import Settings, load_settings
 from tests.deploy.checking import ROOT, check, read_yaml, tool
 

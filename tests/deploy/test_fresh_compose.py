@@ -20,13 +20,13 @@ from pymongo import MongoClient
 from typer.testing import CliRunner
 
 from services.cli.main import app as command_line
-from services.runtime.broker import BrokerAddress
 from services.runtime.embedded.child import Child, is_listening, steady_port
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.embedded.mongod import find_mongod
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import open_stores
-from services.runtime.topic_admin import create_topics
 from tests.deploy.checking import ROOT, check, tool
 from tests.integration.security.qdrant import KEY, Qdrant
 

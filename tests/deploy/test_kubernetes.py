@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from services.app.topic_access import OPERATOR, SCALER, Grant, grants_of, user_of
 from services.cli.serve_command import Service
-from services.cli.topic_access import OPERATOR, SCALER, Grant, grants_of, user_of
 from services.contracts.flow import CONSUMERS, READS, USES_IMAGES, WRITES, group_of
 from services.contracts.topics import TOPICS
-from services.runtime.health import HealthServer
+from services.runtime.http.health import HealthServer
+from services.runtime.kafka.topic_admin import _configuration
 from services.runtime.settings import Settings, load_settings
-from services.runtime.topic_admin import _configuration
 from tests.deploy.checking import ROOT, TOOLS, check, documents, module, tool
 
 OVERLAYS = ("dev", "prod", "gpu")

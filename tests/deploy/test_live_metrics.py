@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.cli.assembly import running
-from services.cli.parts import App
+from services.app.assembly import running
+from services.app.parts import App
 from services.contracts.events import REANNOTATION, FrameAnnotated
 from services.contracts.flow import SERVICES
-from services.ingest.tokens import issue
-from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
+from services.runtime.http.tokens import issue
+from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings
 from tests.deadline import until
 from tests.deploy.checking import ROOT, check, read_json, read_yaml, tool

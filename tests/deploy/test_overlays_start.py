@@ -17,13 +17,13 @@ import httpx
 import pytest
 import structlog
 
-from services.cli.assembly import deployed
-from services.cli.parts import App
+from services.app.assembly import deployed
+from services.app.parts import App
 from services.cli.serve_command import Service
 from services.contracts.flow import USES_IMAGES
-from services.ingest.tokens import issue
-from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
+from services.runtime.http.tokens import issue
+from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings, load_settings
 from tests.deadline import until
 from tests.deploy.checking import ROOT, check, documents, tool

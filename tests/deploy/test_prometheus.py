@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
-from services.runtime import metrics
+from services.runtime.observability import metrics
 from tests.deploy.checking import ROOT, check, exported_names, read_json, read_yaml, tool
 
 RULES = ROOT / "deploy" / "prometheus" / "rules"

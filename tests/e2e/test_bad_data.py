@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.cli.survey.generate import SurveyFiles, generate_survey
+from services.survey.generate import SurveyFiles, generate_survey
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 120

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.assembly import running
-from services.cli.models import Models, read_models, use
-from services.cli.parts import App, joined
-from services.cli.survey.generate import generate_survey
+from services.app.assembly import running
+from services.app.models import Models, read_models, use
+from services.app.parts import App, joined
 from services.contracts.events import REANNOTATION
 from services.contracts.identity import FrameId, ModelId
-from services.ingest.importers.coco import read_coco
-from services.ingest.items import Detector, Item
+from services.formats.items import Detector, Item
+from services.formats.readers.coco import read_coco
 from services.ingest.publishing import publish_dataset
 from services.retriever.comparison import Comparison, ModelComparer
 from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings
 from services.runtime.stores.vectors_open import open_collection_names, open_vector_store
+from services.survey.generate import generate_survey
 
 DRIVES, FRAMES, LATER = 12, 5, 10
 _LOOKS, _LOOK_EVERY_S = 600, 0.1

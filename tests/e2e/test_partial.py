@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from services.domain.splits import SplitRule
-from services.ingest.fields import frame_id
+from services.formats.fields import frame_id
 from tests.unit.ingest.datasets import write_images
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from services.contracts.identity import FrameId
-from services.ingest.exporters.frames import stem_of
+from services.formats.writers.frames import stem_of
 from tests.unit.ingest.datasets import jpeg
 
 ROOT = Path(__file__).parents[2]

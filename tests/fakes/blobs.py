@@ -1,5 +1,5 @@
 from services.contracts.errors import MissingImage
-from services.runtime.stores.blob_uris import place_in, place_of, uri_of
+from services.domain.ports.blob_uris import place_in, place_of, uri_of
 
 
 class InMemoryBlobs:

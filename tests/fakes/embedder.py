@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from services.contracts.identity import ModelId
+from services.domain.ports.vectors import Vector
 from services.embedder.embedder import Boxes, FrameVectors
-from services.runtime.stores.vectors import Vector
 
 
 class MeanColour:

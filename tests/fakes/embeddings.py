@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 from services.contracts.events import FrameEmbedded
 from services.contracts.identity import FrameId, ModelId
+from services.domain.ports.frames import FrameRecord
 from services.runtime.stores.embeddings import Points
-from services.runtime.stores.frames import FrameRecord
 from tests.fakes.frames import InMemoryFrameStore
 
 

@@ -9,7 +9,7 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.identity import FrameId, ModelId
-from services.runtime.stores.frames import FrameFact, FrameRecord, FrameTally, content_of
+from services.domain.ports.frames import FrameFact, FrameRecord, FrameTally, content_of
 
 
 class InMemoryFrameStore:

@@ -1,7 +1,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
-from services.runtime.stores.ledger import Entry
+from services.domain.ports.ledger import Entry
 
 
 class InMemoryLedger:

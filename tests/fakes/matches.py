@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
-from services.domain.match_columns import NamedColumns
-from services.runtime.stores.matches import Revised
+from services.domain.metrics.match_columns import NamedColumns
+from services.domain.ports.matches import Revised
 
 
 class InMemoryMatchStore:

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
-from services.runtime.stores.needles import NeedleRecord
+from services.domain.ports.needles import NeedleRecord
 
 
 class InMemoryNeedleStore:

@@ -4,7 +4,7 @@ from services.contracts.codec import encode
 from services.contracts.errors import GazeloopError, InvalidRecord
 from services.contracts.events import Event
 from services.contracts.topics import topic_of
-from services.runtime.limits import largest_value
+from services.runtime.kafka.limits import largest_value
 
 
 class InMemoryOutbox:

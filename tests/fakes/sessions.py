@@ -1,6 +1,6 @@
 from datetime import datetime
 
-from services.runtime.stores.sessions import SessionRecord
+from services.domain.ports.sessions import SessionRecord
 
 
 class InMemorySessionStore:

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from services.contracts.events import ShortlistPublished
 from services.contracts.identity import DetectorId, FrameId, NeedleId
+from services.domain.ports.shortlists import Membership
 from services.runtime.clock import Clock
-from services.runtime.stores.shortlists import Membership
 from tests.fakes.clock import FakeClock
 
 

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from services.runtime.stores.tokens import TokenRecord
+from services.domain.ports.tokens import TokenRecord
 
 
 class InMemoryTokenStore:

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from services.cli.assembly import running
-from services.runtime.logs import configure_logs
+from services.app.assembly import running
+from services.runtime.observability.logs import configure_logs
 from services.runtime.serving import until_told_to_end
 from services.runtime.settings import load_settings
 

@@ -17,19 +17,19 @@ from services.contracts.errors import Transient
 from services.contracts.flow import group_of
 from services.contracts.identity import FrameId
 from services.contracts.topics import FRAMES, GROUND_TRUTH, PREDICTIONS
-from services.ingest.tokens import issue
-from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
 from services.runtime.embedded.child import steady_port
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.embedded.mongod import Mongod
-from services.runtime.lag import LagReader
-from services.runtime.outbox import KafkaOutbox
+from services.runtime.http.tokens import issue
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.lag import LagReader
+from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.mongo import connect
 from services.runtime.stores.tokens_mongo import MongoTokenStore
-from services.runtime.topic_admin import create_topics
 from tests import samples
 from tests.deadline import until
 from tests.faults.victims import Victim

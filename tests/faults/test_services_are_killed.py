@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.cli.subscriptions import SUBSCRIPTIONS
+from services.app.subscriptions import SUBSCRIPTIONS
 from services.contracts import identity
 from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
 from services.contracts.flow import group_of
@@ -31,23 +31,23 @@ from services.contracts.topics import (
     PREDICTIONS,
     REANNOTATION,
 )
-from services.ingest.tokens import issue
-from services.runtime.broker import BrokerAddress
+from services.domain.ports.needles import NeedleRecord
+from services.domain.ports.vectors import FRAMES as COLLECTION_FRAMES
+from services.domain.ports.vectors import REGIONS as COLLECTION_REGIONS
+from services.domain.ports.vectors import collection_of
 from services.runtime.clock import SystemClock
-from services.runtime.dead_letters import read_dead_letters
 from services.runtime.embedded.child import steady_port
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.embedded.mongod import Mongod
-from services.runtime.lag import LagReader
-from services.runtime.outbox import KafkaOutbox, Parcel
+from services.runtime.http.tokens import issue
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.dead_letters import read_dead_letters
+from services.runtime.kafka.lag import LagReader
+from services.runtime.kafka.outbox import KafkaOutbox, Parcel
+from services.runtime.kafka.topic_admin import broker_identity, create_topics
 from services.runtime.settings import Settings
-from services.runtime.stores.needles import NeedleRecord
 from services.runtime.stores.opening import Stores, open_stores
-from services.runtime.stores.vectors import FRAMES as COLLECTION_FRAMES
-from services.runtime.stores.vectors import REGIONS as COLLECTION_REGIONS
-from services.runtime.stores.vectors import collection_of
 from services.runtime.stores.vectors_open import open_vector_store
-from services.runtime.topic_admin import broker_identity, create_topics
 from tests.deadline import until
 from tests.deploy.checking import TOOLS
 from tests.faults.survey import Fact, Publisher, facts, reference_frames

@@ -9,13 +9,13 @@ import pytest
 
 from services.contracts.flow import group_of
 from services.contracts.topics import FRAMES
-from services.runtime.broker import BrokerAddress
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.exits import ExitCode
-from services.runtime.lag import LagReader
-from services.runtime.outbox import KafkaOutbox
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.lag import LagReader
+from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings
-from services.runtime.topic_admin import create_topics
 from tests import samples
 from tests.deadline import until
 from tests.faults.victims import Victim

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from services.contracts.events import Event
 from services.contracts.topics import FRAMES
-from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
-from services.runtime.consumer import ConsumingService
-from services.runtime.logs import configure_logs
-from services.runtime.outbox import KafkaOutbox
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.consumer import ConsumingService
+from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.observability.logs import configure_logs
 from services.runtime.serving import serving, until_told_to_end
 from services.runtime.settings import load_settings
 

@@ -13,8 +13,8 @@ from services.contracts.errors import (
     MissingPart,
     StoreUnavailable,
 )
-from services.runtime.stores.blob_uris import absolute_uri, place_of
-from services.runtime.stores.blobs import BlobStore
+from services.domain.ports.blob_uris import absolute_uri, place_of
+from services.domain.ports.blobs import BlobStore
 from services.runtime.stores.blobs_fsspec import FsspecBlobs, LazyBlobs, open_blobs
 from tests.fakes.blobs import InMemoryBlobs
 from tests.ports import free_ports

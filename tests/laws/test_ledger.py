@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.runtime.stores.ledger import Entry, RevisionLedger
+from services.domain.ports.ledger import Entry, RevisionLedger
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.mongo import Database, connect
 from tests.fakes.ledger import InMemoryLedger

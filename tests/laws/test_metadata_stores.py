@@ -18,8 +18,12 @@ from services.contracts.identity import (
     VehicleId,
     frame_point_id,
 )
-from services.domain.budgets import Budget
-from services.domain.match_state import MatchState
+from services.domain.metrics.match_state import MatchState
+from services.domain.ports.frames import FrameFact, FrameRecord, FrameStore, FrameTally
+from services.domain.ports.matches import MatchStore, Revised
+from services.domain.ports.needles import NeedleStore
+from services.domain.ports.shortlists import Membership, ShortlistStore
+from services.domain.shortlists.budgets import Budget
 from services.runtime.stores.budget_reports import (
     BudgetReport,
     BudgetReports,
@@ -27,14 +31,10 @@ from services.runtime.stores.budget_reports import (
     MongoBudgetReports,
 )
 from services.runtime.stores.embeddings import Embeddings, MongoEmbeddings, Points
-from services.runtime.stores.frames import FrameFact, FrameRecord, FrameStore, FrameTally
 from services.runtime.stores.frames_mongo import MongoFrameStore
-from services.runtime.stores.matches import MatchStore, Revised
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import connect
-from services.runtime.stores.needles import NeedleStore
 from services.runtime.stores.needles_mongo import MongoNeedleStore
-from services.runtime.stores.shortlists import Membership, ShortlistStore
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from tests import samples
 from tests.fakes.budget_reports import InMemoryBudgetReports

@@ -7,10 +7,10 @@ import pytest
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Event, FrameAnnotated, FrameCaptured
 from services.contracts.topics import topic_of
-from services.runtime.broker import BrokerAddress
-from services.runtime.limits import MAX_EVENT_BYTES
-from services.runtime.outbox import KafkaOutbox
-from services.runtime.partitions import partition_of
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.limits import MAX_EVENT_BYTES
+from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.kafka.partitions import partition_of
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from tests import samples

@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import pytest
 
+from services.domain.ports.sessions import SessionRecord, SessionStore
 from services.runtime.stores.mongo import connect
-from services.runtime.stores.sessions import SessionRecord, SessionStore
 from services.runtime.stores.sessions_mongo import MongoSessionStore
 from tests.fakes.sessions import InMemorySessionStore
 

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
+from services.domain.ports.tokens import TokenRecord, TokenStore
 from services.runtime.stores.mongo import connect
-from services.runtime.stores.tokens import TokenRecord, TokenStore
 from services.runtime.stores.tokens_mongo import MongoTokenStore
 from tests.fakes.tokens import InMemoryTokenStore
 

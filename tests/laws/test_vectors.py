@@ -25,9 +25,7 @@ from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from services.contracts.errors import Fatal, GazeloopError, InvalidSettings, StoreUnavailable
 from services.contracts.identity import ModelId, PointId
-from services.runtime.settings import Settings
-from services.runtime.stores.timed import TimedVectors
-from services.runtime.stores.vectors import (
+from services.domain.ports.vectors import (
     REGIONS,
     Point,
     Quantization,
@@ -37,6 +35,8 @@ from services.runtime.stores.vectors import (
     collection_of,
     models_of,
 )
+from services.runtime.settings import Settings
+from services.runtime.stores.timed import TimedVectors
 from services.runtime.stores.vectors_client import ClientVectorStore, translate
 from services.runtime.stores.vectors_edge import EdgeVectorStore
 from services.runtime.stores.vectors_edge_names import EdgeNames
@@ -373,7 +373,7 @@ import asyncio, sys
 import numpy as np
 from pathlib import Path
 from uuid import UUID
-from services.runtime.stores.vectors import Point
+from services.domain.ports.vectors import Point
 from services.runtime.stores.vectors_edge import EdgeVectorStore
 
 async def main():

@@ -27,12 +27,12 @@ from services.contracts.events import (
 from services.contracts.flow import READS
 from services.contracts.identity import FrameId, NeedleId
 from services.contracts.topics import topic_of
+from services.domain.ports.vectors import FRAMES, collection_of
 from services.embedder import service as embedder
 from services.fp_miner import service as fp_miner
 from services.retriever import service as retriever
 from services.runtime.settings import Settings
 from services.runtime.step import Step
-from services.runtime.stores.vectors import FRAMES, collection_of
 from tests import samples
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.budget_reports import InMemoryBudgetReports

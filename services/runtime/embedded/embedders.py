@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import ModelId
+from services.domain.ports.vectors import REGIONS, model_of
 from services.runtime.settings import Settings
-from services.runtime.stores.vectors import REGIONS, model_of
 from services.runtime.stores.vectors_edge_names import EDGE_FOLDER, EdgeNames
 
 _FILE = "embedders.json"

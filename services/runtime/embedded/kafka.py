@@ -13,7 +13,7 @@ from typing import Self
 
 from services.contracts.errors import MissingPart
 from services.runtime.embedded.child import Child, is_listening, steady_port
-from services.runtime.limits import MAX_DEAD_LETTER_BYTES
+from services.runtime.kafka.limits import MAX_DEAD_LETTER_BYTES
 
 JARS = Path(__file__).parents[3] / "deploy" / "kafka" / "jars"
 _OLDEST_JAVA = 17

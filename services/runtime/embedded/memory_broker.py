@@ -9,7 +9,7 @@ from typing import Self
 from confluent_kafka import Producer
 
 from services.contracts.errors import MissingPart
-from services.runtime.broker import BrokerAddress
+from services.runtime.kafka.broker import BrokerAddress
 
 PARTITION_BYTES = 5 * 1024 * 1024
 """What a partition holds before it forgets (librdkafka's `rd_kafka_mock_partition`)."""

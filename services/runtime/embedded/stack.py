@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from services.contracts.errors import MissingBroker
-from services.runtime.broker import BrokerAddress
 from services.runtime.embedded.child import FolderInUse
 from services.runtime.embedded.kafka import EmbeddedKafka, has_events, lacks
 from services.runtime.embedded.memory_broker import MemoryBroker
@@ -26,6 +25,7 @@ from services.runtime.embedded.mongod import FOLDER, Mongod
 from services.runtime.embedded.mongod_login import USER, MongodLogin
 from services.runtime.embedded.private_folder import keep_private
 from services.runtime.embedded.room import check_room
+from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings
 
 _LOOKED_AT_S = 1.0  # whoever only asks whether the parts run has the lock for a moment

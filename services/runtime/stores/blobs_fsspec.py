@@ -19,8 +19,8 @@ from services.contracts.errors import (
     MissingPart,
     StoreUnavailable,
 )
-from services.runtime.stores.blob_uris import place_in, place_of, uri_of
-from services.runtime.stores.blobs import BlobStore
+from services.domain.ports.blob_uris import place_in, place_of, uri_of
+from services.domain.ports.blobs import BlobStore
 
 _ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "memory"})
 """A blob appears here whole or not at all; elsewhere it is written aside and renamed."""

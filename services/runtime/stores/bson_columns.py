@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.contracts.errors import Fatal
-from services.domain.coco import FloatArray, IntArray
+from services.domain.detection.coco import FloatArray, IntArray
 
 T = TypeVar("T")
 

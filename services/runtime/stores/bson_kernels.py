@@ -8,8 +8,8 @@ where a million documents are read only to be counted.
 import numpy as np
 from numpy.typing import NDArray
 
-from services.domain.coco import FloatArray, IntArray
 from services.domain.compiled import compiled
+from services.domain.detection.coco import FloatArray, IntArray
 
 BytesArray = NDArray[np.uint8]
 

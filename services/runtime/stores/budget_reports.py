@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from services.contracts.identity import Category, DetectorId, FamilyId, FrameId, VehicleId
-from services.domain.budgets import Budget
+from services.domain.shortlists.budgets import Budget
 from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.unreadable import readable
 

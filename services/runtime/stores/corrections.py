@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import FrameId
-from services.runtime.stores.frames import FrameRecord
+from services.domain.ports.frames import FrameRecord
 from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.unreadable import readable
 

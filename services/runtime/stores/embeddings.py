@@ -9,9 +9,9 @@ from typing import Protocol
 
 from services.contracts.events import FrameEmbedded
 from services.contracts.identity import FrameId, ModelId, region_point_id
+from services.domain.ports.vectors import FRAMES, REGIONS, VectorStore, Where, collection_of
 from services.runtime.stores.mongo import Database, Document, field_name, translated
 from services.runtime.stores.unreadable import readable
-from services.runtime.stores.vectors import FRAMES, REGIONS, VectorStore, Where, collection_of
 
 
 @dataclass(frozen=True)

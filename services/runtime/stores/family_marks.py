@@ -9,7 +9,7 @@ from hashlib import sha256
 from pymongo import UpdateOne
 
 from services.contracts.identity import FamilyId, NeedleId
-from services.domain.family_changes import Change, FamilyChange, family_changes
+from services.domain.mining.family_changes import Change, FamilyChange, family_changes
 from services.runtime.stores.mongo import Database, Document, translated, write
 
 

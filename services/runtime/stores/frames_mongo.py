@@ -15,7 +15,7 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.identity import FrameId
-from services.runtime.stores.frames import FrameFact, FrameRecord, FrameTally, content_of
+from services.domain.ports.frames import FrameFact, FrameRecord, FrameTally, content_of
 from services.runtime.stores.mongo import (
     Database,
     Document,

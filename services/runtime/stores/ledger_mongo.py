@@ -8,7 +8,7 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from services.contracts.errors import StoreUnavailable
-from services.runtime.stores.ledger import Entry
+from services.domain.ports.ledger import Entry
 from services.runtime.stores.ledger_older import GAP, OlderContents, compacting, is_long
 from services.runtime.stores.mongo import (
     Database,

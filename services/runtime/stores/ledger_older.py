@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from pymongo import UpdateOne
 
-from services.runtime.stores.ledger import Entry
+from services.domain.ports.ledger import Entry
 from services.runtime.stores.mongo import Database, Document, literal, translated, write
 
 KEPT: Final = 64

@@ -10,13 +10,13 @@ from bson import decode_all, encode
 
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId, VehicleId
-from services.domain.coco import FloatArray, IntArray
-from services.domain.error_types import TYPES
-from services.domain.match_columns import Cells, NamedColumns
-from services.domain.match_table import microseconds
-from services.domain.subsets import part_of
+from services.domain.detection.coco import FloatArray, IntArray
+from services.domain.detection.error_types import TYPES
+from services.domain.metrics.match_columns import Cells, NamedColumns
+from services.domain.metrics.match_table import microseconds
+from services.domain.metrics.subsets import part_of
+from services.domain.ports.matches import Revised
 from services.runtime.stores.bson_columns import BsonColumns, one_ahead
-from services.runtime.stores.matches import Revised
 from services.runtime.stores.mongo import (
     Database,
     Document,

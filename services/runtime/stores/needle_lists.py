@@ -8,10 +8,10 @@ from typing import Any
 
 from services.contracts.events import ErrorType, NeedleFound
 from services.contracts.identity import Category, FrameId, NeedleId
+from services.domain.ports.needle_filters import NeedleFilter, Sort, Stage
+from services.domain.ports.reviews import Progress, Projection
 from services.runtime.stores.mongo import Database, Document, translated
-from services.runtime.stores.needle_filters import NeedleFilter, Sort, Stage
 from services.runtime.stores.needles_mongo import TO_REVIEW
-from services.runtime.stores.reviews import Progress, Projection
 from services.runtime.stores.unreadable import readable
 
 

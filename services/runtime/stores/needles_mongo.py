@@ -7,6 +7,8 @@ from pymongo import UpdateOne
 
 from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+from services.domain.ports.needles import NeedleRecord
+from services.domain.ports.reviews import Progress
 from services.runtime.stores.mongo import (
     Database,
     Document,
@@ -18,8 +20,6 @@ from services.runtime.stores.mongo import (
     upsert,
     write,
 )
-from services.runtime.stores.needles import NeedleRecord
-from services.runtime.stores.reviews import Progress
 from services.runtime.stores.unreadable import readable
 
 TO_REVIEW: Document = {

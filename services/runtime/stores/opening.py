@@ -4,9 +4,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from services.domain.ports.blobs import BlobStore
+from services.domain.ports.frames import FrameStore
+from services.domain.ports.ledger import RevisionLedger
+from services.domain.ports.matches import MatchStore
+from services.domain.ports.needles import NeedleStore
+from services.domain.ports.reviews import ReviewStore
+from services.domain.ports.sessions import SessionStore
+from services.domain.ports.shortlists import ShortlistStore
+from services.domain.ports.tokens import TokenStore
 from services.runtime.settings import Settings
 from services.runtime.stores.annotation_tasks import MongoAnnotationTasks
-from services.runtime.stores.blobs import BlobStore
 from services.runtime.stores.blobs_fsspec import LazyBlobs
 from services.runtime.stores.budget_reports import BudgetReports, MongoBudgetReports
 from services.runtime.stores.categories import MongoCategories
@@ -17,29 +25,21 @@ from services.runtime.stores.figures import FigureStore, MongoFigureStore
 from services.runtime.stores.frame_ids import MongoFrameIds
 from services.runtime.stores.frame_places import FramePlaces, MongoFramePlaces
 from services.runtime.stores.frame_times import FrameTimes, MongoFrameTimes
-from services.runtime.stores.frames import FrameStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.held_corrections import MongoHeldCorrections
 from services.runtime.stores.indexes import make_indexes
-from services.runtime.stores.ledger import RevisionLedger
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
-from services.runtime.stores.matches import MatchStore
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import connected
 from services.runtime.stores.needle_lists import MongoNeedleLists
 from services.runtime.stores.needle_modes import MongoModes
-from services.runtime.stores.needles import NeedleStore
 from services.runtime.stores.needles_mongo import MongoNeedleStore
 from services.runtime.stores.open_questions import MongoOpenQuestions
-from services.runtime.stores.reviews import ReviewStore
 from services.runtime.stores.reviews_mongo import MongoReviewStore
 from services.runtime.stores.schema_stamp import stamp_schema
-from services.runtime.stores.sessions import SessionStore
 from services.runtime.stores.sessions_mongo import MongoSessionStore
-from services.runtime.stores.shortlists import ShortlistStore
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from services.runtime.stores.timed import TimedBlobs
-from services.runtime.stores.tokens import TokenStore
 from services.runtime.stores.tokens_mongo import MongoTokenStore
 from services.runtime.stores.unreadable_mongo import MongoUnreadableLog
 

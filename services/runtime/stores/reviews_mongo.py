@@ -9,6 +9,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from services.contracts.identity import FrameId, NeedleId, RegionId
+from services.domain.ports.reviews import Act, Claim, Projection, ReviewEvent
 from services.runtime.stores.mongo import (
     Database,
     Document,
@@ -18,7 +19,6 @@ from services.runtime.stores.mongo import (
     write,
 )
 from services.runtime.stores.needles_mongo import TO_REVIEW
-from services.runtime.stores.reviews import Act, Claim, Projection, ReviewEvent
 from services.runtime.stores.unreadable import readable
 
 _KEY_BYTES = 32

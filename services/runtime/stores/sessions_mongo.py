@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
+from services.domain.ports.sessions import SessionRecord
 from services.runtime.stores.mongo import Database, translated
-from services.runtime.stores.sessions import SessionRecord
 
 
 class MongoSessionStore:

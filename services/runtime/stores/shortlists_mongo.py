@@ -6,6 +6,7 @@ from datetime import datetime
 
 from services.contracts.events import ShortlistPublished
 from services.contracts.identity import DetectorId, FrameId
+from services.domain.ports.shortlists import Membership
 from services.runtime.stores.mongo import (
     Database,
     Document,
@@ -15,7 +16,6 @@ from services.runtime.stores.mongo import (
     upsert,
     write,
 )
-from services.runtime.stores.shortlists import Membership
 
 
 class MongoShortlistStore:

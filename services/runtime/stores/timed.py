@@ -12,10 +12,10 @@ from pymongo.monitoring import (
 )
 
 from services.contracts.identity import PointId
-from services.domain.ranking import Vectors
-from services.runtime import metrics, traces
-from services.runtime.stores.blobs import BlobStore
-from services.runtime.stores.vectors import Hit, Point, Vector, VectorStore, Where
+from services.domain.mining.ranking import Vectors
+from services.domain.ports.blobs import BlobStore
+from services.domain.ports.vectors import Hit, Point, Vector, VectorStore, Where
+from services.runtime.observability import metrics, traces
 
 _COMMANDS = frozenset(
     {"aggregate", "count", "createIndexes", "delete", "distinct", "find", "getMore", "insert"}

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from services.domain.ports.tokens import TokenRecord
 from services.runtime.stores.mongo import Database, Document, translated
-from services.runtime.stores.tokens import TokenRecord
 
 
 class MongoTokenStore:

@@ -16,7 +16,7 @@ import structlog
 from bson import json_util
 
 from services.contracts.errors import VALUE_ERRORS, Fatal, Invalid
-from services.runtime import metrics
+from services.runtime.observability import metrics
 
 T = TypeVar("T")
 Document = dict[str, Any]

@@ -17,8 +17,8 @@ from qdrant_client.http.exceptions import (
 
 from services.contracts.errors import Fatal, GazeloopError, InvalidSettings, StoreUnavailable
 from services.contracts.identity import PointId
-from services.domain.ranking import Vectors
-from services.runtime.stores.vectors import (
+from services.domain.mining.ranking import Vectors
+from services.domain.ports.vectors import (
     OVERSAMPLING,
     Hit,
     Point,

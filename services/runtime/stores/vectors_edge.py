@@ -23,8 +23,8 @@ from services.contracts.errors import (
     StoreUnavailable,
 )
 from services.contracts.identity import PointId
-from services.domain.ranking import Vectors
-from services.runtime.stores.vectors import (
+from services.domain.mining.ranking import Vectors
+from services.domain.ports.vectors import (
     OVERSAMPLING,
     Hit,
     Point,

@@ -4,9 +4,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from services.contracts.errors import MissingPart
+from services.domain.ports.vectors import CollectionNames, Quantization, VectorStore
 from services.runtime.settings import Settings
 from services.runtime.stores.timed import TimedVectors
-from services.runtime.stores.vectors import CollectionNames, Quantization, VectorStore
 from services.runtime.stores.vectors_edge_names import EDGE_FOLDER, EdgeNames
 
 if TYPE_CHECKING:

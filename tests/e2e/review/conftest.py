@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from services.retriever.review.app import build_review_app
+from services.annotation.review.app import build_review_app
 from services.runtime.settings import Settings
 from tests.e2e.review.network import Network
 from tests.review_world import Seed, ask, report_budgets, review_world, seeded

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.cvat_tasks import Pushed, pull_jobs, push_tasks
+from services.app.cvat_tasks import Pushed, pull_jobs, push_tasks
 from services.contracts.errors import InvalidSettings, ToolUnavailable
 from services.contracts.events import FrameAnnotated, FrameCaptured
-from services.ingest.drafts import entry_of
-from services.runtime.broker import BrokerAddress
+from services.domain.ports.needle_filters import NeedleFilter
+from services.ground_truth.drafts import entry_of
+from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings
-from services.runtime.stores.needle_filters import NeedleFilter
 from tests.deadline import until
 from tests.fakes.outbox import InMemoryOutbox
 from tests.faults.victims import Victim

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from services.cli.doctor.finding import Finding, Level
-from services.runtime.broker import BrokerAddress
+from services.app.doctor.finding import Finding, Level
+from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings
 
 

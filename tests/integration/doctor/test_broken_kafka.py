@@ -10,15 +10,15 @@ from kafka.errors import RetriableError
 from kafka.structs import OffsetAndMetadata
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from services.cli.doctor.examining import examine
-from services.cli.doctor.finding import Finding, Level
+from services.app.doctor.examining import examine
+from services.app.doctor.finding import Finding, Level
 from services.contracts.flow import group_of
 from services.contracts.topics import TOPICS
-from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
 from services.runtime.embedded.kafka import EmbeddedKafka
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.topic_admin import connect_admin
 from services.runtime.settings import Settings
-from services.runtime.topic_admin import connect_admin
 from tests.integration.doctor.conftest import settings_for
 
 CONFIGURED = {

@@ -16,18 +16,18 @@ import structlog
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
-from services.cli.doctor.examining import examine
-from services.cli.doctor.finding import Finding
+from services.app.doctor.examining import examine
+from services.app.doctor.finding import Finding
 from services.cli.main import app as command_line
 from services.contracts.events import FrameCaptured
 from services.contracts.identity import ModelId
-from services.embedder.torch_embedder import TorchEmbedder
-from services.runtime.broker import BrokerAddress
+from services.domain.ports.vectors import FRAMES, REGIONS, Where, collection_of
+from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.clock import SystemClock
+from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings
 from services.runtime.stores.mongo import connect_as_set
 from services.runtime.stores.opening import Stores, open_stores
-from services.runtime.stores.vectors import FRAMES, REGIONS, Where, collection_of
 from services.runtime.stores.vectors_open import open_vector_store
 from tests import samples
 from tests.integration.doctor.conftest import errors, said, settings_for

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.doctor.examining import examine
-from services.cli.doctor.finding import Level
-from services.runtime.broker import BrokerAddress
+from services.app.doctor.examining import examine
+from services.app.doctor.finding import Level
 from services.runtime.clock import SystemClock
+from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings
 from tests.fakes.clock import FakeClock
 from tests.integration.doctor.conftest import said, settings_for

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.doctor.examining import examine
-from services.runtime.broker import BrokerAddress
+from services.app.doctor.examining import examine
 from services.runtime.clock import SystemClock
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.embedded.mongod import Mongod
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import open_stores
-from services.runtime.topic_admin import create_topics
 from tests.integration.doctor.conftest import said, settings_for
 
 SIZE = 700 << 20

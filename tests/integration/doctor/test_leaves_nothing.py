@@ -9,11 +9,11 @@ import fsspec
 import pytest
 from pydantic import SecretStr
 
-from services.cli.doctor.blobs import look_at_blobs
-from services.cli.doctor.examining import examine
+from services.app.doctor.blobs import look_at_blobs
+from services.app.doctor.examining import examine
 from services.contracts.errors import StoreUnavailable
-from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
+from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.blobs_probe import Access, probe_blobs

@@ -8,8 +8,8 @@ from threading import Thread
 import pytest
 from pydantic import SecretStr
 
-from services.cli.doctor.examining import examine
-from services.cli.doctor.tools import look_at_cvat, look_at_webhooks
+from services.app.doctor.examining import examine
+from services.app.doctor.tools import look_at_cvat, look_at_webhooks
 from services.contracts.errors import InvalidSettings
 from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings

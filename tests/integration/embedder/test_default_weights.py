@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.cli.benchmark.measuring import embed
-from services.cli.benchmark.models import Choice, embedder_of
-from services.embedder.labelled import (
+from services.benchmark.measuring import embed
+from services.benchmark.models import Choice, embedder_of
+from services.embedder.models.torch_embedder import TorchEmbedder
+from services.embedder.training.labelled import (
     Example,
     LabelledFrame,
     LabelledObject,
@@ -17,9 +18,8 @@ from services.embedder.labelled import (
     Looked,
     examples,
 )
-from services.embedder.torch_embedder import TorchEmbedder
-from services.ingest.importers.voc import read_voc
-from services.ingest.items import FrameItem
+from services.formats.items import FrameItem
+from services.formats.readers.voc import read_voc
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 

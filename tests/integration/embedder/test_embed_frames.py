@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw
 from services.contracts.errors import InvalidImage
 from services.contracts.events import Event, FrameCaptured, PredictionsMade
 from services.contracts.identity import Box, FrameId, region_point_id
+from services.domain.ports.vectors import FRAMES, REGIONS, VectorStore, Where
+from services.embedder.models.torch_embedder import TorchEmbedder
 from services.embedder.service import EmbedFrames
-from services.embedder.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
-from services.runtime.stores.vectors import FRAMES, REGIONS, VectorStore, Where
 from services.runtime.stores.vectors_open import open_vector_store
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.clock import FakeClock

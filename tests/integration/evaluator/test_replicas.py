@@ -12,11 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.contracts.events import FrameMatched
 from services.contracts.identity import Category, DetectorId
-from services.domain.average_precision import twelve
-from services.domain.match_state import MatchState
-from services.domain.subsets import Subset
-from services.runtime.broker import BrokerAddress
-from services.runtime.outbox import KafkaOutbox
+from services.domain.metrics.average_precision import twelve
+from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.subsets import Subset
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.settings import Settings
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import connect

@@ -8,13 +8,13 @@ from uuid import uuid4
 
 import pytest
 
-from services.ingest.importers.coco import read_coco
-from services.ingest.items import Detector
+from services.formats.items import Detector
+from services.formats.readers.coco import read_coco
 from services.ingest.publishing import Source, publish_dataset
 from services.ingest.summary import Count, Summary
-from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
-from services.runtime.outbox import KafkaOutbox
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger

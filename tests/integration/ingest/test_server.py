@@ -13,21 +13,21 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.cli.held_parts import correction_holder
-from services.cli.parts import App
+from services.app.held_parts import correction_holder
+from services.app.parts import App
 from services.cli.questions_command import answer_label
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import FrameId, VehicleId
+from services.formats.frames import OpenedFrame
+from services.formats.items import FrameItem
+from services.ground_truth.holding import CorrectionGate
+from services.ingest.api.app import build_http_app
 from services.ingest.batches import Batch, sifted
-from services.ingest.frames import OpenedFrame
-from services.ingest.holding import CorrectionGate
-from services.ingest.http import build_http_app
-from services.ingest.items import FrameItem
-from services.ingest.tokens import issue
-from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
-from services.runtime.http_server import serving_http
-from services.runtime.outbox import KafkaOutbox
+from services.runtime.http.server import serving_http
+from services.runtime.http.tokens import issue
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores.blobs_fsspec import open_blobs

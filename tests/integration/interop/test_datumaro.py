@@ -11,17 +11,17 @@ from PIL import Image
 
 from services.contracts.events import Annotation, Rle
 from services.contracts.identity import Category
-from services.ingest.exporters.coco import INSTANCES
-from services.ingest.exporters.formats import EXPORTERS, IMAGES, Format, manifest
-from services.ingest.exporters.frames import ExportFrame
-from services.ingest.importers.coco import read_coco
-from services.ingest.importers.cvat import read_cvat
-from services.ingest.importers.datumaro import read_datumaro
-from services.ingest.importers.restored import restored
-from services.ingest.importers.returned import Manifest
-from services.ingest.importers.voc import read_voc
-from services.ingest.importers.yolo import read_yolo
-from services.ingest.items import Dataset
+from services.formats.items import Dataset
+from services.formats.readers.coco import read_coco
+from services.formats.readers.cvat import read_cvat
+from services.formats.readers.datumaro import read_datumaro
+from services.formats.readers.restored import restored
+from services.formats.readers.returned import Manifest
+from services.formats.readers.voc import read_voc
+from services.formats.readers.yolo import read_yolo
+from services.formats.writers.coco import INSTANCES
+from services.formats.writers.formats import EXPORTERS, IMAGES, Format, manifest
+from services.formats.writers.frames import ExportFrame
 from tests.deploy.checking import missing
 from tests.unit.ingest.test_exporters import ODD, STOP, frame, runs, truths, write
 

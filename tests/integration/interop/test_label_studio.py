@@ -5,9 +5,9 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from services.ingest.exporters.formats import Format
-from services.ingest.importers.coco import read_coco
-from services.ingest.importers.restored import restored
+from services.formats.readers.coco import read_coco
+from services.formats.readers.restored import restored
+from services.formats.writers.formats import Format
 from tests.integration.interop.test_datumaro import FRAMES, export, interpreter
 from tests.unit.ingest.test_exporters import PROPOSAL, said, truths
 

@@ -10,11 +10,11 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from services.cli.label_studio_parts import LabelStudioParts, label_studio
+from services.app.label_studio_parts import LabelStudioParts, label_studio
 from services.contracts.events import FrameAnnotated, ShortlistPublished
 from services.contracts.identity import FrameId
+from services.domain.ports.ledger import Entry
 from services.runtime.settings import Settings
-from services.runtime.stores.ledger import Entry
 from services.runtime.stores.mongo import connect
 from services.runtime.stores.opening import Stores, open_stores
 from tests.fakes.clock import FakeClock

@@ -10,16 +10,16 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from services.cli.doctor.tools import look_at_label_studio
-from services.cli.label_studio_parts import outside_routes
-from services.ingest.http_answers import add_answers
-from services.ingest.label_studio.links import LASTING
-from services.ingest.label_studio.project import (
+from services.annotation.label_studio.links import LASTING
+from services.annotation.label_studio.project import (
     EVENTS_PATH,
     SECRET_HEADER,
     ensure_project,
     ensure_webhook,
 )
+from services.app.doctor.tools import look_at_label_studio
+from services.app.label_studio_parts import outside_routes
+from services.runtime.http.answers import add_answers
 from tests.integration.doctor.conftest import said
 from tests.integration.label_studio import server as real
 from tests.integration.label_studio.conftest import Desk, desk_on

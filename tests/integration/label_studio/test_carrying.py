@@ -8,12 +8,12 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from services.cli.label_studio_parts import carrying, outside_routes
+from services.annotation.label_studio.project import ensure_project, ensure_webhook
+from services.annotation.label_studio.service import Carrier
+from services.app.label_studio_parts import carrying, outside_routes
 from services.contracts.errors import InvalidRecord, ToolUnavailable
-from services.ingest.label_studio.project import ensure_project, ensure_webhook
-from services.ingest.label_studio.service import Carrier
 from services.runtime.clock import SystemClock
-from services.runtime.http_server import serving_http
+from services.runtime.http.server import serving_http
 from tests.deadline import until
 from tests.integration.label_studio import server as real
 from tests.integration.label_studio.conftest import Desk, desk_on

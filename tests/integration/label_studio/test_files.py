@@ -5,10 +5,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from services.contracts.identity import FrameId
-from services.ingest.exporters.formats import EXPORTERS, Format, manifest
-from services.ingest.importers.label_studio import read_label_studio
-from services.ingest.importers.restored import restored
-from services.ingest.importers.returned import Manifest
+from services.formats.readers.label_studio import read_label_studio
+from services.formats.readers.restored import restored
+from services.formats.readers.returned import Manifest
+from services.formats.writers.formats import EXPORTERS, Format, manifest
 from tests.integration.label_studio import server as real
 from tests.unit.ingest.test_exporters import (
     FRAMES,

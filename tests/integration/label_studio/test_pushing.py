@@ -7,13 +7,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from services.cli.label_studio_parts import label_studio
+from services.annotation.label_studio.client import LabelStudio
+from services.annotation.label_studio.plans import Pushed
+from services.annotation.label_studio.tasks import Json
+from services.app.label_studio_parts import label_studio
 from services.contracts.errors import InvalidSettings, ToolUnavailable
 from services.contracts.identity import FrameId
 from services.domain.ports.annotation_tasks import TaskStatus
-from services.ingest.label_studio.client import LabelStudio
-from services.ingest.label_studio.plans import Pushed
-from services.ingest.label_studio.tasks import Json
 from tests.integration.label_studio.conftest import Desk
 from tests.review_world import HEIGHT, REGION, WIDTH, picture, shortlist
 

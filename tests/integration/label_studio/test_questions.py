@@ -4,7 +4,7 @@ from typing import cast
 
 import pytest
 
-from services.cli.parts import App
+from services.app.parts import App
 from services.cli.questions_command import answer_label, choose_version
 from services.contracts.errors import InvalidSettings
 from tests.integration.label_studio.conftest import Desk

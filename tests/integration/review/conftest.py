@@ -6,7 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.retriever.review.app import build_review_app
+from services.annotation.review.app import build_review_app
 from tests.review_world import Seed, World, review_world, seeded
 
 BASE = "http://testserver/review"

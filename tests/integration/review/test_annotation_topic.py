@@ -13,8 +13,8 @@ import jsonschema
 
 from services.contracts.codec import encode
 from services.contracts.events import ShortlistPublished
-from services.runtime.broker import BrokerAddress
-from services.runtime.outbox import KafkaOutbox
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.settings import Settings
 from tests.samples import needle_found, shortlist_published
 

@@ -8,19 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.export_choice import What
-from services.cli.exporting import (
-    chosen_frames,
-    image_uris,
-    training_frames,
-    write_export,
-)
+from services.annotation.export_choice import What
+from services.annotation.exporting import chosen_frames, image_uris, training_frames, write_export
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Split
+from services.domain.ports.needle_filters import NeedleFilter
 from services.domain.splits import SplitRule
-from services.ingest.exporters.formats import Format
-from services.ingest.exporters.frames import ExportFrame
-from services.runtime.stores.needle_filters import NeedleFilter
+from services.formats.writers.formats import Format
+from services.formats.writers.frames import ExportFrame
 from tests.integration.review.conftest import Browser
 from tests.integration.review.test_reviewing import PAGE, values
 from tests.review_world import HOSTILE, World

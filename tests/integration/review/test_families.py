@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 from services.contracts.identity import FamilyId
-from services.domain.family_changes import Change, FamilyChange
+from services.domain.mining.family_changes import Change, FamilyChange
+from services.domain.ports.needle_filters import NeedleFilter
 from services.runtime.stores.family_marks import Mark
-from services.runtime.stores.needle_filters import NeedleFilter
 from tests.integration.review.conftest import Browser
 from tests.review_world import World, needle_id_of
 from tests.samples import CAPTURED_AT

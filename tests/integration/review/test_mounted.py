@@ -9,17 +9,17 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.cli.review_page import note_figures, reviewing
+from services.annotation.review.corrections import Corrector
+from services.app.review_page import note_figures, reviewing
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import BrokerUnavailable
 from services.contracts.events import FrameAnnotated
 from services.domain.dead_letters import LetterState
-from services.evaluator.report import Counts
-from services.evaluator.reports import Reports
-from services.retriever.review.corrections import Corrector
-from services.runtime.broker import BrokerAddress
-from services.runtime.dead_letters import read_letters
-from services.runtime.outbox import KafkaOutbox
+from services.evaluator.reports.detector_reports import Reports
+from services.evaluator.reports.report import Counts
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.dead_letters import read_letters
+from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.settings import Settings
 from tests.integration.review.conftest import BASE
 from tests.review_world import START, Seed, World, review_world

@@ -7,10 +7,10 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from services.annotation.review.listing import View
 from services.contracts.errors import InvalidSettings, StoreUnavailable
 from services.contracts.events import Annotation
 from services.contracts.identity import FrameId
-from services.retriever.review.listing import View
 from services.runtime.stores.figures import Figures
 from services.runtime.stores.mongo import connect
 from tests.integration.review.conftest import Browser

@@ -2,12 +2,12 @@
 
 from http import HTTPStatus
 
-from services.cli.export_choice import What
-from services.cli.exporting import chosen_frames, training_set
+from services.annotation.export_choice import What
+from services.annotation.exporting import chosen_frames, training_set
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId
+from services.domain.ports.needle_filters import NeedleFilter
 from services.runtime.stores.frame_ids import LeftOut
-from services.runtime.stores.needle_filters import NeedleFilter
 from tests.integration.review.conftest import Browser
 from tests.integration.review.test_reviewing import PAGE, values
 from tests.review_world import World

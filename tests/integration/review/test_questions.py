@@ -6,7 +6,7 @@ import pytest
 
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Category
-from services.ingest.holding import CorrectionPublisher, HeldRelease
+from services.ground_truth.holding import CorrectionPublisher, HeldRelease
 from services.runtime.stores.held_corrections import HeldCorrection, Meaning, Question
 from tests.integration.review.conftest import Browser
 from tests.review_world import HOSTILE, OTHER, REGION, STOP, UNKNOWN, World, ask, held, version_by

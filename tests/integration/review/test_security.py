@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.ingest.tokens import issue
+from services.runtime.http.tokens import issue
 from tests.integration.review.conftest import BASE, Browser, served
 from tests.review_world import needle_id_of
 

@@ -4,10 +4,10 @@ from http import HTTPStatus
 
 import httpx
 
+from services.annotation.review.desk import Desk
 from services.contracts.errors import BrokerUnavailable, StoreUnavailable
-from services.retriever.review.desk import Desk
-from services.runtime.stores.needle_filters import Stage
-from services.runtime.stores.reviews import Act, Projection
+from services.domain.ports.needle_filters import Stage
+from services.domain.ports.reviews import Act, Projection
 from tests.integration.review.conftest import Browser
 from tests.integration.review.test_reviewing import HTMX, NEEDLE, PAGE, stage_of, values
 

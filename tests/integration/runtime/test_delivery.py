@@ -15,12 +15,12 @@ from services.contracts.events import Event, FrameCaptured
 from services.contracts.flow import group_of
 from services.contracts.topics import FRAMES, MATCHES, PREDICTIONS
 from services.domain.dead_letters import Letter, LetterState
-from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
-from services.runtime.consumer import Assignment, AssignmentListener, ConsumingService
-from services.runtime.dead_letters import read_dead_letters, read_letters, replay
-from services.runtime.lag import LagReader
-from services.runtime.outbox import KafkaOutbox, Parcel
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.consumer import Assignment, AssignmentListener, ConsumingService
+from services.runtime.kafka.dead_letters import read_dead_letters, read_letters, replay
+from services.runtime.kafka.lag import LagReader
+from services.runtime.kafka.outbox import KafkaOutbox, Parcel
 from services.runtime.settings import Settings
 from services.runtime.step import Step
 from tests import samples

@@ -14,14 +14,14 @@ from pymongo import MongoClient
 
 from services.contracts.errors import MissingBroker, MissingPart, PartEnded
 from services.contracts.topics import FRAMES
-from services.runtime.broker import BrokerAddress
 from services.runtime.embedded.child import Child, FolderInUse, is_listening
 from services.runtime.embedded.kafka import EmbeddedKafka, find_java
 from services.runtime.embedded.mongod import Mongod
 from services.runtime.embedded.stack import Addresses, EmbeddedStack, joined, running
-from services.runtime.outbox import KafkaOutbox
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings
-from services.runtime.topic_admin import create_topics
 from tests import samples
 from tests.deadline import until
 from tests.reading import events_on

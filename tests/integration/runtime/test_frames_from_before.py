@@ -7,9 +7,9 @@ import pytest
 
 from services.contracts.events import FrameAnnotated, NeedleFound, NeedleRetracted, PredictionsMade
 from services.contracts.identity import FrameId
+from services.domain.ports.frames import content_of
 from services.fp_miner.service import MineNeedles
 from services.runtime.settings import Settings
-from services.runtime.stores.frames import content_of
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database, connect

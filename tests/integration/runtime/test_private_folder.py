@@ -14,7 +14,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from services.cli.parts import joined
+from services.app.parts import joined
 from services.contracts.errors import MissingPart
 from services.runtime.embedded.mongod import FOLDER, Mongod
 from services.runtime.embedded.mongod_login import MongodLogin

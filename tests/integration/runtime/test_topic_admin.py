@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from services.contracts.topics import MATCHES, TOPICS
-from services.runtime.broker import BrokerAddress
 from services.runtime.embedded.kafka import EmbeddedKafka
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings
-from services.runtime.topic_admin import create_topics
 
 SETTINGS = Settings(topic_partitions=3)
 

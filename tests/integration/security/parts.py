@@ -25,14 +25,14 @@ from kafka.admin import (
 )
 from pymongo import MongoClient
 
-from services.cli.topic_access import OPERATOR, grants_of, user_of
+from services.app.topic_access import OPERATOR, grants_of, user_of
 from services.contracts.flow import WRITES
-from services.runtime.broker import BrokerAddress
 from services.runtime.embedded.child import Child, is_listening, steady_port
 from services.runtime.embedded.kafka import find_jars, find_java
 from services.runtime.embedded.mongod import find_mongod
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings
-from services.runtime.topic_admin import create_topics
 from tests.integration.security.certificates import Authority, Certificate
 
 PASSWORD = "correct-horse-battery"

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from services.contracts.errors import InvalidSettings
-from services.runtime.http_server import serving_http
+from services.runtime.http.server import serving_http
 from services.runtime.settings import Settings
 from services.runtime.stores.vectors_open import open_vector_store
 from tests.integration.security.certificates import Authority, Certificate

@@ -16,11 +16,11 @@ from kafka.admin import (
     ResourceType,
 )
 
-from services.cli.doctor.finding import Level
-from services.cli.doctor.kafka import look_at_kafka
-from services.cli.parts import joined
-from services.cli.status import read_status
-from services.cli.topic_access import OPERATOR, user_of
+from services.app.doctor.finding import Level
+from services.app.doctor.kafka import look_at_kafka
+from services.app.parts import joined
+from services.app.status import read_status
+from services.app.topic_access import OPERATOR, user_of
 from services.contracts.codec import encode
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import GazeloopError, InvalidSettings
@@ -28,14 +28,14 @@ from services.contracts.events import Event, FrameMatched
 from services.contracts.flow import group_of
 from services.contracts.topics import MATCHES, topic_of
 from services.domain.dead_letters import fold_letters
-from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
-from services.runtime.consumer import ConsumingService
-from services.runtime.dead_letters import replay
-from services.runtime.lag import LagReader
-from services.runtime.outbox import KafkaOutbox
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.consumer import ConsumingService
+from services.runtime.kafka.dead_letters import replay
+from services.runtime.kafka.lag import LagReader
+from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.kafka.topic_admin import broker_identity
 from services.runtime.settings import Settings
-from services.runtime.topic_admin import broker_identity
 from tests import samples
 from tests.deadline import until
 from tests.integration.security.certificates import Authority

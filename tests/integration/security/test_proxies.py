@@ -8,9 +8,9 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse
 
+from services.annotation.review.app import build_review_app
 from services.contracts.errors import InvalidSettings
-from services.retriever.review.app import build_review_app
-from services.runtime.http_server import serving_http
+from services.runtime.http.server import serving_http
 from services.runtime.settings import load_settings
 from tests.review_world import Seed, World, review_world, seeded
 

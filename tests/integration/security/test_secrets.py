@@ -16,16 +16,16 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
-from services.cli.assembly import deployed
-from services.cli.doctor.examining import examine
+from services.app.assembly import deployed
+from services.app.doctor.examining import examine
+from services.app.parts import App
 from services.cli.main import app as command_line
-from services.cli.parts import App
 from services.contracts.errors import GazeloopError
-from services.ingest.tokens import issue
-from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
-from services.runtime.logs import configure_logs
-from services.runtime.outbox import KafkaOutbox, Parcel
+from services.runtime.http.tokens import issue
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.outbox import KafkaOutbox, Parcel
+from services.runtime.observability.logs import configure_logs
 from services.runtime.settings import Settings, load_settings
 from services.runtime.stores.vectors_open import open_vector_store
 from tests import samples

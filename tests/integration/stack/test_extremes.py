@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from services.cli.assembly import running
+from services.app.assembly import running
+from services.app.parts import App
+from services.app.unreadable_letters import REASON, UnreadableReporter
 from services.cli.dead_letter_reading import dead_letter_count
-from services.cli.parts import App
-from services.cli.unreadable_letters import REASON, UnreadableReporter
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.events import (
     Event,
@@ -29,10 +29,10 @@ from services.contracts.events import (
 )
 from services.contracts.flow import CONSUMERS, READS, group_of
 from services.contracts.topics import BY_NAME, DEAD_LETTERS, TOPICS
-from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
-from services.runtime.lag import LagReader
-from services.runtime.outbox import Parcel
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.lag import LagReader
+from services.runtime.kafka.outbox import Parcel
 from services.runtime.settings import Settings
 from services.runtime.stores.mongo import connect_as_set
 from services.runtime.stores.unreadable import UNREADABLE

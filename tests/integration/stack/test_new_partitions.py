@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from kafka.admin import NewPartitions
 
-from services.cli.assembly import running
-from services.cli.parts import App
+from services.app.assembly import running
+from services.app.parts import App
 from services.contracts.events import Event, FrameAnnotated, FrameCaptured, PredictionsMade
 from services.contracts.topics import MATCHES, TOPICS
-from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
-from services.runtime.consumer import Assignment, ConsumingService
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.consumer import Assignment, ConsumingService
+from services.runtime.kafka.topic_admin import connect_admin
 from services.runtime.settings import Settings
-from services.runtime.topic_admin import connect_admin
 from tests import samples
 from tests.deadline import until
 

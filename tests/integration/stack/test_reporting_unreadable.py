@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.cli.unreadable_letters import UnreadableReporter
+from services.app.unreadable_letters import UnreadableReporter
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import BrokerUnavailable
 from services.runtime.stores.mongo import connect

@@ -11,15 +11,15 @@ import httpx
 import pytest
 import structlog
 
-from services.cli.assembly import running
-from services.cli.parts import App
+from services.app.assembly import running
+from services.app.parts import App
 from services.contracts.events import Split
 from services.contracts.flow import SERVICES
 from services.contracts.identity import DriveId, FrameId
 from services.domain.splits import SplitRule
-from services.ingest.tokens import issue
 from services.runtime.clock import SystemClock
-from services.runtime.logs import configure_logs
+from services.runtime.http.tokens import issue
+from services.runtime.observability.logs import configure_logs
 from services.runtime.settings import Settings
 from tests.integration.traces.collector import Collector, Received, collecting
 from tests.unit.ingest.datasets import jpeg

@@ -20,19 +20,19 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from standardwebhooks import Webhook
 
-from services.cli.consumers import webhook_consumers
+from services.app.consumers import webhook_consumers
 from services.contracts.codec import encode
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.events import ShortlistPublished
 from services.domain.dead_letters import fold_letters
-from services.runtime import metrics
-from services.runtime.broker import BrokerAddress
 from services.runtime.clock import SystemClock
-from services.runtime.consumer import ConsumingService
-from services.runtime.dead_letters import read_dead_letters, replay
-from services.runtime.outbox import KafkaOutbox
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.consumer import ConsumingService
+from services.runtime.kafka.dead_letters import read_dead_letters, replay
+from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.observability import metrics
+from services.runtime.observability.trace_export import Traces
 from services.runtime.settings import Settings
-from services.runtime.trace_export import Traces
 from tests.deadline import until
 from tests.samples import needle_found, shortlist_published
 

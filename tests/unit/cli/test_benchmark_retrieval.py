@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from services.cli.benchmark import searches
-from services.cli.benchmark.models import Choice
-from services.cli.benchmark.searches import SEARCHES
+from services.benchmark import searches
+from services.benchmark.models import Choice
+from services.benchmark.searches import SEARCHES
 from services.cli.main import app
 from services.contracts.errors import InvalidSettings, MissingPart
 from tests.unit.cli.street import write_street

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from services.cli.main import app, main
-from services.embedder.backbones import backbone_named
-from services.embedder.torch_embedder import TorchEmbedder
+from services.embedder.models.backbones import backbone_named
+from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
 from tests.unit.cli.street import write_street
 from tests.unit.embedder.networks import untrained

@@ -100,10 +100,10 @@ def test_help_comes_within_a_second() -> None:
     [
         pytest.param("services.cli.main", ["pydantic", "kafka", "pymongo", "numpy"], id="for help"),
         pytest.param(
-            "services.cli.topic_access", ["kafka", "pymongo", "numpy"], id="for what is derived"
+            "services.app.topic_access", ["kafka", "pymongo", "numpy"], id="for what is derived"
         ),
-        pytest.param("services.cli.status", ["pymongo", "numpy"], id="for the status"),
-        pytest.param("services.cli.parts", ["numba"], id="for what is stored"),
+        pytest.param("services.app.status", ["pymongo", "numpy"], id="for the status"),
+        pytest.param("services.app.parts", ["numba"], id="for what is stored"),
     ],
 )
 def test_nothing_heavy_is_imported_that_is_not_needed(needed: str, heavy: list[str]) -> None:
@@ -193,7 +193,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-import services.cli.parts as parts
+import services.app.parts as parts
 from services.cli import main
 from services.contracts.errors import NothingStored
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from services.cli.empty_split import empty_split
 from services.contracts.identity import DriveId, FrameId, VehicleId
-from services.ingest.items import FrameItem
+from services.formats.items import FrameItem
 from services.runtime.settings import Settings
 
 

@@ -7,8 +7,8 @@ from services.cli.export_command import (
     TrainingFormatName,
 )
 from services.contracts.events import ErrorType
-from services.ingest.exporters.formats import Format
-from services.runtime.stores.needle_filters import Stage
+from services.domain.ports.needle_filters import Stage
+from services.formats.writers.formats import Format
 
 
 def test_the_options_are_those_that_the_code_behind_them_knows() -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from services.cli.gallery import chosen, write_montages
+from services.app.gallery import chosen, write_montages
 from services.contracts.events import ErrorType
+from services.domain.ports.frames import FrameFact
+from services.domain.ports.needles import NeedleRecord
 from services.runtime.images import ImageLimits
-from services.runtime.stores.frames import FrameFact
-from services.runtime.stores.needles import NeedleRecord
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore

@@ -6,7 +6,7 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from services.cli.assembly import deployed
+from services.app.assembly import deployed
 from services.contracts.errors import InvalidSettings
 from services.runtime.settings import Settings
 
@@ -19,7 +19,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
     """What is logged, however logs were set up before."""
     capture = LogCapture()
     log = structlog.wrap_logger(None, processors=[structlog.processors.add_log_level, capture])
-    monkeypatch.setattr("services.cli.consumers.log", log)
+    monkeypatch.setattr("services.app.consumers.log", log)
     return capture
 
 

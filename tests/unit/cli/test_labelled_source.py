@@ -4,7 +4,7 @@ import pytest
 
 from services.cli.context import Context
 from services.cli.labelled_source import Source, labelled_frames
-from services.ingest.exporters.frames import ExportFrame
+from services.formats.writers.frames import ExportFrame
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores
 from tests.unit.ingest.datasets import coco, jpeg, write_json

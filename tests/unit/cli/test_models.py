@@ -2,10 +2,10 @@
 
 import pytest
 
-from services.cli.models import Models, read_models, use
+from services.app.models import Models, read_models, use
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import ModelId
-from services.runtime.stores.vectors import FRAMES, REGIONS, collection_of
+from services.domain.ports.vectors import FRAMES, REGIONS, collection_of
 from tests import samples
 from tests.fakes.embeddings import InMemoryEmbeddings
 from tests.fakes.frames import InMemoryFrameStore

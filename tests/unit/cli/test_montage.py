@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.cli.montage import MOST, Tile, montage
+from services.runtime.montage import MOST, Tile, montage
 
 GREY = (90, 90, 90)
 MAGENTA, GREEN = (255, 0, 200), (30, 220, 90)

@@ -15,16 +15,16 @@ from services.cli.outcome import concluded, left_out
 from services.cli.report_view import as_json, rendered
 from services.contracts.events import ErrorType
 from services.contracts.identity import DetectorId, FrameId, VehicleId
-from services.domain.subsets import Subset
-from services.evaluator.report import (
+from services.domain.metrics.subsets import Subset
+from services.evaluator.reports.report import (
     CalibrationReport,
     Counts,
     OperatingReport,
     Report,
     ShortlistReport,
 )
-from services.ingest.adjustments import Adjustment
-from services.ingest.items import FrameItem, Rejection
+from services.formats.adjustments import Adjustment
+from services.formats.items import FrameItem, Rejection
 from services.ingest.summary import Count, Summary
 from tests.fakes.frames import InMemoryFrameStore
 from tests.samples import frame_annotated, frame_captured

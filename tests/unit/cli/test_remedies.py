@@ -2,7 +2,7 @@ import errno
 
 import pytest
 
-from services.cli.remedies import explained
+from services.app.remedies import explained
 from services.contracts import errors
 from services.runtime.embedded.child import FolderInUse
 

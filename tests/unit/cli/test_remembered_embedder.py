@@ -7,9 +7,9 @@ import pytest
 from services.cli.context import Context
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import ModelId
+from services.domain.ports.vectors import FRAMES, REGIONS, collection_of
 from services.runtime.embedded.embedders import note_embedder
 from services.runtime.settings import Settings
-from services.runtime.stores.vectors import FRAMES, REGIONS, collection_of
 from services.runtime.stores.vectors_edge_names import EDGE_FOLDER, EdgeNames
 
 _WEIGHTS = Path("large.pth").resolve()

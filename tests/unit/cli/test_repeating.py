@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from services.cli.repeating import Pauses, going_on, kept_up, repeated
+from services.app.repeating import Pauses, going_on, kept_up, repeated
 from services.contracts.errors import StoreUnavailable
 from services.runtime.clock import SystemClock
 from tests.fakes.clock import FakeClock

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.cli.searching import Asked, search
+from services.app.searching import Asked, search
 from services.contracts.errors import InvalidRecord, InvalidSettings
 from services.contracts.identity import Box, frame_point_id, region_point_id
+from services.domain.ports.vectors import FRAMES, REGIONS, Payload, Point, Where, collection_of
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
-from services.runtime.stores.vectors import FRAMES, REGIONS, Payload, Point, Where, collection_of
 from tests import samples
 from tests.fakes.embedder import WidthEmbedder
 from tests.fakes.frames import InMemoryFrameStore

@@ -5,10 +5,10 @@ import orjson
 import pytest
 from PIL import Image
 
-from services.cli.survey.detector import MISTAKEN, detect
-from services.cli.survey.generate import generate_survey
-from services.cli.survey.scene import HEIGHT, WIDTH, Rendered, render_frame
-from services.cli.survey.world import ANNOTATED, Drive, Kind, plan_drive
+from services.survey.detector import MISTAKEN, detect
+from services.survey.generate import generate_survey
+from services.survey.scene import HEIGHT, WIDTH, Rendered, render_frame
+from services.survey.world import ANNOTATED, Drive, Kind, plan_drive
 
 SEED, FRAMES = 7, 20
 

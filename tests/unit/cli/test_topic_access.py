@@ -1,6 +1,6 @@
 import pytest
 
-from services.cli.topic_access import SCALER, commands, grants_of
+from services.app.topic_access import SCALER, commands, grants_of
 from services.contracts.flow import BESIDE, CONSUMERS, READS, SERVICES, WRITES, group_of
 from services.contracts.topics import DEAD_LETTERS, MATCHES, TOPICS
 

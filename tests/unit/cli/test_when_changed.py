@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.cli.when_changed import WhenChanged
+from services.app.when_changed import WhenChanged
 from tests import samples
 from tests.fakes.clock import FakeClock
 from tests.fakes.matches import InMemoryMatchStore

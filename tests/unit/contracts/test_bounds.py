@@ -10,8 +10,8 @@ from services.contracts import codec
 from services.contracts.errors import InvalidRecord, UnreadableEvent
 from services.contracts.events import Event
 from services.contracts.topics import topic_of
-from services.ingest import fields
-from services.ingest.http_bodies import FrameMetadata, read_body
+from services.formats import fields
+from services.ingest.api.bodies import FrameMetadata, read_body
 from tests import samples
 
 FAR = ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z"]

@@ -19,8 +19,8 @@ from services.contracts.events import (
     Split,
 )
 from services.contracts.identity import Category, DriveId, FrameId, VehicleId
-from services.domain.coco import METRICS
-from services.domain.matching import match_frame
+from services.domain.detection.coco import METRICS
+from services.domain.detection.matching import match_frame
 
 CATEGORIES = tuple(Category(name) for name in ("crossing", "light", "sign", "stop"))
 START = datetime(2026, 1, 1, tzinfo=UTC)

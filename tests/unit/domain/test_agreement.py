@@ -2,7 +2,7 @@
 
 from services.contracts.events import Annotation
 from services.contracts.identity import Box, Category
-from services.domain.agreement import agree, apart
+from services.domain.detection.agreement import agree, apart
 from tests.samples import STOP_SIGN
 
 

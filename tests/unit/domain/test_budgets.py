@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from services.contracts.identity import FamilyId, FrameId, NeedleId, RegionId, VehicleId
-from services.domain.budgets import Budget, Budgets, Spending, Task, day_of, hoped_yield
-from services.domain.shortlist_offers import Limits, Offer, Spot
-from services.domain.shortlist_plan import Dealer
+from services.domain.shortlists.allocation import Dealer
+from services.domain.shortlists.budgets import Budget, Budgets, Spending, Task, day_of, hoped_yield
+from services.domain.shortlists.scored_candidates import Limits, Offer, Spot
 
 DAY_S = 86_400
 KEY = ("detector", "stop sign", "background", "")

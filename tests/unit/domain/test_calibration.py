@@ -1,6 +1,6 @@
 import pytest
 
-from services.domain.calibration import Calibration, calibration
+from services.domain.statistics.calibration import Calibration, calibration
 
 
 def test_a_bin_counts_by_how_far_it_is_off_and_how_many_are_in_it() -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade
 from services.contracts.identity import FrameId
-from services.domain import error_types
-from services.domain.coco import IntArray
-from services.domain.matching import match_frame
+from services.domain.detection import error_types
+from services.domain.detection.coco import IntArray
+from services.domain.detection.matching import match_frame
 from tests.unit.domain.oracle import CATEGORIES, Frame, coco_eval
 
 MANY = 10_000

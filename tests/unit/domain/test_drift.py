@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from services.contracts.identity import DetectorId
-from services.domain import drift as subject
-from services.domain.drift import Drift, Measure
-from services.domain.match_state import MatchState
+from services.domain.metrics import drift as subject
+from services.domain.metrics.drift import Drift, Measure
+from services.domain.metrics.match_state import MatchState
 from tests.unit.domain import oracle
 from tests.unit.domain.test_resampling import renamed, survey
 

@@ -14,12 +14,12 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.identity import Category, FrameId
-from services.domain import error_costs as subject
-from services.domain.average_precision import twelve
-from services.domain.error_costs import Cost, error_costs
-from services.domain.match_state import MatchState
-from services.domain.matching import match_frame
-from services.domain.subsets import Subset
+from services.domain.detection.matching import match_frame
+from services.domain.metrics import error_costs as subject
+from services.domain.metrics.average_precision import twelve
+from services.domain.metrics.error_costs import Cost, error_costs
+from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.subsets import Subset
 from tests.unit.domain import oracle
 
 Pair = tuple[PredictionsMade, FrameAnnotated]

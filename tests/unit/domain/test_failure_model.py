@@ -3,8 +3,8 @@ import pytest
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category
-from services.domain.failure_model import Examples, FailureModel, Method, Mode
-from services.domain.ranking import Vectors
+from services.domain.mining.failure_model import Examples, FailureModel, Method, Mode
+from services.domain.mining.ranking import Vectors
 
 BACKGROUND = Mode(ErrorType.BACKGROUND)
 DUPLICATE = Mode(ErrorType.DUPLICATE)

@@ -5,8 +5,8 @@ import pytest
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, DriveId, NeedleId, family_id
-from services.domain.failure_model import Mode
-from services.domain.families import Family, Member, families
+from services.domain.mining.failure_model import Mode
+from services.domain.mining.families import Family, Member, families
 from tests import samples
 
 BACKGROUND = Mode(ErrorType.BACKGROUND)

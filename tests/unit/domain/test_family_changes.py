@@ -1,7 +1,7 @@
 """Merges and splits, from who was in which family before and after."""
 
 from services.contracts.identity import FamilyId, NeedleId
-from services.domain.family_changes import Change, FamilyChange, family_changes
+from services.domain.mining.family_changes import Change, FamilyChange, family_changes
 
 
 def families(**of: str) -> dict[NeedleId, FamilyId]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from services.contracts.identity import FrameId
-from services.domain.frame_order import FrameOrder
+from services.domain.metrics.frame_order import FrameOrder
 
 SEEN = 2000
 """Enough that some new ones are placed one by one."""

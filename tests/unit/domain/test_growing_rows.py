@@ -1,6 +1,6 @@
 import numpy as np
 
-from services.domain.growing_rows import GrowingRows
+from services.domain.statistics.growing_rows import GrowingRows
 
 
 def test_rows_stay_as_they_were_added_however_many_come() -> None:

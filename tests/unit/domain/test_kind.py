@@ -3,10 +3,10 @@ import pytest
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import FamilyId, FrameId, RegionId, VehicleId
-from services.domain.failure_model import Examples, FailureModel, Mode
-from services.domain.kind import Asked, Haystack, Kind, frame_worths, offers
-from services.domain.shortlist_offers import Spot
-from services.domain.strategies import Standing, worst_frames
+from services.domain.mining.detector_category import Asked, Haystack, Kind, frame_worths, offers
+from services.domain.mining.failure_model import Examples, FailureModel, Mode
+from services.domain.shortlists.scored_candidates import Spot
+from services.domain.shortlists.strategies import Standing, worst_frames
 
 BACKGROUND = Mode(ErrorType.BACKGROUND)
 AXES = np.eye(2, dtype=np.float32)

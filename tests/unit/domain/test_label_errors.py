@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from services.contracts.events import ErrorType
-from services.domain.failure_model import Examples, Mode
-from services.domain.label_errors import missing_label_suspicion
-from services.domain.ranking import Vectors
+from services.domain.mining.failure_model import Examples, Mode
+from services.domain.mining.label_errors import missing_label_suspicion
+from services.domain.mining.ranking import Vectors
 
 WRONG = Mode(ErrorType.BACKGROUND)
 

@@ -7,7 +7,7 @@ import pytest
 
 from services.contracts.events import ErrorType, FrameMatched, Split
 from services.contracts.identity import DriveId, FrameId, RegionId
-from services.domain.lift import Lift, LiftPool, Stratum
+from services.domain.metrics.lift import Lift, LiftPool, Stratum
 from tests import samples
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from services.domain.logistic import fit
+from services.domain.mining.logistic import fit
 
 
 def test_without_features_the_classes_shares_are_learnt() -> None:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from services.contracts.events import Split
-from services.domain.average_precision import twelve
-from services.domain.coco import RECALLS
-from services.domain.curve_kernels import needs_of, precision
-from services.domain.match_state import MatchState
-from services.domain.subsets import Subset
+from services.domain.detection.coco import RECALLS
+from services.domain.metrics.average_precision import twelve
+from services.domain.metrics.curve_kernels import needs_of, precision
+from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.subsets import Subset
 from tests.unit.domain import oracle
 
 

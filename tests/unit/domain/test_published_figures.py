@@ -11,10 +11,10 @@ import pytest
 
 from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade
 from services.contracts.identity import Category, DetectorId, FrameId
-from services.domain.average_precision import operating_point, twelve
-from services.domain.coco import METRICS
-from services.domain.match_state import MatchState
-from services.domain.subsets import Subset
+from services.domain.detection.coco import METRICS
+from services.domain.metrics.average_precision import operating_point, twelve
+from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.subsets import Subset
 from tests.unit.domain import oracle
 
 PUBLISHED = ["505", "697", "573", "586", "519", "501", "387", "594", "595", "640", "566", "564"]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from services.domain.ranking import Vectors, true_positive_similarity
+from services.domain.mining.ranking import Vectors, true_positive_similarity
 
 
 def unit(*rows: tuple[float, ...]) -> Vectors:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from services.domain.ranking_quality import (
+from services.domain.statistics.ranking_quality import (
     REPLICATES,
     Measure,
     Question,

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from services.domain.boxes import iou_matrix
-from services.domain.coco import FloatArray
-from services.domain.region_features import COMPANION_SCORE, FEATURES, Shown, region_features
+from services.domain.detection.boxes import iou_matrix
+from services.domain.detection.coco import FloatArray
+from services.domain.mining.region_features import COMPANION_SCORE, FEATURES, Shown, region_features
 
 
 def features_of(

@@ -4,12 +4,12 @@ from numpy.random import Generator
 
 from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade
 from services.contracts.identity import DetectorId, FrameId
-from services.domain import resampling
-from services.domain.average_precision import twelve
-from services.domain.kept_figures import EVER
-from services.domain.match_state import MatchState
-from services.domain.resampling import Interval
-from services.domain.subsets import Subset
+from services.domain.metrics.average_precision import twelve
+from services.domain.metrics.kept_figures import EVER
+from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.subsets import Subset
+from services.domain.statistics import resampling
+from services.domain.statistics.resampling import Interval
 from tests.unit.domain import oracle
 
 ONE, TWO = DetectorId("d@1"), DetectorId("e@1")

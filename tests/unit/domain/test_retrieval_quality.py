@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.domain.collapse import collapse_of
-from services.domain.retrieval_quality import (
+from services.domain.statistics.collapse import collapse_of
+from services.domain.statistics.retrieval_quality import (
     exact_quality,
     exact_ranking,
     judged,

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, RegionId, VehicleId
-from services.domain.budgets import Budgets
-from services.domain.ranking import Vectors
-from services.domain.shortlist_offers import Limits, Offer, Spot, near
-from services.domain.shortlist_plan import Dealer
+from services.domain.mining.ranking import Vectors
+from services.domain.shortlists.allocation import Dealer
+from services.domain.shortlists.budgets import Budgets
+from services.domain.shortlists.scored_candidates import Limits, Offer, Spot, near
 
 VEHICLE = VehicleId("v")
 FAMILY = FamilyId("f")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from services.domain.strategies import (
+from services.domain.shortlists.strategies import (
     STRATEGIES,
     Standing,
     costliest_errors,

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, DetectorId, FrameId
-from services.domain.average_precision import twelve
-from services.domain.kept_figures import EVER, Window
-from services.domain.match_columns import LAST_REVISION, Cells, MatchColumns
-from services.domain.match_state import MatchState
-from services.domain.subsets import Subset
+from services.domain.metrics.average_precision import twelve
+from services.domain.metrics.kept_figures import EVER, Window
+from services.domain.metrics.match_columns import LAST_REVISION, Cells, MatchColumns
+from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.subsets import Subset
 from tests.unit.domain import oracle
 
 DETECTOR = DetectorId("d@1")

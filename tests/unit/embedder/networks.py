@@ -6,7 +6,7 @@ import math
 import torch
 from torch import nn
 
-from services.embedder.backbones import Backbone, backbone_named
+from services.embedder.models.backbones import Backbone, backbone_named
 
 
 def untrained(backbone: Backbone, seed: int = 0) -> nn.Module:

@@ -5,8 +5,8 @@ import pytest
 from services.contracts.errors import StoreUnavailable
 from services.contracts.events import FrameEmbedded
 from services.contracts.identity import FrameId, ModelId, frame_point_id, region_point_id
+from services.domain.ports.vectors import FRAMES, REGIONS, Where, collection_of
 from services.embedder.filling import Filled, FillModel
-from services.runtime.stores.vectors import FRAMES, REGIONS, Where, collection_of
 from tests.fakes.embedder import MeanColour
 from tests.fakes.embeddings import InMemoryEmbeddings
 from tests.fakes.vectors import InMemoryVectors

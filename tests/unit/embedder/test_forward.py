@@ -10,15 +10,15 @@ from PIL import Image
 from torch import Tensor
 
 from services.contracts.errors import InvalidSettings
-from services.embedder.backbones import backbone_named
-from services.embedder.crops import Normalise, Pixels, normalised
 from services.embedder.embedder import FrameVectors
-from services.embedder.forward import Forward, Precision, Runtime, TorchForward
-from services.embedder.forward_choice import forward_of, runtime_of
-from services.embedder.network import Network, network_of
-from services.embedder.openvino_forward import OpenVinoForward, converted
-from services.embedder.pooling import Pooling
-from services.embedder.torch_embedder import RegionEncoder, TorchEmbedder
+from services.embedder.models.backbones import backbone_named
+from services.embedder.models.crops import Normalise, Pixels, normalised
+from services.embedder.models.forward import Forward, Precision, Runtime, TorchForward
+from services.embedder.models.forward_choice import forward_of, runtime_of
+from services.embedder.models.network import Network, network_of
+from services.embedder.models.openvino_forward import OpenVinoForward, converted
+from services.embedder.models.pooling import Pooling
+from services.embedder.models.torch_embedder import RegionEncoder, TorchEmbedder
 from services.runtime.settings import Settings
 from tests.unit.embedder.networks import small_sided, untrained
 

@@ -15,13 +15,13 @@ from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
 from services.contracts.errors import InvalidSettings, UnfitInt8
-from services.embedder.backbones import backbone_named
 from services.embedder.embedder import Boxes, FrameVectors
-from services.embedder.int8 import Card, Quantised, packed
-from services.embedder.labelled import LabelledFrame, LabelledObject
-from services.embedder.learning import calibration
-from services.embedder.learning.calibration import Plan, parted, write_calibrated
-from services.embedder.torch_embedder import TorchEmbedder
+from services.embedder.models.backbones import backbone_named
+from services.embedder.models.int8 import Card, Quantised, packed
+from services.embedder.models.torch_embedder import TorchEmbedder
+from services.embedder.training import calibration
+from services.embedder.training.calibration import Plan, parted, write_calibrated
+from services.embedder.training.labelled import LabelledFrame, LabelledObject
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from tests.unit.embedder.networks import untrained

@@ -14,8 +14,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from services.contracts.errors import InvalidSettings
-from services.embedder.backbones import backbone_named
-from services.embedder.labelled import (
+from services.embedder.models.backbones import backbone_named
+from services.embedder.models.network import load_network
+from services.embedder.training.checkpoints import Standing
+from services.embedder.training.data import held_out_drives
+from services.embedder.training.fitting import Schedule, Stopped
+from services.embedder.training.labelled import (
     Example,
     LabelledFrame,
     LabelledObject,
@@ -24,13 +28,9 @@ from services.embedder.labelled import (
     examples,
     letterboxed,
 )
-from services.embedder.learning.checkpoints import Standing
-from services.embedder.learning.data import held_out_drives
-from services.embedder.learning.fitting import Schedule, Stopped
-from services.embedder.learning.recipes import Start, Task, recipe_of, side_of
-from services.embedder.learning.training_run import Course, Trained, train
-from services.embedder.learning.whitened import write_whitened
-from services.embedder.network import load_network
+from services.embedder.training.recipes import Start, Task, recipe_of, side_of
+from services.embedder.training.training_run import Course, Trained, train
+from services.embedder.training.whitened import write_whitened
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 
@@ -233,7 +233,7 @@ def test_an_embedding_that_collapses_is_said(
         del self
         return torch.zeros(len(pixels), 8)
 
-    monkeypatch.setattr("services.embedder.learning.objectives.Objective.vectors", zeros)
+    monkeypatch.setattr("services.embedder.training.objectives.Objective.vectors", zeros)
 
     onlooker = Onlooker()
     trained = run(course(tmp_path, epochs=1), crops, onlooker)

@@ -5,9 +5,9 @@ import pytest
 
 from services.contracts.events import Image
 from services.contracts.identity import ModelId
+from services.domain.ports.frames import FrameRecord
 from services.embedder import logic
 from services.embedder.logic import Task
-from services.runtime.stores.frames import FrameRecord
 from tests.samples import detection, frame_captured, predictions_made
 
 MEGAPIXEL = 4_000_000

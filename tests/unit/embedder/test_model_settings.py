@@ -3,9 +3,9 @@
 import pytest
 
 from services.contracts.identity import ModelId
-from services.embedder.backbones import BY_NAME
-from services.embedder.model_settings import settings_of
-from services.embedder.torch_embedder import TorchEmbedder
+from services.embedder.models.backbones import BY_NAME
+from services.embedder.models.model_settings import settings_of
+from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
 
 SMALL = {"embedder": "gazeloop-small", "embed_runtime": "torch"}

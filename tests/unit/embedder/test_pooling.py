@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from services.contracts.errors import InvalidSettings
-from services.embedder.backbones import backbone_named
-from services.embedder.network import load_network
-from services.embedder.pooling import Pooling, dimension, pool, windows
-from services.embedder.torch_embedder import RegionEncoder, TorchEmbedder
-from services.embedder.weights import read_weights, with_whitening
-from services.embedder.whitening import Whitening, fit_whitening
+from services.embedder.models.backbones import backbone_named
+from services.embedder.models.network import load_network
+from services.embedder.models.pooling import Pooling, dimension, pool, windows
+from services.embedder.models.torch_embedder import RegionEncoder, TorchEmbedder
+from services.embedder.models.weights import read_weights, with_whitening
+from services.embedder.models.whitening import Whitening, fit_whitening
 from services.runtime.settings import Settings
 
 WAYS = [way for way in Pooling if way is not Pooling.PENULTIMATE]

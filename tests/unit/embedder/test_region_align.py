@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.ops import roi_align
 
-from services.embedder.region_align import region_means
+from services.embedder.models.region_align import region_means
 
 HEIGHT, WIDTH = 14, 24
 

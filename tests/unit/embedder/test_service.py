@@ -16,11 +16,11 @@ from services.contracts.errors import (
 )
 from services.contracts.events import Event, FrameCaptured, FrameEmbedded, PredictionsMade
 from services.contracts.identity import FrameId, PointId, frame_point_id, region_point_id
+from services.domain.ports.frames import FrameRecord
+from services.domain.ports.vectors import FRAMES, REGIONS, Point, Where
 from services.embedder.embedder import Boxes, FrameVectors
 from services.embedder.service import EmbedFrames
 from services.runtime.settings import Settings
-from services.runtime.stores.frames import FrameRecord
-from services.runtime.stores.vectors import FRAMES, REGIONS, Point, Where
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.embedder import MeanColour

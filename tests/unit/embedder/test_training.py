@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from services.embedder.sampling import AnnotatedImage, SamplingPlan, sample
-from services.embedder.small import GazeloopSmall
-from services.embedder.training import (
+from services.embedder.models.small import GazeloopSmall
+from services.embedder.training.sampling import AnnotatedImage, SamplingPlan, sample
+from services.embedder.training.small_training import (
     BACKGROUND,
     Crops,
     Plan,

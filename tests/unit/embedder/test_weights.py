@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from services.contracts.errors import InvalidSettings, MissingWeights
-from services.embedder.backbones import backbone_named
-from services.embedder.pooling import Pooling
-from services.embedder.weights import digest, load_backbone
+from services.embedder.models.backbones import backbone_named
+from services.embedder.models.pooling import Pooling
+from services.embedder.models.weights import digest, load_backbone
 
 RESNET = backbone_named("resnet18")
 

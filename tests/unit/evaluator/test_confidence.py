@@ -11,13 +11,13 @@ from prometheus_client import Gauge
 
 from services.contracts.events import FrameMatched
 from services.contracts.identity import DetectorId
-from services.domain.drift import Measure
-from services.domain.match_state import MatchState
-from services.domain.subsets import Subset
-from services.evaluator import service
-from services.evaluator.logic import Confidence, confidence
-from services.evaluator.service import EvaluateMatches
-from services.runtime import metrics
+from services.domain.metrics.drift import Measure
+from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.subsets import Subset
+from services.evaluator.live import service
+from services.evaluator.live.logic import Confidence, confidence
+from services.evaluator.live.service import EvaluateMatches
+from services.runtime.observability import metrics
 from services.runtime.settings import Settings
 from tests.fakes.clock import FakeClock
 from tests.fakes.matches import InMemoryMatchStore

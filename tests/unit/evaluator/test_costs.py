@@ -1,9 +1,9 @@
 """What errors cost, from stored frames: that of the domain's function, for each detector."""
 
 from services.contracts.events import ErrorType
-from services.domain.error_costs import Cost, error_costs
-from services.evaluator.costs import StoredErrorCosts
-from services.runtime import metrics
+from services.domain.metrics.error_costs import Cost, error_costs
+from services.evaluator.reports.costs import StoredErrorCosts
+from services.runtime.observability import metrics
 from tests import samples
 from tests.fakes.clock import FakeClock
 from tests.fakes.frames import InMemoryFrameStore

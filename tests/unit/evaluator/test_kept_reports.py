@@ -8,11 +8,11 @@ import pytest
 from services.contracts.errors import StoreUnavailable
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import FrameId
-from services.domain.lift import LiftPool
-from services.evaluator.costs import StoredErrorCosts
-from services.evaluator.report import Counts
-from services.evaluator.reports import Reports
-from services.runtime.stores.frames import FrameRecord
+from services.domain.metrics.lift import LiftPool
+from services.domain.ports.frames import FrameRecord
+from services.evaluator.reports.costs import StoredErrorCosts
+from services.evaluator.reports.detector_reports import Reports
+from services.evaluator.reports.report import Counts
 from tests import samples
 from tests.fakes.clock import FakeClock
 from tests.fakes.frames import InMemoryFrameStore

@@ -19,9 +19,9 @@ from services.contracts.events import (
     Split,
 )
 from services.contracts.identity import Category, FrameId, ModelId
-from services.domain.coco import METRICS
-from services.evaluator.report import Counts, Report
-from services.evaluator.reports import Reports
+from services.domain.detection.coco import METRICS
+from services.evaluator.reports.detector_reports import Reports
+from services.evaluator.reports.report import Counts, Report
 from tests.fakes.clock import FakeClock
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore

@@ -13,13 +13,13 @@ from services.contracts.errors import Fatal
 from services.contracts.events import FrameMatched, Split
 from services.contracts.identity import Category, FrameId
 from services.contracts.topics import MATCHES
-from services.domain.subsets import Subset
-from services.evaluator.logic import order_holds
-from services.evaluator.service import EvaluateMatches
-from services.runtime import metrics
+from services.domain.metrics.subsets import Subset
+from services.evaluator.live.logic import order_holds
+from services.evaluator.live.service import EvaluateMatches
 from services.runtime.exits import ExitCode
-from services.runtime.records import Record
-from services.runtime.runner import Runner
+from services.runtime.kafka.records import Record
+from services.runtime.kafka.runner import Runner
+from services.runtime.observability import metrics
 from services.runtime.settings import Settings
 from tests.fakes.clock import FakeClock
 from tests.fakes.matches import InMemoryMatchStore
@@ -148,7 +148,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
     """What the evaluator logs, however logs were set up before."""
     capture = LogCapture()
     log = structlog.wrap_logger(None, processors=[capture])
-    monkeypatch.setattr("services.evaluator.service.log", log)
+    monkeypatch.setattr("services.evaluator.live.service.log", log)
     return capture
 
 

@@ -2,10 +2,10 @@ import pytest
 
 from services.contracts.events import ErrorType, FrameMatched, NeedleFound, NeedleRetracted, Split
 from services.contracts.identity import Category, FrameId
+from services.domain.ports.frames import FrameRecord
+from services.domain.ports.shortlists import Membership
 from services.domain.splits import SplitRule
 from services.fp_miner import logic
-from services.runtime.stores.frames import FrameRecord
-from services.runtime.stores.shortlists import Membership
 from tests import samples
 
 SPLIT = SplitRule(0.5)

@@ -11,9 +11,9 @@ from pycocotools import mask as coco_mask
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Position, Rle
-from services.ingest.adjustments import Adjustment
-from services.ingest.importers.coco import read_coco
-from services.ingest.items import UNKNOWN_TIME, Detector, FrameItem, Item, Rejection
+from services.formats.adjustments import Adjustment
+from services.formats.items import UNKNOWN_TIME, Detector, FrameItem, Item, Rejection
+from services.formats.readers.coco import read_coco
 from tests.unit.ingest.datasets import Json, coco, detection, write_images, write_json
 from tests.unit.ingest.evaluation import evaluated
 

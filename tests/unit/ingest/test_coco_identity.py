@@ -9,10 +9,10 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from services.contracts.identity import FrameId
-from services.ingest.adjustments import Adjustment
-from services.ingest.importers.coco import read_coco
-from services.ingest.importers.returned import Manifest, Sent
-from services.ingest.items import Detector, FrameItem, Item, Rejection
+from services.formats.adjustments import Adjustment
+from services.formats.items import Detector, FrameItem, Item, Rejection
+from services.formats.readers.coco import read_coco
+from services.formats.readers.returned import Manifest, Sent
 from tests.unit.ingest.datasets import Json, coco, detection, write_images, write_json
 
 DETECTOR = Detector("ods", "1")

@@ -6,22 +6,22 @@ from typing import Any
 
 import pytest
 
+from services.annotation.cvat.jobs import read_cvat_jobs
+from services.annotation.cvat.server import JobFrame, Shape
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Box, Category, FrameId
-from services.ingest.adjustments import Adjustment
-from services.ingest.corrections import corrections_of, stored_sizes
-from services.ingest.cvat.server import JobFrame, Shape
-from services.ingest.drafts import entry_of
-from services.ingest.importers.coco import read_coco
-from services.ingest.importers.cvat import read_cvat
-from services.ingest.importers.cvat_jobs import read_cvat_jobs
-from services.ingest.importers.datumaro import read_datumaro
-from services.ingest.importers.label_studio import read_label_studio
-from services.ingest.importers.restored import restored
-from services.ingest.importers.returned import Manifest, Sent
-from services.ingest.importers.voc import read_voc
-from services.ingest.importers.yolo import read_yolo
-from services.ingest.items import Dataset, Disputed, FrameItem, Item, Rejection
+from services.formats.adjustments import Adjustment
+from services.formats.corrections import corrections_of, stored_sizes
+from services.formats.items import Dataset, Disputed, FrameItem, Item, Rejection
+from services.formats.readers.coco import read_coco
+from services.formats.readers.cvat import read_cvat
+from services.formats.readers.datumaro import read_datumaro
+from services.formats.readers.label_studio import read_label_studio
+from services.formats.readers.restored import restored
+from services.formats.readers.returned import Manifest, Sent
+from services.formats.readers.voc import read_voc
+from services.formats.readers.yolo import read_yolo
+from services.ground_truth.drafts import entry_of
 from services.ingest.publishing import Source, publish_dataset
 from services.runtime.settings import Settings
 from tests import samples

@@ -1,6 +1,6 @@
 """No task twice, and no frame in two of them."""
 
-from services.ingest.cvat.plans import planned
+from services.annotation.cvat.plans import planned
 from tests.unit.ingest.test_exporters import frame
 
 A, B, C = frame("a"), frame("b"), frame("c")

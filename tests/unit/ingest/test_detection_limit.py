@@ -3,8 +3,8 @@ from dataclasses import replace
 from prometheus_client import REGISTRY
 
 from services.contracts.events import PredictionsMade
-from services.ingest.adjustments import Adjustment
-from services.ingest.detection_limit import highest_scored
+from services.formats.adjustments import Adjustment
+from services.formats.detection_limit import highest_scored
 from tests.unit.ingest.test_publishing import FOUND, Ingest, ingest, located
 
 __all__ = ["ingest"]

@@ -16,17 +16,17 @@ from pycocotools.coco import COCO
 
 from services.contracts.events import Annotation, Rle
 from services.contracts.identity import Category, FrameId, NeedleId, RegionId
-from services.ingest.exporters.coco import INSTANCES, to_coco
-from services.ingest.exporters.cvat import to_cvat
-from services.ingest.exporters.datumaro import to_datumaro
-from services.ingest.exporters.formats import EXPORTERS, Format, manifest
-from services.ingest.exporters.frames import ExportFrame, Proposal
-from services.ingest.exporters.label_studio import to_label_studio
-from services.ingest.exporters.voc import to_voc
-from services.ingest.exporters.yolo import to_yolo
-from services.ingest.importers.coco import read_coco
-from services.ingest.importers.voc import read_voc
-from services.ingest.items import Dataset, FrameItem
+from services.formats.items import Dataset, FrameItem
+from services.formats.readers.coco import read_coco
+from services.formats.readers.voc import read_voc
+from services.formats.writers.coco import INSTANCES, to_coco
+from services.formats.writers.cvat import to_cvat
+from services.formats.writers.datumaro import to_datumaro
+from services.formats.writers.formats import EXPORTERS, Format, manifest
+from services.formats.writers.frames import ExportFrame, Proposal
+from services.formats.writers.label_studio import to_label_studio
+from services.formats.writers.voc import to_voc
+from services.formats.writers.yolo import to_yolo
 
 AT = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 STOP, ODD = Category("stop sign"), Category('<b>&"é: #1')

@@ -14,12 +14,12 @@ import pytest
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import FrameAnnotated, FrameCaptured, PredictionsMade
-from services.ingest.adjustments import Adjustment
-from services.ingest.frames import OpenedFrame, open_frame
-from services.ingest.importers.coco import read_coco
-from services.ingest.importers.via import read_via
-from services.ingest.importers.voc import read_voc
-from services.ingest.items import Dataset, Detector, FrameItem, Rejection
+from services.formats.adjustments import Adjustment
+from services.formats.frames import OpenedFrame, open_frame
+from services.formats.items import Dataset, Detector, FrameItem, Rejection
+from services.formats.readers.coco import read_coco
+from services.formats.readers.via import read_via
+from services.formats.readers.voc import read_voc
 from services.runtime.images import ImageLimits
 from tests.unit.ingest.datasets import Json, jpeg, write_json
 from tests.unit.ingest.evaluation import evaluated

@@ -9,13 +9,13 @@ import pytest
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import FrameId
-from services.ingest.importers.coco import read_coco
-from services.ingest.importers.cvat import read_cvat
-from services.ingest.importers.label_studio import read_label_studio
-from services.ingest.importers.returned import Manifest, Sent
-from services.ingest.importers.via import read_via
-from services.ingest.importers.yolo import read_yolo
-from services.ingest.items import Dataset, FrameItem, Rejection
+from services.formats.items import Dataset, FrameItem, Rejection
+from services.formats.readers.coco import read_coco
+from services.formats.readers.cvat import read_cvat
+from services.formats.readers.label_studio import read_label_studio
+from services.formats.readers.returned import Manifest, Sent
+from services.formats.readers.via import read_via
+from services.formats.readers.yolo import read_yolo
 from tests.unit.ingest.datasets import coco, write_json
 
 A = FrameId("drive:3")

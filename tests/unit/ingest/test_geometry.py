@@ -8,7 +8,7 @@ from pycocotools import mask as coco_mask
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Rle
 from services.contracts.identity import Box
-from services.ingest.geometry import (
+from services.formats.geometry import (
     Size,
     is_scaling,
     scaled_box,
@@ -16,7 +16,7 @@ from services.ingest.geometry import (
     turned_size,
     upright_box,
 )
-from services.ingest.masks import moved
+from services.formats.masks import moved
 
 TURNS = {
     1: None,

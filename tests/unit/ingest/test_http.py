@@ -13,8 +13,8 @@ from services.contracts.errors import (
     StoreUnavailable,
 )
 from services.contracts.events import FrameAnnotated, FrameCaptured, PredictionsMade
-from services.ingest.tokens import issue
-from services.runtime.stores.blob_uris import place_of
+from services.domain.ports.blob_uris import place_of
+from services.runtime.http.tokens import issue
 from tests import samples
 from tests.unit.ingest.datasets import Json, jpeg
 from tests.unit.ingest.web import BOX, FRAME, GROUND_TRUTH, METADATA, PREDICTIONS, Web

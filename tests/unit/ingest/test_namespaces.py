@@ -4,8 +4,8 @@ import pytest
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import VehicleId
-from services.ingest.namespaces import Vehicle
-from services.ingest.tokens import Authenticator, create, rotate
+from services.domain.namespaces import Vehicle
+from services.runtime.http.tokens import Authenticator, create, rotate
 from tests.fakes.clock import FakeClock
 from tests.fakes.tokens import InMemoryTokenStore
 

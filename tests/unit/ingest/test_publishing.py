@@ -25,12 +25,12 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.identity import Category, FrameId, VehicleId
-from services.ingest.adjustments import Adjustment
-from services.ingest.items import Detector, FrameItem, Item, Located, RecordKind, Rejection
+from services.domain.ports.blob_uris import place_of
+from services.formats.adjustments import Adjustment
+from services.formats.items import Detector, FrameItem, Item, Located, RecordKind, Rejection
 from services.ingest.publishing import Source, publish_dataset
 from services.ingest.summary import Count, Summary
 from services.runtime.settings import Settings
-from services.runtime.stores.blob_uris import place_of
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.frames import InMemoryFrameStore

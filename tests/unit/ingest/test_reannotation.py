@@ -10,13 +10,13 @@ import pytest
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.events import Annotation, FrameAnnotated, FrameCaptured
 from services.contracts.identity import Category
-from services.ingest.drafts import entry_of
-from services.ingest.exporters.coco import INSTANCES
-from services.ingest.exporters.formats import EXPORTERS, Format, manifest
-from services.ingest.importers.restored import restored
-from services.ingest.importers.returned import Manifest
-from services.ingest.importers.via import read_via
-from services.ingest.items import Dataset
+from services.formats.items import Dataset
+from services.formats.readers.restored import restored
+from services.formats.readers.returned import Manifest
+from services.formats.readers.via import read_via
+from services.formats.writers.coco import INSTANCES
+from services.formats.writers.formats import EXPORTERS, Format, manifest
+from services.ground_truth.drafts import entry_of
 from services.ingest.publishing import Source, publish_dataset
 from services.ingest.summary import Summary
 from services.runtime.settings import Settings

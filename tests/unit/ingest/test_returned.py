@@ -8,22 +8,22 @@ from typing import Any
 
 import pytest
 
+from services.annotation.cvat.jobs import read_cvat_jobs
+from services.annotation.cvat.server import JobFrame, Shape
 from services.contracts.events import Annotation
 from services.contracts.identity import FrameId
-from services.ingest.corrections import corrections_of
-from services.ingest.cvat.server import JobFrame, Shape
-from services.ingest.exporters.cvat import to_cvat
-from services.ingest.exporters.formats import Format, manifest
-from services.ingest.exporters.frames import Export, ExportFrame
-from services.ingest.exporters.label_studio import to_label_studio
-from services.ingest.exporters.yolo import to_yolo
-from services.ingest.importers.cvat import read_cvat
-from services.ingest.importers.cvat_jobs import read_cvat_jobs
-from services.ingest.importers.label_studio import read_label_studio
-from services.ingest.importers.restored import restored
-from services.ingest.importers.returned import Manifest, Sent
-from services.ingest.importers.yolo import read_yolo
-from services.ingest.items import Dataset, Disputed, FrameItem, Item, Rejection
+from services.formats.corrections import corrections_of
+from services.formats.items import Dataset, Disputed, FrameItem, Item, Rejection
+from services.formats.readers.cvat import read_cvat
+from services.formats.readers.label_studio import read_label_studio
+from services.formats.readers.restored import restored
+from services.formats.readers.returned import Manifest, Sent
+from services.formats.readers.yolo import read_yolo
+from services.formats.writers.cvat import to_cvat
+from services.formats.writers.formats import Format, manifest
+from services.formats.writers.frames import Export, ExportFrame
+from services.formats.writers.label_studio import to_label_studio
+from services.formats.writers.yolo import to_yolo
 from tests.unit.ingest.test_exporters import (
     FRAMES,
     PLAIN,

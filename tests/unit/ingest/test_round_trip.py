@@ -14,18 +14,18 @@ from pycocotools import mask as masks
 from services.contracts.events import Annotation, Rle
 from services.contracts.identity import Category, FrameId
 from services.contracts.visible_text import hidden_character
-from services.ingest.exporters.coco import INSTANCES
-from services.ingest.exporters.formats import EXPORTERS, Format, manifest
-from services.ingest.exporters.frames import ExportFrame
-from services.ingest.importers.coco import read_coco
-from services.ingest.importers.cvat import read_cvat
-from services.ingest.importers.datumaro import read_datumaro
-from services.ingest.importers.label_studio import read_label_studio
-from services.ingest.importers.restored import restored
-from services.ingest.importers.returned import Manifest
-from services.ingest.importers.voc import read_voc
-from services.ingest.importers.yolo import read_yolo
-from services.ingest.items import Dataset
+from services.formats.items import Dataset
+from services.formats.readers.coco import read_coco
+from services.formats.readers.cvat import read_cvat
+from services.formats.readers.datumaro import read_datumaro
+from services.formats.readers.label_studio import read_label_studio
+from services.formats.readers.restored import restored
+from services.formats.readers.returned import Manifest
+from services.formats.readers.voc import read_voc
+from services.formats.readers.yolo import read_yolo
+from services.formats.writers.coco import INSTANCES
+from services.formats.writers.formats import EXPORTERS, Format, manifest
+from services.formats.writers.frames import ExportFrame
 from tests.unit.ingest.test_exporters import frame, truths, write
 
 SIZE = (640, 360)

@@ -8,10 +8,10 @@ from pycocotools import mask as coco_mask
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation, Detection, Rle
 from services.contracts.identity import Box, Category, FrameId, VehicleId
-from services.ingest.adjustments import Adjustment
-from services.ingest.geometry import Size
-from services.ingest.items import FrameItem, Located
-from services.ingest.rules import Picture, fitted
+from services.formats.adjustments import Adjustment
+from services.formats.geometry import Size
+from services.formats.items import FrameItem, Located
+from services.formats.rules import Picture, fitted
 
 SIGN = Category("sign")
 

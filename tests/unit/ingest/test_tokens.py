@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from services.ingest.tokens import Authenticator, issue, rotate
+from services.runtime.http.tokens import Authenticator, issue, rotate
 from tests.fakes.clock import FakeClock
 from tests.fakes.tokens import InMemoryTokenStore
 

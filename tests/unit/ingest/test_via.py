@@ -7,8 +7,8 @@ from pycocotools import mask as coco_mask
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Position, Rle
-from services.ingest.importers.via import read_via
-from services.ingest.items import Detector, FrameItem, Item, Rejection
+from services.formats.items import Detector, FrameItem, Item, Rejection
+from services.formats.readers.via import read_via
 from tests.unit.ingest.datasets import Json, write_images, write_json
 
 RECT = {"name": "rect", "x": 1, "y": 2, "width": 30, "height": 20.5}

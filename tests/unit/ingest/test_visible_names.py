@@ -13,11 +13,11 @@ from services.contracts.events import Annotation, FrameAnnotated, FrameCaptured,
 from services.contracts.identity import Category
 from services.contracts.topics import topic_of
 from services.contracts.visible_text import escaped, hidden_character
-from services.ingest import fields
-from services.ingest.frames import open_frame
-from services.ingest.importers.results import category_name
-from services.ingest.items import FrameItem
-from services.ingest.json_files import read_json
+from services.formats import fields
+from services.formats.frames import open_frame
+from services.formats.items import FrameItem
+from services.formats.json_files import read_json
+from services.formats.readers.results import category_name
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from tests import samples

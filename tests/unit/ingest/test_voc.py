@@ -4,8 +4,8 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from services.ingest.importers.voc import read_voc
-from services.ingest.items import Detector, FrameItem, Item, Rejection
+from services.formats.items import Detector, FrameItem, Item, Rejection
+from services.formats.readers.voc import read_voc
 from tests.unit.ingest.datasets import Json, write_images, write_json
 
 DETECTOR = Detector("ods", "1")

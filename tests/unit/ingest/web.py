@@ -7,11 +7,11 @@ import httpx
 
 from services.contracts.events import Event, FrameAnnotated
 from services.contracts.identity import VehicleId
+from services.domain.namespaces import Vehicle
 from services.ingest.accepting import Acceptance
-from services.ingest.http import build_http_app
-from services.ingest.http_bodies import FrameMetadata
-from services.ingest.namespaces import Vehicle
-from services.ingest.tokens import issue
+from services.ingest.api.app import build_http_app
+from services.ingest.api.bodies import FrameMetadata
+from services.runtime.http.tokens import issue
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from tests.fakes.blobs import InMemoryBlobs

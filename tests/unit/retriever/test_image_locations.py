@@ -2,10 +2,10 @@
 
 from services.contracts.events import Candidate, Provenance, ShortlistPublished
 from services.contracts.identity import FrameId
+from services.domain.ports.blob_uris import place_of
+from services.domain.ports.frames import FrameRecord
+from services.domain.ports.needles import NeedleRecord
 from services.retriever import logic
-from services.runtime.stores.blob_uris import place_of
-from services.runtime.stores.frames import FrameRecord
-from services.runtime.stores.needles import NeedleRecord
 from tests import samples
 
 PLACE = place_of(b"picture")

@@ -7,9 +7,10 @@ from threading import Event as Gate
 import pytest
 
 from services.contracts.events import ErrorType, FrameMatched
-from services.domain.failure_model import Examples, FailureModel
-from services.retriever import learning, logic
-from services.retriever.known import KnownFrames, KnownMatches, KnownVectors
+from services.domain.mining.failure_model import Examples, FailureModel
+from services.retriever import logic
+from services.retriever.learning import fitting as learning
+from services.retriever.scoring.caches import KnownFrames, KnownMatches, KnownVectors
 from services.runtime.settings import Settings
 from tests import samples
 from tests.deadline import until

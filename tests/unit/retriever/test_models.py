@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from services.contracts.identity import ModelId, region_point_id
-from services.domain.ranking_quality import Measure
+from services.domain.ports.vectors import FRAMES, REGIONS, Point, Where, collection_of
+from services.domain.statistics.ranking_quality import Measure
 from services.retriever.comparison import Comparison, ModelComparer
 from services.runtime.settings import Settings
-from services.runtime.stores.vectors import FRAMES, REGIONS, Point, Where, collection_of
 from tests import samples
 from tests.unit.retriever.test_service import World, found
 

@@ -3,9 +3,9 @@ import numpy as np
 from services.contracts import identity
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId
+from services.domain.ports.vectors import REGIONS, Point, collection_of
 from services.retriever.overview import Overview, read_overview
 from services.runtime.settings import Settings
-from services.runtime.stores.vectors import REGIONS, Point, collection_of
 from tests import samples
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore

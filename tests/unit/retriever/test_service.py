@@ -18,9 +18,9 @@ from services.contracts.events import (
     Split,
 )
 from services.contracts.identity import Box, FrameId, ModelId
+from services.domain.ports.vectors import FRAMES, REGIONS, Point, collection_of
 from services.retriever.service import ExtendShortlists
 from services.runtime.settings import Settings
-from services.runtime.stores.vectors import FRAMES, REGIONS, Point, collection_of
 from tests import samples
 from tests.fakes.budget_reports import InMemoryBudgetReports
 from tests.fakes.clock import FakeClock

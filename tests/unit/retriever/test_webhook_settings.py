@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from services.annotation.webhooks.receivers import names_of, receivers_of
+from services.annotation.webhooks.signing import headers, secret_of
 from services.contracts.errors import InvalidSettings
-from services.retriever.webhooks.receivers import names_of, receivers_of
-from services.retriever.webhooks.signing import headers, secret_of
 from services.runtime.settings import Settings
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()

@@ -13,9 +13,9 @@ from faust.types.tuples import TP, Message
 from services.contracts.codec import encode
 from services.contracts.events import Event
 from services.contracts.topics import FRAMES
-from services.runtime.broker import BrokerAddress
-from services.runtime.consumer import ConsumingService
 from services.runtime.exits import ExitCode
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.consumer import ConsumingService
 from services.runtime.settings import Settings
 from tests import samples
 from tests.fakes.clock import FakeClock

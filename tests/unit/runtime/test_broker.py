@@ -1,8 +1,8 @@
 import pytest
 
 from services.contracts.errors import InvalidSettings
-from services.runtime.broker import BrokerAddress
-from services.runtime.partitions import partition_of, partition_of_key
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.partitions import partition_of, partition_of_key
 from tests import samples
 
 

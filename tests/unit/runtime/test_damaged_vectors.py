@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.cli.remedies import remedy_of
+from services.app.remedies import remedy_of
 from services.contracts.errors import DamagedVectors
 from services.contracts.identity import PointId
-from services.runtime.stores.vectors import Point, Where
+from services.domain.ports.vectors import Point, Where
 from services.runtime.stores.vectors_edge import EdgeVectorStore
 
 IDS = [PointId(f"00000000-0000-0000-0000-00000000000{number}") for number in range(3)]

@@ -9,9 +9,9 @@ from services.contracts.codec import encode
 from services.contracts.events import Event
 from services.contracts.topics import topic_of
 from services.fp_miner.service import MineNeedles
-from services.runtime import freshness
-from services.runtime.records import Record
-from services.runtime.runner import Runner
+from services.runtime.kafka.records import Record
+from services.runtime.kafka.runner import Runner
+from services.runtime.observability import freshness
 from services.runtime.settings import Settings
 from services.runtime.step import Step
 from tests import samples

@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import httpx
 from prometheus_client import CollectorRegistry, Counter
 
-from services.runtime.health import Check, HealthServer
+from services.runtime.http.health import Check, HealthServer
 
 
 def ask(checks: Mapping[str, Check], path: str) -> httpx.Response:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from services.runtime.logs import RepeatedWarnings, configure_logs
+from services.runtime.observability.logs import RepeatedWarnings, configure_logs
 
 
 @pytest.fixture

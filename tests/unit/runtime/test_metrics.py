@@ -5,10 +5,10 @@ from prometheus_client.metrics import MetricWrapperBase
 from services.contracts.codec import encode
 from services.contracts.errors import MissingImage
 from services.contracts.topics import FRAMES, topic_of
-from services.runtime import metrics
-from services.runtime.metrics import BoundedLabel
-from services.runtime.records import Record
-from services.runtime.runner import Runner
+from services.runtime.kafka.records import Record
+from services.runtime.kafka.runner import Runner
+from services.runtime.observability import metrics
+from services.runtime.observability.metrics import BoundedLabel
 from services.runtime.settings import Settings
 from services.runtime.step import Step
 from services.runtime.stores.timed import TimedBlobs, TimedVectors

@@ -2,8 +2,8 @@ import asyncio
 from collections.abc import Sequence
 
 from services.contracts.events import Event
+from services.runtime.kafka.runner import Runner
 from services.runtime.progress import Progress, progress_of, report_progress
-from services.runtime.runner import Runner
 from services.runtime.settings import Settings
 from tests import samples
 from tests.fakes.clock import FakeClock

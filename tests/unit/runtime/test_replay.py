@@ -5,9 +5,9 @@ from services.contracts import identity
 from services.contracts.codec import decode, encode
 from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, LetterChange
 from services.domain.dead_letters import LetterState, fold_letters
-from services.runtime.dead_letters import discard, replay
-from services.runtime.outbox import Parcel
-from services.runtime.records import REPLAY_HEADER
+from services.runtime.kafka.dead_letters import discard, replay
+from services.runtime.kafka.outbox import Parcel
+from services.runtime.kafka.records import REPLAY_HEADER
 from tests import samples
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)

@@ -6,9 +6,9 @@ import pytest
 from kafka.errors import KafkaTimeoutError
 
 from services.contracts.errors import BrokerUnavailable
-from services.runtime.broker import BrokerAddress
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.shared_producer import SharedProducer
 from services.runtime.settings import Settings
-from services.runtime.shared_producer import SharedProducer
 from tests.deadline import until
 
 BROKER = BrokerAddress.parse("127.0.0.1:9092")

@@ -13,11 +13,11 @@ from services.contracts.errors import InvalidRecord, StoreUnavailable
 from services.contracts.events import Event, FrameEmbedded
 from services.contracts.topics import topic_of
 from services.runtime.exits import ExitCode
-from services.runtime.records import Record
-from services.runtime.runner import Runner
+from services.runtime.kafka.records import Record
+from services.runtime.kafka.runner import Runner
+from services.runtime.observability.trace_export import Traces
+from services.runtime.observability.traces import OFF, Headers, ServiceTraces
 from services.runtime.settings import Settings
-from services.runtime.trace_export import Traces
-from services.runtime.traces import OFF, Headers, ServiceTraces
 from tests import samples
 from tests.fakes.clock import FakeClock
 from tests.fakes.outbox import InMemoryOutbox

@@ -1,5 +1,5 @@
-from services.runtime.lag import Partition, Position
-from services.runtime.watchdog import Watchdog
+from services.runtime.kafka.lag import Partition, Position
+from services.runtime.kafka.watchdog import Watchdog
 
 ONE = Partition("gaze.frames", 0)
 OTHER = Partition("gaze.frames", 1)

@@ -1,8 +1,8 @@
 from datetime import UTC, datetime
 
+from services.annotation.review.decisions import Seen, projection_of, review_of
 from services.contracts.identity import NeedleId, RegionId
-from services.retriever.review.decisions import Seen, projection_of, review_of
-from services.runtime.stores.reviews import Act, Progress, ReviewEvent
+from services.domain.ports.reviews import Act, Progress, ReviewEvent
 
 AT = datetime(2026, 5, 4, tzinfo=UTC)
 A, B = RegionId("a"), RegionId("b")

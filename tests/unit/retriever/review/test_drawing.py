@@ -3,10 +3,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.annotation.review.charts import Series, chart
+from services.annotation.review.place_map import HEIGHT, WIDTH, Spot, place_map
+from services.annotation.review.windows import window_of
 from services.contracts.events import Position
-from services.retriever.review.charts import Series, chart
-from services.retriever.review.place_map import HEIGHT, WIDTH, Spot, place_map
-from services.retriever.review.windows import window_of
 
 AT = datetime(2026, 5, 4, tzinfo=UTC)
 

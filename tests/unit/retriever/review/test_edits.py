@@ -1,9 +1,9 @@
 import pytest
 
+from services.annotation.review.edits import Edit, edited
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
 from services.contracts.identity import Box, Category
-from services.retriever.review.edits import Edit, edited
 
 REGION: Box = (10.0, 10.0, 20.0, 20.0)
 STOP, YIELD = Category("stop sign"), Category("yield")

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pictures
 
+from services.annotation.review.pictures import PictureCache, Wanted
 from services.contracts.errors import MissingImage
 from services.contracts.events import Image
-from services.retriever.review.pictures import PictureCache, Wanted
 from services.runtime.images import ImageLimits
 from tests.fakes.blobs import InMemoryBlobs
 

@@ -1,5 +1,5 @@
+from services.annotation.review.questions import closest, step_of
 from services.contracts.identity import Category
-from services.retriever.review.questions import closest, step_of
 
 STOP = Category("stop sign")
 KNOWN = [STOP, Category("street lamp"), Category("Yield")]

@@ -1,0 +1,239 @@
+"""A CVAT server, through its own SDK: tasks go out, finished jobs come back. All of it blocks."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self, TypedDict
+
+import urllib3
+from cvat_sdk import Client, Config, models
+from cvat_sdk.api_client import exceptions
+from cvat_sdk.core.client import AccessTokenCredentials
+from cvat_sdk.core.exceptions import BackgroundRequestException, CvatSdkException
+from cvat_sdk.core.proxies.jobs import Job
+from cvat_sdk.core.proxies.tasks import Task
+
+from services.annotation.cvat.plans import PREFIX, TaskPlan
+from services.contracts.errors import InvalidRecord, InvalidSettings, ToolUnavailable
+from services.contracts.identity import Box
+from services.formats.writers.cvat import ATTRIBUTES
+from services.formats.writers.frames import ExportFrame, labels
+
+_FILLING = " (being filled)"
+_POLL_S = 1.0
+_TURNED_AWAY = (401, 403)
+_BUSY = 429
+_BROKEN = 500
+
+
+class Shape(TypedDict):
+    """What somebody has drawn, under the names of its label and attributes."""
+
+    label: str
+    type: str
+    points: list[float]
+    rotation: float
+    attributes: dict[str, str]
+
+
+class JobFrame(TypedDict):
+    """One frame of a finished job, with the width and height that the server has."""
+
+    job: int
+    name: str
+    size: tuple[int, int]
+    annotator: str | None
+    shapes: list[Shape]
+
+
+class CvatServer:
+    """What we do with a server, a task and a job at a time."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._url = client.api_map.host
+
+    @classmethod
+    @contextmanager
+    def connected(cls, url: str, token: str) -> Iterator[Self]:
+        """The server at this address.
+
+        Raises
+        ------
+        InvalidSettings
+            It does not take the token.
+        ToolUnavailable
+            It does not answer.
+        """
+        client = Client(url, config=Config(status_check_period=_POLL_S), check_server_version=False)
+        with client, _translated(url):
+            client.login(AccessTokenCredentials(token))
+            client.users.retrieve_current_user()
+            yield cls(client)
+
+    def tasks(self) -> dict[str, Task]:
+        """Our finished tasks by name; those that a crash left half made are removed."""
+        found = {}
+        for task in self._client.tasks.list(search=PREFIX.strip()):
+            if task.name.startswith(PREFIX) and task.name.endswith(_FILLING):
+                task.remove()
+            elif task.name.startswith(PREFIX):
+                found[task.name] = task
+        return found
+
+    def images(self, task: Task) -> set[str]:
+        """The file names of a task's images."""
+        return {Path(frame.name).name for frame in task.get_frames_info()}
+
+    def create(self, plan: TaskPlan, content: Callable[[ExportFrame], bytes]) -> None:
+        """Make a task with its images, ground truth and proposals.
+
+        It has its name when everything is in it: a task that was left half made is known by that.
+        """
+        names = labels(plan.frames)
+        spec = models.TaskWriteRequest(
+            name=f"{plan.name}{_FILLING}", labels=[_label(name) for name in names]
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            files = [Path(folder) / frame.file_name for frame in plan.frames]
+            for file, frame in zip(files, plan.frames, strict=True):
+                file.write_bytes(content(frame))
+            task = self._client.tasks.create_from_data(spec, files)
+        task.set_annotations(models.LabeledDataRequest(shapes=_shapes(task, plan.frames)))
+        task.update(models.PatchedTaskWriteRequest(name=plan.name))
+
+    def jobs(self, task: Task) -> list[Job]:
+        """A task's jobs in which somebody annotates."""
+        return [job for job in task.get_jobs() if str(job.type) == "annotation"]
+
+    def frames(self, job: Job) -> list[JobFrame]:
+        """What was drawn on each frame of a job; frames that were deleted are left out."""
+        meta = job.get_meta()
+        names = {label.id: label.name for label in job.get_labels()}
+        specs = {
+            attribute.id: attribute.name
+            for label in job.get_labels()
+            for attribute in label.attributes
+        }
+        drawn: dict[int, list[Shape]] = {}
+        data = job.get_annotations()
+        for shape in getattr(data, "shapes", None) or []:
+            drawn.setdefault(shape.frame, []).append(_drawn(shape, names, specs))
+        for track in getattr(data, "tracks", None) or []:
+            drawn.setdefault(track.frame, []).append(_track(track, names))
+        assignee = getattr(job, "assignee", None)
+        annotator = assignee.username if assignee else None
+        return [
+            JobFrame(
+                job=job.id,
+                name=frame.name,
+                size=(frame.width, frame.height),
+                annotator=annotator,
+                shapes=drawn.get(number, []),
+            )
+            for number, frame in enumerate(meta.frames or [], job.start_frame)
+            if number not in meta.deleted_frames
+        ]
+
+
+def is_finished(job: Job) -> bool:
+    """Whether whoever works on it says so."""
+    return str(job.state) == "completed"
+
+
+def _label(name: str) -> models.PatchedLabelRequest:
+    label: models.PatchedLabelRequest = models.PatchedLabelRequest(
+        name=name,
+        attributes=[
+            models.AttributeRequest(
+                name=attribute,
+                mutable=False,
+                input_type=models.InputTypeEnum(kind),
+                default_value=default,
+                values=[default],
+            )
+            for attribute, kind, default in ATTRIBUTES
+        ],
+    )
+    return label
+
+
+def _shapes(task: Task, frames: Sequence[ExportFrame]) -> list[models.LabeledShapeRequest]:
+    by_label = {label.name: label for label in task.get_labels()}
+    numbers = {Path(each.name).name: at for at, each in enumerate(task.get_frames_info())}
+
+    def shape(
+        frame: ExportFrame, category: str, bbox: Box, source: str, attributes: dict[str, str]
+    ) -> models.LabeledShapeRequest:
+        x, y, width, height = bbox
+        label = by_label[category]
+        drawn: models.LabeledShapeRequest = models.LabeledShapeRequest(
+            type=models.ShapeType("rectangle"),
+            label_id=label.id,
+            frame=numbers[frame.file_name],
+            points=[x, y, x + width, y + height],
+            source=source,
+            attributes=[
+                models.AttributeValRequest(
+                    spec_id=each.id, value=attributes.get(each.name, each.default_value)
+                )
+                for each in label.attributes
+            ],
+        )
+        return drawn
+
+    shapes = []
+    for frame in frames:
+        for truth in frame.annotations or ():
+            given = {"crowd": truth.crowd, "ignore": truth.ignore}
+            attributes = {name: "true" for name, value in given.items() if value}
+            shapes.append(shape(frame, truth.category, truth.bbox, "manual", attributes))
+        for each in frame.proposals:
+            attributes = {"proposal": "true", "score": repr(each.score)}
+            attributes["needle_id"] = each.needle_id or ""
+            shapes.append(shape(frame, each.category, each.bbox, "auto", attributes))
+    return shapes
+
+
+def _drawn(shape: models.ILabeledShape, names: dict[int, str], specs: dict[int, str]) -> Shape:
+    return Shape(
+        label=names.get(shape.label_id, ""),
+        type=str(shape.type),
+        # An optional field that the server leaves out is no attribute of the SDK's models.
+        points=list(getattr(shape, "points", None) or []),
+        rotation=getattr(shape, "rotation", None) or 0.0,
+        attributes={
+            specs.get(each.spec_id, ""): each.value
+            for each in getattr(shape, "attributes", None) or []
+        },
+    )
+
+
+def _track(track: models.ILabeledTrack, names: dict[int, str]) -> Shape:
+    name = names.get(track.label_id, "")
+    return Shape(label=name, type="track", points=[], rotation=0.0, attributes={})
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    """The SDK's errors as ours."""
+    try:
+        yield
+    except exceptions.ApiException as exc:
+        if exc.status in _TURNED_AWAY:
+            raise InvalidSettings(
+                f"CVAT at {url} refuses GAZELOOP_CVAT_TOKEN ({exc.status})"
+            ) from exc
+        if not exc.status or exc.status >= _BROKEN or exc.status == _BUSY:
+            raise ToolUnavailable(f"CVAT at {url} answers {exc.status} {exc.reason}") from exc
+        attributes = str(exc.body)[:300]
+        raise InvalidRecord(
+            f"CVAT at {url} refuses: {exc.status}: {attributes}", reason="refused_by_tool"
+        ) from exc
+    except BackgroundRequestException as exc:
+        raise InvalidRecord(f"CVAT at {url} refuses: {exc}", reason="refused_by_tool") from exc
+    except (urllib3.exceptions.HTTPError, CvatSdkException) as exc:
+        cause = getattr(exc, "reason", None) or exc  # of all tries, why the last one failed
+        detail = f"CVAT at {url} does not answer: {type(cause).__name__}"
+        raise ToolUnavailable(detail) from exc

@@ -1,0 +1,274 @@
+"""Which frames an export holds, and how they are put into a folder."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from services.annotation.export_choice import What
+from services.annotation.review.decisions import review_of
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import Split
+from services.contracts.identity import DriveId, FrameId, RegionId
+from services.domain.ports.blobs import BlobStore
+from services.domain.ports.needle_filters import NeedleFilter, Sort
+from services.domain.ports.needles import NeedleRecord
+from services.domain.ports.reviews import Act
+from services.formats.writers.formats import EXPORTERS, IMAGES, Format, manifest
+from services.formats.writers.frames import Export, ExportFrame, Proposal, stem_of
+from services.runtime.embedded.private_folder import as_the_user_writes
+from services.runtime.settings import Settings
+from services.runtime.stores.opening import Stores
+
+_PAGE = 500
+MANIFEST = "manifest.json"
+CONFIRMED_WEIGHT = 3
+"""How often a frame whose failure was confirmed stands in a training set."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What lies in the folder now."""
+
+    export: Export
+    images: int
+
+
+async def chosen_frames(stores: Stores, what: What, wanted: NeedleFilter) -> list[ExportFrame]:
+    """The frames of these needles, in the order of their ids, with what is proposed for them.
+
+    Parameters
+    ----------
+    wanted : which needles; `ANNOTATED` is every annotated frame, whatever this says
+
+    Raises
+    ------
+    StoreUnavailable
+        A store does not answer.
+    """
+    proposals: dict[FrameId, dict[RegionId, Proposal]] = defaultdict(dict)
+    if what is What.ANNOTATED:
+        ids: Iterable[FrameId] = await stores.frame_ids.annotated()
+    else:
+        accepted = await accepted_regions(stores) if what is What.ACCEPTED else None
+        for record in await _needles(stores, wanted):
+            for frame_id, proposal in _proposals(record, what):
+                if accepted is None or proposal.region_id in accepted:
+                    proposals[frame_id].setdefault(proposal.region_id, proposal)
+        ids = sorted(proposals)
+    return await _frames(stores, list(ids), proposals)
+
+
+async def shortlist_units(stores: Stores, wanted: NeedleFilter) -> dict[str, list[ExportFrame]]:
+    """The frames of each needle's shortlist, under a name that never changes.
+
+    A frame comes with all that is proposed on it, by whichever of these needles.
+    """
+    records = await _needles(stores, wanted)
+    return await _units(stores, {f"shortlist {record.needle_id}": [record] for record in records})
+
+
+async def family_units(stores: Stores, wanted: NeedleFilter) -> dict[str, list[ExportFrame]]:
+    """The frames of each family's shortlists; needles in no family stand for themselves."""
+    named: dict[str, list[NeedleRecord]] = {}
+    kinds = await stores.needle_lists.kinds()
+    for family in sorted({kind.family for kind in kinds if kind.family}):
+        if found := await _needles(stores, replace(wanted, family=family)):
+            named[f"family {family}"] = found
+    members = {record.needle_id for records in named.values() for record in records}
+    alone = [each for each in await _needles(stores, wanted) if each.needle_id not in members]
+    named |= {f"shortlist {record.needle_id}": [record] for record in alone}
+    return await _units(stores, named)
+
+
+async def known_frames(stores: Stores, stems: Collection[str]) -> list[ExportFrame]:
+    """The frames whose images have these names in an export, as they are now."""
+    ids = [each for each in await stores.frame_ids.captured() if stem_of(each) in stems]
+    return await _frames(stores, ids, {})
+
+
+async def _units(
+    stores: Stores, named: Mapping[str, Sequence[NeedleRecord]]
+) -> dict[str, list[ExportFrame]]:
+    proposals: dict[FrameId, dict[RegionId, Proposal]] = defaultdict(dict)
+    ids: dict[str, dict[FrameId, None]] = {name: {} for name in named}
+    for name, records in named.items():
+        for record in records:
+            for frame_id, proposal in _proposals(record, What.SHORTLISTED):
+                proposals[frame_id].setdefault(proposal.region_id, proposal)
+                ids[name][frame_id] = None
+    frames = {
+        frame.frame_id: frame for frame in await _frames(stores, sorted(proposals), proposals)
+    }
+    return {name: [frames[one] for one in given if one in frames] for name, given in ids.items()}
+
+
+@dataclass(frozen=True)
+class TrainingFrames:
+    """What a detector may learn from, and how many annotated haystack frames are left out, by why.
+
+    Frames that are annotated in part are, for a detector would learn that their missing objects are
+    none; so are copies, for their originals may be in the reference.
+    """
+
+    frames: list[ExportFrame]
+    left_out: Mapping[str, int]
+
+    @classmethod
+    def of(cls, frames: Iterable[ExportFrame], settings: Settings) -> Self:
+        """Of the annotated frames of the haystack."""
+        kept: list[ExportFrame] = []
+        left_out: Counter[str] = Counter()
+        for frame in frames:
+            if frame.is_copy and not settings.count_copies:
+                left_out["copies"] += 1
+            elif not frame.complete:
+                left_out["annotated in part"] += 1
+            else:
+                kept.append(frame)
+        return cls(kept, left_out)
+
+
+async def training_set(stores: Stores, settings: Settings) -> TrainingFrames:
+    """What a detector may learn from: annotated frames, without any of the reference.
+
+    Raises
+    ------
+    StoreUnavailable
+        A store does not answer.
+    """
+    accepted = await accepted_regions(stores)
+    confirmed = {
+        frame_id
+        for record in await _needles(stores, NeedleFilter())
+        for frame_id, proposal in _proposals(record, What.SHORTLISTED)
+        if proposal.region_id in accepted
+    }
+    frames = await _frames(stores, await stores.frame_ids.annotated(), {})
+    haystack = (
+        replace(frame, weight=CONFIRMED_WEIGHT) if frame.frame_id in confirmed else frame
+        for frame in frames
+        if _split(frame, settings) is Split.HAYSTACK
+    )
+    return TrainingFrames.of(haystack, settings)
+
+
+async def training_frames(stores: Stores, settings: Settings) -> list[ExportFrame]:
+    """The frames of `training_set`."""
+    return (await training_set(stores, settings)).frames
+
+
+async def accepted_regions(stores: Stores) -> set[RegionId]:
+    """Every candidate that an annotator has accepted."""
+    found: set[RegionId] = set()
+    for needle_id in await stores.reviews.needles():
+        review = review_of(await stores.reviews.events(needle_id))
+        found |= {region for region, each in review.decisions.items() if each.act is Act.ACCEPT}
+    return found
+
+
+@as_the_user_writes()
+def write_export(
+    frames: Sequence[ExportFrame],
+    form: Format,
+    folder: Path,
+    blobs: Mapping[FrameId, str],
+    store: BlobStore | None,
+    *,
+    left_out: Mapping[str, int] | None = None,
+    **facts: object,
+) -> Written:
+    """Write everything into a folder that is empty, or is not there; blocks while it does.
+
+    Parameters
+    ----------
+    blobs : the images' URIs; taken from `store`, where one is given
+    left_out : what was left out before, counted with what the format cannot say
+
+    Raises
+    ------
+    InvalidRecord
+        `folder_in_use`: the folder holds something.
+    MissingImage, StoreUnavailable
+        An image cannot be read.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise InvalidRecord(f"{folder} is not empty", reason="folder_in_use")
+    export = EXPORTERS[form](frames)
+    export = replace(export, losses={**export.losses, **(left_out or {})})
+    files = {**export.files, MANIFEST: manifest(export, format=form.value, **facts)}
+    for path, content in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    if store is not None:
+        images = folder / IMAGES[form]
+        images.mkdir(parents=True, exist_ok=True)
+        for frame in export.frames:
+            (images / frame.file_name).write_bytes(store.get(blobs[frame.frame_id]))
+    return Written(export, len(export.frames) if store is not None else 0)
+
+
+async def image_uris(stores: Stores, frames: Sequence[ExportFrame]) -> dict[FrameId, str]:
+    """Where the images of these frames are."""
+    uris = {}
+    for start in range(0, len(frames), _PAGE):
+        ids = [frame.frame_id for frame in frames[start : start + _PAGE]]
+        for record in (await stores.frames.load(ids)).values():
+            if record.captured is not None:
+                uris[record.frame_id] = record.captured.image.uri
+    return uris
+
+
+async def _needles(stores: Stores, wanted: NeedleFilter) -> list[NeedleRecord]:
+    records: list[NeedleRecord] = []
+    skip = 0
+    while rows := await stores.needle_lists.page(wanted, Sort.OLDEST, skip=skip, limit=_PAGE):
+        found = await stores.needles.load([row.needle.needle_id for row in rows])
+        records += [found[row.needle.needle_id] for row in rows if row.needle.needle_id in found]
+        skip += len(rows)
+    return records
+
+
+def _proposals(record: NeedleRecord, what: What) -> list[tuple[FrameId, Proposal]]:
+    needle = record.needle
+    if needle is None:
+        return []
+    if what is What.NEEDLES:
+        own = Proposal(
+            needle.region_id, needle.category, needle.score, needle.bbox, record.needle_id
+        )
+        return [(needle.frame_id, own)]
+    candidates = record.shortlist.candidates if record.shortlist else ()
+    return [
+        (
+            each.frame_id,
+            Proposal(each.region_id, each.category, each.score, each.bbox, record.needle_id),
+        )
+        for each in candidates
+    ]
+
+
+async def _frames(
+    stores: Stores,
+    ids: Sequence[FrameId],
+    proposals: Mapping[FrameId, Mapping[RegionId, Proposal]],
+) -> list[ExportFrame]:
+    frames: list[ExportFrame] = []
+    for start in range(0, len(ids), _PAGE):
+        records = await stores.frames.load(ids[start : start + _PAGE])
+        truths = await stores.corrections.latest_truths(records.values())
+        for frame_id, record in records.items():
+            if record.captured is not None:
+                regions = tuple(proposals.get(frame_id, {}).values())
+                frame = ExportFrame.of(record.captured, truths.get(frame_id), regions)
+                frames.append(replace(frame, is_copy=record.is_copy))
+    return sorted(frames, key=lambda frame: frame.frame_id)
+
+
+def _split(frame: ExportFrame, settings: Settings) -> Split:
+    drive_id = frame.drive_id
+    return settings.split_rule.split_of(
+        frame.frame_id, None if drive_id is None else DriveId(drive_id)
+    )

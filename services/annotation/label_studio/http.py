@@ -1,0 +1,71 @@
+"""What Label Studio and annotators' browsers ask of ingest: that something changed, and images."""
+
+import asyncio
+import hmac
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Request, Response
+
+from services.annotation.label_studio.links import PATH, ImageLinks
+from services.annotation.label_studio.project import EVENTS_PATH, SECRET_HEADER
+from services.contracts.identity import FrameId
+from services.domain.ports.blobs import BlobStore
+from services.domain.ports.frames import FrameStore
+from services.runtime.clock import Clock
+from services.runtime.http.answers import Refused
+from services.runtime.settings import Settings
+from services.runtime.stores.annotation_tasks import MongoAnnotationTasks
+
+_KEPT = "private, max-age=86400"
+
+
+def event_routes(tasks: MongoAnnotationTasks, settings: Settings) -> APIRouter:
+    """Where Label Studio's webhooks come; what they bring is not believed, only that they came."""
+    router = APIRouter(include_in_schema=False)
+    secret = settings.label_studio_webhook_secret.get_secret_value()
+
+    @router.post(EVENTS_PATH, status_code=HTTPStatus.ACCEPTED)
+    async def event(request: Request) -> dict[str, str]:
+        """Note that something has changed; answered within Label Studio's one second."""
+        presented = request.headers.get(SECRET_HEADER, "")
+        same = hmac.compare_digest(presented.encode(), secret.encode())
+        if not secret or not same:
+            detail = f"the header {SECRET_HEADER} is missing or wrong"
+            raise Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", detail)
+        await tasks.hear()
+        return {"status": "noted"}
+
+    return router
+
+
+def image_routes(
+    links: ImageLinks, frames: FrameStore, blobs: BlobStore, settings: Settings, clock: Clock
+) -> APIRouter:
+    """Images by signed link: of known frames only, and never by a path or an address."""
+    router = APIRouter(include_in_schema=False)
+    tool = urlsplit(settings.label_studio_url)
+    headers = {
+        "Cache-Control": _KEPT,
+        "Content-Security-Policy": "default-src 'none'",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "X-Content-Type-Options": "nosniff",
+        "Access-Control-Allow-Origin": f"{tool.scheme}://{tool.netloc}",
+        "Vary": "Origin",
+    }
+
+    @router.get(f"{PATH}/{{frame_id:path}}")
+    async def image(frame_id: str, until: str = "", signature: str = "") -> Response:
+        """The image, as the vehicle sent it."""
+        frame = FrameId(frame_id)
+        if not await links.is_good(frame, until, signature, clock.now()):
+            detail = "this link is not ours, or has ended"
+            raise Refused(HTTPStatus.FORBIDDEN, "bad_link", detail)
+        record = (await frames.load([frame])).get(frame)
+        if record is None or record.captured is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "unknown_frame", "there is no such frame")
+        found = record.captured.image
+        content = await asyncio.to_thread(blobs.get, found.uri)
+        return Response(content, media_type=found.media_type, headers=headers)
+
+    return router

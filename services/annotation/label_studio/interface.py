@@ -1,0 +1,84 @@
+"""A project's labelling interface: which of its parts draws boxes, and which labels it offers."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from services.contracts.errors import InvalidSettings
+from services.contracts.identity import Category
+from services.formats.writers.label_studio import interface
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What tasks need to know of the interface.
+
+    Attributes
+    ----------
+    control, image : the names of the part that draws boxes and of the image that it is for
+    field : the field of a task's data that the image is taken from
+    labels : what annotators may choose
+    """
+
+    xml: str
+    control: str
+    image: str
+    field: str
+    labels: frozenset[Category]
+
+    @classmethod
+    def made(cls, labels: Collection[Category]) -> "Interface":
+        """The interface of a project that we create."""
+        return cls.parse(interface(sorted(labels)))
+
+    @classmethod
+    def parse(cls, xml: str) -> "Interface":
+        """A project's own; a team may have changed it as it likes.
+
+        Raises
+        ------
+        InvalidSettings
+            It has no rectangles with labels for an image.
+        """
+        root = _root(xml)
+        control = root.find(".//RectangleLabels")
+        image = None
+        if control is not None:
+            wanted = control.get("toName", "")
+            image = next((each for each in root.iter("Image") if each.get("name") == wanted), None)
+        if control is None or image is None or not image.get("value", "").startswith("$"):
+            raise InvalidSettings(
+                "the project's labelling interface has no <RectangleLabels> for an <Image>;"
+                " add one, or name another project with GAZELOOP_LABEL_STUDIO_PROJECT"
+            )
+        labels = (each.get("value") for each in control.findall("Label"))
+        return cls(
+            xml,
+            control.get("name", ""),
+            image.get("name", ""),
+            image.get("value", "")[1:],
+            frozenset(Category(each) for each in labels if each),
+        )
+
+    def with_labels(self, labels: Collection[Category]) -> "Interface":
+        """The same with these labels added; none is ever taken away, for it may be in use."""
+        new = sorted(set(labels) - self.labels)
+        if not new:
+            return self
+        root = _root(self.xml)
+        control = root.find(".//RectangleLabels")
+        assert control is not None  # `parse` has seen it
+        for name in new:
+            SubElement(control, "Label", {"value": name})
+        return self.parse(tostring(root, encoding="unicode"))
+
+
+def _root(xml: str) -> Element:
+    try:
+        root: Element = fromstring(xml, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError) as exc:
+        raise InvalidSettings(f"the project's labelling interface is no XML: {exc}") from exc
+    return root

@@ -1,0 +1,164 @@
+"""What a task says, and whether it may be touched; nothing here waits for anything."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid5
+
+import orjson
+
+from services.annotation.label_studio.interface import Interface
+from services.annotation.label_studio.tasks import KEY, Json
+from services.contracts.events import Candidate, FrameAnnotated, PredictionsMade, ShortlistPublished
+from services.contracts.identity import FrameId, NeedleId, RegionId
+from services.domain.ports.annotation_tasks import TaskStatus
+from services.domain.ports.frames import FrameRecord
+from services.formats.writers.frames import ExportFrame, Proposal
+from services.formats.writers.label_studio import result, truth_result
+
+MODEL_VERSION = "gazeloop"
+"""Of every prediction: Label Studio fills in only those of the one version that a project names."""
+ASKED = "gazeloop_asked"
+"""The field of a task's data with the digest of what it asks, for whoever has lost their record."""
+STATUS = "gazeloop"
+"""The field of a task's data in which we say what has become of it."""
+
+_NAMESPACE = UUID("4f1b0c57-3a87-5d0e-9a55-8b0f5c1d7e21")
+
+
+def key_of(frame_id: FrameId) -> str:
+    """The same key whenever this frame is pushed."""
+    return str(uuid5(_NAMESPACE, frame_id))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of one frame.
+
+    Attributes
+    ----------
+    frame : with its ground truth, and the shortlisted regions as proposals
+    others : what else its detectors have found, where nobody has annotated it
+    needles : those that ask for it
+    """
+
+    frame: ExportFrame
+    others: tuple[Proposal, ...]
+    needles: tuple[NeedleId, ...]
+
+    def results(self, interface: Interface) -> list[Json]:
+        """What an annotator begins with: the ground truth, then what is to be looked at."""
+        names = {"from_name": interface.control, "to_name": interface.image}
+        truths = [
+            truth_result(self.frame, place, each)
+            for place, each in enumerate(self.frame.annotations or ())
+        ]
+        return [{**each, **names} for each in (*truths, *map(self._proposed, self.others))] + [
+            {**self._proposed(each), **names} for each in self.frame.proposals
+        ]
+
+    def _proposed(self, proposal: Proposal) -> Json:
+        drawn = result(self.frame, proposal.region_id, proposal.category, proposal.bbox)
+        text = f"{proposal.category}, score {proposal.score:.2f}"
+        meta: dict[str, Any] = {"text": [f"predicted: {text}"]}
+        if proposal.needle_id is not None:
+            meta = {"text": [f"is this right? {text}"], "needle_id": proposal.needle_id}
+        return {**drawn, "score": proposal.score, "meta": meta}
+
+    def task(self, interface: Interface, image: str) -> Json:
+        """The task; whoever opens it finds the predictions filled in."""
+        frame = self.frame
+        score = max((each.score for each in frame.proposals), default=0.0)
+        data = {
+            interface.field: image,
+            KEY: key_of(frame.frame_id),
+            ASKED: self.digest(interface),
+            STATUS: "asked",
+            "frame_id": frame.frame_id,
+            "vehicle_id": frame.vehicle_id,
+            "drive_id": frame.drive_id or "",
+            "captured_at": frame.captured_at.isoformat(),
+            "ground_truth_revision": frame.revision,
+            "needles": ", ".join(self.needles),
+            "looked_for": ", ".join(sorted({each.category for each in frame.proposals})),
+        }
+        prediction = {
+            "model_version": MODEL_VERSION,
+            "score": score,
+            "result": self.results(interface),
+        }
+        return {"data": data, "predictions": [prediction]}
+
+    def digest(self, interface: Interface) -> str:
+        """Differs where an annotator would be asked something else."""
+        content = [self.frame.revision, self.needles, self.results(interface)]
+        return hashlib.sha256(orjson.dumps(content)).hexdigest()
+
+
+def asked_of(
+    record: FrameRecord,
+    truth: FrameAnnotated | None,
+    shortlists: Sequence[ShortlistPublished],
+    operating_score: float,
+) -> Asked | None:
+    """What these shortlists ask of a frame; none where nothing, or its image is not known yet."""
+    proposals: dict[RegionId, Proposal] = {}
+    needles = []
+    for shortlist in shortlists:
+        for each in shortlist.candidates:
+            if each.frame_id == record.frame_id:
+                proposals.setdefault(each.region_id, _proposal(each, shortlist.needle_id))
+                needles.append(shortlist.needle_id)
+    captured = record.captured
+    if not proposals or captured is None:
+        return None
+    others: tuple[Proposal, ...] = ()
+    if truth is None:
+        others = tuple(_others(record.predictions, proposals, operating_score))
+    frame = ExportFrame.of(captured, truth, tuple(proposals.values()))
+    return Asked(frame, others, tuple(dict.fromkeys(needles)))
+
+
+def _proposal(candidate: Candidate, needle_id: NeedleId) -> Proposal:
+    return Proposal(
+        candidate.region_id, candidate.category, candidate.score, candidate.bbox, needle_id
+    )
+
+
+def _others(
+    predictions: Mapping[Any, PredictionsMade],
+    proposals: Mapping[RegionId, Proposal],
+    operating_score: float,
+) -> list[Proposal]:
+    return [
+        Proposal(region, each.category, each.score, each.bbox)
+        for _, made in sorted(predictions.items())
+        for region, each in zip(made.region_ids(), made.detections, strict=True)
+        if each.score >= operating_score and region not in proposals
+    ]
+
+
+def is_untouched(task: Json) -> bool:
+    """Whether nobody has begun to work on it: then it may be changed or deleted."""
+    return not task.get("annotations") and not task.get("drafts")
+
+
+def status_of(task: Json) -> TaskStatus:
+    """How far people are with it; `ANSWERED` where something was submitted."""
+    annotations = task.get("annotations") or []
+    if any(not each.get("was_cancelled") for each in annotations):
+        return TaskStatus.ANSWERED
+    if annotations:
+        return TaskStatus.SKIPPED
+    return TaskStatus.STARTED if task.get("drafts") else TaskStatus.OPEN
+
+
+def read_of(task: Json) -> str:
+    """Differs where people have said something else; what we write there does not count."""
+    content = sorted(
+        (each["id"], each["updated_at"], bool(each.get("was_cancelled")))
+        for each in task.get("annotations") or []
+    )
+    drafts = sorted(each["id"] for each in task.get("drafts") or [])
+    return hashlib.sha256(orjson.dumps([content, drafts])).hexdigest()

@@ -1,0 +1,146 @@
+"""New tasks in Label Studio, and their images; what a push that was cut off made is found again."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from services.annotation.label_studio import logic
+from services.annotation.label_studio.client import LabelStudio
+from services.annotation.label_studio.interface import Interface
+from services.annotation.label_studio.links import LASTING, ImageLinks
+from services.annotation.label_studio.plans import Plan, Pushed
+from services.annotation.label_studio.tasks import KEY
+from services.contracts.errors import Invalid, InvalidRecord
+from services.contracts.identity import FrameId
+from services.domain.ports.annotation_tasks import TaskRecord, TaskStatus
+from services.runtime.clock import Clock
+from services.runtime.settings import Settings
+from services.runtime.stores.opening import Stores
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class TaskMaker:
+    """Makes tasks; each is noted before it is made, so that none is made twice."""
+
+    tool: LabelStudio
+    stores: Stores
+    settings: Settings
+    clock: Clock
+    links: ImageLinks
+
+    async def make(
+        self, project: int, interface: Interface, plans: Sequence[Plan], done: Pushed
+    ) -> None:
+        """Make a task for each plan whose frame has none there; counted into `done`.
+
+        Raises
+        ------
+        Transient
+            A store or Label Studio is away.
+        """
+        tried = [plan.record for plan in plans if plan.record.trying]
+        there = await self._there_already(project, tried)
+        fresh = []
+        for plan in plans:
+            if plan.record.frame_id in there:
+                await self._note_made(plan, interface, there[plan.record.frame_id])
+                done.adopted += 1
+            else:
+                fresh.append(plan)
+        ready = [await self._with_image(project, plan) for plan in fresh]
+        plans = [plan for plan in ready if plan is not None]
+        try:
+            done.created += await self._created(project, interface, plans)
+        except InvalidRecord:  # of one task, and Label Studio takes all or none
+            for plan in plans:
+                done.created += await self._created_alone(project, interface, plan, done)
+
+    async def _created_alone(
+        self, project: int, interface: Interface, plan: Plan, done: Pushed
+    ) -> int:
+        try:
+            return await self._created(project, interface, [plan])
+        except InvalidRecord as exc:
+            await self._refused(plan.record, exc)
+            done.refused += 1
+            return 0
+
+    async def _created(self, project: int, interface: Interface, plans: Sequence[Plan]) -> int:
+        if not plans:
+            return 0
+        tasks = []
+        for plan in plans:
+            assert plan.asked is not None
+            await self.stores.annotation_tasks.note(plan.record.frame_id, trying=True)
+            tasks.append(plan.asked.task(interface, plan.record.image))
+        ids = await self.tool.create_tasks(project, tasks)
+        for plan, task_id in zip(plans, ids, strict=True):
+            await self._note_made(plan, interface, task_id)
+        return len(ids)
+
+    async def _refused(self, record: TaskRecord, error: Invalid) -> None:
+        log.error("label_studio_refuses_task", frame_id=record.frame_id, error=str(error))
+        await self.stores.annotation_tasks.note(
+            record.frame_id, trying=False, status=TaskStatus.REFUSED
+        )
+        await self.stores.annotation_tasks.settle(record)
+
+    async def _there_already(
+        self, project: int, records: Sequence[TaskRecord]
+    ) -> dict[FrameId, int]:
+        """The tasks that an interrupted push has made; of two for one frame, the second goes."""
+        if not records:
+            return {}
+        frames = {logic.key_of(record.frame_id): record.frame_id for record in records}
+        found: dict[FrameId, int] = {}
+        for task in await self.tool.tasks_with_keys(project, list(frames)):
+            frame_id = frames[task["data"][KEY]]
+            if frame_id not in found:
+                found[frame_id] = int(task["id"])
+            elif logic.is_untouched(await self.tool.task(int(task["id"])) or {}):
+                await self.tool.delete_task(int(task["id"]))
+        return found
+
+    async def _with_image(self, project: int, plan: Plan) -> Plan | None:
+        """The plan with an image that Label Studio can show; none where the image is lost."""
+        record, asked = plan.record, plan.asked
+        assert asked is not None
+        if self.settings.public_url:
+            until = self.clock.now() + LASTING
+            link = await self.links.link(record.frame_id, until)
+            return Plan(replace(record, image=link, link_until=until), asked)
+        if record.image.startswith("/data/"):
+            return plan
+        try:
+            content = await asyncio.to_thread(self.stores.blobs.get, await self._uri(record))
+            image = await self.tool.upload(
+                project, asked.frame.file_name, content, asked.frame.media_type
+            )
+        except Invalid as exc:
+            await self._refused(record, exc)
+            return None
+        await self.stores.annotation_tasks.note(record.frame_id, image=image)
+        return Plan(replace(record, image=image, link_until=None), asked)
+
+    async def _uri(self, record: TaskRecord) -> str:
+        frame = (await self.stores.frames.load([record.frame_id]))[record.frame_id]
+        assert frame.captured is not None  # else nothing would be asked
+        return frame.captured.image.uri
+
+    async def _note_made(self, plan: Plan, interface: Interface, task_id: int) -> None:
+        assert plan.asked is not None
+        record = plan.record
+        await self.stores.annotation_tasks.note(
+            record.frame_id,
+            task_id=task_id,
+            trying=False,
+            status=TaskStatus.OPEN,
+            asked=plan.asked.digest(interface),
+            image=record.image,
+            link_until=record.link_until,
+        )
+        await self.stores.annotation_tasks.settle(record)

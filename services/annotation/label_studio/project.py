@@ -1,0 +1,104 @@
+"""The project in Label Studio: found by its title, or made; its labels and its webhook."""
+
+from collections.abc import Collection
+
+from services.annotation.label_studio.client import LabelStudio
+from services.annotation.label_studio.interface import Interface
+from services.annotation.label_studio.logic import MODEL_VERSION
+from services.contracts.errors import InvalidRecord
+from services.contracts.identity import Category
+from services.runtime.settings import Settings
+from services.runtime.stores.opening import Stores
+
+EVENTS_PATH = "/v1/label-studio/events"
+SECRET_HEADER = "X-Gazeloop-Secret"  # noqa: S105  # the header's name
+LETS_OUT = "Label Studio with USE_DEFAULT_BANNED_SUBNETS=false"
+_ACTIONS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED", "TASKS_DELETED")
+
+
+async def ensure_project(
+    tool: LabelStudio, settings: Settings, stores: Stores
+) -> tuple[int, Interface]:
+    """The project's id and interface; it is made where there is none of its title.
+
+    Raises
+    ------
+    Transient
+        A store or Label Studio is away.
+    InvalidSettings
+        Label Studio refuses our token, or the project's interface draws no boxes.
+    """
+    found = await tool.projects(settings.label_studio_project)
+    if found:
+        return int(found[0]["id"]), Interface.parse(found[0]["label_config"])
+    made = Interface.made(await stores.categories.all())
+    project = await tool.create_project(
+        title=settings.label_studio_project,
+        description="Frames that Gazeloop asks to be annotated again.",
+        label_config=made.xml,
+        expert_instruction=_INSTRUCTION,
+        show_instruction=True,
+        show_collab_predictions=True,
+    )
+    return int(project["id"]), made
+
+
+_INSTRUCTION = (
+    "Annotate the whole frame. Boxes that are filled in are the ground truth so far and what a"
+    " detector has found: keep what is right, correct what is not, delete what is not there, add"
+    " what is missing. Nothing on it? Submit it empty. Cannot be told? Skip it."
+)
+
+
+async def fill_in_predictions(tool: LabelStudio, project: int) -> None:
+    """Let tasks open with our predictions in them; Label Studio wants to have seen one before."""
+    known = await tool.project(project)
+    if known is not None and known.get("model_version") != MODEL_VERSION:
+        await tool.change_project(project, model_version=MODEL_VERSION)
+
+
+async def offer_labels(
+    tool: LabelStudio, project: int, interface: Interface, labels: Collection[Category]
+) -> Interface:
+    """The project's interface with these labels in it."""
+    wanted = interface.with_labels(labels)
+    if wanted is not interface:
+        await tool.change_project(project, label_config=wanted.xml)
+    return wanted
+
+
+def webhook_url(settings: Settings) -> str | None:
+    """Where Label Studio is to tell us of changes; none where it cannot, or is not believed."""
+    if not settings.public_url or not settings.label_studio_webhook_secret:
+        return None
+    return f"{settings.public_url.rstrip('/')}{EVENTS_PATH}"
+
+
+async def ensure_webhook(tool: LabelStudio, settings: Settings, project: int) -> str | None:
+    """Have Label Studio tell us of changes; the address it tells, none where it cannot reach us.
+
+    Raises
+    ------
+    InvalidRecord
+        Label Studio does not call addresses of this kind.
+    """
+    url = webhook_url(settings)
+    if url is None:
+        return None
+    secret = settings.label_studio_webhook_secret.get_secret_value()
+    known = [each for each in await tool.webhooks(project) if each["url"] == url]
+    facts = {
+        "project": project,
+        "url": url,
+        "send_payload": False,  # that something has changed is enough: what, we ask ourselves
+        "send_for_all_actions": False,
+        "is_active": True,
+        "headers": {SECRET_HEADER: secret},
+        "actions": list(_ACTIONS),
+    }
+    try:
+        await tool.set_webhook(int(known[0]["id"]) if known else None, **facts)
+    except InvalidRecord as exc:
+        detail = f"{exc}; where {url} is a private address, start {LETS_OUT}"
+        raise InvalidRecord(detail, reason=exc.reason) from exc
+    return url

@@ -1,0 +1,231 @@
+"""What annotators have submitted in Label Studio, on its way to ground truth."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import structlog
+
+from services.annotation.label_studio import logic
+from services.annotation.label_studio.client import LabelStudio
+from services.annotation.label_studio.tasks import KEY, Json
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import FrameAnnotated
+from services.contracts.identity import FrameId
+from services.domain.ports.annotation_tasks import TaskRecord, TaskStatus
+from services.formats.adjustments import Adjustment
+from services.formats.corrections import corrections_of, open_correction
+from services.formats.frames import OpenedFrame
+from services.formats.items import Located, Rejection
+from services.formats.readers.label_studio import versions_of_task
+from services.formats.readers.records import hide_nothing
+from services.formats.rejections import dead_letter
+from services.ground_truth.answers import answered, labels_of
+from services.ground_truth.drafts import entry_of
+from services.ground_truth.holding import CorrectionGate, CorrectionPublisher, question_of
+from services.runtime.clock import Clock
+from services.runtime.images import ImageLimits
+from services.runtime.observability import metrics
+from services.runtime.settings import Settings
+from services.runtime.step import Outbox
+from services.runtime.stores.held_corrections import Question
+from services.runtime.stores.opening import Stores
+
+log = structlog.get_logger(__name__)
+
+WAY = "label-studio"
+_OVERLAP = timedelta(seconds=30)
+"""Read again each time: changes that were committed late bear an earlier time."""
+
+
+@dataclass
+class Pulled:
+    """What one pull found; tasks that say what they said before are not counted."""
+
+    published: int = 0
+    held: Counter[str] = field(default_factory=Counter)
+    """Corrections that wait for an answer, by what is asked."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """By reason; each is a dead letter, and its task says so."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Boxes that hide no object, by reason: dead letters, of frames that went on without them."""
+    adjusted: Counter[Adjustment] = field(default_factory=Counter)
+    """What was repaired in what was taken."""
+    unfinished: int = 0
+    skipped: int = 0
+    deleted: int = 0
+    unanswered: int = 0
+    """What was submitted before has been deleted; its ground truth stays."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A task of ours, with the record of its frame."""
+
+    task: Json
+    record: TaskRecord
+    where: str
+
+    @property
+    def given(self) -> int:
+        """The revision of the ground truth that annotators were given, or have made of it."""
+        given = self.task["data"].get("ground_truth_revision")
+        return max(given if type(given) is int else 0, self.record.revision or 0)
+
+
+@dataclass(frozen=True)
+class Puller:
+    """Reads what has changed since the last time, and publishes it as the next revision."""
+
+    tool: LabelStudio
+    stores: Stores
+    settings: Settings
+    clock: Clock
+    outbox: Outbox
+    gate: CorrectionGate
+
+    async def pull(self) -> Pulled:
+        """Read everything that has changed. Interrupted anywhere, the next call goes on.
+
+        Raises
+        ------
+        Transient
+            A store, the broker or Label Studio is away.
+        InvalidSettings
+            Label Studio refuses our token.
+        """
+        pulled = Pulled()
+        projects = await self.tool.projects(self.settings.label_studio_project)
+        if not projects:
+            return pulled
+        project = int(projects[0]["id"])
+        state = await self.stores.annotation_tasks.state()
+        latest = state.since if state.project == project else ""
+        async for listed in self.tool.changed_since(project, _earlier(latest)):
+            if listed["data"].get(KEY):
+                await self._read(listed, pulled)
+            latest = max(latest, str(listed["updated_at"]))
+        await self._notice_deleted(project, pulled)
+        facts: dict[str, object] = {"listened": state.heard}
+        if state.project == project:
+            facts["since"] = latest
+        await self.stores.annotation_tasks.note_state(**facts)
+        await self._measure()
+        return pulled
+
+    async def _read(self, listed: Json, pulled: Pulled) -> None:
+        frame_id = FrameId(str(listed["data"].get("frame_id")))
+        records = await self.stores.annotation_tasks.of_frames([frame_id])
+        record = records.get(frame_id, TaskRecord(frame_id))
+        if record.task_id not in (None, listed["id"]):
+            return  # of two tasks for one frame, the first counts
+        task = await self.tool.task(int(listed["id"]))
+        if task is None or logic.read_of(task) == record.read:
+            return
+        where = f"{self.tool.url}/projects/{task['project']}/data?task={task['id']}"
+        status, facts = await self._judged(_Task(task, record, where), pulled)
+        await self.stores.annotation_tasks.note(
+            frame_id, task_id=task["id"], read=logic.read_of(task), status=status, **facts
+        )
+
+    async def _judged(self, found: _Task, pulled: Pulled) -> tuple[TaskStatus, dict[str, int]]:
+        status = logic.status_of(found.task)
+        if status is TaskStatus.ANSWERED:
+            return await self._answer(found, pulled)
+        if status is TaskStatus.SKIPPED:
+            pulled.skipped += 1
+        elif found.record.status is TaskStatus.ANSWERED:
+            pulled.unanswered += 1
+        elif status is TaskStatus.STARTED:
+            pulled.unfinished += 1
+        return status, {}
+
+    async def _answer(self, found: _Task, pulled: Pulled) -> tuple[TaskStatus, dict[str, int]]:
+        try:
+            versions = await self._versions(found, pulled)
+        except InvalidRecord as exc:
+            await self._refuse(found, exc, pulled)
+            return TaskStatus.REFUSED, {}
+        unknown, answers = await self.gate.understood(labels_of(versions))
+        question, tag = question_of(versions, unknown), logic.read_of(found.task)
+        if question is None:
+            publisher = CorrectionPublisher(self.stores.ledger, self.outbox, WAY)
+            draft = answered(versions[0], answers)
+            revision = await publisher.next(draft, found.given, tag)
+            if revision is not None:
+                pulled.published += 1
+                return TaskStatus.ANSWERED, {"revision": revision}
+            question = Question.OVERTAKEN
+        held = self.gate.question(question, versions, unknown, found.given, found.where, tag)
+        await self.stores.held.hold([held])
+        pulled.held[question.value] += 1
+        return TaskStatus.ANSWERED, {}
+
+    async def _versions(self, found: _Task, pulled: Pulled) -> list[FrameAnnotated]:
+        """What was submitted, on the picture as it is stored; one version where all agree."""
+        submitted = versions_of_task(Located[object](found.task, found.where))
+        rejected = [rejection for each in submitted for rejection in each.rejected]
+        unfit = [each for one in submitted if not one.item.complete for each in one.rejected]
+        # The task names what must be corrected, not that something must.
+        unfit.sort(key=lambda each: hide_nothing([each]))
+        items = await corrections_of([each.item for each in submitted], self.stores.frames)
+        opened = [open_correction(each, ImageLimits.of(self.settings)) for each in items]
+        unfit += [each for each in opened if isinstance(each, Rejection)]
+        if unfit:
+            raise InvalidRecord(unfit[0].detail, reason=unfit[0].reason)
+        frames = [each for each in opened if isinstance(each, OpenedFrame)]
+        versions = [version for frame in frames for version in frame.versions]
+        if not versions:
+            raise InvalidRecord("more than a record may hold", reason="event_too_large")
+        await self._leave_out([*rejected, *(r for f in frames for r in f.rejections)], pulled)
+        for frame in frames:
+            pulled.adjusted.update(frame.item.adjustments)
+        return versions
+
+    async def _leave_out(self, rejected: Sequence[Rejection], pulled: Pulled) -> None:
+        """Keep boxes that hide nothing as dead letters; the rest of their frame goes on."""
+        for each in rejected:
+            await self._keep(each)
+            pulled.left_out[each.reason] += 1
+
+    async def _refuse(self, found: _Task, error: InvalidRecord, pulled: Pulled) -> None:
+        """Keep what cannot be used as a dead letter, and say so where annotators see it."""
+        fields = {name: found.task[name] for name in ("id", "data", "annotations")}
+        raw = orjson.dumps(fields, default=str)
+        await self._keep(Rejection(error.reason, str(error), found.where, raw))
+        pulled.refused[error.reason] += 1
+        data = {**found.task["data"], logic.STATUS: f"refused: {error}"}
+        await self.tool.change_task(int(found.task["id"]), data)
+
+    async def _keep(self, rejection: Rejection) -> None:
+        letter = dead_letter(rejection, self.clock.now())
+        entry = entry_of(letter)
+        if not await self.stores.ledger.published([entry]):
+            await self.outbox.publish([letter])
+            await self.stores.ledger.assign([entry])
+            await self.stores.ledger.confirm([entry])
+        metrics.RECORDS_REJECTED.labels(rejection.reason, WAY).inc()
+
+    async def _notice_deleted(self, project: int, pulled: Pulled) -> None:
+        tasks = self.stores.annotation_tasks
+        known = await tasks.in_tool()
+        if await self.tool.how_many(project) >= len(known):
+            return
+        there = {int(each["id"]) for each in await self.tool.our_tasks(project)}
+        for task_id, frame_id in known.items():
+            if task_id not in there:
+                await tasks.note(frame_id, task_id=None, read="", status=TaskStatus.DELETED)
+                pulled.deleted += 1
+
+    async def _measure(self) -> None:
+        for status, count in (await self.stores.annotation_tasks.counts()).items():
+            metrics.LABEL_STUDIO_TASKS.labels(status.value).set(count)
+
+
+def _earlier(time: str) -> str:
+    if not time:
+        return ""
+    earlier = datetime.fromisoformat(time).astimezone(UTC) - _OVERLAP
+    return f"{earlier:%Y-%m-%dT%H:%M:%S.%f}Z"  # the one form that its filters read

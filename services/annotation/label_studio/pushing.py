@@ -1,0 +1,211 @@
+"""Shortlists on their way into Label Studio: one task a frame, however often they are sent."""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from services.annotation.label_studio import logic
+from services.annotation.label_studio.client import LabelStudio
+from services.annotation.label_studio.interface import Interface
+from services.annotation.label_studio.links import LASTING, RENEWED, ImageLinks
+from services.annotation.label_studio.making import TaskMaker
+from services.annotation.label_studio.plans import Plan, Pushed
+from services.annotation.label_studio.project import (
+    ensure_project,
+    fill_in_predictions,
+    offer_labels,
+)
+from services.annotation.label_studio.tasks import Json
+from services.contracts.errors import ToolUnavailable
+from services.contracts.identity import Category, FrameId
+from services.domain.ports.annotation_tasks import TaskRecord, TaskStatus
+from services.runtime.clock import Clock
+from services.runtime.settings import Settings
+from services.runtime.stores.opening import Stores
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 50
+_LEASE = timedelta(seconds=120)
+_AWAITED_S = 0.5
+
+
+@dataclass(frozen=True)
+class Pusher:
+    """Makes Label Studio's tasks what the shortlists ask.
+
+    A task bears a key that follows from its frame, and a push is noted before it is begun: whoever
+    finds one begun looks for the key first. One process pushes at a time.
+    """
+
+    tool: LabelStudio
+    stores: Stores
+    settings: Settings
+    clock: Clock
+    links: ImageLinks
+    maker: TaskMaker
+    _holder: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    async def push(self, *, wait_s: float = 0.0) -> Pushed:
+        """Settle every frame that is due.
+
+        Parameters
+        ----------
+        wait_s : how long to wait for another process that pushes
+
+        Raises
+        ------
+        Transient
+            A store or Label Studio is away, or another process pushes all the time.
+        InvalidSettings
+            Label Studio refuses our token, or the project cannot be used.
+        """
+        await self._lease(wait_s)
+        pushed = Pushed()
+        try:
+            project, interface = await ensure_project(self.tool, self.settings, self.stores)
+            pushed.adopted += await self._adopt_all(project)
+            while records := await self.stores.annotation_tasks.due(_BATCH):
+                await self._lease(0.0)
+                plans = await self._plans(records)
+                labels = _labels(plans)
+                interface = await offer_labels(self.tool, project, interface, labels)
+                pushed.add(await self._settled(project, interface, plans))
+            if pushed.created:
+                await fill_in_predictions(self.tool, project)
+        finally:
+            await self.stores.annotation_tasks.release(self._holder)
+        if any(vars(pushed).values()):
+            log.info("label_studio_pushed", **vars(pushed))
+        return pushed
+
+    async def _lease(self, wait_s: float) -> None:
+        tasks = self.stores.annotation_tasks
+        end = self.clock.monotonic() + wait_s
+        while not await tasks.lease(self._holder, self.clock.now(), _LEASE):
+            if self.clock.monotonic() >= end:
+                raise ToolUnavailable("another process pushes to Label Studio at the moment")
+            await asyncio.sleep(_AWAITED_S)
+
+    async def _adopt_all(self, project: int) -> int:
+        """Take tasks of ours that the project has and our record has not, once for a project."""
+        tasks = self.stores.annotation_tasks
+        if (await tasks.state()).project == project:
+            return 0
+        found = await self.tool.our_tasks(project)
+        for each in found:
+            data = each["data"]
+            await tasks.note(
+                FrameId(data["frame_id"]),
+                task_id=int(each["id"]),
+                asked=data.get(logic.ASKED, ""),
+                status=TaskStatus.OPEN,
+            )
+        await tasks.note_state(project=project, since="")
+        return len(found)
+
+    async def _plans(self, records: Sequence[TaskRecord]) -> list[Plan]:
+        ids = [record.frame_id for record in records]
+        frames = await self.stores.frames.load(ids)
+        truths = await self.stores.corrections.latest_truths(frames.values())
+        shortlists = await self.stores.annotation_tasks.asking(ids)
+        score = self.settings.operating_score
+        asked = {
+            frame_id: logic.asked_of(frame, truths.get(frame_id), shortlists, score)
+            for frame_id, frame in frames.items()
+        }
+        return [Plan(record, asked.get(record.frame_id)) for record in records]
+
+    async def _settled(self, project: int, interface: Interface, plans: Sequence[Plan]) -> Pushed:
+        done = Pushed()
+        new: list[Plan] = []
+        for plan in plans:
+            record = plan.record
+            if plan.asked is None:
+                await self._withdraw(record, done)
+            elif record.status is TaskStatus.DELETED:
+                done.deleted += 1
+            elif record.task_id is None:
+                new.append(plan)
+                continue
+            elif not await self._is_up_to_date(plan, interface) and await self._taken_back(
+                record, done
+            ):
+                continue  # it waits, and is made anew by the next batch
+            await self.stores.annotation_tasks.settle(record)
+        await self.maker.make(project, interface, new, done)
+        return done
+
+    async def _is_up_to_date(self, plan: Plan, interface: Interface) -> bool:
+        assert plan.asked is not None
+        ends = plan.record.link_until
+        fresh = ends is None or ends > self.clock.now() + RENEWED
+        return fresh and plan.record.asked == plan.asked.digest(interface)
+
+    async def _withdraw(self, record: TaskRecord, done: Pushed) -> None:
+        """Nobody asks for the frame any more: what nobody has touched goes away."""
+        if record.task_id is None:
+            await self.stores.annotation_tasks.note(
+                record.frame_id, status=TaskStatus.WITHDRAWN, trying=False
+            )
+            return
+        task = await self.tool.task(record.task_id)
+        if task is not None and not logic.is_untouched(task):
+            if logic.status_of(task) is not TaskStatus.ANSWERED:
+                await self._mark(task, "withdrawn: nobody asks for this frame any more")
+            done.left += 1
+            return
+        await self.tool.delete_task(record.task_id)
+        await self.stores.annotation_tasks.note(
+            record.frame_id, task_id=None, asked="", read="", status=TaskStatus.WITHDRAWN
+        )
+        done.withdrawn += 1
+
+    async def _taken_back(self, record: TaskRecord, done: Pushed) -> bool:
+        """Delete a task that asks something else by now; False where somebody works on it."""
+        assert record.task_id is not None
+        task = await self.tool.task(record.task_id)
+        if task is not None and not logic.is_untouched(task):
+            await self._renew_link(record, task)
+            done.left += 1
+            return False
+        if task is not None:
+            await self.tool.delete_task(record.task_id)
+            done.changed += 1
+        status = TaskStatus.WAITING if task is not None else TaskStatus.DELETED
+        await self.stores.annotation_tasks.note(
+            record.frame_id, task_id=None, asked="", read="", status=status
+        )
+        return True
+
+    async def _renew_link(self, record: TaskRecord, task: Json) -> None:
+        if record.link_until is None:
+            return
+        until = self.clock.now() + LASTING
+        link = await self.links.link(record.frame_id, until)
+        changed = {
+            name: link if text == record.image else text for name, text in task["data"].items()
+        }
+        await self.tool.change_task(int(task["id"]), changed)
+        await self.stores.annotation_tasks.note(record.frame_id, image=link, link_until=until)
+
+    async def _mark(self, task: Json, text: str) -> None:
+        if task["data"].get(logic.STATUS) != text:
+            await self.tool.change_task(int(task["id"]), {**task["data"], logic.STATUS: text})
+
+
+def _labels(plans: Sequence[Plan]) -> set[Category]:
+    return {
+        category
+        for plan in plans
+        if plan.asked is not None
+        for category in (
+            *(each.category for each in plan.asked.frame.annotations or ()),
+            *(each.category for each in plan.asked.frame.proposals),
+            *(each.category for each in plan.asked.others),
+        )
+    }

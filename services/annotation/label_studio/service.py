@@ -1,0 +1,95 @@
+"""Label Studio beside the services: what is asked is noted at once, and carried there and back."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from services.annotation.label_studio.links import RENEWED
+from services.annotation.label_studio.pulling import Puller
+from services.annotation.label_studio.pushing import Pusher
+from services.contracts.errors import Fatal, GazeloopError, Invalid
+from services.contracts.events import Event, FrameAnnotated, ShortlistPublished
+from services.runtime.clock import Clock
+from services.runtime.stores.annotation_tasks import MongoAnnotationTasks
+
+log = structlog.get_logger(__name__)
+
+_LISTEN_S = 1.0
+_PATIENCE_S = 60.0
+
+
+class NoteAsked:
+    """Keeps what is asked, durably; Label Studio itself may be away for as long as it likes."""
+
+    def __init__(self, tasks: MongoAnnotationTasks) -> None:
+        self._tasks = tasks
+
+    async def run(self, events: Sequence[Event]) -> None:
+        shortlists, annotated = [], set()
+        for event in events:
+            match event:
+                case ShortlistPublished():
+                    shortlists.append(event)
+                case FrameAnnotated():
+                    annotated.add(event.frame_id)
+                case _:
+                    raise Fatal(f"label_studio does not consume {type(event).__name__}")
+        await self._tasks.ask(shortlists)
+        await self._tasks.touch(annotated)
+
+
+@dataclass
+class Carrier:
+    """Pushes what is due and pulls what has changed; to be asked again and again.
+
+    Parameters
+    ----------
+    heard_of : has Label Studio tell us of changes
+    """
+
+    pusher: Pusher
+    puller: Puller
+    tasks: MongoAnnotationTasks
+    clock: Clock
+    poll_s: float
+    heard_of: Callable[[], Awaitable[object]]
+    _is_heard_of: bool = False
+    _polled: float | None = None
+    _pause_s: float = _LISTEN_S
+
+    async def carry(self) -> float:
+        """Do what is due; how many seconds to wait before the next time.
+
+        Whatever is wrong with Label Studio is logged, and tried again later.
+        """
+        try:
+            if await self._is_due():
+                await self.puller.pull()
+                self._polled = self.clock.monotonic()
+                await self.tasks.touch_ending_links(self.clock.now() + RENEWED)
+            if await self.tasks.due(1):
+                await self.pusher.push()
+            await self._be_heard_of()
+            self._pause_s = _LISTEN_S
+        except GazeloopError as exc:
+            # A token that ran out is no reason to end what else runs in this process.
+            self._pause_s = min(2 * self._pause_s, _PATIENCE_S)
+            log.warning("label_studio_later", wait_s=self._pause_s, error=str(exc))
+        return self._pause_s
+
+    async def _be_heard_of(self) -> None:
+        """Once; where Label Studio may not call us, we ask it now and then all the same."""
+        if self._is_heard_of:
+            return
+        try:
+            await self.heard_of()
+        except Invalid as exc:
+            log.warning("label_studio_tells_nothing", asked_every_s=self.poll_s, error=str(exc))
+        self._is_heard_of = True
+
+    async def _is_due(self) -> bool:
+        if self._polled is None or self.clock.monotonic() - self._polled >= self.poll_s:
+            return True
+        state = await self.tasks.state()
+        return state.heard > state.listened

@@ -1,0 +1,87 @@
+"""What of the annotators' budgets is spent, and which frames wait for more of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request, Response
+
+from services.annotation.review.desk import Desk
+from services.annotation.review.guard import In
+from services.annotation.review.rendering import Pages
+from services.domain.shortlists.budgets import Budget
+from services.runtime.stores.budget_reports import MEANINGS, BudgetReport, HeldBackFrame
+
+_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class BudgetView:
+    """One budget: how large it is, and what became of it."""
+
+    budget: Budget
+    meaning: str
+    size: int
+    spent: int
+    held_back: int
+
+    @property
+    def left(self) -> int:
+        """Frames that may still be listed."""
+        return max(0, self.size - self.spent)
+
+    @property
+    def part(self) -> float:
+        """The share that is spent, from 0 to 1."""
+        return min(1.0, self.spent / self.size) if self.size else 1.0
+
+
+def budget_routes(desk: Desk, pages: Pages) -> APIRouter:
+    """The routes."""
+    router = APIRouter()
+
+    @router.get("/budgets")
+    async def budgets(request: Request, session: In) -> Response:
+        reports = await desk.budgets.all()
+        report = _chosen(reports, request.query_params.get("detector", ""))
+        only = _budget(report, request.query_params.get("budget", ""))
+        frames = _frames(report, only)
+        return pages.html(
+            request,
+            "budgets.html",
+            session=session,
+            detectors=[each.detector for each in reports],
+            detector=report.detector if report else "",
+            budgets=_views(report) if report else [],
+            only=only,
+            held_back=_count(report, only),
+            frames=frames[:_SHOWN],
+        )
+
+    return router
+
+
+def _chosen(reports: Sequence[BudgetReport], detector: str) -> BudgetReport | None:
+    """That detector's; the last one's where there is no such detector."""
+    own = [each for each in reports if each.detector == detector]
+    return next(iter([*own, *reversed(reports)]), None)
+
+
+def _budget(report: BudgetReport | None, name: str) -> Budget | None:
+    return next((each for each in report.sizes if each == name), None) if report else None
+
+
+def _views(report: BudgetReport) -> list[BudgetView]:
+    return [
+        BudgetView(each, MEANINGS[each], size, report.spent[each], report.held_back[each])
+        for each, size in report.sizes.items()
+    ]
+
+
+def _frames(report: BudgetReport | None, only: Budget | None) -> list[HeldBackFrame]:
+    return [each for each in report.frames if only in (None, each.budget)] if report else []
+
+
+def _count(report: BudgetReport | None, only: Budget | None) -> int:
+    if report is None:
+        return 0
+    return sum(count for each, count in report.held_back.items() if only in (None, each))

@@ -1,0 +1,114 @@
+"""How it went: mAP of the subsets, the shortlists' lift, and the queue of needles."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from fastapi import APIRouter, Request, Response
+
+from services.annotation.review.charts import Chart, Series, chart
+from services.annotation.review.desk import Desk
+from services.annotation.review.guard import In
+from services.annotation.review.rendering import Pages
+from services.domain.ports.reviews import Progress
+from services.runtime.stores.figures import Figures
+
+_SUBSETS = ("R", "H", "S", "H-S")
+_DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
+
+
+def chart_routes(desk: Desk, pages: Pages) -> APIRouter:
+    """The routes."""
+    router = APIRouter()
+
+    @router.get("/charts")
+    async def charts(request: Request, session: In) -> Response:
+        span = request.query_params.get("span", "month")
+        span = span if span in _DAYS else "month"
+        rows = await desk.figures.since(desk.clock.now() - timedelta(days=_DAYS[span]))
+        detectors = sorted({row.detector for row in rows})
+        wanted = request.query_params.get("detector", "")
+        detector = wanted if wanted in detectors else (detectors[-1] if detectors else "")
+        own = [row for row in rows if row.detector == detector]
+        return pages.html(
+            request,
+            "charts.html",
+            session=session,
+            charts=_charts(own) if own else [],
+            detectors=detectors,
+            detector=detector,
+            spans=list(_DAYS),
+            span=span,
+        )
+
+    return router
+
+
+def _charts(rows: Sequence[Figures]) -> list[Chart]:
+    def series(name: str, value: Callable[[Figures], float | None]) -> Series:
+        return Series(name, [(row.at, value(row)) for row in rows])
+
+    return [
+        chart(
+            "Mean average precision",
+            "Expected: H−S above H above S. What was shortlisted is harder for the detector.",  # noqa: RUF001
+            [series(_named(subset), _map_of(subset)) for subset in _SUBSETS],
+            from_zero=False,
+        ),
+        chart(
+            "Shortlist yield",
+            "Share of shortlisted regions that are false positives, beside draws of as many from"
+            " the same drives and hours.",
+            [
+                series("shortlist", lambda row: row.found),
+                series("random draw", lambda row: row.random_yield),
+                series("lowest scores", lambda row: row.lowest_yield),
+            ],
+            from_zero=True,
+        ),
+        chart(
+            "Lift",
+            "How many times better than a random draw, and where that lies with 95% confidence; 1"
+            " is no better.",
+            [
+                series("lift", lambda row: row.lift),
+                series("at least", _bound("lift", 0)),
+                series("at most", _bound("lift", 1)),
+            ],
+            digits=2,
+            from_zero=True,
+        ),
+        chart(
+            "Gain",
+            "How much is found of what a random draw leaves to be found: 0 is no better, 1 is all.",
+            [
+                series("gain", lambda row: row.gain),
+                series("at least", _bound("gain", 0)),
+                series("at most", _bound("gain", 1)),
+            ],
+            digits=2,
+            from_zero=True,
+        ),
+        chart(
+            "Queue",
+            "Needles by the progress of their review.",
+            [series(each.value, _queued(each)) for each in Progress],
+            digits=0,
+            from_zero=True,
+        ),
+    ]
+
+
+def _named(subset: str) -> str:
+    return subset.replace("-", "\u2212")
+
+
+def _map_of(subset: str) -> Callable[[Figures], float | None]:
+    return lambda row: row.map.get(subset)
+
+
+def _bound(name: str, place: int) -> Callable[[Figures], float | None]:
+    return lambda row: row.intervals[name][place] if name in row.intervals else None
+
+
+def _queued(progress: Progress) -> Callable[[Figures], float | None]:
+    return lambda row: row.queue.get(progress.value, 0)

@@ -1,0 +1,140 @@
+"""Corrected ground truth on its way: the next revision of what the annotator saw, or nothing."""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from services.contracts.events import REANNOTATION, Annotation, FrameAnnotated
+from services.contracts.identity import FrameId
+from services.domain.ports.frames import FrameRecord, content_of
+from services.domain.ports.ledger import Entry, RevisionLedger
+from services.runtime.step import Outbox
+from services.runtime.stores.corrections import Correction, MongoCorrectionStore, Outcome
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Corrector:
+    """Publishes corrections. What a crash interrupts, `resume` finishes."""
+
+    corrections: MongoCorrectionStore
+    ledger: RevisionLedger
+    outbox: Outbox
+
+    async def ground_truth(self, record: FrameRecord) -> FrameAnnotated | None:
+        """The frame's latest ground truth, also before fp_miner has seen our own correction."""
+        return await self.corrections.latest_truth(record)
+
+    async def ground_truths(
+        self, records: Collection[FrameRecord]
+    ) -> dict[FrameId, FrameAnnotated]:
+        """The latest ground truth of each frame that is annotated."""
+        return await self.corrections.latest_truths(records)
+
+    async def publish(
+        self, truth: FrameAnnotated, annotations: Sequence[Annotation], by: str, act_id: str = ""
+    ) -> int | None:
+        """Publish these as the next revision, which is returned; none where someone was faster.
+
+        Parameters
+        ----------
+        truth : the frame's ground truth as the annotator saw it
+        act_id : the id that the page gave the act
+
+        Raises
+        ------
+        Transient
+            A store or the broker is away; the correction is kept, and sent later.
+        """
+        # A verdict is about one region: what was refused elsewhere is still missing.
+        return await self._publish(truth, annotations, by, act_id, complete=truth.complete)
+
+    async def declare_complete(self, truth: FrameAnnotated, by: str) -> int | None:
+        """Publish the same annotations as all that there are, although some were refused.
+
+        The same as `publish` otherwise.
+        """
+        return await self._publish(truth, truth.annotations, by, "", complete=True)
+
+    async def _publish(
+        self,
+        truth: FrameAnnotated,
+        annotations: Sequence[Annotation],
+        by: str,
+        act_id: str,
+        *,
+        complete: bool,
+    ) -> int | None:
+        event = FrameAnnotated(
+            frame_id=truth.frame_id,
+            revision=truth.revision + 1,
+            annotated_by=by,
+            annotation_source=REANNOTATION,
+            complete=complete,
+            annotations=tuple(annotations),
+        )
+        correction = Correction(_entry(event).digest, event, truth.annotations, act_id=act_id)
+        await self.corrections.keep(correction)
+        sent = await self._finish(correction)
+        return event.revision if sent else None
+
+    async def published_by(self, act_id: str, frame_id: FrameId) -> int | None:
+        """The revision that this act has published of a frame; none where it has not.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        if not act_id:
+            return None
+        sent = await self.corrections.published(frame_id)
+        return next((one.event.revision for one in sent if one.act_id == act_id), None)
+
+    async def before(self, frame_id: FrameId, revision: int) -> tuple[Annotation, ...] | None:
+        """What the frame said before one of our corrections; none where that is not known.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        for correction in await self.corrections.published(frame_id):
+            if correction.event.revision == revision:
+                return correction.before
+        return None
+
+    async def resume(self) -> int:
+        """Send what was kept and not sent; how many these were.
+
+        Raises
+        ------
+        Transient
+            A store or the broker is away.
+        """
+        pending = await self.corrections.pending()
+        for correction in pending:
+            await self._finish(correction)
+        return len(pending)
+
+    async def _finish(self, correction: Correction) -> bool:
+        event = correction.event
+        entry = _entry(event)
+        if not await self.ledger.assign_next(entry, after=event.revision - 1):
+            await self.corrections.settle(correction, Outcome.OVERTAKEN)
+            return False
+        await self.outbox.publish([event])
+        await self.ledger.confirm([entry])
+        await self.corrections.settle(correction, Outcome.PUBLISHED)
+        log.info("correction_published", frame_id=event.frame_id, revision=event.revision)
+        return True
+
+
+def _entry(event: FrameAnnotated) -> Entry:
+    # The revision is part of the digest: taking a correction back says what an earlier revision
+    # said, and must nevertheless become a new one.
+    content = f"{content_of(event)} after {event.revision - 1}"
+    return Entry(f"ground_truth {event.frame_id}", hashlib.sha256(content.encode()).hexdigest())

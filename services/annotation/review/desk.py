@@ -1,0 +1,73 @@
+"""What the review page works with."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from services.annotation.review.corrections import Corrector
+from services.annotation.review.pictures import PictureCache
+from services.annotation.review.sessions import Authenticate
+from services.contracts.identity import LetterId
+from services.domain.dead_letters import Letter
+from services.domain.ports.frames import FrameStore
+from services.domain.ports.matches import MatchStore
+from services.domain.ports.needles import NeedleStore
+from services.domain.ports.reviews import ReviewStore
+from services.domain.ports.sessions import SessionStore
+from services.domain.ports.tokens import TokenStore
+from services.runtime.clock import Clock
+from services.runtime.settings import Settings
+from services.runtime.stores.budget_reports import BudgetReports
+from services.runtime.stores.categories import MongoCategories
+from services.runtime.stores.family_marks import MongoFamilyMarks
+from services.runtime.stores.figures import FigureStore
+from services.runtime.stores.frame_places import FramePlaces
+from services.runtime.stores.frame_times import FrameTimes
+from services.runtime.stores.held_corrections import MongoHeldCorrections
+from services.runtime.stores.needle_lists import MongoNeedleLists
+from services.runtime.stores.needle_modes import MongoModes
+from services.runtime.stores.open_questions import MongoOpenQuestions
+
+
+@dataclass(frozen=True)
+class Letters:
+    """The dead letters, as far as a page needs them.
+
+    Attributes
+    ----------
+    read : every letter that the broker still has, with its state
+    replay : publishes the original records of these letters again; how many those were
+    discard : gives these letters up for good; how many those were
+    """
+
+    read: Callable[[], Awaitable[Sequence[Letter]]]
+    replay: Callable[[Sequence[LetterId]], Awaitable[int]]
+    discard: Callable[[Sequence[LetterId]], Awaitable[int]]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """All parts of the page, wired."""
+
+    settings: Settings
+    clock: Clock
+    authenticate: Authenticate
+    tokens: TokenStore
+    sessions: SessionStore
+    frames: FrameStore
+    needles: NeedleStore
+    lists: MongoNeedleLists
+    modes: MongoModes
+    marks: MongoFamilyMarks
+    reviews: ReviewStore
+    corrector: Corrector
+    pictures: PictureCache
+    figures: FigureStore
+    budgets: BudgetReports
+    places: FramePlaces
+    times: FrameTimes
+    matches: MatchStore
+    held: MongoHeldCorrections
+    questions: MongoOpenQuestions
+    categories: MongoCategories
+    letters: Letters | None = None
+    """None where there is no broker to read them from."""

@@ -1,0 +1,84 @@
+"""Simple corrections that can be made to a frame's ground truth while looking at one region."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import numpy as np
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import Annotation
+from services.contracts.identity import Box, Category
+from services.domain.detection.boxes import iou_matrix
+
+_SAME_IOU = 0.5
+_TOUCHING_IOU = 0.1
+"""From here on, an annotation is about what is in the region, however badly it fits."""
+
+
+class Edit(StrEnum):
+    """What an annotator says of a region."""
+
+    NO_OBJECT = "no_object"
+    """There is nothing of this category here: such annotations are removed."""
+    MISSING_LABEL = "missing_label"
+    """The region is an object of a category that the ground truth lacks: it is added."""
+    WRONG_CATEGORY = "wrong_category"
+    """The annotation here is of another category: it is renamed."""
+
+
+def edited(
+    annotations: Sequence[Annotation], region: Box, edit: Edit, category: Category
+) -> tuple[Annotation, ...]:
+    """The ground truth once this is said of a region.
+
+    Parameters
+    ----------
+    category : the region's own for `NO_OBJECT`, else the one that the annotator names
+
+    Raises
+    ------
+    InvalidRecord
+        `already_annotated`: the missing label is there. `no_annotation_here`: there is none to
+        rename.
+    """
+    overlaps = _overlaps(annotations, region)
+    match edit:
+        case Edit.NO_OBJECT:
+            return tuple(
+                annotation
+                for annotation, overlap in zip(annotations, overlaps, strict=True)
+                if annotation.category != category or overlap < _SAME_IOU
+            )
+        case Edit.MISSING_LABEL:
+            return _added(annotations, overlaps, region, category)
+        case Edit.WRONG_CATEGORY:
+            return _renamed(annotations, overlaps, category)
+
+
+def _added(
+    annotations: Sequence[Annotation], overlaps: Sequence[float], region: Box, category: Category
+) -> tuple[Annotation, ...]:
+    for annotation, overlap in zip(annotations, overlaps, strict=True):
+        if annotation.category == category and overlap >= _SAME_IOU:
+            detail = f"the ground truth has a {category} here already"
+            raise InvalidRecord(detail, reason="already_annotated")
+    return (*annotations, Annotation(category=category, bbox=region))
+
+
+def _renamed(
+    annotations: Sequence[Annotation], overlaps: Sequence[float], category: Category
+) -> tuple[Annotation, ...]:
+    nearest = max(range(len(overlaps)), key=overlaps.__getitem__, default=None)
+    if nearest is None or overlaps[nearest] < _TOUCHING_IOU:
+        raise InvalidRecord("there is no annotation here to rename", reason="no_annotation_here")
+    renamed = annotations[nearest].model_copy(update={"category": category})
+    return (*annotations[:nearest], renamed, *annotations[nearest + 1 :])
+
+
+def _overlaps(annotations: Sequence[Annotation], region: Box) -> list[float]:
+    if not annotations:
+        return []
+    boxes = np.array([annotation.bbox for annotation in annotations], float)
+    crowd = np.zeros(len(boxes), bool)
+    overlaps: list[float] = iou_matrix(np.array([region], float), boxes, crowd)[0].tolist()
+    return overlaps

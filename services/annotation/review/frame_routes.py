@@ -1,0 +1,150 @@
+"""One frame: what is on it, what was said of it, where it is used, and how it came here."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import RedirectResponse
+
+from services.annotation.review.desk import Desk
+from services.annotation.review.guard import Form, In, whole_number
+from services.annotation.review.overlay import whole
+from services.annotation.review.rendering import Pages
+from services.contracts.events import FrameAnnotated, PredictionsMade
+from services.contracts.identity import FrameId
+from services.domain.ports.frames import FrameRecord
+from services.runtime.stores.mongo import field_name
+
+_LONGEST_ID = 200
+_OVERTAKEN = "The frame's ground truth has changed since you saw it. Nothing was changed."
+
+
+@dataclass(frozen=True)
+class Step:
+    """One station of a frame's way; `at` where the time is known."""
+
+    name: str
+    there: bool
+    text: str
+    at: datetime | None = None
+
+
+def frame_routes(desk: Desk, pages: Pages) -> APIRouter:
+    """The routes."""
+    router = APIRouter()
+
+    @router.get("/frames")
+    async def frame(request: Request, session: In, id: str = "") -> Response:  # noqa: A002  # the URL's name
+        record = await _record(desk, id)
+        frame_id = record.frame_id
+        truth, needles, shortlists, corrections, matched = await asyncio.gather(
+            desk.corrector.ground_truth(record),
+            desk.lists.of_frame(frame_id),
+            desk.lists.naming(frame_id),
+            desk.reviews.of_frame(frame_id),
+            desk.matches.known([frame_id]),
+        )
+        times, revisions = await asyncio.gather(
+            desk.times.of(frame_id), desk.times.revisions(frame_id)
+        )
+        return pages.html(
+            request,
+            "frame.html",
+            session=session,
+            record=record,
+            truth=truth,
+            needles=needles,
+            shortlists=shortlists,
+            corrections=corrections,
+            revisions=revisions,
+            picture=whole(record, truth, detector=None, alt=f"frame {frame_id}"),
+            steps=_steps(record, truth, times, len(matched), len(needles), len(shortlists)),
+            tool=desk.settings.annotation_tool,
+            count_copies=desk.settings.count_copies,
+        )
+
+    @router.post("/frames/complete")
+    async def declare_complete(request: Request, session: In, form: Form) -> Response:
+        record = await _record(desk, str(form.get("id", "")))
+        truth = await desk.corrector.ground_truth(record)
+        if truth is None or truth.revision != whole_number(form.get("revision")):
+            raise HTTPException(HTTPStatus.CONFLICT, _OVERTAKEN)
+        if not truth.complete and await desk.corrector.declare_complete(truth, session.by) is None:
+            raise HTTPException(HTTPStatus.CONFLICT, _OVERTAKEN)
+        root = request.scope.get("root_path", "").rstrip("/")
+        address = f"{root}/frames?{urlencode({'id': record.frame_id})}"
+        return RedirectResponse(address, HTTPStatus.SEE_OTHER)
+
+    return router
+
+
+async def _record(desk: Desk, given: str) -> FrameRecord:
+    frame_id = FrameId(given.strip()[:_LONGEST_ID])
+    record = (await desk.frames.load([frame_id])).get(frame_id)
+    if record is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no frame {frame_id!r}.")
+    return record
+
+
+def _steps(
+    record: FrameRecord,
+    truth: FrameAnnotated | None,
+    times: dict[str, datetime],
+    *counts: int,
+) -> list[Step]:
+    matched, needles, shortlists = counts
+    captured = record.captured
+    steps = [
+        Step(
+            "Captured",
+            captured is not None,
+            f"by {captured.vehicle_id}" if captured else "",
+            captured.captured_at if captured else None,
+        ),
+        Step("Received by Gazeloop", captured is not None, "", times.get("captured")),
+    ]
+    for detector, made in record.predictions.items():
+        at = times.get(f"predictions {field_name(detector)}")
+        text = f"{len(made.detections)} detections of {detector}{_in_part(made)}"
+        steps.append(Step("Predicted", there=True, text=text, at=at))
+    if not record.predictions:
+        steps.append(Step("Predicted", there=False, text="no detector has looked yet"))
+    text = "not yet"
+    if truth is not None:
+        text = f"revision {truth.revision}, {len(truth.annotations)} objects{_in_part(truth)}"
+    steps.append(Step("Annotated", truth is not None, text, times.get("ground_truth")))
+    for model in record.embedded:
+        at = times.get(f"embedded {field_name(model)}")
+        steps.append(Step("Embedded", there=True, text=model, at=at))
+    if not record.embedded:
+        steps.append(Step("Embedded", there=False, text="not yet"))
+    return [
+        *steps,
+        _done(
+            "Matched", times.get("matched"), _counted(matched, "category", "categories"), matched
+        ),
+        _done(
+            "Needles on it", times.get("needles"), _counted(needles, "needle", "needles"), needles
+        ),
+        _done(
+            "Shortlisted",
+            times.get("shortlisted"),
+            f"for {_counted(shortlists, 'needle', 'needles')}",
+            shortlists,
+        ),
+    ]
+
+
+def _in_part(fact: FrameAnnotated | PredictionsMade) -> str:
+    return "" if fact.complete else ", in part"
+
+
+def _done(name: str, at: datetime | None, text: str, count: int) -> Step:
+    return Step(name, count > 0, text, at if count else None)
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"

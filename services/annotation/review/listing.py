@@ -1,0 +1,117 @@
+"""The list of needles as its address says it: filters, order and page are in the URL alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from services.contracts.events import ErrorType
+from services.domain.ports.needle_filters import NeedleFilter, Sort, Stage
+from services.domain.ports.reviews import Progress
+from services.runtime.stores.needle_lists import Kind
+
+PAGE_SIZE = 50
+_MOST_PAGES = 100_000
+_LONGEST = 200
+_E = TypeVar("_E", bound=StrEnum)
+
+
+_EVERY = NeedleFilter()
+_BY_DOCUMENT = (Stage.TODO, Stage.DONE, Stage.EXTENDED)
+"""What the kinds do not tell: it depends on the shortlist, too."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What is looked at; `View.of` and `query` are inverse."""
+
+    wanted: NeedleFilter = _EVERY
+    sort: Sort = Sort.SCORE
+    page: int = 1
+
+    @classmethod
+    def of(cls, params: Mapping[str, str]) -> "View":
+        """The view that a URL's parameters ask for; what makes no sense is left out."""
+        texts = {
+            name: value[:_LONGEST]
+            for name in ("category", "true_category", "detector", "drive", "family")
+            if (value := params.get(name, "").strip())
+        }
+        wanted = NeedleFilter(
+            **texts,
+            error_type=_member(ErrorType, params.get("error_type")),
+            stage=_member(Stage, params.get("stage")),
+        )
+        page = params.get("page", "1")
+        number = min(int(page), _MOST_PAGES) if page.isascii() and page.isdigit() else 1
+        return cls(wanted, _member(Sort, params.get("sort")) or Sort.SCORE, max(1, number))
+
+    def query(self, **changes: object) -> str:
+        """The URL's parameters, `?` included; empty where nothing is asked for."""
+        parts: dict[str, object] = {**asdict(self.wanted)}
+        parts["sort"] = None if self.sort is Sort.SCORE else self.sort
+        parts["page"] = None if self.page == 1 else self.page
+        parts |= changes
+        given = {name: str(value) for name, value in parts.items() if value not in (None, "")}
+        return f"?{urlencode(given)}" if given else ""
+
+    def first_page(self) -> "View":
+        """The same from the top."""
+        return replace(self, page=1)
+
+    @property
+    def skip(self) -> int:
+        """How many needles come before this page."""
+        return (self.page - 1) * PAGE_SIZE
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether anything is left out."""
+        return self.wanted != _EVERY
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One value of a filter, with how many needles it has."""
+
+    value: str
+    count: int
+
+
+def choices(kinds: Sequence[Kind]) -> dict[str, list[Choice]]:
+    """The values that each filter may take, the most frequent first."""
+    counts: dict[str, dict[str, int]] = {"category": {}, "error_type": {}, "detector": {}}
+    for kind in kinds:
+        values = {"category": kind.category, "error_type": kind.error_type.value}
+        for name, value in {**values, "detector": kind.detector}.items():
+            counts[name][value] = counts[name].get(value, 0) + kind.count
+    return {
+        name: [
+            Choice(*item) for item in sorted(found.items(), key=lambda each: (-each[1], each[0]))
+        ]
+        for name, found in counts.items()
+    }
+
+
+def total(kinds: Sequence[Kind], view: View) -> int | None:
+    """How many needles the view shows, where the kinds alone tell it."""
+    wanted = view.wanted
+    if wanted.drive or wanted.family or wanted.stage in _BY_DOCUMENT:
+        return None
+    asked = {
+        "category": wanted.category,
+        "error_type": wanted.error_type,
+        "true_category": wanted.true_category,
+        "detector": wanted.detector,
+        "progress": wanted.stage and Progress(wanted.stage.value),
+    }
+    return sum(
+        kind.count
+        for kind in kinds
+        if all(value is None or getattr(kind, name) == value for name, value in asked.items())
+    )
+
+
+def _member(kind: type[_E], value: str | None) -> _E | None:
+    return kind(value) if value in {each.value for each in kind} else None

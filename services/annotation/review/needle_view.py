@@ -1,0 +1,230 @@
+"""One needle as the page shows it: the query, its candidates, and what was decided."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+
+from services.annotation.review.decisions import Decision, Review, review_of
+from services.annotation.review.desk import Desk
+from services.annotation.review.listing import View
+from services.annotation.review.overlay import Picture, close_up, whole
+from services.annotation.review.place_map import PlaceMap, Spot, place_map
+from services.annotation.review.sessions import Session
+from services.contracts.events import Candidate, FrameAnnotated, NeedleFound
+from services.contracts.identity import Box, FrameId, NeedleId, RegionId
+from services.domain.detection.boxes import iou_matrix
+from services.domain.ports.frames import FrameRecord
+from services.domain.ports.needles import NeedleRecord
+from services.domain.ports.reviews import Act, Claim, ReviewEvent
+from services.runtime.stores.family_marks import Mark
+from services.runtime.stores.needle_lists import Place
+
+_SAME_IOU = 0.5
+_DOTS = 2000
+
+
+@dataclass(frozen=True)
+class CandidateView:
+    """A candidate as a card shows it.
+
+    Attributes
+    ----------
+    seen : the version of the last decision about it, which its form carries
+    truth : what the ground truth has at this place
+    revision : the ground truth's revision, which a correction carries; none without one
+    """
+
+    number: int
+    candidate: Candidate
+    picture: Picture | None
+    decision: Decision | None
+    seen: int
+    truth: str
+    revision: int | None
+
+    @property
+    def value(self) -> str:
+        """The candidate in a form."""
+        return f"{self.candidate.region_id}@{self.seen}"
+
+
+@dataclass(frozen=True)
+class NeedleView:
+    """All of the page."""
+
+    needle: NeedleFound
+    active: bool
+    shortlist_revision: int
+    close_up: Picture | None
+    whole: Picture | None
+    truth: str
+    revision: int | None
+    candidates: Sequence[CandidateView]
+    review: Review
+    undoable: ReviewEvent | None
+    claim: Claim | None
+    mine: bool
+    view: View
+    place: Place
+    map: PlaceMap | None
+    mark: Mark
+    undo_order: Sequence[int]
+    """The versions of this person's acts that still count, latest first."""
+
+    @property
+    def decided(self) -> int:
+        """How many candidates are decided."""
+        return sum(each.decision is not None for each in self.candidates)
+
+    @property
+    def accepted(self) -> int:
+        """How many are accepted."""
+        return sum(
+            each.decision is not None and each.decision.act is Act.ACCEPT
+            for each in self.candidates
+        )
+
+
+async def needle_view(
+    desk: Desk, record: NeedleRecord, session: Session, view: View
+) -> NeedleView | None:
+    """What the page shows of a needle; none where only a retraction is known.
+
+    Raises
+    ------
+    StoreUnavailable
+        A store does not answer.
+    """
+    needle = record.needle
+    if needle is None:
+        return None
+    candidates = record.shortlist.candidates if record.shortlist else ()
+    now = desk.clock.now()
+    frames, review, claims, place, others, mark = await asyncio.gather(
+        desk.frames.load({needle.frame_id, *(each.frame_id for each in candidates)}),
+        _review(desk, record.needle_id),
+        desk.reviews.claims([record.needle_id], now),
+        desk.lists.place(view.wanted, view.sort, needle),
+        desk.places.some(_DOTS),
+        desk.marks.of(record.needle_id),
+    )
+    truths = await desk.corrector.ground_truths(frames.values())
+    claim = claims.get(record.needle_id)
+    own = frames.get(needle.frame_id, FrameRecord(needle.frame_id))
+    own_truth = truths.get(needle.frame_id)
+    alt = f"{needle.category} predicted on frame {needle.frame_id}"
+    return NeedleView(
+        needle=needle,
+        active=record.active,
+        shortlist_revision=record.shortlist.revision if record.shortlist else 0,
+        close_up=close_up(
+            own,
+            own_truth,
+            detector=needle.detector,
+            region_id=needle.region_id,
+            region=needle.bbox,
+            alt=alt,
+        ),
+        whole=whole(
+            own,
+            own_truth,
+            detector=needle.detector,
+            alt=f"the whole of frame {needle.frame_id}",
+            region_id=needle.region_id,
+        ),
+        truth=truth_at(own_truth, needle.bbox),
+        revision=own_truth.revision if own_truth else None,
+        candidates=[
+            _candidate(
+                number,
+                each,
+                frames.get(each.frame_id, FrameRecord(each.frame_id)),
+                truths.get(each.frame_id),
+                review=review,
+                detector=needle.detector,
+            )
+            for number, each in enumerate(candidates, 1)
+        ],
+        review=review,
+        undoable=review.undoable(session.by),
+        undo_order=review.undo_order(session.by),
+        claim=claim,
+        mine=claim is not None and claim.is_of(session.by),
+        view=view,
+        place=place,
+        map=place_map(_spots(needle, candidates, frames), others),
+        mark=mark,
+    )
+
+
+def until(desk: Desk, session: Session) -> Claim:
+    """The claim that this person may have now."""
+    end = desk.clock.now() + timedelta(seconds=desk.settings.review_claim_s)
+    return Claim(session.by, session.token_id, end)
+
+
+def truth_at(truth: FrameAnnotated | None, region: Box) -> str:
+    """What the ground truth says of a place, in a few words."""
+    if truth is None:
+        return "not annotated"
+    if not truth.annotations:
+        return "nothing on this frame"
+    boxes = np.array([annotation.bbox for annotation in truth.annotations], float)
+    crowd = np.zeros(len(boxes), bool)
+    overlaps = iou_matrix(np.array([region], float), boxes, crowd)[0]
+    best = int(overlaps.argmax())
+    if overlaps[best] <= 0:
+        return "nothing here"
+    return f"{truth.annotations[best].category}, IoU {overlaps[best]:.2f}"
+
+
+async def _review(desk: Desk, needle_id: NeedleId) -> Review:
+    return review_of(await desk.reviews.events(needle_id))
+
+
+def _candidate(
+    number: int,
+    candidate: Candidate,
+    record: FrameRecord,
+    truth: FrameAnnotated | None,
+    *,
+    review: Review,
+    detector: str,
+) -> CandidateView:
+    region_id: RegionId = candidate.region_id
+    return CandidateView(
+        number=number,
+        candidate=candidate,
+        picture=close_up(
+            record,
+            truth,
+            detector=detector,
+            region_id=region_id,
+            region=candidate.bbox,
+            alt=f"candidate {number}: {candidate.category} on frame {candidate.frame_id}",
+        ),
+        decision=review.decisions.get(region_id),
+        seen=review.touched.get(region_id, 0),
+        truth=truth_at(truth, candidate.bbox),
+        revision=truth.revision if truth else None,
+    )
+
+
+def _spots(
+    needle: NeedleFound, candidates: Sequence[Candidate], frames: Mapping[FrameId, FrameRecord]
+) -> list[Spot]:
+    def spot(number: int, frame_id: FrameId, label: str) -> Spot:
+        record = frames.get(frame_id)
+        captured = record.captured if record else None
+        return Spot(number, label, captured.position if captured else None)
+
+    return [
+        spot(0, needle.frame_id, "the needle"),
+        *(
+            spot(number, each.frame_id, f"candidate {number}")
+            for number, each in enumerate(candidates, 1)
+        ),
+    ]

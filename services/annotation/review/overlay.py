@@ -1,0 +1,160 @@
+"""Boxes over a picture: what SVG needs to draw them, in the frame's own pixels."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from services.annotation.review.windows import window_of
+from services.contracts.events import FrameAnnotated, FrameCaptured
+from services.contracts.identity import Box, RegionId
+from services.domain.ports.frames import FrameRecord
+
+ASPECT = 4 / 3
+_ROUNDED_PX = 1.0
+"""Windows have whole pixels."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One box.
+
+    Attributes
+    ----------
+    kind : `truth`, `prediction`, `region`, the prediction that all is about, or `asked`, an
+        annotation that all is about
+    label : what it is, for the title that a pointer or a screen reader meets
+    """
+
+    kind: str
+    bbox: Box
+    label: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture with its boxes.
+
+    Attributes
+    ----------
+    window : the part that is shown, in the frame's pixels
+    region : the region that the part was cut around; none shows the whole frame
+    """
+
+    frame_id: str
+    window: Box
+    region: Box | None
+    shapes: tuple[Shape, ...]
+    alt: str
+
+    @property
+    def view_box(self) -> str:
+        """SVG's `viewBox`."""
+        return " ".join(f"{value:g}" for value in self.window)
+
+    @property
+    def box_text(self) -> str:
+        """The region as a URL carries it."""
+        return ",".join(f"{value:g}" for value in self.region) if self.region else ""
+
+
+def close_up(
+    record: FrameRecord,
+    truth: FrameAnnotated | None,
+    *,
+    detector: str,
+    region_id: RegionId,
+    region: Box,
+    alt: str,
+) -> Picture | None:
+    """The region with what is around it; none where the image is not known."""
+    if record.captured is None:
+        return None
+    window = window_of(region, _size(record.captured), ASPECT)
+    shapes = _shapes(record, truth, detector, region_id)
+    if not any(shape.kind == "region" for shape in shapes):
+        shapes.append(Shape("region", region, "predicted earlier"))
+    seen = tuple(shape for shape in shapes if _meets(shape.bbox, window))
+    return Picture(record.frame_id, window, region, seen, alt)
+
+
+def whole(
+    record: FrameRecord,
+    truth: FrameAnnotated | None,
+    *,
+    detector: str | None,
+    alt: str,
+    region_id: RegionId | None = None,
+) -> Picture | None:
+    """The whole frame; none where the image is not known."""
+    if record.captured is None:
+        return None
+    width, height = _size(record.captured)
+    shapes = _shapes(record, truth, detector, region_id)
+    return Picture(record.frame_id, (0.0, 0.0, width, height), None, tuple(shapes), alt)
+
+
+def proposed(
+    record: FrameRecord,
+    version: FrameAnnotated,
+    asked: Collection[int],
+    alt: str,
+    around: Box | None,
+) -> Picture | None:
+    """A frame as an annotator would have it; none where the image is not known.
+
+    Parameters
+    ----------
+    asked : places of the annotations that all is about
+    around : what must be seen; the whole frame where none is given, or where it fits no window
+    """
+    if record.captured is None:
+        return None
+    shapes = _shapes(record, version, None, None)
+    drawn = [
+        replace(shape, kind="asked") if place in asked else shape
+        for place, shape in enumerate(shapes)  # annotations come first, in their order
+    ]
+    # What all is about is drawn last, above all others.
+    drawn.sort(key=lambda shape: shape.kind == "asked")
+    width, height = _size(record.captured)
+    window: Box = (0.0, 0.0, width, height)
+    if around is not None:
+        close = window_of(around, (width, height), ASPECT)
+        around = around if _holds(close, around) else None
+        window = close if around is not None else window
+    seen = tuple(shape for shape in drawn if _meets(shape.bbox, window))
+    return Picture(record.frame_id, window, around, seen, alt)
+
+
+def _holds(window: Box, box: Box) -> bool:
+    x, y, width, height = box
+    left, top, wide, high = window
+    beyond = (left - x, top - y, x + width - left - wide, y + height - top - high)
+    return max(beyond) <= _ROUNDED_PX
+
+
+def _size(captured: FrameCaptured) -> tuple[int, int]:
+    return captured.image.width, captured.image.height
+
+
+def _shapes(
+    record: FrameRecord, truth: FrameAnnotated | None, detector: str | None, region_id: str | None
+) -> list[Shape]:
+    shapes = [
+        Shape("truth", annotation.bbox, f"ground truth: {annotation.category}")
+        for annotation in (truth.annotations if truth else ())
+    ]
+    for name, predictions in record.predictions.items():
+        if detector not in (None, name):
+            continue
+        for detection, its_id in zip(predictions.detections, predictions.region_ids(), strict=True):
+            kind = "region" if its_id == region_id else "prediction"
+            label = f"predicted: {detection.category}, score {detection.score:.2f}"
+            shapes.append(Shape(kind, detection.bbox, label))
+    # The region is drawn last, above all others.
+    return sorted(shapes, key=lambda shape: shape.kind == "region")
+
+
+def _meets(box: Box, window: Box) -> bool:
+    x, y, width, height = box
+    left, top, wide, high = window
+    return x < left + wide and left < x + width and y < top + high and top < y + height

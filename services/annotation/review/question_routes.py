@@ -1,0 +1,216 @@
+"""What held corrections ask: the list, a label nobody knows, versions to choose from."""
+
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import RedirectResponse
+
+from services.annotation.review.desk import Desk
+from services.annotation.review.guard import Form, In, whole_number
+from services.annotation.review.questions import (
+    choice_address,
+    choice_view,
+    label_address,
+    label_view,
+    lately,
+    question_list,
+    step_of,
+)
+from services.annotation.review.queued_acts import refused_act, taken_act
+from services.annotation.review.rendering import Pages, is_fragment
+from services.annotation.review.sessions import Session
+from services.contracts.identity import Category
+from services.runtime.stores.held_corrections import (
+    HeldCorrection,
+    HeldOutcome,
+    LabelAnswer,
+    Meaning,
+    Question,
+    VersionChoice,
+)
+
+_LONGEST_LABEL = 1000
+_SEE = "see what they said."
+
+
+def question_routes(desk: Desk, pages: Pages) -> APIRouter:
+    """The routes."""
+    router = APIRouter()
+    answers = _Answers(desk, pages)
+
+    @router.get("/questions")
+    async def questions(request: Request, session: In) -> Response:
+        return await answers.listed(request, session)
+
+    @router.get("/questions/label")
+    async def label(request: Request, session: In, name: str = "") -> Response:
+        return await answers.label(request, session, name[:_LONGEST_LABEL])
+
+    @router.post("/questions/label")
+    async def explain(request: Request, session: In, form: Form) -> Response:
+        name = str(form.get("label", ""))[:_LONGEST_LABEL]
+        meaning = next((each for each in Meaning if each.value == form.get("meaning")), None)
+        seen = whole_number(form.get("seen"))
+        if meaning is None or seen is None:
+            text = "Say what the label means first."
+            return await answers.label(request, session, name, text)
+        category = str(form.get("category", "")) if meaning is Meaning.SAME else None
+        return await answers.explained(
+            request, session, _answer(session, desk, name, meaning, category, seen)
+        )
+
+    @router.get("/questions/{held_id}")
+    async def choice(request: Request, held_id: str, session: In) -> Response:
+        return await answers.choice(request, session, held_id)
+
+    @router.post("/questions/{held_id}")
+    async def choose(request: Request, held_id: str, session: In, form: Form) -> Response:
+        asked = next((each for each in Question if each.value == form.get("asked")), None)
+        number = whole_number(form.get("version"))
+        if asked is None or number is None:
+            text = "Mark a version first: press its number, or click it."
+            return await answers.choice(request, session, held_id, text)
+        made = VersionChoice(
+            held_id, asked, number - 1, session.by, session.token_id, desk.clock.now()
+        )
+        return await answers.chosen(request, session, made)
+
+    return router
+
+
+def _answer(  # noqa: PLR0917  # each is one fact of the answer
+    session: Session, desk: Desk, label: str, meaning: Meaning, category: str | None, seen: int
+) -> LabelAnswer:
+    return LabelAnswer(
+        label=label,
+        version=seen + 1,
+        meaning=meaning,
+        category=Category(category) if category else None,
+        by=session.by,
+        token_id=session.token_id,
+        at=desk.clock.now(),
+    )
+
+
+class _Answers:
+    """What the routes have in common."""
+
+    def __init__(self, desk: Desk, pages: Pages) -> None:
+        self._desk = desk
+        self._pages = pages
+
+    async def listed(self, request: Request, session: Session) -> Response:
+        values: dict[str, Any] = {
+            "asked": await question_list(self._desk),
+            "lately": await lately(self._desk),
+            "done": await self._done(request),
+        }
+        return self._pages.html(request, "questions.html", session=session, **values)
+
+    async def label(
+        self, request: Request, session: Session, label: str, error: str = ""
+    ) -> Response:
+        asked = await question_list(self._desk)
+        waiting = {each.label: each.corrections for each in asked.labels}
+        shown = await label_view(self._desk, label, waiting.get(label, 0))
+        if shown.answer is None and not shown.examples:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "Nobody asks what this label means.")
+        step = step_of(asked.addresses, label_address(label))
+        return await self._shown(
+            request, session, "label_question.html", error, shown=shown, step=step
+        )
+
+    async def explained(self, request: Request, session: Session, answer: LabelAnswer) -> Response:
+        desk = self._desk
+        if answer.meaning is Meaning.SAME:
+            known = answer.category and await desk.categories.known([answer.category])
+            if not known:
+                text = "Choose a category that there is, or say that the label is a new one."
+                return await self.label(request, session, answer.label, text)
+        asked = await question_list(desk)
+        address = label_address(answer.label)
+        before = (await desk.held.answers([answer.label])).get(answer.label)
+        if before is None and address not in asked.addresses:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "Nobody asks what this label means.")
+        if not await desk.held.answer(answer):
+            now = (await desk.held.answers([answer.label]))[answer.label]
+            if replace(answer, at=now.at) != now:  # else the page repeats what has arrived
+                text = f"{now.by} has answered this meanwhile. Nothing was changed; {_SEE}"
+                return await self.label(request, session, answer.label, text)
+        return self._on(request, asked.addresses, address, {"label": answer.label})
+
+    async def choice(
+        self, request: Request, session: Session, held_id: str, error: str = ""
+    ) -> Response:
+        held = await self._held(held_id)
+        asked = await question_list(self._desk)
+        step = step_of(asked.addresses, choice_address(held_id))
+        shown = await choice_view(self._desk, held)
+        return await self._shown(
+            request, session, "version_question.html", error, shown=shown, step=step
+        )
+
+    async def chosen(self, request: Request, session: Session, made: VersionChoice) -> Response:
+        held = await self._held(made.held_id)
+        if made.chosen >= len(held.versions):
+            text = f"There are {len(held.versions)} versions. Nothing was changed."
+            return await self.choice(request, session, made.held_id, text)
+        addresses = (await question_list(self._desk)).addresses
+        if not await self._desk.held.choose(made):
+            now = await self._held(made.held_id)
+            chosen = (now.chosen, now.by, now.token_id)
+            if chosen != (made.chosen, made.by, made.token_id):  # else the page repeats it
+                return await self.choice(request, session, made.held_id, _lost(now))
+        return self._on(request, addresses, choice_address(made.held_id), {"held": made.held_id})
+
+    async def _held(self, held_id: str) -> HeldCorrection:
+        held = await self._desk.held.find(held_id)
+        if held is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such question.")
+        return held
+
+    async def _shown(
+        self, request: Request, session: Session, template: str, error: str, **values: Any
+    ) -> Response:
+        if error and is_fragment(request):
+            return refused_act(self._pages, request, session, error)
+        return self._pages.html(
+            request,
+            template,
+            session=session,
+            status=HTTPStatus.CONFLICT if error else HTTPStatus.OK,
+            error=error,
+            done=None if error else await self._done(request),
+            **values,
+        )
+
+    def _on(
+        self, request: Request, addresses: list[str], address: str, done: dict[str, str]
+    ) -> Response:
+        """To the question after this one, which says what was answered."""
+        step = step_of(addresses, address)
+        following = step.following or step.previous or "/questions"
+        root = request.scope.get("root_path", "").rstrip("/")
+        joint = "&" if "?" in following else "?"
+        target = f"{root}{following}{joint}{urlencode(done)}"
+        if is_fragment(request):  # the page's script goes there itself
+            return taken_act({"Review-Next": target})
+        return RedirectResponse(target, HTTPStatus.SEE_OTHER)
+
+    async def _done(self, request: Request) -> LabelAnswer | HeldCorrection | None:
+        """What was answered a moment ago, as it is kept."""
+        held_id, label = request.query_params.get("held"), request.query_params.get("label")
+        if label:
+            return (await self._desk.held.answers([label])).get(label)
+        return await self._desk.held.find(held_id) if held_id else None
+
+
+def _lost(held: HeldCorrection) -> str:
+    if held.outcome is HeldOutcome.SUPERSEDED:
+        return "The annotator has sent another version meanwhile. Nothing was changed."
+    if held.chosen is not None:
+        return f"{held.by} has answered this meanwhile. Nothing was changed; see what they said."
+    return "The question has changed since you saw it. Nothing was changed; look again."

@@ -1,0 +1,87 @@
+"""Templates to HTML: everything escaped, nothing undefined."""
+
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from services.annotation.review.sessions import Session
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+
+
+class Pages:
+    """Renders templates."""
+
+    def __init__(self) -> None:
+        self._environment = Environment(
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters |= {
+            "number": number,
+            "share": share,
+            "time": when,
+            "query": urlencode,
+            "words": words,
+        }
+
+    def html(
+        self,
+        request: Request,
+        template: str,
+        *,
+        session: Session | None = None,
+        status: int = HTTPStatus.OK,
+        **values: Any,
+    ) -> HTMLResponse:
+        """A page, or a part of one."""
+        base = request.scope.get("root_path", "").rstrip("/")
+        text = self._environment.get_template(template).render(
+            base=base,
+            session=session,
+            path=_path(request),
+            open_questions=getattr(request.state, "questions", 0),
+            **values,
+        )
+        return HTMLResponse(text, status_code=status)
+
+
+def _path(request: Request) -> str:
+    """Where we are, below the page's own root."""
+    root = request.scope.get("root_path", "").rstrip("/")
+    return request.url.path.removeprefix(root)
+
+
+def is_fragment(request: Request) -> bool:
+    """Whether htmx asks for a part of the page that is open."""
+    return request.headers.get("HX-Request") == "true"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A figure, or a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"  # noqa: RUF001  # a dash is meant
+
+
+def share(value: float | None) -> str:
+    """A share in percent."""
+    return "–" if value is None else f"{value:.0%}"  # noqa: RUF001  # a dash is meant
+
+
+def when(value: datetime | None) -> str:
+    """A time in UTC, to the second."""
+    return "–" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"  # noqa: RUF001  # a dash is meant
+
+
+def words(value: object) -> str:
+    """A code in words."""
+    return str(value).replace("_", " ")

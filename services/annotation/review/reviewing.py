@@ -1,0 +1,298 @@
+"""What annotators do: decide, undo, correct. Each is one more event, or a lost race, told."""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from services.annotation.review.decisions import Review, Seen, projection_of, review_of
+from services.annotation.review.desk import Desk
+from services.annotation.review.edits import Edit, edited
+from services.annotation.review.needle_view import until
+from services.annotation.review.sessions import Session
+from services.contracts.events import Candidate, NeedleFound
+from services.contracts.identity import Box, Category, FrameId, NeedleId, RegionId
+from services.domain.ports.needles import NeedleRecord
+from services.domain.ports.reviews import Act, Claim, ReviewEvent
+
+_ATTEMPTS = 5
+
+
+class Lost(Enum):
+    """Why nothing was changed."""
+
+    CLAIMED = "claimed"
+    DECIDED = "decided"
+    CORRECTED = "corrected"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Nothing was changed; what to tell the person."""
+
+    why: Lost
+    text: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """A region that a correction is about: the needle's own, or a candidate's."""
+
+    frame_id: FrameId
+    region_id: RegionId
+    bbox: Box
+    category: Category
+
+    @classmethod
+    def of(cls, found: NeedleFound | Candidate) -> "Target":
+        """The region of a needle or of a candidate."""
+        return cls(found.frame_id, found.region_id, found.bbox, found.category)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an act adds to a review; its fields are those of `ReviewEvent`."""
+
+    act: Act
+    regions: tuple[RegionId, ...]
+    undoes: int | None = None
+    frame_id: FrameId | None = None
+    revision: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Reviewer:
+    """One person at work on one needle.
+
+    Attributes
+    ----------
+    act_id : the id that the page gave this act: what has arrived under it is not done again
+    """
+
+    desk: Desk
+    session: Session
+    record: NeedleRecord
+    act_id: str = ""
+
+    @property
+    def needle_id(self) -> NeedleId:
+        """Of the needle."""
+        return self.record.needle_id
+
+    async def decide(self, act: Act, seen: Seen) -> Refusal | None:
+        """Accept or reject the candidates that were seen.
+
+        Raises
+        ------
+        StoreUnavailable
+            A store does not answer.
+        """
+        if await self._has_arrived():
+            return None
+        known = {candidate.region_id for candidate in self._candidates()}
+        regions = {region: at for region, at in seen.regions.items() if region in known}
+        if not regions:
+            return Refusal(Lost.NOTHING, "These candidates are no longer on the shortlist.")
+        page = replace(seen, regions=regions)
+        return await self._refused_by_claim() or await self._note(
+            lambda review: _decision(review, act, page)
+        )
+
+    async def undo(self, wanted: str = "") -> Refusal | None:
+        """Take back this person's last act on this needle, a correction included.
+
+        Parameters
+        ----------
+        wanted : the version or the act id of what the person means; empty: whatever is the last
+
+        Raises
+        ------
+        Transient
+            A store or the broker is away.
+        """
+        if await self._has_arrived():
+            return None
+        return await self._refused_by_claim() or await self._note(
+            lambda review: self._taking_back(review, wanted)
+        )
+
+    async def correct(
+        self,
+        target: Target,
+        edit: Edit,
+        category: Category,
+        after: int,
+        seen_acts: Collection[str] = (),
+    ) -> Refusal | None:
+        """Publish the frame's ground truth with one simple correction.
+
+        Parameters
+        ----------
+        after : the revision that the person saw
+        seen_acts : the ids of their own acts that their page showed beyond that
+
+        Raises
+        ------
+        Invalid
+            The correction makes no sense there.
+        Transient
+            A store or the broker is away; the correction is kept and sent later.
+        """
+        if await self._has_arrived():
+            return None
+        frame_id = target.frame_id
+        revision = await self.desk.corrector.published_by(self.act_id, frame_id)
+        if revision is None:  # else a crash came between publishing it and noting it
+            if refused := await self._refused_by_claim():
+                return refused
+            seen = {after} | await self._revisions(seen_acts, frame_id)
+            revision = await self._published(target, edit, category, seen)
+        if revision is None:
+            return Refusal(Lost.CORRECTED, _OVERTAKEN)
+        note = _NOTES[edit].format(category=category)
+        await self._note(lambda _: _ready(Change(Act.CORRECT, (), None, frame_id, revision, note)))
+        return None
+
+    async def _published(
+        self, target: Target, edit: Edit, category: Category, seen: Collection[int]
+    ) -> int | None:
+        """The revision that a correction became; none where the last one was not seen."""
+        desk = self.desk
+        record = (await desk.frames.load([target.frame_id])).get(target.frame_id)
+        truth = await desk.corrector.ground_truth(record) if record else None
+        if truth is None or truth.revision not in seen:
+            return None
+        annotations = edited(truth.annotations, target.bbox, edit, category)
+        return await desk.corrector.publish(truth, annotations, self.session.by, self.act_id)
+
+    async def _revisions(self, act_ids: Collection[str], frame_id: FrameId) -> set[int]:
+        """The revisions of a frame that these acts became."""
+        corrections = (await self._review()).corrections
+        own = (event for event in corrections if event.act_id and event.act_id in act_ids)
+        return {event.revision or 0 for event in own if event.frame_id == frame_id}
+
+    async def _take_back(self, last: ReviewEvent) -> Refusal | None:
+        assert last.frame_id is not None  # corrections name their frame
+        assert last.revision is not None
+        desk = self.desk
+        if await desk.corrector.published_by(self.act_id, last.frame_id) is not None:
+            return None  # a crash came between publishing it and noting it
+        before = await desk.corrector.before(last.frame_id, last.revision)
+        record = (await desk.frames.load([last.frame_id])).get(last.frame_id)
+        truth = await desk.corrector.ground_truth(record) if record else None
+        if before is None or truth is None or truth.revision != last.revision:
+            return Refusal(Lost.CORRECTED, _OVERTAKEN)
+        revision = await desk.corrector.publish(truth, before, self.session.by, self.act_id)
+        return Refusal(Lost.CORRECTED, _OVERTAKEN) if revision is None else None
+
+    async def _refused_by_claim(self) -> Refusal | None:
+        wanted = until(self.desk, self.session)
+        held = await self.desk.reviews.claim(self.needle_id, wanted, self.desk.clock.now())
+        if held.is_of(self.session.by):
+            return None
+        return Refusal(Lost.CLAIMED, claimed_text(held))
+
+    async def version(self) -> int:
+        """The version of the needle's review now."""
+        return (await self._review()).version
+
+    async def _has_arrived(self) -> bool:
+        """Whether this act is in the review already; then lists show it, whatever came between."""
+        if not self.act_id or (await self._review()).event_of(self.act_id) is None:
+            return False
+        await self._project()
+        return True
+
+    async def _review(self) -> Review:
+        return review_of(await self.desk.reviews.events(self.needle_id))
+
+    async def _note(
+        self, changing: Callable[[Review], Awaitable[Change | Refusal]]
+    ) -> Refusal | None:
+        """Add what follows from the review as it is now, unless this act has arrived already."""
+        for _ in range(_ATTEMPTS):
+            review = await self._review()
+            if review.event_of(self.act_id):
+                return None
+            change = await changing(review)
+            if isinstance(change, Refusal):
+                return change
+            if await self._append(review, change):
+                return None
+        return Refusal(Lost.DECIDED, "Others are deciding at this moment. Nothing was changed.")
+
+    async def _taking_back(self, review: Review, wanted: str) -> Change | Refusal:
+        last = review.undoable(self.session.by)
+        if last is None:
+            return Refusal(Lost.NOTHING, "There is nothing of yours left to undo here.")
+        if wanted not in {"", str(last.version), last.act_id}:
+            return Refusal(Lost.NOTHING, _NOT_THE_LAST)
+        if last.act is Act.CORRECT and (refused := await self._take_back(last)):
+            return refused
+        return Change(Act.UNDO, last.regions, undoes=last.version)
+
+    async def _append(self, review: Review, change: Change) -> bool:
+        event = ReviewEvent(
+            needle_id=self.needle_id,
+            version=review.version + 1,
+            act=change.act,
+            regions=change.regions,
+            by=self.session.by,
+            token_id=self.session.token_id,
+            at=self.desk.clock.now(),
+            undoes=change.undoes,
+            frame_id=change.frame_id,
+            revision=change.revision,
+            note=change.note,
+            act_id=self.act_id,
+        )
+        if not await self.desk.reviews.append(event):
+            return False
+        await self._project()
+        return True
+
+    async def _project(self) -> None:
+        # From the events again, so that whoever comes last shows what all of them say.
+        events = await self.desk.reviews.events(self.needle_id)
+        shortlist = self.record.shortlist
+        projection = projection_of(
+            review_of(events),
+            [candidate.region_id for candidate in self._candidates()],
+            shortlist.revision if shortlist else 0,
+            events[-1],
+        )
+        await self.desk.reviews.project(self.needle_id, projection)
+
+    def _candidates(self) -> Sequence[Candidate]:
+        return self.record.shortlist.candidates if self.record.shortlist else ()
+
+
+async def _decision(review: Review, act: Act, seen: Seen) -> Change | Refusal:
+    if stale := review.stale(seen):
+        decision = review.decisions.get(stale[0])
+        who = f"{decision.by} has" if decision else "Someone has"
+        text = f"{who} decided {len(stale)} of these meanwhile. Nothing was changed."
+        return Refusal(Lost.DECIDED, text)
+    return Change(act, tuple(seen.regions))
+
+
+async def _ready(change: Change) -> Change:
+    return change
+
+
+_NOT_THE_LAST = (
+    "What you meant to take back is not your last act here: it was refused, or taken back already. "
+    "Nothing was undone."
+)
+_OVERTAKEN = "The frame's ground truth has changed since you saw it. Nothing was changed."
+_NOTES = {
+    Edit.NO_OBJECT: "no {category} here",
+    Edit.MISSING_LABEL: "added {category}",
+    Edit.WRONG_CATEGORY: "renamed to {category}",
+}
+
+
+def claimed_text(claim: Claim) -> str:
+    """What to tell of another's claim."""
+    return f"{claim.by} works on this needle until {claim.until:%H:%M} UTC. Nothing was changed."

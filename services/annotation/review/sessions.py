@@ -1,0 +1,120 @@
+"""Who is looking: a token gets its owner in, and a session keeps them in for a working day.
+
+The browser holds a secret; the session behind it lies in the store. So a session outlives a restart
+and is the same for all replicas, and logging out ends it also for whoever copied the cookie.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.domain.ports.sessions import SessionRecord, SessionStore
+from services.domain.ports.tokens import TokenStore
+from services.runtime.clock import Clock
+
+COOKIE = "gazeloop_review"
+SESSION_S = 12 * 3600
+_MOST_CHARACTERS = 100
+"""Of a cookie; ours have 43."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """An annotator, as their token names them.
+
+    Attributes
+    ----------
+    token_id : the token's public id
+    by : the person's name, shown to others and kept with what they do
+    """
+
+    token_id: str
+    by: str
+
+
+Authenticate = Callable[[str], Awaitable[Account | None]]
+"""Whose a presented token of the annotation team is; none where it is no such token."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A person who is in.
+
+    Attributes
+    ----------
+    session_id : the session's id in the store
+    by : the name in their token, shown to others and kept with what they do
+    csrf : what their forms carry, and no other site can know
+    """
+
+    session_id: str
+    token_id: str
+    by: str
+    csrf: str
+
+
+class Sessions:
+    """Begins, finds and ends sessions."""
+
+    def __init__(self, store: SessionStore, tokens: TokenStore, clock: Clock) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._clock = clock
+
+    async def begin(self, account: Account) -> str:
+        """Let a person in; what their browser keeps.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        secret, now = secrets.token_urlsafe(32), self._clock.now()
+        ends_at = now + timedelta(seconds=SESSION_S)
+        record = SessionRecord(_id_of(secret), account.token_id, account.by, ends_at)
+        await self._store.begin(record, now)
+        return secret
+
+    async def open(self, cookie: str | None) -> Session | None:
+        """Whose cookie this is; none where it is old, forged or ended, or its token is.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        if not cookie or len(cookie) > _MOST_CHARACTERS:
+            return None
+        session, now = await self._store.find(_id_of(cookie)), self._clock.now()
+        if session is None or now >= session.ends_at:
+            return None
+        token = await self._tokens.find(session.token_id)
+        if token is None or not token.is_valid(now):
+            return None
+        csrf = hmac.new(cookie.encode(), b"forms of this session", hashlib.sha256).hexdigest()
+        return Session(session.session_id, session.token_id, session.by, csrf)
+
+    async def end(self, session: Session) -> None:
+        """Log a person out: the cookie lets nobody in any more.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        await self._store.end(session.session_id)
+
+
+def is_same(session: Session, presented: str | None) -> bool:
+    """Whether a form was drawn for this session."""
+    return presented is not None and hmac.compare_digest(
+        session.csrf.encode(), presented.encode("utf-8", "replace")
+    )
+
+
+def _id_of(secret: str) -> str:
+    # One round is enough: there is nothing to guess in 256 random bits.
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()

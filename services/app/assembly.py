@@ -1,0 +1,276 @@
+"""Services on the parts that they work with, in one process or a service at a time."""
+
+import asyncio
+import math
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+from fastapi import FastAPI
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_fixed,
+)
+
+from services.app.consumers import consumers, is_asked_for, warn_where_idle
+from services.app.held_parts import correction_holder, held_released
+from services.app.label_studio_parts import outside_routes
+from services.app.needs import ServedPages, readiness_of
+from services.app.parts import REVIEW_PATH, App, opened
+from services.app.repeating import kept_up
+from services.app.review_page import note_figures, reviewing
+from services.app.when_changed import WhenChanged
+from services.contracts.errors import InvalidSettings, Transient
+from services.contracts.flow import BESIDE, CONSUMERS, SERVICES, USES_IMAGES
+from services.evaluator.reports.costs import StoredErrorCosts
+from services.evaluator.reports.detector_reports import Reports
+from services.evaluator.reports.report import Counts
+from services.ingest.api.app import build_http_app
+from services.runtime.clock import Clock, SystemClock
+from services.runtime.embedded import stack
+from services.runtime.embedded.room import room_kept
+from services.runtime.embedded.stack import Addresses, EmbeddedStack
+from services.runtime.embedded.watching import held_to
+from services.runtime.http.server import serving_http, traced
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.observability import metrics
+from services.runtime.observability.trace_export import Traces
+from services.runtime.serving import serving
+from services.runtime.settings import Settings
+from services.runtime.stores.blobs_fsspec import open_blobs
+from services.runtime.stores.opening import Stores
+
+log = structlog.get_logger(__name__)
+
+_START_POLL_S = 1.0
+_FIGURES_S = 15.0
+"""How often figures of all that is recorded are reckoned; more seldom where that takes long."""
+
+
+def wanted_services(settings: Settings) -> tuple[str, ...]:
+    """All services that these settings ask for."""
+    return (*SERVICES, *(name for name in BESIDE if is_asked_for(name, settings)))
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings,
+    services: Sequence[str] = CONSUMERS,
+    *,
+    beside: Settings | None = None,
+) -> AsyncIterator[App]:
+    """The embedded stack on the data folder, and these services on it, in this process.
+
+    Parameters
+    ----------
+    beside : of a second embedder, whose vectors are filled too
+
+    Raises
+    ------
+    FolderInUse
+        Another process runs on the data folder.
+    MissingPart, InvalidSettings, MissingWeights, DiskFull, PartEnded
+        Something is not installed or not set as it must be, or there is no room; the message says
+        what to do.
+    """
+    async with AsyncExitStack() as closing:
+        embedded = EmbeddedStack(settings)
+        addresses = await asyncio.to_thread(embedded.__enter__)
+        closing.push_async_callback(asyncio.to_thread, embedded.__exit__)
+        await closing.enter_async_context(room_kept(settings.data))
+        await closing.enter_async_context(held_to(embedded.check))
+        _watch_space(settings.data)
+        beside = addresses.applied_to(beside) if beside else None
+        starting = _serving(addresses.applied_to(settings), services, beside=beside)
+        app = await closing.enter_async_context(starting)
+        await asyncio.to_thread(embedded.serves, app.addresses.get("review", ""))
+        yield app
+
+
+def _watch_space(folder: Path) -> None:
+    def share(of: str) -> float:
+        try:
+            return float(getattr(shutil.disk_usage(folder), of))
+        except OSError:  # taken away under us: the other metrics still count
+            return math.nan
+
+    metrics.DATA_FREE_BYTES.set_function(lambda: share("free"))
+    metrics.DATA_SIZE_BYTES.set_function(lambda: share("total"))
+
+
+@asynccontextmanager
+async def deployed(settings: Settings, service: str) -> AsyncIterator[App]:
+    """One service on the parts that the settings name, or that run on the data folder.
+
+    Raises
+    ------
+    StoreUnavailable, BrokerUnavailable
+        One was away for `settings.start_wait_s`.
+    MissingPart
+        The blob store's URL needs a package that is not installed.
+    InvalidSettings
+        They name no broker or no MongoDB, and none runs on the data folder; or receivers of
+        webhooks that are not set up as they must be.
+    """
+    warn_where_idle(service, settings)
+    there = None
+    if not (settings.kafka and settings.mongodb):
+        there = await asyncio.to_thread(stack.running, settings)
+        if there is None:
+            raise InvalidSettings(
+                "set GAZELOOP_KAFKA and GAZELOOP_MONGODB, or run `gazeloop up` on this data folder"
+            )
+    resolved = _resolved(settings, there)
+    async with AsyncExitStack() as closing:
+        # A cluster's topics are its owner's: `gazeloop topics create`, or what Kubernetes declares.
+        yield await _once_there(
+            lambda: _serving(resolved, [service], creating=there is not None), resolved, closing
+        )
+
+
+async def _once_there(
+    serving_: Callable[[], AbstractAsyncContextManager[App]],
+    settings: Settings,
+    closing: AsyncExitStack,
+) -> App:
+    """Start, again and again while the broker or a store is away; a rollout starts all at once."""
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(Transient),
+        wait=wait_fixed(_START_POLL_S),
+        stop=stop_after_delay(settings.start_wait_s),
+        before_sleep=_note_start,
+        reraise=True,
+    )
+
+    async def start() -> App:
+        return await closing.enter_async_context(serving_())
+
+    app: App = await retrying(start)
+    return app
+
+
+async def _note_start(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("start_awaits", error=f"{type(error).__name__}: {error}")
+
+
+def _resolved(settings: Settings, addresses: Addresses | None) -> Settings:
+    return addresses.applied_to(settings) if addresses else settings
+
+
+@asynccontextmanager
+async def _serving(
+    settings: Settings,
+    services: Sequence[str],
+    *,
+    creating: bool = True,
+    beside: Settings | None = None,
+) -> AsyncIterator[App]:
+    clock: Clock = SystemClock()
+    async with opened(settings, creating=creating) as app, AsyncExitStack() as closing:
+        if USES_IMAGES.intersection(services):
+            open_blobs(settings.blob_url)  # what it lacks is told now, not at the first image
+        stores, traces = app.stores, app.traces
+        built = await closing.enter_async_context(
+            consumers(services, stores, settings, clock, traces=traces, beside=beside)
+        )
+        served = ServedPages(services)
+        ready = None
+        if served.names:
+            ready = await closing.enter_async_context(readiness_of(served, stores, settings, clock))
+        health = await closing.enter_async_context(
+            serving(built.services, settings, ready.checks if ready else None)
+        )
+        addresses = {"metrics": f"http://{settings.host}:{health.port}/metrics"}
+        if served.names:
+            addresses |= await _serve(
+                services, stores, app.outbox, settings, traces=traces, closing=closing
+            )
+            served.serve(addresses)
+        if "evaluator" in services:
+            await _beside_evaluator(stores, settings, clock, closing)
+        yield replace(app, addresses=addresses, settle=built.settle)
+
+
+async def _beside_evaluator(
+    stores: Stores, settings: Settings, clock: Clock, closing: AsyncExitStack
+) -> None:
+    """What is reckoned from all that is recorded: figures over time, and what errors cost."""
+    nothing_counted = Counts(frames=0, predictions=0, ground_truth=0)
+    reports = Reports(stores.matches, stores.needles, settings.operating_score, clock)
+    copies = settings.count_copies
+    costs = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=copies)
+    said = WhenChanged(
+        lambda: reports.now(nothing_counted), stores.matches, stores.needles.plans, clock
+    )
+
+    async def note() -> None:
+        """Keep figures as they change, so that the page can draw them over time."""
+        await note_figures(stores, await said(), clock)
+
+    show = WhenChanged(costs.show, stores.matches, stores.needles.plans, clock)
+    for name, take_in, show_ in (
+        ("note_figures", reports.take_in, note),
+        ("error_costs", costs.take_in, show),
+    ):
+        await closing.enter_async_context(kept_up(name, take_in, show_, clock, every_s=_FIGURES_S))
+
+
+async def _serve(
+    services: Sequence[str],
+    stores: Stores,
+    outbox: KafkaOutbox,
+    settings: Settings,
+    *,
+    traces: Traces,
+    closing: AsyncExitStack,
+) -> dict[str, str]:
+    """Vehicles' interface with ingest, the review page with the retriever, on one port."""
+    paths = {}
+    if "ingest" in services:
+        paths["ingest"] = "/v1"
+        http = build_http_app(
+            outbox=outbox,
+            blobs=stores.blobs,
+            ledger=stores.ledger,
+            tokens=stores.tokens,
+            settings=settings,
+            clock=SystemClock(),
+            tracing=traces.provider("ingest"),
+            holder=correction_holder(stores, SystemClock()),
+            frames=stores.frames,
+            more=outside_routes(stores, settings, SystemClock()),
+        )
+        await closing.enter_async_context(held_released(stores, outbox, SystemClock()))
+    else:
+        tracing = traced(traces.provider("retriever"))
+        http = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=tracing)
+    if "retriever" in services:
+        paths["review"] = REVIEW_PATH
+        # Corrections are the retriever's to publish: by its rights, and under its name.
+        corrections = KafkaOutbox(
+            "retriever", BrokerAddress.of(settings), settings, traces=traces.of("retriever")
+        )
+        closing.push_async_callback(corrections.close)
+        page = reviewing(http, stores, corrections, settings, SystemClock())
+        await closing.enter_async_context(page)
+    served = serving_http(
+        http,
+        settings.host,
+        settings.http_port,
+        drain_s=settings.drain_deadline_s,
+        certificate=settings.tls_certificate,
+        key=settings.tls_key,
+        hosts=settings.hosts,
+        proxies=settings.proxies,
+    )
+    port = await closing.enter_async_context(served)
+    scheme = "https" if settings.tls_certificate else "http"
+    return {name: f"{scheme}://{settings.host}:{port}{path}" for name, path in paths.items()}

@@ -1,0 +1,343 @@
+"""The services that consume, each with what it is made of."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import httpx
+import structlog
+
+from services.annotation.label_studio.service import NoteAsked
+from services.annotation.webhooks.receivers import Receiver, names_of, receivers_of
+from services.annotation.webhooks.service import DeliverShortlists
+from services.app.family_marking import mark_families
+from services.app.filling import filled_beside, filler
+from services.app.label_studio_parts import carrying
+from services.app.repeating import Pauses, attempted, going_on, repeated
+from services.app.when_changed import WhenChanged
+from services.contracts.flow import LABEL_STUDIO, READS, WEBHOOKS
+from services.domain.ports.vectors import REGIONS, VectorStore, live_model
+from services.embedder.service import EmbedFrames
+from services.evaluator.live.service import EvaluateMatches
+from services.fp_miner.service import MineNeedles
+from services.retriever.service import ExtendShortlists
+from services.runtime.clock import Clock
+from services.runtime.embedded.embedders import note_embedder
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.consumer import ConsumingService
+from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.observability import metrics
+from services.runtime.observability.trace_export import Traces
+from services.runtime.observability.traces import ServiceTraces
+from services.runtime.progress import Progress, progress_of
+from services.runtime.settings import Settings
+from services.runtime.step import Outbox, Step
+from services.runtime.stores.opening import Stores
+from services.runtime.stores.vectors_open import open_vector_store
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What services are made of; those that need vectors share one store in a process."""
+
+    stores: Stores
+    settings: Settings
+    clock: Clock
+    traces: Traces
+    open_vectors: Callable[[], VectorStore]
+
+
+log = structlog.get_logger(__name__)
+
+_FAMILIES_S = 15.0
+_QUEUE_S = 10.0
+_BUDGETS_S = 15.0
+Builder = Callable[[Parts, Outbox], Step]
+
+
+def _embedder(parts: Parts, outbox: Outbox) -> Step:
+    # torch takes seconds to import, and only the embedder needs it.
+    from services.embedder.models.torch_embedder import TorchEmbedder  # noqa: PLC0415
+
+    embedder = TorchEmbedder.of(parts.settings)
+    note_embedder(parts.settings, embedder.model_id)
+    return EmbedFrames(
+        embedder,
+        parts.stores.frames,
+        parts.stores.blobs,
+        parts.open_vectors(),
+        outbox=outbox,
+        settings=parts.settings,
+        clock=parts.clock,
+    )
+
+
+def _fp_miner(parts: Parts, outbox: Outbox) -> Step:
+    return MineNeedles(
+        frames=parts.stores.frames,
+        matches=parts.stores.matches,
+        shortlists=parts.stores.shortlists,
+        outbox=outbox,
+        settings=parts.settings,
+        clock=parts.clock,
+    )
+
+
+def _retriever(parts: Parts, outbox: Outbox) -> Step:
+    return ExtendShortlists(
+        frames=parts.stores.frames,
+        matches=parts.stores.matches,
+        needles=parts.stores.needles,
+        vectors=parts.open_vectors(),
+        budgets=parts.stores.budgets,
+        outbox=outbox,
+        settings=parts.settings,
+        clock=parts.clock,
+    )
+
+
+def _evaluator(parts: Parts, _: Outbox) -> EvaluateMatches:
+    return EvaluateMatches(matches=parts.stores.matches, settings=parts.settings, clock=parts.clock)
+
+
+def _label_studio(parts: Parts, _: Outbox) -> Step:
+    return NoteAsked(parts.stores.annotation_tasks)
+
+
+_BUILDERS: Mapping[str, Builder] = {
+    "embedder": _embedder,
+    "fp_miner": _fp_miner,
+    "retriever": _retriever,
+    "evaluator": _evaluator,
+    LABEL_STUDIO: _label_studio,
+}
+_NAMED_BY: Mapping[str, str] = {
+    WEBHOOKS: "name receivers in GAZELOOP_WEBHOOKS (docs/webhooks.md), and start it again",
+    LABEL_STUDIO: "set GAZELOOP_LABEL_STUDIO_URL (docs/label-studio.md), and start it again",
+}
+"""How a person gives a service for others something to do."""
+
+
+@dataclass(frozen=True)
+class Consumers:
+    """Services with their steps."""
+
+    services: Sequence[ConsumingService]
+    steps: Sequence[Step]
+
+    async def settle(self) -> bool:
+        """Do what was put off until there is nothing else to do; whether there was any of it."""
+        retrievers = [step for step in self.steps if isinstance(step, ExtendShortlists)]
+        return any([await each.settle() for each in retrievers])
+
+
+@asynccontextmanager
+async def consumers(
+    names: Sequence[str],
+    stores: Stores,
+    settings: Settings,
+    clock: Clock,
+    *,
+    traces: Traces,
+    beside: Settings | None = None,
+) -> AsyncIterator[Consumers]:
+    """These services with all that they are made of, not started yet.
+
+    Parameters
+    ----------
+    beside : of a second embedder, whose vectors are filled while this is open
+    """
+    async with AsyncExitStack() as closing:
+        parts = Parts(stores, settings, clock, traces, _vectors_opened_once(settings, closing))
+        asked_for = [name for name in names if is_asked_for(name, settings)]
+        wanted = [name for name in asked_for if name in _BUILDERS]
+        built = [await _consumer(name, parts, closing) for name in wanted]
+        services = [service for service, _ in built]
+        if WEBHOOKS in asked_for:
+            services += await closing.enter_async_context(
+                webhook_consumers(settings, clock, traces)
+            )
+        if beside is not None:
+            await _fill_beside(beside, parts, closing)
+        yield Consumers(services, [step for _, step in built])
+
+
+def is_asked_for(name: str, settings: Settings) -> bool:
+    """Whether a service has anything to do: for others, where the settings name them.
+
+    Raises
+    ------
+    InvalidSettings
+        The receivers of webhooks cannot be read.
+    """
+    if name == WEBHOOKS:
+        return bool(names_of(settings))
+    return name != LABEL_STUDIO or bool(settings.label_studio_url)
+
+
+def warn_where_idle(name: str, settings: Settings) -> None:
+    """Say what a service waits for that has nothing to do; one that ended would be started again.
+
+    Raises
+    ------
+    InvalidSettings
+        The receivers of webhooks cannot be read.
+    """
+    if not is_asked_for(name, settings):
+        log.warning("nothing_to_do", service=name, remedy=_NAMED_BY[name])
+
+
+async def _fill_beside(settings: Settings, parts: Parts, closing: AsyncExitStack) -> None:
+    outbox = KafkaOutbox("embedder", BrokerAddress.of(settings), settings)
+    closing.push_async_callback(outbox.close)
+    vectors = parts.open_vectors()
+    work = await filler(settings, parts.stores, vectors, outbox=outbox, clock=parts.clock)
+    await closing.enter_async_context(filled_beside(work))
+
+
+@asynccontextmanager
+async def webhook_consumers(
+    settings: Settings, clock: Clock, traces: Traces
+) -> AsyncIterator[list[ConsumingService]]:
+    """One service for each receiver that the settings name, not started yet.
+
+    Raises
+    ------
+    InvalidSettings
+        A receiver is not set up as it must be.
+    """
+    receivers = receivers_of(settings)
+    log.info("webhook_receivers", names=[receiver.name for receiver in receivers])
+    async with AsyncExitStack() as closing:
+        client = await closing.enter_async_context(httpx.AsyncClient(follow_redirects=False))
+        yield [
+            _webhook(each, client, settings, clock, traces=traces.of(each.service), closing=closing)
+            for each in receivers
+        ]
+
+
+def _webhook(
+    receiver: Receiver,
+    client: httpx.AsyncClient,
+    settings: Settings,
+    clock: Clock,
+    *,
+    traces: ServiceTraces,
+    closing: AsyncExitStack,
+) -> ConsumingService:
+    broker = BrokerAddress.of(settings)
+    outbox = KafkaOutbox(receiver.service, broker, settings, traces=traces)
+    closing.push_async_callback(outbox.close)
+    return ConsumingService(
+        receiver.service,
+        READS[WEBHOOKS],
+        DeliverShortlists(receiver, client, settings, clock),
+        outbox=outbox,
+        broker=broker,
+        # One by one: what fails is tried again as a whole, and what was delivered would be again.
+        settings=settings.model_copy(update={"batch_size": 1}),
+        clock=clock,
+        traces=traces,
+    )
+
+
+async def _consumer(
+    name: str, parts: Parts, closing: AsyncExitStack
+) -> tuple[ConsumingService, Step]:
+    broker = BrokerAddress.of(parts.settings)
+    traces = parts.traces.of(name)
+    outbox = KafkaOutbox(name, broker, parts.settings, traces=traces)
+    closing.push_async_callback(outbox.close)
+    step = await asyncio.to_thread(_BUILDERS[name], parts, outbox)
+    listener = step if isinstance(step, EvaluateMatches) else None
+    progress = Progress()
+    if isinstance(step, ExtendShortlists):
+        # A batch waits for a plan in the background, and that plan's steps are then its progress.
+        with progress_of(progress):
+            await _beside_retriever(step, parts, closing)
+    if name == LABEL_STUDIO:
+        carried = carrying(parts.stores, outbox, parts.settings, parts.clock)
+        await closing.enter_async_context(carried)
+    if listener is not None:
+        every_s = parts.settings.evaluate_every_s
+        for work_name, work in (("refresh", listener.refresh), ("assess", listener.assess)):
+            await closing.enter_async_context(_going_on(work_name, work, every_s))
+    service = ConsumingService(
+        name,
+        READS[name],
+        step,
+        outbox=outbox,
+        broker=broker,
+        settings=_batched(name, parts.settings),
+        clock=parts.clock,
+        listener=listener,
+        traces=traces,
+        progress=progress,
+    )
+    return service, step
+
+
+async def _beside_retriever(step: ExtendShortlists, parts: Parts, closing: AsyncExitStack) -> None:
+    for name, work, every_s in (
+        ("mark_families", _families_marked(parts), _FAMILIES_S),
+        ("note_queue", partial(_note_queue, parts.stores), _QUEUE_S),
+        ("report_budgets", step.report_budgets, _BUDGETS_S),
+        ("settle_shortlists", step.settle_in_a_pause, parts.settings.plan_pause_s / 4),
+    ):
+        await closing.enter_async_context(repeated(name, work, parts.clock, every_s=every_s))
+
+
+def _batched(name: str, settings: Settings) -> Settings:
+    """A plan has a price of its own, so the retriever takes what has come into one."""
+    if name != "retriever":
+        return settings
+    larger = {"batch_size": settings.plan_batch_size, "batch_wait_s": settings.plan_wait_s}
+    return settings.model_copy(update=larger)
+
+
+async def _note_queue(stores: Stores) -> None:
+    queue = await stores.needle_lists.queue()
+    for stage, count in queue.stages.items():
+        metrics.REVIEW_NEEDLES.labels(stage.value).set(count)
+    metrics.REVIEW_OLDEST_SECONDS.set(queue.oldest_wait_s)
+
+
+def _families_marked(parts: Parts) -> WhenChanged[int]:
+    stores, vectors = parts.stores, parts.open_vectors()
+
+    async def planned() -> Hashable:
+        # What is embedded makes a plan; another model goes live without one.
+        return await stores.needles.plans(), await live_model(vectors, REGIONS)
+
+    async def mark() -> int:
+        return await mark_families(stores, vectors, parts.settings, parts.clock)
+
+    return WhenChanged(mark, stores.matches, planned, parts.clock)
+
+
+@asynccontextmanager
+async def _going_on(
+    name: str, work: Callable[[], Awaitable[None]], every_s: float
+) -> AsyncIterator[None]:
+    """Keep the gauges up to date also when no match comes to do it."""
+
+    async def go_on(pauses: Pauses) -> None:
+        while await pauses.passed(every_s):
+            await attempted(name, work)
+
+    async with going_on(go_on):
+        yield
+
+
+def _vectors_opened_once(settings: Settings, closing: AsyncExitStack) -> Callable[[], VectorStore]:
+    opened: list[VectorStore] = []
+
+    def open_() -> VectorStore:
+        if not opened:
+            opened.append(open_vector_store(settings))
+            closing.push_async_callback(opened[0].close)
+        return opened[0]
+
+    return open_

@@ -1,0 +1,141 @@
+"""Between our stores and a CVAT server: what is asked there, and what was answered."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from services.annotation.cvat.jobs import read_cvat_jobs
+from services.annotation.cvat.plans import planned
+from services.annotation.exporting import family_units, image_uris, known_frames, shortlist_units
+from services.contracts.errors import InvalidSettings, MissingPart
+from services.contracts.identity import FrameId
+from services.domain.ports.blobs import BlobStore
+from services.domain.ports.needle_filters import NeedleFilter
+from services.formats.readers.restored import restored
+from services.formats.readers.returned import Manifest, Sent
+from services.formats.writers.frames import ExportFrame
+from services.ground_truth.holding import CorrectionGate
+from services.ingest.publishing import Source, publish_dataset
+from services.ingest.summary import Summary
+from services.runtime.clock import SystemClock
+from services.runtime.settings import Settings
+from services.runtime.step import Outbox
+from services.runtime.stores.opening import Stores
+
+if TYPE_CHECKING:
+    from services.annotation.cvat.server import CvatServer, JobFrame
+
+
+@dataclass
+class Pushed:
+    """What `push` did."""
+
+    created: int = 0
+    frames: int = 0
+    there: int = 0
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What `pull` found, and what came of it."""
+
+    finished: int
+    unfinished: int
+    summary: Summary
+
+
+async def push_tasks(
+    stores: Stores, settings: Settings, by: Literal["shortlist", "family"], wanted: NeedleFilter
+) -> Pushed:
+    """Create a task for each shortlist or family whose frames are in no task yet.
+
+    Raises
+    ------
+    ToolUnavailable, InvalidSettings, InvalidRecord
+        The server does not answer, or does not take the token or the task.
+    """
+    units = await (shortlist_units if by == "shortlist" else family_units)(stores, wanted)
+    uris = await image_uris(stores, [frame for unit in units.values() for frame in unit])
+    return await asyncio.to_thread(_push, settings, units, uris, stores.blobs)
+
+
+async def pull_jobs(stores: Stores, outbox: Outbox, settings: Settings) -> Pulled:
+    """Publish the frames of finished jobs; what was published before says nothing new."""
+    frames, finished, unfinished = await asyncio.to_thread(_pull, settings)
+    stems = {Path(each["name"]).stem for each in frames}
+    known = await known_frames(stores, stems)
+    sent = Manifest(
+        {
+            each.stem: Sent(each.frame_id, (each.width, each.height), each.annotations or ())
+            for each in known
+        }
+    )
+    dataset = restored(read_cvat_jobs(frames, sent), sent, ("crowd", "ignore"))
+    summary = await publish_dataset(
+        dataset.items,
+        outbox=outbox,
+        blobs=stores.blobs,
+        ledger=stores.ledger,
+        settings=settings,
+        clock=SystemClock(),
+        source=Source.REANNOTATION,
+        way="cvat",
+        gate=CorrectionGate(stores.held, stores.categories, SystemClock()),
+        frames=stores.frames,
+    )
+    return Pulled(finished, unfinished, summary)
+
+
+def _push(
+    settings: Settings,
+    units: Mapping[str, list[ExportFrame]],
+    uris: Mapping[FrameId, str],
+    blobs: BlobStore,
+) -> Pushed:
+    with cvat_server(settings) as server:
+        there = server.tasks()
+        images = {name for task in there.values() for name in server.images(task)}
+        done = Pushed(there=len(there))
+        for plan in planned(units, there.keys(), images):
+            server.create(plan, lambda frame: blobs.get(uris[frame.frame_id]))
+            done.created += 1
+            done.frames += len(plan.frames)
+    return done
+
+
+def _pull(settings: Settings) -> "tuple[list[JobFrame], int, int]":
+    from services.annotation.cvat.server import is_finished  # noqa: PLC0415  # an extra
+
+    frames: list[JobFrame] = []
+    finished = unfinished = 0
+    with cvat_server(settings) as server:
+        for task in server.tasks().values():
+            for job in server.jobs(task):
+                if is_finished(job):
+                    finished += 1
+                    frames += server.frames(job)
+                else:
+                    unfinished += 1
+    return frames, finished, unfinished
+
+
+@contextmanager
+def cvat_server(settings: Settings) -> "Iterator[CvatServer]":
+    """The server that the settings name.
+
+    Raises
+    ------
+    MissingPart, InvalidSettings, ToolUnavailable
+        The SDK is not installed; no address is set, or the token is refused; it does not answer.
+    """
+    try:
+        from services.annotation.cvat.server import CvatServer  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError as exc:
+        raise MissingPart('CVAT\'s SDK is missing: pip install "gazeloop[cvat]"') from exc
+    if not settings.cvat_url:
+        raise InvalidSettings("GAZELOOP_CVAT_URL is empty: set it to the server's address")
+    with CvatServer.connected(settings.cvat_url, settings.cvat_token.get_secret_value()) as server:
+        yield server

@@ -1,0 +1,80 @@
+"""The blob store: that it can be written, and has what MongoDB says it has."""
+
+import asyncio
+import shutil
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from services.app.doctor.finding import Finding, Level, space
+from services.app.topic_access import service_of_user
+from services.contracts.errors import Invalid
+from services.domain.ports.blobs import BlobStore
+from services.runtime.settings import Settings
+from services.runtime.stores.blobs_fsspec import open_blobs
+from services.runtime.stores.blobs_probe import Access, nearest, probe_blobs
+from services.runtime.stores.mongo import Document, connected, translated
+
+_PART = "blobs"
+_SAMPLED = 20
+
+
+async def look_at_blobs(settings: Settings) -> list[Finding]:
+    """Write, read, and look for some images; nothing of it stays.
+
+    Raises
+    ------
+    StoreUnavailable, InvalidSettings
+        It does not answer, or does not let us in.
+    """
+    access = await asyncio.to_thread(probe_blobs, settings.blob_url)
+    blobs = open_blobs(settings.blob_url)
+    found = [_accessible(settings, access)]
+    return [*found, *_here(settings), *_disk(settings), *await _lost(blobs, settings)]
+
+
+def _accessible(settings: Settings, access: Access) -> Finding:
+    what = f"{settings.blob_url} {access.value}"
+    if access is Access.READS and service_of_user(settings) == "ingest":
+        return Finding(Level.ERROR, _PART, what, "ingest stores images: mount it for writing")
+    return Finding(Level.OK, _PART, what)
+
+
+def _here(settings: Settings) -> list[Finding]:
+    if not settings.kafka or settings.blobs or (settings.data / "mongodb").exists():
+        return []
+    remedy = "set GAZELOOP_BLOBS to what all services can reach"
+    return [Finding(Level.WARNING, _PART, "images are kept on this machine", remedy)]
+
+
+def _disk(settings: Settings) -> list[Finding]:
+    url = urlsplit(settings.blob_url)
+    if url.scheme not in {"file", ""}:
+        return []
+    usage = shutil.disk_usage(nearest(Path(unquote(url.path))))
+    return space(_PART, url.path, usage.free / usage.total, "give it more room")
+
+
+async def _lost(blobs: BlobStore, settings: Settings) -> list[Finding]:
+    """Images that frames are said to have, in a sample."""
+    sample: list[Document] = [
+        {"$match": {"captured": {"$exists": True}}},
+        {"$sample": {"size": _SAMPLED}},
+        {"$project": {"uri": "$captured.event.image.uri"}},
+    ]
+    async with connected(settings) as database:
+        with translated():
+            frames = await (await database["frames"].aggregate(sample)).to_list()
+    gone = [each["_id"] for each in frames if not await asyncio.to_thread(_has, blobs, each["uri"])]
+    if not gone:
+        return []
+    what = f"{len(gone)} of {len(frames)} images that were looked for are not there: {gone[0]}"
+    remedy = "restore the blob store's backup, or publish the images again: the same are the same"
+    return [Finding(Level.ERROR, _PART, what, remedy)]
+
+
+def _has(blobs: BlobStore, uri: str) -> bool:
+    try:
+        blobs.get(uri)
+    except Invalid:
+        return False
+    return True

@@ -1,0 +1,90 @@
+"""What is wrong with a deployment, part by part, each with what to do about it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from services.app.doctor.blobs import look_at_blobs
+from services.app.doctor.finding import Finding, Level
+from services.app.doctor.kafka import look_at_kafka
+from services.app.doctor.mongodb import look_at_mongodb
+from services.app.doctor.tools import look_at_cvat, look_at_label_studio, look_at_webhooks
+from services.app.doctor.vectors import has_vectors, look_at_vectors
+from services.app.remedies import remedy_of
+from services.app.topic_access import service_of_user
+from services.contracts.errors import GazeloopError
+from services.contracts.flow import USES_IMAGES, USES_VECTORS
+from services.runtime.clock import Clock
+from services.runtime.embedded import stack
+from services.runtime.settings import Settings
+
+Check = Callable[[], Awaitable[list[Finding]]]
+
+
+async def examine(settings: Settings, clock: Clock, *, model: bool = True) -> list[Finding]:
+    """Look at every part that the settings name, or that the data folder has; change none.
+
+    With a service's own user, at the parts that this service uses.
+
+    Parameters
+    ----------
+    model : whether to load the embedder's weights too, which takes seconds
+    """
+    async with _resolved(settings) as (resolved, owned):
+        if not (resolved.kafka and resolved.mongodb):
+            remedy = "set GAZELOOP_KAFKA and GAZELOOP_MONGODB, or run `gazeloop up`"
+            return [Finding(Level.ERROR, "settings", "no Kafka or no MongoDB is named", remedy)]
+        checks: dict[str, Check] = {
+            "kafka": lambda: asyncio.to_thread(look_at_kafka, resolved),
+            "mongodb": lambda: look_at_mongodb(resolved, clock),
+        }
+        service = service_of_user(resolved)
+        if service is None or service in USES_IMAGES:
+            checks["blobs"] = lambda: look_at_blobs(resolved)
+        # Qdrant Edge has one owner: where `gazeloop up` runs, that one. A service that uses no
+        # vectors has no key.
+        there = resolved.qdrant or (has_vectors(resolved) and not owned)
+        if there and (service is None or service in USES_VECTORS):
+            checks["vectors"] = lambda: look_at_vectors(resolved, model=model)
+        checks |= _tools(resolved)
+        return [each for part, check in checks.items() for each in await _looked_at(part, check)]
+
+
+def _tools(settings: Settings) -> dict[str, Check]:
+    """Those of the annotation teams that the settings name."""
+    checks: dict[str, Check] = {}
+    if settings.webhooks:
+        checks["webhooks"] = lambda: look_at_webhooks(settings)
+    if settings.label_studio_url:
+        checks["label_studio"] = lambda: look_at_label_studio(settings)
+    if settings.cvat_url:
+        checks["cvat"] = lambda: asyncio.to_thread(look_at_cvat, settings)
+    return checks
+
+
+@asynccontextmanager
+async def _resolved(settings: Settings) -> AsyncIterator[tuple[Settings, bool]]:
+    """The settings with the addresses of all parts, and whether another process owns the folder.
+
+    The parts of a data folder that nobody runs are run meanwhile.
+    """
+    named = bool(settings.kafka and settings.mongodb)
+    there = await asyncio.to_thread(stack.running, settings) if settings.data.exists() else None
+    if there is not None:
+        yield there.applied_to(settings), True
+    elif named or not (settings.data / "mongodb").exists():
+        yield settings, False
+    else:
+        parts = stack.joined(settings)
+        addresses = await asyncio.to_thread(parts.__enter__)
+        try:
+            yield addresses.applied_to(settings), False
+        finally:
+            await asyncio.to_thread(parts.__exit__, None, None, None)
+
+
+async def _looked_at(part: str, check: Check) -> list[Finding]:
+    try:
+        return await check()
+    except GazeloopError as exc:
+        return [Finding(Level.ERROR, part, str(exc), remedy_of(exc))]

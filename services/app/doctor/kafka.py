@@ -1,0 +1,184 @@
+"""Kafka: its topics, who may use them, and what of them is lost or about to be."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import KafkaError
+
+from services.app.doctor.finding import Finding, Level, space
+from services.app.subscriptions import SUBSCRIPTIONS
+from services.app.topic_access import grants_of, service_of_user, user_of
+from services.contracts.errors import GazeloopError
+from services.contracts.topics import TOPICS
+from services.runtime.kafka.broker import BrokerAddress, translate
+from services.runtime.kafka.lag import LagReader
+from services.runtime.kafka.topic_admin import connect_admin, topic_differences
+from services.runtime.settings import Settings
+
+_PART = "kafka"
+_DAY_MS = 86_400_000
+_LEAST_RETENTION_MS = 3 * _DAY_MS  # a long weekend without a service, and nothing is lost
+_GRANT = "grant what `gazeloop topics acls` prints"
+Configuration = Mapping[str, Mapping[str, str]]
+
+
+def look_at_kafka(settings: Settings) -> list[Finding]:
+    """All that the broker shows this user.
+
+    Raises
+    ------
+    BrokerUnavailable, InvalidSettings
+        It does not answer, or does not let us in.
+    """
+    broker = BrokerAddress.of(settings)
+    if broker.in_memory:
+        remedy = "use Apache Kafka where something is to be kept"
+        return [Finding(Level.WARNING, _PART, "the broker is in memory", remedy)]
+    with closing(connect_admin(broker, settings)) as admin:
+        try:
+            found = list(_all(admin, broker, settings))
+        except KafkaError as exc:
+            raise translate(exc, broker) from exc
+    return [*found, *_expired(broker, settings)]
+
+
+def _all(admin: KafkaAdminClient, broker: BrokerAddress, settings: Settings) -> Iterator[Finding]:
+    nodes = len(admin.describe_cluster()["brokers"])
+    yield Finding(Level.OK, _PART, f"{broker} answers, {nodes} brokers")
+    described = admin.describe_topics([topic.name for topic in TOPICS])
+    there = [each for each in described if not each["error_code"]]
+    existing = [topic for topic in TOPICS if topic.name in {each["name"] for each in there}]
+    yield from _absent(described, settings)
+    for sentence in topic_differences(admin, settings, existing):
+        remedy = "`kafka-configs.sh --alter`, or the setting that says otherwise"
+        yield Finding(Level.WARNING, _PART, sentence, remedy)
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in existing]
+    configured = admin.describe_configs(resources, config_filter="all")["topic"]
+    yield from _forbidden(there, settings)
+    yield from _hidden(configured)
+    for each in there:
+        yield from _unwritable(each, configured[each["name"]])
+        yield from _risks(each, configured[each["name"]], nodes)
+    yield from _space(admin)
+
+
+def _wanted(settings: Settings) -> Mapping[str, Sequence[str]] | None:
+    """What the service whose user this is does with each topic; none of any other user."""
+    service = service_of_user(settings)
+    if service is None or user_of(service) != settings.kafka_user:
+        return None
+    return {each.name: each.operations for each in grants_of(service) if each.resource == "topic"}
+
+
+def _absent(described: Sequence[Mapping[str, Any]], settings: Settings) -> Iterator[Finding]:
+    """Topics that are not there, or not for this user; but one that it has no use for is fine."""
+    wanted = _wanted(settings)
+    missing = [
+        each["name"]
+        for each in described
+        if each["error_code"] and (wanted is None or each["name"] in wanted)
+    ]
+    if missing:
+        what = f"missing, or hidden from this user: {', '.join(sorted(missing))}"
+        yield Finding(Level.ERROR, _PART, what, f"`gazeloop topics create`, or {_GRANT}")
+
+
+def _forbidden(described: Sequence[Mapping[str, Any]], settings: Settings) -> Iterator[Finding]:
+    """What the service whose user this is may not do, and must."""
+    wanted = _wanted(settings) or {}
+    for each in described:
+        may = each["authorized_operations"] or ()
+        lacking = [name for name in wanted.get(each["name"], ()) if name.upper() not in may]
+        if lacking:
+            what = f"{settings.kafka_user} may not {' or '.join(lacking)} on {each['name']}"
+            yield Finding(Level.ERROR, _PART, what, _GRANT)
+
+
+def _hidden(configured: Mapping[str, Configuration]) -> Iterator[Finding]:
+    hidden = sorted(name for name, values in configured.items() if not values)
+    if hidden:
+        what = f"this user may not see how topics are configured: {', '.join(hidden)}"
+        remedy = "look as the cluster's owner, or grant it DescribeConfigs on them"
+        yield Finding(Level.WARNING, _PART, what, remedy)
+
+
+def _unwritable(topic: Mapping[str, Any], values: Configuration) -> Iterator[Finding]:
+    """Partitions that nothing can be written to now."""
+    name, partitions = topic["name"], topic["partitions"]
+    leaderless = [each["partition_index"] for each in partitions if each["leader_id"] < 0]
+    if leaderless:
+        what = f"{name} has partitions without a leader: {leaderless}"
+        yield Finding(Level.ERROR, _PART, what, "start the brokers that have their replicas")
+    if not values:
+        return
+    in_sync = int(values["min.insync.replicas"]["value"])
+    fewest = min(len(each["isr_nodes"]) for each in partitions)
+    replicas = min(len(each["replica_nodes"]) for each in partitions)
+    if replicas < in_sync:
+        what = f"{name} has {replicas} replicas and min.insync.replicas={in_sync}: nothing can be"
+        remedy = "add replicas by `kafka-reassign-partitions.sh`, or lower min.insync.replicas"
+        yield Finding(Level.ERROR, _PART, f"{what} written to it", remedy)
+    elif fewest < in_sync:
+        what = f"{name} has {fewest} replicas in sync, and must have {in_sync} to be written to"
+        yield Finding(Level.ERROR, _PART, what, "start the brokers that are away")
+    elif fewest < replicas:
+        what = f"{name} has {fewest} of {replicas} replicas in sync"
+        yield Finding(Level.WARNING, _PART, what, "start the brokers that are away")
+
+
+def _risks(topic: Mapping[str, Any], values: Configuration, nodes: int) -> Iterator[Finding]:
+    """From which a broken broker or a long week-end would take something."""
+    name = topic["name"]
+    replicas = min(len(each["replica_nodes"]) for each in topic["partitions"])
+    if nodes > 1 and replicas == 1:
+        what = f"{name} is on one broker alone, and lost with it"
+        remedy = "add replicas by `kafka-reassign-partitions.sh`; three, where there are three"
+        yield Finding(Level.WARNING, _PART, what, remedy)
+    if not values:
+        return
+    if nodes > 1 and int(values["min.insync.replicas"]["value"]) < 2:  # noqa: PLR2004  # one copy
+        remedy = "`kafka-configs.sh --alter --add-config min.insync.replicas=2`"
+        yield Finding(Level.WARNING, _PART, f"{name} has min.insync.replicas=1", remedy)
+    if "compact" in values["cleanup.policy"]["value"]:
+        return
+    kept_ms = int(values["retention.ms"]["value"])
+    if 0 <= kept_ms < _LEAST_RETENTION_MS:
+        what = f"{name} keeps events for {kept_ms / _DAY_MS:.1f} days"
+        remedy = "a service that is away for longer loses them: raise retention.ms"
+        yield Finding(Level.WARNING, _PART, what, remedy)
+    if int(values["retention.bytes"]["value"]) >= 0:
+        what = f"{name} keeps no more than {values['retention.bytes']['value']} bytes a partition"
+        remedy = "a service that is away loses events sooner than retention.ms says: set it to -1"
+        yield Finding(Level.WARNING, _PART, what, remedy)
+
+
+def _space(admin: KafkaAdminClient) -> Iterator[Finding]:
+    """Of the brokers' disks, where they say it and let us see it."""
+    try:
+        brokers = admin.describe_log_dirs()
+    except KafkaError:
+        return
+    for broker in brokers:
+        for folder in broker["log_dirs"]:
+            total = folder.get("total_bytes", -1)
+            if not folder["error_code"] and total > 0:
+                where = f"broker {broker['broker']}, {folder['log_dir']},"
+                remedy = "grow its volume, or shorten retention.ms of gaze.frames"
+                yield from space(_PART, where, folder["usable_bytes"] / total, remedy)
+
+
+def _expired(broker: BrokerAddress, settings: Settings) -> Iterator[Finding]:
+    """Events that were deleted before a service had read them."""
+    with LagReader(broker, settings) as reader:
+        for group, topics in SUBSCRIPTIONS.items():
+            try:
+                lost = reader.expired({group: topics})[group]
+            except GazeloopError:
+                continue  # another service's group is hidden from this user; others were told of
+            for partition, count in sorted(lost.items()):
+                what = f"{count} events of {partition.topic} were deleted before {group} read them"
+                remedy = "raise retention.ms; what came by `gazeloop ingest` or HTTP: send it again"
+                yield Finding(Level.ERROR, _PART, f"{what} (partition {partition.number})", remedy)

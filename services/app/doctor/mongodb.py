@@ -1,0 +1,71 @@
+"""MongoDB: that it can be written, its indexes, its clock, its disk, and whose records it holds."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from services.app.doctor.finding import Finding, Level, space
+from services.contracts.events import SCHEMA_VERSION
+from services.runtime.clock import Clock
+from services.runtime.settings import Settings
+from services.runtime.stores.indexes import missing_indexes
+from services.runtime.stores.mongo import Database, connected, translated
+from services.runtime.stores.schema_stamp import newest_schema
+
+_PART = "mongodb"
+_MOST_SKEW_S = 2.0  # ages and freshness are differences of two machines' clocks
+_OLDEST = (5, 0)  # the oldest that updates by pipeline with all that we use
+
+
+async def look_at_mongodb(settings: Settings, clock: Clock) -> list[Finding]:
+    """All that MongoDB says of itself.
+
+    Raises
+    ------
+    StoreUnavailable, InvalidSettings
+        It does not answer, or does not let us in.
+    """
+    async with connected(settings) as database:
+        found = [*await _server(database, clock), *await _records(database)]
+    return [Finding(Level.OK, _PART, f"{settings.mongodb_database} can be written"), *found]
+
+
+async def _server(database: Database, clock: Clock) -> list[Finding]:
+    with translated():
+        hello = await database.command("hello")
+        now = clock.now()
+        version = (await database.command("buildInfo"))["versionArray"]
+        # Refused to who may only read; it finds nothing, and makes no collection.
+        await database["doctor"].update_one({"_id": "probe"}, {"$set": {"at": now}})
+        stats = await database.command("dbStats")
+    free = 1 - stats["fsUsedSize"] / stats["fsTotalSize"] if stats.get("fsTotalSize") else 1.0
+    remedy = "grow its volume: a full MongoDB stops everything"
+    return [*_unfit(hello, version, now), *space(_PART, "it", free, remedy)]
+
+
+def _unfit(hello: dict[str, Any], version: list[int], now: datetime) -> Iterator[Finding]:
+    if tuple(version[:2]) < _OLDEST:
+        what = f"MongoDB {'.'.join(map(str, version[:3]))} is too old"
+        yield Finding(Level.ERROR, _PART, what, "use 5.0 or newer")
+    if "setName" not in hello:
+        remedy = "use a replica set of three where something is to be kept"
+        yield Finding(Level.WARNING, _PART, "it is a lone server", remedy)
+    skew = abs((hello["localTime"].replace(tzinfo=UTC) - now).total_seconds())
+    if skew > _MOST_SKEW_S:
+        what = f"its clock and ours are {skew:.0f} s apart"
+        yield Finding(Level.WARNING, _PART, what, "run NTP on both machines")
+
+
+async def _records(database: Database) -> list[Finding]:
+    found = []
+    bare = await missing_indexes(database)
+    if bare:
+        what = f"indexes are missing in {', '.join(bare)}: everything is slow, and slower each day"
+        remedy = "start any service: each makes its indexes; after a restore, again"
+        found.append(Finding(Level.WARNING, _PART, what, remedy))
+    newest = await newest_schema(database)
+    if newest > SCHEMA_VERSION:
+        what = f"its records are of schema {newest}, and this version knows {SCHEMA_VERSION}"
+        remedy = "use the newest version everywhere: an older one gives what it cannot read up"
+        found.append(Finding(Level.ERROR, _PART, what, remedy))
+    return found

@@ -1,0 +1,83 @@
+"""What annotation teams have: receivers of webhooks, Label Studio, CVAT, where one is named."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+import httpx
+
+from services.annotation.label_studio.client import LabelStudio, opened
+from services.annotation.label_studio.project import LETS_OUT, webhook_url
+from services.annotation.webhooks.receivers import Receiver, receivers_of
+from services.app.cvat_tasks import cvat_server
+from services.app.doctor.finding import Finding, Level
+from services.runtime.settings import Settings
+
+_ANSWERED_WITHIN_S = 5.0
+_SETUP = "`gazeloop label-studio setup` makes it; so does whoever carries, at the first task"
+
+
+async def look_at_webhooks(settings: Settings) -> list[Finding]:
+    """That each receiver has its secret, and answers at all; nothing is delivered.
+
+    Raises
+    ------
+    InvalidSettings
+        A receiver is not set up as it must be.
+    """
+    receivers = receivers_of(settings)
+    async with httpx.AsyncClient(timeout=_ANSWERED_WITHIN_S) as client:
+        return list(await asyncio.gather(*(_receiver(client, each) for each in receivers)))
+
+
+async def _receiver(client: httpx.AsyncClient, receiver: Receiver) -> Finding:
+    host = urlsplit(receiver.url).netloc  # a path may hold a key
+    try:
+        await client.head(receiver.url)
+    except httpx.TransportError as exc:
+        what = f"{receiver.name} at {host} does not answer: {type(exc).__name__}"
+        remedy = "tell its team; what it misses is tried again, then a dead letter to be replayed"
+        return Finding(Level.WARNING, "webhooks", what, remedy)
+    return Finding(Level.OK, "webhooks", f"{receiver.name} at {host} answers; its secret is there")
+
+
+async def look_at_label_studio(settings: Settings) -> list[Finding]:
+    """That it answers, takes our token, has the project, and tells us of changes.
+
+    Raises
+    ------
+    ToolUnavailable, InvalidSettings
+        It does not answer, or refuses the token.
+    """
+    async with opened(settings) as tool:
+        found = await tool.projects(settings.label_studio_project)
+        title = f"{tool.url} answers; project {settings.label_studio_project!r}"
+        if not found:
+            return [Finding(Level.WARNING, "label_studio", f"{title} is not there", _SETUP)]
+        there = Finding(Level.OK, "label_studio", f"{title} is there")
+        return [there, *await _told(tool, int(found[0]["id"]), settings)]
+
+
+async def _told(tool: LabelStudio, project: int, settings: Settings) -> list[Finding]:
+    url = webhook_url(settings)
+    if url is None:
+        half = bool(settings.public_url) or bool(settings.label_studio_webhook_secret)
+        remedy = "set both GAZELOOP_PUBLIC_URL and GAZELOOP_LABEL_STUDIO_WEBHOOK_SECRET"
+        every = f"{settings.label_studio_poll_s:.0f} s"
+        what = f"no webhook, for one half of it is set; changes are asked for every {every}"
+        return [Finding(Level.WARNING, "label_studio", what, remedy)] if half else []
+    if any(each["url"] == url and each["is_active"] for each in await tool.webhooks(project)):
+        return [Finding(Level.OK, "label_studio", f"changes are told to {url}")]
+    remedy = f"`gazeloop label-studio setup`; for a private address start {LETS_OUT}"
+    return [Finding(Level.WARNING, "label_studio", f"no webhook to {url}", remedy)]
+
+
+def look_at_cvat(settings: Settings) -> list[Finding]:
+    """That it answers, and takes our token.
+
+    Raises
+    ------
+    ToolUnavailable, InvalidSettings, MissingPart
+        It does not answer, refuses the token, or its SDK is not installed.
+    """
+    with cvat_server(settings):
+        return [Finding(Level.OK, "cvat", f"{settings.cvat_url} answers and takes the token")]

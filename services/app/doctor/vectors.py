@@ -1,0 +1,154 @@
+"""The vector store: which model is live, and whether it has what MongoDB says it has."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+from services.app.doctor.finding import Finding, Level
+from services.contracts.events import FrameEmbedded
+from services.contracts.identity import ModelId, PointId
+from services.domain.ports.vectors import (
+    FRAMES,
+    REGIONS,
+    VectorStore,
+    collection_of,
+    live_model,
+    models_of,
+)
+from services.runtime.embedded.mongod import FOLDER as MONGODB_FOLDER
+from services.runtime.settings import Settings
+from services.runtime.stores.embeddings import MongoEmbeddings, lost_frames
+from services.runtime.stores.mongo import connected
+from services.runtime.stores.vectors_edge_names import EDGE_FOLDER
+from services.runtime.stores.vectors_open import open_vector_store
+
+_PART = "vectors"
+_NOBODY = "gazeloop-doctor"
+"""A collection that is not there."""
+_NEWEST = 500
+_AT_RANDOM = 1000
+"""Frames whose vectors are looked for."""
+_FEWEST = 100
+"""Of those at random, from which on they say something of all."""
+_AT_ONCE = 250
+
+
+def has_vectors(settings: Settings) -> bool:
+    """Whether there is anything to look at: a server, or a data folder that has its own."""
+    parts = (MONGODB_FOLDER, EDGE_FOLDER)  # the one without the other is what is to be found
+    return bool(settings.qdrant) or any((settings.data / each).exists() for each in parts)
+
+
+async def look_at_vectors(settings: Settings, *, model: bool) -> list[Finding]:
+    """What searches would find, and what they would not.
+
+    Parameters
+    ----------
+    model : whether to compare with the embedder that is set
+
+    Raises
+    ------
+    StoreUnavailable, InvalidSettings
+        It does not answer, or does not let us in, or lets us read only.
+    """
+    store = open_vector_store(settings)
+    try:
+        live = await live_model(store, REGIONS)
+        # Says nothing, but is refused to a key that may only read.
+        await store.delete(_NOBODY, [PointId("00000000-0000-0000-0000-000000000000")])
+        where = settings.qdrant or f"Qdrant Edge in {settings.data}"
+        found = [Finding(Level.OK, _PART, f"{where} answers; {_live(live)}")]
+        found += await _lost(store, settings, live)
+        if model:
+            found += await _compared(store, settings, live)
+        return found
+    finally:
+        await store.close()
+
+
+def _live(model: ModelId | None) -> str:
+    return f"live model: {model}" if model else "nothing is embedded yet"
+
+
+async def _lost(store: VectorStore, settings: Settings, live: ModelId | None) -> list[Finding]:
+    """Vectors that frames are said to have: the record is MongoDB's, and nobody looks again.
+
+    Of the newest frames, which a restored snapshot lacks, and of others at random: to look at all
+    would take hours where there are many.
+    """
+    events: defaultdict[ModelId, list[FrameEmbedded]] = defaultdict(list)
+    async with connected(settings) as database:
+        for each in await MongoEmbeddings(database).sample(_NEWEST, _AT_RANDOM):
+            events[each.model].append(_in_short(each))
+    kept = {*models_of(await store.collections()), live}
+    # A model whose collections somebody has dropped is done with, unless nothing else is there.
+    models = [each for each in sorted(events) if each in kept or live is None]
+    return [
+        _counted(model, len(events[model]), await _lost_of(store, events[model]))
+        for model in models
+    ]
+
+
+def _in_short(events: FrameEmbedded) -> FrameEmbedded:
+    """With one region: a frame may have hundreds, and few are ever lost alone."""
+    some = [(detector, regions[:1]) for detector, regions in events.regions.items() if regions]
+    return events.model_copy(update={"regions": dict(some[:1])})
+
+
+async def _lost_of(store: VectorStore, events: Sequence[FrameEmbedded]) -> int:
+    """How many lack a vector."""
+    lost = 0
+    for first in range(0, len(events), _AT_ONCE):
+        lost += len(await lost_frames(store, events[first : first + _AT_ONCE]))
+    return lost
+
+
+def _counted(model: ModelId, frames: int, lost: int) -> Finding:
+    if not lost:
+        what = f"{model}: no vector is missing of {frames:,} frames that were looked at"
+        drawn = frames - _NEWEST
+        if drawn >= _FEWEST:
+            # Hanley and Lippman-Hand, JAMA 1983: none in n is below 3 / n, with 95% certainty.
+            what += f"; so it is of fewer than {3 / drawn:.1%} of all, with 95% certainty"
+        return Finding(Level.OK, _PART, what)
+    what = (
+        f"{model} lacks vectors of {lost:,} of {frames:,} frames that were looked at, and MongoDB"
+        " says are embedded: searches miss them"
+    )
+    return Finding(Level.ERROR, _PART, what, _filled_by(model))
+
+
+def _filled_by(model: ModelId) -> str:
+    from services.embedder.models.model_settings import settings_of  # noqa: PLC0415  # torch: seconds
+
+    again = "makes them again from the images"
+    made = settings_of(model)
+    if made is None:
+        return f"`gazeloop models fill`, with the settings of the embedder that made them, {again}"
+    given = " ".join(f"--set {name}={value}" for name, value in made.settings.items())
+    file = f"; set GAZELOOP_WEIGHTS too where its weights ({made.weights}…) were a file of yours"
+    return f"`gazeloop {given} models fill` {again}{file}"
+
+
+async def _compared(store: VectorStore, settings: Settings, live: ModelId | None) -> list[Finding]:
+    from services.embedder.models.torch_embedder import TorchEmbedder  # noqa: PLC0415  # torch: seconds
+
+    embedder = await asyncio.to_thread(TorchEmbedder.of, settings)
+    found = []
+    for alias, wanted in ((FRAMES, embedder.frame_dimension), (REGIONS, embedder.region_dimension)):
+        collection = collection_of(alias, embedder.model_id)
+        held = await store.dimension(collection)
+        if held is not None and held != wanted:
+            what = f"{collection} holds vectors of {held} numbers, and the embedder makes {wanted}"
+            remedy = (
+                "somebody else has made it: delete it in Qdrant, and `gazeloop models fill`"
+                " makes it again"
+            )
+            found.append(Finding(Level.ERROR, _PART, what, remedy))
+    if live is not None and live != embedder.model_id:
+        what = f"searches use {live}, and the settings say {embedder.model_id}"
+        remedy = (
+            "`gazeloop models fill`, then `gazeloop models use` it; or set the old embedder again"
+        )
+        found.append(Finding(Level.WARNING, "embedder", what, remedy))
+    return found

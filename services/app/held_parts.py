@@ -1,0 +1,28 @@
+"""Corrections that ask something, wired: held on their way in, released once it is answered."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.app.repeating import repeated
+from services.ground_truth.holding import CorrectionGate, CorrectionPublisher, HeldRelease
+from services.ingest.accepting import CorrectionHolder
+from services.runtime.clock import Clock
+from services.runtime.step import Outbox
+from services.runtime.stores.opening import Stores
+
+_RELEASE_S = 1.0
+
+
+def correction_holder(stores: Stores, clock: Clock) -> CorrectionHolder:
+    """Holds what comes by HTTP."""
+    gate = CorrectionGate(stores.held, stores.categories, clock)
+    return CorrectionHolder(gate, stores.ledger, stores.shortlists)
+
+
+@asynccontextmanager
+async def held_released(stores: Stores, outbox: Outbox, clock: Clock) -> AsyncIterator[None]:
+    """Held corrections go on their way as soon as somebody has answered."""
+    publisher = CorrectionPublisher(stores.ledger, outbox, "answer")
+    release = HeldRelease(stores.held, publisher)
+    async with repeated("release_held", release.release, clock, every_s=_RELEASE_S):
+        yield

@@ -1,0 +1,142 @@
+"""Gazeloop's parts, stores and broker, opened for a command or for the services."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+
+import structlog
+
+from services.app.subscriptions import SUBSCRIPTIONS
+from services.app.unreadable_letters import UnreadableReporter, unreadable_reported
+from services.evaluator.reports.costs import StoredErrorCosts
+from services.evaluator.reports.detector_reports import Reports
+from services.evaluator.reports.report import Counts, Report
+from services.runtime.clock import SystemClock
+from services.runtime.embedded import stack
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.lag import LagReader
+from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.kafka.topic_admin import broker_identity, create_topics
+from services.runtime.observability.trace_export import Traces, exporting
+from services.runtime.settings import Settings
+from services.runtime.stores.opening import Stores, open_stores
+
+REVIEW_PATH = "/review"
+"""Where the review page is served."""
+_POLL_S = 0.5
+log = structlog.get_logger()
+
+OnLag = Callable[[dict[tuple[str, str], int]], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class App:
+    """Gazeloop on its parts: what a command works with.
+
+    Attributes
+    ----------
+    settings : with the addresses of the embedded parts filled in
+    outbox : where ingest publishes
+    addresses : what is served, by name: here, or where this has joined
+    traces : where the spans of services here go
+    settle : does what services here have put off; whether there was any of it
+    """
+
+    settings: Settings
+    stores: Stores
+    outbox: KafkaOutbox
+    addresses: Mapping[str, str]
+    traces: Traces
+    settle: Callable[[], Awaitable[bool]]
+    _lag: LagReader
+
+    def review(self, path: str) -> str:
+        """Where a page of the review is, for a person: its address, as far as that is known."""
+        public = self.settings.public_url.rstrip("/")
+        known = self.addresses.get("review") or (public and f"{public}{REVIEW_PATH}")
+        return f"{known}{path}" if known else f"{REVIEW_PATH}{path} of a running `gazeloop up`"
+
+    async def lag(self) -> dict[tuple[str, str], int]:
+        """Records that each consumer group has not committed yet, by group and topic."""
+        return await asyncio.to_thread(self._lag.lags, SUBSCRIPTIONS)
+
+    async def caught_up(self, on_lag: OnLag | None = None) -> None:
+        """Wait until no service has anything left to do.
+
+        Parameters
+        ----------
+        on_lag : awaited about twice a second with what is left
+        """
+        while True:
+            while not await asyncio.to_thread(self._lag.caught_up, SUBSCRIPTIONS):
+                if on_lag is not None:
+                    await on_lag(await self.lag())
+                await asyncio.sleep(_POLL_S)
+            if not await self.settle():
+                return
+
+    async def reports(self, dead_letters: int) -> list[Report]:
+        """One report per detector, from the stores."""
+        tally = await self.stores.frames.tally()
+        counts = Counts(
+            frames=tally.frames,
+            predictions=tally.predictions,
+            ground_truth=tally.ground_truth,
+            partial_predictions=tally.partial_predictions,
+            partial_ground_truth=tally.partial_ground_truth,
+            copies=tally.copies,
+            dead_letters=dead_letters,
+        )
+        stores, clock, score = self.stores, SystemClock(), self.settings.operating_score
+        found = await Reports(stores.matches, stores.needles, score, clock).now(counts)
+        # After them: a frame is stored before its matches are. An unreadable one has no costs.
+        count_copies = self.settings.count_copies
+        stored = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=count_copies)
+        costs = await stored.now()
+        return [
+            report.with_costs(costs[report.detector]) if report.detector in costs else report
+            for report in found
+        ]
+
+
+@asynccontextmanager
+async def joined(settings: Settings) -> AsyncIterator[App]:
+    """The parts without services: those of a running `gazeloop up`, or our own until the end."""
+    async with AsyncExitStack() as closing:
+        parts = stack.joined(settings)
+        addresses = await asyncio.to_thread(parts.__enter__)
+        closing.push_async_callback(asyncio.to_thread, parts.__exit__, None, None, None)
+        # As for `deployed`: who runs a cluster's services may not create its topics.
+        to = addresses.applied_to(settings)
+        app = await closing.enter_async_context(opened(to, creating=not settings.kafka))
+        yield replace(app, addresses={"review": addresses.review} if addresses.review else {})
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, creating: bool = True) -> AsyncIterator[App]:
+    """The parts that the settings name, without services.
+
+    Parameters
+    ----------
+    creating : whether topics that are missing are made
+    """
+    broker = BrokerAddress.of(settings)
+    async with AsyncExitStack() as closing:
+        if creating:
+            report = await asyncio.to_thread(create_topics, broker, settings)
+            for difference in report.differences:
+                log.warning("topic_differs", what=difference)
+        identity = await asyncio.to_thread(broker_identity, broker, settings)
+        stores = await closing.enter_async_context(open_stores(settings, identity))
+        traces = closing.enter_context(exporting(settings))
+        outbox = KafkaOutbox("ingest", broker, settings, traces=traces.of("ingest"))
+        closing.push_async_callback(outbox.close)
+        reporter = UnreadableReporter(stores.unreadable, outbox, SystemClock())
+        await closing.enter_async_context(unreadable_reported(reporter, SystemClock()))
+        reader = closing.enter_context(LagReader(broker, settings))
+        yield App(settings, stores, outbox, {}, traces, _nothing_put_off, reader)
+
+
+async def _nothing_put_off() -> bool:
+    return False

@@ -1,0 +1,110 @@
+"""The review page on a server, with what goes on beside it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+
+from services.annotation.review.app import build_review_app, open_desk
+from services.annotation.review.desk import Letters
+from services.annotation.review.sessions import Account
+from services.app.parts import REVIEW_PATH
+from services.app.repeating import repeated
+from services.contracts.errors import InvalidRecord
+from services.contracts.identity import LetterId
+from services.domain.dead_letters import Letter
+from services.domain.ports.reviews import Progress
+from services.evaluator.live.gauges import show_calibration, show_lift
+from services.evaluator.reports.report import Report
+from services.runtime.clock import Clock
+from services.runtime.http.tokens import Authenticator
+from services.runtime.kafka import dead_letters
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.settings import Settings
+from services.runtime.stores.figures import Figures
+from services.runtime.stores.opening import Stores
+
+_RESUME_S = 15.0
+
+
+@asynccontextmanager
+async def reviewing(
+    server: FastAPI, stores: Stores, outbox: KafkaOutbox, settings: Settings, clock: Clock
+) -> AsyncIterator[None]:
+    """The page is mounted; corrections that a crash or an outage held up are sent meanwhile."""
+    callers = Authenticator(stores.tokens, clock)
+
+    async def who(presented: str) -> Account | None:
+        try:
+            caller = await callers.caller(presented)
+        except InvalidRecord:
+            return None
+        return Account(caller.token_id, caller.person) if caller and caller.person else None
+
+    dead_letters_page = _letters(outbox, settings, clock)
+    desk = open_desk(stores, outbox, settings, clock, authenticate=who, letters=dead_letters_page)
+    server.mount(REVIEW_PATH, build_review_app(desk))
+    # Who types no path is a person; vehicles know theirs.
+    server.add_api_route("/", _to_the_page, include_in_schema=False)
+
+    resuming = repeated("resume_corrections", desk.corrector.resume, clock, every_s=_RESUME_S)
+    async with resuming:
+        yield
+
+
+def _to_the_page() -> RedirectResponse:
+    return RedirectResponse(f"{REVIEW_PATH}/")
+
+
+async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) -> None:
+    """Show what shortlists are worth, and keep what these reports say, unless it was said before.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not answer.
+    """
+    kinds = await stores.needle_lists.kinds()
+    for report in reports:
+        show_lift(report.detector, report.shortlist)
+        show_calibration(report.detector, report.calibration_by_category)
+        own = [kind for kind in kinds if kind.detector == report.detector]
+        await stores.figures.add(
+            Figures(
+                detector=report.detector,
+                at=clock.now(),
+                map={subset.value: numbers["AP"] for subset, numbers in report.map.items()},
+                found=report.shortlist.found,
+                random_yield=report.shortlist.random_yield,
+                lift=report.shortlist.lift,
+                lowest_yield=report.shortlist.lowest_yield,
+                gain=report.shortlist.gain,
+                intervals=report.shortlist.intervals,
+                queue={
+                    each.value: sum(kind.count for kind in own if kind.progress is each)
+                    for each in Progress
+                },
+            )
+        )
+
+
+def _letters(outbox: KafkaOutbox, settings: Settings, clock: Clock) -> Letters:
+    broker = BrokerAddress.of(settings)
+
+    async def read() -> list[Letter]:
+        return await asyncio.to_thread(dead_letters.read_letters, broker, settings)
+
+    async def chosen(ids: Sequence[LetterId]) -> list[Letter]:
+        wanted = set(ids)
+        return [letter for letter in await read() if letter.letter_id in wanted]
+
+    async def replay(ids: Sequence[LetterId]) -> int:
+        return (await dead_letters.replay(await chosen(ids), outbox, clock.now())).replayed
+
+    async def discard(ids: Sequence[LetterId]) -> int:
+        return await dead_letters.discard(await chosen(ids), outbox, clock.now())
+
+    return Letters(read, replay, discard)

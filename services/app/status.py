@@ -1,0 +1,126 @@
+"""What is known of a stack from outside: its address, lag, members and dead letters."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kafka.errors import KafkaError
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from services.app.subscriptions import SUBSCRIPTIONS, webhook_subscriptions
+from services.runtime.embedded import stack
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.dead_letters import count_unsettled
+from services.runtime.kafka.lag import LagReader, Subscriptions
+from services.runtime.kafka.topic_admin import connect_admin
+from services.runtime.settings import Settings
+
+
+@dataclass(frozen=True)
+class Status:
+    """What runs, and how far behind it is."""
+
+    data: Path
+    kafka: str
+    mongodb: str
+    lag: Mapping[tuple[str, str], int]
+    members: Mapping[str, int | None]
+    """Running replicas by group; None where the broker does not tell."""
+    dead_letters: int
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is a broker at all."""
+        return bool(self.kafka)
+
+    def document(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {
+            "kafka": self.kafka or None,
+            "mongodb": self.mongodb or None,
+            "services": {
+                _name(group): {
+                    "replicas": members,
+                    "lag": {topic: lag for (each, topic), lag in self.lag.items() if each == group},
+                }
+                for group, members in self.members.items()
+            },
+            "dead_letters": self.dead_letters,
+        }
+
+    def rendered(self) -> RenderableType:
+        """The same for people."""
+        if not self.runs:
+            return Text(f"Nothing runs on {self.data}. `gazeloop up` starts it.")
+        table = Table(box=None, header_style="dim")
+        for title in ("service", "replicas", "topic", "lag"):
+            table.add_column(title, justify="right" if title in ("replicas", "lag") else "left")
+        for (group, topic), lag in self.lag.items():
+            members = self.members.get(group)
+            count = Text("?" if members is None else str(members), style="" if members else "red")
+            table.add_row(_name(group), count, topic, Text(f"{lag:,}", style="yellow" * bool(lag)))
+        style = "red" if self.dead_letters else ""
+        return Group(
+            Text(f"broker {self.kafka}, MongoDB {self.mongodb}"),
+            table,
+            Text(f"dead letters: {self.dead_letters:,}", style=style),
+        )
+
+
+async def read_status(settings: Settings) -> Status:
+    """Ask the stack on the data folder, or the cluster that the settings name.
+
+    Raises
+    ------
+    BrokerUnavailable
+        It does not answer.
+    """
+    return await asyncio.to_thread(_read, settings)
+
+
+def _read(settings: Settings) -> Status:
+    there = stack.running(settings)
+    resolved = there.applied_to(settings) if there is not None else settings
+    if not resolved.kafka:
+        return Status(settings.data, "", "", {}, {}, 0)
+    broker = BrokerAddress.of(resolved)
+    subscriptions = {**SUBSCRIPTIONS, **webhook_subscriptions(resolved)}
+    with LagReader(broker, resolved) as reader:
+        lag = reader.lags(subscriptions)
+    return Status(
+        data=settings.data,
+        kafka=resolved.kafka,
+        mongodb=_without_password(resolved.mongodb),
+        lag=lag,
+        members=_members(broker, resolved, subscriptions),
+        dead_letters=count_unsettled(broker, resolved),
+    )
+
+
+def _members(
+    broker: BrokerAddress, settings: Settings, subscriptions: Subscriptions
+) -> dict[str, int | None]:
+    members: dict[str, int | None] = dict.fromkeys(subscriptions)
+    admin = connect_admin(broker, settings)
+    try:
+        described = admin.describe_groups(list(subscriptions))
+    except KafkaError:
+        return members  # The in-memory broker has no such request.
+    finally:
+        admin.close()
+    return members | {
+        group: len(group_state["members"]) for group, group_state in described.items()
+    }
+
+
+def _name(group: str) -> str:
+    return group.removeprefix("gazeloop.")
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if rest else url

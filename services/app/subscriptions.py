@@ -1,0 +1,17 @@
+"""What each consumer group reads, for whoever asks how far it is behind."""
+
+from services.annotation.webhooks.receivers import names_of, service_of
+from services.contracts.flow import CONSUMERS, READS, WEBHOOKS, group_of
+from services.runtime.kafka.lag import Subscriptions
+from services.runtime.settings import Settings
+
+SUBSCRIPTIONS: Subscriptions = {
+    group_of(name): [topic.name for topic in READS[name]] for name in CONSUMERS
+}
+"""Of the groups whose work others wait for; nobody waits for receivers."""
+
+
+def webhook_subscriptions(settings: Settings) -> Subscriptions:
+    """Of the receivers' groups."""
+    topics = [topic.name for topic in READS[WEBHOOKS]]
+    return {group_of(service_of(name)): topics for name in names_of(settings)}

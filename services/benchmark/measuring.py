@@ -1,0 +1,201 @@
+"""Embedder by search: vectors of all examples, then every search on them, measured."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.benchmark.searches import SEARCHES, Answer, Search, Vectors, scratch
+from services.contracts.errors import Invalid, InvalidSettings
+from services.domain.statistics.retrieval_quality import Labels, RetrievalQuality, retrieval_quality
+from services.embedder.embedder import Embedder
+from services.embedder.training.labelled import Example, letterboxed
+
+NEAREST = 10
+"""As both reports retrieved."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The examples that could be read, with their vectors.
+
+    Attributes
+    ----------
+    vectors : (N, D)
+    seconds : spent on embedding alone, without reading
+    unreadable : frames whose image could not be read
+    """
+
+    examples: Sequence[Example]
+    vectors: Vectors
+    seconds: float
+    unreadable: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is relevant to what, at each level.
+
+    Attributes
+    ----------
+    levels : (N,) labels by the level's name, `category` first
+    apart : (N,), drives, or frames: their members are not looked for from one another
+    """
+
+    levels: Mapping[str, Labels]
+    apart: Labels
+
+
+@dataclass(frozen=True)
+class Searched:
+    """One search on one embedder's vectors.
+
+    Attributes
+    ----------
+    quality : by level
+    recall_of_exact : share of the exact ten nearest that are among its ten
+    ranked : (Q, depth) places by query, -1 for none
+    """
+
+    name: str
+    quality: Mapping[str, RetrievalQuality]
+    build_s: float
+    queries_per_s: float
+    recall_of_exact: float
+    bytes_per_vector: float
+    ranked: NDArray[np.int64]
+
+
+def embed(
+    embedder: Embedder,
+    examples: Sequence[Example],
+    letterbox: int | None,
+    advance: Callable[[int], None],
+) -> Embedded:
+    """Vectors of all examples, frame by frame.
+
+    Parameters
+    ----------
+    letterbox : side to which whole frames are scaled and padded; none for frames as they are
+    advance : told how many more examples are done
+    """
+    kept: list[Example] = []
+    parts: list[Vectors] = []
+    unreadable: list[str] = []
+    seconds = 0.0
+    for _, group in groupby(examples, key=lambda each: each.frame.frame_id):
+        some = list(group)
+        try:
+            image = some[0].frame.read()
+        except Invalid:
+            unreadable.append(some[0].frame.frame_id)
+            advance(len(some))
+            continue
+        started = time.perf_counter()
+        if some[0].box is None:
+            whole = letterboxed(image, letterbox) if letterbox else image
+            part = embedder.embed([whole], [np.empty((0, 4))])[0].frame[None]
+        else:
+            boxes = np.array([each.box for each in some], np.float64)
+            part = embedder.embed([image], [boxes])[0].regions
+        seconds += time.perf_counter() - started
+        parts.append(part)
+        kept += some
+        advance(len(some))
+    vectors = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
+    return Embedded(kept, np.ascontiguousarray(vectors), seconds, unreadable)
+
+
+def truth_of(examples: Sequence[Example], supercategory: Mapping[str, str]) -> Truth:
+    """What is relevant to what.
+
+    Parameters
+    ----------
+    supercategory : by category; empty where there are none
+    """
+    levels = {"category": _numbered([each.label for each in examples])}
+    if supercategory:
+        above = [supercategory.get(each.label, each.label) for each in examples]
+        levels["supercategory"] = _numbered(above)
+    return Truth(levels, _numbered([each.frame.drive for each in examples]))
+
+
+def _numbered(names: Sequence[str]) -> Labels:
+    return np.asarray(np.unique(names, return_inverse=True)[1].astype(np.int64))
+
+
+def search(
+    name: str, vectors: Vectors, truth: Truth, queries: NDArray[np.int64], depth: int
+) -> Searched:
+    """Build one search and put every query to it, for its quality and then for its speed.
+
+    Raises
+    ------
+    MissingPart
+        It needs a package that is not installed.
+    InvalidSettings
+        No query has anything relevant to find.
+    """
+    # A query's own group is found too, and left out afterwards.
+    largest = int(np.bincount(truth.apart).max())
+    asked = min(depth + largest, len(vectors))
+    with scratch() as folder:
+        started = time.perf_counter()
+        built = SEARCHES[name].build(vectors, Path(folder))
+        build_s = time.perf_counter() - started
+        ranked = np.full((len(queries), depth), -1, np.int64)
+        for row, query in enumerate(queries):
+            found = built.search(vectors[query], asked)
+            others = found[truth.apart[found] != truth.apart[query]][:depth]
+            ranked[row, : len(others)] = others
+        nearest, seconds = _timed(built.search, vectors[queries])
+    return Searched(
+        name,
+        {level: _quality(ranked, queries, truth, level) for level in truth.levels},
+        build_s,
+        len(queries) / seconds,
+        _shared(nearest, vectors, queries),
+        built.bytes_per_vector,
+        ranked,
+    )
+
+
+def _timed(search: Search, queries: Vectors) -> tuple[list[Answer], float]:
+    search(queries[0], NEAREST)
+    started = time.perf_counter()
+    found = [search(query, NEAREST) for query in queries]
+    return found, time.perf_counter() - started
+
+
+def _quality(
+    ranked: NDArray[np.int64], queries: NDArray[np.int64], truth: Truth, level: str
+) -> RetrievalQuality:
+    labels, apart = truth.levels[level], truth.apart
+    relevant = (labels[ranked] == labels[queries][:, None]) & (ranked >= 0)
+    total = np.array(
+        [np.sum((labels == labels[each]) & (apart != apart[each])) for each in queries]
+    )
+    found = retrieval_quality(relevant, total)
+    if found is None:
+        raise InvalidSettings(
+            f"no {level} is on two drives (or frames, where drives are not known), so there is"
+            " nothing to find: give more frames"
+        )
+    return found
+
+
+def _shared(found: Sequence[Answer], vectors: Vectors, queries: NDArray[np.int64]) -> float:
+    """Mean share of the exact ten nearest; vectors that are as near as the tenth count as well."""
+    shares = []
+    for query, answer in zip(queries, found, strict=True):
+        similar = vectors @ vectors[query]
+        count = min(NEAREST, len(similar))
+        tenth = np.partition(-similar, count - 1)[count - 1]
+        shares.append(
+            float(np.mean(-similar[answer[:count]] <= tenth + 1e-6)) * len(answer) / count
+        )
+    return float(np.mean(shares))

@@ -1,0 +1,150 @@
+"""`gazeloop benchmark retrieval`: which embedder, and which search, finds what is alike."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.context import Context, console, example, run, shared
+from services.cli.labelled_source import (
+    CocoFile,
+    ImagesFolder,
+    Label,
+    LookedAt,
+    Source,
+    ViaFile,
+    VocFolder,
+    labelled_frames,
+)
+
+if TYPE_CHECKING:
+    from services.benchmark.running import RetrievalRun
+    from services.formats.writers.frames import ExportFrame
+    from services.runtime.settings import Settings
+    from services.runtime.stores.opening import Stores
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def benchmarking() -> None:
+    """Measure on your own annotated frames."""
+
+
+@app.command(
+    "retrieval",
+    epilog=example(
+        "benchmark retrieval --coco gt.json --images DIR --model squeezenet1_0=squeeze.pth"
+        " --model resnet18@random --model hsv-histogram",
+        "benchmark retrieval --coco instances_train2014.json --images train2014 --of frames"
+        " --letterbox 224 --supercategory animal --supercategory sports --supercategory food",
+    ),
+)
+def retrieval(
+    ctx: typer.Context,
+    *,
+    images: ImagesFolder = None,
+    coco: CocoFile = None,
+    voc: VocFolder = None,
+    via: ViaFile = None,
+    looked: LookedAt = "crops",
+    label: Label = "most-frequent",
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="NAME[=FILE]",
+            help="An embedder, maybe with a file of weights; `NAME@random` is untrained,"
+            " `hsv-histogram` is the least there is. Repeat it. Default: the one that is set.",
+        ),
+    ] = None,
+    searches: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--search",
+            metavar="NAME",
+            help="exact-cosine, exact-euclidean, faiss-flat, faiss-hnsw, annoy-angular,"
+            " annoy-euclidean, qdrant-hnsw, qdrant-hnsw-int8. Default: all that are installed;"
+            " FAISS and Annoy come with `pip install 'gazeloop[benchmark]'`.",
+        ),
+    ] = None,
+    supercategories: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--supercategory",
+            metavar="NAME",
+            help="Only objects of this supercategory, as the COCO file has it. Repeat it.",
+        ),
+    ] = None,
+    letterbox: Annotated[
+        int | None,
+        typer.Option(
+            "--letterbox",
+            min=32,
+            metavar="SIDE",
+            help="Whole frames: scale the longer side to this and pad the rest, as report 2 did.",
+        ),
+    ] = None,
+    queries: Annotated[
+        int, typer.Option("--queries", min=1, help="Most examples that are asked for.")
+    ] = 1000,
+    depth: Annotated[
+        int, typer.Option("--depth", min=10, help="How far rankings are looked at.")
+    ] = 100,
+    seed: Annotated[int, typer.Option("--seed", help="Of the choice of queries.")] = 0,
+    montages: Annotated[
+        int, typer.Option("--montages", min=0, help="Pictures of queries and what was found.")
+    ] = 4,
+    query: Annotated[
+        list[str] | None,
+        typer.Option("--query", metavar="FRAME", help="Draw this frame's. Repeat it."),
+    ] = None,
+    to: Annotated[
+        Path, typer.Option("--to", file_okay=False, metavar="DIR", help="Where results go.")
+    ] = Path("benchmark-retrieval"),
+) -> None:
+    """Rank annotated examples by likeness: precision, recall, mAP, speed and memory.
+
+    Every example is a query among all others; those of its own drive (or frame, where drives are
+    not known) are left out of its answer. What has the query's category is relevant, and recall
+    counts all of it, retrieved or not. `report P@4` and `report R@4` are as report 2 reckoned:
+    see docs/embedding.md.
+    """
+    from services.benchmark.running import Drawing, RetrievalRun  # noqa: PLC0415  # slow
+    from services.embedder.training.labelled import LabelRule, Looked  # noqa: PLC0415
+
+    source = Source(images, coco, voc, via)
+    benchmark = RetrievalRun(
+        source.coco,
+        Looked(looked),
+        LabelRule(label),
+        models or [],
+        searches or [],
+        supercategories or [],
+        letterbox=letterbox,
+        queries=queries,
+        depth=depth,
+        seed=seed,
+        drawing=Drawing(query or [], montages),
+        to=to,
+    )
+    if letterbox is not None and looked != "frames":
+        raise typer.BadParameter("only whole frames are padded", param_hint="--letterbox")
+    run(lambda: _retrieval(shared(ctx), source, benchmark), interrupted="Nothing was written.")
+
+
+async def _retrieval(context: Context, source: Source, benchmark: "RetrievalRun") -> None:
+    from services.benchmark.running import measured, shown  # noqa: PLC0415
+
+    settings = context.settings()
+    frames = await labelled_frames(source, context, _all_annotated)
+    shown(benchmark, measured(benchmark, frames, settings, console()), console())
+
+
+async def _all_annotated(stores: "Stores", settings: "Settings") -> "list[ExportFrame]":
+    from services.annotation.export_choice import What  # noqa: PLC0415
+    from services.annotation.exporting import chosen_frames  # noqa: PLC0415
+    from services.domain.ports.needle_filters import NeedleFilter  # noqa: PLC0415
+
+    del settings
+    return await chosen_frames(stores, What.ANNOTATED, NeedleFilter())

@@ -1,0 +1,133 @@
+"""Boxes and regions as arrays, checked at birth, and how much they overlap."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.contracts.errors import InvalidRecord
+from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+
+
+def check_boxes(boxes: FloatArray) -> None:
+    """Refuse boxes that have no place or no area.
+
+    Raises
+    ------
+    InvalidRecord
+        Not (N, 4), a value is not finite, or a width or height is not positive.
+    """
+    if boxes.ndim != 2 or boxes.shape[1] != 4:  # noqa: PLR2004  # x, y, width, height
+        raise InvalidRecord(f"boxes are (N, 4), not {boxes.shape}", reason="box_shape")
+    if not np.isfinite(boxes).all():
+        raise InvalidRecord("a box is not finite", reason="box_not_finite")
+    if boxes.size and boxes[:, 2:].min() <= 0:
+        raise InvalidRecord("a box has no area", reason="box_without_area")
+
+
+def _check_length(name: str, values: FloatArray | BoolArray, boxes: FloatArray) -> None:
+    if values.shape != (len(boxes),):
+        raise InvalidRecord(
+            f"{name} {values.shape} and boxes {boxes.shape} differ", reason="length"
+        )
+
+
+def _check_groups(starts: IntArray, boxes: FloatArray) -> None:
+    ends = starts.size > 0 and starts[0] == 0 and starts[-1] == len(boxes)
+    if not ends or (np.diff(starts) < 0).any():
+        raise InvalidRecord("groups do not cover the boxes in order", reason="groups")
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Detections in groups, a group being one category on one frame.
+
+    Attributes
+    ----------
+    starts : (K + 1,) int64; group k is `[starts[k]:starts[k + 1]]`
+    boxes : (D, 4) float64, [x, y, width, height] in pixels
+    scores : (D,) float64
+
+    Raises
+    ------
+    InvalidRecord
+        A shape is wrong, a score is not finite, or a box has no area or is not finite.
+    """
+
+    starts: IntArray
+    boxes: FloatArray
+    scores: FloatArray
+
+    def __post_init__(self) -> None:
+        check_boxes(self.boxes)
+        _check_groups(self.starts, self.boxes)
+        _check_length("scores", self.scores, self.boxes)
+        if not np.isfinite(self.scores).all():
+            raise InvalidRecord("a score is not finite", reason="score_not_finite")
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Ground truths in the same groups as the detections.
+
+    Attributes
+    ----------
+    starts : (K + 1,) int64; group k is `[starts[k]:starts[k + 1]]`
+    boxes : (G, 4) float64, [x, y, width, height] in pixels
+    areas : (G,) float64 square pixels, of the mask where there is one
+    crowd : (G,) bool; may be matched many times, by intersection over the detection's area
+    ignore : (G,) bool; matched once at most, and counts neither for nor against
+
+    Raises
+    ------
+    InvalidRecord
+        A shape is wrong, an area is negative, or a box has no area or is not finite.
+    """
+
+    starts: IntArray
+    boxes: FloatArray
+    areas: FloatArray
+    crowd: BoolArray
+    ignore: BoolArray
+
+    def __post_init__(self) -> None:
+        check_boxes(self.boxes)
+        _check_groups(self.starts, self.boxes)
+        for name in ("areas", "crowd", "ignore"):
+            _check_length(name, getattr(self, name), self.boxes)
+        if not (self.areas >= 0).all() or np.isinf(self.areas).any():
+            raise InvalidRecord("an area is negative or not finite", reason="area")
+
+
+def iou_matrix(detections: FloatArray, annotations: FloatArray, crowd: BoolArray) -> FloatArray:
+    """Overlap of every detection with every annotation.
+
+    Parameters
+    ----------
+    detections, annotations : (D, 4) and (G, 4) float64, [x, y, width, height] in pixels
+    crowd : (G,) bool; where true, the denominator is the detection's own area
+
+    Returns
+    -------
+    (D, G) float64 in [0, 1]; 0 where the boxes do not overlap
+
+    Raises
+    ------
+    InvalidRecord
+        A shape is wrong, a value is not finite, or a box has no area.
+
+    References
+    ----------
+    `bbIou` in cocodataset/cocoapi, common/maskApi.c: the same operations in the same order, so
+    that the results are the same bit by bit.
+    """
+    check_boxes(detections)
+    check_boxes(annotations)
+    _check_length("crowd", crowd, annotations)
+    one, two = detections[:, None, :], annotations[None, :, :]
+    sides = np.minimum(one[..., 2:] + one[..., :2], two[..., 2:] + two[..., :2])
+    sides = (sides - np.maximum(one[..., :2], two[..., :2])).clip(min=0)
+    shared = sides[..., 0] * sides[..., 1]
+    area = one[..., 2] * one[..., 3]
+    union = np.where(crowd, area, area + two[..., 2] * two[..., 3] - shared)
+    overlap: FloatArray = shared / union
+    return overlap

@@ -1,0 +1,204 @@
+# ruff: noqa: PLR0917  # Numba compiles functions of arrays, called by position
+"""COCO's greedy matching for all 40 settings at once, in machine code.
+
+A setting is one bit of a 64-bit word, so "which settings may still take this ground truth" and
+"which do" are a few operations on words, however many settings there are. That works because a
+detection wants the same thing in each of them: the largest overlap among the ground truths that
+count, else among those that are ignored, the later one where two are equal.
+"""
+
+import numpy as np
+
+from services.domain.compiled import compiled
+from services.domain.detection.coco import (
+    AREA_RANGES,
+    MAX_DETECTIONS,
+    THRESHOLDS,
+    BitsArray,
+    BoolArray,
+    FloatArray,
+    IntArray,
+)
+
+_TEN = np.uint64((1 << 10) - 1)
+_ALL = np.uint64((1 << 40) - 1)
+_NONE = np.uint64(0)
+_FIRST = np.uint64(1)
+_FEW = 64  # from here on, sorting by insertion takes longer
+_LOWEST = float(THRESHOLDS[0])
+
+
+@compiled
+def outside(area: float) -> np.uint64:  # pragma: no cover
+    """The settings in whose area range this area is not."""
+    word = _NONE
+    for a in range(4):
+        if area < AREA_RANGES[a, 0] or area > AREA_RANGES[a, 1]:
+            word |= _TEN << np.uint64(10 * a)
+    return word
+
+
+@compiled
+def _reached(overlap: float) -> np.uint64:  # pragma: no cover
+    """The settings whose threshold this overlap reaches."""
+    ten = _NONE
+    for t in range(10):
+        # As there: a threshold never asks for more than 1 - 1e-10.
+        if overlap >= min(THRESHOLDS[t], 1 - 1e-10):
+            ten |= _FIRST << np.uint64(t)
+    return ten | ten << np.uint64(10) | ten << np.uint64(20) | ten << np.uint64(30)
+
+
+@compiled
+def overlap_of(one: FloatArray, two: FloatArray, crowd: bool) -> float:  # pragma: no cover
+    """IoU of two boxes; over the first one's own area if the second is a crowd."""
+    width = min(one[2] + one[0], two[2] + two[0]) - max(one[0], two[0])
+    if width <= 0:
+        return 0.0
+    height = min(one[3] + one[1], two[3] + two[1]) - max(one[1], two[1])
+    if height <= 0:
+        return 0.0
+    shared = width * height
+    area = one[2] * one[3]
+    return shared / (area if crowd else area + two[2] * two[3] - shared)  # type: ignore[no-any-return]
+
+
+@compiled
+def _candidates(
+    box: FloatArray, boxes: FloatArray, crowd: BoolArray, found: IntArray, overlaps: FloatArray
+) -> int:  # pragma: no cover
+    """Ground truths in reach of the lowest threshold, largest overlap first; how many."""
+    count = 0
+    for g in range(len(boxes)):
+        overlap = overlap_of(box, boxes[g], crowd[g])
+        if overlap < _LOWEST:
+            continue
+        j = count
+        while j > 0 and overlaps[j - 1] <= overlap:  # the later one wins a tie
+            found[j] = found[j - 1]
+            overlaps[j] = overlaps[j - 1]
+            j -= 1
+        found[j] = g
+        overlaps[j] = overlap
+        count += 1
+    return count
+
+
+@compiled
+def _match_group(
+    order: IntArray,
+    boxes: FloatArray,
+    truths: FloatArray,
+    crowd: BoolArray,
+    uncounted: BitsArray,
+    matched: BitsArray,
+    ignored: BitsArray,
+    overlaps: FloatArray,
+    partner: IntArray,
+) -> None:  # pragma: no cover
+    """Match one group; see `match_groups` for what is written."""
+    taken = np.zeros(len(truths), np.uint64)
+    found = np.empty(len(truths), np.int64)
+    reach = np.empty(len(truths), np.float64)
+    for d in range(order.size):
+        box = boxes[order[d]]
+        count = _candidates(box, truths, crowd, found, reach)
+        pending = _ALL
+        for counted in (True, False):
+            for c in range(count):
+                g = found[c]
+                take = pending & _reached(reach[c]) & ~taken[g]
+                take &= ~uncounted[g] if counted else uncounted[g]
+                pending &= ~take
+                matched[d] |= take
+                if not counted:
+                    ignored[d] |= take
+                if not crowd[g]:
+                    taken[g] |= take
+                if take & _FIRST:
+                    overlaps[d] = reach[c]
+                    partner[d] = g
+        ignored[d] |= pending & outside(box[2] * box[3])
+
+
+@compiled
+def best_first(scores: FloatArray, order: IntArray) -> None:  # pragma: no cover
+    """The order of these scores, highest first; equal ones stay, as in pycocotools' mergesort.
+
+    Parameters
+    ----------
+    order : (N,) out
+    """
+    if scores.size > _FEW:
+        order[:] = np.argsort(-scores, kind="mergesort")
+        return
+    for i in range(scores.size):
+        j = i
+        while j > 0 and scores[order[j - 1]] < scores[i]:
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = i
+
+
+@compiled
+def match_groups(
+    starts: IntArray,
+    boxes: FloatArray,
+    scores: FloatArray,
+    truth_starts: IntArray,
+    truths: FloatArray,
+    truth_areas: FloatArray,
+    crowd: BoolArray,
+    ignore: BoolArray,
+) -> tuple[
+    IntArray, IntArray, BitsArray, BitsArray, FloatArray, IntArray, IntArray
+]:  # pragma: no cover
+    """Match every group of detections with its group of ground truths.
+
+    Returns
+    -------
+    kept : (K + 1,) where each group's at most 100 detections, best first, start in what follows
+    source : (M,) which detection each one is
+    matched, ignored : (M,) 40-bit words
+    overlaps : (M,) IoU with the ground truth matched in setting 0, else 0
+    partner : (M,) that ground truth, else -1
+    counts : (K, 4) ground truths that count, per area range
+    """
+    groups = starts.size - 1
+    kept = np.zeros(groups + 1, np.int64)
+    for k in range(groups):
+        kept[k + 1] = kept[k] + min(starts[k + 1] - starts[k], MAX_DETECTIONS)
+    total = kept[groups]
+    source = np.empty(total, np.int64)
+    matched = np.zeros(total, np.uint64)
+    ignored = np.zeros(total, np.uint64)
+    overlaps = np.zeros(total, np.float64)
+    partner = np.full(total, -1, np.int64)
+    counts = np.zeros((groups, 4), np.int64)
+    uncounted = np.empty(len(truths), np.uint64)
+    for g in range(len(truths)):
+        uncounted[g] = _ALL if crowd[g] or ignore[g] else outside(truth_areas[g])
+    for k in range(groups):
+        first, to, end = starts[k], truth_starts[k], truth_starts[k + 1]
+        kept_rows = slice(kept[k], kept[k + 1])
+        for g in range(to, end):
+            for a in range(4):
+                counts[k, a] += not uncounted[g] & (_FIRST << np.uint64(10 * a))
+        order = np.empty(starts[k + 1] - first, np.int64)
+        best_first(scores[first : starts[k + 1]], order)
+        source[kept_rows] = first + order[: kept[k + 1] - kept[k]]
+        _match_group(
+            source[kept_rows],
+            boxes,
+            truths[to:end],
+            crowd[to:end],
+            uncounted[to:end],
+            matched[kept_rows],
+            ignored[kept_rows],
+            overlaps[kept_rows],
+            partner[kept_rows],
+        )
+        for d in range(kept[k], kept[k + 1]):
+            if partner[d] >= 0:
+                partner[d] += to
+    return kept, source, matched, ignored, overlaps, partner, counts

@@ -1,0 +1,238 @@
+"""Matching detections with ground truth by COCO's rules, once, for all 40 settings.
+
+Equal to pycocotools' `COCOeval.evaluateImg` for boxes, with one addition. `COCOeval._prepare`
+overwrites an annotation's `ignore` by its `iscrowd`; here `ignore` is kept, and such a region is
+what the line before promises: out of the count, matched once at most, by plain IoU.
+
+The area of an annotation is its `area`, else its mask's, else its box's; the area of a detection
+is its box's, as `COCO.loadRes` has it for boxes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as rle
+
+from services.contracts.events import (
+    Annotation,
+    AnyBox,
+    Detection,
+    ErrorType,
+    FrameAnnotated,
+    PredictionsMade,
+)
+from services.contracts.identity import Category, RegionId
+from services.domain.detection.boxes import Annotations, Detections
+from services.domain.detection.coco import BitsArray, BoolArray, FloatArray, IntArray, whole
+from services.domain.detection.error_types import TYPES, Errors, error_types
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What matching says of every group's at most 100 detections, best first.
+
+    Attributes
+    ----------
+    starts : (K + 1,) int64; group k is `[starts[k]:starts[k + 1]]` of what follows
+    source : (M,) int64, which detection each one is
+    matched, ignored : (M,) uint64, bit `10 * area + threshold`
+    overlaps : (M,) float64, IoU with the ground truth matched at .5 over all areas, else 0
+    partner : (M,) int64, which ground truth that is, else -1
+    ground_truths : (K, 4) int64, how many count, per area range
+    """
+
+    starts: IntArray
+    source: IntArray
+    matched: BitsArray
+    ignored: BitsArray
+    overlaps: FloatArray
+    partner: IntArray
+    ground_truths: IntArray
+
+
+@dataclass(frozen=True)
+class CategoryMatch:
+    """One category on one frame, in the words of `FrameMatched`: columns in descending score."""
+
+    regions: tuple[RegionId, ...]
+    bboxes: tuple[AnyBox, ...]
+    scores: tuple[float, ...]
+    matched: tuple[int, ...]
+    ignored: tuple[int, ...]
+    overlaps: tuple[float, ...]
+    errors: tuple[ErrorType | None, ...]
+    true_categories: tuple[Category | None, ...]
+    ground_truths: tuple[int, int, int, int]
+
+
+def match_groups(detections: Detections, annotations: Annotations) -> Matches:
+    """Match each group of detections with the group of annotations of the same number.
+
+    Raises
+    ------
+    ValueError
+        The two have different numbers of groups.
+    """
+    from services.domain.detection import match_kernels  # noqa: PLC0415  # see compiled.py
+
+    if detections.starts.size != annotations.starts.size:
+        raise ValueError("detections and annotations are grouped differently")
+    columns = match_kernels.match_groups(
+        detections.starts,
+        detections.boxes,
+        detections.scores,
+        annotations.starts,
+        annotations.boxes,
+        annotations.areas,
+        annotations.crowd,
+        annotations.ignore,
+    )
+    return Matches(*columns)
+
+
+@dataclass(frozen=True)
+class FrameMatch:
+    """One frame, matched; a group is a category.
+
+    Attributes
+    ----------
+    categories : of each group, in order
+    source : (M,) int64, which of the predictions' detections each match is
+    wrong : (M,) bool, the false positives at IoU .5 over all areas
+    errors : of those, in their order
+    truths : (G,) int64, the groups of the ground truths that count, which errors name
+    used : (G,) bool, which of them a detection found at IoU .5
+    """
+
+    categories: Sequence[Category]
+    detections: Detections
+    matches: Matches
+    source: IntArray
+    wrong: BoolArray
+    errors: Errors
+    truths: IntArray
+    used: BoolArray
+
+
+def match_frame(
+    predictions: PredictionsMade, ground_truth: FrameAnnotated
+) -> dict[Category, CategoryMatch]:
+    """Match one frame: every category that has a detection or an annotation, in its order."""
+    frame = frame_match(predictions, ground_truth)
+    regions, found, matches = predictions.region_ids(), predictions.detections, frame.matches
+    kinds, mistaken = _errors(frame)
+    columns: tuple[Sequence[Any], ...] = (
+        [regions[i] for i in frame.source],
+        [found[i].bbox for i in frame.source],
+        [found[i].score for i in frame.source],
+        whole(matches.matched),
+        whole(matches.ignored),
+        matches.overlaps.tolist(),
+        kinds,
+        mistaken,
+    )
+    result: dict[Category, CategoryMatch] = {}
+    for k, category in enumerate(frame.categories):
+        rows = slice(matches.starts[k], matches.starts[k + 1])
+        cells: list[Any] = [tuple(column[rows]) for column in columns]
+        cells.append(tuple(matches.ground_truths[k].tolist()))
+        result[category] = CategoryMatch(*cells)
+    return result
+
+
+def frame_match(predictions: PredictionsMade, ground_truth: FrameAnnotated) -> FrameMatch:
+    """Match one frame, all its categories at once."""
+    found, there = predictions.detections, ground_truth.annotations
+    categories = sorted({d.category for d in found} | {a.category for a in there})
+    place = {category: k for k, category in enumerate(categories)}
+    order, starts = grouped(_codes(found, place), len(place))
+    detections = Detections(
+        starts,
+        np.array([found[i].bbox for i in order], np.float64).reshape(-1, 4),
+        np.array([found[i].score for i in order], np.float64),
+    )
+    annotations = _annotations(there, place)
+    matches = match_groups(detections, annotations)
+    counts = ~(annotations.crowd | annotations.ignore)
+    truths = group_of(annotations.starts)[counts]
+    wrong, used = _wrong_and_used(annotations, matches)
+    errors = error_types(
+        detections.boxes[matches.source[wrong]],
+        group_of(matches.starts)[wrong],
+        annotations.boxes[counts],
+        truths,
+        used[counts],
+    )
+    source = order[matches.source]
+    return FrameMatch(categories, detections, matches, source, wrong, errors, truths, used[counts])
+
+
+def grouped(group: IntArray, groups: int) -> tuple[IntArray, IntArray]:
+    """The order that puts things into their groups, and where each group starts.
+
+    Parameters
+    ----------
+    group : (N,) int64 from 0, the group of each thing
+    groups : K, how many there are
+
+    Returns
+    -------
+    order : (N,) int64; within a group, things stay in their order
+    starts : (K + 1,) int64
+    """
+    starts = np.zeros(groups + 1, np.int64)
+    np.cumsum(np.bincount(group, minlength=groups), out=starts[1:])
+    # numpy sorts small integers digit by digit, ten times as fast.
+    small = group.astype(np.uint16) if groups < 1 << 16 else group
+    return np.argsort(small, kind="stable"), starts
+
+
+def group_of(starts: IntArray) -> IntArray:
+    """The group of each thing: (starts[-1],) int64."""
+    return np.repeat(np.arange(starts.size - 1), np.diff(starts))
+
+
+def _annotations(there: Sequence[Annotation], place: Mapping[Category, int]) -> Annotations:
+    order, starts = grouped(_codes(there, place), len(place))
+    truths = [there[i] for i in order]
+    return Annotations(
+        starts,
+        np.array([a.bbox for a in truths], np.float64).reshape(-1, 4),
+        np.array([_area(a) for a in truths], np.float64),
+        np.array([a.crowd for a in truths], np.bool_),
+        np.array([a.ignore for a in truths], np.bool_),
+    )
+
+
+def _area(annotation: Annotation) -> float:
+    if annotation.area is not None:
+        return annotation.area
+    if annotation.mask is not None:
+        return float(rle.area(annotation.mask.model_dump()))
+    return annotation.bbox[2] * annotation.bbox[3]
+
+
+def _codes(things: Sequence[Detection | Annotation], place: Mapping[Category, int]) -> IntArray:
+    return np.array([place[thing.category] for thing in things], np.int64)
+
+
+def _wrong_and_used(annotations: Annotations, matches: Matches) -> tuple[BoolArray, BoolArray]:
+    """At IoU .5 over all areas: which detections are false positives, which truths are found."""
+    matched, ignored = (matches.matched & 1).astype(bool), (matches.ignored & 1).astype(bool)
+    used = np.zeros(len(annotations.boxes), np.bool_)
+    used[matches.partner[matched & ~ignored]] = True
+    return ~matched & ~ignored, used
+
+
+def _errors(frame: FrameMatch) -> tuple[list[ErrorType | None], list[Category | None]]:
+    """Of each match, its error type and the category that it should have had."""
+    kinds: list[ErrorType | None] = [None] * frame.wrong.size
+    mistaken: list[Category | None] = [None] * frame.wrong.size
+    errors = zip(frame.errors.kind, frame.errors.truth, strict=True)
+    for i, (kind, truth) in zip(np.flatnonzero(frame.wrong), errors, strict=True):
+        kinds[i] = TYPES[kind]
+        if kinds[i] in (ErrorType.CLASSIFICATION, ErrorType.BOTH):
+            mistaken[i] = frame.categories[frame.truths[truth]]
+    return kinds, mistaken

@@ -1,0 +1,182 @@
+"""Which vehicles' frames are unlike the rest of the fleet's: in scores, in classes, in mAP.
+
+Each vehicle is compared with all others together, by three tests:
+
+- scores: the Kolmogorov-Smirnov test of the detections' scores; effect: the largest distance
+- classes: the chi-squared test of homogeneity of the detections' categories; effect: the total
+  variation distance
+- mAP: the difference over its standard error, of first order in the frames' weights (see
+  resampling.py), over the categories that both have; effect: the difference
+
+Detections on one frame are alike, so a frame counts as one observation in the first two, whatever
+is on it: that makes them careful. A vehicle drifts where its p-value is below 5% after Holm's
+correction over all tests. Only the vehicles with the most frames are looked at, so that there is a
+bounded number of series, and only those with enough of them.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from services.contracts.identity import VehicleId
+from services.domain.detection.coco import BoolArray, IntArray
+from services.domain.statistics.resampling import Sample
+
+MOST_VEHICLES: Final = 50
+FEWEST_FRAMES: Final = 30
+LEVEL: Final = 0.05
+_BINS: Final = 200
+_EXPECTED: Final = 5.0
+"""Cochran's rule: fewer expected observations than this are pooled."""
+
+
+class Measure(StrEnum):
+    """What may drift."""
+
+    SCORES = "scores"
+    CLASSES = "classes"
+    MAP = "map"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One vehicle against the rest of the fleet."""
+
+    vehicle: VehicleId
+    measure: Measure
+    effect: float
+    p_value: float
+    drifts: bool
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A detector's matches, and which vehicle took which frame.
+
+    Attributes
+    ----------
+    samples : one per category
+    vehicle : (F,) int64, of each frame number the place in `names`, -1 where it is not known
+    """
+
+    samples: Sequence[Sample]
+    vehicle: IntArray
+    names: Sequence[VehicleId]
+
+
+def drift(fleet: Fleet) -> list[Drift]:
+    """All tests of the vehicles that are looked at, most frames first."""
+    seen = np.zeros(fleet.vehicle.size, np.bool_)
+    for sample in fleet.samples:
+        seen[sample.table.rows["frame"][sample.keep]] = True
+    frames = np.bincount(fleet.vehicle[seen & (fleet.vehicle >= 0)], minlength=len(fleet.names))
+    scores, classes = _counts(fleet)
+    results = []
+    for v in np.argsort(-frames, kind="stable")[:MOST_VEHICLES]:
+        rest = int(frames.sum() - frames[v])
+        if min(frames[v], rest) < FEWEST_FRAMES:
+            continue
+        size = (int(frames[v]), rest)
+        results += [
+            (v, Measure.SCORES, *_kolmogorov_smirnov(scores[v], scores.sum(0) - scores[v], size)),
+            (v, Measure.CLASSES, *_chi_squared(classes[v], classes.sum(0) - classes[v], size)),
+            (v, Measure.MAP, *_map_difference(fleet, fleet.vehicle == v)),
+        ]
+    rejected = _holm([p for *_, p in results])
+    return [
+        Drift(fleet.names[v], measure, effect, p, drifts)
+        for (v, measure, effect, p), drifts in zip(results, rejected, strict=True)
+    ]
+
+
+def _counts(fleet: Fleet) -> tuple[IntArray, IntArray]:
+    """Detections per vehicle and score, and per vehicle and category."""
+    vehicles = len(fleet.names)
+    scores = np.zeros((vehicles, _BINS), np.int64)
+    classes = np.zeros((vehicles, len(fleet.samples)), np.int64)
+    for k, sample in enumerate(fleet.samples):
+        found = sample.table.detections
+        vehicle = fleet.vehicle[sample.table.rows["frame"]][found["row"]]
+        keep = sample.keep[found["row"]] & (vehicle >= 0)
+        place = (found["score"][keep] * _BINS).astype(np.int64).clip(0, _BINS - 1)
+        flat = np.bincount(vehicle[keep] * _BINS + place, minlength=vehicles * _BINS)
+        scores += flat.reshape(vehicles, _BINS)
+        classes[:, k] = np.bincount(vehicle[keep], minlength=vehicles)
+    return scores, classes
+
+
+def _kolmogorov_smirnov(
+    vehicle_counts: IntArray, rest: IntArray, frames: tuple[int, int]
+) -> tuple[float, float]:
+    """Largest distance of two distributions, and its asymptotic p-value (Stephens, 1970)."""
+    if not vehicle_counts.sum() or not rest.sum():
+        return 0.0, 1.0
+    distance = float(
+        np.abs(
+            np.cumsum(vehicle_counts) / vehicle_counts.sum() - np.cumsum(rest) / rest.sum()
+        ).max()
+    )
+    root = math.sqrt(frames[0] * frames[1] / (frames[0] + frames[1]))
+    x = (root + 0.12 + 0.11 / root) * distance
+    terms = [(-1) ** (j - 1) * math.exp(-2 * (j * x) ** 2) for j in range(1, 101)]
+    return distance, min(1.0, max(0.0, 2 * sum(terms))) if x > 0.2 else 1.0  # noqa: PLR2004  # p = 1 to 10 digits
+
+
+def _chi_squared(
+    vehicle_counts: IntArray, rest: IntArray, frames: tuple[int, int]
+) -> tuple[float, float]:
+    """Total variation distance of two mixes, and the p-value of their homogeneity."""
+    if not vehicle_counts.sum() or not rest.sum():
+        return 0.0, 1.0
+    shares = np.array([vehicle_counts / vehicle_counts.sum(), rest / rest.sum()])
+    effect = float(np.abs(shares[0] - shares[1]).sum() / 2)
+    seen = shares * np.array(frames)[:, None]
+    pooled = seen.sum(0) * min(frames) / sum(frames) < _EXPECTED
+    seen = np.column_stack([seen[:, ~pooled], seen[:, pooled].sum(1)])
+    seen = seen[:, seen.sum(0) > 0]
+    expected = seen.sum(1, keepdims=True) * seen.sum(0) / seen.sum()
+    freedom = seen.shape[1] - 1
+    if not freedom:
+        return effect, 1.0
+    statistic = float(((seen - expected) ** 2 / expected).sum())
+    # Wilson and Hilferty (1931): the cube root is nearly normal.
+    spread = 2 / (9 * freedom)
+    z = ((statistic / freedom) ** (1 / 3) - (1 - spread)) / math.sqrt(spread)
+    return effect, math.erfc(z / math.sqrt(2)) / 2
+
+
+def _map_difference(fleet: Fleet, vehicle_counts: BoolArray) -> tuple[float, float]:
+    """How much higher the vehicle's mAP is, and the p-value of no difference."""
+    from services.domain.statistics import resampling_kernels  # noqa: PLC0415  # see compiled.py
+
+    total, known = 0.0, 0
+    moved = np.zeros(fleet.vehicle.size)
+    for sample in fleet.samples:
+        rows, found = sample.table.rows, sample.table.detections
+        own = vehicle_counts[rows["frame"]]
+        aps, outs = [], []
+        for keep in (sample.keep & own, sample.keep & ~own):
+            outs.append(np.zeros(rows.size))
+            aps.append(resampling_kernels.influence(rows, found, keep, outs[-1]))
+        if not np.isnan(aps).any():
+            total += aps[0] - aps[1]
+            known += 1
+            moved[rows["frame"]] += outs[0] - outs[1]
+    deviation = float(np.sqrt(np.square(moved).sum()))
+    if not known or not deviation:
+        return 0.0, 1.0
+    return total / known, math.erfc(abs(total) / deviation / math.sqrt(2))
+
+
+def _holm(p_values: Sequence[float]) -> list[bool]:
+    """Which hypotheses fall at `LEVEL` over all of them (Holm, 1979)."""
+    rejected = [False] * len(p_values)
+    for k, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if p_values[i] > LEVEL / (len(p_values) - k):
+            break
+        rejected[i] = True
+    return rejected

@@ -1,0 +1,204 @@
+"""What shortlists are worth: how much of them is wrong, beside draws of as many regions.
+
+Each draw takes, of every category, drive and hour, as many of the detector's shown regions as are
+shortlisted there: so neither an easy drive nor a dark hour speaks for the shortlists. One draws at
+random, which has an exact expectation; one takes the lowest scores, as active learning does. Only
+regions of frames with ground truth can be drawn or judged.
+
+Regions of a frame come together, so frames are resampled: Poisson(1) weights (Hanley and MacGibbon,
+2006), the same for all figures, so that a ratio is as sure as what its parts share allows.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.contracts.events import ErrorType, FrameMatched, Split
+from services.contracts.identity import Category, DriveId, FrameId, RegionId
+from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.mining.failure_model import Mode
+from services.domain.statistics.intervals import middle_95
+from services.domain.statistics.resampling import Interval
+
+_REPLICATES: Final = 400
+_SEED: Final = 95
+
+
+class Stratum(NamedTuple):
+    """What a draw keeps as it is."""
+
+    category: Category
+    drive: DriveId | None
+    hour: datetime
+
+    @classmethod
+    def at(cls, category: Category, drive: DriveId | None, captured_at: datetime) -> "Stratum":
+        """Of a region."""
+        return cls(category, drive, captured_at.replace(minute=0, second=0, microsecond=0))
+
+
+@dataclass(frozen=True)
+class Lift:
+    """Shares of false positives at IoU .5, each with its 95% interval.
+
+    Attributes
+    ----------
+    found : of the shortlisted regions
+    random, lowest : of as many at random, and of as many with the lowest scores
+    over_random, over_lowest : `found` over them; none where they are 0
+    gain : (found - random) / (1 - random): 0 is the random draw, 1 is perfect; none where it is so
+    confirmed, rejected : the shortlisted regions behind this
+    """
+
+    found: Interval
+    random: Interval
+    lowest: Interval
+    over_random: Interval | None
+    over_lowest: Interval | None
+    gain: Interval | None
+    confirmed: int
+    rejected: int
+
+
+_REGION: Final = np.dtype(
+    [("region", "i8"), ("frame", "i4"), ("stratum", "i4"), ("score", "f8"), ("mode", "i2")]
+)
+"""A region: its id's hash, the numbers of frame, stratum and mode; -1 where it is right."""
+
+
+class LiftPool:
+    """One detector's regions on haystack frames with ground truth.
+
+    Parameters
+    ----------
+    operating_score : from where on regions are shown, so that a draw may take them
+    """
+
+    def __init__(self, operating_score: float) -> None:
+        self._operating_score = operating_score
+        self._frames: dict[FrameId, int] = {}
+        self._strata: dict[Stratum, int] = {}
+        self._modes: dict[Mode, int] = {}
+        self._regions: dict[tuple[FrameId, Category], NDArray[Any]] = {}
+
+    def put(self, match: FrameMatched) -> None:
+        """Take in a match, instead of what was known of its frame and category."""
+        key = (match.frame_id, match.category)
+        if match.split is not Split.HAYSTACK or not match.regions:
+            self._regions.pop(key, None)
+            return
+        frame = self._frames.setdefault(match.frame_id, len(self._frames))
+        at = Stratum.at(match.category, match.drive_id, match.captured_at)
+        stratum = self._strata.setdefault(at, len(self._strata))
+        columns = zip(match.regions, match.scores, match.errors, match.true_categories, strict=True)
+        self._regions[key] = np.array(
+            [
+                (hash(region), frame, stratum, score, self._mode(error, truth))
+                for region, score, error, truth in columns
+            ],
+            _REGION,
+        )
+
+    def _mode(self, error: ErrorType | None, truth: Category | None) -> int:
+        if error is None:
+            return -1
+        return self._modes.setdefault(Mode.of(error, truth), len(self._modes))
+
+    def modes(self, regions: Collection[RegionId]) -> dict[RegionId, Mode | None]:
+        """In which way these fail, or none where they are right; only of those that are here."""
+        names = {hash(region): region for region in regions}
+        modes = [*self._modes, None]
+        pool = self._pooled()
+        found = pool[np.isin(pool["region"], np.array(list(names), np.int64))]
+        return {
+            names[region]: modes[mode]
+            for region, mode in zip(found["region"].tolist(), found["mode"].tolist(), strict=True)
+        }
+
+    def lift(self, listed: Mapping[RegionId, Stratum]) -> Lift | None:
+        """What shortlists of these regions are worth; none while none of them is here."""
+        drawn_from = [self._strata[each] for each in set(listed.values()) & self._strata.keys()]
+        pool = self._pooled()
+        pool = pool[(pool["score"] >= self._operating_score) & np.isin(pool["stratum"], drawn_from)]
+        asked = np.isin(pool["region"], np.array([hash(each) for each in listed], np.int64))
+        if not asked.any():
+            return None
+        _, stratum = np.unique(pool["stratum"], return_inverse=True)
+        frames, frame = np.unique(pool["frame"], return_inverse=True)
+        wrong = pool["mode"] >= 0
+        regions = _Pool(frame, stratum, wrong, asked, _lowest(stratum, pool["score"], asked))
+        draw = np.random.default_rng(_SEED)
+        # One at a time: all of them together would be 3 kB a frame.
+        shares = [regions.shares(np.ones(frames.size, np.int64))] + [
+            regions.shares(draw.poisson(1, frames.size)) for _ in range(_REPLICATES)
+        ]
+        found, random, lowest = np.array(shares).T
+        confirmed = int(np.count_nonzero(asked & wrong))
+        return Lift(
+            found=_interval(found),
+            random=_interval(random),
+            lowest=_interval(lowest),
+            over_random=_ratio(found, random),
+            over_lowest=_ratio(found, lowest),
+            gain=_ratio(found - random, 1 - random),
+            confirmed=confirmed,
+            rejected=int(np.count_nonzero(asked)) - confirmed,
+        )
+
+    def _pooled(self) -> NDArray[Any]:
+        return np.concatenate([np.zeros(0, _REGION), *self._regions.values()])
+
+
+def _lowest(stratum: IntArray, score: FloatArray, listed: BoolArray) -> BoolArray:
+    """(N,), the regions with the lowest scores: of each stratum as many as are listed."""
+    order = np.lexsort((score, stratum))
+    first = np.searchsorted(stratum[order], stratum[order], side="left")
+    rank = np.arange(len(order)) - first
+    chosen = np.zeros(len(order), np.bool_)
+    chosen[order] = rank < np.bincount(stratum[listed], minlength=stratum.max() + 1)[stratum[order]]
+    return chosen
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """N regions: number of frame and stratum, wrong or not, listed or not, lowest or not."""
+
+    frame: IntArray
+    stratum: IntArray
+    wrong: BoolArray
+    listed: BoolArray
+    lowest: BoolArray
+
+    def shares(self, frame_weights: IntArray) -> tuple[float, float, float]:
+        """Of the listed, of a random draw and of the lowest scores; NaN without any weight."""
+        weights = frame_weights[self.frame].astype(np.float64)
+        every, wrong, listed = (
+            np.bincount(self.stratum, weights * of).astype(np.float64)
+            for of in (1.0, self.wrong, self.listed)
+        )
+        expected = np.divide(wrong, every, out=np.zeros_like(every), where=every > 0)
+        return (
+            _share(weights * self.listed, self.wrong),
+            _share(listed, expected),
+            _share(weights * self.lowest, self.wrong),
+        )
+
+
+def _share(weights: FloatArray, values: FloatArray | BoolArray) -> float:
+    total = float(weights.sum())
+    return float((weights * values).sum()) / total if total else float("nan")
+
+
+def _interval(drawn: FloatArray) -> Interval:
+    return Interval(float(drawn[0]), *middle_95(drawn[1:]))
+
+
+def _ratio(above: FloatArray, below: FloatArray) -> Interval | None:
+    if below[0] <= 0:
+        return None
+    undefined = np.full(len(below), np.nan)
+    return _interval(np.divide(above, below, out=undefined, where=below > 0))

@@ -1,0 +1,39 @@
+"""Which needles are perhaps right, and the ground truth wrong: to be looked at again first.
+
+In the manner of ObjectLab's overlooked score (Tkachenko, Thyagarajan and Mueller, 2023): a label is
+suspected to be missing where the detector is sure and nothing was annotated there. We also ask what
+looks like it: a needle among right regions is suspect, one among needles is not.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from services.domain.detection.coco import FloatArray
+from services.domain.mining.failure_model import Examples
+from services.domain.mining.ranking import Vectors
+
+NEIGHBOURS: Final = 5
+
+
+def missing_label_suspicion(needles: Vectors, scores: FloatArray, examples: Examples) -> FloatArray:
+    """(N,) in [0, 1]: the score times the share of right regions among the most similar ones.
+
+    Parameters
+    ----------
+    needles : (N, D) vectors of needles of the background type
+    scores : (N,)
+    examples : of the needles' kind; the needles themselves may be among them
+    """
+    if not len(examples.modes) or not len(needles):
+        return np.zeros(len(needles))
+    right = np.array([mode is None for mode in examples.modes], np.float64)
+    similar = np.asarray(needles @ examples.vectors.T, np.float64)
+    similar[similar > _ITSELF] = -np.inf
+    count = min(NEIGHBOURS, len(right))
+    nearest = np.argsort(-similar, axis=1, kind="stable")[:, :count]
+    return np.asarray(scores * right[nearest].mean(axis=1))
+
+
+_ITSELF: Final = 1 - 1e-6
+"""A vector this similar is the needle's own, or that of a copy of its picture."""

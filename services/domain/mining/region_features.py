@@ -1,0 +1,83 @@
+"""What a detection shows besides its picture: how sure, how large, where, and beside what.
+
+A second box on the same object is a duplicate or a bad fit, a rival category with a good score a
+confusion: the detector's own boxes say much about how one of them fails, and no annotation is
+needed to read it.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from services.domain.detection.boxes import check_boxes
+from services.domain.detection.coco import FloatArray, IntArray
+
+COMPANION_SCORE: Final = 0.05
+"""Below it, a detection says nothing about its neighbours."""
+_EDGE_PX: Final = 3.0
+_SURE: Final = 1e-4
+"""Scores are kept this far from 0 and 1, where log odds have no end."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The detections of one detector on one frame.
+
+    Attributes
+    ----------
+    boxes : (N, 4) float64, [x, y, width, height] in pixels
+    scores : (N,) float64
+    categories : (N,) int64, equal where the categories are
+    width, height : of the frame, in pixels
+    """
+
+    boxes: FloatArray
+    scores: FloatArray
+    categories: IntArray
+    width: int
+    height: int
+
+
+def region_features(shown: Shown) -> FloatArray:
+    """(N, F) float64, a row per detection; each column is what its name below says."""
+    if not len(shown.scores):
+        return np.empty((0, FEATURES))
+    return np.column_stack([*_own(shown), *_pairs(shown)])
+
+
+FEATURES: Final = 21
+
+
+def _own(shown: Shown) -> list[FloatArray]:
+    sure = np.clip(shown.scores, _SURE, 1 - _SURE)
+    x, y, width, height = shown.boxes.T
+    middle = (x + width / 2) / shown.width
+    return [
+        np.log(sure / (1 - sure)),
+        middle,
+        (y + height / 2) / shown.height,
+        np.log(width / shown.width),
+        np.log(height / shown.height),
+        np.log(width / height),
+        np.abs(middle - 0.5),
+        (x < _EDGE_PX).astype(float),
+        (x + width > shown.width - _EDGE_PX).astype(float),
+    ]
+
+
+def _pairs(shown: Shown) -> list[FloatArray]:
+    """Overlaps with the other detections; 0 where there is no other."""
+    from services.domain.mining import region_kernels  # noqa: PLC0415  # see compiled.py
+
+    check_boxes(shown.boxes)
+    scores = shown.scores
+    columns = region_kernels.pair_columns(
+        shown.boxes, scores, shown.categories, scores >= COMPANION_SCORE
+    )
+    *largest, shared = columns.T
+    confident = np.log1p(np.count_nonzero(scores >= _PLAIN))
+    return [*largest, np.log1p(shared), np.full(len(scores), confident)]
+
+
+_PLAIN: Final = 0.3

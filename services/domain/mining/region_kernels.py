@@ -1,0 +1,193 @@
+# ruff: noqa: PLR0917  # Numba compiles functions of arrays, called by position
+"""Overlaps of one frame's detections with one another, without a matrix of all pairs.
+
+Detections are swept by their left edges, so that only those whose extents meet are compared: time
+grows with the pairs that overlap, and memory with the detections.
+"""
+
+import numpy as np
+
+from services.domain.compiled import compiled
+from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+
+_LEAF = 128
+"""numpy adds up so many numbers in one run, and halves what is longer."""
+_LANES = 8
+"""A run is added up in so many partial sums."""
+
+PAIR_FEATURES = 11
+
+
+@compiled
+def split_at(count: int) -> int:  # pragma: no cover
+    """Where numpy halves a sum of so many numbers."""
+    half = count // 2
+    return half - half % _LANES
+
+
+@compiled
+def _run_sum(values: FloatArray) -> float:  # pragma: no cover
+    """The sum of at most 128 numbers, in numpy's order."""
+    total: float = 0.0
+    if values.size < _LANES:
+        for value in values:
+            total += value
+        return total
+    whole = values.size - values.size % _LANES
+    lanes = values[:_LANES].copy()
+    for start in range(_LANES, whole, _LANES):
+        for lane in range(_LANES):
+            lanes[lane] += values[start + lane]
+    total = ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + (
+        (lanes[4] + lanes[5]) + (lanes[6] + lanes[7])
+    )
+    for place in range(whole, values.size):
+        total += values[place]
+    return total
+
+
+@compiled
+def _pair_columns(
+    boxes: FloatArray,
+    scores: FloatArray,
+    categories: IntArray,
+    place: IntArray,
+    counts: BoolArray,
+    order: IntArray,
+    reach: FloatArray,
+    starts: IntArray,
+    merges: IntArray,
+    columns: FloatArray,
+) -> None:  # pragma: no cover
+    """See `pair_columns`; what is written.
+
+    Parameters
+    ----------
+    order : (N,) the detections by their left edges
+    reach : (N,) the right-most edge among the detections up to there, in that order
+    starts, merges : the tree of a sum over N numbers, see `sum_tree`
+    """
+    sorted_boxes, sorted_scores = boxes[order], scores[order]
+    leaf_of = np.searchsorted(starts, np.arange(scores.size), side="right") - 1
+    shared = np.zeros(scores.size, np.float64)
+    sums = np.zeros(starts.size - 1 + len(merges), np.float64)
+    touched = np.empty(scores.size, np.int64)
+    for i in range(scores.size):
+        left, top, width, height = boxes[i]
+        right, bottom, area = width + left, height + top, width * height
+        best = columns[i]
+        many = 0
+        for at in range(np.searchsorted(reach, left, side="right"), scores.size):
+            x, y, across, along = sorted_boxes[at]
+            if x >= right:
+                break
+            # As in `overlap_of`, operation by operation: the results are the same bit by bit.
+            common = min(right, across + x) - max(left, x)
+            deep = min(bottom, along + y) - max(top, y)
+            j = order[at]
+            if common <= 0 or deep <= 0 or j == i or not counts[j]:
+                continue
+            common *= deep
+            other = across * along
+            overlap = common / (area + other - common)
+            score = sorted_scores[at]
+            if categories[i] != categories[j]:
+                best[7] = max(best[7], overlap)
+                best[8] = max(best[8], overlap * score)
+                best[9] = max(best[9], common / area * score)
+                continue
+            if place[j] < place[i]:
+                best[0] = max(best[0], overlap)
+                best[1] = max(best[1], common / area)
+                best[2] = max(best[2], common / other)
+                best[3] = max(best[3], overlap * score)
+            else:
+                best[4] = max(best[4], overlap)
+                best[5] = max(best[5], overlap * score)
+                best[6] = max(best[6], common / other * score)
+            shared[j] = overlap
+            touched[many] = j
+            many += 1
+        if many:
+            best[10] = _sum(shared, touched[:many], leaf_of, starts, merges, sums)
+
+
+@compiled
+def _sum(
+    values: FloatArray,
+    touched: IntArray,
+    leaf_of: IntArray,
+    starts: IntArray,
+    merges: IntArray,
+    sums: FloatArray,
+) -> float:  # pragma: no cover
+    """The sum of all values, of which only the touched ones are not 0; they are 0 afterwards."""
+    sums[:] = 0.0
+    leaves = starts.size - 1
+    for j in touched:
+        leaf = leaf_of[j]
+        if sums[leaf] == 0.0:
+            sums[leaf] = _run_sum(values[starts[leaf] : starts[leaf + 1]])
+    for m in range(len(merges)):
+        sums[leaves + m] = sums[merges[m, 0]] + sums[merges[m, 1]]
+    for j in touched:
+        values[j] = 0.0
+    return sums[sums.size - 1]  # type: ignore[no-any-return]
+
+
+def sum_tree(count: int) -> tuple[IntArray, IntArray]:
+    """How numpy parts a sum of so many numbers: rounding depends on it.
+
+    Returns
+    -------
+    starts : (L + 1,) where each run of at most 128 numbers starts
+    merges : (L - 1, 2) which two partial sums are added; runs are numbered from 0, then merges
+    """
+    starts: list[int] = []
+    merges: list[tuple[int, int]] = []
+
+    def part(start: int, size: int) -> int:
+        """A run is -1 - its number until all runs are known."""
+        if size <= _LEAF:
+            starts.append(start)
+            return -len(starts)
+        left = split_at(size)
+        merges.append((part(start, left), part(start + left, size - left)))
+        return len(merges) - 1
+
+    part(0, count)
+    merged = np.array(merges, np.int64).reshape(-1, 2)
+    return (
+        np.array([*starts, count], np.int64),
+        np.where(merged < 0, -1 - merged, len(starts) + merged),
+    )
+
+
+def pair_columns(
+    boxes: FloatArray, scores: FloatArray, categories: IntArray, counts: BoolArray
+) -> FloatArray:
+    """What each detection shares with the others of its frame.
+
+    Parameters
+    ----------
+    boxes : (N, 4) float64, [x, y, width, height] in pixels, of positive size
+    scores : (N,) float64
+    categories : (N,) int64
+    counts : (N,) bool, whether a detection counts as another one's companion
+
+    Returns
+    -------
+    (N, 11) float64; the largest IoU with a companion of the same category and a higher score, the
+    largest share of the own area and of the companion's, and IoU times the companion's score; of
+    the same category and a lower score the IoU, that times score, and the share of the companion's
+    area times score; of another category the IoU, that times score, and the share of the own area
+    times score; the sum of IoU over companions of the same category. 0 where there is none.
+    """
+    place = np.empty(len(scores), np.int64)
+    place[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
+    order = np.argsort(boxes[:, 0], kind="stable")
+    reach = np.maximum.accumulate((boxes[:, 2] + boxes[:, 0])[order])
+    columns = np.zeros((len(scores), PAIR_FEATURES))
+    starts, merges = sum_tree(len(scores))
+    _pair_columns(boxes, scores, categories, place, counts, order, reach, starts, merges, columns)
+    return columns

@@ -1,0 +1,199 @@
+"""Vectors with their payload, found by similarity: what is asked of Qdrant, server or Edge."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.contracts.identity import ModelId, PointId
+from services.domain.mining.ranking import Vectors
+
+Vector = NDArray[np.float32]
+Payload = Mapping[str, str | float | int | bool | None]
+
+
+FRAMES = "frames"
+"""Alias of the live model's collection of global vectors."""
+REGIONS = "regions"
+"""Alias of the live model's collection of region vectors."""
+
+
+def collection_of(alias: str, model: ModelId) -> str:
+    """The collection that holds one model's vectors: those of two models never share one."""
+    return f"{alias}-{model}"
+
+
+def models_of(collections: Iterable[str]) -> list[ModelId]:
+    """The models that have region vectors, in the order of their ids."""
+    prefix = collection_of(REGIONS, ModelId(""))
+    return sorted(
+        ModelId(each.removeprefix(prefix)) for each in collections if each.startswith(prefix)
+    )
+
+
+def model_of(alias: str, collection: str | None) -> ModelId | None:
+    """The model whose collection this is; none where there is none yet."""
+    return ModelId(collection.removeprefix(f"{alias}-")) if collection else None
+
+
+async def live_model(names: "CollectionNames", alias: str) -> ModelId | None:
+    """The model that searches by this alias use; none where nothing is embedded yet.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not answer.
+    """
+    return model_of(alias, (await names.aliases()).get(alias))
+
+
+@dataclass(frozen=True)
+class Point:
+    """One vector, (D,) float32, with the payload that searches filter by."""
+
+    point_id: PointId
+    vector: Vector
+    payload: Payload
+
+
+@dataclass(frozen=True)
+class Where:
+    """A filter: fields equal to a value, and numbers that reach a bound."""
+
+    equals: Mapping[str, str] = field(default_factory=dict)
+    at_least: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A point that was found, and its cosine similarity to the query."""
+
+    point_id: PointId
+    similarity: float
+    payload: Payload
+
+
+SIMILARITY_DECIMALS = 6
+"""float32 cosines agree to this between engines; what is equal to here is a tie."""
+
+
+OVERSAMPLING = 2.0
+"""Where vectors are quantised, so many times the hits are compared again with the vectors as they
+are: recall@10 was 1.0 then, and .95 without (docs/shortlists.md)."""
+
+
+class Quantization(StrEnum):
+    """How vectors are searched."""
+
+    NONE = "none"
+    """As they are."""
+    INT8 = "int8"
+    """A byte per dimension in memory, the vectors themselves on disk."""
+
+
+def best_first(found: Iterable[tuple[PointId, float, Payload]]) -> list[Hit]:
+    """Hits by falling similarity, rounded so that ties are ties, then by id."""
+    hits = [
+        Hit(point, round(alike, SIMILARITY_DECIMALS), payload) for point, alike, payload in found
+    ]
+    hits.sort(key=lambda hit: (-hit.similarity, hit.point_id))
+    return hits
+
+
+def is_settled(hits: Sequence[Hit], limit: int, asked: int) -> bool:
+    """Whether no tie for the last place can be among what was not asked for.
+
+    Parameters
+    ----------
+    hits : best first, as `best_first` gives them
+    limit : how many are wanted
+    asked : how many the engine was asked for, at least `limit`
+    """
+    return len(hits) < asked or hits[-1].similarity < hits[limit - 1].similarity
+
+
+class CollectionNames(Protocol):
+    """Which collections there are, and what their aliases stand for."""
+
+    async def collections(self) -> list[str]:
+        """Every collection, in the order of their names.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer; this holds for every method.
+        """
+        ...
+
+    async def aliases(self) -> dict[str, str]:
+        """What each alias stands for."""
+        ...
+
+    async def alias(self, names: Mapping[str, str]) -> None:
+        """Let each name stand for its collection from now on, whatever it stood for before.
+
+        All at once: no search in between sees only some of them moved.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Flush and let go."""
+        ...
+
+
+class VectorStore(CollectionNames, Protocol):
+    """Named collections of points. All writes are durable when the call returns.
+
+    Wherever a collection is named, an alias may stand for it. A collection that does not exist
+    holds nothing: loading, searching and deleting find no points there; writing to it is Fatal.
+    """
+
+    async def ensure(
+        self, collection: str, dimension: int, *, keywords: Sequence[str], numbers: Sequence[str]
+    ) -> None:
+        """Create the collection (cosine) with its payload indexes, unless it exists.
+
+        Raises
+        ------
+        InvalidSettings
+            It exists with another dimension.
+        """
+        ...
+
+    async def dimension(self, collection: str) -> int | None:
+        """How many numbers its vectors have; none where it does not exist."""
+        ...
+
+    async def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        """Write points, replacing those of the same id."""
+        ...
+
+    async def delete(self, collection: str, point_ids: Collection[PointId]) -> None:
+        """Remove points; ids that are not there are fine."""
+        ...
+
+    async def load(self, collection: str, point_ids: Collection[PointId]) -> dict[PointId, Vector]:
+        """The unit vectors of these ids that exist."""
+        ...
+
+    async def nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Hit]:
+        """The most similar points, best first; equal similarities in the order of their ids."""
+        ...
+
+    async def nearest_to_each(
+        self, collection: str, vectors: Vectors, where: Where, limit: int
+    ) -> list[list[Hit]]:
+        """What `nearest` finds for each of several vectors, at less than the price of each.
+
+        Parameters
+        ----------
+        vectors : (N, D) float32
+        """
+        ...
+
+    async def count(self, collection: str, where: Where) -> int:
+        """How many points pass the filter."""
+        ...

@@ -1,0 +1,69 @@
+"""From pixels to a network's map, on whatever of this machine is fastest."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from services.embedder.models.crops import Normalise, Pixels
+
+
+class Runtime(StrEnum):
+    """What computes the map."""
+
+    OPENVINO = "openvino"
+    TORCH = "torch"
+    CUDA = "cuda"
+
+
+class Precision(StrEnum):
+    """How exactly numbers are kept between layers."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    INT8 = "int8"
+    """Calibrated on pictures beforehand; by OpenVINO only."""
+
+
+class Forward(Protocol):
+    """A network's features, ready for use; called by one thread at a time.
+
+    Attributes
+    ----------
+    device : where maps come to lie
+    calibrated : sha256 of the quantised network; empty where nothing was calibrated
+    """
+
+    device: torch.device
+    precision: Precision
+    calibrated: str
+
+    def __call__(self, pixels: Pixels) -> Tensor:
+        """(N, H, W, 3) uint8 RGB to (N, C, h, w) float32."""
+        ...
+
+
+class TorchForward:
+    """By torch: eager on a CPU, compiled on a GPU; channels last in memory on both."""
+
+    calibrated = ""
+
+    def __init__(
+        self, features: nn.Module, device: torch.device, precision: Precision = Precision.FP32
+    ) -> None:
+        self.device = device
+        self.precision: Precision = precision
+        module = nn.Sequential(Normalise(), features).eval().to(device)
+        module = module.to(memory_format=torch.channels_last)
+        self._module: Callable[[Tensor], Tensor] = (
+            torch.compile(module) if device.type == "cuda" else module
+        )
+
+    @torch.inference_mode()
+    def __call__(self, pixels: Pixels) -> Tensor:
+        half = self.precision is Precision.BF16
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            mapped = self._module(torch.from_numpy(pixels).to(self.device, non_blocking=True))
+        return mapped.float()

@@ -1,0 +1,153 @@
+"""A network's features in 8-bit numbers, as one file that is checked whenever it is loaded.
+
+`gazeloop calibrate` makes it (learning/calibration.py). It is OpenVINO's own form of a network with
+a card that says of what it was made and what was measured, in a zip without compression.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from services.contracts.errors import UnfitInt8
+from services.embedder.models.checked_file import checked_content
+from services.embedder.models.network import Network
+
+_GRAPH, _VALUES, _CARD = "network.xml", "network.bin", "card.json"
+_STRICT = ConfigDict(frozen=True, extra="forbid")
+
+
+class CalibrationData(BaseModel):
+    """What it was made of.
+
+    Attributes
+    ----------
+    pictures : whole frames and crops that the ranges of numbers were taken from
+    """
+
+    model_config = _STRICT
+
+    source: str
+    frames: int
+    frames_held_out: int
+    drives_held_out: int
+    unreadable_frames: int
+    pictures: int
+
+
+class Cosines(BaseModel):
+    """Of vectors in 8 bits to those in full precision."""
+
+    model_config = _STRICT
+
+    count: int
+    least: float
+    mean: float
+
+
+class Faithfulness(BaseModel):
+    """How near it is to full precision on what is held out.
+
+    Attributes
+    ----------
+    queries : regions that have one of their category on another held-out drive
+    map_before, map_after : mAP@100 of those, in full precision and in 8 bits
+    """
+
+    model_config = _STRICT
+
+    frames: Cosines
+    regions: Cosines
+    queries: int
+    map_before: float
+    map_after: float
+
+
+class Card(BaseModel):
+    """What lies in the file beside the network.
+
+    Attributes
+    ----------
+    network_sha256 : of the full-precision network that it was made of
+    sha256 : of the quantised one, graph and values
+    """
+
+    model_config = _STRICT
+
+    name: str
+    pooling: str
+    network_sha256: str
+    sha256: str
+    data: CalibrationData
+    measured: Faithfulness
+    made_with: str
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """A network in OpenVINO's form, its graph and its values."""
+
+    graph: bytes
+    values: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Of both, in hexadecimal: its identity."""
+        total = hashlib.sha256(self.graph)
+        total.update(self.values)
+        return total.hexdigest()
+
+
+def packed(quantised: Quantised, card: Card) -> bytes:
+    """Both as one file, the same bytes for the same content."""
+    file = BytesIO()
+    with ZipFile(file, "w", ZIP_STORED) as archive:
+        parts = {
+            _GRAPH: quantised.graph,
+            _VALUES: quantised.values,
+            _CARD: card.model_dump_json(indent=2).encode(),
+        }
+        for name, content in parts.items():
+            archive.writestr(ZipInfo(name), content)
+    return file.getvalue()
+
+
+def read_int8(path: Path | None, sha256: str, network: Network) -> Quantised:
+    """The quantised features of this network, from a file.
+
+    Parameters
+    ----------
+    sha256 : of the file, in hexadecimal; empty: any
+
+    Raises
+    ------
+    UnfitInt8
+        There is none, it is not what its card or the sha256 says, or it is another network's.
+    """
+    if path is None:
+        raise UnfitInt8("GAZELOOP_EMBED_PRECISION is int8, and GAZELOOP_EMBED_INT8 names no file")
+    content = checked_content(path, sha256, "8-bit network", UnfitInt8)
+    quantised, card = _unpacked(path, content)
+    if quantised.sha256 != card.sha256:
+        raise UnfitInt8(f"{path} is damaged: its network is not the one of its card's sha256")
+    made_of = (card.name, card.pooling, card.network_sha256)
+    wanted = (network.backbone.name, network.pooling.value, network.sha256)
+    if made_of != wanted:
+        raise UnfitInt8(f"{path} is made of {_named(*made_of)}, and not of {_named(*wanted)}")
+    return quantised
+
+
+def _unpacked(path: Path, content: bytes) -> tuple[Quantised, Card]:
+    try:
+        with ZipFile(BytesIO(content)) as archive:
+            quantised = Quantised(archive.read(_GRAPH), archive.read(_VALUES))
+            return quantised, Card.model_validate_json(archive.read(_CARD))
+    except (BadZipFile, LookupError, NotImplementedError, RuntimeError, ValidationError) as exc:
+        raise UnfitInt8(f"{path} is damaged, or no 8-bit network: {exc}") from exc
+
+
+def _named(name: str, pooling: str, sha256: str) -> str:
+    return f"{name} by {pooling} with the weights {sha256[:8]}"

@@ -1,0 +1,141 @@
+"""A backbone with its weights, from pixels to vectors."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d, normalize
+
+from services.contracts.errors import InvalidSettings
+from services.embedder.models import pooling, weights
+from services.embedder.models.backbones import Backbone, backbone_named
+from services.embedder.models.pooling import Pooling
+from services.embedder.models.whitening import Whitening
+from services.runtime.settings import Settings
+
+
+class Head(nn.Module):
+    """From a map, or from the cells of a region on it, to a vector of unit length.
+
+    Attributes
+    ----------
+    grid : cells per side that RoIAlign is to give of a region
+    averages : whether those cells' mean is all that is looked at
+    """
+
+    mean: Tensor
+    projection: Tensor
+
+    def __init__(
+        self, backbone: Backbone, model: nn.Module, way: Pooling, whitening: Whitening | None
+    ) -> None:
+        super().__init__()
+        neck = backbone.neck if way is Pooling.PENULTIMATE else None
+        self._pooling = way
+        self._neck_grid = neck.grid if neck else 0
+        self.grid = max(self._neck_grid, pooling.GRID)
+        self.neck = neck.layers(model) if neck else None
+        self.averages = neck is None and way is Pooling.AVERAGE
+        self.dimension = neck.channels if neck else pooling.dimension(backbone.channels, way)
+        self.whitens = whitening is not None
+        if whitening is not None:
+            if len(whitening.mean) != self.dimension:
+                raise InvalidSettings(
+                    f"the whitening is of vectors of {len(whitening.mean)} dimensions, and"
+                    f" {backbone.name} gives {self.dimension}"
+                )
+            self.dimension = len(whitening.projection)
+            self.register_buffer("mean", torch.from_numpy(whitening.mean))
+            self.register_buffer("projection", torch.from_numpy(whitening.projection))
+
+    def pooled(self, mapped: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, D), of any length and not whitened."""
+        if self.neck is None:
+            return pooling.pool(mapped, self._pooling)
+        pooled: Tensor = self.neck(_flat(adaptive_avg_pool2d(mapped, self._neck_grid)))
+        return pooled
+
+    def forward(self, mapped: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, D), of unit length."""
+        return self.finished(self.pooled(mapped))
+
+    def finished(self, pooled: Tensor) -> Tensor:
+        """(N, C) as pooled to (N, D), of unit length."""
+        vectors = normalize(pooled)
+        if self.whitens:
+            vectors = normalize((vectors - self.mean) @ self.projection.T)
+        return vectors
+
+
+def _flat(cells: Tensor) -> Tensor:
+    return cells.contiguous().flatten(1)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A backbone's map and what makes vectors of it.
+
+    Attributes
+    ----------
+    pooling : never `penultimate` where that is the average
+    sha256 : of all values that shape the vectors, whatever file they came in
+    """
+
+    backbone: Backbone
+    pooling: Pooling
+    features: nn.Module
+    head: Head
+    sha256: str
+
+    @property
+    def tap(self) -> str:
+        """Name of the layer that the vectors are taken from."""
+        neck = self.backbone.neck
+        return neck.tap if neck and self.pooling is Pooling.PENULTIMATE else self.backbone.tap
+
+
+def network_of(
+    backbone: Backbone, model: nn.Module, way: Pooling, whitening: Whitening | None = None
+) -> Network:
+    """A built model as a network that is ready for use.
+
+    Raises
+    ------
+    InvalidSettings
+        The backbone has no map to pool, or the whitening is of other vectors.
+    """
+    way = resolved(backbone, way)
+    head = Head(backbone, model, way, whitening).eval().requires_grad_(requires_grad=False)
+    features = backbone.features(model).eval().requires_grad_(requires_grad=False)
+    return Network(backbone, way, features, head, weights.digest(features, head))
+
+
+def resolved(backbone: Backbone, way: Pooling) -> Pooling:
+    """The pooling by its plainest name: a network without further layers ends in an average.
+
+    Raises
+    ------
+    InvalidSettings
+        The backbone has no map to pool.
+    """
+    if backbone.neck is None:
+        return Pooling.AVERAGE if way is Pooling.PENULTIMATE else way
+    if backbone.tap == "pixels" and way is not Pooling.PENULTIMATE:
+        raise InvalidSettings(
+            f"{backbone.name} has no map that {way} could pool: set GAZELOOP_POOLING=penultimate"
+        )
+    return way
+
+
+def load_network(settings: Settings) -> Network:
+    """The network that the settings ask for, with its weights.
+
+    Raises
+    ------
+    MissingWeights, InvalidSettings
+        As from `load_backbone`, `backbone_named` and `resolved`.
+    """
+    backbone = backbone_named(settings.embedder)
+    way = resolved(backbone, Pooling(settings.pooling))
+    loaded = weights.load_backbone(backbone, settings.weights, settings.weights_sha256, way)
+    return network_of(backbone, loaded.model, way, loaded.whitening)

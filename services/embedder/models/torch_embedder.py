@@ -1,0 +1,211 @@
+"""The Embedder on a network."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Self
+
+import numpy as np
+import structlog
+import torch
+from numpy.typing import NDArray
+from PIL.Image import Image
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from services.contracts.identity import ModelId
+from services.embedder.embedder import Boxes, FrameVectors
+from services.embedder.models import crops
+from services.embedder.models.forward import Forward, Precision, TorchForward
+from services.embedder.models.forward_choice import forward_of
+from services.embedder.models.network import Network, load_network
+from services.embedder.models.region_align import region_means
+from services.runtime.progress import report_progress
+from services.runtime.settings import Settings
+
+CONTEXTS = (1.0, 2.0)
+"""How many times as wide and high as its box each of a region's crops is."""
+_CROPS_PER_PASS = 64
+_ALIGNED_AT_ONCE = 512
+"""Boxes on one map; each takes 100 kB while its cells are sampled."""
+_DECODED_SIDE = 512
+"""Of a frame's shorter side: decoded at half of 1,080 lines, its pixels are off by less than half a
+step of 255 once they are scaled (docs/embedding.md)."""
+log = structlog.get_logger()
+
+
+class RegionEncoder(StrEnum):
+    """How a box becomes a vector."""
+
+    ROI = "roi"
+    """RoIAlign on the frame's own map: no further pass."""
+    CROP = "crop"
+    """The box alone, and with as much again around it, cut out and encoded by passes of their own;
+    the two vectors are joined, so a cosine is the mean of theirs."""
+
+
+class Decoding(StrEnum):
+    """How much of a frame's resolution is decoded."""
+
+    SCALED = "scaled"
+    """What is needed: a JPEG's own transform gives halves, quarters and eighths at less cost."""
+    FULL = "full"
+
+
+class TorchEmbedder:
+    """A network, a way to encode regions, and what computes the network's map.
+
+    Parameters
+    ----------
+    forward : torch in full precision where none is given
+    decoding : of the frames that it will be given
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        regions: RegionEncoder,
+        forward: Forward | None = None,
+        decoding: Decoding = Decoding.FULL,
+    ) -> None:
+        self._network = network
+        self._backbone = network.backbone
+        self._regions = regions
+        self._forward = forward or TorchForward(network.features, torch.device("cpu"))
+        self._head = network.head.to(self._forward.device)
+        self._decoding = decoding
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The embedder that the settings ask for, with its weights.
+
+        Raises
+        ------
+        MissingWeights, InvalidSettings, UnfitInt8
+            As from `load_network` and `forward_of`.
+        """
+        network = load_network(settings)
+        torch.set_num_threads(settings.torch_threads)
+        regions, decoding = RegionEncoder(settings.region_encoder), Decoding(settings.embed_decode)
+        made = cls(network, regions, forward_of(network, settings), decoding)
+        log.info(
+            "embedder_chosen",
+            model=made.model_id,
+            runtime=type(made._forward).__name__,
+            precision=made._forward.precision.value,
+            device=str(made._forward.device),
+            decoded_side=made.decoded_side,
+        )
+        return made
+
+    @property
+    def decoded_side(self) -> int | None:
+        """Pixels that are enough of a frame's shorter side; none where all are looked at.
+
+        Crops are cut from all pixels: boxes are often smaller than what a crop is squeezed to.
+        """
+        if self._decoding is Decoding.FULL or self._regions is RegionEncoder.CROP:
+            return None
+        return max(_DECODED_SIDE, self._backbone.frame_side)
+
+    @property
+    def model_id(self) -> ModelId:
+        """`name-tap-pooling-side-regions-normalisation-dimension-sha`, and what is not the rule.
+
+        Frames decoded at a smaller scale are `dct`; numbers that are not of 32 bits follow last,
+        and of what 8-bit network they are.
+        """
+        one = self._network
+        regions = (
+            f"crop{self._backbone.crop_side}" + "".join(f"x{context:g}" for context in CONTEXTS)
+            if self._regions is RegionEncoder.CROP
+            else f"roi{self._head.grid}"
+        )
+        scaled = "" if self.decoded_side is None else "dct"
+        side = f"side{self._backbone.frame_side}{scaled}"
+        parts = (self._backbone.name, one.tap, one.pooling.value, side, regions, crops.NORMALISED)
+        whitened = ("whitened",) if self._head.whitens else ()
+        precision, calibrated = self._forward.precision, self._forward.calibrated
+        numbers = () if precision is Precision.FP32 else (precision.value,)
+        quantised = (calibrated[:8],) if calibrated else ()
+        sized = (f"{self._head.dimension}d", one.sha256[:8])
+        return ModelId("-".join((*parts, *whitened, *sized, *numbers, *quantised)))
+
+    @property
+    def frame_dimension(self) -> int:
+        """The head's dimension."""
+        return self._head.dimension
+
+    @property
+    def region_dimension(self) -> int:
+        """The head's dimension, as often as a region is looked at."""
+        looks = len(CONTEXTS) if self._regions is RegionEncoder.CROP else 1
+        return looks * self._head.dimension
+
+    @torch.inference_mode()
+    def embed(self, images: Sequence[Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
+        """Vectors of each RGB image and of its boxes."""
+        if not images:
+            return []
+        one = self._backbone
+        sizes = [crops.scaled_size(*image.size, one.frame_side, one.least_side) for image in images]
+        frames = np.empty((len(images), self.frame_dimension), np.float32)
+        regions = [np.empty((len(each), self.region_dimension), np.float32) for each in boxes]
+        for size in sorted(set(sizes)):
+            group = [place for place, each in enumerate(sizes) if each == size]
+            mapped = self._frame_maps([images[place] for place in group], size)
+            frames[group] = self._vectors(mapped)
+            if self._regions is RegionEncoder.ROI:
+                for place, each in zip(group, mapped, strict=True):
+                    regions[place] = self._on_map(each, boxes[place], images[place].size)
+        if self._regions is RegionEncoder.CROP:
+            regions = self._from_crops(images, boxes)
+        return [FrameVectors(frame, each) for frame, each in zip(frames, regions, strict=True)]
+
+    def _frame_maps(self, images: Sequence[Image], size: tuple[int, int]) -> Tensor:
+        pixels = np.stack([crops.scale(image, size) for image in images])
+        return self._forward(pixels)
+
+    def _on_map(self, mapped: Tensor, boxes: Boxes, size: tuple[int, int]) -> NDArray[np.float32]:
+        parts = [
+            self._aligned(mapped, boxes[start : start + _ALIGNED_AT_ONCE], size)
+            for start in range(0, len(boxes), _ALIGNED_AT_ONCE)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, self.region_dimension), np.float32)
+
+    def _aligned(self, mapped: Tensor, boxes: Boxes, size: tuple[int, int]) -> NDArray[np.float32]:
+        # To cells of the map, from corner to corner: the frame may have been squeezed a little.
+        extent = np.array([mapped.shape[2], mapped.shape[1]], np.float64)
+        starts, ends = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+        corners = np.concatenate(
+            [(each / size * extent).clip(0, extent) for each in (starts, ends)], 1
+        )
+        rois = torch.from_numpy(corners.astype(np.float32)).to(mapped.device)
+        if self._head.averages:
+            vectors = self._head.finished(region_means(mapped, rois, self._head.grid))
+        else:
+            cells = roi_align(mapped[None].contiguous(), [rois], self._head.grid, aligned=True)
+            vectors = self._head(cells)
+        return np.asarray(vectors.cpu().numpy())
+
+    def _from_crops(
+        self, images: Sequence[Image], boxes: Sequence[Boxes]
+    ) -> list[NDArray[np.float32]]:
+        placed = [
+            (image, box) for image, each in zip(images, boxes, strict=True) for box in each.tolist()
+        ]
+        looks, dimension = len(CONTEXTS), self._head.dimension
+        joined = np.empty((len(placed), looks, dimension), np.float32)
+        # Cut pass by pass: the squares of 10,000 boxes would take more than a gigabyte.
+        for look, context in enumerate(CONTEXTS):
+            for start in range(0, len(placed), _CROPS_PER_PASS):
+                part = slice(start, start + _CROPS_PER_PASS)
+                pixels = crops.cut_all(placed[part], context, self._backbone.crop_side)
+                joined[part, look] = self._vectors(self._forward(pixels))
+                report_progress()
+        joined /= np.float32(np.sqrt(looks))
+        vectors = joined.reshape(len(placed), looks * dimension)
+        return np.split(vectors, np.cumsum([len(each) for each in boxes])[:-1])
+
+    def _vectors(self, mapped: Tensor) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = self._head(mapped).cpu().numpy()
+        return vectors

@@ -1,0 +1,311 @@
+"""A network in 8-bit numbers: calibrated on one's own frames, and measured on others of them.
+
+Quantised after training: the ranges of numbers between layers are taken from pictures that the
+network looks at. Not every network bears that, so none is written that is far from full precision.
+
+References
+----------
+Jacob et al., Quantization and training of neural networks for efficient integer-arithmetic-only
+inference, CVPR 2018; `nncf.quantize` in openvinotoolkit/nncf.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from services.contracts.errors import Invalid, InvalidSettings, UnfitInt8
+from services.domain.statistics.retrieval_quality import RetrievalQuality, exact_quality
+from services.embedder.logic import scaled_boxes
+from services.embedder.models.crops import Pixels
+from services.embedder.models.forward import Forward, Precision
+from services.embedder.models.int8 import (
+    CalibrationData,
+    Card,
+    Cosines,
+    Faithfulness,
+    Quantised,
+    packed,
+)
+from services.embedder.models.network import Network, load_network
+from services.embedder.models.openvino_forward import OpenVinoForward, converted, read
+from services.embedder.models.torch_embedder import Decoding, RegionEncoder, TorchEmbedder
+from services.embedder.training.cards import write_with_card
+from services.embedder.training.data import held_out_drives
+from services.embedder.training.labelled import Example, LabelledFrame, LabelRule, Looked, examples
+from services.embedder.training.quantising import made_with, quantised, require_nncf
+from services.runtime.settings import Settings
+
+LEAST_COSINE = 0.998
+MOST_MAP_LOST = 0.005
+"""Beyond either, searches answer otherwise than in full precision."""
+_PICTURES = 300
+"""As many as NNCF asks for by itself."""
+_REGIONS_PER_FRAME = 8
+"""Of those that are calibrated on: a frame full of parked cars would outweigh all others."""
+_DEPTH = 100
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is looked at.
+
+    Attributes
+    ----------
+    source : what the data are called
+    frames : most that are looked at, drawn at random
+    held_out : share of the drives that is measured on, and not calibrated on
+    """
+
+    source: str
+    frames: int = 200
+    held_out: float = 0.5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Frames as an embedder sees them, decoded as the service decodes them.
+
+    Attributes
+    ----------
+    frames : (F, D)
+    regions : (N, R), of the examples in their order
+    """
+
+    frames: Vectors
+    regions: Vectors
+    examples: Sequence[Example]
+    unreadable: int
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What was written.
+
+    Attributes
+    ----------
+    card : lies in the file, and as JSON beside it
+    sha256 : of the file
+    """
+
+    card: Card
+    sha256: str
+
+
+class _Listening:
+    """A forward that keeps what it was shown."""
+
+    def __init__(self, forward: Forward) -> None:
+        self.device: torch.device = forward.device
+        self.precision: Precision = forward.precision
+        self.calibrated: str = forward.calibrated
+        self.shown: list[Pixels] = []
+        self._forward = forward
+
+    def __call__(self, pixels: Pixels) -> Tensor:
+        self.shown += [pixels[place : place + 1] for place in range(len(pixels))]
+        return self._forward(pixels)
+
+
+def write_calibrated(
+    settings: Settings,
+    frames: Sequence[LabelledFrame],
+    plan: Plan,
+    target: Path,
+    advance: Callable[[int], None],
+) -> Calibrated:
+    """Quantise the embedder that is set, measure it, and write it with its card.
+
+    Parameters
+    ----------
+    advance : told how many more frames are done with, of all `looks`
+
+    Raises
+    ------
+    UnfitInt8
+        It is too far from full precision; nothing is written.
+    MissingPart
+        NNCF is not installed.
+    InvalidSettings, MissingWeights
+        Data or settings do not allow it; the message names the remedy.
+    """
+    require_nncf()
+    network = load_network(settings)
+    learnt, held = parted(frames, plan)
+    exact = OpenVinoForward(converted(network.features), Precision.FP32, settings.torch_threads)
+    listening = _Listening(exact)
+    rng = np.random.default_rng(plan.seed)
+    calibrated = _seen(_embedder(network, settings, listening), learnt, advance, _few(rng))
+    before = _seen(_embedder(network, settings, exact), held, advance, examples_of)
+    asked = _quality(before)
+    pictures = _drawn(listening.shown, rng)
+    made = quantised(network, pictures)
+    rough = OpenVinoForward(read(made), Precision.INT8, settings.torch_threads, made.sha256)
+    after = _seen(_embedder(network, settings, rough), held, advance, examples_of)
+    measured = Faithfulness(
+        frames=_cosines(before.frames, after.frames),
+        regions=_cosines(before.regions, after.regions),
+        queries=asked.queries,
+        map_before=round(asked.mean_average_precision, 4),
+        map_after=round(_quality(after).mean_average_precision, 4),
+    )
+    _require_faithful(network.backbone.name, measured)
+    data = CalibrationData(
+        source=plan.source,
+        frames=len(learnt),
+        frames_held_out=len(held),
+        drives_held_out=len({each.drive for each in held}),
+        unreadable_frames=calibrated.unreadable + before.unreadable,
+        pictures=len(pictures),
+    )
+    return _written(target, network, made, data, measured)
+
+
+def looks(frames: Sequence[LabelledFrame], plan: Plan) -> int:
+    """How often `write_calibrated` looks at a frame: twice at those that are held out.
+
+    Raises
+    ------
+    InvalidSettings
+        There are too few drives.
+    """
+    learnt, held = parted(frames, plan)
+    return len(learnt) + 2 * len(held)
+
+
+def parted(
+    frames: Sequence[LabelledFrame], plan: Plan
+) -> tuple[list[LabelledFrame], list[LabelledFrame]]:
+    """Frames to calibrate on, and frames of other drives to measure on.
+
+    Raises
+    ------
+    InvalidSettings
+        There are too few drives.
+    """
+    rng = np.random.default_rng(plan.seed)
+    annotated = [each for each in frames if each.objects]
+    chosen = [annotated[place] for place in rng.permutation(len(annotated))[: plan.frames]]
+    drives = held_out_drives([each.drive for each in chosen], plan.held_out, plan.seed)
+    held = [each for each in chosen if each.drive in drives]
+    return [each for each in chosen if each.drive not in drives], held
+
+
+def examples_of(frame: LabelledFrame) -> list[Example]:
+    """Its annotated objects, as far as they show anything."""
+    return examples([frame], Looked.CROPS, LabelRule.MOST_FREQUENT)
+
+
+def _few(rng: np.random.Generator) -> Callable[[LabelledFrame], list[Example]]:
+    def drawn(frame: LabelledFrame) -> list[Example]:
+        every = examples_of(frame)
+        return [every[place] for place in rng.permutation(len(every))[:_REGIONS_PER_FRAME]]
+
+    return drawn
+
+
+def _embedder(network: Network, settings: Settings, forward: Forward) -> TorchEmbedder:
+    regions, decoding = RegionEncoder(settings.region_encoder), Decoding(settings.embed_decode)
+    return TorchEmbedder(network, regions, forward, decoding)
+
+
+def _seen(
+    embedder: TorchEmbedder,
+    frames: Sequence[LabelledFrame],
+    advance: Callable[[int], None],
+    chosen: Callable[[LabelledFrame], list[Example]],
+) -> _Seen:
+    whole, regions, found, unreadable = [], [], [], 0
+    for frame in frames:
+        try:
+            seen = frame.read_scaled(embedder.decoded_side)
+        except Invalid:
+            unreadable += 1
+        else:
+            some = chosen(frame)
+            asked = [each.box for each in some if each.box is not None]
+            boxes = scaled_boxes(asked, seen.picture.size, (seen.width, seen.height))
+            [vectors] = embedder.embed([seen.picture], [boxes])
+            whole.append(vectors.frame)
+            regions.append(vectors.regions)
+            found += some
+        advance(1)
+    if not whole:
+        raise InvalidSettings("there is no annotated frame that could be read")
+    return _Seen(np.stack(whole), np.concatenate(regions), found, unreadable)
+
+
+def _drawn(shown: Sequence[Pixels], rng: np.random.Generator) -> list[Pixels]:
+    """Pictures of each size in turn, so that the many crops leave room for the frames."""
+    turns: list[tuple[int, int]] = []
+    for size in sorted({each.shape for each in shown}):
+        places = [place for place, each in enumerate(shown) if each.shape == size]
+        turns += enumerate(rng.permutation(places).tolist())
+    return [shown[place] for _, place in sorted(turns)[:_PICTURES]]
+
+
+def _quality(seen: _Seen) -> RetrievalQuality:
+    labels, drives = (
+        np.unique(names, return_inverse=True)[1].astype(np.int64)
+        for names in (
+            [each.label for each in seen.examples],
+            [each.frame.drive for each in seen.examples],
+        )
+    )
+    found = exact_quality(seen.regions, labels, drives, _DEPTH) if seen.examples else None
+    if found is None:
+        raise InvalidSettings(
+            "no category is on two of the drives that are held out, so nobody could say what a"
+            " search loses: give more drives, or hold out more with --held-out"
+        )
+    return found
+
+
+def _cosines(exact: Vectors, rough: Vectors) -> Cosines:
+    # What lies wholly outside its frame has no length.
+    there = np.linalg.norm(exact, axis=1) > 0
+    cosines = (exact * rough).sum(axis=1)[there]
+    return Cosines(
+        count=len(cosines),
+        least=round(float(cosines.min(initial=1.0)), 5),
+        mean=round(float(cosines.mean()), 5),
+    )
+
+
+def _require_faithful(name: str, measured: Faithfulness) -> None:
+    lost = measured.map_before - measured.map_after
+    least = min(measured.frames.least, measured.regions.least)
+    if least >= LEAST_COSINE and lost <= MOST_MAP_LOST:
+        return
+    raise UnfitInt8(
+        f"{name} does not bear 8 bits: its vectors' least cosine to full precision is"
+        f" {measured.frames.least:.4f} for frames and {measured.regions.least:.4f} for regions,"
+        f" where {LEAST_COSINE} is wanted, and mAP goes from {measured.map_before:.3f} to"
+        f" {measured.map_after:.3f}, where {MOST_MAP_LOST} may be lost; nothing was written"
+    )
+
+
+def _written(
+    target: Path, network: Network, made: Quantised, data: CalibrationData, measured: Faithfulness
+) -> Calibrated:
+    card = Card(
+        name=network.backbone.name,
+        pooling=network.pooling.value,
+        network_sha256=network.sha256,
+        sha256=made.sha256,
+        data=data,
+        measured=measured,
+        made_with=made_with(),
+    )
+    content = packed(made, card)
+    sha256 = hashlib.sha256(content).hexdigest()
+    write_with_card(target, content, {**card.model_dump(), "file_sha256": sha256})
+    return Calibrated(card, sha256)

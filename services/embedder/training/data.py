@@ -1,0 +1,129 @@
+"""What is learnt from: examples with their pixels on disk, and drives that are held out."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import orjson
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from services.contracts.errors import Invalid, InvalidSettings
+from services.domain.detection.coco import BoolArray
+from services.embedder.models.crops import Pixels
+from services.embedder.training.labelled import Example, pixels_of
+
+_FEWEST_DRIVES = 4
+_FEWEST_HELD_OUT = 2
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Examples as parallel arrays.
+
+    Attributes
+    ----------
+    pixels : (N, S, S, 3) uint8, on disk
+    labels : (N,) int64, places in `names`
+    drives : (N,) int64
+    held_out : (N,) bool, of drives that nothing is learnt from
+    unreadable : frames whose image could not be read
+    """
+
+    pixels: Pixels
+    labels: NDArray[np.int64]
+    drives: NDArray[np.int64]
+    held_out: BoolArray
+    names: Sequence[str]
+    unreadable: Sequence[str]
+
+
+def held_out_drives(drives: Sequence[str], share: float, seed: int) -> set[str]:
+    """Drives to hold out, the same ones for the same seed, and at least two.
+
+    Raises
+    ------
+    InvalidSettings
+        There are too few drives to hold any out.
+    """
+    every = {*drives}
+    if len(every) < _FEWEST_DRIVES:
+        raise InvalidSettings(
+            f"the annotated frames are of {len(every)} drives, and at least {_FEWEST_DRIVES} are"
+            " needed to hold some out: give more, or leave drive_id out where it says nothing"
+        )
+    count = max(round(share * len(every)), _FEWEST_HELD_OUT)
+    order = sorted(every, key=lambda each: hashlib.sha256(f"{seed}:{each}".encode()).digest())
+    return {*order[:count]}
+
+
+def digest_of(examples: Sequence[Example]) -> str:
+    """sha256 of what the examples are; their pixels are not looked at."""
+    total = hashlib.sha256()
+    for each in examples:
+        total.update(f"{each.name}\0{each.label}\0{each.frame.drive}\n".encode())
+    return total.hexdigest()
+
+
+def prepared(
+    examples: Sequence[Example],
+    held_out: set[str],
+    side: int,
+    folder: Path,
+    advance: Callable[[int], None],
+) -> TrainingData:
+    """The examples with their pixels, which are read once and kept in the folder.
+
+    Parameters
+    ----------
+    side : of the squares
+    advance : told how many more examples are read
+    """
+    pixels, kept, unreadable = _pixels(examples, side, folder, advance)
+    some = [examples[place] for place in kept]
+    names, labels = np.unique([each.label for each in some], return_inverse=True)
+    _, drives = np.unique([each.frame.drive for each in some], return_inverse=True)
+    return TrainingData(
+        pixels,
+        labels.astype(np.int64),
+        drives.astype(np.int64),
+        np.array([each.frame.drive in held_out for each in some], np.bool_),
+        [str(name) for name in names],
+        unreadable,
+    )
+
+
+def _pixels(
+    examples: Sequence[Example], side: int, folder: Path, advance: Callable[[int], None]
+) -> tuple[Pixels, list[int], list[str]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    file, index = folder / "pixels.npy", folder / "pixels.json"
+    key = f"{digest_of(examples)}-{side}"
+    if index.exists() and file.exists():
+        known = orjson.loads(index.read_bytes())
+        if known["key"] == key:
+            advance(len(examples))
+            stored: Pixels = np.load(file, mmap_mode="r")
+            return stored, known["kept"], known["unreadable"]
+    index.unlink(missing_ok=True)
+    shape = (len(examples), side, side, 3)
+    written: Pixels = open_memmap(file, "w+", np.uint8, shape)
+    kept: list[int] = []
+    unreadable: list[str] = []
+    for _, group in groupby(range(len(examples)), key=lambda p: examples[p].frame.frame_id):
+        places = list(group)
+        frame = examples[places[0]].frame
+        try:
+            image = frame.read()
+        except Invalid:
+            unreadable.append(frame.frame_id)
+        else:
+            for place in places:
+                written[len(kept)] = pixels_of(examples[place], image, side)
+                kept.append(place)
+        advance(len(places))
+    index.write_bytes(orjson.dumps({"key": key, "kept": kept, "unreadable": unreadable}))
+    return written[: len(kept)], kept, unreadable

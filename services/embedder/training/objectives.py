@@ -1,0 +1,80 @@
+"""A network with what it is asked while it learns, and never after."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from services.embedder.models.backbones import Backbone
+from services.embedder.models.network import Head
+from services.embedder.models.pooling import Pooling
+from services.embedder.training.recipes import Recipe, Task
+
+
+class Objective(nn.Module, ABC):
+    """The features, the head, and a loss on what they give."""
+
+    def __init__(self, backbone: Backbone, model: nn.Module, way: Pooling) -> None:
+        super().__init__()
+        self.features = backbone.features(model)
+        self.head = Head(backbone, model, way, None)
+
+    @abstractmethod
+    def loss(self, pixels: Tensor, picture: Tensor, labels: Tensor) -> Tensor:
+        """The mean loss of a batch.
+
+        Parameters
+        ----------
+        pixels : (N, 3, S, S), normalised
+        picture : (N, 3, S, S), the same in [0, 1]
+        labels : (N,) int64
+        """
+
+    def vectors(self, pixels: Tensor) -> Tensor:
+        """(N, 3, S, S), normalised, to (N, D), of unit length or zero."""
+        found: Tensor = self.head(self.features(pixels))
+        return found
+
+
+class Reconstruction(Objective):
+    """Its input is to be given back, maybe from a part of it."""
+
+    def __init__(self, backbone: Backbone, model: nn.Module, way: Pooling, noise: float) -> None:
+        super().__init__(backbone, model, way)
+        self.decoder = model.get_submodule("decoder")
+        self._noise = noise
+        self._from_vector = backbone.tap == "pixels"
+
+    def loss(self, pixels: Tensor, picture: Tensor, labels: Tensor) -> Tensor:
+        del labels
+        if self._noise:
+            pixels = pixels * (torch.rand_like(pixels) >= self._noise)
+        mapped = self.features(pixels)
+        code = self.head.pooled(mapped) if self._from_vector else mapped
+        return functional.mse_loss(self.decoder(code), picture)
+
+
+class Classification(Objective):
+    """The label is to be named."""
+
+    def __init__(self, backbone: Backbone, model: nn.Module, way: Pooling, labels: int) -> None:
+        super().__init__(backbone, model, way)
+        self.classifier = nn.Linear(self.head.dimension, labels)
+
+    def loss(self, pixels: Tensor, picture: Tensor, labels: Tensor) -> Tensor:
+        del picture
+        logits = self.classifier(self.head.pooled(self.features(pixels)))
+        return functional.cross_entropy(logits, labels)
+
+
+def objective_of(
+    backbone: Backbone, model: nn.Module, way: Pooling, recipe: Recipe, labels: int
+) -> Objective:
+    """The objective of a recipe; every parameter learns."""
+    objective: Objective = (
+        Reconstruction(backbone, model, way, recipe.noise)
+        if recipe.task is Task.RECONSTRUCT
+        else Classification(backbone, model, way, labels)
+    )
+    return objective.requires_grad_(requires_grad=True)

@@ -1,0 +1,67 @@
+"""How each backbone is trained: the reports' own settings, and one recipe to fine-tune the rest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from services.embedder.models.backbones import Backbone
+from services.embedder.training.labelled import Looked
+
+
+class Task(StrEnum):
+    """What a network is asked while it learns."""
+
+    RECONSTRUCT = "reconstruct"
+    """To give back its input; mean squared error."""
+    CLASSIFY = "classify"
+    """To name the label; cross-entropy."""
+
+
+class Start(StrEnum):
+    """What a network begins with."""
+
+    RANDOM = "random"
+    WEIGHTS = "weights"
+    """Those that are set, else its own."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The optimiser is Adam with betas .9 and .999.
+
+    Attributes
+    ----------
+    decoupled : whether weight decay is AdamW's
+    noise : share of the input's values that are zeroed
+    """
+
+    task: Task
+    start: Start
+    rate: float = 1e-3
+    decay: float = 0.0
+    epsilon: float = 1e-8
+    decoupled: bool = False
+    noise: float = 0.0
+
+
+_FINE_TUNED = Recipe(Task.CLASSIFY, Start.WEIGHTS, rate=1e-4, decay=0.01, decoupled=True)
+_HOME_GROWN: Mapping[str, Recipe] = {
+    "vanilla_ae": Recipe(Task.RECONSTRUCT, Start.RANDOM),
+    "conv_ae": Recipe(Task.RECONSTRUCT, Start.RANDOM),
+    "denoising_ae": Recipe(Task.RECONSTRUCT, Start.RANDOM, noise=0.3),
+    "mini_densenet": Recipe(Task.CLASSIFY, Start.RANDOM),
+    "resnet18_scratch": Recipe(Task.CLASSIFY, Start.RANDOM, decay=0.01, epsilon=1e-5),
+}
+_FRAME_SIDE = 224
+
+
+def recipe_of(backbone: Backbone) -> Recipe:
+    """How this backbone is trained."""
+    return _HOME_GROWN.get(backbone.name, _FINE_TUNED)
+
+
+def side_of(backbone: Backbone, looked: Looked) -> int:
+    """Pixels per side of what it is trained on."""
+    if looked is Looked.CROPS or backbone.tap == "pixels":
+        return backbone.crop_side
+    return min(_FRAME_SIDE, backbone.frame_side)

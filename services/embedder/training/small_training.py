@@ -1,0 +1,189 @@
+"""Training of gazeloop-small on crops: what each box holds, and how far it is off."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from services.embedder.models.crops import Pixels, normalised
+from services.embedder.models.small import CHANNELS, GazeloopSmall
+
+_SMOOTHING = 0.05
+_SMOOTH_BELOW = 0.1
+"""Offsets closer than this weigh by their square: they are as good as right."""
+_PER_PASS = 256
+BACKGROUND = 0
+"""Label of a crop that holds no annotated object; the categories count from 1."""
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops with what is known of them, as parallel arrays.
+
+    Attributes
+    ----------
+    pixels : (N, S, S, 3) uint8
+    labels : (N,) int64, 0 for background
+    offsets : (N, 4) float32, from the crop's window to the annotation: dx and dy of the middles in
+        shares of the window's sides, logarithms of width and height over the window's; 0 for
+        background
+    drives : (N,) int64, which drive each is from
+    """
+
+    pixels: Pixels
+    labels: NDArray[np.int64]
+    offsets: NDArray[np.float32]
+    drives: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast."""
+
+    categories: int
+    epochs: int = 12
+    batch: int = 128
+    rate: float = 3e-3
+    decay: float = 0.02
+    offset_weight: float = 1.0
+    background_share: float = 0.8
+    """Background crops per object crop in an epoch; half of them the hardest of all."""
+    easy_epochs: int = 2
+    """Epochs before the hardest are looked for."""
+    seed: int = 0
+
+
+class _Heads(nn.Module):
+    """What the embedding is asked in training, and never after."""
+
+    def __init__(self, categories: int) -> None:
+        super().__init__()
+        self.category = nn.Linear(CHANNELS, categories + 1)
+        self.offset = nn.Linear(CHANNELS, 4)
+
+    def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C) to (N, categories + 1) and (N, 4)."""
+        return self.category(vectors), self.offset(vectors)
+
+
+def train(
+    crops: Crops, plan: Plan, report: Callable[[int, float], None] | None = None
+) -> GazeloopSmall:
+    """A network whose vectors tell the categories, the background and bad boxes apart.
+
+    Parameters
+    ----------
+    report : called after each epoch with its number, from 1, and its mean loss
+    """
+    torch.manual_seed(plan.seed)
+    rng = np.random.default_rng(plan.seed)
+    model, heads = GazeloopSmall(), _Heads(plan.categories)
+    model = model.to(memory_format=torch.channels_last)
+    parameters = [*model.parameters(), *heads.parameters()]
+    optimiser = torch.optim.AdamW(parameters, plan.rate, weight_decay=plan.decay)
+    steps = plan.epochs * len(_batches(_epoch(crops, plan, rng), plan, rng))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, total_steps=steps)
+    for epoch in range(1, plan.epochs + 1):
+        hardness = None if epoch <= plan.easy_epochs else _hardness(model, heads, crops)
+        losses = []
+        model.train()
+        for batch in _batches(_epoch(crops, plan, rng, hardness), plan, rng):
+            loss = _loss(model, heads, _part(crops, batch, rng), plan.offset_weight)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+            losses.append(loss.item())
+        if report is not None:
+            report(epoch, float(np.mean(losses)))
+    return model.eval()
+
+
+def _epoch(
+    crops: Crops,
+    plan: Plan,
+    rng: np.random.Generator,
+    hardness: NDArray[np.float32] | None = None,
+) -> NDArray[np.int64]:
+    """Indices of all objects and of some background: the hardest, and as many at random."""
+    objects = np.flatnonzero(crops.labels != BACKGROUND)
+    background = rng.permutation(np.flatnonzero(crops.labels == BACKGROUND))
+    count = min(round(plan.background_share * len(objects)), len(background))
+    if hardness is not None:
+        hardest = np.argsort(-hardness[background], kind="stable")[: count // 2]
+        background = np.concatenate([background[hardest], np.delete(background, hardest)])
+    return np.concatenate([objects, background[:count]])
+
+
+def _batches(epoch: NDArray[np.int64], plan: Plan, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(B, batch) indices in random order; the remainder waits for another epoch."""
+    whole = len(epoch) // plan.batch * plan.batch
+    return rng.permutation(epoch)[:whole].reshape(-1, plan.batch)
+
+
+def _hardness(model: GazeloopSmall, heads: _Heads, crops: Crops) -> NDArray[np.float32]:
+    """(N,) how sure the network is that a crop holds an object; 0 where one does."""
+    sure = np.zeros(len(crops.labels), np.float32)
+    background = np.flatnonzero(crops.labels == BACKGROUND)
+    with torch.inference_mode():
+        logits, _ = heads(torch.from_numpy(vectors_of(model, crops.pixels[background])))
+        sure[background] = 1 - logits.softmax(dim=1)[:, BACKGROUND].numpy()
+    return sure
+
+
+@torch.inference_mode()
+def vectors_of(model: GazeloopSmall, pixels: Pixels) -> NDArray[np.float32]:
+    """(N, C) vectors, not yet of unit length."""
+    model.eval()
+    parts = [
+        model(normalised(pixels[start : start + _PER_PASS])).mean(dim=(2, 3)).numpy()
+        for start in range(0, len(pixels), _PER_PASS)
+    ]
+    return np.concatenate([np.empty((0, CHANNELS), np.float32), *parts])
+
+
+def precision_at(count: int, vectors: NDArray[np.float32], crops: Crops) -> float:
+    """Share of each object's nearest crops, on other drives, that have its label."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    objects = np.flatnonzero(crops.labels != BACKGROUND)
+    near = unit[objects] @ unit.T
+    near[crops.drives[objects][:, None] == crops.drives] = -2
+    best = np.argpartition(-near, count, axis=1)[:, :count]
+    return float(np.mean(crops.labels[best] == crops.labels[objects][:, None]))
+
+
+def _loss(model: GazeloopSmall, heads: _Heads, part: Crops, offset_weight: float) -> Tensor:
+    labels = torch.from_numpy(part.labels)
+    vectors = model(normalised(part.pixels)).mean(dim=(2, 3))
+    categories, offsets = heads(vectors)
+    wrong: Tensor = functional.cross_entropy(categories, labels, label_smoothing=_SMOOTHING)
+    objects = labels != BACKGROUND
+    if objects.any():
+        true = torch.from_numpy(part.offsets)[objects]
+        off = functional.smooth_l1_loss(offsets[objects], true, beta=_SMOOTH_BELOW)
+        wrong = wrong + offset_weight * off
+    return wrong
+
+
+def _part(crops: Crops, batch: NDArray[np.int64], rng: np.random.Generator) -> Crops:
+    """These crops under other light, half of them seen in a mirror."""
+    pixels = relit(crops.pixels[batch], rng)
+    offsets = crops.offsets[batch]
+    mirrored = rng.random(len(pixels)) < 0.5  # noqa: PLR2004  # one in two
+    pixels[mirrored] = pixels[mirrored, :, ::-1]
+    offsets[mirrored, 0] *= -1
+    return Crops(pixels, crops.labels[batch], offsets, crops.drives[batch])
+
+
+def relit(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """The same crops under other light, with other colour and grain: (N, S, S, 3) uint8."""
+    each, colour = (len(pixels), 1, 1, 1), (len(pixels), 1, 1, 3)
+    gain = rng.uniform(0.7, 1.3, each) * rng.uniform(0.9, 1.1, colour)
+    lift = rng.uniform(-20, 20, each)
+    grain = rng.standard_normal(pixels.shape, np.float32) * np.float32(rng.uniform(0, 8))
+    lit = pixels * gain.astype(np.float32) + lift.astype(np.float32) + grain
+    return lit.clip(0, 255).astype(np.uint8)

@@ -1,0 +1,208 @@
+"""A training run from examples to weights with their card."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import orjson
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from services.contracts.errors import InvalidSettings
+from services.domain.statistics.collapse import collapse_of
+from services.embedder.models import weights
+from services.embedder.models.backbones import Backbone
+from services.embedder.models.network import resolved
+from services.embedder.models.pooling import Pooling
+from services.embedder.training.cards import write_with_card
+from services.embedder.training.checkpoints import Checkpoint, Standing
+from services.embedder.training.data import TrainingData, digest_of, held_out_drives, prepared
+from services.embedder.training.fitting import Conditions, Schedule, Watch, fit, vectors_of
+from services.embedder.training.labelled import Example, LabelRule, Looked
+from services.embedder.training.objectives import Objective, objective_of
+from services.embedder.training.recipes import Recipe, Start, Task, side_of
+from services.runtime.settings import Settings
+
+_FEWEST_LABELS = 2
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is to be trained on what, and how.
+
+    Attributes
+    ----------
+    source : what the data are called
+    held_out : share of the drives that nothing is learnt from
+    folder : where checkpoint, weights and card go
+    """
+
+    backbone: Backbone
+    looked: Looked
+    rule: LabelRule
+    source: str
+    recipe: Recipe
+    schedule: Schedule
+    held_out: float
+    folder: Path
+
+    @property
+    def weights(self) -> Path:
+        """The file that it makes; the card lies beside it."""
+        return self.folder / f"{self.backbone.name}.safetensors"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of it.
+
+    Attributes
+    ----------
+    card : as it lies beside the weights
+    before : whether it was there already
+    """
+
+    weights: Path
+    card: Mapping[str, object]
+    before: bool
+
+
+def train(
+    course: Course,
+    examples: Sequence[Example],
+    settings: Settings,
+    device: torch.device,
+    watch: Watch,
+) -> Trained:
+    """Train what the course asks for, or go on where it was stopped.
+
+    Parameters
+    ----------
+    settings : pooling, and the weights to begin with
+
+    Raises
+    ------
+    Stopped
+        The watch asked for it; the same call goes on.
+    InvalidSettings, MissingWeights
+        Data or settings do not allow it; the message names the remedy.
+    """
+    backbone = course.backbone
+    way = resolved(backbone, Pooling(settings.pooling))
+    held = held_out_drives([e.frame.drive for e in examples], course.held_out, course.schedule.seed)
+    model = _begun(course, settings, way)
+    fingerprint = _fingerprint(course, way, examples, model)
+    card = course.weights.with_suffix(".json")
+    if card.exists() and (known := orjson.loads(card.read_bytes()))["fingerprint"] == fingerprint:
+        return Trained(course.weights, known, before=True)
+    data = prepared(
+        examples, held, side_of(backbone, course.looked), course.folder / "work", watch.read
+    )
+    if course.recipe.task is Task.CLASSIFY and len(data.names) < _FEWEST_LABELS:
+        raise InvalidSettings(f"all examples are {data.names[0]!r}: there is nothing to tell apart")
+    objective = objective_of(backbone, model, way, course.recipe, len(data.names))
+    checkpoint = Checkpoint(course.folder / "work" / "checkpoint.pt", fingerprint)
+    conditions = Conditions(course.recipe, course.schedule, device)
+    standing = fit(objective, data, conditions, checkpoint, watch)
+    objective.load_state_dict(standing.best)
+    collapsed = _collapse(objective, data, device)
+    made = _card(course, way, data, standing, collapsed)
+    return _written(course, way, model.cpu(), {"fingerprint": fingerprint, **made})
+
+
+def _begun(course: Course, settings: Settings, way: Pooling) -> nn.Module:
+    torch.manual_seed(course.schedule.seed)
+    model = course.backbone.build()
+    if course.recipe.start is Start.WEIGHTS:
+        plain = weights.load_plain(course.backbone, settings.weights, settings.weights_sha256, way)
+        state = plain.state_dict().items()
+        model.load_state_dict({n: t for n, t in state if not t.is_meta}, strict=False)
+    return model
+
+
+def _fingerprint(
+    course: Course, way: Pooling, examples: Sequence[Example], model: nn.Module
+) -> str:
+    what = {
+        "backbone": course.backbone.name,
+        "pooling": way,
+        "recipe": asdict(course.recipe),
+        "schedule": asdict(course.schedule),
+        "held_out": course.held_out,
+        "examples": digest_of(examples),
+        "start": weights.digest(model),
+    }
+    return hashlib.sha256(orjson.dumps(what)).hexdigest()
+
+
+def _card(
+    course: Course, way: Pooling, data: TrainingData, standing: Standing, collapsed: str | None
+) -> dict[str, object]:
+    counts = Counter(data.names[label] for label in data.labels.tolist())
+    best, first = standing.history[standing.best_epoch], standing.history[0]
+    learnt = int((~data.held_out).sum())
+    return {
+        "name": course.backbone.name,
+        "data": {
+            "source": course.source,
+            "of": course.looked,
+            "label": course.rule if course.looked is Looked.FRAMES else "category",
+            "examples": dict(sorted(counts.items())),
+            "learnt_from": learnt,
+            "held_out": len(data.labels) - learnt,
+            "drives": len(np.unique(data.drives)),
+            "drives_held_out": len(np.unique(data.drives[data.held_out])),
+            "unreadable_frames": len(data.unreadable),
+        },
+        "settings": {
+            "pooling": way,
+            "side": int(data.pixels.shape[1]),
+            **asdict(course.recipe),
+            **asdict(course.schedule),
+        },
+        "metrics": {
+            "best_epoch": standing.best_epoch,
+            "epochs": standing.epoch,
+            "precision_at_1_on_held_out_drives": round(best["precision_at_1"], 4),
+            "map_at_100_on_held_out_drives": round(best["map_at_100"], 4),
+            "precision_at_1_before": round(first["precision_at_1"], 4),
+            "map_at_100_before": round(first["map_at_100"], 4),
+            "collapsed": collapsed,
+            "history": standing.history,
+        },
+        "made_with": f"torch {torch.__version__}",
+    }
+
+
+def _collapse(objective: Objective, data: TrainingData, device: torch.device) -> str | None:
+    held = np.flatnonzero(data.held_out)
+    return collapse_of(vectors_of(objective, data.pixels, held, device))
+
+
+def _written(course: Course, way: Pooling, model: nn.Module, card: Mapping[str, object]) -> Trained:
+    content = save(up_to_tap(course.backbone, model, way))
+    stated = {
+        **card,
+        "stored_as": "float32",
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    write_with_card(course.weights, content, stated)
+    for file in (course.folder / "work").iterdir():
+        file.unlink()
+    (course.folder / "work").rmdir()
+    return Trained(course.weights, stated, before=False)
+
+
+def up_to_tap(backbone: Backbone, model: nn.Module, way: Pooling) -> dict[str, Tensor]:
+    """The state dict of what shapes the vectors, under the names that published files use."""
+    neck = backbone.neck if way is Pooling.PENULTIMATE else None
+    beyond = neck.beyond if neck else backbone.head
+    return {
+        name: tensor.detach().contiguous()
+        for name, tensor in model.state_dict().items()
+        if not name.startswith(beyond) and not tensor.is_meta
+    }

@@ -1,0 +1,83 @@
+"""Weights with a whitening that is fitted on examples."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.torch import save
+
+from services.contracts.errors import Invalid, InvalidSettings
+from services.embedder.models import weights
+from services.embedder.models.backbones import backbone_named
+from services.embedder.models.network import network_of, resolved
+from services.embedder.models.pooling import Pooling
+from services.embedder.models.torch_embedder import CONTEXTS, RegionEncoder, TorchEmbedder
+from services.embedder.models.whitening import fit_whitening
+from services.embedder.training.cards import write_with_card
+from services.embedder.training.labelled import Example
+from services.embedder.training.training_run import up_to_tap
+from services.runtime.settings import Settings
+
+
+def write_whitened(
+    settings: Settings,
+    examples: Sequence[Example],
+    dimension: int,
+    target: Path,
+    advance: Callable[[int], None],
+) -> Path:
+    """Fit on the examples' vectors, and write weights with whitening, and their card.
+
+    Parameters
+    ----------
+    settings : embedder, weights and pooling
+    target : safetensors; the card lies beside it
+    advance : told how many more examples are embedded
+
+    Raises
+    ------
+    InvalidSettings
+        There are too few examples.
+    """
+    backbone = backbone_named(settings.embedder)
+    way = resolved(backbone, Pooling(settings.pooling))
+    model = weights.load_plain(backbone, settings.weights, settings.weights_sha256, way)
+    embedder = TorchEmbedder(network_of(backbone, model, way), RegionEncoder.CROP)
+    vectors = _looks(embedder, examples, advance)
+    fitted = fit_whitening(vectors, dimension)
+    content = save(dict(weights.with_whitening(up_to_tap(backbone, model, way), fitted, way)))
+    card = {
+        "name": backbone.name,
+        "pooling": way,
+        "whitened_on": len(vectors),
+        "dimension": dimension,
+        "of": embedder.frame_dimension,
+        "before": embedder.model_id,
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    return write_with_card(target, content, card)
+
+
+def _looks(
+    embedder: TorchEmbedder, examples: Sequence[Example], advance: Callable[[int], None]
+) -> NDArray[np.float32]:
+    """(N, C) unit vectors: of whole frames, or of each look at each box."""
+    parts = []
+    for _, group in groupby(examples, key=lambda each: each.frame.frame_id):
+        some = list(group)
+        try:
+            image = some[0].frame.read()
+        except Invalid:
+            advance(len(some))
+            continue
+        boxes = np.array([each.box for each in some if each.box], np.float64).reshape(-1, 4)
+        [found] = embedder.embed([image], [boxes])
+        looks = found.regions.reshape(-1, embedder.frame_dimension) * np.sqrt(len(CONTEXTS))
+        parts.append(looks.astype(np.float32) if len(boxes) else found.frame[None])
+        advance(len(some))
+    if not parts:
+        raise InvalidSettings("there is no annotated frame that could be read")
+    return np.concatenate(parts)

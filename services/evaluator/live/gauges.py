@@ -1,0 +1,145 @@
+"""The evaluator's figures as Prometheus gauges."""
+
+from collections.abc import Mapping
+
+from prometheus_client import Gauge
+
+from services.contracts.identity import Category, DetectorId
+from services.domain.metrics.drift import Measure
+from services.domain.metrics.error_costs import ErrorCosts
+from services.domain.metrics.subsets import Subset
+from services.evaluator.live.logic import Confidence, Evaluation, order_holds
+from services.evaluator.reports.report import CalibrationReport, ShortlistReport
+from services.runtime.observability import metrics
+
+_NAMED = {"AP": metrics.MAP, "AP50": metrics.MAP_AP50, "AP75": metrics.MAP_AP75}
+_OPERATING = {
+    "precision": metrics.OPERATING_PRECISION,
+    "recall": metrics.OPERATING_RECALL,
+    "f1": metrics.OPERATING_F1,
+    "mean_iou": metrics.OPERATING_MEAN_IOU,
+}
+_COUNTS = {
+    "frames": metrics.EVALUATED_FRAMES,
+    "detections": metrics.EVALUATED_DETECTIONS,
+    "ground_truths": metrics.EVALUATED_GROUND_TRUTHS,
+}
+_ALL = (
+    *_NAMED.values(),
+    *_OPERATING.values(),
+    *_COUNTS.values(),
+    metrics.CATEGORY_AP,
+    metrics.FALSE_POSITIVES,
+    metrics.ORDER_HOLDS,
+    metrics.MAP_WINDOW,
+)
+_SLOW = (
+    metrics.MAP_BOUND,
+    metrics.MAP_DIFFERENCE,
+    metrics.VEHICLES_DRIFTING,
+    metrics.VEHICLE_DRIFT,
+)
+
+
+class Gauges:
+    """Sets what is defined, and takes away what no longer is: a gauge never shows a stand-in."""
+
+    def clear(self) -> None:
+        """Show nothing."""
+        for gauge in (*_ALL, *_SLOW):
+            gauge.clear()
+
+    def show(self, detector: DetectorId, evaluations: Mapping[Subset, Evaluation]) -> None:
+        """Show one detector's figures on every subset."""
+        name = metrics.DETECTORS(detector)
+        for subset, evaluation in evaluations.items():
+            for key, gauge in _NAMED.items():
+                _set(gauge, evaluation.numbers[key], name, subset.value)
+            for key, gauge in _OPERATING.items():
+                _set(gauge, getattr(evaluation.operating, key), name, subset.value)
+            for key, gauge in _COUNTS.items():
+                _set(gauge, getattr(evaluation, key), name, subset.value)
+            for kind, count in evaluation.operating.errors.items():
+                _set(metrics.FALSE_POSITIVES, count, name, subset.value, kind.value)
+            for category, ap in evaluation.categories.items():
+                label = metrics.CATEGORIES(category)
+                _set(metrics.CATEGORY_AP, ap, name, subset.value, label)
+        order = order_holds(
+            {subset: evaluation.numbers["AP"] for subset, evaluation in evaluations.items()}
+        )
+        _set(metrics.ORDER_HOLDS, order, name)
+
+    def show_recent(
+        self, detector: DetectorId, maps: Mapping[tuple[Subset, str], float | None]
+    ) -> None:
+        """Show one detector's mAP by subset and window."""
+        for (subset, window), ap in maps.items():
+            _set(metrics.MAP_WINDOW, ap, metrics.DETECTORS(detector), subset.value, window)
+
+    def show_confidence(self, confidence: Confidence) -> None:
+        """Show intervals, differences and drift, and nothing of what was shown of them before."""
+        for gauge in _SLOW:
+            gauge.clear()
+        for (detector, subset), interval in confidence.intervals.items():
+            name = metrics.DETECTORS(detector)
+            for bound in ("low", "high"):
+                _set(metrics.MAP_BOUND, getattr(interval, bound), name, subset.value, bound)
+        for (new, old), interval in confidence.differences.items():
+            names = (metrics.DETECTORS(new), metrics.DETECTORS(old))
+            for bound in ("value", "low", "high"):
+                _set(metrics.MAP_DIFFERENCE, getattr(interval, bound), *names, bound)
+        for detector, drifts in confidence.drifts.items():
+            name = metrics.DETECTORS(detector)
+            for measure in Measure:
+                drifting = [d for d in drifts if d.measure is measure and d.drifts]
+                _set(metrics.VEHICLES_DRIFTING, len(drifting), name, measure.value)
+                for each in drifting:
+                    _set(metrics.VEHICLE_DRIFT, each.effect, name, measure.value, each.vehicle)
+
+
+_LIFT = {
+    "yield": (metrics.SHORTLIST_YIELD, ("shortlist",)),
+    "random_yield": (metrics.SHORTLIST_YIELD, ("random",)),
+    "lowest_yield": (metrics.SHORTLIST_YIELD, ("lowest_score",)),
+    "lift": (metrics.SHORTLIST_LIFT, ("random",)),
+    "lift_over_lowest": (metrics.SHORTLIST_LIFT, ("lowest_score",)),
+    "gain": (metrics.SHORTLIST_GAIN, ()),
+}
+
+
+def show_lift(detector: DetectorId, report: ShortlistReport) -> None:
+    """Show what a detector's shortlists are worth."""
+    name = metrics.DETECTORS(detector)
+    values = report.model_dump(by_alias=True)
+    for key, (gauge, labels) in _LIFT.items():
+        low, high = report.intervals.get(key, (None, None))
+        for bound, value in (("value", values[key]), ("low", low), ("high", high)):
+            _set(gauge, value, name, *labels, bound)
+    for verdict in ("confirmed", "rejected"):
+        _set(metrics.SHORTLIST_VERDICTS, values[verdict], name, verdict)
+
+
+def show_error_costs(detector: DetectorId, costs: ErrorCosts) -> None:
+    """Show what each kind of error costs a detector."""
+    name = metrics.DETECTORS(detector)
+    for kind, cost in costs.costs.items():
+        _set(metrics.ERROR_COST, None if costs.ap50 is None else cost, name, kind.value)
+
+
+def show_calibration(detector: DetectorId, reports: Mapping[Category, CalibrationReport]) -> None:
+    """Show how far evidence is from being a probability, by category."""
+    name = metrics.DETECTORS(detector)
+    for category, each in reports.items():
+        label = metrics.CATEGORIES(category)
+        _set(metrics.SHORTLIST_CALIBRATION_ERROR, each.error, name, label)
+        _set(metrics.SHORTLIST_CALIBRATION_COUNT, each.count, name, label)
+
+
+def _set(gauge: Gauge, value: float | None, *labels: str) -> None:
+    if value is not None:
+        gauge.labels(*labels).set(value)
+        return
+    try:
+        gauge.remove(*labels)
+    except KeyError:  # it was not shown before either
+        return

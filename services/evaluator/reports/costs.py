@@ -1,0 +1,65 @@
+"""What each kind of error costs each detector, on the frames as they are stored."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+from services.contracts.identity import DetectorId
+from services.domain.metrics.counting import why_not_counted
+from services.domain.metrics.error_costs import ErrorCostPool, ErrorCosts
+from services.domain.ports.frames import FrameRecord, FrameStore
+from services.domain.ports.matches import MatchStore
+from services.evaluator.live.gauges import show_error_costs
+from services.evaluator.reports.revised_frames import RevisedFrames
+from services.runtime.clock import Clock
+
+
+class StoredErrorCosts:
+    """What repairs would gain, of every detector with predictions on frames with ground truth.
+
+    A repair may move a detection to another category, so this is no sum over what replicas own: it
+    is reckoned from all frames. They are read once; after that, those whose matches change.
+    """
+
+    def __init__(
+        self, frames: FrameStore, matches: MatchStore, clock: Clock, *, count_copies: bool = False
+    ) -> None:
+        self._frames = frames
+        self._count_copies = count_copies
+        self._revised = RevisedFrames(matches, clock)
+        self._pools: defaultdict[DetectorId, ErrorCostPool] = defaultdict(ErrorCostPool)
+
+    async def take_in(self) -> None:
+        """Read what has changed, so that less of it is left for `now`. Not beside it."""
+        async with self._revised.taken() as frame_ids:
+            async for records in self._frames.evaluable(frame_ids):
+                await asyncio.to_thread(self._put, records)
+
+    async def now(self) -> dict[DetectorId, ErrorCosts]:
+        """By all that is stored now. One call at a time.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        await self.take_in()
+        return {
+            each: await asyncio.to_thread(pool.costs) for each, pool in sorted(self._pools.items())
+        }
+
+    async def show(self) -> None:
+        """Bring the gauges up to date."""
+        for detector, costs in (await self.now()).items():
+            show_error_costs(detector, costs)
+
+    def _put(self, records: Sequence[FrameRecord]) -> None:
+        for record in records:
+            truth = record.ground_truth
+            copy = record.is_copy and not self._count_copies
+            if truth is not None:
+                for detector, made in record.predictions.items():
+                    if why_not_counted(truth, made, copy=copy) is None:
+                        self._pools[detector].put(made, truth)
+                    else:
+                        self._pools[detector].drop(record.frame_id)

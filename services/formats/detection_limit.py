@@ -1,0 +1,50 @@
+"""The bound on detections per frame: the highest scores are kept, whichever way they come.
+
+Without it, one frame of a detector that runs without threshold and suppression costs as much as
+thousands of frames. COCO's metrics count 100 detections of a category on a frame.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from services.contracts.events import Detection
+from services.formats.adjustments import Adjustment
+from services.formats.items import FrameItem
+from services.runtime.observability import metrics
+
+T = TypeVar("T")
+
+
+def highest_scored(items: Sequence[T], score: Callable[[T], float], most: int) -> tuple[T, ...]:
+    """The items of the highest scores, at most so many, in their order; of ties the first."""
+    if len(items) <= most:
+        return tuple(items)
+    order = np.argsort([-score(item) for item in items], kind="stable")
+    return tuple(items[place] for place in np.sort(order[:most]).tolist())
+
+
+def within_limit(item: FrameItem, most: int, way: str) -> FrameItem:
+    """The frame with at most so many detections; what is left out is counted with the frame."""
+    if item.detections is None or len(item.detections) <= most:
+        return item
+    kept = highest_scored(item.detections, lambda each: each.value.score, most)
+    left_out = len(item.detections) - most
+    count_left_out(left_out, way)
+    adjustments = Counter(item.adjustments)
+    adjustments[Adjustment.DETECTIONS_OVER_LIMIT] += left_out
+    return replace(item, detections=kept, adjustments=adjustments)
+
+
+def strongest(detections: tuple[Detection, ...], most: int) -> tuple[Detection, ...]:
+    """The detections of the highest scores, at most so many, in their order."""
+    return highest_scored(detections, lambda each: each.score, most)
+
+
+def count_left_out(count: int, way: str) -> None:
+    """Count detections that were left out, in the metrics."""
+    if count:
+        metrics.DETECTIONS_LEFT_OUT.labels(way).inc(count)

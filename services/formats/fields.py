@@ -1,0 +1,319 @@
+"""Values of foreign records, checked one by one: what is wrong has a reason of its own."""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, ValidationError
+
+from services.contracts.bounds import (
+    FIRST_TIME,
+    LAST_TIME,
+    MAX_AREA,
+    MAX_COORDINATE,
+    MIN_SIDE,
+    is_possible_time,
+)
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import Position
+from services.contracts.identity import Box, FrameId
+from services.contracts.visible_text import hidden_character
+from services.formats.adjustments import Adjustment
+
+Record = Mapping[str, Any]
+M = TypeVar("M", bound=BaseModel)
+
+_SCORE_ROUNDING = 1e-6
+"""Float32 has 1 + 1.2e-7 after 1: a score that a few of its roundings moved above 1."""
+
+
+def malformed(detail: str) -> InvalidRecord:
+    """A record that is not of its format's shape."""
+    return InvalidRecord(detail, reason="malformed_record")
+
+
+def record(value: object, what: str) -> Record:
+    """A JSON object.
+
+    Raises
+    ------
+    InvalidRecord
+        It is something else.
+    """
+    if not isinstance(value, Mapping):
+        raise malformed(f"{what} is not an object")
+    return value
+
+
+def number(value: object) -> float | None:
+    """A JSON number as float64, infinite where it is too large; none for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def box(value: object) -> Box:
+    """`[x, y, width, height]` with an area.
+
+    Raises
+    ------
+    InvalidRecord
+        `malformed_record`, `box_not_finite`, `box_inverted` (a negative side), `box_without_area`
+        or `box_out_of_range`.
+    """
+    sides = [number(side) for side in value] if isinstance(value, list | tuple) else []
+    numbers = [side for side in sides if side is not None]
+    if len(sides) != 4 or len(numbers) != 4:  # noqa: PLR2004  # a box has four numbers
+        raise malformed("bbox is not [x, y, width, height]")
+    if not all(map(math.isfinite, numbers)):
+        raise InvalidRecord(f"bbox {numbers} is not finite", reason="box_not_finite")
+    x, y, width, height = numbers
+    if width < 0 or height < 0:
+        detail = f"bbox {numbers} has a negative width or height"
+        raise InvalidRecord(detail, reason="box_inverted")
+    if width < MIN_SIDE or height < MIN_SIDE:
+        raise InvalidRecord(f"bbox {numbers} has no area", reason="box_without_area")
+    if any(abs(side) > MAX_COORDINATE for side in numbers):
+        raise InvalidRecord(f"bbox {numbers} is beyond any image", reason="box_out_of_range")
+    return (x, y, width, height)
+
+
+def rotation(given: Record) -> float:
+    """The `rotation` of a box in degrees, as a number or a text; 0 where none is given.
+
+    Raises
+    ------
+    InvalidRecord
+        `rotated_box`: it is something else.
+    """
+    value = given.get("rotation")
+    if value is None or value == "":
+        return 0.0
+    try:
+        found = float(value) if isinstance(value, str) else number(value)
+    except ValueError:
+        found = None
+    if found is None or not math.isfinite(found):
+        raise InvalidRecord(f"rotation {value!r:.40} is not an angle", reason="rotated_box")
+    return found
+
+
+def sorted_box(value: object, adjustments: Counter[Adjustment]) -> Box:
+    """`[x, y, width, height]` with an area; negative sides reach to the left and upwards.
+
+    They come of corners that were exchanged before their difference was taken.
+
+    Raises
+    ------
+    InvalidRecord
+        As from `box`, without `box_inverted`.
+    """
+    sides = [number(side) for side in value] if isinstance(value, list | tuple) else []
+    if len(sides) == 4 and None not in sides:  # noqa: PLR2004  # a box has four numbers
+        x, y, width, height = (0.0 if side is None else side for side in sides)
+        if min(width, height) < 0 and math.isfinite(x + y + width + height):
+            adjustments[Adjustment.CORNERS_SORTED] += 1
+            value = [x + min(width, 0), y + min(height, 0), abs(width), abs(height)]
+    return box(value)
+
+
+def score(value: object, adjustments: Counter[Adjustment]) -> float:
+    """A score between 0 and 1; one that float32 has rounded above 1 is 1.
+
+    Raises
+    ------
+    InvalidRecord
+        `malformed_record`, `score_not_finite` or `score_out_of_range`.
+    """
+    found = number(value)
+    if found is None:
+        raise malformed("score is not a number")
+    if not math.isfinite(found):
+        raise InvalidRecord(f"score is {found}", reason="score_not_finite")
+    if 1 < found <= 1 + _SCORE_ROUNDING:
+        adjustments[Adjustment.SCORE_CLIPPED] += 1
+        return 1.0
+    if not 0 <= found <= 1:
+        raise InvalidRecord(f"score {found} is not in [0, 1]", reason="score_out_of_range")
+    return found
+
+
+def crowd(value: object) -> bool:
+    """COCO's `iscrowd`: 0 or 1, also as a text; false where it is not given.
+
+    Any other whole number counts as 1, as in pycocotools.
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_crowd`: it is something else.
+    """
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    found = {"0": 0.0, "1": 1.0}.get(value) if isinstance(value, str) else number(value)
+    if found is None or not found.is_integer():
+        raise InvalidRecord(f"iscrowd {value!r:.40} is not 0 or 1", reason="invalid_crowd")
+    return found != 0
+
+
+def area(value: object) -> float | None:
+    """An area, where one is given.
+
+    Raises
+    ------
+    InvalidRecord
+        It is not a finite number, or negative.
+    """
+    if value is None:
+        return None
+    found = number(value)
+    if found is None or not 0 <= found <= MAX_AREA:
+        raise InvalidRecord(f"area {value!r:.40} is not an area", reason="invalid_area")
+    return found
+
+
+def key(value: object) -> int | str:
+    """An id that other records refer to; 7 and 7.0 are the same one.
+
+    Raises
+    ------
+    InvalidRecord
+        It is neither a whole number nor a text.
+    """
+    if isinstance(value, str) and value:
+        return value
+    found = number(value)
+    if found is None or not found.is_integer() or abs(found) > 2**63:
+        raise malformed(f"{value!r:.40} is not an id")
+    return value if isinstance(value, int) else int(found)
+
+
+def captured_at(given: Record) -> datetime | None:
+    """When a picture was taken: `captured_at`, else COCO's `date_captured`; UTC where not said.
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_time`: `captured_at` is not ISO 8601, or no camera can have shown it. COCO's own
+        field is free text, so one that cannot be read or cannot be right counts as absent.
+    """
+    if given.get("captured_at"):
+        found = _time(given["captured_at"])
+        if found is None:
+            detail = (
+                f"captured_at {given['captured_at']!r:.40} is no ISO 8601 time from"
+                f" {FIRST_TIME:%Y-%m-%d} to {LAST_TIME:%Y-%m-%d}"
+            )
+            raise InvalidRecord(detail, reason="invalid_time")
+        return found
+    return _time(given.get("date_captured"))
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    if found is None:
+        return None
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    # Converted last: near year 1 and 9999 that overflows.
+    return found.astimezone(UTC) if is_possible_time(found) else None
+
+
+def position(given: Record) -> Position | None:
+    """Where a picture was taken, where `lat` and `lon` are given.
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_position`: one of them is missing, or not in degrees.
+    """
+    lat, lon, heading = (given.get(name) for name in ("lat", "lon", "heading"))
+    if lat is None and lon is None:
+        return None
+    turned = number(heading)
+    try:
+        found = {"lat": number(lat), "lon": number(lon)}
+        turn = turned % 360 if turned is not None and math.isfinite(turned) else heading
+        return Position.model_validate({**found, "heading": turn})
+    except ValidationError as exc:
+        raise InvalidRecord(first_of(exc), reason="invalid_position") from exc
+
+
+def checked(model: type[M], **values: object) -> M:
+    """A part of an event.
+
+    Raises
+    ------
+    InvalidRecord
+        `malformed_record`: a value breaks the contract.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as exc:
+        raise malformed(first_of(exc)) from exc
+
+
+def frame_id(dataset: str, image: int | str) -> FrameId:
+    """The frame's id. Numbers are padded, so that ids sort as COCO sorts its images.
+
+    Raises
+    ------
+    InvalidRecord
+        The name is too long for an id.
+    """
+    name = f"{image:012d}" if isinstance(image, int) else quoted(str(image))
+    found = f"{quoted(dataset)}:{name}"
+    if len(found) > 200:  # noqa: PLR2004  # the contract's limit
+        raise malformed(f"the frame id {found[:50]}… is longer than 200 characters")
+    return FrameId(found)
+
+
+def own_frame_id(value: object) -> FrameId | None:
+    """The id that our own export has written, where it is one."""
+    fits = isinstance(value, str) and 0 < len(value) <= 200  # noqa: PLR2004  # the contract's limit
+    if not isinstance(value, str) or not fits or _BLANK.search(value) or hidden_character(value):
+        return None
+    return FrameId(value)
+
+
+def quoted(name: str) -> str:
+    """A name as part of an id: without blanks and control characters, and reversible.
+
+    Raises
+    ------
+    InvalidRecord
+        It is not Unicode, or longer than an id may be.
+    """
+    try:
+        found = quote(name, safe=_READABLE)
+    except UnicodeEncodeError as exc:
+        raise malformed(f"{name!r:.60} is not Unicode") from exc
+    if not 0 < len(found) <= 200:  # noqa: PLR2004  # the contract's limit
+        raise malformed(f"{name!r:.60} is empty or too long for an id")
+    return found
+
+
+_BLANK = re.compile(r"\s")
+_READABLE = "/._-+,;=@()[]{}!$&'*~"
+
+
+def raw(value: object) -> bytes:
+    """A record's JSON, of whatever it holds: NaN and broken text included."""
+    return json.dumps(value, default=str).encode()
+
+
+def first_of(error: ValidationError) -> str:
+    """What is wrong first, and with which field."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}"

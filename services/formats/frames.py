@@ -1,0 +1,277 @@
+"""Frames of a data set on their way to events: opened, measured, checked, stored."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from services.contracts.errors import Invalid, InvalidImage, InvalidRecord
+from services.contracts.events import (
+    REANNOTATION,
+    Annotation,
+    Detection,
+    FrameAnnotated,
+    FrameCaptured,
+    Image,
+    PredictionsMade,
+)
+from services.contracts.visible_text import escaped
+from services.formats import fields
+from services.formats.adjustments import Adjustment
+from services.formats.items import Disputed, FrameItem, Located, RecordKind, Rejection
+from services.formats.readers.records import hide_nothing
+from services.formats.rules import Picture, fitted, require_touching
+from services.formats.visible_names import check_names
+from services.ground_truth.drafts import Draft, is_too_large
+from services.runtime.images import ImageFacts, ImageLimits, inspect, measure
+
+NOT_STORED = "not-stored-yet:"
+"""URI of a picture that is not in the blob store yet."""
+
+
+Boxed = TypeVar("Boxed", Detection, Annotation)
+
+
+@dataclass(frozen=True)
+class OpenedFrame:
+    """A frame whose image's header has been read, and its events so far.
+
+    Parameters
+    ----------
+    content : the image's bytes; none where only annotations come
+    rejections : boxes that the image's real size rules out
+    alternatives : what annotators say of it, where they disagree; then there are no drafts
+    tag : tells a correction from the same one that came before another; seldom needed
+    """
+
+    item: FrameItem
+    content: bytes | None
+    drafts: tuple[Draft, ...]
+    rejections: tuple[Rejection, ...]
+    alternatives: tuple[Draft, ...] = ()
+    tag: str = ""
+
+    @property
+    def versions(self) -> list[FrameAnnotated]:
+        """What it says of the frame's ground truth; several where annotators disagree."""
+        drafts = self.alternatives or self.drafts
+        return [each for each in drafts if isinstance(each, FrameAnnotated)]
+
+
+def open_disputed(disputed: Disputed, limits: ImageLimits, source: str) -> OpenedFrame | Rejection:
+    """Draft every version of a frame; refused where any of them is."""
+    alternatives: list[Draft] = []
+    rejections: list[Rejection] = []
+    for version in disputed.versions:
+        opened = open_frame(version, limits, source)
+        if isinstance(opened, Rejection):
+            return opened
+        alternatives += opened.drafts
+        rejections += opened.rejections
+    # Its place names all versions, for the person who is asked which one counts.
+    item = replace(disputed.versions[0], location=disputed.location)
+    return OpenedFrame(item, None, (), tuple(rejections), tuple(alternatives))
+
+
+def open_frame(item: FrameItem, limits: ImageLimits, source: str) -> OpenedFrame | Rejection:
+    """Read a frame's image, if it has one, and draft its events.
+
+    Where something of a frame was refused, its events say that they are not complete.
+    """
+    try:
+        if source == REANNOTATION and not item.complete:
+            raise InvalidRecord("some of its annotations cannot be used", reason="incomplete_frame")
+        content = _read(item, limits)
+        opened = _opened(item, content, limits, source)
+    except Invalid as exc:
+        return refused(item, exc.reason, str(exc))
+    except ValidationError as exc:
+        # A reader let through what no event may say.
+        return refused(item, "malformed_record", fields.first_of(exc))
+    if source == REANNOTATION and opened.rejections:
+        return _whole(opened)
+    return opened
+
+
+def _whole(opened: OpenedFrame) -> OpenedFrame | Rejection:
+    """A correction of which something was refused; refused itself, where that says something else.
+
+    Without one of its objects it would, and also without all of its boxes: files in other units
+    have every box outside, and would leave their frames annotated and empty.
+    """
+    hiding = [each for each in opened.rejections if not hide_nothing([each])]
+    if not hiding and any(version.annotations for version in opened.versions):
+        return opened
+    first = (hiding or opened.rejections)[0]
+    return refused(opened.item, first.reason, first.detail)
+
+
+def on_its_picture(item: FrameItem, limits: ImageLimits) -> FrameItem:
+    """The frame with its boxes on its image, whose header is read.
+
+    Raises
+    ------
+    Invalid
+        The image cannot be read, or it is unclear how its boxes lie on it.
+    """
+    content = _read(item, limits)
+    if content is None:
+        return item
+    facts = measure(content, limits)
+    return fitted(item, Picture((facts.width, facts.height), facts.orientation))
+
+
+def as_complete(frame: OpenedFrame | Rejection) -> OpenedFrame | Rejection:
+    """The frame as its user takes it: what was refused of it is not missed."""
+    if isinstance(frame, Rejection):
+        return frame
+    drafts = (
+        draft if isinstance(draft, FrameCaptured) else draft.model_copy(update={"complete": True})
+        for draft in frame.drafts
+    )
+    return replace(frame, drafts=tuple(drafts))
+
+
+def undecodable(frame: OpenedFrame, limits: ImageLimits) -> Rejection | None:
+    """Decode the whole image once; the frame's rejection where that fails."""
+    assert frame.content is not None
+    try:
+        inspect(frame.content, limits)
+    except InvalidImage as exc:
+        return refused(frame.item, exc.reason, str(exc))
+    return None
+
+
+def stored_at(draft: FrameCaptured, uri: str) -> FrameCaptured:
+    """The event, now that its image is in the blob store."""
+    return draft.model_copy(update={"image": draft.image.model_copy(update={"uri": uri})})
+
+
+def refused(item: FrameItem, reason: str, detail: str) -> Rejection:
+    """The frame with all that depended on it."""
+    whole = {
+        "frame_id": item.frame_id,
+        "image": item.image,
+        "detections": _values(item.detections),
+        "annotations": _values(item.annotations),
+    }
+    return Rejection(reason, detail, item.location, fields.raw(whole), whole_frame=True)
+
+
+def _values(parts: Sequence[Located[Boxed]] | None) -> list[dict[str, object]] | None:
+    return None if parts is None else [part.value.model_dump() for part in parts]
+
+
+def _read(item: FrameItem, limits: ImageLimits) -> bytes | None:
+    if item.image is None:
+        return None
+    try:
+        with item.image.open("rb") as file:
+            content = file.read(limits.max_bytes + 1)
+    except OSError as exc:
+        raise InvalidImage(f"{item.image}: {exc.strerror}", reason="unreadable_image") from exc
+    return content
+
+
+def _opened(
+    item: FrameItem, content: bytes | None, limits: ImageLimits, source: str
+) -> OpenedFrame:
+    drafts: list[Draft] = []
+    rejections: list[Rejection] = []
+    size = item.size
+    if content is not None:
+        facts = measure(content, limits)
+        size = (facts.width, facts.height)
+        item = fitted(item, Picture(size, facts.orientation))
+        drafts.append(_captured(item, content, facts))
+    item = _inside(item, size, rejections)
+    drafts += _looked_at(item, source)
+    for draft in drafts:
+        check_names(draft)
+        if is_too_large(draft):
+            detail = f"{type(draft).__name__} is more than a record may hold"
+            rejections.append(refused(item, "event_too_large", detail))
+    fitting = tuple(draft for draft in drafts if not is_too_large(draft))
+    return OpenedFrame(item, content, fitting, tuple(rejections))
+
+
+def _captured(item: FrameItem, content: bytes, facts: ImageFacts) -> FrameCaptured:
+    image = Image(
+        sha256=hashlib.sha256(content).hexdigest(),
+        uri=NOT_STORED,
+        size_bytes=len(content),
+        media_type=facts.media_type,
+        width=facts.width,
+        height=facts.height,
+    )
+    return FrameCaptured(
+        frame_id=item.frame_id,
+        vehicle_id=item.vehicle_id,
+        drive_id=item.drive_id,
+        captured_at=item.captured_at,
+        position=item.position,
+        image=image,
+    )
+
+
+def _looked_at(item: FrameItem, source: str) -> Iterator[PredictionsMade | FrameAnnotated]:
+    if item.detections is not None and item.detector is not None:
+        yield PredictionsMade(
+            frame_id=item.frame_id,
+            detector=item.detector.name,
+            version=item.detector.version,
+            complete=item.detections_complete,
+            detections=tuple(each.value for each in item.detections),
+        )
+    if item.annotations is not None:
+        yield FrameAnnotated(
+            frame_id=item.frame_id,
+            annotation_source=source,
+            # Of a person that a tool names nothing depends: written out, not refused.
+            annotated_by=item.annotated_by and escaped(item.annotated_by)[:100],
+            lead_time_s=item.lead_time_s,
+            complete=item.complete,
+            annotations=tuple(each.value for each in item.annotations),
+        )
+
+
+def _inside(
+    item: FrameItem, size: tuple[int, int] | None, rejections: list[Rejection]
+) -> FrameItem:
+    """The frame without what lies wholly outside its image.
+
+    Detections that are all refused are none at all: that says nothing of the detector, where an
+    empty list would say that it found nothing.
+    """
+    if size is None:
+        return item
+    found = _touching(item.detections, size, rejections)
+    annotations = _touching(item.annotations, size, rejections)
+    adjustments = Counter(item.adjustments)
+    if item.detections and not found:
+        adjustments[Adjustment.NO_DETECTIONS_LEFT] += 1
+        found = None
+    return replace(item, detections=found, annotations=annotations, adjustments=adjustments)
+
+
+def _touching(
+    parts: Sequence[Located[Boxed]] | None, size: tuple[int, int], rejections: list[Rejection]
+) -> tuple[Located[Boxed], ...] | None:
+    """Those that touch the image. A box partly outside stays as it is: detectors give such."""
+    if parts is None:
+        return None
+    inside: list[Located[Boxed]] = []
+    for part in parts:
+        value: Boxed = part.value
+        try:
+            require_touching(value.bbox, size)
+        except InvalidRecord as exc:
+            raw = fields.raw(value.model_dump())
+            kind = RecordKind.DETECTION if isinstance(value, Detection) else RecordKind.ANNOTATION
+            rejections.append(Rejection(exc.reason, str(exc), part.location, raw, kind=kind))
+        else:
+            inside.append(part)
+    return tuple(inside)

@@ -1,0 +1,220 @@
+"""COCO masks: run lengths checked before native code reads them, polygons drawn into them."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from services.contracts.bounds import MAX_COORDINATE
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import Rle
+from services.contracts.identity import Box
+from services.formats import fields
+from services.formats.geometry import Size, is_scaling
+
+MAX_OUTLINE = 2_000_000
+"""Pixels along a shape's edges, which drawing costs; the longest in COCO are some thousands."""
+
+MAX_DRAWN_PIXELS = 2**27
+"""A mask that is moved is drawn in full: 128 MiB at most."""
+
+_Pixels = NDArray[np.uint8]
+# EXIF's orientations on pixels, as `geometry.turned_box` has them for boxes.
+_TURNS: Final[dict[int, Callable[[_Pixels], _Pixels]]] = {
+    1: lambda drawn: drawn,
+    2: np.fliplr,
+    3: lambda drawn: np.rot90(drawn, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda drawn: np.rot90(drawn, -1),
+    7: lambda drawn: np.rot90(drawn, 2).T,
+    8: np.rot90,
+}
+
+
+class Shape(NamedTuple):
+    """A mask with the box around it and its area in pixels."""
+
+    mask: Rle
+    bbox: Box
+    area: float
+
+
+def _invalid(detail: str) -> InvalidRecord:
+    return InvalidRecord(detail, reason="invalid_mask")
+
+
+def from_coco(segmentation: object, size: tuple[int, int] | None) -> Shape | None:
+    """The mask of COCO's `segmentation`: run lengths, or polygons where the size is known.
+
+    Run lengths are of the image's size, or of one that a scaling makes of it.
+
+    Parameters
+    ----------
+    size : width and height of the image
+
+    Returns
+    -------
+    None where nothing is given, or polygons without an image size.
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_mask`: counts that do not fill the image, too few or wild points.
+    """
+    if not segmentation:
+        return None
+    if isinstance(segmentation, dict):
+        return _from_runs(segmentation, size)
+    if not isinstance(segmentation, list):
+        raise _invalid("segmentation is neither polygons nor run lengths")
+    return from_polygons(segmentation, size) if size else None
+
+
+def around(segmentation: object) -> Box | None:
+    """The box around polygons, of which no mask can be drawn without the image's size.
+
+    Returns
+    -------
+    None where `segmentation` is no list of polygons.
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_mask`: fewer than three points, or one beyond any image. `box_without_area`.
+    """
+    if not isinstance(segmentation, list) or not segmentation:
+        return None
+    outlines = [_outline(polygon, reach=MAX_COORDINATE) for polygon in segmentation]
+    xs = [x for outline in outlines for x in outline[::2]]
+    ys = [y for outline in outlines for y in outline[1::2]]
+    return fields.box([min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)])
+
+
+def moved(mask: Rle, orientation: int, actual: Size) -> Rle:
+    """A mask, turned to upright and then scaled to the actual size by its nearest pixels.
+
+    Parameters
+    ----------
+    orientation : EXIF's, 1 to 8
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_mask`: it has too many pixels to be drawn.
+    """
+    if max(math.prod(mask.size), math.prod(actual)) > MAX_DRAWN_PIXELS:
+        detail = f"the mask has more than {MAX_DRAWN_PIXELS} pixels, and other than the image"
+        raise _invalid(detail)
+    runs = _decoded(mask.counts)
+    drawn = np.repeat(np.arange(len(runs), dtype=np.uint8) % 2, runs)
+    upright = _TURNS[orientation](drawn.reshape(mask.size, order="F"))
+    width, height = actual
+    rows, columns = (
+        (2 * np.arange(there) + 1) * here // (2 * there)
+        for here, there in zip(upright.shape, (height, width), strict=True)
+    )
+    encoded = coco_mask.encode(np.asfortranarray(upright[np.ix_(rows, columns)]))
+    return Rle(size=(height, width), counts=encoded["counts"].decode())
+
+
+def check(mask: Rle) -> None:
+    """Make sure that native code may read the mask.
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_mask`: its counts do not fill it.
+    """
+    if sum(_decoded(mask.counts)) != math.prod(_size(list(mask.size))):
+        raise _invalid("the run lengths do not fill the mask")
+
+
+def from_polygons(polygons: Sequence[object], size: tuple[int, int]) -> Shape:
+    """The union of polygons `[x1, y1, x2, y2, …]`, as pycocotools draws them.
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_mask`: fewer than three points, a point far outside, or nothing drawn.
+    """
+    width, height = size
+    outlines = [_outline(polygon, reach=2 * max(width, height)) for polygon in polygons]
+    if sum(map(_length, outlines)) > MAX_OUTLINE:
+        raise _invalid("the polygons' edges are too long")
+    drawn = coco_mask.merge(coco_mask.frPyObjects(outlines, height, width))
+    return _shape(Rle(size=(height, width), counts=drawn["counts"].decode()))
+
+
+def _outline(polygon: object, reach: float) -> list[float]:
+    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:  # noqa: PLR2004  # three points
+        raise _invalid("a polygon is not a list of three or more points")
+    numbers = [fields.number(each) for each in polygon]
+    outline = [each for each in numbers if each is not None and abs(each) <= reach]
+    if len(outline) != len(polygon):
+        raise _invalid("a polygon's point is not a number, or far outside the image")
+    return outline
+
+
+def _length(outline: list[float]) -> float:
+    points = list(zip(outline[::2], outline[1::2], strict=True))
+    return sum(map(math.dist, points, [*points[1:], points[0]]))
+
+
+def _from_runs(segmentation: dict[str, Any], size: tuple[int, int] | None) -> Shape:
+    height, width = _size(segmentation.get("size"))
+    if size and size != (width, height) and not is_scaling((width, height), size):
+        raise _invalid(f"the mask is {width} x {height}, the image {size[0]} x {size[1]}")
+    counts = segmentation.get("counts")
+    runs = _decoded(counts) if isinstance(counts, str) else _listed(counts)
+    if sum(runs) != height * width:
+        raise _invalid("the run lengths do not fill the mask")
+    drawn = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
+    return _shape(Rle(size=(height, width), counts=drawn["counts"].decode()))
+
+
+def _size(value: object) -> tuple[int, int]:
+    if (
+        isinstance(value, list)
+        and len(value) == 2  # noqa: PLR2004  # height and width
+        and all(isinstance(side, int) and 0 < side <= MAX_COORDINATE for side in value)
+        and math.prod(value) < 2**32
+    ):
+        return value[0], value[1]
+    raise _invalid("size is not [height, width]")
+
+
+def _listed(counts: object) -> list[int]:
+    if isinstance(counts, list) and all(type(run) is int and 0 <= run < 2**32 for run in counts):
+        return counts
+    raise _invalid("counts are not run lengths")
+
+
+def _decoded(counts: str) -> list[int]:
+    """Run lengths from COCO's text form, as `rleFrString` reads it but within bounds."""
+    runs: list[int] = []
+    at = 0
+    while at < len(counts):
+        run, shift, more = 0, 0, True
+        while more:
+            if at == len(counts) or not 0 <= ord(counts[at]) - 48 < 64 or shift > 60:  # noqa: PLR2004  # six bits a sign
+                raise _invalid("counts are not COCO's run lengths")
+            bits = ord(counts[at]) - 48
+            run |= (bits & 0x1F) << shift
+            more = bool(bits & 0x20)
+            at, shift = at + 1, shift + 5
+        if bits & 0x10:
+            run -= 1 << shift
+        runs.append(run + runs[-2] if len(runs) > 2 else run)  # noqa: PLR2004  # differences from the fourth on
+    return _listed(runs)
+
+
+def _shape(mask: Rle) -> Shape:
+    encoded = {"size": list(mask.size), "counts": mask.counts.encode()}
+    x, y, width, height = (float(side) for side in coco_mask.toBbox(encoded))
+    if width <= 0 or height <= 0:
+        raise InvalidRecord("the mask is empty", reason="box_without_area")
+    return Shape(mask, (x, y, width, height), float(coco_mask.area(encoded)))

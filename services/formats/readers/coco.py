@@ -1,0 +1,311 @@
+"""COCO: an instances file, and a detector's results file."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import Annotation
+from services.contracts.identity import Box, Category, DriveId, FrameId, VehicleId
+from services.formats import fields
+from services.formats.adjustments import Adjustment
+from services.formats.fields import Record
+from services.formats.geometry import Size
+from services.formats.items import (
+    UNKNOWN_TIME,
+    Dataset,
+    Detector,
+    FrameItem,
+    Item,
+    Located,
+    RecordKind,
+    Rejection,
+)
+from services.formats.json_files import read_json
+from services.formats.readers.coco_images import ListedImage, listed_images
+from services.formats.readers.folders import image_file, image_size
+from services.formats.readers.names import ImageNames, ImageReferences
+from services.formats.readers.records import (
+    Groups,
+    ImageKey,
+    Notes,
+    by_image,
+    declared_size,
+    hides_nothing,
+    located,
+    parsed,
+    rejection,
+    whole_frame,
+)
+from services.formats.readers.results import (
+    NOT_LOOKED,
+    Categories,
+    Found,
+    Results,
+    categories_of,
+    listed_category,
+)
+from services.formats.readers.returned import Manifest
+from services.formats.readers.shapes import annotated_shape
+
+_Place = tuple[Category, Box]
+
+
+def read_coco(
+    ground_truth: Path,
+    *,
+    images: Path | None,
+    predictions: Path | None = None,
+    detector: Detector | None = None,
+    dataset: str | None = None,
+    sent: Manifest | None = None,
+) -> Dataset:
+    """Open a COCO data set. A detector that is given looked at every image that is listed.
+
+    Parameters
+    ----------
+    images : the folder that `file_name` is relative to; none reads no images
+    dataset : begins every frame id; the ground truth's file name without its ending, if not given
+    sent : what was exported; its file names name their frames where nothing else does
+
+    Raises
+    ------
+    InvalidRecord
+        A file cannot be read at all, or no result is of a listed image and category.
+    """
+    content = read_json(ground_truth)
+    if not isinstance(content, dict):
+        raise fields.malformed(f"{ground_truth}: not an object with images and annotations")
+    name = dataset or ground_truth.stem
+    rejected: list[Rejection] = []
+    frame_id_of = partial(_frame_id, dataset=name, sent=sent)
+    listed = listed_images(
+        ground_truth,
+        content.get("images"),
+        frame_id_of,
+        images,
+        rejected,
+        versions=sent is not None,
+    )
+    categories = categories_of(ground_truth, content.get("categories", []), rejected)
+    if content.get("annotations") and not categories:
+        raise InvalidRecord(
+            f"{ground_truth} lists no categories, so that no annotation has a name: export it with"
+            " `categories`",
+            reason="unknown_category",
+        )
+    ids = {key for image in listed.values() for key in (image.key, *(c.key for c in image.copies))}
+    names = ImageNames({key: image.file_name for key, image in listed.items()})
+    truths = None
+    if "annotations" in content:
+        truths = _Truths.of(ground_truth, content["annotations"], ids, names, categories, rejected)
+    results = None
+    if predictions:
+        results = Results(predictions, ids=ids, names=names, categories=categories)
+        rejected += results.rejected
+    opened = _Coco(name, images, listed, truths, results, detector)
+    return Dataset(name, len(ids), opened.items(rejected))
+
+
+def _frame_id(record: Record, key: ImageKey, *, dataset: str, sent: Manifest | None) -> FrameId:
+    given = record.get("frame_id")
+    if given is None:
+        if sent is not None:
+            return sent.of(str(record.get("file_name"))).frame_id
+        return fields.frame_id(dataset, key)
+    own = fields.own_frame_id(given)
+    if own is None:
+        raise fields.malformed(f"frame_id {given!r:.60} is not an id")
+    return own
+
+
+@dataclass(frozen=True)
+class _Truths:
+    """The annotations, in groups by image."""
+
+    groups: Groups
+    references: ImageReferences
+    categories: Categories
+
+    @classmethod
+    def of(  # noqa: PLR0917  # a file, and what its records refer to
+        cls,
+        file: Path,
+        values: object,
+        ids: set[ImageKey],
+        names: ImageNames,
+        categories: Categories,
+        rejected: list[Rejection],
+    ) -> "_Truths":
+        sources = located(file, "annotations", values)
+        references = ImageReferences(ids, names, sources)
+        refused: list[Rejection] = []
+        groups = by_image(sources, references.of, refused, RecordKind.ANNOTATION)
+        if sources and names and not groups:
+            # Every image would be annotated and empty, and every detection wrong.
+            raise InvalidRecord(
+                f"{file}: none of {len(sources):,} annotations is of an image that the file lists;"
+                f" the first: {refused[0].detail}. Give them the ids of its `images`",
+                reason=refused[0].reason,
+            )
+        rejected += refused
+        return cls(groups, references, categories)
+
+    def records(self, image: ListedImage) -> list[Located[Record]]:
+        return self.groups.get(image.key, [])
+
+    def read(
+        self, image: ListedImage, size: Size | None, notes: Notes
+    ) -> tuple[tuple[Located[Annotation], ...], bool]:
+        """The image's annotations, and whether no refused one may hide an object."""
+        sources, refused = self.records(image), list[Rejection]()
+        parse = partial(self._annotation, size, notes)
+        found = tuple(parsed(sources, parse, refused, RecordKind.ANNOTATION))
+        notes.rejected += refused
+        notes.adjustments.update(self.references.adjustments.get(image.key, {}))
+        places = {_place(each.value) for each in found}
+        at = {source.location: source for source in sources}
+        left = [at[each.location] for each in refused]
+        left += [source for copy in image.copies for source in self.records(copy)]
+        complete = image.key not in self.references.ambiguous and all(
+            self._hides_nothing(source, size, places) for source in left
+        )
+        return found, complete
+
+    def _annotation(self, size: Size | None, notes: Notes, source: Located[Record]) -> Annotation:
+        # As pycocotools takes it: its evaluation knows `iscrowd` and overwrites `ignore` with it.
+        category = listed_category(source.value, self.categories, notes.adjustments)
+        bbox, mask = annotated_shape(source, size, notes)
+        return fields.checked(
+            Annotation,
+            category=category,
+            bbox=bbox,
+            area=fields.area(source.value.get("area")),
+            crowd=fields.crowd(source.value.get("iscrowd")),
+            ignore=_is_ignored(source.value),
+            mask=mask,
+        )
+
+    def _hides_nothing(
+        self, source: Located[object], size: Size | None, places: set[_Place]
+    ) -> bool:
+        """Whether a refused annotation has no area, or is where one of its category was taken."""
+        try:
+            record = fields.record(source.value, "the record")
+            scratch = Notes()
+            category = listed_category(record, self.categories, scratch.adjustments)
+            bbox, _ = annotated_shape(Located(record, source.location), size, scratch)
+        except InvalidRecord as exc:
+            return hides_nothing(exc.reason)
+        return (category, bbox) in places
+
+
+def _place(annotation: Annotation) -> _Place:
+    return annotation.category, annotation.bbox
+
+
+def _is_ignored(record: Record) -> bool:
+    """Whether our export, or a tool that keeps `attributes`, says so."""
+    attributes = record.get("attributes")
+    return isinstance(attributes, dict) and attributes.get("ignore") is True
+
+
+@dataclass(frozen=True)
+class _Coco:
+    name: str
+    folder: Path | None
+    images: dict[ImageKey, ListedImage]
+    truths: _Truths | None
+    results: Results | None
+    detector: Detector | None
+
+    def items(self, rejected: list[Rejection]) -> Iterator[Item]:
+        yield from rejected
+        for image in self.images.values():
+            yield from self._items_of(image)
+
+    def _items_of(self, image: ListedImage) -> Iterator[Item]:
+        notes = Notes()
+        try:
+            frame = self._frame(image, notes)
+        except InvalidRecord as exc:
+            yield self._refused(image, exc)
+        else:
+            yield from notes.rejected
+            yield frame
+        for copy in image.copies:
+            detail = (
+                f"image {copy.key!r:.60} is the file or frame of image {image.key!r:.60}, which"
+                " came before: give all annotations of one file the same image_id"
+            )
+            yield self._refused(copy, InvalidRecord(detail, reason="duplicate_id"))
+
+    def _refused(self, image: ListedImage, error: InvalidRecord) -> Rejection:
+        """The image with all that depends on it."""
+        truths, found = self._records(image)
+        whole = whole_frame(image.source.value, annotations=truths, predictions=found)
+        return replace(rejection(error, Located(whole, image.source.location)), whole_frame=True)
+
+    def _records(
+        self, image: ListedImage
+    ) -> tuple[Sequence[Located[Record]], Sequence[Located[Record]]]:
+        truths = self.truths.records(image) if self.truths else []
+        return truths, self.results.records(image.key) if self.results else []
+
+    def _frame(self, image: ListedImage, notes: Notes) -> FrameItem:
+        record = image.source.value
+        if image.other_file is not None:
+            detail = (
+                f"id {image.key!r:.60} is that of {image.file_name!r:.100} and of"
+                f" {image.other_file!r:.100}: its annotations may be of either"
+            )
+            raise InvalidRecord(detail, reason="duplicate_id")
+        file = image_file(self.folder, record.get("file_name")) if self.folder else None
+        size = declared_size(record)
+        known = size or self._read_size(image, file, notes)
+        truths, complete = self.truths.read(image, known, notes) if self.truths else (None, True)
+        found = self._found(image, known, notes)
+        drive = record.get("drive_id")
+        return FrameItem(
+            frame_id=image.frame_id,
+            vehicle_id=VehicleId(_id(record.get("vehicle_id", self.name))),
+            location=image.source.location,
+            image=file,
+            drive_id=None if drive is None else DriveId(_id(drive)),
+            captured_at=fields.captured_at(record) or UNKNOWN_TIME,
+            position=fields.position(record),
+            size=size,
+            detector=self.detector,
+            detections=found.detections,
+            detections_size=found.size,
+            detections_complete=found.complete,
+            annotations=truths,
+            complete=complete,
+            adjustments=notes.adjustments,
+        )
+
+    def _read_size(self, image: ListedImage, file: Path | None, notes: Notes) -> Size | None:
+        """The image's size where polygons need it to be drawn."""
+        sources = (source for part in self._records(image) for source in part)
+        if file is None or not any(_is_polygon(source.value) for source in sources):
+            return None
+        notes.adjustments[Adjustment.SIZE_READ] += 1
+        return image_size(file)
+
+    def _found(self, image: ListedImage, size: Size | None, notes: Notes) -> Found:
+        if self.results is None:
+            return NOT_LOOKED
+        found = self.results.found(image.key, size, notes)
+        if not any(self.results.records(copy.key) for copy in image.copies):
+            return found
+        # Part of what was found in the picture is refused with the copies.
+        return found._replace(detections=found.detections or None, complete=False)
+
+
+def _is_polygon(record: Record) -> bool:
+    return isinstance(record.get("segmentation"), list) and bool(record["segmentation"])
+
+
+def _id(value: object) -> str:
+    return fields.quoted(str(fields.key(value)))

@@ -1,0 +1,128 @@
+"""CVAT for images 1.1, come back: what our export sent, confirmed, corrected or deleted."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError, tostring
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.identity import Box
+from services.formats.fields import Record
+from services.formats.geometry import Size
+from services.formats.items import Dataset, Located
+from services.formats.readers.returned import Drawn, Frame, Manifest, Version, returned, version_of
+
+_SIDES = ("xtl", "ytl", "xbr", "ybr")
+
+
+def read_cvat(file: Path, sent: Manifest) -> Dataset:
+    """Open CVAT's `annotations.xml`.
+
+    A frame on which a proposal is neither confirmed nor deleted is not finished, and refused. A
+    frame that is there several times, from several tasks or subsets, is given as often.
+
+    Raises
+    ------
+    InvalidRecord
+        A file cannot be read at all.
+    """
+    images = {
+        f"{file}:{_place(image, at)}": image
+        for at, image in enumerate(_root(file).findall("image"))
+    }
+    sources = [Located[object](_text(image), place) for place, image in images.items()]
+
+    def parse(source: Located[object]) -> Sequence[Version]:
+        image = images[source.location]
+        frame = Frame(sent.of(image.get("name", "")).frame_id, _size(image), source.location)
+        shapes = [_shape(shape) for shape in image]
+        require_decided(shape["attributes"] for shape in shapes)
+        return [version_of(frame, shapes, _drawn)]
+
+    return Dataset(file.stem, len(sources), returned(sources, parse))
+
+
+def require_decided(attributes: Iterable[Mapping[str, str]]) -> None:
+    """Refuse a frame on which a proposal is neither confirmed nor deleted.
+
+    Parameters
+    ----------
+    attributes : of each shape on the frame
+
+    Raises
+    ------
+    InvalidRecord
+        `unfinished_task`.
+    """
+    if any(given.get("proposal") == "true" for given in attributes):
+        raise InvalidRecord("a proposal is not decided yet", reason="unfinished_task")
+
+
+def drawn_by_cvat(
+    label: object, corners: Box, degrees: float, attributes: Mapping[str, str]
+) -> Drawn:
+    """A rectangle of CVAT, which rotates about the centre."""
+    return Drawn(
+        label,
+        corners,
+        degrees,
+        crowd=attributes.get("crowd") == "true",
+        ignore=attributes.get("ignore") == "true",
+    )
+
+
+def _shape(element: Element) -> Record:
+    """One shape on an image: its tag, its attributes in XML, and those that our export gave it."""
+    given = {each.get("name"): (each.text or "").strip() for each in element.findall("attribute")}
+    return {**element.attrib, "shape": element.tag, "attributes": given}
+
+
+def _drawn(shape: Record) -> Drawn | None:
+    kind = shape["shape"]
+    if kind == "tag":
+        return None
+    if kind != "box":
+        raise InvalidRecord(f"a {kind:.40} has no box", reason="unsupported_shape")
+    try:
+        left, top, right, bottom = (float(shape.get(side, "")) for side in _SIDES)
+        degrees = float(shape.get("rotation", "0"))
+    except ValueError:
+        raise InvalidRecord("a corner or the rotation is no number", reason="invalid_box") from None
+    corners = (left, top, right, bottom)
+    return drawn_by_cvat(shape.get("label"), corners, degrees, shape["attributes"])
+
+
+def _place(image: Element, at: int) -> str:
+    """Where an image is in the file; names are there twice where subsets share them."""
+    subset = image.get("subset")
+    return f"{image.get('name')}" + (f" ({subset})" if subset else "") + f" [{at}]"
+
+
+def _size(image: Element) -> Size | None:
+    width, height = image.get("width", ""), image.get("height", "")
+    if width.isdecimal() and height.isdecimal() and int(width) and int(height):
+        return int(width), int(height)
+    return None
+
+
+def _root(file: Path) -> Element:
+    try:
+        root: Element = fromstring(file.read_bytes(), forbid_dtd=True)
+    except (OSError, ParseError, DefusedXmlException, ValueError, LookupError) as exc:
+        raise InvalidRecord(f"{file}: {exc}", reason="invalid_xml") from exc
+    if root.tag != "annotations":
+        raise InvalidRecord(f"{file}: <{root.tag:.40}> is not CVAT's", reason="invalid_xml")
+    if root.find("track") is not None and root.find("image") is None:
+        raise InvalidRecord(
+            f'{file} is in the format "CVAT for video 1.1": export the task as "CVAT for images'
+            ' 1.1"',
+            reason="unsupported_format",
+        )
+    return root
+
+
+def _text(element: Element) -> str:
+    text: str = tostring(element, encoding="unicode")
+    return text

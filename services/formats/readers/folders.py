@@ -1,0 +1,85 @@
+"""Files that data sets name: only those inside the folder that the user gave are ever opened."""
+
+import posixpath
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from services.contracts.errors import Invalid, InvalidRecord
+from services.formats.geometry import Size
+from services.runtime.images import ImageLimits, measure
+
+_HEADER_LIMITS = ImageLimits(max_bytes=256 * 1024 * 1024, max_pixels=2**31)
+_ARCHIVE_LEFTOVERS = "__MACOSX"
+
+
+def image_file(folder: Path, name: object) -> Path:
+    r"""The file of this name in the folder: an image, or what is said of one.
+
+    A name is relative to the folder, or to one of the folders above it where it leads back inside:
+    `img/1.jpg`, `../img/1.jpg` and `/data/img/1.jpg` name a file of `/data/img`. `\` is as `/`.
+
+    Raises
+    ------
+    InvalidRecord
+        `missing_image`, or `path_outside_folder`: it leads elsewhere, maybe by a link.
+    """
+    if not isinstance(name, str) or not name:
+        raise InvalidRecord("the record names no image file", reason="malformed_record")
+    root = folder.resolve()
+    try:
+        first = (root / name).resolve()
+        for path in _meant(root, name):
+            if path.is_relative_to(root) and path.is_file():
+                return path
+    except (OSError, ValueError, RuntimeError) as exc:  # too long, a NUL, links in a circle
+        raise InvalidRecord(f"there is no image {name!r:.200}", reason="missing_image") from exc
+    if not first.is_relative_to(root):
+        detail = f"{name!r:.200} is not inside {folder}: name it relative to that folder"
+        raise InvalidRecord(detail, reason="path_outside_folder")
+    raise InvalidRecord(f"there is no image {name!r:.200} in {folder}", reason="missing_image")
+
+
+def _meant(root: Path, name: str) -> Iterator[Path]:
+    names = dict.fromkeys((name, name.replace("\\", "/")))
+    yield from ((root / each).resolve() for each in names)
+    # Written for a working folder further up: what is not there may lead back into the folder.
+    yield from ((above / each).resolve() for each in names for above in root.parents)
+
+
+def plain_name(folder: Path | None, name: str) -> str:
+    """A file's name as other spellings of it are, too; nothing is looked at on the disk."""
+    path = name.replace("\\", "/")
+    return posixpath.normpath(posixpath.join(str(folder.resolve()), path) if folder else path)
+
+
+def visible_files(folder: Path, endings: Iterable[str]) -> list[Path]:
+    """All files below a folder with one of the endings, in their order; hidden ones are not.
+
+    Neither is what lies in hidden folders (`.ipynb_checkpoints`) and in `__MACOSX`, where archives
+    of a Mac keep what they know of files, under the files' own names.
+
+    Parameters
+    ----------
+    endings : with their dot, in lower case
+    """
+    wanted = frozenset(endings)
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in wanted
+        and not any(map(_is_hidden, path.relative_to(folder).parts))
+    )
+
+
+def _is_hidden(part: str) -> bool:
+    return part.startswith(".") or part == _ARCHIVE_LEFTOVERS
+
+
+def image_size(image: Path) -> Size | None:
+    """The image's upright size, by its header; none for an image that publishing will refuse."""
+    try:
+        with image.open("rb") as file:
+            facts = measure(file.read(_HEADER_LIMITS.max_bytes + 1), _HEADER_LIMITS)
+    except (OSError, Invalid):
+        return None
+    return facts.width, facts.height

@@ -1,0 +1,221 @@
+"""Label Studio's JSON, come back: one task a frame, what annotators submitted counts."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from services.contracts.bounds import MAX_SECONDS
+from services.contracts.errors import InvalidRecord
+from services.contracts.identity import Box, FrameId
+from services.formats import fields
+from services.formats.fields import Record
+from services.formats.geometry import Size
+from services.formats.items import Dataset, Located
+from services.formats.json_files import read_json
+from services.formats.readers.returned import Drawn, Frame, Manifest, Version, returned, version_of
+
+_SIDES = ("x", "y", "width", "height")
+_LONGEST_NAME = 100
+_WITHOUT_SHAPE = frozenset(
+    {
+        "choices",
+        "datetime",
+        "number",
+        "pairwise",
+        "ranker",
+        "rating",
+        "relation",
+        "taxonomy",
+        "textarea",
+    }
+)
+"""What is said of an image or of a box beside its label: left out, for it hides no object."""
+
+
+def read_label_studio(file: Path, sent: Manifest | None = None) -> Dataset:
+    """Open an export of Label Studio (JSON).
+
+    A task's `data.frame_id` names its frame, else the file name of its image. A task that nobody
+    has submitted, or that was skipped, is refused.
+
+    Parameters
+    ----------
+    sent : what was exported; it knows frames by their images' file names
+
+    Raises
+    ------
+    InvalidRecord
+        The file cannot be read at all.
+    """
+    content = read_json(file)
+    if not isinstance(content, list):
+        raise fields.malformed(f"{file}: not a list of tasks")
+    if content and not any(isinstance(each, dict) and "data" in each for each in content):
+        raise InvalidRecord(
+            f"{file} is no export of tasks: choose JSON in Label Studio, not JSON-MIN",
+            reason="unsupported_format",
+        )
+    sources = [Located(task, f"{file}:[{at}]") for at, task in enumerate(content)]
+    return Dataset(file.stem, len(sources), returned(sources, partial(versions_of_task, sent=sent)))
+
+
+def versions_of_task(source: Located[object], sent: Manifest | None = None) -> list[Version]:
+    """What was submitted of a task's frame, by each annotator.
+
+    Raises
+    ------
+    InvalidRecord
+        `unknown_image`: the task is none of ours. `unfinished_task`, `skipped_task`: nobody has
+        said anything.
+    """
+    task = fields.record(source.value, "the task")
+    frame_id = _frame_id(task, sent)
+    given = task.get("annotations")
+    submitted = [fields.record(each, "an annotation") for each in given or ()]
+    if not submitted:
+        raise InvalidRecord("nobody has submitted this task", reason="unfinished_task")
+    counting = [each for each in submitted if not each.get("was_cancelled")]
+    if not counting:
+        raise InvalidRecord("the annotator has skipped this task", reason="skipped_task")
+    return [_version(frame_id, each, source.location) for each in counting]
+
+
+def _frame_id(task: Record, sent: Manifest | None) -> FrameId:
+    """The frame that a task names, or else the one whose image it shows.
+
+    Raises
+    ------
+    InvalidRecord
+        `unknown_image`: it names none, or no or several images that were sent.
+    """
+    data = fields.record(task.get("data"), "data")
+    given = data.get("frame_id")
+    if isinstance(given, str):
+        own = fields.own_frame_id(given)
+        if own is None:
+            raise InvalidRecord(f"frame_id {given!r:.60} is not an id", reason="unknown_image")
+        return own
+    if sent is None:
+        detail = "the task names no frame_id: name the export's manifest.json with --manifest"
+        raise InvalidRecord(detail, reason="unknown_image")
+    named = [name for value in data.values() if isinstance(value, str) for name in _names(value)]
+    found = {frame.frame_id for frame in map(sent.find, named) if frame is not None}
+    if len(found) != 1:
+        shown = ", ".join(dict.fromkeys(named))
+        what = "no image" if not found else f"{len(found)} images"
+        raise InvalidRecord(
+            f"the task names no frame_id, and {what} of the manifest: {shown:.200}",
+            reason="unknown_image",
+        )
+    return found.pop()
+
+
+def _names(address: str) -> list[str]:
+    """The file names in the address of an image: of its path, and of a local file's `?d=`."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # text that looks like a broken address
+        return []
+    paths = [unquote(parts.path), *parse_qs(parts.query).get("d", ())]
+    return [name for path in paths if (name := PurePosixPath(path).name)]
+
+
+def _version(frame_id: FrameId, submitted: Record, location: str) -> Version:
+    results = submitted.get("result")
+    if not isinstance(results, list):
+        raise fields.malformed("result is not a list")
+    lead_time = fields.number(submitted.get("lead_time"))
+    timed = lead_time is not None and 0 <= lead_time <= MAX_SECONDS
+    frame = Frame(
+        frame_id,
+        _size_of(results),
+        location,
+        annotated_by=_annotator(submitted.get("completed_by")),
+        lead_time_s=lead_time if timed else None,
+    )
+    return version_of(frame, results, _drawn)
+
+
+def _annotator(given: object) -> str | None:
+    """An annotator's address, or their number where that is all that the tool says."""
+    if isinstance(given, dict):
+        email = given.get("email")
+        if isinstance(email, str) and email.isprintable() and 0 < len(email) <= _LONGEST_NAME:
+            return email
+        given = given.get("id")
+    return f"user {given}" if type(given) is int else None
+
+
+def _size_of(results: Sequence[object]) -> Size | None:
+    """The size of the picture that rectangles were drawn on; none where there is none.
+
+    Raises
+    ------
+    InvalidRecord
+        `size_mismatch`: they were drawn on pictures of several sizes.
+    """
+    sizes = {_size(each) for each in results if isinstance(each, dict) and _is_box(each)}
+    sizes.discard(None)
+    if len(sizes) > 1:
+        raise InvalidRecord("rectangles are on pictures of several sizes", reason="size_mismatch")
+    return next(iter(sizes), None)
+
+
+def _is_box(result: Record) -> bool:
+    return result.get("type") == "rectanglelabels"
+
+
+def _size(result: Record) -> Size | None:
+    width, height = result.get("original_width"), result.get("original_height")
+    if type(width) is not int or type(height) is not int or min(width, height) < 1:
+        return None
+    return width, height
+
+
+def _drawn(given: object) -> Drawn | None:
+    result = fields.record(given, "a result")
+    kind = result.get("type")
+    if isinstance(kind, str) and kind in _WITHOUT_SHAPE:
+        return None
+    if not _is_box(result):
+        raise InvalidRecord(f"a {kind!r:.40} has no box", reason="unsupported_shape")
+    size = _size(result)
+    if size is None:
+        raise fields.malformed("a result has no original_width and original_height")
+    if result.get("image_rotation"):
+        detail = "the image was rotated in the tool: rotate it back, and submit the task again"
+        raise InvalidRecord(detail, reason="rotated_image")
+    value = fields.record(result.get("value"), "value")
+    labels = value.get("rectanglelabels")
+    if not isinstance(labels, list) or len(labels) != 1:
+        raise InvalidRecord("a rectangle has not one label", reason="unknown_category")
+    degrees = fields.rotation(value)
+    meta = result.get("meta")
+    flags = meta if isinstance(meta, dict) else {}
+    return Drawn(
+        labels[0],
+        _corners(value, size, degrees),
+        degrees,
+        crowd=flags.get("crowd") is True,
+        ignore=flags.get("ignore") is True,
+    )
+
+
+def _corners(value: Record, size: Size, degrees: float) -> Box:
+    """Corners in pixels, before the rectangle is rotated about its centre.
+
+    Label Studio gives percent of the image, and rotates clockwise about the top left corner: where
+    that is stays as it is given, and the centre moves around it.
+    """
+    sides = [fields.number(value.get(side)) for side in _SIDES]
+    numbers = [each for each in sides if each is not None]
+    if len(numbers) != len(_SIDES):
+        raise InvalidRecord("a side of a rectangle is no number", reason="invalid_box")
+    x, y, width, height = (each * size[at % 2] / 100 for at, each in enumerate(numbers))
+    if degrees:
+        sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+        x += (width * cosine - height * sine - width) / 2
+        y += (width * sine + height * cosine - height) / 2
+    return (x, y, x + width, y + height)

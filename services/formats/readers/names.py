@@ -1,0 +1,189 @@
+"""How files call a data set's images: by id, path, name, stem or number."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import PurePosixPath
+
+from services.contracts.errors import InvalidRecord
+from services.formats import fields
+from services.formats.adjustments import Adjustment
+from services.formats.fields import Record
+from services.formats.items import Located
+from services.formats.readers.records import ImageKey
+
+_ENDINGS = frozenset({".jpg", ".jpeg", ".png"})
+_LONGEST_NUMBER = 18
+"""Digits of the largest numbers below 2**63."""
+
+
+def other_form(key: ImageKey) -> ImageKey | None:
+    """`1` for `"1"` and `"1"` for `1`; none for a text that is no number."""
+    if isinstance(key, int):
+        return str(key)
+    number = int(key) if _is_number(key) else None
+    return number if str(number) == key else None
+
+
+class ImageNames:
+    """Images by every name that another file may call them by.
+
+    Parameters
+    ----------
+    paths : the images' paths relative to the data set's folder, by their keys
+    """
+
+    def __init__(self, paths: Mapping[ImageKey, str]) -> None:
+        self._paths: dict[str, set[ImageKey]] = defaultdict(set)
+        self._names: dict[ImageKey, set[ImageKey]] = defaultdict(set)
+        self._count = len(paths)
+        for key, path in paths.items():
+            self._paths[_with_slashes(path)].add(key)
+            for name in _names(_with_slashes(path)):
+                self._names[name].add(key)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def find(self, name: ImageKey) -> set[ImageKey]:
+        """The images that a name may mean: of that path, or else of that name, stem or number."""
+        if isinstance(name, int):
+            return self._names.get(name, set())
+        path = _with_slashes(name)
+        for tail in _tails(path):
+            if tail in self._paths:
+                return self._paths[tail]
+        last = PurePosixPath(path).name
+        calls: tuple[ImageKey, ...] = (path, _without_ending(path), last, _without_ending(last))
+        return next((self._names[call] for call in calls if call in self._names), set())
+
+
+class ImageReferences:
+    """Which image each record of one file means.
+
+    A number is an id, also where it is written as a text. It is a file's name only if all records
+    of the file can be read so, and not all of them as ids: results may well be of more images than
+    the data set lists, whose ids are then the numbers in other images' names.
+
+    Parameters
+    ----------
+    ids : the data set's ids of its images; none where it has only names
+    sources : the file's records
+    own : the file's own ids of images, with their names; they come before the data set's ids
+
+    Attributes
+    ----------
+    ambiguous : images of which a record was refused because it may mean another one as well
+    adjustments : what was assumed, by image
+    """
+
+    def __init__(
+        self,
+        ids: Collection[ImageKey],
+        names: ImageNames,
+        sources: Iterable[Located[object]],
+        own: Mapping[ImageKey, str] | None = None,
+    ) -> None:
+        self.ambiguous: set[ImageKey] = set()
+        self.adjustments: dict[ImageKey, Counter[Adjustment]] = defaultdict(Counter)
+        self._ids = ids
+        self._names = names
+        self._own = own or {}
+        self._meant = cache(self._meaning)
+        self._ways = [self._by_own] if own else self._ways_of({*_keys(sources)})
+
+    def of(self, record: Record) -> ImageKey:
+        """The image that a record means by `file_name`, or else by `image_id`.
+
+        Raises
+        ------
+        InvalidRecord
+            `unknown_image`: there is none, or more than one. `malformed_record`: it names none.
+        """
+        file_name, given = record.get("file_name"), record.get("image_id")
+        named = self._names.find(file_name) if isinstance(file_name, str) and file_name else set()
+        if given is None:
+            return self._one(named, fields.key(file_name))
+        key = fields.key(given)
+        meant = self._meant(key)
+        if len(named) != 1:
+            return self._one(meant, key)
+        (image,) = named
+        if meant and image not in meant:
+            self.adjustments[image][Adjustment.RESULT_BY_FILE_NAME] += 1
+        return image
+
+    def _one(self, found: set[ImageKey], name: ImageKey) -> ImageKey:
+        if len(found) == 1:
+            return next(iter(found))
+        self.ambiguous |= found
+        what = f"{len(found)} images are" if found else "no image is"
+        raise InvalidRecord(f"{what} called {name!r:.200}", reason="unknown_image")
+
+    def _meaning(self, key: ImageKey) -> set[ImageKey]:
+        found: set[ImageKey] = set()
+        return found.union(*(way(key) for way in self._ways))
+
+    def _ways_of(self, keys: set[ImageKey]) -> list[Callable[[ImageKey], set[ImageKey]]]:
+        """How the keys of the file are read: as ids, as names, or as either."""
+        if not self._ids:
+            return [self._by_name]
+        if all(key in self._ids for key in keys):
+            return [self._by_id]
+        ids, names = (all(map(way, keys)) for way in (self._by_id, self._by_name))
+        if names:
+            return [self._by_id, self._by_name] if ids else [self._by_name]
+        return [self._by_id_or_text]
+
+    def _by_id(self, key: ImageKey) -> set[ImageKey]:
+        forms = (key, other_form(key))
+        return next(({form} for form in forms if form is not None and form in self._ids), set())
+
+    def _by_name(self, key: ImageKey) -> set[ImageKey]:
+        other = other_form(key)
+        return self._names.find(key) or (set() if other is None else self._names.find(other))
+
+    def _by_id_or_text(self, key: ImageKey) -> set[ImageKey]:
+        is_text = isinstance(key, str) and not _is_number(key)
+        return self._by_id(key) or (self._by_name(key) if is_text else set())
+
+    def _by_own(self, key: ImageKey) -> set[ImageKey]:
+        name = self._own.get(key, self._own.get(other_form(key) or key))
+        return set() if name is None else self._names.find(name)
+
+
+def _keys(sources: Iterable[Located[object]]) -> Iterator[ImageKey]:
+    for source in sources:
+        given = source.value.get("image_id") if isinstance(source.value, Mapping) else None
+        try:
+            yield fields.key(given)
+        except InvalidRecord:  # refused by itself, where it is read
+            continue
+
+
+def _names(path: str) -> set[ImageKey]:
+    name = PurePosixPath(path).name
+    stem = _without_ending(name)
+    names: set[ImageKey] = {path, _without_ending(path), name, stem}
+    return names | ({int(stem)} if _is_number(stem) else set())
+
+
+def _tails(path: str) -> Iterator[str]:
+    """The path, then without its first folder, its first two, and so on."""
+    yield path
+    while "/" in path:
+        path = path.partition("/")[2]
+        yield path
+
+
+def _without_ending(name: str) -> str:
+    path = PurePosixPath(name)
+    return str(path.with_suffix("")) if path.suffix.lower() in _ENDINGS else name
+
+
+def _with_slashes(name: str) -> str:
+    return name.replace("\\", "/").removeprefix("./")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER

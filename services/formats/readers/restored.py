@@ -1,0 +1,79 @@
+"""What a tool's format cannot say, put back from the manifest of what was sent."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from services.contracts.events import Annotation
+from services.contracts.identity import FrameId
+from services.formats.corrections import on_picture
+from services.formats.items import Dataset, FrameItem, Item, Located
+from services.formats.readers.returned import Manifest, Sent
+
+_SAME_PX = 0.02
+"""Tools round corners, CVAT to a hundredth of a pixel; nobody draws as finely."""
+
+_KEPT = ("area", "crowd", "ignore", "mask")
+
+
+def restored(dataset: Dataset, manifest: Manifest, says: Collection[str]) -> Dataset:
+    """The data set, its boxes that came back as they went out being exactly what they were.
+
+    Parameters
+    ----------
+    says : what the format itself says of an annotation (`area`, `crowd`, `ignore`, `mask`): its
+        word counts; everything else is as it was sent
+    """
+    sent = {each.frame_id: each for each in manifest.frames.values()}
+    left = set(sent)
+    return replace(dataset, items=_items(dataset.items, sent, says, left), left=left)
+
+
+def _items(
+    items: Iterable[Item], sent: dict[FrameId, Sent], says: Collection[str], left: set[FrameId]
+) -> Iterator[Item]:
+    for item in items:
+        match item:
+            case FrameItem():
+                if item.complete:
+                    left.discard(item.frame_id)
+                yield _restored(item, sent, says)
+            case _:
+                yield item
+
+
+def _restored(item: FrameItem, sent: dict[FrameId, Sent], says: Collection[str]) -> Item:
+    before = sent.get(item.frame_id)
+    if before is None or item.annotations is None:
+        return item
+    fit = on_picture(item, before.size)
+    if not isinstance(fit, FrameItem) or fit.annotations is None:
+        return fit
+    return replace(fit, annotations=_annotations(fit.annotations, before.annotations, says))
+
+
+def _annotations(
+    found: Sequence[Located[Annotation]], sent: Sequence[Annotation], says: Collection[str]
+) -> tuple[Located[Annotation], ...]:
+    left = list(sent)
+    kept = []
+    for each in found:
+        at = next((at for at, one in enumerate(left) if _same(each.value, one)), None)
+        if at is None:
+            kept.append(each)
+            continue
+        before = left.pop(at)
+        given = {name: getattr(each.value, name) for name in _KEPT if name in says}
+        kept.append(Located(before.model_copy(update=given), each.location))
+    return tuple(kept)
+
+
+def _same(one: Annotation, other: Annotation) -> bool:
+    # Some tools drop the blanks around a name.
+    return one.category.strip() == other.category.strip() and all(
+        abs(a - b) <= _SAME_PX for a, b in zip(_corners(one), _corners(other), strict=True)
+    )
+
+
+def _corners(annotation: Annotation) -> tuple[float, ...]:
+    x, y, width, height = annotation.bbox
+    return x, y, x + width, y + height

@@ -1,0 +1,268 @@
+"""Detectors' results in COCO's form: a list, or an object that also has categories and images."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import Detection
+from services.contracts.identity import Category
+from services.formats import fields
+from services.formats.adjustments import Adjustment
+from services.formats.fields import Record
+from services.formats.geometry import Size
+from services.formats.items import Located, RecordKind, Rejection
+from services.formats.json_files import read_json
+from services.formats.readers.names import ImageNames, ImageReferences, other_form
+from services.formats.readers.records import (
+    Groups,
+    ImageKey,
+    Notes,
+    by_image,
+    claim,
+    declared_size,
+    hide_nothing,
+    located,
+    parsed,
+)
+from services.formats.readers.shapes import detected_shape
+from services.formats.visible_names import check_name
+
+Categories = Mapping[ImageKey, Category]
+CategoryRule = Callable[[Record, Categories, Counter[Adjustment]], Category]
+"""The category that a record names; what it assumes is counted."""
+
+
+def categories_of(
+    file: Path, values: object, rejected: list[Rejection]
+) -> dict[ImageKey, Category]:
+    """Names by id from COCO's `categories`; of two with one id, the first counts."""
+    seen: set[ImageKey] = set()
+
+    def parse(source: Located[Record]) -> tuple[ImageKey, Category]:
+        key, name = fields.key(source.value.get("id")), category_name(source.value.get("name"))
+        claim(key, seen)
+        return key, name
+
+    return dict(each.value for each in parsed(located(file, "categories", values), parse, rejected))
+
+
+def category_name(value: object) -> Category:
+    """A category's name.
+
+    Raises
+    ------
+    InvalidRecord
+        `unknown_category`: it is not a text, empty or too long. `hidden_character`,
+        `blank_category`.
+    """
+    if isinstance(value, str) and value:
+        check_name("category", value)
+    if isinstance(value, str) and 0 < len(value) <= 100 and value.isprintable():  # noqa: PLR2004  # the contract's limit
+        return Category(value)
+    raise InvalidRecord(f"{value!r:.60} is not a category's name", reason="unknown_category")
+
+
+def listed_category(
+    record: Record, categories: Categories, adjustments: Counter[Adjustment]
+) -> Category:
+    """The category that a record names by its name or its id.
+
+    Where both name one, the name counts: numbers differ from tool to tool.
+
+    Raises
+    ------
+    InvalidRecord
+        `unknown_category`: the data set has none such, or an id may mean two.
+    """
+    name, listed = _name(record), categories.values()
+    named = Category(name) if isinstance(name, str) and name in listed else None
+    given = record.get("category_id", name)
+    found = _by_id(fields.key(given), categories) if "category_id" in record else set()
+    if named is not None:
+        if found and named not in found:
+            adjustments[Adjustment.CATEGORY_BY_NAME] += 1
+        return named
+    if len(found) != 1:
+        what = f"{len(found)} categories are" if found else "no category is"
+        raise InvalidRecord(f"{what} listed as {given!r:.60}", reason="unknown_category")
+    return found.pop()
+
+
+def _by_id(key: ImageKey, categories: Categories) -> set[Category]:
+    """The categories that an id may mean: the one that has it, or else what it could be."""
+    if key in categories:
+        return {categories[key]}
+    other = other_form(key)
+    found = {categories[other]} if other is not None and other in categories else set[Category]()
+    return found | {name for name in categories.values() if name == key}
+
+
+def named_category(
+    record: Record, categories: Categories, adjustments: Counter[Adjustment]
+) -> Category:
+    """The category that a record names by an id that the results list, or else by any name.
+
+    Raises
+    ------
+    InvalidRecord
+        `unknown_category`: a number that nothing explains, or no name.
+    """
+    key, name = record.get("category_id"), _name(record)
+    is_listed = isinstance(key, str) and bool(_by_id(key, categories))
+    if is_listed or (isinstance(key, int | float) and not isinstance(name, str)):
+        return listed_category(record, categories, adjustments)
+    return category_name(key if isinstance(key, str) else name)
+
+
+def _name(record: Record) -> object:
+    return record.get("category_name", record.get("category"))
+
+
+class Found(NamedTuple):
+    """What a detector found in one image.
+
+    Attributes
+    ----------
+    detections : none where all of them were refused, which says nothing of the detector
+    complete : whether no refused detection may stand for something
+    size : of the picture that they are drawn on, where their file declares it
+    """
+
+    detections: tuple[Located[Detection], ...] | None
+    complete: bool = True
+    size: Size | None = None
+
+
+NOT_LOOKED = Found(None)
+"""What a detector found where it did not look."""
+
+
+class Results:
+    """One results file, its records in groups by image.
+
+    Parameters
+    ----------
+    ids : the data set's ids of its images; none where it has only names
+    names : the data set's images by name
+    categories : the data set's; a file's own come before them
+    category_of : the category that a record names
+
+    Raises
+    ------
+    InvalidRecord
+        The file cannot be read, or none of its records names an image and a category that are
+        known: a detector that looked elsewhere has not found nothing here.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        ids: Collection[ImageKey],
+        names: ImageNames,
+        categories: Categories,
+        category_of: CategoryRule = listed_category,
+    ) -> None:
+        content = read_json(file)
+        self.rejected: list[Rejection] = []
+        own: dict[ImageKey, Record] = {}
+        if isinstance(content, dict):
+            listed = categories_of(file, content.get("categories", []), self.rejected)
+            categories = {**categories, **listed}
+            own = _own_images(file, content.get("images", []), self.rejected)
+            name = "annotations" if "annotations" in content else "predictions"
+            sources = located(file, name, content.get(name))
+        else:
+            sources = located(file, "", content)
+        own_names = {key: str(image["file_name"]) for key, image in own.items()}
+        self._references = ImageReferences(ids, names, sources, own_names)
+        self._categories = categories
+        self._category_of = category_of
+        self._groups: Groups = by_image(
+            sources, self._references.of, self.rejected, RecordKind.DETECTION
+        )
+        self._sizes = _sizes(own, names)
+        if sources and names:
+            self._check_use(file, len(sources))
+
+    def _check_use(self, file: Path, count: int) -> None:
+        if not self._groups:
+            first = next(each for each in self.rejected if each.kind is RecordKind.DETECTION)
+            raise InvalidRecord(
+                f"{file}: none of {count:,} results is of an image of the data set; the first:"
+                f" {first.detail}. Give them the ids or file names of the ground truth's images,"
+                " or list their own `images` with file_name",
+                reason=first.reason,
+            )
+        error = None
+        for source in (source for group in self._groups.values() for source in group):
+            try:
+                self._category_of(source.value, self._categories, Counter())
+            except InvalidRecord as exc:
+                error = error or exc
+            else:
+                return
+        if error is not None:
+            raise InvalidRecord(
+                f"{file}: no result is of a known category; the first: {error}. Give them the ids"
+                " or names of the ground truth's categories, or list their own `categories`",
+                reason="unknown_category",
+            )
+
+    def records(self, image: ImageKey) -> list[Located[Record]]:
+        """The image's records as they are in the file."""
+        return self._groups.get(image, [])
+
+    def found(self, image: ImageKey, size: Size | None, notes: Notes) -> Found:
+        """The image's detections.
+
+        Parameters
+        ----------
+        size : the image's, where it is known and the file does not declare another one
+        """
+        own_size = self._sizes.get(image)
+
+        def parse(source: Located[Record]) -> Detection:
+            record = source.value
+            category = self._category_of(record, self._categories, notes.adjustments)
+            score = fields.score(record.get("score"), notes.adjustments)
+            bbox, mask = detected_shape(source, own_size or size, notes)
+            return fields.checked(Detection, category=category, score=score, bbox=bbox, mask=mask)
+
+        refused: list[Rejection] = []
+        found = tuple(parsed(self.records(image), parse, refused, RecordKind.DETECTION))
+        notes.rejected += refused
+        notes.adjustments.update(self._references.adjustments.get(image, {}))
+        unsure = image in self._references.ambiguous
+        if found or not (refused or unsure):
+            return Found(found, complete=hide_nothing(refused) and not unsure, size=own_size)
+        notes.adjustments[Adjustment.NO_DETECTIONS_LEFT] += 1
+        return Found(None, complete=False)
+
+
+def _own_images(file: Path, values: object, rejected: list[Rejection]) -> dict[ImageKey, Record]:
+    """The file's own images that have a name, by their ids in it, which mean one name each."""
+
+    def parse(source: Located[Record]) -> tuple[ImageKey, Record]:
+        return fields.key(source.value.get("id")), source.value
+
+    found: dict[ImageKey, Record] = {}
+    names: dict[ImageKey, set[object]] = defaultdict(set)
+    for part in parsed(located(file, "images", values), parse, rejected):
+        key, image = part.value
+        if isinstance(image.get("file_name"), str):
+            found[key] = image
+            names[key].add(image["file_name"])
+    return {key: image for key, image in found.items() if len(names[key]) == 1}
+
+
+def _sizes(own: Mapping[ImageKey, Record], names: ImageNames) -> dict[ImageKey, Size]:
+    """The sizes that the file's own images declare, by the data set's image."""
+    sizes: dict[ImageKey, Size] = {}
+    for image in own.values():
+        size, meant = declared_size(image), names.find(str(image["file_name"]))
+        if size is not None:
+            sizes.update(dict.fromkeys(meant, size))
+    return sizes

@@ -1,0 +1,306 @@
+"""VIA 2.x (VGG Image Annotator): a saved project, or its exported annotations.
+
+An image without regions is annotated, and empty. `file_attributes` may carry what COCO's images
+may: vehicle_id, drive_id, captured_at, lat, lon, heading.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import Annotation
+from services.contracts.identity import Box, Category, DriveId, VehicleId
+from services.formats import fields, masks
+from services.formats.fields import Record
+from services.formats.geometry import Size
+from services.formats.items import (
+    UNKNOWN_TIME,
+    Dataset,
+    Detector,
+    FrameItem,
+    Item,
+    Located,
+    RecordKind,
+    Rejection,
+)
+from services.formats.json_files import read_json
+from services.formats.readers.folders import image_file, image_size
+from services.formats.readers.names import ImageNames
+from services.formats.readers.records import (
+    Notes,
+    hide_nothing,
+    parsed,
+    rejection,
+    whole_frame,
+    without,
+)
+from services.formats.readers.results import NOT_LOOKED, Results, category_name, named_category
+from services.formats.readers.returned import Manifest
+
+_CATEGORY_ATTRIBUTES = ("category", "class", "label", "name", "type", "object")
+_NUMBERS = ("lat", "lon", "heading")
+
+
+def read_via(
+    annotations: Path,
+    *,
+    images: Path | None,
+    predictions: Path | None = None,
+    detector: Detector | None = None,
+    dataset: str | None = None,
+    category_attribute: str | None = None,
+    sent: Manifest | None = None,
+) -> Dataset:
+    """Open a VIA data set.
+
+    Parameters
+    ----------
+    images : the folder that file names are relative to; none reads no images, and draws no masks
+    predictions : COCO results, whose `file_name` or `image_id` is an image's name, stem or number,
+        and whose category is a name, or an id that the file itself lists
+    dataset : begins every frame id; the file's name without its ending, if not given
+    category_attribute : the region attribute that holds the category; if not given, the only one
+        there is, or `category`, `class`, `label`, `name`, `type` or `object`, in any case
+    sent : what was exported; its file names name their frames
+
+    Raises
+    ------
+    InvalidRecord
+        A file cannot be read at all.
+    """
+    content = read_json(annotations)
+    metadata = content.get("_via_img_metadata", content) if isinstance(content, dict) else None
+    if not isinstance(metadata, dict):
+        raise fields.malformed(f"{annotations}: neither a VIA project nor its annotations")
+    if _is_via_3(metadata):
+        raise InvalidRecord(
+            f"{annotations} is a VIA 3 project: export its annotations as COCO, or annotate in"
+            " VIA 2",
+            reason="unsupported_format",
+        )
+    rejected: list[Rejection] = []
+    files = _files(annotations, metadata, rejected)
+    results = None
+    if predictions:
+        names = ImageNames({name: name for name in files})
+        results = Results(
+            predictions, ids=(), names=names, categories={}, category_of=named_category
+        )
+        rejected += results.rejected
+    name = dataset or annotations.stem
+    via = _Via(name, files, images, results, detector, category_attribute, sent)
+    return Dataset(name, len(files), via.items(rejected))
+
+
+def _is_via_3(content: Mapping[str, Any]) -> bool:
+    project = content.get("project")
+    return isinstance(project, dict) and {"file", "view", "metadata"} <= content.keys()
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image's record; `copies` are later ones of the same file name, which are refused."""
+
+    source: Located[Record]
+    copies: list[Record] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no copy has a region that this record does not have."""
+        regions = [each.value for each in _regions(self.source)]
+        again = (Located(copy, self.source.location) for copy in self.copies)
+        return all(each.value in regions for copy in again for each in _regions(copy))
+
+
+def _files(file: Path, metadata: Mapping[str, Any], rejected: list[Rejection]) -> dict[str, _Image]:
+    found: dict[str, _Image] = {}
+
+    def add(source: Located[Record]) -> None:
+        name = source.value.get("filename")
+        if not isinstance(name, str) or not name:
+            raise fields.malformed("the record names no image file")
+        fields.quoted(name)
+        if name in found:
+            found[name].copies.append(source.value)
+            raise InvalidRecord(f"file {name!r:.100} came before", reason="duplicate_id")
+        found[name] = _Image(source)
+
+    sources = [
+        Located(value, f"{file}:{key!r}")
+        for key, value in metadata.items()
+        if not key.startswith("_via_")
+    ]
+    parsed(sources, add, rejected, RecordKind.FRAME)
+    return found
+
+
+@dataclass(frozen=True)
+class _Via:
+    name: str
+    files: Mapping[str, _Image]
+    images: Path | None
+    results: Results | None
+    detector: Detector | None
+    attribute: str | None
+    sent: Manifest | None
+
+    def items(self, rejected: list[Rejection]) -> Iterator[Item]:
+        yield from rejected
+        for name in sorted(self.files, key=fields.quoted):
+            yield from self._items_of(name, self.files[name])
+
+    def _items_of(self, name: str, image: _Image) -> Iterator[Item]:
+        notes, source = Notes(), image.source
+        try:
+            frame = self._frame(name, image, notes)
+        except InvalidRecord as exc:
+            records = self.results.records(name) if self.results else []
+            whole = whole_frame(source.value, predictions=records)
+            yield replace(rejection(exc, Located(whole, source.location)), whole_frame=True)
+        else:
+            yield from notes.rejected
+            yield frame
+
+    def _frame(self, name: str, image: _Image, notes: Notes) -> FrameItem:
+        source = image.source
+        attributes = _said(source.value)
+        file = image_file(self.images, name) if self.images else None
+        regions = _regions(source)
+        size = image_size(file) if file and any(map(_is_polygon, regions)) else None
+        drive, refused = attributes.get("drive_id"), list[Rejection]()
+        annotation = partial(self._annotation, size, notes)
+        annotations = tuple(parsed(regions, annotation, refused, RecordKind.ANNOTATION))
+        notes.rejected += refused
+        found = self.results.found(name, size, notes) if self.results else NOT_LOOKED
+        return FrameItem(
+            frame_id=self.sent.of(name).frame_id if self.sent else fields.frame_id(self.name, name),
+            vehicle_id=VehicleId(fields.quoted(str(attributes.get("vehicle_id", self.name)))),
+            location=source.location,
+            image=file,
+            drive_id=None if drive is None else DriveId(fields.quoted(str(drive))),
+            captured_at=fields.captured_at(attributes) or UNKNOWN_TIME,
+            position=fields.position(attributes),
+            detector=self.detector,
+            detections=found.detections,
+            detections_size=found.size,
+            detections_complete=found.complete,
+            annotations=annotations,
+            complete=hide_nothing(refused) and image.is_whole,
+            adjustments=notes.adjustments,
+        )
+
+    def _annotation(self, size: Size | None, notes: Notes, source: Located[Record]) -> Annotation:
+        shape = fields.record(source.value.get("shape_attributes"), "shape_attributes")
+        category = _category(source.value.get("region_attributes"), self.attribute)
+        match shape.get("name"):
+            case "rect":
+                sides = [shape.get(side) for side in ("x", "y", "width", "height")]
+                bbox = fields.sorted_box(sides, notes.adjustments)
+                return fields.checked(Annotation, category=category, bbox=bbox)
+            case "polygon":
+                outline = _outline(shape)
+                bbox = _around(outline)
+                drawn = without(lambda: _drawn(outline, size), source, notes.rejected)
+                return fields.checked(
+                    Annotation,
+                    category=category,
+                    bbox=bbox,
+                    area=drawn.area if drawn else _area(outline),
+                    mask=drawn and drawn.mask,
+                )
+            case name:
+                raise InvalidRecord(f"a {name!r:.40} has no box", reason="unsupported_shape")
+
+
+def _said(record: Record) -> dict[str, Any]:
+    """`file_attributes`, which VIA keeps as texts: numbers as numbers, empty ones left out."""
+    given = record.get("file_attributes") or {}
+    attributes = {
+        name: value for name, value in fields.record(given, "file_attributes").items() if value
+    }
+    for name in _NUMBERS:
+        if isinstance(attributes.get(name), str):
+            try:
+                attributes[name] = float(attributes[name])
+            except ValueError as exc:
+                detail = f"{name} {attributes[name]!r:.40} is not a number"
+                raise InvalidRecord(detail, reason="invalid_position") from exc
+    return attributes
+
+
+def _regions(source: Located[Record]) -> list[Located[object]]:
+    regions = source.value.get("regions") or []
+    if isinstance(regions, dict):  # VIA 1 numbers them
+        regions = list(regions.values())
+    if not isinstance(regions, list):
+        raise fields.malformed("regions is not a list")
+    return [
+        Located(region, f"{source.location}:regions[{at}]") for at, region in enumerate(regions)
+    ]
+
+
+def _is_polygon(region: Located[object]) -> bool:
+    value = region.value
+    shape = value.get("shape_attributes") if isinstance(value, dict) else None
+    return isinstance(shape, dict) and shape.get("name") == "polygon"
+
+
+def _category(attributes: object, named: str | None) -> Category:
+    given = fields.record(attributes, "region_attributes")
+    found = _attribute(given, named)
+    if found is None:
+        what = f"{named!r:.40} is not" if named else "none of them is known to be the category"
+        raise InvalidRecord(
+            f"the region's attributes are {', '.join(map(repr, given)) or 'none'}; {what}: name"
+            " the one that holds the category with --category-attribute",
+            reason="unknown_category",
+        )
+    value = given[found]
+    if isinstance(value, dict):  # a checkbox: the one that is ticked
+        ticked = [name for name, on in value.items() if on]
+        value = ticked[0] if len(ticked) == 1 else None
+    return category_name(value.strip() if isinstance(value, str) else value)
+
+
+def _attribute(given: Record, named: str | None) -> str | None:
+    """The attribute that holds the category: the one named, the only one, or one of usual names."""
+    if named is not None:
+        return named if named in given else None
+    if len(given) == 1:
+        return next(iter(given))
+    lower = {name.lower(): name for name in reversed([*given])}
+    return next((lower[name] for name in _CATEGORY_ATTRIBUTES if name in lower), None)
+
+
+def _outline(shape: Record) -> list[tuple[float, float]]:
+    xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
+    if not isinstance(xs, list) or not isinstance(ys, list) or len(xs) != len(ys) or len(xs) < 3:  # noqa: PLR2004  # a polygon
+        raise fields.malformed("a polygon has fewer than three points")
+    numbers = [fields.number(each) for each in (*xs, *ys)]
+    if None in numbers:
+        raise fields.malformed("a polygon's point is not a number")
+    points = [each for each in numbers if each is not None]
+    if not all(map(math.isfinite, points)):
+        raise InvalidRecord("a polygon's point is not finite", reason="box_not_finite")
+    return list(zip(points[: len(xs)], points[len(xs) :], strict=True))
+
+
+def _around(outline: list[tuple[float, float]]) -> Box:
+    xs, ys = zip(*outline, strict=True)
+    return fields.box([min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)])
+
+
+def _area(outline: list[tuple[float, float]]) -> float:
+    """Gauss's trapezoid formula."""
+    following = [*outline[1:], outline[0]]
+    corners = zip(outline, following, strict=True)
+    return abs(sum(x * next_y - next_x * y for (x, y), (next_x, next_y) in corners)) / 2
+
+
+def _drawn(outline: list[tuple[float, float]], size: tuple[int, int] | None) -> masks.Shape | None:
+    flat = [number for point in outline for number in point]
+    return masks.from_polygons([flat], size) if size else None

@@ -1,0 +1,284 @@
+"""Pascal VOC: a folder of XML files, one for each image.
+
+A box is taken as `[xmin, ymin, xmax - xmin, ymax - ymin]`, as most converters do, without VOC's
+own pixel more. `difficult` objects are ignored in evaluation. Images without a file are not read:
+nobody has annotated them.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from xml.etree.ElementTree import Element, ParseError, tostring
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import Annotation
+from services.contracts.identity import Category, FrameId, VehicleId
+from services.formats import fields
+from services.formats.adjustments import Adjustment
+from services.formats.items import (
+    Dataset,
+    Detector,
+    FrameItem,
+    Item,
+    Located,
+    RecordKind,
+    Rejection,
+)
+from services.formats.readers.folders import image_file, visible_files
+from services.formats.readers.names import ImageNames
+from services.formats.readers.records import Notes, hide_nothing, rejection, whole_frame
+from services.formats.readers.results import NOT_LOOKED, Results, category_name, named_category
+from services.formats.readers.returned import Manifest
+
+MAX_XML_BYTES = 16 * 1024 * 1024
+PRESERVE = "{http://www.w3.org/XML/1998/namespace}space"
+"""The attribute of a name whose blanks belong to it."""
+
+_ENDINGS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+_OBJECT = re.compile(rb"<object[\s>/]")
+
+
+def read_voc(
+    annotations: Path,
+    *,
+    images: Path | None,
+    predictions: Path | None = None,
+    detector: Detector | None = None,
+    dataset: str | None = None,
+    sent: Manifest | None = None,
+) -> Dataset:
+    """Open a VOC data set; XML files may lie in folders below `annotations`, images likewise.
+
+    Parameters
+    ----------
+    images : the folder of the images; none reads no images
+    predictions : COCO results, whose `file_name` or `image_id` is an image's path, name, stem or
+        number, and whose category is a name, or an id that the file itself lists
+    dataset : begins every frame id; the folder's name, if not given
+    sent : what was exported; its file names name their frames where nothing else does
+
+    Raises
+    ------
+    InvalidRecord
+        The results cannot be read at all.
+    """
+    name = dataset or annotations.resolve().name
+    rejected: list[Rejection] = []
+    files = _files(annotations, rejected)
+    results = None
+    if predictions:
+        names = ImageNames({stem: stem for stem in files})
+        results = Results(
+            predictions, ids=(), names=names, categories={}, category_of=named_category
+        )
+        rejected += results.rejected
+    voc = _Voc(name, annotations, files, images, results, detector, sent)
+    return Dataset(name, len(files), voc.items(rejected))
+
+
+def _files(folder: Path, rejected: list[Rejection]) -> dict[str, Path]:
+    """The files by their path without its ending, which names their frame."""
+    files: dict[str, Path] = {}
+    for file in visible_files(folder, [".xml"]):
+        first = files.setdefault(str(file.relative_to(folder).with_suffix("")), file)
+        if first is not file:
+            detail = f"{first.name} has the same name but for its ending"
+            rejected.append(Rejection("duplicate_id", detail, str(file), b"", whole_frame=True))
+    return files
+
+
+@dataclass(frozen=True)
+class _Voc:
+    name: str
+    folder: Path
+    files: dict[str, Path]
+    images: Path | None
+    results: Results | None
+    detector: Detector | None
+    sent: Manifest | None
+
+    def items(self, rejected: list[Rejection]) -> Iterator[Item]:
+        yield from rejected
+        shown: set[Path] = set()
+        for stem in sorted(self.files, key=fields.quoted):
+            for item in self._items_of(stem, self.files[stem]):
+                if isinstance(item, FrameItem) and item.image:
+                    if item.image in shown:
+                        item.adjustments[Adjustment.IMAGE_SHARED] += 1
+                    shown.add(item.image)
+                yield item
+
+    def _items_of(self, stem: str, file: Path) -> Iterator[Item]:
+        notes = Notes()
+        results = self.results
+        content = b""
+        try:
+            content = _content(image_file(self.folder, str(file.relative_to(self.folder))))
+            frame = self._frame(stem, file, content, notes)
+        except InvalidRecord as exc:
+            text = content.decode(errors="replace")
+            whole = whole_frame(text, predictions=results.records(stem) if results else [])
+            refused = rejection(exc, Located(whole, str(file)))
+            yield replace(refused, whole_frame=True)
+        else:
+            yield from notes.rejected
+            yield frame
+
+    def _frame(self, stem: str, file: Path, content: bytes, notes: Notes) -> FrameItem:
+        root = _root(content)
+        size = _size(root)
+        image = None
+        if self.images:
+            image = _image(self.images, stem, (root.findtext("filename") or "").strip(), notes)
+        refused: list[Rejection] = []
+        annotations = tuple(_annotations(file, content, root, notes.adjustments, refused))
+        notes.rejected += refused
+        found = self.results.found(stem, size, notes) if self.results else NOT_LOOKED
+        return FrameItem(
+            frame_id=self._frame_id(root, stem),
+            vehicle_id=VehicleId(fields.quoted(self.name)),
+            location=str(file),
+            image=image,
+            size=size,
+            detector=self.detector,
+            detections=found.detections,
+            detections_size=found.size,
+            detections_complete=found.complete,
+            annotations=annotations,
+            complete=hide_nothing(refused),
+            adjustments=notes.adjustments,
+        )
+
+    def _frame_id(self, root: Element, stem: str) -> FrameId:
+        """The id that our own export has written into the file, else one by the file's name."""
+        own = fields.own_frame_id((root.findtext("frame_id") or "").strip())
+        if own is not None:
+            return own
+        if self.sent is not None:
+            return self.sent.of(f"{stem}.xml").frame_id
+        return fields.frame_id(self.name, stem)
+
+
+def _content(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_XML_BYTES + 1)
+    except OSError as exc:
+        raise InvalidRecord(f"{file}: {exc.strerror}", reason="unreadable_file") from exc
+    if len(content) > MAX_XML_BYTES:
+        raise InvalidRecord(f"more than {MAX_XML_BYTES} bytes of XML", reason="invalid_xml")
+    return content
+
+
+def _root(content: bytes) -> Element:
+    try:
+        root: Element = fromstring(content, forbid_dtd=True)
+    except ParseError as exc:
+        raise InvalidRecord(f"line {exc.position[0]}: {exc}", reason="invalid_xml") from exc
+    except (DefusedXmlException, ValueError, LookupError) as exc:
+        raise InvalidRecord(f"not plain XML: {exc!r}", reason="invalid_xml") from exc
+    if root.tag != "annotation":
+        raise InvalidRecord(f"<{root.tag[:40]}> is not <annotation>", reason="invalid_xml")
+    return root
+
+
+def _size(root: Element) -> tuple[int, int] | None:
+    width, height = (_number(root, f"size/{side}") for side in ("width", "height"))
+    if width and height and min(width, height) > 0 and math.isfinite(width * height):
+        return int(width), int(height)
+    return None
+
+
+def _image(folder: Path, stem: str, named: str, notes: Notes) -> Path:
+    """The file of the XML's own stem, else the one that the XML names.
+
+    Tools copy XML files about and leave the name inside as it was.
+    """
+    parent, last = str(Path(stem).parent), PurePosixPath(named.replace("\\", "/"))
+    given = [f"{parent}/{named}", named] if named else []
+    own = [f"{stem}{ending}" for ending in _ENDINGS]
+    is_stale = bool(named) and last.stem != Path(stem).name
+    # A path of another machine: what it ends with may lie here.
+    names = [*own, *given] if is_stale else [*given, *own]
+    missing = None
+    for name in [*names, *([f"{parent}/{last.name}", last.name] if named else [])]:
+        try:
+            found = image_file(folder, name)
+        except InvalidRecord as exc:
+            if missing is None or exc.reason != "missing_image":
+                missing = exc
+            continue
+        if is_stale and name in own:
+            notes.adjustments[Adjustment.IMAGE_BY_STEM] += 1
+        return found
+    raise missing or InvalidRecord(f"there is no image {stem!r:.200}", reason="missing_image")
+
+
+def _annotations(
+    file: Path,
+    content: bytes,
+    root: Element,
+    adjustments: Counter[Adjustment],
+    rejected: list[Rejection],
+) -> Iterator[Located[Annotation]]:
+    objects = root.findall("object")
+    lines = [content.count(b"\n", 0, found.start()) + 1 for found in _OBJECT.finditer(content)]
+    places = (
+        lines if len(lines) == len(objects) else [f"object[{at}]" for at in range(len(objects))]
+    )
+    for element, place in zip(objects, places, strict=True):
+        location = f"{file}:{place}"
+        try:
+            yield Located(_annotation(element, adjustments), location)
+        except InvalidRecord as exc:
+            raw = _raw(element, content)
+            kind = RecordKind.ANNOTATION
+            rejected.append(Rejection(exc.reason, str(exc), location, raw, kind=kind))
+
+
+def _raw(element: Element, content: bytes) -> bytes:
+    try:
+        return tostring(element)
+    except RecursionError:
+        return content
+
+
+def _annotation(element: Element, adjustments: Counter[Adjustment]) -> Annotation:
+    category = _category(element.find("name"))
+    corners = [_number(element, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
+    left, top, right, bottom = (math.nan if corner is None else corner for corner in corners)
+    if None in corners:
+        raise fields.malformed("bndbox has not four numbers")
+    return fields.checked(
+        Annotation,
+        category=category,
+        bbox=fields.sorted_box([left, top, right - left, bottom - top], adjustments),
+        crowd=_attribute(element, "crowd") == "true",
+        ignore=(element.findtext("difficult") or "").strip() == "1",
+    )
+
+
+def _category(name: Element | None) -> Category:
+    text = "" if name is None else name.text or ""
+    return category_name(text if name is not None and name.get(PRESERVE) else text.strip())
+
+
+def _attribute(element: Element, name: str) -> str | None:
+    """One of the attributes that CVAT and Datumaro write, which VOC itself does not have."""
+    for each in element.findall("attributes/attribute"):
+        if each.findtext("name") == name:
+            return (each.findtext("value") or "").strip().lower()
+    return None
+
+
+def _number(element: Element, path: str) -> float | None:
+    try:
+        return float(element.findtext(path) or "")
+    except ValueError:
+        return None

@@ -1,0 +1,164 @@
+"""The stage of rules that a frame passes after its reader, whichever way it came.
+
+It brings boxes and masks onto the picture as it is, upright, where the declared size leaves no
+doubt how; it refuses the frame otherwise.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import Annotation, Detection
+from services.contracts.identity import Box
+from services.formats import fields, masks
+from services.formats.adjustments import Adjustment
+from services.formats.geometry import Size, is_scaling, scaled_box, turned_box, turned_size
+from services.formats.items import FrameItem, Located
+
+P = TypeVar("P", Detection, Annotation)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A frame's picture as it is.
+
+    Parameters
+    ----------
+    size : width and height, upright
+    orientation : EXIF's, 1 to 8; 1 where nothing is known of it
+    """
+
+    size: Size
+    orientation: int = 1
+
+
+def require_touching(box: Box, size: Size | None) -> None:
+    """Refuse a box that is wholly outside its picture; partly outside is as detectors give them.
+
+    Raises
+    ------
+    InvalidRecord
+        `box_outside_image`.
+    """
+    x, y, width, height = box
+    if size is None or (-width < x < size[0] and -height < y < size[1]):
+        return
+    detail = f"bbox {[*box]} lies outside the image of {size[0]} x {size[1]}"
+    raise InvalidRecord(detail, reason="box_outside_image")
+
+
+def fitted(item: FrameItem, picture: Picture) -> FrameItem:
+    """The frame with its boxes and masks on the picture as it is, whose size it then declares.
+
+    Raises
+    ------
+    InvalidRecord
+        `size_mismatch`: the declared size is neither the picture's, nor one that becomes it when
+        the picture is turned upright or scaled. `invalid_mask`: a mask is too large to be moved.
+        `malformed_record`: a box is far outside once it is scaled.
+    """
+    adjustments = Counter(item.adjustments)
+    codes: set[Adjustment] = set()
+    annotations = _on(picture, item.annotations, item.size, adjustments, codes)
+    found_on = item.detections_size or item.size
+    detections = _on(picture, item.detections, found_on, adjustments, codes)
+    adjustments.update(codes)
+    return replace(
+        item,
+        size=picture.size,
+        detections_size=None,
+        annotations=annotations,
+        detections=detections,
+        adjustments=adjustments,
+    )
+
+
+def _on(
+    picture: Picture,
+    parts: Sequence[Located[P]] | None,
+    declared: Size | None,
+    adjustments: Counter[Adjustment],
+    codes: set[Adjustment],
+) -> tuple[Located[P], ...] | None:
+    """The parts on the picture. What was done to the frame goes to `codes`, once."""
+    if not parts:
+        return None if parts is None else ()
+    declared = declared or _declared_by_masks(parts)
+    move = _move(declared or picture.size, picture)
+    codes |= move.adjustments
+    if _is_orientation_open(declared, picture):
+        codes.add(Adjustment.ORIENTATION_ASSUMED)
+    return tuple(replace(part, value=move.of(part.value, adjustments)) for part in parts)
+
+
+@dataclass(frozen=True)
+class _Move:
+    """How boxes come from the picture that they were drawn on onto the one that there is."""
+
+    drawn_on: Size
+    orientation: int
+    actual: Size
+
+    @property
+    def adjustments(self) -> set[Adjustment]:
+        turned = {Adjustment.TURNED} if self.orientation != 1 else set()
+        return turned | ({Adjustment.SCALED} if self._upright != self.actual else set())
+
+    @property
+    def _upright(self) -> Size:
+        return turned_size(self.drawn_on, self.orientation)
+
+    def of(self, value: P, adjustments: Counter[Adjustment]) -> P:
+        """The detection or annotation as the actual picture shows it."""
+        if value.mask is not None and value.mask.size != self.drawn_on[::-1]:
+            adjustments[Adjustment.MASK_LEFT_OUT] += 1
+            value = value.model_copy(update={"mask": None})
+        if not self.adjustments:
+            return value
+        box = turned_box(value.bbox, self.drawn_on, self.orientation)
+        changes: dict[str, object] = {"bbox": scaled_box(box, self._upright, self.actual)}
+        if isinstance(value, Annotation) and value.area is not None:
+            changes["area"] = value.area * math.prod(self.actual) / math.prod(self.drawn_on)
+        if value.mask is not None:
+            changes["mask"] = masks.moved(value.mask, self.orientation, self.actual)
+        return fields.checked(type(value), **(dict(value) | changes))
+
+
+def _declared_by_masks(parts: Sequence[Located[P]]) -> Size | None:
+    """The size that all masks have, where nothing else declares one."""
+    sizes = {part.value.mask.size[::-1] for part in parts if part.value.mask is not None}
+    if len(sizes) > 1:
+        detail = f"its masks are of {len(sizes)} sizes, and nothing says which is the image's"
+        raise InvalidRecord(detail, reason="size_mismatch")
+    return next(iter(sizes), None)
+
+
+def _move(declared: Size, picture: Picture) -> _Move:
+    actual, orientation = picture.size, picture.orientation
+    stored = turned_size(actual, orientation)
+    if declared == actual:
+        return _Move(declared, 1, actual)
+    if declared == stored:
+        return _Move(declared, orientation, actual)
+    upright, lying = is_scaling(declared, actual), is_scaling(declared, stored)
+    if upright and (stored == actual or not lying):
+        return _Move(declared, 1, actual)
+    if lying and not upright:
+        return _Move(declared, orientation, actual)
+    turned = f" with EXIF orientation {orientation}" if orientation != 1 else ""
+    raise InvalidRecord(
+        f"its boxes are for {declared[0]} x {declared[1]} pixels, the image has {actual[0]} x"
+        f" {actual[1]}{turned}: correct width and height, or leave them out where the boxes are"
+        " right for the image",
+        reason="size_mismatch",
+    )
+
+
+def _is_orientation_open(declared: Size | None, picture: Picture) -> bool:
+    """Whether nothing tells if boxes were drawn before or after EXIF's orientation was applied."""
+    if picture.orientation == 1:
+        return False
+    return declared is None or turned_size(picture.size, picture.orientation) == picture.size

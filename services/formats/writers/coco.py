@@ -1,0 +1,93 @@
+"""COCO: `annotations/instances_default.json`, and `predictions.json` in the form of its results."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from services.contracts.events import Annotation
+from services.formats.writers.frames import Export, ExportFrame, annotated, labels, lost
+
+INSTANCES = "annotations/instances_default.json"
+"""Where CVAT, Datumaro and most others look: COCO's own name for a subset's boxes."""
+
+_PRETTY = orjson.OPT_INDENT_2
+
+
+def to_coco(frames: Sequence[ExportFrame]) -> Export:
+    """Ground truth as `read_coco` and pycocotools read it; frame ids are kept beside the numbers.
+
+    COCO's evaluation knows no `ignore`, so that stands among `attributes`, where CVAT and Datumaro
+    look; frames that nobody has annotated are left out, for COCO would call them empty.
+    """
+    used = annotated(frames)
+    names = labels(used)
+    numbers = {name: number for number, name in enumerate(names, 1)}
+    images = [_image(number, frame) for number, frame in enumerate(used, 1)]
+    annotations = [
+        {"id": number, **_annotation(place, numbers[each.category], each)}
+        for number, (place, each) in enumerate(
+            (
+                (place, each)
+                for place, frame in enumerate(used, 1)
+                for each in frame.annotations or ()
+            ),
+            1,
+        )
+    ]
+    content = {
+        "info": {"description": "Gazeloop", "version": "1"},
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": number, "name": name} for name, number in numbers.items()],
+    }
+    results = [
+        {
+            "image_id": place,
+            "category_id": numbers[each.category],
+            "bbox": list(each.bbox),
+            "score": each.score,
+            "region_id": each.region_id,
+            "needle_id": each.needle_id,
+        }
+        for place, frame in enumerate(used, 1)
+        for each in frame.proposals
+    ]
+    files = {INSTANCES: orjson.dumps(content, option=_PRETTY)}
+    if results:
+        files["predictions.json"] = orjson.dumps(results, option=_PRETTY)
+    return Export(files, used, lost(used, frames))
+
+
+def _image(number: int, frame: ExportFrame) -> dict[str, Any]:
+    image = {
+        "id": number,
+        "file_name": frame.file_name,
+        "width": frame.width,
+        "height": frame.height,
+        "date_captured": frame.captured_at.isoformat(),
+        "frame_id": frame.frame_id,
+        "vehicle_id": frame.vehicle_id,
+        "drive_id": frame.drive_id,
+        "ground_truth_revision": frame.revision,
+    }
+    return image if frame.weight == 1 else image | {"weight": frame.weight}
+
+
+def _annotation(image: int, category: int, annotation: Annotation) -> dict[str, Any]:
+    _, _, width, height = annotation.bbox
+    record: dict[str, Any] = {
+        "image_id": image,
+        "category_id": category,
+        "bbox": list(annotation.bbox),
+        "area": width * height if annotation.area is None else annotation.area,
+        "iscrowd": int(annotation.crowd),
+    }
+    if annotation.ignore:
+        record["attributes"] = {"ignore": True}
+    if annotation.mask is not None:
+        record["segmentation"] = {
+            "size": list(annotation.mask.size),
+            "counts": annotation.mask.counts,
+        }
+    return record

@@ -1,0 +1,81 @@
+"""CVAT for images 1.1: one XML document, with scores and needles as attributes."""
+
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from services.contracts.identity import Box, Category
+from services.formats.writers.frames import Export, ExportFrame, labels, lost
+
+ATTRIBUTES = (
+    ("proposal", "checkbox", "false"),
+    ("score", "text", ""),
+    ("needle_id", "text", ""),
+    ("crowd", "checkbox", "false"),
+    ("ignore", "checkbox", "false"),
+)
+"""Of every label, in CVAT's own form: name, input type, default."""
+
+
+def to_cvat(frames: Sequence[ExportFrame]) -> Export:
+    """`annotations.xml`. Proposals are boxes whose attribute `proposal` is set.
+
+    An annotator confirms one by taking the mark away, and refuses it by deleting the box; a frame
+    on which a mark is left is not finished, and does not come back. Masks are lost.
+    """
+    used = sorted(frames, key=lambda frame: frame.frame_id)
+    root = Element("annotations")
+    _text(root, "version", "1.1")
+    _meta(root, labels(used))
+    for number, frame in enumerate(used):
+        image = SubElement(
+            root,
+            "image",
+            id=str(number),
+            name=frame.file_name,
+            width=str(frame.width),
+            height=str(frame.height),
+        )
+        for annotation in frame.annotations or ():
+            given = {"crowd": annotation.crowd, "ignore": annotation.ignore}
+            flags = {name: "true" for name, value in given.items() if value}
+            _box(image, annotation.category, annotation.bbox, flags)
+        for proposal in frame.proposals:
+            attributes = {"proposal": "true", "score": repr(proposal.score)}
+            attributes["needle_id"] = proposal.needle_id or ""
+            _box(image, proposal.category, proposal.bbox, attributes)
+    indent(root)
+    content: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
+    return Export({"annotations.xml": content}, used, lost(used, frames, "mask"))
+
+
+def _meta(root: Element, names: Sequence[Category]) -> None:
+    found = SubElement(SubElement(SubElement(root, "meta"), "task"), "labels")
+    for name in names:
+        label = SubElement(found, "label")
+        _text(label, "name", name)
+        attributes = SubElement(label, "attributes")
+        for attribute, kind, default in ATTRIBUTES:
+            element = SubElement(attributes, "attribute")
+            _text(element, "name", attribute)
+            _text(element, "mutable", "False")
+            _text(element, "input_type", kind)
+            _text(element, "default_value", default)
+            _text(element, "values", default)
+
+
+def _box(image: Element, category: str, bbox: Box, attributes: dict[str, str]) -> None:
+    x, y, width, height = bbox
+    corners = {"xtl": x, "ytl": y, "xbr": x + width, "ybr": y + height}
+    element = SubElement(
+        image,
+        "box",
+        {"label": category, "source": "manual", "occluded": "0"}
+        | {name: repr(value) for name, value in corners.items()}
+        | {"z_order": "0"},
+    )
+    for name, value in attributes.items():
+        SubElement(element, "attribute", name=name).text = value
+
+
+def _text(parent: Element, name: str, value: str) -> None:
+    SubElement(parent, name).text = value

@@ -1,0 +1,56 @@
+"""Datumaro's own JSON, from which it converts to some forty others."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from services.contracts.events import Annotation
+from services.formats.writers.frames import Export, ExportFrame, annotated, labels, lost
+
+SUBSET = "default"
+
+
+def to_datumaro(frames: Sequence[ExportFrame]) -> Export:
+    """`annotations/default.json`; images lie in `images/default`. Masks are lost."""
+    used = annotated(frames)
+    names = labels(used)
+    numbers = {name: number for number, name in enumerate(names)}
+    content = {
+        "dm_format_version": "1.0",
+        "media_type": 2,  # datumaro.components.media.MediaType.IMAGE
+        "infos": {},
+        "categories": {
+            "label": {
+                "labels": [{"name": name, "parent": "", "attributes": []} for name in names],
+                "attributes": [],
+            }
+        },
+        "items": [
+            {
+                "id": frame.stem,
+                "annotations": [
+                    _annotation(number, numbers[each.category], each)
+                    for number, each in enumerate(frame.annotations or ())
+                ],
+                "attr": {"frame_id": frame.frame_id, "revision": frame.revision},
+                "image": {"path": frame.file_name, "size": [frame.height, frame.width]},
+            }
+            for frame in used
+        ],
+    }
+    files = {f"annotations/{SUBSET}.json": orjson.dumps(content, option=orjson.OPT_INDENT_2)}
+    return Export(files, used, lost(used, frames, "mask"))
+
+
+def _annotation(number: int, label: int, annotation: Annotation) -> dict[str, Any]:
+    attributes = {"is_crowd": annotation.crowd, "ignore": annotation.ignore}
+    return {
+        "id": number,
+        "type": "bbox",
+        "attributes": {name: value for name, value in attributes.items() if value},
+        "group": 0,
+        "label_id": label,
+        "z_order": 0,
+        "bbox": list(annotation.bbox),
+    }

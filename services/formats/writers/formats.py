@@ -1,0 +1,78 @@
+"""The formats by name, and a manifest that makes an export reproducible."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from services.formats.writers.coco import to_coco
+from services.formats.writers.cvat import to_cvat
+from services.formats.writers.datumaro import SUBSET, to_datumaro
+from services.formats.writers.frames import Export, ExportFrame
+from services.formats.writers.label_studio import to_label_studio
+from services.formats.writers.voc import to_voc
+from services.formats.writers.yolo import to_yolo
+
+
+class Format(StrEnum):
+    """What an annotation team's tools read."""
+
+    COCO = "coco"
+    VOC = "voc"
+    YOLO = "yolo"
+    CVAT = "cvat"
+    LABEL_STUDIO = "label-studio"
+    DATUMARO = "datumaro"
+
+
+EXPORTERS: Mapping[Format, Callable[[Sequence[ExportFrame]], Export]] = {
+    Format.COCO: to_coco,
+    Format.VOC: to_voc,
+    Format.YOLO: to_yolo,
+    Format.CVAT: to_cvat,
+    Format.LABEL_STUDIO: to_label_studio,
+    Format.DATUMARO: to_datumaro,
+}
+IMAGES: Mapping[Format, str] = {
+    **dict.fromkeys(Format, "images"),
+    Format.VOC: "JPEGImages",
+    Format.DATUMARO: f"images/{SUBSET}",
+}
+"""The folder that a format keeps its images in."""
+
+
+def manifest(export: Export, **facts: Any) -> bytes:
+    """What was exported: counts, every frame's revision, and the sha256 of every file."""
+    content = {
+        **facts,
+        "counts": {
+            "frames": len(export.frames),
+            "annotations": sum(len(frame.annotations or ()) for frame in export.frames),
+            "proposals": sum(len(frame.proposals) for frame in export.frames),
+        },
+        "losses": dict(export.losses),
+        "files": {
+            path: hashlib.sha256(content).hexdigest()
+            for path, content in sorted(export.files.items())
+        },
+        "frames": {
+            frame.file_name: {
+                "frame_id": frame.frame_id,
+                "width": frame.width,
+                "height": frame.height,
+                "revision": frame.revision,
+                "sha256": frame.sha256,
+                "complete": frame.complete,
+                "corrected": frame.corrected,
+                "weight": frame.weight,
+                # What a tool's format cannot say of a box that comes back as it went out.
+                "annotations": [
+                    each.model_dump(exclude_defaults=True) for each in frame.annotations or ()
+                ],
+            }
+            for frame in export.frames
+        },
+    }
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2)

@@ -1,0 +1,269 @@
+"""The HTTP interface: for vehicles, and for whoever sends predictions and ground truth."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from opentelemetry.trace import NoOpTracerProvider, TracerProvider
+from pydantic import BaseModel
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import FrameAnnotated
+from services.domain.namespaces import Vehicle, foreign_frame
+from services.domain.ports.blobs import BlobStore
+from services.domain.ports.frames import FrameStore
+from services.domain.ports.ledger import RevisionLedger
+from services.domain.ports.tokens import TokenStore
+from services.formats.corrections import misplaced
+from services.ingest.accepting import Acceptance, CorrectionHolder
+from services.ingest.api.bodies import GroundTruth, Predictions
+from services.ingest.api.limits import RateLimit, add_limits
+from services.ingest.api.lines import LineAnswer, cost_of, parts_of, read_bounded
+from services.ingest.api.openapi import FRAME_BODY, PROBLEMS, add_schemas, record_body
+from services.ingest.api.requests import (
+    NDJSON,
+    Kind,
+    Line,
+    Record,
+    media_type,
+    read_frame,
+    read_record,
+    require_json,
+)
+from services.runtime.clock import Clock
+from services.runtime.http.answers import LineResults, Refused, add_answers
+from services.runtime.http.server import traced
+from services.runtime.http.tokens import Authenticator, Caller
+from services.runtime.images import ImageLimits
+from services.runtime.settings import Settings
+from services.runtime.step import Outbox
+from services.runtime.stores.held_corrections import HeldCorrection
+
+_BEARER = HTTPBearer(auto_error=False, description="From `gazeloop tokens create`.")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+
+
+class AcceptedRecord(BaseModel):
+    """The broker has acknowledged it."""
+
+    frame_id: str
+    event_id: str
+    revision: int
+    detections_left_out: int | None = None
+    """Those beyond the limit per frame, of the lowest scores; none where all were taken."""
+
+
+class HeldRecord(BaseModel):
+    """A correction that is kept, and published once somebody has answered what it asks."""
+
+    frame_id: str
+    held: str
+    """What it asks: `unknown_category`."""
+    held_id: str
+    unknown: list[str]
+    """The labels that nobody knows."""
+
+
+def build_http_app(
+    *,
+    outbox: Outbox,
+    blobs: BlobStore,
+    ledger: RevisionLedger,
+    tokens: TokenStore,
+    settings: Settings,
+    clock: Clock,
+    tracing: TracerProvider | None = None,
+    holder: CorrectionHolder | None = None,
+    frames: FrameStore | None = None,
+    more: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """The HTTP interface on these parts.
+
+    Parameters
+    ----------
+    tracing : where requests start or continue their traces; none: traces are off
+    holder : holds corrections that ask something; none lets all through
+    frames : knows the pictures that ground truth is of; none lets all through
+    more : routes that are served beside it
+
+    Raises
+    ------
+    InvalidSettings
+        The rate limit is not one.
+    """
+    app = FastAPI(
+        title="Gazeloop ingest",
+        version="1",
+        description="202 means that the broker has acknowledged; every request may be repeated.",
+        docs_url=None,
+        redoc_url=None,
+        telemetry=traced(tracing or NoOpTracerProvider()),
+    )
+    add_answers(app)
+    add_limits(app, settings.max_body_bytes)
+    acceptance = Acceptance(outbox, blobs, ledger, ImageLimits.of(settings), holder)
+    callers, rate = Authenticator(tokens, clock), RateLimit(settings.rate_limit)
+    api = _Api(acceptance, callers, rate, frames, settings.max_detections_per_frame)
+    for router in (api.router(), *more):
+        app.include_router(router)
+    app.add_api_route("/healthz", _healthz, methods=["GET"])
+    add_schemas(app)
+    return app
+
+
+async def _healthz() -> dict[str, str]:
+    """Whether requests are answered."""
+    return {"status": "ok"}
+
+
+class _Api:
+    def __init__(
+        self,
+        acceptance: Acceptance,
+        callers: Authenticator,
+        rate: RateLimit,
+        frames: FrameStore | None,
+        most: int,
+    ) -> None:
+        self._acceptance = acceptance
+        self._callers = callers
+        self._rate = rate
+        self._frames = frames
+        self._most = most
+
+    def router(self) -> APIRouter:
+        router = APIRouter(responses=PROBLEMS)
+        add = router.add_api_route
+        common: dict[str, Any] = {
+            "methods": ["POST"],
+            "status_code": HTTPStatus.ACCEPTED,
+            "response_model_exclude_none": True,
+        }
+        add("/v1/frames", self.frames, openapi_extra=FRAME_BODY, **common)
+        common["responses"] = {207: {"model": LineResults, "description": "Some lines are refused"}}
+        common["response_model"] = AcceptedRecord | HeldRecord | LineResults
+        add("/v1/predictions", self.predictions, openapi_extra=record_body(Predictions), **common)
+        add("/v1/ground-truth", self.ground_truth, openapi_extra=record_body(GroundTruth), **common)
+        return router
+
+    async def frames(self, request: Request, credentials: Credentials) -> AcceptedRecord:
+        """Publish one picture and what the vehicle says of it."""
+        vehicle = _vehicle(await self._caller(credentials))
+        content, metadata = await read_frame(request)
+        if metadata.vehicle_id not in {None, vehicle.vehicle_id}:
+            detail = f"the token is of another vehicle than {metadata.vehicle_id}"
+            raise Refused(HTTPStatus.FORBIDDEN, "foreign_vehicle", detail)
+        accepted = await self._acceptance.frame(content, metadata, vehicle)
+        return AcceptedRecord(**asdict(accepted))
+
+    async def predictions(
+        self, request: Request, credentials: Credentials
+    ) -> AcceptedRecord | HeldRecord | Response:
+        """Publish a detector's predictions on one frame, or on many as NDJSON."""
+        caller = await self._caller(credentials)
+        _vehicle(caller)
+        return await self._records(request, Predictions, caller)
+
+    async def ground_truth(
+        self, request: Request, credentials: Credentials
+    ) -> AcceptedRecord | HeldRecord | Response:
+        """Publish the ground truth of one frame, or of many as NDJSON."""
+        caller = await self._caller(credentials)
+        if caller.scope.vehicle_id is not None:
+            raise Refused(HTTPStatus.FORBIDDEN, "wrong_scope", "this is for annotation tokens")
+        return await self._records(request, GroundTruth, caller)
+
+    async def _caller(self, credentials: HTTPAuthorizationCredentials | None) -> Caller:
+        caller = credentials and await self._callers.caller(credentials.credentials)
+        if not caller:
+            detail = "a valid bearer token is needed"
+            headers = {"WWW-Authenticate": "Bearer"}
+            raise Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", detail, headers)
+        self._rate.spend(caller.token_id)
+        return caller
+
+    async def _records(
+        self, request: Request, kind: Kind, caller: Caller
+    ) -> AcceptedRecord | HeldRecord | Response:
+        require_json(request)
+        body = await read_bounded(request)
+        if media_type(request) == NDJSON:
+            self._rate.spend(caller.token_id, cost_of(body))
+            return await self._lines(parts_of(body, kind, self._most), caller)
+        read = await asyncio.to_thread(read_record, kind, bytes(body), self._most)
+        (line,) = await self._allowed([Line(1, *read)], caller)
+        if isinstance(line.content, InvalidRecord):
+            raise line.content
+        (fact,) = await self._acceptance.publish([line.content])
+        if isinstance(fact, HeldCorrection):
+            return HeldRecord(
+                frame_id=fact.frame_id,
+                held=fact.question.value,
+                held_id=fact.held_id,
+                unknown=list(fact.unknown),
+            )
+        if line.left_out:
+            left_out = {"detections_left_out": line.left_out}
+            return JSONResponse(asdict(fact) | left_out, status_code=HTTPStatus.ACCEPTED)
+        return AcceptedRecord(**asdict(fact))
+
+    async def _lines(self, parts: AsyncIterator[list[Line]], caller: Caller) -> Response:
+        answer = LineAnswer()
+        async for part in parts:
+            lines = await self._allowed(part, caller)
+            records = [each.content for each in lines if isinstance(each.content, Record)]
+            answer.add(lines, await self._acceptance.publish(records) if records else [])
+        return answer.response()
+
+    async def _allowed(self, lines: Sequence[Line], caller: Caller) -> list[Line]:
+        """The lines as the caller may publish them; those that it may not are refused."""
+        if caller.vehicle is None:
+            return await self._placed([_signed(line, caller.person) for line in lines])
+        return await self._owned(lines, caller.vehicle)
+
+    async def _placed(self, lines: Sequence[Line]) -> list[Line]:
+        """The lines, ground truth refused that cannot be of its picture."""
+        contents = enumerate(line.content for line in lines)
+        truths = {at: each for at, each in contents if isinstance(each, FrameAnnotated)}
+        faults = await misplaced(list(truths.values()), self._frames)
+        placed = list(lines)
+        for at, fault in zip(truths, faults, strict=True):
+            if fault is not None:
+                placed[at] = Line(lines[at].number, fault)
+        return placed
+
+    async def _owned(self, lines: Sequence[Line], vehicle: Vehicle) -> list[Line]:
+        """The lines, those about another vehicle's frames refused."""
+        frames = list({line.content.frame_id for line in lines if isinstance(line.content, Record)})
+        owned = dict(zip(frames, await self._acceptance.claimed(frames, vehicle), strict=True))
+        return [
+            line
+            if isinstance(line.content, InvalidRecord) or owned[line.content.frame_id]
+            else Line(line.number, foreign_frame(line.content.frame_id, vehicle))
+            for line in lines
+        ]
+
+
+def _vehicle(caller: Caller) -> Vehicle:
+    if caller.vehicle is None:
+        raise Refused(HTTPStatus.FORBIDDEN, "wrong_scope", "this is for vehicles' tokens")
+    return caller.vehicle
+
+
+def _signed(line: Line, person: str | None) -> Line:
+    """The line in the name of the token's person; a line in any other name is refused."""
+    record = line.content
+    if not isinstance(record, FrameAnnotated):
+        return line
+    if record.annotated_by not in {None, person}:
+        detail = (
+            f"annotated_by is the token's person, {person}: leave it out, or use a token that"
+            f" `gazeloop tokens create annotation:NAME` makes for {record.annotated_by}"
+        )
+        return Line(line.number, InvalidRecord(detail, reason="foreign_annotator"))
+    return Line(line.number, record.model_copy(update={"annotated_by": person}))

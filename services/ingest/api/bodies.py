@@ -1,0 +1,160 @@
+"""What clients send, strictly read."""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from services.contracts.bounds import TIME_OUT_OF_RANGE, CaptureTime
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import (
+    Annotation,
+    AnyDriveId,
+    AnyFrameId,
+    AnyVehicleId,
+    Detection,
+    DetectorPart,
+    FrameAnnotated,
+    PredictionsMade,
+)
+from services.contracts.events import Position as Place
+from services.formats import fields, masks
+from services.formats.json_keys import check_keys
+
+_Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")]
+
+_REASONS = {"json_invalid": "invalid_json", TIME_OUT_OF_RANGE: "invalid_time"}
+_BOX: dict[str, Any] = {"category": "stop sign", "bbox": [412.0, 96.5, 48.0, 51.0]}
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FrameMetadata(_Body):
+    """What a vehicle says of a picture; a repeated frame_id must bring the same again."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "frame_id": "vehicle-7:2026-05-04T10:00:00.250Z",
+                    "drive_id": "vehicle-7:2026-05-04",
+                    "captured_at": "2026-05-04T10:00:00.250Z",
+                    "position": {"lat": 52.5163, "lon": 13.3777, "heading": 92.0},
+                }
+            ]
+        }
+    )
+
+    frame_id: AnyFrameId
+    vehicle_id: AnyVehicleId | None = Field(
+        None, description="The token's own vehicle, where it is not given."
+    )
+    drive_id: AnyDriveId | None = None
+    captured_at: CaptureTime
+    position: Place | None = None
+
+
+class Predictions(_Body):
+    """All that one detector version found on one frame."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "frame_id": "vehicle-7:2026-05-04T10:00:00.250Z",
+                    "detector": "signs",
+                    "version": "4.2",
+                    "detections": [_BOX | {"score": 0.87}],
+                }
+            ]
+        }
+    )
+
+    frame_id: AnyFrameId
+    detector: DetectorPart
+    version: DetectorPart
+    complete: bool = Field(
+        True,
+        description="Whether these are all detections. Where some could not be sent, false keeps"
+        " the frame out of reference and mAP until all are sent again.",
+    )
+    detections: tuple[Detection, ...]
+
+    def draft(self) -> PredictionsMade:
+        """The event, not numbered yet."""
+        _check_boxes(self.detections)
+        return PredictionsMade(
+            frame_id=self.frame_id,
+            detector=self.detector,
+            version=self.version,
+            complete=self.complete,
+            detections=self.detections,
+        )
+
+
+class GroundTruth(_Body):
+    """All objects of one frame; none at all says: annotated, and empty."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "frame_id": "vehicle-7:2026-05-04T10:00:00.250Z",
+                    "annotations": [_BOX],
+                }
+            ]
+        }
+    )
+
+    frame_id: AnyFrameId
+    annotated_by: _Name | None = Field(
+        None, description="The token's own person, where it is not given."
+    )
+    annotation_source: Literal["import", "reannotation"] = "reannotation"
+    complete: bool = Field(
+        True,
+        description="Whether these are all objects. Where some could not be sent, false keeps the"
+        " frame out of reference and mAP until all are sent again.",
+    )
+    annotations: tuple[Annotation, ...]
+
+    def draft(self) -> FrameAnnotated:
+        """The event, not numbered yet."""
+        _check_boxes(self.annotations)
+        return FrameAnnotated(
+            frame_id=self.frame_id,
+            annotated_by=self.annotated_by,
+            annotation_source=self.annotation_source,
+            complete=self.complete,
+            annotations=self.annotations,
+        )
+
+
+Body = TypeVar("Body", bound=_Body)
+
+
+def read_body(model: type[Body], content: bytes | str) -> Body:
+    """A body of this kind.
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_json`, `invalid_time`, `malformed_record` or `duplicate_key`.
+    """
+    try:
+        body = model.model_validate_json(content, strict=True)
+    except ValidationError as exc:
+        first: Any = exc.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the body"
+        reason = _REASONS.get(first["type"], "malformed_record")
+        raise InvalidRecord(f"{where}: {first['msg']}", reason=reason) from exc
+    check_keys(content)
+    return body
+
+
+def _check_boxes(parts: tuple[Detection, ...] | tuple[Annotation, ...]) -> None:
+    for part in parts:
+        fields.box(part.bbox)
+        if part.mask:
+            masks.check(part.mask)

@@ -1,0 +1,128 @@
+"""What a request may cost: its body's size, counted while it comes in, and how often it comes."""
+
+import asyncio
+import math
+import time
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.contracts.errors import InvalidSettings
+from services.runtime.http.answers import Refused, problem
+from services.runtime.observability import metrics
+
+_BODY_S = 30.0
+_BODY_BYTES_PER_S = 16_384
+"""Once its first seconds are over, a body comes at least so fast."""
+
+
+def add_limits(app: FastAPI, max_body_bytes: int) -> None:
+    """Bound every body, and measure every answer."""
+    app.add_middleware(_BodyLimit, max_bytes=max_body_bytes)
+    app.add_middleware(_Measured)
+
+
+class RateLimit:
+    """So many requests for each token, in this process."""
+
+    def __init__(self, limit: str) -> None:
+        try:
+            self._limit: RateLimitItem = parse(limit)
+        except ValueError as exc:
+            raise InvalidSettings(f"GAZELOOP_RATE_LIMIT: {exc}") from exc
+        self._window = MovingWindowRateLimiter(MemoryStorage())
+
+    def spend(self, token_id: str, cost: int = 1) -> None:
+        """Count a request, or what it counts as; no request costs more than the limit.
+
+        Raises
+        ------
+        Refused
+            429, with `Retry-After`.
+        """
+        cost = min(cost, self._limit.amount)
+        if not cost or self._window.hit(self._limit, token_id, cost=cost):
+            return
+        free_at = self._window.get_window_stats(self._limit, token_id).reset_time
+        wait_s = max(1, math.ceil(free_at - time.time()))
+        raise Refused(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "too_many_requests",
+            f"a token may send {self._limit}",
+            {"Retry-After": str(wait_s)},
+        )
+
+
+class _BodyLimit:
+    """Refuses a body by its declared length, and ends one that grows beyond the limit."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared[:20]) > self._max_bytes:
+            await problem(*self._too_large())(scope, receive, send)
+            return
+        received, started, whole = 0, time.monotonic(), False
+
+        async def counted() -> Message:
+            nonlocal received, whole
+            if whole:
+                return await receive()  # that the client is gone
+            # As Apache's RequestReadTimeout: a slow line may be slow, but not for ever.
+            left_s = _BODY_S + received / _BODY_BYTES_PER_S - (time.monotonic() - started)
+            try:
+                async with asyncio.timeout(max(0.0, left_s)):
+                    message = await receive()
+            except TimeoutError as exc:
+                raise _too_slow() from exc
+            whole = not message.get("more_body", False)
+            received += len(message.get("body", b""))
+            if received > self._max_bytes:
+                raise Refused(*self._too_large())
+            return message
+
+        await self._app(scope, counted, send)
+
+    def _too_large(self) -> tuple[HTTPStatus, str, str]:
+        detail = f"a body may have {self._max_bytes} bytes"
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail
+
+
+def _too_slow() -> Refused:
+    detail = f"a body comes with {_BODY_BYTES_PER_S} bytes a second or more"
+    headers = {"Connection": "close"}
+    return Refused(HTTPStatus.REQUEST_TIMEOUT, "body_too_slow", detail, headers)
+
+
+class _Measured:
+    """Counts answers and their times by route."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started, status = time.monotonic(), 500
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            found = scope.get("route")
+            route = found.path if isinstance(found, Route) else "none"
+            metrics.HTTP_REQUESTS.labels(route, str(status)).inc()
+            metrics.HTTP_SECONDS.labels(route).observe(time.monotonic() - started)

@@ -1,0 +1,80 @@
+"""What the OpenAPI document says of bodies that are read by hand, and of refusals."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from services.ingest.api.bodies import FrameMetadata, GroundTruth, Predictions
+from services.ingest.api.requests import NDJSON
+from services.runtime.http.answers import Problem
+
+_REFERENCE = "#/components/schemas/{model}"
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": description}
+    for status, description in {
+        400: "Not what its media type says, or a part is missing",
+        401: "No valid token",
+        403: "A token of another scope, or an id outside of the vehicle's namespace",
+        409: "The frame is known with another picture, time or place",
+        413: "Too large: body, image or event",
+        415: "Another media type, or neither JPEG nor PNG",
+        422: "A value breaks a rule, or the image is not complete",
+        429: "Too many requests; see Retry-After",
+        503: "The broker or a store is away; see Retry-After",
+    }.items()
+}
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": _REFERENCE.format(model=model.__name__)}
+
+
+FRAME_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["image", "metadata"],
+                    "properties": {
+                        "image": {"type": "string", "format": "binary"},
+                        "metadata": _reference(FrameMetadata),
+                    },
+                },
+                "encoding": {
+                    "image": {"contentType": "image/jpeg, image/png"},
+                    "metadata": {"contentType": "application/json"},
+                },
+            }
+        },
+    }
+}
+
+
+def record_body(model: type[BaseModel]) -> dict[str, Any]:
+    """One such record as JSON, or one a line."""
+    content = {media_type: {"schema": _reference(model)} for media_type in _MEDIA_TYPES}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+_MEDIA_TYPES = ("application/json", NDJSON)
+
+
+def add_schemas(app: FastAPI) -> None:
+    """Put the schemas of the bodies into the application's document."""
+    models: list[type[BaseModel]] = [FrameMetadata, Predictions, GroundTruth]
+    _, schemas = models_json_schema(
+        [(model, "validation") for model in models], ref_template=_REFERENCE
+    )
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        document["components"]["schemas"] |= schemas["$defs"]
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way

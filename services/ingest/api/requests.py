@@ -1,0 +1,124 @@
+"""Requests taken apart: a picture with its metadata, one record, or many lines of them."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import FrameAnnotated, PredictionsMade
+from services.formats.detection_limit import count_left_out, strongest
+from services.formats.visible_names import check_names
+from services.ground_truth.drafts import is_too_large
+from services.ingest.api.bodies import FrameMetadata, GroundTruth, Predictions, read_body
+from services.runtime.http.answers import Refused
+from services.runtime.kafka.limits import MAX_EVENT_BYTES
+
+NDJSON = "application/x-ndjson"
+
+_MAX_METADATA_BYTES = 64 * 1024
+_VALUES_PER_DETECTION = 32
+"""A detection has 8 values, and 13 with a mask; so a record may have twice the detections that are
+kept, and three times, and the highest scores are kept. A parsed one takes 700 bytes."""
+
+Kind = type[Predictions] | type[GroundTruth]
+Record = PredictionsMade | FrameAnnotated
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of many: what it says, or why it is refused."""
+
+    number: int
+    content: Record | InvalidRecord
+    left_out: int = 0
+
+
+def media_type(request: Request) -> str:
+    """The body's media type, without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_frame(request: Request) -> tuple[bytes, FrameMetadata]:
+    """The parts `image` and `metadata` of a multipart body.
+
+    Raises
+    ------
+    Refused
+        Another media type, or a part is missing or comes twice.
+    InvalidRecord
+        The metadata breaks its schema.
+    """
+    if media_type(request) != "multipart/form-data":
+        raise _unsupported("multipart/form-data")
+    async with request.form(max_files=2, max_fields=2, max_part_size=_MAX_METADATA_BYTES) as form:
+        for name in ("image", "metadata"):
+            if len(form.getlist(name)) > 1:
+                detail = f"the part `{name}` comes more than once: which one is meant?"
+                raise Refused(HTTPStatus.BAD_REQUEST, "duplicate_part", detail)
+        image, metadata = form.get("image"), form.get("metadata")
+        if not isinstance(image, UploadFile) or metadata is None:
+            detail = "the parts `image` (a file) and `metadata` (JSON) are needed"
+            raise Refused(HTTPStatus.BAD_REQUEST, "missing_part", detail)
+        if isinstance(metadata, UploadFile):
+            metadata_text: bytes | str = await metadata.read(_MAX_METADATA_BYTES)
+        else:
+            metadata_text = metadata
+        return await image.read(), read_body(FrameMetadata, metadata_text)
+
+
+def require_json(request: Request) -> None:
+    """Refuse what is neither JSON nor lines of it."""
+    if media_type(request) not in {"application/json", NDJSON}:
+        raise _unsupported(f"application/json or {NDJSON}")
+
+
+def read_record(kind: Kind, content: bytes, most: int) -> tuple[Record, int]:
+    """One frame's predictions or ground truth, and how many detections were left out of it.
+
+    Parameters
+    ----------
+    most : detections per frame; beyond it, those of the highest scores are kept
+
+    Raises
+    ------
+    InvalidRecord
+        It breaks its schema, names what nobody sees, or is more than a record may hold.
+    """
+    _check_cost(content, most)
+    draft = read_body(kind, content).draft()
+    check_names(draft)
+    left_out = 0
+    if isinstance(draft, PredictionsMade) and len(draft.detections) > most:
+        left_out = len(draft.detections) - most
+        draft = draft.model_copy(update={"detections": strongest(draft.detections, most)})
+        count_left_out(left_out, "http")
+    if is_too_large(draft):
+        raise InvalidRecord("more than one record may hold", reason="event_too_large")
+    return draft, left_out
+
+
+def _check_cost(content: bytes, most: int) -> None:
+    """Refuse what would take too much memory once it is parsed, before it is."""
+    if len(content) > MAX_EVENT_BYTES:
+        raise InvalidRecord("more than one record may hold", reason="event_too_large")
+    # Each value but the first of an object or array follows one of these.
+    values = sum(content.count(mark) for mark in (b",", b"{", b"["))
+    if values > _VALUES_PER_DETECTION * most:
+        detail = f"{values} values; a record of {most} detections has fewer"
+        raise InvalidRecord(detail, reason="too_many_values")
+
+
+def read_line(number: int, kind: Kind, content: bytes, most: int) -> Line:
+    """A line's record, or why it is refused."""
+    try:
+        return Line(number, *read_record(kind, content, most))
+    except InvalidRecord as exc:
+        # Without what led to it: that holds the line, and all that was parsed of it.
+        return Line(number, InvalidRecord(str(exc), reason=exc.reason))
+
+
+def _unsupported(wanted: str) -> Refused:
+    detail = f"the body must be {wanted}"
+    return Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)

@@ -1,0 +1,161 @@
+"""The HTTP interface on a port, within a running loop."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+import ssl
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry.trace import TracerProvider
+from starlette.types import Scope
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from services.contracts.errors import InvalidSettings
+from services.runtime.http.entrance import Entrance
+
+_KEEP_ALIVE_S = 30
+_HEAD_S = 15.0
+"""From a connection's beginning, or its next request's first byte, to the end of the head."""
+_TAKEN = "another process listens there; name another port, or 0 for any free one"
+_MAX_CONNECTIONS = 512
+"""Beyond these, uvicorn answers 503: each may hold a body in memory."""
+
+
+def traced(provider: TracerProvider) -> TelemetryConfig:
+    """How an application is built whose requests start or continue a trace.
+
+    Only those that may publish something do; the rest goes nowhere that a trace would show.
+    """
+    return {
+        "tracer_provider": provider,
+        "exclude": _reads_only,
+        "operation_spans": False,
+        "metrics": False,
+        "logs": False,
+        "auto_configure": False,
+    }
+
+
+def _reads_only(scope: Scope) -> bool:
+    return scope.get("method") != "POST"
+
+
+class _TimedProtocol(H11Protocol):
+    """Closes connections whose request's head does not come; uvicorn waits for it for ever."""
+
+    _awaiting_head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._time_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._time_head()
+        else:
+            self._head_came()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_came()
+        super().connection_lost(exc)
+
+    def _time_head(self) -> None:
+        if self._awaiting_head is None:
+            self._awaiting_head = self.loop.call_later(_HEAD_S, self.transport.abort)
+
+    def _head_came(self) -> None:
+        if self._awaiting_head is not None:
+            self._awaiting_head.cancel()
+            self._awaiting_head = None
+
+
+class _Server(uvicorn.Server):
+    """Leaves the process's signals to whoever runs the loop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving_http(
+    app: FastAPI,
+    host: str,
+    port: int,
+    *,
+    drain_s: float,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    hosts: Collection[str] = (),
+    proxies: Sequence[str] = (),
+) -> AsyncIterator[int]:
+    """The application answers on a port while this is open; closing lets requests finish.
+
+    Parameters
+    ----------
+    port : 0 takes any free one
+    drain_s : how long open requests may take when it closes
+    certificate, key : PEM files; with them it speaks TLS, without them HTTP
+    hosts : names that it answers for, beside those of loopback and its own address
+    proxies : addresses and networks whose `X-Forwarded-For` and `X-Forwarded-Proto` count
+
+    Yields
+    ------
+    The port.
+
+    Raises
+    ------
+    InvalidSettings
+        The address cannot be listened on, or the certificate cannot be used.
+    """
+    config = uvicorn.Config(
+        Entrance(app, {host, *hosts}),
+        http=_TimedProtocol,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Also where it is empty: uvicorn would trust loopback, or its own variable, by default.
+        forwarded_allow_ips=[*proxies],
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, int(drain_s)),
+        limit_concurrency=_MAX_CONNECTIONS,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
+    _load(config)
+    listening = _listening(host, port)
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await task
+        listening.close()
+
+
+def _load(config: uvicorn.Config) -> None:
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as exc:
+        detail = (
+            f"GAZELOOP_TLS_CERTIFICATE={config.ssl_certfile} GAZELOOP_TLS_KEY={config.ssl_keyfile}"
+        )
+        raise InvalidSettings(f"{detail}: {exc}") from exc
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as exc:
+        why = _TAKEN if exc.errno == errno.EADDRINUSE else exc.strerror
+        detail = f"GAZELOOP_HOST={host} GAZELOOP_HTTP_PORT={port}: {why}"
+        raise InvalidSettings(detail) from exc

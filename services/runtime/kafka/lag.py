@@ -1,0 +1,184 @@
+"""How far the services are behind, by the offsets that the broker has."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import OffsetSpec
+from kafka.errors import AuthorizationError, KafkaError, RetriableError, for_code
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from services.runtime.kafka.broker import BrokerAddress, translate
+from services.runtime.kafka.topic_admin import connect_admin
+from services.runtime.settings import Settings
+
+_PATIENCE_S = 10.0
+
+Subscriptions = Mapping[str, Sequence[str]]
+"""The topics that each consumer group reads."""
+
+
+class Partition(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a group is in a partition, and where the partition ends."""
+
+    committed: int
+    end: int
+    expired: int = 0
+    """Records that were deleted before they were committed; of a group that has committed any."""
+
+    @property
+    def lag(self) -> int:
+        """Records that are not committed yet."""
+        return max(0, self.end - self.committed)
+
+
+class LagReader:
+    """Reads offsets. Not for several threads at once; it blocks, so keep it off the event loop.
+
+    Connects at the first call, and again after an error.
+    """
+
+    def __init__(self, broker: BrokerAddress, settings: Settings) -> None:
+        self._broker = broker
+        self._settings = settings
+        self._admin: KafkaAdminClient | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            admin.close()
+
+    def positions(self, subscriptions: Subscriptions) -> dict[str, dict[Partition, Position]]:
+        """Every group's positions in its topics; all committed offsets are read before any end.
+
+        A partition that a group has committed nothing of counts from its first record.
+
+        Raises
+        ------
+        BrokerUnavailable
+            The broker does not answer, or has no such topic.
+        InvalidSettings
+            It does not let us.
+        """
+        try:
+            return self._patiently(subscriptions)
+        except KafkaError as exc:
+            with suppress(KafkaError):
+                self.close()
+            raise translate(exc, self._broker) from exc
+
+    def lags(self, subscriptions: Subscriptions) -> dict[tuple[str, str], int]:
+        """Records that each group has not committed yet, by group and topic."""
+        lags = {(group, topic): 0 for group, topics in subscriptions.items() for topic in topics}
+        for group, positions in self.positions(subscriptions).items():
+            for partition, position in positions.items():
+                lags[group, partition.topic] += position.lag
+        return lags
+
+    def caught_up(self, subscriptions: Subscriptions) -> bool:
+        """Whether there was a moment at which no service had anything left to do.
+
+        Offsets only grow. So where a committed offset, read first, equals the end, read later,
+        the two were equal for all the time between; and if that holds for every group, then in
+        between all inputs were committed, hence all their outputs published, and those committed
+        too. Read the other way round, a service could publish after its output's end was read and
+        commit before its input was, and the two would look alike.
+        """
+        every = self.positions(subscriptions).values()
+        return all(position.lag == 0 for positions in every for position in positions.values())
+
+    def expired(self, subscriptions: Subscriptions) -> dict[str, dict[Partition, int]]:
+        """Records by group and partition that were deleted before the group had committed them.
+
+        Raises
+        ------
+        BrokerUnavailable, InvalidSettings
+            As `positions` does.
+        """
+        return {
+            group: {each: at.expired for each, at in positions.items() if at.expired}
+            for group, positions in self.positions(subscriptions).items()
+        }
+
+    @retry(
+        # A young broker has no coordinator yet, and a moving one says so.
+        retry=retry_if_exception_type(RetriableError),
+        stop=stop_after_delay(_PATIENCE_S),
+        wait=wait_fixed(0.1),
+        reraise=True,
+    )
+    def _patiently(self, subscriptions: Subscriptions) -> dict[str, dict[Partition, Position]]:
+        return self._positions(subscriptions)
+
+    def _positions(self, subscriptions: Subscriptions) -> dict[str, dict[Partition, Position]]:
+        admin = self._connected()
+        partitions = self._partitions(
+            admin, {topic for topics in subscriptions.values() for topic in topics}
+        )
+        owed = {
+            group: [each for topic in topics for each in partitions[topic]]
+            for group, topics in subscriptions.items()
+        }
+        committed = {
+            group: admin.list_group_offsets({group: wanted}).get(group, {})
+            for group, wanted in owed.items()
+        }
+        every = {each for wanted in owed.values() for each in wanted}
+        firsts = admin.list_partition_offsets(dict.fromkeys(every, OffsetSpec.EARLIEST))
+        ends = admin.list_partition_offsets(dict.fromkeys(every, OffsetSpec.LATEST))
+        positions: dict[str, dict[Partition, Position]] = {}
+        for group, wanted in owed.items():
+            known = {each: at.offset for each, at in committed[group].items() if at.offset >= 0}
+            positions[group] = {
+                Partition(each.topic, each.partition): _position(
+                    known.get(each), firsts[each].offset, ends[each].offset
+                )
+                for each in wanted
+            }
+        return positions
+
+    @staticmethod
+    def _partitions(
+        admin: KafkaAdminClient, topics: Iterable[str]
+    ) -> dict[str, list[TopicPartition]]:
+        partitions = {}
+        for described in admin.describe_topics(sorted(topics)):
+            error = for_code(described["error_code"])
+            if issubclass(error, AuthorizationError):
+                raise error(described["name"])
+            if described["error_code"]:
+                raise KafkaError(f"{described['name']}: error {described['error_code']}")
+            name = described["name"]
+            partitions[name] = [
+                TopicPartition(name, each["partition_index"]) for each in described["partitions"]
+            ]
+        return partitions
+
+    def _connected(self) -> KafkaAdminClient:
+        if self._admin is None:
+            self._admin = connect_admin(self._broker, self._settings)
+        return self._admin
+
+
+def _position(committed: int | None, first: int, end: int) -> Position:
+    """Of a partition of which these offsets are known."""
+    if committed is None:
+        return Position(first, end)
+    return Position(max(committed, first), end, max(0, first - committed))

@@ -1,0 +1,175 @@
+"""Where events leave for Kafka: idempotently, to the partition that they name, acknowledged."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Self
+
+from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+
+from services.contracts.codec import encode
+from services.contracts.errors import BrokerUnavailable, DeliveryUnconfirmed, InvalidRecord
+from services.contracts.events import Event
+from services.contracts.topics import topic_of
+from services.runtime.kafka.broker import BrokerAddress, translate
+from services.runtime.kafka.limits import largest_value
+from services.runtime.kafka.partitions import partition_of_key
+from services.runtime.kafka.shared_producer import MISCONFIGURED, SharedProducer, uncancelled
+from services.runtime.observability import metrics
+from services.runtime.observability.traces import OFF, Headers, ServiceTraces
+from services.runtime.settings import Settings
+
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+_MARGIN_S = 1.0
+"""The producer gives a record up at its delivery timeout; our own wait ends after that."""
+_THREADS = 8  # publishers that hand records over at the same time; none waits in a thread
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A record that is about to leave; what decides its partition may differ from its key."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    partitioned_by: str
+    headers: Headers = ()
+
+    @classmethod
+    def of(cls, event: Event, headers: Headers = ()) -> Self:
+        """The record that carries this event."""
+        key = event.key().encode()
+        return cls(topic_of(event).name, key, encode(event), event.partitioned_by(), headers)
+
+
+class KafkaOutbox:
+    """Publishes to Kafka and returns once every record is acknowledged by all replicas.
+
+    Connects at the first publish. Any number of tasks may publish at once.
+
+    Parameters
+    ----------
+    service : who publishes, for the metrics
+    traces : the service's
+    """
+
+    def __init__(
+        self,
+        service: str,
+        broker: BrokerAddress,
+        settings: Settings,
+        *,
+        traces: ServiceTraces = OFF,
+    ) -> None:
+        self._service = service
+        self._traces = traces
+        self._broker = broker
+        self._patience_s = settings.delivery_timeout_s + _MARGIN_S
+        self._shared = SharedProducer(broker, settings)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"outbox-{service}")
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        """Send all and return once the broker has acknowledged every one.
+
+        Raises
+        ------
+        BrokerUnavailable, DeliveryUnconfirmed
+            Some may have been sent; sending all again is harmless.
+        InvalidRecord
+            An event is larger than its topic allows.
+        """
+        if not events:
+            return
+        with self._traces.sending(events) as headers:
+            parcels = [Parcel.of(*each) for each in zip(events, headers, strict=True)]
+            await self.publish_parcels(parcels)
+
+    async def publish_parcels(self, parcels: Sequence[Parcel]) -> None:
+        """What `publish` does, for records that are bytes already."""
+        if not parcels:
+            return
+        for parcel in parcels:
+            _check_size(parcel)
+        await self._deliver(parcels)
+        for topic, count in Counter(parcel.topic for parcel in parcels).items():
+            metrics.EVENTS_PUBLISHED.labels(self._service, topic).inc(count)
+
+    async def close(self) -> None:
+        """Let go of the broker; what was published is already acknowledged."""
+        await self._shared.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _deliver(self, parcels: Sequence[Parcel]) -> None:
+        producer = await self._shared.connected()
+        try:
+            async with asyncio.timeout(self._patience_s):
+                loop = asyncio.get_running_loop()
+                sent = await loop.run_in_executor(self._threads, _hand_over, producer, parcels)
+                await uncancelled(sent)
+        except _TOO_LARGE as exc:
+            raise _too_large(str(exc)) from exc
+        except MISCONFIGURED:
+            raise
+        except (KafkaError, TimeoutError) as exc:
+            # A producer that gave a record up may have a gap in its sequence numbers; the next
+            # publish begins with a new one. Records sent twice are duplicates, which are invisible.
+            self._shared.discard(producer)
+            raise self._translated(exc) from exc
+
+    def _translated(self, exc: KafkaError | TimeoutError) -> Exception:
+        if isinstance(exc, TimeoutError):
+            return DeliveryUnconfirmed(f"{self._broker}: no answer in {self._patience_s:.0f} s")
+        known = translate(exc, self._broker)
+        if isinstance(known, BrokerUnavailable):
+            return DeliveryUnconfirmed(f"{type(exc).__name__}: {exc}")
+        return known
+
+
+class _Delivery:
+    """Counts the acknowledgements of some records; `done` ends with the last, or the first error.
+
+    The producer's thread calls it, so that no thread of ours waits for the broker.
+    """
+
+    def __init__(self, records: int) -> None:
+        self.done: Future[None] = Future()
+        self._missing = records
+        self._lock = Lock()
+
+    def acknowledged(self, _: object) -> None:
+        with self._lock:
+            self._missing -= 1
+            if not self._missing and not self.done.done():
+                self.done.set_result(None)
+
+    def failed(self, exc: BaseException) -> None:
+        with self._lock:
+            if not self.done.done():
+                self.done.set_exception(exc)
+
+
+def _hand_over(producer: Any, parcels: Sequence[Parcel]) -> "Future[None]":
+    """Give all to the producer, whose thread sends them; blocks only for a topic not used yet."""
+    delivery = _Delivery(len(parcels))
+    for parcel in parcels:
+        partitions = producer.partitions_for(parcel.topic)
+        partition = partition_of_key(parcel.partitioned_by, len(partitions))
+        future = producer.send(
+            parcel.topic, parcel.value, parcel.key, list(parcel.headers), partition=partition
+        )
+        future.add_callback(delivery.acknowledged)
+        future.add_errback(delivery.failed)
+    return delivery.done
+
+
+def _check_size(parcel: Parcel) -> None:
+    most = largest_value(parcel.topic)
+    if len(parcel.value) > most:
+        raise _too_large(f"{parcel.topic}: {len(parcel.value)} bytes, and {most} are allowed")
+
+
+def _too_large(detail: str) -> InvalidRecord:
+    return InvalidRecord(detail, reason="event_too_large")

@@ -1,0 +1,211 @@
+"""Creates the topics, and says where existing ones differ from what we would create."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from services.contracts.errors import BrokerUnavailable
+from services.contracts.topics import TOPICS, Topic
+from services.runtime.kafka.broker import BrokerAddress, translate
+from services.runtime.kafka.broker_login import check_login
+from services.runtime.kafka.limits import largest_value
+from services.runtime.settings import Settings
+
+_RECORD_OVERHEAD = 64 * 1024
+
+
+@dataclass(frozen=True)
+class TopicReport:
+    """What `create_topics` did."""
+
+    created: tuple[str, ...]
+    differences: tuple[str, ...]
+    """Sentences about existing topics that are not as we would create them."""
+
+
+def create_topics(
+    broker: BrokerAddress, settings: Settings, topics: Sequence[Topic] = TOPICS
+) -> TopicReport:
+    """Create those topics that are not there; never change one that is.
+
+    Raises
+    ------
+    BrokerUnavailable
+        The broker does not answer.
+    InvalidSettings
+        It does not let us.
+    """
+    if broker.in_memory:
+        return _touch(broker, topics)
+    with _asking(broker, settings) as admin:
+        created = _create(admin, settings, topics)
+        admin.wait_for_topics([topic.name for topic in topics])
+        existing = [topic for topic in topics if topic.name not in created]
+        return TopicReport(tuple(created), tuple(topic_differences(admin, settings, existing)))
+
+
+def broker_identity(broker: BrokerAddress, settings: Settings) -> str:
+    """Whose acknowledgements count: Kafka's cluster id; another one for each start in memory.
+
+    Raises
+    ------
+    BrokerUnavailable
+        The broker does not answer.
+    InvalidSettings
+        It does not let us.
+    """
+    if broker.in_memory:
+        return f"{broker}/{os.getpid()}"
+    with _asking(broker, settings) as admin:
+        return str(admin.describe_cluster()["cluster_id"])
+
+
+class BrokerProbe:
+    """Asks the broker again and again whether it is there; not for several threads at once.
+
+    Connects at the first call, and again after an error.
+    """
+
+    def __init__(self, broker: BrokerAddress, settings: Settings) -> None:
+        self._broker = broker
+        self._settings = settings
+        self._admin: KafkaAdminClient | None = None
+
+    def ask(self, topic: str) -> None:
+        """Return where a topic can be written.
+
+        Raises
+        ------
+        BrokerUnavailable
+            The broker does not answer, or a partition of the topic has no leader.
+        InvalidSettings
+            It does not let us.
+        """
+        if self._admin is None:
+            self._admin = connect_admin(self._broker, self._settings)
+        try:
+            (described,) = self._admin.describe_topics([topic])
+            if described["error_code"]:
+                raise for_code(described["error_code"])(topic)
+        except KafkaError as exc:
+            self.close()
+            raise translate(exc, self._broker) from exc
+        if any(each["leader_id"] < 0 for each in described["partitions"]):
+            raise BrokerUnavailable(f"{self._broker}: {topic} has partitions without a leader")
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            with suppress(KafkaError):
+                admin.close()
+
+
+@contextmanager
+def _asking(broker: BrokerAddress, settings: Settings) -> Iterator[KafkaAdminClient]:
+    """An admin client for one question, whose errors come out in our words."""
+    with closing(connect_admin(broker, settings)) as admin:
+        try:
+            yield admin
+        except KafkaError as exc:
+            raise translate(exc, broker) from exc
+
+
+def connect_admin(broker: BrokerAddress, settings: Settings) -> KafkaAdminClient:
+    """A kafka-python admin client; its owner closes it.
+
+    Raises
+    ------
+    BrokerUnavailable
+        The broker does not answer.
+    InvalidSettings
+        It does not let us.
+    """
+    check_login(broker)
+    timeout_ms = int(settings.delivery_timeout_s * 1000)
+    try:
+        return KafkaAdminClient(
+            **broker.client_options,
+            bootstrap_timeout_ms=timeout_ms,
+            request_timeout_ms=timeout_ms,
+            reconnect_backoff_max_ms=1000,
+        )
+    except KafkaError as exc:
+        raise translate(exc, broker) from exc
+
+
+def _touch(broker: BrokerAddress, topics: Sequence[Topic]) -> TopicReport:
+    # The in-memory broker has no CreateTopics; a topic that a producer asks about is there.
+    with closing(KafkaProducer(**broker.client_options, metrics_enabled=False)) as producer:
+        for topic in topics:
+            producer.partitions_for(topic.name)
+    return TopicReport((), ())
+
+
+def _create(admin: KafkaAdminClient, settings: Settings, topics: Sequence[Topic]) -> list[str]:
+    wanted = {
+        topic.name: {
+            "num_partitions": settings.topic_partitions,
+            "replication_factor": settings.topic_replication,
+            "configs": _configuration(topic),
+        }
+        for topic in topics
+    }
+    answer = admin.create_topics(wanted, raise_errors=False)
+    created = []
+    for topic in answer["topics"]:
+        error = for_code(topic["error_code"])
+        if topic["error_code"] == 0:
+            created.append(topic["name"])
+        elif error is not TopicAlreadyExistsError:
+            raise error(f"{topic['name']}: {topic['error_message']}")
+    return created
+
+
+def _configuration(topic: Topic) -> dict[str, str]:
+    return {
+        "cleanup.policy": topic.retention,
+        "max.message.bytes": str(largest_value(topic.name) + _RECORD_OVERHEAD),
+    }
+
+
+def topic_differences(
+    admin: KafkaAdminClient, settings: Settings, topics: Sequence[Topic]
+) -> list[str]:
+    """Sentences about existing topics that are not as we would create them.
+
+    Nothing of configurations that the broker does not show us.
+    """
+    if not topics:
+        return []
+    found = []
+    for described in admin.describe_topics([topic.name for topic in topics]):
+        partitions = described["partitions"]
+        replicas = min(len(partition["replica_nodes"]) for partition in partitions)
+        for what, is_, wanted in (
+            ("partitions", len(partitions), settings.topic_partitions),
+            ("replicas", replicas, settings.topic_replication),
+        ):
+            if is_ != wanted:
+                found.append(f"{described['name']} has {is_} {what}, not {wanted}")
+    resources = [
+        ConfigResource(ConfigResourceType.TOPIC, topic.name, dict.fromkeys(_configuration(topic)))
+        for topic in topics
+    ]
+    described_configs = admin.describe_configs(resources, config_filter="all")["topic"]
+    for topic in topics:
+        found += _config_differences(topic, described_configs[topic.name])
+    return found
+
+
+def _config_differences(topic: Topic, described: Mapping[str, Mapping[str, str]]) -> list[str]:
+    return [
+        f"{topic.name} has {name}={described[name]['value']}, not {wanted}"
+        for name, wanted in _configuration(topic).items()
+        if name in described and described[name]["value"] != wanted
+    ]
