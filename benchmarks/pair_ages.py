@@ -10,7 +10,14 @@ from kafka import KafkaConsumer, TopicPartition
 from services.contracts.codec import decode
 from services.contracts.events import Event, NeedleFound, ShortlistPublished
 from services.contracts.identity import FrameId
-from services.contracts.topics import EMBEDDED, FRAMES, GROUND_TRUTH, NEEDLES, REANNOTATION, Topic
+from services.contracts.topics import (
+    EMBEDDED,
+    FRAMES,
+    GROUND_TRUTH,
+    NEEDLES,
+    REANNOTATION_TOPIC,
+    Topic,
+)
 from services.runtime.kafka.broker import BrokerAddress
 
 
@@ -24,7 +31,7 @@ def pair_ages(broker: BrokerAddress) -> dict[str, dict[str, float]]:
         if isinstance(event, NeedleFound):
             needles.setdefault(event.needle_id, (event.frame_id, at))
     shortlists: dict[str, float] = {}
-    for event, at in _events(broker, REANNOTATION):
+    for event, at in _events(broker, REANNOTATION_TOPIC):
         if isinstance(event, ShortlistPublished) and event.candidates:
             shortlists.setdefault(event.needle_id, at)
     of_needles = {frame_id for frame_id, _ in needles.values()}

@@ -21,10 +21,10 @@ from services.contracts.events import (
 from services.contracts.identity import Category, DriveId, FrameId, VehicleId
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.detection.matching import CategoryMatch, match_frame
-from services.domain.mining.failure_model import Mode
+from services.domain.mining.failure_model import FailureMode
 from services.domain.mining.ranking import Vectors
 from services.domain.mining.region_features import Shown, region_features
-from services.domain.shortlists.scored_candidates import Spot
+from services.domain.shortlists.scored_candidates import CaptureContext
 from services.embedder.embedder import Boxes
 from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
@@ -76,11 +76,11 @@ class DataSet:
     category: IntArray
     scores: FloatArray
     matched: BoolArray
-    modes: Sequence[Mode | None]
+    modes: Sequence[FailureMode | None]
     features: FloatArray
     vectors: Mapping[str, Vectors]
     truths: IntArray
-    spots: Sequence[Spot]
+    spots: Sequence[CaptureContext]
     looked: Sequence[Looked]
 
     @property
@@ -92,7 +92,7 @@ class DataSet:
 @dataclass(frozen=True)
 class _Picture:
     path: Path
-    spot: Spot
+    spot: CaptureContext
     unit: str
     width: int
     height: int
@@ -100,7 +100,7 @@ class _Picture:
     predictions: PredictionsMade
 
 
-_Row = tuple[int, int, float, int, Mode | None]
+_Row = tuple[int, int, float, int, FailureMode | None]
 """Frame, category, score, bits that matched, mode."""
 
 
@@ -122,16 +122,16 @@ def survey(seed: int = 7) -> DataSet:
     return _data_set(f"survey-{seed}", pictures, {"embedder": "gazeloop-small"})
 
 
-def _without_drive(image: Mapping[str, object], frame_id: FrameId) -> tuple[str, Spot]:
+def _without_drive(image: Mapping[str, object], frame_id: FrameId) -> tuple[str, CaptureContext]:
     del image
-    return frame_id, Spot(frame_id, None, 0.0, None, VehicleId("v"))
+    return frame_id, CaptureContext(frame_id, None, 0.0, None, VehicleId("v"))
 
 
-def _of_drive(image: Mapping[str, object], frame_id: FrameId) -> tuple[str, Spot]:
+def _of_drive(image: Mapping[str, object], frame_id: FrameId) -> tuple[str, CaptureContext]:
     drive = str(image["drive_id"])
     second = datetime.fromisoformat(str(image["captured_at"])).timestamp()
     position = (float(str(image["lat"])), float(str(image["lon"])))
-    return drive, Spot(
+    return drive, CaptureContext(
         frame_id, DriveId(drive), second, position, VehicleId(str(image["vehicle_id"]))
     )
 
@@ -140,7 +140,7 @@ def _pictures(
     folder: Path,
     ground_truth: Mapping[str, Sequence[Mapping[str, object]]],
     results: Sequence[Mapping[str, object]],
-    placed: Callable[[Mapping[str, object], FrameId], tuple[str, Spot]],
+    placed: Callable[[Mapping[str, object], FrameId], tuple[str, CaptureContext]],
 ) -> list[_Picture]:
     names = {each["id"]: Category(str(each["name"])) for each in ground_truth["categories"]}
     there, found = defaultdict(list), defaultdict(list)
@@ -249,8 +249,8 @@ def _rows(
     return [said[region] for region in predictions.region_ids()]
 
 
-def _mode(error: ErrorType | None, truth: Category | None) -> Mode | None:
-    return None if error is None else Mode.of(error, truth)
+def _mode(error: ErrorType | None, truth: Category | None) -> FailureMode | None:
+    return None if error is None else FailureMode.of(error, truth)
 
 
 def _features(picture: _Picture, categories: Sequence[Category]) -> FloatArray:

@@ -49,8 +49,8 @@ from services.contracts.identity import (
 )
 from services.domain.ports.shortlists import NOT_SHORTLISTED
 from services.domain.ports.vectors import (
-    FRAMES,
-    REGIONS,
+    FRAME_VECTORS,
+    REGION_VECTORS,
     Payload,
     Point,
     VectorStore,
@@ -211,7 +211,7 @@ class Survey:
 
     async def prepare(self) -> None:
         """Create the collections."""
-        for alias in (REGIONS, FRAMES):
+        for alias in (REGION_VECTORS, FRAME_VECTORS):
             collection = collection_of(alias, MODEL)
             await self._vectors.ensure(
                 collection,
@@ -225,10 +225,11 @@ class Survey:
         """Store these frames as the other services do; the events that say so."""
         seen = await asyncio.to_thread(lambda: [self._world.seen(number) for number in numbers])
         await self._vectors.upsert(
-            collection_of(REGIONS, MODEL), [point for each in seen for point in each.points()]
+            collection_of(REGION_VECTORS, MODEL),
+            [point for each in seen for point in each.points()],
         )
         await self._vectors.upsert(
-            collection_of(FRAMES, MODEL), [each.frame_point() for each in seen]
+            collection_of(FRAME_VECTORS, MODEL), [each.frame_point() for each in seen]
         )
         facts = [
             fact
@@ -310,7 +311,7 @@ async def fill(survey: Survey, vectors: VectorStore, load: Load, dimension: int)
             )
             for place, row in enumerate(rows)
         ]
-        await vectors.upsert(collection_of(REGIONS, MODEL), others)
+        await vectors.upsert(collection_of(REGION_VECTORS, MODEL), others)
     return events
 
 

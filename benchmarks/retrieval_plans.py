@@ -20,13 +20,19 @@ from benchmarks.retrieval_rankings import (
 )
 from services.contracts.identity import FamilyId, FrameId, NeedleId, RegionId
 from services.domain.detection.coco import BoolArray, IntArray
-from services.domain.mining.detector_category import Asked, Haystack, Kind, frame_worths, offers
-from services.domain.mining.failure_model import Mode
+from services.domain.mining.detector_category import (
+    CategoryModel,
+    Haystack,
+    ModeQuery,
+    frame_worths,
+    offers,
+)
+from services.domain.mining.failure_model import FailureMode
 from services.domain.mining.ranking import Vectors
-from services.domain.shortlists.allocation import Dealer
+from services.domain.shortlists.allocation import BudgetAllocator
 from services.domain.shortlists.budgets import Budgets
 from services.domain.shortlists.scored_candidates import Limits
-from services.domain.shortlists.strategies import STRATEGIES, Blend, Standing, Strategy
+from services.domain.shortlists.strategies import STRATEGIES, Blend, CategoryStats, Strategy
 from services.retriever.allocation.budgets import limits_of
 from services.runtime.settings import Settings
 
@@ -34,7 +40,7 @@ REFERENCE_SHARE = 0.25
 
 Frames = BoolArray
 """(F,), which frames are on shortlists."""
-Plan = Callable[[DataSet, Frames, int, float], tuple[Frames, list[tuple[int, Mode | None]]]]
+Plan = Callable[[DataSet, Frames, int, float], tuple[Frames, list[tuple[int, FailureMode | None]]]]
 """By data, haystack, seed and budget: the frames, and each listed region with its needle's mode."""
 
 
@@ -56,7 +62,7 @@ def in_rounds(ranking: Ranking) -> Plan:
 
     def plan(
         data: DataSet, haystack: Frames, seed: int, budget: float
-    ) -> tuple[Frames, list[tuple[int, Mode | None]]]:
+    ) -> tuple[Frames, list[tuple[int, FailureMode | None]]]:
         queues = []
         for task in tasks(data, haystack, seed):
             for needle, row in zip(task.needles, ranking(task), strict=True):
@@ -70,9 +76,9 @@ def in_rounds(ranking: Ranking) -> Plan:
 
 def _taken_in_turn(
     data: DataSet, queues: Sequence[tuple[int, list[int]]], count: int
-) -> tuple[Frames, list[tuple[int, Mode | None]]]:
+) -> tuple[Frames, list[tuple[int, FailureMode | None]]]:
     taken = np.zeros(len(data.spots), np.bool_)
-    listed: list[tuple[int, Mode | None]] = []
+    listed: list[tuple[int, FailureMode | None]] = []
     while len(listed) < count and any(queue for _, queue in queues):
         for needle, queue in queues:
             while queue and taken[data.frame[queue[0]]]:
@@ -86,7 +92,7 @@ def _taken_in_turn(
 
 def random_frames(
     data: DataSet, haystack: Frames, seed: int, budget: float
-) -> tuple[Frames, list[tuple[int, Mode | None]]]:
+) -> tuple[Frames, list[tuple[int, FailureMode | None]]]:
     """Any frames, whatever is on them; the regions shown there are not of any needle's mode."""
     rng = np.random.default_rng([seed, 1])
     frames = rng.permutation(np.flatnonzero(haystack))[: round(budget * haystack.sum())]
@@ -101,7 +107,7 @@ def by_strategy(strategy: Strategy) -> Plan:
 
     def plan(
         data: DataSet, haystack: Frames, seed: int, budget: float
-    ) -> tuple[Frames, list[tuple[int, Mode | None]]]:
+    ) -> tuple[Frames, list[tuple[int, FailureMode | None]]]:
         searched = {str(number): task for number, task in enumerate(tasks(data, haystack, seed))}
         dealer = dealer_of(searched, haystack, strategy)
         listed = [
@@ -130,9 +136,9 @@ class Families:
     of: Mapping[int, FamilyId]
     yields: Mapping[FamilyId, float]
 
-    def asked(self, places: Sequence[int], vectors: Vectors) -> Asked:
+    def asked(self, places: Sequence[int], vectors: Vectors) -> ModeQuery:
         """The needles of a mode."""
-        return Asked(vectors, [self.of.get(place, _ONE) for place in places], self.yields)
+        return ModeQuery(vectors, [self.of.get(place, _ONE) for place in places], self.yields)
 
 
 _ONE = FamilyId("all")
@@ -144,7 +150,7 @@ def dealer_of(
     haystack: Frames,
     strategy: Strategy,
     families: Families = _NO_FAMILIES,
-) -> Dealer:
+) -> BudgetAllocator:
     """All needles, and what their modes are offered; regions are named by their places.
 
     Parameters
@@ -157,7 +163,7 @@ def dealer_of(
     worths: Counter[FrameId] = Counter()
     for name, kind in kinds.items():
         worths.update(frame_worths(kind, hay[name], strategy))
-    dealer = Dealer()
+    dealer = BudgetAllocator()
     for name, task in searched.items():
         of_mode = _needles(task)
         vectors = {mode: task.data.vectors["crop"][places] for mode, places in of_mode.items()}
@@ -171,7 +177,7 @@ def dealer_of(
     return dealer
 
 
-def _needles(task: Task) -> dict[Mode, list[int]]:
+def _needles(task: Task) -> dict[FailureMode, list[int]]:
     of = defaultdict(list)
     for place in task.needles:
         mode = task.data.modes[place]
@@ -180,13 +186,13 @@ def _needles(task: Task) -> dict[Mode, list[int]]:
     return of
 
 
-def _kind(task: Task, haystack: Frames) -> Kind:
+def _kind(task: Task, haystack: Frames) -> CategoryModel:
     data = task.data
     known = (data.category == task.category) & ~haystack[data.frame]
     truths = int(data.truths[~haystack, task.category].sum())
-    return Kind(
+    return CategoryModel(
         LEARNT.model(task),
-        Standing(data.scores[known], data.matched[known], truths),
+        CategoryStats(data.scores[known], data.matched[known], truths),
     )
 
 

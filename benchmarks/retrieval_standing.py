@@ -24,7 +24,7 @@ from benchmarks.retrieval_rankings import LEARNT, Task, tasks
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, PointId
 from services.domain.detection.coco import BoolArray, FloatArray
-from services.domain.mining.failure_model import Examples, FailureModel, Mode
+from services.domain.mining.failure_model import Examples, FailureMode, FailureModel
 from services.domain.mining.ranking import Vectors
 from services.domain.mining.region_features import FEATURES
 from services.domain.ports.vectors import Point, Where
@@ -122,7 +122,7 @@ async def lookup_ms(folder: Path, regions: Vectors) -> float:
 def judgement_ms(regions: Vectors) -> float:
     """The same region by what was learnt of its kind's modes, as one of a batch."""
     rng = np.random.default_rng(2)
-    of_modes = [Mode(ErrorType.CLASSIFICATION, Category(f"{n}")) for n in range(10)]
+    of_modes = [FailureMode(ErrorType.CLASSIFICATION, Category(f"{n}")) for n in range(10)]
     modes = [None if n % 3 else of_modes[n % 10] for n in range(EXAMPLES)]
     model = FailureModel(Examples(_unit(rng, EXAMPLES), rng.random((EXAMPLES, FEATURES)), modes))
     features = rng.random((BATCH, FEATURES))

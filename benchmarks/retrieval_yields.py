@@ -20,10 +20,10 @@ from benchmarks.retrieval_measures import figure, mean_ap, options
 from benchmarks.retrieval_plans import Families, Frames, allowed, dealer_of, haystack_of
 from benchmarks.retrieval_rankings import Task, tasks
 from services.contracts.identity import FamilyId, NeedleId
-from services.domain.mining.failure_model import Mode
-from services.domain.mining.families import Founders, beyond, shared_by
+from services.domain.mining.failure_model import FailureMode
+from services.domain.mining.families import LeaderClusters, beyond, shared_by
 from services.domain.shortlists.budgets import hoped_yield
-from services.domain.shortlists.scored_candidates import Dealt
+from services.domain.shortlists.scored_candidates import Assignment
 from services.domain.shortlists.strategies import STRATEGIES
 from services.runtime.settings import Settings
 
@@ -47,7 +47,7 @@ class First:
     searched: Mapping[str, Task]
     families: Mapping[int, FamilyId]
     strategy: str
-    dealt: Sequence[Dealt]
+    dealt: Sequence[Assignment]
 
     @property
     def taken(self) -> Frames:
@@ -63,16 +63,16 @@ class First:
         return {family: weigh(confirmed[family], n) for family, n in judged.items()}
 
 
-def frames_of(data: DataSet, dealt: Sequence[Dealt]) -> Frames:
+def frames_of(data: DataSet, dealt: Sequence[Assignment]) -> Frames:
     """(F,), which frames were dealt."""
     taken = np.zeros(len(data.spots), np.bool_)
     taken[[data.frame[int(each.offer.region)] for each in dealt]] = True
     return taken
 
 
-def fails_alike(data: DataSet, dealt: Dealt) -> bool:
+def fails_alike(data: DataSet, dealt: Assignment) -> bool:
     """Whether a listed region is wrong as its needle is."""
-    mode: Mode | None = data.modes[int(dealt.offer.region)]
+    mode: FailureMode | None = data.modes[int(dealt.offer.region)]
     return mode is not None and mode == data.modes[int(dealt.needle)]
 
 
@@ -83,12 +83,12 @@ def families_of(searched: Mapping[str, Task]) -> dict[int, FamilyId]:
     shared = shared_by(data.vectors["crop"][needles])
     found: dict[int, FamilyId] = {}
     for name, task in searched.items():
-        founders: dict[Mode | None, Founders] = {}
+        founders: dict[FailureMode | None, LeaderClusters] = {}
         for place, row in zip(
             task.needles.tolist(), beyond(shared, data.vectors["crop"][task.needles]), strict=True
         ):
             mode = data.modes[place]
-            of_mode = founders.setdefault(mode, Founders(Settings().family_likeness))
+            of_mode = founders.setdefault(mode, LeaderClusters(Settings().family_likeness))
             founder = of_mode.join(NeedleId(str(place)), row)
             found[place] = FamilyId(f"{name} {founder}")
     return found
@@ -104,7 +104,7 @@ def first_plan(data: DataSet, seed: int, strategy: str) -> First:
     return First(data, haystack, searched, families, strategy, dealt)
 
 
-def second_plan(first: First, weigh: Weigh | None) -> list[Dealt]:
+def second_plan(first: First, weigh: Weigh | None) -> list[Assignment]:
     """What is dealt once the first plan's frames are known."""
     taken = first.taken
     wiser = {name: _corrected(task, taken) for name, task in first.searched.items()}

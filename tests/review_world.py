@@ -12,7 +12,7 @@ from PIL import Image as Pictures
 from PIL import ImageDraw
 
 from services.annotation.review.app import open_desk
-from services.annotation.review.desk import Desk, Letters
+from services.annotation.review.desk import Letters, ReviewContext
 from services.annotation.review.sessions import Account
 from services.contracts import identity
 from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, LetterChange
@@ -69,7 +69,7 @@ WIDTH, HEIGHT = 160, 120
 class World:
     """What a test needs."""
 
-    desk: Desk
+    desk: ReviewContext
     stores: Stores
     outbox: InMemoryOutbox
     clock: FakeClock

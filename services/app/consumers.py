@@ -15,10 +15,10 @@ from services.annotation.webhooks.service import DeliverShortlists
 from services.app.family_marking import mark_families
 from services.app.filling import filled_beside, filler
 from services.app.label_studio_parts import carrying
-from services.app.repeating import Pauses, attempted, going_on, repeated
+from services.app.repeating import Ticker, attempted, going_on, repeated
 from services.app.when_changed import WhenChanged
 from services.contracts.flow import LABEL_STUDIO, READS, WEBHOOKS
-from services.domain.ports.vectors import REGIONS, VectorStore, live_model
+from services.domain.ports.vectors import REGION_VECTORS, VectorStore, live_model
 from services.embedder.service import EmbedFrames
 from services.evaluator.live.service import EvaluateMatches
 from services.fp_miner.service import MineNeedles
@@ -309,7 +309,7 @@ def _families_marked(parts: Parts) -> WhenChanged[int]:
 
     async def planned() -> Hashable:
         # What is embedded makes a plan; another model goes live without one.
-        return await stores.needles.plans(), await live_model(vectors, REGIONS)
+        return await stores.needles.plans(), await live_model(vectors, REGION_VECTORS)
 
     async def mark() -> int:
         return await mark_families(stores, vectors, parts.settings, parts.clock)
@@ -323,7 +323,7 @@ async def _going_on(
 ) -> AsyncIterator[None]:
     """Keep the gauges up to date also when no match comes to do it."""
 
-    async def go_on(pauses: Pauses) -> None:
+    async def go_on(pauses: Ticker) -> None:
         while await pauses.passed(every_s):
             await attempted(name, work)
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from services.app.repeating import Pauses, going_on
+from services.app.repeating import Ticker, going_on
 from services.contracts.errors import Transient
 from services.domain.ports.vectors import VectorStore
 from services.embedder.filling import FillModel
@@ -50,7 +50,7 @@ async def filler(
     return FillModel(step, stores.embeddings)
 
 
-async def following(work: FillModel, pauses: Pauses) -> None:
+async def following(work: FillModel, pauses: Ticker) -> None:
     """Pass after pass, until it is cancelled or its pauses end; what is away is waited for."""
     pause_s = 0.0
     while await pauses.passed(pause_s):

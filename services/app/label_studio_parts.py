@@ -13,8 +13,8 @@ from services.annotation.label_studio.making import TaskMaker
 from services.annotation.label_studio.project import ensure_project, ensure_webhook
 from services.annotation.label_studio.pulling import Puller
 from services.annotation.label_studio.pushing import Pusher
-from services.annotation.label_studio.service import Carrier
-from services.app.repeating import Pauses, going_on
+from services.annotation.label_studio.service import SyncLoop
+from services.app.repeating import Ticker, going_on
 from services.ground_truth.holding import CorrectionGate
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
@@ -65,9 +65,9 @@ async def carrying(
             project, _ = await ensure_project(parts.tool, settings, stores)
             await ensure_webhook(parts.tool, settings, project)
 
-        carrier = Carrier(parts.pusher, parts.puller, tasks, clock, poll_s, be_heard_of)
+        carrier = SyncLoop(parts.pusher, parts.puller, tasks, clock, poll_s, be_heard_of)
 
-        async def carry(pauses: Pauses) -> None:
+        async def carry(pauses: Ticker) -> None:
             pause_s = 0.0
             while await pauses.passed(pause_s):
                 pause_s = await carrier.carry()

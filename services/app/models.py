@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import ModelId
 from services.domain.ports.vectors import (
-    FRAMES,
-    REGIONS,
+    FRAME_VECTORS,
+    REGION_VECTORS,
     CollectionNames,
     collection_of,
     live_model,
@@ -73,7 +73,7 @@ async def read_models(names: CollectionNames, embeddings: Embeddings) -> Models:
     StoreUnavailable
         A store does not answer.
     """
-    live = await live_model(names, REGIONS)
+    live = await live_model(names, REGION_VECTORS)
     found = [
         Model(
             model_id=each,
@@ -99,7 +99,9 @@ async def use(
     StoreUnavailable, BrokerUnavailable, DeliveryUnconfirmed
         A part is away. The same call again completes it.
     """
-    await names.alias({alias: collection_of(alias, model) for alias in (FRAMES, REGIONS)})
+    await names.alias(
+        {alias: collection_of(alias, model) for alias in (FRAME_VECTORS, REGION_VECTORS)}
+    )
     embedded = await embeddings.one(model)
     if embedded is not None:
         await outbox.publish([embedded])

@@ -22,7 +22,7 @@ _SHARE_OF_NEWS = 0.5
 """The same, of taking in what is new: that is no more than what the services take in as well."""
 
 
-class Pauses:
+class Ticker:
     """The waits of work that goes on beside something else; they end with that."""
 
     def __init__(self) -> None:
@@ -43,13 +43,13 @@ class Pauses:
 
 
 @asynccontextmanager
-async def going_on(work: Callable[[Pauses], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+async def going_on(work: Callable[[Ticker], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     """`work` goes on while this is open; it is cancelled at the end, and waited for.
 
     A cancellation may be swallowed: before Python 3.12, `asyncio.wait_for` does so where what it
     waits for comes in the same moment, and drivers use it. Therefore work asks its pauses too.
     """
-    pauses = Pauses()
+    pauses = Ticker()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(work(pauses))
         try:
@@ -91,7 +91,7 @@ async def repeated(
     share : of the time, at most this is spent on it
     """
 
-    async def again(pauses: Pauses) -> None:
+    async def again(pauses: Ticker) -> None:
         async def once() -> float:
             started = clock.monotonic()
             await attempted(name, work)

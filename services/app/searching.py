@@ -12,8 +12,8 @@ from services.contracts.identity import Box, FrameId
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.vectors import (
-    FRAMES,
-    REGIONS,
+    FRAME_VECTORS,
+    REGION_VECTORS,
     Hit,
     Vector,
     VectorStore,
@@ -31,7 +31,7 @@ _DEPTH = 10
 
 
 @dataclass(frozen=True)
-class Asked:
+class SearchQuery:
     """What is searched for.
 
     Attributes
@@ -64,7 +64,7 @@ class Found:
 
 
 async def search(
-    asked: Asked,
+    asked: SearchQuery,
     embedder: Embedder,
     vectors: VectorStore,
     frames: FrameStore,
@@ -81,7 +81,7 @@ async def search(
     InvalidRecord
         The region lies outside of it.
     """
-    alias = FRAMES if asked.box is None else REGIONS
+    alias = FRAME_VECTORS if asked.box is None else REGION_VECTORS
     await _check_model(alias, embedder, vectors)
     vector = await asyncio.to_thread(_vector, asked, embedder, limits)
     depth = asked.limit * (1 if asked.box is None else _DEPTH)
@@ -109,7 +109,7 @@ async def _check_model(alias: str, embedder: Embedder, vectors: VectorStore) -> 
         )
 
 
-def _vector(asked: Asked, embedder: Embedder, limits: ImageLimits) -> Vector:
+def _vector(asked: SearchQuery, embedder: Embedder, limits: ImageLimits) -> Vector:
     """As the embedder sees a stored frame: decoded no larger than it is looked at."""
     seen = decode_scaled(asked.content, limits, embedder.decoded_side)
     if asked.box is not None and not _meets(asked.box, seen.width, seen.height):
@@ -132,7 +132,7 @@ def _frame_of(hit: Hit) -> FrameId:
 
 
 def drawn(
-    asked: Asked, found: Sequence[Found], blobs: BlobStore, limits: ImageLimits
+    asked: SearchQuery, found: Sequence[Found], blobs: BlobStore, limits: ImageLimits
 ) -> Image.Image:
     """What was asked for on the left, what was found on the right."""
     picture = decode_rgb(asked.content, limits)

@@ -32,7 +32,7 @@ class Built(NamedTuple):
     bytes_per_vector: float
 
 
-class Kind(NamedTuple):
+class SearchKind(NamedTuple):
     """A way to search.
 
     Attributes
@@ -178,15 +178,15 @@ def _asking_qdrant(shard: edge.EdgeShard) -> Search:
     return search
 
 
-SEARCHES: Mapping[str, Kind] = {
-    "exact-cosine": Kind("", False, _exact_cosine),
-    "exact-euclidean": Kind("", True, _exact_euclidean),
-    "faiss-flat": Kind("faiss", False, _faiss_flat),
-    "faiss-hnsw": Kind("faiss", False, _faiss_hnsw),
-    "annoy-angular": Kind("annoy", False, _annoy("angular")),
-    "annoy-euclidean": Kind("annoy", True, _annoy("euclidean")),
-    "qdrant-hnsw": Kind("", False, _qdrant(quantised=False)),
-    "qdrant-hnsw-int8": Kind("", False, _qdrant(quantised=True)),
+SEARCHES: Mapping[str, SearchKind] = {
+    "exact-cosine": SearchKind("", False, _exact_cosine),
+    "exact-euclidean": SearchKind("", True, _exact_euclidean),
+    "faiss-flat": SearchKind("faiss", False, _faiss_flat),
+    "faiss-hnsw": SearchKind("faiss", False, _faiss_hnsw),
+    "annoy-angular": SearchKind("annoy", False, _annoy("angular")),
+    "annoy-euclidean": SearchKind("annoy", True, _annoy("euclidean")),
+    "qdrant-hnsw": SearchKind("", False, _qdrant(quantised=False)),
+    "qdrant-hnsw-int8": SearchKind("", False, _qdrant(quantised=True)),
 }
 
 

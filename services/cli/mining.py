@@ -45,7 +45,7 @@ class Mined:
     """That all its frames are on one side of the split, in a line."""
 
 
-class Roll:
+class ImportAudit:
     """Remembers which frames a data set yields, to call them again at the end."""
 
     def __init__(self, items: Iterable[Item]) -> None:
@@ -99,7 +99,7 @@ async def publish(
     *,
     source: Source = Source.IMPORT,
     accept_partial: bool = False,
-) -> tuple[Summary, Roll]:
+) -> tuple[Summary, ImportAudit]:
     """Publish a data set into a stack that runs.
 
     Raises
@@ -109,7 +109,7 @@ async def publish(
     """
     view.at(f"publishing {dataset.name}")
     view.counted(frames=dataset.frames)
-    roll = Roll(dataset.items)
+    roll = ImportAudit(dataset.items)
     summary = await publish_dataset(
         roll,
         outbox=app.outbox,

@@ -132,7 +132,7 @@ async def _read(context: Context) -> "Models":
 async def _fill(context: Context, *, follow: bool) -> None:
     from services.app.filling import FILL_PAUSE_S, filler, following  # noqa: PLC0415
     from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.app.repeating import Pauses  # noqa: PLC0415
+    from services.app.repeating import Ticker  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.runtime.clock import SystemClock  # noqa: PLC0415
     from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
@@ -153,7 +153,7 @@ async def _fill(context: Context, *, follow: bool) -> None:
                 _conclude(work.model_id, await work.fill(progress))
                 if follow:
                     shown.update(f"following, every {FILL_PAUSE_S:g} s; Ctrl-C stops it")
-                    await following(work, Pauses())
+                    await following(work, Ticker())
     finally:
         await vectors.close()
 

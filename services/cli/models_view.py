@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.app.models import Models
-from services.domain.statistics.ranking_quality import Measure
+from services.domain.statistics.ranking_quality import RankingMeasure
 from services.domain.statistics.resampling import Interval
 from services.retriever.comparison import Comparison
 
@@ -37,13 +37,13 @@ def print_comparison(out: Console, found: Comparison) -> None:
     )
     table = Table(box=None)
     table.add_column("model", overflow="fold")
-    for heading in ("haystack frames", *Measure):
+    for heading in ("haystack frames", *RankingMeasure):
         table.add_column(heading, justify="right")
     for place, each in enumerate(found.models):
-        figures = [_figure(each.measures[measure]) for measure in Measure]
+        figures = [_figure(each.measures[measure]) for measure in RankingMeasure]
         table.add_row(each.model, f"{each.haystack_frames:,}", *figures)
         if place:
-            above = [_figure(each.over_first[measure], sign="+") for measure in Measure]
+            above = [_figure(each.over_first[measure], sign="+") for measure in RankingMeasure]
             table.add_row("[dim]over the first[/]", "", *(f"[dim]{text}[/]" for text in above))
     out.print(table)
 

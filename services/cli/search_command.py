@@ -101,7 +101,7 @@ async def _found(context: Context, query: _Query, target: Path) -> "list[Found]"
     except InvalidImage as exc:
         raise InvalidImage(f"{query.image}: {exc}") from exc
     where = Where(equals={"category": query.category} if query.category else {})
-    asked = searching.Asked(query.content, query.box, where, query.limit)
+    asked = searching.SearchQuery(query.content, query.box, where, query.limit)
     embedder = TorchEmbedder.of(settings)
     vectors = open_vector_store(settings)
     try:

@@ -7,7 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.embedder.training.checkpoints import Standing
+from services.embedder.training.checkpoints import TrainingProgress
 from services.embedder.training.training_run import Course
 
 
@@ -54,7 +54,7 @@ class TrainingView:
         """So many more examples are read."""
         self._bars.advance(self._reading, count)
 
-    def stepped(self, standing: Standing, steps: int) -> None:
+    def stepped(self, standing: TrainingProgress, steps: int) -> None:
         """Move the bar of the epoch."""
         mean = standing.loss / max(standing.step, 1)
         number, of = standing.epoch + 1, self._course.schedule.epochs
@@ -66,7 +66,7 @@ class TrainingView:
             visible=True,
         )
 
-    def measured(self, standing: Standing) -> None:
+    def measured(self, standing: TrainingProgress) -> None:
         """Say how the held-out drives are retrieved now."""
         row = standing.history[-1]
         loss = f"loss {row['loss']:.4f}  " if "loss" in row else ""

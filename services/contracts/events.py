@@ -48,7 +48,7 @@ from services.contracts.identity import (
 from services.contracts.visible_text import HIDDEN
 
 SCHEMA_VERSION: Literal[1] = 1
-REANNOTATION = "reannotation"
+REANNOTATION_SOURCE = "reannotation"
 """The `annotation_source` of ground truth that the annotation team has corrected."""
 
 # The schemas are for producers: they state what ingest takes. What was stored before ingest refused

@@ -10,7 +10,7 @@ from services.contracts.topics import (
     MATCHES,
     NEEDLES,
     PREDICTIONS,
-    REANNOTATION,
+    REANNOTATION_TOPIC,
     Topic,
 )
 
@@ -35,11 +35,11 @@ USES_VECTORS = frozenset({"embedder", "retriever"})
 
 READS: Mapping[str, Sequence[Topic]] = {
     "embedder": (FRAMES, PREDICTIONS),
-    "fp_miner": (FRAMES, PREDICTIONS, GROUND_TRUTH, REANNOTATION),
+    "fp_miner": (FRAMES, PREDICTIONS, GROUND_TRUTH, REANNOTATION_TOPIC),
     "retriever": (NEEDLES, EMBEDDED, MATCHES),
     "evaluator": (MATCHES,),
-    WEBHOOKS: (REANNOTATION,),
-    LABEL_STUDIO: (REANNOTATION, GROUND_TRUTH),
+    WEBHOOKS: (REANNOTATION_TOPIC,),
+    LABEL_STUDIO: (REANNOTATION_TOPIC, GROUND_TRUTH),
 }
 """The topics that each service consumes."""
 
@@ -49,7 +49,7 @@ WRITES: Mapping[str, Sequence[Topic]] = {
     "fp_miner": (MATCHES, NEEDLES, DEAD_LETTERS),
     # Corrections that are made on the review page are ground truth. Of dead letters it sends these
     # again, and no others: an annotator's page shall not speak for vehicles or detectors.
-    "retriever": (REANNOTATION, GROUND_TRUTH, DEAD_LETTERS),
+    "retriever": (REANNOTATION_TOPIC, GROUND_TRUTH, DEAD_LETTERS),
     "evaluator": (DEAD_LETTERS,),
     WEBHOOKS: (DEAD_LETTERS,),
     # What comes back from Label Studio is ground truth, or cannot be used.

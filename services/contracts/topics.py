@@ -32,7 +32,7 @@ GROUND_TRUTH = Topic("gaze.ground-truth", (FrameAnnotated,))
 EMBEDDED = Topic("gaze.embedded", (FrameEmbedded,))
 MATCHES = Topic("gaze.matches", (FrameMatched,), retention="compact")
 NEEDLES = Topic("gaze.needles", (NeedleFound, NeedleRetracted))
-REANNOTATION = Topic("gaze.reannotation", (ShortlistPublished,))
+REANNOTATION_TOPIC = Topic("gaze.reannotation", (ShortlistPublished,))
 DEAD_LETTERS = Topic("gaze.dead-letters", (DeadLettered, DeadLetterChanged))
 
 TOPICS = (
@@ -42,7 +42,7 @@ TOPICS = (
     EMBEDDED,
     MATCHES,
     NEEDLES,
-    REANNOTATION,
+    REANNOTATION_TOPIC,
     DEAD_LETTERS,
 )
 BY_NAME = {topic.name: topic for topic in TOPICS}

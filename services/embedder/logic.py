@@ -39,7 +39,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Task:
+class EmbeddingTask:
     """A captured frame, and how far its vectors are behind its predictions.
 
     Attributes
@@ -71,7 +71,7 @@ def regions_of(record: FrameRecord, score: float) -> list[Region]:
     ]
 
 
-def task_of(record: FrameRecord, model: ModelId, score: float) -> Task | None:
+def task_of(record: FrameRecord, model: ModelId, score: float) -> EmbeddingTask | None:
     """What is to be done for a frame; nothing before its image is known."""
     if record.captured is None:
         return None
@@ -79,7 +79,7 @@ def task_of(record: FrameRecord, model: ModelId, score: float) -> Task | None:
     embedded = _embedded(record, model, regions)
     stored = record.embedded.get(model)
     done = {each for ids in stored.regions.values() for each in ids} if stored else set()
-    return Task(
+    return EmbeddingTask(
         captured=record.captured,
         embedded=embedded,
         missing=tuple(region for region in regions if region.region_id not in done),
@@ -105,8 +105,8 @@ def _embedded(record: FrameRecord, model: ModelId, regions: Sequence[Region]) ->
 
 
 def passes(
-    tasks: Sequence[Task], *, frames: int, size_bytes: int, decoded_side: int | None
-) -> list[list[Task]]:
+    tasks: Sequence[EmbeddingTask], *, frames: int, size_bytes: int, decoded_side: int | None
+) -> list[list[EmbeddingTask]]:
     """The tasks in their order, parted into passes that memory has room for.
 
     Parameters
@@ -114,7 +114,7 @@ def passes(
     frames, size_bytes : of a pass at most; a frame that is larger by itself is a pass of its own
     decoded_side : the embedder's
     """
-    parted: list[list[Task]] = []
+    parted: list[list[EmbeddingTask]] = []
     room = 0
     for task in tasks:
         size = picture_bytes(task.captured.image, decoded_side)
@@ -136,7 +136,9 @@ def picture_bytes(image: Image, decoded_side: int | None) -> int:
     return across * along * _BYTES_PER_PIXEL
 
 
-def boxes_within(task: Task, decoded: tuple[int, int], whole: tuple[int, int]) -> FloatArray:
+def boxes_within(
+    task: EmbeddingTask, decoded: tuple[int, int], whole: tuple[int, int]
+) -> FloatArray:
     """(N, 4) boxes of the task's missing regions, in pixels of the frame as it was decoded."""
     return scaled_boxes([region.detection.bbox for region in task.missing], decoded, whole)
 
@@ -149,12 +151,14 @@ def scaled_boxes(
     return np.array(boxes, float).reshape(-1, 4) * np.tile(scale, 2)
 
 
-def frame_point(task: Task, vector: Vector, rule: SplitRule) -> Point:
+def frame_point(task: EmbeddingTask, vector: Vector, rule: SplitRule) -> Point:
     """The frame's own vector, with what searches filter by."""
     return Point(task.embedded.frame_point, vector, _frame_payload(task, rule))
 
 
-def region_points(task: Task, vectors: NDArray[np.float32], rule: SplitRule) -> list[Point]:
+def region_points(
+    task: EmbeddingTask, vectors: NDArray[np.float32], rule: SplitRule
+) -> list[Point]:
     """The vectors of the task's missing regions, (N, D) in their order."""
     frame = _frame_payload(task, rule)
     return [
@@ -167,7 +171,7 @@ def region_points(task: Task, vectors: NDArray[np.float32], rule: SplitRule) -> 
     ]
 
 
-def _frame_payload(task: Task, rule: SplitRule) -> Payload:
+def _frame_payload(task: EmbeddingTask, rule: SplitRule) -> Payload:
     frame = task.captured
     split = rule.split_of(frame.frame_id, frame.drive_id)
     return {

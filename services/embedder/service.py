@@ -16,7 +16,7 @@ from services.domain.ports.frames import FrameStore
 from services.domain.ports.vectors import Point, VectorStore, Where
 from services.embedder import logic
 from services.embedder.embedder import Embedder, FrameVectors
-from services.embedder.logic import Task
+from services.embedder.logic import EmbeddingTask
 from services.runtime.clock import Clock
 from services.runtime.images import Decoded, ImageLimits, decode_scaled
 from services.runtime.observability import metrics
@@ -59,8 +59,8 @@ class EmbedFrames:
         self._settings = settings
         self._clock = clock
         self._limits = ImageLimits.of(settings)
-        self._in_frames = collections.collection_of(collections.FRAMES, embedder.model_id)
-        self._in_regions = collections.collection_of(collections.REGIONS, embedder.model_id)
+        self._in_frames = collections.collection_of(collections.FRAME_VECTORS, embedder.model_id)
+        self._in_regions = collections.collection_of(collections.REGION_VECTORS, embedder.model_id)
         self._prepared = False
 
     @property
@@ -114,10 +114,13 @@ class EmbedFrames:
             keywords=logic.REGION_KEYWORDS,
             numbers=logic.REGION_NUMBERS,
         )
-        live = await collections.live_model(store, collections.REGIONS)
+        live = await collections.live_model(store, collections.REGION_VECTORS)
         if live is None:
             await store.alias(
-                {collections.FRAMES: self._in_frames, collections.REGIONS: self._in_regions}
+                {
+                    collections.FRAME_VECTORS: self._in_frames,
+                    collections.REGION_VECTORS: self._in_regions,
+                }
             )
         elif live != self._in_regions:
             log.warning("another_model_is_live", live=live, filled=self._in_regions)
@@ -132,7 +135,7 @@ class EmbedFrames:
         await self._frames.record(facts)
         return {fact.frame_id for fact in facts}
 
-    async def _tasks(self, frame_ids: Collection[FrameId]) -> list[Task]:
+    async def _tasks(self, frame_ids: Collection[FrameId]) -> list[EmbeddingTask]:
         records = await self._frames.load(frame_ids)
         score = self._settings.region_score
         found = [
@@ -140,7 +143,7 @@ class EmbedFrames:
         ]
         return [task for task in found if task is not None]
 
-    async def _embed(self, tasks: Sequence[Task]) -> dict[FrameId, Invalid]:
+    async def _embed(self, tasks: Sequence[EmbeddingTask]) -> dict[FrameId, Invalid]:
         """Embed and store, pass by pass, and decode the next pass meanwhile.
 
         Returns
@@ -167,14 +170,14 @@ class EmbedFrames:
             await asyncio.gather(ahead, return_exceptions=True)
         return broken
 
-    async def _decode(self, tasks: Sequence[Task]) -> list[Decoded | Invalid]:
+    async def _decode(self, tasks: Sequence[EmbeddingTask]) -> list[Decoded | Invalid]:
         if not tasks:
             return []
         with metrics.DECODE_SECONDS.time():
             return await asyncio.gather(*(asyncio.to_thread(self._picture, t) for t in tasks))
 
     async def _embed_pass(
-        self, tasks: Sequence[Task], pictures: Sequence[Decoded | Invalid]
+        self, tasks: Sequence[EmbeddingTask], pictures: Sequence[Decoded | Invalid]
     ) -> dict[FrameId, Invalid]:
         both = list(zip(tasks, pictures, strict=True))
         sound = [(task, each) for task, each in both if not isinstance(each, Invalid)]
@@ -184,21 +187,23 @@ class EmbedFrames:
             await self._store([task for task, _ in sound], embedded)
         return {task.captured.frame_id: each for task, each in both if isinstance(each, Invalid)}
 
-    def _picture(self, task: Task) -> Decoded | Invalid:
+    def _picture(self, task: EmbeddingTask) -> Decoded | Invalid:
         try:
             content = self._blobs.get(task.captured.image.uri)
             return decode_scaled(content, self._limits, self._embedder.decoded_side)
         except Invalid as exc:
             return exc
 
-    def _forward(self, sound: Sequence[tuple[Task, Decoded]]) -> list[FrameVectors]:
+    def _forward(self, sound: Sequence[tuple[EmbeddingTask, Decoded]]) -> list[FrameVectors]:
         boxes = [
             logic.boxes_within(task, decoded.picture.size, (decoded.width, decoded.height))
             for task, decoded in sound
         ]
         return self._embedder.embed([decoded.picture for _, decoded in sound], boxes)
 
-    async def _store(self, tasks: Sequence[Task], embedded: Sequence[FrameVectors]) -> None:
+    async def _store(
+        self, tasks: Sequence[EmbeddingTask], embedded: Sequence[FrameVectors]
+    ) -> None:
         rule = self._settings.split_rule
         both = list(zip(tasks, embedded, strict=True))
         regions = await asyncio.to_thread(self._region_points, both)
@@ -213,7 +218,7 @@ class EmbedFrames:
                 await self._drop_stale(task)
         await self._frames.record([task.embedded for task in tasks])
 
-    def _region_points(self, both: Sequence[tuple[Task, FrameVectors]]) -> list[Point]:
+    def _region_points(self, both: Sequence[tuple[EmbeddingTask, FrameVectors]]) -> list[Point]:
         rule = self._settings.split_rule
         return [
             point
@@ -221,7 +226,7 @@ class EmbedFrames:
             for point in logic.region_points(task, vectors.regions, rule)
         ]
 
-    async def _drop_stale(self, task: Task) -> None:
+    async def _drop_stale(self, task: EmbeddingTask) -> None:
         """Delete the frame's regions that its predictions no longer have.
 
         What lies in the store is asked, and not the former FrameEmbedded: a crash may have left
@@ -238,7 +243,7 @@ class EmbedFrames:
         stale = {hit.point_id for hit in hits} - wanted
         await self._vectors.delete(self._in_regions, sorted(stale))
 
-    def _count(self, fresh: Sequence[Task], done: int) -> None:
+    def _count(self, fresh: Sequence[EmbeddingTask], done: int) -> None:
         regions = sum(len(task.missing) for task in fresh)
         metrics.FRAMES_EMBEDDED.labels(self._embedder.model_id).inc(len(fresh))
         metrics.REGIONS_EMBEDDED.labels(self._embedder.model_id).inc(regions)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import islice
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import REANNOTATION, FrameAnnotated
+from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated
 from services.contracts.identity import FrameId
 from services.domain.detection.agreement import agree
 from services.domain.ports.frames import FrameStore
@@ -124,8 +124,8 @@ def open_correction(item: Item, limits: ImageLimits) -> OpenedFrame | Rejection:
         case Rejection():
             return item
         case Disputed():
-            return open_disputed(item, limits, REANNOTATION)
-    return open_frame(replace(item, image=None, detections=None), limits, REANNOTATION)
+            return open_disputed(item, limits, REANNOTATION_SOURCE)
+    return open_frame(replace(item, image=None, detections=None), limits, REANNOTATION_SOURCE)
 
 
 def one_of(versions: Sequence[FrameItem]) -> FrameItem | Disputed:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from services.contracts.errors import Invalid, InvalidImage, InvalidRecord
 from services.contracts.events import (
-    REANNOTATION,
+    REANNOTATION_SOURCE,
     Annotation,
     Detection,
     FrameAnnotated,
@@ -82,7 +82,7 @@ def open_frame(item: FrameItem, limits: ImageLimits, source: str) -> OpenedFrame
     Where something of a frame was refused, its events say that they are not complete.
     """
     try:
-        if source == REANNOTATION and not item.complete:
+        if source == REANNOTATION_SOURCE and not item.complete:
             raise InvalidRecord("some of its annotations cannot be used", reason="incomplete_frame")
         content = _read(item, limits)
         opened = _opened(item, content, limits, source)
@@ -91,7 +91,7 @@ def open_frame(item: FrameItem, limits: ImageLimits, source: str) -> OpenedFrame
     except ValidationError as exc:
         # A reader let through what no event may say.
         return refused(item, "malformed_record", fields.first_of(exc))
-    if source == REANNOTATION and opened.rejections:
+    if source == REANNOTATION_SOURCE and opened.rejections:
         return _whole(opened)
     return opened
 

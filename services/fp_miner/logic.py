@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from services.contracts import identity
 from services.contracts.events import (
-    REANNOTATION,
+    REANNOTATION_SOURCE,
     FrameAnnotated,
     FrameCaptured,
     FrameMatched,
@@ -101,7 +101,8 @@ def _event(
         revision=frame.revision,
         split=split,
         shortlisted=split is Split.HAYSTACK and frame.membership.shortlisted,
-        reannotated=frame.ground_truth.annotation_source == REANNOTATION and not frame.left_out,
+        reannotated=frame.ground_truth.annotation_source == REANNOTATION_SOURCE
+        and not frame.left_out,
         vehicle_id=frame.captured.vehicle_id,
         drive_id=frame.captured.drive_id,
         captured_at=frame.captured.captured_at,

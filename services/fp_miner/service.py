@@ -8,7 +8,7 @@ import structlog
 
 from services.contracts.errors import Fatal
 from services.contracts.events import (
-    REANNOTATION as REANNOTATED,
+    REANNOTATION_SOURCE as REANNOTATED,
 )
 from services.contracts.events import (
     Event,

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Came:
+class IncomingCorrection:
     """One frame's correction as it came.
 
     Attributes
@@ -50,7 +50,9 @@ class CorrectionGate:
     categories: MongoCategories
     clock: Clock
 
-    async def judged(self, corrections: Sequence[Came]) -> list[FrameAnnotated | HeldCorrection]:
+    async def judged(
+        self, corrections: Sequence[IncomingCorrection]
+    ) -> list[FrameAnnotated | HeldCorrection]:
         """Each as it may be published, or what is held of it; held ones are kept durably.
 
         Raises

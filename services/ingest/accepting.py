@@ -9,7 +9,7 @@ from typing import TypeGuard
 import structlog
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import REANNOTATION, FrameAnnotated, FrameCaptured, Image
+from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated, FrameCaptured, Image
 from services.contracts.identity import EventId, FrameId
 from services.contracts.topics import topic_of
 from services.domain.namespaces import Vehicle, foreign_drive, foreign_frame
@@ -27,7 +27,7 @@ from services.ground_truth.drafts import (
     tagged,
     tags_of,
 )
-from services.ground_truth.holding import Came, CorrectionGate
+from services.ground_truth.holding import CorrectionGate, IncomingCorrection
 from services.ingest.api.bodies import FrameMetadata
 from services.runtime.images import ImageLimits, inspect
 from services.runtime.observability import metrics
@@ -74,7 +74,7 @@ class CorrectionHolder:
             A store does not answer.
         """
         came = {
-            at: Came((draft,), WAY, tags[at])
+            at: IncomingCorrection((draft,), WAY, tags[at])
             for at, draft in enumerate(drafts)
             if isinstance(draft, FrameAnnotated)
         }
@@ -85,7 +85,7 @@ class CorrectionHolder:
             sifted[at] = each
         return sifted
 
-    async def _corrections(self, came: Mapping[int, Came]) -> list[int]:
+    async def _corrections(self, came: Mapping[int, IncomingCorrection]) -> list[int]:
         """Which of these correct something, and were not told before."""
         frames = {at: each.versions[0].frame_id for at, each in came.items()}
         entries = {at: tagged(entry_of(each.versions[0]), each.tag) for at, each in came.items()}
@@ -102,7 +102,7 @@ class CorrectionHolder:
 
 def is_reannotated(draft: Draft) -> TypeGuard[FrameAnnotated]:
     """Whether the annotation team says it."""
-    return isinstance(draft, FrameAnnotated) and draft.annotation_source == REANNOTATION
+    return isinstance(draft, FrameAnnotated) and draft.annotation_source == REANNOTATION_SOURCE
 
 
 class Acceptance:

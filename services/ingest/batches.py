@@ -12,7 +12,7 @@ from services.formats.items import Rejection
 from services.formats.rejections import dead_letter
 from services.ground_truth.answers import said_entry
 from services.ground_truth.drafts import Draft, entry_of, frame_subject, numbered, tagged, tags_of
-from services.ground_truth.holding import Came, CorrectionGate
+from services.ground_truth.holding import CorrectionGate, IncomingCorrection
 from services.runtime.clock import Clock
 from services.runtime.images import ImageLimits
 from services.runtime.step import Outbox
@@ -37,7 +37,7 @@ async def sifted(gate: CorrectionGate, batch: Batch) -> tuple[Batch, list[HeldCo
     """
     corrected = [frame for frame in batch.frames if frame.versions]
     judged = await gate.judged(
-        [Came(frame.versions, frame.item.location, frame.tag) for frame in corrected]
+        [IncomingCorrection(frame.versions, frame.item.location, frame.tag) for frame in corrected]
     )
     held = [one for one in judged if isinstance(one, HeldCorrection)]
     passing = [

@@ -51,7 +51,7 @@ class Source(StrEnum):
     """Where a data set comes from."""
 
     IMPORT = "import"
-    REANNOTATION = events.REANNOTATION
+    REANNOTATION = events.REANNOTATION_SOURCE
     """Corrections: only the ground truth is published, and only of frames that are there."""
 
 

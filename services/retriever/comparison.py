@@ -15,16 +15,21 @@ import numpy as np
 from services.contracts.events import FrameMatched, NeedleFound, Split
 from services.contracts.identity import FrameId, ModelId, RegionId
 from services.domain.detection.coco import FloatArray
-from services.domain.mining.failure_model import FailureModel, Mode
+from services.domain.mining.failure_model import FailureMode, FailureModel
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleStore
-from services.domain.ports.vectors import FRAMES, Vector, VectorStore, collection_of
-from services.domain.statistics.ranking_quality import Measure, Question, interval, replicates
+from services.domain.ports.vectors import FRAME_VECTORS, Vector, VectorStore, collection_of
+from services.domain.statistics.ranking_quality import (
+    RankedRegions,
+    RankingMeasure,
+    interval,
+    replicates,
+)
 from services.domain.statistics.resampling import Interval
 from services.retriever import logic
-from services.retriever.logic import Annotated, Kind
-from services.retriever.scoring.caches import KnownFrames, KnownVectors
+from services.retriever.logic import Annotated, DetectorCategory
+from services.retriever.scoring.caches import FrameCache, VectorCache
 from services.runtime.settings import Settings
 
 
@@ -41,8 +46,8 @@ class Compared:
 
     model: ModelId
     haystack_frames: int
-    measures: Mapping[Measure, Interval | None]
-    over_first: Mapping[Measure, Interval | None]
+    measures: Mapping[RankingMeasure, Interval | None]
+    over_first: Mapping[RankingMeasure, Interval | None]
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,9 @@ class Comparison:
 class _Kind:
     """What is known of one kind, whichever model looks at it."""
 
-    reference: Mapping[RegionId, Mode | None]
-    judged: Mapping[RegionId, Mode | None]
-    needles: Mapping[Mode, Sequence[RegionId]]
+    reference: Mapping[RegionId, FailureMode | None]
+    judged: Mapping[RegionId, FailureMode | None]
+    needles: Mapping[FailureMode, Sequence[RegionId]]
 
     @property
     def regions(self) -> set[RegionId]:
@@ -106,7 +111,7 @@ class ModelComparer:
         vectors: VectorStore,
         settings: Settings,
     ) -> None:
-        self._frames = KnownFrames(frames)
+        self._frames = FrameCache(frames)
         self._matches = matches
         self._needles = needles
         self._vectors = vectors
@@ -125,7 +130,7 @@ class ModelComparer:
         facts = await self._frames.load(set(frame_of.values()))
         features = {region: row for each in facts.values() for region, row in each.features.items()}
         wanted = {region for kind in kinds for region in kind.regions}
-        vectors = {each: await KnownVectors(self._vectors).load(each, wanted) for each in models}
+        vectors = {each: await VectorCache(self._vectors).load(each, wanted) for each in models}
         there = wanted & features.keys()
         there = there.intersection(*(set(each) for each in vectors.values()))
         kinds = [kind.among(there) for kind in kinds]
@@ -144,9 +149,14 @@ class ModelComparer:
             models=[
                 Compared(
                     model,
-                    await self._vectors.count(collection_of(FRAMES, model), logic.HAYSTACK_FRAMES),
-                    {measure: interval(own[measure]) for measure in Measure},
-                    {measure: interval(own[measure] - drawn[0][measure]) for measure in Measure},
+                    await self._vectors.count(
+                        collection_of(FRAME_VECTORS, model), logic.HAYSTACK_FRAMES
+                    ),
+                    {measure: interval(own[measure]) for measure in RankingMeasure},
+                    {
+                        measure: interval(own[measure] - drawn[0][measure])
+                        for measure in RankingMeasure
+                    },
                 )
                 for model, own in zip(models, drawn, strict=True)
             ],
@@ -160,11 +170,11 @@ class ModelComparer:
         self, judged: Sequence[FrameMatched]
     ) -> tuple[list[_Kind], dict[RegionId, FrameId]]:
         """What was judged of each kind that has needles, and which frame each region is on."""
-        needles: defaultdict[Kind, list[NeedleFound]] = defaultdict(list)
+        needles: defaultdict[DetectorCategory, list[NeedleFound]] = defaultdict(list)
         async for record in self._needles.scan():
             if record.active and record.needle is not None:
                 needles[record.needle.detector, record.needle.category].append(record.needle)
-        reference: defaultdict[Kind, list[Annotated]] = defaultdict(list)
+        reference: defaultdict[DetectorCategory, list[Annotated]] = defaultdict(list)
         async for match in self._matches.scan(split=Split.REFERENCE):
             reference[logic.kind_of(match)].append(Annotated.of(match))
         kinds = []
@@ -180,21 +190,23 @@ class ModelComparer:
         return kinds, frame_of
 
 
-def _by_mode(needles: Sequence[NeedleFound]) -> dict[Mode, list[RegionId]]:
-    of: defaultdict[Mode, list[RegionId]] = defaultdict(list)
+def _by_mode(needles: Sequence[NeedleFound]) -> dict[FailureMode, list[RegionId]]:
+    of: defaultdict[FailureMode, list[RegionId]] = defaultdict(list)
     for needle in needles:
-        of[Mode.of(needle.error_type, needle.true_category)].append(needle.region_id)
+        of[FailureMode.of(needle.error_type, needle.true_category)].append(needle.region_id)
     return dict(sorted(of.items()))
 
 
 def _drawn(
     kinds: Sequence[_Kind], vectors: Mapping[RegionId, Vector], shown: _Shown, frames: int
-) -> dict[Measure, FloatArray]:
+) -> dict[RankingMeasure, FloatArray]:
     questions = [each for kind in kinds for each in _questions(kind, vectors, shown)]
-    return {measure: replicates(questions, measure, frames) for measure in Measure}
+    return {measure: replicates(questions, measure, frames) for measure in RankingMeasure}
 
 
-def _questions(kind: _Kind, vectors: Mapping[RegionId, Vector], shown: _Shown) -> list[Question]:
+def _questions(
+    kind: _Kind, vectors: Mapping[RegionId, Vector], shown: _Shown
+) -> list[RankedRegions]:
     regions = sorted(kind.judged)
     if not regions:
         return []
@@ -202,7 +214,7 @@ def _questions(kind: _Kind, vectors: Mapping[RegionId, Vector], shown: _Shown) -
     rows = np.stack([vectors[region] for region in regions])
     features = np.stack([shown.features[region] for region in regions])
     return [
-        Question(
+        RankedRegions(
             model.evidence(mode, np.stack([vectors[each] for each in needles]), rows, features),
             np.array([kind.judged[region] is not None for region in regions]),
             np.array([kind.judged[region] == mode for region in regions]),

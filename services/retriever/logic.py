@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from services.contracts.events import (
-    REANNOTATION,
+    REANNOTATION_SOURCE,
     Candidate,
     FrameCaptured,
     FrameMatched,
@@ -20,15 +20,15 @@ from services.contracts.events import (
 )
 from services.contracts.identity import Box, Category, DetectorId, FrameId, RegionId
 from services.domain.detection.coco import FloatArray
-from services.domain.mining.failure_model import Examples, Mode
+from services.domain.mining.failure_model import Examples, FailureMode
 from services.domain.mining.ranking import Vectors
 from services.domain.mining.region_features import FEATURES, Shown, region_features
 from services.domain.ports.blob_uris import absolute_uri
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.needles import NeedleRecord
 from services.domain.ports.vectors import Where
-from services.domain.shortlists.scored_candidates import Key, Spot
-from services.domain.shortlists.strategies import Standing
+from services.domain.shortlists.scored_candidates import CaptureContext, Key
+from services.domain.shortlists.strategies import CategoryStats
 from services.domain.splits import SplitRule
 
 _THRESHOLDS = 10
@@ -36,7 +36,7 @@ _THRESHOLDS = 10
 EXAMPLES_MAX = 2000
 """Per kind; a fit takes a second then, and more examples moved no figure in docs/shortlists.md."""
 
-Kind = tuple[DetectorId, Category]
+DetectorCategory = tuple[DetectorId, Category]
 """What needles and haystack regions must share to be compared."""
 
 
@@ -44,7 +44,7 @@ Kind = tuple[DetectorId, Category]
 class Seen:
     """A detection on a frame, and what it shows besides its picture."""
 
-    kind: Kind
+    kind: DetectorCategory
     """What it may be compared within."""
     score: float
     bbox: Box
@@ -55,7 +55,7 @@ class Seen:
 class FrameFacts:
     """What ranking needs of a captured frame: many are kept, so no whole events."""
 
-    spot: Spot
+    spot: CaptureContext
     captured_at: datetime
     image_uri: str
     reannotated: bool
@@ -80,7 +80,7 @@ class FrameFacts:
             )
         }
         reannotated = (
-            truth is not None and truth.complete and truth.annotation_source == REANNOTATION
+            truth is not None and truth.complete and truth.annotation_source == REANNOTATION_SOURCE
         )
         spot, uri = _spot(captured), captured.image.uri
         return cls(spot, captured.captured_at, uri, reannotated, regions, record.is_copy)
@@ -99,9 +99,9 @@ class FrameFacts:
         return rule.split_of(self.spot.frame, self.spot.drive)
 
 
-def _spot(captured: FrameCaptured) -> Spot:
+def _spot(captured: FrameCaptured) -> CaptureContext:
     position = captured.position
-    return Spot(
+    return CaptureContext(
         captured.frame_id,
         captured.drive_id,
         captured.captured_at.timestamp(),
@@ -122,7 +122,7 @@ def _shown(predictions: PredictionsMade, captured: FrameCaptured) -> Shown:
     )
 
 
-def haystack_of(kind: Kind, operating_score: float) -> Where:
+def haystack_of(kind: DetectorCategory, operating_score: float) -> Where:
     """The haystack regions of a kind that the detector shows on the map."""
     detector, category = kind
     return Where(
@@ -131,12 +131,12 @@ def haystack_of(kind: Kind, operating_score: float) -> Where:
     )
 
 
-def kind_of(match: FrameMatched) -> Kind:
+def kind_of(match: FrameMatched) -> DetectorCategory:
     """What a match is of."""
     return match.detector, match.category
 
 
-def key_of(kind: Kind, mode: Mode) -> Key:
+def key_of(kind: DetectorCategory, mode: FailureMode) -> Key:
     """What names a mode of a kind."""
     return (*kind, mode.error, mode.taken_for or "")
 
@@ -161,14 +161,14 @@ class Annotated:
     scores: tuple[float, ...]
     matched: tuple[int, ...]
     ignored: tuple[int, ...]
-    modes: tuple[Mode | None, ...]
+    modes: tuple[FailureMode | None, ...]
     ground_truths: int
 
     @classmethod
     def of(cls, match: FrameMatched) -> Self:
         """Of a match."""
         modes = (
-            None if error is None else Mode.of(error, true_category)
+            None if error is None else FailureMode.of(error, true_category)
             for error, true_category in zip(match.errors, match.true_categories, strict=True)
         )
         return cls(
@@ -184,7 +184,7 @@ class Annotated:
         )
 
 
-def truths(annotated: Iterable[Annotated], score: float) -> dict[RegionId, Mode | None]:
+def truths(annotated: Iterable[Annotated], score: float) -> dict[RegionId, FailureMode | None]:
     """Of each annotated region at or above the score, how it is wrong; none where it is right."""
     return {
         region: mode
@@ -198,7 +198,7 @@ def truths(annotated: Iterable[Annotated], score: float) -> dict[RegionId, Mode 
 
 
 def examples(
-    modes: Mapping[RegionId, Mode | None],
+    modes: Mapping[RegionId, FailureMode | None],
     vectors: Mapping[RegionId, Vectors],
     features: Mapping[RegionId, FloatArray],
 ) -> Examples:
@@ -216,7 +216,7 @@ def examples(
     )
 
 
-def standing(annotated: Sequence[Annotated]) -> Standing:
+def standing(annotated: Sequence[Annotated]) -> CategoryStats:
     """How the detector stands in a category on these frames, over all areas."""
     rows = [
         (score, bits)
@@ -225,7 +225,7 @@ def standing(annotated: Sequence[Annotated]) -> Standing:
         if not ignored & 1
     ]
     bits = np.array([bits for _, bits in rows], np.int64).reshape(-1, 1)
-    return Standing(
+    return CategoryStats(
         np.array([score for score, _ in rows], np.float64),
         (bits >> np.arange(_THRESHOLDS) & 1).astype(np.bool_),
         sum(each.ground_truths for each in annotated),

@@ -10,17 +10,17 @@ import numpy as np
 
 from services.contracts.events import ErrorType, FrameMatched, NeedleFound, Split
 from services.contracts.identity import DetectorId, DriveId, FrameId, ModelId, NeedleId, RegionId
-from services.domain.mining.failure_model import Mode
+from services.domain.mining.failure_model import FailureMode
 from services.domain.mining.families import Family, Member, beyond, families, shared_by
 from services.domain.mining.label_errors import missing_label_suspicion
 from services.domain.mining.ranking import Vectors
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
-from services.domain.ports.vectors import REGIONS, Vector, VectorStore, live_model
+from services.domain.ports.vectors import REGION_VECTORS, Vector, VectorStore, live_model
 from services.retriever import logic
-from services.retriever.logic import Annotated, Kind
-from services.retriever.scoring.caches import KnownFrames, KnownVectors
+from services.retriever.logic import Annotated, DetectorCategory
+from services.retriever.scoring.caches import FrameCache, VectorCache
 from services.runtime.settings import Settings
 
 
@@ -56,15 +56,15 @@ async def read_overview(
     settings: Settings,
 ) -> Overview:
     """The overview of everything that is stored; needles that are not embedded yet are left out."""
-    model = await live_model(vectors, REGIONS)
+    model = await live_model(vectors, REGION_VECTORS)
     records = [each async for each in needles.scan() if each.active and each.needle is not None]
     if model is None or not records:
         return Overview((), (), {})
     reference = [each async for each in matches.scan(split=Split.REFERENCE)]
     found = {each.needle_id: each.needle for each in records if each.needle is not None}
-    known = KnownVectors(vectors)
+    known = VectorCache(vectors)
     of_needles = await known.load(model, [needle.region_id for needle in found.values()])
-    reannotated = await KnownFrames(frames).reannotated()
+    reannotated = await FrameCache(frames).reannotated()
 
     def gathered() -> list[Family]:
         return families(
@@ -101,7 +101,7 @@ def _members(
             needle.needle_id,
             needle.detector,
             needle.category,
-            Mode.of(needle.error_type, needle.true_category),
+            FailureMode.of(needle.error_type, needle.true_category),
             needle.drive_id,
             needle.captured_at,
             row,
@@ -133,15 +133,15 @@ def _drives(matches: Sequence[FrameMatched]) -> list[tuple[DriveId, datetime]]:
 async def _suspects(
     needles: Sequence[NeedleFound],
     reference: Sequence[FrameMatched],
-    known: KnownVectors,
+    known: VectorCache,
     model: ModelId,
     settings: Settings,
 ) -> list[Suspect]:
-    asked_of: defaultdict[Kind, list[NeedleFound]] = defaultdict(list)
+    asked_of: defaultdict[DetectorCategory, list[NeedleFound]] = defaultdict(list)
     for needle in needles:
         if needle.error_type is ErrorType.BACKGROUND:
             asked_of[needle.detector, needle.category].append(needle)
-    annotated: defaultdict[Kind, list[Annotated]] = defaultdict(list)
+    annotated: defaultdict[DetectorCategory, list[Annotated]] = defaultdict(list)
     for match in reference:
         annotated[logic.kind_of(match)].append(Annotated.of(match))
     suspects = []
@@ -156,7 +156,7 @@ async def _suspects(
 
 def _suspects_among(
     asked: Sequence[NeedleFound],
-    modes: Mapping[RegionId, Mode | None],
+    modes: Mapping[RegionId, FailureMode | None],
     vectors: Mapping[RegionId, Vector],
     suspicion_min: float,
 ) -> list[Suspect]:

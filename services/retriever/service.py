@@ -22,7 +22,7 @@ from services.contracts.identity import DetectorId, FrameId, ModelId, NeedleId
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
-from services.domain.ports.vectors import REGIONS, VectorStore, live_model
+from services.domain.ports.vectors import REGION_VECTORS, VectorStore, live_model
 from services.retriever import logic
 from services.retriever.allocation.budgets import show_budgets
 from services.retriever.allocation.planning import DetectorPlan
@@ -30,13 +30,13 @@ from services.retriever.allocation.sources import Sources
 from services.retriever.learning.fitting import Learning
 from services.retriever.logic import FrameFacts
 from services.retriever.scoring.caches import (
-    KnownFrames,
-    KnownMatches,
-    KnownNeedles,
-    KnownSize,
-    KnownVectors,
+    FrameCache,
+    HaystackSizeCache,
+    MatchCache,
+    NeedleCache,
+    VectorCache,
 )
-from services.retriever.scoring.candidate_source import Hay
+from services.retriever.scoring.candidate_source import CandidateSource
 from services.runtime.clock import Clock
 from services.runtime.observability import freshness, metrics
 from services.runtime.settings import Settings
@@ -79,18 +79,18 @@ class ExtendShortlists:
         settings: Settings,
         clock: Clock,
     ) -> None:
-        self._frames = KnownFrames(frames)
-        self._reference = KnownMatches(matches, self._frames)
+        self._frames = FrameCache(frames)
+        self._reference = MatchCache(matches, self._frames)
         self._needles = needles
-        self._known_needles = KnownNeedles(needles)
+        self._known_needles = NeedleCache(needles)
         self._vectors = vectors
-        self._size = KnownSize(vectors)
+        self._size = HaystackSizeCache(vectors)
         self._budgets = budgets
         self._reported: list[BudgetReport] | None = None
         self._outbox = outbox
         self._settings = settings
         self._clock = clock
-        known_vectors = KnownVectors(vectors)
+        known_vectors = VectorCache(vectors)
         self._learning = Learning(self._frames, self._reference, known_vectors, settings)
         self._sources = Sources(
             self._frames,
@@ -98,7 +98,7 @@ class ExtendShortlists:
             known_vectors,
             self._size,
             self._learning,
-            Hay(self._frames, vectors, known_vectors, settings),
+            CandidateSource(self._frames, vectors, known_vectors, settings),
             settings,
         )
         self._plans: dict[DetectorId, DetectorPlan] = {}
@@ -244,7 +244,7 @@ class ExtendShortlists:
         before = await self._needles.plans()
         if before != self._finished:
             self._forget_all()
-        model = await live_model(self._vectors, REGIONS)
+        model = await live_model(self._vectors, REGION_VECTORS)
         if model != self._planned_for:
             self._plans.clear()
         self._planned_for = model

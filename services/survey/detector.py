@@ -13,34 +13,34 @@ import numpy as np
 
 from services.contracts.identity import Box
 from services.survey.scene import HEIGHT, WIDTH, Rendered, Sighting
-from services.survey.world import ANNOTATED, Drive, Kind, Weather
+from services.survey.world import ANNOTATED, Drive, ObjectKind, Weather
 
 NAME, VERSION = "survey-detector", "1.0"
 
 MISTAKEN = {
-    Kind.BILLBOARD: (Kind.STOP_SIGN, 0.88, 0.8),
-    Kind.SHOP_LAMP: (Kind.TRAFFIC_LIGHT, 0.8, 0.72),
-    Kind.PRICE_TAG: (Kind.SPEED_LIMIT, 0.74, 0.68),
-    Kind.HATCHING: (Kind.CROSSING, 0.66, 0.62),
+    ObjectKind.BILLBOARD: (ObjectKind.STOP_SIGN, 0.88, 0.8),
+    ObjectKind.SHOP_LAMP: (ObjectKind.TRAFFIC_LIGHT, 0.8, 0.72),
+    ObjectKind.PRICE_TAG: (ObjectKind.SPEED_LIMIT, 0.74, 0.68),
+    ObjectKind.HATCHING: (ObjectKind.CROSSING, 0.66, 0.62),
 }
 """What a distractor is taken for, how often, and with which mean score."""
 
 _CONFUSED = {
-    Kind.STOP_SIGN: Kind.YIELD,
-    Kind.YIELD: Kind.STOP_SIGN,
-    Kind.SPEED_LIMIT: Kind.STOP_SIGN,
+    ObjectKind.STOP_SIGN: ObjectKind.YIELD,
+    ObjectKind.YIELD: ObjectKind.STOP_SIGN,
+    ObjectKind.SPEED_LIMIT: ObjectKind.STOP_SIGN,
 }
 _FAR_PX = 11.5
 """Signs below this height get boxes that take in their pole and surroundings."""
 _CLARITY = {Weather.RAIN: 0.84, Weather.FOG: 0.76, Weather.DUSK: 0.88}
-_SIGNS = (Kind.STOP_SIGN, Kind.SPEED_LIMIT, Kind.YIELD)
+_SIGNS = (ObjectKind.STOP_SIGN, ObjectKind.SPEED_LIMIT, ObjectKind.YIELD)
 
 
 @dataclass(frozen=True)
 class Detected:
     """One box of the detector."""
 
-    kind: Kind
+    kind: ObjectKind
     score: float
     bbox: Box
 
@@ -74,7 +74,7 @@ def _swollen(rng: np.random.Generator, bbox: Box) -> Box:
 
 def _true_object(rng: np.random.Generator, sighting: Sighting, clarity: float) -> list[Detected]:
     kind, bbox = sighting.kind, sighting.bbox
-    size = bbox[3] if kind is not Kind.CROSSING else bbox[2] / 12
+    size = bbox[3] if kind is not ObjectKind.CROSSING else bbox[2] / 12
     sureness = clarity * (0.52 + 0.4 * (1 - float(np.exp(-(size - 6) / 14))))
     if rng.random() > sureness + 0.12:
         return []
@@ -84,7 +84,7 @@ def _true_object(rng: np.random.Generator, sighting: Sighting, clarity: float) -
     if kind in _SIGNS and bbox[3] < _FAR_PX and rng.random() < 0.72:
         return [Detected(kind, _score(rng, 0.62 * clarity), _swollen(rng, bbox))]
     found = [Detected(kind, score, _shifted(rng, bbox, 0.035))]
-    twice = kind is Kind.CROSSING and bbox[3] > 26 and rng.random() < 0.6
+    twice = kind is ObjectKind.CROSSING and bbox[3] > 26 and rng.random() < 0.6
     if twice or rng.random() < 0.02:
         again = _shifted(rng, bbox, 0.11)
         found.append(Detected(kind, round(score * float(rng.uniform(0.72, 0.98)), 4), again))
@@ -93,7 +93,7 @@ def _true_object(rng: np.random.Generator, sighting: Sighting, clarity: float) -
 
 def _distractor(rng: np.random.Generator, sighting: Sighting, clarity: float) -> list[Detected]:
     kind, often, mean = MISTAKEN[sighting.kind]
-    if sighting.bbox[3] < 11 and sighting.kind is not Kind.HATCHING:
+    if sighting.bbox[3] < 11 and sighting.kind is not ObjectKind.HATCHING:
         often, mean = often * 0.5, mean * 0.7
     if rng.random() > often * clarity:
         return []
@@ -106,7 +106,7 @@ def _from_nowhere(rng: np.random.Generator) -> list[Detected]:
         for _ in range(int(rng.poisson(often))):
             kind = ANNOTATED[int(rng.integers(len(ANNOTATED)))]
             width = float(rng.uniform(9, 46))
-            height = width * (0.35 if kind is Kind.CROSSING else float(rng.uniform(0.9, 1.6)))
+            height = width * (0.35 if kind is ObjectKind.CROSSING else float(rng.uniform(0.9, 1.6)))
             x, y = rng.uniform(0, WIDTH - width), rng.uniform(60, 240)
             bbox = _fitted(float(x), float(y), width, height)
             found.append(Detected(kind, _score(rng, mean, sharpness), bbox))

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from services.contracts.identity import Box
 from services.survey import sprites
 from services.survey.air import develop, light_of
-from services.survey.world import FLAT, STEP_M, Building, District, Drive, Kind, Prop, Thing
+from services.survey.world import FLAT, STEP_M, Building, District, Drive, ObjectKind, Prop, Thing
 
 WIDTH, HEIGHT = 640, 360
 FOCAL = 560.0
@@ -39,7 +39,7 @@ class Sighting:
     distance: float
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ObjectKind:
         """What it is."""
         return self.thing.kind
 
@@ -271,11 +271,11 @@ def _hides(covered: Points, points: Points) -> bool:
 
 
 def _paint_thing(painter: _Painter, thing: Thing) -> Points:
-    if thing.kind is Kind.CROSSING:
+    if thing.kind is ObjectKind.CROSSING:
         return painter.crossing(thing)
-    if thing.kind is Kind.HATCHING:
+    if thing.kind is ObjectKind.HATCHING:
         return painter.hatching(thing)
-    if thing.kind in (Kind.BILLBOARD, Kind.SHOP_LAMP, Kind.PRICE_TAG):
+    if thing.kind in (ObjectKind.BILLBOARD, ObjectKind.SHOP_LAMP, ObjectKind.PRICE_TAG):
         painter.bracket(thing)
     else:
         painter.pole(thing.x, thing.y, thing.z)

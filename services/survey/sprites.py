@@ -5,7 +5,7 @@ from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
-from services.survey.world import Kind
+from services.survey.world import ObjectKind
 
 SIDE = 192
 """Height of a sprite in pixels: more than any thing fills on a frame."""
@@ -99,18 +99,18 @@ def _price_tag(draw: ImageDraw.ImageDraw, variant: int) -> None:
 
 
 _PAINTERS = {
-    Kind.STOP_SIGN: _stop_sign,
-    Kind.SPEED_LIMIT: _speed_limit,
-    Kind.YIELD: _yield,
-    Kind.TRAFFIC_LIGHT: _traffic_light,
-    Kind.BILLBOARD: _billboard,
-    Kind.SHOP_LAMP: _shop_lamp,
-    Kind.PRICE_TAG: _price_tag,
+    ObjectKind.STOP_SIGN: _stop_sign,
+    ObjectKind.SPEED_LIMIT: _speed_limit,
+    ObjectKind.YIELD: _yield,
+    ObjectKind.TRAFFIC_LIGHT: _traffic_light,
+    ObjectKind.BILLBOARD: _billboard,
+    ObjectKind.SHOP_LAMP: _shop_lamp,
+    ObjectKind.PRICE_TAG: _price_tag,
 }
 
 
 @cache
-def sprite(kind: Kind, variant: int) -> Image.Image:
+def sprite(kind: ObjectKind, variant: int) -> Image.Image:
     """The picture of an upright thing, cut to what is not transparent."""
     image = Image.new("RGBA", (SIDE, SIDE), (128, 128, 128, 0))
     _PAINTERS[kind](ImageDraw.Draw(image), variant)

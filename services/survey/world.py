@@ -20,7 +20,7 @@ _METRES_PER_DEGREE = 111_320.0
 _T = TypeVar("_T")
 
 
-class Kind(StrEnum):
+class ObjectKind(StrEnum):
     """What may stand along a street."""
 
     STOP_SIGN = "stop sign"
@@ -35,10 +35,16 @@ class Kind(StrEnum):
     HATCHING = "hatching"
 
 
-ANNOTATED = (Kind.STOP_SIGN, Kind.SPEED_LIMIT, Kind.TRAFFIC_LIGHT, Kind.CROSSING, Kind.YIELD)
+ANNOTATED = (
+    ObjectKind.STOP_SIGN,
+    ObjectKind.SPEED_LIMIT,
+    ObjectKind.TRAFFIC_LIGHT,
+    ObjectKind.CROSSING,
+    ObjectKind.YIELD,
+)
 """The categories of the survey; the other kinds are distractors and never annotated."""
 
-FLAT = (Kind.CROSSING, Kind.HATCHING)
+FLAT = (ObjectKind.CROSSING, ObjectKind.HATCHING)
 """What is painted on the road."""
 
 
@@ -65,7 +71,7 @@ class District(StrEnum):
 class Thing:
     """An object: its middle at (x right, y up, z ahead) in metres from the drive's start."""
 
-    kind: Kind
+    kind: ObjectKind
     x: float
     y: float
     z: float
@@ -133,37 +139,37 @@ class Drive:
         return Position(lat=round(lat, 7), lon=round(lon, 7), heading=self.start.heading)
 
 
-_LIKELIHOOD: dict[District, dict[Kind, float]] = {
+_LIKELIHOOD: dict[District, dict[ObjectKind, float]] = {
     District.SHOPPING: {
-        Kind.BILLBOARD: 0.34,
-        Kind.SHOP_LAMP: 0.36,
-        Kind.PRICE_TAG: 0.24,
-        Kind.TRAFFIC_LIGHT: 0.24,
-        Kind.CROSSING: 0.26,
-        Kind.STOP_SIGN: 0.14,
-        Kind.SPEED_LIMIT: 0.16,
+        ObjectKind.BILLBOARD: 0.34,
+        ObjectKind.SHOP_LAMP: 0.36,
+        ObjectKind.PRICE_TAG: 0.24,
+        ObjectKind.TRAFFIC_LIGHT: 0.24,
+        ObjectKind.CROSSING: 0.26,
+        ObjectKind.STOP_SIGN: 0.14,
+        ObjectKind.SPEED_LIMIT: 0.16,
     },
     District.RESIDENTIAL: {
-        Kind.STOP_SIGN: 0.34,
-        Kind.YIELD: 0.24,
-        Kind.SPEED_LIMIT: 0.32,
-        Kind.CROSSING: 0.2,
-        Kind.SHOP_LAMP: 0.03,
+        ObjectKind.STOP_SIGN: 0.34,
+        ObjectKind.YIELD: 0.24,
+        ObjectKind.SPEED_LIMIT: 0.32,
+        ObjectKind.CROSSING: 0.2,
+        ObjectKind.SHOP_LAMP: 0.03,
     },
     District.ARTERIAL: {
-        Kind.SPEED_LIMIT: 0.4,
-        Kind.TRAFFIC_LIGHT: 0.36,
-        Kind.CROSSING: 0.22,
-        Kind.YIELD: 0.2,
-        Kind.HATCHING: 0.14,
-        Kind.BILLBOARD: 0.03,
+        ObjectKind.SPEED_LIMIT: 0.4,
+        ObjectKind.TRAFFIC_LIGHT: 0.36,
+        ObjectKind.CROSSING: 0.22,
+        ObjectKind.YIELD: 0.2,
+        ObjectKind.HATCHING: 0.14,
+        ObjectKind.BILLBOARD: 0.03,
     },
     District.INDUSTRIAL: {
-        Kind.STOP_SIGN: 0.3,
-        Kind.SPEED_LIMIT: 0.28,
-        Kind.YIELD: 0.26,
-        Kind.TRAFFIC_LIGHT: 0.12,
-        Kind.HATCHING: 0.16,
+        ObjectKind.STOP_SIGN: 0.3,
+        ObjectKind.SPEED_LIMIT: 0.28,
+        ObjectKind.YIELD: 0.26,
+        ObjectKind.TRAFFIC_LIGHT: 0.12,
+        ObjectKind.HATCHING: 0.16,
     },
 }
 """Chance of each kind per site; there is a site every fifteen metres."""
@@ -182,15 +188,15 @@ _WEATHERS = (
     (Weather.DUSK, 0.14),
 )
 _SIZES = {
-    Kind.STOP_SIGN: (0.85, 2.5),
-    Kind.SPEED_LIMIT: (0.8, 2.5),
-    Kind.YIELD: (0.85, 2.4),
-    Kind.TRAFFIC_LIGHT: (1.15, 3.4),
-    Kind.CROSSING: (4.0, 0.0),
-    Kind.HATCHING: (5.0, 0.0),
-    Kind.BILLBOARD: (1.0, 3.1),
-    Kind.SHOP_LAMP: (0.95, 2.9),
-    Kind.PRICE_TAG: (0.9, 2.8),
+    ObjectKind.STOP_SIGN: (0.85, 2.5),
+    ObjectKind.SPEED_LIMIT: (0.8, 2.5),
+    ObjectKind.YIELD: (0.85, 2.4),
+    ObjectKind.TRAFFIC_LIGHT: (1.15, 3.4),
+    ObjectKind.CROSSING: (4.0, 0.0),
+    ObjectKind.HATCHING: (5.0, 0.0),
+    ObjectKind.BILLBOARD: (1.0, 3.1),
+    ObjectKind.SHOP_LAMP: (0.95, 2.9),
+    ObjectKind.PRICE_TAG: (0.9, 2.8),
 }
 """Height in metres (length on the road for what is painted there) and height above ground."""
 _FACADES = ((171, 150, 128), (186, 170, 146), (148, 110, 92), (196, 190, 180), (122, 124, 130))
@@ -206,11 +212,15 @@ def _pick(rng: np.random.Generator, choices: tuple[tuple[_T, float], ...]) -> _T
     return choices[-1][0]
 
 
-def _thing(rng: np.random.Generator, kind: Kind, z: float) -> Thing:
+def _thing(rng: np.random.Generator, kind: ObjectKind, z: float) -> Thing:
     height, y = _SIZES[kind]
     side = 1 if rng.random() < 0.72 else -1
     # Signs stand on the kerb; what shops hang out is closer to the walls.
-    reach = (6.6, 7.8) if kind in (Kind.BILLBOARD, Kind.SHOP_LAMP, Kind.PRICE_TAG) else (4.6, 5.9)
+    reach = (
+        (6.6, 7.8)
+        if kind in (ObjectKind.BILLBOARD, ObjectKind.SHOP_LAMP, ObjectKind.PRICE_TAG)
+        else (4.6, 5.9)
+    )
     if kind in FLAT:
         side, reach = 1, (0.0, 0.001)
     return Thing(

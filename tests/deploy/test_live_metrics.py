@@ -12,7 +12,7 @@ import pytest
 
 from services.app.assembly import running
 from services.app.parts import App
-from services.contracts.events import REANNOTATION, FrameAnnotated
+from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated
 from services.contracts.flow import SERVICES
 from services.runtime.clock import SystemClock
 from services.runtime.http.tokens import issue
@@ -85,7 +85,7 @@ async def correction(app: App) -> FrameAnnotated:
     shortlists = [each.shortlist async for each in app.stores.needles.scan() if each.shortlist]
     frame_id = next(each.frame_id for one in shortlists for each in one.candidates)
     return FrameAnnotated(
-        frame_id=frame_id, revision=2, annotation_source=REANNOTATION, annotations=()
+        frame_id=frame_id, revision=2, annotation_source=REANNOTATION_SOURCE, annotations=()
     )
 
 

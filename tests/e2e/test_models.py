@@ -10,7 +10,7 @@ import pytest
 from services.app.assembly import running
 from services.app.models import Models, read_models, use
 from services.app.parts import App, joined
-from services.contracts.events import REANNOTATION
+from services.contracts.events import REANNOTATION_SOURCE
 from services.contracts.identity import FrameId, ModelId
 from services.formats.items import Detector, Item
 from services.formats.readers.coco import read_coco
@@ -61,7 +61,7 @@ class Stack:
         for frame in (await self._app.stores.frames.load(sorted(frames)[::2])).values():
             truth = frame.ground_truth
             assert truth is not None
-            again = {"revision": truth.revision + 1, "annotation_source": REANNOTATION}
+            again = {"revision": truth.revision + 1, "annotation_source": REANNOTATION_SOURCE}
             fields = truth.model_dump(exclude={"event_id", "schema_version"}) | again
             await self._app.outbox.publish([type(truth).model_validate(fields)])
         await self._app.caught_up()
@@ -84,7 +84,7 @@ class Stack:
 
     async def planned_by(self) -> set[ModelId]:
         """The models of the shortlists that name a frame which is not corrected yet."""
-        corrected = await self._app.stores.frames.annotated_from(REANNOTATION)
+        corrected = await self._app.stores.frames.annotated_from(REANNOTATION_SOURCE)
         return {
             record.shortlist.provenance.model
             async for record in self._app.stores.needles.scan()

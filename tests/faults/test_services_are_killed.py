@@ -29,11 +29,11 @@ from services.contracts.topics import (
     MATCHES,
     NEEDLES,
     PREDICTIONS,
-    REANNOTATION,
+    REANNOTATION_TOPIC,
 )
 from services.domain.ports.needles import NeedleRecord
-from services.domain.ports.vectors import FRAMES as COLLECTION_FRAMES
-from services.domain.ports.vectors import REGIONS as COLLECTION_REGIONS
+from services.domain.ports.vectors import FRAME_VECTORS as COLLECTION_FRAMES
+from services.domain.ports.vectors import REGION_VECTORS as COLLECTION_REGIONS
 from services.domain.ports.vectors import collection_of
 from services.runtime.clock import SystemClock
 from services.runtime.embedded.child import steady_port
@@ -43,7 +43,7 @@ from services.runtime.http.tokens import issue
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.dead_letters import read_dead_letters
 from services.runtime.kafka.lag import LagReader
-from services.runtime.kafka.outbox import KafkaOutbox, Parcel
+from services.runtime.kafka.outbox import KafkaOutbox, OutgoingRecord
 from services.runtime.kafka.topic_admin import broker_identity, create_topics
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores, open_stores
@@ -249,7 +249,7 @@ async def _publish_poison(chaos: Chaos) -> None:
     outbox = KafkaOutbox("chaos", chaos.broker, chaos.settings)
     await outbox.publish_parcels(
         [
-            Parcel(topic.name, b"poison", value, str(number))
+            OutgoingRecord(topic.name, b"poison", value, str(number))
             for topic in POISONED
             for number, value in enumerate(POISON)
         ]
@@ -293,7 +293,7 @@ def _published_needles(chaos: Chaos) -> set[NeedleId]:
 def _published_shortlists(chaos: Chaos) -> dict[NeedleId, ShortlistPublished]:
     """What a reader of the topic shows to annotators."""
     latest: dict[NeedleId, ShortlistPublished] = {}
-    for _, event in events_on(chaos.broker, REANNOTATION.name):
+    for _, event in events_on(chaos.broker, REANNOTATION_TOPIC.name):
         assert isinstance(event, ShortlistPublished)
         if event.needle_id not in latest or event.revision >= latest[event.needle_id].revision:
             latest[event.needle_id] = event

@@ -26,7 +26,7 @@ from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 from services.contracts.errors import Fatal, GazeloopError, InvalidSettings, StoreUnavailable
 from services.contracts.identity import ModelId, PointId
 from services.domain.ports.vectors import (
-    REGIONS,
+    REGION_VECTORS,
     Point,
     Quantization,
     Vector,
@@ -247,20 +247,20 @@ async def test_a_collection_that_does_not_exist_is_empty_but_takes_no_points(
 
 
 async def test_an_alias_stands_for_its_collection_and_can_move(vectors: VectorStore) -> None:
-    old, new = (collection_of(REGIONS, ModelId(model)) for model in ("net-a", "net-b"))
+    old, new = (collection_of(REGION_VECTORS, ModelId(model)) for model in ("net-a", "net-b"))
     for collection, dimension in ((old, 3), (new, 2)):
         await vectors.ensure(collection, dimension, keywords=["category"], numbers=[])
-    await vectors.alias({REGIONS: old})
-    await vectors.upsert(REGIONS, [point(1, 1, 0, 0)])
+    await vectors.alias({REGION_VECTORS: old})
+    await vectors.upsert(REGION_VECTORS, [point(1, 1, 0, 0)])
     await vectors.upsert(new, [Point(point_id(2), vector(1, 0), {})])
 
-    assert (await vectors.load(REGIONS, [point_id(1), point_id(2)])).keys() == {point_id(1)}
+    assert (await vectors.load(REGION_VECTORS, [point_id(1), point_id(2)])).keys() == {point_id(1)}
     assert (await vectors.load(old, [point_id(1)])).keys() == {point_id(1)}
 
-    await vectors.alias({REGIONS: new})
+    await vectors.alias({REGION_VECTORS: new})
 
-    assert await vectors.aliases() == {REGIONS: new}
-    [hit] = await vectors.nearest(REGIONS, vector(1, 0), Where(), 5)
+    assert await vectors.aliases() == {REGION_VECTORS: new}
+    [hit] = await vectors.nearest(REGION_VECTORS, vector(1, 0), Where(), 5)
     assert hit.point_id == point_id(2)
 
 

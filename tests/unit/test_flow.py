@@ -27,7 +27,7 @@ from services.contracts.events import (
 from services.contracts.flow import READS
 from services.contracts.identity import FrameId, NeedleId
 from services.contracts.topics import topic_of
-from services.domain.ports.vectors import FRAMES, collection_of
+from services.domain.ports.vectors import FRAME_VECTORS, collection_of
 from services.embedder import service as embedder
 from services.fp_miner import service as fp_miner
 from services.retriever import service as retriever
@@ -269,7 +269,7 @@ async def is_stored(world: World, event: Event) -> bool:
         case FrameEmbedded():
             record = (await world.frames.load([event.frame_id]))[event.frame_id]
             points = await world.vectors.load(
-                collection_of(FRAMES, event.model), [event.frame_point]
+                collection_of(FRAME_VECTORS, event.model), [event.frame_point]
             )
             return event in record.embedded.values() and event.frame_point in points
         case ShortlistPublished():

@@ -33,7 +33,7 @@ def key_of(frame_id: FrameId) -> str:
 
 
 @dataclass(frozen=True)
-class Asked:
+class FrameTask:
     """What is asked of one frame.
 
     Attributes
@@ -101,7 +101,7 @@ def asked_of(
     truth: FrameAnnotated | None,
     shortlists: Sequence[ShortlistPublished],
     operating_score: float,
-) -> Asked | None:
+) -> FrameTask | None:
     """What these shortlists ask of a frame; none where nothing, or its image is not known yet."""
     proposals: dict[RegionId, Proposal] = {}
     needles = []
@@ -117,7 +117,7 @@ def asked_of(
     if truth is None:
         others = tuple(_others(record.predictions, proposals, operating_score))
     frame = ExportFrame.of(captured, truth, tuple(proposals.values()))
-    return Asked(frame, others, tuple(dict.fromkeys(needles)))
+    return FrameTask(frame, others, tuple(dict.fromkeys(needles)))
 
 
 def _proposal(candidate: Candidate, needle_id: NeedleId) -> Proposal:

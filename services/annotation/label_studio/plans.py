@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services.annotation.label_studio.logic import Asked
+from services.annotation.label_studio.logic import FrameTask
 from services.domain.ports.annotation_tasks import TaskRecord
 
 
@@ -33,4 +33,4 @@ class Plan:
     """A frame's task as it is, and what it is to ask; nothing where nobody asks any more."""
 
     record: TaskRecord
-    asked: Asked | None
+    asked: FrameTask | None

@@ -40,7 +40,7 @@ class NoteAsked:
 
 
 @dataclass
-class Carrier:
+class SyncLoop:
     """Pushes what is due and pulls what has changed; to be asked again and again.
 
     Parameters

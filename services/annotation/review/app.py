@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from services.annotation.review.budget_routes import budget_routes
 from services.annotation.review.chart_routes import chart_routes
 from services.annotation.review.corrections import Corrector
-from services.annotation.review.desk import Desk, Letters
+from services.annotation.review.desk import Letters, ReviewContext
 from services.annotation.review.frame_routes import frame_routes
 from services.annotation.review.guard import (
     SECURITY,
@@ -60,7 +60,7 @@ def open_desk(
     *,
     authenticate: Authenticate,
     letters: Letters | None = None,
-) -> Desk:
+) -> ReviewContext:
     """The page's parts on these stores.
 
     Parameters
@@ -68,7 +68,7 @@ def open_desk(
     authenticate : says whose token of the annotation team a text is
     letters : the dead letters; none hides them
     """
-    return Desk(
+    return ReviewContext(
         settings=settings,
         clock=clock,
         authenticate=authenticate,
@@ -99,7 +99,7 @@ def open_desk(
     )
 
 
-def build_review_app(desk: Desk) -> FastAPI:
+def build_review_app(desk: ReviewContext) -> FastAPI:
     """The application. Mount it with `server.mount("/review", build_review_app(desk))`."""
     app = FastAPI(title="Gazeloop review", docs_url=None, redoc_url=None, openapi_url=None)
     pages = Pages()
@@ -123,7 +123,7 @@ def build_review_app(desk: Desk) -> FastAPI:
     return app
 
 
-def _counts(desk: Desk) -> Count:
+def _counts(desk: ReviewContext) -> Count:
     """What the navigation of whole pages counts."""
 
     async def count(request: Request, _: In) -> None:

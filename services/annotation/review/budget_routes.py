@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
-from services.annotation.review.desk import Desk
+from services.annotation.review.desk import ReviewContext
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
 from services.domain.shortlists.budgets import Budget
@@ -35,7 +35,7 @@ class BudgetView:
         return min(1.0, self.spent / self.size) if self.size else 1.0
 
 
-def budget_routes(desk: Desk, pages: Pages) -> APIRouter:
+def budget_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
     """The routes."""
     router = APIRouter()
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from fastapi import APIRouter, Request, Response
 
 from services.annotation.review.charts import Chart, Series, chart
-from services.annotation.review.desk import Desk
+from services.annotation.review.desk import ReviewContext
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
 from services.domain.ports.reviews import Progress
@@ -16,7 +16,7 @@ _SUBSETS = ("R", "H", "S", "H-S")
 _DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 
 
-def chart_routes(desk: Desk, pages: Pages) -> APIRouter:
+def chart_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
     """The routes."""
     router = APIRouter()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.contracts.events import REANNOTATION, Annotation, FrameAnnotated
+from services.contracts.events import REANNOTATION_SOURCE, Annotation, FrameAnnotated
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord, content_of
 from services.domain.ports.ledger import Entry, RevisionLedger
@@ -72,7 +72,7 @@ class Corrector:
             frame_id=truth.frame_id,
             revision=truth.revision + 1,
             annotated_by=by,
-            annotation_source=REANNOTATION,
+            annotation_source=REANNOTATION_SOURCE,
             complete=complete,
             annotations=tuple(annotations),
         )

@@ -45,7 +45,7 @@ class Letters:
 
 
 @dataclass(frozen=True)
-class Desk:
+class ReviewContext:
     """All parts of the page, wired."""
 
     settings: Settings

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
-from services.annotation.review.desk import Desk
+from services.annotation.review.desk import ReviewContext
 from services.annotation.review.guard import Form, In, whole_number
 from services.annotation.review.overlay import whole
 from services.annotation.review.rendering import Pages
@@ -32,7 +32,7 @@ class Step:
     at: datetime | None = None
 
 
-def frame_routes(desk: Desk, pages: Pages) -> APIRouter:
+def frame_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
     """The routes."""
     router = APIRouter()
 
@@ -81,7 +81,7 @@ def frame_routes(desk: Desk, pages: Pages) -> APIRouter:
     return router
 
 
-async def _record(desk: Desk, given: str) -> FrameRecord:
+async def _record(desk: ReviewContext, given: str) -> FrameRecord:
     frame_id = FrameId(given.strip()[:_LONGEST_ID])
     record = (await desk.frames.load([frame_id])).get(frame_id)
     if record is None:

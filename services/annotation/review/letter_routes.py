@@ -8,7 +8,7 @@ import structlog
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.datastructures import FormData
 
-from services.annotation.review.desk import Desk, Letters
+from services.annotation.review.desk import Letters, ReviewContext
 from services.annotation.review.guard import Form, In
 from services.annotation.review.rendering import Pages
 from services.annotation.review.sessions import Session
@@ -21,7 +21,7 @@ _PREVIEW_BYTES = 2000
 log = structlog.get_logger(__name__)
 
 
-def letter_routes(desk: Desk, pages: Pages) -> APIRouter:
+def letter_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
     """The routes."""
     router = APIRouter()
 
@@ -94,7 +94,7 @@ def letter_routes(desk: Desk, pages: Pages) -> APIRouter:
     return router
 
 
-def _letters(desk: Desk) -> Letters:
+def _letters(desk: ReviewContext) -> Letters:
     if desk.letters is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "Dead letters cannot be read here.")
     return desk.letters

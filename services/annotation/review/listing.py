@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from services.contracts.events import ErrorType
 from services.domain.ports.needle_filters import NeedleFilter, Sort, Stage
 from services.domain.ports.reviews import Progress
-from services.runtime.stores.needle_lists import Kind
+from services.runtime.stores.needle_lists import NeedleGroup
 
 PAGE_SIZE = 50
 _MOST_PAGES = 100_000
@@ -79,7 +79,7 @@ class Choice:
     count: int
 
 
-def choices(kinds: Sequence[Kind]) -> dict[str, list[Choice]]:
+def choices(kinds: Sequence[NeedleGroup]) -> dict[str, list[Choice]]:
     """The values that each filter may take, the most frequent first."""
     counts: dict[str, dict[str, int]] = {"category": {}, "error_type": {}, "detector": {}}
     for kind in kinds:
@@ -94,7 +94,7 @@ def choices(kinds: Sequence[Kind]) -> dict[str, list[Choice]]:
     }
 
 
-def total(kinds: Sequence[Kind], view: View) -> int | None:
+def total(kinds: Sequence[NeedleGroup], view: View) -> int | None:
     """How many needles the view shows, where the kinds alone tell it."""
     wanted = view.wanted
     if wanted.drive or wanted.family or wanted.stage in _BY_DOCUMENT:

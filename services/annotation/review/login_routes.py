@@ -8,7 +8,7 @@ from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from services.annotation.review.desk import Desk
+from services.annotation.review.desk import ReviewContext
 from services.annotation.review.guard import Form, In, read_form, safe_next
 from services.annotation.review.rendering import Pages
 from services.annotation.review.sessions import COOKIE, SESSION_S, Sessions
@@ -19,7 +19,7 @@ _NOT_VALID = "This is not a valid token of the annotation team."
 _TOO_MANY = "Too many wrong tokens from your address. Wait a minute, then try again."
 
 
-def login_routes(desk: Desk, pages: Pages) -> APIRouter:
+def login_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
     """The routes."""
     router = APIRouter()
     wrong = MovingWindowRateLimiter(MemoryStorage())

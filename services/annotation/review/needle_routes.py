@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData
 
 from services.annotation.review.decisions import Seen
-from services.annotation.review.desk import Desk
+from services.annotation.review.desk import ReviewContext
 from services.annotation.review.edits import Edit
 from services.annotation.review.guard import Form, In, whole_number
 from services.annotation.review.listing import PAGE_SIZE, View, choices, total
@@ -32,7 +32,7 @@ _LONGEST_CATEGORY = 100
 Work = Callable[[Reviewer], Awaitable[Refusal | None]]
 
 
-def needle_routes(desk: Desk, pages: Pages) -> APIRouter:
+def needle_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
     """The routes."""
     router = APIRouter()
     answers = _Answers(desk, pages)
@@ -121,7 +121,7 @@ def _seen(form: FormData) -> Seen:
 class _Answers:
     """What the routes have in common."""
 
-    def __init__(self, desk: Desk, pages: Pages) -> None:
+    def __init__(self, desk: ReviewContext, pages: Pages) -> None:
         self._desk = desk
         self._pages = pages
 

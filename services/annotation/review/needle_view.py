@@ -8,10 +8,10 @@ from datetime import timedelta
 import numpy as np
 
 from services.annotation.review.decisions import Decision, Review, review_of
-from services.annotation.review.desk import Desk
+from services.annotation.review.desk import ReviewContext
 from services.annotation.review.listing import View
 from services.annotation.review.overlay import Picture, close_up, whole
-from services.annotation.review.place_map import PlaceMap, Spot, place_map
+from services.annotation.review.place_map import PinnedPosition, PlaceMap, place_map
 from services.annotation.review.sessions import Session
 from services.contracts.events import Candidate, FrameAnnotated, NeedleFound
 from services.contracts.identity import Box, FrameId, NeedleId, RegionId
@@ -20,7 +20,7 @@ from services.domain.ports.frames import FrameRecord
 from services.domain.ports.needles import NeedleRecord
 from services.domain.ports.reviews import Act, Claim, ReviewEvent
 from services.runtime.stores.family_marks import Mark
-from services.runtime.stores.needle_lists import Place
+from services.runtime.stores.needle_lists import ListPosition
 
 _SAME_IOU = 0.5
 _DOTS = 2000
@@ -68,7 +68,7 @@ class NeedleView:
     claim: Claim | None
     mine: bool
     view: View
-    place: Place
+    place: ListPosition
     map: PlaceMap | None
     mark: Mark
     undo_order: Sequence[int]
@@ -89,7 +89,7 @@ class NeedleView:
 
 
 async def needle_view(
-    desk: Desk, record: NeedleRecord, session: Session, view: View
+    desk: ReviewContext, record: NeedleRecord, session: Session, view: View
 ) -> NeedleView | None:
     """What the page shows of a needle; none where only a retraction is known.
 
@@ -160,7 +160,7 @@ async def needle_view(
     )
 
 
-def until(desk: Desk, session: Session) -> Claim:
+def until(desk: ReviewContext, session: Session) -> Claim:
     """The claim that this person may have now."""
     end = desk.clock.now() + timedelta(seconds=desk.settings.review_claim_s)
     return Claim(session.by, session.token_id, end)
@@ -181,7 +181,7 @@ def truth_at(truth: FrameAnnotated | None, region: Box) -> str:
     return f"{truth.annotations[best].category}, IoU {overlaps[best]:.2f}"
 
 
-async def _review(desk: Desk, needle_id: NeedleId) -> Review:
+async def _review(desk: ReviewContext, needle_id: NeedleId) -> Review:
     return review_of(await desk.reviews.events(needle_id))
 
 
@@ -215,11 +215,11 @@ def _candidate(
 
 def _spots(
     needle: NeedleFound, candidates: Sequence[Candidate], frames: Mapping[FrameId, FrameRecord]
-) -> list[Spot]:
-    def spot(number: int, frame_id: FrameId, label: str) -> Spot:
+) -> list[PinnedPosition]:
+    def spot(number: int, frame_id: FrameId, label: str) -> PinnedPosition:
         record = frames.get(frame_id)
         captured = record.captured if record else None
-        return Spot(number, label, captured.position if captured else None)
+        return PinnedPosition(number, label, captured.position if captured else None)
 
     return [
         spot(0, needle.frame_id, "the needle"),

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
-from services.annotation.review.desk import Desk
+from services.annotation.review.desk import ReviewContext
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
 from services.domain.ports.needle_filters import NeedleFilter, Stage
 from services.domain.ports.reviews import Progress
-from services.runtime.stores.needle_lists import Kind
-from services.runtime.stores.needle_modes import Mode
+from services.runtime.stores.needle_lists import NeedleGroup
+from services.runtime.stores.needle_modes import FailureModeCounts
 
 _SHOWN = 200
 _RECENT = 12
@@ -21,7 +21,7 @@ _RECENT = 12
 class ModeView:
     """A kind of failure with how far its review is."""
 
-    mode: Mode
+    mode: FailureModeCounts
     done: int
     started: int
 
@@ -32,7 +32,7 @@ class ModeView:
         return [(place, count / most) for place, count in enumerate(self.mode.trend)]
 
 
-def overview_routes(desk: Desk, pages: Pages) -> APIRouter:
+def overview_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
     """The routes."""
     router = APIRouter()
 
@@ -59,7 +59,7 @@ def overview_routes(desk: Desk, pages: Pages) -> APIRouter:
     return router
 
 
-def _view(mode: Mode, kinds: list[Kind]) -> ModeView:
+def _view(mode: FailureModeCounts, kinds: list[NeedleGroup]) -> ModeView:
     own = [
         kind
         for kind in kinds

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from services.annotation.review.desk import Desk
+from services.annotation.review.desk import ReviewContext
 from services.annotation.review.guard import In
 from services.annotation.review.overlay import ASPECT
 from services.annotation.review.pictures import Wanted
@@ -18,7 +18,7 @@ _KEPT = "private, max-age=31536000, immutable"
 _LARGEST = 1e6
 
 
-def picture_routes(desk: Desk) -> APIRouter:
+def picture_routes(desk: ReviewContext) -> APIRouter:
     """The routes."""
     router = APIRouter()
 

@@ -60,7 +60,7 @@ class PlaceMap:
 
 
 @dataclass(frozen=True)
-class Spot:
+class PinnedPosition:
     """A place that is to be a pin."""
 
     number: int
@@ -68,7 +68,9 @@ class Spot:
     position: Position | None
 
 
-def place_map(spots: Sequence[Spot], others: Iterable[tuple[float, float]]) -> PlaceMap | None:
+def place_map(
+    spots: Sequence[PinnedPosition], others: Iterable[tuple[float, float]]
+) -> PlaceMap | None:
     """The map of these spots; none where no spot has a position.
 
     Parameters

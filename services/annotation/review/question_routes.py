@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
-from services.annotation.review.desk import Desk
+from services.annotation.review.desk import ReviewContext
 from services.annotation.review.guard import Form, In, whole_number
 from services.annotation.review.questions import (
     choice_address,
@@ -36,7 +36,7 @@ _LONGEST_LABEL = 1000
 _SEE = "see what they said."
 
 
-def question_routes(desk: Desk, pages: Pages) -> APIRouter:
+def question_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
     """The routes."""
     router = APIRouter()
     answers = _Answers(desk, pages)
@@ -82,7 +82,12 @@ def question_routes(desk: Desk, pages: Pages) -> APIRouter:
 
 
 def _answer(  # noqa: PLR0917  # each is one fact of the answer
-    session: Session, desk: Desk, label: str, meaning: Meaning, category: str | None, seen: int
+    session: Session,
+    desk: ReviewContext,
+    label: str,
+    meaning: Meaning,
+    category: str | None,
+    seen: int,
 ) -> LabelAnswer:
     return LabelAnswer(
         label=label,
@@ -98,7 +103,7 @@ def _answer(  # noqa: PLR0917  # each is one fact of the answer
 class _Answers:
     """What the routes have in common."""
 
-    def __init__(self, desk: Desk, pages: Pages) -> None:
+    def __init__(self, desk: ReviewContext, pages: Pages) -> None:
         self._desk = desk
         self._pages = pages
 

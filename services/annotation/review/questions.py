@@ -7,7 +7,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from urllib.parse import urlencode
 
-from services.annotation.review.desk import Desk
+from services.annotation.review.desk import ReviewContext
 from services.annotation.review.overlay import Picture, proposed
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Box, Category
@@ -144,7 +144,7 @@ def closest(label: str, categories: Collection[Category]) -> Category | None:
     return by_form[found[0]] if found else None
 
 
-async def question_list(desk: Desk) -> QuestionList:
+async def question_list(desk: ReviewContext) -> QuestionList:
     """All that is asked.
 
     Raises
@@ -158,7 +158,7 @@ async def question_list(desk: Desk) -> QuestionList:
     return QuestionList(labels, choices)
 
 
-async def lately(desk: Desk) -> list[LabelAnswer | HeldCorrection]:
+async def lately(desk: ReviewContext) -> list[LabelAnswer | HeldCorrection]:
     """What was answered last, latest first."""
     answers, chosen = await asyncio.gather(
         desk.questions.lately_answered(_LATELY), desk.held.recent(_LATELY)
@@ -170,7 +170,7 @@ async def lately(desk: Desk) -> list[LabelAnswer | HeldCorrection]:
     return [each for _, each in timed[:_LATELY]]
 
 
-async def label_view(desk: Desk, label: str, corrections: int) -> LabelView:
+async def label_view(desk: ReviewContext, label: str, corrections: int) -> LabelView:
     """What the page shows of a label.
 
     Parameters
@@ -194,7 +194,7 @@ async def label_view(desk: Desk, label: str, corrections: int) -> LabelView:
     )
 
 
-async def choice_view(desk: Desk, held: HeldCorrection) -> ChoiceView:
+async def choice_view(desk: ReviewContext, held: HeldCorrection) -> ChoiceView:
     """What the page shows of versions to choose from."""
     frames = await desk.frames.load([held.frame_id])
     record = frames.get(held.frame_id, FrameRecord(held.frame_id))

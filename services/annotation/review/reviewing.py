@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from services.annotation.review.decisions import Review, Seen, projection_of, review_of
-from services.annotation.review.desk import Desk
+from services.annotation.review.desk import ReviewContext
 from services.annotation.review.edits import Edit, edited
 from services.annotation.review.needle_view import until
 from services.annotation.review.sessions import Session
@@ -70,7 +70,7 @@ class Reviewer:
     act_id : the id that the page gave this act: what has arrived under it is not done again
     """
 
-    desk: Desk
+    desk: ReviewContext
     session: Session
     record: NeedleRecord
     act_id: str = ""

@@ -8,8 +8,8 @@ from services.app.doctor.finding import Finding, Level
 from services.contracts.events import FrameEmbedded
 from services.contracts.identity import ModelId, PointId
 from services.domain.ports.vectors import (
-    FRAMES,
-    REGIONS,
+    FRAME_VECTORS,
+    REGION_VECTORS,
     VectorStore,
     collection_of,
     live_model,
@@ -53,7 +53,7 @@ async def look_at_vectors(settings: Settings, *, model: bool) -> list[Finding]:
     """
     store = open_vector_store(settings)
     try:
-        live = await live_model(store, REGIONS)
+        live = await live_model(store, REGION_VECTORS)
         # Says nothing, but is refused to a key that may only read.
         await store.delete(_NOBODY, [PointId("00000000-0000-0000-0000-000000000000")])
         where = settings.qdrant or f"Qdrant Edge in {settings.data}"
@@ -135,7 +135,10 @@ async def _compared(store: VectorStore, settings: Settings, live: ModelId | None
 
     embedder = await asyncio.to_thread(TorchEmbedder.of, settings)
     found = []
-    for alias, wanted in ((FRAMES, embedder.frame_dimension), (REGIONS, embedder.region_dimension)):
+    for alias, wanted in (
+        (FRAME_VECTORS, embedder.frame_dimension),
+        (REGION_VECTORS, embedder.region_dimension),
+    ):
         collection = collection_of(alias, embedder.model_id)
         held = await store.dimension(collection)
         if held is not None and held != wanted:

@@ -34,7 +34,7 @@ _EXPECTED: Final = 5.0
 """Cochran's rule: fewer expected observations than this are pooled."""
 
 
-class Measure(StrEnum):
+class DriftMeasure(StrEnum):
     """What may drift."""
 
     SCORES = "scores"
@@ -47,7 +47,7 @@ class Drift:
     """One vehicle against the rest of the fleet."""
 
     vehicle: VehicleId
-    measure: Measure
+    measure: DriftMeasure
     effect: float
     p_value: float
     drifts: bool
@@ -82,9 +82,13 @@ def drift(fleet: Fleet) -> list[Drift]:
             continue
         size = (int(frames[v]), rest)
         results += [
-            (v, Measure.SCORES, *_kolmogorov_smirnov(scores[v], scores.sum(0) - scores[v], size)),
-            (v, Measure.CLASSES, *_chi_squared(classes[v], classes.sum(0) - classes[v], size)),
-            (v, Measure.MAP, *_map_difference(fleet, fleet.vehicle == v)),
+            (
+                v,
+                DriftMeasure.SCORES,
+                *_kolmogorov_smirnov(scores[v], scores.sum(0) - scores[v], size),
+            ),
+            (v, DriftMeasure.CLASSES, *_chi_squared(classes[v], classes.sum(0) - classes[v], size)),
+            (v, DriftMeasure.MAP, *_map_difference(fleet, fleet.vehicle == v)),
         ]
     rejected = _holm([p for *_, p in results])
     return [

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from services.contracts.events import ErrorType, FrameMatched, Split
 from services.contracts.identity import Category, DriveId, FrameId, RegionId
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
-from services.domain.mining.failure_model import Mode
+from services.domain.mining.failure_model import FailureMode
 from services.domain.statistics.intervals import middle_95
 from services.domain.statistics.resampling import Interval
 
@@ -82,7 +82,7 @@ class LiftPool:
         self._operating_score = operating_score
         self._frames: dict[FrameId, int] = {}
         self._strata: dict[Stratum, int] = {}
-        self._modes: dict[Mode, int] = {}
+        self._modes: dict[FailureMode, int] = {}
         self._regions: dict[tuple[FrameId, Category], NDArray[Any]] = {}
 
     def put(self, match: FrameMatched) -> None:
@@ -106,9 +106,9 @@ class LiftPool:
     def _mode(self, error: ErrorType | None, truth: Category | None) -> int:
         if error is None:
             return -1
-        return self._modes.setdefault(Mode.of(error, truth), len(self._modes))
+        return self._modes.setdefault(FailureMode.of(error, truth), len(self._modes))
 
-    def modes(self, regions: Collection[RegionId]) -> dict[RegionId, Mode | None]:
+    def modes(self, regions: Collection[RegionId]) -> dict[RegionId, FailureMode | None]:
         """In which way these fail, or none where they are right; only of those that are here."""
         names = {hash(region): region for region in regions}
         modes = [*self._modes, None]

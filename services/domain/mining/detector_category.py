@@ -8,10 +8,10 @@ import numpy as np
 
 from services.contracts.identity import FamilyId, FrameId, RegionId
 from services.domain.detection.coco import FloatArray
-from services.domain.mining.failure_model import FailureModel, Mode
+from services.domain.mining.failure_model import FailureMode, FailureModel
 from services.domain.mining.ranking import Vectors
-from services.domain.shortlists.scored_candidates import Offer, Spot
-from services.domain.shortlists.strategies import Standing, Strategy
+from services.domain.shortlists.scored_candidates import CaptureContext, ScoredCandidate
+from services.domain.shortlists.strategies import CategoryStats, Strategy
 
 _SIMILARITY_DECIMALS = 6
 """What is equal to here is a tie; beyond it lies rounding."""
@@ -34,19 +34,19 @@ class Haystack:
     vectors: Vectors
     features: FloatArray
     scores: FloatArray
-    spots: Sequence[Spot]
+    spots: Sequence[CaptureContext]
 
 
 @dataclass(frozen=True)
-class Kind:
+class CategoryModel:
     """What is known of a kind: how it fails, and how the detector stands in its category."""
 
     model: FailureModel
-    standing: Standing
+    standing: CategoryStats
 
 
 @dataclass(frozen=True)
-class Asked:
+class ModeQuery:
     """The M needles of a mode, and what their families have yielded.
 
     Attributes
@@ -71,7 +71,9 @@ class Asked:
         return [self.families[nearest] for nearest in alike.argmax(axis=1).tolist()]
 
 
-def frame_worths(kind: Kind, haystack: Haystack, strategy: Strategy) -> dict[FrameId, float]:
+def frame_worths(
+    kind: CategoryModel, haystack: Haystack, strategy: Strategy
+) -> dict[FrameId, float]:
     """What each frame is worth by its regions of this kind: the sum of theirs."""
     worths: defaultdict[FrameId, float] = defaultdict(float)
     if haystack.spots:
@@ -83,12 +85,12 @@ def frame_worths(kind: Kind, haystack: Haystack, strategy: Strategy) -> dict[Fra
 
 
 def offers(
-    kind: Kind,
+    kind: CategoryModel,
     haystack: Haystack,
-    asked: Mapping[Mode, Asked],
+    asked: Mapping[FailureMode, ModeQuery],
     worths: Mapping[FrameId, float],
     evidence_min: float,
-) -> dict[Mode, list[Offer]]:
+) -> dict[FailureMode, list[ScoredCandidate]]:
     """What each mode may be shown.
 
     Parameters
@@ -107,7 +109,7 @@ def offers(
         places = np.flatnonzero((evidence >= evidence_min) & (gain > 0))
         families = needles.families_of(haystack.vectors[places])
         found[mode] = [
-            Offer(
+            ScoredCandidate(
                 haystack.regions[place],
                 haystack.spots[place],
                 haystack.vectors[place],

@@ -32,7 +32,7 @@ _STEEPNESS: Final = 10.0
 """Spreads differences of cosines, which are a few tenths, over 0 to 1."""
 
 
-class Mode(NamedTuple):
+class FailureMode(NamedTuple):
     """A way of failing: two needles of one kind and mode are wrong in the same way."""
 
     error: ErrorType
@@ -66,7 +66,7 @@ class Examples:
 
     vectors: Vectors
     features: FloatArray
-    modes: Sequence[Mode | None]
+    modes: Sequence[FailureMode | None]
 
     @property
     def wrong(self) -> int:
@@ -88,7 +88,7 @@ class FailureModel:
         self._learnt = _Learnt.of(examples)
         self._judged: tuple[Vectors, FloatArray, FloatArray] | None = None
 
-    def method(self, mode: Mode) -> Method:
+    def method(self, mode: FailureMode) -> Method:
         """How evidence for this mode comes about."""
         if self._learnt is not None and mode in self._learnt.columns:
             return Method.LOGISTIC
@@ -102,7 +102,7 @@ class FailureModel:
         return np.full(len(vectors), share)
 
     def evidence(
-        self, mode: Mode, needles: Vectors, vectors: Vectors, features: FloatArray
+        self, mode: FailureMode, needles: Vectors, vectors: Vectors, features: FloatArray
     ) -> FloatArray:
         """How much speaks for each region failing in this mode.
 
@@ -137,7 +137,7 @@ class FailureModel:
             self._judged = vectors, features, learnt.probabilities(vectors, features)
         return self._judged[2]
 
-    def directions(self, needles: Mapping[Mode, Vectors]) -> Vectors:
+    def directions(self, needles: Mapping[FailureMode, Vectors]) -> Vectors:
         """Where in the space of vectors to look for regions that fail in these modes.
 
         Parameters
@@ -156,7 +156,7 @@ class FailureModel:
         directions += [row for mode in plain for row in needles[mode][:_NEEDLES_MAX]]
         return np.stack(directions)
 
-    def _discriminants(self) -> dict[Mode, Vectors]:
+    def _discriminants(self) -> dict[FailureMode, Vectors]:
         if self._learnt is None:
             return {}
         rows = self._learnt.discriminants()
@@ -168,7 +168,7 @@ class FailureModel:
 class _Learnt:
     """A fitted model; column 0 is right, the others the modes."""
 
-    columns: dict[Mode, int]
+    columns: dict[FailureMode, int]
     model: logistic.Logistic
     mean: Vectors
     basis: FloatArray

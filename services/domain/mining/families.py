@@ -16,7 +16,7 @@ import numpy as np
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, DetectorId, DriveId, FamilyId, NeedleId, family_id
-from services.domain.mining.failure_model import Mode
+from services.domain.mining.failure_model import FailureMode
 from services.domain.mining.ranking import Vectors
 from services.domain.statistics.growing_rows import GrowingRows
 
@@ -34,7 +34,7 @@ class Member:
     needle_id: NeedleId
     detector: DetectorId
     category: Category
-    mode: Mode
+    mode: FailureMode
     drive: DriveId | None
     captured_at: datetime
     vector: Vectors
@@ -84,7 +84,7 @@ def families(
     drives : every reference drive with the time of its first frame
     quiet_drives : drives without a new member after which an answered family is resolved
     """
-    of: defaultdict[tuple[DetectorId, Category, Mode], list[Member]] = defaultdict(list)
+    of: defaultdict[tuple[DetectorId, Category, FailureMode], list[Member]] = defaultdict(list)
     for member in members:
         of[member.detector, member.category, member.mode].append(member)
     found = [
@@ -97,13 +97,13 @@ def families(
 
 def _gathered(members: Iterable[Member], likeness: float) -> list[list[Member]]:
     groups: defaultdict[NeedleId, list[Member]] = defaultdict(list)
-    clusters = Founders(likeness)
+    clusters = LeaderClusters(likeness)
     for member in sorted(members, key=lambda each: (each.captured_at, each.needle_id)):
         groups[clusters.join(member.needle_id, member.vector)].append(member)
     return list(groups.values())
 
 
-class Founders:
+class LeaderClusters:
     """Those who founded the families of one kind and mode."""
 
     def __init__(self, likeness: float) -> None:

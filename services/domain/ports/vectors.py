@@ -15,9 +15,9 @@ Vector = NDArray[np.float32]
 Payload = Mapping[str, str | float | int | bool | None]
 
 
-FRAMES = "frames"
+FRAME_VECTORS = "frames"
 """Alias of the live model's collection of global vectors."""
-REGIONS = "regions"
+REGION_VECTORS = "regions"
 """Alias of the live model's collection of region vectors."""
 
 
@@ -28,7 +28,7 @@ def collection_of(alias: str, model: ModelId) -> str:
 
 def models_of(collections: Iterable[str]) -> list[ModelId]:
     """The models that have region vectors, in the order of their ids."""
-    prefix = collection_of(REGIONS, ModelId(""))
+    prefix = collection_of(REGION_VECTORS, ModelId(""))
     return sorted(
         ModelId(each.removeprefix(prefix)) for each in collections if each.startswith(prefix)
     )

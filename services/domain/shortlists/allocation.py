@@ -23,15 +23,15 @@ from collections.abc import Collection, Iterable, Iterator
 
 from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, RegionId
 from services.domain.mining.ranking import Vectors
-from services.domain.shortlists.budgets import Budget, Spending, Task
+from services.domain.shortlists.budgets import Budget, BudgetedTask, Spending
 from services.domain.shortlists.needle_rows import NeedleRows
 from services.domain.shortlists.scored_candidates import (
-    Dealt,
+    Assignment,
+    CaptureContext,
     HeldBack,
     Key,
     Limits,
-    Offer,
-    Spot,
+    ScoredCandidate,
     near,
     task_of,
 )
@@ -47,9 +47,9 @@ class _Given:
 
     def __init__(self) -> None:
         self.owners: dict[FrameId, NeedleId] = {}
-        self._listed: defaultdict[NeedleId, dict[FrameId, Spot]] = defaultdict(dict)
+        self._listed: defaultdict[NeedleId, dict[FrameId, CaptureContext]] = defaultdict(dict)
         self._drives: Counter[tuple[NeedleId, DriveId]] = Counter()
-        self._tasks: dict[FrameId, Task] = {}
+        self._tasks: dict[FrameId, BudgetedTask] = {}
         self.spending = Spending()
 
     def count(self, needle: NeedleId) -> int:
@@ -58,12 +58,12 @@ class _Given:
     def frames(self, needle: NeedleId) -> list[FrameId]:
         return list(self._listed[needle])
 
-    def fits(self, needle: NeedleId, spot: Spot, limits: Limits) -> bool:
+    def fits(self, needle: NeedleId, spot: CaptureContext, limits: Limits) -> bool:
         if self.count(needle) >= limits.size:
             return False
         return spot.drive is None or self._drives[needle, spot.drive] < limits.per_drive
 
-    def give(self, needle: NeedleId, spot: Spot, task: Task) -> None:
+    def give(self, needle: NeedleId, spot: CaptureContext, task: BudgetedTask) -> None:
         self.owners[spot.frame] = needle
         self._tasks[spot.frame] = task
         self.spending.add(task)
@@ -71,7 +71,7 @@ class _Given:
         if spot.drive is not None:
             self._drives[needle, spot.drive] += 1
 
-    def take_back(self, frame: FrameId) -> tuple[NeedleId, Spot]:
+    def take_back(self, frame: FrameId) -> tuple[NeedleId, CaptureContext]:
         needle = self.owners.pop(frame)
         self.spending.remove(self._tasks.pop(frame))
         spot = self._listed[needle].pop(frame)
@@ -86,11 +86,11 @@ class _Asking:
     def __init__(self) -> None:
         self.needles = NeedleRows()
         self.given = 0
-        self._offers: dict[RegionId, Offer] = {}
+        self._offers: dict[RegionId, ScoredCandidate] = {}
         self._waiting: list[tuple[float, FrameId, RegionId]] = []
-        self._shown: defaultdict[DriveId | None, list[Spot]] = defaultdict(list)
+        self._shown: defaultdict[DriveId | None, list[CaptureContext]] = defaultdict(list)
 
-    def offer(self, offers: Iterable[Offer]) -> None:
+    def offer(self, offers: Iterable[ScoredCandidate]) -> None:
         for each in offers:
             self._offers[each.region] = each
             heapq.heappush(self._waiting, _place(each))
@@ -109,7 +109,7 @@ class _Asking:
     def offered(self) -> Iterator[FrameId]:
         return (each.spot.frame for each in self._offers.values())
 
-    def next_candidate(self, given: _Given, limits: Limits) -> tuple[Offer, int] | None:
+    def next_candidate(self, given: _Given, limits: Limits) -> tuple[ScoredCandidate, int] | None:
         """The best region that can still be had, and the row of the needle that would get it."""
         while self._waiting and self.needles.any_waiting():
             place = self._waiting[0]
@@ -128,14 +128,16 @@ class _Asking:
             heapq.heappop(self._waiting)
         return None
 
-    def take(self, offer: Offer, row: int, given: _Given, limits: Limits) -> Dealt:
+    def take(self, offer: ScoredCandidate, row: int, given: _Given, limits: Limits) -> Assignment:
         """Give a region to a needle."""
         similarity = float(self.needles.similarity(row, offer.vector))
         del self._offers[offer.region]
         self.show(row, offer.spot, offer.task, given, limits)
-        return Dealt(self.needles.id_of(row), offer, similarity)
+        return Assignment(self.needles.id_of(row), offer, similarity)
 
-    def show(self, row: int, spot: Spot, task: Task, given: _Given, limits: Limits) -> None:
+    def show(
+        self, row: int, spot: CaptureContext, task: BudgetedTask, given: _Given, limits: Limits
+    ) -> None:
         """Note a frame on a needle's shortlist."""
         needle = self.needles.id_of(row)
         given.give(needle, spot, task)
@@ -144,7 +146,7 @@ class _Asking:
         if given.count(needle) >= limits.size:
             self.needles.fill(row)
 
-    def hide(self, needle: NeedleId, spot: Spot, given: _Given) -> None:
+    def hide(self, needle: NeedleId, spot: CaptureContext, given: _Given) -> None:
         """A frame was taken off a needle's shortlist."""
         self._shown[spot.drive].remove(spot)
         row = self.needles.row_of(needle)
@@ -153,11 +155,11 @@ class _Asking:
         else:
             self.needles.close(row)
 
-    def left(self, given: _Given, limits: Limits) -> Iterator[Offer]:
+    def left(self, given: _Given, limits: Limits) -> Iterator[ScoredCandidate]:
         """What could be shown beyond what is, best first, and no place twice."""
         if not self.needles.any_waiting():
             return
-        passed: defaultdict[DriveId | None, list[Spot]] = defaultdict(list)
+        passed: defaultdict[DriveId | None, list[CaptureContext]] = defaultdict(list)
         for _, _, region in sorted(map(_place, self._offers.values())):
             offer = self._offers[region]
             spot = offer.spot
@@ -168,12 +170,12 @@ class _Asking:
             passed[spot.drive].append(spot)
             yield offer
 
-    def _repeats(self, spot: Spot, limits: Limits) -> bool:
+    def _repeats(self, spot: CaptureContext, limits: Limits) -> bool:
         return spot.drive is not None and any(
             near(spot, other, limits) for other in self._shown[spot.drive]
         )
 
-    def _taker(self, offer: Offer, given: _Given, limits: Limits) -> int | None:
+    def _taker(self, offer: ScoredCandidate, given: _Given, limits: Limits) -> int | None:
         able = [
             row
             for row in self.needles.opened()
@@ -189,11 +191,11 @@ class _Asking:
         self._waiting = best
 
 
-def _place(offer: Offer) -> tuple[float, FrameId, RegionId]:
+def _place(offer: ScoredCandidate) -> tuple[float, FrameId, RegionId]:
     return -round(offer.worth, _WORTH_DECIMALS), offer.spot.frame, offer.region
 
 
-class Dealer:
+class BudgetAllocator:
     """Deals frames to needles, and deals on as more of both come."""
 
     def __init__(self) -> None:
@@ -226,7 +228,9 @@ class Dealer:
         del self._key_of[needle]
         self._asking[key].needles.remove(needle)
 
-    def keep(self, needle: NeedleId, spot: Spot, family: FamilyId, limits: Limits) -> None:
+    def keep(
+        self, needle: NeedleId, spot: CaptureContext, family: FamilyId, limits: Limits
+    ) -> None:
         """Count a frame that stays on a needle's shortlist come what may."""
         asking, task = self._asking[self._key_of[needle]], task_of(spot, family)
         asking.show(asking.needles.row_of(needle), spot, task, self._given, limits)
@@ -251,7 +255,7 @@ class Dealer:
         """(M, D), theirs."""
         return self._asking[key].needles.vectors()
 
-    def offer(self, key: Key, offers: Iterable[Offer]) -> None:
+    def offer(self, key: Key, offers: Iterable[ScoredCandidate]) -> None:
         """Show a mode more of the haystack."""
         self._asking[key].offer(offers)
 
@@ -267,7 +271,7 @@ class Dealer:
         """Nothing that a mode was offered may be shown."""
         self._asking[key].withdraw_all()
 
-    def allocate(self, limits: Limits) -> list[Dealt]:
+    def allocate(self, limits: Limits) -> list[Assignment]:
         """Give out what the budget allows, best first."""
         assignments = []
         keys = sorted(key for key, asking in self._asking.items() if len(asking.needles))

@@ -33,7 +33,7 @@ class Budget(StrEnum):
     FAMILY = "family"
 
 
-class Task(NamedTuple):
+class BudgetedTask(NamedTuple):
     """What a task is counted by."""
 
     day: int
@@ -72,17 +72,17 @@ class Spending:
     def __init__(self) -> None:
         self._spent: Mapping[Budget, Counter[_Counted]] = {each: Counter() for each in Budget}
 
-    def add(self, task: Task) -> None:
+    def add(self, task: BudgetedTask) -> None:
         """One more was given out."""
         for budget, counted in _counted(task):
             self._spent[budget][counted] += 1
 
-    def remove(self, task: Task) -> None:
+    def remove(self, task: BudgetedTask) -> None:
         """One was taken back."""
         for budget, counted in _counted(task):
             self._spent[budget][counted] -= 1
 
-    def exhausted(self, task: Task, budgets: Budgets) -> Budget | None:
+    def exhausted(self, task: BudgetedTask, budgets: Budgets) -> Budget | None:
         """The first budget that has nothing left for a task."""
         counted = dict(_counted(task))
         for budget, size in budgets.sizes.items():
@@ -107,7 +107,7 @@ _Counted = tuple[int, str]
 """A day, where the budget is of one, and whose."""
 
 
-def _counted(task: Task) -> Iterator[tuple[Budget, _Counted]]:
+def _counted(task: BudgetedTask) -> Iterator[tuple[Budget, _Counted]]:
     return zip(
         Budget,
         ((0, ""), (task.day, ""), (task.day, task.vehicle), (task.day, task.family)),

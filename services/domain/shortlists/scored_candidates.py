@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, RegionId, VehicleId
 from services.domain.mining.ranking import Vectors
-from services.domain.shortlists.budgets import Budget, Budgets, Task, day_of
+from services.domain.shortlists.budgets import Budget, BudgetedTask, Budgets, day_of
 
 _EARTH_M = 6_371_000.0
 
@@ -14,7 +14,7 @@ Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Spot:
+class CaptureContext:
     """Where and when a region was seen."""
 
     frame: FrameId
@@ -26,7 +26,7 @@ class Spot:
 
 
 @dataclass(frozen=True)
-class Offer:
+class ScoredCandidate:
     """A haystack region that a mode may be shown.
 
     Attributes
@@ -38,21 +38,21 @@ class Offer:
     """
 
     region: RegionId
-    spot: Spot
+    spot: CaptureContext
     vector: Vectors
     worth: float
     evidence: float
     family: FamilyId
 
     @property
-    def task(self) -> Task:
+    def task(self) -> BudgetedTask:
         """What it would be counted by."""
         return task_of(self.spot, self.family)
 
 
-def task_of(spot: Spot, family: FamilyId) -> Task:
+def task_of(spot: CaptureContext, family: FamilyId) -> BudgetedTask:
     """What a frame that is listed for a family is counted by."""
-    return Task(day_of(spot.second), spot.vehicle, family)
+    return BudgetedTask(day_of(spot.second), spot.vehicle, family)
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,16 @@ class HeldBack:
     """A region that a mode would be shown, and the budget that is spent."""
 
     key: Key
-    offer: Offer
+    offer: ScoredCandidate
     budget: Budget
 
 
 @dataclass(frozen=True)
-class Dealt:
+class Assignment:
     """A region on a needle's shortlist, and how much the two are alike."""
 
     needle: NeedleId
-    offer: Offer
+    offer: ScoredCandidate
     similarity: float
 
 
@@ -93,7 +93,7 @@ class Limits:
     apart_m: float
 
 
-def near(one: Spot, other: Spot, limits: Limits) -> bool:
+def near(one: CaptureContext, other: CaptureContext, limits: Limits) -> bool:
     """Whether two frames show the same place at the same time."""
     if one.drive is None or one.drive != other.drive:
         return False

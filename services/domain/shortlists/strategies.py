@@ -21,7 +21,7 @@ _PRIOR_TRUTHS: Final = 2.0
 
 
 @dataclass(frozen=True)
-class Standing:
+class CategoryStats:
     """How the detector stands in one category, by the annotated reference.
 
     Attributes
@@ -57,7 +57,9 @@ _LEAST_COST: Final = 1e-6
 class Strategy(Protocol):
     """What a region is worth on a shortlist; a frame is worth the sum of its regions."""
 
-    def __call__(self, wrong: FloatArray, scores: FloatArray, standing: Standing) -> FloatArray:
+    def __call__(
+        self, wrong: FloatArray, scores: FloatArray, standing: CategoryStats
+    ) -> FloatArray:
         """(N,) at least 0.
 
         Parameters
@@ -85,7 +87,9 @@ class Blend:
 
     cost_share: float
 
-    def __call__(self, wrong: FloatArray, scores: FloatArray, standing: Standing) -> FloatArray:
+    def __call__(
+        self, wrong: FloatArray, scores: FloatArray, standing: CategoryStats
+    ) -> FloatArray:
         """See `Strategy`."""
         rarity = 1 / np.sqrt(standing.ground_truths + _PRIOR_TRUTHS)
         costs = costs_by_score(scores, standing) + _LEAST_COST
@@ -97,7 +101,7 @@ worst_frames: Final = Blend(cost_share=0.1)
 costliest_errors: Final = Blend(cost_share=1.0)
 
 
-def costs_by_score(scores: FloatArray, standing: Standing) -> FloatArray:
+def costs_by_score(scores: FloatArray, standing: CategoryStats) -> FloatArray:
     """(N,), what one false positive at each score costs the category's average precision.
 
     Each true positive ranked below it has precision t / n there; without it, t / (n - 1), which is

@@ -21,7 +21,7 @@ REPLICATES: Final = 1000
 _SEED: Final = 95
 
 
-class Measure(StrEnum):
+class RankingMeasure(StrEnum):
     """What is measured of a ranking."""
 
     AUC = "auc"
@@ -33,7 +33,7 @@ class Measure(StrEnum):
 
 
 @dataclass(frozen=True)
-class Question:
+class RankedRegions:
     """The regions of one kind, as they are ranked for one mode.
 
     Attributes
@@ -49,7 +49,9 @@ class Question:
     frame: IntArray
 
 
-def replicates(questions: Sequence[Question], measure: Measure, frames: int) -> FloatArray:
+def replicates(
+    questions: Sequence[RankedRegions], measure: RankingMeasure, frames: int
+) -> FloatArray:
     """(1 + REPLICATES,), the measure over all questions, as it is and under random weights.
 
     NaN where nothing defines it.
@@ -64,10 +66,10 @@ def replicates(questions: Sequence[Question], measure: Measure, frames: int) -> 
     for each in questions:
         order = np.argsort(-each.evidence, kind="stable")
         own = weights[:, each.frame[order]]
-        if measure is Measure.AUC:
+        if measure is RankingMeasure.AUC:
             some, of = _concordant(each.evidence[order], each.wrong[order], own)
         else:
-            counted = each.wrong if measure is Measure.YIELD else each.same
+            counted = each.wrong if measure is RankingMeasure.YIELD else each.same
             some, of = _among_first(counted[order], own, own @ each.same[order])
         hits += some
         all_ += of

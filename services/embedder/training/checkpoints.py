@@ -12,7 +12,7 @@ from services.embedder.models.weights import UNREADABLE
 
 
 @dataclass
-class Standing:
+class TrainingProgress:
     """How far a run is.
 
     Attributes
@@ -49,7 +49,7 @@ class Checkpoint:
         self._fingerprint = fingerprint
 
     def save(
-        self, standing: Standing, objective: nn.Module, optimiser: torch.optim.Optimizer
+        self, standing: TrainingProgress, objective: nn.Module, optimiser: torch.optim.Optimizer
     ) -> None:
         """Keep everything; a crash leaves the former state or this one."""
         content = {
@@ -65,7 +65,9 @@ class Checkpoint:
             os.fsync(file.fileno())
         aside.replace(self._path)
 
-    def load(self, objective: nn.Module, optimiser: torch.optim.Optimizer) -> Standing | None:
+    def load(
+        self, objective: nn.Module, optimiser: torch.optim.Optimizer
+    ) -> TrainingProgress | None:
         """Where the run was, with objective and optimiser as they were then; none if it is new.
 
         Raises
@@ -88,4 +90,4 @@ class Checkpoint:
             )
         objective.load_state_dict(held["objective"])
         optimiser.load_state_dict(held["optimiser"])
-        return Standing(**held["standing"])
+        return TrainingProgress(**held["standing"])

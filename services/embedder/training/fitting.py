@@ -13,7 +13,7 @@ from services.contracts.errors import InvalidSettings
 from services.domain.statistics.collapse import collapse_of
 from services.domain.statistics.retrieval_quality import exact_quality
 from services.embedder.models.crops import Pixels, normalised
-from services.embedder.training.checkpoints import Checkpoint, Standing
+from services.embedder.training.checkpoints import Checkpoint, TrainingProgress
 from services.embedder.training.data import TrainingData
 from services.embedder.training.objectives import Objective
 from services.embedder.training.recipes import Recipe
@@ -60,11 +60,11 @@ class Watch(Protocol):
         """So many more examples are read."""
         ...
 
-    def stepped(self, standing: Standing, steps: int) -> None:
+    def stepped(self, standing: TrainingProgress, steps: int) -> None:
         """A step of this many is done."""
         ...
 
-    def measured(self, standing: Standing) -> None:
+    def measured(self, standing: TrainingProgress) -> None:
         """An epoch has been added to the history."""
         ...
 
@@ -79,7 +79,7 @@ def fit(
     conditions: Conditions,
     checkpoint: Checkpoint,
     watch: Watch,
-) -> Standing:
+) -> TrainingProgress:
     """Train, or go on with it, until it gets no better.
 
     What is random is drawn anew from seed, epoch and step, so where it was stopped changes nothing.
@@ -92,7 +92,7 @@ def fit(
         The held-out drives have no two examples of one label, or the checkpoint is another run's.
     """
     run = _Run(objective, data, conditions)
-    standing = checkpoint.load(run.objective, run.optimiser) or Standing()
+    standing = checkpoint.load(run.objective, run.optimiser) or TrainingProgress()
     schedule = conditions.schedule
     if not standing.history:
         run.measure(standing)
@@ -137,7 +137,7 @@ class _Run:
         self._data = data
         self._conditions = conditions
 
-    def step(self, batch: NDArray[np.int64], standing: Standing) -> float:
+    def step(self, batch: NDArray[np.int64], standing: TrainingProgress) -> float:
         """Learn from a batch, (B,) places; its mean loss."""
         schedule, device = self._conditions.schedule, self._conditions.device
         rng = np.random.default_rng([schedule.seed, standing.epoch, standing.step])
@@ -152,7 +152,7 @@ class _Run:
         self.optimiser.step()
         return loss.item()
 
-    def measure(self, standing: Standing) -> None:
+    def measure(self, standing: TrainingProgress) -> None:
         """Add to the history how the held-out drives are retrieved, and remember the best."""
         held = np.flatnonzero(self._data.held_out)
         vectors = vectors_of(self.objective, self._data.pixels, held, self._conditions.device)

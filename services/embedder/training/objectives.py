@@ -9,7 +9,7 @@ from torch.nn import functional
 from services.embedder.models.backbones import Backbone
 from services.embedder.models.network import Head
 from services.embedder.models.pooling import Pooling
-from services.embedder.training.recipes import Recipe, Task
+from services.embedder.training.recipes import Recipe, TrainingTask
 
 
 class Objective(nn.Module, ABC):
@@ -74,7 +74,7 @@ def objective_of(
     """The objective of a recipe; every parameter learns."""
     objective: Objective = (
         Reconstruction(backbone, model, way, recipe.noise)
-        if recipe.task is Task.RECONSTRUCT
+        if recipe.task is TrainingTask.RECONSTRUCT
         else Classification(backbone, model, way, labels)
     )
     return objective.requires_grad_(requires_grad=True)

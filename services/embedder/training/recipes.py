@@ -8,7 +8,7 @@ from services.embedder.models.backbones import Backbone
 from services.embedder.training.labelled import Looked
 
 
-class Task(StrEnum):
+class TrainingTask(StrEnum):
     """What a network is asked while it learns."""
 
     RECONSTRUCT = "reconstruct"
@@ -35,7 +35,7 @@ class Recipe:
     noise : share of the input's values that are zeroed
     """
 
-    task: Task
+    task: TrainingTask
     start: Start
     rate: float = 1e-3
     decay: float = 0.0
@@ -44,13 +44,13 @@ class Recipe:
     noise: float = 0.0
 
 
-_FINE_TUNED = Recipe(Task.CLASSIFY, Start.WEIGHTS, rate=1e-4, decay=0.01, decoupled=True)
+_FINE_TUNED = Recipe(TrainingTask.CLASSIFY, Start.WEIGHTS, rate=1e-4, decay=0.01, decoupled=True)
 _HOME_GROWN: Mapping[str, Recipe] = {
-    "vanilla_ae": Recipe(Task.RECONSTRUCT, Start.RANDOM),
-    "conv_ae": Recipe(Task.RECONSTRUCT, Start.RANDOM),
-    "denoising_ae": Recipe(Task.RECONSTRUCT, Start.RANDOM, noise=0.3),
-    "mini_densenet": Recipe(Task.CLASSIFY, Start.RANDOM),
-    "resnet18_scratch": Recipe(Task.CLASSIFY, Start.RANDOM, decay=0.01, epsilon=1e-5),
+    "vanilla_ae": Recipe(TrainingTask.RECONSTRUCT, Start.RANDOM),
+    "conv_ae": Recipe(TrainingTask.RECONSTRUCT, Start.RANDOM),
+    "denoising_ae": Recipe(TrainingTask.RECONSTRUCT, Start.RANDOM, noise=0.3),
+    "mini_densenet": Recipe(TrainingTask.CLASSIFY, Start.RANDOM),
+    "resnet18_scratch": Recipe(TrainingTask.CLASSIFY, Start.RANDOM, decay=0.01, epsilon=1e-5),
 }
 _FRAME_SIDE = 224
 

@@ -19,12 +19,12 @@ from services.embedder.models.backbones import Backbone
 from services.embedder.models.network import resolved
 from services.embedder.models.pooling import Pooling
 from services.embedder.training.cards import write_with_card
-from services.embedder.training.checkpoints import Checkpoint, Standing
+from services.embedder.training.checkpoints import Checkpoint, TrainingProgress
 from services.embedder.training.data import TrainingData, digest_of, held_out_drives, prepared
 from services.embedder.training.fitting import Conditions, Schedule, Watch, fit, vectors_of
 from services.embedder.training.labelled import Example, LabelRule, Looked
 from services.embedder.training.objectives import Objective, objective_of
-from services.embedder.training.recipes import Recipe, Start, Task, side_of
+from services.embedder.training.recipes import Recipe, Start, TrainingTask, side_of
 from services.runtime.settings import Settings
 
 _FEWEST_LABELS = 2
@@ -102,7 +102,7 @@ def train(
     data = prepared(
         examples, held, side_of(backbone, course.looked), course.folder / "work", watch.read
     )
-    if course.recipe.task is Task.CLASSIFY and len(data.names) < _FEWEST_LABELS:
+    if course.recipe.task is TrainingTask.CLASSIFY and len(data.names) < _FEWEST_LABELS:
         raise InvalidSettings(f"all examples are {data.names[0]!r}: there is nothing to tell apart")
     objective = objective_of(backbone, model, way, course.recipe, len(data.names))
     checkpoint = Checkpoint(course.folder / "work" / "checkpoint.pt", fingerprint)
@@ -140,7 +140,11 @@ def _fingerprint(
 
 
 def _card(
-    course: Course, way: Pooling, data: TrainingData, standing: Standing, collapsed: str | None
+    course: Course,
+    way: Pooling,
+    data: TrainingData,
+    standing: TrainingProgress,
+    collapsed: str | None,
 ) -> dict[str, object]:
     counts = Counter(data.names[label] for label in data.labels.tolist())
     best, first = standing.history[standing.best_epoch], standing.history[0]

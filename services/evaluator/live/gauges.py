@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from prometheus_client import Gauge
 
 from services.contracts.identity import Category, DetectorId
-from services.domain.metrics.drift import Measure
+from services.domain.metrics.drift import DriftMeasure
 from services.domain.metrics.error_costs import ErrorCosts
 from services.domain.metrics.subsets import Subset
 from services.evaluator.live.logic import Confidence, Evaluation, order_holds
@@ -90,7 +90,7 @@ class Gauges:
                 _set(metrics.MAP_DIFFERENCE, getattr(interval, bound), *names, bound)
         for detector, drifts in confidence.drifts.items():
             name = metrics.DETECTORS(detector)
-            for measure in Measure:
+            for measure in DriftMeasure:
                 drifting = [d for d in drifts if d.measure is measure and d.drifts]
                 _set(metrics.VEHICLES_DRIFTING, len(drifting), name, measure.value)
                 for each in drifting:

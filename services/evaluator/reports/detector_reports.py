@@ -12,7 +12,7 @@ from services.domain.metrics.lift import LiftPool, Stratum
 from services.domain.metrics.match_columns import sound_matches
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
-from services.domain.mining.failure_model import Method, Mode
+from services.domain.mining.failure_model import FailureMode, Method
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
 from services.evaluator.live.logic import Evaluation, evaluate, order_holds
@@ -36,7 +36,7 @@ class _Said(NamedTuple):
 
     category: Category
     evidence: float
-    mode: Mode
+    mode: FailureMode
 
 
 @dataclass
@@ -55,7 +55,7 @@ class _Tally:
         if record.shortlist is None or not record.shortlist.candidates:
             return
         self.shortlists += 1
-        mode = Mode.of(record.needle.error_type, record.needle.true_category)
+        mode = FailureMode.of(record.needle.error_type, record.needle.true_category)
         learnt = record.shortlist.provenance.method == Method.LOGISTIC
         for each in record.shortlist.candidates:
             self.listed[each.region_id] = Stratum.at(each.category, each.drive_id, each.captured_at)
@@ -150,7 +150,7 @@ class Reports:
 
 
 def _judged(
-    said: Mapping[RegionId, _Said], modes: Mapping[RegionId, Mode | None]
+    said: Mapping[RegionId, _Said], modes: Mapping[RegionId, FailureMode | None]
 ) -> dict[Category, list[tuple[float, bool]]]:
     """By category: how probable each failure was said to be, and whether it came true."""
     judged: defaultdict[Category, list[tuple[float, bool]]] = defaultdict(list)

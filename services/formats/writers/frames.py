@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from services.contracts.events import REANNOTATION, Annotation, FrameAnnotated, FrameCaptured
+from services.contracts.events import REANNOTATION_SOURCE, Annotation, FrameAnnotated, FrameCaptured
 from services.contracts.identity import Box, Category, FrameId, NeedleId, RegionId
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -82,7 +82,9 @@ class ExportFrame:
             proposals=proposals,
             complete=truth is None or truth.complete,
             corrected=(
-                truth is not None and truth.complete and truth.annotation_source == REANNOTATION
+                truth is not None
+                and truth.complete
+                and truth.annotation_source == REANNOTATION_SOURCE
             ),
         )
 

@@ -27,9 +27,9 @@ from services.ingest.api.lines import LineAnswer, cost_of, parts_of, read_bounde
 from services.ingest.api.openapi import FRAME_BODY, PROBLEMS, add_schemas, record_body
 from services.ingest.api.requests import (
     NDJSON,
-    Kind,
     Line,
     Record,
+    RecordType,
     media_type,
     read_frame,
     read_record,
@@ -188,7 +188,7 @@ class _Api:
         return caller
 
     async def _records(
-        self, request: Request, kind: Kind, caller: Caller
+        self, request: Request, kind: RecordType, caller: Caller
     ) -> AcceptedRecord | HeldRecord | Response:
         require_json(request)
         body = await read_bounded(request)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from services.contracts.errors import InvalidRecord
 from services.ingest.accepting import Accepted
-from services.ingest.api.requests import Kind, Line, read_line
+from services.ingest.api.requests import Line, RecordType, read_line
 from services.runtime.http.answers import LISTED_REFUSALS, LineResult, Refused
 from services.runtime.kafka.limits import MAX_EVENT_BYTES
 from services.runtime.observability import metrics
@@ -55,7 +55,7 @@ def cost_of(body: bytearray) -> int:
     return (lines - 1) // LINES_PER_REQUEST
 
 
-async def parts_of(body: bytearray, kind: Kind, most: int) -> AsyncIterator[list[Line]]:
+async def parts_of(body: bytearray, kind: RecordType, most: int) -> AsyncIterator[list[Line]]:
     """The lines, some at a time, parsed off the loop.
 
     Parameters
@@ -69,7 +69,7 @@ async def parts_of(body: bytearray, kind: Kind, most: int) -> AsyncIterator[list
 
 
 def _part(
-    body: bytearray, start: int, number: int, kind: Kind, most: int
+    body: bytearray, start: int, number: int, kind: RecordType, most: int
 ) -> tuple[list[Line], int, int]:
     lines: list[Line] = []
     first = start

@@ -22,7 +22,7 @@ _VALUES_PER_DETECTION = 32
 """A detection has 8 values, and 13 with a mask; so a record may have twice the detections that are
 kept, and three times, and the highest scores are kept. A parsed one takes 700 bytes."""
 
-Kind = type[Predictions] | type[GroundTruth]
+RecordType = type[Predictions] | type[GroundTruth]
 Record = PredictionsMade | FrameAnnotated
 
 
@@ -74,7 +74,7 @@ def require_json(request: Request) -> None:
         raise _unsupported(f"application/json or {NDJSON}")
 
 
-def read_record(kind: Kind, content: bytes, most: int) -> tuple[Record, int]:
+def read_record(kind: RecordType, content: bytes, most: int) -> tuple[Record, int]:
     """One frame's predictions or ground truth, and how many detections were left out of it.
 
     Parameters
@@ -110,7 +110,7 @@ def _check_cost(content: bytes, most: int) -> None:
         raise InvalidRecord(detail, reason="too_many_values")
 
 
-def read_line(number: int, kind: Kind, content: bytes, most: int) -> Line:
+def read_line(number: int, kind: RecordType, content: bytes, most: int) -> Line:
     """A line's record, or why it is refused."""
     try:
         return Line(number, *read_record(kind, content, most))

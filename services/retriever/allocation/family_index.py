@@ -8,8 +8,8 @@ import numpy as np
 
 from services.contracts.events import NeedleFound
 from services.contracts.identity import FamilyId, NeedleId, RegionId, family_id
-from services.domain.mining.detector_category import Asked
-from services.domain.mining.families import Founders, beyond, shared_by
+from services.domain.mining.detector_category import ModeQuery
+from services.domain.mining.families import LeaderClusters, beyond, shared_by
 from services.domain.mining.ranking import Vectors
 from services.domain.ports.vectors import Vector
 from services.domain.shortlists.budgets import hoped_yield
@@ -24,7 +24,7 @@ class Verdict:
     confirmed: bool
 
 
-class Lookalikes:
+class FamilyIndex:
     """Families as `gazeloop families` has them, once all needles came in one call.
 
     Needles that come later join as they come; what all needles share is taken from the first.
@@ -32,7 +32,9 @@ class Lookalikes:
 
     def __init__(self, likeness: float) -> None:
         self._shared: Vectors | None = None
-        self._founders: defaultdict[Key, Founders] = defaultdict(lambda: Founders(likeness))
+        self._founders: defaultdict[Key, LeaderClusters] = defaultdict(
+            lambda: LeaderClusters(likeness)
+        )
         self._families: dict[NeedleId, FamilyId] = {}
         self._yields: Mapping[FamilyId, float] = {}
 
@@ -63,6 +65,6 @@ class Lookalikes:
         """The family of a needle that joined."""
         return self._families[needle]
 
-    def asked(self, needles: Sequence[NeedleId], vectors: Vectors) -> Asked:
+    def asked(self, needles: Sequence[NeedleId], vectors: Vectors) -> ModeQuery:
         """Needles of one mode, with what is known of their families."""
-        return Asked(vectors, [self._families[each] for each in needles], self._yields)
+        return ModeQuery(vectors, [self._families[each] for each in needles], self._yields)

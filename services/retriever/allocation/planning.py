@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 
 from services.contracts.events import Candidate, NeedleFound, Provenance, ShortlistPublished
 from services.contracts.identity import DetectorId, FamilyId, FrameId, ModelId, NeedleId, RegionId
-from services.domain.mining.detector_category import Asked, Haystack, frame_worths, offers
-from services.domain.mining.detector_category import Kind as Learnt
-from services.domain.mining.failure_model import Method, Mode
+from services.domain.mining.detector_category import CategoryModel as Learnt
+from services.domain.mining.detector_category import Haystack, ModeQuery, frame_worths, offers
+from services.domain.mining.failure_model import FailureMode, Method
 from services.domain.ports.needles import NeedleRecord
 from services.domain.ports.vectors import Vector
-from services.domain.shortlists.allocation import Dealer
-from services.domain.shortlists.scored_candidates import Dealt, Limits
+from services.domain.shortlists.allocation import BudgetAllocator
+from services.domain.shortlists.scored_candidates import Assignment, Limits
 from services.domain.shortlists.strategies import STRATEGIES
 from services.retriever import logic
 from services.retriever.allocation.budgets import budget_report, limits_of
-from services.retriever.allocation.family_index import Lookalikes, Verdict
+from services.retriever.allocation.family_index import FamilyIndex, Verdict
 from services.retriever.allocation.sources import Sources
-from services.retriever.logic import FrameFacts, Kind
+from services.retriever.logic import DetectorCategory, FrameFacts
 from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
 from services.runtime.stores.budget_reports import BudgetReport
@@ -32,11 +32,11 @@ _WORTHS_MAX = 50_000
 class _KindPlan:
     """A kind of which there are needles, and what of its haystack is offered."""
 
-    modes: set[Mode] = field(default_factory=set)
+    modes: set[FailureMode] = field(default_factory=set)
     learnt: Learnt | None = None
     worths: dict[FrameId, float] = field(default_factory=dict)
     """What each frame is worth by its regions of this kind."""
-    sought: set[Mode] = field(default_factory=set)
+    sought: set[FailureMode] = field(default_factory=set)
     """Modes for which the haystack was searched."""
     unknown: bool = True
     """Whether a mode came since the last lesson began."""
@@ -50,11 +50,11 @@ class DetectorPlan:
         self._settings = sources.settings
         self._strategy = STRATEGIES[sources.settings.shortlist_strategy]
         self._model = model
-        self._dealer = Dealer()
-        self._kinds: defaultdict[Kind, _KindPlan] = defaultdict(_KindPlan)
-        self._asking: dict[NeedleId, tuple[Kind, Mode]] = {}
+        self._dealer = BudgetAllocator()
+        self._kinds: defaultdict[DetectorCategory, _KindPlan] = defaultdict(_KindPlan)
+        self._asking: dict[NeedleId, tuple[DetectorCategory, FailureMode]] = {}
         self._not_embedded: dict[RegionId, NeedleId] = {}
-        self._lookalikes = Lookalikes(sources.settings.family_likeness)
+        self._lookalikes = FamilyIndex(sources.settings.family_likeness)
 
     @property
     def waiting(self) -> Collection[NeedleId]:
@@ -102,7 +102,7 @@ class DetectorPlan:
         moved |= {each.needle for each in assignments}
         return await self._shortlists(moved & self._asking.keys(), assignments)
 
-    async def _learnt(self, kinds: Iterable[Kind]) -> dict[Kind, Learnt]:
+    async def _learnt(self, kinds: Iterable[DetectorCategory]) -> dict[DetectorCategory, Learnt]:
         """What is known of kinds by now."""
         learnt = {}
         for kind in kinds:
@@ -111,7 +111,7 @@ class DetectorPlan:
             report_progress()
         return learnt
 
-    async def _taught(self) -> dict[Kind, Learnt]:
+    async def _taught(self) -> dict[DetectorCategory, Learnt]:
         """Kinds of which nothing was known, and those whose lesson is over; another may begin.
 
         One lesson at a time, because it takes what needles and embeddings need too.
@@ -126,7 +126,7 @@ class DetectorPlan:
         over = {kind: learning.over(kind) for kind in sorted(self._kinds)}
         return learnt | {kind: each for kind, each in over.items() if each is not None}
 
-    def _outgrown(self) -> Kind | None:
+    def _outgrown(self) -> DetectorCategory | None:
         """A kind with a mode that is new, or one of which much was heard."""
         kinds = sorted(self._kinds.items())
         unknown = (kind for kind, each in kinds if each.unknown)
@@ -150,7 +150,7 @@ class DetectorPlan:
                 self._not_embedded[needle.region_id] = needle_id
                 continue
             self._not_embedded.pop(needle.region_id, None)
-            asked = _kind_of(needle), Mode.of(needle.error_type, needle.true_category)
+            asked = _kind_of(needle), FailureMode.of(needle.error_type, needle.true_category)
             if self._asking.get(needle_id, asked) != asked:
                 self._retire(needle_id, needle)
             if needle_id not in self._asking:
@@ -158,7 +158,9 @@ class DetectorPlan:
             self._ask(needle_id, asked, vectors[needle.region_id])
         self._lookalikes.join(came, vectors)
 
-    def _ask(self, needle_id: NeedleId, asked: tuple[Kind, Mode], vector: Vector) -> None:
+    def _ask(
+        self, needle_id: NeedleId, asked: tuple[DetectorCategory, FailureMode], vector: Vector
+    ) -> None:
         self._asking[needle_id] = asked
         self._dealer.ask(logic.key_of(*asked), needle_id, vector)
         plan, mode = self._kinds[asked[0]], asked[1]
@@ -202,14 +204,14 @@ class DetectorPlan:
         self._lookalikes.judge(verdicts)
 
     def _family(
-        self, kind: Kind, mode: Mode, needle_id: NeedleId, vector: Vector | None
+        self, kind: DetectorCategory, mode: FailureMode, needle_id: NeedleId, vector: Vector | None
     ) -> FamilyId:
         """The family that a listed region counts for; the needle's own where it has no vector."""
         if vector is None:
             return self._lookalikes.family_of(needle_id)
         return self._asked(kind, mode).families_of(vector[None])[0]
 
-    def _asked(self, kind: Kind, mode: Mode) -> Asked:
+    def _asked(self, kind: DetectorCategory, mode: FailureMode) -> ModeQuery:
         key = logic.key_of(kind, mode)
         return self._lookalikes.asked(self._dealer.needles(key), self._dealer.vectors(key))
 
@@ -236,10 +238,10 @@ class DetectorPlan:
         return moved
 
     async def _offer(
-        self, frames: Mapping[FrameId, FrameFacts], learnt: Mapping[Kind, Learnt]
+        self, frames: Mapping[FrameId, FrameFacts], learnt: Mapping[DetectorCategory, Learnt]
     ) -> set[NeedleId]:
         """Offer what came, and kinds that were learnt again anew; whose shortlists shrink by it."""
-        found: list[tuple[Kind, Haystack]] = []
+        found: list[tuple[DetectorCategory, Haystack]] = []
         moved: set[NeedleId] = set()
         came = await self._at.candidates.among(
             frames, self._kinds.keys() - learnt.keys(), self._model
@@ -263,7 +265,7 @@ class DetectorPlan:
         await asyncio.to_thread(self._offer_all, found)
         return moved
 
-    async def _offered_anew(self, kind: Kind, learnt: Learnt) -> Haystack:
+    async def _offered_anew(self, kind: DetectorCategory, learnt: Learnt) -> Haystack:
         """What lies where a kind is sought by what was learnt; nothing else is offered any more."""
         plan = self._kinds[kind]
         haystack = await self._sought(kind, learnt, plan.modes)
@@ -272,13 +274,15 @@ class DetectorPlan:
         plan.worths = frame_worths(learnt, haystack, self._strategy)
         return haystack
 
-    async def _sought(self, kind: Kind, learnt: Learnt, modes: Collection[Mode]) -> Haystack:
+    async def _sought(
+        self, kind: DetectorCategory, learnt: Learnt, modes: Collection[FailureMode]
+    ) -> Haystack:
         """What of a kind's haystack lies where these modes are sought."""
         needles = {mode: self._dealer.vectors(logic.key_of(kind, mode)) for mode in modes}
         self._kinds[kind].sought |= needles.keys()
         return await self._at.candidates.search(kind, learnt.model.directions(needles), self._model)
 
-    async def _judge_listed(self, kind: Kind) -> set[NeedleId]:
+    async def _judge_listed(self, kind: DetectorCategory) -> set[NeedleId]:
         """Take off shortlists what no longer has the evidence to be on them."""
         plan = self._kinds[kind]
         assert plan.learnt is not None
@@ -302,7 +306,7 @@ class DetectorPlan:
                     moved.add(self._dealer.take_back(spot.frame))
         return moved
 
-    def _offer_all(self, found: Iterable[tuple[Kind, Haystack]]) -> None:
+    def _offer_all(self, found: Iterable[tuple[DetectorCategory, Haystack]]) -> None:
         for kind, haystack in found:
             plan = self._kinds[kind]
             assert plan.learnt is not None
@@ -317,7 +321,7 @@ class DetectorPlan:
                 self._dealer.offer(logic.key_of(kind, mode), each)
             self._forget_worths(kind, plan)
 
-    def _forget_worths(self, kind: Kind, plan: _KindPlan) -> None:
+    def _forget_worths(self, kind: DetectorCategory, plan: _KindPlan) -> None:
         if len(plan.worths) > _WORTHS_MAX:
             offered = set().union(
                 *(self._dealer.offered(logic.key_of(kind, mode)) for mode in plan.modes)
@@ -328,7 +332,7 @@ class DetectorPlan:
         return limits_of(await self._at.size.haystack_frames(self._model), self._settings)
 
     async def _shortlists(
-        self, needles: Collection[NeedleId], assignments: Sequence[Dealt]
+        self, needles: Collection[NeedleId], assignments: Sequence[Assignment]
     ) -> list[ShortlistPublished]:
         """What is to be written for these needles, where anything is."""
         fresh: defaultdict[NeedleId, dict[FrameId, Candidate]] = defaultdict(dict)
@@ -371,7 +375,7 @@ class DetectorPlan:
         return logic.next_shortlist(record, record.needle, candidates, how)
 
 
-def _kind_of(needle: NeedleFound) -> Kind:
+def _kind_of(needle: NeedleFound) -> DetectorCategory:
     return needle.detector, needle.category
 
 

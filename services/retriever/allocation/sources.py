@@ -3,8 +3,13 @@
 from dataclasses import dataclass
 
 from services.retriever.learning.fitting import Learning
-from services.retriever.scoring.caches import KnownFrames, KnownNeedles, KnownSize, KnownVectors
-from services.retriever.scoring.candidate_source import Hay
+from services.retriever.scoring.caches import (
+    FrameCache,
+    HaystackSizeCache,
+    NeedleCache,
+    VectorCache,
+)
+from services.retriever.scoring.candidate_source import CandidateSource
 from services.runtime.settings import Settings
 
 
@@ -12,10 +17,10 @@ from services.runtime.settings import Settings
 class Sources:
     """All that a plan asks."""
 
-    frames: KnownFrames
-    needles: KnownNeedles
-    vectors: KnownVectors
-    size: KnownSize
+    frames: FrameCache
+    needles: NeedleCache
+    vectors: VectorCache
+    size: HaystackSizeCache
     learning: Learning
-    candidates: Hay
+    candidates: CandidateSource
     settings: Settings

@@ -9,13 +9,13 @@ import numpy as np
 
 from services.contracts.identity import FrameId, ModelId, RegionId
 from services.domain.detection.coco import FloatArray
-from services.domain.mining.detector_category import Kind as Learnt
-from services.domain.mining.failure_model import Examples, FailureModel, Mode
+from services.domain.mining.detector_category import CategoryModel as Learnt
+from services.domain.mining.failure_model import Examples, FailureMode, FailureModel
 from services.domain.mining.ranking import Vectors
-from services.domain.shortlists.strategies import Standing
+from services.domain.shortlists.strategies import CategoryStats
 from services.retriever import logic
-from services.retriever.logic import Kind
-from services.retriever.scoring.caches import KnownFrames, KnownMatches, KnownVectors
+from services.retriever.logic import DetectorCategory
+from services.retriever.scoring.caches import FrameCache, MatchCache, VectorCache
 from services.runtime.settings import Settings
 
 _LESSON = 1.5
@@ -33,7 +33,7 @@ class _Lesson:
     """What is to be learnt of a kind, and the fit that goes on in a thread or is over."""
 
     examples: Examples
-    standing: Standing
+    standing: CategoryStats
     fit: asyncio.Task[FailureModel]
 
     def teaches(self, examples: Examples) -> bool:
@@ -51,31 +51,31 @@ class Learning:
 
     def __init__(
         self,
-        frames: KnownFrames,
-        matches: KnownMatches,
-        vectors: KnownVectors,
+        frames: FrameCache,
+        matches: MatchCache,
+        vectors: VectorCache,
         settings: Settings,
     ) -> None:
         self._frames = frames
         self._matches = matches
         self._vectors = vectors
         self._settings = settings
-        self._lessons: dict[Kind, _Lesson] = {}
-        self._untaken: set[Kind] = set()
-        self._heard: Counter[Kind] = Counter()
-        self._heard_at: dict[Kind, int] = {}
+        self._lessons: dict[DetectorCategory, _Lesson] = {}
+        self._untaken: set[DetectorCategory] = set()
+        self._heard: Counter[DetectorCategory] = Counter()
+        self._heard_at: dict[DetectorCategory, int] = {}
 
-    def heard(self, kind: Kind) -> None:
+    def heard(self, kind: DetectorCategory) -> None:
         """Something was said of how a kind's regions fail."""
         self._heard[kind] += 1
 
-    def outgrown(self, kind: Kind) -> bool:
+    def outgrown(self, kind: DetectorCategory) -> bool:
         """Whether so much was heard since the last fit that another is worth it."""
         at, lesson = self._heard_at.get(kind, 0), self._lessons.get(kind)
         full = lesson is not None and len(lesson.examples.modes) >= logic.EXAMPLES_MAX
         return self._heard[kind] >= max(at + 1, (_LESSON_WHEN_FULL if full else _LESSON) * at)
 
-    async def truths(self, kind: Kind) -> dict[RegionId, Mode | None]:
+    async def truths(self, kind: DetectorCategory) -> dict[RegionId, FailureMode | None]:
         """Of each annotated region of a kind, how it is wrong; none where it is right."""
         return logic.truths(await self._matches.of(kind), self._settings.region_score)
 
@@ -84,21 +84,21 @@ class Learning:
         """Whether a fit goes on."""
         return any(not self._lessons[kind].fit.done() for kind in self._untaken)
 
-    async def of(self, kind: Kind, model: ModelId) -> Learnt:
+    async def of(self, kind: DetectorCategory, model: ModelId) -> Learnt:
         """What is known of a kind by now; fitted again only where its examples changed."""
         lesson = await self._begun(kind, model)
         self._untaken.discard(kind)
         # A wait that is given up leaves the fit to whoever asks next.
         return Learnt(await asyncio.shield(lesson.fit), lesson.standing)
 
-    async def begin(self, kind: Kind, model: ModelId) -> None:
+    async def begin(self, kind: DetectorCategory, model: ModelId) -> None:
         """Learn what is known of a kind by now, beside whatever else goes on; see `over`."""
         lesson = await self._begun(kind, model)
         self._untaken.add(kind)
         if len(lesson.examples.modes) <= _AT_ONCE:
             await asyncio.wait([lesson.fit])
 
-    def over(self, kind: Kind) -> Learnt | None:
+    def over(self, kind: DetectorCategory) -> Learnt | None:
         """What was learnt of a kind since it was begun, once; none while the lesson goes on."""
         if kind not in self._untaken or not self._lessons[kind].fit.done():
             return None
@@ -106,7 +106,7 @@ class Learning:
         lesson = self._lessons[kind]
         return Learnt(lesson.fit.result(), lesson.standing)
 
-    async def _begun(self, kind: Kind, model: ModelId) -> _Lesson:
+    async def _begun(self, kind: DetectorCategory, model: ModelId) -> _Lesson:
         annotated = await self._matches.of(kind)
         self._heard[kind] = max(self._heard[kind], len(annotated))
         self._heard_at[kind] = self._heard[kind]
@@ -124,7 +124,7 @@ class Learning:
 
     async def _examples(
         self,
-        modes: Mapping[RegionId, Mode | None],
+        modes: Mapping[RegionId, FailureMode | None],
         frame_of: Mapping[RegionId, FrameId],
         model: ModelId,
     ) -> Examples:

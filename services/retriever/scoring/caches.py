@@ -10,13 +10,19 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
-from services.contracts.events import REANNOTATION, FrameMatched, ShortlistPublished, Split
+from services.contracts.events import REANNOTATION_SOURCE, FrameMatched, ShortlistPublished, Split
 from services.contracts.identity import FrameId, ModelId, NeedleId, RegionId, region_point_id
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
-from services.domain.ports.vectors import FRAMES, REGIONS, Vector, VectorStore, collection_of
-from services.retriever.logic import HAYSTACK_FRAMES, Annotated, FrameFacts, Kind
+from services.domain.ports.vectors import (
+    FRAME_VECTORS,
+    REGION_VECTORS,
+    Vector,
+    VectorStore,
+    collection_of,
+)
+from services.retriever.logic import HAYSTACK_FRAMES, Annotated, DetectorCategory, FrameFacts
 from services.runtime.progress import report_progress
 
 _FRAMES_MAX = 50_000
@@ -26,7 +32,7 @@ _UNCOUNTED = 0.1
 """The haystack is counted again when it grew by this share: a count looks at all of it."""
 
 
-class KnownFrames:
+class FrameCache:
     """The facts of frames."""
 
     def __init__(self, store: FrameStore) -> None:
@@ -47,7 +53,7 @@ class KnownFrames:
     async def reannotated(self) -> set[FrameId]:
         """Every frame whose ground truth came back corrected: the verdicts lie there."""
         if self._reannotated is None:
-            self._reannotated = await self._store.annotated_from(REANNOTATION)
+            self._reannotated = await self._store.annotated_from(REANNOTATION_SOURCE)
         return set(self._reannotated)
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameFacts]:
@@ -84,16 +90,16 @@ def _facts_of(records: Iterable[FrameRecord]) -> list[FrameFacts]:
     return facts
 
 
-class KnownMatches:
+class MatchCache:
     """The latest matches that regions of known truth are taken from.
 
     They are those of reference frames, and those of haystack frames that were annotated again.
     """
 
-    def __init__(self, store: MatchStore, frames: KnownFrames) -> None:
+    def __init__(self, store: MatchStore, frames: FrameCache) -> None:
         self._store = store
         self._frames = frames
-        self._of: defaultdict[Kind, dict[FrameId, Annotated]] = defaultdict(dict)
+        self._of: defaultdict[DetectorCategory, dict[FrameId, Annotated]] = defaultdict(dict)
         self._verdicts: set[FrameId] = set()
         self._complete = False
 
@@ -123,7 +129,7 @@ class KnownMatches:
         self._verdicts.clear()
         self._complete = False
 
-    async def of(self, kind: Kind) -> list[Annotated]:
+    async def of(self, kind: DetectorCategory) -> list[Annotated]:
         """All of a kind."""
         if not self._complete:
             async for match in self._store.scan(split=Split.REFERENCE):
@@ -133,7 +139,7 @@ class KnownMatches:
         return list(self._of[kind].values())
 
 
-class KnownNeedles:
+class NeedleCache:
     """The records of needles that are active, or of which something is left to tell."""
 
     def __init__(self, store: NeedleStore) -> None:
@@ -190,7 +196,7 @@ class KnownNeedles:
             self._records.pop(record.needle_id, None)
 
 
-class KnownVectors:
+class VectorCache:
     """The vectors of regions."""
 
     def __init__(self, store: VectorStore) -> None:
@@ -208,7 +214,7 @@ class KnownVectors:
                 self._vectors.clear()
                 missing = wanted
             points = {region_point_id(model, region): region for region in missing}
-            found = await self._store.load(collection_of(REGIONS, model), points)
+            found = await self._store.load(collection_of(REGION_VECTORS, model), points)
             for point, vector in found.items():
                 self._vectors[model, points[point]] = vector
         return {
@@ -216,7 +222,7 @@ class KnownVectors:
         }
 
 
-class KnownSize:
+class HaystackSizeCache:
     """How many frames the haystack has: counted now and then, and by what was told since."""
 
     def __init__(self, store: VectorStore) -> None:
@@ -236,7 +242,7 @@ class KnownSize:
         """How many there are, or a few more while it grows: what was told may be counted too."""
         counted = self._counted
         if counted is None or counted[0] != model or len(self._since) > counted[1] * _UNCOUNTED:
-            frames = await self._store.count(collection_of(FRAMES, model), HAYSTACK_FRAMES)
+            frames = await self._store.count(collection_of(FRAME_VECTORS, model), HAYSTACK_FRAMES)
             counted = self._counted = model, frames
             self._since.clear()
         return counted[1] + len(self._since)

@@ -10,21 +10,21 @@ from services.contracts.identity import FrameId, ModelId, RegionId
 from services.domain.mining.detector_category import Haystack
 from services.domain.mining.ranking import Vectors
 from services.domain.mining.region_features import FEATURES
-from services.domain.ports.vectors import REGIONS, VectorStore, collection_of
+from services.domain.ports.vectors import REGION_VECTORS, VectorStore, collection_of
 from services.retriever import logic
-from services.retriever.logic import FrameFacts, Kind, Seen
-from services.retriever.scoring.caches import KnownFrames, KnownVectors
+from services.retriever.logic import DetectorCategory, FrameFacts, Seen
+from services.retriever.scoring.caches import FrameCache, VectorCache
 from services.runtime.settings import Settings
 
 
-class Hay:
+class CandidateSource:
     """Looks regions up, by where they lie or by their frames."""
 
     def __init__(
         self,
-        frames: KnownFrames,
+        frames: FrameCache,
         store: VectorStore,
-        vectors: KnownVectors,
+        vectors: VectorCache,
         settings: Settings,
     ) -> None:
         self._frames = frames
@@ -32,10 +32,10 @@ class Hay:
         self._vectors = vectors
         self._settings = settings
 
-    async def search(self, kind: Kind, directions: Vectors, model: ModelId) -> Haystack:
+    async def search(self, kind: DetectorCategory, directions: Vectors, model: ModelId) -> Haystack:
         """The regions that lie farthest in any direction; all of the kind where they are few."""
         where = logic.haystack_of(kind, self._settings.operating_score)
-        collection, most = collection_of(REGIONS, model), self._settings.shortlist_pool
+        collection, most = collection_of(REGION_VECTORS, model), self._settings.shortlist_pool
         hits = await self._store.nearest(collection, directions[0], where, most)
         if len(hits) == most and len(directions) > 1:
             # There are others yet.
@@ -51,10 +51,13 @@ class Hay:
         return await self.rows([found[point] for point in sorted(found)], model)
 
     async def among(
-        self, frames: Mapping[FrameId, FrameFacts], kinds: Collection[Kind], model: ModelId
-    ) -> dict[Kind, Haystack]:
+        self,
+        frames: Mapping[FrameId, FrameFacts],
+        kinds: Collection[DetectorCategory],
+        model: ModelId,
+    ) -> dict[DetectorCategory, Haystack]:
         """By kind, the regions on these haystack frames that the detector shows on the map."""
-        found: defaultdict[Kind, list[tuple[RegionId, FrameId]]] = defaultdict(list)
+        found: defaultdict[DetectorCategory, list[tuple[RegionId, FrameId]]] = defaultdict(list)
         for frame, facts in sorted(frames.items()):
             if facts.split(self._settings.split_rule) is not Split.HAYSTACK:
                 continue

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import ModelId
-from services.domain.ports.vectors import REGIONS, model_of
+from services.domain.ports.vectors import REGION_VECTORS, model_of
 from services.runtime.settings import Settings
 from services.runtime.stores.vectors_edge_names import EDGE_FOLDER, EdgeNames
 
@@ -69,7 +69,7 @@ def live_embedder(data: Path) -> dict[str, object]:
     noted = _read(data)
     if not noted:
         return {}
-    live = model_of(REGIONS, EdgeNames(data / EDGE_FOLDER).now().get(REGIONS))
+    live = model_of(REGION_VECTORS, EdgeNames(data / EDGE_FOLDER).now().get(REGION_VECTORS))
     if live is None and len(noted) == 1:  # all vectors are gone, and are to be made again
         (live,) = noted
     made = noted.get(live) if live is not None else None

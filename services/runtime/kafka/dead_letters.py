@@ -17,7 +17,7 @@ from services.contracts.topics import DEAD_LETTERS
 from services.domain.dead_letters import UNSETTLED, Letter, LetterEvent, fold_letters
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.limits import MAX_DEAD_LETTER_BYTES
-from services.runtime.kafka.outbox import Parcel
+from services.runtime.kafka.outbox import OutgoingRecord
 from services.runtime.kafka.records import REPLAY_HEADER
 from services.runtime.settings import Settings
 
@@ -30,7 +30,7 @@ _REPLAY_BATCH = 200
 class ParcelOutbox(Protocol):
     """Where records leave as they are."""
 
-    async def publish_parcels(self, parcels: Sequence[Parcel]) -> None:
+    async def publish_parcels(self, parcels: Sequence[OutgoingRecord]) -> None:
         """Send all and return once the broker has acknowledged every one."""
         ...
 
@@ -97,7 +97,7 @@ async def replay(letters: Sequence[Letter], outbox: ParcelOutbox, now: datetime)
         # First the records: the broker may refuse them, and then nothing was replayed.
         await outbox.publish_parcels([_original(letter) for letter in some])
         changes = [_changed(letter, LetterChange.REPLAYED, now) for letter in some]
-        await outbox.publish_parcels([Parcel.of(each) for each in changes])
+        await outbox.publish_parcels([OutgoingRecord.of(each) for each in changes])
     return ReplayReport(len(sent), tuple(each for each in letters if not each.is_replayable))
 
 
@@ -110,7 +110,7 @@ async def discard(letters: Sequence[Letter], outbox: ParcelOutbox, now: datetime
         Some may have been discarded; discarding all again is harmless.
     """
     changes = [_changed(letter, LetterChange.DISCARDED, now) for letter in letters]
-    await outbox.publish_parcels([Parcel.of(each) for each in changes])
+    await outbox.publish_parcels([OutgoingRecord.of(each) for each in changes])
     return len(changes)
 
 
@@ -144,7 +144,7 @@ def _decoded(value: bytes) -> LetterEvent | None:
     return event
 
 
-def _original(letter: Letter) -> Parcel:
+def _original(letter: Letter) -> OutgoingRecord:
     failure = letter.latest
     assert failure.original_topic is not None
     topic, key, value = failure.original_topic, failure.original_key, failure.original_value
@@ -153,7 +153,7 @@ def _original(letter: Letter) -> Parcel:
     except Invalid:
         partitioned_by = key.decode(errors="replace")
     headers = ((REPLAY_HEADER, letter.next_replay.encode()),)
-    return Parcel(topic, key, value, partitioned_by, headers)
+    return OutgoingRecord(topic, key, value, partitioned_by, headers)
 
 
 def _values(broker: BrokerAddress, settings: Settings) -> Iterator[bytes]:

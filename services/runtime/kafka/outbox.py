@@ -29,7 +29,7 @@ _THREADS = 8  # publishers that hand records over at the same time; none waits i
 
 
 @dataclass(frozen=True)
-class Parcel:
+class OutgoingRecord:
     """A record that is about to leave; what decides its partition may differ from its key."""
 
     topic: str
@@ -84,10 +84,10 @@ class KafkaOutbox:
         if not events:
             return
         with self._traces.sending(events) as headers:
-            parcels = [Parcel.of(*each) for each in zip(events, headers, strict=True)]
+            parcels = [OutgoingRecord.of(*each) for each in zip(events, headers, strict=True)]
             await self.publish_parcels(parcels)
 
-    async def publish_parcels(self, parcels: Sequence[Parcel]) -> None:
+    async def publish_parcels(self, parcels: Sequence[OutgoingRecord]) -> None:
         """What `publish` does, for records that are bytes already."""
         if not parcels:
             return
@@ -102,7 +102,7 @@ class KafkaOutbox:
         await self._shared.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _deliver(self, parcels: Sequence[Parcel]) -> None:
+    async def _deliver(self, parcels: Sequence[OutgoingRecord]) -> None:
         producer = await self._shared.connected()
         try:
             async with asyncio.timeout(self._patience_s):
@@ -151,7 +151,7 @@ class _Delivery:
                 self.done.set_exception(exc)
 
 
-def _hand_over(producer: Any, parcels: Sequence[Parcel]) -> "Future[None]":
+def _hand_over(producer: Any, parcels: Sequence[OutgoingRecord]) -> "Future[None]":
     """Give all to the producer, whose thread sends them; blocks only for a topic not used yet."""
     delivery = _Delivery(len(parcels))
     for parcel in parcels:
@@ -165,7 +165,7 @@ def _hand_over(producer: Any, parcels: Sequence[Parcel]) -> "Future[None]":
     return delivery.done
 
 
-def _check_size(parcel: Parcel) -> None:
+def _check_size(parcel: OutgoingRecord) -> None:
     most = largest_value(parcel.topic)
     if len(parcel.value) > most:
         raise _too_large(f"{parcel.topic}: {len(parcel.value)} bytes, and {most} are allowed")

@@ -36,7 +36,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Arrival:
+class TracedRecord:
     """A record in hand, with its span where it brought a trace."""
 
     record: Record
@@ -50,7 +50,7 @@ class Arrival:
 
 
 @dataclass(frozen=True)
-class Parsed(Arrival):
+class Parsed(TracedRecord):
     """One that could be read."""
 
     event: Event

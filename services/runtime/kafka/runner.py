@@ -32,12 +32,12 @@ from services.contracts.events import Event
 from services.contracts.identity import EventId
 from services.runtime.clock import Clock
 from services.runtime.exits import Exit, ExitCode, exit_now
-from services.runtime.kafka.records import Arrival, Parsed, Record
+from services.runtime.kafka.records import Parsed, Record, TracedRecord
 from services.runtime.observability import metrics
 from services.runtime.observability.freshness import age_s, in_hand
 from services.runtime.observability.traces import (
     OFF,
-    Place,
+    RecordPosition,
     ServiceTraces,
     Spans,
     describe,
@@ -251,11 +251,11 @@ class Runner:
         seen: dict[EventId, Event] = {}
         arrivals = []
         for record in records:
-            span = spans.get(Place.of(record)) if spans else None
+            span = spans.get(RecordPosition.of(record)) if spans else None
             try:
                 event = decode(record.topic, record.value)
             except Invalid as exc:
-                await self._bury(Arrival(record, span), exc)
+                await self._bury(TracedRecord(record, span), exc)
                 continue
             first = seen.setdefault(event.event_id, event)
             # A replay is answered by itself, whatever else is in the batch.
@@ -299,7 +299,7 @@ class Runner:
         if self._ending.is_set():
             raise _GivenBackError
 
-    async def _bury(self, arrival: Arrival, error: Invalid) -> None:
+    async def _bury(self, arrival: TracedRecord, error: Invalid) -> None:
         record = arrival.record
         give_up(arrival.span, error.reason)
         letter = DeadLettered(

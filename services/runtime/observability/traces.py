@@ -57,7 +57,7 @@ class Traceable(Protocol):
         ...
 
 
-class Place(NamedTuple):
+class RecordPosition(NamedTuple):
     """Where a record lies; there is no other one."""
 
     topic: str
@@ -65,12 +65,12 @@ class Place(NamedTuple):
     offset: int
 
     @classmethod
-    def of(cls, record: Traceable) -> "Place":
+    def of(cls, record: Traceable) -> "RecordPosition":
         """The place of a record."""
         return cls(record.topic, record.partition, record.offset)
 
 
-Spans = Mapping[Place, Span]
+Spans = Mapping[RecordPosition, Span]
 """The spans of a batch's records; those of which no trace came are not in it."""
 
 _causes: ContextVar[Mapping[Subject, list[Span]] | None] = ContextVar("causes", default=None)
@@ -97,7 +97,7 @@ class ServiceTraces:
             yield {}
             return
         spans = {
-            Place.of(record): self._taken(tracer, record, parent, len(records))
+            RecordPosition.of(record): self._taken(tracer, record, parent, len(records))
             for record in records
             if (parent := dict(record.headers).get(_PARENT))
         }

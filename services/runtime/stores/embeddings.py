@@ -9,7 +9,13 @@ from typing import Protocol
 
 from services.contracts.events import FrameEmbedded
 from services.contracts.identity import FrameId, ModelId, region_point_id
-from services.domain.ports.vectors import FRAMES, REGIONS, VectorStore, Where, collection_of
+from services.domain.ports.vectors import (
+    FRAME_VECTORS,
+    REGION_VECTORS,
+    VectorStore,
+    Where,
+    collection_of,
+)
 from services.runtime.stores.mongo import Database, Document, field_name, translated
 from services.runtime.stores.unreadable import readable
 
@@ -35,8 +41,8 @@ async def held_points(vectors: VectorStore, model: ModelId) -> Points:
         It does not answer.
     """
     return Points(
-        await vectors.count(collection_of(FRAMES, model), Where()),
-        await vectors.count(collection_of(REGIONS, model), Where()),
+        await vectors.count(collection_of(FRAME_VECTORS, model), Where()),
+        await vectors.count(collection_of(REGION_VECTORS, model), Where()),
     )
 
 
@@ -58,8 +64,8 @@ async def lost_frames(vectors: VectorStore, events: Sequence[FrameEmbedded]) -> 
         for region_ids in each.regions.values()
         for region_id in region_ids
     }
-    there = await vectors.load(collection_of(FRAMES, model), frames)
-    there |= await vectors.load(collection_of(REGIONS, model), regions)
+    there = await vectors.load(collection_of(FRAME_VECTORS, model), frames)
+    there |= await vectors.load(collection_of(REGION_VECTORS, model), regions)
     return sorted({each for point, each in (frames | regions).items() if point not in there})
 
 

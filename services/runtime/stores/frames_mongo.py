@@ -8,7 +8,7 @@ from pymongo import UpdateOne
 
 from services.contracts.errors import ConflictingRevision
 from services.contracts.events import (
-    REANNOTATION,
+    REANNOTATION_SOURCE,
     FrameAnnotated,
     FrameCaptured,
     FrameEmbedded,
@@ -74,7 +74,7 @@ class MongoFrameStore:
         with translated():
             # Of few frames, and asked for again and again: the verdicts lie there.
             await self._frames.create_index(
-                [(_SOURCE, 1), ("_id", 1)], partialFilterExpression={_SOURCE: REANNOTATION}
+                [(_SOURCE, 1), ("_id", 1)], partialFilterExpression={_SOURCE: REANNOTATION_SOURCE}
             )
 
     async def record(self, facts: Sequence[FrameFact]) -> None:

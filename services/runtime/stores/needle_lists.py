@@ -33,7 +33,7 @@ class NeedleRow:
 
 
 @dataclass(frozen=True)
-class Kind:
+class NeedleGroup:
     """Needles that are wrong in the same way, counted."""
 
     detector: str
@@ -66,7 +66,7 @@ class Queue:
 
 
 @dataclass(frozen=True)
-class Place:
+class ListPosition:
     """Where a needle is in a list: the ones beside it, how many come before, how many in all."""
 
     previous: NeedleId | None
@@ -162,7 +162,7 @@ class MongoNeedleLists:
         with translated():
             return await self._needles.count_documents(_where(wanted))
 
-    async def kinds(self) -> list[Kind]:
+    async def kinds(self) -> list[NeedleGroup]:
         """All active needles by kind and progress, counted; answered from an index alone."""
         names = (*_KIND, "mark.family", "review.progress")
         group = {field.rpartition(".")[2]: f"${field}" for field in names}
@@ -195,7 +195,7 @@ class MongoNeedleLists:
             hello["localTime"].replace(tzinfo=UTC),
         )
 
-    async def place(self, wanted: NeedleFilter, sort: Sort, row: NeedleFound) -> Place:
+    async def place(self, wanted: NeedleFilter, sort: Sort, row: NeedleFound) -> ListPosition:
         """Where a needle is among these, or would be."""
         field, direction = _ORDERS[sort]
         where = _where(wanted)
@@ -211,7 +211,7 @@ class MongoNeedleLists:
             (following, previous), (total, *counts) = await asyncio.gather(
                 neighbours, asyncio.gather(*counted)
             )
-        return Place(previous, following, sum(counts), total)
+        return ListPosition(previous, following, sum(counts), total)
 
     async def of_frame(self, frame_id: FrameId) -> list[NeedleRow]:
         """The needles that are on this frame."""
@@ -299,9 +299,9 @@ def _projection(part: Document | None) -> Projection | None:
     return Projection(**{**known, "progress": Progress(part["progress"])})
 
 
-def _kind(document: Document) -> Kind:
+def _kind(document: Document) -> NeedleGroup:
     key = document["_id"]
-    return Kind(
+    return NeedleGroup(
         detector=key["detector"],
         category=key["category"],
         error_type=ErrorType(key["error_type"]),

@@ -13,7 +13,7 @@ _BINS = 16
 
 
 @dataclass(frozen=True)
-class Mode:
+class FailureModeCounts:
     """A failure mode.
 
     Attributes
@@ -46,7 +46,7 @@ class MongoModes:
     def __init__(self, database: Database) -> None:
         self._needles = database["needles"]
 
-    async def modes(self) -> list[Mode]:
+    async def modes(self) -> list[FailureModeCounts]:
         """All modes, the largest first.
 
         Raises
@@ -88,7 +88,7 @@ class MongoModes:
         return sorted(modes, key=_order)
 
 
-def _order(mode: Mode) -> tuple[object, ...]:
+def _order(mode: FailureModeCounts) -> tuple[object, ...]:
     return (mode.resolved, -mode.size, mode.category, mode.error_type)
 
 
@@ -109,13 +109,13 @@ def _mode(
     seen: list[datetime],
     first: datetime,
     last: datetime,
-) -> Mode:
+) -> FailureModeCounts:
     span = (last - first).total_seconds() or 1.0
     trend = [0] * _BINS
     for time in seen:
         trend[min(int((time - first).total_seconds() / span * _BINS), _BINS - 1)] += 1
     key = document["_id"]
-    return Mode(
+    return FailureModeCounts(
         detector=key["detector"],
         category=key["category"],
         error_type=ErrorType(key["error_type"]),

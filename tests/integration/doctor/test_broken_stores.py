@@ -21,7 +21,7 @@ from services.app.doctor.finding import Finding
 from services.cli.main import app as command_line
 from services.contracts.events import FrameCaptured
 from services.contracts.identity import ModelId
-from services.domain.ports.vectors import FRAMES, REGIONS, Where, collection_of
+from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Where, collection_of
 from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress
@@ -120,7 +120,7 @@ async def points(settings: Settings) -> tuple[int, int]:
     """How many frames and regions can be found."""
     store = open_vector_store(settings)
     try:
-        return await store.count(FRAMES, Where()), await store.count(REGIONS, Where())
+        return await store.count(FRAME_VECTORS, Where()), await store.count(REGION_VECTORS, Where())
     finally:
         await store.close()
 
@@ -153,7 +153,7 @@ def test_vectors_that_are_gone_are_found_and_the_remedy_makes_them_again(
 async def test_a_collection_of_another_dimension_is_found(settings: Settings) -> None:
     model = (await asyncio.to_thread(TorchEmbedder.of, settings)).model_id
     store = open_vector_store(settings)
-    await store.ensure(collection_of(REGIONS, model), 7, keywords=[], numbers=[])
+    await store.ensure(collection_of(REGION_VECTORS, model), 7, keywords=[], numbers=[])
     await store.close()
     found = said(await look(settings, model=True), "vectors")
     assert "holds vectors of 7 numbers, and the embedder makes" in found
@@ -163,7 +163,7 @@ async def test_a_collection_of_another_dimension_is_found(settings: Settings) ->
 async def test_a_live_model_that_is_not_the_settings_is_found(settings: Settings) -> None:
     store = open_vector_store(settings)
     await store.ensure("regions-other", 7, keywords=[], numbers=[])
-    await store.alias({REGIONS: "regions-other", FRAMES: "frames-other"})
+    await store.alias({REGION_VECTORS: "regions-other", FRAME_VECTORS: "frames-other"})
     await store.close()
     found = said(await look(settings, model=True), "embedder")
     assert found.startswith("warning: searches use other")

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from services.contracts.errors import InvalidImage
 from services.contracts.events import Event, FrameCaptured, PredictionsMade
 from services.contracts.identity import Box, FrameId, region_point_id
-from services.domain.ports.vectors import FRAMES, REGIONS, VectorStore, Where
+from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, VectorStore, Where
 from services.embedder.models.torch_embedder import TorchEmbedder
 from services.embedder.service import EmbedFrames
 from services.runtime.settings import Settings
@@ -102,9 +102,9 @@ async def test_the_same_thing_is_found_on_other_frames(
         [survey.predictions(number).region_ids()[place] for number in numbers] for place in (0, 1)
     )
     for wanted in (signs, lamps):
-        loaded = await vectors.load(REGIONS, [region_point_id(embedder.model_id, wanted[0])])
+        loaded = await vectors.load(REGION_VECTORS, [region_point_id(embedder.model_id, wanted[0])])
         [query] = loaded.values()
-        hits = await vectors.nearest(REGIONS, query, Where(at_least={"score": 0.5}), 15)
+        hits = await vectors.nearest(REGION_VECTORS, query, Where(at_least={"score": 0.5}), 15)
         found = [hit.payload["region_id"] in wanted for hit in hits]
         assert len(hits) == 15
         assert np.mean(found) > 0.9
@@ -128,8 +128,8 @@ async def test_what_is_embedded_outlives_the_process_and_its_revisions(
         await step.run([survey.frame(1), survey.predictions(1, revision)])
         await store.close()
         again = open_vector_store(settings)
-        left.append(await again.load(REGIONS, points))
-        globals_ = await again.nearest(FRAMES, np.ones(128, np.float32), Where(), 5)
+        left.append(await again.load(REGION_VECTORS, points))
+        globals_ = await again.nearest(FRAME_VECTORS, np.ones(128, np.float32), Where(), 5)
         await again.close()
         assert [hit.payload["frame_id"] for hit in globals_] == ["f01"]
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from services.annotation.label_studio.project import ensure_project, ensure_webhook
-from services.annotation.label_studio.service import Carrier
+from services.annotation.label_studio.service import SyncLoop
 from services.app.label_studio_parts import carrying, outside_routes
 from services.contracts.errors import InvalidRecord, ToolUnavailable
 from services.runtime.clock import SystemClock
@@ -74,7 +74,7 @@ async def test_the_webhook_is_asked_for_until_label_studio_answers_and_then_no_m
             raise ToolUnavailable("away")
 
     parts, tasks = desk.parts, desk.stores.annotation_tasks
-    carrier = Carrier(parts.pusher, parts.puller, tasks, desk.clock, 60.0, heard_of)
+    carrier = SyncLoop(parts.pusher, parts.puller, tasks, desk.clock, 60.0, heard_of)
     for _ in range(4):
         await carrier.carry()
 

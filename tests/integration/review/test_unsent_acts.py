@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 import httpx
 
-from services.annotation.review.desk import Desk
+from services.annotation.review.desk import ReviewContext
 from services.contracts.errors import BrokerUnavailable, StoreUnavailable
 from services.domain.ports.needle_filters import Stage
 from services.domain.ports.reviews import Act, Projection
@@ -112,7 +112,7 @@ async def test_while_the_broker_is_away_an_act_is_asked_for_again(ana: Browser) 
 async def test_lists_show_an_act_whose_answer_a_crash_has_cut_off(
     ana: Browser, monkeypatch: object
 ) -> None:
-    desk: Desk = ana.world.desk
+    desk: ReviewContext = ana.world.desk
     project, failures = desk.reviews.project, [StoreUnavailable("away")]
 
     async def failing(needle_id: object, projection: Projection) -> None:

@@ -20,7 +20,7 @@ from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import Assignment, AssignmentListener, ConsumingService
 from services.runtime.kafka.dead_letters import read_dead_letters, read_letters, replay
 from services.runtime.kafka.lag import LagReader
-from services.runtime.kafka.outbox import KafkaOutbox, Parcel
+from services.runtime.kafka.outbox import KafkaOutbox, OutgoingRecord
 from services.runtime.settings import Settings
 from services.runtime.step import Step
 from tests import samples
@@ -142,7 +142,9 @@ async def test_poison_is_dead_lettered_and_its_neighbours_go_on(bench: Bench) ->
     poison = [b"\x00", b"{}", b"[" * 2000, b"\xff" * 100]
     name = FRAMES.name
     await bench.outbox.publish([*good[:15], refused, *good[15:]])
-    await bench.outbox.publish_parcels([Parcel(name, b"key", value, "key") for value in poison])
+    await bench.outbox.publish_parcels(
+        [OutgoingRecord(name, b"key", value, "key") for value in poison]
+    )
     service = bench.service()
     await service.start()
     await until(lambda: set(poison) | {encode(refused)} <= set(bench.letters()))

@@ -24,7 +24,7 @@ from services.contracts.errors import GazeloopError
 from services.runtime.clock import SystemClock
 from services.runtime.http.tokens import issue
 from services.runtime.kafka.broker import BrokerAddress
-from services.runtime.kafka.outbox import KafkaOutbox, Parcel
+from services.runtime.kafka.outbox import KafkaOutbox, OutgoingRecord
 from services.runtime.observability.logs import configure_logs
 from services.runtime.settings import Settings, load_settings
 from services.runtime.stores.vectors_open import open_vector_store
@@ -226,7 +226,7 @@ async def a_bad_event_comes(
 ) -> None:
     """The evaluator buries it; the letter is read as it lies on the topic."""
     outbox = KafkaOutbox("owner", owner, Settings(delivery_timeout_s=10))
-    await outbox.publish_parcels([Parcel("gaze.matches", b"bad", b"{", "bad")])
+    await outbox.publish_parcels([OutgoingRecord("gaze.matches", b"bad", b"{", "bad")])
     await outbox.close()
     async with visiting(settings, "evaluator", everything):
         await until(lambda: bool(values_on(owner, "gaze.dead-letters")), deadline_s=60)

@@ -32,7 +32,7 @@ from services.contracts.topics import BY_NAME, DEAD_LETTERS, TOPICS
 from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.lag import LagReader
-from services.runtime.kafka.outbox import Parcel
+from services.runtime.kafka.outbox import OutgoingRecord
 from services.runtime.settings import Settings
 from services.runtime.stores.mongo import connect_as_set
 from services.runtime.stores.unreadable import UNREADABLE
@@ -103,10 +103,10 @@ def _drawn(event: type[Event]) -> list[bytes]:
     return found
 
 
-def _extremes() -> list[Parcel]:
+def _extremes() -> list[OutgoingRecord]:
     topics = {event: topic.name for topic in TOPICS for event in topic.events}
     return [
-        Parcel(topics[event], b"key", value, str(number))
+        OutgoingRecord(topics[event], b"key", value, str(number))
         for event in _FIXED
         for number, value in enumerate(_drawn(event))
     ]

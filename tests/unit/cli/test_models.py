@@ -5,7 +5,7 @@ import pytest
 from services.app.models import Models, read_models, use
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import ModelId
-from services.domain.ports.vectors import FRAMES, REGIONS, collection_of
+from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, collection_of
 from tests import samples
 from tests.fakes.embeddings import InMemoryEmbeddings
 from tests.fakes.frames import InMemoryFrameStore
@@ -26,9 +26,11 @@ class World:
 
     async def prepare(self, frames: int, *, by_new: int) -> None:
         for model in (OLD, NEW):
-            for alias in (FRAMES, REGIONS):
+            for alias in (FRAME_VECTORS, REGION_VECTORS):
                 await self.vectors.ensure(collection_of(alias, model), 3, keywords=(), numbers=())
-        await self.vectors.alias({alias: collection_of(alias, OLD) for alias in (FRAMES, REGIONS)})
+        await self.vectors.alias(
+            {alias: collection_of(alias, OLD) for alias in (FRAME_VECTORS, REGION_VECTORS)}
+        )
         for number in range(frames):
             made = samples.predictions_made(samples.detection(), frame_id=f"f{number}")
             await self.frames.record([samples.frame_captured(f"f{number}"), made])
@@ -60,7 +62,7 @@ async def test_both_aliases_move_and_the_retriever_is_told_of_a_frame() -> None:
     await use(NEW, world.vectors, world.embeddings, world.outbox)
 
     assert await world.vectors.aliases() == {
-        alias: collection_of(alias, NEW) for alias in (FRAMES, REGIONS)
+        alias: collection_of(alias, NEW) for alias in (FRAME_VECTORS, REGION_VECTORS)
     }
     assert world.outbox.published == [await world.embeddings.one(NEW)]
     live = (await world.read()).live

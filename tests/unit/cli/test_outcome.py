@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from services.cli.ingest_command import said
-from services.cli.mining import Mined, MontagePlan, Roll
+from services.cli.mining import ImportAudit, Mined, MontagePlan
 from services.cli.outcome import concluded, left_out
 from services.cli.report_view import as_json, rendered
 from services.contracts.events import ErrorType
@@ -191,8 +191,8 @@ def _item(frame_id: str) -> FrameItem:
     )
 
 
-async def _called(items: Sequence[FrameItem]) -> Roll:
-    roll = Roll(items)
+async def _called(items: Sequence[FrameItem]) -> ImportAudit:
+    roll = ImportAudit(items)
     assert list(roll) == list(items)
     return roll
 

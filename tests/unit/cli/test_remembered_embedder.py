@@ -7,7 +7,7 @@ import pytest
 from services.cli.context import Context
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import ModelId
-from services.domain.ports.vectors import FRAMES, REGIONS, collection_of
+from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, collection_of
 from services.runtime.embedded.embedders import note_embedder
 from services.runtime.settings import Settings
 from services.runtime.stores.vectors_edge_names import EDGE_FOLDER, EdgeNames
@@ -31,7 +31,9 @@ async def folder(tmp_path: Path) -> Path:
 
 async def _go_live(folder: Path, model: ModelId) -> None:
     names = EdgeNames(folder / EDGE_FOLDER)
-    await names.alias({alias: collection_of(alias, model) for alias in (FRAMES, REGIONS)})
+    await names.alias(
+        {alias: collection_of(alias, model) for alias in (FRAME_VECTORS, REGION_VECTORS)}
+    )
 
 
 async def test_the_live_models_embedder_is_taken_where_none_is_named(folder: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from services.app.repeating import Pauses, going_on, kept_up, repeated
+from services.app.repeating import Ticker, going_on, kept_up, repeated
 from services.contracts.errors import StoreUnavailable
 from services.runtime.clock import SystemClock
 from tests.fakes.clock import FakeClock
@@ -71,7 +71,7 @@ async def test_a_slow_first_time_does_not_put_off_the_second() -> None:
 
 
 async def test_the_end_does_not_wait_for_a_pause() -> None:
-    async def waiting(pauses: Pauses) -> None:
+    async def waiting(pauses: Ticker) -> None:
         while await pauses.passed(FOREVER_S):
             raise AssertionError
 

@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.app.searching import Asked, search
+from services.app.searching import SearchQuery, search
 from services.contracts.errors import InvalidRecord, InvalidSettings
 from services.contracts.identity import Box, frame_point_id, region_point_id
-from services.domain.ports.vectors import FRAMES, REGIONS, Payload, Point, Where, collection_of
+from services.domain.ports.vectors import (
+    FRAME_VECTORS,
+    REGION_VECTORS,
+    Payload,
+    Point,
+    Where,
+    collection_of,
+)
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from tests import samples
@@ -34,7 +41,7 @@ class World:
         )
         await self.frames.record([samples.frame_captured(frame_id), predictions])
         (embedded,) = WidthEmbedder().embed([picture()], [np.array(boxes)])
-        for alias in (REGIONS, FRAMES):
+        for alias in (REGION_VECTORS, FRAME_VECTORS):
             collection = collection_of(alias, MODEL)
             await self.vectors.ensure(collection, 2, keywords=(), numbers=())
             await self.vectors.alias({alias: collection})
@@ -49,18 +56,18 @@ class World:
                 predictions.region_ids(), embedded.regions, boxes, strict=True
             )
         ]
-        await self.vectors.upsert(collection_of(REGIONS, MODEL), points)
+        await self.vectors.upsert(collection_of(REGION_VECTORS, MODEL), points)
         whole = Point(
             frame_point_id(MODEL, predictions.frame_id), embedded.frame, {"frame_id": frame_id}
         )
-        await self.vectors.upsert(collection_of(FRAMES, MODEL), [whole])
+        await self.vectors.upsert(collection_of(FRAME_VECTORS, MODEL), [whole])
 
     async def found(
         self, width: float | None, limit: int = 10, category: str | None = None
     ) -> list[str]:
         box = None if width is None else (0.0, 0.0, width, 10.0)
         where = Where({"category": category} if category else {})
-        asked = Asked(saved(picture()), box, where, limit)
+        asked = SearchQuery(saved(picture()), box, where, limit)
         found = await search(asked, self.embedder, self.vectors, self.frames, LIMITS)
         return [each.frame.frame_id for each in found]
 
@@ -120,7 +127,7 @@ async def test_nothing_embedded_and_another_model_are_said_plainly() -> None:
     world = World()
     with pytest.raises(InvalidSettings, match="nothing is embedded"):
         await world.found(30)
-    await world.vectors.alias({REGIONS: collection_of(REGIONS, samples.MODEL)})
+    await world.vectors.alias({REGION_VECTORS: collection_of(REGION_VECTORS, samples.MODEL)})
     with pytest.raises(InvalidSettings, match="small-test"):
         await world.found(30)
 
@@ -128,7 +135,7 @@ async def test_nothing_embedded_and_another_model_are_said_plainly() -> None:
 async def test_a_region_outside_of_the_picture_is_refused() -> None:
     world = World()
     await world.add("a", 10.0)
-    asked = Asked(saved(picture()), (320.0, 0.0, 10.0, 10.0), Where(), 10)
+    asked = SearchQuery(saved(picture()), (320.0, 0.0, 10.0, 10.0), Where(), 10)
 
     with pytest.raises(InvalidRecord, match="320 by 240 pixels"):
         await search(asked, world.embedder, world.vectors, world.frames, LIMITS)

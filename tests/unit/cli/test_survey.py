@@ -8,7 +8,7 @@ from PIL import Image
 from services.survey.detector import MISTAKEN, detect
 from services.survey.generate import generate_survey
 from services.survey.scene import HEIGHT, WIDTH, Rendered, render_frame
-from services.survey.world import ANNOTATED, Drive, Kind, plan_drive
+from services.survey.world import ANNOTATED, Drive, ObjectKind, plan_drive
 
 SEED, FRAMES = 7, 20
 
@@ -85,7 +85,7 @@ def test_things_grow_while_the_vehicle_approaches() -> None:
     heights: dict[object, list[float]] = {}
     for index in range(6):
         for sighting in render_frame(drive, index).sightings:
-            if sighting.kind is Kind.TRAFFIC_LIGHT:
+            if sighting.kind is ObjectKind.TRAFFIC_LIGHT:
                 heights.setdefault(sighting.thing, []).append(sighting.bbox[3])
     followed = [series for series in heights.values() if len(series) > 2]
     assert followed
@@ -112,9 +112,9 @@ def test_the_detector_mostly_takes_billboards_for_stop_signs() -> None:
     for number in range(30):
         drive = plan_drive(number, seed=SEED, frames=FRAMES)
         rendered = render_frame(drive, 8)
-        stops = [d for d in detect(drive, 8, rendered) if d.kind is Kind.STOP_SIGN]
+        stops = [d for d in detect(drive, 8, rendered) if d.kind is ObjectKind.STOP_SIGN]
         for sighting in rendered.sightings:
-            if sighting.kind is Kind.BILLBOARD and sighting.bbox[3] > 12:
+            if sighting.kind is ObjectKind.BILLBOARD and sighting.bbox[3] > 12:
                 x, y = sighting.bbox[:2]
                 close += 1
                 taken += any(abs(d.bbox[0] - x) < 9 and abs(d.bbox[1] - y) < 9 for d in stops)

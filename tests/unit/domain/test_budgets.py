@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 
 from services.contracts.identity import FamilyId, FrameId, NeedleId, RegionId, VehicleId
-from services.domain.shortlists.allocation import Dealer
-from services.domain.shortlists.budgets import Budget, Budgets, Spending, Task, day_of, hoped_yield
-from services.domain.shortlists.scored_candidates import Limits, Offer, Spot
+from services.domain.shortlists.allocation import BudgetAllocator
+from services.domain.shortlists.budgets import (
+    Budget,
+    BudgetedTask,
+    Budgets,
+    Spending,
+    day_of,
+    hoped_yield,
+)
+from services.domain.shortlists.scored_candidates import CaptureContext, Limits, ScoredCandidate
 
 DAY_S = 86_400
 KEY = ("detector", "stop sign", "background", "")
@@ -19,24 +26,26 @@ def limits(haystack: int = 100, **budgets: int) -> Limits:
     return Limits(Budgets(haystack, **budgets), size=100, per_drive=100, apart_s=0.0, apart_m=0.0)
 
 
-def offer(name: str, worth: float, *, day: int = 0, vehicle: str = "v", family: str = "f") -> Offer:
-    spot = Spot(FrameId(name), None, day * DAY_S + 1.0, None, VehicleId(vehicle))
+def offer(
+    name: str, worth: float, *, day: int = 0, vehicle: str = "v", family: str = "f"
+) -> ScoredCandidate:
+    spot = CaptureContext(FrameId(name), None, day * DAY_S + 1.0, None, VehicleId(vehicle))
     vector = np.ones(1, np.float32)
-    return Offer(RegionId(f"on-{name}"), spot, vector, worth, 1.0, FamilyId(family))
+    return ScoredCandidate(RegionId(f"on-{name}"), spot, vector, worth, 1.0, FamilyId(family))
 
 
-def asked(*offers: Offer) -> Dealer:
-    dealer = Dealer()
+def asked(*offers: ScoredCandidate) -> BudgetAllocator:
+    dealer = BudgetAllocator()
     dealer.ask(KEY, NEEDLE, np.ones(1, np.float32))
     dealer.offer(KEY, offers)
     return dealer
 
 
-def dealt(dealer: Dealer, given: Limits) -> list[str]:
+def dealt(dealer: BudgetAllocator, given: Limits) -> list[str]:
     return [each.offer.spot.frame for each in dealer.allocate(given)]
 
 
-def held(dealer: Dealer, given: Limits) -> list[tuple[str, str]]:
+def held(dealer: BudgetAllocator, given: Limits) -> list[tuple[str, str]]:
     return [(each.offer.spot.frame, each.budget.value) for each in dealer.held_back(given)]
 
 
@@ -91,11 +100,12 @@ def test_what_no_budget_holds_back_is_not_listed_as_held_back() -> None:
 
 def test_a_place_is_held_back_once() -> None:
     spots = [
-        Spot(FrameId(name), "d", second, None, VehicleId("v"))  # type: ignore[arg-type]
+        CaptureContext(FrameId(name), "d", second, None, VehicleId("v"))  # type: ignore[arg-type]
         for name, second in (("a", 0.0), ("b", 10.0), ("c", 10.5))
     ]
     rows = [
-        Offer(RegionId(s.frame), s, np.ones(1, np.float32), 1.0, 1.0, FamilyId("f")) for s in spots
+        ScoredCandidate(RegionId(s.frame), s, np.ones(1, np.float32), 1.0, 1.0, FamilyId("f"))
+        for s in spots
     ]
     dealer = asked(*rows)
     given = Limits(Budgets(1), size=9, per_drive=9, apart_s=1.0, apart_m=0.0)
@@ -132,10 +142,10 @@ def test_offers_in_any_order_and_repeated_spend_the_same(seed: int) -> None:
 def test_of_the_latest_day_the_most_of_one_vehicle_and_one_family_is_told() -> None:
     spending = Spending()
     for vehicle, family, day in (("v", "f", 1), ("v", "f", 1), ("v", "f", 2), ("w", "f", 2)):
-        spending.add(Task(day, VehicleId(vehicle), FamilyId(family)))
+        spending.add(BudgetedTask(day, VehicleId(vehicle), FamilyId(family)))
     assert list(spending.latest().values()) == [4, 2, 1, 2]
-    spending.remove(Task(2, VehicleId("w"), FamilyId("f")))
-    spending.remove(Task(2, VehicleId("v"), FamilyId("f")))
+    spending.remove(BudgetedTask(2, VehicleId("w"), FamilyId("f")))
+    spending.remove(BudgetedTask(2, VehicleId("v"), FamilyId("f")))
     assert list(spending.latest().values()) == [2, 2, 2, 2]
     assert list(Spending().latest().values()) == [0, 0, 0, 0]
 

@@ -5,7 +5,7 @@ import pytest
 
 from services.contracts.identity import DetectorId
 from services.domain.metrics import drift as subject
-from services.domain.metrics.drift import Drift, Measure
+from services.domain.metrics.drift import Drift, DriftMeasure
 from services.domain.metrics.match_state import MatchState
 from tests.unit.domain import oracle
 from tests.unit.domain.test_resampling import renamed, survey
@@ -29,7 +29,7 @@ def drifts(taken: dict[str, list[oracle.Frame]]) -> list[Drift]:
     return state.drift(DETECTOR)
 
 
-def drifting(taken: dict[str, list[oracle.Frame]]) -> set[tuple[str, Measure]]:
+def drifting(taken: dict[str, list[oracle.Frame]]) -> set[tuple[str, DriftMeasure]]:
     return {(each.vehicle, each.measure) for each in drifts(taken) if each.drifts}
 
 
@@ -50,14 +50,14 @@ def test_a_vehicle_with_other_scores_drifts_in_scores() -> None:
     for k, frame in enumerate(taken["v2"]):
         taken["v2"][k] = changed(frame, score=0.9 + k / 1000)
     found = drifting(taken)
-    assert ("v2", Measure.SCORES) in found
-    assert Measure.CLASSES not in {measure for _, measure in found}
+    assert ("v2", DriftMeasure.SCORES) in found
+    assert DriftMeasure.CLASSES not in {measure for _, measure in found}
 
 
 def test_a_vehicle_with_another_mix_of_classes_drifts_in_classes() -> None:
     taken = fleet(2)
     taken["v1"] = [changed(frame, category=oracle.CATEGORIES[0]) for frame in taken["v1"]]
-    assert ("v1", Measure.CLASSES) in drifting(taken)
+    assert ("v1", DriftMeasure.CLASSES) in drifting(taken)
 
 
 def test_a_vehicle_whose_boxes_are_off_drifts_in_map() -> None:
@@ -65,9 +65,9 @@ def test_a_vehicle_whose_boxes_are_off_drifts_in_map() -> None:
     rng = np.random.default_rng(3)
     taken["v3"] = [renamed(f, f"v3-{f.frame_id}") for f in survey(rng, 60, slip=30)]
     said = {(str(d.vehicle), d.measure): d for d in drifts(taken)}
-    assert said["v3", Measure.MAP].drifts
-    assert said["v3", Measure.MAP].effect < -0.05
-    assert not said["v3", Measure.CLASSES].drifts
+    assert said["v3", DriftMeasure.MAP].drifts
+    assert said["v3", DriftMeasure.MAP].effect < -0.05
+    assert not said["v3", DriftMeasure.CLASSES].drifts
 
 
 def test_too_few_frames_say_nothing() -> None:

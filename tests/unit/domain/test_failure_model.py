@@ -3,11 +3,11 @@ import pytest
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category
-from services.domain.mining.failure_model import Examples, FailureModel, Method, Mode
+from services.domain.mining.failure_model import Examples, FailureMode, FailureModel, Method
 from services.domain.mining.ranking import Vectors
 
-BACKGROUND = Mode(ErrorType.BACKGROUND)
-DUPLICATE = Mode(ErrorType.DUPLICATE)
+BACKGROUND = FailureMode(ErrorType.BACKGROUND)
+DUPLICATE = FailureMode(ErrorType.DUPLICATE)
 AXES = np.eye(3, dtype=np.float32)
 
 
@@ -17,7 +17,7 @@ def around(axis: int, count: int, seed: int = 0) -> Vectors:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
-def learnt(rights: int, *wrongs: tuple[Mode, int]) -> FailureModel:
+def learnt(rights: int, *wrongs: tuple[FailureMode, int]) -> FailureModel:
     """Right regions lie around the first axis, the modes around the following ones."""
     parts = [around(0, rights)] + [around(n, count) for n, (_, count) in enumerate(wrongs, 1)]
     modes = [None] * rights + [mode for mode, count in wrongs for _ in range(count)]
@@ -97,5 +97,7 @@ def test_beside_learnt_modes_only_the_others_are_searched_for_by_their_needles()
 
 def test_only_an_error_of_class_says_what_it_truly_is() -> None:
     car = Category("car")
-    assert Mode.of(ErrorType.CLASSIFICATION, car) == Mode(ErrorType.CLASSIFICATION, car)
-    assert Mode.of(ErrorType.BOTH, car) == Mode(ErrorType.BOTH)
+    assert FailureMode.of(ErrorType.CLASSIFICATION, car) == FailureMode(
+        ErrorType.CLASSIFICATION, car
+    )
+    assert FailureMode.of(ErrorType.BOTH, car) == FailureMode(ErrorType.BOTH)

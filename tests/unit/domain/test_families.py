@@ -5,11 +5,11 @@ import pytest
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, DriveId, NeedleId, family_id
-from services.domain.mining.failure_model import Mode
+from services.domain.mining.failure_model import FailureMode
 from services.domain.mining.families import Family, Member, families
 from tests import samples
 
-BACKGROUND = Mode(ErrorType.BACKGROUND)
+BACKGROUND = FailureMode(ErrorType.BACKGROUND)
 
 
 def member(
@@ -17,7 +17,7 @@ def member(
     angle: float,
     minute: int = 0,
     *,
-    mode: Mode = BACKGROUND,
+    mode: FailureMode = BACKGROUND,
     answered: bool = False,
 ) -> Member:
     return Member(
@@ -47,7 +47,7 @@ def test_needles_that_look_alike_are_a_family_and_the_largest_comes_first() -> N
 
 
 def test_other_modes_and_errors_of_class_are_other_families() -> None:
-    as_car, as_van = (Mode(ErrorType.CLASSIFICATION, Category(c)) for c in ("car", "van"))
+    as_car, as_van = (FailureMode(ErrorType.CLASSIFICATION, Category(c)) for c in ("car", "van"))
     found = gathered(member("a", 0), member("b", 0, mode=as_car), member("c", 0, mode=as_van))
     assert [family.size for family in found] == [1, 1, 1]
     assert {family.taken_for for family in found} == {None, "car", "van"}

@@ -3,24 +3,32 @@ import pytest
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import FamilyId, FrameId, RegionId, VehicleId
-from services.domain.mining.detector_category import Asked, Haystack, Kind, frame_worths, offers
-from services.domain.mining.failure_model import Examples, FailureModel, Mode
-from services.domain.shortlists.scored_candidates import Spot
-from services.domain.shortlists.strategies import Standing, worst_frames
+from services.domain.mining.detector_category import (
+    CategoryModel,
+    Haystack,
+    ModeQuery,
+    frame_worths,
+    offers,
+)
+from services.domain.mining.failure_model import Examples, FailureMode, FailureModel
+from services.domain.shortlists.scored_candidates import CaptureContext
+from services.domain.shortlists.strategies import CategoryStats, worst_frames
 
-BACKGROUND = Mode(ErrorType.BACKGROUND)
+BACKGROUND = FailureMode(ErrorType.BACKGROUND)
 AXES = np.eye(2, dtype=np.float32)
 NO_EXAMPLES = Examples(np.empty((0, 2), np.float32), np.empty((0, 1)), [])
-KIND = Kind(FailureModel(NO_EXAMPLES), Standing(np.empty(0), np.empty((0, 1), np.bool_), 2))
+KIND = CategoryModel(
+    FailureModel(NO_EXAMPLES), CategoryStats(np.empty(0), np.empty((0, 1), np.bool_), 2)
+)
 FAMILY = FamilyId("f")
-NEEDLES = {BACKGROUND: Asked(AXES[:1], [FAMILY], {})}
+NEEDLES = {BACKGROUND: ModeQuery(AXES[:1], [FAMILY], {})}
 
 
 def haystack(*frames: str) -> Haystack:
     """Every region lies along the first axis, as the needle does."""
     count = len(frames)
     regions = [RegionId(f"{place}") for place in range(count)]
-    spots = [Spot(FrameId(frame), None, 0.0, None, VehicleId("v")) for frame in frames]
+    spots = [CaptureContext(FrameId(frame), None, 0.0, None, VehicleId("v")) for frame in frames]
     vectors, scores = AXES[[0] * count], np.full(count, 0.9)
     return Haystack(regions, vectors, np.zeros((count, 1)), scores, spots)
 
@@ -41,7 +49,7 @@ def test_a_region_is_offered_for_its_frames_worth_times_the_evidence() -> None:
 
 def test_a_region_is_of_the_family_of_the_needle_that_it_resembles_most() -> None:
     families = [FamilyId("first"), FamilyId("second")]
-    asked = Asked(AXES, families, {})
+    asked = ModeQuery(AXES, families, {})
     assert asked.families_of(AXES[[1, 0, 1]]) == ["second", "first", "second"]
     (each,) = offers(KIND, haystack("a"), {BACKGROUND: asked}, {FrameId("a"): 1.0}, 0.0)[BACKGROUND]
     assert each.family == "first"
@@ -50,7 +58,7 @@ def test_a_region_is_of_the_family_of_the_needle_that_it_resembles_most() -> Non
 def test_what_a_family_yielded_so_far_scales_what_its_regions_are_worth() -> None:
     plain, judged = (
         offers(KIND, haystack("a"), {BACKGROUND: asked}, {FrameId("a"): 1.0}, 0.0)[BACKGROUND][0]
-        for asked in (NEEDLES[BACKGROUND], Asked(AXES[:1], [FAMILY], {FAMILY: 0.25}))
+        for asked in (NEEDLES[BACKGROUND], ModeQuery(AXES[:1], [FAMILY], {FAMILY: 0.25}))
     )
     assert judged.worth == pytest.approx(plain.worth / 4)
     assert judged.evidence == plain.evidence

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from services.contracts.events import ErrorType
-from services.domain.mining.failure_model import Examples, Mode
+from services.domain.mining.failure_model import Examples, FailureMode
 from services.domain.mining.label_errors import missing_label_suspicion
 from services.domain.mining.ranking import Vectors
 
-WRONG = Mode(ErrorType.BACKGROUND)
+WRONG = FailureMode(ErrorType.BACKGROUND)
 
 
 def around(angle: float, count: int) -> Vectors:

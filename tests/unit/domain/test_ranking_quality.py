@@ -5,15 +5,17 @@ import pytest
 
 from services.domain.statistics.ranking_quality import (
     REPLICATES,
-    Measure,
-    Question,
+    RankedRegions,
+    RankingMeasure,
     interval,
     replicates,
 )
 
 
-def question(evidence: list[float], wrong: list[int], same: list[int] | None = None) -> Question:
-    return Question(
+def question(
+    evidence: list[float], wrong: list[int], same: list[int] | None = None
+) -> RankedRegions:
+    return RankedRegions(
         np.array(evidence, np.float64),
         np.array(wrong, np.bool_),
         np.array(same or wrong, np.bool_),
@@ -21,7 +23,7 @@ def question(evidence: list[float], wrong: list[int], same: list[int] | None = N
     )
 
 
-def value(measure: Measure, *questions: Question) -> float:
+def value(measure: RankingMeasure, *questions: RankedRegions) -> float:
     frames = max(int(each.frame.max()) for each in questions) + 1
     return float(replicates(questions, measure, frames)[0])
 
@@ -29,34 +31,34 @@ def value(measure: Measure, *questions: Question) -> float:
 def test_a_ranking_with_all_failures_first_is_perfect() -> None:
     best = question([0.9, 0.8, 0.2, 0.1], [1, 1, 0, 0])
 
-    assert [value(measure, best) for measure in Measure] == [1, 1, 1]
+    assert [value(measure, best) for measure in RankingMeasure] == [1, 1, 1]
 
 
 def test_a_ranking_upside_down_is_worth_nothing() -> None:
     worst = question([0.1, 0.2, 0.8, 0.9], [1, 1, 0, 0])
 
-    assert [value(measure, worst) for measure in Measure] == [0, 0, 0]
+    assert [value(measure, worst) for measure in RankingMeasure] == [0, 0, 0]
 
 
 def test_the_first_r_are_as_many_as_fail_in_the_mode() -> None:
     # Two fail in the mode; of the first two one does, and both are wrong.
     mixed = question([0.9, 0.8, 0.7, 0.1], [1, 1, 1, 0], [1, 0, 1, 0])
 
-    assert value(Measure.SAME_MODE, mixed) == 0.5
-    assert value(Measure.YIELD, mixed) == 1
+    assert value(RankingMeasure.SAME_MODE, mixed) == 0.5
+    assert value(RankingMeasure.YIELD, mixed) == 1
 
 
 def test_questions_weigh_by_what_they_ask() -> None:
     right, wrong = question([0.9, 0.1], [1, 0]), question([0.9, 0.5, 0.1], [0, 0, 1])
 
     # One pair of one, none of two.
-    assert value(Measure.AUC, right, wrong) == pytest.approx(1 / 3)
+    assert value(RankingMeasure.AUC, right, wrong) == pytest.approx(1 / 3)
 
 
 def test_nothing_is_said_where_nothing_was_rejected() -> None:
     only_wrong = question([0.9, 0.1], [1, 1])
 
-    assert interval(replicates([only_wrong], Measure.AUC, 2)) is None
+    assert interval(replicates([only_wrong], RankingMeasure.AUC, 2)) is None
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -66,7 +68,7 @@ def test_auc_under_weights_is_that_of_repeated_regions(seed: int) -> None:
     wrong = rng.random(30) < 0.4
     asked = question(evidence.tolist(), wrong.tolist())
 
-    drawn = replicates([asked], Measure.AUC, 30)
+    drawn = replicates([asked], RankingMeasure.AUC, 30)
 
     weights = np.random.default_rng(95).poisson(1, (REPLICATES, 30))
     for number in (0, 1):
@@ -83,7 +85,7 @@ def test_the_interval_of_a_known_share_has_its_usual_width() -> None:
     # Any ranking at random puts as many into the first R as chance does.
     asked = question(rng.random(2000).tolist(), [1] * 2000, same.tolist())
 
-    said = interval(replicates([asked], Measure.SAME_MODE, 2000))
+    said = interval(replicates([asked], RankingMeasure.SAME_MODE, 2000))
 
     assert said is not None
     assert said.low < 0.3 < said.high

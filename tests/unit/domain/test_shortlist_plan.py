@@ -5,9 +5,14 @@ import numpy as np
 
 from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, RegionId, VehicleId
 from services.domain.mining.ranking import Vectors
-from services.domain.shortlists.allocation import Dealer
+from services.domain.shortlists.allocation import BudgetAllocator
 from services.domain.shortlists.budgets import Budgets
-from services.domain.shortlists.scored_candidates import Limits, Offer, Spot, near
+from services.domain.shortlists.scored_candidates import (
+    CaptureContext,
+    Limits,
+    ScoredCandidate,
+    near,
+)
 
 VEHICLE = VehicleId("v")
 FAMILY = FamilyId("f")
@@ -19,16 +24,20 @@ class Group:
     """A mode: its needles with their vectors, and what it is offered."""
 
     needles: Mapping[str, Vectors]
-    offers: Sequence[Offer]
+    offers: Sequence[ScoredCandidate]
 
 
-def spot(name: str, drive: str | None = None, second: float = 0.0, east_m: float = 0.0) -> Spot:
+def spot(
+    name: str, drive: str | None = None, second: float = 0.0, east_m: float = 0.0
+) -> CaptureContext:
     degrees = east_m / 111_195
-    return Spot(FrameId(name), DriveId(drive) if drive else None, second, (0.0, degrees), VEHICLE)
+    return CaptureContext(
+        FrameId(name), DriveId(drive) if drive else None, second, (0.0, degrees), VEHICLE
+    )
 
 
-def offer(seen: Spot, worth: float, vector: Sequence[float] = (1.0,)) -> Offer:
-    return Offer(
+def offer(seen: CaptureContext, worth: float, vector: Sequence[float] = (1.0,)) -> ScoredCandidate:
+    return ScoredCandidate(
         RegionId(f"on-{seen.frame}"), seen, np.array(vector, np.float32), worth, 1.0, FAMILY
     )
 
@@ -38,7 +47,7 @@ def group(needles: str, **worths: float) -> Group:
     return alike(needles, [spot(name) for name in worths], list(worths.values()))
 
 
-def alike(needles: str, spots: Sequence[Spot], worths: Sequence[float]) -> Group:
+def alike(needles: str, spots: Sequence[CaptureContext], worths: Sequence[float]) -> Group:
     offers = [offer(seen, worth) for seen, worth in zip(spots, worths, strict=True)]
     return Group({needle: np.ones(1, np.float32) for needle in needles}, offers)
 
@@ -53,8 +62,8 @@ def similar(similarity: Mapping[str, Sequence[float]], **worths: float) -> Group
     return Group({each: np.array(row, np.float32) for each, row in similarity.items()}, offers)
 
 
-def asked(groups: Sequence[Group]) -> Dealer:
-    dealer = Dealer()
+def asked(groups: Sequence[Group]) -> BudgetAllocator:
+    dealer = BudgetAllocator()
     for number, each in enumerate(groups):
         key = (str(number),)
         for needle, vector in each.needles.items():
@@ -66,7 +75,7 @@ def asked(groups: Sequence[Group]) -> Dealer:
 def dealt(
     groups: Sequence[Group],
     limits: Limits = WIDE,
-    kept: Mapping[NeedleId, Sequence[Spot]] | None = None,
+    kept: Mapping[NeedleId, Sequence[CaptureContext]] | None = None,
 ) -> dict[str, list[str]]:
     dealer = asked(groups)
     for needle, spots in (kept or {}).items():
@@ -75,7 +84,7 @@ def dealt(
     return frames_of(dealer, limits)
 
 
-def frames_of(dealer: Dealer, limits: Limits = WIDE) -> dict[str, list[str]]:
+def frames_of(dealer: BudgetAllocator, limits: Limits = WIDE) -> dict[str, list[str]]:
     """What is dealt now, by needle."""
     chosen: dict[str, list[str]] = {}
     for each in dealer.allocate(limits):
@@ -119,7 +128,9 @@ def test_of_two_open_shortlists_the_more_similar_needles_gets_the_frame() -> Non
 
 def test_two_regions_of_one_frame_are_one_frame() -> None:
     one = group("n", a=3, b=1)
-    again = Offer(RegionId("another-on-a"), spot("a"), np.ones(1, np.float32), 2.0, 1.0, FAMILY)
+    again = ScoredCandidate(
+        RegionId("another-on-a"), spot("a"), np.ones(1, np.float32), 2.0, 1.0, FAMILY
+    )
     assert dealt([Group(one.needles, [*one.offers, again])]) == {"n": ["a", "b"]}
 
 

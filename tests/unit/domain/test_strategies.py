@@ -3,18 +3,18 @@ import pytest
 
 from services.domain.shortlists.strategies import (
     STRATEGIES,
-    Standing,
+    CategoryStats,
     costliest_errors,
     costs_by_score,
     worst_frames,
 )
 
 
-def standing(*hits: int, ground_truths: int | None = None) -> Standing:
+def standing(*hits: int, ground_truths: int | None = None) -> CategoryStats:
     """Detections with scores .9, .8, … of which 1 is right and 0 is not, at one threshold."""
     scores = np.array([0.9 - 0.1 * rank for rank in range(len(hits))])
     matched = np.array(hits, np.bool_).reshape(-1, 1)
-    return Standing(scores, matched, sum(hits) if ground_truths is None else ground_truths)
+    return CategoryStats(scores, matched, sum(hits) if ground_truths is None else ground_truths)
 
 
 def test_an_error_costs_what_the_true_positives_below_it_lose() -> None:
@@ -53,5 +53,5 @@ def test_where_nothing_is_known_to_be_right_the_worst_frames_are_the_probable_er
 
 
 def test_a_category_without_detections_or_truths_costs_nothing_to_err_in() -> None:
-    empty = Standing(np.empty(0), np.empty((0, 10), np.bool_), 0)
+    empty = CategoryStats(np.empty(0), np.empty((0, 10), np.bool_), 0)
     assert costs_by_score(np.array([0.5]), empty) == pytest.approx([0])

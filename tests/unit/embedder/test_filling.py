@@ -5,7 +5,7 @@ import pytest
 from services.contracts.errors import StoreUnavailable
 from services.contracts.events import FrameEmbedded
 from services.contracts.identity import FrameId, ModelId, frame_point_id, region_point_id
-from services.domain.ports.vectors import FRAMES, REGIONS, Where, collection_of
+from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Where, collection_of
 from services.embedder.filling import Filled, FillModel
 from tests.fakes.embedder import MeanColour
 from tests.fakes.embeddings import InMemoryEmbeddings
@@ -32,7 +32,7 @@ class Beside(World):
         return FillModel(self.step(MeanColour("colour-new")), self.embeddings)
 
     async def points_of(self, model: ModelId) -> int:
-        return await self.vectors.count(collection_of(REGIONS, model), Where())
+        return await self.vectors.count(collection_of(REGION_VECTORS, model), Where())
 
     def told_of(self, model: ModelId) -> list[str]:
         return sorted(
@@ -112,10 +112,14 @@ async def test_vectors_that_the_store_has_lost_are_made_again() -> None:
     world = Beside()
     await world.survey("f1", "f2", "f3")
     model = world.embedder.model_id
-    await world.vectors.delete(collection_of(FRAMES, model), [frame_point_id(model, FrameId("f1"))])
+    await world.vectors.delete(
+        collection_of(FRAME_VECTORS, model), [frame_point_id(model, FrameId("f1"))]
+    )
     record = (await world.frames.load([FrameId("f2")]))[FrameId("f2")]
     region = next(iter(record.embedded[model].regions.values()))[0]
-    await world.vectors.delete(collection_of(REGIONS, model), [region_point_id(model, region)])
+    await world.vectors.delete(
+        collection_of(REGION_VECTORS, model), [region_point_id(model, region)]
+    )
     work = FillModel(world.step(world.embedder), world.embeddings)
 
     assert await work.recover() == 2
@@ -137,7 +141,7 @@ async def test_a_store_that_was_emptied_is_filled_and_searched_again() -> None:
 
     assert await world.points_of(world.embedder.model_id) == 4
     aliases = await world.vectors.aliases()
-    assert aliases[REGIONS] == collection_of(REGIONS, world.embedder.model_id)
+    assert aliases[REGION_VECTORS] == collection_of(REGION_VECTORS, world.embedder.model_id)
 
 
 async def test_where_nothing_was_ever_embedded_nothing_is_lost() -> None:

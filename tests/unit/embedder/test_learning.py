@@ -16,7 +16,7 @@ from torch import Tensor
 from services.contracts.errors import InvalidSettings
 from services.embedder.models.backbones import backbone_named
 from services.embedder.models.network import load_network
-from services.embedder.training.checkpoints import Standing
+from services.embedder.training.checkpoints import TrainingProgress
 from services.embedder.training.data import held_out_drives
 from services.embedder.training.fitting import Schedule, Stopped
 from services.embedder.training.labelled import (
@@ -28,7 +28,7 @@ from services.embedder.training.labelled import (
     examples,
     letterboxed,
 )
-from services.embedder.training.recipes import Start, Task, recipe_of, side_of
+from services.embedder.training.recipes import Start, TrainingTask, recipe_of, side_of
 from services.embedder.training.training_run import Course, Trained, train
 from services.embedder.training.whitened import write_whitened
 from services.runtime.images import ImageLimits
@@ -80,11 +80,11 @@ class Onlooker:
     def read(self, count: int) -> None:
         assert count > 0
 
-    def stepped(self, standing: Standing, steps: int) -> None:
+    def stepped(self, standing: TrainingProgress, steps: int) -> None:
         assert standing.step <= steps
         self.left -= 1
 
-    def measured(self, standing: Standing) -> None:
+    def measured(self, standing: TrainingProgress) -> None:
         self.history = [*standing.history]
 
     def stops(self) -> bool:
@@ -306,7 +306,7 @@ def test_recipes_are_the_reports() -> None:
 
     assert (scratch.rate, scratch.decay, scratch.epsilon) == (1e-3, 0.01, 1e-5)
     assert recipe_of(backbone_named("denoising_ae")).noise > 0
-    assert recipe_of(backbone_named("vanilla_ae")).task is Task.RECONSTRUCT
+    assert recipe_of(backbone_named("vanilla_ae")).task is TrainingTask.RECONSTRUCT
     assert recipe_of(backbone_named("resnet50")).start is Start.WEIGHTS
     assert side_of(backbone_named("resnet50"), Looked.FRAMES) == 224
 

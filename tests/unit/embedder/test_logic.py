@@ -7,7 +7,7 @@ from services.contracts.events import Image
 from services.contracts.identity import ModelId
 from services.domain.ports.frames import FrameRecord
 from services.embedder import logic
-from services.embedder.logic import Task
+from services.embedder.logic import EmbeddingTask
 from tests.samples import detection, frame_captured, predictions_made
 
 MEGAPIXEL = 4_000_000
@@ -15,7 +15,7 @@ MEGAPIXEL = 4_000_000
 
 def task(
     frame_id: str = "f", width: int = 1000, height: int = 1000, kind: str = "image/png"
-) -> Task:
+) -> EmbeddingTask:
     captured = frame_captured(frame_id)
     shown = captured.image.model_copy(update={"width": width, "height": height, "media_type": kind})
     made = predictions_made(detection(bbox=(10, 20, 30, 40)))
@@ -29,7 +29,7 @@ def task(
     return found
 
 
-def sizes(tasks: list[Task], frames: int, megapixels: float) -> list[int]:
+def sizes(tasks: list[EmbeddingTask], frames: int, megapixels: float) -> list[int]:
     room = round(megapixels * MEGAPIXEL)
     parted = logic.passes(tasks, frames=frames, size_bytes=room, decoded_side=None)
     assert [each for one in parted for each in one] == tasks

@@ -17,7 +17,7 @@ from services.contracts.errors import (
 from services.contracts.events import Event, FrameCaptured, FrameEmbedded, PredictionsMade
 from services.contracts.identity import FrameId, PointId, frame_point_id, region_point_id
 from services.domain.ports.frames import FrameRecord
-from services.domain.ports.vectors import FRAMES, REGIONS, Point, Where
+from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, Where
 from services.embedder.embedder import Boxes, FrameVectors
 from services.embedder.service import EmbedFrames
 from services.runtime.settings import Settings
@@ -85,7 +85,7 @@ class World:
         return [event for event in published if isinstance(event, FrameEmbedded)]
 
     async def stored(self, alias: str) -> set[PointId]:
-        size = {FRAMES: 3, REGIONS: 4}[alias]
+        size = {FRAME_VECTORS: 3, REGION_VECTORS: 4}[alias]
         hits = await self.vectors.nearest(alias, np.ones(size, np.float32), Where(), 1000)
         return {hit.point_id for hit in hits}
 
@@ -110,8 +110,8 @@ async def test_a_frame_and_its_regions_are_embedded_and_announced() -> None:
     [embedded] = await world.run(world.captured(), made)
 
     model = world.embedder.model_id
-    assert await world.stored(FRAMES) == {frame_point_id(model, embedded.frame_id)}
-    assert await world.stored(REGIONS) == world.points(made, 0, 1)
+    assert await world.stored(FRAME_VECTORS) == {frame_point_id(model, embedded.frame_id)}
+    assert await world.stored(REGION_VECTORS) == world.points(made, 0, 1)
     assert embedded.regions == {DETECTOR: tuple(made.region_ids()[:2])}
     assert embedded.predictions_revisions == {DETECTOR: 1}
     assert (await world.record()).embedded == {model: embedded}
@@ -123,7 +123,7 @@ async def test_a_regions_payload_says_what_searches_filter_by() -> None:
     frame = world.captured()
     await world.run(frame, made)
 
-    [hit] = await world.vectors.nearest(REGIONS, np.ones(4, np.float32), Where(), 5)
+    [hit] = await world.vectors.nearest(REGION_VECTORS, np.ones(4, np.float32), Where(), 5)
 
     assert dict(hit.payload) == {
         "model": "colour-mean",
@@ -148,11 +148,11 @@ async def test_predictions_wait_for_their_frame() -> None:
     made = predictions_made(STOP)
 
     assert await world.run(made) == []
-    assert await world.stored(REGIONS) == set()
+    assert await world.stored(REGION_VECTORS) == set()
 
     [embedded] = await world.run(world.captured())
     assert embedded.predictions_revisions == {DETECTOR: 1}
-    assert await world.stored(REGIONS) == world.points(made, 0)
+    assert await world.stored(REGION_VECTORS) == world.points(made, 0)
 
 
 async def test_a_frame_without_predictions_has_its_global_vector() -> None:
@@ -161,7 +161,7 @@ async def test_a_frame_without_predictions_has_its_global_vector() -> None:
     [embedded] = await world.run(world.captured())
 
     assert embedded.regions == {}
-    assert await world.stored(FRAMES) == {embedded.frame_point}
+    assert await world.stored(FRAME_VECTORS) == {embedded.frame_point}
 
 
 async def test_either_order_ends_the_same() -> None:
@@ -171,7 +171,7 @@ async def test_either_order_ends_the_same() -> None:
         events: list[Event] = [world.captured(), predictions_made(STOP, LAMP)]
         for event in events if in_order else reversed(events):
             last = await world.run(event)
-        ends.append((last, await world.stored(REGIONS), await world.stored(FRAMES)))
+        ends.append((last, await world.stored(REGION_VECTORS), await world.stored(FRAME_VECTORS)))
 
     assert ends[0] == ends[1]
 
@@ -194,7 +194,7 @@ async def test_a_second_detector_adds_its_regions_only() -> None:
     [embedded] = await world.run(other)
 
     assert world.embedder.boxes_seen == 3
-    assert await world.stored(REGIONS) == world.points(one, 0, 1) | world.points(other, 0)
+    assert await world.stored(REGION_VECTORS) == world.points(one, 0, 1) | world.points(other, 0)
     assert embedded.predictions_revisions == {"ods@1": 1, "ods@2": 1}
 
 
@@ -205,7 +205,7 @@ async def test_a_newer_revision_drops_the_regions_that_it_lacks() -> None:
 
     [embedded] = await world.run(new)
 
-    assert await world.stored(REGIONS) == world.points(new, 0) == world.points(old, 1)
+    assert await world.stored(REGION_VECTORS) == world.points(new, 0) == world.points(old, 1)
     assert world.embedder.boxes_seen == 2
     assert embedded.regions == {DETECTOR: tuple(new.region_ids())}
 
@@ -216,7 +216,7 @@ async def test_an_older_revision_that_comes_late_changes_nothing() -> None:
     first = await world.run(world.captured(), new)
 
     assert await world.run(old) == first
-    assert await world.stored(REGIONS) == world.points(new, 0)
+    assert await world.stored(REGION_VECTORS) == world.points(new, 0)
 
 
 async def test_points_that_a_crash_left_unannounced_do_not_outlive_a_revision() -> None:
@@ -224,11 +224,11 @@ async def test_points_that_a_crash_left_unannounced_do_not_outlive_a_revision() 
     first, second = predictions_made(STOP), predictions_made(LAMP, revision=2)
     with pytest.raises(StoreUnavailable):
         await world.run(world.captured(), first)
-    assert await world.stored(REGIONS) == world.points(first, 0)
+    assert await world.stored(REGION_VECTORS) == world.points(first, 0)
 
     await world.run(world.captured(), second)
 
-    assert await world.stored(REGIONS) == world.points(second, 0)
+    assert await world.stored(REGION_VECTORS) == world.points(second, 0)
 
 
 async def test_nothing_is_announced_before_its_vectors_are_durable() -> None:
@@ -286,7 +286,7 @@ async def test_more_frames_than_fit_one_pass_are_all_embedded() -> None:
     embedded = await world.run(*frames)
 
     assert [event.frame_id for event in embedded] == ["f0", "f1", "f2", "f3", "f4"]
-    assert len(await world.stored(FRAMES)) == 5
+    assert len(await world.stored(FRAME_VECTORS)) == 5
 
 
 async def test_another_model_fills_collections_of_its_own_beside_the_live_ones() -> None:
@@ -299,7 +299,7 @@ async def test_another_model_fills_collections_of_its_own_beside_the_live_ones()
     [embedded] = await world.run(made)
 
     assert embedded.model == "colour-other"
-    assert await world.stored(REGIONS) == live
+    assert await world.stored(REGION_VECTORS) == live
     loaded = await world.vectors.load("regions-colour-other", world.points(made, 0))
     assert loaded.keys() == world.points(made, 0)
 

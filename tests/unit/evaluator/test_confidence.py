@@ -11,7 +11,7 @@ from prometheus_client import Gauge
 
 from services.contracts.events import FrameMatched
 from services.contracts.identity import DetectorId
-from services.domain.metrics.drift import Measure
+from services.domain.metrics.drift import DriftMeasure
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
 from services.evaluator.live import service
@@ -149,8 +149,8 @@ async def test_the_vehicle_that_drifts_is_named() -> None:
         frames = [renamed(f, f"{vehicle}-{f.frame_id}") for f in survey(rng, 60, slip=slip)]
         matches += matches_of(frames, vehicle)
     await assessed(matches)
-    measure = Measure.MAP.value
-    assert read(metrics.VEHICLES_DRIFTING, detector="d@1", measure=Measure.CLASSES.value) == 0
+    measure = DriftMeasure.MAP.value
+    assert read(metrics.VEHICLES_DRIFTING, detector="d@1", measure=DriftMeasure.CLASSES.value) == 0
     assert read(metrics.VEHICLES_DRIFTING, detector="d@1", measure=measure) is not None
     effect = read(metrics.VEHICLE_DRIFT, detector="d@1", measure=measure, vehicle="v3")
     assert effect is not None

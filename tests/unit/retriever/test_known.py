@@ -1,13 +1,13 @@
 """What the retriever remembers, and what it lets go."""
 
 from services.contracts.identity import NeedleId
-from services.retriever.scoring.caches import KnownNeedles
+from services.retriever.scoring.caches import NeedleCache
 from tests import samples
 from tests.unit.retriever.test_service import World, found
 
 
 async def held(world: World) -> list[NeedleId]:
-    return [each.needle_id for each in await KnownNeedles(world.needles).all()]
+    return [each.needle_id for each in await NeedleCache(world.needles).all()]
 
 
 async def test_a_retracted_needle_is_held_until_its_shortlist_is_withdrawn_and_published() -> None:
@@ -17,7 +17,7 @@ async def test_a_retracted_needle_is_held_until_its_shortlist_is_withdrawn_and_p
     retracted = samples.needle_retracted(needle, 2)
     await world.needles.record([retracted])
     assert await held(world) == [needle.needle_id]
-    known = KnownNeedles(world.needles)
+    known = NeedleCache(world.needles)
     await known.all()
     await world.step.run([retracted])
     assert world.shortlists() == [["hay"], []]

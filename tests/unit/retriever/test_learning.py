@@ -10,7 +10,7 @@ from services.contracts.events import ErrorType, FrameMatched
 from services.domain.mining.failure_model import Examples, FailureModel
 from services.retriever import logic
 from services.retriever.learning import fitting as learning
-from services.retriever.scoring.caches import KnownFrames, KnownMatches, KnownVectors
+from services.retriever.scoring.caches import FrameCache, MatchCache, VectorCache
 from services.runtime.settings import Settings
 from tests import samples
 from tests.deadline import until
@@ -147,8 +147,8 @@ async def test_a_kind_with_all_the_examples_that_are_fitted_is_learnt_again_more
     world = World()
     for number in range(4):
         await example(world, f"right{number}", 0.75, right=True)
-    frames = KnownFrames(world.frames)
-    matches, vectors = KnownMatches(world.matches, frames), KnownVectors(world.vectors)
+    frames = FrameCache(world.frames)
+    matches, vectors = MatchCache(world.matches, frames), VectorCache(world.vectors)
     taught = learning.Learning(frames, matches, vectors, Settings())
     kind = logic.kind_of(samples.frame_matched())
     await taught.of(kind, samples.MODEL)

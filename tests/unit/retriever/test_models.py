@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from services.contracts.identity import ModelId, region_point_id
-from services.domain.ports.vectors import FRAMES, REGIONS, Point, Where, collection_of
-from services.domain.statistics.ranking_quality import Measure
+from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, Where, collection_of
+from services.domain.statistics.ranking_quality import RankingMeasure
 from services.retriever.comparison import Comparison, ModelComparer
 from services.runtime.settings import Settings
 from tests import samples
@@ -23,7 +23,7 @@ class TwoModels(World):
         (region,) = made.region_ids()
         first = region_point_id(samples.MODEL, region)
         held = await self.vectors.nearest(
-            collection_of(REGIONS, samples.MODEL),
+            collection_of(REGION_VECTORS, samples.MODEL),
             np.ones(2, np.float32),
             Where({"frame_id": frame_id}),
             1,
@@ -33,8 +33,8 @@ class TwoModels(World):
         told = samples.frame_embedded(made, OTHER)
         await self.frames.record([told])
         for alias, point in (
-            (REGIONS, Point(region_point_id(OTHER, region), vector, held[0].payload)),
-            (FRAMES, Point(told.frame_point, vector, {"split": held[0].payload["split"]})),
+            (REGION_VECTORS, Point(region_point_id(OTHER, region), vector, held[0].payload)),
+            (FRAME_VECTORS, Point(told.frame_point, vector, {"split": held[0].payload["split"]})),
         ):
             await self.vectors.ensure(collection_of(alias, OTHER), 2, keywords=(), numbers=())
             await self.vectors.upsert(collection_of(alias, OTHER), [point])
@@ -58,7 +58,7 @@ async def test_the_plan_after_the_alias_moved_is_of_the_other_model_and_back_aga
         await world.see(name, angle)
     await world.step.run([needle, *embedded])
     for model in (OTHER, samples.MODEL):
-        await world.vectors.alias({REGIONS: collection_of(REGIONS, model)})
+        await world.vectors.alias({REGION_VECTORS: collection_of(REGION_VECTORS, model)})
         made = samples.predictions_made(samples.detection(), frame_id="a")
         await world.step.run([samples.frame_embedded(made, model)])
 
@@ -92,7 +92,7 @@ async def test_the_model_that_puts_what_was_confirmed_above_what_was_rejected_is
     assert (said.confirmed, said.rejected, said.frames) == (12, 12, 24)
     live, other = said.models
     assert [live.haystack_frames, other.haystack_frames] == [24, 24]
-    for measure in Measure:
+    for measure in RankingMeasure:
         best, above = other.measures[measure], other.over_first[measure]
         assert best is not None
         assert above is not None

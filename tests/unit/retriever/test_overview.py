@@ -3,7 +3,7 @@ import numpy as np
 from services.contracts import identity
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId
-from services.domain.ports.vectors import REGIONS, Point, collection_of
+from services.domain.ports.vectors import REGION_VECTORS, Point, collection_of
 from services.retriever.overview import Overview, read_overview
 from services.runtime.settings import Settings
 from tests import samples
@@ -12,7 +12,7 @@ from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
 from tests.fakes.vectors import InMemoryVectors
 
-COLLECTION = collection_of(REGIONS, samples.MODEL)
+COLLECTION = collection_of(REGION_VECTORS, samples.MODEL)
 
 
 class World:
@@ -28,7 +28,7 @@ class World:
         (region,) = samples.predictions_made(samples.detection(), frame_id=frame_id).region_ids()
         vector = np.array([np.cos(angle), np.sin(angle)], np.float32)
         await self.vectors.ensure(COLLECTION, 2, keywords=(), numbers=())
-        await self.vectors.alias({REGIONS: COLLECTION})
+        await self.vectors.alias({REGION_VECTORS: COLLECTION})
         point = identity.region_point_id(samples.MODEL, region)
         await self.vectors.upsert(COLLECTION, [Point(point, vector, {})])
 

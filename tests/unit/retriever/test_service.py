@@ -18,7 +18,7 @@ from services.contracts.events import (
     Split,
 )
 from services.contracts.identity import Box, FrameId, ModelId
-from services.domain.ports.vectors import FRAMES, REGIONS, Point, collection_of
+from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, collection_of
 from services.retriever.service import ExtendShortlists
 from services.runtime.settings import Settings
 from tests import samples
@@ -90,9 +90,9 @@ class World:
         embedded = samples.frame_embedded(predictions, model)
         captured = captured or samples.frame_captured(frame_id, drive)
         await self.frames.record([captured, predictions, embedded])
-        regions, frames = collection_of(REGIONS, model), collection_of(FRAMES, model)
+        regions, frames = collection_of(REGION_VECTORS, model), collection_of(FRAME_VECTORS, model)
         await self.vectors.ensure(regions, 2, keywords=(), numbers=())
-        await self.vectors.alias({REGIONS: regions})
+        await self.vectors.alias({REGION_VECTORS: regions})
         await self.vectors.upsert(regions, [_point(predictions, angle, split, drive, model)])
         frame = Point(embedded.frame_point, np.array([1, 0], np.float32), {"split": split})
         await self.vectors.ensure(frames, 2, keywords=(), numbers=())

@@ -6,7 +6,7 @@ from services.contracts.codec import decode, encode
 from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, LetterChange
 from services.domain.dead_letters import LetterState, fold_letters
 from services.runtime.kafka.dead_letters import discard, replay
-from services.runtime.kafka.outbox import Parcel
+from services.runtime.kafka.outbox import OutgoingRecord
 from services.runtime.kafka.records import REPLAY_HEADER
 from tests import samples
 
@@ -15,12 +15,12 @@ NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 class Parcels:
     def __init__(self) -> None:
-        self.sent: list[Parcel] = []
+        self.sent: list[OutgoingRecord] = []
 
-    async def publish_parcels(self, parcels: Sequence[Parcel]) -> None:
+    async def publish_parcels(self, parcels: Sequence[OutgoingRecord]) -> None:
         self.sent.extend(parcels)
 
-    def originals(self) -> list[Parcel]:
+    def originals(self) -> list[OutgoingRecord]:
         return [each for each in self.sent if each.topic != "gaze.dead-letters"]
 
     def changes(self) -> list[DeadLetterChanged]:
@@ -48,7 +48,7 @@ async def test_the_original_bytes_go_back_to_their_topic_and_key() -> None:
     assert report.replayed == 1
     number = identity.replay_id(failure.letter_id, 1)
     headers = ((REPLAY_HEADER, number.encode()),)
-    assert outbox.originals() == [Parcel("gaze.frames", b"k", b"\x00\xff", "k", headers)]
+    assert outbox.originals() == [OutgoingRecord("gaze.frames", b"k", b"\x00\xff", "k", headers)]
     (change,) = outbox.changes()
     assert (change.change, change.replay) == (LetterChange.REPLAYED, number)
 

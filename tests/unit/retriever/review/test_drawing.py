@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.annotation.review.charts import Series, chart
-from services.annotation.review.place_map import HEIGHT, WIDTH, Spot, place_map
+from services.annotation.review.place_map import HEIGHT, WIDTH, PinnedPosition, place_map
 from services.annotation.review.windows import window_of
 from services.contracts.events import Position
 
@@ -29,8 +29,8 @@ def test_a_window_lies_inside_the_image_and_holds_its_region(
 def test_north_is_up_and_east_is_right() -> None:
     drawn = place_map(
         [
-            Spot(0, "the needle", Position(lat=52.5, lon=13.4)),
-            Spot(1, "candidate 1", Position(lat=52.51, lon=13.42)),
+            PinnedPosition(0, "the needle", Position(lat=52.5, lon=13.4)),
+            PinnedPosition(1, "candidate 1", Position(lat=52.51, lon=13.42)),
         ],
         [],
     )
@@ -42,7 +42,10 @@ def test_north_is_up_and_east_is_right() -> None:
 
 
 def test_a_map_across_the_date_line_is_not_drawn_around_the_world() -> None:
-    spots = [Spot(n, "", Position(lat=0.0, lon=lon)) for n, lon in enumerate((179.999, -179.999))]
+    spots = [
+        PinnedPosition(n, "", Position(lat=0.0, lon=lon))
+        for n, lon in enumerate((179.999, -179.999))
+    ]
 
     drawn = place_map(spots, [])
 
@@ -51,7 +54,7 @@ def test_a_map_across_the_date_line_is_not_drawn_around_the_world() -> None:
 
 
 def test_numbers_at_one_place_are_drawn_beside_each_other_and_inside_the_map() -> None:
-    drawn = place_map([Spot(n, "", Position(lat=1.0, lon=1.0)) for n in range(11)], [])
+    drawn = place_map([PinnedPosition(n, "", Position(lat=1.0, lon=1.0)) for n in range(11)], [])
 
     assert drawn is not None
     places = [pin.at for pin in drawn.pins]
@@ -61,7 +64,7 @@ def test_numbers_at_one_place_are_drawn_beside_each_other_and_inside_the_map() -
 
 
 def test_without_any_position_there_is_no_map() -> None:
-    assert place_map([Spot(0, "", None)], [(1.0, 1.0)]) is None
+    assert place_map([PinnedPosition(0, "", None)], [(1.0, 1.0)]) is None
 
 
 def test_a_gap_in_the_figures_is_a_gap_in_the_curve() -> None:
