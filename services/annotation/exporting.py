@@ -77,14 +77,14 @@ async def family_units(stores: Stores, wanted: NeedleFilter) -> dict[str, list[E
         if found := await _needles(stores, replace(wanted, family=family)):
             named[f"family {family}"] = found
     members = {record.needle_id for records in named.values() for record in records}
-    alone = [each for each in await _needles(stores, wanted) if each.needle_id not in members]
+    alone = [needle for needle in await _needles(stores, wanted) if needle.needle_id not in members]
     named |= {f"shortlist {record.needle_id}": [record] for record in alone}
     return await _units(stores, named)
 
 
 async def known_frames(stores: Stores, stems: Collection[str]) -> list[ExportFrame]:
     """The frames whose images have these names in an export, as they are now."""
-    ids = [each for each in await stores.frame_ids.captured() if stem_of(each) in stems]
+    ids = [frame_id for frame_id in await stores.frame_ids.captured() if stem_of(frame_id) in stems]
     return await _frames(stores, ids, {})
 
 
@@ -164,7 +164,9 @@ async def accepted_regions(stores: Stores) -> set[RegionId]:
     found: set[RegionId] = set()
     for needle_id in await stores.reviews.needles():
         review = review_of(await stores.reviews.events(needle_id))
-        found |= {region for region, each in review.decisions.items() if each.act is Act.ACCEPT}
+        found |= {
+            region for region, decision in review.decisions.items() if decision.act is Act.ACCEPT
+        }
     return found
 
 
@@ -243,10 +245,16 @@ def _proposals(record: NeedleRecord, what: What) -> list[tuple[FrameId, Proposal
     candidates = record.shortlist.candidates if record.shortlist else ()
     return [
         (
-            each.frame_id,
-            Proposal(each.region_id, each.category, each.score, each.bbox, record.needle_id),
+            candidate.frame_id,
+            Proposal(
+                candidate.region_id,
+                candidate.category,
+                candidate.score,
+                candidate.bbox,
+                record.needle_id,
+            ),
         )
-        for each in candidates
+        for candidate in candidates
     ]
 
 

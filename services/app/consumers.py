@@ -130,7 +130,7 @@ class Consumers:
     async def settle(self) -> bool:
         """Do what was put off until there is nothing else to do; whether there was any of it."""
         retrievers = [step for step in self.steps if isinstance(step, ExtendShortlists)]
-        return any([await each.settle() for each in retrievers])
+        return any([await retriever.settle() for retriever in retrievers])
 
 
 @asynccontextmanager
@@ -213,8 +213,8 @@ async def webhook_consumers(
     async with AsyncExitStack() as closing:
         client = await closing.enter_async_context(httpx.AsyncClient(follow_redirects=False))
         yield [
-            _webhook(each, client, settings, clock, traces=traces.of(each.service), closing=closing)
-            for each in receivers
+            _webhook(item, client, settings, clock, traces=traces.of(item.service), closing=closing)
+            for item in receivers
         ]
 
 

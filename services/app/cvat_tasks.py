@@ -65,12 +65,12 @@ async def push_tasks(
 async def pull_jobs(stores: Stores, outbox: Outbox, settings: Settings) -> Pulled:
     """Publish the frames of finished jobs; what was published before says nothing new."""
     frames, finished, unfinished = await asyncio.to_thread(_pull, settings)
-    stems = {Path(each["name"]).stem for each in frames}
+    stems = {Path(frame["name"]).stem for frame in frames}
     known = await known_frames(stores, stems)
     sent = Manifest(
         {
-            each.stem: Sent(each.frame_id, (each.width, each.height), each.annotations or ())
-            for each in known
+            frame.stem: Sent(frame.frame_id, (frame.width, frame.height), frame.annotations or ())
+            for frame in known
         }
     )
     dataset = restored(read_cvat_jobs(frames, sent), sent, ("crowd", "ignore"))

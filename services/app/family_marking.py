@@ -40,22 +40,22 @@ def show_families(families: Sequence[Family]) -> None:
     """
     for gauge in (metrics.FAMILIES, metrics.FAMILY_NEEDLES):
         gauge.clear()
-    for each in families:
-        state = "resolved" if each.resolved else "open"
-        metrics.FAMILIES.labels(metrics.DETECTORS(each.detector), state).inc()
-    for each in families[:_SHOWN]:
+    for family in families:
+        state = "resolved" if family.resolved else "open"
+        metrics.FAMILIES.labels(metrics.DETECTORS(family.detector), state).inc()
+    for family in families[:_SHOWN]:
         metrics.FAMILY_NEEDLES.labels(
-            metrics.DETECTORS(each.detector),
-            metrics.CATEGORIES(each.category),
-            each.error_type.value,
-            each.family_id[:8],
-            "resolved" if each.resolved else "open",
-        ).set(each.size)
+            metrics.DETECTORS(family.detector),
+            metrics.CATEGORIES(family.category),
+            family.error_type.value,
+            family.family_id[:8],
+            "resolved" if family.resolved else "open",
+        ).set(family.size)
 
 
 def marks_of(overview: Overview) -> dict[NeedleId, Mark]:
     """What the overview says of each needle."""
-    suspicions = {each.needle.needle_id: each.suspicion for each in overview.recheck}
+    suspicions = {suspect.needle.needle_id: suspect.suspicion for suspect in overview.recheck}
     marks = {needle_id: Mark(suspicion=value) for needle_id, value in suspicions.items()}
     for family in overview.families:
         for needle_id in family.needles:

@@ -43,7 +43,7 @@ class Models:
     @property
     def live(self) -> Model | None:
         """The one that searches use."""
-        return next((each for each in self.models if each.live), None)
+        return next((model for model in self.models if model.live), None)
 
     def named(self, name: str) -> Model:
         """The model with this id, or the only one with this in its id.
@@ -53,11 +53,11 @@ class Models:
         InvalidSettings
             There is none, or more than one.
         """
-        whole = [each for each in self.models if each.model_id == name]
-        found = whole or [each for each in self.models if name in each.model_id]
+        whole = [model for model in self.models if model.model_id == name]
+        found = whole or [model for model in self.models if name in model.model_id]
         if len(found) == 1:
             return found[0]
-        there = ", ".join(each.model_id for each in found or self.models) or "none yet"
+        there = ", ".join(model.model_id for model in found or self.models) or "none yet"
         raise InvalidSettings(
             f"{name!r} is in the ids of several models: {there}"
             if found
@@ -76,12 +76,12 @@ async def read_models(names: CollectionNames, embeddings: Embeddings) -> Models:
     live = await live_model(names, REGION_VECTORS)
     found = [
         Model(
-            model_id=each,
-            live=each == live,
-            done=await embeddings.done(each),
-            lacking=await embeddings.lacking(each, live) if live else 0,
+            model_id=collection,
+            live=collection == live,
+            done=await embeddings.done(collection),
+            lacking=await embeddings.lacking(collection, live) if live else 0,
         )
-        for each in models_of(await names.collections())
+        for collection in models_of(await names.collections())
     ]
     return Models(await embeddings.captured(), found)
 

@@ -113,6 +113,6 @@ def _cause(error: BaseException) -> BaseException:
     """The first error of ours among those that tasks raised together."""
     if not isinstance(error, BaseExceptionGroup):
         return error
-    causes = [_cause(each) for each in error.exceptions]
-    known = (each for each in causes if isinstance(each, errors.GazeloopError))
+    causes = [_cause(exception) for exception in error.exceptions]
+    known = (cause for cause in causes if isinstance(cause, errors.GazeloopError))
     return next(known, causes[0])

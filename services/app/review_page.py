@@ -84,8 +84,8 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
                 gain=report.shortlist.gain,
                 intervals=report.shortlist.intervals,
                 queue={
-                    each.value: sum(kind.count for kind in own if kind.progress is each)
-                    for each in Progress
+                    progress.value: sum(kind.count for kind in own if kind.progress is progress)
+                    for progress in Progress
                 },
             )
         )

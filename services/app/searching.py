@@ -138,7 +138,7 @@ def drawn(
     picture = decode_rgb(asked.content, limits)
     whole = (0.0, 0.0, float(picture.width), float(picture.height))
     left = Tile(picture, asked.box or whole, (), (), ("what you asked for",))
-    tiles = [_tile(place, each, blobs, limits) for place, each in enumerate(found, start=1)]
+    tiles = [_tile(place, item, blobs, limits) for place, item in enumerate(found, start=1)]
     return montage("Search", left, tiles)
 
 
@@ -154,6 +154,6 @@ def _tile(place: int, found: Found, blobs: BlobStore, limits: ImageLimits) -> Ti
         picture,
         found.box or whole,
         (),
-        [each.bbox for each in truth.annotations] if truth is not None else (),
+        [annotation.bbox for annotation in truth.annotations] if truth is not None else (),
         (headline, f"drive {captured.drive_id}" if captured.drive_id else "", captured.frame_id),
     )

@@ -45,7 +45,7 @@ class Status:
             "services": {
                 _name(group): {
                     "replicas": members,
-                    "lag": {topic: lag for (each, topic), lag in self.lag.items() if each == group},
+                    "lag": {topic: lag for (name, topic), lag in self.lag.items() if name == group},
                 }
                 for group, members in self.members.items()
             },

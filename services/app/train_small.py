@@ -38,9 +38,9 @@ def annotated_drives(seed: int, drives: int, frames: int) -> Iterator[AnnotatedI
         drive = plan_drive(number, seed=seed, frames=frames)
         for index in range(frames):
             rendered = render_frame(drive, index)
-            shown = [each for each in rendered.sightings if each.kind in ANNOTATED]
-            boxes = np.array([each.bbox for each in shown], np.float64).reshape(-1, 4)
-            labels = np.array([ANNOTATED.index(each.kind) + 1 for each in shown], np.int64)
+            shown = [sighting for sighting in rendered.sightings if sighting.kind in ANNOTATED]
+            boxes = np.array([sighting.bbox for sighting in shown], np.float64).reshape(-1, 4)
+            labels = np.array([ANNOTATED.index(sighting.kind) + 1 for sighting in shown], np.int64)
             yield AnnotatedImage(rendered.image, boxes, labels, number)
 
 

@@ -61,7 +61,7 @@ class UnreadableReporter:
     async def _report(self, documents: Sequence[UnreadableDocument]) -> None:
         new = await self._reported.unreported(documents)
         # First the letter: a crash in between repeats it, and it is the same one.
-        await self._outbox.publish([self._letter(each) for each in new])
+        await self._outbox.publish([self._letter(document) for document in new])
         await self._reported.note(new, self._clock.now())
         metrics.DEAD_LETTERS.labels(SERVICE, REASON).inc(len(new))
 

@@ -87,7 +87,7 @@ def embed(
     parts: list[Vectors] = []
     unreadable: list[str] = []
     seconds = 0.0
-    for _, group in groupby(examples, key=lambda each: each.frame.frame_id):
+    for _, group in groupby(examples, key=lambda example: example.frame.frame_id):
         some = list(group)
         try:
             image = some[0].frame.read()
@@ -100,7 +100,7 @@ def embed(
             whole = letterboxed(image, letterbox) if letterbox else image
             part = embedder.embed([whole], [np.empty((0, 4))])[0].frame[None]
         else:
-            boxes = np.array([each.box for each in some], np.float64)
+            boxes = np.array([example.box for example in some], np.float64)
             part = embedder.embed([image], [boxes])[0].regions
         seconds += time.perf_counter() - started
         parts.append(part)
@@ -117,11 +117,11 @@ def truth_of(examples: Sequence[Example], supercategory: Mapping[str, str]) -> T
     ----------
     supercategory : by category; empty where there are none
     """
-    levels = {"category": _numbered([each.label for each in examples])}
+    levels = {"category": _numbered([example.label for example in examples])}
     if supercategory:
-        above = [supercategory.get(each.label, each.label) for each in examples]
+        above = [supercategory.get(example.label, example.label) for example in examples]
         levels["supercategory"] = _numbered(above)
-    return Truth(levels, _numbered([each.frame.drive for each in examples]))
+    return Truth(levels, _numbered([example.frame.drive for example in examples]))
 
 
 def _numbered(names: Sequence[str]) -> Labels:
@@ -177,7 +177,7 @@ def _quality(
     labels, apart = truth.levels[level], truth.apart
     relevant = (labels[ranked] == labels[queries][:, None]) & (ranked >= 0)
     total = np.array(
-        [np.sum((labels == labels[each]) & (apart != apart[each])) for each in queries]
+        [np.sum((labels == labels[query]) & (apart != apart[query])) for query in queries]
     )
     found = retrieval_quality(relevant, total)
     if found is None:

@@ -109,11 +109,11 @@ class HsvHistogram:
         return [
             FrameVectors(
                 _histogram(image),
-                np.array([_of_box(image, box) for box in each], np.float32).reshape(
+                np.array([_of_box(image, box) for box in array], np.float32).reshape(
                     -1, self.region_dimension
                 ),
             )
-            for image, each in zip(images, boxes, strict=True)
+            for image, array in zip(images, boxes, strict=True)
         ]
 
 

@@ -46,11 +46,11 @@ def drawn(title: str, query: Example, found: Sequence[Example]) -> bytes:
     left = _tile(query, (f"query: {query.label}", query.frame.frame_id), None)
     tiles = [
         _tile(
-            each,
-            (f"{place}. {each.label}", each.frame.frame_id),
-            each.label != query.label,
+            example,
+            (f"{place}. {example.label}", example.frame.frame_id),
+            example.label != query.label,
         )
-        for place, each in enumerate(found[:MOST], start=1)
+        for place, example in enumerate(found[:MOST], start=1)
     ]
     content = BytesIO()
     montage(title, left, tiles).save(content, "PNG")

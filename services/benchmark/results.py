@@ -42,19 +42,19 @@ def rows(measured: Sequence[Measured], depth: int) -> list[Row]:
             "dimension": one.dimension,
             "examples": one.examples,
             "examples_per_s": round(one.per_second, 2),
-            "search": each.name,
+            "search": search.name,
             "level": level,
             "queries": quality.queries,
             **_figures(quality, depth),
             "mAP": round(one.whole_map[level], 4),
-            "build_s": round(each.build_s, 4),
-            "queries_per_s": round(each.queries_per_s, 1),
-            "recall_of_exact": round(each.recall_of_exact, 4),
-            "bytes_per_vector": round(each.bytes_per_vector, 1),
+            "build_s": round(search.build_s, 4),
+            "queries_per_s": round(search.queries_per_s, 1),
+            "recall_of_exact": round(search.recall_of_exact, 4),
+            "bytes_per_vector": round(search.bytes_per_vector, 1),
         }
         for one in measured
-        for each in one.searches
-        for level, quality in each.quality.items()
+        for search in one.searches
+        for level, quality in search.quality.items()
     ]
 
 
@@ -84,7 +84,7 @@ def whole_table(found: Sequence[Row]) -> Table:
         table.add_column(column, justify="left" if column in {"model", "level"} else "right")
     for row in {(row["model"], row["level"]): row for row in found}.values():
         figures = (row["dimension"], row["examples"], row["examples_per_s"], row["mAP"])
-        table.add_row(str(row["model"]), str(row["level"]), *(_cell(each) for each in figures))
+        table.add_row(str(row["model"]), str(row["level"]), *(_cell(figure) for figure in figures))
     return table
 
 

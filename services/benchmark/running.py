@@ -103,9 +103,9 @@ def _supercategories(run: RetrievalRun) -> dict[str, str]:
         return {}
     listed = read_json(run.coco).get("categories", [])
     found = {
-        str(each["name"]): str(each["supercategory"])
-        for each in listed
-        if isinstance(each, dict) and each.get("supercategory") and "name" in each
+        str(document["name"]): str(document["supercategory"])
+        for document in listed
+        if isinstance(document, dict) and document.get("supercategory") and "name" in document
     }
     for name in run.supercategories:
         if name not in found.values():

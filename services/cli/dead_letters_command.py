@@ -200,7 +200,9 @@ def _matching(
         State.ALL: frozenset(LetterState),
     }
     states = groups[state] if state in groups else {LetterState(state.value)}
-    return [each for each in letters if each.state in states and each.failed(service, reason)]
+    return [
+        letter for letter in letters if letter.state in states and letter.failed(service, reason)
+    ]
 
 
 def _json(letter: "Letter") -> str:

@@ -33,11 +33,11 @@ def doctor(
         import json  # noqa: PLC0415
         from dataclasses import asdict  # noqa: PLC0415
 
-        typer.echo(json.dumps([asdict(each) for each in found], indent=2))
+        typer.echo(json.dumps([asdict(finding) for finding in found], indent=2))
     else:
         _show(found)
     bad = {"error", "warning"} if strict else {"error"}
-    if any(each.level in bad for each in found):
+    if any(finding.level in bad for finding in found):
         raise typer.Exit(1)
 
 
@@ -52,10 +52,11 @@ async def _examine(context: Context, *, model: bool) -> "list[Finding]":
 
 def _show(found: "list[Finding]") -> None:
     out = console()
-    for each in found:
-        colour = _COLOURS[each.level]
+    for finding in found:
+        colour = _COLOURS[finding.level]
         out.print(
-            f"[{colour}]{each.level:<8}[/] {each.part:<12} {escape(each.what)}", soft_wrap=True
+            f"[{colour}]{finding.level:<8}[/] {finding.part:<12} {escape(finding.what)}",
+            soft_wrap=True,
         )
-        if each.remedy:
-            out.print(f"{'':22}[dim]{escape(each.remedy)}[/]", soft_wrap=True)
+        if finding.remedy:
+            out.print(f"{'':22}[dim]{escape(finding.remedy)}[/]", soft_wrap=True)

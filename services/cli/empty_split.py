@@ -24,7 +24,7 @@ def empty_split(items: Iterable[FrameItem], settings: Settings) -> str | None:
         return None
     (full,) = sides
     empty = Split.HAYSTACK if full is Split.REFERENCE else Split.REFERENCE
-    drives = {each.drive_id for each in frames}
+    drives = {frame.drive_id for frame in frames}
     by_drive = settings.split_by == "drive" and None not in drives
     where = f" of {len(drives):,} drives" if by_drive else ""
     remedy = f"{_SHARE}"

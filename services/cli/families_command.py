@@ -34,11 +34,11 @@ def families(
         return
     _print_families(overview, most)
     _print_recheck(overview, most)
-    for at, each in changes[:most]:
-        change = "went into" if each.change == "merged" else "was split: now"
-        needles = f"{each.needles} needle{'s' * (each.needles != 1)}"
+    for at, family_change in changes[:most]:
+        change = "went into" if family_change.change == "merged" else "was split: now"
+        needles = f"{family_change.needles} needle{'s' * (family_change.needles != 1)}"
         console().print(
-            f"{at:%Y-%m-%d %H:%M}  {each.family[:8]} {change} {each.other[:8]} ({needles})",
+            f"{at:%Y-%m-%d %H:%M}  {family_change.family[:8]} {change} {family_change.other[:8]} ({needles})",
             highlight=False,
         )
 

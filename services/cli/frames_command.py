@@ -57,7 +57,7 @@ async def _read(context: Context, limit: int) -> "list[LeftOut]":
 def _print_json(found: "list[LeftOut]") -> None:
     import orjson  # noqa: PLC0415
 
-    rows = [each._asdict() for each in found]
+    rows = [item._asdict() for item in found]
     print(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())  # noqa: T201  # to be piped
 
 
@@ -67,8 +67,8 @@ def _print(found: "list[LeftOut]", most: int) -> None:
     table = Table(box=None, header_style="dim")
     for heading in ("frame", "why"):
         table.add_column(heading, overflow="fold")
-    for each in found[:most]:
-        table.add_row(each.frame_id, reasons(each))
+    for item in found[:most]:
+        table.add_row(item.frame_id, reasons(item))
     console().print(table)
     if len(found) > most:
         console().print("… and more: `--most`, or `--json` for all", highlight=False)
@@ -76,7 +76,10 @@ def _print(found: "list[LeftOut]", most: int) -> None:
 
 def reasons(frame: "LeftOut") -> str:
     """Why a frame does not count, in words."""
-    found = [f"detections of {each} were refused" for each in frame.partial_predictions]
+    found = [
+        f"detections of {partial_prediction} were refused"
+        for partial_prediction in frame.partial_predictions
+    ]
     if frame.partial_ground_truth:
         found.insert(0, "annotations were refused")
     if frame.original is not None:

@@ -146,7 +146,7 @@ async def _set_up(app: "App", parts: "LabelStudioParts") -> None:
 async def _push(app: "App", parts: "LabelStudioParts", *, again: bool) -> "Pushed":
     """Push, also what no service has heard of: the shortlists as they are stored."""
     tasks = app.stores.annotation_tasks
-    found = [each.shortlist async for each in app.stores.needles.scan() if each.shortlist]
+    found = [record.shortlist async for record in app.stores.needles.scan() if record.shortlist]
     for start in range(0, len(found), _CHUNK):
         await tasks.ask(found[start : start + _CHUNK])
     if again:

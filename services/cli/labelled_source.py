@@ -87,7 +87,7 @@ class Source:
     via: Path | None
 
     def __post_init__(self) -> None:
-        given = [each for each in (self.coco, self.voc, self.via) if each is not None]
+        given = [path for path in (self.coco, self.voc, self.via) if path is not None]
         if len(given) > 1:
             raise typer.BadParameter("name one data set: --coco, --voc or --via")
         if given and self.images is None:
@@ -158,7 +158,7 @@ def _of_dataset(items: "Iterable[object]", limits: "ImageLimits") -> "list[Label
 def _frame_of(item: "FrameItem", limits: "ImageLimits") -> "LabelledFrame":
     assert item.image is not None
     assert item.annotations is not None
-    truths = [each.value for each in item.annotations]
+    truths = [annotation.value for annotation in item.annotations]
     return _labelled(item.frame_id, item.drive_id, item.image.read_bytes, limits, truths)
 
 
@@ -172,9 +172,9 @@ def _labelled(
     from services.embedder.training.labelled import LabelledFrame, LabelledObject  # noqa: PLC0415
 
     objects = tuple(
-        LabelledObject(each.category, each.bbox)
-        for each in truths
-        if not each.crowd and not each.ignore
+        LabelledObject(truth.category, truth.bbox)
+        for truth in truths
+        if not truth.crowd and not truth.ignore
     )
     return LabelledFrame(frame_id, drive_id or frame_id, content, limits, objects)
 

@@ -19,9 +19,9 @@ def print_models(out: Console, found: Models) -> None:
     table.add_column("model", overflow="fold")
     for heading in ("frames", "lacking", ""):
         table.add_column(heading, justify="right" if heading else "left")
-    for each in found.models:
-        live = "live" if each.live else ""
-        table.add_row(each.model_id, f"{each.done:,}", f"{each.lacking:,}", live)
+    for model in found.models:
+        live = "live" if model.live else ""
+        table.add_row(model.model_id, f"{model.done:,}", f"{model.lacking:,}", live)
     out.print(table)
 
 
@@ -39,11 +39,11 @@ def print_comparison(out: Console, found: Comparison) -> None:
     table.add_column("model", overflow="fold")
     for heading in ("haystack frames", *RankingMeasure):
         table.add_column(heading, justify="right")
-    for place, each in enumerate(found.models):
-        figures = [_figure(each.measures[measure]) for measure in RankingMeasure]
-        table.add_row(each.model, f"{each.haystack_frames:,}", *figures)
+    for place, model in enumerate(found.models):
+        figures = [_figure(model.measures[measure]) for measure in RankingMeasure]
+        table.add_row(model.model, f"{model.haystack_frames:,}", *figures)
         if place:
-            above = [_figure(each.over_first[measure], sign="+") for measure in RankingMeasure]
+            above = [_figure(model.over_first[measure], sign="+") for measure in RankingMeasure]
             table.add_row("[dim]over the first[/]", "", *(f"[dim]{text}[/]" for text in above))
     out.print(table)
 

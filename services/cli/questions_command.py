@@ -93,8 +93,8 @@ def _run(ctx: typer.Context, work: Callable[["App"], Awaitable[None]]) -> None:
 async def _print_waiting(app: "App") -> None:
     out = console()
     waiting = await app.stores.held.waiting()
-    for each in waiting:
-        out.print(_text(each), highlight=False, markup=False, soft_wrap=True)
+    for correction in waiting:
+        out.print(_text(correction), highlight=False, markup=False, soft_wrap=True)
     if waiting:
         page = app.review("/questions")
         hint = f"Answer on {page}, or by `gazeloop questions label` and `choose`."
@@ -109,7 +109,7 @@ def _text(held: "HeldCorrection") -> str:
     unknown = ", ".join(held.unknown)
     lines = [f"{held.held_id[:12]}  {asks}  {held.frame_id}  {unknown}".rstrip()]
     for place, version in enumerate(held.versions, start=1):
-        boxes = ", ".join(each.category for each in version.annotations) or "nothing"
+        boxes = ", ".join(annotation.category for annotation in version.annotations) or "nothing"
         lines.append(f"  {place}  {version.annotated_by or 'unknown'}: {boxes}")
     return "\n".join(lines)
 
@@ -150,7 +150,11 @@ async def choose_version(app: "App", held: str, version: int) -> None:
     from services.runtime.clock import SystemClock  # noqa: PLC0415
     from services.runtime.stores.held_corrections import VersionChoice  # noqa: PLC0415
 
-    waiting = [each for each in await app.stores.held.waiting() if each.held_id.startswith(held)]
+    waiting = [
+        correction
+        for correction in await app.stores.held.waiting()
+        if correction.held_id.startswith(held)
+    ]
     if len(waiting) != 1:
         raise InvalidSettings(
             f"{len(waiting)} waiting corrections begin with {held!r}; see `gazeloop questions list`"

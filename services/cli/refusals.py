@@ -100,7 +100,9 @@ def _line(kind: RecordKind, source: Source, reasons: Counter[str], summary: Summ
     if len(reasons) > 1:
         return f"{count}, for {len(reasons)} reasons; none was taken."
     (reason,) = reasons
-    first = next((each.detail for each in summary.rejections if each.reason == reason), "")
+    first = next(
+        (rejection.detail for rejection in summary.rejections if rejection.reason == reason), ""
+    )
     known = {**REMEDIES, **(_OF_CORRECTIONS if source is Source.REANNOTATION else {})}
     remedy = known.get(reason, "Correct them and run the same command again.")
     return f"{count}, for one reason ({reason}). {_sentence(first)}{remedy}"

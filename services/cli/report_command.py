@@ -28,9 +28,9 @@ def report(
     """
     context = shared(ctx)
     found = run(lambda: _reports(context), interrupted="The report was not printed.")
-    chosen = [each for each in found if detector in (None, each.detector)]
+    chosen = [item for item in found if detector in (None, item.detector)]
     if not chosen:
-        known = ", ".join(each.detector for each in found) or "none yet"
+        known = ", ".join(item.detector for item in found) or "none yet"
         console(stderr=True).print(
             "[bold red]Error:[/] no frame has both predictions and ground truth"
             f"{f' for {detector}' if detector else ''}; detectors: {known}.\n"
@@ -44,8 +44,8 @@ def report(
     if as_json:
         print(report_view.as_json(chosen))  # noqa: T201  # to be piped
         return
-    for each in chosen:
-        report_view.print_report(console(), each)
+    for item in chosen:
+        report_view.print_report(console(), item)
 
 
 async def _reports(context: Context) -> "list[Report]":

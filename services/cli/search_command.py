@@ -123,16 +123,16 @@ def _print(found: "list[Found]") -> None:
     table = Table(box=None)
     for heading in ("", "frame", "drive", "category", "score", "similarity"):
         table.add_column(heading, justify="right" if heading in {"", "score"} else "left")
-    for place, each in enumerate(found, start=1):
-        captured, payload = each.frame.captured, each.hit.payload
+    for place, item in enumerate(found, start=1):
+        captured, payload = item.frame.captured, item.hit.payload
         drive = captured.drive_id if captured is not None else None
         category, score = payload.get("category"), payload.get("score")
         table.add_row(
             str(place),
-            each.frame.frame_id,
+            item.frame.frame_id,
             drive or "",
             str(category or ""),
             "" if score is None else f"{float(score):.2f}",
-            f"{each.hit.similarity:.3f}",
+            f"{item.hit.similarity:.3f}",
         )
     console().print(table if found else "Nothing was found.", highlight=False)

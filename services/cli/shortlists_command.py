@@ -97,15 +97,15 @@ def _frames(report: "BudgetReport", most: int) -> "Table":
         "budget",
     ):
         table.add_column(heading, overflow="fold")
-    for each in report.frames[:most]:
+    for frame in report.frames[:most]:
         table.add_row(
-            each.frame_id,
-            each.vehicle_id,
-            f"{each.captured_at:%Y-%m-%d}",
-            each.category,
-            f"{each.error}, really {each.taken_for}" if each.taken_for else each.error,
-            each.family[:8],
-            f"{each.evidence:.2f}",
-            each.budget.value,
+            frame.frame_id,
+            frame.vehicle_id,
+            f"{frame.captured_at:%Y-%m-%d}",
+            frame.category,
+            f"{frame.error}, really {frame.taken_for}" if frame.taken_for else frame.error,
+            frame.family[:8],
+            f"{frame.evidence:.2f}",
+            frame.budget.value,
         )
     return table

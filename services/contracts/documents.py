@@ -43,7 +43,9 @@ def asyncapi() -> dict[str, Any]:
         "defaultContentType": "application/json",
         "channels": {topic.name: _channel(topic) for topic in TOPICS},
         "operations": {f"send-{topic.name}": _operation(topic) for topic in TOPICS},
-        "components": {"messages": {each.__name__: _message(each) for each in event_types()}},
+        "components": {
+            "messages": {event_type.__name__: _message(event_type) for event_type in event_types()}
+        },
     }
 
 

@@ -47,5 +47,5 @@ def subjects_of(event: Event) -> list[Subject]:
     if frame_id is not None:
         subjects.append(("frame", frame_id))
     if isinstance(event, ShortlistPublished):
-        subjects += [("frame", each.frame_id) for each in event.candidates]
+        subjects += [("frame", candidate.frame_id) for candidate in event.candidates]
     return subjects

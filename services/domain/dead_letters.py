@@ -69,8 +69,8 @@ class Letter:
     def failed(self, service: str | None, reason: str | None) -> bool:
         """Whether this service failed on it for this reason; none stands for any."""
         return any(
-            service in (None, each.service) and reason in (None, each.reason)
-            for each in self.failures
+            service in (None, failure.service) and reason in (None, failure.reason)
+            for failure in self.failures
         )
 
 
@@ -84,14 +84,14 @@ def fold_letters(events: Iterable[LetterEvent]) -> list[Letter]:
         by_letter[event.letter_id].setdefault(event.event_id, event)
     found = []
     for letter_id, of_letter in by_letter.items():
-        if any(isinstance(each, DeadLettered) for each in of_letter.values()):
+        if any(isinstance(item, DeadLettered) for item in of_letter.values()):
             found.append((_first_failure(of_letter), _folded(letter_id, of_letter)))
     found.sort(key=lambda pair: (pair[0], pair[1].letter_id))
     return [letter for _, letter in found]
 
 
 def _first_failure(events: Mapping[str, LetterEvent]) -> datetime:
-    return min(each.failed_at for each in events.values() if isinstance(each, DeadLettered))
+    return min(event.failed_at for event in events.values() if isinstance(event, DeadLettered))
 
 
 def _folded(letter_id: LetterId, events: Mapping[str, LetterEvent]) -> Letter:
@@ -121,14 +121,14 @@ def _replays(letter_id: LetterId, events: Iterable[LetterEvent]) -> dict[ReplayI
 
     A replay whose own event is lost or late shows in what came of it.
     """
-    named = {each.replay for each in events if each.replay is not None}
+    named = {event.replay for event in events if event.replay is not None}
     numbers: dict[ReplayId, int] = {}
     # Ids follow from the numbers, and those in between may be unheard of.
     for number in range(1, _MOST_REPLAYS + 1):
         if named <= numbers.keys():
             break
         numbers[identity.replay_id(letter_id, number)] = number
-    last = max((numbers[each] for each in named & numbers.keys()), default=0)
+    last = max((numbers[replay_id] for replay_id in named & numbers.keys()), default=0)
     return {replay: number for replay, number in numbers.items() if number <= last}
 
 
@@ -151,5 +151,5 @@ def _in_order(
         return max((number for begun, number in begins if begun < at), default=0), at
 
     placed = [(*place(event), event) for event in events]
-    placed.sort(key=lambda each: (each[0], each[1], each[2].event_id))
+    placed.sort(key=lambda item: (item[0], item[1], item[2].event_id))
     return [(number, event) for number, _, event in placed]

@@ -89,7 +89,9 @@ class FillModel:
         on_progress(start)
         while pending := await self._embeddings.pending(model, after, _AT_ONCE):
             after = pending[-1]
-            fresh += await self._embed([each for each in pending if each not in self._unreadable])
+            fresh += await self._embed(
+                [frame_id for frame_id in pending if frame_id not in self._unreadable]
+            )
             on_progress(Filled(start.done + fresh, start.captured, dict(self._unreadable)))
         if fresh:
             log.info("model_filled", model=model, frames=fresh, unreadable=len(self._unreadable))
@@ -101,7 +103,7 @@ class FillModel:
         try:
             await self._step.embed(frame_ids)
         except Invalid:
-            return sum([await self._embed_alone(each) for each in frame_ids])
+            return sum([await self._embed_alone(frame_id) for frame_id in frame_ids])
         return len(frame_ids)
 
     async def _embed_alone(self, frame_id: FrameId) -> bool:

@@ -78,7 +78,7 @@ def task_of(record: FrameRecord, model: ModelId, score: float) -> EmbeddingTask 
     regions = regions_of(record, score)
     embedded = _embedded(record, model, regions)
     stored = record.embedded.get(model)
-    done = {each for ids in stored.regions.values() for each in ids} if stored else set()
+    done = {id_ for ids in stored.regions.values() for id_ in ids} if stored else set()
     return EmbeddingTask(
         captured=record.captured,
         embedded=embedded,
@@ -131,7 +131,7 @@ def picture_bytes(image: Image, decoded_side: int | None) -> int:
     across, along = image.width, image.height
     if decoded_side is not None and image.media_type == "image/jpeg":
         smaller = min(across, along) // decoded_side
-        scale = next((each for each in _JPEG_SCALES if each <= smaller), 1)
+        scale = next((number for number in _JPEG_SCALES if number <= smaller), 1)
         across, along = -(-across // scale), -(-along // scale)
     return across * along * _BYTES_PER_PIXEL
 

@@ -139,7 +139,8 @@ class EmbedFrames:
         records = await self._frames.load(frame_ids)
         score = self._settings.region_score
         found = [
-            logic.task_of(records[each], self._embedder.model_id, score) for each in sorted(records)
+            logic.task_of(records[record], self._embedder.model_id, score)
+            for record in sorted(records)
         ]
         return [task for task in found if task is not None]
 
@@ -180,12 +181,16 @@ class EmbedFrames:
         self, tasks: Sequence[EmbeddingTask], pictures: Sequence[Decoded | Invalid]
     ) -> dict[FrameId, Invalid]:
         both = list(zip(tasks, pictures, strict=True))
-        sound = [(task, each) for task, each in both if not isinstance(each, Invalid)]
+        sound = [(task, item) for task, item in both if not isinstance(item, Invalid)]
         if sound:
             with metrics.FORWARD_SECONDS.labels(self._embedder.model_id).time():
                 embedded = await asyncio.to_thread(self._forward, sound)
             await self._store([task for task, _ in sound], embedded)
-        return {task.captured.frame_id: each for task, each in both if isinstance(each, Invalid)}
+        return {
+            task.captured.frame_id: invalid
+            for task, invalid in both
+            if isinstance(invalid, Invalid)
+        }
 
     def _picture(self, task: EmbeddingTask) -> Decoded | Invalid:
         try:
@@ -207,7 +212,7 @@ class EmbedFrames:
         rule = self._settings.split_rule
         both = list(zip(tasks, embedded, strict=True))
         regions = await asyncio.to_thread(self._region_points, both)
-        frames = [logic.frame_point(task, each.frame, rule) for task, each in both]
+        frames = [logic.frame_point(task, vectors.frame, rule) for task, vectors in both]
         # In parts: a client holds each number of a vector in 30 bytes while it sends it.
         for start in range(0, len(regions), _POINTS_AT_ONCE):
             await self._vectors.upsert(self._in_regions, regions[start : start + _POINTS_AT_ONCE])

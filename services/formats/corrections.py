@@ -38,7 +38,7 @@ async def corrections_of(items: Iterable[Item], frames: FrameStore | None) -> li
     """
     given = list(items)
     sizes = await stored_sizes(
-        [each.frame_id for each in given if isinstance(each, FrameItem)], frames
+        [frame_item.frame_id for frame_item in given if isinstance(frame_item, FrameItem)], frames
     )
     versions: dict[FrameId, list[FrameItem]] = {}
     others: list[Item] = []
@@ -76,8 +76,12 @@ def on_stored_pictures(items: Iterable[Item], sizes: SizesOf) -> Iterator[Item]:
     """The items, those without a picture of their own on the one that is stored."""
     given = iter(items)
     while chunk := list(islice(given, _CHUNK)):
-        bare = {id(each): each for each in chunk if isinstance(each, FrameItem) and not each.image}
-        known = sizes([each.frame_id for each in bare.values()]) if bare else {}
+        bare = {
+            id(frame_item): frame_item
+            for frame_item in chunk
+            if isinstance(frame_item, FrameItem) and not frame_item.image
+        }
+        known = sizes([frame_item.frame_id for frame_item in bare.values()]) if bare else {}
         for item in chunk:
             frame = bare.get(id(item))
             yield item if frame is None else on_picture(frame, known.get(frame.frame_id))
@@ -95,8 +99,8 @@ async def misplaced(
     StoreUnavailable
         The store does not answer.
     """
-    sizes = await stored_sizes([each.frame_id for each in truths], frames)
-    return [_misplaced(each, sizes.get(each.frame_id)) for each in truths]
+    sizes = await stored_sizes([truth.frame_id for truth in truths], frames)
+    return [_misplaced(truth, sizes.get(truth.frame_id)) for truth in truths]
 
 
 def _misplaced(truth: FrameAnnotated, size: Size | None) -> InvalidRecord | None:
@@ -141,4 +145,6 @@ def one_of(versions: Sequence[FrameItem]) -> FrameItem | Disputed:
 
 
 def _agree(one: FrameItem, other: FrameItem) -> bool:
-    return agree(*([each.value for each in item.annotations or ()] for item in (one, other)))
+    return agree(
+        *([annotation.value for annotation in item.annotations or ()] for item in (one, other))
+    )

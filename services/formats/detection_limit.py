@@ -31,7 +31,7 @@ def within_limit(item: FrameItem, most: int, way: str) -> FrameItem:
     """The frame with at most so many detections; what is left out is counted with the frame."""
     if item.detections is None or len(item.detections) <= most:
         return item
-    kept = highest_scored(item.detections, lambda each: each.value.score, most)
+    kept = highest_scored(item.detections, lambda detection: detection.value.score, most)
     left_out = len(item.detections) - most
     count_left_out(left_out, way)
     adjustments = Counter(item.adjustments)
@@ -41,7 +41,7 @@ def within_limit(item: FrameItem, most: int, way: str) -> FrameItem:
 
 def strongest(detections: tuple[Detection, ...], most: int) -> tuple[Detection, ...]:
     """The detections of the highest scores, at most so many, in their order."""
-    return highest_scored(detections, lambda each: each.score, most)
+    return highest_scored(detections, lambda detection: detection.score, most)
 
 
 def count_left_out(count: int, way: str) -> None:

@@ -58,7 +58,7 @@ class OpenedFrame:
     def versions(self) -> list[FrameAnnotated]:
         """What it says of the frame's ground truth; several where annotators disagree."""
         drafts = self.alternatives or self.drafts
-        return [each for each in drafts if isinstance(each, FrameAnnotated)]
+        return [draft for draft in drafts if isinstance(draft, FrameAnnotated)]
 
 
 def open_disputed(disputed: Disputed, limits: ImageLimits, source: str) -> OpenedFrame | Rejection:
@@ -102,7 +102,7 @@ def _whole(opened: OpenedFrame) -> OpenedFrame | Rejection:
     Without one of its objects it would, and also without all of its boxes: files in other units
     have every box outside, and would leave their frames annotated and empty.
     """
-    hiding = [each for each in opened.rejections if not hide_nothing([each])]
+    hiding = [rejection for rejection in opened.rejections if not hide_nothing([rejection])]
     if not hiding and any(version.annotations for version in opened.versions):
         return opened
     first = (hiding or opened.rejections)[0]
@@ -224,7 +224,7 @@ def _looked_at(item: FrameItem, source: str) -> Iterator[PredictionsMade | Frame
             detector=item.detector.name,
             version=item.detector.version,
             complete=item.detections_complete,
-            detections=tuple(each.value for each in item.detections),
+            detections=tuple(detection.value for detection in item.detections),
         )
     if item.annotations is not None:
         yield FrameAnnotated(
@@ -234,7 +234,7 @@ def _looked_at(item: FrameItem, source: str) -> Iterator[PredictionsMade | Frame
             annotated_by=item.annotated_by and escaped(item.annotated_by)[:100],
             lead_time_s=item.lead_time_s,
             complete=item.complete,
-            annotations=tuple(each.value for each in item.annotations),
+            annotations=tuple(annotation.value for annotation in item.annotations),
         )
 
 

@@ -152,8 +152,8 @@ def from_polygons(polygons: Sequence[object], size: tuple[int, int]) -> Shape:
 def _outline(polygon: object, reach: float) -> list[float]:
     if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:  # noqa: PLR2004  # three points
         raise _invalid("a polygon is not a list of three or more points")
-    numbers = [fields.number(each) for each in polygon]
-    outline = [each for each in numbers if each is not None and abs(each) <= reach]
+    numbers = [fields.number(item) for item in polygon]
+    outline = [number for number in numbers if number is not None and abs(number) <= reach]
     if len(outline) != len(polygon):
         raise _invalid("a polygon's point is not a number, or far outside the image")
     return outline

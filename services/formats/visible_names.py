@@ -47,9 +47,9 @@ def _names(draft: Draft) -> Iterator[tuple[str, str]]:
         case PredictionsMade():
             yield "detector", draft.detector
             yield "version", draft.version
-            for category in {each.category for each in draft.detections}:
+            for category in {detection.category for detection in draft.detections}:
                 yield "category", category
         case FrameAnnotated():
             yield "annotated_by", draft.annotated_by or ""
-            for category in {each.category for each in draft.annotations}:
+            for category in {annotation.category for annotation in draft.annotations}:
                 yield "category", category

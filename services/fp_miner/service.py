@@ -62,7 +62,7 @@ class MineNeedles:
         matches = await asyncio.to_thread(self._match, complete)
         mined = await self._announce(matches)
         _count_left_out(complete)
-        annotated = [each for each in events if isinstance(each, FrameAnnotated)]
+        annotated = [event for event in events if isinstance(event, FrameAnnotated)]
         self._measure_needles(annotated, mined)
         _measure_verdicts(annotated, complete, self._clock.now())
 
@@ -102,7 +102,9 @@ class MineNeedles:
 
         They were stored before pictures were compared, or by another service a moment ago.
         """
-        open_ = [each.captured for each in records if each.captured and each.original is None]
+        open_ = [
+            record.captured for record in records if record.captured and record.original is None
+        ]
         if not open_:
             return {}
         await self._frames.record(open_)
@@ -143,7 +145,7 @@ class MineNeedles:
         mined: Sequence[NeedleFound | NeedleRetracted],
     ) -> None:
         """Needles whose frame's ground truth came with this batch; others awaited predictions."""
-        taken = {each.frame_id: freshness.taken_at(each) for each in annotated}
+        taken = {truth.frame_id: freshness.taken_at(truth) for truth in annotated}
         now = self._clock.now()
         for needle in mined:
             since = taken.get(needle.frame_id) if isinstance(needle, NeedleFound) else None
@@ -174,9 +176,9 @@ def _measure_verdicts(
     annotated: Sequence[FrameAnnotated], complete: Sequence[MatchedFrame], now: datetime
 ) -> None:
     """Shortlisted frames that came back corrected."""
-    corrected = {each.frame_id for each in annotated if each.annotation_source == REANNOTATED}
-    for each in complete:
-        since = each.membership.since
-        if each.captured.frame_id in corrected and since is not None:
+    corrected = {truth.frame_id for truth in annotated if truth.annotation_source == REANNOTATED}
+    for frame in complete:
+        since = frame.membership.since
+        if frame.captured.frame_id in corrected and since is not None:
             waited_s = freshness.age_s(since.timestamp(), now)
             metrics.SHORTLIST_TO_VERDICT_SECONDS.observe(waited_s)

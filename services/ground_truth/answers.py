@@ -21,13 +21,15 @@ NONE_OF_THEM = -1
 
 def labels_of(versions: Sequence[FrameAnnotated]) -> set[Category]:
     """Every category that the versions name."""
-    return {each.category for version in versions for each in version.annotations}
+    return {annotation.category for version in versions for annotation in version.annotations}
 
 
 def answered(draft: FrameAnnotated, answers: Mapping[str, LabelAnswer]) -> FrameAnnotated:
     """The correction with its labels as the answers understand them."""
-    meant = (_meant(each, answers.get(each.category)) for each in draft.annotations)
-    kept = tuple(each for each in meant if each is not None)
+    meant = (
+        _meant(annotation, answers.get(annotation.category)) for annotation in draft.annotations
+    )
+    kept = tuple(annotation for annotation in meant if annotation is not None)
     return draft.model_copy(update={"annotations": kept})
 
 
@@ -64,5 +66,5 @@ def said_entry(versions: Sequence[FrameAnnotated]) -> Entry:
 
 def held_id_of(versions: Sequence[FrameAnnotated], tag: str) -> str:
     """The same id whenever the same comes again from the same place."""
-    contents = " ".join(content_of(each) for each in versions)
+    contents = " ".join(content_of(version) for version in versions)
     return hashlib.sha256(f"{versions[0].frame_id} {contents} {tag}".encode()).hexdigest()

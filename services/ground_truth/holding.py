@@ -61,7 +61,7 @@ class CorrectionGate:
             The store does not answer.
         """
         unknown, answers = await self.understood(
-            labels_of([each for came in corrections for each in came.versions])
+            labels_of([version for came in corrections for version in came.versions])
         )
         judged: list[FrameAnnotated | HeldCorrection] = []
         for came in corrections:
@@ -71,10 +71,12 @@ class CorrectionGate:
                 continue
             held = self.question(question, came.versions, unknown, None, came.origin, came.tag)
             judged.append(held)
-        await self.held.hold([each for each in judged if isinstance(each, HeldCorrection)])
-        latest = {each.frame_id: each for each in judged}
+        await self.held.hold(
+            [correction for correction in judged if isinstance(correction, HeldCorrection)]
+        )
+        latest = {truth.frame_id: truth for truth in judged}
         await self.held.supersede(
-            [frame_id for frame_id, each in latest.items() if isinstance(each, FrameAnnotated)]
+            [frame_id for frame_id, truth in latest.items() if isinstance(truth, FrameAnnotated)]
         )
         return judged
 
@@ -182,9 +184,11 @@ class HeldRelease:
         """
         waiting = await self.held.waiting()
         answers = await self.held.answers() if waiting else {}
-        left = [each for each in waiting if not await self._settled(each, answers)]
+        left = [
+            correction for correction in waiting if not await self._settled(correction, answers)
+        ]
         for question in Question:
-            count = sum(each.question is question for each in left)
+            count = sum(correction.question is question for correction in left)
             metrics.HELD_CORRECTIONS.labels(question.value).set(count)
         return len(waiting) - len(left)
 

@@ -81,18 +81,21 @@ class CorrectionHolder:
         corrections = await self._corrections(came)
         judged = await self.gate.judged([came[at] for at in corrections])
         sifted: list[Draft | HeldCorrection] = list(drafts)
-        for at, each in zip(corrections, judged, strict=True):
-            sifted[at] = each
+        for at, truth in zip(corrections, judged, strict=True):
+            sifted[at] = truth
         return sifted
 
     async def _corrections(self, came: Mapping[int, IncomingCorrection]) -> list[int]:
         """Which of these correct something, and were not told before."""
-        frames = {at: each.versions[0].frame_id for at, each in came.items()}
-        entries = {at: tagged(entry_of(each.versions[0]), each.tag) for at, each in came.items()}
+        frames = {at: correction.versions[0].frame_id for at, correction in came.items()}
+        entries = {
+            at: tagged(entry_of(correction.versions[0]), correction.tag)
+            for at, correction in came.items()
+        }
         published = await self.ledger.published(entries.values())
         annotated = await self.ledger.known([entry.subject for entry in entries.values()])
         listed = await self.shortlists.memberships(frames.values())
-        asked = {frame_id for (frame_id, _), each in listed.items() if each.shortlisted}
+        asked = {frame_id for (frame_id, _), membership in listed.items() if membership.shortlisted}
         return [
             at
             for at, entry in entries.items()
@@ -178,7 +181,7 @@ class Acceptance:
         """
         inside = [frame_id for frame_id in frame_ids if vehicle.owns(frame_id)]
         claims = [owner_entry(frame_id, vehicle.vehicle_id) for frame_id in frame_ids]
-        await self._ledger.assign([owner_entry(each, vehicle.vehicle_id) for each in inside])
+        await self._ledger.assign([owner_entry(item, vehicle.vehicle_id) for item in inside])
         owners = await self._ledger.first([claim.subject for claim in claims])
         return [owners.get(claim.subject) == claim.digest for claim in claims]
 
@@ -205,12 +208,15 @@ class Acceptance:
         if self._holder:
             sifted = await self._holder.sift(drafts, tags)
         passing = [
-            (each, tagged(entry_of(each), tag))
-            for each, tag in zip(sifted, tags, strict=True)
-            if not isinstance(each, HeldCorrection)
+            (captured, tagged(entry_of(captured), tag))
+            for captured, tag in zip(sifted, tags, strict=True)
+            if not isinstance(captured, HeldCorrection)
         ]
         accepted = iter(await self._published(passing))
-        return [each if isinstance(each, HeldCorrection) else next(accepted) for each in sifted]
+        return [
+            correction if isinstance(correction, HeldCorrection) else next(accepted)
+            for correction in sifted
+        ]
 
     async def _tags(self, drafts: Sequence[Draft]) -> list[str]:
         corrections = [at for at, draft in enumerate(drafts) if is_reannotated(draft)]

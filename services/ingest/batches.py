@@ -71,7 +71,7 @@ class _Pending:
 
     @property
     def captured(self) -> FrameCaptured | None:
-        return next((each for each in self.drafts if isinstance(each, FrameCaptured)), None)
+        return next((draft for draft in self.drafts if isinstance(draft, FrameCaptured)), None)
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ class BatchPublisher:
         pending = await self._without_conflicts(pending, outcome)
         # Only now: what is refused must not leave its picture in the store.
         pending = await asyncio.gather(*(asyncio.to_thread(self._store, one) for one in pending))
-        outcome.published = [draft for each in pending for draft in each.drafts]
-        entries = [entry for each in pending for entry in each.entries]
+        outcome.published = [draft for item in pending for draft in item.drafts]
+        entries = [entry for item in pending for entry in item.entries]
         events, _ = await numbered(outcome.published, entries, self.ledger)
         await self._send(events, entries, outcome.rejections)
         return outcome
@@ -139,20 +139,20 @@ class BatchPublisher:
 
     async def _unpublished(self, frames: Sequence[OpenedFrame], outcome: Outcome) -> list[_Pending]:
         whole = [_Pending(frame, frame.drafts) for frame in frames]
-        published = await self.ledger.published([entry for each in whole for entry in each.entries])
+        published = await self.ledger.published([entry for item in whole for entry in item.entries])
         pending = []
-        for each in whole:
-            pairs = list(zip(each.drafts, each.entries, strict=True))
+        for item in whole:
+            pairs = list(zip(item.drafts, item.entries, strict=True))
             outcome.known += [draft for draft, entry in pairs if entry in published]
             new = tuple(draft for draft, entry in pairs if entry not in published)
             if new:
-                pending.append(_Pending(each.frame, new))
+                pending.append(_Pending(item.frame, new))
         return pending
 
     async def _decodable(self, pending: Sequence[_Pending], outcome: Outcome) -> list[_Pending]:
         checks = (asyncio.to_thread(self._undecodable, one) for one in pending)
         refusals = await asyncio.gather(*checks)
-        outcome.rejections += [each for each in refusals if each is not None]
+        outcome.rejections += [rejection for rejection in refusals if rejection is not None]
         return [one for one, refusal in zip(pending, refusals, strict=True) if refusal is None]
 
     def _undecodable(self, pending: _Pending) -> Rejection | None:
@@ -174,15 +174,15 @@ class BatchPublisher:
     ) -> list[_Pending]:
         # Frames are numbered before anything about them is: what belongs to another picture of
         # the same name must never become a revision of this one.
-        captured = [each.captured for each in pending if each.captured]
+        captured = [entry.captured for entry in pending if entry.captured]
         _, conflicts = await numbered(captured, [*map(entry_of, captured)], self.ledger)
-        conflicting = {id(each) for each in conflicts}
+        conflicting = {id(conflict) for conflict in conflicts}
         kept = []
-        for each in pending:
-            if each.captured is None or id(each.captured) not in conflicting:
-                kept.append(each)
+        for entry in pending:
+            if entry.captured is None or id(entry.captured) not in conflicting:
+                kept.append(entry)
                 continue
-            item = each.frame.item
+            item = entry.frame.item
             detail = f"frame {item.frame_id} is known with another picture, time or place"
             outcome.rejections.append(refused(item, "duplicate_id", detail))
         return kept

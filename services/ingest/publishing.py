@@ -134,7 +134,7 @@ async def _sifted(
 ) -> Batch:
     outcome: tuple[Batch, list[HeldCorrection]] = await retrying(sifted, gate, batch)
     passing, held = outcome
-    summary.held.update(each.question.value for each in held)
+    summary.held.update(correction.question.value for correction in held)
     summary.done += len(held)
     return passing
 

@@ -128,11 +128,13 @@ class ModelComparer:
         judged = await self._judged()
         kinds, frame_of = await self._kinds(judged)
         facts = await self._frames.load(set(frame_of.values()))
-        features = {region: row for each in facts.values() for region, row in each.features.items()}
+        features = {region: row for fact in facts.values() for region, row in fact.features.items()}
         wanted = {region for kind in kinds for region in kind.regions}
-        vectors = {each: await VectorCache(self._vectors).load(each, wanted) for each in models}
+        vectors = {
+            model_id: await VectorCache(self._vectors).load(model_id, wanted) for model_id in models
+        }
         there = wanted & features.keys()
-        there = there.intersection(*(set(each) for each in vectors.values()))
+        there = there.intersection(*(set(vector) for vector in vectors.values()))
         kinds = [kind.among(there) for kind in kinds]
         regions = [region for kind in kinds for region in kind.judged]
         numbers = {frame: n for n, frame in enumerate(sorted({frame_of[r] for r in regions}))}
@@ -200,7 +202,7 @@ def _by_mode(needles: Sequence[NeedleFound]) -> dict[FailureMode, list[RegionId]
 def _drawn(
     kinds: Sequence[_Kind], vectors: Mapping[RegionId, Vector], shown: _Shown, frames: int
 ) -> dict[RankingMeasure, FloatArray]:
-    questions = [each for kind in kinds for each in _questions(kind, vectors, shown)]
+    questions = [question for kind in kinds for question in _questions(kind, vectors, shown)]
     return {measure: replicates(questions, measure, frames) for measure in RankingMeasure}
 
 
@@ -215,7 +217,7 @@ def _questions(
     features = np.stack([shown.features[region] for region in regions])
     return [
         RankedRegions(
-            model.evidence(mode, np.stack([vectors[each] for each in needles]), rows, features),
+            model.evidence(mode, np.stack([vectors[needle] for needle in needles]), rows, features),
             np.array([kind.judged[region] is not None for region in regions]),
             np.array([kind.judged[region] == mode for region in regions]),
             np.array([shown.frame[region] for region in regions]),

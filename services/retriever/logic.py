@@ -112,11 +112,13 @@ def _spot(captured: FrameCaptured) -> CaptureContext:
 
 def _shown(predictions: PredictionsMade, captured: FrameCaptured) -> Shown:
     found = predictions.detections
-    numbers = {name: n for n, name in enumerate(sorted({each.category for each in found}))}
+    numbers = {
+        name: n for n, name in enumerate(sorted({detection.category for detection in found}))
+    }
     return Shown(
-        np.array([each.bbox for each in found], np.float64).reshape(-1, 4),
-        np.array([each.score for each in found], np.float64),
-        np.array([numbers[each.category] for each in found], np.int64),
+        np.array([detection.bbox for detection in found], np.float64).reshape(-1, 4),
+        np.array([detection.score for detection in found], np.float64),
+        np.array([numbers[detection.category] for detection in found], np.int64),
         captured.image.width,
         captured.image.height,
     )
@@ -188,9 +190,9 @@ def truths(annotated: Iterable[Annotated], score: float) -> dict[RegionId, Failu
     """Of each annotated region at or above the score, how it is wrong; none where it is right."""
     return {
         region: mode
-        for each in annotated
+        for item in annotated
         for region, scored, ignored, mode in zip(
-            each.regions, each.scores, each.ignored, each.modes, strict=True
+            item.regions, item.scores, item.ignored, item.modes, strict=True
         )
         # Bit 0 is IoU .5 over all areas.
         if scored >= score and not ignored & 1
@@ -220,15 +222,15 @@ def standing(annotated: Sequence[Annotated]) -> CategoryStats:
     """How the detector stands in a category on these frames, over all areas."""
     rows = [
         (score, bits)
-        for each in annotated
-        for score, bits, ignored in zip(each.scores, each.matched, each.ignored, strict=True)
+        for item in annotated
+        for score, bits, ignored in zip(item.scores, item.matched, item.ignored, strict=True)
         if not ignored & 1
     ]
     bits = np.array([bits for _, bits in rows], np.int64).reshape(-1, 1)
     return CategoryStats(
         np.array([score for score, _ in rows], np.float64),
         (bits >> np.arange(_THRESHOLDS) & 1).astype(np.bool_),
-        sum(each.ground_truths for each in annotated),
+        sum(item.ground_truths for item in annotated),
     )
 
 
@@ -239,7 +241,7 @@ def listed(record: NeedleRecord) -> tuple[Candidate, ...]:
 
 def kept_candidates(record: NeedleRecord, reannotated: Collection[FrameId]) -> list[Candidate]:
     """The candidates that stay: their frames were annotated again because they were listed."""
-    return [each for each in listed(record) if each.frame_id in reannotated]
+    return [candidate for candidate in listed(record) if candidate.frame_id in reannotated]
 
 
 def candidate(
@@ -296,7 +298,7 @@ def next_shortlist(
 
 def _placeless(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Candidates without where their images are: a store that moved changes no shortlist."""
-    return [each.model_copy(update={"image_uri": ""}) for each in candidates]
+    return [candidate.model_copy(update={"image_uri": ""}) for candidate in candidates]
 
 
 def withdrawn(record: NeedleRecord) -> ShortlistPublished | None:

@@ -57,11 +57,13 @@ async def read_overview(
 ) -> Overview:
     """The overview of everything that is stored; needles that are not embedded yet are left out."""
     model = await live_model(vectors, REGION_VECTORS)
-    records = [each async for each in needles.scan() if each.active and each.needle is not None]
+    records = [
+        record async for record in needles.scan() if record.active and record.needle is not None
+    ]
     if model is None or not records:
         return Overview((), (), {})
-    reference = [each async for each in matches.scan(split=Split.REFERENCE)]
-    found = {each.needle_id: each.needle for each in records if each.needle is not None}
+    reference = [match async for match in matches.scan(split=Split.REFERENCE)]
+    found = {record.needle_id: record.needle for record in records if record.needle is not None}
     known = VectorCache(vectors)
     of_needles = await known.load(model, [needle.region_id for needle in found.values()])
     reannotated = await FrameCache(frames).reannotated()
@@ -106,7 +108,7 @@ def _members(
             needle.captured_at,
             row,
             answered=record.shortlist is not None
-            and any(each.frame_id in reannotated for each in record.shortlist.candidates),
+            and any(candidate.frame_id in reannotated for candidate in record.shortlist.candidates),
         )
         for (record, needle), row in zip(embedded, rows, strict=True)
     ]
@@ -151,7 +153,7 @@ async def _suspects(
         suspects += await asyncio.to_thread(
             _suspects_among, asked, modes, vectors, settings.recheck_suspicion
         )
-    return sorted(suspects, key=lambda each: (-each.suspicion, each.needle.needle_id))
+    return sorted(suspects, key=lambda suspect: (-suspect.suspicion, suspect.needle.needle_id))
 
 
 def _suspects_among(

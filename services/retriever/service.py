@@ -184,7 +184,7 @@ class ExtendShortlists:
                 case _:
                     raise Fatal(f"retriever does not consume {type(event).__name__}")
         await self._needles.record(found)
-        records = await self._known_needles.refresh({each.needle_id for each in found})
+        records = await self._known_needles.refresh({needle.needle_id for needle in found})
         self._note_awaited(found, records)
         self._note_embedded(embedded)
         examples = self._reference.note(matched)
@@ -198,26 +198,26 @@ class ExtendShortlists:
         told: Sequence[NeedleFound | NeedleRetracted],
         records: Mapping[NeedleId, NeedleRecord],
     ) -> None:
-        for each in told:
-            taken_at, record = freshness.taken_at(each), records.get(each.needle_id)
+        for needle in told:
+            taken_at, record = freshness.taken_at(needle), records.get(needle.needle_id)
             # None where the store cannot read it, and has reported that.
             if record is None or not record.active:
-                self._awaited.pop(each.needle_id, None)
+                self._awaited.pop(needle.needle_id, None)
             elif record.shortlist is None and taken_at is not None:
-                self._awaited.setdefault(each.needle_id, _Awaited(each.frame_id, taken_at))
+                self._awaited.setdefault(needle.needle_id, _Awaited(needle.frame_id, taken_at))
 
     def _note_embedded(self, embedded: Sequence[FrameEmbedded]) -> None:
         """Let needles count from their regions' vectors where those come later."""
-        taken = {each.frame_id: freshness.taken_at(each) or 0.0 for each in embedded}
-        for needle_id, each in self._awaited.items():
-            if taken.get(each.frame_id, 0.0) > each.since:
-                self._awaited[needle_id] = _Awaited(each.frame_id, taken[each.frame_id])
+        taken = {item.frame_id: freshness.taken_at(item) or 0.0 for item in embedded}
+        for needle_id, item in self._awaited.items():
+            if taken.get(item.frame_id, 0.0) > item.since:
+                self._awaited[needle_id] = _Awaited(item.frame_id, taken[item.frame_id])
 
     async def _seen_again(
         self, embedded: Sequence[FrameEmbedded], examples: Sequence[FrameMatched]
     ) -> dict[FrameId, FrameFacts]:
         """The frames that something was said of, as they are now."""
-        told = {each.frame_id for each in (*embedded, *examples)}
+        told = {event.frame_id for event in (*embedded, *examples)}
         self._frames.forget(told)
         if not self._plans:
             # A plan of all reads them itself, as far as it needs them.
@@ -225,12 +225,12 @@ class ExtendShortlists:
         facts = await self._frames.load(told)
         for example in examples:
             self._learning.heard(logic.kind_of(example))
-        for each in embedded:
-            seen = facts.get(each.frame_id)
+        for item in embedded:
+            seen = facts.get(item.frame_id)
             if seen is None:
                 continue
             if seen.split(self._settings.split_rule) is Split.HAYSTACK:
-                self._size.note([each.frame_id])
+                self._size.note([item.frame_id])
                 continue
             for kind in {region.kind for region in seen.regions.values()}:
                 self._learning.heard(kind)
@@ -260,8 +260,10 @@ class ExtendShortlists:
         await self._publish()
         # The others had their chance: what they get one day says nothing about how fast we are.
         if model is not None:
-            waiting = {each for plan in self._plans.values() for each in plan.waiting}
-            self._awaited = {each: at for each, at in self._awaited.items() if each in waiting}
+            waiting = {needle_id for plan in self._plans.values() for needle_id in plan.waiting}
+            self._awaited = {
+                needle_id: at for needle_id, at in self._awaited.items() if needle_id in waiting
+            }
         metrics.SEARCH_SECONDS.observe(self._clock.monotonic() - started)
 
     async def _planned(self, model: ModelId | None) -> list[ShortlistPublished]:
@@ -292,7 +294,7 @@ class ExtendShortlists:
         for detector, of_detector in sorted(of.items()):
             if model is not None:
                 self._plans[detector] = DetectorPlan(self._sources, model)
-                active = [each for each in of_detector if each.active]
+                active = [item for item in of_detector if item.active]
                 changed += await self._plans[detector].plan(active)
         return changed
 
@@ -305,10 +307,14 @@ class ExtendShortlists:
 
     async def _write(self, shortlists: Sequence[ShortlistPublished]) -> None:
         await self._needles.write_shortlists(shortlists)
-        stored = await self._known_needles.refresh([each.needle_id for each in shortlists])
-        for each in shortlists:
-            if stored[each.needle_id].shortlist != each:
-                raise StoreUnavailable(f"needle {each.needle_id}: another retriever was faster")
+        stored = await self._known_needles.refresh(
+            [shortlist.needle_id for shortlist in shortlists]
+        )
+        for shortlist in shortlists:
+            if stored[shortlist.needle_id].shortlist != shortlist:
+                raise StoreUnavailable(
+                    f"needle {shortlist.needle_id}: another retriever was faster"
+                )
 
     async def _publish(self) -> None:
         """Publish what is written and not yet acknowledged, whoever wrote it and whenever."""
@@ -317,7 +323,7 @@ class ExtendShortlists:
             return
         await self._outbox.publish(due)
         await self._needles.mark_published(due)
-        await self._known_needles.refresh([each.needle_id for each in due])
+        await self._known_needles.refresh([item.needle_id for item in due])
         now = self._clock.now()
         for shortlist in due:
             awaited = self._awaited.pop(shortlist.needle_id, None)
@@ -330,8 +336,8 @@ class ExtendShortlists:
 
 
 def _withdrawn(records: Collection[NeedleRecord]) -> list[ShortlistPublished]:
-    withdrawn = [logic.withdrawn(each) for each in records if not each.active]
-    return [each for each in withdrawn if each is not None]
+    withdrawn = [logic.withdrawn(record) for record in records if not record.active]
+    return [shortlist for shortlist in withdrawn if shortlist is not None]
 
 
 def _by_detector(records: Collection[NeedleRecord]) -> dict[DetectorId, list[NeedleRecord]]:

@@ -21,7 +21,7 @@ def read_cvat_jobs(frames: "Sequence[JobFrame]", sent: Manifest) -> Dataset:
     A frame on which a proposal is neither confirmed nor deleted is not finished, and refused. A
     frame that is in several jobs is given as often.
     """
-    sources = [Located(each, f"cvat job {each['job']}: {each['name']}") for each in frames]
+    sources = [Located(frame, f"cvat job {frame['job']}: {frame['name']}") for frame in frames]
     return Dataset("cvat", len(sources), returned(sources, partial(_versions, sent)))
 
 

@@ -161,7 +161,7 @@ def _label(name: str) -> models.PatchedLabelRequest:
 
 def _shapes(task: Task, frames: Sequence[ExportFrame]) -> list[models.LabeledShapeRequest]:
     by_label = {label.name: label for label in task.get_labels()}
-    numbers = {Path(each.name).name: at for at, each in enumerate(task.get_frames_info())}
+    numbers = {Path(meta.name).name: at for at, meta in enumerate(task.get_frames_info())}
 
     def shape(
         frame: ExportFrame, category: str, bbox: Box, source: str, attributes: dict[str, str]
@@ -176,9 +176,10 @@ def _shapes(task: Task, frames: Sequence[ExportFrame]) -> list[models.LabeledSha
             source=source,
             attributes=[
                 models.AttributeValRequest(
-                    spec_id=each.id, value=attributes.get(each.name, each.default_value)
+                    spec_id=attribute.id,
+                    value=attributes.get(attribute.name, attribute.default_value),
                 )
-                for each in label.attributes
+                for attribute in label.attributes
             ],
         )
         return drawn
@@ -189,10 +190,10 @@ def _shapes(task: Task, frames: Sequence[ExportFrame]) -> list[models.LabeledSha
             given = {"crowd": truth.crowd, "ignore": truth.ignore}
             attributes = {name: "true" for name, value in given.items() if value}
             shapes.append(shape(frame, truth.category, truth.bbox, "manual", attributes))
-        for each in frame.proposals:
-            attributes = {"proposal": "true", "score": repr(each.score)}
-            attributes["needle_id"] = each.needle_id or ""
-            shapes.append(shape(frame, each.category, each.bbox, "auto", attributes))
+        for proposal in frame.proposals:
+            attributes = {"proposal": "true", "score": repr(proposal.score)}
+            attributes["needle_id"] = proposal.needle_id or ""
+            shapes.append(shape(frame, proposal.category, proposal.bbox, "auto", attributes))
     return shapes
 
 
@@ -204,8 +205,8 @@ def _drawn(shape: models.ILabeledShape, names: dict[int, str], specs: dict[int, 
         points=list(getattr(shape, "points", None) or []),
         rotation=getattr(shape, "rotation", None) or 0.0,
         attributes={
-            specs.get(each.spec_id, ""): each.value
-            for each in getattr(shape, "attributes", None) or []
+            specs.get(item.spec_id, ""): item.value
+            for item in getattr(shape, "attributes", None) or []
         },
     )
 

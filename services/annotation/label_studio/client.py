@@ -70,8 +70,8 @@ class LabelStudio:
     async def projects(self, title: str) -> list[Json]:
         """The projects of exactly this title, the oldest first."""
         found = await self._get("/api/projects", params={"title": title, "page_size": _PAGE})
-        same = [each for each in found["results"] if each["title"] == title]
-        return sorted(same, key=lambda each: int(each["id"]))
+        same = [item for item in found["results"] if item["title"] == title]
+        return sorted(same, key=lambda item: int(item["id"]))
 
     async def create_project(self, **facts: Any) -> Json:
         """A new project."""
@@ -103,7 +103,7 @@ class LabelStudio:
         ids = made.get("task_ids", [])
         if len(ids) != len(tasks):
             raise ToolUnavailable(f"Label Studio made {len(ids)} of {len(tasks)} tasks")
-        return [int(each) for each in ids]
+        return [int(id_) for id_ in ids]
 
     async def upload(self, project: int, name: str, content: bytes, media_type: str) -> str:
         """Keep an image there; the path that its own pages, and those who are in, find it by."""
@@ -131,13 +131,13 @@ class LabelStudio:
     async def tasks_with_keys(self, project: int, keys: Sequence[str]) -> list[Json]:
         """The tasks that bear any of these keys, the oldest first."""
         items = [_filter(f"data.{KEY}", "equal", "String", key) for key in keys]
-        found = [each async for each in self._tasks(project, _query("or", items), _PAGE)]
-        return sorted(found, key=lambda each: int(each["id"]))
+        found = [task async for task in self._tasks(project, _query("or", items), _PAGE)]
+        return sorted(found, key=lambda item: int(item["id"]))
 
     async def our_tasks(self, project: int) -> list[Json]:
         """Every task that bears a key of ours: its id and data."""
         query = _query("and", [_filter(f"data.{KEY}", "empty", "String", "false")])
-        return [each async for each in self._tasks(project, query, _IDS_PAGE)]
+        return [task async for task in self._tasks(project, query, _IDS_PAGE)]
 
     async def how_many(self, project: int) -> int:
         """How many tasks bear a key of ours."""
@@ -158,8 +158,8 @@ class LabelStudio:
             if answer.status_code == HTTPStatus.NOT_FOUND:  # tasks went away while we paged
                 return
             found: Json = self._checked(answer)
-            for each in found["tasks"]:
-                yield each
+            for item in found["tasks"]:
+                yield item
             if not found["tasks"]:
                 return
             page, seen, total = page + 1, seen + len(found["tasks"]), int(found["total"])

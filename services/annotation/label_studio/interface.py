@@ -48,19 +48,21 @@ class Interface:
         image = None
         if control is not None:
             wanted = control.get("toName", "")
-            image = next((each for each in root.iter("Image") if each.get("name") == wanted), None)
+            image = next(
+                (element for element in root.iter("Image") if element.get("name") == wanted), None
+            )
         if control is None or image is None or not image.get("value", "").startswith("$"):
             raise InvalidSettings(
                 "the project's labelling interface has no <RectangleLabels> for an <Image>;"
                 " add one, or name another project with GAZELOOP_LABEL_STUDIO_PROJECT"
             )
-        labels = (each.get("value") for each in control.findall("Label"))
+        labels = (element.get("value") for element in control.findall("Label"))
         return cls(
             xml,
             control.get("name", ""),
             image.get("name", ""),
             image.get("value", "")[1:],
-            frozenset(Category(each) for each in labels if each),
+            frozenset(Category(label) for label in labels if label),
         )
 
     def with_labels(self, labels: Collection[Category]) -> "Interface":

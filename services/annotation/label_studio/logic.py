@@ -51,11 +51,11 @@ class FrameTask:
         """What an annotator begins with: the ground truth, then what is to be looked at."""
         names = {"from_name": interface.control, "to_name": interface.image}
         truths = [
-            truth_result(self.frame, place, each)
-            for place, each in enumerate(self.frame.annotations or ())
+            truth_result(self.frame, place, annotation)
+            for place, annotation in enumerate(self.frame.annotations or ())
         ]
-        return [{**each, **names} for each in (*truths, *map(self._proposed, self.others))] + [
-            {**self._proposed(each), **names} for each in self.frame.proposals
+        return [{**truth, **names} for truth in (*truths, *map(self._proposed, self.others))] + [
+            {**self._proposed(proposal), **names} for proposal in self.frame.proposals
         ]
 
     def _proposed(self, proposal: Proposal) -> Json:
@@ -69,7 +69,7 @@ class FrameTask:
     def task(self, interface: Interface, image: str) -> Json:
         """The task; whoever opens it finds the predictions filled in."""
         frame = self.frame
-        score = max((each.score for each in frame.proposals), default=0.0)
+        score = max((proposal.score for proposal in frame.proposals), default=0.0)
         data = {
             interface.field: image,
             KEY: key_of(frame.frame_id),
@@ -81,7 +81,7 @@ class FrameTask:
             "captured_at": frame.captured_at.isoformat(),
             "ground_truth_revision": frame.revision,
             "needles": ", ".join(self.needles),
-            "looked_for": ", ".join(sorted({each.category for each in frame.proposals})),
+            "looked_for": ", ".join(sorted({proposal.category for proposal in frame.proposals})),
         }
         prediction = {
             "model_version": MODEL_VERSION,
@@ -106,9 +106,9 @@ def asked_of(
     proposals: dict[RegionId, Proposal] = {}
     needles = []
     for shortlist in shortlists:
-        for each in shortlist.candidates:
-            if each.frame_id == record.frame_id:
-                proposals.setdefault(each.region_id, _proposal(each, shortlist.needle_id))
+        for candidate in shortlist.candidates:
+            if candidate.frame_id == record.frame_id:
+                proposals.setdefault(candidate.region_id, _proposal(candidate, shortlist.needle_id))
                 needles.append(shortlist.needle_id)
     captured = record.captured
     if not proposals or captured is None:
@@ -132,10 +132,10 @@ def _others(
     operating_score: float,
 ) -> list[Proposal]:
     return [
-        Proposal(region, each.category, each.score, each.bbox)
+        Proposal(region, detection.category, detection.score, detection.bbox)
         for _, made in sorted(predictions.items())
-        for region, each in zip(made.region_ids(), made.detections, strict=True)
-        if each.score >= operating_score and region not in proposals
+        for region, detection in zip(made.region_ids(), made.detections, strict=True)
+        if detection.score >= operating_score and region not in proposals
     ]
 
 
@@ -147,7 +147,7 @@ def is_untouched(task: Json) -> bool:
 def status_of(task: Json) -> TaskStatus:
     """How far people are with it; `ANSWERED` where something was submitted."""
     annotations = task.get("annotations") or []
-    if any(not each.get("was_cancelled") for each in annotations):
+    if any(not annotation.get("was_cancelled") for annotation in annotations):
         return TaskStatus.ANSWERED
     if annotations:
         return TaskStatus.SKIPPED
@@ -157,8 +157,8 @@ def status_of(task: Json) -> TaskStatus:
 def read_of(task: Json) -> str:
     """Differs where people have said something else; what we write there does not count."""
     content = sorted(
-        (each["id"], each["updated_at"], bool(each.get("was_cancelled")))
-        for each in task.get("annotations") or []
+        (item["id"], item["updated_at"], bool(item.get("was_cancelled")))
+        for item in task.get("annotations") or []
     )
-    drafts = sorted(each["id"] for each in task.get("drafts") or [])
+    drafts = sorted(item["id"] for item in task.get("drafts") or [])
     return hashlib.sha256(orjson.dumps([content, drafts])).hexdigest()

@@ -86,7 +86,7 @@ async def ensure_webhook(tool: LabelStudio, settings: Settings, project: int) ->
     if url is None:
         return None
     secret = settings.label_studio_webhook_secret.get_secret_value()
-    known = [each for each in await tool.webhooks(project) if each["url"] == url]
+    known = [webhook for webhook in await tool.webhooks(project) if webhook["url"] == url]
     facts = {
         "project": project,
         "url": url,

@@ -166,16 +166,16 @@ class Puller:
     async def _versions(self, found: _Task, pulled: Pulled) -> list[FrameAnnotated]:
         """What was submitted, on the picture as it is stored; one version where all agree."""
         submitted = versions_of_task(Located[object](found.task, found.where))
-        rejected = [rejection for each in submitted for rejection in each.rejected]
-        unfit = [each for one in submitted if not one.item.complete for each in one.rejected]
+        rejected = [rejection for item in submitted for rejection in item.rejected]
+        unfit = [item for one in submitted if not one.item.complete for item in one.rejected]
         # The task names what must be corrected, not that something must.
-        unfit.sort(key=lambda each: hide_nothing([each]))
-        items = await corrections_of([each.item for each in submitted], self.stores.frames)
-        opened = [open_correction(each, ImageLimits.of(self.settings)) for each in items]
-        unfit += [each for each in opened if isinstance(each, Rejection)]
+        unfit.sort(key=lambda item: hide_nothing([item]))
+        items = await corrections_of([item.item for item in submitted], self.stores.frames)
+        opened = [open_correction(item, ImageLimits.of(self.settings)) for item in items]
+        unfit += [item for item in opened if isinstance(item, Rejection)]
         if unfit:
             raise InvalidRecord(unfit[0].detail, reason=unfit[0].reason)
-        frames = [each for each in opened if isinstance(each, OpenedFrame)]
+        frames = [opened_frame for opened_frame in opened if isinstance(opened_frame, OpenedFrame)]
         versions = [version for frame in frames for version in frame.versions]
         if not versions:
             raise InvalidRecord("more than a record may hold", reason="event_too_large")
@@ -186,9 +186,9 @@ class Puller:
 
     async def _leave_out(self, rejected: Sequence[Rejection], pulled: Pulled) -> None:
         """Keep boxes that hide nothing as dead letters; the rest of their frame goes on."""
-        for each in rejected:
-            await self._keep(each)
-            pulled.left_out[each.reason] += 1
+        for rejection in rejected:
+            await self._keep(rejection)
+            pulled.left_out[rejection.reason] += 1
 
     async def _refuse(self, found: _Task, error: InvalidRecord, pulled: Pulled) -> None:
         """Keep what cannot be used as a dead letter, and say so where annotators see it."""
@@ -213,7 +213,7 @@ class Puller:
         known = await tasks.in_tool()
         if await self.tool.how_many(project) >= len(known):
             return
-        there = {int(each["id"]) for each in await self.tool.our_tasks(project)}
+        there = {int(our_task["id"]) for our_task in await self.tool.our_tasks(project)}
         for task_id, frame_id in known.items():
             if task_id not in there:
                 await tasks.note(frame_id, task_id=None, read="", status=TaskStatus.DELETED)

@@ -97,11 +97,11 @@ class Pusher:
         if (await tasks.state()).project == project:
             return 0
         found = await self.tool.our_tasks(project)
-        for each in found:
-            data = each["data"]
+        for document in found:
+            data = document["data"]
             await tasks.note(
                 FrameId(data["frame_id"]),
-                task_id=int(each["id"]),
+                task_id=int(document["id"]),
                 asked=data.get(logic.ASKED, ""),
                 status=TaskStatus.OPEN,
             )
@@ -204,8 +204,8 @@ def _labels(plans: Sequence[Plan]) -> set[Category]:
         for plan in plans
         if plan.asked is not None
         for category in (
-            *(each.category for each in plan.asked.frame.annotations or ()),
-            *(each.category for each in plan.asked.frame.proposals),
-            *(each.category for each in plan.asked.others),
+            *(annotation.category for annotation in plan.asked.frame.annotations or ()),
+            *(proposal.category for proposal in plan.asked.frame.proposals),
+            *(other.category for other in plan.asked.others),
         )
     }

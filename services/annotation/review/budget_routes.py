@@ -49,7 +49,7 @@ def budget_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
             request,
             "budgets.html",
             session=session,
-            detectors=[each.detector for each in reports],
+            detectors=[budget_report.detector for budget_report in reports],
             detector=report.detector if report else "",
             budgets=_views(report) if report else [],
             only=only,
@@ -62,26 +62,26 @@ def budget_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
 
 def _chosen(reports: Sequence[BudgetReport], detector: str) -> BudgetReport | None:
     """That detector's; the last one's where there is no such detector."""
-    own = [each for each in reports if each.detector == detector]
+    own = [report for report in reports if report.detector == detector]
     return next(iter([*own, *reversed(reports)]), None)
 
 
 def _budget(report: BudgetReport | None, name: str) -> Budget | None:
-    return next((each for each in report.sizes if each == name), None) if report else None
+    return next((item for item in report.sizes if item == name), None) if report else None
 
 
 def _views(report: BudgetReport) -> list[BudgetView]:
     return [
-        BudgetView(each, MEANINGS[each], size, report.spent[each], report.held_back[each])
-        for each, size in report.sizes.items()
+        BudgetView(item, MEANINGS[item], size, report.spent[item], report.held_back[item])
+        for item, size in report.sizes.items()
     ]
 
 
 def _frames(report: BudgetReport | None, only: Budget | None) -> list[HeldBackFrame]:
-    return [each for each in report.frames if only in (None, each.budget)] if report else []
+    return [frame for frame in report.frames if only in (None, frame.budget)] if report else []
 
 
 def _count(report: BudgetReport | None, only: Budget | None) -> int:
     if report is None:
         return 0
-    return sum(count for each, count in report.held_back.items() if only in (None, each))
+    return sum(count for item, count in report.held_back.items() if only in (None, item))

@@ -91,7 +91,7 @@ def _charts(rows: Sequence[Figures]) -> list[Chart]:
         chart(
             "Queue",
             "Needles by the progress of their review.",
-            [series(each.value, _queued(each)) for each in Progress],
+            [series(progress.value, _queued(progress)) for progress in Progress],
             digits=0,
             from_zero=True,
         ),

@@ -70,9 +70,9 @@ def chart(
     ----------
     from_zero : whether the axis begins at zero, as it must where bars or counts are compared
     """
-    thin = [Series(each.name, _thinned(each.points)) for each in series]
-    times = [at for each in thin for at, _ in each.points]
-    values = [value for each in thin for _, value in each.points if value is not None]
+    thin = [Series(item.name, _thinned(item.points)) for item in series]
+    times = [at for item in thin for at, _ in item.points]
+    values = [value for item in thin for _, value in item.points if value is not None]
     low, high, step = _span(values, from_zero=from_zero)
     first, last = (min(times), max(times)) if times else (_NEVER, _NEVER)
     length = (last - first).total_seconds()
@@ -86,15 +86,15 @@ def chart(
         return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)
 
     drawn = [
-        [(x(at), None if value is None else y(value)) for at, value in each.points] for each in thin
+        [(x(at), None if value is None else y(value)) for at, value in item.points] for item in thin
     ]
     ticks = [low + step * number for number in range(round((high - low) / step) + 1)]
     return Chart(
         title=title,
         explanation=explanation,
         curves=[
-            Curve(each.name, _paths(points), _end(points), each.last)
-            for each, points in zip(thin, drawn, strict=True)
+            Curve(item.name, _paths(points), _end(points), item.last)
+            for item, points in zip(thin, drawn, strict=True)
         ],
         y_ticks=[(y(tick), f"{tick:g}" if abs(tick) < 1e4 else f"{tick:,.0f}") for tick in ticks],  # noqa: PLR2004
         x_ticks=_time_ticks(first, last, x) if times else [],
@@ -142,7 +142,7 @@ def _time_ticks(
 ) -> list[tuple[float, str]]:
     """Whole steps of time between the two, each under a text of its own."""
     span = (last - first).total_seconds()
-    step = next((each for each in _STEPS_S if span <= each * _TICKS), _STEPS_S[-1])
+    step = next((item for item in _STEPS_S if span <= item * _TICKS), _STEPS_S[-1])
     whole = range(math.ceil(first.timestamp() / step), math.floor(last.timestamp() / step) + 1)
     moments = [datetime.fromtimestamp(number * step, UTC) for number in whole] or [first]
     form = _time_form(step, one_day=first.date() == last.date())
@@ -158,7 +158,7 @@ def _time_form(step: int, *, one_day: bool) -> str:
 
 def _rows(series: Sequence[Series]) -> list[tuple[datetime, list[float | None]]]:
     by_time: dict[datetime, list[float | None]] = {}
-    for place, each in enumerate(series):
-        for at, value in each.points:
+    for place, item in enumerate(series):
+        for at, value in item.points:
             by_time.setdefault(at, [None] * len(series))[place] = value
     return sorted(by_time.items(), reverse=True)[:20]

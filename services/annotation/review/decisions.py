@@ -128,7 +128,9 @@ def projection_of(
     review: Review, candidates: Collection[RegionId], shortlist_revision: int, last: ReviewEvent
 ) -> Projection:
     """What lists show of this review."""
-    decided = [review.decisions[each] for each in candidates if each in review.decisions]
+    decided = [
+        review.decisions[candidate] for candidate in candidates if candidate in review.decisions
+    ]
     accepted = sum(decision.act is Act.ACCEPT for decision in decided)
     if candidates and len(decided) == len(candidates):
         progress = Progress.DONE

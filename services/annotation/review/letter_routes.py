@@ -30,9 +30,9 @@ def letter_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
         service = request.query_params.get("service", "")
         reason = request.query_params.get("reason", "")
         state = request.query_params.get("state", "")
-        waiting = [each for each in letters if each.state in UNSETTLED]
+        waiting = [item for item in letters if item.state in UNSETTLED]
         counts = Counter(
-            (failure.service, failure.reason) for each in waiting for failure in each.failures
+            (failure.service, failure.reason) for item in waiting for failure in item.failures
         )
         chosen = _chosen(_in_state(letters, state), service, reason)
         chosen.sort(key=lambda letter: letter.latest.failed_at, reverse=True)
@@ -43,13 +43,13 @@ def letter_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
             said=notice,
             total=len(letters),
             waiting=len(waiting),
-            states=Counter(each.state.value for each in letters),
+            states=Counter(item.state.value for item in letters),
             counts=counts.most_common(),
             replayable={
                 (failure.service, failure.reason)
-                for each in waiting
-                if each.is_replayable and each.state in TO_REPLAY
-                for failure in each.failures
+                for item in waiting
+                if item.is_replayable and item.state in TO_REPLAY
+                for failure in item.failures
             },
             chosen=len(chosen),
             letters=[(letter, _preview(letter.latest)) for letter in chosen[:_SHOWN]],
@@ -63,8 +63,8 @@ def letter_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
         letters = await _letters(desk).read()
         only = str(form.get("letter", ""))
         if only:
-            return [each for each in letters if each.letter_id == only]
-        found = [each for each in letters if each.state in states]
+            return [letter for letter in letters if letter.letter_id == only]
+        found = [letter for letter in letters if letter.state in states]
         return _chosen(found, str(form.get("service", "")), str(form.get("reason", "")))
 
     @router.get("/dead-letters")
@@ -78,7 +78,7 @@ def letter_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
             sent = await _letters(desk).replay([letter.letter_id for letter in found])
         except InvalidSettings as exc:
             log.warning("replay_refused", error=str(exc))
-            return await page(request, session, _refused([each.latest for each in found]))
+            return await page(request, session, _refused([item.latest for item in found]))
         kept = len(found) - sent
         notice = f"{sent} sent again."
         if kept:
@@ -102,7 +102,7 @@ def _letters(desk: ReviewContext) -> Letters:
 
 def _refused(letters: Sequence[DeadLettered]) -> str:
     """What to do where the broker lets the page's user write corrections, and no more."""
-    topics = sorted({each.original_topic for each in letters if each.original_topic})
+    topics = sorted({letter.original_topic for letter in letters if letter.original_topic})
     return (
         f"Kafka does not let this page send to {', '.join(topics)}. Ask who runs it for"
         " `gazeloop dead-letters replay`, as the user gazeloop-operator."

@@ -88,7 +88,7 @@ def choices(kinds: Sequence[NeedleGroup]) -> dict[str, list[Choice]]:
             counts[name][value] = counts[name].get(value, 0) + kind.count
     return {
         name: [
-            Choice(*item) for item in sorted(found.items(), key=lambda each: (-each[1], each[0]))
+            Choice(*item) for item in sorted(found.items(), key=lambda entry: (-entry[1], entry[0]))
         ]
         for name, found in counts.items()
     }
@@ -114,4 +114,4 @@ def total(kinds: Sequence[NeedleGroup], view: View) -> int | None:
 
 
 def _member(kind: type[_E], value: str | None) -> _E | None:
-    return kind(value) if value in {each.value for each in kind} else None
+    return kind(value) if value in {e.value for e in kind} else None

@@ -91,7 +91,7 @@ def needle_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
 
 async def _corrected(reviewer: Reviewer, form: FormData) -> Refusal | None:
     target = _target(reviewer.record, str(form.get("region", "")))
-    edit = next((each for each in Edit if each.value == form.get("edit")), None)
+    edit = next((item for item in Edit if item.value == form.get("edit")), None)
     after = whole_number(form.get("revision"))
     if target is None or edit is None or after is None:
         return Refusal(Lost.NOTHING, "This region is no longer on the shortlist.")
@@ -105,7 +105,7 @@ async def _corrected(reviewer: Reviewer, form: FormData) -> Refusal | None:
 def _target(record: NeedleRecord, region: str) -> Target | None:
     known: list[NeedleFound | Candidate] = [record.needle] if record.needle else []
     known += record.shortlist.candidates if record.shortlist else ()
-    return next((Target.of(each) for each in known if each.region_id == region), None)
+    return next((Target.of(needle) for needle in known if needle.region_id == region), None)
 
 
 def _seen(form: FormData) -> Seen:

@@ -77,14 +77,14 @@ class NeedleView:
     @property
     def decided(self) -> int:
         """How many candidates are decided."""
-        return sum(each.decision is not None for each in self.candidates)
+        return sum(candidate_view.decision is not None for candidate_view in self.candidates)
 
     @property
     def accepted(self) -> int:
         """How many are accepted."""
         return sum(
-            each.decision is not None and each.decision.act is Act.ACCEPT
-            for each in self.candidates
+            candidate_view.decision is not None and candidate_view.decision.act is Act.ACCEPT
+            for candidate_view in self.candidates
         )
 
 
@@ -104,7 +104,7 @@ async def needle_view(
     candidates = record.shortlist.candidates if record.shortlist else ()
     now = desk.clock.now()
     frames, review, claims, place, others, mark = await asyncio.gather(
-        desk.frames.load({needle.frame_id, *(each.frame_id for each in candidates)}),
+        desk.frames.load({needle.frame_id, *(item.frame_id for item in candidates)}),
         _review(desk, record.needle_id),
         desk.reviews.claims([record.needle_id], now),
         desk.lists.place(view.wanted, view.sort, needle),
@@ -140,13 +140,13 @@ async def needle_view(
         candidates=[
             _candidate(
                 number,
-                each,
-                frames.get(each.frame_id, FrameRecord(each.frame_id)),
-                truths.get(each.frame_id),
+                item,
+                frames.get(item.frame_id, FrameRecord(item.frame_id)),
+                truths.get(item.frame_id),
                 review=review,
                 detector=needle.detector,
             )
-            for number, each in enumerate(candidates, 1)
+            for number, item in enumerate(candidates, 1)
         ],
         review=review,
         undoable=review.undoable(session.by),
@@ -224,7 +224,7 @@ def _spots(
     return [
         spot(0, needle.frame_id, "the needle"),
         *(
-            spot(number, each.frame_id, f"candidate {number}")
-            for number, each in enumerate(candidates, 1)
+            spot(number, item.frame_id, f"candidate {number}")
+            for number, item in enumerate(candidates, 1)
         ),
     ]

@@ -44,7 +44,7 @@ def overview_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
             desk.reviews.recent(_RECENT),
             desk.lists.count(NeedleFilter(stage=Stage.TODO)),
         )
-        progress = {each: sum(k.count for k in kinds if k.progress is each) for each in Progress}
+        progress = {item: sum(k.count for k in kinds if k.progress is item) for item in Progress}
         return pages.html(
             request,
             "overview.html",

@@ -141,8 +141,8 @@ class PictureCache:
 
     def _write(self, name: str, content: bytes, gone: list[str]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        for each in gone:
-            (self._folder / each).unlink(missing_ok=True)
+        for text in gone:
+            (self._folder / text).unlink(missing_ok=True)
         descriptor, aside = tempfile.mkstemp(prefix=".making-", dir=self._folder)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -157,7 +157,7 @@ class PictureCache:
                 path.unlink(missing_ok=True)
             else:
                 kept.append((path.stat(), path.name))
-        kept.sort(key=lambda each: each[0].st_mtime)
+        kept.sort(key=lambda item: item[0].st_mtime)
         return OrderedDict((name, stat.st_size) for stat, name in kept)
 
 

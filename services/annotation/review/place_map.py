@@ -89,7 +89,7 @@ def place_map(
         return turned * east, (lat - lat0) * _METRES_PER_DEGREE
 
     flat = [(spot, position, *metres(position.lat, position.lon)) for spot, position in known]
-    xs, ys = [each[2] for each in flat], [each[3] for each in flat]
+    xs, ys = [item[2] for item in flat], [item[3] for item in flat]
     span_x = max(max(xs) - min(xs), _LEAST_METRES)
     span_y = max(max(ys) - min(ys), _LEAST_METRES)
     unit = min((WIDTH - 2 * _MARGIN) / span_x, (HEIGHT - 2 * _MARGIN) / span_y)
@@ -125,7 +125,7 @@ def _apart(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
             for reach in range(0, 120, 9)
             for turn in [math.tau * part / 12 for part in range(12)]
         )
-        free = (each for each in options if _is_free(each, taken))
+        free = (option for option in options if _is_free(option, taken))
         taken.append(next(free, (x, y)))
     return taken
 

@@ -52,7 +52,7 @@ def question_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
     @router.post("/questions/label")
     async def explain(request: Request, session: In, form: Form) -> Response:
         name = str(form.get("label", ""))[:_LONGEST_LABEL]
-        meaning = next((each for each in Meaning if each.value == form.get("meaning")), None)
+        meaning = next((item for item in Meaning if item.value == form.get("meaning")), None)
         seen = whole_number(form.get("seen"))
         if meaning is None or seen is None:
             text = "Say what the label means first."
@@ -68,7 +68,9 @@ def question_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
 
     @router.post("/questions/{held_id}")
     async def choose(request: Request, held_id: str, session: In, form: Form) -> Response:
-        asked = next((each for each in Question if each.value == form.get("asked")), None)
+        asked = next(
+            (question for question in Question if question.value == form.get("asked")), None
+        )
         number = whole_number(form.get("version"))
         if asked is None or number is None:
             text = "Mark a version first: press its number, or click it."
@@ -119,7 +121,7 @@ class _Answers:
         self, request: Request, session: Session, label: str, error: str = ""
     ) -> Response:
         asked = await question_list(self._desk)
-        waiting = {each.label: each.corrections for each in asked.labels}
+        waiting = {open_label.label: open_label.corrections for open_label in asked.labels}
         shown = await label_view(self._desk, label, waiting.get(label, 0))
         if shown.answer is None and not shown.examples:
             raise HTTPException(HTTPStatus.NOT_FOUND, "Nobody asks what this label means.")

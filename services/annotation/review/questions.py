@@ -36,8 +36,8 @@ class QuestionList:
     @property
     def addresses(self) -> list[str]:
         """Where each is answered, below the page's root."""
-        labels = (label_address(each.label) for each in self.labels)
-        return [*labels, *(choice_address(each.held_id) for each in self.choices)]
+        labels = (label_address(open_label.label) for open_label in self.labels)
+        return [*labels, *(choice_address(choice.held_id) for choice in self.choices)]
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def step_of(addresses: Sequence[str], address: str) -> Step:
 
 def closest(label: str, categories: Collection[Category]) -> Category | None:
     """The category that is most probably meant by a misspelt label; none where none is like it."""
-    by_form = {_form(each): each for each in categories}
+    by_form = {_form(category): category for category in categories}
     found = get_close_matches(_form(label), list(by_form), n=1)
     return by_form[found[0]] if found else None
 
@@ -164,10 +164,10 @@ async def lately(desk: ReviewContext) -> list[LabelAnswer | HeldCorrection]:
         desk.questions.lately_answered(_LATELY), desk.held.recent(_LATELY)
     )
     timed: list[tuple[datetime, LabelAnswer | HeldCorrection]] = []
-    timed += [(each.at, each) for each in answers]
-    timed += [(each.decided_at, each) for each in chosen if each.decided_at]
-    timed.sort(key=lambda each: each[0], reverse=True)
-    return [each for _, each in timed[:_LATELY]]
+    timed += [(label_answer.at, label_answer) for label_answer in answers]
+    timed += [(correction.decided_at, correction) for correction in chosen if correction.decided_at]
+    timed.sort(key=lambda item: item[0], reverse=True)
+    return [label_answer for _, label_answer in timed[:_LATELY]]
 
 
 async def label_view(desk: ReviewContext, label: str, corrections: int) -> LabelView:
@@ -180,14 +180,16 @@ async def label_view(desk: ReviewContext, label: str, corrections: int) -> Label
     answers, waiting, categories = await asyncio.gather(
         desk.held.answers([label]), desk.questions.naming(label, _EXAMPLES), desk.categories.all()
     )
-    frames = await desk.frames.load({each.frame_id for each in waiting})
+    frames = await desk.frames.load({correction.frame_id for correction in waiting})
     return LabelView(
         label=label,
         corrections=corrections,
         answer=answers.get(label),
         examples=[
-            _example(label, each, frames.get(each.frame_id, FrameRecord(each.frame_id)))
-            for each in waiting
+            _example(
+                label, correction, frames.get(correction.frame_id, FrameRecord(correction.frame_id))
+            )
+            for correction in waiting
         ],
         categories=categories,
         suggested=closest(label, categories),
@@ -199,9 +201,9 @@ async def choice_view(desk: ReviewContext, held: HeldCorrection) -> ChoiceView:
     frames = await desk.frames.load([held.frame_id])
     record = frames.get(held.frame_id, FrameRecord(held.frame_id))
     now = await desk.corrector.ground_truth(record)
-    versions = [each.annotations for each in held.versions]
+    versions = [truth.annotations for truth in held.versions]
     compared = versions if len(versions) > 1 else [*versions, now.annotations if now else ()]
-    asked = [apart(each, compared) for each in versions]
+    asked = [apart(item, compared) for item in versions]
     around = _around(
         version[place].bbox
         for version, places in zip(versions, asked, strict=True)
@@ -217,11 +219,11 @@ async def choice_view(desk: ReviewContext, held: HeldCorrection) -> ChoiceView:
 
 def _example(label: str, held: HeldCorrection, record: FrameRecord) -> Example:
     version = next(
-        each
-        for each in held.versions
-        if label in {annotation.category for annotation in each.annotations}
+        truth
+        for truth in held.versions
+        if label in {annotation.category for annotation in truth.annotations}
     )
-    asked = [n for n, each in enumerate(version.annotations) if each.category == label]
+    asked = [n for n, item in enumerate(version.annotations) if item.category == label]
     alt = f"{label} annotated on frame {held.frame_id}"
     around = _around([version.annotations[asked[0]].bbox])
     picture = proposed(record, version, asked, alt, around)
@@ -232,11 +234,11 @@ def _version(
     record: FrameRecord, version: FrameAnnotated, asked: Collection[int], around: Box | None
 ) -> VersionView:
     who = version.annotated_by or "unknown"
-    marked = [(each, place in asked) for place, each in enumerate(version.annotations)]
+    marked = [(annotation, place in asked) for place, annotation in enumerate(version.annotations)]
     alt = f"frame {record.frame_id} as {who} has annotated it"
     return VersionView(
         said_by=who,
-        annotations=sorted(marked, key=lambda each: not each[1]),
+        annotations=sorted(marked, key=lambda item: not item[1]),
         picture=proposed(record, version, asked, alt, around),
     )
 
@@ -245,8 +247,8 @@ def _around(boxes: Iterable[Box]) -> Box | None:
     found = [(x, y, x + width, y + height) for x, y, width, height in boxes]
     if not found:
         return None
-    left, top = min(each[0] for each in found), min(each[1] for each in found)
-    right, bottom = max(each[2] for each in found), max(each[3] for each in found)
+    left, top = min(item[0] for item in found), min(item[1] for item in found)
+    right, bottom = max(item[2] for item in found), max(item[3] for item in found)
     return (left, top, right - left, bottom - top)
 
 

@@ -64,7 +64,9 @@ async def _lost(blobs: BlobStore, settings: Settings) -> list[Finding]:
     async with connected(settings) as database:
         with translated():
             frames = await (await database["frames"].aggregate(sample)).to_list()
-    gone = [each["_id"] for each in frames if not await asyncio.to_thread(_has, blobs, each["uri"])]
+    gone = [
+        frame["_id"] for frame in frames if not await asyncio.to_thread(_has, blobs, frame["uri"])
+    ]
     if not gone:
         return []
     what = f"{len(gone)} of {len(frames)} images that were looked for are not there: {gone[0]}"

@@ -47,7 +47,9 @@ async def examine(settings: Settings, clock: Clock, *, model: bool = True) -> li
         if there and (service is None or service in USES_VECTORS):
             checks["vectors"] = lambda: look_at_vectors(resolved, model=model)
         checks |= _tools(resolved)
-        return [each for part, check in checks.items() for each in await _looked_at(part, check)]
+        return [
+            finding for part, check in checks.items() for finding in await _looked_at(part, check)
+        ]
 
 
 def _tools(settings: Settings) -> dict[str, Check]:

@@ -49,8 +49,8 @@ def _all(admin: KafkaAdminClient, broker: BrokerAddress, settings: Settings) -> 
     nodes = len(admin.describe_cluster()["brokers"])
     yield Finding(Level.OK, _PART, f"{broker} answers, {nodes} brokers")
     described = admin.describe_topics([topic.name for topic in TOPICS])
-    there = [each for each in described if not each["error_code"]]
-    existing = [topic for topic in TOPICS if topic.name in {each["name"] for each in there}]
+    there = [item for item in described if not item["error_code"]]
+    existing = [topic for topic in TOPICS if topic.name in {item["name"] for item in there}]
     yield from _absent(described, settings)
     for sentence in topic_differences(admin, settings, existing):
         remedy = "`kafka-configs.sh --alter`, or the setting that says otherwise"
@@ -59,9 +59,9 @@ def _all(admin: KafkaAdminClient, broker: BrokerAddress, settings: Settings) -> 
     configured = admin.describe_configs(resources, config_filter="all")["topic"]
     yield from _forbidden(there, settings)
     yield from _hidden(configured)
-    for each in there:
-        yield from _unwritable(each, configured[each["name"]])
-        yield from _risks(each, configured[each["name"]], nodes)
+    for item in there:
+        yield from _unwritable(item, configured[item["name"]])
+        yield from _risks(item, configured[item["name"]], nodes)
     yield from _space(admin)
 
 
@@ -70,16 +70,18 @@ def _wanted(settings: Settings) -> Mapping[str, Sequence[str]] | None:
     service = service_of_user(settings)
     if service is None or user_of(service) != settings.kafka_user:
         return None
-    return {each.name: each.operations for each in grants_of(service) if each.resource == "topic"}
+    return {
+        grant.name: grant.operations for grant in grants_of(service) if grant.resource == "topic"
+    }
 
 
 def _absent(described: Sequence[Mapping[str, Any]], settings: Settings) -> Iterator[Finding]:
     """Topics that are not there, or not for this user; but one that it has no use for is fine."""
     wanted = _wanted(settings)
     missing = [
-        each["name"]
-        for each in described
-        if each["error_code"] and (wanted is None or each["name"] in wanted)
+        item["name"]
+        for item in described
+        if item["error_code"] and (wanted is None or item["name"] in wanted)
     ]
     if missing:
         what = f"missing, or hidden from this user: {', '.join(sorted(missing))}"
@@ -89,11 +91,11 @@ def _absent(described: Sequence[Mapping[str, Any]], settings: Settings) -> Itera
 def _forbidden(described: Sequence[Mapping[str, Any]], settings: Settings) -> Iterator[Finding]:
     """What the service whose user this is may not do, and must."""
     wanted = _wanted(settings) or {}
-    for each in described:
-        may = each["authorized_operations"] or ()
-        lacking = [name for name in wanted.get(each["name"], ()) if name.upper() not in may]
+    for item in described:
+        may = item["authorized_operations"] or ()
+        lacking = [name for name in wanted.get(item["name"], ()) if name.upper() not in may]
         if lacking:
-            what = f"{settings.kafka_user} may not {' or '.join(lacking)} on {each['name']}"
+            what = f"{settings.kafka_user} may not {' or '.join(lacking)} on {item['name']}"
             yield Finding(Level.ERROR, _PART, what, _GRANT)
 
 
@@ -108,15 +110,17 @@ def _hidden(configured: Mapping[str, Configuration]) -> Iterator[Finding]:
 def _unwritable(topic: Mapping[str, Any], values: Configuration) -> Iterator[Finding]:
     """Partitions that nothing can be written to now."""
     name, partitions = topic["name"], topic["partitions"]
-    leaderless = [each["partition_index"] for each in partitions if each["leader_id"] < 0]
+    leaderless = [
+        partition["partition_index"] for partition in partitions if partition["leader_id"] < 0
+    ]
     if leaderless:
         what = f"{name} has partitions without a leader: {leaderless}"
         yield Finding(Level.ERROR, _PART, what, "start the brokers that have their replicas")
     if not values:
         return
     in_sync = int(values["min.insync.replicas"]["value"])
-    fewest = min(len(each["isr_nodes"]) for each in partitions)
-    replicas = min(len(each["replica_nodes"]) for each in partitions)
+    fewest = min(len(partition["isr_nodes"]) for partition in partitions)
+    replicas = min(len(partition["replica_nodes"]) for partition in partitions)
     if replicas < in_sync:
         what = f"{name} has {replicas} replicas and min.insync.replicas={in_sync}: nothing can be"
         remedy = "add replicas by `kafka-reassign-partitions.sh`, or lower min.insync.replicas"
@@ -132,7 +136,7 @@ def _unwritable(topic: Mapping[str, Any], values: Configuration) -> Iterator[Fin
 def _risks(topic: Mapping[str, Any], values: Configuration, nodes: int) -> Iterator[Finding]:
     """From which a broken broker or a long week-end would take something."""
     name = topic["name"]
-    replicas = min(len(each["replica_nodes"]) for each in topic["partitions"])
+    replicas = min(len(item["replica_nodes"]) for item in topic["partitions"])
     if nodes > 1 and replicas == 1:
         what = f"{name} is on one broker alone, and lost with it"
         remedy = "add replicas by `kafka-reassign-partitions.sh`; three, where there are three"

@@ -26,7 +26,7 @@ async def look_at_webhooks(settings: Settings) -> list[Finding]:
     """
     receivers = receivers_of(settings)
     async with httpx.AsyncClient(timeout=_ANSWERED_WITHIN_S) as client:
-        return list(await asyncio.gather(*(_receiver(client, each) for each in receivers)))
+        return list(await asyncio.gather(*(_receiver(client, receiver) for receiver in receivers)))
 
 
 async def _receiver(client: httpx.AsyncClient, receiver: Receiver) -> Finding:
@@ -65,7 +65,9 @@ async def _told(tool: LabelStudio, project: int, settings: Settings) -> list[Fin
         every = f"{settings.label_studio_poll_s:.0f} s"
         what = f"no webhook, for one half of it is set; changes are asked for every {every}"
         return [Finding(Level.WARNING, "label_studio", what, remedy)] if half else []
-    if any(each["url"] == url and each["is_active"] for each in await tool.webhooks(project)):
+    if any(
+        webhook["url"] == url and webhook["is_active"] for webhook in await tool.webhooks(project)
+    ):
         return [Finding(Level.OK, "label_studio", f"changes are told to {url}")]
     remedy = f"`gazeloop label-studio setup`; for a private address start {LETS_OUT}"
     return [Finding(Level.WARNING, "label_studio", f"no webhook to {url}", remedy)]

@@ -36,7 +36,7 @@ _AT_ONCE = 250
 def has_vectors(settings: Settings) -> bool:
     """Whether there is anything to look at: a server, or a data folder that has its own."""
     parts = (MONGODB_FOLDER, EDGE_FOLDER)  # the one without the other is what is to be found
-    return bool(settings.qdrant) or any((settings.data / each).exists() for each in parts)
+    return bool(settings.qdrant) or any((settings.data / part).exists() for part in parts)
 
 
 async def look_at_vectors(settings: Settings, *, model: bool) -> list[Finding]:
@@ -78,11 +78,11 @@ async def _lost(store: VectorStore, settings: Settings, live: ModelId | None) ->
     """
     events: defaultdict[ModelId, list[FrameEmbedded]] = defaultdict(list)
     async with connected(settings) as database:
-        for each in await MongoEmbeddings(database).sample(_NEWEST, _AT_RANDOM):
-            events[each.model].append(_in_short(each))
+        for embedded in await MongoEmbeddings(database).sample(_NEWEST, _AT_RANDOM):
+            events[embedded.model].append(_in_short(embedded))
     kept = {*models_of(await store.collections()), live}
     # A model whose collections somebody has dropped is done with, unless nothing else is there.
-    models = [each for each in sorted(events) if each in kept or live is None]
+    models = [event for event in sorted(events) if event in kept or live is None]
     return [
         _counted(model, len(events[model]), await _lost_of(store, events[model]))
         for model in models

@@ -36,7 +36,7 @@ def apart(version: Sequence[Annotation], others: Sequence[Sequence[Annotation]])
     return [
         place
         for place, annotation in enumerate(version)
-        if not all(any(same(annotation, each) for each in other) for other in others)
+        if not all(any(same(annotation, item) for item in other) for other in others)
     ]
 
 

@@ -121,10 +121,12 @@ class LiftPool:
 
     def lift(self, listed: Mapping[RegionId, Stratum]) -> Lift | None:
         """What shortlists of these regions are worth; none while none of them is here."""
-        drawn_from = [self._strata[each] for each in set(listed.values()) & self._strata.keys()]
+        drawn_from = [self._strata[item] for item in set(listed.values()) & self._strata.keys()]
         pool = self._pooled()
         pool = pool[(pool["score"] >= self._operating_score) & np.isin(pool["stratum"], drawn_from)]
-        asked = np.isin(pool["region"], np.array([hash(each) for each in listed], np.int64))
+        asked = np.isin(
+            pool["region"], np.array([hash(region_id) for region_id in listed], np.int64)
+        )
         if not asked.any():
             return None
         _, stratum = np.unique(pool["stratum"], return_inverse=True)

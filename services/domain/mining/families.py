@@ -98,7 +98,7 @@ def families(
 def _gathered(members: Iterable[Member], likeness: float) -> list[list[Member]]:
     groups: defaultdict[NeedleId, list[Member]] = defaultdict(list)
     clusters = LeaderClusters(likeness)
-    for member in sorted(members, key=lambda each: (each.captured_at, each.needle_id)):
+    for member in sorted(members, key=lambda item: (item.captured_at, item.needle_id)):
         groups[clusters.join(member.needle_id, member.vector)].append(member)
     return list(groups.values())
 

@@ -42,7 +42,7 @@ def family_changes(
     changes = []
     for family, others in sorted(went.items()):
         if family not in new:
-            other, needles = min(others.items(), key=lambda each: (-each[1], each[0]))
+            other, needles = min(others.items(), key=lambda item: (-item[1], item[0]))
             changes.append(FamilyChange(Change.MERGED, family, other, needles))
             continue
         changes += [

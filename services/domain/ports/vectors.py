@@ -30,7 +30,9 @@ def models_of(collections: Iterable[str]) -> list[ModelId]:
     """The models that have region vectors, in the order of their ids."""
     prefix = collection_of(REGION_VECTORS, ModelId(""))
     return sorted(
-        ModelId(each.removeprefix(prefix)) for each in collections if each.startswith(prefix)
+        ModelId(collection.removeprefix(prefix))
+        for collection in collections
+        if collection.startswith(prefix)
     )
 
 

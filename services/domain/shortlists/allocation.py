@@ -1,19 +1,19 @@
-"""Who is shown which frame: a budget of frames, dealt to needles in rounds.
+"""Allocation: scored candidates are assigned to the shortlists of needles, within the budgets.
 
-Needles of one mode fail alike, so they would all ask for the same frames. Instead the mode asks,
-its best frame first, and every frame goes to one needle only. In each round every mode gets as many
-frames as it has needles, those with the most to gain first, until the budget is spent.
+Needles of one failure mode would all claim the same frames. Therefore the mode claims, its best
+frame first, and every frame goes to one needle only. Failure modes are served round-robin, weighted
+by their number of needles, those with the most to gain first, until the budget is spent.
 
-Within a mode, one shortlist is filled before the next is opened: ten frames that fail alike are one
-task for an annotator, one frame on each of ten shortlists is none. A new one is opened for the
-needle that the frame resembles most.
+Within a mode, one shortlist is filled before the next is opened: an annotator corrects ten frames
+that fail alike as one task, and one frame on each of ten shortlists as ten. A new shortlist is
+opened for the needle that the frame resembles most.
 
-Budgets say how many frames are dealt. A frame for which one is spent is passed over, and the next
-best has its turn; `held_back` names what was passed over or not reached.
+A frame whose budget is spent is skipped for the next best; `held_back` names the frames that were
+skipped or not reached.
 
-What is dealt stays dealt. As needles and regions come and the budget grows, the same dealer deals
-on, and its work follows what is new; dealt again from the start, by a new dealer, the shortlists
-depend on nothing but what there is.
+Assignments are kept: as needles, regions and budget grow, the same allocator goes on, and its work
+follows what is new. A new allocator starts from nothing, so its shortlists depend only on what is
+stored.
 """
 
 import heapq
@@ -91,15 +91,17 @@ class _Asking:
         self._shown: defaultdict[DriveId | None, list[CaptureContext]] = defaultdict(list)
 
     def offer(self, offers: Iterable[ScoredCandidate]) -> None:
-        for each in offers:
-            self._offers[each.region] = each
-            heapq.heappush(self._waiting, _place(each))
+        for candidate in offers:
+            self._offers[candidate.region] = candidate
+            heapq.heappush(self._waiting, _place(candidate))
         if len(self._waiting) > _WAITING_MAX:
             self._keep_best(_WAITING_MAX // 2)
 
     def withdraw(self, frames: Collection[FrameId]) -> None:
         self._offers = {
-            region: each for region, each in self._offers.items() if each.spot.frame not in frames
+            region: offer
+            for region, offer in self._offers.items()
+            if offer.spot.frame not in frames
         }
 
     def withdraw_all(self) -> None:
@@ -107,7 +109,7 @@ class _Asking:
         self._waiting.clear()
 
     def offered(self) -> Iterator[FrameId]:
-        return (each.spot.frame for each in self._offers.values())
+        return (offer.spot.frame for offer in self._offers.values())
 
     def next_candidate(self, given: _Given, limits: Limits) -> tuple[ScoredCandidate, int] | None:
         """The best region that can still be had, and the row of the needle that would get it."""
@@ -186,7 +188,7 @@ class _Asking:
         return self.needles.most_similar_closed(offer.vector)
 
     def _keep_best(self, count: int) -> None:
-        best = heapq.nsmallest(count, (_place(each) for each in self._offers.values()))
+        best = heapq.nsmallest(count, (_place(offer) for offer in self._offers.values()))
         self._offers = {place[2]: self._offers[place[2]] for place in best}
         self._waiting = best
 
@@ -302,7 +304,7 @@ class BudgetAllocator:
                 known = found.get(offer.spot.frame)
                 if budget is not None and (known is None or offer.worth > known.offer.worth):
                     found[offer.spot.frame] = HeldBack(key, offer, budget)
-        return sorted(found.values(), key=lambda each: _place(each.offer))
+        return sorted(found.values(), key=lambda item: _place(item.offer))
 
     def spent(self) -> dict[Budget, int]:
         """What is spent: see `Spending.latest`."""

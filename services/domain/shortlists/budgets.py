@@ -63,14 +63,14 @@ class Budgets:
         """The most tasks of each budget that there is."""
         sizes = (self.haystack, self.day, self.vehicle, self.family)
         whole = {Budget.HAYSTACK: self.haystack}
-        return whole | {each: size for each, size in zip(Budget, sizes, strict=True) if size}
+        return whole | {budget: size for budget, size in zip(Budget, sizes, strict=True) if size}
 
 
 class Spending:
     """How many tasks were given out, by all that they are counted by."""
 
     def __init__(self) -> None:
-        self._spent: Mapping[Budget, Counter[_Counted]] = {each: Counter() for each in Budget}
+        self._spent: Mapping[Budget, Counter[_Counted]] = {budget: Counter() for budget in Budget}
 
     def add(self, task: BudgetedTask) -> None:
         """One more was given out."""

@@ -93,7 +93,7 @@ class NeedleRows:
         if len(rows) == 1:
             return rows[0]
         alike = _alike(self._vectors.rows[list(rows)], vector)
-        return min(zip(rows, alike.tolist(), strict=True), key=lambda each: (-each[1], each[0]))[0]
+        return min(zip(rows, alike.tolist(), strict=True), key=lambda row: (-row[1], row[0]))[0]
 
     def most_similar_closed(self, vector: Vectors) -> int | None:
         """The row of the closed shortlist whose needle is most similar; none if all are open."""

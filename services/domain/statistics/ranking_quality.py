@@ -63,14 +63,14 @@ def replicates(
     drawn = np.random.default_rng(_SEED).poisson(1, (REPLICATES, frames))
     weights = np.concatenate([np.ones((1, frames)), drawn])
     hits, all_ = np.zeros(len(weights)), np.zeros(len(weights))
-    for each in questions:
-        order = np.argsort(-each.evidence, kind="stable")
-        own = weights[:, each.frame[order]]
+    for question in questions:
+        order = np.argsort(-question.evidence, kind="stable")
+        own = weights[:, question.frame[order]]
         if measure is RankingMeasure.AUC:
-            some, of = _concordant(each.evidence[order], each.wrong[order], own)
+            some, of = _concordant(question.evidence[order], question.wrong[order], own)
         else:
-            counted = each.wrong if measure is RankingMeasure.YIELD else each.same
-            some, of = _among_first(counted[order], own, own @ each.same[order])
+            counted = question.wrong if measure is RankingMeasure.YIELD else question.same
+            some, of = _among_first(counted[order], own, own @ question.same[order])
         hits += some
         all_ += of
     undefined = np.full(len(weights), np.nan)

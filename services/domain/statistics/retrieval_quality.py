@@ -151,4 +151,4 @@ def whole_map(
             if len(hits):
                 precise = np.arange(1, len(hits) + 1) / (hits + 1)
                 found[level].append(float(precise.mean()))
-    return {level: float(np.mean(each)) if each else 0.0 for level, each in found.items()}
+    return {level: float(np.mean(item)) if item else 0.0 for level, item in found.items()}

@@ -149,17 +149,17 @@ class TorchEmbedder:
         one = self._backbone
         sizes = [crops.scaled_size(*image.size, one.frame_side, one.least_side) for image in images]
         frames = np.empty((len(images), self.frame_dimension), np.float32)
-        regions = [np.empty((len(each), self.region_dimension), np.float32) for each in boxes]
+        regions = [np.empty((len(box), self.region_dimension), np.float32) for box in boxes]
         for size in sorted(set(sizes)):
-            group = [place for place, each in enumerate(sizes) if each == size]
+            group = [place for place, item in enumerate(sizes) if item == size]
             mapped = self._frame_maps([images[place] for place in group], size)
             frames[group] = self._vectors(mapped)
             if self._regions is RegionEncoder.ROI:
-                for place, each in zip(group, mapped, strict=True):
-                    regions[place] = self._on_map(each, boxes[place], images[place].size)
+                for place, item in zip(group, mapped, strict=True):
+                    regions[place] = self._on_map(item, boxes[place], images[place].size)
         if self._regions is RegionEncoder.CROP:
             regions = self._from_crops(images, boxes)
-        return [FrameVectors(frame, each) for frame, each in zip(frames, regions, strict=True)]
+        return [FrameVectors(frame, region) for frame, region in zip(frames, regions, strict=True)]
 
     def _frame_maps(self, images: Sequence[Image], size: tuple[int, int]) -> Tensor:
         pixels = np.stack([crops.scale(image, size) for image in images])
@@ -177,7 +177,7 @@ class TorchEmbedder:
         extent = np.array([mapped.shape[2], mapped.shape[1]], np.float64)
         starts, ends = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
         corners = np.concatenate(
-            [(each / size * extent).clip(0, extent) for each in (starts, ends)], 1
+            [(array / size * extent).clip(0, extent) for array in (starts, ends)], 1
         )
         rois = torch.from_numpy(corners.astype(np.float32)).to(mapped.device)
         if self._head.averages:
@@ -191,7 +191,9 @@ class TorchEmbedder:
         self, images: Sequence[Image], boxes: Sequence[Boxes]
     ) -> list[NDArray[np.float32]]:
         placed = [
-            (image, box) for image, each in zip(images, boxes, strict=True) for box in each.tolist()
+            (image, box)
+            for image, array in zip(images, boxes, strict=True)
+            for box in array.tolist()
         ]
         looks, dimension = len(CONTEXTS), self._head.dimension
         joined = np.empty((len(placed), looks, dimension), np.float32)
@@ -204,7 +206,7 @@ class TorchEmbedder:
                 report_progress()
         joined /= np.float32(np.sqrt(looks))
         vectors = joined.reshape(len(placed), looks * dimension)
-        return np.split(vectors, np.cumsum([len(each) for each in boxes])[:-1])
+        return np.split(vectors, np.cumsum([len(array) for array in boxes])[:-1])
 
     def _vectors(self, mapped: Tensor) -> NDArray[np.float32]:
         vectors: NDArray[np.float32] = self._head(mapped).cpu().numpy()

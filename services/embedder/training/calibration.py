@@ -162,7 +162,7 @@ def write_calibrated(
         source=plan.source,
         frames=len(learnt),
         frames_held_out=len(held),
-        drives_held_out=len({each.drive for each in held}),
+        drives_held_out=len({frame.drive for frame in held}),
         unreadable_frames=calibrated.unreadable + before.unreadable,
         pictures=len(pictures),
     )
@@ -192,11 +192,11 @@ def parted(
         There are too few drives.
     """
     rng = np.random.default_rng(plan.seed)
-    annotated = [each for each in frames if each.objects]
+    annotated = [frame for frame in frames if frame.objects]
     chosen = [annotated[place] for place in rng.permutation(len(annotated))[: plan.frames]]
-    drives = held_out_drives([each.drive for each in chosen], plan.held_out, plan.seed)
-    held = [each for each in chosen if each.drive in drives]
-    return [each for each in chosen if each.drive not in drives], held
+    drives = held_out_drives([item.drive for item in chosen], plan.held_out, plan.seed)
+    held = [item for item in chosen if item.drive in drives]
+    return [item for item in chosen if item.drive not in drives], held
 
 
 def examples_of(frame: LabelledFrame) -> list[Example]:
@@ -231,7 +231,7 @@ def _seen(
             unreadable += 1
         else:
             some = chosen(frame)
-            asked = [each.box for each in some if each.box is not None]
+            asked = [example.box for example in some if example.box is not None]
             boxes = scaled_boxes(asked, seen.picture.size, (seen.width, seen.height))
             [vectors] = embedder.embed([seen.picture], [boxes])
             whole.append(vectors.frame)
@@ -246,8 +246,8 @@ def _seen(
 def _drawn(shown: Sequence[Pixels], rng: np.random.Generator) -> list[Pixels]:
     """Pictures of each size in turn, so that the many crops leave room for the frames."""
     turns: list[tuple[int, int]] = []
-    for size in sorted({each.shape for each in shown}):
-        places = [place for place, each in enumerate(shown) if each.shape == size]
+    for size in sorted({array.shape for array in shown}):
+        places = [place for place, array in enumerate(shown) if array.shape == size]
         turns += enumerate(rng.permutation(places).tolist())
     return [shown[place] for _, place in sorted(turns)[:_PICTURES]]
 
@@ -256,8 +256,8 @@ def _quality(seen: _Seen) -> RetrievalQuality:
     labels, drives = (
         np.unique(names, return_inverse=True)[1].astype(np.int64)
         for names in (
-            [each.label for each in seen.examples],
-            [each.frame.drive for each in seen.examples],
+            [example.label for example in seen.examples],
+            [example.frame.drive for example in seen.examples],
         )
     )
     found = exact_quality(seen.regions, labels, drives, _DEPTH) if seen.examples else None

@@ -56,15 +56,15 @@ def held_out_drives(drives: Sequence[str], share: float, seed: int) -> set[str]:
             " needed to hold some out: give more, or leave drive_id out where it says nothing"
         )
     count = max(round(share * len(every)), _FEWEST_HELD_OUT)
-    order = sorted(every, key=lambda each: hashlib.sha256(f"{seed}:{each}".encode()).digest())
+    order = sorted(every, key=lambda item: hashlib.sha256(f"{seed}:{item}".encode()).digest())
     return {*order[:count]}
 
 
 def digest_of(examples: Sequence[Example]) -> str:
     """sha256 of what the examples are; their pixels are not looked at."""
     total = hashlib.sha256()
-    for each in examples:
-        total.update(f"{each.name}\0{each.label}\0{each.frame.drive}\n".encode())
+    for example in examples:
+        total.update(f"{example.name}\0{example.label}\0{example.frame.drive}\n".encode())
     return total.hexdigest()
 
 
@@ -84,13 +84,13 @@ def prepared(
     """
     pixels, kept, unreadable = _pixels(examples, side, folder, advance)
     some = [examples[place] for place in kept]
-    names, labels = np.unique([each.label for each in some], return_inverse=True)
-    _, drives = np.unique([each.frame.drive for each in some], return_inverse=True)
+    names, labels = np.unique([example.label for example in some], return_inverse=True)
+    _, drives = np.unique([example.frame.drive for example in some], return_inverse=True)
     return TrainingData(
         pixels,
         labels.astype(np.int64),
         drives.astype(np.int64),
-        np.array([each.frame.drive in held_out for each in some], np.bool_),
+        np.array([example.frame.drive in held_out for example in some], np.bool_),
         [str(name) for name in names],
         unreadable,
     )

@@ -98,27 +98,31 @@ class Example:
 def examples(frames: Sequence[LabelledFrame], looked: Looked, rule: LabelRule) -> list[Example]:
     """All that can be looked at: frames without any object have no label and are left out."""
     if looked is Looked.FRAMES:
-        return [Example(each, None, _label(each, rule)) for each in frames if each.objects]
+        return [
+            Example(labelled_frame, None, _label(labelled_frame, rule))
+            for labelled_frame in frames
+            if labelled_frame.objects
+        ]
     return [
-        Example(frame, each.box, each.category)
+        Example(frame, labelled_object.box, labelled_object.category)
         for frame in frames
-        for each in frame.objects
-        if min(each.box[2:]) >= _LEAST_SIDE
+        for labelled_object in frame.objects
+        if min(labelled_object.box[2:]) >= _LEAST_SIDE
     ]
 
 
 def _label(frame: LabelledFrame, rule: LabelRule) -> str:
     area: dict[str, float] = defaultdict(float)
-    for each in frame.objects:
-        size = each.box[2] * each.box[3]
-        area[each.category] = (
-            max(area[each.category], size)
+    for labelled_object in frame.objects:
+        size = labelled_object.box[2] * labelled_object.box[3]
+        area[labelled_object.category] = (
+            max(area[labelled_object.category], size)
             if rule is LabelRule.LARGEST
-            else area[each.category] + size
+            else area[labelled_object.category] + size
         )
     if rule is LabelRule.LARGEST:
         return max(sorted(area), key=area.__getitem__)
-    counts = Counter(each.category for each in frame.objects)
+    counts = Counter(labelled_object.category for labelled_object in frame.objects)
     return max(sorted(counts), key=lambda category: (counts[category], area[category]))
 
 
@@ -142,6 +146,9 @@ def letterboxed(image: Image, side: int) -> Image:
 def of_categories(frames: Sequence[LabelledFrame], wanted: Collection[str]) -> list[LabelledFrame]:
     """The frames with their objects of these categories, and no others."""
     return [
-        replace(each, objects=tuple(one for one in each.objects if one.category in wanted))
-        for each in frames
+        replace(
+            labelled_frame,
+            objects=tuple(one for one in labelled_frame.objects if one.category in wanted),
+        )
+        for labelled_frame in frames
     ]

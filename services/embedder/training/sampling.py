@@ -60,9 +60,9 @@ def sample(images: Iterable[AnnotatedImage], plan: SamplingPlan) -> Crops:
             samples += _backgrounds(one, seen, plan, rng)
         drives += [one.drive] * (len(samples) - len(drives))
     return Crops(
-        np.stack([each.pixels for each in samples]),
-        np.array([each.label for each in samples], np.int64),
-        np.array([each.offset for each in samples], np.float32),
+        np.stack([item.pixels for item in samples]),
+        np.array([item.label for item in samples], np.int64),
+        np.array([item.offset for item in samples], np.float32),
         np.array(drives, np.int64),
     )
 

@@ -66,14 +66,16 @@ def _looks(
 ) -> NDArray[np.float32]:
     """(N, C) unit vectors: of whole frames, or of each look at each box."""
     parts = []
-    for _, group in groupby(examples, key=lambda each: each.frame.frame_id):
+    for _, group in groupby(examples, key=lambda example: example.frame.frame_id):
         some = list(group)
         try:
             image = some[0].frame.read()
         except Invalid:
             advance(len(some))
             continue
-        boxes = np.array([each.box for each in some if each.box], np.float64).reshape(-1, 4)
+        boxes = np.array([example.box for example in some if example.box], np.float64).reshape(
+            -1, 4
+        )
         [found] = embedder.embed([image], [boxes])
         looks = found.regions.reshape(-1, embedder.frame_dimension) * np.sqrt(len(CONTEXTS))
         parts.append(looks.astype(np.float32) if len(boxes) else found.frame[None])

@@ -93,8 +93,8 @@ class Gauges:
             for measure in DriftMeasure:
                 drifting = [d for d in drifts if d.measure is measure and d.drifts]
                 _set(metrics.VEHICLES_DRIFTING, len(drifting), name, measure.value)
-                for each in drifting:
-                    _set(metrics.VEHICLE_DRIFT, each.effect, name, measure.value, each.vehicle)
+                for drift in drifting:
+                    _set(metrics.VEHICLE_DRIFT, drift.effect, name, measure.value, drift.vehicle)
 
 
 _LIFT = {
@@ -129,10 +129,10 @@ def show_error_costs(detector: DetectorId, costs: ErrorCosts) -> None:
 def show_calibration(detector: DetectorId, reports: Mapping[Category, CalibrationReport]) -> None:
     """Show how far evidence is from being a probability, by category."""
     name = metrics.DETECTORS(detector)
-    for category, each in reports.items():
+    for category, report in reports.items():
         label = metrics.CATEGORIES(category)
-        _set(metrics.SHORTLIST_CALIBRATION_ERROR, each.error, name, label)
-        _set(metrics.SHORTLIST_CALIBRATION_COUNT, each.count, name, label)
+        _set(metrics.SHORTLIST_CALIBRATION_ERROR, report.error, name, label)
+        _set(metrics.SHORTLIST_CALIBRATION_COUNT, report.count, name, label)
 
 
 def _set(gauge: Gauge, value: float | None, *labels: str) -> None:

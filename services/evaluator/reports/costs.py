@@ -45,7 +45,8 @@ class StoredErrorCosts:
         """
         await self.take_in()
         return {
-            each: await asyncio.to_thread(pool.costs) for each, pool in sorted(self._pools.items())
+            detector_id: await asyncio.to_thread(pool.costs)
+            for detector_id, pool in sorted(self._pools.items())
         }
 
     async def show(self) -> None:

@@ -57,10 +57,12 @@ class _Tally:
         self.shortlists += 1
         mode = FailureMode.of(record.needle.error_type, record.needle.true_category)
         learnt = record.shortlist.provenance.method == Method.LOGISTIC
-        for each in record.shortlist.candidates:
-            self.listed[each.region_id] = Stratum.at(each.category, each.drive_id, each.captured_at)
+        for candidate in record.shortlist.candidates:
+            self.listed[candidate.region_id] = Stratum.at(
+                candidate.category, candidate.drive_id, candidate.captured_at
+            )
             if learnt:
-                self.said[each.region_id] = _Said(each.category, each.evidence, mode)
+                self.said[candidate.region_id] = _Said(candidate.category, candidate.evidence, mode)
 
 
 class Reports:
@@ -138,13 +140,15 @@ class Reports:
             detector=detector,
             counts=counts.model_copy(update=found),
             needles_by_error_type={kind: tally.errors[kind] for kind in ErrorType},
-            map={subset: dict(each.numbers) for subset, each in said.items()},
-            order_holds=order_holds({subset: each.numbers["AP"] for subset, each in said.items()}),
+            map={subset: dict(evaluation.numbers) for subset, evaluation in said.items()},
+            order_holds=order_holds(
+                {subset: evaluation.numbers["AP"] for subset, evaluation in said.items()}
+            ),
             operating=_operating(said[Subset.ALL]),
             shortlist=ShortlistReport.of(self._pools[detector].lift(tally.listed)),
-            calibration=CalibrationReport.of([each for of in judged.values() for each in of]),
+            calibration=CalibrationReport.of([item for of in judged.values() for item in of]),
             calibration_by_category={
-                category: CalibrationReport.of(each) for category, each in sorted(judged.items())
+                category: CalibrationReport.of(item) for category, item in sorted(judged.items())
             },
         )
 

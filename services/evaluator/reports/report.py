@@ -89,7 +89,7 @@ class ShortlistReport(_Part):
             "lift_over_lowest": lift.over_lowest,
             "gain": lift.gain,
         }
-        values = {name: each.value for name, each in named.items() if each is not None}
+        values = {name: interval.value for name, interval in named.items() if interval is not None}
         return cls(
             **values,
             intervals={name: (i.low, i.high) for name, i in named.items() if i is not None},

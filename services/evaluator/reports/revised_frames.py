@@ -34,5 +34,5 @@ class RevisedFrames:
         """
         now = self._clock.now()
         found = await self._matches.revised_since((self._asked_at or now) - _LATE)
-        yield None if self._asked_at is None else {each.frame_id for each in found - self._told}
+        yield None if self._asked_at is None else {item.frame_id for item in found - self._told}
         self._asked_at, self._told = now, found

@@ -164,9 +164,9 @@ class _Truths:
         found = tuple(parsed(sources, parse, refused, RecordKind.ANNOTATION))
         notes.rejected += refused
         notes.adjustments.update(self.references.adjustments.get(image.key, {}))
-        places = {_place(each.value) for each in found}
+        places = {_place(part.value) for part in found}
         at = {source.location: source for source in sources}
-        left = [at[each.location] for each in refused]
+        left = [at[item.location] for item in refused]
         left += [source for copy in image.copies for source in self.records(copy)]
         complete = image.key not in self.references.ambiguous and all(
             self._hides_nothing(source, size, places) for source in left

@@ -75,7 +75,7 @@ def drawn_by_cvat(
 
 def _shape(element: Element) -> Record:
     """One shape on an image: its tag, its attributes in XML, and those that our export gave it."""
-    given = {each.get("name"): (each.text or "").strip() for each in element.findall("attribute")}
+    given = {item.get("name"): (item.text or "").strip() for item in element.findall("attribute")}
     return {**element.attrib, "shape": element.tag, "attributes": given}
 
 

@@ -37,7 +37,7 @@ def _names(content: Record) -> Sequence[object]:
     labels = fields.record(categories.get("label", {}), "label").get("labels", [])
     if not isinstance(labels, list):
         raise fields.malformed("categories.label.labels is not a list")
-    return [fields.record(each, "a label").get("name") for each in labels]
+    return [fields.record(label, "a label").get("name") for label in labels]
 
 
 def _versions(

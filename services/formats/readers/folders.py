@@ -41,9 +41,9 @@ def image_file(folder: Path, name: object) -> Path:
 
 def _meant(root: Path, name: str) -> Iterator[Path]:
     names = dict.fromkeys((name, name.replace("\\", "/")))
-    yield from ((root / each).resolve() for each in names)
+    yield from ((root / text).resolve() for text in names)
     # Written for a working folder further up: what is not there may lead back into the folder.
-    yield from ((above / each).resolve() for each in names for above in root.parents)
+    yield from ((above / text).resolve() for text in names for above in root.parents)
 
 
 def plain_name(folder: Path | None, name: str) -> str:

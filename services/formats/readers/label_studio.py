@@ -52,7 +52,7 @@ def read_label_studio(file: Path, sent: Manifest | None = None) -> Dataset:
     content = read_json(file)
     if not isinstance(content, list):
         raise fields.malformed(f"{file}: not a list of tasks")
-    if content and not any(isinstance(each, dict) and "data" in each for each in content):
+    if content and not any(isinstance(item, dict) and "data" in item for item in content):
         raise InvalidRecord(
             f"{file} is no export of tasks: choose JSON in Label Studio, not JSON-MIN",
             reason="unsupported_format",
@@ -73,13 +73,13 @@ def versions_of_task(source: Located[object], sent: Manifest | None = None) -> l
     task = fields.record(source.value, "the task")
     frame_id = _frame_id(task, sent)
     given = task.get("annotations")
-    submitted = [fields.record(each, "an annotation") for each in given or ()]
+    submitted = [fields.record(item, "an annotation") for item in given or ()]
     if not submitted:
         raise InvalidRecord("nobody has submitted this task", reason="unfinished_task")
-    counting = [each for each in submitted if not each.get("was_cancelled")]
+    counting = [item for item in submitted if not item.get("was_cancelled")]
     if not counting:
         raise InvalidRecord("the annotator has skipped this task", reason="skipped_task")
-    return [_version(frame_id, each, source.location) for each in counting]
+    return [_version(frame_id, item, source.location) for item in counting]
 
 
 def _frame_id(task: Record, sent: Manifest | None) -> FrameId:
@@ -156,7 +156,7 @@ def _size_of(results: Sequence[object]) -> Size | None:
     InvalidRecord
         `size_mismatch`: they were drawn on pictures of several sizes.
     """
-    sizes = {_size(each) for each in results if isinstance(each, dict) and _is_box(each)}
+    sizes = {_size(result) for result in results if isinstance(result, dict) and _is_box(result)}
     sizes.discard(None)
     if len(sizes) > 1:
         raise InvalidRecord("rectangles are on pictures of several sizes", reason="size_mismatch")
@@ -210,10 +210,10 @@ def _corners(value: Record, size: Size, degrees: float) -> Box:
     that is stays as it is given, and the centre moves around it.
     """
     sides = [fields.number(value.get(side)) for side in _SIDES]
-    numbers = [each for each in sides if each is not None]
+    numbers = [item for item in sides if item is not None]
     if len(numbers) != len(_SIDES):
         raise InvalidRecord("a side of a rectangle is no number", reason="invalid_box")
-    x, y, width, height = (each * size[at % 2] / 100 for at, each in enumerate(numbers))
+    x, y, width, height = (number * size[at % 2] / 100 for at, number in enumerate(numbers))
     if degrees:
         sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
         x += (width * cosine - height * sine - width) / 2

@@ -75,7 +75,7 @@ def hides_nothing(reason: str) -> bool:
 
 def hide_nothing(refused: Iterable[Rejection]) -> bool:
     """Whether no refused box can stand for something in the picture."""
-    return all(hides_nothing(each.reason) for each in refused)
+    return all(hides_nothing(rejection.reason) for rejection in refused)
 
 
 def by_image(

@@ -23,7 +23,7 @@ def restored(dataset: Dataset, manifest: Manifest, says: Collection[str]) -> Dat
     says : what the format itself says of an annotation (`area`, `crowd`, `ignore`, `mask`): its
         word counts; everything else is as it was sent
     """
-    sent = {each.frame_id: each for each in manifest.frames.values()}
+    sent = {frame.frame_id: frame for frame in manifest.frames.values()}
     left = set(sent)
     return replace(dataset, items=_items(dataset.items, sent, says, left), left=left)
 
@@ -56,14 +56,14 @@ def _annotations(
 ) -> tuple[Located[Annotation], ...]:
     left = list(sent)
     kept = []
-    for each in found:
-        at = next((at for at, one in enumerate(left) if _same(each.value, one)), None)
+    for part in found:
+        at = next((at for at, one in enumerate(left) if _same(part.value, one)), None)
         if at is None:
-            kept.append(each)
+            kept.append(part)
             continue
         before = left.pop(at)
-        given = {name: getattr(each.value, name) for name in _KEPT if name in says}
-        kept.append(Located(before.model_copy(update=given), each.location))
+        given = {name: getattr(part.value, name) for name in _KEPT if name in says}
+        kept.append(Located(before.model_copy(update=given), part.location))
     return tuple(kept)
 
 

@@ -45,7 +45,9 @@ def categories_of(
         claim(key, seen)
         return key, name
 
-    return dict(each.value for each in parsed(located(file, "categories", values), parse, rejected))
+    return dict(
+        value.value for value in parsed(located(file, "categories", values), parse, rejected)
+    )
 
 
 def category_name(value: object) -> Category:
@@ -189,7 +191,9 @@ class Results:
 
     def _check_use(self, file: Path, count: int) -> None:
         if not self._groups:
-            first = next(each for each in self.rejected if each.kind is RecordKind.DETECTION)
+            first = next(
+                rejection for rejection in self.rejected if rejection.kind is RecordKind.DETECTION
+            )
             raise InvalidRecord(
                 f"{file}: none of {count:,} results is of an image of the data set; the first:"
                 f" {first.detail}. Give them the ids or file names of the ground truth's images,"

@@ -64,8 +64,8 @@ class Manifest:
             if not (isinstance(frame_id, str) and type(width) is int and type(height) is int):
                 raise fields.malformed(f"{file}: {name} is not a frame of an export")
             annotations = tuple(
-                fields.checked(Annotation, **fields.record(each, name))
-                for each in frame.get("annotations", ())
+                fields.checked(Annotation, **fields.record(entry, name))
+                for entry in frame.get("annotations", ())
             )
             frames[Path(name).stem] = Sent(FrameId(frame_id), (width, height), annotations)
         return cls(frames)
@@ -75,7 +75,7 @@ class Manifest:
         stem = Path(name.replace("\\", "/")).stem
         renamed = (form.fullmatch(stem) for form in (_UPLOADED, _ROBOFLOW))
         stems = [stem, *(found["name"] for found in renamed if found)]
-        return next((self.frames[each] for each in stems if each in self.frames), None)
+        return next((self.frames[text] for text in stems if text in self.frames), None)
 
     def of(self, name: str) -> Sent:
         """The frame of an image's file name.

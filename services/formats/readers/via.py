@@ -111,9 +111,9 @@ class _Image:
     @property
     def is_whole(self) -> bool:
         """Whether no copy has a region that this record does not have."""
-        regions = [each.value for each in _regions(self.source)]
+        regions = [region.value for region in _regions(self.source)]
         again = (Located(copy, self.source.location) for copy in self.copies)
-        return all(each.value in regions for copy in again for each in _regions(copy))
+        return all(region.value in regions for copy in again for region in _regions(copy))
 
 
 def _files(file: Path, metadata: Mapping[str, Any], rejected: list[Rejection]) -> dict[str, _Image]:
@@ -280,10 +280,10 @@ def _outline(shape: Record) -> list[tuple[float, float]]:
     xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
     if not isinstance(xs, list) or not isinstance(ys, list) or len(xs) != len(ys) or len(xs) < 3:  # noqa: PLR2004  # a polygon
         raise fields.malformed("a polygon has fewer than three points")
-    numbers = [fields.number(each) for each in (*xs, *ys)]
+    numbers = [fields.number(item) for item in (*xs, *ys)]
     if None in numbers:
         raise fields.malformed("a polygon's point is not a number")
-    points = [each for each in numbers if each is not None]
+    points = [number for number in numbers if number is not None]
     if not all(map(math.isfinite, points)):
         raise InvalidRecord("a polygon's point is not finite", reason="box_not_finite")
     return list(zip(points[: len(xs)], points[len(xs) :], strict=True))

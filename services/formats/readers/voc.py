@@ -271,9 +271,9 @@ def _category(name: Element | None) -> Category:
 
 def _attribute(element: Element, name: str) -> str | None:
     """One of the attributes that CVAT and Datumaro write, which VOC itself does not have."""
-    for each in element.findall("attributes/attribute"):
-        if each.findtext("name") == name:
-            return (each.findtext("value") or "").strip().lower()
+    for item in element.findall("attributes/attribute"):
+        if item.findtext("name") == name:
+            return (item.findtext("value") or "").strip().lower()
     return None
 
 

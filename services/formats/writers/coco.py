@@ -25,12 +25,12 @@ def to_coco(frames: Sequence[ExportFrame]) -> Export:
     numbers = {name: number for number, name in enumerate(names, 1)}
     images = [_image(number, frame) for number, frame in enumerate(used, 1)]
     annotations = [
-        {"id": number, **_annotation(place, numbers[each.category], each)}
-        for number, (place, each) in enumerate(
+        {"id": number, **_annotation(place, numbers[annotation.category], annotation)}
+        for number, (place, annotation) in enumerate(
             (
-                (place, each)
+                (place, annotation)
                 for place, frame in enumerate(used, 1)
-                for each in frame.annotations or ()
+                for annotation in frame.annotations or ()
             ),
             1,
         )
@@ -44,14 +44,14 @@ def to_coco(frames: Sequence[ExportFrame]) -> Export:
     results = [
         {
             "image_id": place,
-            "category_id": numbers[each.category],
-            "bbox": list(each.bbox),
-            "score": each.score,
-            "region_id": each.region_id,
-            "needle_id": each.needle_id,
+            "category_id": numbers[proposal.category],
+            "bbox": list(proposal.bbox),
+            "score": proposal.score,
+            "region_id": proposal.region_id,
+            "needle_id": proposal.needle_id,
         }
         for place, frame in enumerate(used, 1)
-        for each in frame.proposals
+        for proposal in frame.proposals
     ]
     files = {INSTANCES: orjson.dumps(content, option=_PRETTY)}
     if results:

@@ -30,8 +30,8 @@ def to_datumaro(frames: Sequence[ExportFrame]) -> Export:
             {
                 "id": frame.stem,
                 "annotations": [
-                    _annotation(number, numbers[each.category], each)
-                    for number, each in enumerate(frame.annotations or ())
+                    _annotation(number, numbers[annotation.category], annotation)
+                    for number, annotation in enumerate(frame.annotations or ())
                 ],
                 "attr": {"frame_id": frame.frame_id, "revision": frame.revision},
                 "image": {"path": frame.file_name, "size": [frame.height, frame.width]},

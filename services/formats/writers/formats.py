@@ -69,7 +69,8 @@ def manifest(export: Export, **facts: Any) -> bytes:
                 "weight": frame.weight,
                 # What a tool's format cannot say of a box that comes back as it went out.
                 "annotations": [
-                    each.model_dump(exclude_defaults=True) for each in frame.annotations or ()
+                    annotation.model_dump(exclude_defaults=True)
+                    for annotation in frame.annotations or ()
                 ],
             }
             for frame in export.frames

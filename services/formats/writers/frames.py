@@ -129,8 +129,8 @@ def annotated(frames: Iterable[ExportFrame]) -> list[ExportFrame]:
 
 def labels(frames: Iterable[ExportFrame]) -> list[Category]:
     """Every category, in the order of the alphabet."""
-    found = {each.category for frame in frames for each in frame.annotations or ()}
-    return sorted(found | {each.category for frame in frames for each in frame.proposals})
+    found = {annotation.category for frame in frames for annotation in frame.annotations or ()}
+    return sorted(found | {proposal.category for frame in frames for proposal in frame.proposals})
 
 
 def lost(frames: Sequence[ExportFrame], given: Iterable[ExportFrame], *what: str) -> dict[str, int]:

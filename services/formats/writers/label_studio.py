@@ -49,15 +49,18 @@ def _task(frame: ExportFrame, image_root: str) -> dict[str, Any]:
         "predictions": [],
     }
     if frame.annotations is not None:
-        results = [truth_result(frame, place, each) for place, each in enumerate(frame.annotations)]
+        results = [
+            truth_result(frame, place, annotation)
+            for place, annotation in enumerate(frame.annotations)
+        ]
         task["annotations"] = [{"result": results, "ground_truth": False}]
     if frame.proposals:
         results = [
-            result(frame, each.region_id, each.category, each.bbox)
-            | {"score": each.score, "meta": {"needle_id": each.needle_id}}
-            for each in frame.proposals
+            result(frame, proposal.region_id, proposal.category, proposal.bbox)
+            | {"score": proposal.score, "meta": {"needle_id": proposal.needle_id}}
+            for proposal in frame.proposals
         ]
-        score = max(each.score for each in frame.proposals)
+        score = max(proposal.score for proposal in frame.proposals)
         task["predictions"] = [{"model_version": "gazeloop", "score": score, "result": results}]
     return task
 

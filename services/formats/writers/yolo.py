@@ -19,7 +19,8 @@ def to_yolo(frames: Sequence[ExportFrame]) -> Export:
     numbers = {name: number for number, name in enumerate(names)}
     files = {
         f"labels/{frame.stem}.txt": "".join(
-            _line(frame, numbers[each.category], each) for each in frame.annotations or ()
+            _line(frame, numbers[annotation.category], annotation)
+            for annotation in frame.annotations or ()
         ).encode()
         for frame in used
     }

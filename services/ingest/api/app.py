@@ -216,7 +216,7 @@ class _Api:
         answer = LineAnswer()
         async for part in parts:
             lines = await self._allowed(part, caller)
-            records = [each.content for each in lines if isinstance(each.content, Record)]
+            records = [line.content for line in lines if isinstance(line.content, Record)]
             answer.add(lines, await self._acceptance.publish(records) if records else [])
         return answer.response()
 
@@ -229,7 +229,7 @@ class _Api:
     async def _placed(self, lines: Sequence[Line]) -> list[Line]:
         """The lines, ground truth refused that cannot be of its picture."""
         contents = enumerate(line.content for line in lines)
-        truths = {at: each for at, each in contents if isinstance(each, FrameAnnotated)}
+        truths = {at: content for at, content in contents if isinstance(content, FrameAnnotated)}
         faults = await misplaced(list(truths.values()), self._frames)
         placed = list(lines)
         for at, fault in zip(truths, faults, strict=True):

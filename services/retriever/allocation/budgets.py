@@ -49,7 +49,7 @@ def budget_report(
         budgets.sizes,
         {budget: spent[budget] for budget in budgets.sizes},
         {budget: sum(h.budget is budget for h in held_back) for budget in budgets.sizes},
-        [_held_back(each) for each in held_back[:_HELD_BACK_MAX]],
+        [_held_back(back) for back in held_back[:_HELD_BACK_MAX]],
     )
 
 
@@ -72,9 +72,9 @@ def _held_back(held: HeldBack) -> HeldBackFrame:
 
 def show_budgets(reports: Sequence[BudgetReport]) -> None:
     """As gauges: how large budgets are, what of them is spent, what they hold back."""
-    for each in reports:
-        detector = metrics.DETECTORS(each.detector)
-        for budget, size in each.sizes.items():
+    for report in reports:
+        detector = metrics.DETECTORS(report.detector)
+        for budget, size in report.sizes.items():
             metrics.SHORTLIST_BUDGET.labels(detector, budget.value).set(size)
-            metrics.SHORTLIST_SPENT.labels(detector, budget.value).set(each.spent[budget])
-            metrics.SHORTLIST_HELD_BACK.labels(detector, budget.value).set(each.held_back[budget])
+            metrics.SHORTLIST_SPENT.labels(detector, budget.value).set(report.spent[budget])
+            metrics.SHORTLIST_HELD_BACK.labels(detector, budget.value).set(report.held_back[budget])

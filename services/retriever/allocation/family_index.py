@@ -42,7 +42,7 @@ class FamilyIndex:
         self, needles: Iterable[tuple[Key, NeedleFound]], vectors: Mapping[RegionId, Vector]
     ) -> None:
         """Let these be of a family, each with its mode."""
-        came = sorted(needles, key=lambda each: (each[1].captured_at, each[1].needle_id))
+        came = sorted(needles, key=lambda item: (item[1].captured_at, item[1].needle_id))
         if not came:
             return
         rows = np.stack([vectors[needle.region_id] for _, needle in came])
@@ -56,10 +56,10 @@ class FamilyIndex:
         """Take what families have yielded from these alone."""
         judged: Counter[FamilyId] = Counter()
         confirmed: Counter[FamilyId] = Counter()
-        for each in verdicts:
-            judged[each.family] += 1
-            confirmed[each.family] += each.confirmed
-        self._yields = {each: hoped_yield(confirmed[each], n) for each, n in judged.items()}
+        for verdict in verdicts:
+            judged[verdict.family] += 1
+            confirmed[verdict.family] += verdict.confirmed
+        self._yields = {item: hoped_yield(confirmed[item], n) for item, n in judged.items()}
 
     def family_of(self, needle: NeedleId) -> FamilyId:
         """The family of a needle that joined."""
@@ -67,4 +67,4 @@ class FamilyIndex:
 
     def asked(self, needles: Sequence[NeedleId], vectors: Vectors) -> ModeQuery:
         """Needles of one mode, with what is known of their families."""
-        return ModeQuery(vectors, [self._families[each] for each in needles], self._yields)
+        return ModeQuery(vectors, [self._families[needle] for needle in needles], self._yields)

@@ -88,18 +88,18 @@ class DetectorPlan:
         frames : that were embedded or annotated again, as they are now
         """
         moved = self._drop_gone(frames)
-        for each in records:
-            if not each.active:
-                self._retire(each.needle_id, each.needle)
+        for record in records:
+            if not record.active:
+                self._retire(record.needle_id, record.needle)
         waited = [self._not_embedded[r] for r in self._embedded(frames) if r in self._not_embedded]
         await self._admit(
-            [each for each in records if each.active]
+            [record for record in records if record.active]
             + [self._at.needles.get(needle_id) for needle_id in waited]
         )
         moved |= await self._offer(frames, await self._taught())
         limits = await self._limits()
         assignments = await asyncio.to_thread(self._dealer.allocate, limits)
-        moved |= {each.needle for each in assignments}
+        moved |= {assignment.needle for assignment in assignments}
         return await self._shortlists(moved & self._asking.keys(), assignments)
 
     async def _learnt(self, kinds: Iterable[DetectorCategory]) -> dict[DetectorCategory, Learnt]:
@@ -117,19 +117,19 @@ class DetectorPlan:
         One lesson at a time, because it takes what needles and embeddings need too.
         """
         learning = self._at.learning
-        new = [kind for kind, each in sorted(self._kinds.items()) if each.learnt is None]
+        new = [kind for kind, plan in sorted(self._kinds.items()) if plan.learnt is None]
         learnt = await self._learnt(new)
         next_ = None if learning.busy else self._outgrown()
         if next_ is not None:
             self._kinds[next_].unknown = False
             await learning.begin(next_, self._model)
         over = {kind: learning.over(kind) for kind in sorted(self._kinds)}
-        return learnt | {kind: each for kind, each in over.items() if each is not None}
+        return learnt | {kind: model for kind, model in over.items() if model is not None}
 
     def _outgrown(self) -> DetectorCategory | None:
         """A kind with a mode that is new, or one of which much was heard."""
         kinds = sorted(self._kinds.items())
-        unknown = (kind for kind, each in kinds if each.unknown)
+        unknown = (kind for kind, plan in kinds if plan.unknown)
         refit = (kind for kind, _ in kinds if self._at.learning.outgrown(kind))
         return next(unknown, None) or next(refit, None)
 
@@ -141,8 +141,8 @@ class DetectorPlan:
 
     async def _admit(self, records: Iterable[NeedleRecord]) -> None:
         """Let these ask, as far as their regions are embedded."""
-        found = {each.needle_id: each.needle for each in records if each.needle is not None}
-        regions = [each.region_id for each in found.values()]
+        found = {record.needle_id: record.needle for record in records if record.needle is not None}
+        regions = [item.region_id for item in found.values()]
         vectors = await self._at.vectors.load(self._model, regions)
         came = []
         for needle_id, needle in sorted(found.items()):
@@ -184,23 +184,23 @@ class DetectorPlan:
         """Leave on shortlists what came back annotated, and note what their families yielded."""
         reannotated = await self._at.frames.reannotated()
         kept = [
-            (each.needle_id, candidate)
-            for each in records
-            if each.needle_id in self._asking
-            for candidate in logic.kept_candidates(each, reannotated)
+            (record.needle_id, candidate)
+            for record in records
+            if record.needle_id in self._asking
+            for candidate in logic.kept_candidates(record, reannotated)
         ]
-        facts = await self._at.frames.load({each.frame_id for _, each in kept})
-        vectors = await self._at.vectors.load(self._model, [each.region_id for _, each in kept])
+        facts = await self._at.frames.load({item.frame_id for _, item in kept})
+        vectors = await self._at.vectors.load(self._model, [item.region_id for _, item in kept])
         kinds = {self._asking[needle_id][0] for needle_id, _ in kept}
         truths = {kind: await self._at.learning.truths(kind) for kind in kinds}
         verdicts = []
-        for needle_id, each in kept:
+        for needle_id, item in kept:
             kind, mode = self._asking[needle_id]
-            family = self._family(kind, mode, needle_id, vectors.get(each.region_id))
-            if each.frame_id in facts:
-                self._dealer.keep(needle_id, facts[each.frame_id].spot, family, limits)
-            if each.region_id in truths[kind]:
-                verdicts.append(Verdict(family, confirmed=truths[kind][each.region_id] == mode))
+            family = self._family(kind, mode, needle_id, vectors.get(item.region_id))
+            if item.frame_id in facts:
+                self._dealer.keep(needle_id, facts[item.frame_id].spot, family, limits)
+            if item.region_id in truths[kind]:
+                verdicts.append(Verdict(family, confirmed=truths[kind][item.region_id] == mode))
         self._lookalikes.judge(verdicts)
 
     def _family(
@@ -233,7 +233,7 @@ class DetectorPlan:
             if owner is None or facts.reannotated:
                 continue
             listed = logic.listed(self._at.needles.get(owner))
-            if not any(each.region_id in facts.regions for each in listed):
+            if not any(candidate.region_id in facts.regions for candidate in listed):
                 moved.add(self._dealer.take_back(frame))
         return moved
 
@@ -290,10 +290,10 @@ class DetectorPlan:
         for mode in sorted(plan.modes, key=str):
             key = logic.key_of(kind, mode)
             listed = [
-                (each.region_id, each.frame_id)
+                (candidate.region_id, candidate.frame_id)
                 for needle_id in self._dealer.needles(key)
-                for each in logic.listed(self._at.needles.get(needle_id))
-                if self._dealer.owner(each.frame_id) == needle_id
+                for candidate in logic.listed(self._at.needles.get(needle_id))
+                if self._dealer.owner(candidate.frame_id) == needle_id
             ]
             haystack = await self._at.candidates.rows(listed, self._model)
             if not haystack.spots:
@@ -301,8 +301,8 @@ class DetectorPlan:
             evidence = plan.learnt.model.evidence(
                 mode, self._dealer.vectors(key), haystack.vectors, haystack.features
             )
-            for spot, each in zip(haystack.spots, evidence.tolist(), strict=True):
-                if each < self._settings.shortlist_evidence:
+            for spot, item in zip(haystack.spots, evidence.tolist(), strict=True):
+                if item < self._settings.shortlist_evidence:
                     moved.add(self._dealer.take_back(spot.frame))
         return moved
 
@@ -311,14 +311,16 @@ class DetectorPlan:
             plan = self._kinds[kind]
             assert plan.learnt is not None
             worths = {
-                spot.frame: sum(each.worths.get(spot.frame, 0.0) for each in self._kinds.values())
+                spot.frame: sum(
+                    kind_plan.worths.get(spot.frame, 0.0) for kind_plan in self._kinds.values()
+                )
                 for spot in haystack.spots
             }
             asked = {mode: self._asked(kind, mode) for mode in plan.modes}
             sought = {mode: needles for mode, needles in asked.items() if needles.families}
             evidence_min = self._settings.shortlist_evidence
-            for mode, each in offers(plan.learnt, haystack, sought, worths, evidence_min).items():
-                self._dealer.offer(logic.key_of(kind, mode), each)
+            for mode, offer in offers(plan.learnt, haystack, sought, worths, evidence_min).items():
+                self._dealer.offer(logic.key_of(kind, mode), offer)
             self._forget_worths(kind, plan)
 
     def _forget_worths(self, kind: DetectorCategory, plan: _KindPlan) -> None:
@@ -326,7 +328,9 @@ class DetectorPlan:
             offered = set().union(
                 *(self._dealer.offered(logic.key_of(kind, mode)) for mode in plan.modes)
             )
-            plan.worths = {each: worth for each, worth in plan.worths.items() if each in offered}
+            plan.worths = {
+                frame_id: worth for frame_id, worth in plan.worths.items() if frame_id in offered
+            }
 
     async def _limits(self) -> Limits:
         return limits_of(await self._at.size.haystack_frames(self._model), self._settings)
@@ -336,22 +340,24 @@ class DetectorPlan:
     ) -> list[ShortlistPublished]:
         """What is to be written for these needles, where anything is."""
         fresh: defaultdict[NeedleId, dict[FrameId, Candidate]] = defaultdict(dict)
-        facts = await self._at.frames.load({each.offer.spot.frame for each in assignments})
-        for each in assignments:
-            frame, region = each.offer.spot.frame, each.offer.region
+        facts = await self._at.frames.load(
+            {assignment.offer.spot.frame for assignment in assignments}
+        )
+        for assignment in assignments:
+            frame, region = assignment.offer.spot.frame, assignment.offer.region
             if frame not in facts or region not in facts[frame].regions:
                 # It changed meanwhile; the event that says so is on its way.
                 self._dealer.take_back(frame)
                 continue
-            fresh[each.needle][frame] = logic.candidate(
+            fresh[assignment.needle][frame] = logic.candidate(
                 region,
                 facts[frame],
-                each.similarity,
-                each.offer.evidence,
+                assignment.similarity,
+                assignment.offer.evidence,
                 self._settings.blob_url,
             )
-        shortlists = [self._shortlist(each, fresh[each]) for each in sorted(needles)]
-        return [each for each in shortlists if each is not None]
+        shortlists = [self._shortlist(needle, fresh[needle]) for needle in sorted(needles)]
+        return [shortlist for shortlist in shortlists if shortlist is not None]
 
     def _shortlist(
         self, needle_id: NeedleId, fresh: Mapping[FrameId, Candidate]
@@ -362,9 +368,10 @@ class DetectorPlan:
         assert record.needle is not None
         assert learnt is not None
         staying = [
-            each
-            for each in logic.listed(record)
-            if each.frame_id not in fresh and self._dealer.owner(each.frame_id) == needle_id
+            candidate
+            for candidate in logic.listed(record)
+            if candidate.frame_id not in fresh
+            and self._dealer.owner(candidate.frame_id) == needle_id
         ]
         candidates = logic.in_order([*staying, *fresh.values()])
         if fresh or record.shortlist is None:

@@ -118,7 +118,7 @@ class Learning:
             fit = before.fit
         else:
             fit = asyncio.create_task(asyncio.to_thread(FailureModel, examples))
-        reference = [each for each in annotated if not each.reannotated]
+        reference = [item for item in annotated if not item.reannotated]
         self._lessons[kind] = _Lesson(examples, logic.standing(reference), fit)
         return self._lessons[kind]
 

@@ -68,7 +68,7 @@ class FrameCache:
             # In a thread: a frame may have thousands of detections.
             for facts in await asyncio.to_thread(_facts_of, records):
                 self._note(facts.spot.frame, facts)
-        return {each: self._facts[each] for each in wanted if each in self._facts}
+        return {frame_id: self._facts[frame_id] for frame_id in wanted if frame_id in self._facts}
 
     def _note(self, frame_id: FrameId, facts: FrameFacts) -> None:
         self._facts[frame_id] = facts
@@ -105,7 +105,7 @@ class MatchCache:
 
     def note(self, matches: Iterable[FrameMatched]) -> list[FrameMatched]:
         """Take in what was told; what of it teaches anything."""
-        return [each for each in matches if self._noted(each)]
+        return [match_ for match_ in matches if self._noted(match_)]
 
     def _noted(self, match: FrameMatched) -> bool:
         teaches = match.split is Split.REFERENCE or match.reannotated
@@ -156,8 +156,8 @@ class NeedleCache:
     async def unpublished(self) -> list[ShortlistPublished]:
         """The shortlists that are written and not yet acknowledged, whoever wrote them."""
         await self._read()
-        found = [self._records[each].shortlist for each in sorted(self._unpublished)]
-        return [each for each in found if each is not None]
+        found = [self._records[needle_id].shortlist for needle_id in sorted(self._unpublished)]
+        return [shortlist for shortlist in found if shortlist is not None]
 
     def get(self, needle_id: NeedleId) -> NeedleRecord:
         """An active needle that was read before."""
@@ -172,15 +172,15 @@ class NeedleCache:
     async def refresh(self, needle_ids: Collection[NeedleId]) -> dict[NeedleId, NeedleRecord]:
         """Read these again: they were written."""
         found = await self._store.load(needle_ids) if needle_ids else {}
-        for each in found.values():
-            self._note(each)
+        for record in found.values():
+            self._note(record)
         return found
 
     async def _read(self) -> None:
         if not self._complete:
             self._records.clear()
-            async for each in self._store.scan():
-                self._note(each)
+            async for record in self._store.scan():
+                self._note(record)
             self._complete = True
 
     def _note(self, record: NeedleRecord) -> None:
@@ -208,7 +208,7 @@ class VectorCache:
     ) -> Mapping[RegionId, Vector]:
         """Those that are embedded."""
         wanted = set(regions)
-        missing = {each for each in wanted if (model, each) not in self._vectors}
+        missing = {region_id for region_id in wanted if (model, region_id) not in self._vectors}
         if missing:
             if len(self._vectors) + len(missing) > _VECTORS_MAX:
                 self._vectors.clear()
@@ -218,7 +218,9 @@ class VectorCache:
             for point, vector in found.items():
                 self._vectors[model, points[point]] = vector
         return {
-            each: self._vectors[model, each] for each in wanted if (model, each) in self._vectors
+            region_id: self._vectors[model, region_id]
+            for region_id in wanted
+            if (model, region_id) in self._vectors
         }
 
 

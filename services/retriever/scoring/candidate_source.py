@@ -65,9 +65,9 @@ class CandidateSource:
                 if seen.kind in kinds and seen.score >= self._settings.operating_score:
                     found[seen.kind].append((region, frame))
         # All kinds' at once: every question to the store has a price of its own.
-        regions = [region for each in found.values() for region, _ in each]
+        regions = [region for item in found.values() for region, _ in item]
         await self._vectors.load(model, regions)
-        return {kind: await self.rows(each, model) for kind, each in found.items()}
+        return {kind: await self.rows(item, model) for kind, item in found.items()}
 
     async def rows(self, regions: Iterable[tuple[RegionId, FrameId]], model: ModelId) -> Haystack:
         """Of these, the ones that stand and are embedded, on frames that may be listed."""
@@ -81,7 +81,7 @@ class CandidateSource:
             and region in facts[frame].regions
         ]
         vectors = await self._vectors.load(model, [region for region, _, _ in standing])
-        found = [each for each in standing if each[0] in vectors]
+        found = [item for item in standing if item[0] in vectors]
         if not found:
             nothing = np.empty((0, 0), np.float32)
             return Haystack((), nothing, np.empty((0, FEATURES)), np.empty(0), ())

@@ -205,7 +205,7 @@ def _cluster_id(folder: Path) -> str:
 
 
 def _write_properties(node: Node, nodes: Sequence[Node]) -> None:
-    voters = ",".join(f"{each.number}@127.0.0.1:{each.controller_port}" for each in nodes)
+    voters = ",".join(f"{item.number}@127.0.0.1:{item.controller_port}" for item in nodes)
     replicas = min(3, len(nodes))
     in_sync = max(1, replicas - 1)
     properties = {

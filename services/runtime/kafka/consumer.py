@@ -277,9 +277,9 @@ class ConsumingService:
             return False
         consumer = self._app.consumer
         owned = frozenset(
-            Partition(each.topic, each.partition)
-            for each in consumer.assignment()
-            if each.topic in self.topics
+            Partition(item.topic, item.partition)
+            for item in consumer.assignment()
+            if item.topic in self.topics
         )
         totals = {topic: _partitions_of(topic, consumer) for topic in self.topics}
         assignment = Assignment(owned, totals)
@@ -357,7 +357,7 @@ class ConsumingService:
             lags[partition.topic] += position.lag
         for topic, lag in lags.items():
             metrics.CONSUMER_LAG.labels(self.name, topic).set(lag)
-        owned = {each: at for each, at in positions.items() if each in self._assignment.partitions}
+        owned = {item: at for item, at in positions.items() if item in self._assignment.partitions}
         self._show_partitions(owned)
         steps = self._runner.progress.steps
         self._stalled_s = watchdog.observe(self._clock.monotonic(), owned, steps)
@@ -367,10 +367,10 @@ class ConsumingService:
             self._exit(ExitCode.STALLED)
 
     def _show_partitions(self, owned: Mapping[Partition, Position]) -> None:
-        for each in self._shown - owned.keys():
-            metrics.PARTITION_LAG.remove(self.name, each.topic, str(each.number))
-        for each, at in owned.items():
-            metrics.PARTITION_LAG.labels(self.name, each.topic, str(each.number)).set(at.lag)
+        for item in self._shown - owned.keys():
+            metrics.PARTITION_LAG.remove(self.name, item.topic, str(item.number))
+        for item, at in owned.items():
+            metrics.PARTITION_LAG.labels(self.name, item.topic, str(item.number)).set(at.lag)
         self._shown = frozenset(owned)
 
 

@@ -97,8 +97,8 @@ async def replay(letters: Sequence[Letter], outbox: ParcelOutbox, now: datetime)
         # First the records: the broker may refuse them, and then nothing was replayed.
         await outbox.publish_parcels([_original(letter) for letter in some])
         changes = [_changed(letter, LetterChange.REPLAYED, now) for letter in some]
-        await outbox.publish_parcels([OutgoingRecord.of(each) for each in changes])
-    return ReplayReport(len(sent), tuple(each for each in letters if not each.is_replayable))
+        await outbox.publish_parcels([OutgoingRecord.of(change) for change in changes])
+    return ReplayReport(len(sent), tuple(item for item in letters if not item.is_replayable))
 
 
 async def discard(letters: Sequence[Letter], outbox: ParcelOutbox, now: datetime) -> int:
@@ -110,7 +110,7 @@ async def discard(letters: Sequence[Letter], outbox: ParcelOutbox, now: datetime
         Some may have been discarded; discarding all again is harmless.
     """
     changes = [_changed(letter, LetterChange.DISCARDED, now) for letter in letters]
-    await outbox.publish_parcels([OutgoingRecord.of(each) for each in changes])
+    await outbox.publish_parcels([OutgoingRecord.of(change) for change in changes])
     return len(changes)
 
 
@@ -163,7 +163,7 @@ def _values(broker: BrokerAddress, settings: Settings) -> Iterator[bytes]:
         consumer.assign(partitions)
         ends = consumer.end_offsets(partitions)
         consumer.seek_to_beginning(*partitions)
-        while any(consumer.position(each) < ends[each] for each in partitions):
+        while any(consumer.position(partition) < ends[partition] for partition in partitions):
             for records in consumer.poll(timeout_ms=_POLL_MS).values():
                 for record in records:
                     yield record.value

@@ -113,7 +113,7 @@ class LagReader:
             As `positions` does.
         """
         return {
-            group: {each: at.expired for each, at in positions.items() if at.expired}
+            group: {position: at.expired for position, at in positions.items() if at.expired}
             for group, positions in self.positions(subscriptions).items()
         }
 
@@ -133,24 +133,24 @@ class LagReader:
             admin, {topic for topics in subscriptions.values() for topic in topics}
         )
         owed = {
-            group: [each for topic in topics for each in partitions[topic]]
+            group: [partition for topic in topics for partition in partitions[topic]]
             for group, topics in subscriptions.items()
         }
         committed = {
             group: admin.list_group_offsets({group: wanted}).get(group, {})
             for group, wanted in owed.items()
         }
-        every = {each for wanted in owed.values() for each in wanted}
+        every = {item for wanted in owed.values() for item in wanted}
         firsts = admin.list_partition_offsets(dict.fromkeys(every, OffsetSpec.EARLIEST))
         ends = admin.list_partition_offsets(dict.fromkeys(every, OffsetSpec.LATEST))
         positions: dict[str, dict[Partition, Position]] = {}
         for group, wanted in owed.items():
-            known = {each: at.offset for each, at in committed[group].items() if at.offset >= 0}
+            known = {item: at.offset for item, at in committed[group].items() if at.offset >= 0}
             positions[group] = {
-                Partition(each.topic, each.partition): _position(
-                    known.get(each), firsts[each].offset, ends[each].offset
+                Partition(item.topic, item.partition): _position(
+                    known.get(item), firsts[item].offset, ends[item].offset
                 )
-                for each in wanted
+                for item in wanted
             }
         return positions
 
@@ -167,7 +167,7 @@ class LagReader:
                 raise KafkaError(f"{described['name']}: error {described['error_code']}")
             name = described["name"]
             partitions[name] = [
-                TopicPartition(name, each["partition_index"]) for each in described["partitions"]
+                TopicPartition(name, item["partition_index"]) for item in described["partitions"]
             ]
         return partitions
 

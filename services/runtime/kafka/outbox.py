@@ -84,7 +84,7 @@ class KafkaOutbox:
         if not events:
             return
         with self._traces.sending(events) as headers:
-            parcels = [OutgoingRecord.of(*each) for each in zip(events, headers, strict=True)]
+            parcels = [OutgoingRecord.of(*event) for event in zip(events, headers, strict=True)]
             await self.publish_parcels(parcels)
 
     async def publish_parcels(self, parcels: Sequence[OutgoingRecord]) -> None:

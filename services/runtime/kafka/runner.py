@@ -227,11 +227,11 @@ class Runner:
 
     async def _note_processed(self, arrivals: Sequence[Parsed]) -> None:
         """Count these, and resolve the dead letters that were replayed by them."""
-        replayed = [each for each in arrivals if each.record.replay is not None]
+        replayed = [arrival for arrival in arrivals if arrival.record.replay is not None]
         self._limit.good(len(arrivals) - len(replayed))
         if not replayed:
             return
-        changes = [self._resolved(each.record) for each in replayed]
+        changes = [self._resolved(parsed.record) for parsed in replayed]
         await self._until_not_transient(lambda: self._outbox.publish(changes))
         log.info("dead_letters_resolved", service=self._service, letters=len(changes))
 
@@ -346,7 +346,7 @@ class Runner:
 
     def _ids_in_hand(self) -> dict[str, list[dict[str, object]]]:
         """Which events are meant, some of them: a line a batch names no more than one can read."""
-        return {"in_hand": [each.ids() for each in self._in_hand[:_MOST_NAMED]]}
+        return {"in_hand": [parsed.ids() for parsed in self._in_hand[:_MOST_NAMED]]}
 
     def _measure(self, records: Sequence[Record], took: float) -> None:
         now = self._clock.now()

@@ -95,7 +95,7 @@ class BrokerProbe:
         except KafkaError as exc:
             self.close()
             raise translate(exc, self._broker) from exc
-        if any(each["leader_id"] < 0 for each in described["partitions"]):
+        if any(item["leader_id"] < 0 for item in described["partitions"]):
             raise BrokerUnavailable(f"{self._broker}: {topic} has partitions without a leader")
 
     def close(self) -> None:

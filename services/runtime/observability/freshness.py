@@ -20,9 +20,9 @@ _taken: ContextVar[dict[int, float] | None] = ContextVar("taken", default=None)
 def in_hand(arrivals: Sequence[Parsed]) -> Iterator[None]:
     """The times of these are known meanwhile."""
     times = {
-        id(each.event): each.record.taken_at
-        for each in arrivals
-        if each.record.taken_at is not None
+        id(arrival.event): arrival.record.taken_at
+        for arrival in arrivals
+        if arrival.record.taken_at is not None
     }
     token = _taken.set(times)
     try:

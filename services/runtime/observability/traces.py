@@ -190,7 +190,7 @@ class ServiceTraces:
             f"send {topic}",
             context=trace.set_span_in_context(parent, Context()),
             kind=SpanKind.PRODUCER,
-            links=[Link(each.get_span_context()) for each in others],
+            links=[Link(other.get_span_context()) for other in others],
             attributes={
                 "messaging.system": "kafka",
                 "messaging.operation.name": "send",
@@ -260,7 +260,7 @@ def _cause_of(event: Event, roots: Mapping[str, Span]) -> tuple[Span | None, lis
     found = [span for subject in subjects_of(event) for span in causes.get(subject, ())]
     if not found:
         return None, []
-    others = {each.get_span_context().trace_id: each for each in reversed(found)}
+    others = {item.get_span_context().trace_id: item for item in reversed(found)}
     others.pop(found[0].get_span_context().trace_id)
     return found[0], list(others.values())[:_MOST_LINKS]
 

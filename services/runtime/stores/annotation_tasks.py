@@ -75,18 +75,21 @@ class MongoAnnotationTasks:
         if not shortlists:
             return
         updates = []
-        for each in shortlists:
-            frames = sorted({candidate.frame_id for candidate in each.candidates})
+        for shortlist in shortlists:
+            frames = sorted({candidate.frame_id for candidate in shortlist.candidates})
             latest = {
-                "revision": each.revision,
+                "revision": shortlist.revision,
                 "frames": frames,
-                "event": each.model_dump(mode="json"),
+                "event": shortlist.model_dump(mode="json"),
             }
             ever = {"$setUnion": [{"$ifNull": ["$frames_ever", []]}, literal(frames)]}
-            assignments = {"latest": newest("latest", each.revision, latest), "frames_ever": ever}
-            updates.append(upsert(each.needle_id, assignments))
+            assignments = {
+                "latest": newest("latest", shortlist.revision, latest),
+                "frames_ever": ever,
+            }
+            updates.append(upsert(shortlist.needle_id, assignments))
         await write(self._asks, updates)
-        needles = [each.needle_id for each in shortlists]
+        needles = [shortlist.needle_id for shortlist in shortlists]
         with translated():
             named = await self._asks.distinct("frames_ever", {"_id": {"$in": needles}})
         await write(self._tasks, [_touch(frame_id, upsert=True) for frame_id in named])
@@ -130,7 +133,7 @@ class MongoAnnotationTasks:
         """The tasks of these frames."""
         with translated():
             found = await self._tasks.find({"_id": {"$in": list(frame_ids)}}).to_list()
-        return {each.frame_id: each for each in readable("annotation_tasks", found, _record)}
+        return {record.frame_id: record for record in readable("annotation_tasks", found, _record)}
 
     async def in_tool(self) -> dict[int, FrameId]:
         """The frames whose task is in the tool, by the task's id."""
@@ -142,8 +145,8 @@ class MongoAnnotationTasks:
     async def note(self, frame_id: FrameId, **facts: Any) -> None:
         """Remember these fields of a frame's record durably."""
         value = {
-            name: each.value if isinstance(each, TaskStatus) else each
-            for name, each in facts.items()
+            name: fact.value if isinstance(fact, TaskStatus) else fact
+            for name, fact in facts.items()
         }
         with translated():
             await self._tasks.update_one({"_id": frame_id}, {"$set": value}, upsert=True)
@@ -159,7 +162,9 @@ class MongoAnnotationTasks:
         with translated():
             cursor = await self._tasks.aggregate([{"$sortByCount": "$status"}])
             found = await cursor.to_list()
-        counted = {TaskStatus(each["_id"]): each["count"] for each in found if each["_id"]}
+        counted = {
+            TaskStatus(document["_id"]): document["count"] for document in found if document["_id"]
+        }
         return {status: counted.get(status, 0) for status in TaskStatus}
 
     async def state(self) -> ToolState:

@@ -89,10 +89,10 @@ class MongoBudgetReports:
 
     async def show(self, reports: Sequence[BudgetReport]) -> None:
         with translated():
-            for each in reports:
-                document = asdict(each)
-                await self._budgets.replace_one({"_id": each.detector}, document, upsert=True)
-            shown = [each.detector for each in reports]
+            for report in reports:
+                document = asdict(report)
+                await self._budgets.replace_one({"_id": report.detector}, document, upsert=True)
+            shown = [report.detector for report in reports]
             await self._budgets.delete_many({"_id": {"$nin": shown}})
 
     async def all(self) -> list[BudgetReport]:
@@ -108,8 +108,8 @@ def _report(document: Document) -> BudgetReport:
         spent=_by_budget(document["spent"]),
         held_back=_by_budget(document["held_back"]),
         frames=[
-            HeldBackFrame(**{**each, "budget": Budget(each["budget"])})
-            for each in document["frames"]
+            HeldBackFrame(**{**item, "budget": Budget(item["budget"])})
+            for item in document["frames"]
         ],
     )
 

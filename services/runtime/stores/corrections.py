@@ -61,7 +61,7 @@ class MongoCorrectionStore:
         document = {
             "frame_id": correction.event.frame_id,
             "event": correction.event.model_dump(mode="json"),
-            "before": [each.model_dump(mode="json") for each in correction.before],
+            "before": [annotation.model_dump(mode="json") for annotation in correction.before],
             "outcome": correction.outcome.value,
             "act_id": correction.act_id,
         }
@@ -103,8 +103,8 @@ class MongoCorrectionStore:
     async def latest_truths(self, frames: Collection[FrameRecord]) -> dict[FrameId, FrameAnnotated]:
         """The same of each of these frames that is annotated."""
         sent = await self.published_of([frame.frame_id for frame in frames])
-        known = [each.event for each in sent]
-        known += (each.ground_truth for each in frames if each.ground_truth is not None)
+        known = [correction.event for correction in sent]
+        known += (record.ground_truth for record in frames if record.ground_truth is not None)
         return {event.frame_id: event for event in sorted(known, key=lambda event: event.revision)}
 
     async def _find(self, where: Document) -> list[Correction]:
@@ -118,7 +118,7 @@ def _correction(document: Document) -> Correction:
         correction_id=document["_id"],
         event=FrameAnnotated.model_validate(document["event"], extra="ignore"),
         before=tuple(
-            Annotation.model_validate(each, extra="ignore") for each in document["before"]
+            Annotation.model_validate(item, extra="ignore") for item in document["before"]
         ),
         outcome=Outcome(document["outcome"]),
         act_id=document.get("act_id", ""),  # older ones have none

@@ -57,16 +57,16 @@ async def lost_frames(vectors: VectorStore, events: Sequence[FrameEmbedded]) -> 
     if not events:
         return []
     model = events[0].model
-    frames = {each.frame_point: each.frame_id for each in events}
+    frames = {event.frame_point: event.frame_id for event in events}
     regions = {
-        region_point_id(model, region_id): each.frame_id
-        for each in events
-        for region_ids in each.regions.values()
+        region_point_id(model, region_id): event.frame_id
+        for event in events
+        for region_ids in event.regions.values()
         for region_id in region_ids
     }
     there = await vectors.load(collection_of(FRAME_VECTORS, model), frames)
     there |= await vectors.load(collection_of(REGION_VECTORS, model), regions)
-    return sorted({each for point, each in (frames | regions).items() if point not in there})
+    return sorted({frame for point, frame in (frames | regions).items() if point not in there})
 
 
 class Embeddings(Protocol):
@@ -155,7 +155,10 @@ class MongoEmbeddings:
         ]
         with translated():
             found = await (await self._frames.aggregate(pipeline)).to_list()
-        return {ModelId(each["_id"]): Points(each["frames"], each["regions"]) for each in found}
+        return {
+            ModelId(document["_id"]): Points(document["frames"], document["regions"])
+            for document in found
+        }
 
     async def sample(self, newest: int, others: int) -> list[FrameEmbedded]:
         """What was said of the frames that came last, and of others at random; of each once.
@@ -172,10 +175,10 @@ class MongoEmbeddings:
 
         def events(document: Document) -> list[FrameEmbedded]:
             parts = document.get("embedded", {}).values()
-            return [FrameEmbedded.model_validate(each["event"], extra="ignore") for each in parts]
+            return [FrameEmbedded.model_validate(part["event"], extra="ignore") for part in parts]
 
         # One may be drawn twice.
-        different = {each["_id"]: each for each in found}.values()
+        different = {item["_id"]: item for item in found}.values()
         return [event for some in readable("frames", different, events) for event in some]
 
     async def told(self, model: ModelId, after: FrameId | None, limit: int) -> list[FrameEmbedded]:

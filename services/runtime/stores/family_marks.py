@@ -63,7 +63,7 @@ class MongoFamilyMarks:
             if before.get(needle_id) != mark
         ]
         gone = before.keys() - wanted.keys()
-        updates += [UpdateOne({"_id": each}, {"$unset": {"mark": ""}}) for each in gone]
+        updates += [UpdateOne({"_id": item}, {"$unset": {"mark": ""}}) for item in gone]
         await write(self._needles, updates)
         return len(updates)
 
@@ -73,12 +73,15 @@ class MongoFamilyMarks:
             found = await self._changes.find().sort([("at", -1), ("_id", 1)]).to_list(limit)
         return [
             (
-                each["at"],
+                document["at"],
                 FamilyChange(
-                    Change(each["change"]), each["family"], each["other"], each["needles"]
+                    Change(document["change"]),
+                    document["family"],
+                    document["other"],
+                    document["needles"],
                 ),
             )
-            for each in found
+            for document in found
         ]
 
     async def _record(
@@ -92,11 +95,13 @@ class MongoFamilyMarks:
             self._changes,
             [
                 UpdateOne(
-                    {"_id": f"{each.family} {each.change} {each.other} {digest}"},
-                    {"$setOnInsert": {**asdict(each), "at": now}},
+                    {
+                        "_id": f"{family_change.family} {family_change.change} {family_change.other} {digest}"
+                    },
+                    {"$setOnInsert": {**asdict(family_change), "at": now}},
                     upsert=True,
                 )
-                for each in family_changes(before, after)
+                for family_change in family_changes(before, after)
             ],
         )
 
@@ -113,4 +118,8 @@ def _documents(marks: Mapping[NeedleId, Mark]) -> dict[NeedleId, Document]:
 
 
 def _families(marks: Mapping[NeedleId, Document]) -> dict[NeedleId, FamilyId]:
-    return {each: FamilyId(mark["family"]) for each, mark in marks.items() if mark.get("family")}
+    return {
+        needle_id: FamilyId(mark["family"])
+        for needle_id, mark in marks.items()
+        if mark.get("family")
+    }

@@ -76,5 +76,9 @@ def _said(document: Document) -> Document:
 def _figures(document: Document) -> Figures:
     # Older rows lack what was added since.
     return Figures(
-        **{each.name: document[each.name] for each in fields(Figures) if each.name in document}
+        **{
+            Figure.name: document[Figure.name]
+            for Figure in fields(Figures)
+            if Figure.name in document
+        }
     )

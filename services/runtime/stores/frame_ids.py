@@ -76,7 +76,8 @@ class MongoFrameIds:
         ]
         with translated():
             return [
-                _left_out(each) for each in await (await self._frames.aggregate(stages)).to_list()
+                _left_out(document)
+                for document in await (await self._frames.aggregate(stages)).to_list()
             ]
 
     async def _having(self, *parts: str) -> list[FrameId]:
@@ -94,6 +95,6 @@ def _left_out(document: Document) -> LeftOut:
     return LeftOut(
         frame_id=document["_id"],
         partial_ground_truth=document["truth"],
-        partial_predictions=tuple(detector_id(each["detector"], each["version"]) for each in made),
+        partial_predictions=tuple(detector_id(item["detector"], item["version"]) for item in made),
         original=document["original"] if document["original"] != document["_id"] else None,
     )

@@ -61,9 +61,11 @@ class MongoFrameTimes:
             needles = await self._needles.find(own, {"times.state": 1}).to_list()
             shortlists = await self._needles.find(naming, {"times.shortlist": 1}).to_list()
         last = {
-            "matched": _latest([each.get("matched_at") for each in matches]),
-            "needles": _latest([each.get("times", {}).get("state") for each in needles]),
-            "shortlisted": _latest([each.get("times", {}).get("shortlist") for each in shortlists]),
+            "matched": _latest([match_.get("matched_at") for match_ in matches]),
+            "needles": _latest([needle.get("times", {}).get("state") for needle in needles]),
+            "shortlisted": _latest(
+                [shortlist.get("times", {}).get("shortlist") for shortlist in shortlists]
+            ),
         }
         known = {name: at for name, at in last.items() if at is not None}
         return _flat(found.get("times", {}) if found else {}) | known
@@ -74,12 +76,12 @@ class MongoFrameTimes:
         revisions = found.get("revisions", {}) if found else {}
         return sorted(
             (TruthRevision(int(number), **details) for number, details in revisions.items()),
-            key=lambda each: -each.revision,
+            key=lambda item: -item.revision,
         )
 
 
 def _latest(times: list[datetime | None]) -> datetime | None:
-    return max((each for each in times if each is not None), default=None)
+    return max((time_ for time_ in times if time_ is not None), default=None)
 
 
 def _flat(times: Document) -> dict[str, datetime]:

@@ -138,16 +138,22 @@ class MongoHeldCorrections:
         StoreUnavailable
             The store does not answer.
         """
-        for each in corrections:
+        for correction in corrections:
             with translated():
                 await self._held.update_one(
-                    {"_id": each.held_id}, {"$setOnInsert": _document(each)}, upsert=True
+                    {"_id": correction.held_id},
+                    {"$setOnInsert": _document(correction)},
+                    upsert=True,
                 )
             await self._supersede(
                 {
-                    "frame_id": each.frame_id,
-                    "_id": {"$ne": each.held_id},
-                    **({"after": None} if each.after is None else {"origin": each.origin}),
+                    "frame_id": correction.frame_id,
+                    "_id": {"$ne": correction.held_id},
+                    **(
+                        {"after": None}
+                        if correction.after is None
+                        else {"origin": correction.origin}
+                    ),
                 }
             )
 
@@ -251,7 +257,7 @@ def _document(held: HeldCorrection) -> Document:
     return {
         "frame_id": held.frame_id,
         "question": held.question.value,
-        "versions": [each.model_dump(mode="json") for each in held.versions],
+        "versions": [truth.model_dump(mode="json") for truth in held.versions],
         "unknown": list(held.unknown),
         "after": held.after,
         "origin": held.origin,
@@ -273,7 +279,7 @@ def correction_of(document: Document) -> HeldCorrection:
         frame_id=document["frame_id"],
         question=Question(document["question"]),
         versions=tuple(
-            FrameAnnotated.model_validate(each, extra="ignore") for each in document["versions"]
+            FrameAnnotated.model_validate(item, extra="ignore") for item in document["versions"]
         ),
         unknown=tuple(document["unknown"]),
         after=document["after"],

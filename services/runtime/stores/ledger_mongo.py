@@ -46,7 +46,7 @@ class MongoRevisionLedger:
         """Of subjects some of whose contents have moved: these have moved too, or are new."""
         older = await self._older.load(entries)
         revisions = {
-            entry: each.revision for entry, each in older.items() if each.revision is not None
+            entry: item.revision for entry, item in older.items() if item.revision is not None
         }
         new = [entry for entry in entries if entry not in revisions]
         await self._write([_append(entry, moved_too=False) for entry in new])
@@ -56,7 +56,7 @@ class MongoRevisionLedger:
         """Those of the entries that their subjects' documents hold."""
         fields = {"digests": 1, "moved": 1}
         known = await self._find({entry.subject for entry in entries}, fields)
-        await self._compact([each for each in known.values() if is_long(each)])
+        await self._compact([item for item in known.values() if is_long(item)])
         return {
             entry: at + 1 + (document.get("moved", 0) if at else 0)
             for entry in entries
@@ -65,7 +65,7 @@ class MongoRevisionLedger:
         }
 
     async def _compact(self, documents: Sequence[Document]) -> None:
-        whole = await self._find([each["_id"] for each in documents], {}) if documents else {}
+        whole = await self._find([item["_id"] for item in documents], {}) if documents else {}
         for subject, document in whole.items():
             await self._older.keep(subject, document)
             await write(self._revisions, compacting(document))
@@ -99,7 +99,7 @@ class MongoRevisionLedger:
                 if said[-1] == entry.digest:  # else another process was faster: say it again
                     before = older[entry].said.get(way, 0) if entry in older else 0
                     counts[at] = said.count(entry.digest) - 1 + before
-            await self._compact([each for each in known.values() if is_long(each)])
+            await self._compact([document for document in known.values() if is_long(document)])
         return [counts[at] for at in range(len(entries))]
 
     async def confirm(self, entries: Collection[Entry]) -> None:
@@ -117,7 +117,7 @@ class MongoRevisionLedger:
         }
         moved = {entry for entry in entries if known.get(entry.subject, {}).get("moved")}
         older = await self._older.load(moved - there)
-        return there | {entry for entry, each in older.items() if each.broker == self._broker}
+        return there | {entry for entry, item in older.items() if item.broker == self._broker}
 
     async def known(self, subjects: Collection[str]) -> set[str]:
         found = await self._find(subjects, {"broker": 1})
@@ -130,7 +130,7 @@ class MongoRevisionLedger:
 
     async def _acknowledged(self, subjects: Collection[str]) -> dict[str, Document]:
         found = await self._find(subjects, {"broker": 1, "published": 1, "moved": 1})
-        await self._compact([each for each in found.values() if is_long(each)])
+        await self._compact([item for item in found.values() if is_long(item)])
         return {
             subject: document
             for subject, document in found.items()

@@ -43,7 +43,7 @@ class OlderContents:
         ids = {_id(entry): entry for entry in entries}
         with translated():
             found = await self._older.find({"_id": {"$in": list(ids)}}).to_list()
-        return {ids[each["_id"]]: _older(each) for each in found}
+        return {ids[document["_id"]]: _older(document) for document in found}
 
     async def keep(self, subject: str, document: Document) -> None:
         """Copy what `compacting` will take out of a subject's document; twice is once."""
@@ -77,7 +77,7 @@ def is_long(document: Document) -> bool:
     """Whether older contents or sayings should move out of a subject's document."""
     said = document.get("said", {}).values()
     published = document.get("published", ()) if document.get("moved") else ()
-    return any(len(each) >= MOST for each in (document.get("digests", ()), published, *said))
+    return any(len(item) >= MOST for item in (document.get("digests", ()), published, *said))
 
 
 def compacting(document: Document) -> list[UpdateOne]:

@@ -92,8 +92,10 @@ class MongoMatchStore:
                 {"frame_id": {"$in": list(frame_ids)}}, fields
             ).to_list()
         return {
-            (each["frame_id"], each["detector"], each["category"]): frozenset(each["needles"])
-            for each in found
+            (document["frame_id"], document["detector"], document["category"]): frozenset(
+                document["needles"]
+            )
+            for document in found
         }
 
     async def load(self, frame_ids: Collection[FrameId]) -> list[FrameMatched]:

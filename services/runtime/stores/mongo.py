@@ -182,8 +182,8 @@ def _unstorable(error: Exception) -> str | None:
             return str(error)
         case BulkWriteError():
             failures = (error.details or {}).get("writeErrors", [])
-            others = [each for each in failures if each.get("code") != _DUPLICATE_KEY]
-            if others and all(each.get("code") in _UNSTORABLE for each in others):
+            others = [failure for failure in failures if failure.get("code") != _DUPLICATE_KEY]
+            if others and all(other.get("code") in _UNSTORABLE for other in others):
                 return str(others[0].get("errmsg", ""))
         case OperationFailure() if error.code in _UNSTORABLE:
             return str(error)
@@ -224,7 +224,7 @@ def upsert(
     ----------
     following : further assignments, each over what the ones before have made of it
     """
-    stages = [{"$set": dict(each)} for each in (assignments, *following)]
+    stages = [{"$set": dict(item)} for item in (assignments, *following)]
     return UpdateOne({"_id": document_id}, stages, upsert=True)
 
 

@@ -152,9 +152,9 @@ class MongoNeedleLists:
             if wanted == _EVERY and after is None:
                 # Tried out beside it, the other indexes would take ten times as long.
                 ids = ids.hint(_index(sort))
-            places = {each["_id"]: place for place, each in enumerate(await ids.to_list())}
+            places = {document["_id"]: place for place, document in enumerate(await ids.to_list())}
             found = await self._needles.find({"_id": {"$in": [*places]}}, _ROW).to_list()
-        found.sort(key=lambda each: places[each["_id"]])
+        found.sort(key=lambda document: places[document["_id"]])
         return readable("needles", found, _row)
 
     async def count(self, wanted: NeedleFilter) -> int:
@@ -187,9 +187,9 @@ class MongoNeedleLists:
         return Queue(
             # Of these, every needle has one; what is to be reviewed lies across them.
             {
-                each: await self.count(NeedleFilter(stage=each))
-                for each in Stage
-                if each != Stage.TODO
+                literal: await self.count(NeedleFilter(stage=literal))
+                for literal in Stage
+                if literal != Stage.TODO
             },
             found[0]["shortlisted_at"] if found else None,
             hello["localTime"].replace(tzinfo=UTC),
@@ -207,7 +207,7 @@ class MongoNeedleLists:
                 self._nearest({"$or": before}, field, -direction),
             )
             # One by one, an index alone can count them.
-            counted = (self._needles.count_documents(each) for each in (where, *before))
+            counted = (self._needles.count_documents(document) for document in (where, *before))
             (following, previous), (total, *counts) = await asyncio.gather(
                 neighbours, asyncio.gather(*counted)
             )

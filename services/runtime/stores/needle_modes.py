@@ -76,11 +76,11 @@ class MongoModes:
             ids = [document["best"]["id"] for document in found]
             best = await self._needles.find({"_id": {"$in": ids}}, {"needle": 1}).to_list()
         needles = readable("needles", best, _needle)
-        exemplars = {each.needle_id: each for each in needles}
+        exemplars = {needle.needle_id: needle for needle in needles}
         found = [document for document in found if document["best"]["id"] in exemplars]
         times = [_times(document) for document in found]
-        first = min((min(each) for each in times), default=datetime.min.replace(tzinfo=UTC))
-        last = max((max(each) for each in times), default=first)
+        first = min((min(time_) for time_ in times), default=datetime.min.replace(tzinfo=UTC))
+        last = max((max(time_) for time_ in times), default=first)
         modes = [
             _mode(document, exemplars[document["best"]["id"]], seen, first, last)
             for document, seen in zip(found, times, strict=True)

@@ -83,14 +83,16 @@ class MongoNeedleStore:
 
     async def write_shortlists(self, shortlists: Sequence[ShortlistPublished]) -> None:
         updates = []
-        for each in shortlists:
-            part = {"revision": each.revision, "event": each.model_dump(mode="json")}
-            value = newest("shortlist", each.revision, part)
-            time = time_of("shortlist", each.revision, "times.shortlist")
+        for shortlist in shortlists:
+            part = {"revision": shortlist.revision, "event": shortlist.model_dump(mode="json")}
+            value = newest("shortlist", shortlist.revision, part)
+            time = time_of("shortlist", shortlist.revision, "times.shortlist")
             # Since when somebody may look at it, by the server's clock.
-            since = {"$ifNull": ["$shortlisted_at", "$$NOW"]} if each.candidates else "$$REMOVE"
+            since = (
+                {"$ifNull": ["$shortlisted_at", "$$NOW"]} if shortlist.candidates else "$$REMOVE"
+            )
             assignments = {"shortlist": value, "times.shortlist": time, "shortlisted_at": since}
-            updates.append(upsert(each.needle_id, assignments, TO_REVIEW))
+            updates.append(upsert(shortlist.needle_id, assignments, TO_REVIEW))
         await write(self._needles, updates)
 
     async def plans(self) -> int:
@@ -109,8 +111,10 @@ class MongoNeedleStore:
 
     async def mark_published(self, shortlists: Sequence[ShortlistPublished]) -> None:
         updates = [
-            UpdateOne({"_id": each.needle_id}, {"$max": {"published_revision": each.revision}})
-            for each in shortlists
+            UpdateOne(
+                {"_id": shortlist.needle_id}, {"$max": {"published_revision": shortlist.revision}}
+            )
+            for shortlist in shortlists
         ]
         await write(self._needles, updates)
 

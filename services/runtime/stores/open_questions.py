@@ -90,9 +90,9 @@ class MongoOpenQuestions:
             found = await (await self._held.aggregate(pipeline)).to_list()
             answered = set(await self._answers.distinct("label"))
         return [
-            OpenLabel(each["_id"], each["count"], each["since"])
-            for each in found
-            if each["_id"] not in answered
+            OpenLabel(document["_id"], document["count"], document["since"])
+            for document in found
+            if document["_id"] not in answered
         ]
 
     async def choices(self, limit: int) -> list[OpenChoice]:
@@ -103,14 +103,14 @@ class MongoOpenQuestions:
             found = await cursor.sort([("held_at", 1), ("_id", 1)]).limit(limit).to_list()
         return [
             OpenChoice(
-                held_id=each["_id"],
-                frame_id=FrameId(each["frame_id"]),
-                question=Question(each["question"]),
-                annotators=tuple(v.get("annotated_by") or "unknown" for v in each["versions"]),
-                origin=each["origin"],
-                since=each["held_at"],
+                held_id=document["_id"],
+                frame_id=FrameId(document["frame_id"]),
+                question=Question(document["question"]),
+                annotators=tuple(v.get("annotated_by") or "unknown" for v in document["versions"]),
+                origin=document["origin"],
+                since=document["held_at"],
             )
-            for each in found
+            for document in found
         ]
 
     async def naming(self, label: str, limit: int) -> list[HeldCorrection]:

@@ -43,8 +43,8 @@ class MongoShortlistStore:
         await write(self._shortlists, updates)
 
     async def moved(self, shortlists: Sequence[ShortlistPublished]) -> set[FrameId]:
-        revisions = {(each.needle_id, each.revision) for each in shortlists}
-        where = {"_id": {"$in": [each.needle_id for each in shortlists]}}
+        revisions = {(shortlist.needle_id, shortlist.revision) for shortlist in shortlists}
+        where = {"_id": {"$in": [shortlist.needle_id for shortlist in shortlists]}}
         with translated():
             found = await self._shortlists.find(where, {"moved": 1}).to_list()
         return {

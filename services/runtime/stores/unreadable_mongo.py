@@ -23,11 +23,11 @@ class MongoUnreadableLog:
         StoreUnavailable
             The store does not answer.
         """
-        ids = [_id(each) for each in documents]
+        ids = [_id(document) for document in documents]
         with translated():
             found = await self._reported.find({"_id": {"$in": ids}}, {"_id": 1}).to_list()
-        known = {each["_id"] for each in found}
-        return [each for each in documents if _id(each) not in known]
+        known = {document["_id"] for document in found}
+        return [document for document in documents if _id(document) not in known]
 
     async def note(self, documents: Sequence[UnreadableDocument], now: datetime) -> None:
         """Remember that these were reported, durably.
@@ -41,18 +41,18 @@ class MongoUnreadableLog:
             self._reported,
             [
                 UpdateOne(
-                    {"_id": _id(each)},
+                    {"_id": _id(document)},
                     {
                         "$setOnInsert": {
-                            "collection": each.collection,
-                            "document_id": each.document_id,
-                            "detail": each.detail,
+                            "collection": document.collection,
+                            "document_id": document.document_id,
+                            "detail": document.detail,
                             "at": now,
                         }
                     },
                     upsert=True,
                 )
-                for each in documents
+                for document in documents
             ],
         )
 

@@ -154,7 +154,7 @@ class ClientVectorStore:
     async def collections(self) -> list[str]:
         with _translated("listing the collections"):
             found = await self._client.get_collections()
-        return sorted(each.name for each in found.collections)
+        return sorted(collection.name for collection in found.collections)
 
     async def alias(self, names: Mapping[str, str]) -> None:
         there = await self.aliases()

@@ -391,7 +391,7 @@ def _request(vector: Vector, where: Where, asked: int) -> edge.QueryRequest:
 
 
 def _hits(found: Iterable[edge.ScoredPoint]) -> list[Hit]:
-    return best_first((PointId(str(each.id)), each.score, each.payload or {}) for each in found)
+    return best_first((PointId(str(point.id)), point.score, point.payload or {}) for point in found)
 
 
 def _filter(where: Where) -> edge.Filter | None:

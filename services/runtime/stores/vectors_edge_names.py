@@ -55,7 +55,7 @@ class EdgeNames:
     def _collections(self) -> list[str]:
         if not self._folder.is_dir():
             return []
-        return sorted(each.parent.name for each in self._folder.glob("[!.]*/edge_config.json"))
+        return sorted(path.parent.name for path in self._folder.glob("[!.]*/edge_config.json"))
 
     def _alias(self, names: Mapping[str, str]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def _parsed(file: Path) -> dict[str, str]:
         names = orjson.loads(file.read_bytes())
     except orjson.JSONDecodeError as exc:
         raise DamagedVectors(f"{file} cannot be read: {exc}") from exc
-    if not isinstance(names, dict) or not all(isinstance(each, str) for each in names.values()):
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
         raise DamagedVectors(f"{file} holds no aliases")
     return names
 
