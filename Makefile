@@ -6,7 +6,7 @@ BIN := .venv/bin
 KAFKA_JARS := deploy/kafka/jars
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-retrieval bench-pipeline bench-embed bench-review lock clean
+.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-retrieval bench-pipeline bench-embed bench-review lock docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -100,7 +100,16 @@ lock: ## resolve the lock files again (needs uv)
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 --group dev -c requirements/server.txt -o requirements/dev.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 -c requirements/runtime.txt requirements/bench.in -o requirements/bench.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/interop.in -o requirements/interop.txt
+	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/docs.in -o requirements/docs.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/label-studio.in -o requirements/label-studio.txt
+
+.docs/stamp: requirements/docs.txt
+	@test -x .docs/bin/python || $(PYTHON) -m venv .docs
+	@.docs/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/docs.txt
+	@touch $@
+
+docs: .docs/stamp ## write the documentation as a site to build/site; a broken link fails
+	@NO_MKDOCS_2_WARNING=1 .docs/bin/mkdocs build --quiet && echo "build/site/index.html"
 
 clean: ## remove what the demo wrote
 	rm -rf demo-data

@@ -34,11 +34,11 @@ def families(
         return
     _print_families(overview, most)
     _print_recheck(overview, most)
-    for at, family_change in changes[:most]:
-        change = "went into" if family_change.change == "merged" else "was split: now"
-        needles = f"{family_change.needles} needle{'s' * (family_change.needles != 1)}"
+    for at, step in changes[:most]:
+        change = "went into" if step.change == "merged" else "was split: now"
+        needles = f"{step.needles} needle{'s' * (step.needles != 1)}"
         console().print(
-            f"{at:%Y-%m-%d %H:%M}  {family_change.family[:8]} {change} {family_change.other[:8]} ({needles})",
+            f"{at:%Y-%m-%d %H:%M}  {step.family[:8]} {change} {step.other[:8]} ({needles})",
             highlight=False,
         )
 

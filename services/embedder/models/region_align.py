@@ -35,11 +35,11 @@ def _shares(start: Tensor, end: Tensor, extent: int, grid: int) -> Tensor:
     """(N, extent): how much of a region's samples along one axis lies on each cell of the map."""
     size = (end - start)[:, None]
     # Samples per cell of the region: as many as that cell is wide.
-    each = (size / grid).ceil().clamp(min=1)
-    place = torch.arange(int(each.max()) * grid if len(each) else 0, device=start.device)
-    at = start[:, None] - 0.5 + (place + 0.5) * size / (each * grid)
-    taken = (size > 0) & (place < each * grid) & (at >= -1) & (at <= extent)
+    samples = (size / grid).ceil().clamp(min=1)
+    place = torch.arange(int(samples.max()) * grid if len(samples) else 0, device=start.device)
+    at = start[:, None] - 0.5 + (place + 0.5) * size / (samples * grid)
+    taken = (size > 0) & (place < samples * grid) & (at >= -1) & (at <= extent)
     cells = torch.arange(extent, device=start.device)
     near = (1 - (at.clamp(0, extent - 1)[..., None] - cells).abs()).clamp(min=0)
-    shares: Tensor = (near * taken[..., None]).sum(dim=1) / (each * grid)
+    shares: Tensor = (near * taken[..., None]).sum(dim=1) / (samples * grid)
     return shares

@@ -181,9 +181,9 @@ def _part(crops: Crops, batch: NDArray[np.int64], rng: np.random.Generator) -> C
 
 def relit(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """The same crops under other light, with other colour and grain: (N, S, S, 3) uint8."""
-    each, colour = (len(pixels), 1, 1, 1), (len(pixels), 1, 1, 3)
-    gain = rng.uniform(0.7, 1.3, each) * rng.uniform(0.9, 1.1, colour)
-    lift = rng.uniform(-20, 20, each)
+    by_crop, colour = (len(pixels), 1, 1, 1), (len(pixels), 1, 1, 3)
+    gain = rng.uniform(0.7, 1.3, by_crop) * rng.uniform(0.9, 1.1, colour)
+    lift = rng.uniform(-20, 20, by_crop)
     grain = rng.standard_normal(pixels.shape, np.float32) * np.float32(rng.uniform(0, 8))
     lit = pixels * gain.astype(np.float32) + lift.astype(np.float32) + grain
     return lit.clip(0, 255).astype(np.uint8)

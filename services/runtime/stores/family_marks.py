@@ -95,13 +95,11 @@ class MongoFamilyMarks:
             self._changes,
             [
                 UpdateOne(
-                    {
-                        "_id": f"{family_change.family} {family_change.change} {family_change.other} {digest}"
-                    },
-                    {"$setOnInsert": {**asdict(family_change), "at": now}},
+                    {"_id": f"{step.family} {step.change} {step.other} {digest}"},
+                    {"$setOnInsert": {**asdict(step), "at": now}},
                     upsert=True,
                 )
-                for family_change in family_changes(before, after)
+                for step in family_changes(before, after)
             ],
         )
 

@@ -248,12 +248,12 @@ class ClientVectorStore:
                 answers = await self._client.query_batch_points(collection, requests)
         except _NoCollectionError:
             return [[] for _ in vectors]
-        each = [_hits(answer) for answer in answers]
+        per_query = [_hits(answer) for answer in answers]
         return [
             hits[:limit]
             if is_settled(hits, limit, asked)
             else await self.nearest(collection, vector, where, limit)
-            for hits, vector in zip(each, vectors, strict=True)
+            for hits, vector in zip(per_query, vectors, strict=True)
         ]
 
     async def _query(self, collection: str, vector: Vector, where: Where, asked: int) -> list[Hit]:

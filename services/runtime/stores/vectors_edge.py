@@ -271,12 +271,12 @@ class EdgeVectorStore:
         requests = [_request(vector, where, asked) for vector in vectors]
         with _translated(f"searching {collection}"):
             answers = found[0].query_batch(edge.QueryBatchRequest(requests))
-        each = [_hits(answer) for answer in answers]
+        per_query = [_hits(answer) for answer in answers]
         return [
             hits[:limit]
             if is_settled(hits, limit, asked)
             else self._nearest(collection, vector, where, limit)
-            for hits, vector in zip(each, vectors, strict=True)
+            for hits, vector in zip(per_query, vectors, strict=True)
         ]
 
     def _count(self, collection: str, where: Where) -> int:

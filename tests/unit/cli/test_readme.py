@@ -14,7 +14,9 @@ from services.cli.settings_command import markdown_table
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = [
     "README.md",
-    *sorted(str(each.relative_to(ROOT)) for each in (ROOT / "docs").glob("*.md")),
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    *sorted(str(each.relative_to(ROOT)) for each in (ROOT / "docs").rglob("*.md")),
 ]
 SOURCES = sorted(str(each.relative_to(ROOT)) for each in (ROOT / "services").rglob("*.py"))
 GLOBAL = {"--data", "--set"}
