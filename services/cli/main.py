@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from services import __version__
 from services.app.remedies import explained
 from services.cli import (
     benchmark_command,
@@ -39,6 +38,7 @@ from services.cli import (
     whiten_command,
 )
 from services.cli.context import Context, console, example, pairs
+from services.cli.version import version_line
 
 _HELP = """
 Finds what a street-image detector gets wrong, and every other frame like it.
@@ -157,7 +157,7 @@ app.add_typer(topics_command.app, name="topics", rich_help_panel=_OPERATE)
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(f"gazeloop {__version__}")  # noqa: T201  # the answer
+        print(version_line())  # noqa: T201  # the answer
         raise typer.Exit
 
 

@@ -1,8 +1,8 @@
 import os
+import re
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from services import __version__
 from services.cli.main import app, main
 from services.cli.settings_command import setting_lines
+from services.cli.version import version_line
 from services.runtime.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -61,12 +63,20 @@ def test_every_command_shows_how_it_is_called(runner: CliRunner, command: list[s
     assert f"{' '.join(command)}" in examples
 
 
-def test_the_version_is_the_distributions_own(runner: CliRunner) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    said = runner.invoke(app, ["--version"])
-    assert said.exit_code == 0
-    assert said.output == f"gazeloop {project['version']}\n"
-    assert f"ARG VERSION={project['version']}\n" in (ROOT / "deploy" / "Dockerfile").read_text()
+def test_the_version_names_the_commit_of_a_checkout(runner: CliRunner) -> None:
+    printed = runner.invoke(app, ["--version"]).output
+    assert re.fullmatch(rf"gazeloop {re.escape(__version__)}( \([0-9a-f]{{12}}\))?\n", printed)
+    assert f"ARG VERSION={__version__}\n" in (ROOT / "deploy" / "Dockerfile").read_text()
+
+
+def test_the_version_names_the_commit_that_an_image_was_built_from(tmp_path: Path) -> None:
+    (tmp_path / "REVISION").write_text("0123456789abcdef\n")
+    assert version_line(tmp_path) == f"gazeloop {__version__} (0123456789ab)"
+
+
+def test_the_version_stands_alone_where_no_commit_is_known(tmp_path: Path) -> None:
+    (tmp_path / "REVISION").touch()
+    assert version_line(tmp_path) == f"gazeloop {__version__}"
 
 
 def test_a_misspelt_setting_names_the_one_that_is_meant(
