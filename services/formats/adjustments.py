@@ -1,11 +1,11 @@
-"""What readers and rules repaired or assumed without refusing anything: counted, and printed."""
+"""Repairs and assumptions that readers and rules make instead of refusing a record."""
 
 from enum import StrEnum
 from typing import Final
 
 
 class Adjustment(StrEnum):
-    """One kind of it; the value is its code in logs and counts."""
+    """One kind of repair or assumption; the value is its code in logs and counts."""
 
     ROTATED_BOX = "rotated_box_made_upright"
     SCALED = "scaled_to_image"
@@ -26,7 +26,7 @@ class Adjustment(StrEnum):
     NO_SHAPE = "without_shape_left_out"
 
     def sentence(self, count: int) -> str:
-        """What was done, and how often, for a person."""
+        """Describe the adjustment and its count for the user."""
         return _SENTENCES[self].format(count=f"{count:,}")
 
 

@@ -1,4 +1,4 @@
-"""Corrections before they are opened: on their pictures as these are stored, one item a frame."""
+"""Prepare corrections: fit them to the stored images and merge them into one item per frame."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,20 +16,20 @@ from services.formats.rules import Picture, fitted, require_touching
 from services.runtime.images import ImageLimits
 
 _CHUNK = 500
-"""Frames asked for at once."""
+"""Frames loaded per query."""
 SizesOf = Callable[[Collection[FrameId]], Mapping[FrameId, Size]]
-"""Width and height of the pictures of those frames that are stored."""
+"""Looks up the image sizes (width, height) of stored frames."""
 
 
 async def corrections_of(items: Iterable[Item], frames: FrameStore | None) -> list[Item]:
-    """What is refused, then one item for each frame, with all that was said of it.
+    """Rejections first, then one item per frame with all its versions.
 
-    A frame that came several times is disputed where its versions differ; equal ones count once.
+    A frame with several versions is `Disputed` if they differ; equal versions count once.
 
     Parameters
     ----------
-    frames : knows the sizes of pictures; one that it does not know yet, or none knows, is taken to
-        be as the items declare it
+    frames : the source of image sizes. Without a store, or for a frame that it does not hold, the
+        size that the item declares is used
 
     Raises
     ------
@@ -54,18 +54,18 @@ async def corrections_of(items: Iterable[Item], frames: FrameStore | None) -> li
 async def stored_sizes(
     frame_ids: Collection[FrameId], frames: FrameStore | None
 ) -> Mapping[FrameId, Size]:
-    """Width and height of the pictures of those frames that are stored.
+    """Image sizes (width, height) of the frames that are stored.
 
     Raises
     ------
     StoreUnavailable
         The store does not answer.
     """
-    asked = list(dict.fromkeys(frame_ids)) if frames else []
+    unique_ids = list(dict.fromkeys(frame_ids)) if frames else []
     sizes: dict[FrameId, Size] = {}
-    for start in range(0, len(asked), _CHUNK):
+    for start in range(0, len(unique_ids), _CHUNK):
         assert frames is not None
-        found = await frames.load(asked[start : start + _CHUNK])
+        found = await frames.load(unique_ids[start : start + _CHUNK])
         for frame_id, record in found.items():
             if record.captured is not None:
                 sizes[frame_id] = (record.captured.image.width, record.captured.image.height)
@@ -73,7 +73,7 @@ async def stored_sizes(
 
 
 def on_stored_pictures(items: Iterable[Item], sizes: SizesOf) -> Iterator[Item]:
-    """The items, those without a picture of their own on the one that is stored."""
+    """Fit items that bring no image of their own to the stored image."""
     given = iter(items)
     while chunk := list(islice(given, _CHUNK)):
         bare = {
@@ -90,9 +90,9 @@ def on_stored_pictures(items: Iterable[Item], sizes: SizesOf) -> Iterator[Item]:
 async def misplaced(
     truths: Sequence[FrameAnnotated], frames: FrameStore | None
 ) -> list[InvalidRecord | None]:
-    """Why each of these cannot be of its picture as it is stored; none where it can.
+    """For each ground truth, why it cannot belong to its stored image; None where it can.
 
-    A client that names a box wholly outside has another picture in mind, or other units.
+    A box wholly outside the image means that the client used another image, or other units.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def _misplaced(truth: FrameAnnotated, size: Size | None) -> InvalidRecord | None
 
 
 def on_picture(item: FrameItem, size: Size | None) -> Item:
-    """The frame with its boxes on the picture of this size; refused where it is unclear how."""
+    """Fit the frame's boxes to an image of this size; refuse the frame if the fit is unclear."""
     if size is None:
         return item
     try:
@@ -123,7 +123,7 @@ def on_picture(item: FrameItem, size: Size | None) -> Item:
 
 
 def open_correction(item: Item, limits: ImageLimits) -> OpenedFrame | Rejection:
-    """Draft what a correction says: its ground truth, or every version of it, and nothing else."""
+    """Draft the ground truth of a correction (every version of it), and nothing else."""
     match item:
         case Rejection():
             return item
@@ -133,9 +133,9 @@ def open_correction(item: Item, limits: ImageLimits) -> OpenedFrame | Rejection:
 
 
 def one_of(versions: Sequence[FrameItem]) -> FrameItem | Disputed:
-    """What several people say of one frame, where they agree; else all of it.
+    """Merge the versions of one frame if they agree; otherwise return them as `Disputed`.
 
-    Where a part of one version was refused, all are given: opening them refuses the frame.
+    If a part of one version was refused, all versions are returned; opening them refuses the frame.
     """
     first, *others = versions
     if all(version.complete and _agree(first, version) for version in others):

@@ -1,7 +1,8 @@
-"""The bound on detections per frame: the highest scores are kept, whichever way they come.
+"""The limit on detections per frame: on every input path, the highest scores are kept.
 
-Without it, one frame of a detector that runs without threshold and suppression costs as much as
-thousands of frames. COCO's metrics count 100 detections of a category on a frame.
+Without it, one frame of a detector that runs without a score threshold or non-maximum suppression
+costs as much as thousands of frames. COCO's metrics count at most 100 detections of a category on
+a frame.
 """
 
 from collections import Counter
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 
 def highest_scored(items: Sequence[T], score: Callable[[T], float], most: int) -> tuple[T, ...]:
-    """The items of the highest scores, at most so many, in their order; of ties the first."""
+    """The `most` items with the highest scores, in their original order; ties keep the first."""
     if len(items) <= most:
         return tuple(items)
     order = np.argsort([-score(item) for item in items], kind="stable")
@@ -28,7 +29,7 @@ def highest_scored(items: Sequence[T], score: Callable[[T], float], most: int) -
 
 
 def within_limit(item: FrameItem, most: int, way: str) -> FrameItem:
-    """The frame with at most so many detections; what is left out is counted with the frame."""
+    """The frame with at most `most` detections; dropped ones are counted as an adjustment."""
     if item.detections is None or len(item.detections) <= most:
         return item
     kept = highest_scored(item.detections, lambda detection: detection.value.score, most)
@@ -40,11 +41,11 @@ def within_limit(item: FrameItem, most: int, way: str) -> FrameItem:
 
 
 def strongest(detections: tuple[Detection, ...], most: int) -> tuple[Detection, ...]:
-    """The detections of the highest scores, at most so many, in their order."""
+    """The `most` detections with the highest scores, in their original order."""
     return highest_scored(detections, lambda detection: detection.score, most)
 
 
 def count_left_out(count: int, way: str) -> None:
-    """Count detections that were left out, in the metrics."""
+    """Add dropped detections to the metric."""
     if count:
         metrics.DETECTIONS_LEFT_OUT.labels(way).inc(count)

@@ -1,4 +1,4 @@
-"""Values of foreign records, checked one by one: what is wrong has a reason of its own."""
+"""Checks of single values in foreign records; every failure has its own reason code."""
 
 import json
 import math
@@ -29,11 +29,11 @@ Record = Mapping[str, Any]
 M = TypeVar("M", bound=BaseModel)
 
 _SCORE_ROUNDING = 1e-6
-"""Float32 has 1 + 1.2e-7 after 1: a score that a few of its roundings moved above 1."""
+"""The next float32 after 1 is 1 + 1.2e-7, so a few roundings can move a score this far above 1."""
 
 
 def malformed(detail: str) -> InvalidRecord:
-    """A record that is not of its format's shape."""
+    """The error for a record that does not have its format's shape."""
     return InvalidRecord(detail, reason="malformed_record")
 
 
@@ -51,7 +51,7 @@ def record(value: object, what: str) -> Record:
 
 
 def number(value: object) -> float | None:
-    """A JSON number as float64, infinite where it is too large; none for anything else."""
+    """A JSON number as float64, infinite if too large; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -107,9 +107,9 @@ def rotation(given: Record) -> float:
 
 
 def sorted_box(value: object, adjustments: Counter[Adjustment]) -> Box:
-    """`[x, y, width, height]` with an area; negative sides reach to the left and upwards.
+    """`[x, y, width, height]` with an area; negative sides extend to the left and upwards.
 
-    They come of corners that were exchanged before their difference was taken.
+    Tools produce negative sides when they subtract exchanged corners.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def sorted_box(value: object, adjustments: Counter[Adjustment]) -> Box:
 
 
 def score(value: object, adjustments: Counter[Adjustment]) -> float:
-    """A score between 0 and 1; one that float32 has rounded above 1 is 1.
+    """A score between 0 and 1; float32 rounding errors above 1 become 1.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def score(value: object, adjustments: Counter[Adjustment]) -> float:
 
 
 def crowd(value: object) -> bool:
-    """COCO's `iscrowd`: 0 or 1, also as a text; false where it is not given.
+    """COCO's `iscrowd`: 0 or 1, also as a string; false if absent.
 
     Any other whole number counts as 1, as in pycocotools.
 
@@ -186,7 +186,7 @@ def key(value: object) -> int | str:
     Raises
     ------
     InvalidRecord
-        It is neither a whole number nor a text.
+        It is neither an integer nor a string.
     """
     if isinstance(value, str) and value:
         return value
@@ -197,13 +197,13 @@ def key(value: object) -> int | str:
 
 
 def captured_at(given: Record) -> datetime | None:
-    """When a picture was taken: `captured_at`, else COCO's `date_captured`; UTC where not said.
+    """Capture time: `captured_at`, else COCO's `date_captured`; UTC unless it names a zone.
 
     Raises
     ------
     InvalidRecord
-        `invalid_time`: `captured_at` is not ISO 8601, or no camera can have shown it. COCO's own
-        field is free text, so one that cannot be read or cannot be right counts as absent.
+        `invalid_time`: `captured_at` is not ISO 8601, or not a plausible capture time. COCO's own
+        field is free text, so an unreadable or implausible value there counts as absent.
     """
     if given.get("captured_at"):
         found = _time(given["captured_at"])
@@ -225,12 +225,12 @@ def _time(value: object) -> datetime | None:
     if found is None:
         return None
     found = found if found.tzinfo else found.replace(tzinfo=UTC)
-    # Converted last: near year 1 and 9999 that overflows.
+    # Convert last: near year 1 and 9999 the conversion overflows.
     return found.astimezone(UTC) if is_possible_time(found) else None
 
 
 def position(given: Record) -> Position | None:
-    """Where a picture was taken, where `lat` and `lon` are given.
+    """Where an image was captured, if `lat` and `lon` are given.
 
     Raises
     ------
@@ -250,7 +250,7 @@ def position(given: Record) -> Position | None:
 
 
 def checked(model: type[M], **values: object) -> M:
-    """A part of an event.
+    """Build a part of an event.
 
     Raises
     ------
@@ -264,7 +264,7 @@ def checked(model: type[M], **values: object) -> M:
 
 
 def frame_id(dataset: str, image: int | str) -> FrameId:
-    """The frame's id. Numbers are padded, so that ids sort as COCO sorts its images.
+    """The frame's id. Numbers are zero-padded, so that ids sort as COCO sorts its images.
 
     Raises
     ------
@@ -279,7 +279,7 @@ def frame_id(dataset: str, image: int | str) -> FrameId:
 
 
 def own_frame_id(value: object) -> FrameId | None:
-    """The id that our own export has written, where it is one."""
+    """The frame id that Gazeloop's own export wrote; None if the value is not one."""
     fits = isinstance(value, str) and 0 < len(value) <= 200  # noqa: PLR2004  # the contract's limit
     if not isinstance(value, str) or not fits or _BLANK.search(value) or hidden_character(value):
         return None
@@ -287,7 +287,7 @@ def own_frame_id(value: object) -> FrameId | None:
 
 
 def quoted(name: str) -> str:
-    """A name as part of an id: without blanks and control characters, and reversible.
+    """A name escaped (reversibly) for use in an id: no blanks, no control characters.
 
     Raises
     ------
@@ -308,12 +308,12 @@ _READABLE = "/._-+,;=@()[]{}!$&'*~"
 
 
 def raw(value: object) -> bytes:
-    """A record's JSON, of whatever it holds: NaN and broken text included."""
+    """A record as JSON bytes, whatever it holds, NaN and invalid Unicode included."""
     return json.dumps(value, default=str).encode()
 
 
 def first_of(error: ValidationError) -> str:
-    """What is wrong first, and with which field."""
+    """The first problem of a validation error, with its field."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     return f"{where}: {first['msg']}"

@@ -1,4 +1,4 @@
-"""Frames of a data set on their way to events: opened, measured, checked, stored."""
+"""Turn the frames of a data set into events: read image headers, fit boxes, check, draft."""
 
 import hashlib
 from collections import Counter
@@ -29,7 +29,7 @@ from services.ground_truth.drafts import Draft, is_too_large
 from services.runtime.images import ImageFacts, ImageLimits, inspect, measure
 
 NOT_STORED = "not-stored-yet:"
-"""URI of a picture that is not in the blob store yet."""
+"""URI of an image that is not in the blob store yet."""
 
 
 Boxed = TypeVar("Boxed", Detection, Annotation)
@@ -37,14 +37,14 @@ Boxed = TypeVar("Boxed", Detection, Annotation)
 
 @dataclass(frozen=True)
 class OpenedFrame:
-    """A frame whose image's header has been read, and its events so far.
+    """A frame whose image header has been read, with its draft events.
 
     Parameters
     ----------
-    content : the image's bytes; none where only annotations come
-    rejections : boxes that the image's real size rules out
-    alternatives : what annotators say of it, where they disagree; then there are no drafts
-    tag : tells a correction from the same one that came before another; seldom needed
+    content : the image's bytes; None where only annotations come
+    rejections : boxes that the image's actual size rules out
+    alternatives : the annotators' versions, where they disagree; then there are no drafts
+    tag : distinguishes a correction from an identical earlier one that another has replaced since
     """
 
     item: FrameItem
@@ -56,13 +56,13 @@ class OpenedFrame:
 
     @property
     def versions(self) -> list[FrameAnnotated]:
-        """What it says of the frame's ground truth; several where annotators disagree."""
+        """The frame's ground truth; several versions where annotators disagree."""
         drafts = self.alternatives or self.drafts
         return [draft for draft in drafts if isinstance(draft, FrameAnnotated)]
 
 
 def open_disputed(disputed: Disputed, limits: ImageLimits, source: str) -> OpenedFrame | Rejection:
-    """Draft every version of a frame; refused where any of them is."""
+    """Draft every version of a frame; refuse the frame if any version is refused."""
     alternatives: list[Draft] = []
     rejections: list[Rejection] = []
     for version in disputed.versions:
@@ -71,7 +71,7 @@ def open_disputed(disputed: Disputed, limits: ImageLimits, source: str) -> Opene
             return opened
         alternatives += opened.drafts
         rejections += opened.rejections
-    # Its place names all versions, for the person who is asked which one counts.
+    # The location names all versions, for the person who chooses between them.
     item = replace(disputed.versions[0], location=disputed.location)
     return OpenedFrame(item, None, (), tuple(rejections), tuple(alternatives))
 
@@ -79,7 +79,7 @@ def open_disputed(disputed: Disputed, limits: ImageLimits, source: str) -> Opene
 def open_frame(item: FrameItem, limits: ImageLimits, source: str) -> OpenedFrame | Rejection:
     """Read a frame's image, if it has one, and draft its events.
 
-    Where something of a frame was refused, its events say that they are not complete.
+    If part of a frame was refused, its events are marked as not complete.
     """
     try:
         if source == REANNOTATION_SOURCE and not item.complete:
@@ -89,7 +89,7 @@ def open_frame(item: FrameItem, limits: ImageLimits, source: str) -> OpenedFrame
     except Invalid as exc:
         return refused(item, exc.reason, str(exc))
     except ValidationError as exc:
-        # A reader let through what no event may say.
+        # A reader accepted a value that the event's schema forbids.
         return refused(item, "malformed_record", fields.first_of(exc))
     if source == REANNOTATION_SOURCE and opened.rejections:
         return _whole(opened)
@@ -97,10 +97,10 @@ def open_frame(item: FrameItem, limits: ImageLimits, source: str) -> OpenedFrame
 
 
 def _whole(opened: OpenedFrame) -> OpenedFrame | Rejection:
-    """A correction of which something was refused; refused itself, where that says something else.
+    """Refuse a correction whose refused parts would change its meaning.
 
-    Without one of its objects it would, and also without all of its boxes: files in other units
-    have every box outside, and would leave their frames annotated and empty.
+    They do if an object is missing, or if no box is left: in a file with other units every box is
+    outside the image, and its frames would end up annotated and empty.
     """
     hiding = [rejection for rejection in opened.rejections if not hide_nothing([rejection])]
     if not hiding and any(version.annotations for version in opened.versions):
@@ -110,12 +110,12 @@ def _whole(opened: OpenedFrame) -> OpenedFrame | Rejection:
 
 
 def on_its_picture(item: FrameItem, limits: ImageLimits) -> FrameItem:
-    """The frame with its boxes on its image, whose header is read.
+    """Read the image's header and fit the frame's boxes to the image.
 
     Raises
     ------
     Invalid
-        The image cannot be read, or it is unclear how its boxes lie on it.
+        The image cannot be read, or it is unclear how the boxes map onto it.
     """
     content = _read(item, limits)
     if content is None:
@@ -125,7 +125,7 @@ def on_its_picture(item: FrameItem, limits: ImageLimits) -> FrameItem:
 
 
 def as_complete(frame: OpenedFrame | Rejection) -> OpenedFrame | Rejection:
-    """The frame as its user takes it: what was refused of it is not missed."""
+    """Mark the frame as complete, for users who accept that parts of it were refused."""
     if isinstance(frame, Rejection):
         return frame
     drafts = (
@@ -136,7 +136,7 @@ def as_complete(frame: OpenedFrame | Rejection) -> OpenedFrame | Rejection:
 
 
 def undecodable(frame: OpenedFrame, limits: ImageLimits) -> Rejection | None:
-    """Decode the whole image once; the frame's rejection where that fails."""
+    """Decode the whole image once; return the frame's rejection if that fails."""
     assert frame.content is not None
     try:
         inspect(frame.content, limits)
@@ -146,12 +146,12 @@ def undecodable(frame: OpenedFrame, limits: ImageLimits) -> Rejection | None:
 
 
 def stored_at(draft: FrameCaptured, uri: str) -> FrameCaptured:
-    """The event, now that its image is in the blob store."""
+    """The event with the URI of its image in the blob store."""
     return draft.model_copy(update={"image": draft.image.model_copy(update={"uri": uri})})
 
 
 def refused(item: FrameItem, reason: str, detail: str) -> Rejection:
-    """The frame with all that depended on it."""
+    """Reject the frame with everything that depends on it."""
     whole = {
         "frame_id": item.frame_id,
         "image": item.image,
@@ -230,7 +230,7 @@ def _looked_at(item: FrameItem, source: str) -> Iterator[PredictionsMade | Frame
         yield FrameAnnotated(
             frame_id=item.frame_id,
             annotation_source=source,
-            # Of a person that a tool names nothing depends: written out, not refused.
+            # Nothing depends on the annotator's name, so an unusual one is escaped, not refused.
             annotated_by=item.annotated_by and escaped(item.annotated_by)[:100],
             lead_time_s=item.lead_time_s,
             complete=item.complete,
@@ -241,10 +241,10 @@ def _looked_at(item: FrameItem, source: str) -> Iterator[PredictionsMade | Frame
 def _inside(
     item: FrameItem, size: tuple[int, int] | None, rejections: list[Rejection]
 ) -> FrameItem:
-    """The frame without what lies wholly outside its image.
+    """The frame without boxes that lie wholly outside its image.
 
-    Detections that are all refused are none at all: that says nothing of the detector, where an
-    empty list would say that it found nothing.
+    If all detections are refused, they become None: an empty list would claim that the detector
+    found nothing.
     """
     if size is None:
         return item
@@ -260,7 +260,7 @@ def _inside(
 def _touching(
     parts: Sequence[Located[Boxed]] | None, size: tuple[int, int], rejections: list[Rejection]
 ) -> tuple[Located[Boxed], ...] | None:
-    """Those that touch the image. A box partly outside stays as it is: detectors give such."""
+    """The boxes that touch the image. Detectors return boxes partly outside; those are kept."""
     if parts is None:
         return None
     inside: list[Located[Boxed]] = []

@@ -1,4 +1,4 @@
-"""Boxes moved from the picture that a tool saw into the picture as it is, upright.
+"""Map boxes from the image that a tool showed to the actual, upright image.
 
 Coordinates are pixels from the top left corner.
 """
@@ -14,11 +14,11 @@ Size = tuple[int, int]
 """Width and height in pixels."""
 
 _SAME_SHAPE = 0.02
-"""How far two pictures' ratios of width to height may differ by rounding: a pixel in fifty."""
+"""How far two images' aspect ratios may differ by rounding: one pixel in fifty."""
 _LYING = 5
-"""EXIF orientations from here on exchange width and height."""
+"""EXIF orientations from this one on swap width and height."""
 
-# EXIF 2.32, tag 0x0112: where a point of the stored picture is in the upright one.
+# EXIF 2.32, tag 0x0112: maps a point of the stored image to the upright image.
 _POINTS: Final[dict[int, Callable[[float, float, float, float], tuple[float, float]]]] = {
     1: lambda x, y, wide, high: (x, y),  # noqa: ARG005  # all take the same arguments
     2: lambda x, y, wide, high: (wide - x, y),  # noqa: ARG005
@@ -37,7 +37,7 @@ def upright_box(box: Box, degrees: float) -> Box:
     Parameters
     ----------
     box : `[x, y, width, height]` before the rotation
-    degrees : clockwise or counterclockwise, which gives the same upright box
+    degrees : clockwise or counterclockwise; both give the same upright box
 
     Raises
     ------
@@ -48,7 +48,7 @@ def upright_box(box: Box, degrees: float) -> Box:
         raise InvalidRecord(f"rotation {degrees} is not an angle", reason="rotated_box")
     x, y, width, height = box
     quarters, rest = divmod(degrees % 180, 90)
-    if rest == 0:  # exact, where sines and cosines are not
+    if rest == 0:  # exact; sine and cosine would round
         wide, high = (height, width) if quarters else (width, height)
     else:
         sine, cosine = (abs(turn(math.radians(degrees))) for turn in (math.sin, math.cos))
@@ -58,18 +58,18 @@ def upright_box(box: Box, degrees: float) -> Box:
 
 
 def scaled_box(box: Box, declared: Size, actual: Size) -> Box:
-    """A box that was drawn on a picture of the declared size, on the one of the actual size."""
+    """Scale a box from an image of the declared size to one of the actual size."""
     x, y, width, height = box
     across, down = actual[0] / declared[0], actual[1] / declared[1]
     return (x * across, y * down, width * across, height * down)
 
 
 def turned_box(box: Box, stored: Size, orientation: int) -> Box:
-    """A box that was drawn on the pixels as they are stored, on the upright picture.
+    """Map a box from the stored pixels to the upright image.
 
     Parameters
     ----------
-    stored : the picture's size before it is turned
+    stored : the image's size before the orientation is applied
     orientation : EXIF's, 1 to 8
     """
     x, y, width, height = box
@@ -81,15 +81,15 @@ def turned_box(box: Box, stored: Size, orientation: int) -> Box:
 
 
 def turned_size(size: Size, orientation: int) -> Size:
-    """The upright size of a stored picture, and the stored one of an upright picture."""
+    """Convert between the stored and the upright size of an image, in either direction."""
     return size[::-1] if orientation >= _LYING else size
 
 
 def is_scaling(declared: Size, actual: Size) -> bool:
-    """Whether one of the sizes is the other one, scaled by one factor and rounded to pixels."""
+    """Whether one size is the other scaled by a single factor and rounded to whole pixels."""
     across, down = actual[0] / declared[0], actual[1] / declared[1]
-    # Rounding moves a side by a pixel at most, on whichever of the pictures was made from the
-    # other. 1920 x 1088, which a video encoder pads, is no scaling of 1920 x 1080; nor is 1 x 1.
+    # Rounding moves a side of the derived image by at most one pixel. 1920 x 1088, which a video
+    # encoder pads, is not a scaling of 1920 x 1080; nor is 1 x 1.
     rounded = abs(across - down) <= 1 / declared[0] + 1 / declared[1] or (
         abs(1 / across - 1 / down) <= 1 / actual[0] + 1 / actual[1]
     )

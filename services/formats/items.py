@@ -1,4 +1,4 @@
-"""What an importer yields: frames with what is known of them, and records that it had to reject."""
+"""The items that a reader yields: frames with their boxes, and rejected records."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -16,11 +16,11 @@ from services.formats.adjustments import Adjustment
 T_co = TypeVar("T_co", covariant=True)
 
 UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
-"""When a frame was taken whose data set does not say it."""
+"""Capture time of frames whose data set has none."""
 
 
 class Detector(NamedTuple):
-    """A detector and its version, which the command line writes as `NAME@VERSION`."""
+    """A detector and its version, written `NAME@VERSION` on the command line."""
 
     name: str
     version: str
@@ -42,7 +42,7 @@ class Detector(NamedTuple):
 
 @dataclass(frozen=True)
 class Located(Generic[T_co]):
-    """A value and where it was read: a file and a line, or a record's number or id."""
+    """A value and its location: a file with a line, or with a record's number or id."""
 
     value: T_co
     location: str
@@ -54,19 +54,17 @@ class FrameItem:
 
     Parameters
     ----------
-    image : the image file; none where something is said of a frame that is known already
-    size : width and height of the picture that the boxes were drawn on, where the data set
-        declares them
-    detections : what the detector found there; none where it did not look, and where all that it
-        found was refused
-    detections_size : the same as `size` for the detections, where their file declares its own
-    detections_complete : whether no detection was refused that may stand for something; see
-        `complete`
-    annotations : its ground truth, maybe empty; none where nobody annotated
-    complete : whether no annotation was refused that may hide an object. One without area, wholly
-        outside the image or equal to one that was taken hides none
-    annotated_by, lead_time_s : who annotated it, and how long that took, where a tool says it
-    adjustments : what was repaired in it, and how often
+    image : the image file; None if the item describes a frame that is already known
+    size : width and height of the image that the boxes were drawn on, if the data set declares it
+    detections : the detector's output; None if it did not run on this frame, or if all its
+        detections were refused
+    detections_size : `size` for the detections, if their file declares its own
+    detections_complete : whether no refused detection could be a real one; see `complete`
+    annotations : the ground truth, possibly empty; None if nobody annotated the frame
+    complete : whether no refused annotation can hide an object. An annotation without area, wholly
+        outside the image or equal to an accepted one hides none
+    annotated_by, lead_time_s : the annotator and the seconds spent, if the tool records them
+    adjustments : repairs, with their counts
     """
 
     frame_id: FrameId
@@ -90,7 +88,7 @@ class FrameItem:
 
 @dataclass(frozen=True)
 class Disputed:
-    """A frame on which annotators disagree: somebody must say who is right."""
+    """A frame on which annotators disagree; a person must choose a version."""
 
     versions: tuple[FrameItem, ...]
     location: str
@@ -106,15 +104,15 @@ class RecordKind(StrEnum):
 
 @dataclass(frozen=True)
 class Rejection:
-    """A record that can never be used; it is counted, listed and dead-lettered.
+    """An unusable record; it is counted, listed and dead-lettered.
 
     Parameters
     ----------
     reason : snake_case code
     location : the file with a line, or with the record's number or id
-    raw : the record's own bytes, or its JSON
-    whole_frame : whether a frame is refused, with all that was said of it
-    kind : what the record would have been; none for a part that its record can do without
+    raw : the record's original bytes, or its JSON
+    whole_frame : whether the whole frame is refused, with all its records
+    kind : the type of the refused record; None for an optional part of a record
     """
 
     reason: str
@@ -130,10 +128,10 @@ Item = FrameItem | Disputed | Rejection
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set that has been opened: its name, how many frames it lists, and its items, once."""
+    """An opened data set: name, number of listed frames, and an iterator that yields items once."""
 
     name: str
     frames: int
     items: Iterable[Item]
     left: set[FrameId] = field(default_factory=set)
-    """Frames that were sent to a tool and have not been among the items so far."""
+    """Frames that were sent to a tool and have not come back so far."""

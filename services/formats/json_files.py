@@ -1,4 +1,4 @@
-"""JSON files of others, read whole: NaN, broken text and endless nesting included."""
+"""Read whole JSON files from other tools, with NaN, invalid text and deep nesting."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from services.formats.json_keys import check_keys
 
 
 def read_json(path: Path) -> Any:
-    """The file's value. NaN and Infinity, which JSON does not have, are read as Python does.
+    """The file's value. NaN and Infinity, which are not JSON, are accepted as in Python.
 
     Raises
     ------
@@ -29,17 +29,17 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(content: bytes) -> Any:
-    """The value of these bytes.
+    """The JSON value of these bytes.
 
     Raises
     ------
     InvalidRecord
-        `invalid_json`; the text begins with the line's number. `duplicate_key`, without one.
+        `invalid_json`, its message starting with the line number; or `duplicate_key`, without one.
     """
     try:
         found = orjson.loads(content)
     except orjson.JSONDecodeError:
-        # Slower, but it reads what some tools write: NaN, a byte order mark, UTF-16.
+        # The slower parser accepts what some tools write: NaN, a byte order mark, UTF-16.
         found = _parse_leniently(content)
     try:
         check_keys(content)
@@ -52,10 +52,8 @@ def _parse_leniently(content: bytes) -> Any:
     try:
         return json.loads(content)
     except json.JSONDecodeError as exc:
-        said = (
-            f"not JSON: {exc.msg} (column {exc.colno})" if content.strip() else "nothing is in it"
-        )
-        raise InvalidRecord(f"{exc.lineno}: {said}", reason="invalid_json") from exc
+        detail = f"not JSON: {exc.msg} (column {exc.colno})" if content.strip() else "empty file"
+        raise InvalidRecord(f"{exc.lineno}: {detail}", reason="invalid_json") from exc
     except RecursionError as exc:
         raise InvalidRecord("1: nested too deeply", reason="invalid_json") from exc
     except UnicodeDecodeError as exc:

@@ -1,4 +1,4 @@
-"""JSON objects that name a key twice: readers differ in which value they take, so none is right."""
+"""Refuse JSON objects with duplicate keys, because parsers differ in which value they use."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from services.contracts.errors import InvalidRecord
 
 
 def check_keys(content: bytes | str) -> None:
-    """Refuse JSON in which an object has two values for one key; what is no JSON passes.
+    """Refuse JSON in which an object repeats a key; content that is not JSON passes.
 
     Raises
     ------
@@ -15,11 +15,11 @@ def check_keys(content: bytes | str) -> None:
         `duplicate_key`, with the key.
     """
     try:
-        # Nothing is kept of an object once it is checked, so this takes little memory.
+        # The hook keeps nothing of a checked object, so this takes little memory.
         json.loads(content, object_pairs_hook=_checked, parse_int=float)
     except RecursionError as exc:
         raise InvalidRecord("nested too deeply", reason="invalid_json") from exc
-    except ValueError:  # whoever reads the content says what is wrong with it
+    except ValueError:  # the parser that reads the content reports the error
         return
 
 

@@ -1,4 +1,4 @@
-"""COCO masks: run lengths checked before native code reads them, polygons drawn into them."""
+"""COCO masks: validate run lengths before native code reads them, and rasterise polygons."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,13 +16,13 @@ from services.formats import fields
 from services.formats.geometry import Size, is_scaling
 
 MAX_OUTLINE = 2_000_000
-"""Pixels along a shape's edges, which drawing costs; the longest in COCO are some thousands."""
+"""Limit on a shape's perimeter in pixels, which drives drawing cost; COCO's reach thousands."""
 
 MAX_DRAWN_PIXELS = 2**27
-"""A mask that is moved is drawn in full: 128 MiB at most."""
+"""Limit on the pixels of a mask to be moved, which is decoded in full: 128 MiB at most."""
 
 _Pixels = NDArray[np.uint8]
-# EXIF's orientations on pixels, as `geometry.turned_box` has them for boxes.
+# EXIF orientations applied to pixels; `geometry.turned_box` does the same for boxes.
 _TURNS: Final[dict[int, Callable[[_Pixels], _Pixels]]] = {
     1: lambda drawn: drawn,
     2: np.fliplr,
@@ -36,7 +36,7 @@ _TURNS: Final[dict[int, Callable[[_Pixels], _Pixels]]] = {
 
 
 class Shape(NamedTuple):
-    """A mask with the box around it and its area in pixels."""
+    """A mask with its bounding box and its area in pixels."""
 
     mask: Rle
     bbox: Box
@@ -48,9 +48,9 @@ def _invalid(detail: str) -> InvalidRecord:
 
 
 def from_coco(segmentation: object, size: tuple[int, int] | None) -> Shape | None:
-    """The mask of COCO's `segmentation`: run lengths, or polygons where the size is known.
+    """The mask of COCO's `segmentation`: run lengths, or polygons if the size is known.
 
-    Run lengths are of the image's size, or of one that a scaling makes of it.
+    Run lengths have the image's size, or a scaled one.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ def from_coco(segmentation: object, size: tuple[int, int] | None) -> Shape | Non
 
     Returns
     -------
-    None where nothing is given, or polygons without an image size.
+    None if nothing is given, or for polygons without an image size.
 
     Raises
     ------
     InvalidRecord
-        `invalid_mask`: counts that do not fill the image, too few or wild points.
+        `invalid_mask`: counts that do not fill the image, or too few or invalid points.
     """
     if not segmentation:
         return None
@@ -75,11 +75,11 @@ def from_coco(segmentation: object, size: tuple[int, int] | None) -> Shape | Non
 
 
 def around(segmentation: object) -> Box | None:
-    """The box around polygons, of which no mask can be drawn without the image's size.
+    """The bounding box of polygons, for images of unknown size, where no mask can be drawn.
 
     Returns
     -------
-    None where `segmentation` is no list of polygons.
+    None if `segmentation` is not a list of polygons.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def around(segmentation: object) -> Box | None:
 
 
 def moved(mask: Rle, orientation: int, actual: Size) -> Rle:
-    """A mask, turned to upright and then scaled to the actual size by its nearest pixels.
+    """A mask, turned upright and then scaled to the actual size (nearest neighbour).
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def moved(mask: Rle, orientation: int, actual: Size) -> Rle:
     Raises
     ------
     InvalidRecord
-        `invalid_mask`: it has too many pixels to be drawn.
+        `invalid_mask`: it has too many pixels to decode.
     """
     if max(math.prod(mask.size), math.prod(actual)) > MAX_DRAWN_PIXELS:
         detail = f"the mask has more than {MAX_DRAWN_PIXELS} pixels, and other than the image"
@@ -122,24 +122,24 @@ def moved(mask: Rle, orientation: int, actual: Size) -> Rle:
 
 
 def check(mask: Rle) -> None:
-    """Make sure that native code may read the mask.
+    """Check that native code can read the mask safely.
 
     Raises
     ------
     InvalidRecord
-        `invalid_mask`: its counts do not fill it.
+        `invalid_mask`: its counts do not add up to its size.
     """
     if sum(_decoded(mask.counts)) != math.prod(_size(list(mask.size))):
         raise _invalid("the run lengths do not fill the mask")
 
 
 def from_polygons(polygons: Sequence[object], size: tuple[int, int]) -> Shape:
-    """The union of polygons `[x1, y1, x2, y2, …]`, as pycocotools draws them.
+    """The union of polygons `[x1, y1, x2, y2, …]`, rasterised as pycocotools does.
 
     Raises
     ------
     InvalidRecord
-        `invalid_mask`: fewer than three points, a point far outside, or nothing drawn.
+        `invalid_mask`: fewer than three points, a point far outside, or an empty mask.
     """
     width, height = size
     outlines = [_outline(polygon, reach=2 * max(width, height)) for polygon in polygons]
@@ -194,7 +194,7 @@ def _listed(counts: object) -> list[int]:
 
 
 def _decoded(counts: str) -> list[int]:
-    """Run lengths from COCO's text form, as `rleFrString` reads it but within bounds."""
+    """Run lengths from COCO's compressed string, as in `rleFrString` but with bounds checks."""
     runs: list[int] = []
     at = 0
     while at < len(counts):

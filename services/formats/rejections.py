@@ -1,4 +1,4 @@
-"""Rejected records as dead letters."""
+"""Convert rejections to dead letters."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from services.runtime.kafka.limits import MAX_EVENT_BYTES
 
 
 def dead_letter(rejection: Rejection, now: datetime) -> DeadLettered:
-    """The rejected record, kept whole as far as a record on the topic may go."""
+    """The dead letter of a rejected record, with its content up to the topic's size limit."""
     return DeadLettered(
         service="ingest",
         reason=rejection.reason,
@@ -20,5 +20,5 @@ def dead_letter(rejection: Rejection, now: datetime) -> DeadLettered:
 
 
 def _text(value: str) -> str:
-    # Names out of foreign files may hold halves of characters, which no event can carry.
+    # Names from foreign files may contain lone surrogates, which an event cannot encode.
     return value.encode(errors="backslashreplace").decode()[:2000]

@@ -1,7 +1,7 @@
-"""The stage of rules that a frame passes after its reader, whichever way it came.
+"""The rules that every frame passes after its reader, on every input path.
 
-It brings boxes and masks onto the picture as it is, upright, where the declared size leaves no
-doubt how; it refuses the frame otherwise.
+They map boxes and masks to the actual, upright image if the declared size makes the mapping clear,
+and refuse the frame otherwise.
 """
 
 import math
@@ -23,12 +23,12 @@ P = TypeVar("P", Detection, Annotation)
 
 @dataclass(frozen=True)
 class Picture:
-    """A frame's picture as it is.
+    """A frame's actual image.
 
     Parameters
     ----------
     size : width and height, upright
-    orientation : EXIF's, 1 to 8; 1 where nothing is known of it
+    orientation : EXIF's, 1 to 8; 1 if unknown
     """
 
     size: Size
@@ -36,7 +36,7 @@ class Picture:
 
 
 def require_touching(box: Box, size: Size | None) -> None:
-    """Refuse a box that is wholly outside its picture; partly outside is as detectors give them.
+    """Refuse a box wholly outside its image; detectors return boxes partly outside.
 
     Raises
     ------
@@ -51,14 +51,14 @@ def require_touching(box: Box, size: Size | None) -> None:
 
 
 def fitted(item: FrameItem, picture: Picture) -> FrameItem:
-    """The frame with its boxes and masks on the picture as it is, whose size it then declares.
+    """Map the frame's boxes and masks to the actual image, and declare that image's size.
 
     Raises
     ------
     InvalidRecord
-        `size_mismatch`: the declared size is neither the picture's, nor one that becomes it when
-        the picture is turned upright or scaled. `invalid_mask`: a mask is too large to be moved.
-        `malformed_record`: a box is far outside once it is scaled.
+        `size_mismatch`: the declared size is neither the image's size, nor related to it by
+        orientation or scaling. `invalid_mask`: a mask is too large to be mapped.
+        `malformed_record`: a box is far outside after scaling.
     """
     adjustments = Counter(item.adjustments)
     codes: set[Adjustment] = set()
@@ -83,7 +83,7 @@ def _on(
     adjustments: Counter[Adjustment],
     codes: set[Adjustment],
 ) -> tuple[Located[P], ...] | None:
-    """The parts on the picture. What was done to the frame goes to `codes`, once."""
+    """Map the parts to the image. Adjustments of the whole frame are added to `codes`, once."""
     if not parts:
         return None if parts is None else ()
     declared = declared or _declared_by_masks(parts)
@@ -96,7 +96,7 @@ def _on(
 
 @dataclass(frozen=True)
 class _Move:
-    """How boxes come from the picture that they were drawn on onto the one that there is."""
+    """The mapping from the image that boxes were drawn on to the actual image."""
 
     drawn_on: Size
     orientation: int
@@ -112,7 +112,7 @@ class _Move:
         return turned_size(self.drawn_on, self.orientation)
 
     def of(self, value: P, adjustments: Counter[Adjustment]) -> P:
-        """The detection or annotation as the actual picture shows it."""
+        """The detection or annotation, mapped to the actual image."""
         if value.mask is not None and value.mask.size != self.drawn_on[::-1]:
             adjustments[Adjustment.MASK_LEFT_OUT] += 1
             value = value.model_copy(update={"mask": None})
@@ -128,7 +128,7 @@ class _Move:
 
 
 def _declared_by_masks(parts: Sequence[Located[P]]) -> Size | None:
-    """The size that all masks have, where nothing else declares one."""
+    """The size that all masks share, used if nothing else declares one."""
     sizes = {part.value.mask.size[::-1] for part in parts if part.value.mask is not None}
     if len(sizes) > 1:
         detail = f"its masks are of {len(sizes)} sizes, and nothing says which is the image's"
@@ -158,7 +158,7 @@ def _move(declared: Size, picture: Picture) -> _Move:
 
 
 def _is_orientation_open(declared: Size | None, picture: Picture) -> bool:
-    """Whether nothing tells if boxes were drawn before or after EXIF's orientation was applied."""
+    """Whether it is unknown if boxes were drawn before or after the EXIF orientation applied."""
     if picture.orientation == 1:
         return False
     return declared is None or turned_size(picture.size, picture.orientation) == picture.size

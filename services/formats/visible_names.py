@@ -1,4 +1,4 @@
-"""The names in what comes in: each can be seen as it is. One stage after every reader."""
+"""Refuse names with invisible characters; every input path passes this check."""
 
 from collections.abc import Iterator
 
@@ -9,15 +9,14 @@ from services.ground_truth.drafts import Draft
 
 
 def check_names(draft: Draft) -> None:
-    """Refuse ids and categories that hold invisible characters, and categories of blanks.
+    """Refuse ids and categories with invisible characters, and categories of blanks only.
 
-    Two such names look the same to whoever compares them, and are two. What was stored before this
-    rule is still read.
+    Such names can look identical and still differ. Events stored before this rule are still read.
 
     Raises
     ------
     InvalidRecord
-        `hidden_character`, with the place of the character; `blank_category`.
+        `hidden_character`, with the character's position; `blank_category`.
     """
     for field, name in _names(draft):
         check_name(field, name)

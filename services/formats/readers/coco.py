@@ -61,18 +61,18 @@ def read_coco(
     dataset: str | None = None,
     sent: Manifest | None = None,
 ) -> Dataset:
-    """Open a COCO data set. A detector that is given looked at every image that is listed.
+    """Open a COCO data set. A given detector counts as run on every listed image.
 
     Parameters
     ----------
-    images : the folder that `file_name` is relative to; none reads no images
-    dataset : begins every frame id; the ground truth's file name without its ending, if not given
-    sent : what was exported; its file names name their frames where nothing else does
+    images : the folder that `file_name` is relative to; None reads no images
+    dataset : prefix of every frame id; default: the ground truth's file name without extension
+    sent : the export's manifest; maps file names to frames where nothing else does
 
     Raises
     ------
     InvalidRecord
-        A file cannot be read at all, or no result is of a listed image and category.
+        A file is unreadable, or no result matches a listed image and category.
     """
     content = read_json(ground_truth)
     if not isinstance(content, dict):
@@ -143,7 +143,7 @@ class _Truths:
         refused: list[Rejection] = []
         groups = by_image(sources, references.of, refused, RecordKind.ANNOTATION)
         if sources and names and not groups:
-            # Every image would be annotated and empty, and every detection wrong.
+            # Otherwise every image would count as annotated and empty, every detection as wrong.
             raise InvalidRecord(
                 f"{file}: none of {len(sources):,} annotations is of an image that the file lists;"
                 f" the first: {refused[0].detail}. Give them the ids of its `images`",
@@ -158,7 +158,7 @@ class _Truths:
     def read(
         self, image: ListedImage, size: Size | None, notes: Notes
     ) -> tuple[tuple[Located[Annotation], ...], bool]:
-        """The image's annotations, and whether no refused one may hide an object."""
+        """The image's annotations, and whether none of the refused ones can hide an object."""
         sources, refused = self.records(image), list[Rejection]()
         parse = partial(self._annotation, size, notes)
         found = tuple(parsed(sources, parse, refused, RecordKind.ANNOTATION))
@@ -174,7 +174,7 @@ class _Truths:
         return found, complete
 
     def _annotation(self, size: Size | None, notes: Notes, source: Located[Record]) -> Annotation:
-        # As pycocotools takes it: its evaluation knows `iscrowd` and overwrites `ignore` with it.
+        # As in pycocotools, whose evaluation overwrites `ignore` with `iscrowd`.
         category = listed_category(source.value, self.categories, notes.adjustments)
         bbox, mask = annotated_shape(source, size, notes)
         return fields.checked(
@@ -190,7 +190,7 @@ class _Truths:
     def _hides_nothing(
         self, source: Located[object], size: Size | None, places: set[_Place]
     ) -> bool:
-        """Whether a refused annotation has no area, or is where one of its category was taken."""
+        """Whether a refused annotation has no area, or repeats an accepted one of its category."""
         try:
             record = fields.record(source.value, "the record")
             scratch = Notes()
@@ -206,7 +206,7 @@ def _place(annotation: Annotation) -> _Place:
 
 
 def _is_ignored(record: Record) -> bool:
-    """Whether our export, or a tool that keeps `attributes`, says so."""
+    """Whether `ignore` is set, by Gazeloop's export or by a tool that keeps `attributes`."""
     attributes = record.get("attributes")
     return isinstance(attributes, dict) and attributes.get("ignore") is True
 
@@ -242,7 +242,7 @@ class _Coco:
             yield self._refused(copy, InvalidRecord(detail, reason="duplicate_id"))
 
     def _refused(self, image: ListedImage, error: InvalidRecord) -> Rejection:
-        """The image with all that depends on it."""
+        """Reject the image with everything that depends on it."""
         truths, found = self._records(image)
         whole = whole_frame(image.source.value, annotations=truths, predictions=found)
         return replace(rejection(error, Located(whole, image.source.location)), whole_frame=True)
@@ -286,7 +286,7 @@ class _Coco:
         )
 
     def _read_size(self, image: ListedImage, file: Path | None, notes: Notes) -> Size | None:
-        """The image's size where polygons need it to be drawn."""
+        """The image's size, if polygons need it to be rasterised."""
         sources = (source for part in self._records(image) for source in part)
         if file is None or not any(_is_polygon(source.value) for source in sources):
             return None
@@ -299,7 +299,7 @@ class _Coco:
         found = self.results.found(image.key, size, notes)
         if not any(self.results.records(copy.key) for copy in image.copies):
             return found
-        # Part of what was found in the picture is refused with the copies.
+        # The detections of the copies are refused, so this image's are incomplete.
         return found._replace(detections=found.detections or None, complete=False)
 
 

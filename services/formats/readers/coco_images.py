@@ -1,4 +1,4 @@
-"""The images that a COCO file lists, one for each frame."""
+"""The images that a COCO file lists, one per frame."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,12 +14,12 @@ from services.formats.readers.records import ImageKey, claim, located, parsed
 
 @dataclass(frozen=True)
 class ListedImage:
-    """An image's record, its frame, and its id in the file.
+    """An image's record, frame, and id in the file.
 
     Attributes
     ----------
     copies : later records of the same file or frame under ids of their own
-    other_file : another image file of the same id: nothing tells whose its annotations are
+    other_file : another image file with the same id, so that annotations of the id are ambiguous
     """
 
     frame_id: FrameId
@@ -30,7 +30,7 @@ class ListedImage:
 
     @property
     def file_name(self) -> str:
-        """What the file calls it; empty where it does not."""
+        """The image's `file_name`; empty if absent."""
         name = self.source.value.get("file_name")
         return name if isinstance(name, str) else ""
 
@@ -46,12 +46,12 @@ def listed_images(
 ) -> dict[ImageKey, ListedImage]:
     """The images of a file by their ids, in the order of their frames.
 
-    The same id twice is refused. The same file or frame under another id is kept as a copy of the
-    first, to be refused with what is said of it.
+    A repeated id is refused. The same file or frame under another id is kept as a copy of the
+    first, to be refused with its records.
 
     Parameters
     ----------
-    versions : whether a frame may come several times, as corrections do that are then asked about
+    versions : whether a frame may occur several times, as in corrections by several annotators
     """
     images: dict[ImageKey, ListedImage] = {}
     first_of: dict[str, ImageKey] = {}

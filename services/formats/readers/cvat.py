@@ -1,4 +1,4 @@
-"""CVAT for images 1.1, come back: what our export sent, confirmed, corrected or deleted."""
+"""Read CVAT for images 1.1: the exported boxes as annotators confirmed, corrected or deleted."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,8 +20,8 @@ _SIDES = ("xtl", "ytl", "xbr", "ybr")
 def read_cvat(file: Path, sent: Manifest) -> Dataset:
     """Open CVAT's `annotations.xml`.
 
-    A frame on which a proposal is neither confirmed nor deleted is not finished, and refused. A
-    frame that is there several times, from several tasks or subsets, is given as often.
+    A frame with a proposal that is neither confirmed nor deleted is unfinished, and refused. A
+    frame that occurs in several tasks or subsets is yielded once for each.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def require_decided(attributes: Iterable[Mapping[str, str]]) -> None:
 def drawn_by_cvat(
     label: object, corners: Box, degrees: float, attributes: Mapping[str, str]
 ) -> Drawn:
-    """A rectangle of CVAT, which rotates about the centre."""
+    """A CVAT rectangle, which is rotated about its centre."""
     return Drawn(
         label,
         corners,
@@ -74,7 +74,7 @@ def drawn_by_cvat(
 
 
 def _shape(element: Element) -> Record:
-    """One shape on an image: its tag, its attributes in XML, and those that our export gave it."""
+    """One shape: its tag, its XML attributes, and the attributes that the export added."""
     given = {item.get("name"): (item.text or "").strip() for item in element.findall("attribute")}
     return {**element.attrib, "shape": element.tag, "attributes": given}
 
@@ -95,7 +95,7 @@ def _drawn(shape: Record) -> Drawn | None:
 
 
 def _place(image: Element, at: int) -> str:
-    """Where an image is in the file; names are there twice where subsets share them."""
+    """An image's location in the file, by number, because subsets can share file names."""
     subset = image.get("subset")
     return f"{image.get('name')}" + (f" ({subset})" if subset else "") + f" [{at}]"
 

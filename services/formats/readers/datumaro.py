@@ -1,4 +1,4 @@
-"""Datumaro's own JSON, come back, from our export or from what Datumaro made of it."""
+"""Read Datumaro's own JSON: the export as it was, or as Datumaro rewrote it."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,7 +14,7 @@ from services.formats.readers.records import located
 from services.formats.readers.returned import Drawn, Frame, Manifest, Version, returned, version_of
 
 _WITHOUT_SHAPE = frozenset({"label", "caption"})
-"""Of a whole image."""
+"""Annotation types that apply to a whole image."""
 
 
 def read_datumaro(file: Path, manifest: Manifest) -> Dataset:
@@ -23,7 +23,7 @@ def read_datumaro(file: Path, manifest: Manifest) -> Dataset:
     Raises
     ------
     InvalidRecord
-        The file cannot be read at all.
+        The file is unreadable.
     """
     content = fields.record(read_json(file), str(file))
     names = _names(content)
@@ -53,7 +53,7 @@ def _versions(
 
 
 def _size(item: Record) -> Size | None:
-    """The size of the picture that Datumaro had, which it gives as height and width."""
+    """The image size, which Datumaro writes as height and width."""
     image = item.get("image")
     size = image.get("size") if isinstance(image, dict) else None
     if isinstance(size, list) and len(size) == 2:  # noqa: PLR2004  # height and width

@@ -1,4 +1,4 @@
-"""Files that data sets name: only those inside the folder that the user gave are ever opened."""
+"""Resolve file names in data sets; only files inside the user's folder are ever opened."""
 
 import posixpath
 from collections.abc import Iterable, Iterator
@@ -13,15 +13,15 @@ _ARCHIVE_LEFTOVERS = "__MACOSX"
 
 
 def image_file(folder: Path, name: object) -> Path:
-    r"""The file of this name in the folder: an image, or what is said of one.
+    r"""Find the named file (an image or its annotations) in the folder.
 
-    A name is relative to the folder, or to one of the folders above it where it leads back inside:
-    `img/1.jpg`, `../img/1.jpg` and `/data/img/1.jpg` name a file of `/data/img`. `\` is as `/`.
+    A name is relative to the folder, or to a parent folder if it leads back inside: `img/1.jpg`,
+    `../img/1.jpg` and `/data/img/1.jpg` all name a file of `/data/img`. `\` counts as `/`.
 
     Raises
     ------
     InvalidRecord
-        `missing_image`, or `path_outside_folder`: it leads elsewhere, maybe by a link.
+        `missing_image`, or `path_outside_folder`: it leads elsewhere, possibly through a link.
     """
     if not isinstance(name, str) or not name:
         raise InvalidRecord("the record names no image file", reason="malformed_record")
@@ -31,7 +31,7 @@ def image_file(folder: Path, name: object) -> Path:
         for path in _meant(root, name):
             if path.is_relative_to(root) and path.is_file():
                 return path
-    except (OSError, ValueError, RuntimeError) as exc:  # too long, a NUL, links in a circle
+    except (OSError, ValueError, RuntimeError) as exc:  # too long, a NUL, or a loop of links
         raise InvalidRecord(f"there is no image {name!r:.200}", reason="missing_image") from exc
     if not first.is_relative_to(root):
         detail = f"{name!r:.200} is not inside {folder}: name it relative to that folder"
@@ -42,25 +42,25 @@ def image_file(folder: Path, name: object) -> Path:
 def _meant(root: Path, name: str) -> Iterator[Path]:
     names = dict.fromkeys((name, name.replace("\\", "/")))
     yield from ((root / text).resolve() for text in names)
-    # Written for a working folder further up: what is not there may lead back into the folder.
+    # The name may be relative to a parent folder: try the parts that lead back into this one.
     yield from ((above / text).resolve() for text in names for above in root.parents)
 
 
 def plain_name(folder: Path | None, name: str) -> str:
-    """A file's name as other spellings of it are, too; nothing is looked at on the disk."""
+    """A file's normalised name, equal for all its spellings; does not access the disk."""
     path = name.replace("\\", "/")
     return posixpath.normpath(posixpath.join(str(folder.resolve()), path) if folder else path)
 
 
 def visible_files(folder: Path, endings: Iterable[str]) -> list[Path]:
-    """All files below a folder with one of the endings, in their order; hidden ones are not.
+    """All files below a folder with one of the extensions, sorted, without hidden ones.
 
-    Neither is what lies in hidden folders (`.ipynb_checkpoints`) and in `__MACOSX`, where archives
-    of a Mac keep what they know of files, under the files' own names.
+    Skips hidden folders (`.ipynb_checkpoints`) and `__MACOSX`, where archives made on a Mac keep
+    metadata under the files' own names.
 
     Parameters
     ----------
-    endings : with their dot, in lower case
+    endings : extensions with their dot, in lower case
     """
     wanted = frozenset(endings)
     return sorted(
@@ -76,7 +76,7 @@ def _is_hidden(part: str) -> bool:
 
 
 def image_size(image: Path) -> Size | None:
-    """The image's upright size, by its header; none for an image that publishing will refuse."""
+    """The image's upright size from its header; None for an image that publishing will refuse."""
     try:
         with image.open("rb") as file:
             facts = measure(file.read(_HEADER_LIMITS.max_bytes + 1), _HEADER_LIMITS)

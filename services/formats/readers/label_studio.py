@@ -1,4 +1,4 @@
-"""Label Studio's JSON, come back: one task a frame, what annotators submitted counts."""
+"""Read Label Studio's JSON: one task per frame; only submitted annotations count."""
 
 import math
 from collections.abc import Sequence
@@ -31,18 +31,18 @@ _WITHOUT_SHAPE = frozenset(
         "textarea",
     }
 )
-"""What is said of an image or of a box beside its label: left out, for it hides no object."""
+"""Result types without a shape. They are skipped, because they cannot hide an object."""
 
 
 def read_label_studio(file: Path, sent: Manifest | None = None) -> Dataset:
     """Open an export of Label Studio (JSON).
 
-    A task's `data.frame_id` names its frame, else the file name of its image. A task that nobody
-    has submitted, or that was skipped, is refused.
+    A task's `data.frame_id` names its frame, else the file name of its image does. A task without
+    a submission, or a skipped one, is refused.
 
     Parameters
     ----------
-    sent : what was exported; it knows frames by their images' file names
+    sent : the export's manifest; maps image file names to frames
 
     Raises
     ------
@@ -62,13 +62,13 @@ def read_label_studio(file: Path, sent: Manifest | None = None) -> Dataset:
 
 
 def versions_of_task(source: Located[object], sent: Manifest | None = None) -> list[Version]:
-    """What was submitted of a task's frame, by each annotator.
+    """Each annotator's submission for a task's frame.
 
     Raises
     ------
     InvalidRecord
-        `unknown_image`: the task is none of ours. `unfinished_task`, `skipped_task`: nobody has
-        said anything.
+        `unknown_image`: the task shows no frame of ours. `unfinished_task`, `skipped_task`: nobody
+        has submitted anything.
     """
     task = fields.record(source.value, "the task")
     frame_id = _frame_id(task, sent)
@@ -83,12 +83,12 @@ def versions_of_task(source: Located[object], sent: Manifest | None = None) -> l
 
 
 def _frame_id(task: Record, sent: Manifest | None) -> FrameId:
-    """The frame that a task names, or else the one whose image it shows.
+    """The frame that a task names, or else the frame whose image it shows.
 
     Raises
     ------
     InvalidRecord
-        `unknown_image`: it names none, or no or several images that were sent.
+        `unknown_image`: it names no frame, and its image matches none or several that were sent.
     """
     data = fields.record(task.get("data"), "data")
     given = data.get("frame_id")
@@ -113,7 +113,7 @@ def _frame_id(task: Record, sent: Manifest | None) -> FrameId:
 
 
 def _names(address: str) -> list[str]:
-    """The file names in the address of an image: of its path, and of a local file's `?d=`."""
+    """The file names in an image's URL: from its path, and from a local file's `?d=`."""
     try:
         parts = urlsplit(address)
     except ValueError:  # text that looks like a broken address
@@ -139,7 +139,7 @@ def _version(frame_id: FrameId, submitted: Record, location: str) -> Version:
 
 
 def _annotator(given: object) -> str | None:
-    """An annotator's address, or their number where that is all that the tool says."""
+    """An annotator's email address, or their number if the tool has only that."""
     if isinstance(given, dict):
         email = given.get("email")
         if isinstance(email, str) and email.isprintable() and 0 < len(email) <= _LONGEST_NAME:
@@ -149,12 +149,12 @@ def _annotator(given: object) -> str | None:
 
 
 def _size_of(results: Sequence[object]) -> Size | None:
-    """The size of the picture that rectangles were drawn on; none where there is none.
+    """The size of the image that rectangles were drawn on; None without rectangles.
 
     Raises
     ------
     InvalidRecord
-        `size_mismatch`: they were drawn on pictures of several sizes.
+        `size_mismatch`: the results declare several sizes.
     """
     sizes = {_size(result) for result in results if isinstance(result, dict) and _is_box(result)}
     sizes.discard(None)
@@ -204,10 +204,10 @@ def _drawn(given: object) -> Drawn | None:
 
 
 def _corners(value: Record, size: Size, degrees: float) -> Box:
-    """Corners in pixels, before the rectangle is rotated about its centre.
+    """Corners in pixels of the rectangle before rotation about its centre.
 
-    Label Studio gives percent of the image, and rotates clockwise about the top left corner: where
-    that is stays as it is given, and the centre moves around it.
+    Label Studio uses percent of the image, and rotates clockwise about the top left corner, which
+    stays fixed while the centre moves around it.
     """
     sides = [fields.number(value.get(side)) for side in _SIDES]
     numbers = [item for item in sides if item is not None]

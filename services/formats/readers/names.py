@@ -1,4 +1,4 @@
-"""How files call a data set's images: by id, path, name, stem or number."""
+"""Match references to a data set's images: by id, path, name, stem or number."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -14,11 +14,11 @@ from services.formats.readers.records import ImageKey
 
 _ENDINGS = frozenset({".jpg", ".jpeg", ".png"})
 _LONGEST_NUMBER = 18
-"""Digits of the largest numbers below 2**63."""
+"""Number of digits that always stays below 2**63."""
 
 
 def other_form(key: ImageKey) -> ImageKey | None:
-    """`1` for `"1"` and `"1"` for `1`; none for a text that is no number."""
+    """`1` for `"1"` and `"1"` for `1`; None for a string that is not a number."""
     if isinstance(key, int):
         return str(key)
     number = int(key) if _is_number(key) else None
@@ -26,11 +26,11 @@ def other_form(key: ImageKey) -> ImageKey | None:
 
 
 class ImageNames:
-    """Images by every name that another file may call them by.
+    """An index of images by every name that another file may use for them.
 
     Parameters
     ----------
-    paths : the images' paths relative to the data set's folder, by their keys
+    paths : the images' paths relative to the data set's folder, by key
     """
 
     def __init__(self, paths: Mapping[ImageKey, str]) -> None:
@@ -46,7 +46,7 @@ class ImageNames:
         return self._count
 
     def find(self, name: ImageKey) -> set[ImageKey]:
-        """The images that a name may mean: of that path, or else of that name, stem or number."""
+        """The images that a name may mean: matched by path, or else by name, stem or number."""
         if isinstance(name, int):
             return self._names.get(name, set())
         path = _with_slashes(name)
@@ -59,22 +59,22 @@ class ImageNames:
 
 
 class ImageReferences:
-    """Which image each record of one file means.
+    """Resolves which image each record of one file refers to.
 
-    A number is an id, also where it is written as a text. It is a file's name only if all records
-    of the file can be read so, and not all of them as ids: results may well be of more images than
-    the data set lists, whose ids are then the numbers in other images' names.
+    A number is an id, even if written as a string. It counts as a file name only if all records
+    of the file can be read as names and not all of them as ids: results may cover more images than
+    the data set lists, and their ids may then equal numbers in other images' names.
 
     Parameters
     ----------
-    ids : the data set's ids of its images; none where it has only names
+    ids : the data set's image ids; empty if it has only names
     sources : the file's records
-    own : the file's own ids of images, with their names; they come before the data set's ids
+    own : the file's own image ids with their names; they take precedence over the data set's ids
 
     Attributes
     ----------
-    ambiguous : images of which a record was refused because it may mean another one as well
-    adjustments : what was assumed, by image
+    ambiguous : images with a refused record that may mean another image as well
+    adjustments : assumptions, by image
     """
 
     def __init__(
@@ -93,12 +93,12 @@ class ImageReferences:
         self._ways = [self._by_own] if own else self._ways_of({*_keys(sources)})
 
     def of(self, record: Record) -> ImageKey:
-        """The image that a record means by `file_name`, or else by `image_id`.
+        """The image that a record names by `file_name`, or else by `image_id`.
 
         Raises
         ------
         InvalidRecord
-            `unknown_image`: there is none, or more than one. `malformed_record`: it names none.
+            `unknown_image`: no image matches, or several do. `malformed_record`: it names none.
         """
         file_name, given = record.get("file_name"), record.get("image_id")
         named = self._names.find(file_name) if isinstance(file_name, str) and file_name else set()
@@ -125,7 +125,7 @@ class ImageReferences:
         return found.union(*(way(key) for way in self._ways))
 
     def _ways_of(self, keys: set[ImageKey]) -> list[Callable[[ImageKey], set[ImageKey]]]:
-        """How the keys of the file are read: as ids, as names, or as either."""
+        """How to read the file's keys: as ids, as names, or as either."""
         if not self._ids:
             return [self._by_name]
         if all(key in self._ids for key in keys):
@@ -157,7 +157,7 @@ def _keys(sources: Iterable[Located[object]]) -> Iterator[ImageKey]:
         given = source.value.get("image_id") if isinstance(source.value, Mapping) else None
         try:
             yield fields.key(given)
-        except InvalidRecord:  # refused by itself, where it is read
+        except InvalidRecord:  # refused later, when the record is read
             continue
 
 
@@ -169,7 +169,7 @@ def _names(path: str) -> set[ImageKey]:
 
 
 def _tails(path: str) -> Iterator[str]:
-    """The path, then without its first folder, its first two, and so on."""
+    """The path, then the path without its first folder, its first two, and so on."""
     yield path
     while "/" in path:
         path = path.partition("/")[2]

@@ -1,4 +1,4 @@
-"""Lists of foreign records: each with its place in the file, in groups by image."""
+"""Lists of foreign records with their location in the file, grouped by image."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -22,14 +22,14 @@ _HIDES_NOTHING = frozenset({"box_without_area", "box_outside_image"})
 
 @dataclass
 class Notes:
-    """What the reading of a frame brings up beside its boxes."""
+    """Adjustments and rejections collected while a frame is read."""
 
     rejected: list[Rejection] = field(default_factory=list)
     adjustments: Counter[Adjustment] = field(default_factory=Counter)
 
 
 def located(file: Path, name: str, values: object) -> list[Located[object]]:
-    """The elements of a file's list `name`, with where they are.
+    """The elements of a file's list `name`, with their locations.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def located(file: Path, name: str, values: object) -> list[Located[object]]:
 def rejection(
     error: InvalidRecord, source: Located[object], kind: RecordKind | None = None
 ) -> Rejection:
-    """What became of a record that breaks a rule."""
+    """The rejection of a record that breaks a rule."""
     raw = fields.raw(source.value)
     return Rejection(error.reason, str(error), source.location, raw, kind=kind)
 
@@ -55,7 +55,7 @@ def parsed(
     rejected: list[Rejection],
     kind: RecordKind | None = None,
 ) -> list[Located[T]]:
-    """What `parse` makes of the records; those that it refuses are added to `rejected`."""
+    """Parse the records; those that `parse` refuses are added to `rejected`."""
     found = []
     for source in sources:
         try:
@@ -69,12 +69,12 @@ def parsed(
 
 
 def hides_nothing(reason: str) -> bool:
-    """Whether a box that is refused for this reason stands for nothing in the picture."""
+    """Whether a box refused for this reason cannot stand for an object in the image."""
     return reason in _HIDES_NOTHING
 
 
 def hide_nothing(refused: Iterable[Rejection]) -> bool:
-    """Whether no refused box can stand for something in the picture."""
+    """Whether no refused box can stand for an object in the image."""
     return all(hides_nothing(rejection.reason) for rejection in refused)
 
 
@@ -84,10 +84,10 @@ def by_image(
     rejected: list[Rejection],
     kind: RecordKind | None = None,
 ) -> Groups:
-    """The records of each image, in their order.
+    """The records of each image, in file order.
 
-    Records of which `image_of` refuses the image are added to `rejected`. A record's own `id`
-    means nothing: many tools count them anew for each image.
+    Records whose image `image_of` refuses are added to `rejected`. A record's own `id` is ignored,
+    because many tools restart their numbering for each image.
     """
     groups: Groups = defaultdict(list)
 
@@ -103,7 +103,7 @@ def by_image(
 def without(
     parse: Callable[[], T | None], source: Located[Record], rejected: list[Rejection]
 ) -> T | None:
-    """A part that its record can do without: refused, it is added to `rejected` by itself."""
+    """Parse an optional part of a record; if refused, only the part is added to `rejected`."""
     try:
         return parse()
     except InvalidRecord as exc:
@@ -112,12 +112,12 @@ def without(
 
 
 def claim(key: ImageKey, seen: set[ImageKey]) -> None:
-    """Take an id that may be used once.
+    """Register an id that may occur only once.
 
     Raises
     ------
     InvalidRecord
-        `duplicate_id`: it is taken.
+        `duplicate_id`: it occurred before.
     """
     if key in seen:
         raise InvalidRecord(f"id {key!r:.60} came before", reason="duplicate_id")
@@ -125,13 +125,13 @@ def claim(key: ImageKey, seen: set[ImageKey]) -> None:
 
 
 def whole_frame(image: object, **parts: Sequence[Located[Record]]) -> dict[str, object]:
-    """A refused frame with all that depended on it, so that its dead letter holds everything."""
+    """A refused frame with everything that depends on it, so that its dead letter is complete."""
     lists = {name: [source.value for source in part] for name, part in parts.items()}
     return {"image": image, **lists}
 
 
 def declared_size(record: Record) -> Size | None:
-    """The `width` and `height` of an image's record, where they can be."""
+    """The `width` and `height` of an image's record; None if they are not valid."""
     width, height = record.get("width"), record.get("height")
     if type(width) is int and type(height) is int and 0 < width < 2**17 and 0 < height < 2**17:
         return width, height

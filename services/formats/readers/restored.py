@@ -1,4 +1,4 @@
-"""What a tool's format cannot say, put back from the manifest of what was sent."""
+"""Restore from the export's manifest what a tool's format cannot express."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -10,18 +10,18 @@ from services.formats.items import Dataset, FrameItem, Item, Located
 from services.formats.readers.returned import Manifest, Sent
 
 _SAME_PX = 0.02
-"""Tools round corners, CVAT to a hundredth of a pixel; nobody draws as finely."""
+"""Corners closer than this are equal: CVAT rounds to .01 pixels, and nobody draws as finely."""
 
 _KEPT = ("area", "crowd", "ignore", "mask")
 
 
 def restored(dataset: Dataset, manifest: Manifest, says: Collection[str]) -> Dataset:
-    """The data set, its boxes that came back as they went out being exactly what they were.
+    """Replace boxes that came back unchanged by the annotations that were sent.
 
     Parameters
     ----------
-    says : what the format itself says of an annotation (`area`, `crowd`, `ignore`, `mask`): its
-        word counts; everything else is as it was sent
+    says : the fields that the format carries (`area`, `crowd`, `ignore`, `mask`); they keep the
+        returned value, all others the sent one
     """
     sent = {frame.frame_id: frame for frame in manifest.frames.values()}
     left = set(sent)
@@ -68,7 +68,7 @@ def _annotations(
 
 
 def _same(one: Annotation, other: Annotation) -> bool:
-    # Some tools drop the blanks around a name.
+    # Some tools strip the blanks around a name.
     return one.category.strip() == other.category.strip() and all(
         abs(a - b) <= _SAME_PX for a, b in zip(_corners(one), _corners(other), strict=True)
     )

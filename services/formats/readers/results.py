@@ -1,4 +1,4 @@
-"""Detectors' results in COCO's form: a list, or an object that also has categories and images."""
+"""Detector results in COCO format: a list, or an object that also has categories and images."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
@@ -31,13 +31,13 @@ from services.formats.visible_names import check_name
 
 Categories = Mapping[ImageKey, Category]
 CategoryRule = Callable[[Record, Categories, Counter[Adjustment]], Category]
-"""The category that a record names; what it assumes is counted."""
+"""Returns the category that a record names; counts its assumptions as adjustments."""
 
 
 def categories_of(
     file: Path, values: object, rejected: list[Rejection]
 ) -> dict[ImageKey, Category]:
-    """Names by id from COCO's `categories`; of two with one id, the first counts."""
+    """Names by id from COCO's `categories`; if an id repeats, the first one counts."""
     seen: set[ImageKey] = set()
 
     def parse(source: Located[Record]) -> tuple[ImageKey, Category]:
@@ -56,7 +56,7 @@ def category_name(value: object) -> Category:
     Raises
     ------
     InvalidRecord
-        `unknown_category`: it is not a text, empty or too long. `hidden_character`,
+        `unknown_category`: it is not a string, is empty or too long. `hidden_character`,
         `blank_category`.
     """
     if isinstance(value, str) and value:
@@ -71,12 +71,12 @@ def listed_category(
 ) -> Category:
     """The category that a record names by its name or its id.
 
-    Where both name one, the name counts: numbers differ from tool to tool.
+    If it has both, the name counts, because ids differ between tools.
 
     Raises
     ------
     InvalidRecord
-        `unknown_category`: the data set has none such, or an id may mean two.
+        `unknown_category`: the data set does not have it, or an id may mean two.
     """
     name, listed = _name(record), categories.values()
     named = Category(name) if isinstance(name, str) and name in listed else None
@@ -93,7 +93,7 @@ def listed_category(
 
 
 def _by_id(key: ImageKey, categories: Categories) -> set[Category]:
-    """The categories that an id may mean: the one that has it, or else what it could be."""
+    """The categories that an id may mean: the exact match, or else its other form."""
     if key in categories:
         return {categories[key]}
     other = other_form(key)
@@ -104,12 +104,12 @@ def _by_id(key: ImageKey, categories: Categories) -> set[Category]:
 def named_category(
     record: Record, categories: Categories, adjustments: Counter[Adjustment]
 ) -> Category:
-    """The category that a record names by an id that the results list, or else by any name.
+    """The category that a record names by an id that the results file lists, or else by name.
 
     Raises
     ------
     InvalidRecord
-        `unknown_category`: a number that nothing explains, or no name.
+        `unknown_category`: an id that the file does not list, or no name.
     """
     key, name = record.get("category_id"), _name(record)
     is_listed = isinstance(key, str) and bool(_by_id(key, categories))
@@ -123,13 +123,13 @@ def _name(record: Record) -> object:
 
 
 class Found(NamedTuple):
-    """What a detector found in one image.
+    """A detector's output on one image.
 
     Attributes
     ----------
-    detections : none where all of them were refused, which says nothing of the detector
-    complete : whether no refused detection may stand for something
-    size : of the picture that they are drawn on, where their file declares it
+    detections : None if all of them were refused, which says nothing about the detector
+    complete : whether no refused detection can stand for an object
+    size : the size of the image that they are drawn on, if their file declares it
     """
 
     detections: tuple[Located[Detection], ...] | None
@@ -138,24 +138,24 @@ class Found(NamedTuple):
 
 
 NOT_LOOKED = Found(None)
-"""What a detector found where it did not look."""
+"""The value for an image that the detector did not run on."""
 
 
 class Results:
-    """One results file, its records in groups by image.
+    """One results file, with its records grouped by image.
 
     Parameters
     ----------
-    ids : the data set's ids of its images; none where it has only names
+    ids : the data set's image ids; empty if it has only names
     names : the data set's images by name
-    categories : the data set's; a file's own come before them
-    category_of : the category that a record names
+    categories : the data set's categories; the file's own take precedence
+    category_of : the rule that finds a record's category
 
     Raises
     ------
     InvalidRecord
-        The file cannot be read, or none of its records names an image and a category that are
-        known: a detector that looked elsewhere has not found nothing here.
+        The file is unreadable, or none of its records names a known image and category: the file
+        then belongs to another data set, and its silence here would be taken for misses.
     """
 
     def __init__(
@@ -216,7 +216,7 @@ class Results:
             )
 
     def records(self, image: ImageKey) -> list[Located[Record]]:
-        """The image's records as they are in the file."""
+        """The image's raw records."""
         return self._groups.get(image, [])
 
     def found(self, image: ImageKey, size: Size | None, notes: Notes) -> Found:
@@ -224,7 +224,7 @@ class Results:
 
         Parameters
         ----------
-        size : the image's, where it is known and the file does not declare another one
+        size : the image's size, if known; a size that the file declares takes precedence
         """
         own_size = self._sizes.get(image)
 
@@ -247,7 +247,7 @@ class Results:
 
 
 def _own_images(file: Path, values: object, rejected: list[Rejection]) -> dict[ImageKey, Record]:
-    """The file's own images that have a name, by their ids in it, which mean one name each."""
+    """The file's own named images by their ids in it; each id must have a single name."""
 
     def parse(source: Located[Record]) -> tuple[ImageKey, Record]:
         return fields.key(source.value.get("id")), source.value
@@ -263,7 +263,7 @@ def _own_images(file: Path, values: object, rejected: list[Rejection]) -> dict[I
 
 
 def _sizes(own: Mapping[ImageKey, Record], names: ImageNames) -> dict[ImageKey, Size]:
-    """The sizes that the file's own images declare, by the data set's image."""
+    """The sizes that the file's own images declare, by the data set's image key."""
     sizes: dict[ImageKey, Size] = {}
     for image in own.values():
         size, meant = declared_size(image), names.find(str(image["file_name"]))

@@ -1,4 +1,4 @@
-"""What comes back from an annotation tool, under the names that our export gave."""
+"""Corrections from annotation tools, matched to frames by the export's file names."""
 
 import re
 from collections import Counter
@@ -21,16 +21,16 @@ from services.formats.readers.results import category_name
 R = TypeVar("R")
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?P<name>.+)")
-"""Label Studio begins the names of uploaded files with eight digits of a UUID."""
+"""Label Studio prefixes the names of uploaded files with eight digits of a UUID."""
 _ROBOFLOW = re.compile(r"(?P<name>.+)_(?:jpe?g|png)\.rf\.[0-9A-Za-z]{16,}", re.IGNORECASE)
-"""Roboflow moves the ending into the name, and adds a hash."""
+"""Roboflow moves the extension into the name, and appends a hash."""
 RETURNED_BY = VehicleId("annotation-team")
-"""Stands where a frame's vehicle would: corrections say nothing of it."""
+"""Placeholder for the vehicle, which corrections do not contain."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A frame as it went out."""
+    """A frame as it was exported."""
 
     frame_id: FrameId
     size: tuple[int, int]
@@ -41,8 +41,8 @@ class Sent:
 class Manifest:
     """The frames of an export, by the stem of their image's file name.
 
-    Tools prefix folders, change endings and copy files about; the stem stays, but for what Label
-    Studio puts before it and Roboflow behind it.
+    Tools add folders, change extensions and copy files; the stem survives, except for Label
+    Studio's prefix and Roboflow's suffix.
     """
 
     frames: dict[str, Sent]
@@ -54,7 +54,7 @@ class Manifest:
         Raises
         ------
         InvalidRecord
-            The file is none.
+            The file is not a manifest.
         """
         content = fields.record(read_json(file), str(file))
         frames = {}
@@ -71,14 +71,14 @@ class Manifest:
         return cls(frames)
 
     def find(self, name: str) -> Sent | None:
-        """The frame of an image's file name, if it was sent."""
+        """The frame with this image file name; None if it was not sent."""
         stem = Path(name.replace("\\", "/")).stem
         renamed = (form.fullmatch(stem) for form in (_UPLOADED, _ROBOFLOW))
         stems = [stem, *(found["name"] for found in renamed if found)]
         return next((self.frames[text] for text in stems if text in self.frames), None)
 
     def of(self, name: str) -> Sent:
-        """The frame of an image's file name.
+        """The frame with this image file name.
 
         Raises
         ------
@@ -92,13 +92,13 @@ class Manifest:
 
 
 class Drawn(NamedTuple):
-    """A box as a tool gives it.
+    """A box as the tool wrote it.
 
     Attributes
     ----------
-    corners : left, top, right and bottom in pixels of the picture that the tool showed, before the
-        box is rotated
-    degrees : how far it is rotated about its centre
+    corners : left, top, right and bottom before rotation, in pixels of the image that the tool
+        showed
+    degrees : rotation about the box's centre
     """
 
     label: object
@@ -109,18 +109,18 @@ class Drawn(NamedTuple):
 
 
 class Version(NamedTuple):
-    """What one person says of one frame, and the records of it that cannot be used."""
+    """One annotator's version of one frame, and its refused records."""
 
     item: FrameItem
     rejected: Sequence[Rejection]
 
 
 class Frame(NamedTuple):
-    """Which frame a record is about, and what the tool says of it as a whole.
+    """The frame that a record is about, with the tool's information about the whole frame.
 
     Attributes
     ----------
-    size : width and height of the picture that the tool showed, where it says so
+    size : width and height of the image that the tool showed, if the tool records it
     """
 
     frame_id: FrameId
@@ -131,12 +131,12 @@ class Frame(NamedTuple):
 
 
 def version_of(frame: Frame, records: Iterable[R], drawn: Callable[[R], Drawn | None]) -> Version:
-    """A frame's annotations. Where one that may hide an object is refused, it is not complete.
+    """A frame's annotations; not complete if a refused one can hide an object.
 
     Parameters
     ----------
-    records : the annotations as the tool gives them
-    drawn : the box of a record; none where it has no shape at all. Raises InvalidRecord.
+    records : the annotations as the tool wrote them
+    drawn : returns a record's box, or None if it has no shape. Raises InvalidRecord.
     """
     adjustments: Counter[Adjustment] = Counter()
     annotations: list[Located[Annotation]] = []
@@ -158,7 +158,7 @@ def version_of(frame: Frame, records: Iterable[R], drawn: Callable[[R], Drawn | 
         image=None,
         size=frame.size,
         annotations=tuple(annotations),
-        # Without any of its boxes, a frame would be annotated and empty.
+        # With every box refused, the frame would count as annotated and empty.
         complete=hide_nothing(rejected) and bool(annotations or not rejected),
         annotated_by=frame.annotated_by,
         lead_time_s=frame.lead_time_s,
@@ -170,7 +170,7 @@ def version_of(frame: Frame, records: Iterable[R], drawn: Callable[[R], Drawn | 
 def returned(
     records: Iterable[Located[object]], parse: Callable[[Located[object]], Sequence[Version]]
 ) -> Iterator[Item]:
-    """All that the records say of their frames, and what is refused."""
+    """The frames' versions in the records, and the rejections."""
     for source in records:
         try:
             versions = parse(source)
@@ -183,12 +183,12 @@ def returned(
 
 
 def _annotation(box: Drawn, adjustments: Counter[Adjustment]) -> Annotation:
-    """An annotation from a box, of which the upright one around it is taken.
+    """An annotation with the upright box around a drawn one.
 
     Raises
     ------
     InvalidRecord
-        The label is no category, or the box has no area or is not one.
+        The label is not a category, or the box is invalid or has no area.
     """
     left, top, right, bottom = box.corners
     if left > right or top > bottom:

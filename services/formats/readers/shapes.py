@@ -1,4 +1,4 @@
-"""A record's box and mask in COCO's form, with what tools write in place of either."""
+"""Read a record's box and mask in COCO format, including the variants that tools write."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,18 +17,18 @@ from services.formats.readers.records import Notes, without
 Drawn = tuple[Box, Rle | None]
 
 _SAME_PX = 1.5
-"""How far the box around a drawn outline may be from the box that it was made of: rounding."""
+"""Rounding tolerance between a box and the bounding box of the outline drawn from it."""
 _FULL = 0.95
-"""Share of its box that a rectangle fills, once it is drawn in whole pixels."""
+"""Share of its box that a rectangle fills at least, rasterised to whole pixels."""
 
 
 def annotated_shape(source: Located[Record], size: Size | None, notes: Notes) -> Drawn:
-    """An annotation's box and mask. Exchanged corners of the box are sorted.
+    """An annotation's box and mask. Swapped corners of the box are put in order.
 
     Raises
     ------
     InvalidRecord
-        There is no box, or one that cannot be.
+        There is no box, or it is invalid.
     """
     sort = partial(fields.sorted_box, adjustments=notes.adjustments)
     return _shape(source, size, notes, sort)
@@ -40,7 +40,7 @@ def detected_shape(source: Located[Record], size: Size | None, notes: Notes) -> 
     Raises
     ------
     InvalidRecord
-        There is no box, or one that cannot be.
+        There is no box, or it is invalid.
     """
     return _shape(source, size, notes, fields.box)
 
@@ -48,9 +48,9 @@ def detected_shape(source: Located[Record], size: Size | None, notes: Notes) -> 
 def _shape(
     source: Located[Record], size: Size | None, notes: Notes, box_of: Callable[[object], Box]
 ) -> Drawn:
-    """The box, around the mask where there is none, and the mask.
+    """The box (if absent, the mask's bounding box) and the mask.
 
-    A record with a box keeps it when its mask is refused: what counts is the box.
+    If only the mask is refused, the record keeps its box, which is what metrics use.
     """
     record = source.value
     segmentation = record.get("segmentation")
@@ -71,13 +71,13 @@ def _shape(
 
 
 def _rotation(record: Record) -> float:
-    """Degrees, where CVAT and Datumaro write them; `bbox` is the box before it was rotated."""
+    """Degrees, from where CVAT and Datumaro write them; `bbox` is the box before rotation."""
     attributes = record.get("attributes")
     return fields.rotation(attributes) if isinstance(attributes, dict) else 0.0
 
 
 def _around(record: Record, segmentation: object, size: Size | None, notes: Notes) -> Drawn:
-    """The box around the mask, or around the polygons where they cannot be drawn."""
+    """The bounding box of the mask, or of polygons that cannot be rasterised."""
     shape = masks.from_coco(segmentation, size)
     if shape is None:
         outline = masks.around(segmentation)
@@ -94,7 +94,7 @@ def _upright(
 ) -> Drawn:
     """The upright box around a rotated one.
 
-    A mask that shows something else than the rectangle before its rotation shows it afterwards.
+    A mask that is not the unrotated rectangle is taken to be already rotated.
     """
     notes.adjustments[Adjustment.ROTATED_BOX] += 1
     outline = shape.bbox if shape else masks.around(segmentation)
@@ -113,10 +113,10 @@ def _is_full(shape: Shape | None) -> bool:
 
 
 def _in_one_size(bbox: Box, shape: Shape | None, size: Size | None, notes: Notes) -> Drawn:
-    """The box and the mask on an image of the declared size, where the mask has another one.
+    """Bring a box and a mask of different sizes to an image of the declared size.
 
-    Some detectors write masks of the size that they work in, with boxes of that size or of the
-    image's: the box is on whichever of both it overlaps its mask more.
+    Some detectors write masks in their working size, with boxes in that size or in the image's.
+    The box is assumed to be in the size in which it overlaps its mask more.
     """
     drawn_on = shape and shape.mask.size[::-1]
     if shape is None or size is None or drawn_on is None or drawn_on == size:

@@ -1,7 +1,7 @@
 """VIA 2.x (VGG Image Annotator): a saved project, or its exported annotations.
 
-An image without regions is annotated, and empty. `file_attributes` may carry what COCO's images
-may: vehicle_id, drive_id, captured_at, lat, lon, heading.
+An image without regions counts as annotated and empty. `file_attributes` may have the same fields
+as COCO's images: vehicle_id, drive_id, captured_at, lat, lon, heading.
 """
 
 import math
@@ -59,18 +59,18 @@ def read_via(
 
     Parameters
     ----------
-    images : the folder that file names are relative to; none reads no images, and draws no masks
+    images : the folder that file names are relative to; None reads no images and draws no masks
     predictions : COCO results, whose `file_name` or `image_id` is an image's name, stem or number,
         and whose category is a name, or an id that the file itself lists
-    dataset : begins every frame id; the file's name without its ending, if not given
-    category_attribute : the region attribute that holds the category; if not given, the only one
-        there is, or `category`, `class`, `label`, `name`, `type` or `object`, in any case
-    sent : what was exported; its file names name their frames
+    dataset : prefix of every frame id; default: the file's name without extension
+    category_attribute : the region attribute that holds the category; default: the only one, or
+        `category`, `class`, `label`, `name`, `type` or `object`, in any letter case
+    sent : the export's manifest; maps file names to frames
 
     Raises
     ------
     InvalidRecord
-        A file cannot be read at all.
+        A file is unreadable.
     """
     content = read_json(annotations)
     metadata = content.get("_via_img_metadata", content) if isinstance(content, dict) else None
@@ -103,14 +103,14 @@ def _is_via_3(content: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class _Image:
-    """An image's record; `copies` are later ones of the same file name, which are refused."""
+    """An image's record; `copies` are later records of the same file name, which are refused."""
 
     source: Located[Record]
     copies: list[Record] = field(default_factory=list)
 
     @property
     def is_whole(self) -> bool:
-        """Whether no copy has a region that this record does not have."""
+        """Whether this record has all regions of its copies."""
         regions = [region.value for region in _regions(self.source)]
         again = (Located(copy, self.source.location) for copy in self.copies)
         return all(region.value in regions for copy in again for region in _regions(copy))
@@ -167,7 +167,7 @@ class _Via:
 
     def _frame(self, name: str, image: _Image, notes: Notes) -> FrameItem:
         source = image.source
-        attributes = _said(source.value)
+        attributes = _file_attributes(source.value)
         file = image_file(self.images, name) if self.images else None
         regions = _regions(source)
         size = image_size(file) if file and any(map(_is_polygon, regions)) else None
@@ -216,8 +216,8 @@ class _Via:
                 raise InvalidRecord(f"a {name!r:.40} has no box", reason="unsupported_shape")
 
 
-def _said(record: Record) -> dict[str, Any]:
-    """`file_attributes`, which VIA keeps as texts: numbers as numbers, empty ones left out."""
+def _file_attributes(record: Record) -> dict[str, Any]:
+    """`file_attributes`, which VIA stores as strings: numbers parsed, empty values left out."""
     given = record.get("file_attributes") or {}
     attributes = {
         name: value for name, value in fields.record(given, "file_attributes").items() if value
@@ -267,7 +267,7 @@ def _category(attributes: object, named: str | None) -> Category:
 
 
 def _attribute(given: Record, named: str | None) -> str | None:
-    """The attribute that holds the category: the one named, the only one, or one of usual names."""
+    """The attribute that holds the category: the named one, the only one, or a usual name."""
     if named is not None:
         return named if named in given else None
     if len(given) == 1:
@@ -295,7 +295,7 @@ def _around(outline: list[tuple[float, float]]) -> Box:
 
 
 def _area(outline: list[tuple[float, float]]) -> float:
-    """Gauss's trapezoid formula."""
+    """The area, by the shoelace formula."""
     following = [*outline[1:], outline[0]]
     corners = zip(outline, following, strict=True)
     return abs(sum(x * next_y - next_x * y for (x, y), (next_x, next_y) in corners)) / 2

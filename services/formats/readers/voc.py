@@ -1,8 +1,8 @@
-"""Pascal VOC: a folder of XML files, one for each image.
+"""Pascal VOC: a folder of XML files, one per image.
 
-A box is taken as `[xmin, ymin, xmax - xmin, ymax - ymin]`, as most converters do, without VOC's
-own pixel more. `difficult` objects are ignored in evaluation. Images without a file are not read:
-nobody has annotated them.
+A box is read as `[xmin, ymin, xmax - xmin, ymax - ymin]`, as most converters do, without the extra
+pixel of VOC's own convention. `difficult` objects are ignored in evaluation. Images without an XML
+file are not annotated, and are not read.
 """
 
 import math
@@ -38,7 +38,7 @@ from services.formats.readers.returned import Manifest
 
 MAX_XML_BYTES = 16 * 1024 * 1024
 PRESERVE = "{http://www.w3.org/XML/1998/namespace}space"
-"""The attribute of a name whose blanks belong to it."""
+"""XML attribute that marks a name whose surrounding blanks are part of it."""
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 _OBJECT = re.compile(rb"<object[\s>/]")
@@ -53,20 +53,20 @@ def read_voc(
     dataset: str | None = None,
     sent: Manifest | None = None,
 ) -> Dataset:
-    """Open a VOC data set; XML files may lie in folders below `annotations`, images likewise.
+    """Open a VOC data set; XML files and images may be in subfolders.
 
     Parameters
     ----------
-    images : the folder of the images; none reads no images
+    images : the folder of the images; None reads no images
     predictions : COCO results, whose `file_name` or `image_id` is an image's path, name, stem or
         number, and whose category is a name, or an id that the file itself lists
-    dataset : begins every frame id; the folder's name, if not given
-    sent : what was exported; its file names name their frames where nothing else does
+    dataset : prefix of every frame id; default: the folder's name
+    sent : the export's manifest; maps file names to frames where nothing else does
 
     Raises
     ------
     InvalidRecord
-        The results cannot be read at all.
+        The results are unreadable.
     """
     name = dataset or annotations.resolve().name
     rejected: list[Rejection] = []
@@ -83,7 +83,7 @@ def read_voc(
 
 
 def _files(folder: Path, rejected: list[Rejection]) -> dict[str, Path]:
-    """The files by their path without its ending, which names their frame."""
+    """The files by their path without extension, which names their frame."""
     files: dict[str, Path] = {}
     for file in visible_files(folder, [".xml"]):
         first = files.setdefault(str(file.relative_to(folder).with_suffix("")), file)
@@ -156,7 +156,7 @@ class _Voc:
         )
 
     def _frame_id(self, root: Element, stem: str) -> FrameId:
-        """The id that our own export has written into the file, else one by the file's name."""
+        """The id that Gazeloop's export wrote into the file, else one from the file's name."""
         own = fields.own_frame_id((root.findtext("frame_id") or "").strip())
         if own is not None:
             return own
@@ -196,15 +196,15 @@ def _size(root: Element) -> tuple[int, int] | None:
 
 
 def _image(folder: Path, stem: str, named: str, notes: Notes) -> Path:
-    """The file of the XML's own stem, else the one that the XML names.
+    """The image with the XML file's stem, else the one that the XML names.
 
-    Tools copy XML files about and leave the name inside as it was.
+    Tools copy XML files and leave the old image name inside.
     """
     parent, last = str(Path(stem).parent), PurePosixPath(named.replace("\\", "/"))
     given = [f"{parent}/{named}", named] if named else []
     own = [f"{stem}{ending}" for ending in _ENDINGS]
     is_stale = bool(named) and last.stem != Path(stem).name
-    # A path of another machine: what it ends with may lie here.
+    # The name may be a path from another machine, whose last parts may exist here.
     names = [*own, *given] if is_stale else [*given, *own]
     missing = None
     for name in [*names, *([f"{parent}/{last.name}", last.name] if named else [])]:
@@ -270,7 +270,7 @@ def _category(name: Element | None) -> Category:
 
 
 def _attribute(element: Element, name: str) -> str | None:
-    """One of the attributes that CVAT and Datumaro write, which VOC itself does not have."""
+    """An `attributes` entry, an extension that CVAT and Datumaro write."""
     for item in element.findall("attributes/attribute"):
         if item.findtext("name") == name:
             return (item.findtext("value") or "").strip().lower()

@@ -1,4 +1,4 @@
-"""YOLO's text files, come back: one a frame, boxes in shares of the image."""
+"""Read YOLO text files: one per frame, with boxes as fractions of the image size."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -17,15 +17,15 @@ _HIDDEN = re.compile(r"\.|__MACOSX$")
 
 
 def read_yolo(folder: Path, sent: Manifest) -> Dataset:
-    """Open the text files in `labels/` with the names of `data.yaml`, beside it.
+    """Open the text files in `labels/`, with category names from `data.yaml` in the same folder.
 
-    The layout of Roboflow and others, `train/labels/` and so on, is read as well. A frame without
-    a file has not come back; an empty file says that nothing is there.
+    Also reads the layout of Roboflow and others (`train/labels/` and so on). A frame without a
+    file was not returned; an empty file means an empty frame.
 
     Raises
     ------
     InvalidRecord
-        A file cannot be read at all.
+        A file is unreadable.
     """
     if not (folder / "data.yaml").is_file():
         raise InvalidRecord(
@@ -41,7 +41,7 @@ def read_yolo(folder: Path, sent: Manifest) -> Dataset:
             reason="unreadable_file",
         )
     sources = [
-        # Editors on Windows begin a file with a byte order mark.
+        # Editors on Windows may write a byte order mark.
         Located[object](file.read_text("utf-8-sig", errors="replace"), place)
         for place, file in files.items()
     ]
@@ -56,7 +56,7 @@ def read_yolo(folder: Path, sent: Manifest) -> Dataset:
 
 
 def _label_files(folder: Path) -> Iterator[Path]:
-    """Text files below a folder `labels`; hidden ones, which systems leave behind, are not."""
+    """Text files below a folder `labels`, without hidden ones, which operating systems create."""
     for labels in (folder / "labels", *sorted(folder.glob("*/labels"))):
         for file in labels.rglob("*.txt"):
             if not any(_HIDDEN.match(part) for part in file.relative_to(folder).parts):
@@ -64,9 +64,9 @@ def _label_files(folder: Path) -> Iterator[Path]:
 
 
 def _names(file: Path) -> dict[str, str]:
-    """Names by number, from a list or a mapping; every scalar is taken as it is written."""
+    """Names by number, from a list or a mapping; every scalar stays a string."""
     try:
-        # BaseLoader makes texts and nothing else: `no` stays a name, and nothing is constructed.
+        # BaseLoader only creates strings: `no` stays a name, and no object is constructed.
         content = yaml.load(file.read_bytes(), yaml.BaseLoader)  # noqa: S506  # see above
     except OSError as exc:
         raise InvalidRecord(f"{file}: {exc.strerror}", reason="unreadable_file") from exc

@@ -1,4 +1,4 @@
-"""COCO: `annotations/instances_default.json`, and `predictions.json` in the form of its results."""
+"""COCO: `annotations/instances_default.json`, and `predictions.json` in COCO's results format."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,16 +9,16 @@ from services.contracts.events import Annotation
 from services.formats.writers.frames import Export, ExportFrame, annotated, labels, lost
 
 INSTANCES = "annotations/instances_default.json"
-"""Where CVAT, Datumaro and most others look: COCO's own name for a subset's boxes."""
+"""COCO's own file name for a subset's boxes; CVAT, Datumaro and most others expect it."""
 
 _PRETTY = orjson.OPT_INDENT_2
 
 
 def to_coco(frames: Sequence[ExportFrame]) -> Export:
-    """Ground truth as `read_coco` and pycocotools read it; frame ids are kept beside the numbers.
+    """Ground truth for `read_coco` and pycocotools; images have numeric ids and frame ids.
 
-    COCO's evaluation knows no `ignore`, so that stands among `attributes`, where CVAT and Datumaro
-    look; frames that nobody has annotated are left out, for COCO would call them empty.
+    COCO's evaluation has no `ignore`, so it is written to `attributes`, where CVAT and Datumaro
+    read it. Frames without annotation are left out, because COCO would count them as empty.
     """
     used = annotated(frames)
     names = labels(used)

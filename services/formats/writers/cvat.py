@@ -13,14 +13,14 @@ ATTRIBUTES = (
     ("crowd", "checkbox", "false"),
     ("ignore", "checkbox", "false"),
 )
-"""Of every label, in CVAT's own form: name, input type, default."""
+"""Attributes of every label, as CVAT defines them: name, input type, default."""
 
 
 def to_cvat(frames: Sequence[ExportFrame]) -> Export:
     """`annotations.xml`. Proposals are boxes whose attribute `proposal` is set.
 
-    An annotator confirms one by taking the mark away, and refuses it by deleting the box; a frame
-    on which a mark is left is not finished, and does not come back. Masks are lost.
+    An annotator confirms a proposal by clearing the attribute, and rejects it by deleting the box.
+    A frame with a proposal left is unfinished, and is refused on import. Masks are lost.
     """
     used = sorted(frames, key=lambda frame: frame.frame_id)
     root = Element("annotations")

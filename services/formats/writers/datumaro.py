@@ -1,4 +1,4 @@
-"""Datumaro's own JSON, from which it converts to some forty others."""
+"""Datumaro's own JSON, which Datumaro converts to about forty other formats."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ SUBSET = "default"
 
 
 def to_datumaro(frames: Sequence[ExportFrame]) -> Export:
-    """`annotations/default.json`; images lie in `images/default`. Masks are lost."""
+    """`annotations/default.json`, with images in `images/default`. Masks are lost."""
     used = annotated(frames)
     names = labels(used)
     numbers = {name: number for number, name in enumerate(names)}

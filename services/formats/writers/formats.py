@@ -1,4 +1,4 @@
-"""The formats by name, and a manifest that makes an export reproducible."""
+"""Export formats by name, and the manifest that makes an export reproducible."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from services.formats.writers.yolo import to_yolo
 
 
 class Format(StrEnum):
-    """What an annotation team's tools read."""
+    """The export formats."""
 
     COCO = "coco"
     VOC = "voc"
@@ -40,11 +40,11 @@ IMAGES: Mapping[Format, str] = {
     Format.VOC: "JPEGImages",
     Format.DATUMARO: f"images/{SUBSET}",
 }
-"""The folder that a format keeps its images in."""
+"""The image folder of each format."""
 
 
 def manifest(export: Export, **facts: Any) -> bytes:
-    """What was exported: counts, every frame's revision, and the sha256 of every file."""
+    """The export's manifest: counts, every frame's revision, and the sha256 of every file."""
     content = {
         **facts,
         "counts": {
@@ -67,7 +67,7 @@ def manifest(export: Export, **facts: Any) -> bytes:
                 "complete": frame.complete,
                 "corrected": frame.corrected,
                 "weight": frame.weight,
-                # What a tool's format cannot say of a box that comes back as it went out.
+                # Restores what a tool's format cannot express of a box that comes back unchanged.
                 "annotations": [
                     annotation.model_dump(exclude_defaults=True)
                     for annotation in frame.annotations or ()

@@ -1,4 +1,4 @@
-"""What an exporter is given: frames with what is known of them, under names that any tool takes."""
+"""The input of exporters: frames with their boxes, and file names that every tool accepts."""
 
 import hashlib
 import re
@@ -15,12 +15,12 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_STEM = 120
 _ENDINGS = {"image/jpeg": ".jpg", "image/png": ".png"}
 Files = dict[str, bytes]
-"""Contents by path inside the export's folder."""
+"""File contents by path inside the export's folder."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A predicted region that an annotator is asked about."""
+    """A predicted region that an annotator is asked to confirm or reject."""
 
     region_id: RegionId
     category: Category
@@ -35,12 +35,12 @@ class ExportFrame:
 
     Attributes
     ----------
-    revision : of its ground truth; 0 where nobody has annotated it
-    annotations : none where nobody has; empty where there is nothing
-    complete : whether no annotation is missing that may show an object
-    corrected : whether the annotation team has looked at all of it again
-    is_copy : whether another frame showed the same picture first
-    weight : how often a detector should see it while it learns
+    revision : of its ground truth; 0 if nobody has annotated the frame
+    annotations : None if nobody has annotated the frame; empty if it has no objects
+    complete : whether no annotation that may show an object is missing
+    corrected : whether the annotation team has reviewed the whole frame
+    is_copy : whether another frame had the same image first
+    weight : how often a training set should repeat the frame
     """
 
     frame_id: FrameId
@@ -66,7 +66,7 @@ class ExportFrame:
         truth: FrameAnnotated | None,
         proposals: tuple[Proposal, ...] = (),
     ) -> Self:
-        """A frame with its latest ground truth, if it has any, and what is proposed on it."""
+        """A frame with its latest ground truth, if it has any, and its proposals."""
         image = captured.image
         return cls(
             frame_id=captured.frame_id,
@@ -90,17 +90,17 @@ class ExportFrame:
 
     @property
     def stem(self) -> str:
-        """Of its image's file name."""
+        """The stem of its image's file name."""
         return stem_of(self.frame_id)
 
     @property
     def file_name(self) -> str:
-        """Of its image."""
+        """The file name of its image."""
         return f"{self.stem}{_ENDINGS[self.media_type]}"
 
 
 def stem_of(frame_id: FrameId) -> str:
-    """A file name that no other frame has, and every file system takes."""
+    """A unique file name without extension that every file system accepts."""
     readable = _UNSAFE.sub("_", frame_id)[:_LONGEST_STEM].lstrip(".")
     if readable == frame_id:
         return readable
@@ -109,11 +109,11 @@ def stem_of(frame_id: FrameId) -> str:
 
 @dataclass(frozen=True)
 class Export:
-    """What was made of the frames.
+    """The files of an export.
 
     Attributes
     ----------
-    losses : what the format cannot say, counted; nothing is left out unsaid
+    losses : counts of everything that the format cannot express
     """
 
     files: Files
@@ -122,13 +122,13 @@ class Export:
 
 
 def annotated(frames: Iterable[ExportFrame]) -> list[ExportFrame]:
-    """The frames that somebody has annotated, in the order of their ids."""
+    """The annotated frames, sorted by id."""
     found = [frame for frame in frames if frame.annotations is not None]
     return sorted(found, key=lambda frame: frame.frame_id)
 
 
 def labels(frames: Iterable[ExportFrame]) -> list[Category]:
-    """Every category, in the order of the alphabet."""
+    """Every category, sorted alphabetically."""
     found = {annotation.category for frame in frames for annotation in frame.annotations or ()}
     return sorted(found | {proposal.category for frame in frames for proposal in frame.proposals})
 
@@ -138,7 +138,7 @@ def lost(frames: Sequence[ExportFrame], given: Iterable[ExportFrame], *what: str
 
     Parameters
     ----------
-    given : all frames that were asked for; those without annotations are counted too
+    given : all requested frames; those without annotations are counted too
     """
     counts: Counter[str] = Counter()
     for frame in frames:

@@ -1,4 +1,4 @@
-"""Label Studio: tasks with rectangles in percent, and the labelling interface that fits them."""
+"""Label Studio: tasks with rectangles in percent, and the matching labelling interface."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,12 +20,12 @@ def to_label_studio(
 ) -> Export:
     """`tasks.json` for Label Studio's import, and `labeling.xml` for the project's settings.
 
-    Ground truth comes as annotations, proposals as predictions. Every result's id follows from
-    what it says, so importing twice says nothing new. Masks are lost.
+    Ground truth becomes annotations, proposals become predictions. A result's id is derived from
+    its content, so importing twice has no effect. Masks are lost.
 
     Parameters
     ----------
-    image_root : what an image's file name is appended to; Label Studio's local files, by default
+    image_root : prefix of image file names; default: Label Studio's local files
     """
     used = sorted(frames, key=lambda frame: frame.frame_id)
     tasks = [_task(frame, image_root) for frame in used]
@@ -66,18 +66,18 @@ def _task(frame: ExportFrame, image_root: str) -> dict[str, Any]:
 
 
 def truth_result(frame: ExportFrame, place: int, annotation: Annotation) -> dict[str, Any]:
-    """A rectangle of the ground truth, with the flags that only its `meta` can hold."""
+    """A ground truth rectangle, with the flags that only `meta` can hold."""
     flags = {"crowd": annotation.crowd, "ignore": annotation.ignore}
     drawn = result(frame, f"truth {place}", annotation.category, annotation.bbox)
     return {**drawn, "meta": flags}
 
 
 def result(frame: ExportFrame, what: str, category: Category, bbox: Box) -> dict[str, Any]:
-    """A rectangle in percent of the frame; its id follows from what it says.
+    """A rectangle in percent of the image size; its id is derived from its content.
 
     Parameters
     ----------
-    what : what it is on this frame, so that no two have the same id
+    what : names the result within its frame, so that ids are unique
     """
     x, y, width, height = bbox
     return {
@@ -100,7 +100,7 @@ def result(frame: ExportFrame, what: str, category: Category, bbox: Box) -> dict
 
 
 def interface(names: Sequence[Category]) -> str:
-    """The labelling interface: an image, and rectangles that take one of these labels each."""
+    """The labelling interface: an image, and rectangles with one of these labels each."""
     rows = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in names)
     return (
         '<View>\n  <Image name="image" value="$image"/>\n'

@@ -1,4 +1,4 @@
-"""Pascal VOC: one XML file for each frame, and what names them."""
+"""Pascal VOC: one XML file per frame, and the lists of frames and labels."""
 
 from collections.abc import Iterable, Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
@@ -11,17 +11,17 @@ from services.formats.writers.frames import Export, ExportFrame, annotated, labe
 
 
 def to_voc(frames: Sequence[ExportFrame]) -> Export:
-    """`Annotations/*.xml` as `read_voc` reads it: corners without VOC's own pixel more.
+    """`Annotations/*.xml` for `read_voc`: corners without the extra pixel of VOC's convention.
 
-    An ignored annotation is `difficult`, a crowd has an attribute that CVAT and Datumaro know;
-    masks are lost.
+    An ignored annotation becomes `difficult`; a crowd gets an attribute that CVAT and Datumaro
+    read. Masks are lost.
     """
     used = annotated(frames)
     files = {f"Annotations/{frame.stem}.xml": _document(frame) for frame in used}
     files["ImageSets/Main/default.txt"] = _lines(frame.stem for frame in used)
     names = labels(used)
-    # VOC has twenty categories; Datumaro and CVAT look here for others. The first of the two has
-    # no way to say a colon, the second says every name.
+    # VOC has twenty fixed categories; Datumaro and CVAT read others from these files.
+    # labelmap.txt cannot express a colon in a name; dataset_meta.json can express every name.
     files["labelmap.txt"] = _lines(f"{name}:::" for name in names if ":" not in name)
     files["dataset_meta.json"] = orjson.dumps({"labels": names})
     return Export(files, used, lost(used, frames, "mask"))

@@ -1,4 +1,4 @@
-"""YOLO: one text file for each frame, `class centre-x centre-y width height` in shares."""
+"""YOLO: one text file per frame, `class centre-x centre-y width height` as fractions."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from services.formats.writers.frames import Export, ExportFrame, annotated, labe
 
 
 def to_yolo(frames: Sequence[ExportFrame]) -> Export:
-    """`labels/*.txt`, `data.yaml`, and `train.txt` in which a frame stands as often as it weighs.
+    """`labels/*.txt`, `data.yaml`, and `train.txt`, which repeats a frame according to its weight.
 
-    Crowds, ignored annotations and masks are lost. A frame without a line is a frame without an
-    object, so frames that nobody has annotated are left out.
+    Crowds, ignored annotations and masks are lost. An empty file means a frame without objects, so
+    frames that nobody has annotated are left out.
     """
     used = annotated(frames)
     names = labels(used)
@@ -38,8 +38,8 @@ def _line(frame: ExportFrame, number: int, annotation: Annotation) -> str:
 
 
 def _settings(names: Sequence[str]) -> bytes:
-    # A JSON text is a YAML text too, so whatever a name holds is quoted as it must be.
+    # JSON is valid YAML, so JSON's quoting is correct for every name.
     rows = [f"  {number}: {orjson.dumps(name).decode()}\n" for number, name in enumerate(names)]
-    # Without `path`, trainers look beside this file, wherever it was moved to.
+    # Without `path`, trainers resolve paths relative to this file, even after it is moved.
     head = "train: train.txt\nval: train.txt\nnames:"
     return f"{head}\n{''.join(rows)}".encode() if rows else f"{head} {{}}\n".encode()

@@ -301,7 +301,7 @@ def test_images_may_be_a_link_to_a_folder(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "where"),
     [
-        (b"", ":1: nothing is in it"),
+        (b"", ":1: empty file"),
         (b'{"images": [\n  {]}', r":2: not JSON: .* \(column 4\)"),
         (b"\xff\xfe\xfd", ""),
         (b'{"images":\n "\xff"}', ":2"),
