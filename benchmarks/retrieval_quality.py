@@ -1,7 +1,8 @@
 """What shortlists are worth, by ranking and by strategy, over seeds with 95% intervals.
 
-`python -m benchmarks.retrieval_quality` prints the tables of docs/shortlists.md. The first run
-embeds both data sets (three minutes on one core); their vectors are kept in build/retrieval.
+`python -m benchmarks.retrieval_quality` prints the tables of docs/measurements/shortlists.md. The
+first run embeds both data sets (three minutes on one core); their vectors are kept in
+build/retrieval.
 
 Settings were chosen on seeds 100 to 119 of the street photos (`--seeds 100:120`), the weight of the
 cost in `worst-frames` on the survey's too; what is printed by default is seeds 0 to 19. Needles are

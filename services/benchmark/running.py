@@ -207,7 +207,7 @@ def shown(run: RetrievalRun, found: Sequence[Measured], out: Console) -> None:
         if one.collapsed:
             out.print(
                 f"[bold red]{one.model} has collapsed:[/] {one.collapsed}. Its ranking is"
-                " arbitrary; see docs/embedding.md for what helps.",
+                " arbitrary; see docs/train-an-embedder.md.",
                 highlight=False,
             )
     with as_the_user_writes():

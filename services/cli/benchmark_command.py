@@ -108,7 +108,7 @@ def retrieval(
     Every example is a query among all others; those of its own drive (or frame, where drives are
     not known) are left out of its answer. What has the query's category is relevant, and recall
     counts all of it, retrieved or not. `report P@4` and `report R@4` are as report 2 reckoned:
-    see docs/embedding.md.
+    see docs/train-an-embedder.md.
     """
     from services.benchmark.running import Drawing, RetrievalRun  # noqa: PLC0415  # slow
     from services.embedder.training.labelled import LabelRule, Looked  # noqa: PLC0415

@@ -34,7 +34,8 @@ from services.domain.splits import SplitRule
 _THRESHOLDS = 10
 
 EXAMPLES_MAX = 2000
-"""Per kind; a fit takes a second then, and more examples moved no figure in docs/shortlists.md."""
+"""Per kind; a fit takes a second then, and more examples moved no figure in
+docs/measurements/shortlists.md."""
 
 DetectorCategory = tuple[DetectorId, Category]
 """What needles and haystack regions must share to be compared."""

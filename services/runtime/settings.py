@@ -181,7 +181,7 @@ class Settings(BaseSettings):
     shortlist_size: Count = Field(10, description="Most frames per shortlist.")
     shortlist_per_drive: Count = Field(3, description="Most frames of one drive per shortlist.")
     shortlist_strategy: Literal["worst-frames", "costliest-errors"] = Field(
-        "worst-frames", description="What shortlists are for; docs/shortlists.md has the figures."
+        "worst-frames", description="What shortlists are for; docs/shortlists.md compares them."
     )
     shortlist_budget: Share = Field(
         0.15, description="Share of haystack frames on shortlists; at least one shortlist's size."

@@ -84,7 +84,7 @@ SIMILARITY_DECIMALS = 6
 
 OVERSAMPLING = 2.0
 """Where vectors are quantised, so many times the hits are compared again with the vectors as they
-are: recall@10 was 1.0 then, and .95 without (docs/shortlists.md)."""
+are: recall@10 was 1.0 then, and .95 without (docs/measurements/shortlists.md)."""
 
 
 class Quantization(StrEnum):

@@ -3,7 +3,7 @@
 `worst-frames` looks for the frames on which most is wrong, so that H-S > H > S, and among those for
 errors that cost more. `costliest-errors` looks for the errors that cost most average precision:
 those with scores above many true positives, in categories with few objects. Which pays how much is
-in docs/shortlists.md.
+in docs/measurements/shortlists.md.
 """
 
 from collections.abc import Mapping

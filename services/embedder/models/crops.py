@@ -38,7 +38,8 @@ def cut(image: Image.Image, box: Sequence[float], context: float, side: int) -> 
     """What the box holds, squeezed to a square, (side, side, 3) uint8.
 
     Squeezed, because a box's shape is part of how it is wrong: on real images this finds the same
-    failure more often than a square around the box does (docs/embedding.md).
+    failure more often than a square around the box does
+    (docs/measurements/embedding.md).
 
     Parameters
     ----------

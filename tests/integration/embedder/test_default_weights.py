@@ -28,7 +28,7 @@ PHOTOS = SHARED / "trapedesveh"
 SOURCE = SHARED / "squeezenet1_0_imagenet" / "squeezenet1_0_songhan_dc_torchvision.pth"
 LIMITS = ImageLimits.of(Settings())
 FRAMES = 30
-"""Of 230: all of them take a minute (docs/embedding.md has their figures)."""
+"""Of 230: all of them take a minute (docs/measurements/embedding.md has the figures)."""
 
 
 @pytest.fixture(scope="module")
