@@ -247,7 +247,7 @@ async def _publisher(chaos: Chaos, stores: Stores) -> Publisher:
 
 async def _publish_poison(chaos: Chaos) -> None:
     outbox = KafkaOutbox("chaos", chaos.broker, chaos.settings)
-    await outbox.publish_parcels(
+    await outbox.publish_records(
         [
             OutgoingRecord(topic.name, b"poison", value, str(number))
             for topic in POISONED

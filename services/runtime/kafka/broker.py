@@ -1,4 +1,4 @@
-"""A broker's address, and the options that every kafka-python client of it needs."""
+"""The broker's address, and the options that its clients need to connect."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -27,14 +27,14 @@ _REFUSED_LOGIN = (
 
 @dataclass(frozen=True)
 class BrokerAccess:
-    """How a broker knows us, and we it.
+    """How clients authenticate to the broker, and how they verify it.
 
     Attributes
     ----------
-    tls : whether to speak TLS
-    ca : whose signature its certificate must bear; the system's authorities where not given
-    user, password : no user: we stay anonymous
-    mechanism : how the password is proved
+    tls : whether to connect with TLS
+    ca : file of the CA that signs the broker's certificate; None for the system's CAs
+    user, password : SASL credentials; without a user, clients stay anonymous
+    mechanism : SASL mechanism
     """
 
     tls: bool = False
@@ -46,16 +46,16 @@ class BrokerAccess:
 
     @property
     def protocol(self) -> str:
-        """Kafka's name for it."""
+        """Kafka's `security.protocol`."""
         return ("SASL_" if self.user else "") + ("SSL" if self.tls else "PLAINTEXT")
 
     def ssl_context(self) -> ssl.SSLContext:
-        """What checks the broker's certificate and name.
+        """The TLS context that verifies the broker's certificate and host name.
 
         Raises
         ------
         InvalidSettings
-            The CA's file cannot be read.
+            The CA file cannot be read.
         """
         try:
             return ssl.create_default_context(cafile=self.ca)
@@ -64,15 +64,15 @@ class BrokerAccess:
 
 
 def translate(exc: KafkaError, broker: "BrokerAddress") -> GazeloopError:
-    """Ours, for what a client of Kafka raises: refused for good, or away for now."""
-    message = f"{broker}: {exc}"  # which names its class
+    """Translate a Kafka client's error: InvalidSettings if refused, else BrokerUnavailable."""
+    message = f"{broker}: {exc}"  # the text of a KafkaError names its class
     if isinstance(exc, _REFUSED_LOGIN):
         user = broker.access.user or "an anonymous user"
         return InvalidSettings(
             f"Kafka does not let {user} in: check GAZELOOP_KAFKA_USER and"
             f" GAZELOOP_KAFKA_PASSWORD ({message})"
         )
-    # The idempotent producer wraps its refusal in a bare KafkaError.
+    # The idempotent producer wraps an authorization error in a bare KafkaError.
     if isinstance(exc, AuthorizationError) or "AuthorizationFailed" in str(exc):
         user = broker.access.user or "an anonymous user"
         return InvalidSettings(
@@ -84,9 +84,9 @@ def translate(exc: KafkaError, broker: "BrokerAddress") -> GazeloopError:
 
 @dataclass(frozen=True)
 class BrokerAddress:
-    """Bootstrap servers, and whether librdkafka's in-memory broker is behind them.
+    """Bootstrap servers, and whether they are librdkafka's in-memory broker.
 
-    As a setting: `host:port,host:port`, or `memory://host:port`.
+    Written in settings as `host:port,host:port`, or `memory://host:port`.
     """
 
     servers: tuple[str, ...]
@@ -95,12 +95,12 @@ class BrokerAddress:
 
     @classmethod
     def of(cls, settings: Settings) -> "BrokerAddress":
-        """The broker that the settings name, and how they say to speak to it.
+        """The address and access options from the settings.
 
         Raises
         ------
         InvalidSettings
-            They name no server.
+            The settings name no server.
         """
         named = cls.parse(settings.kafka)
         access = BrokerAccess(
@@ -110,12 +110,12 @@ class BrokerAddress:
 
     @classmethod
     def parse(cls, setting: str) -> "BrokerAddress":
-        """The address that the setting names.
+        """Parse the value of the setting `kafka`.
 
         Raises
         ------
         InvalidSettings
-            It names no server.
+            The value is not a list of host:port.
         """
         servers = setting.removeprefix(_IN_MEMORY).split(",")
         if not all(
@@ -129,14 +129,14 @@ class BrokerAddress:
 
     @property
     def faust_url(self) -> str:
-        """How Faust wants it."""
+        """The address in Faust's format."""
         return ";".join(f"kafka://{server}" for server in self.servers)
 
     @property
     def client_options(self) -> dict[str, Any]:
         """Keyword arguments for any kafka-python client."""
-        # kafka-python takes the in-memory broker's answer about versions for that of a much
-        # newer one and then asks for what it does not have.
+        # From the in-memory broker's version response, kafka-python infers a much newer broker
+        # and then sends requests that this one does not support.
         version = {"api_version": (2, 3)} if self.in_memory else {}
         return {"bootstrap_servers": list(self.servers), **version, **self._access_options}
 
@@ -158,7 +158,7 @@ class BrokerAddress:
 
     @property
     def faust_credentials(self) -> Any:
-        """How Faust wants them; None where there are none."""
+        """Faust's credentials object; None for an anonymous connection without TLS."""
         import faust  # noqa: PLC0415  # slow, and only consumers need it
 
         access = self.access

@@ -1,7 +1,7 @@
-"""Asks a broker once whether it lets us in.
+"""Checks once whether the broker accepts the configured credentials.
 
-kafka-python takes a wrong password or certificate for a broker that is away: it tries again until
-its time is up, and then says no more than that it was.
+kafka-python does not distinguish a wrong password or certificate from a broker that is down: it
+retries until its timeout and then reports only the timeout.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ _CLOSE_S = 5.0
 
 
 def check_login(broker: BrokerAddress) -> None:
-    """Return where the broker lets us in, or is away, or wants nothing of us.
+    """Return if the broker accepts the login, is unreachable, or needs neither TLS nor a user.
 
     Blocks; keep it off the event loop.
 
     Raises
     ------
     InvalidSettings
-        Its certificate is not to be trusted, or it refuses the user or the password.
+        The broker's certificate is not trusted, or it refuses the user or the password.
     """
     if broker.access.protocol == "PLAINTEXT":
         return
-    # In a thread of its own: the caller's may have a loop.
+    # A separate thread, because the caller's thread may already run an event loop.
     with ThreadPoolExecutor(1) as threads:
         threads.submit(lambda: asyncio.run(_log_in(broker))).result()
 
@@ -57,7 +57,7 @@ async def _log_in(broker: BrokerAddress) -> None:
             " renew it, or correct GAZELOOP_KAFKA_CA"
         ) from exc
     except (OSError, TimeoutError):
-        return  # away for now, which is for the caller to notice
+        return  # unreachable; the caller's own connection attempt reports it
     except LoginError as exc:
         await _closed(connection)
         if not exc.retriable:
@@ -70,6 +70,6 @@ async def _log_in(broker: BrokerAddress) -> None:
 
 
 async def _closed(connection: AIOKafkaConnection) -> None:
-    # A transport that its loop does not see closed is never closed.
+    # Await the close: a transport whose event loop ends first is never closed.
     with suppress(TimeoutError):
         await asyncio.wait_for(connection.close(), _CLOSE_S)

@@ -1,8 +1,8 @@
-"""The one shape in which a service consumes: Faust's, reduced to what loses nothing.
+"""Consumes topics with Faust, at least once, for every service.
 
-Faust acknowledges a batch whenever the agent's body unwinds, so the body never raises and never
-returns; a crash of Faust's own ends the process at once; and while we stop, nothing that was not
-processed can be acknowledged any more.
+Faust acknowledges a batch whenever the agent's body raises or returns, even if the batch was not
+processed. So the body does neither, a crash of Faust ends the process at once, and a stop turns
+acknowledgements off before it unwinds the agent.
 """
 
 import asyncio
@@ -42,18 +42,18 @@ _HEARTBEATS_PER_SESSION = 4
 _WATCH_INTERVAL_S = 5.0
 _BROKER_POLL_S = 1.0
 _METADATA_AGES = 2
-"""How old a client's metadata may be, in its greatest age: one, and an answer that takes long."""
+"""Wait this many times `metadata_max_age_s` for all producers to refresh: one, and a margin."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """The partitions that this replica of a service owns, out of how many per topic."""
+    """The partitions that this replica of a service owns, and the number that each topic has."""
 
     partitions: frozenset[Partition]
     totals: Mapping[str, int]
 
     def owns(self, topic: Topic, partitioned_by: str) -> bool:
-        """Whether what is partitioned by this key comes to us."""
+        """Whether this replica consumes the partition of this key."""
         total = self.totals.get(topic.name, 0)
         if not total:
             return False
@@ -61,10 +61,10 @@ class Assignment:
 
 
 class AssignmentListener(Protocol):
-    """What keeps state per partition and must know which ones it has."""
+    """A step that keeps state per partition and so must know which ones it owns."""
 
     async def assigned(self, assignment: Assignment) -> None:
-        """Called with all that we own, before its first batch, after every change.
+        """Take the whole new assignment; called after every change, before the next batch.
 
         It may raise what `Step.run` may; Transient is retried.
         """
@@ -72,7 +72,7 @@ class AssignmentListener(Protocol):
 
 
 class _App(faust.App):
-    """A Faust app that neither crashes softly nor writes folders."""
+    """A Faust app that exits the process when it crashes, and creates no folders."""
 
     def __init__(self, *args: Any, exit_process: Exit, **kwargs: Any) -> None:
         self._exit_process = exit_process
@@ -81,31 +81,31 @@ class _App(faust.App):
 
     def _crash(self, reason: BaseException) -> None:
         if not self._drained:
-            # Faust would go on to acknowledge and commit what it had in hand.
+            # Otherwise Faust acknowledges and commits the batch that it could not process.
             log.error("faust_crashed", app=self.conf.id, exc_info=reason)
             self._exit_process(ExitCode.FAILED)
         super()._crash(reason)
 
     def acknowledge_no_more(self) -> None:
-        """From now on, what is unwound is not committed: we are about to stop."""
+        """Turn acknowledgements off before a stop, so that unwinding the agent commits nothing."""
         self._drained = True
         self.consumer.ack = _acknowledge_nothing  # type: ignore[method-assign,assignment]
 
     def _create_directories(self) -> None:
-        """Only Tables need a folder, and we have none."""
+        """Do nothing: only Faust's Tables need folders, and this app has none."""
 
 
 class ConsumingService:
-    """A step that is fed from its topics, in the running event loop.
+    """Runs a step on batches of events from its topics, in the running event loop.
 
     Several may run in one process and loop.
 
     Parameters
     ----------
-    name : the service's; its consumer group is `gazeloop.<name>`
-    topics : all that it subscribes to
-    listener : told about the partitions that we own, before their first batch
-    progress : what background work of the service reports to as well, where there is any
+    name : of the service; its consumer group is `gazeloop.<name>`
+    topics : all topics that the service subscribes to
+    listener : is informed of the owned partitions before their first batch
+    progress : shared with the service's background work, where it has any
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class ConsumingService:
         return group_of(self.name)
 
     def unhealthy(self) -> str | None:
-        """Why the service is not fit for work; nothing where it is."""
+        """Why the service cannot work; None if it can."""
         if self._draining:
             return "stopping"
         if self._app is None or not self._app.started:
@@ -169,9 +169,10 @@ class ConsumingService:
         return f"waiting: {self._runner.waiting}" if self._runner.waiting else None
 
     def stalled(self) -> str | None:
-        """Why a restart is due; nothing where it is not. At twice that time we end ourselves.
+        """Why a restart is due, from half of `stall_limit_s` on; None if it is not.
 
-        While a service waits for the broker or a store none is due: it would bring neither back.
+        At the full `stall_limit_s` the process exits by itself. Waiting for the broker or a store
+        does not count as a stall, because a restart would bring neither back.
         """
         if self._stalled_s > self._settings.stall_limit_s / 2:
             return f"no progress for {self._stalled_s:.0f} s"
@@ -187,9 +188,9 @@ class ConsumingService:
         log.info("service_started", service=self.name, topics=self.topics)
 
     async def stop(self) -> None:
-        """Finish the batch in hand, commit it, leave the group.
+        """Finish and commit the current batch, then leave the group.
 
-        Where the batch takes longer than the drain deadline, the process exits instead.
+        If the batch takes longer than the drain deadline, the process exits instead.
         """
         self._draining = True
         for task in (self._watching, self._reminding):
@@ -208,7 +209,7 @@ class ConsumingService:
         self._runner.end()
         try:
             async with asyncio.timeout(self._settings.drain_deadline_s):
-                # The body holds this for a batch, and takes no other one from now on.
+                # The agent holds this lock while it runs a batch; `_draining` refuses the next.
                 await self._busy.acquire()
                 await app.consumer.commit()
         except TimeoutError:
@@ -229,14 +230,14 @@ class ConsumingService:
             topic_allow_declare=False,
             topic_disable_leader=True,
             web_enabled=False,
-            # 0 turns Faust's own assignor off, which it needs even without Tables.
+            # 0 would turn off Faust's own assignor, which Faust needs even without Tables.
             table_standby_replicas=1,
             broker_commit_interval=_COMMIT_INTERVAL_S,
             broker_session_timeout=session_s,
             broker_heartbeat_interval=session_s / _HEARTBEATS_PER_SESSION,
             consumer_auto_offset_reset="earliest",
             consumer_metadata_max_age_ms=int(self._settings.metadata_max_age_s * 1000),
-            # True would hold up the group for as long as our batch takes, and a stop for ever.
+            # True would block a rebalance for as long as a batch takes, and a stop for ever.
             stream_wait_empty=False,
             stream_buffer_maxsize=4 * self._settings.batch_size,
         )
@@ -257,10 +258,10 @@ class ConsumingService:
                 not self._draining and await self._settle() and await self._runner.process(records)
             )
         if not done:
-            await asyncio.Event().wait()  # for the cancellation; returning would acknowledge
+            await asyncio.Event().wait()  # until cancelled; returning would acknowledge the batch
 
     async def _on_assigned(self, *_: Any, **__: Any) -> None:
-        # In a task of its own: the group must not wait for our batch in hand.
+        # A separate task, so that the rebalance does not wait for the current batch.
         self._settling = asyncio.create_task(self._settle_between_batches())
 
     async def _settle_between_batches(self) -> None:
@@ -269,9 +270,9 @@ class ConsumingService:
                 await self._settle()
 
     async def _settle(self) -> bool:
-        """Tell the listener what we own, where that has changed or a topic has other partitions.
+        """Inform the listener if the owned partitions or the topics' partition counts changed.
 
-        False where `end` came before it knew.
+        False if `end` was called before the listener had the assignment.
         """
         if self._app is None:
             return False
@@ -296,15 +297,15 @@ class ConsumingService:
         return True
 
     async def _inform_listener(self, assignment: Assignment) -> bool:
-        """Tell the listener, by the runner's rules; False where `end` came first."""
+        """Call the listener with the runner's retries; False if `end` was called first."""
         listener = self._listener
         return listener is None or await self._runner.prepare(lambda: listener.assigned(assignment))
 
     def _remind_later(self) -> None:
-        """Tell the listener again once every producer knows how many partitions there are.
+        """Inform the listener again once every producer knows the new number of partitions.
 
-        Until then, a producer of another process may use the old number. What it sends may then
-        come to a replica that no longer owns it, and never to the one that does.
+        Until then, a producer in another process may partition by the old number, so that its
+        events reach a replica that does not own them and never the one that does.
         """
         if self._reminding is not None:
             self._reminding.cancel()
@@ -317,7 +318,7 @@ class ConsumingService:
                 await self._inform_listener(self._assignment)
 
     async def _wait_for_broker(self) -> None:
-        # A Faust app whose broker is away when it starts gives up for good.
+        # A Faust app gives up for good if its broker is down when it starts.
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(BrokerUnavailable),
             wait=wait_fixed(_BROKER_POLL_S),
@@ -344,7 +345,7 @@ class ConsumingService:
             try:
                 positions = await self._positions()
             except BrokerUnavailable as exc:
-                # A restart of ours would not bring the broker back: to wait for it is progress.
+                # Waiting counts as progress, because a restart would not bring the broker back.
                 log.warning("lag_unknown", service=self.name, error=str(exc))
                 self._runner.progress.report()
                 self._stalled_s = 0.0
@@ -388,7 +389,7 @@ def _record(event: EventT[bytes]) -> Record:
 
 
 def _described(assignment: Assignment) -> dict[str, object]:
-    """Fields for the log: the numbers of the partitions owned, and how many each topic has."""
+    """Log fields: the numbers of the owned partitions, and how many each topic has."""
     numbers: dict[str, list[int]] = {topic: [] for topic in assignment.totals}
     for topic, number in sorted(assignment.partitions):
         numbers[topic].append(number)
@@ -406,8 +407,8 @@ def _acknowledge_nothing(_message: object) -> bool:
 def _partitions_of(topic: str, consumer: Any) -> int:
     """How many partitions a topic has, from this member's own metadata.
 
-    Faust's `topic_partitions` asks what only the leader of the group has: to every other replica a
-    topic would have none, and it would own nothing.
+    Faust's `topic_partitions` reads metadata that only the group's leader has; on every other
+    replica it returns nothing, so that the replica would own no key.
     """
     partitions = consumer._thread._consumer.partitions_for_topic(topic)  # noqa: SLF001  # no other way
     return len(partitions or ())

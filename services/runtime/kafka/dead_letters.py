@@ -1,4 +1,4 @@
-"""What could not be processed: listed, and sent again once the reason is gone."""
+"""Lists, replays and discards dead letters."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -27,10 +27,10 @@ _POLL_MS = 500
 _REPLAY_BATCH = 200
 
 
-class ParcelOutbox(Protocol):
-    """Where records leave as they are."""
+class RecordOutbox(Protocol):
+    """Publishes records that are encoded already."""
 
-    async def publish_parcels(self, parcels: Sequence[OutgoingRecord]) -> None:
+    async def publish_records(self, records: Sequence[OutgoingRecord]) -> None:
         """Send all and return once the broker has acknowledged every one."""
         ...
 
@@ -41,7 +41,7 @@ class ReplayReport:
 
     replayed: int
     not_replayable: tuple[Letter, ...]
-    """Those that never were on a topic; their `location` says where they are to be mended."""
+    """Dead letters that never were on a topic; their `location` says where to correct them."""
 
 
 def read_letters(broker: BrokerAddress, settings: Settings) -> list[Letter]:
@@ -63,11 +63,11 @@ def count_unsettled(broker: BrokerAddress, settings: Settings) -> int:
     BrokerUnavailable
         The broker does not answer.
     """
-    return sum(letter.state in UNSETTLED for letter in read_letters(broker, settings))
+    return sum(dead_letter.state in UNSETTLED for dead_letter in read_letters(broker, settings))
 
 
 def read_dead_letters(broker: BrokerAddress, settings: Settings) -> Iterator[DeadLettered]:
-    """Every failure that the broker still has, once each; blocks while it reads.
+    """Every distinct failure that the broker still has; blocks while it reads.
 
     Raises
     ------
@@ -81,45 +81,47 @@ def read_dead_letters(broker: BrokerAddress, settings: Settings) -> Iterator[Dea
             yield event
 
 
-async def replay(letters: Sequence[Letter], outbox: ParcelOutbox, now: datetime) -> ReplayReport:
-    """Publish the original records again, byte for byte, where they came from, once each.
+async def replay(
+    dead_letters: Sequence[Letter], outbox: RecordOutbox, now: datetime
+) -> ReplayReport:
+    """Publish the original records again, byte for byte, to their topics.
 
-    What then fails or is processed counts with its letter, by a header.
+    A header links the outcome of each replay to its dead letter.
 
     Raises
     ------
     BrokerUnavailable, DeliveryUnconfirmed
         Some may have been sent; replaying all again is harmless.
     """
-    sent = [letter for letter in letters if letter.is_replayable]
+    sent = [dead_letter for dead_letter in dead_letters if dead_letter.is_replayable]
     for start in range(0, len(sent), _REPLAY_BATCH):
         some = sent[start : start + _REPLAY_BATCH]
-        # First the records: the broker may refuse them, and then nothing was replayed.
-        await outbox.publish_parcels([_original(letter) for letter in some])
-        changes = [_changed(letter, LetterChange.REPLAYED, now) for letter in some]
-        await outbox.publish_parcels([OutgoingRecord.of(change) for change in changes])
-    return ReplayReport(len(sent), tuple(item for item in letters if not item.is_replayable))
+        # Records before state changes: if the broker refuses the records, nothing was replayed.
+        await outbox.publish_records([_original(dead_letter) for dead_letter in some])
+        changes = [_changed(dead_letter, LetterChange.REPLAYED, now) for dead_letter in some]
+        await outbox.publish_records([OutgoingRecord.of(change) for change in changes])
+    return ReplayReport(len(sent), tuple(item for item in dead_letters if not item.is_replayable))
 
 
-async def discard(letters: Sequence[Letter], outbox: ParcelOutbox, now: datetime) -> int:
-    """Give letters up for good; how many those were. A later failure opens one again.
+async def discard(dead_letters: Sequence[Letter], outbox: RecordOutbox, now: datetime) -> int:
+    """Mark dead letters as given up; returns how many. A later failure opens one again.
 
     Raises
     ------
     BrokerUnavailable, DeliveryUnconfirmed
         Some may have been discarded; discarding all again is harmless.
     """
-    changes = [_changed(letter, LetterChange.DISCARDED, now) for letter in letters]
-    await outbox.publish_parcels([OutgoingRecord.of(change) for change in changes])
+    changes = [_changed(dead_letter, LetterChange.DISCARDED, now) for dead_letter in dead_letters]
+    await outbox.publish_records([OutgoingRecord.of(change) for change in changes])
     return len(changes)
 
 
-def _changed(letter: Letter, change: LetterChange, now: datetime) -> DeadLetterChanged:
+def _changed(dead_letter: Letter, change: LetterChange, now: datetime) -> DeadLetterChanged:
     return DeadLetterChanged(
-        letter_id=letter.letter_id,
+        letter_id=dead_letter.letter_id,
         change=change,
-        replay=letter.next_replay if change is LetterChange.REPLAYED else None,
-        partition_key=letter.latest.key(),
+        replay=dead_letter.next_replay if change is LetterChange.REPLAYED else None,
+        partition_key=dead_letter.latest.key(),
         changed_at=now,
     )
 
@@ -144,15 +146,15 @@ def _decoded(value: bytes) -> LetterEvent | None:
     return event
 
 
-def _original(letter: Letter) -> OutgoingRecord:
-    failure = letter.latest
+def _original(dead_letter: Letter) -> OutgoingRecord:
+    failure = dead_letter.latest
     assert failure.original_topic is not None
     topic, key, value = failure.original_topic, failure.original_key, failure.original_value
     try:
         partitioned_by = decode(topic, value).partitioned_by()
     except Invalid:
         partitioned_by = key.decode(errors="replace")
-    headers = ((REPLAY_HEADER, letter.next_replay.encode()),)
+    headers = ((REPLAY_HEADER, dead_letter.next_replay.encode()),)
     return OutgoingRecord(topic, key, value, partitioned_by, headers)
 
 

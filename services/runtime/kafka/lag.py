@@ -1,4 +1,4 @@
-"""How far the services are behind, by the offsets that the broker has."""
+"""Consumer lag of the services, from the broker's offsets."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -29,12 +29,12 @@ class Partition(NamedTuple):
 
 @dataclass(frozen=True)
 class Position:
-    """Where a group is in a partition, and where the partition ends."""
+    """A group's committed offset in a partition, and the partition's end offset."""
 
     committed: int
     end: int
     expired: int = 0
-    """Records that were deleted before they were committed; of a group that has committed any."""
+    """Records deleted before the group committed them; 0 if the group has committed nothing."""
 
     @property
     def lag(self) -> int:
@@ -43,9 +43,9 @@ class Position:
 
 
 class LagReader:
-    """Reads offsets. Not for several threads at once; it blocks, so keep it off the event loop.
+    """Reads offsets; connects at the first call, and again after an error.
 
-    Connects at the first call, and again after an error.
+    Not thread-safe. It blocks, so keep it off the event loop.
     """
 
     def __init__(self, broker: BrokerAddress, settings: Settings) -> None:
@@ -60,22 +60,22 @@ class LagReader:
         self.close()
 
     def close(self) -> None:
-        """Let go of the broker."""
+        """Close the connection."""
         admin, self._admin = self._admin, None
         if admin is not None:
             admin.close()
 
     def positions(self, subscriptions: Subscriptions) -> dict[str, dict[Partition, Position]]:
-        """Every group's positions in its topics; all committed offsets are read before any end.
+        """Every group's positions in its topics; reads all committed offsets before any end.
 
-        A partition that a group has committed nothing of counts from its first record.
+        Where a group has committed nothing, its position is the partition's first record.
 
         Raises
         ------
         BrokerUnavailable
             The broker does not answer, or has no such topic.
         InvalidSettings
-            It does not let us.
+            The broker refuses the user.
         """
         try:
             return self._patiently(subscriptions)
@@ -93,13 +93,14 @@ class LagReader:
         return lags
 
     def caught_up(self, subscriptions: Subscriptions) -> bool:
-        """Whether there was a moment at which no service had anything left to do.
+        """Whether there was a moment at which no service had any work left.
 
-        Offsets only grow. So where a committed offset, read first, equals the end, read later,
-        the two were equal for all the time between; and if that holds for every group, then in
-        between all inputs were committed, hence all their outputs published, and those committed
-        too. Read the other way round, a service could publish after its output's end was read and
-        commit before its input was, and the two would look alike.
+        Offsets only grow. If a committed offset, read first, equals the end offset, read later,
+        the two were equal during the whole time between the reads. If that holds for every group,
+        all inputs were committed in that time; a service commits an input only after it has
+        published the outputs, so the outputs were published, and committed too. The order of the
+        reads matters: with ends read first, a service could publish after the end of its output
+        was read and commit before its input's offset was read, and the pipeline would look idle.
         """
         every = self.positions(subscriptions).values()
         return all(position.lag == 0 for positions in every for position in positions.values())
@@ -118,7 +119,7 @@ class LagReader:
         }
 
     @retry(
-        # A young broker has no coordinator yet, and a moving one says so.
+        # A broker that has just started, or moves a group's coordinator, answers with an error.
         retry=retry_if_exception_type(RetriableError),
         stop=stop_after_delay(_PATIENCE_S),
         wait=wait_fixed(0.1),
@@ -178,7 +179,7 @@ class LagReader:
 
 
 def _position(committed: int | None, first: int, end: int) -> Position:
-    """Of a partition of which these offsets are known."""
+    """The position for these offsets of one partition."""
     if committed is None:
         return Position(first, end)
     return Position(max(committed, first), end, max(0, first - committed))

@@ -1,4 +1,4 @@
-"""How large a record may be, for producers, topics and brokers alike."""
+"""Size limits of records, shared by producers, topics and brokers."""
 
 from services.contracts.topics import DEAD_LETTERS
 
@@ -10,5 +10,5 @@ MAX_DEAD_LETTER_BYTES = 12 * 1024 * 1024
 
 
 def largest_value(topic: str) -> int:
-    """Most bytes that a record's value may have on this topic."""
+    """Maximum size in bytes of a record's value on this topic."""
     return MAX_DEAD_LETTER_BYTES if topic == DEAD_LETTERS.name else MAX_EVENT_BYTES

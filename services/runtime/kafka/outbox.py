@@ -1,4 +1,4 @@
-"""Where events leave for Kafka: idempotently, to the partition that they name, acknowledged."""
+"""Publishes events to Kafka, idempotently, and waits for the acknowledgements."""
 
 import asyncio
 from collections import Counter
@@ -24,13 +24,13 @@ from services.runtime.settings import Settings
 
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _MARGIN_S = 1.0
-"""The producer gives a record up at its delivery timeout; our own wait ends after that."""
-_THREADS = 8  # publishers that hand records over at the same time; none waits in a thread
+"""Wait this much longer than the producer's delivery timeout, so that its error arrives first."""
+_THREADS = 8  # tasks that pass records to the producer at once; acknowledgements use no thread
 
 
 @dataclass(frozen=True)
 class OutgoingRecord:
-    """A record that is about to leave; what decides its partition may differ from its key."""
+    """An encoded record to be published; `partitioned_by` may differ from its key."""
 
     topic: str
     key: bytes
@@ -52,8 +52,8 @@ class KafkaOutbox:
 
     Parameters
     ----------
-    service : who publishes, for the metrics
-    traces : the service's
+    service : name of the publishing service, for the metrics
+    traces : the service's traces
     """
 
     def __init__(
@@ -84,38 +84,38 @@ class KafkaOutbox:
         if not events:
             return
         with self._traces.sending(events) as headers:
-            parcels = [OutgoingRecord.of(*event) for event in zip(events, headers, strict=True)]
-            await self.publish_parcels(parcels)
+            records = [OutgoingRecord.of(*event) for event in zip(events, headers, strict=True)]
+            await self.publish_records(records)
 
-    async def publish_parcels(self, parcels: Sequence[OutgoingRecord]) -> None:
-        """What `publish` does, for records that are bytes already."""
-        if not parcels:
+    async def publish_records(self, records: Sequence[OutgoingRecord]) -> None:
+        """Like `publish`, for records that are encoded already."""
+        if not records:
             return
-        for parcel in parcels:
-            _check_size(parcel)
-        await self._deliver(parcels)
-        for topic, count in Counter(parcel.topic for parcel in parcels).items():
+        for record in records:
+            _check_size(record)
+        await self._deliver(records)
+        for topic, count in Counter(record.topic for record in records).items():
             metrics.EVENTS_PUBLISHED.labels(self._service, topic).inc(count)
 
     async def close(self) -> None:
-        """Let go of the broker; what was published is already acknowledged."""
+        """Close the connection; everything published is already acknowledged."""
         await self._shared.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _deliver(self, parcels: Sequence[OutgoingRecord]) -> None:
+    async def _deliver(self, records: Sequence[OutgoingRecord]) -> None:
         producer = await self._shared.connected()
         try:
             async with asyncio.timeout(self._patience_s):
                 loop = asyncio.get_running_loop()
-                sent = await loop.run_in_executor(self._threads, _hand_over, producer, parcels)
+                sent = await loop.run_in_executor(self._threads, _hand_over, producer, records)
                 await uncancelled(sent)
         except _TOO_LARGE as exc:
             raise _too_large(str(exc)) from exc
         except MISCONFIGURED:
             raise
         except (KafkaError, TimeoutError) as exc:
-            # A producer that gave a record up may have a gap in its sequence numbers; the next
-            # publish begins with a new one. Records sent twice are duplicates, which are invisible.
+            # A producer that gave up a record may have a gap in its sequence numbers, so the next
+            # publish starts a new one. Consumers tolerate records that are sent twice.
             self._shared.discard(producer)
             raise self._translated(exc) from exc
 
@@ -129,9 +129,9 @@ class KafkaOutbox:
 
 
 class _Delivery:
-    """Counts the acknowledgements of some records; `done` ends with the last, or the first error.
+    """Counts the acknowledgements of records; `done` ends with the last, or with the first error.
 
-    The producer's thread calls it, so that no thread of ours waits for the broker.
+    The producer's own thread calls it, so that no other thread waits for the broker.
     """
 
     def __init__(self, records: int) -> None:
@@ -151,24 +151,24 @@ class _Delivery:
                 self.done.set_exception(exc)
 
 
-def _hand_over(producer: Any, parcels: Sequence[OutgoingRecord]) -> "Future[None]":
-    """Give all to the producer, whose thread sends them; blocks only for a topic not used yet."""
-    delivery = _Delivery(len(parcels))
-    for parcel in parcels:
-        partitions = producer.partitions_for(parcel.topic)
-        partition = partition_of_key(parcel.partitioned_by, len(partitions))
+def _hand_over(producer: Any, records: Sequence[OutgoingRecord]) -> "Future[None]":
+    """Queue all in the producer, whose thread sends them; blocks only on a topic's first use."""
+    delivery = _Delivery(len(records))
+    for record in records:
+        partitions = producer.partitions_for(record.topic)
+        partition = partition_of_key(record.partitioned_by, len(partitions))
         future = producer.send(
-            parcel.topic, parcel.value, parcel.key, list(parcel.headers), partition=partition
+            record.topic, record.value, record.key, list(record.headers), partition=partition
         )
         future.add_callback(delivery.acknowledged)
         future.add_errback(delivery.failed)
     return delivery.done
 
 
-def _check_size(parcel: OutgoingRecord) -> None:
-    most = largest_value(parcel.topic)
-    if len(parcel.value) > most:
-        raise _too_large(f"{parcel.topic}: {len(parcel.value)} bytes, and {most} are allowed")
+def _check_size(record: OutgoingRecord) -> None:
+    most = largest_value(record.topic)
+    if len(record.value) > most:
+        raise _too_large(f"{record.topic}: {len(record.value)} bytes, and {most} are allowed")
 
 
 def _too_large(detail: str) -> InvalidRecord:

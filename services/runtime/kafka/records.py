@@ -1,4 +1,4 @@
-"""What the broker delivers, before and after it is read."""
+"""Records as the broker delivers them, and as the runner decodes them."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from services.contracts.subjects import frame_of
 from services.runtime.observability.traces import Headers, ids_of
 
 REPLAY_HEADER = "gazeloop-replay"
-"""Tells a replayed record from a new one; its value is the replay's id."""
+"""Marks a replayed record; its value is the replay's id."""
 _LONGEST_ID = 100
 
 
 @dataclass(frozen=True)
 class Record:
-    """What the broker delivered, as it was."""
+    """A record as the broker delivered it."""
 
     topic: str
     partition: int
@@ -24,26 +24,26 @@ class Record:
     key: bytes
     value: bytes | None
     taken_at: float | None = None
-    """When the broker took it, in seconds since 1970, where it says so."""
+    """When the broker accepted it, in seconds since 1970; None if unknown."""
     headers: Headers = ()
 
     @property
     def replay(self) -> ReplayId | None:
-        """The replay of a dead letter that this is; none for any other record."""
+        """The id of the dead-letter replay that sent this record; None for other records."""
         value = dict(self.headers).get(REPLAY_HEADER)
-        # Whoever may write to the topic may write a header.
+        # The header is untrusted: anyone who may write to the topic may set it.
         return ReplayId(value.decode(errors="replace")[:_LONGEST_ID]) if value else None
 
 
 @dataclass(frozen=True)
 class TracedRecord:
-    """A record in hand, with its span where it brought a trace."""
+    """A record of the current batch, with its span if its headers carry a trace."""
 
     record: Record
     span: Span | None
 
     def ids(self) -> dict[str, object]:
-        """What names it in a line of the log."""
+        """Log fields that identify the record."""
         record = self.record
         place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
         return {**place, **ids_of(self.span)}
@@ -51,7 +51,7 @@ class TracedRecord:
 
 @dataclass(frozen=True)
 class Parsed(TracedRecord):
-    """One that could be read."""
+    """A record whose event could be decoded."""
 
     event: Event
 

@@ -1,4 +1,4 @@
-"""What happens to a batch of records: the one place that retries, dead-letters or gives up."""
+"""Runs batches of records through a step: the only place that retries, dead-letters or exits."""
 
 import asyncio
 import logging
@@ -52,19 +52,19 @@ log = structlog.get_logger(__name__)
 
 _PARTS_AWAY = (BrokerUnavailable, DeliveryUnconfirmed, StoreUnavailable)
 _FIRST_WAIT_S = 0.1
-_LONGEST_DETAIL = 10_000  # characters; a letter must not be refused for its own length
+_LONGEST_DETAIL = 10_000  # characters; a dead letter must not exceed the topic's size limit
 _LONGEST_TRACEBACK = 50_000
 _MOST_NAMED = 10  # events in one line of the log
 _RATIO_WINDOW = 1000  # events; `dead_letter_ratio_limit` is a share of these
 
 
 class DeadLetterLimit:
-    """Notices that so many events are bad that something else must be.
+    """Stops a service when so many events fail that the events cannot be the cause.
 
     Parameters
     ----------
-    run : bad events in a row that are too many
-    ratio : share of bad events, among the last thousand, that is too much
+    run : limit of failed events in a row
+    ratio : limit of the share of failed events in the last thousand
     """
 
     def __init__(self, run: int, ratio: float) -> None:
@@ -97,11 +97,11 @@ class DeadLetterLimit:
 
 
 class _GivenBackError(Exception):
-    """We were told to end between two tries: the batch is to be delivered again."""
+    """`end` was called between two attempts: the broker must deliver the batch again."""
 
 
 def _as_invalid(error: Exception) -> Invalid:
-    """The same as an error of ours, which keeps it as its cause."""
+    """The error itself if it is Invalid, else an Unprocessable with the error as its cause."""
     if isinstance(error, Invalid):
         return error
     unforeseen = Unprocessable(f"{type(error).__name__}: {error}")
@@ -110,16 +110,17 @@ def _as_invalid(error: Exception) -> Invalid:
 
 
 class Runner:
-    """Takes batches of records through a step, so that none is lost and none is stuck.
+    """Takes batches of records through a step, so that none is lost and none blocks the others.
 
     Parameters
     ----------
     service : its name, for dead letters, logs and metrics
-    step, outbox : the work, and where dead letters leave
-    traces : the service's
-    progress : what background work of the service reports to as well, where there is any
+    step : processes the events
+    outbox : publishes dead letters
+    traces : the service's traces
+    progress : shared with the service's background work, where it has any
     exit_process : ends the process; unit tests give one that raises
-    sleep : waits between tries; unit tests give one that does not
+    sleep : waits between attempts; unit tests give one that returns at once
     """
 
     def __init__(
@@ -152,14 +153,14 @@ class Runner:
         self._ending = asyncio.Event()
         self.progress = progress or Progress()
         self.waiting = ""
-        """What part is away while a batch waits for it; empty where none is."""
+        """The error of the broker or store that the batch waits for; empty if it waits for none."""
 
     async def process(self, records: Sequence[Record]) -> bool:
-        """Do all that a batch asks for; where this says True, its offsets may be committed.
+        """Process a batch; True if its offsets may be committed.
 
-        It never raises: what cannot be retried or dead-lettered ends the process instead, because
-        the stream would acknowledge the batch if an exception passed through it. False says that
-        `end` came while something was away: the batch must not be acknowledged.
+        It never raises: an error that can be neither retried nor dead-lettered ends the process,
+        because the stream would acknowledge the batch if an exception passed through it. False
+        means that `end` was called during a retry: the batch must not be acknowledged.
         """
         started = self._clock.monotonic()
         with self._traces.batch(records) as spans:
@@ -171,11 +172,11 @@ class Runner:
         return True
 
     async def prepare(self, work: Callable[[], Awaitable[None]]) -> bool:
-        """Do what must be done before the next batch, by the same rules; it never raises."""
+        """Do work that must precede the next batch, with the same retries; never raises."""
         return await self._or_exit(self._until_not_transient(work))
 
     def end(self) -> None:
-        """Try no more what is away, so that ending need not wait for it."""
+        """Stop retrying, so that a stop need not wait for a broker or store that is down."""
         self._ending.set()
 
     async def _or_exit(self, work: Awaitable[None]) -> bool:
@@ -194,41 +195,41 @@ class Runner:
         return True
 
     async def _process(self, records: Sequence[Record], spans: Spans) -> None:
-        arrivals = await self._parse(records, spans)
-        if not arrivals:
+        batch = await self._parse(records, spans)
+        if not batch:
             return
         try:
-            await self._run(arrivals)
+            await self._run(batch)
         except (Invalid, *VALUE_ERRORS) as exc:
-            if len(arrivals) == 1:
-                await self._bury(arrivals[0], _as_invalid(exc))
+            if len(batch) == 1:
+                await self._dead_letter(batch[0], _as_invalid(exc))
             else:
-                await self._run_each_alone(arrivals)
+                await self._run_each_alone(batch)
         else:
-            await self._note_processed(arrivals)
+            await self._note_processed(batch)
 
-    async def _run_each_alone(self, arrivals: Sequence[Parsed]) -> None:
+    async def _run_each_alone(self, batch: Sequence[Parsed]) -> None:
         unforeseen: list[tuple[Parsed, Exception]] = []
-        for arrival in arrivals:
+        for parsed in batch:
             self.progress.report()
             try:
-                await self._run([arrival])
+                await self._run([parsed])
             except Invalid as exc:
-                await self._bury(arrival, exc)
+                await self._dead_letter(parsed, exc)
             except VALUE_ERRORS as exc:
-                unforeseen.append((arrival, exc))
+                unforeseen.append((parsed, exc))
             else:
-                await self._note_processed([arrival])
-        if len(unforeseen) == len(arrivals):
-            # Then it is not the events: a bug, or something stored.
+                await self._note_processed([parsed])
+        if len(unforeseen) == len(batch):
+            # If every event fails, the cause is a bug or stored data rather than the events.
             raise unforeseen[0][1]
-        for arrival, error in unforeseen:
-            await self._bury(arrival, _as_invalid(error))
+        for parsed, error in unforeseen:
+            await self._dead_letter(parsed, _as_invalid(error))
 
-    async def _note_processed(self, arrivals: Sequence[Parsed]) -> None:
-        """Count these, and resolve the dead letters that were replayed by them."""
-        replayed = [arrival for arrival in arrivals if arrival.record.replay is not None]
-        self._limit.good(len(arrivals) - len(replayed))
+    async def _note_processed(self, batch: Sequence[Parsed]) -> None:
+        """Count these events, and mark the dead letters whose replays they are as resolved."""
+        replayed = [parsed for parsed in batch if parsed.record.replay is not None]
+        self._limit.good(len(batch) - len(replayed))
         if not replayed:
             return
         changes = [self._resolved(parsed.record) for parsed in replayed]
@@ -247,34 +248,35 @@ class Runner:
         )
 
     async def _parse(self, records: Sequence[Record], spans: Spans) -> list[Parsed]:
-        # Two contents under one event id are a conflict for the store to refuse, not a duplicate.
+        # Different contents under one event id are a conflict, which the store refuses; only
+        # equal contents are duplicates.
         seen: dict[EventId, Event] = {}
-        arrivals = []
+        batch = []
         for record in records:
             span = spans.get(RecordPosition.of(record)) if spans else None
             try:
                 event = decode(record.topic, record.value)
             except Invalid as exc:
-                await self._bury(TracedRecord(record, span), exc)
+                await self._dead_letter(TracedRecord(record, span), exc)
                 continue
             first = seen.setdefault(event.event_id, event)
-            # A replay is answered by itself, whatever else is in the batch.
+            # A replay is never skipped as a duplicate: its dead letter needs its own outcome.
             if first is event or first != event or record.replay is not None:
                 describe(span, event)
-                arrivals.append(Parsed(record, span, event))
+                batch.append(Parsed(record, span, event))
             else:
                 metrics.EVENTS_DUPLICATED.labels(self._service).inc()
-        return arrivals
+        return batch
 
-    async def _run(self, arrivals: Sequence[Parsed]) -> None:
-        self._in_hand = arrivals
-        events = [arrival.event for arrival in arrivals]
-        causes = [(arrival.event, arrival.span) for arrival in arrivals]
-        with self._traces.within(causes), in_hand(arrivals):
+    async def _run(self, batch: Sequence[Parsed]) -> None:
+        self._in_hand = batch
+        events = [parsed.event for parsed in batch]
+        causes = [(parsed.event, parsed.span) for parsed in batch]
+        with self._traces.within(causes), in_hand(batch):
             await self._until_not_transient(lambda: self._step.run(events))
         if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
-            for arrival in arrivals:
-                log.debug("event_done", service=self._service, **arrival.ids())
+            for parsed in batch:
+                log.debug("event_done", service=self._service, **parsed.ids())
 
     async def _until_not_transient(self, work: Callable[[], Awaitable[None]]) -> None:
         async for attempt in AsyncRetrying(
@@ -299,10 +301,10 @@ class Runner:
         if self._ending.is_set():
             raise _GivenBackError
 
-    async def _bury(self, arrival: TracedRecord, error: Invalid) -> None:
-        record = arrival.record
-        give_up(arrival.span, error.reason)
-        letter = DeadLettered(
+    async def _dead_letter(self, traced: TracedRecord, error: Invalid) -> None:
+        record = traced.record
+        give_up(traced.span, error.reason)
+        dead_letter = DeadLettered(
             service=self._service,
             reason=error.reason,
             detail=str(error)[:_LONGEST_DETAIL],
@@ -315,21 +317,21 @@ class Runner:
             failed_at=self._clock.now(),
             replay=record.replay,
         )
-        await self._until_not_transient(lambda: self._outbox.publish([letter]))
+        await self._until_not_transient(lambda: self._outbox.publish([dead_letter]))
         metrics.DEAD_LETTERS.labels(self._service, error.reason).inc()
         log.warning(
             "event_dead_lettered",
             service=self._service,
             reason=error.reason,
             detail=str(error)[:_LONGEST_DETAIL],
-            **arrival.ids(),
+            **traced.ids(),
         )
         if record.replay is None:
-            # Of those that an operator sends again, many may fail; that says nothing new.
+            # Failing replays do not count: the limit has counted their first failure already.
             self._limit.bad()
 
     def _note_retry(self, state: RetryCallState) -> None:
-        self.progress.report()  # a restart would not bring back what is awaited
+        self.progress.report()  # not a stall: a restart would not bring the broker or store back
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, _PARTS_AWAY):
             self.waiting = f"{type(error).__name__}: {error}"
@@ -345,7 +347,7 @@ class Runner:
         note("retried", **{"error.type": type(error).__name__})
 
     def _ids_in_hand(self) -> dict[str, list[dict[str, object]]]:
-        """Which events are meant, some of them: a line a batch names no more than one can read."""
+        """Log field with the ids of the current batch's first events, few enough to read."""
         return {"in_hand": [parsed.ids() for parsed in self._in_hand[:_MOST_NAMED]]}
 
     def _measure(self, records: Sequence[Record], took: float) -> None:

@@ -1,4 +1,4 @@
-"""The one Kafka producer that many publishers share: connected once, replaced after an error."""
+"""A Kafka producer that many publishers share; replaced after an error."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,15 +24,16 @@ _REQUEST_OVERHEAD = 64 * 1024
 _LINGER_MS = 2
 _CLOSE_S = 2.0
 _AWAY_PATIENCE_S = 1.0
-"""Wait for a reconnect while the broker is known to be away. A broker that is back answers an
-attempt within some 0.2 s; a longer wait would only hold requests, and their bodies."""
+"""How long a publisher waits for a reconnect while the broker is known to be down. A broker that
+is up again answers within about 0.2 s; a longer wait would only keep requests, and their bodies,
+in memory."""
 
 T = TypeVar("T")
 Connect = Callable[[BrokerAddress, Settings], Any]
 
 
 class SharedProducer:
-    """Connects at the first use. All callers wait for the same attempt, and fail together.
+    """Connects at the first use; all callers wait for the same attempt and share its error.
 
     Parameters
     ----------
@@ -51,14 +52,14 @@ class SharedProducer:
         self._closed = False
 
     async def connected(self) -> Any:
-        """The producer.
+        """The connected producer.
 
         Raises
         ------
         BrokerUnavailable
-            The broker does not answer, or did not a moment ago and an attempt is under way.
+            The broker does not answer, or was down just now and the reconnect is not done.
         InvalidSettings
-            It does not let us in.
+            The broker refuses the login.
         """
         attempt = self._current()
         patience_s = _AWAY_PATIENCE_S if self._away else self._settings.delivery_timeout_s
@@ -69,7 +70,7 @@ class SharedProducer:
             raise BrokerUnavailable(f"{self._broker}: no connection yet") from exc
 
     def discard(self, producer: Any) -> None:
-        """Connect again at the next use; what this producer still holds fails now."""
+        """Close this producer, failing its pending records; the next use connects a new one."""
         with self._lock:
             attempt = self._attempt
             if attempt is not None and attempt.done() and _result(attempt) is producer:
@@ -78,7 +79,7 @@ class SharedProducer:
         Thread(target=_abandon, args=(producer,), name="producer-end", daemon=True).start()
 
     async def close(self) -> None:
-        """Let go of the broker; what was published is already acknowledged."""
+        """Close the connection; everything published is already acknowledged."""
         with self._lock:
             attempt, self._attempt = self._attempt, None
             self._closed = True
@@ -90,7 +91,7 @@ class SharedProducer:
             attempt = self._attempt
             if attempt is None or (attempt.done() and attempt.exception() is not None):
                 attempt = self._attempt = Future()
-                # A daemon: a process that is told to end must not wait for a broker that is away.
+                # A daemon thread, so that the process can exit while the broker is down.
                 Thread(
                     target=self._try, args=(attempt,), name="producer-connect", daemon=True
                 ).start()
@@ -99,7 +100,7 @@ class SharedProducer:
     def _try(self, attempt: "Future[Any]") -> None:
         try:
             producer = self._connect(self._broker, self._settings)
-        except BaseException as exc:  # noqa: BLE001  # it belongs to whoever waits
+        except BaseException as exc:  # noqa: BLE001  # raised in the waiting callers
             self._away = True
             attempt.set_exception(exc)
             return
@@ -112,14 +113,14 @@ class SharedProducer:
 
 
 def uncancelled(future: "Future[T]") -> "asyncio.Future[T]":
-    """The outcome of a thread's future, which goes on when whoever awaits this gives up."""
+    """A thread's future as an asyncio future; cancelling the wait does not cancel the work."""
     waiter = asyncio.wrap_future(future)
     waiter.add_done_callback(_retrieve)
     return asyncio.shield(waiter)
 
 
 def _retrieve(waiter: "asyncio.Future[Any]") -> None:
-    """Keep asyncio from logging an error for which nobody waits any more."""
+    """Retrieve the error, so that asyncio does not log it when no caller waits any more."""
     if not waiter.cancelled():
         waiter.exception()
 
@@ -132,7 +133,7 @@ def connect_producer(broker: BrokerAddress, settings: Settings) -> KafkaProducer
     BrokerUnavailable
         The broker does not answer.
     InvalidSettings
-        It does not let us in.
+        The broker refuses the login.
     """
     check_login(broker)
     timeout_ms = int(settings.delivery_timeout_s * 1000)
@@ -140,7 +141,7 @@ def connect_producer(broker: BrokerAddress, settings: Settings) -> KafkaProducer
         return KafkaProducer(
             **broker.client_options,
             acks="all",
-            enable_idempotence=True,  # by default it is given up where a setting contradicts
+            enable_idempotence=True,  # explicit, so that a conflicting option is an error
             max_request_size=MAX_DEAD_LETTER_BYTES + _REQUEST_OVERHEAD,
             linger_ms=_LINGER_MS,
             delivery_timeout_ms=timeout_ms,
@@ -165,19 +166,19 @@ def _result(attempt: "Future[Any]") -> Any | None:
 def _close(producer: Any) -> None:
     try:
         producer.close(timeout=_CLOSE_S)
-    except KafkaError:  # it flushes first, and raises where the broker is away
+    except KafkaError:  # `close` flushes first, and raises if the broker is down
         _abandon(producer)
 
 
 def _abandon(producer: Any) -> None:
-    """End a producer at once.
+    """Close a producer at once, without flushing.
 
-    Its own `close` flushes first: with a broker that is away that raises `KafkaTimeoutError`
-    before anything is closed, and leaves the thread and its records behind.
+    `KafkaProducer.close` flushes first. If the broker is down, that raises `KafkaTimeoutError`
+    before anything is closed, so that the sender thread and its records stay.
     """
     producer._sender.force_close()  # noqa: SLF001  # there is no public way
     try:
         with suppress(KafkaError):
             producer.close(timeout=_CLOSE_S)
-    except Exception as exc:  # noqa: BLE001  # nobody waits for it, and it is done with
+    except Exception as exc:  # noqa: BLE001  # the producer is discarded; no caller waits for it
         log.warning("producer_not_closed", error=f"{type(exc).__name__}: {exc}")

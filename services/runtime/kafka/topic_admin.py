@@ -1,4 +1,4 @@
-"""Creates the topics, and says where existing ones differ from what we would create."""
+"""Creates the topics, and reports where existing ones differ from the settings."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,24 +25,24 @@ class TopicReport:
 
     created: tuple[str, ...]
     differences: tuple[str, ...]
-    """Sentences about existing topics that are not as we would create them."""
+    """One sentence for each way in which an existing topic differs from the settings."""
 
 
 def create_topics(
     broker: BrokerAddress, settings: Settings, topics: Sequence[Topic] = TOPICS
 ) -> TopicReport:
-    """Create those topics that are not there; never change one that is.
+    """Create missing topics; never change existing ones.
 
     Raises
     ------
     BrokerUnavailable
         The broker does not answer.
     InvalidSettings
-        It does not let us.
+        The broker refuses the user.
     """
     if broker.in_memory:
         return _touch(broker, topics)
-    with _asking(broker, settings) as admin:
+    with _admin_client(broker, settings) as admin:
         created = _create(admin, settings, topics)
         admin.wait_for_topics([topic.name for topic in topics])
         existing = [topic for topic in topics if topic.name not in created]
@@ -50,23 +50,25 @@ def create_topics(
 
 
 def broker_identity(broker: BrokerAddress, settings: Settings) -> str:
-    """Whose acknowledgements count: Kafka's cluster id; another one for each start in memory.
+    """Kafka's cluster id; for the in-memory broker, an id that changes with every start.
+
+    Acknowledgements by another broker say nothing about this one.
 
     Raises
     ------
     BrokerUnavailable
         The broker does not answer.
     InvalidSettings
-        It does not let us.
+        The broker refuses the user.
     """
     if broker.in_memory:
         return f"{broker}/{os.getpid()}"
-    with _asking(broker, settings) as admin:
+    with _admin_client(broker, settings) as admin:
         return str(admin.describe_cluster()["cluster_id"])
 
 
 class BrokerProbe:
-    """Asks the broker again and again whether it is there; not for several threads at once.
+    """Checks whether the broker accepts writes; not thread-safe.
 
     Connects at the first call, and again after an error.
     """
@@ -77,14 +79,14 @@ class BrokerProbe:
         self._admin: KafkaAdminClient | None = None
 
     def ask(self, topic: str) -> None:
-        """Return where a topic can be written.
+        """Return if the topic can be written.
 
         Raises
         ------
         BrokerUnavailable
             The broker does not answer, or a partition of the topic has no leader.
         InvalidSettings
-            It does not let us.
+            The broker refuses the user.
         """
         if self._admin is None:
             self._admin = connect_admin(self._broker, self._settings)
@@ -99,7 +101,7 @@ class BrokerProbe:
             raise BrokerUnavailable(f"{self._broker}: {topic} has partitions without a leader")
 
     def close(self) -> None:
-        """Let go of the broker."""
+        """Close the connection."""
         admin, self._admin = self._admin, None
         if admin is not None:
             with suppress(KafkaError):
@@ -107,8 +109,8 @@ class BrokerProbe:
 
 
 @contextmanager
-def _asking(broker: BrokerAddress, settings: Settings) -> Iterator[KafkaAdminClient]:
-    """An admin client for one question, whose errors come out in our words."""
+def _admin_client(broker: BrokerAddress, settings: Settings) -> Iterator[KafkaAdminClient]:
+    """An admin client for one request; its Kafka errors are translated."""
     with closing(connect_admin(broker, settings)) as admin:
         try:
             yield admin
@@ -117,14 +119,14 @@ def _asking(broker: BrokerAddress, settings: Settings) -> Iterator[KafkaAdminCli
 
 
 def connect_admin(broker: BrokerAddress, settings: Settings) -> KafkaAdminClient:
-    """A kafka-python admin client; its owner closes it.
+    """A kafka-python admin client; the caller closes it.
 
     Raises
     ------
     BrokerUnavailable
         The broker does not answer.
     InvalidSettings
-        It does not let us.
+        The broker refuses the login.
     """
     check_login(broker)
     timeout_ms = int(settings.delivery_timeout_s * 1000)
@@ -140,7 +142,7 @@ def connect_admin(broker: BrokerAddress, settings: Settings) -> KafkaAdminClient
 
 
 def _touch(broker: BrokerAddress, topics: Sequence[Topic]) -> TopicReport:
-    # The in-memory broker has no CreateTopics; a topic that a producer asks about is there.
+    # The in-memory broker has no CreateTopics; it creates a topic on a metadata request.
     with closing(KafkaProducer(**broker.client_options, metrics_enabled=False)) as producer:
         for topic in topics:
             producer.partitions_for(topic.name)
@@ -177,9 +179,9 @@ def _configuration(topic: Topic) -> dict[str, str]:
 def topic_differences(
     admin: KafkaAdminClient, settings: Settings, topics: Sequence[Topic]
 ) -> list[str]:
-    """Sentences about existing topics that are not as we would create them.
+    """One sentence for each way in which an existing topic differs from the settings.
 
-    Nothing of configurations that the broker does not show us.
+    Configurations that the broker hides from this user are skipped.
     """
     if not topics:
         return []

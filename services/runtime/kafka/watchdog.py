@@ -1,4 +1,4 @@
-"""Notices that a service has work and gets nothing done."""
+"""Detects a service that has lag but makes no progress."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from services.runtime.kafka.lag import Partition, Position
 
 
 class Watchdog:
-    """Says for how long there has been lag without a commit or any other progress."""
+    """Measures how long there has been lag without a commit or any other progress."""
 
     def __init__(self) -> None:
         self._committed: dict[Partition, int] = {}
@@ -16,16 +16,17 @@ class Watchdog:
     def observe(
         self, now_s: float, positions: Mapping[Partition, Position], steps: int = 0
     ) -> float:
-        """Seconds without progress, by the positions of the partitions that are ours.
+        """Seconds without progress.
 
         Parameters
         ----------
-        now_s : on a clock that never goes back
-        steps : how many the batches in hand have reported by now, see `Progress`
+        now_s : time on a monotonic clock
+        positions : of the partitions that this replica owns
+        steps : progress reported so far from within batches, see `Progress`
         """
         committed = {partition: at.committed for partition, at in positions.items()}
         lagging = any(at.lag for at in positions.values())
-        # Partitions that come and go are progress too: the clock starts anew with them.
+        # A rebalance counts as progress too: it restarts the measurement.
         moved = committed != self._committed or steps != self._steps
         if not lagging or moved or self._since is None:
             self._since = now_s

@@ -17,12 +17,12 @@ _taken: ContextVar[dict[int, float] | None] = ContextVar("taken", default=None)
 
 
 @contextmanager
-def in_hand(arrivals: Sequence[Parsed]) -> Iterator[None]:
+def in_hand(batch: Sequence[Parsed]) -> Iterator[None]:
     """The times of these are known meanwhile."""
     times = {
-        id(arrival.event): arrival.record.taken_at
-        for arrival in arrivals
-        if arrival.record.taken_at is not None
+        id(parsed.event): parsed.record.taken_at
+        for parsed in batch
+        if parsed.record.taken_at is not None
     }
     token = _taken.set(times)
     try:

@@ -142,7 +142,7 @@ async def test_poison_is_dead_lettered_and_its_neighbours_go_on(bench: Bench) ->
     poison = [b"\x00", b"{}", b"[" * 2000, b"\xff" * 100]
     name = FRAMES.name
     await bench.outbox.publish([*good[:15], refused, *good[15:]])
-    await bench.outbox.publish_parcels(
+    await bench.outbox.publish_records(
         [OutgoingRecord(name, b"key", value, "key") for value in poison]
     )
     service = bench.service()

@@ -226,7 +226,7 @@ async def a_bad_event_comes(
 ) -> None:
     """The evaluator buries it; the letter is read as it lies on the topic."""
     outbox = KafkaOutbox("owner", owner, Settings(delivery_timeout_s=10))
-    await outbox.publish_parcels([OutgoingRecord("gaze.matches", b"bad", b"{", "bad")])
+    await outbox.publish_records([OutgoingRecord("gaze.matches", b"bad", b"{", "bad")])
     await outbox.close()
     async with visiting(settings, "evaluator", everything):
         await until(lambda: bool(values_on(owner, "gaze.dead-letters")), deadline_s=60)

@@ -180,11 +180,11 @@ async def test_extremes_of_every_field_end_no_service_now_or_later(
     tmp_path: Path, exits: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings_ = _SETTINGS.model_copy(update={"data": tmp_path})
-    parcels = await asyncio.to_thread(_extremes)
-    assert {parcel.topic for parcel in parcels} == BY_NAME.keys() - {DEAD_LETTERS.name}
+    records = await asyncio.to_thread(_extremes)
+    assert {record.topic for record in records} == BY_NAME.keys() - {DEAD_LETTERS.name}
     async with running(settings_, _SERVICES) as app:
         await app.outbox.publish(_sound_events())
-        await app.outbox.publish_parcels(parcels)
+        await app.outbox.publish_records(records)
         await _caught_up(app, exits)
         await app.settle()
         spoiled = await _store_what_was_valid_once(app.settings)

@@ -17,8 +17,8 @@ class Parcels:
     def __init__(self) -> None:
         self.sent: list[OutgoingRecord] = []
 
-    async def publish_parcels(self, parcels: Sequence[OutgoingRecord]) -> None:
-        self.sent.extend(parcels)
+    async def publish_records(self, records: Sequence[OutgoingRecord]) -> None:
+        self.sent.extend(records)
 
     def originals(self) -> list[OutgoingRecord]:
         return [each for each in self.sent if each.topic != "gaze.dead-letters"]
