@@ -68,7 +68,7 @@ class FillModel:
         recorded = (await self._embeddings.points()).get(model)
         if recorded is None or await self._step.holds(recorded):
             return 0
-        while embedded := await self._embeddings.told(model, after, _AT_ONCE):
+        while embedded := await self._embeddings.embedded_frames(model, after, _AT_ONCE):
             after = embedded[-1].frame_id
             gone = await self._step.lost(embedded)
             await self._embeddings.forget(model, gone)

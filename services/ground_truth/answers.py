@@ -1,4 +1,4 @@
-"""What the answers make of a correction; nothing here waits for anything."""
+"""Applies answers to held corrections; pure functions."""
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
@@ -16,16 +16,16 @@ from services.runtime.stores.held_corrections import (
 )
 
 NONE_OF_THEM = -1
-"""Stands where a version would: none of them counts."""
+"""Value of `HeldCorrection.chosen` if none of the versions counts."""
 
 
 def labels_of(versions: Sequence[FrameAnnotated]) -> set[Category]:
-    """Every category that the versions name."""
+    """Every category in the versions."""
     return {annotation.category for version in versions for annotation in version.annotations}
 
 
 def answered(draft: FrameAnnotated, answers: Mapping[str, LabelAnswer]) -> FrameAnnotated:
-    """The correction with its labels as the answers understand them."""
+    """The correction with its labels replaced, kept or dropped as the answers say."""
     meant = (
         _meant(annotation, answers.get(annotation.category)) for annotation in draft.annotations
     )
@@ -42,7 +42,7 @@ def _meant(annotation: Annotation, answer: LabelAnswer | None) -> Annotation | N
 
 
 def counting(held: HeldCorrection) -> FrameAnnotated | None:
-    """The version that counts; none while nobody has said which, or where none does."""
+    """The version that counts; None if it is undecided, or if none counts."""
     if held.chosen == NONE_OF_THEM:
         return None
     if held.chosen is not None:
@@ -51,20 +51,20 @@ def counting(held: HeldCorrection) -> FrameAnnotated | None:
 
 
 def open_labels(held: HeldCorrection, answers: Collection[str]) -> set[Category]:
-    """The labels that this correction still waits for."""
+    """The labels for which this correction still needs answers."""
     version = counting(held)
     relevant = [version] if version else held.versions
     return (labels_of(relevant) & set(held.unknown)) - set(answers)
 
 
-def said_entry(versions: Sequence[FrameAnnotated]) -> Entry:
-    """What the ledger knows a correction by, before anything is answered about it."""
+def entry_of_versions(versions: Sequence[FrameAnnotated]) -> Entry:
+    """The ledger entry of a correction as it was submitted, before any answer."""
     if len(versions) == 1:
         return entry_of(versions[0])
     return entry_of(versions[0])._replace(digest=held_id_of(versions, ""))
 
 
 def held_id_of(versions: Sequence[FrameAnnotated], tag: str) -> str:
-    """The same id whenever the same comes again from the same place."""
+    """The id of a held correction: equal for equal versions of a frame with an equal tag."""
     contents = " ".join(content_of(version) for version in versions)
     return hashlib.sha256(f"{versions[0].frame_id} {contents} {tag}".encode()).hexdigest()

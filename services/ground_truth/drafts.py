@@ -1,4 +1,4 @@
-"""Events before they have their revision: the ledger gives it by what they say."""
+"""Events without a revision, and their ledger entries; the ledger assigns revisions by content."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,21 +13,21 @@ from services.domain.ports.ledger import Entry, RevisionLedger
 from services.runtime.kafka.limits import largest_value
 
 Draft = FrameCaptured | PredictionsMade | FrameAnnotated
-"""An event at revision 1, which stands for "not numbered yet"."""
+"""An event whose revision is not assigned yet; it has revision 1 until then."""
 
 
 def frame_subject(frame_id: FrameId) -> str:
-    """The ledger's name of a frame; ids hold no blanks, so names never meet."""
+    """The ledger's subject for a frame; ids contain no blanks, so subjects are unambiguous."""
     return f"frame {frame_id}"
 
 
 def owner_entry(frame_id: FrameId, vehicle_id: VehicleId) -> Entry:
-    """A vehicle's claim to a frame: who comes first has revision 1, all others a higher one."""
+    """A vehicle's claim to a frame id: the first vehicle gets revision 1, others a higher one."""
     return Entry(f"owner {frame_id}", vehicle_id)
 
 
 def entry_of(draft: Draft | DeadLettered) -> Entry:
-    """What the ledger knows an event by."""
+    """The ledger entry of an event."""
     match draft:
         case FrameCaptured():
             return Entry(frame_subject(draft.frame_id), content_of(draft))
@@ -41,17 +41,24 @@ def entry_of(draft: Draft | DeadLettered) -> Entry:
 
 
 def tagged(entry: Entry, tag: str) -> Entry:
-    """The same content on an occasion of its own; without a tag, as it is."""
+    """The entry with the tag mixed into its digest, so that equal content gets a new revision.
+
+    Without a tag, the entry itself.
+    """
     if not tag:
         return entry
     return entry._replace(digest=hashlib.sha256(f"{entry.digest} {tag}".encode()).hexdigest())
 
 
 async def tags_of(way: str, entries: Sequence[Entry], ledger: RevisionLedger) -> list[str]:
-    """What tells these corrections from the same ones that came this way before; often nothing.
+    """Tags that distinguish these corrections from equal earlier ones; mostly empty.
 
-    Whoever changes something back says what they said before, and means it: it gets a revision of
-    its own. Whoever says the same twice in a row says it once.
+    A correction that changes the ground truth back to an earlier content gets its own revision. A
+    correction that repeats the previous one does not.
+
+    Parameters
+    ----------
+    way : how the corrections arrive; repeats are counted per way
 
     Raises
     ------
@@ -64,13 +71,13 @@ async def tags_of(way: str, entries: Sequence[Entry], ledger: RevisionLedger) ->
 async def numbered(
     drafts: Sequence[Draft], entries: Sequence[Entry], ledger: RevisionLedger
 ) -> tuple[list[Draft], list[FrameCaptured]]:
-    """The events with their revisions, and the frames that are known as something else.
+    """The events with their revisions, and the frames that conflict with a known frame.
 
-    A frame is that when its id has another picture, time, place or vehicle already.
+    A frame conflicts if its id is known with another image, time, position or vehicle.
 
     Parameters
     ----------
-    entries : what the ledger knows each draft by
+    entries : the ledger entry of each draft
     """
     events: list[Draft] = []
     conflicts: list[FrameCaptured] = []
@@ -89,5 +96,5 @@ async def numbered(
 
 
 def is_too_large(event: Event) -> bool:
-    """Whether no broker would take it."""
+    """Whether the event exceeds the size limit of its topic."""
     return len(encode(event)) > largest_value(topic_of(event).name)

@@ -1,4 +1,4 @@
-"""Corrections that ask something are held, and go on their way once somebody has answered."""
+"""Holds corrections that raise a question, and publishes them once it is answered."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class IncomingCorrection:
-    """One frame's correction as it came.
+    """One frame's correction as it was submitted.
 
     Attributes
     ----------
-    versions : one, or one for each annotator who disagrees
-    origin : where it came from, for a person
-    tag : tells it from the same correction that came before another
+    versions : one, or one per annotator if they disagree
+    origin : where the correction came from, in words for reviewers
+    tag : distinguishes it from an equal correction that was submitted earlier
     """
 
     versions: Sequence[FrameAnnotated]
@@ -44,7 +44,7 @@ class IncomingCorrection:
 
 @dataclass(frozen=True)
 class CorrectionGate:
-    """Lets a correction through, or holds it until somebody answers what it asks."""
+    """Decides whether a correction can be published, or is held until its question is answered."""
 
     held: MongoHeldCorrections
     categories: MongoCategories
@@ -53,7 +53,7 @@ class CorrectionGate:
     async def judged(
         self, corrections: Sequence[IncomingCorrection]
     ) -> list[FrameAnnotated | HeldCorrection]:
-        """Each as it may be published, or what is held of it; held ones are kept durably.
+        """Each correction ready to be published, or as it is held; stores the held ones durably.
 
         Raises
         ------
@@ -61,15 +61,17 @@ class CorrectionGate:
             The store does not answer.
         """
         unknown, answers = await self.understood(
-            labels_of([version for came in corrections for version in came.versions])
+            labels_of([version for correction in corrections for version in correction.versions])
         )
         judged: list[FrameAnnotated | HeldCorrection] = []
-        for came in corrections:
-            question = question_of(came.versions, unknown)
+        for correction in corrections:
+            question = question_of(correction.versions, unknown)
             if question is None:
-                judged.append(answered(came.versions[0], answers))
+                judged.append(answered(correction.versions[0], answers))
                 continue
-            held = self.question(question, came.versions, unknown, None, came.origin, came.tag)
+            held = self.question(
+                question, correction.versions, unknown, None, correction.origin, correction.tag
+            )
             judged.append(held)
         await self.held.hold(
             [correction for correction in judged if isinstance(correction, HeldCorrection)]
@@ -83,7 +85,7 @@ class CorrectionGate:
     async def understood(
         self, labels: Collection[Category]
     ) -> tuple[set[Category], Mapping[str, LabelAnswer]]:
-        """Those of the labels that nobody knows and nobody has explained, and the explanations."""
+        """The labels that are neither known nor answered, and the answers for the others."""
         answers = await self.held.answers(labels)
         known = await self.categories.known(labels)
         return set(labels) - known - set(answers), answers
@@ -97,7 +99,7 @@ class CorrectionGate:
         origin: str,
         tag: str = "",
     ) -> HeldCorrection:
-        """A correction to be held."""
+        """Build the held correction for a question."""
         return HeldCorrection(
             held_id=held_id_of(versions, tag),
             frame_id=versions[0].frame_id,
@@ -114,7 +116,7 @@ class CorrectionGate:
 def question_of(
     versions: Sequence[FrameAnnotated], unknown: Collection[Category]
 ) -> Question | None:
-    """What must be answered before one of the versions can be published; none where nothing."""
+    """The question that blocks publishing; None if there is none."""
     if len(versions) > 1:
         return Question.ANNOTATORS_DISAGREE
     return Question.UNKNOWN_CATEGORY if labels_of(versions) & set(unknown) else None
@@ -122,11 +124,11 @@ def question_of(
 
 @dataclass(frozen=True)
 class CorrectionPublisher:
-    """Gives corrections their revision and sends them; a repeat is the same event again.
+    """Assigns revisions to corrections and publishes them; a repeat publishes the same event.
 
     Parameters
     ----------
-    way : how they came, for the metrics
+    way : how the corrections arrive, for the metrics
     """
 
     ledger: RevisionLedger
@@ -134,16 +136,16 @@ class CorrectionPublisher:
     way: str
 
     async def next(self, draft: FrameAnnotated, after: int, tag: str) -> int | None:
-        """Publish as revision `after + 1`; none where another content is that already.
+        """Publish as revision `after + 1`; None if another content has that revision.
 
         Parameters
         ----------
-        tag : what makes this correction this one: the same content may be said again later
+        tag : identifies this correction, because an equal content may be submitted again later
 
         Raises
         ------
         Transient
-            A store or the broker is away.
+            A store or the broker is down.
         """
         entry = tagged(entry_of(draft), f"{tag} after {after}")
         if not await self.ledger.assign_next(entry, after):
@@ -152,7 +154,7 @@ class CorrectionPublisher:
         return after + 1
 
     async def last(self, draft: FrameAnnotated, tag: str) -> int:
-        """Publish after whatever is there."""
+        """Publish as the latest revision; returns its number."""
         entry = tagged(entry_of(draft), tag)
         (revision,) = await self.ledger.assign([entry])
         await self._send(draft, entry, revision)
@@ -169,18 +171,18 @@ class CorrectionPublisher:
 
 @dataclass(frozen=True)
 class HeldRelease:
-    """Sends held corrections on their way once everything that they ask is answered."""
+    """Publishes or drops held corrections once all their questions are answered."""
 
     held: MongoHeldCorrections
     publisher: CorrectionPublisher
 
     async def release(self) -> int:
-        """How many were settled. Interrupted anywhere, the next call goes on.
+        """Settle all answered corrections; returns how many. After an interruption, call it again.
 
         Raises
         ------
         Transient
-            A store or the broker is away.
+            A store or the broker is down.
         """
         waiting = await self.held.waiting()
         answers = await self.held.answers() if waiting else {}
@@ -212,6 +214,6 @@ class HeldRelease:
     async def _published(self, held: HeldCorrection, draft: FrameAnnotated) -> int | None:
         if held.after is None:
             return await self.publisher.last(draft, held.tag)
-        if held.question is Question.OVERTAKEN:  # and somebody has said that it counts anyway
+        if held.question is Question.OVERTAKEN:  # a reviewer has decided that it counts anyway
             return await self.publisher.last(draft, held.held_id)
         return await self.publisher.next(draft, held.after, held.held_id)

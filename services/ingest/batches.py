@@ -10,7 +10,7 @@ from services.domain.ports.ledger import Entry, RevisionLedger
 from services.formats.frames import OpenedFrame, refused, stored_at, undecodable
 from services.formats.items import Rejection
 from services.formats.rejections import dead_letter
-from services.ground_truth.answers import said_entry
+from services.ground_truth.answers import entry_of_versions
 from services.ground_truth.drafts import Draft, entry_of, frame_subject, numbered, tagged, tags_of
 from services.ground_truth.holding import CorrectionGate, IncomingCorrection
 from services.runtime.clock import Clock
@@ -131,7 +131,7 @@ class BatchPublisher:
     async def recognised(self, batch: Batch) -> Batch:
         """The corrections, those marked that change something back."""
         corrections = [frame for frame in batch.frames if frame.versions]
-        entries = [said_entry(frame.versions) for frame in corrections]
+        entries = [entry_of_versions(frame.versions) for frame in corrections]
         tags = await tags_of(self.way, entries, self.ledger)
         tag_of = dict(zip(map(id, corrections), tags, strict=True))
         frames = [replace(frame, tag=tag_of.get(id(frame), "")) for frame in batch.frames]

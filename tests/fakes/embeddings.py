@@ -30,26 +30,28 @@ class InMemoryEmbeddings:
         return next((r.embedded[model] for r in self._captured() if model in r.embedded), None)
 
     async def points(self) -> dict[ModelId, Points]:
-        told = [each for r in self._frames.records() for each in r.embedded.values()]
+        embedded_frames = [each for r in self._frames.records() for each in r.embedded.values()]
         return {
             model: Points(
-                sum(each.model == model for each in told),
+                sum(each.model == model for each in embedded_frames),
                 sum(
                     len(regions)
-                    for each in told
+                    for each in embedded_frames
                     if each.model == model
                     for regions in each.regions.values()
                 ),
             )
-            for model in {each.model for each in told}
+            for model in {each.model for each in embedded_frames}
         }
 
-    async def told(self, model: ModelId, after: FrameId | None, limit: int) -> list[FrameEmbedded]:
-        told = {
+    async def embedded_frames(
+        self, model: ModelId, after: FrameId | None, limit: int
+    ) -> list[FrameEmbedded]:
+        embedded_frames = {
             r.frame_id: r.embedded[model] for r in self._frames.records() if model in r.embedded
         }
-        ids = sorted(each for each in told if after is None or each > after)
-        return [told[each] for each in ids[:limit]]
+        ids = sorted(each for each in embedded_frames if after is None or each > after)
+        return [embedded_frames[each] for each in ids[:limit]]
 
     async def forget(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
         self._frames.forget_embedded(model, frame_ids)

@@ -416,23 +416,23 @@ async def test_a_shortlist_knows_whether_the_broker_has_it(stores: Stores) -> No
 async def test_what_was_said_of_embedded_frames_is_counted_read_and_forgotten(
     stores: Stores,
 ) -> None:
-    told = []
+    events = []
     for name in ("f1", "f2", "f3"):
         made = samples.predictions_made(samples.detection(), frame_id=name)
-        told.append(samples.frame_embedded(made))
-        await stores.frames.record([samples.frame_captured(name), made, told[-1]])
+        events.append(samples.frame_embedded(made))
+        await stores.frames.record([samples.frame_captured(name), made, events[-1]])
     model = samples.MODEL
     f2 = FrameId("f2")
 
     assert await stores.embeddings.points() == {model: Points(frames=3, regions=3)}
-    assert await stores.embeddings.told(model, None, 2) == told[:2]
-    assert await stores.embeddings.told(model, f2, 2) == told[2:]
+    assert await stores.embeddings.embedded_frames(model, None, 2) == events[:2]
+    assert await stores.embeddings.embedded_frames(model, f2, 2) == events[2:]
 
     await stores.embeddings.forget(model, [f2])
     assert await stores.embeddings.points() == {model: Points(frames=2, regions=2)}
     assert await stores.embeddings.pending(model, None, 9) == [f2]
 
-    await stores.frames.record([told[1]])
+    await stores.frames.record([events[1]])
     assert await stores.embeddings.pending(model, None, 9) == []
 
 

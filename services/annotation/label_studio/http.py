@@ -33,7 +33,7 @@ def event_routes(tasks: MongoAnnotationTasks, settings: Settings) -> APIRouter:
         if not secret or not same:
             detail = f"the header {SECRET_HEADER} is missing or wrong"
             raise Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", detail)
-        await tasks.hear()
+        await tasks.note_webhook()
         return {"status": "noted"}
 
     return router

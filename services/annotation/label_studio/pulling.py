@@ -108,7 +108,7 @@ class Puller:
                 await self._read(listed, pulled)
             latest = max(latest, str(listed["updated_at"]))
         await self._notice_deleted(project, pulled)
-        facts: dict[str, object] = {"listened": state.heard}
+        facts: dict[str, object] = {"listened": state.webhooks}
         if state.project == project:
             facts["since"] = latest
         await self.stores.annotation_tasks.note_state(**facts)

@@ -92,4 +92,4 @@ class SyncLoop:
         if self._polled is None or self.clock.monotonic() - self._polled >= self.poll_s:
             return True
         state = await self.tasks.state()
-        return state.heard > state.listened
+        return state.webhooks > state.webhooks_followed

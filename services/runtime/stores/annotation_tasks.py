@@ -1,7 +1,7 @@
-"""What the annotation team's tool is to be asked, and what has become of it there.
+"""The frames that need a task in the annotation team's tool, and the state of these tasks.
 
-A frame is *touched* whenever something may change its task, and *settled* once the task says what
-is asked. Both are counts, so that what touches a frame while it is being settled is not lost.
+A frame is *touched* whenever something may change its task, and *settled* once its task in the tool
+is up to date. Both are counts, so that a touch while the frame is being settled is not lost.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -29,19 +29,19 @@ from services.runtime.stores.unreadable import readable
 
 @dataclass(frozen=True)
 class ToolState:
-    """What is known of the tool as a whole.
+    """The state of the synchronisation with the tool.
 
     Attributes
     ----------
-    project : its id; none before anything was read or pushed
-    since : the tool's time of the latest change that was read
-    heard, listened : how often a webhook came, and how many of these were followed
+    project : id of the project in the tool; None before the first read or push
+    since : time of the latest change that was read, by the tool's clock
+    webhooks, webhooks_followed : webhooks received, and how many of them led to a read
     """
 
     project: int | None = None
     since: str = ""
-    heard: int = 0
-    listened: int = 0
+    webhooks: int = 0
+    webhooks_followed: int = 0
 
 
 _STATE = "label-studio"
@@ -95,18 +95,18 @@ class MongoAnnotationTasks:
         await write(self._tasks, [_touch(frame_id, upsert=True) for frame_id in named])
 
     async def touch(self, frame_ids: Collection[FrameId]) -> None:
-        """Look again at the tasks of these frames; frames without one stay without."""
+        """Mark the tasks of these frames for an update; frames without a task get none."""
         await write(self._tasks, [_touch(frame_id, upsert=False) for frame_id in set(frame_ids)])
 
     async def touch_ending_links(self, before: datetime) -> None:
-        """Look again at tasks that nobody has answered and whose link ends before then."""
+        """Mark unanswered tasks whose image link expires before then for an update."""
         open_ = [TaskStatus.OPEN.value, TaskStatus.STARTED.value, TaskStatus.SKIPPED.value]
         where = {"link_until": {"$lt": before}, "status": {"$in": open_}, "due": {"$exists": False}}
         with translated():
             await self._tasks.update_many(where, {"$inc": {"touched": 1}, "$set": {"due": True}})
 
     async def forget_deleted(self) -> None:
-        """Let what somebody has deleted in the tool be pushed again."""
+        """Mark tasks that were deleted in the tool, so that they are pushed again."""
         waiting = {"status": TaskStatus.WAITING.value, "due": True}
         with translated():
             await self._tasks.update_many(
@@ -114,7 +114,7 @@ class MongoAnnotationTasks:
             )
 
     async def asking(self, frame_ids: Collection[FrameId]) -> list[ShortlistPublished]:
-        """The shortlists that name any of these frames now, in the order of their needles."""
+        """The latest shortlists that name any of these frames, ordered by needle id."""
         with translated():
             found = (
                 await self._asks.find({"latest.frames": {"$in": list(frame_ids)}})
@@ -124,7 +124,7 @@ class MongoAnnotationTasks:
         return readable("annotation_asks", found, _shortlist)
 
     async def due(self, limit: int) -> list[TaskRecord]:
-        """Frames that were touched and are not settled."""
+        """Frames that were touched and are not settled yet."""
         with translated():
             found = await self._tasks.find({"due": True}).sort("_id", 1).limit(limit).to_list()
         return readable("annotation_tasks", found, _record)
@@ -143,7 +143,7 @@ class MongoAnnotationTasks:
         return {document["task_id"]: document["_id"] for document in found}
 
     async def note(self, frame_id: FrameId, **facts: Any) -> None:
-        """Remember these fields of a frame's record durably."""
+        """Store these fields of a frame's record durably."""
         value = {
             name: fact.value if isinstance(fact, TaskStatus) else fact
             for name, fact in facts.items()
@@ -152,7 +152,7 @@ class MongoAnnotationTasks:
             await self._tasks.update_one({"_id": frame_id}, {"$set": value}, upsert=True)
 
     async def settle(self, record: TaskRecord) -> None:
-        """The record is what is asked; it stays due where it was touched meanwhile."""
+        """Mark a frame as up to date, unless it was touched after `record` was loaded."""
         done = {"$set": {"settled": record.touched}, "$unset": {"due": ""}}
         with translated():
             await self._tasks.update_one({"_id": record.frame_id, "touched": record.touched}, done)
@@ -168,28 +168,28 @@ class MongoAnnotationTasks:
         return {status: counted.get(status, 0) for status in TaskStatus}
 
     async def state(self) -> ToolState:
-        """What is known of the tool."""
+        """The stored state."""
         with translated():
             found = await self._tool.find_one({"_id": _STATE}) or {}
         return ToolState(
             project=found.get("project"),
             since=found.get("since", ""),
-            heard=found.get("heard", 0),
-            listened=found.get("listened", 0),
+            webhooks=found.get("heard", 0),
+            webhooks_followed=found.get("listened", 0),
         )
 
     async def note_state(self, **facts: object) -> None:
-        """Remember these fields of the tool's state durably."""
+        """Store these fields of the tool's state durably."""
         with translated():
             await self._tool.update_one({"_id": _STATE}, {"$set": facts}, upsert=True)
 
-    async def hear(self) -> None:
-        """A webhook came: something has changed there."""
+    async def note_webhook(self) -> None:
+        """Count a webhook: something has changed in the tool."""
         with translated():
             await self._tool.update_one({"_id": _STATE}, {"$inc": {"heard": 1}}, upsert=True)
 
     async def lease(self, holder: str, now: datetime, lasting: timedelta) -> bool:
-        """Take or renew the one right to push; False while another holder has it."""
+        """Take or renew the exclusive lease to push; False while another holder has it."""
         free = {"_id": _PUSHER, "$or": [{"holder": holder}, {"until": {"$lte": now}}]}
         wanted = {"$set": {"holder": holder, "until": now + lasting}}
         with translated():
@@ -200,7 +200,7 @@ class MongoAnnotationTasks:
         return True
 
     async def release(self, holder: str) -> None:
-        """Give the right to push back."""
+        """Release the lease to push."""
         with translated():
             await self._tool.delete_one({"_id": _PUSHER, "holder": holder})
 

@@ -23,11 +23,11 @@ from services.domain.ports.blob_uris import place_in, place_of, uri_of
 from services.domain.ports.blobs import BlobStore
 
 _ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "memory"})
-"""A blob appears here whole or not at all; elsewhere it is written aside and renamed."""
+"""Protocols with atomic writes; elsewhere a blob is written to a temporary name and renamed."""
 
 _DRIVERS = frozenset({"aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google"})
-"""Packages of which s3fs, gcsfs and adlfs let errors through that are no OSError, such as
-botocore's EndpointConnectionError; none of them need be installed."""
+"""Packages whose errors s3fs, gcsfs and adlfs raise as they are, without making them OSErrors, such
+as botocore's EndpointConnectionError. None of them need be installed."""
 
 
 def open_blobs(url: str) -> BlobStore:
@@ -36,9 +36,9 @@ def open_blobs(url: str) -> BlobStore:
     Raises
     ------
     InvalidSettings
-        fsspec does not know such a URL.
+        fsspec does not support the URL.
     MissingPart
-        The URL's kind needs a package that is not installed (s3fs for `s3://`).
+        The URL's protocol needs a package that is not installed (s3fs for `s3://`).
     """
     parts = urlsplit(url)
     if "::" in url:
@@ -60,12 +60,12 @@ def open_blobs(url: str) -> BlobStore:
 
 
 def checked(uri: str, content: bytes) -> bytes:
-    """The content, where it is what its URI says.
+    """The content, after comparing its digest with the URI.
 
     Raises
     ------
     MissingImage
-        It has changed since it was stored.
+        The content has changed since it was stored.
     """
     if not uri.endswith(place_of(content)):
         raise MissingImage(f"{uri} has changed since it was stored", reason="damaged_blob")
@@ -74,12 +74,12 @@ def checked(uri: str, content: bytes) -> bytes:
 
 @contextmanager
 def accessing(what: str) -> Iterator[None]:
-    """Raise our error for those of the file system and of the store's own package.
+    """Translate errors of the file system and of the store's driver.
 
     Raises
     ------
     StoreUnavailable
-        The store does not answer, refuses us, or has no room.
+        The store does not answer, refuses access, or is full.
     """
     try:
         yield
@@ -105,7 +105,7 @@ def _reading(what: str) -> Iterator[None]:
 class LazyBlobs:
     """The blob store at a URL, opened at its first use.
 
-    Most commands and services touch no image, and need neither the store's package nor its keys.
+    Most commands and services read no images, and need neither the store's package nor its keys.
     """
 
     def __init__(self, url: str) -> None:
@@ -113,7 +113,7 @@ class LazyBlobs:
 
     @cached_property
     def _blobs(self) -> BlobStore:
-        # Opened twice by two threads at once, it is the same store.
+        # No lock: if two threads open it at once, both get an equivalent store.
         return open_blobs(self._url)
 
     def put(self, content: bytes) -> str:
@@ -161,7 +161,8 @@ def _write_aside(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        # As readable as its folder: a data folder's is its owner's, a shared volume's is not.
+        # Copy the folder's permissions: only the owner may read a data folder, but other users
+        # may read a shared volume.
         aside.chmod(S_IMODE(path.parent.stat().st_mode) & 0o666)
         aside.replace(path)
         _sync(path.parent)

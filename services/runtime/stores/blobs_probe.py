@@ -1,4 +1,4 @@
-"""Whether the blob store can be written and read, asked without leaving anything behind."""
+"""Checks whether the blob store can be written and read, without leaving anything behind."""
 
 import errno
 import os
@@ -16,19 +16,19 @@ _PROBE = b"gazeloop doctor"
 
 
 class Access(StrEnum):
-    """What may be done with a blob store."""
+    """What this process may do with a blob store."""
 
     WRITES = "can be written and read"
     READS = "is mounted read-only here"
 
 
 def probe_blobs(url: str) -> Access:
-    """Write, read and remove a probe; in a folder, only where the folder is there.
+    """Write, read and remove a probe; for a folder that does not exist yet, check permissions only.
 
     Raises
     ------
     StoreUnavailable
-        It does not answer, or refuses us.
+        The store does not answer, or refuses access.
     InvalidSettings, MissingPart
         As from `open_blobs`.
     """
@@ -54,7 +54,7 @@ def _probe_folder(folder: Path) -> Access:
         there = nearest(folder)
         if os.statvfs(there).f_flag & os.ST_RDONLY:
             return Access.READS
-        if there != folder:  # it is made with the first image; a probe must not make it
+        if there != folder:  # the first image creates the folder; a probe must not
             if not os.access(there, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, "no folder can be made", str(there))
             return Access.WRITES
@@ -68,7 +68,7 @@ def _probe_folder(folder: Path) -> Access:
 
 
 def nearest(folder: Path) -> Path:
-    """The folder, or the deepest one above it that is there."""
+    """The folder, or its deepest existing ancestor."""
     folder = folder.absolute()
     while not folder.exists():
         folder = folder.parent

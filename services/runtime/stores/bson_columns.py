@@ -1,4 +1,4 @@
-"""BSON documents of one shape as columns: see `bson_kernels`."""
+"""Reads BSON documents of one shape as columns: see `bson_kernels`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -14,13 +14,13 @@ T = TypeVar("T")
 
 
 class BsonColumns:
-    """Some documents, column by column.
+    """A batch of documents as columns.
 
     Parameters
     ----------
-    raw : the documents one after the other, as the driver's raw batches have them
-    names : of the columns, which are the names of all fields, at whatever depth
-    words : that lists may hold beside numbers
+    raw : concatenated documents, as in the driver's raw batches
+    names : the columns: the names of all fields, at any depth
+    words : the strings that lists may contain besides numbers
     """
 
     def __init__(self, raw: bytes, names: Sequence[str], words: Sequence[str]) -> None:
@@ -31,34 +31,34 @@ class BsonColumns:
         self._fields = {name: k for k, name in enumerate(names)}
         self._data = np.frombuffer(raw, np.uint8)
         self._sizes, self._values, self._counts = bson_kernels.columns(
-            self._data, *_letters(names), *_letters(words)
+            self._data, *_joined(names), *_joined(words)
         )
 
     def strings(self, name: str) -> list[str]:
-        """(N,) one of each document."""
+        """(N,) the field's string in each document."""
         spelled, codes = self._spelled(name)
         found: list[str] = np.array(spelled, object)[codes].tolist()
         return found
 
     def mapped(self, name: str, value: Callable[[str], int]) -> IntArray:
-        """(N,) int64, what each document's string stands for."""
+        """(N,) int64, `value` of the field's string in each document."""
         spelled, codes = self._spelled(name)
         return np.array([value(text) for text in spelled], np.int64)[codes]
 
     def numbers(self, name: str) -> FloatArray:
-        """(N,) one of each document, exact up to 2**53."""
+        """(N,) the field's number in each document, exact up to 2**53."""
         return self._one_each(name)
 
     def lists(self, name: str) -> tuple[IntArray, FloatArray]:
-        """(N,) how many values each document has, and (M,) the values.
+        """(N,) the length of each document's list, and (M,) the values of all lists.
 
-        A word's value is 1 + its place, that of null 0.
+        A word's value is 1 + its index in `words`; that of null is 0.
         """
         field = self._fields[name]
         return self._sizes[field], self._values[field, : self._count(name)]
 
     def _spelled(self, name: str) -> tuple[list[str], IntArray]:
-        """The different strings, and (N,) which one each document has."""
+        """The distinct strings, and (N,) the index of each document's string in them."""
         begins, sizes = self._one_each(name).astype(np.int64), self._sizes[self._fields[name]]
         codes, firsts = self._kernels.distinct(self._data, begins, sizes)
         ends = begins + sizes
@@ -78,15 +78,15 @@ class BsonColumns:
         return count
 
 
-def _letters(words: Sequence[str]) -> tuple[NDArray[np.uint8], IntArray]:
-    """The words' bytes, one after the other, and where each one's end."""
+def _joined(words: Sequence[str]) -> tuple[NDArray[np.uint8], IntArray]:
+    """The concatenated bytes of the words, and the offset at which each word ends."""
     encoded = [word.encode() for word in words]
     ends = np.cumsum([len(word) for word in encoded], dtype=np.int64)
     return np.frombuffer(b"".join(encoded), np.uint8), ends
 
 
 async def one_ahead(batches: AsyncIterator[T]) -> AsyncIterator[T]:
-    """Each batch, while the next one is on its way."""
+    """Yield each batch while the next one is being fetched."""
     coming = asyncio.ensure_future(anext(batches, None))
     try:
         while (batch := await coming) is not None:

@@ -1,8 +1,8 @@
 # ruff: noqa: PLR0917  # Numba compiles functions of arrays, called by position
-"""BSON documents of one shape as columns, in machine code.
+"""Reads BSON documents of one shape as columns, in machine code.
 
-The driver makes a Python object of every value, which costs ten times what the value is worth
-where a million documents are read only to be counted.
+The driver creates a Python object for every value; when a million documents are read only to be
+counted, that takes ten times as long as the counting needs.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ _END, _DOUBLE, _STRING, _DOCUMENT, _ARRAY, _BOOLEAN, _NULL, _INT32, _INT64 = (
 )
 _FNV_START, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _LEAST = 3
-"""Bytes that a value takes at least, in an array: its type, a digit and the digit's end."""
+"""Minimum bytes of a value in an array: its type, its index as one digit, and a zero byte."""
 
 
 @compiled
@@ -37,7 +37,7 @@ def _integer(data: BytesArray, at: int, size: int) -> int:  # pragma: no cover
 def _place(
     data: BytesArray, at: int, size: int, words: BytesArray, ends: IntArray, likely: int
 ) -> int:  # pragma: no cover
-    """Which of some words these bytes are, -1 for none; the likely one is tried first."""
+    """The index of these bytes among the words, -1 for none; index `likely` is tried first."""
     for k in range(ends.size):
         word = (likely + k) % ends.size
         begin = ends[word - 1] if word else 0
@@ -53,36 +53,36 @@ def _place(
 
 @compiled
 def _value(
-    data: BytesArray, at: int, kind: int, words: BytesArray, ends: IntArray
+    data: BytesArray, at: int, bson_type: int, words: BytesArray, ends: IntArray
 ) -> tuple[float, int]:  # pragma: no cover
-    """A value as a number, and the bytes that it takes; -1 where it cannot be one."""
-    if kind == _DOUBLE:
+    """A value as a number, and its size in bytes; size -1 if it is not a number."""
+    if bson_type == _DOUBLE:
         return data[at : at + 8].view(np.float64)[0], 8
-    if kind in (_INT32, _INT64):
-        size = 4 if kind == _INT32 else 8
+    if bson_type in (_INT32, _INT64):
+        size = 4 if bson_type == _INT32 else 8
         return float(_integer(data, at, size)), size
-    if kind == _BOOLEAN:
+    if bson_type == _BOOLEAN:
         return float(data[at]), 1
-    if kind == _STRING:
+    if bson_type == _STRING:
         size = _integer(data, at, 4)
         word = _place(data, at + 4, size - 1, words, ends, 0)
         return 1.0 + word, 4 + size if word >= 0 else -1
-    return 0.0, 0 if kind == _NULL else -1
+    return 0.0, 0 if bson_type == _NULL else -1
 
 
 @compiled
 def _array(
     data: BytesArray, at: int, values: FloatArray, count: int, words: BytesArray, ends: IntArray
 ) -> int:  # pragma: no cover
-    """Append an array's values to `values`; how many those are by then, -1 if one is no number."""
+    """Append an array's values to `values`; returns the new count, -1 if one is no number."""
     end = at + _integer(data, at, 4) - 1
     at += 4
     while at < end:
-        kind = data[at]
+        bson_type = data[at]
         at += 1
-        while data[at]:  # its place, as text
+        while data[at]:  # the index, as text
             at += 1
-        values[count], size = _value(data, at + 1, kind, words, ends)
+        values[count], size = _value(data, at + 1, bson_type, words, ends)
         if size < 0:
             return -1
         at += 1 + size
@@ -94,27 +94,27 @@ def _array(
 def _cell(
     data: BytesArray,
     at: int,
-    kind: int,
+    bson_type: int,
     values: FloatArray,
     count: IntArray,
     words: BytesArray,
     ends: IntArray,
 ) -> int:  # pragma: no cover
-    """Append a field's value or values to `values`; the bytes that it takes.
+    """Append a field's value or values to `values`; returns the field's size in bytes.
 
     Parameters
     ----------
-    count : (1,) how many values there are, before and after; -1 for what cannot be read
+    count : (1,) number of values in `values`, updated; -1 if the field cannot be read
     """
-    if kind == _ARRAY:
+    if bson_type == _ARRAY:
         count[0] = _array(data, at, values, count[0], words, ends)
         return _integer(data, at, 4)
-    if kind == _STRING:
+    if bson_type == _STRING:
         values[count[0]] = at + 4
         count[0] += 1
         return 4 + _integer(data, at, 4)
-    if kind != _NULL:
-        values[count[0]], size = _value(data, at, kind, words, ends)
+    if bson_type != _NULL:
+        values[count[0]], size = _value(data, at, bson_type, words, ends)
         count[0] = count[0] + 1 if size >= 0 else -1
         return size
     return 0
@@ -128,19 +128,19 @@ def columns(
     words: BytesArray,
     ends: IntArray,
 ) -> tuple[IntArray, FloatArray, IntArray]:  # pragma: no cover
-    """Every document's fields of these names, at whatever depth.
+    """Read every document's fields of these names, at any depth.
 
     Parameters
     ----------
-    data : (B,) uint8, the documents one after the other; each has no field but these
-    names, words : the letters of the fields' names, and of the words that lists may hold
-    name_ends, ends : (F,) and (W,) where each one's letters end
+    data : (B,) uint8, the concatenated documents, which have no other fields
+    names, words : concatenated bytes of the field names, and of the words that lists may contain
+    name_ends, ends : (F,) and (W,) the offset at which each name or word ends
 
     Returns
     -------
-    sizes : (F, documents) bytes of a string or length of a list, 1 for a number, 0 for nothing
-    values : (F, N) each field's numbers, 1 + the places of its words, or where its strings begin
-    counts : (F,) how many values each has; -1 where one is none of these
+    sizes : (F, documents) bytes of a string or length of a list, 1 for a number, 0 for none
+    values : (F, N) each field's numbers, 1 + the indices of its words, or its strings' offsets
+    counts : (F,) number of values of each field; -1 if one has another type
     """
     start = documents = 0
     while start < data.size:
@@ -148,34 +148,34 @@ def columns(
         documents += 1
     sizes = np.zeros((name_ends.size, documents), np.int64)
     counts = np.zeros(name_ends.size, np.int64)
-    values = np.empty((name_ends.size, data.size // _LEAST))  # takes memory as it is written to
+    values = np.empty((name_ends.size, data.size // _LEAST))  # pages are allocated when written
     start = field = 0
     for document in range(documents):
         at = start + 4
         start += _integer(data, start, 4)
         while at < start:
-            kind = data[at]
+            bson_type = data[at]
             at += 1
-            if kind == _END:
+            if bson_type == _END:
                 continue
             name = at
             while data[at]:
                 at += 1
             at += 1
-            if kind == _DOCUMENT:
+            if bson_type == _DOCUMENT:
                 at += 4
                 continue
-            # Fields mostly come in one order.
+            # Fields mostly have the same order in all documents.
             field = _place(data, name, at - 1 - name, names, name_ends, field + 1)
             if field < 0:
                 counts[:] = -1
                 return sizes, values, counts
             before = counts[field]
-            at += _cell(data, at, kind, values[field], counts[field : field + 1], words, ends)
+            at += _cell(data, at, bson_type, values[field], counts[field : field + 1], words, ends)
             if counts[field] < 0:
                 return sizes, values, counts
             sizes[field, document] = counts[field] - before
-            if kind == _STRING:
+            if bson_type == _STRING:
                 sizes[field, document] = at - int(values[field, before]) - 1
     return sizes, values, counts
 
@@ -184,16 +184,16 @@ def columns(
 def distinct(
     data: BytesArray, begins: IntArray, sizes: IntArray
 ) -> tuple[IntArray, IntArray]:  # pragma: no cover
-    """Strings by number, from 0 on as they are first met.
+    """Number distinct strings from 0 on, by first occurrence.
 
     Parameters
     ----------
-    begins, sizes : (N,) where each string is in `data`
+    begins, sizes : (N,) offset and size of each string in `data`
 
     Returns
     -------
-    codes : (N,) the number of each
-    firsts : (U,) where each number is first met
+    codes : (N,) the number of each string
+    firsts : (U,) index of each number's first occurrence
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""What of the budgets is spent, and which frames they hold back: for a person to read."""
+"""Reports of how much of the budgets is spent, and which frames they hold back."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,17 +19,18 @@ MEANINGS: Final[Mapping[Budget, str]] = MappingProxyType(
         Budget.FAMILY: "a family and day: the most",
     }
 )
-"""What a report counts of each budget."""
+"""The period or group that a report counts for each budget."""
 
 
 @dataclass(frozen=True)
 class HeldBackFrame:
-    """A haystack frame that would be listed, were its budget not spent.
+    """A haystack frame that is on no shortlist only because a budget is spent.
 
     Attributes
     ----------
-    error : how it probably fails; `taken_for`: as what, for an error of class
-    worth : what it would gain, in the strategy's own measure
+    error : its probable error type
+    taken_for : for a classification error, the probable true category
+    worth : what listing it would gain, in the strategy's own unit
     """
 
     frame_id: FrameId
@@ -50,10 +51,10 @@ class BudgetReport:
 
     Attributes
     ----------
-    sizes : of those that there are
+    sizes : of the budgets that are set
     spent : see `Spending.latest`
-    held_back : frames by the budget that is spent
-    frames : the first of them, what gains most first
+    held_back : number of frames held back by each spent budget
+    frames : the first of these frames, by falling worth
     """
 
     detector: DetectorId
@@ -67,7 +68,7 @@ class BudgetReports(Protocol):
     """The latest report of each detector."""
 
     async def show(self, reports: Sequence[BudgetReport]) -> None:
-        """Keep these in place of all others.
+        """Replace all stored reports by these.
 
         Raises
         ------
@@ -77,7 +78,7 @@ class BudgetReports(Protocol):
         ...
 
     async def all(self) -> list[BudgetReport]:
-        """By detector."""
+        """All reports, by detector."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Which categories the data knows."""
+"""The categories that occur in the stored data."""
 
 from collections.abc import Collection
 
@@ -9,7 +9,7 @@ _ANNOTATED_AS = "ground_truth.event.annotations.category"
 
 
 class MongoCategories:
-    """What the collections `matches` and `frames` say of categories."""
+    """Reads categories from the collections `matches` and `frames`."""
 
     def __init__(self, database: Database) -> None:
         self._matches = database["matches"]
@@ -21,7 +21,7 @@ class MongoCategories:
             await self._matches.create_index("category")
 
     async def all(self) -> list[Category]:
-        """Every category that a detector or an annotator has used on a frame with both, sorted.
+        """Every category used on a frame that has predictions and ground truth, sorted.
 
         Raises
         ------
@@ -32,15 +32,14 @@ class MongoCategories:
             return sorted(await self._matches.distinct("category"))
 
     async def known(self, names: Collection[Category]) -> set[Category]:
-        """Those of the names that any frame's predictions or ground truth have used."""
+        """The names that occur in any frame's predictions or ground truth."""
         with translated():
             found = set(await self._matches.distinct("category", {"category": {"$in": [*names]}}))
         left = set(names) - found
         return found | (await self._annotated_as(left) if left else set())
 
     async def _annotated_as(self, names: Collection[Category]) -> set[Category]:
-        # Seldom: names that no frame has which was matched. Then all frames are looked through,
-        # once for all names.
+        # Rare: only for names that no matched frame has. It scans all frames, once for all names.
         with translated():
             annotated = await self._frames.distinct(
                 _ANNOTATED_AS, {_ANNOTATED_AS: {"$in": [*names]}}

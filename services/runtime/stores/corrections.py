@@ -1,4 +1,4 @@
-"""Corrections on their way to the broker: kept before they are sent, so that none is lost."""
+"""Corrections of the review page, stored before they are published so that none is lost."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from services.runtime.stores.unreadable import readable
 
 
 class Outcome(StrEnum):
-    """What became of a correction."""
+    """The state of a correction."""
 
     PENDING = "pending"
     PUBLISHED = "published"
     OVERTAKEN = "overtaken"
-    """Another content is the next revision of what it was made to."""
+    """Another correction has become the next revision of the ground truth that it changed."""
 
 
 @dataclass(frozen=True)
 class Correction:
-    """A frame's ground truth as an annotator left it; its revision is the next one.
+    """A frame's ground truth as an annotator changed it, to become the next revision.
 
     Attributes
     ----------
-    correction_id : digest of the content and of the revision that it was made to
-    before : what that revision said, for whoever takes the correction back
-    act_id : the id that the page gave the act, by which a repeat is known; empty without one
+    correction_id : digest of the content and of the revision that it changes
+    before : the annotations of that revision, for an undo
+    act_id : id that the page gave the action, to recognise a repeat; empty without one
     """
 
     correction_id: str
@@ -51,7 +51,7 @@ class MongoCorrectionStore:
             await self._corrections.create_index("outcome")
 
     async def keep(self, correction: Correction) -> None:
-        """Remember a correction durably, unless it is known.
+        """Store a correction durably, unless it is known.
 
         Raises
         ------
@@ -71,27 +71,27 @@ class MongoCorrectionStore:
             )
 
     async def settle(self, correction: Correction, outcome: Outcome) -> None:
-        """Remember what became of it."""
+        """Store the outcome of a correction."""
         with translated():
             await self._corrections.update_one(
                 {"_id": correction.correction_id}, {"$set": {"outcome": outcome.value}}
             )
 
     async def pending(self) -> list[Correction]:
-        """Those that may not have been sent."""
+        """Corrections that may not have been published yet."""
         return await self._find({"outcome": Outcome.PENDING.value})
 
     async def published(self, frame_id: FrameId) -> list[Correction]:
-        """Those of a frame that have been sent, by revision."""
+        """Published corrections of a frame, by revision."""
         return await self.published_of([frame_id])
 
     async def published_of(self, frame_ids: Collection[FrameId]) -> list[Correction]:
-        """Those of some frames that have been sent, by revision."""
+        """Published corrections of some frames, by revision."""
         where = {"frame_id": {"$in": list(frame_ids)}, "outcome": Outcome.PUBLISHED.value}
         return await self._find(where)
 
     async def latest_truth(self, frame: FrameRecord) -> FrameAnnotated | None:
-        """A frame's latest ground truth, also before fp_miner has seen a correction of the page.
+        """A frame's latest ground truth, including corrections that fp_miner has not read yet.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class MongoCorrectionStore:
         return (await self.latest_truths([frame])).get(frame.frame_id)
 
     async def latest_truths(self, frames: Collection[FrameRecord]) -> dict[FrameId, FrameAnnotated]:
-        """The same of each of these frames that is annotated."""
+        """Like `latest_truth`, for each of these frames that is annotated."""
         sent = await self.published_of([frame.frame_id for frame in frames])
         known = [correction.event for correction in sent]
         known += (record.ground_truth for record in frames if record.ground_truth is not None)

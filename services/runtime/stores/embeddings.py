@@ -1,6 +1,6 @@
-"""How far each embedding model is: which captured frames it has vectors of, as they now stand.
+"""The progress of each embedding model: which captured frames have its vectors.
 
-A frame is done once its vectors are of the latest predictions of all detectors.
+A frame is done once its vectors match the latest predictions of all detectors.
 """
 
 from collections.abc import Collection, Sequence
@@ -22,23 +22,23 @@ from services.runtime.stores.unreadable import readable
 
 @dataclass(frozen=True)
 class Points:
-    """Points of one model: a frame's own, and one per region."""
+    """How many points of one model there are: one per frame, and one per region."""
 
     frames: int
     regions: int
 
     def cover(self, points: "Points") -> bool:
-        """Whether there are at least as many as were told of."""
+        """Whether there are at least as many of both."""
         return self.frames >= points.frames and self.regions >= points.regions
 
 
 async def held_points(vectors: VectorStore, model: ModelId) -> Points:
-    """The points of a model that the vector store has.
+    """Count a model's points in the vector store.
 
     Raises
     ------
     StoreUnavailable
-        It does not answer.
+        The vector store does not answer.
     """
     return Points(
         await vectors.count(collection_of(FRAME_VECTORS, model), Where()),
@@ -47,7 +47,7 @@ async def held_points(vectors: VectorStore, model: ModelId) -> Points:
 
 
 async def lost_frames(vectors: VectorStore, events: Sequence[FrameEmbedded]) -> list[FrameId]:
-    """Frames of one model of which it was told that they are embedded, and a vector is not there.
+    """Frames whose FrameEmbedded event, all of one model, names a vector that is missing.
 
     Raises
     ------
@@ -70,38 +70,40 @@ async def lost_frames(vectors: VectorStore, events: Sequence[FrameEmbedded]) -> 
 
 
 class Embeddings(Protocol):
-    """Frames by model. Every method raises StoreUnavailable where the store does not answer."""
+    """Embedded frames by model. Every method raises StoreUnavailable if the store is down."""
 
     async def captured(self) -> int:
-        """Frames whose image is known."""
+        """How many frames have an image."""
         ...
 
     async def done(self, model: ModelId) -> int:
-        """Those that this model is done with."""
+        """How many of them this model has finished."""
         ...
 
     async def lacking(self, model: ModelId, live: ModelId) -> int:
-        """Those that `live` is done with, and `model` is not: a search would miss them."""
+        """How many `live` has finished and `model` has not: a search by `model` misses them."""
         ...
 
     async def pending(self, model: ModelId, after: FrameId | None, limit: int) -> list[FrameId]:
-        """The first frames behind `after` that the model is not done with, in their ids' order."""
+        """The first frames after `after`, by id, that the model has not finished."""
         ...
 
     async def one(self, model: ModelId) -> FrameEmbedded | None:
-        """What was said of any one frame that the model has embedded."""
+        """The event of any one frame that the model has embedded."""
         ...
 
     async def points(self) -> dict[ModelId, Points]:
-        """How many points every model must have, by what was said of frames."""
+        """How many points each model must have according to the FrameEmbedded events."""
         ...
 
-    async def told(self, model: ModelId, after: FrameId | None, limit: int) -> list[FrameEmbedded]:
-        """What was said of the first frames behind `after`, in their ids' order."""
+    async def embedded_frames(
+        self, model: ModelId, after: FrameId | None, limit: int
+    ) -> list[FrameEmbedded]:
+        """The events of the first frames after `after`, by id."""
         ...
 
     async def forget(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
-        """What was said of these no longer holds: their vectors are gone."""
+        """Delete the events of these frames, because their vectors are gone."""
         ...
 
 
@@ -161,9 +163,9 @@ class MongoEmbeddings:
         }
 
     async def sample(self, newest: int, others: int) -> list[FrameEmbedded]:
-        """What was said of the frames that came last, and of others at random; of each once.
+        """The events of the newest frames and of a random sample of others, each frame once.
 
-        Of all frames, where there are no more.
+        All frames if there are not more.
         """
         last = self._frames.find({}, {"embedded": 1}).sort("$natural", -1).limit(newest)
         drawn: list[Document] = [{"$sample": {"size": others}}, {"$project": {"embedded": 1}}]
@@ -177,11 +179,13 @@ class MongoEmbeddings:
             parts = document.get("embedded", {}).values()
             return [FrameEmbedded.model_validate(part["event"], extra="ignore") for part in parts]
 
-        # One may be drawn twice.
+        # The random sample may contain a frame twice, or a newest one.
         different = {item["_id"]: item for item in found}.values()
         return [event for some in readable("frames", different, events) for event in some]
 
-    async def told(self, model: ModelId, after: FrameId | None, limit: int) -> list[FrameEmbedded]:
+    async def embedded_frames(
+        self, model: ModelId, after: FrameId | None, limit: int
+    ) -> list[FrameEmbedded]:
         path = f"embedded.{field_name(model)}"
         where: Document = {path: {"$exists": True}}
         if after is not None:
@@ -205,13 +209,16 @@ _CAPTURED: Document = {"captured": {"$exists": True}}
 
 
 def _regions(by_detector: str) -> Document:
-    """How many there are, of all detectors."""
+    """Expression for the number of regions of all detectors."""
     sizes = {"$map": {"input": {"$objectToArray": by_detector}, "in": {"$size": "$$this.v"}}}
     return {"$sum": sizes}
 
 
 def _is_done(model: ModelId) -> Document:
-    """Revisions only rise, so their sums are equal where all of them are."""
+    """Expression for whether a model has finished a frame.
+
+    Revisions only rise, so equal sums mean that every detector's revision is equal.
+    """
     predictions = {"$objectToArray": {"$ifNull": ["$predictions", {}]}}
     latest = {"$sum": {"$map": {"input": predictions, "in": "$$this.v.revision"}}}
     embedded = {"$ifNull": [f"$embedded.{field_name(model)}.revision", -1]}

@@ -1,4 +1,4 @@
-"""Which family each needle is in, written beside the needle so that lists can be cut by it."""
+"""Each needle's family, stored in the needle's document so that lists can filter by it."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ from services.runtime.stores.mongo import Database, Document, translated, write
 
 @dataclass(frozen=True)
 class Mark:
-    """What the families say of a needle.
+    """A needle's place in its family.
 
     Attributes
     ----------
-    family : its family's id; none where it is in none yet
-    exemplar : whether it is the family's face
-    resolved : whether the family is
-    suspicion : how likely its label is only missing; none where nothing speaks for it
+    family : id of its family; None if it is in none yet
+    exemplar : whether the needle is the family's exemplar
+    resolved : whether the family is resolved
+    suspicion : how likely it is that only the label is missing; None without evidence for that
     """
 
     family: str | None = None
@@ -42,10 +42,10 @@ class MongoFamilyMarks:
         self._changes = database["family_changes"]
 
     async def show(self, marks: Mapping[NeedleId, Mark], now: datetime) -> int:
-        """Write what has changed, and take away what no longer holds; how many that were.
+        """Write changed marks and remove outdated ones; returns how many.
 
-        Merges and splits are recorded first: where a crash comes in between, the same ones are
-        found again, and recorded as the same.
+        Merges and splits are recorded first, under ids derived from their contents: after a crash
+        in between, the next call finds the same ones and records them once.
 
         Raises
         ------
@@ -68,7 +68,7 @@ class MongoFamilyMarks:
         return len(updates)
 
     async def changes(self, limit: int) -> list[tuple[datetime, FamilyChange]]:
-        """The latest merges and splits, and when each was seen, latest first."""
+        """The latest merges and splits with the times at which they were noticed, latest first."""
         with translated():
             found = await self._changes.find().sort([("at", -1), ("_id", 1)]).to_list(limit)
         return [
@@ -104,7 +104,7 @@ class MongoFamilyMarks:
         )
 
     async def of(self, needle_id: NeedleId) -> Mark:
-        """What is said of one needle."""
+        """The mark of one needle."""
         with translated():
             found = await self._needles.find_one({"_id": needle_id}, _FIELDS)
         part: Document = (found or {}).get("mark", {})

@@ -1,4 +1,4 @@
-"""How the figures went: one row per look, so that a page can draw them over time."""
+"""The history of each detector's figures, one row per change, for charts over time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -11,12 +11,12 @@ from services.runtime.stores.unreadable import readable
 
 @dataclass(frozen=True)
 class Figures:
-    """What was true of one detector at one time; None where nothing is defined.
+    """One detector's figures at one time; None where a figure is undefined.
 
     Attributes
     ----------
-    map : by subset (`all`, `R`, `H`, `S`, `H-S`), mean average precision
-    queue : needles by the progress of their review
+    map : mean average precision by subset (`all`, `R`, `H`, `S`, `H-S`)
+    queue : number of needles by review progress
     """
 
     detector: str
@@ -29,18 +29,18 @@ class Figures:
     lowest_yield: float | None = None
     gain: float | None = None
     intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """95% of yields, lift and gain, by their names in the report."""
+    """95% confidence intervals of yields, lift and gain, by their names in the report."""
 
 
 class FigureStore(Protocol):
     """Figures by detector and time."""
 
     async def add(self, figures: Figures) -> None:
-        """Keep a row, unless it says what the last one said."""
+        """Store a row, unless its values equal those of the detector's last row."""
         ...
 
     async def since(self, at: datetime, limit: int = 20_000) -> Sequence[Figures]:
-        """All rows from this time on, the last `limit` of them, oldest first."""
+        """The last `limit` rows from this time on, oldest first."""
         ...
 
 
@@ -60,7 +60,7 @@ class MongoFigureStore:
         document = asdict(figures)
         with translated():
             last = await self._figures.find_one({"detector": figures.detector}, sort=[("at", -1)])
-            if last is None or _said(last) != _said(document):
+            if last is None or _values(last) != _values(document):
                 await self._figures.insert_one(document)
 
     async def since(self, at: datetime, limit: int = 20_000) -> Sequence[Figures]:
@@ -69,16 +69,12 @@ class MongoFigureStore:
         return readable("figures", reversed(found), _figures)
 
 
-def _said(document: Document) -> Document:
+def _values(document: Document) -> Document:
     return {name: value for name, value in document.items() if name not in ("_id", "at")}
 
 
 def _figures(document: Document) -> Figures:
-    # Older rows lack what was added since.
+    # Older rows lack the fields that were added later.
     return Figures(
-        **{
-            Figure.name: document[Figure.name]
-            for Figure in fields(Figures)
-            if Figure.name in document
-        }
+        **{item.name: document[item.name] for item in fields(Figures) if item.name in document}
     )

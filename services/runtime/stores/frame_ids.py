@@ -1,4 +1,4 @@
-"""Which frames there are."""
+"""The ids of frames, by what is known of them."""
 
 from typing import NamedTuple
 
@@ -11,9 +11,9 @@ class LeftOut(NamedTuple):
 
     Attributes
     ----------
-    partial_ground_truth : whether annotations of it were refused that may show an object
-    partial_predictions : the detectors of which detections on it were refused
-    original : the frame that showed its picture first; none where this one did
+    partial_ground_truth : whether annotations that may show an object were refused
+    partial_predictions : the detectors whose detections on the frame were partly refused
+    original : the first frame with the same image; None if this is the first
     """
 
     frame_id: FrameId
@@ -29,7 +29,7 @@ class MongoFrameIds:
         self._frames = database["frames"]
 
     async def captured(self) -> list[FrameId]:
-        """The frames whose image is known, in the order of their ids.
+        """The frames that have an image, ordered by id.
 
         Raises
         ------
@@ -39,7 +39,7 @@ class MongoFrameIds:
         return await self._having("captured")
 
     async def annotated(self) -> list[FrameId]:
-        """The captured frames that have ground truth, in the order of their ids.
+        """The captured frames that have ground truth, ordered by id.
 
         Raises
         ------
@@ -49,7 +49,7 @@ class MongoFrameIds:
         return await self._having("ground_truth", "captured")
 
     async def left_out(self, limit: int) -> list[LeftOut]:
-        """The first frames, in the order of their ids, that are partial or copies.
+        """The first frames, ordered by id, that are partial or copies.
 
         Raises
         ------

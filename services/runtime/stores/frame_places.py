@@ -1,4 +1,4 @@
-"""Where frames were taken, for maps."""
+"""The positions of frames, for maps."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from services.runtime.stores.mongo import Database, translated
 
 
 class FramePlaces(Protocol):
-    """Places of frames."""
+    """Positions of frames."""
 
     async def some(self, limit: int) -> list[tuple[float, float]]:
         """Latitude and longitude of frames that have a position, in no particular order.

@@ -1,4 +1,4 @@
-"""When things became known of a frame, by the store's own clock."""
+"""The times at which facts about a frame were stored, by the store's clock."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +10,11 @@ from services.runtime.stores.mongo import Database, Document, translated
 
 @dataclass(frozen=True)
 class TruthRevision:
-    """One revision of a frame's ground truth, in short.
+    """Summary of one revision of a frame's ground truth.
 
     Attributes
     ----------
-    objects : how many annotations it has
+    objects : number of annotations
     """
 
     revision: int
@@ -25,12 +25,12 @@ class TruthRevision:
 
 
 class FrameTimes(Protocol):
-    """Times by frame."""
+    """Storage times by frame."""
 
     async def of(self, frame_id: FrameId) -> dict[str, datetime]:
         """When a frame's parts were written: `captured`, `ground_truth`, `predictions …`, ….
 
-        `matched`, `needles` and `shortlisted` are when that was last done with it.
+        `matched`, `needles` and `shortlisted` are the latest time of each.
 
         Raises
         ------
@@ -40,12 +40,12 @@ class FrameTimes(Protocol):
         ...
 
     async def revisions(self, frame_id: FrameId) -> list[TruthRevision]:
-        """The revisions of a frame's ground truth that have come, the latest first."""
+        """The stored revisions of a frame's ground truth, latest first."""
         ...
 
 
 class MongoFrameTimes:
-    """Reads `frames`, `matches` and `needles`, where every newer part writes its time."""
+    """Reads times from `frames`, `matches` and `needles`; the oldest documents lack them."""
 
     def __init__(self, database: Database) -> None:
         self._frames = database["frames"]

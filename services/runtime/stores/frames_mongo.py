@@ -1,4 +1,4 @@
-"""Frames in MongoDB: one document per frame, one part per kind of fact."""
+"""Frames in MongoDB: one document per frame, with one part per type of event."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -32,8 +32,8 @@ from services.runtime.stores.unreadable import readable
 
 _AT_ONCE = 500
 _REVISIONS_LISTED = 200
-"""Newest revisions of a frame's ground truth of which the source is kept; all lie in its document,
-which is written with each."""
+"""How many revisions of a frame's ground truth keep a summary. Limited, because all summaries are
+in the frame's document, which every revision rewrites."""
 _SOURCE = "ground_truth.event.annotation_source"
 
 
@@ -45,7 +45,7 @@ _PARTLY_MADE: Document = {
 
 
 def _number(condition: Document) -> Document:
-    """How many documents meet a condition."""
+    """Expression that counts the documents that meet a condition."""
     return {"$sum": {"$cond": [condition, 1, 0]}}
 
 
@@ -59,7 +59,7 @@ _COUNTING: Document = {
     "partial_ground_truth": _number({"$eq": [f"${_COMPLETE}", False]}),
     "copies": _number(_IS_COPY),
 }
-"""A FrameTally, as an aggregation."""
+"""The aggregation that yields a FrameTally."""
 
 
 class MongoFrameStore:
@@ -72,14 +72,14 @@ class MongoFrameStore:
     async def prepare(self) -> None:
         """Create the index, unless it is there."""
         with translated():
-            # Of few frames, and asked for again and again: the verdicts lie there.
+            # Verdicts are read from these few frames, and often; so a partial index.
             await self._frames.create_index(
                 [(_SOURCE, 1), ("_id", 1)], partialFilterExpression={_SOURCE: REANNOTATION_SOURCE}
             )
 
     async def record(self, facts: Sequence[FrameFact]) -> None:
         await write(self._frames, [_update(fact) for fact in facts])
-        # After the conflicts: a frame must not claim a picture that it is not known with.
+        # After the check for conflicts: a refused frame must not claim its image.
         claimed = await self._refuse_conflicts(facts)
         captured = [fact for fact in facts if isinstance(fact, FrameCaptured)]
         await self._claim([fact for fact in captured if fact.frame_id not in claimed])
@@ -118,7 +118,7 @@ class MongoFrameStore:
         return FrameTally(**{name: found[0][name] for name in _COUNTING if name != "_id"})
 
     async def _claim(self, captured: Sequence[FrameCaptured]) -> None:
-        """Settle which frame showed each picture first, and note it on these frames."""
+        """Record the first frame with each image, and store it on these frames as `original`."""
         if not captured:
             return
         first: dict[str, FrameId] = {}
@@ -139,11 +139,11 @@ class MongoFrameStore:
         await write(self._frames, noted)
 
     async def _refuse_conflicts(self, facts: Sequence[FrameFact]) -> set[FrameId]:
-        """Raise where a stored fact contradicts one of these; the frames with a known original."""
+        """Raise if a stored fact contradicts one of these; returns the frames with an original."""
         parts_of = [fact for fact in facts if not isinstance(fact, FrameEmbedded)]
         if not parts_of:
             return set()
-        # Compared here: MongoDB would plan a condition for each fact, at eight times the price.
+        # Compared here, because MongoDB plans a condition per fact, which took eight times as long.
         parts = {
             f"{_path(fact)}.{name}": 1 for fact in parts_of for name in ("revision", "content")
         }
@@ -162,7 +162,7 @@ class MongoFrameStore:
 
 
 def _named(frame_ids: Collection[FrameId] | None) -> list[Document]:
-    """Conditions that together find these frames; all, where none are named."""
+    """Conditions that together find these frames; all frames for None."""
     if frame_ids is None:
         return [{}]
     ids = list(frame_ids)
@@ -202,7 +202,7 @@ def _update(fact: FrameFact) -> UpdateOne:
     }
     stored = {"$ifNull": [f"${path}.revision", 0]}
     if isinstance(fact, FrameEmbedded):
-        # The vectors of one revision may be computed again, after a setting changed.
+        # Equal revisions replace too: a changed setting makes the embedder compute vectors again.
         value: Document = {"$cond": [{"$gte": [revision, stored]}, literal(part), f"${path}"]}
     else:
         value = newest(path, revision, part)
@@ -211,13 +211,13 @@ def _update(fact: FrameFact) -> UpdateOne:
     if isinstance(fact, FrameAnnotated):
         assignments[f"revisions.{revision}"] = _summary(fact)
         if revision > _REVISIONS_LISTED + 1:
-            # The first one stays: it says where the ground truth came from.
+            # Revision 1 stays, because it has the ground truth's original source.
             assignments[f"revisions.{revision - _REVISIONS_LISTED}"] = "$$REMOVE"
     return upsert(fact.frame_id, assignments)
 
 
 def _summary(fact: FrameAnnotated) -> Document:
-    """What is kept of each revision of the ground truth; the first that came stays."""
+    """Expression for a revision's summary; an existing summary stays."""
     revision = {
         "source": literal(fact.annotation_source),
         "by": literal(fact.annotated_by),
@@ -228,7 +228,7 @@ def _summary(fact: FrameAnnotated) -> Document:
 
 
 def _contradicts(fact: FrameFact, stored: Document) -> bool:
-    """Whether the frame has the fact's own revision, and it says something else."""
+    """Whether the frame has the same revision of this part with another content."""
     part = stored
     for name in _path(fact).split("."):
         part = part.get(name, {})

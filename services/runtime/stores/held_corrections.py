@@ -1,4 +1,4 @@
-"""Corrections that wait for an answer, and the answers: what a label means, who is right."""
+"""Held corrections, and the answers to their questions: what a label means, who is right."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,41 +14,41 @@ from services.runtime.stores.unreadable import readable
 
 
 class Question(StrEnum):
-    """Why a correction cannot be published as it came."""
+    """Why a correction is held."""
 
     UNKNOWN_CATEGORY = "unknown_category"
-    """A label that nobody knows."""
+    """It has a label that is no known category and has no answer."""
     ANNOTATORS_DISAGREE = "annotators_disagree"
-    """Several people have annotated the frame, each otherwise."""
+    """Several annotators have annotated the frame differently."""
     OVERTAKEN = "overtaken"
-    """The frame's ground truth has changed since the annotator was given it."""
+    """The frame's ground truth has changed since the annotator received it."""
 
 
 class HeldOutcome(StrEnum):
-    """What became of a held correction."""
+    """The state of a held correction."""
 
     WAITING = "waiting"
     PUBLISHED = "published"
     DROPPED = "dropped"
-    """Somebody has decided that none of its versions counts."""
+    """A reviewer has decided that none of its versions counts."""
     SUPERSEDED = "superseded"
-    """The annotator has changed it since, or a newer correction of the frame has come."""
+    """The annotator has changed it since, or a newer correction of the frame has arrived."""
 
 
 @dataclass(frozen=True)
 class HeldCorrection:
-    """A frame's ground truth as it came back, not numbered yet.
+    """A correction of a frame's ground truth that waits for an answer and has no revision yet.
 
     Attributes
     ----------
-    held_id : the same whenever the same comes again
-    versions : one, or one for each annotator who disagrees
-    unknown : the labels in them that nobody knew
-    after : the revision that the annotators were given; none: it follows whatever is there
-    origin : where it came from, for a person
-    chosen : place of the version that counts, -1 for none of them; none before it is decided
-    by, token_id, decided_at : who chose, the token that let them in, and when
-    tag : tells it from the same correction that came before another
+    held_id : equal for equal corrections
+    versions : one, or one per annotator if they disagree
+    unknown : unknown labels in the versions
+    after : the revision that the annotators received; None to follow the latest revision
+    origin : where the correction came from, in words for reviewers
+    chosen : index of the version that counts, -1 for none; None while undecided
+    by, token_id, decided_at : who chose, with which token, and when
+    tag : distinguishes it from an equal correction that was submitted earlier
     """
 
     held_id: str
@@ -70,16 +70,16 @@ class HeldCorrection:
 
 @dataclass(frozen=True)
 class VersionChoice:
-    """Which version of a held correction somebody says counts.
+    """A reviewer's decision which version of a held correction counts.
 
     Attributes
     ----------
-    asked : the question that they answered; another may have taken its place
-    chosen : the version's place, -1 for none of them
+    question : the question that the reviewer answered; the stored one may have changed since
+    chosen : index of the version, -1 for none
     """
 
     held_id: str
-    asked: Question
+    question: Question
     chosen: int
     by: str
     token_id: str
@@ -90,21 +90,21 @@ class Meaning(StrEnum):
     """What a label means."""
 
     SAME = "same"
-    """Another category."""
+    """An existing category under another name."""
     NEW = "new"
-    """A category of its own."""
+    """A new category."""
     NOTHING = "nothing"
-    """No object of ours: its boxes are dropped."""
+    """Not an object of interest: its boxes are dropped."""
 
 
 @dataclass(frozen=True)
 class LabelAnswer:
-    """What somebody has said a label means; of several, the latest counts.
+    """A reviewer's answer what a label means; the latest version counts.
 
     Attributes
     ----------
-    version : 1 for a label's first answer, and so on without a gap
-    category : for `SAME`, the category that it is
+    version : 1 for a label's first answer, then 2, 3, … without gaps
+    category : for `SAME`, the existing category
     """
 
     label: str
@@ -131,7 +131,7 @@ class MongoHeldCorrections:
             await self._held.create_index([("decided_at", -1)])
 
     async def hold(self, corrections: Sequence[HeldCorrection]) -> None:
-        """Keep these durably, unless they are known; what they replace waits no longer.
+        """Store these durably, unless they are known, and supersede those that they replace.
 
         Raises
         ------
@@ -158,9 +158,9 @@ class MongoHeldCorrections:
             )
 
     async def supersede(self, frame_ids: Collection[FrameId]) -> None:
-        """What waits of these frames, and follows whatever is there, waits no longer.
+        """Supersede waiting corrections of these frames, which have newer ground truth.
 
-        Something newer has come: published later, the older would take its place.
+        Only corrections without `after`: published later, they would replace what is newer.
         """
         await self._supersede({"frame_id": {"$in": list(frame_ids)}, "after": None})
 
@@ -170,14 +170,14 @@ class MongoHeldCorrections:
             await self._held.update_many(where | {"outcome": HeldOutcome.WAITING.value}, superseded)
 
     async def waiting(self, limit: int = 0) -> list[HeldCorrection]:
-        """Those that are not settled, oldest first."""
+        """Corrections that are not settled, oldest first."""
         where = {"outcome": HeldOutcome.WAITING.value}
         with translated():
             found = await self._held.find(where).sort("held_at", 1).limit(limit).to_list()
         return readable("held_corrections", found, correction_of)
 
     async def find(self, held_id: str) -> HeldCorrection | None:
-        """The correction of this id."""
+        """The correction with this id."""
         with translated():
             found = await self._held.find_one({"_id": held_id})
         return (
@@ -187,17 +187,17 @@ class MongoHeldCorrections:
         )
 
     async def recent(self, limit: int) -> list[HeldCorrection]:
-        """Those that somebody has decided, latest first."""
+        """Corrections with a decision, latest first."""
         with translated():
             cursor = self._held.find({"decided_at": {"$ne": None}})
             found = await cursor.sort("decided_at", -1).limit(limit).to_list()
         return readable("held_corrections", found, correction_of)
 
     async def choose(self, choice: VersionChoice) -> bool:
-        """Decide which version counts; False where somebody was faster, or it is settled."""
+        """Store a decision; False if another one was faster or the correction is settled."""
         where = {
             "_id": choice.held_id,
-            "question": choice.asked.value,
+            "question": choice.question.value,
             "chosen": None,
             "outcome": HeldOutcome.WAITING.value,
         }
@@ -212,7 +212,7 @@ class MongoHeldCorrections:
         return done.modified_count == 1
 
     async def ask_again(self, held_id: str, question: Question) -> None:
-        """What was decided does not hold any more: the correction waits for another answer."""
+        """Discard the decision: the correction waits for the answer to another question."""
         with translated():
             await self._held.update_one(
                 {"_id": held_id, "outcome": HeldOutcome.WAITING.value},
@@ -220,14 +220,14 @@ class MongoHeldCorrections:
             )
 
     async def settle(self, held_id: str, outcome: HeldOutcome, revision: int | None = None) -> None:
-        """Remember what became of it."""
+        """Store the outcome of a correction."""
         with translated():
             await self._held.update_one(
                 {"_id": held_id}, {"$set": {"outcome": outcome.value, "revision": revision}}
             )
 
     async def answer(self, answer: LabelAnswer) -> bool:
-        """Add an answer durably; False where its version is taken: someone was faster."""
+        """Store an answer durably; False if another answer with its version was faster."""
         document = {
             "_id": f"{answer.version}:{answer.label}",
             "label": answer.label,
@@ -246,7 +246,7 @@ class MongoHeldCorrections:
         return True
 
     async def answers(self, labels: Collection[str] | None = None) -> Mapping[str, LabelAnswer]:
-        """What counts for each of these labels, or for all."""
+        """The latest answer for each of these labels, or for all labels."""
         where = {} if labels is None else {"label": {"$in": list(labels)}}
         with translated():
             found = await self._answers.find(where).sort("version", 1).to_list()
@@ -273,7 +273,7 @@ def _document(held: HeldCorrection) -> Document:
 
 
 def correction_of(document: Document) -> HeldCorrection:
-    """A correction as its document keeps it."""
+    """Read a correction from its document."""
     return HeldCorrection(
         held_id=document["_id"],
         frame_id=document["frame_id"],
@@ -296,7 +296,7 @@ def correction_of(document: Document) -> HeldCorrection:
 
 
 def answer_of(document: Document) -> LabelAnswer:
-    """An answer as its document keeps it."""
+    """Read an answer from its document."""
     return LabelAnswer(
         label=document["label"],
         version=document["version"],

@@ -1,4 +1,4 @@
-"""The indexes of all collections: made when a service starts, and missed by the doctor."""
+"""The indexes of all collections: services create them at start, `doctor` reports missing ones."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -39,24 +39,24 @@ _INDEXED = (
 
 
 async def make_indexes(database: Database) -> None:
-    """Create all that are not there.
+    """Create all missing indexes.
 
     Raises
     ------
     StoreUnavailable, InvalidSettings
-        MongoDB does not answer, or does not let us.
+        MongoDB does not answer, or refuses the user.
     """
     for store in _INDEXED:
         await store(database).prepare()
 
 
 async def missing_indexes(database: Database) -> list[str]:
-    """The collections that lack one that we would create, by name.
+    """The collections that lack an index, by name.
 
     Raises
     ------
     StoreUnavailable, InvalidSettings
-        MongoDB does not answer, or does not let us in.
+        MongoDB does not answer, or refuses the user.
     """
     noted = _Noting()
     await make_indexes(cast("Database", noted))
@@ -70,7 +70,7 @@ async def missing_indexes(database: Database) -> list[str]:
 
 
 class _Noting:
-    """In place of a database: notes which indexes would be created."""
+    """Stands in for a database and records which indexes would be created."""
 
     def __init__(self) -> None:
         self.indexes: defaultdict[str, set[str]] = defaultdict(set)

@@ -1,4 +1,4 @@
-"""The ledger in MongoDB: one document per subject, its newest contents in order of arrival."""
+"""The ledger in MongoDB: one document per subject, with its newest contents by revision."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -25,8 +25,8 @@ class MongoRevisionLedger:
 
     Parameters
     ----------
-    broker : identity of the broker whose acknowledgements are kept, Kafka's cluster id; another
-        one for each start of a broker that forgets
+    broker : id of the broker whose acknowledgements count: Kafka's cluster id; for a broker that
+        loses its records when it stops, a new id for every start
     """
 
     def __init__(self, database: Database, broker: str) -> None:
@@ -43,7 +43,7 @@ class MongoRevisionLedger:
         return [revisions[entry] for entry in entries]
 
     async def _assign_among_older(self, entries: Sequence[Entry]) -> dict[Entry, int]:
-        """Of subjects some of whose contents have moved: these have moved too, or are new."""
+        """Revisions of contents that are not in their subjects' documents: moved, or new."""
         older = await self._older.load(entries)
         revisions = {
             entry: item.revision for entry, item in older.items() if item.revision is not None
@@ -53,7 +53,7 @@ class MongoRevisionLedger:
         return revisions | await self._revisions_of(new)
 
     async def _revisions_of(self, entries: Sequence[Entry]) -> dict[Entry, int]:
-        """Those of the entries that their subjects' documents hold."""
+        """Revisions of the entries that are in their subjects' documents."""
         fields = {"digests": 1, "moved": 1}
         known = await self._find({entry.subject for entry in entries}, fields)
         await self._compact([item for item in known.values() if is_long(item)])
@@ -89,16 +89,16 @@ class MongoRevisionLedger:
         counts: dict[int, int] = {}
         field = f"said.{way}"
         while left := [at for at in range(len(entries)) if at not in counts]:
-            first = {entries[at].subject: at for at in reversed(left)}  # one of a subject at a time
-            await self._write([_say(field, entries[at]) for at in first.values()])
+            first = {entries[at].subject: at for at in reversed(left)}  # one per subject and round
+            await self._write([_submit(field, entries[at]) for at in first.values()])
             known = await self._find(first, {field: 1, "said_moved": 1})
             moved = [entries[at] for s, at in first.items() if known[s].get("said_moved")]
             older = await self._older.load(moved)
             for subject, at in first.items():
-                said, entry = known[subject]["said"][way], entries[at]
-                if said[-1] == entry.digest:  # else another process was faster: say it again
-                    before = older[entry].said.get(way, 0) if entry in older else 0
-                    counts[at] = said.count(entry.digest) - 1 + before
+                submissions, entry = known[subject]["said"][way], entries[at]
+                if submissions[-1] == entry.digest:  # else another process was faster: try again
+                    before = older[entry].submitted.get(way, 0) if entry in older else 0
+                    counts[at] = submissions.count(entry.digest) - 1 + before
             await self._compact([document for document in known.values() if is_long(document)])
         return [counts[at] for at in range(len(entries))]
 
@@ -149,23 +149,23 @@ class MongoRevisionLedger:
         except StoreUnavailable as exc:
             if not isinstance(exc.__cause__, BulkWriteError):
                 raise
-            # Two first contents of one subject met; the loser now finds the other's document.
+            # Two writers created one subject's document; the loser now finds the other's.
             await write(self._revisions, updates)
 
 
-def _say(field: str, entry: Entry) -> UpdateOne:
-    said = {"$ifNull": [f"${field}", []]}
-    repeated = {"$eq": [{"$last": said}, literal(entry.digest)]}
-    appended = {"$concatArrays": [said, literal([entry.digest])]}
-    return upsert(entry.subject, {field: {"$cond": [repeated, said, appended]}})
+def _submit(field: str, entry: Entry) -> UpdateOne:
+    submissions = {"$ifNull": [f"${field}", []]}
+    repeated = {"$eq": [{"$last": submissions}, literal(entry.digest)]}
+    appended = {"$concatArrays": [submissions, literal([entry.digest])]}
+    return upsert(entry.subject, {field: {"$cond": [repeated, submissions, appended]}})
 
 
 def _append(entry: Entry, *, moved_too: bool = True) -> UpdateOne:
-    """Append a content, unless it is there, or may have moved.
+    """Append a content, unless it is there or may have moved.
 
     Parameters
     ----------
-    moved_too : whether it may be among the contents that have moved, if any have
+    moved_too : if the subject has moved contents, assume that this may be one of them
     """
     known = {"$ifNull": ["$digests", []]}
     digest = literal(entry.digest)
@@ -184,7 +184,7 @@ def _append(entry: Entry, *, moved_too: bool = True) -> UpdateOne:
 def _append_after(entry: Entry, after: int) -> UpdateOne:
     known = {"$ifNull": ["$digests", []]}
     size = {"$add": [{"$size": known}, {"$ifNull": ["$moved", 0]}]}
-    # Revisions that were published past the ledger leave a gap, which holds their places.
+    # Placeholders stand for revisions that were published without the ledger.
     gap = {"$map": {"input": {"$range": [size, after]}, "in": literal(GAP)}}
     appended = {"$concatArrays": [known, gap, literal([entry.digest])]}
     return upsert(entry.subject, {"digests": {"$cond": [{"$gt": [size, after]}, known, appended]}})

@@ -1,8 +1,10 @@
-"""Contents of a subject beyond its newest, one document for each: a subject's own stays small.
+"""Older contents of a subject, one document each, so that the subject's document stays small.
 
-A subject's document is read and rewritten with every revision, so all contents of one that is
-corrected thousands of times would cost their square. The first and the newest stay there, where
-nearly all questions are answered; the others move here and keep their revisions.
+Every revision reads and rewrites its subject's document, so the cost of thousands of corrections
+would grow with their square. The first and the newest contents, which answer nearly all queries,
+stay in the subject's document; the others move here and keep their revisions.
+
+The stored field `said` lists, for each way by which corrections arrive, the submitted contents.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -14,20 +16,20 @@ from services.domain.ports.ledger import Entry
 from services.runtime.stores.mongo import Database, Document, literal, translated, write
 
 KEPT: Final = 64
-"""Newest contents, and newest sayings of a way, that stay in a subject's document."""
+"""How many newest contents, and newest submissions per way, stay in a subject's document."""
 MOST: Final = 3 * KEPT
-"""From so many on, the older ones move."""
+"""Number of contents or submissions from which the older ones move."""
 GAP: Final = "?"
-"""Holds the place of a revision that was published past the ledger."""
+"""Placeholder for a revision that was published without the ledger."""
 
 
 class Older(NamedTuple):
-    """What is kept of a content that has moved."""
+    """A content that has moved out of its subject's document."""
 
     revision: int | None
     broker: str | None
-    said: Mapping[str, int]
-    """How often each way has said it, in sayings that have moved."""
+    submitted: Mapping[str, int]
+    """How often each way has submitted it, counting only the submissions that have moved."""
 
 
 class OlderContents:
@@ -37,7 +39,7 @@ class OlderContents:
         self._older = database["older_revisions"]
 
     async def load(self, entries: Collection[Entry]) -> dict[Entry, Older]:
-        """Those of the entries that have moved."""
+        """The entries that have moved, with what is stored about them."""
         if not entries:
             return {}
         ids = {_id(entry): entry for entry in entries}
@@ -46,7 +48,7 @@ class OlderContents:
         return {ids[document["_id"]]: _older(document) for document in found}
 
     async def keep(self, subject: str, document: Document) -> None:
-        """Copy what `compacting` will take out of a subject's document; twice is once."""
+        """Copy what `compacting` will take out of a subject's document; idempotent."""
         digests = document.get("digests", [])
         moved: dict[str, Document] = {
             digest: {"revision": position + 1 + document.get("moved", 0)}
@@ -56,15 +58,15 @@ class OlderContents:
             moved.setdefault(digest, {})["broker"] = document["broker"]
         updates = [_set(Entry(subject, digest), parts) for digest, parts in moved.items()]
         await write(self._older, updates)
-        for way, said in document.get("said", {}).items():
-            await self._keep_said(subject, way, said[: _surplus(said)])
+        for way, submissions in document.get("said", {}).items():
+            await self._keep_submissions(subject, way, submissions[: _surplus(submissions)])
 
-    async def _keep_said(self, subject: str, way: str, said: Sequence[str]) -> None:
-        counts = {digest: said.count(digest) for digest in set(said)}
+    async def _keep_submissions(self, subject: str, way: str, submissions: Sequence[str]) -> None:
+        counts = {digest: submissions.count(digest) for digest in set(submissions)}
         before = await self.load([Entry(subject, digest) for digest in counts])
         totals = {
             digest: count
-            + (at.said.get(way, 0) if (at := before.get(Entry(subject, digest))) else 0)
+            + (at.submitted.get(way, 0) if (at := before.get(Entry(subject, digest))) else 0)
             for digest, count in counts.items()
         }
         await write(
@@ -74,16 +76,17 @@ class OlderContents:
 
 
 def is_long(document: Document) -> bool:
-    """Whether older contents or sayings should move out of a subject's document."""
-    said = document.get("said", {}).values()
+    """Whether older contents or submissions should move out of a subject's document."""
+    submissions = document.get("said", {}).values()
     published = document.get("published", ()) if document.get("moved") else ()
-    return any(len(item) >= MOST for item in (document.get("digests", ()), published, *said))
+    return any(len(item) >= MOST for item in (document.get("digests", ()), published, *submissions))
 
 
 def compacting(document: Document) -> list[UpdateOne]:
-    """Take what was kept elsewhere out of a subject's document, where nobody else has yet.
+    """Updates that remove what `keep` has copied from a subject's document.
 
-    The sizes are compared, because another process may have done the same, or have added to it.
+    Each applies only to unchanged fields, because another process may have compacted or extended
+    the document meanwhile.
     """
     subject, digests = document["_id"], document.get("digests", [])
     updates = []
@@ -97,10 +100,10 @@ def compacting(document: Document) -> list[UpdateOne]:
             "published": {"$setIntersection": [published, kept]},
         }
         updates.append(UpdateOne({"_id": subject, "digests": digests}, [{"$set": fields}]))
-    for way, said in document.get("said", {}).items():
-        if gone_by := _surplus(said):
-            rest = {"$set": {f"said.{way}": said[gone_by:], "said_moved": True}}
-            updates.append(UpdateOne({"_id": subject, f"said.{way}": said}, rest))
+    for way, submissions in document.get("said", {}).items():
+        if gone_by := _surplus(submissions):
+            rest = {"$set": {f"said.{way}": submissions[gone_by:], "said_moved": True}}
+            updates.append(UpdateOne({"_id": subject, f"said.{way}": submissions}, rest))
     return updates
 
 
@@ -113,7 +116,7 @@ def _kept(digests: Sequence[str]) -> list[str]:
 
 
 def _moving(digests: Sequence[str]) -> list[tuple[int, str]]:
-    """Contents that move, with their places; the first stays, a gap needs no keeping."""
+    """Contents that move, with their places; the first content stays, gaps are dropped."""
     places = range(1, 1 + _surplus(digests))
     found: dict[str, int] = {}
     for place in places:
@@ -123,7 +126,7 @@ def _moving(digests: Sequence[str]) -> list[tuple[int, str]]:
 
 
 def _set(entry: Entry, parts: Mapping[str, Any]) -> UpdateOne:
-    """The first revision of a content stays, as does what else is known of it."""
+    """Merge fields into a content's document; its lowest revision wins."""
     parts = dict(parts)
     update: Document = {"$set": parts}
     if "revision" in parts:
@@ -134,7 +137,7 @@ def _set(entry: Entry, parts: Mapping[str, Any]) -> UpdateOne:
 
 
 def _id(entry: Entry) -> str:
-    # No subject and no digest holds a line break.
+    # Unambiguous, because neither subjects nor digests contain a line break.
     return f"{entry.subject}\n{entry.digest}"
 
 

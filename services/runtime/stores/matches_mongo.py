@@ -30,13 +30,13 @@ from services.runtime.stores.mongo import (
 )
 from services.runtime.stores.unreadable import READ_ERRORS, readable
 
-_AT_ONCE = 50_000  # or as many as fit into an answer of 16 MB
+_AT_ONCE = 50_000  # documents per batch; MongoDB limits a batch to 16 MB
 _SCANNED = 1000
 _COUNTED: Final = (
     *("detector", "category", "frame_id", "vehicle_id", "captured_at", "revision", "split"),
     *("shortlisted", "scores", "matched", "ignored", "overlaps", "errors", "ground_truths"),
 )
-"""What mAP needs of a match."""
+"""The fields of a match that mAP needs."""
 _SPLITS: Final = tuple(split.value for split in Split)
 _WORDS: Final = tuple(error.value for error in TYPES)
 
@@ -55,7 +55,7 @@ class MongoMatchStore:
                 [("detector", 1), ("category", 1), ("latest.split", 1)]
             )
             await self._matches.create_index("matched_at")
-            # Of a tenth of all, and read as a whole: what is learnt from, and families.
+            # Reference matches are a tenth of all, and failure models and families read them all.
             await self._matches.create_index(
                 "latest.split", partialFilterExpression={"latest.split": Split.REFERENCE.value}
             )
@@ -143,9 +143,9 @@ class MongoMatchStore:
         fields = {"_id": 0, **{f"latest.event.{name}": 1 for name in _COUNTED}}
         with translated():
             found = self._matches.find_raw_batches(where, fields, batch_size=_AT_ONCE)
-            # The driver types its raw batches as documents; they are bytes.
+            # The driver declares its raw batches as documents, but they are bytes.
             raw = one_ahead(cast(AsyncIterator[bytes], found))
-            # Three at once: MongoDB sends one, one is read, one is taken in.
+            # A pipeline of three: MongoDB sends one batch, one is parsed, the caller has one.
             async for columns in one_ahead(_read(raw)):
                 yield columns
 
@@ -173,7 +173,7 @@ async def _read(batches: AsyncIterator[bytes]) -> AsyncIterator[NamedColumns]:
 
 
 def _readable_columns(raw: bytes) -> NamedColumns:
-    """The columns of those documents that can be read; where all can, at no price."""
+    """The columns of the readable documents; documents are checked one by one only on an error."""
     try:
         return _columns(raw)
     except READ_ERRORS:
@@ -181,21 +181,21 @@ def _readable_columns(raw: bytes) -> NamedColumns:
 
 
 def _named(document: Document) -> Document:
-    """The document with its `_id`, which the columns leave out."""
+    """The document with its `_id`, which the projection leaves out."""
     event = document.get("latest", {}).get("event", {})
     names = (event.get(name) for name in ("detector", "category", "frame_id"))
     return {"_id": "|".join(map(str, names)), **document}
 
 
 def _checked(document: Document) -> bytes:
-    """The document as it came, if it can be read by itself."""
+    """The document's bytes; raises if the document alone cannot be read."""
     raw = encode({name: value for name, value in document.items() if name != "_id"})
     _columns(raw)
     return raw
 
 
 def _columns(raw: bytes) -> NamedColumns:
-    """The columns of some documents; nothing is validated again: it was when it was written."""
+    """The columns of some documents, without validation: they were valid when written."""
     columns = BsonColumns(raw, _COUNTED, _WORDS)
     sizes, scores = columns.lists("scores")
     for name in ("overlaps", "matched", "ignored", "errors"):
@@ -228,5 +228,8 @@ def _moment(text: str) -> int:
 
 def _parts(splits: IntArray, shortlisted: FloatArray) -> IntArray:
     """(N,) int64, the part of each match's frame."""
-    known = [[part_of(split, shortlisted=asked) for asked in (False, True)] for split in Split]
+    known = [
+        [part_of(split, shortlisted=shortlisted) for shortlisted in (False, True)]
+        for split in Split
+    ]
     return np.array(known, np.int64)[splits, shortlisted.astype(np.int64)]

@@ -1,4 +1,4 @@
-"""The connection to MongoDB: durable writes, and its errors in our words."""
+"""The connection to MongoDB, durable writes, and the translation of its errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -55,7 +55,10 @@ _ACCESS_CODES = frozenset({13, 18, 8000})
 
 
 def connect_as_set(settings: Settings) -> Database:
-    """The database that the settings name, as the user that they name; see `connect`."""
+    """The database in the settings, with the user and TLS options in the settings.
+
+    See `connect`.
+    """
     options: dict[str, Any] = {}
     if settings.mongodb_user:
         if not settings.mongodb_password.get_secret_value():
@@ -75,7 +78,7 @@ def connect_as_set(settings: Settings) -> Database:
 
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[Database]:
-    """The database that the settings name; its connections are closed at the end."""
+    """The database in the settings; closes its connections at the end."""
     database = connect_as_set(settings)
     try:
         yield database
@@ -84,18 +87,18 @@ async def connected(settings: Settings) -> AsyncIterator[Database]:
 
 
 def connect(url: str, database: str, **options: Any) -> Database:
-    """The database, with writes that a majority has journaled before they return.
+    """The database, with writes that return once a majority has journaled them.
 
-    Nothing is contacted yet.
+    It connects at the first operation.
 
     Parameters
     ----------
-    options : of the driver's client, beside the URL's own
+    options : of the driver's client, in addition to those in the URL
 
     Raises
     ------
     InvalidSettings
-        The URL is not one of MongoDB's, or a file that is named cannot be read.
+        The URL is not a MongoDB URL, or a file that an option names cannot be read.
     """
     with translated():
         client: AsyncMongoClient[Document] = AsyncMongoClient(
@@ -111,20 +114,20 @@ def connect(url: str, database: str, **options: Any) -> Database:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise our errors for the driver's.
+    """Translate the driver's errors.
 
     Raises
     ------
     StoreUnavailable
-        MongoDB is away, or another writer was faster: the same call may succeed later.
+        MongoDB is down, or another writer was faster: the same call may succeed later.
     Invalid
         The document can never be stored.
     InvalidSettings
-        MongoDB refuses us: a wrong URL, user or password.
+        MongoDB refuses access: a wrong URL, user or password.
     """
     try:
         yield
-    # Of an integer beyond 64 bits, the driver says no more than this.
+    # The driver raises OverflowError for an integer beyond 64 bits.
     except (PyMongoError, BSONError, OverflowError) as exc:
         known = _in_our_words(exc)
         if known is None:
@@ -149,7 +152,7 @@ def _in_our_words(error: Exception) -> GazeloopError | None:
 
 
 def _refusal(error: PyMongoError) -> str | None:
-    """What to do where MongoDB does not let us in, or is not who we think."""
+    """Advice if MongoDB refuses the login or its certificate is not trusted; else None."""
     if isinstance(error, OperationFailure) and error.code in _ACCESS_CODES:
         return (
             "MongoDB refuses this user: check GAZELOOP_MONGODB_USER and"
@@ -167,7 +170,7 @@ def _passes(error: PyMongoError) -> bool:
 
 
 def _only_lost_races(error: BulkWriteError) -> bool:
-    """Two upserts of one new document: the loser finds it there when it tries again."""
+    """Whether all failures are upserts that lost a race to create a document; a retry finds it."""
     details: Mapping[str, Any] = error.details or {}
     failures = details.get("writeErrors", [])
     if failures:
@@ -176,7 +179,7 @@ def _only_lost_races(error: BulkWriteError) -> bool:
 
 
 def _unstorable(error: Exception) -> str | None:
-    """Why MongoDB can never take a document; nothing where that is not what is wrong."""
+    """Why MongoDB can never store a document; None for any other error."""
     match error:
         case DocumentTooLarge() | BSONError() | OverflowError():
             return str(error)
@@ -193,9 +196,9 @@ def _unstorable(error: Exception) -> str | None:
 async def parsed(
     found: AsyncCursor[Document], parse: Callable[[Document], T], at_once: int
 ) -> AsyncIterator[list[T]]:
-    """What a cursor finds, some at a time; documents that cannot be read are left out.
+    """Yield a cursor's parsed documents in batches; leaves out unreadable ones.
 
-    Parsed off the loop: many take seconds, and others are served meanwhile.
+    Parses in a thread, because a large batch takes seconds and would block the event loop.
     """
     name = found.collection.name
     while some := await found.to_list(at_once):
@@ -208,7 +211,7 @@ async def write(collection: AsyncCollection[Document], updates: Sequence[UpdateO
     Raises
     ------
     StoreUnavailable, Invalid, InvalidSettings
-        As `translated` says.
+        See `translated`.
     """
     if updates:
         with translated():
@@ -218,23 +221,23 @@ async def write(collection: AsyncCollection[Document], updates: Sequence[UpdateO
 def upsert(
     document_id: str, assignments: Mapping[str, Any], *following: Mapping[str, Any]
 ) -> UpdateOne:
-    """Set fields to aggregation expressions over the document as it is, in one atomic step.
+    """Set fields to aggregation expressions over the stored document, in one atomic step.
 
     Parameters
     ----------
-    following : further assignments, each over what the ones before have made of it
+    following : further assignments, each over the result of the ones before
     """
     stages = [{"$set": dict(item)} for item in (assignments, *following)]
     return UpdateOne({"_id": document_id}, stages, upsert=True)
 
 
 def literal(value: object) -> Document:
-    """A value as it stands: without this, MongoDB would read `$` in a user's text as a command."""
+    """A literal value: without this, MongoDB interprets `$` in a user's text as an expression."""
     return {"$literal": value}
 
 
 def newest(path: str, revision: int, value: object) -> Document:
-    """What a revisioned part becomes: the new value where its revision is higher than the stored.
+    """Expression for a revisioned part: the new value if its revision exceeds the stored one.
 
     The part at `path` has a field `revision`.
     """
@@ -243,16 +246,16 @@ def newest(path: str, revision: int, value: object) -> Document:
 
 
 def time_of(path: str, revision: int, times: str) -> Document:
-    """When the server took the newest value of a revisioned part; a repeat changes nothing.
+    """Expression for the server's time of the newest revision; a repeat changes nothing.
 
     Parameters
     ----------
-    times : path of the time that is known so far
+    times : path of the stored time
     """
     stored = {"$ifNull": [f"${path}.revision", 0]}
     return {"$cond": [{"$gt": [revision, stored]}, "$$NOW", f"${times}"]}
 
 
 def field_name(text: str) -> str:
-    """A name that MongoDB takes for a field: no dot, no leading dollar; `%` keeps it reversible."""
+    """The text as a MongoDB field name: percent-encodes `.` and `$`, and `%` to be reversible."""
     return text.replace("%", "%25").replace(".", "%2E").replace("$", "%24")

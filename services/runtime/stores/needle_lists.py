@@ -1,4 +1,4 @@
-"""Active needles in lists: filtered, sorted, counted, a page at a time, however many there are."""
+"""Lists of active needles: filters, sorts, counts and pages them with indexes."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from services.runtime.stores.unreadable import readable
 
 @dataclass(frozen=True)
 class NeedleRow:
-    """A needle as a list shows it."""
+    """A needle with what a list shows of it."""
 
     needle: NeedleFound
     candidates: int
@@ -26,7 +26,7 @@ class NeedleRow:
 
     @property
     def stage(self) -> Stage:
-        """How far its review is."""
+        """The stage of its review."""
         if self.review is None:
             return Stage.OPEN
         return Stage.EXTENDED if self.extended else Stage(self.review.progress.value)
@@ -34,7 +34,7 @@ class NeedleRow:
 
 @dataclass(frozen=True)
 class NeedleGroup:
-    """Needles that are wrong in the same way, counted."""
+    """The number of needles of one failure mode, family and review progress."""
 
     detector: str
     category: Category
@@ -47,11 +47,11 @@ class NeedleGroup:
 
 @dataclass(frozen=True)
 class Queue:
-    """The active needles by how far their review is, and since when the open ones wait.
+    """The number of active needles by stage of review, and since when open ones wait.
 
     Attributes
     ----------
-    waits_since : of the open needle that has had a shortlist for longest, by the store's clock
+    waits_since : when the open needle that waits longest got its shortlist, by the store's clock
     now : by the same clock
     """
 
@@ -61,13 +61,13 @@ class Queue:
 
     @property
     def oldest_wait_s(self) -> float:
-        """How long somebody has had something to look at, in seconds; 0 where nobody has."""
+        """Seconds since the first open needle got its shortlist; 0 if none is open."""
         return (self.now - self.waits_since).total_seconds() if self.waits_since else 0.0
 
 
 @dataclass(frozen=True)
 class ListPosition:
-    """Where a needle is in a list: the ones beside it, how many come before, how many in all."""
+    """A needle's place in a list: its neighbours, the number before it, and the total."""
 
     previous: NeedleId | None
     following: NeedleId | None
@@ -75,7 +75,7 @@ class ListPosition:
     total: int
 
 
-_KIND = ("detector", "needle.category", "needle.error_type", "needle.true_category")
+_GROUP = ("detector", "needle.category", "needle.error_type", "needle.true_category")
 _ROW = {
     "needle": 1,
     "review": 1,
@@ -83,7 +83,7 @@ _ROW = {
     "shortlist.revision": 1,
 }
 _SHOWN: Document = {"state.active": True, "needle.score": {"$gte": 0}}
-"""Active and found; said so that an index alone can answer it."""
+"""Active needles whose NeedleFound is known; written so that an index alone can answer it."""
 _ORDERS = {
     Sort.SCORE: ("needle.score", -1),
     Sort.NEWEST: ("needle.captured_at", -1),
@@ -110,13 +110,13 @@ class MongoNeedleLists:
             await self._needles.create_index([_ACTIVE, ("needle.drive_id", 1)])
             for field in ("to_review", "mark.family", "needle.category"):
                 await self._needles.create_index(_marked(field))
-            kind = [(field, 1) for field in (*_KIND, "mark.family", "review.progress")]
-            await self._needles.create_index([_ACTIVE, *kind])
+            group = [(field, 1) for field in (*_GROUP, "mark.family", "review.progress")]
+            await self._needles.create_index([_ACTIVE, *group])
 
     async def mark_older(self) -> None:
-        """Say of needles that were written before there was this mark whether they wait.
+        """Set `to_review` on needles that an older version wrote without it.
 
-        Where all have it, an index alone says so, however many they are.
+        If none lacks the field, an index alone answers that.
         """
         unmarked = {"state.active": True, "to_review": None}
         with translated():
@@ -133,7 +133,7 @@ class MongoNeedleLists:
         limit: int,
         after: NeedleFound | None = None,
     ) -> list[NeedleRow]:
-        """The needles from place `skip` on, or those after one.
+        """The needles from place `skip` on; with `after`, counted from the one behind it.
 
         Raises
         ------
@@ -146,11 +146,10 @@ class MongoNeedleLists:
         if after is not None:
             where = {"$or": _beyond(where, sort, after, ahead=False)}
         with translated():
-            # Ids first: to skip ten thousand of an index's keys is nothing, to read as many
-            # documents is not.
+            # Ids first: skipping ten thousand index keys is cheap, reading the documents is not.
             ids = self._needles.find(where, {"_id": 1}).sort(order).skip(skip).limit(limit)
             if wanted == _EVERY and after is None:
-                # Tried out beside it, the other indexes would take ten times as long.
+                # Without the hint, MongoDB tries the other indexes too: ten times as slow.
                 ids = ids.hint(_index(sort))
             places = {document["_id"]: place for place, document in enumerate(await ids.to_list())}
             found = await self._needles.find({"_id": {"$in": [*places]}}, _ROW).to_list()
@@ -158,13 +157,13 @@ class MongoNeedleLists:
         return readable("needles", found, _row)
 
     async def count(self, wanted: NeedleFilter) -> int:
-        """How many there are."""
+        """How many needles pass the filter."""
         with translated():
             return await self._needles.count_documents(_where(wanted))
 
     async def kinds(self) -> list[NeedleGroup]:
-        """All active needles by kind and progress, counted; answered from an index alone."""
-        names = (*_KIND, "mark.family", "review.progress")
+        """All active needles, counted by group; answered from an index alone."""
+        names = (*_GROUP, "mark.family", "review.progress")
         group = {field.rpartition(".")[2]: f"${field}" for field in names}
         pipeline: list[Document] = [
             {"$match": {"state.active": True}},
@@ -172,10 +171,10 @@ class MongoNeedleLists:
         ]
         with translated():
             found = await (await self._needles.aggregate(pipeline)).to_list()
-        return [_kind(document) for document in found if document["_id"].get("category")]
+        return [_group(document) for document in found if document["_id"].get("category")]
 
     async def queue(self) -> Queue:
-        """How much waits to be looked at, and since when."""
+        """The review queue."""
         waiting: Document = {
             **_where(NeedleFilter(stage=Stage.OPEN)),
             "shortlisted_at": {"$exists": True},
@@ -185,18 +184,18 @@ class MongoNeedleLists:
             found = await first.limit(1).to_list()
             hello = await self._needles.database.command("hello")
         return Queue(
-            # Of these, every needle has one; what is to be reviewed lies across them.
+            # Every needle has exactly one of these stages; TODO overlaps with them.
             {
-                literal: await self.count(NeedleFilter(stage=literal))
-                for literal in Stage
-                if literal != Stage.TODO
+                stage: await self.count(NeedleFilter(stage=stage))
+                for stage in Stage
+                if stage != Stage.TODO
             },
             found[0]["shortlisted_at"] if found else None,
             hello["localTime"].replace(tzinfo=UTC),
         )
 
     async def place(self, wanted: NeedleFilter, sort: Sort, row: NeedleFound) -> ListPosition:
-        """Where a needle is among these, or would be."""
+        """The place that a needle has, or would have, in the filtered list."""
         field, direction = _ORDERS[sort]
         where = _where(wanted)
         before = _beyond(where, sort, row, ahead=True)
@@ -206,7 +205,7 @@ class MongoNeedleLists:
                 self._nearest({"$or": after}, field, direction),
                 self._nearest({"$or": before}, field, -direction),
             )
-            # One by one, an index alone can count them.
+            # Separate counts, because an index alone can answer each but not their union.
             counted = (self._needles.count_documents(document) for document in (where, *before))
             (following, previous), (total, *counts) = await asyncio.gather(
                 neighbours, asyncio.gather(*counted)
@@ -214,7 +213,7 @@ class MongoNeedleLists:
         return ListPosition(previous, following, sum(counts), total)
 
     async def of_frame(self, frame_id: FrameId) -> list[NeedleRow]:
-        """The needles that are on this frame."""
+        """The needles on this frame."""
         with translated():
             found = await self._needles.find({**_SHOWN, "frame_id": frame_id}, _ROW).to_list()
         return readable("needles", found, _row)
@@ -242,7 +241,7 @@ def _marked(field: str) -> list[tuple[str, int]]:
 
 
 def _beyond(where: Document, sort: Sort, row: NeedleFound, *, ahead: bool) -> list[Document]:
-    """Those of the needles that come before this one, or after it: one condition or the other."""
+    """Two disjoint conditions that together find the needles before this one, or after it."""
     field, direction = _ORDERS[sort]
     value = row.score if sort is Sort.SCORE else row.model_dump(mode="json")["captured_at"]
     comparison = "$gt" if ahead == (direction == -1) else "$lt"
@@ -299,7 +298,7 @@ def _projection(part: Document | None) -> Projection | None:
     return Projection(**{**known, "progress": Progress(part["progress"])})
 
 
-def _kind(document: Document) -> NeedleGroup:
+def _group(document: Document) -> NeedleGroup:
     key = document["_id"]
     return NeedleGroup(
         detector=key["detector"],

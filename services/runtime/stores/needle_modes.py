@@ -1,4 +1,4 @@
-"""Failure modes: needles of one family, or of one kind of error where they are in none yet."""
+"""Needles counted by failure mode and family."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,16 +14,16 @@ _BINS = 16
 
 @dataclass(frozen=True)
 class FailureModeCounts:
-    """A failure mode.
+    """The needles of one family, or those of one failure mode that are in no family yet.
 
     Attributes
     ----------
-    family : the family's id; none for needles that are in none yet
-    exemplar : the family's face, or the needle that the detector is surest of
-    resolved : whether annotators have answered, and no such error came since
-    suspects : how many of the needles are perhaps right, their labels missing
-    trend : how many needles were captured in each of 16 equal spans from the first to the last
-        needle of all modes
+    family : the family's id; None for needles that are in none yet
+    exemplar : the family's exemplar, or the needle with the highest score
+    resolved : whether annotators have answered, and no such error occurred since
+    suspects : number of needles that may be correct detections with a missing label
+    trend : number of needles captured in each of 16 equal spans from the first to the last needle
+        of all modes
     """
 
     detector: str
@@ -47,7 +47,7 @@ class MongoModes:
         self._needles = database["needles"]
 
     async def modes(self) -> list[FailureModeCounts]:
-        """All modes, the largest first.
+        """All modes: unresolved ones first, then by falling size.
 
         Raises
         ------
@@ -97,9 +97,9 @@ def _needle(document: Document) -> NeedleFound:
 
 
 def _times(document: Document) -> list[datetime]:
-    """When its needles were captured; without times that nothing can be computed with."""
+    """When the needles were captured, without impossible times."""
     times = [datetime.fromisoformat(text) for text in document["times"]]
-    # The exemplar's is possible.
+    # Never empty: the exemplar's time is possible.
     return [time for time in times if is_possible_time(time)]
 
 

@@ -35,7 +35,7 @@ TO_REVIEW: Document = {
         ]
     }
 }
-"""Whether candidates wait for a decision; set with what it follows from, so that an index knows."""
+"""Whether candidates wait for a decision; stored on every change, so that it can be indexed."""
 _PLANS = "shortlists"
 _SCANNED = 500
 
@@ -87,7 +87,7 @@ class MongoNeedleStore:
             part = {"revision": shortlist.revision, "event": shortlist.model_dump(mode="json")}
             value = newest("shortlist", shortlist.revision, part)
             time = time_of("shortlist", shortlist.revision, "times.shortlist")
-            # Since when somebody may look at it, by the server's clock.
+            # When the shortlist first had candidates, by the server's clock.
             since = (
                 {"$ifNull": ["$shortlisted_at", "$$NOW"]} if shortlist.candidates else "$$REMOVE"
             )
@@ -101,8 +101,8 @@ class MongoNeedleStore:
         return int(found["finished"]) if found else 0
 
     async def finish_plan(self, before: int) -> bool:
-        # Only the very first plan may create the document; a second one at the same time finds
-        # the _id taken and is told that the store is busy, as by any conflict.
+        # Only the first plan may create the document; a concurrent first plan gets a duplicate
+        # key, which is StoreUnavailable like any lost race.
         with translated():
             done = await self._plans.update_one(
                 {"_id": _PLANS, "finished": before}, {"$inc": {"finished": 1}}, upsert=before == 0
@@ -134,7 +134,7 @@ def _update(fact: NeedleFound | NeedleRetracted) -> UpdateOne:
         event = literal(fact.model_dump(mode="json"))
         missing = {"$eq": [{"$type": "$needle"}, "missing"]}
         assignments["needle"] = {"$cond": [{"$or": [newer, missing]}, event, "$needle"]}
-    # Also where nothing is listed yet: so an index tells those that are from before the mark.
+    # Set without a shortlist too, so that an index finds needles of versions without this field.
     return upsert(fact.needle_id, assignments, TO_REVIEW)
 
 

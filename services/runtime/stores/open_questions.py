@@ -1,4 +1,4 @@
-"""What held corrections ask of people, however many corrections ask the same."""
+"""The distinct questions of held corrections."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,11 +25,11 @@ _UNDECIDED: Document = {
 
 @dataclass(frozen=True)
 class OpenLabel:
-    """A label that nobody has explained.
+    """A label without an answer.
 
     Attributes
     ----------
-    corrections : how many wait for it
+    corrections : number of corrections that wait for the answer
     since : when the first of them was held
     """
 
@@ -40,7 +40,7 @@ class OpenLabel:
 
 @dataclass(frozen=True)
 class OpenChoice:
-    """A correction of which somebody must say which version counts, if any."""
+    """A correction for which a reviewer must choose the version that counts, or none."""
 
     held_id: str
     frame_id: FrameId
@@ -63,7 +63,7 @@ class MongoOpenQuestions:
             await self._held.create_index([("outcome", 1), ("question", 1), ("chosen", 1)])
 
     async def count(self) -> int:
-        """How many answers people owe; a label counts once, however many wait for it.
+        """The number of open questions; a label counts once, however many corrections need it.
 
         Raises
         ------
@@ -77,7 +77,7 @@ class MongoOpenQuestions:
             return len(labels) + await self._held.count_documents(_UNDECIDED)
 
     async def labels(self) -> list[OpenLabel]:
-        """The labels that nobody has explained, those that most corrections wait for first."""
+        """The labels without an answer, by falling number of waiting corrections."""
         group = {"_id": "$unknown", "count": {"$sum": 1}, "since": {"$min": "$held_at"}}
         pipeline: list[Document] = [
             {"$match": _WAITING},
@@ -96,7 +96,7 @@ class MongoOpenQuestions:
         ]
 
     async def choices(self, limit: int) -> list[OpenChoice]:
-        """Corrections that wait for somebody's choice, the oldest first."""
+        """Corrections that wait for a choice, oldest first."""
         shown = {"frame_id": 1, "question": 1, "origin": 1, "held_at": 1}
         with translated():
             cursor = self._held.find(_UNDECIDED, {**shown, "versions.annotated_by": 1})
@@ -114,7 +114,7 @@ class MongoOpenQuestions:
         ]
 
     async def naming(self, label: str, limit: int) -> list[HeldCorrection]:
-        """Corrections that wait for this label, the oldest first."""
+        """Corrections that wait for an answer about this label, oldest first."""
         with translated():
             cursor = self._held.find({**_WAITING, "unknown": label}).sort("held_at", 1)
             found = await cursor.limit(limit).to_list()

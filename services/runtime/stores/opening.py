@@ -1,4 +1,4 @@
-"""All stores that the settings name, opened together and closed in the end."""
+"""Opens and closes all stores in the settings except the vector store."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -46,7 +46,7 @@ from services.runtime.stores.unreadable_mongo import MongoUnreadableLog
 
 @dataclass(frozen=True)
 class Stores:
-    """The images and all metadata; vectors have owners of their own."""
+    """The images and all metadata; vectors are opened separately, as their folder has one owner."""
 
     blobs: BlobStore
     frames: FrameStore
@@ -76,18 +76,18 @@ class Stores:
 
 @asynccontextmanager
 async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator[Stores]:
-    """The stores, with their indexes in place; the blob store is opened at its first use.
+    """Open the stores and create missing indexes; the blob store opens at its first use.
 
     Parameters
     ----------
-    broker_identity : whose acknowledgements the ledger keeps
+    broker_identity : id of the broker whose acknowledgements the ledger stores
 
     Raises
     ------
     StoreUnavailable
-        One does not answer.
+        A store does not answer.
     InvalidSettings
-        One does not let us in, or its URL is wrong.
+        A store refuses the login, or its URL is wrong.
     """
     async with connected(settings) as database:
         await make_indexes(database)

@@ -1,4 +1,4 @@
-"""Reviews in MongoDB: an append-only log, and what lists show in the needle's own document."""
+"""Reviews in MongoDB: an append-only log, and a projection in each needle's document for lists."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -92,7 +92,7 @@ class MongoReviewStore:
                 )
             except DuplicateKeyError:
                 found = await self._claims.find_one({"_id": needle_id})
-        assert found is not None  # claims run out, they are never deleted
+        assert found is not None  # claims expire, but are never deleted
         return _claim(found)
 
     async def claims(self, needle_ids: Sequence[NeedleId], now: datetime) -> Mapping[str, Claim]:
@@ -109,7 +109,7 @@ class MongoReviewStore:
                 upsert=True,
                 return_document=ReturnDocument.AFTER,
             )
-        assert found is not None  # it is made where it is missing
+        assert found is not None  # upsert creates it
         return bytes(found["key"])
 
 

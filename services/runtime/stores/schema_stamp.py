@@ -1,4 +1,4 @@
-"""Which version of the events' schemas has written here: what is older cannot read all of it."""
+"""The newest event schema version that has written to the database; older ones cannot read it."""
 
 from services.contracts.events import SCHEMA_VERSION
 from services.runtime.stores.mongo import Database, translated
@@ -8,7 +8,7 @@ _EVENTS = "events"
 
 
 async def stamp_schema(database: Database) -> None:
-    """Say that this version writes here.
+    """Record that this version writes to the database.
 
     Raises
     ------
@@ -22,7 +22,7 @@ async def stamp_schema(database: Database) -> None:
 
 
 async def newest_schema(database: Database) -> int:
-    """The newest that has written here; ours where none has.
+    """The newest version that has written to the database; this version if none has.
 
     Raises
     ------

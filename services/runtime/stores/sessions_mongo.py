@@ -1,4 +1,4 @@
-"""Sessions in MongoDB, so that all replicas of the review page have the same."""
+"""Sessions in MongoDB, shared by all replicas of the review page."""
 
 from datetime import datetime
 

@@ -79,7 +79,7 @@ class MongoShortlistStore:
 
 
 def _moved(revision: int, frames: Sequence[FrameId]) -> Document:
-    """Which revision last moved each frame, once this one is known too."""
+    """Expression for the revision that last added or removed each frame, this one included."""
     known = {"$ifNull": ["$moved", []]}
     before = {"$ifNull": ["$latest.frames", []]}
     moving = {

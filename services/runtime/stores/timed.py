@@ -1,4 +1,4 @@
-"""Measures what the stores take: the same store, seen through a stopwatch."""
+"""Wrappers that measure how long store operations take."""
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -21,9 +21,9 @@ _COMMANDS = frozenset(
     {"aggregate", "count", "createIndexes", "delete", "distinct", "find", "getMore", "insert"}
     | {"findAndModify", "update", "hello", "endSessions"}
 )
-"""MongoDB's commands that we use; any other shares a label."""
+"""MongoDB commands with a metric label of their own; all others share one."""
 _SLOW_S = 0.05
-"""From which a trace names an operation: what explains a late frame, and not every call."""
+"""Duration from which a trace notes an operation; noting every call would hide the slow ones."""
 
 
 @contextmanager
@@ -53,14 +53,14 @@ class MongoStopwatch(CommandListener):
     """Measures every command of a MongoDB client."""
 
     def started(self, event: CommandStartedEvent) -> None:
-        """Nothing is known yet."""
+        """Do nothing; the driver reports the duration at the end."""
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
-        """Count its time."""
+        """Record its duration."""
         self._took(event, failed=False)
 
     def failed(self, event: CommandFailedEvent) -> None:
-        """Count its time, and the failure."""
+        """Record its duration and the failure."""
         self._took(event, failed=True)
 
     @staticmethod

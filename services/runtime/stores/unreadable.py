@@ -1,8 +1,8 @@
-"""Stored documents that cannot be read: left out, and kept in mind with their place.
+"""Skips stored documents that cannot be read, and collects them for a report.
 
-A document was valid when it was written, by the rules of that time. If reading it raised, a service
-that loads it would end at every start. So it is left out like one that was never there, and is
-reported once (see `MongoUnreadableLog`).
+A document was valid when it was written, by the rules of that version. If reading it raised, a
+service that loads it would exit at every start. So readers skip it as if it did not exist, and it
+is reported once (see `MongoUnreadableLog`).
 """
 
 import traceback
@@ -23,7 +23,7 @@ Document = dict[str, Any]
 log = structlog.get_logger(__name__)
 
 READ_ERRORS: Final = (*VALUE_ERRORS, Invalid, Fatal)
-"""What reading a document's values may raise; of ours, Fatal comes from columns of other types."""
+"""What parsing a document may raise; `BsonColumns` raises Fatal for unexpected types."""
 _MOST_WAITING = 10_000
 _LONGEST_ID = 500
 _LONGEST_DETAIL = 2_000
@@ -32,11 +32,11 @@ _LONGEST_TEXT = 4_000_000
 
 @dataclass(frozen=True)
 class UnreadableDocument:
-    """One that was left out.
+    """A document that was skipped.
 
     Attributes
     ----------
-    content : the document as extended JSON, cut where it is very long
+    content : the document as extended JSON, truncated if very long
     """
 
     collection: str
@@ -47,12 +47,12 @@ class UnreadableDocument:
 
     @property
     def location(self) -> str:
-        """Where it is, for a person."""
+        """Its collection and id, in readable form."""
         return f"mongodb:{self.collection}/{self.document_id}"
 
 
 class UnreadableDocuments:
-    """Those that were met and not reported yet. Any thread may add to them."""
+    """Unreadable documents that are not reported yet; thread-safe."""
 
     def __init__(self) -> None:
         self._waiting: deque[UnreadableDocument] = deque()
@@ -60,10 +60,10 @@ class UnreadableDocuments:
         self._lock = Lock()
 
     def add(self, collection: str, document_id: object, document: Document, exc: Exception) -> None:
-        """Remember a document that raised this; a repeat changes nothing."""
+        """Add a document with the error that it caused; a repeat changes nothing."""
         shown = str(document_id)[:_LONGEST_ID]
         with self._lock:
-            # Bounded: if a whole collection is unreadable, some thousands say so.
+            # Bounded: if a whole collection is unreadable, ten thousand reports suffice.
             if (collection, shown) in self._seen or len(self._seen) >= _MOST_WAITING:
                 return
             self._seen.add((collection, shown))
@@ -72,26 +72,26 @@ class UnreadableDocuments:
         log.warning("document_unreadable", place=f"{collection}/{shown}", error=str(exc)[:200])
 
     def take(self) -> list[UnreadableDocument]:
-        """All that wait; they wait no longer."""
+        """Remove and return all documents."""
         with self._lock:
             taken = list(self._waiting)
             self._waiting.clear()
         return taken
 
     def restore(self, documents: Iterable[UnreadableDocument]) -> None:
-        """Let some wait again, because they could not be reported."""
+        """Put documents back that could not be reported."""
         with self._lock:
             self._waiting.extendleft(documents)
 
 
 UNREADABLE: Final = UnreadableDocuments()
-"""One for the process, like the metrics' registry: stores are built in many places."""
+"""The process's only instance, like the metrics registry, because many places build stores."""
 
 
 def readable(
     collection: str, documents: Iterable[Document], parse: Callable[[Document], T]
 ) -> list[T]:
-    """What `parse` makes of the documents; those on which it raises are left out."""
+    """Parse the documents; skip those for which `parse` raises one of READ_ERRORS."""
     found = []
     for document in documents:
         try:

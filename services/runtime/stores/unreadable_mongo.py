@@ -1,4 +1,4 @@
-"""Which unreadable documents have a dead letter already, so that each has one for good."""
+"""The unreadable documents that have a dead letter already, so that each gets only one."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,13 +10,13 @@ from services.runtime.stores.unreadable import UnreadableDocument
 
 
 class MongoUnreadableLog:
-    """The collection `unreadable_documents`: one document per place."""
+    """The collection `unreadable_documents`: one document per reported document."""
 
     def __init__(self, database: Database) -> None:
         self._reported = database["unreadable_documents"]
 
     async def unreported(self, documents: Sequence[UnreadableDocument]) -> list[UnreadableDocument]:
-        """Those that no process has reported yet.
+        """The documents that no process has reported yet.
 
         Raises
         ------
@@ -30,7 +30,7 @@ class MongoUnreadableLog:
         return [document for document in documents if _id(document) not in known]
 
     async def note(self, documents: Sequence[UnreadableDocument], now: datetime) -> None:
-        """Remember that these were reported, durably.
+        """Store durably that these were reported.
 
         Raises
         ------
@@ -58,5 +58,5 @@ class MongoUnreadableLog:
 
 
 def _id(document: UnreadableDocument) -> str:
-    # Not by content: one reader is given the whole document, another a part of it.
+    # Not by content: one reader may load the whole document, another only some fields.
     return f"{document.collection}/{document.document_id}"

@@ -30,7 +30,7 @@ from services.domain.ports.vectors import (
 )
 
 _SPARE = 16
-"""Asked for beyond the limit, so that most ties for the last place settle at once."""
+"""Results requested beyond the limit, so that most ties for the last place need no second query."""
 _TIMEOUT_S = 30
 _INT8 = models.ScalarQuantization(
     scalar=models.ScalarQuantizationConfig(
@@ -42,7 +42,7 @@ _RESCORED = models.SearchParams(
 )
 _BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 _REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-"""Where no key is given, or a wrong one."""
+"""Statuses for a missing or wrong API key."""
 
 
 class _NoCollectionError(Exception):
@@ -50,7 +50,7 @@ class _NoCollectionError(Exception):
 
 
 def translate(exc: QdrantException | ApiException | ValueError, doing: str) -> GazeloopError:
-    """Ours, for what qdrant-client raises."""
+    """Translate an error of qdrant-client."""
     detail = f"{doing}: {exc}"
     if isinstance(exc, UnexpectedResponse) and exc.status_code is not None:
         if exc.status_code in _REFUSED:
@@ -73,7 +73,7 @@ def _translated(doing: str) -> Iterator[None]:
     try:
         yield
     except (QdrantException, ApiException, ValueError) as exc:
-        # The client's local mode says by ValueError what a server says by 404.
+        # The client's local mode raises ValueError where a server answers 404.
         missing = isinstance(exc, UnexpectedResponse) and exc.status_code == HTTPStatus.NOT_FOUND
         if missing or (type(exc) is ValueError and "not found" in str(exc)):
             raise _NoCollectionError from exc
@@ -81,7 +81,7 @@ def _translated(doing: str) -> Iterator[None]:
 
 
 class ClientVectorStore:
-    """A VectorStore on a Qdrant server. Writes wait until they are applied."""
+    """A VectorStore on a Qdrant server; writes return once they are applied."""
 
     def __init__(
         self, client: AsyncQdrantClient, quantization: Quantization = Quantization.NONE
@@ -97,12 +97,12 @@ class ClientVectorStore:
         ca: Path | None = None,
         quantization: Quantization = Quantization.NONE,
     ) -> "ClientVectorStore":
-        """The store at this address; it is first asked when it is first used.
+        """The store at this URL; connects at the first use.
 
         Parameters
         ----------
-        ca : whose signature the server's certificate must bear; the usual authorities' if None
-        quantization : of collections that are created from now on
+        ca : file of the CA that signs the server's certificate; None for the usual CAs
+        quantization : of newly created collections
         """
         try:
             verify = ssl.create_default_context(cafile=ca) if ca else True
@@ -170,7 +170,7 @@ class ClientVectorStore:
             for name, collection in names.items()
         ]
         with _translated(f"moving {', '.join(names)}"):
-            # One request: no search in between misses an alias.
+            # One request, so that an alias exists at every moment.
             await self._client.update_collection_aliases([*dropped, *created])
 
     async def aliases(self) -> dict[str, str]:
@@ -216,28 +216,28 @@ class ClientVectorStore:
     async def nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Hit]:
         if limit < 1:
             return []
-        asked = limit + _SPARE
+        requested = limit + _SPARE
         while True:
             try:
                 with _translated(f"searching {collection}"):
-                    hits = await self._query(collection, vector, where, asked)
+                    hits = await self._query(collection, vector, where, requested)
             except _NoCollectionError:
                 return []
-            if is_settled(hits, limit, asked):
+            if is_settled(hits, limit, requested):
                 return hits[:limit]
-            asked *= 4
+            requested *= 4
 
     async def nearest_to_each(
         self, collection: str, vectors: Vectors, where: Where, limit: int
     ) -> list[list[Hit]]:
         if limit < 1 or not len(vectors):
             return [[] for _ in vectors]
-        asked = limit + _SPARE
+        requested = limit + _SPARE
         requests = [
             models.QueryRequest(
                 query=vector.tolist(),
                 filter=_filter(where),
-                limit=asked,
+                limit=requested,
                 with_payload=True,
                 params=self._params,
             )
@@ -251,18 +251,20 @@ class ClientVectorStore:
         per_query = [_hits(answer) for answer in answers]
         return [
             hits[:limit]
-            if is_settled(hits, limit, asked)
+            if is_settled(hits, limit, requested)
             else await self.nearest(collection, vector, where, limit)
             for hits, vector in zip(per_query, vectors, strict=True)
         ]
 
-    async def _query(self, collection: str, vector: Vector, where: Where, asked: int) -> list[Hit]:
+    async def _query(
+        self, collection: str, vector: Vector, where: Where, requested: int
+    ) -> list[Hit]:
         return _hits(
             await self._client.query_points(
                 collection,
                 query=vector.tolist(),
                 query_filter=_filter(where),
-                limit=asked,
+                limit=requested,
                 with_payload=True,
                 search_params=self._params,
             )

@@ -38,24 +38,24 @@ from services.runtime.stores.vectors_edge_names import EdgeNames, synced
 
 _QUANTISE_FROM = 20_000
 _QUANTISE_SHARE = 5
-"""Points written since are quantised once they are so many, and a fifth of all: each time takes a
-second per 100,000 points that are there, so that a million cost a minute in all."""
+"""New points are quantised once there are 20,000 of them and they are a fifth of all points. A run
+takes a second per 100,000 points of the collection, so a million points take a minute in all."""
 _FLUSH_FROM = 10_000
-"""Points that are kept in the log alone: 20 MB at 512 dimensions, applied again after a crash."""
+"""Points that may be in the engine's log only: 20 MB at 512 dimensions, replayed after a crash."""
 _LOG = "wal"
 _OUT_OF_ROOM = re.compile(r"os error (12|23|24|28)\b")
-"""No memory, too many open files, no space: nothing is damaged."""
+"""Out of memory, open files or disk space, which damages nothing."""
 _SPARE = 2
-"""Asked for beyond the limit, so that most ties for the last place settle at once."""
+"""Results requested beyond the limit, so that most ties for the last place need no second query."""
 _RESCORED = edge.SearchParams(
     quantization=edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
 )
-"""Says nothing where vectors are not quantised."""
+"""Without effect on collections that are not quantised."""
 
 
 @contextmanager
 def _translated(doing: str) -> Iterator[None]:
-    # Edge raises bare Exceptions and ValueErrors, told apart by their text alone.
+    # Edge raises bare Exceptions and ValueErrors that only their text distinguishes.
     try:
         yield
     except GazeloopError:
@@ -75,7 +75,7 @@ def _translated(doing: str) -> Iterator[None]:
 class EdgeVectorStore:
     """A VectorStore in a folder, which one process owns at a time.
 
-    Searches run beside one another and beside a write; writes to a collection queue.
+    Searches run concurrently with each other and with a write; writes to a collection queue.
     """
 
     def __init__(self, folder: Path, owner: IO[str], quantization: Quantization) -> None:
@@ -94,16 +94,16 @@ class EdgeVectorStore:
     def open(
         cls, folder: Path, quantization: Quantization = Quantization.NONE
     ) -> "EdgeVectorStore":
-        """Take the folder, creating it where it is missing.
+        """Lock the folder, and create it if it is missing.
 
         Parameters
         ----------
-        quantization : of collections that are created from now on
+        quantization : of newly created collections
 
         Raises
         ------
         InvalidSettings
-            Another process has it.
+            Another process has the folder open.
         """
         folder.mkdir(parents=True, exist_ok=True)
         owner = (folder / ".lock").open("a+")
@@ -170,7 +170,7 @@ class EdgeVectorStore:
         with self._opening, _translated(f"creating {collection}"):
             path = self._path(collection)
             if not path.exists():
-                # Renamed into place when it is whole: a crash leaves all of it or none.
+                # Renamed when complete, so that a crash leaves the whole collection or none.
                 fresh = path.with_name(f".{path.name}.new")
                 rmtree(fresh, ignore_errors=True)
                 fresh.mkdir()
@@ -200,10 +200,10 @@ class EdgeVectorStore:
             self._quantise(collection, shard, len(rows))
 
     def _keep(self, collection: str, shard: edge.EdgeShard, written: int) -> None:
-        """Make durable what was written, by the engine's log; it is read when it is opened again.
+        """Make a write durable by syncing the engine's log, which is replayed when it opens.
 
-        A flush of everything writes a dozen files, and holds Python's lock for as long as the disk
-        takes: nothing in this process goes on meanwhile.
+        A full flush writes a dozen files and holds Python's global interpreter lock for as long as
+        the disk needs, so that the whole process stops meanwhile.
         """
         path = self._path(self._names.now().get(collection, collection))
         self._unflushed[path.name] += written
@@ -212,13 +212,13 @@ class EdgeVectorStore:
             shard.flush()
             return
         for part in (path / _LOG).iterdir():
-            # One that is gone was a spare that the engine has just given its name.
+            # The engine renames spare log files at any time; a missing one was a spare.
             with suppress(FileNotFoundError):
                 synced(part)
         synced(path / _LOG)
 
     def _quantise(self, collection: str, shard: edge.EdgeShard, written: int) -> None:
-        """Quantise now and then what was written; what is not yet is searched as it is."""
+        """Quantise new points once there are enough; until then they are searched unquantised."""
         if self._names.now().get(collection, collection) not in self._quantised:
             return
         self._unquantised[collection] += written
@@ -242,7 +242,7 @@ class EdgeVectorStore:
             return {}
         with _translated(f"reading {collection}"):
             records = found[0].retrieve([*point_ids], with_payload=False, with_vector=True)
-        # A point whose vector's file was damaged comes with an empty mapping: it has none.
+        # For a point whose vector file is damaged, the engine returns an empty mapping.
         return {
             PointId(str(record.id)): np.asarray(record.vector, np.float32)
             for record in records
@@ -253,13 +253,13 @@ class EdgeVectorStore:
         found = self._shard(collection)
         if found is None:
             return []
-        asked = limit + _SPARE
+        requested = limit + _SPARE
         while True:
             with _translated(f"searching {collection}"):
-                hits = _query(found[0], vector, where, asked)
-            if is_settled(hits, limit, asked):
+                hits = _query(found[0], vector, where, requested)
+            if is_settled(hits, limit, requested):
                 return hits[:limit]
-            asked *= 4
+            requested *= 4
 
     def _nearest_to_each(
         self, collection: str, vectors: Vectors, where: Where, limit: int
@@ -267,14 +267,14 @@ class EdgeVectorStore:
         found = self._shard(collection)
         if found is None:
             return [[] for _ in vectors]
-        asked = limit + _SPARE
-        requests = [_request(vector, where, asked) for vector in vectors]
+        requested = limit + _SPARE
+        requests = [_request(vector, where, requested) for vector in vectors]
         with _translated(f"searching {collection}"):
             answers = found[0].query_batch(edge.QueryBatchRequest(requests))
         per_query = [_hits(answer) for answer in answers]
         return [
             hits[:limit]
-            if is_settled(hits, limit, asked)
+            if is_settled(hits, limit, requested)
             else self._nearest(collection, vector, where, limit)
             for hits, vector in zip(per_query, vectors, strict=True)
         ]
@@ -304,7 +304,7 @@ class EdgeVectorStore:
         return found
 
     def _shard(self, collection: str) -> tuple[edge.EdgeShard, Lock] | None:
-        # By its own name, which none but it has: no need to look for aliases in the file system.
+        # An open collection is found by its own name, without reading the file of aliases.
         return self._shards.get(collection) or self._opened(collection)
 
     def _opened(self, collection: str) -> tuple[edge.EdgeShard, Lock] | None:
@@ -318,7 +318,7 @@ class EdgeVectorStore:
                 shard = _loaded(path)
                 if _held(path).get("quantization_config"):
                     self._quantised.add(path.name)
-                    # What was written last, before it was closed, was not enough yet to do it then.
+                    # Quantise the points that were too few for that before the last close.
                     shard.optimize()
                 self._shards[path.name] = shard, Lock()
             return self._shards[path.name]
@@ -330,7 +330,7 @@ class EdgeVectorStore:
 
 
 def _held(path: Path) -> dict[str, Any]:
-    """What Edge says of the vectors in a collection's folder."""
+    """Edge's configuration of the vectors in a collection's folder."""
     file = path / "edge_config.json"
     try:
         vectors: dict[str, Any] = orjson.loads(file.read_bytes())["vectors"][""]
@@ -341,7 +341,7 @@ def _held(path: Path) -> dict[str, Any]:
 
 
 def _loaded(path: Path) -> edge.EdgeShard:
-    """The collection in a folder, opened; a panic of the engine counts as damage too."""
+    """Open the collection in a folder; a panic of the engine counts as damage."""
     try:
         return edge.EdgeShard.load(str(path))
     except BaseException as exc:
@@ -359,7 +359,7 @@ def _config(dimension: int, quantization: Quantization) -> edge.EdgeConfig:
     params = edge.EdgeVectorParams(
         size=dimension, distance=edge.Distance.Cosine, on_disk=True, quantization_config=int8
     )
-    # No graph: a scan of bytes is exact but for rounding, and is built at once.
+    # No graph: a scan over int8 vectors is exact except for rounding, and needs no building.
     return edge.EdgeConfig(
         vectors=params,
         hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=10),
@@ -373,20 +373,20 @@ def _create(
     shard = edge.EdgeShard.create(str(path), config)
     kinds = dict.fromkeys(keywords, edge.PayloadSchemaType.Keyword)
     kinds |= dict.fromkeys(numbers, edge.PayloadSchemaType.Float)
-    for name, kind in kinds.items():
-        shard.update(edge.UpdateOperation.create_field_index(name, kind))
+    for name, index_type in kinds.items():
+        shard.update(edge.UpdateOperation.create_field_index(name, index_type))
     shard.flush()
     shard.close()
 
 
-def _query(shard: edge.EdgeShard, vector: Vector, where: Where, asked: int) -> list[Hit]:
-    return _hits(shard.query(_request(vector, where, asked)))
+def _query(shard: edge.EdgeShard, vector: Vector, where: Where, requested: int) -> list[Hit]:
+    return _hits(shard.query(_request(vector, where, requested)))
 
 
-def _request(vector: Vector, where: Where, asked: int) -> edge.QueryRequest:
+def _request(vector: Vector, where: Where, requested: int) -> edge.QueryRequest:
     query = edge.Query.Nearest(np.asarray(vector, np.float32))  # type: ignore[arg-type]  # takes arrays too
     return edge.QueryRequest(
-        limit=asked, query=query, with_payload=True, filter=_filter(where), params=_RESCORED
+        limit=requested, query=query, with_payload=True, filter=_filter(where), params=_RESCORED
     )
 
 

@@ -1,7 +1,7 @@
-"""The collections of a Qdrant Edge folder and their aliases: also for those who do not own it.
+"""The collections of a Qdrant Edge folder and their aliases, for any process.
 
-Points have one owner. Names are a file, which any process may read and replace, so that an alias
-moves while `gazeloop up` runs.
+Only one process at a time may open the points. Aliases are in a file that any process may read and
+replace, so that an alias can move while `gazeloop up` runs.
 """
 
 import asyncio
@@ -36,13 +36,13 @@ class EdgeNames:
         await asyncio.to_thread(self._alias, names)
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing; no resources are open."""
 
     def now(self) -> Mapping[str, str]:
-        """What each alias stands for; read again where another process has replaced it."""
+        """The collection of each alias; reads the file again if another process replaced it."""
         try:
             stated = self._file.stat()
-            # Every replacement is a new file; a number may be given out again, its time is not.
+            # A replacement is a new file. Its inode may be a reused number, so compare times too.
             version = stated.st_ino, stated.st_mtime_ns
             if self._read is None or self._read[0] != version:
                 self._read = version, _parsed(self._file)
@@ -81,7 +81,7 @@ def _parsed(file: Path) -> dict[str, str]:
 
 
 def synced(path: Path) -> None:
-    """Make durable what was written to a file, or created or renamed in a folder."""
+    """Sync a file's contents, or a folder's entries, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Which vector store the settings ask for."""
+"""Opens the vector store in the settings."""
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def open_vector_store(settings: Settings) -> VectorStore:
-    """The server that `settings.qdrant` names, else Qdrant Edge in the data folder.
+    """The server in `settings.qdrant`, else Qdrant Edge in the data folder.
 
     Raises
     ------
     MissingPart
-        Neither is there.
+        No server is set, and Qdrant Edge is not installed.
     InvalidSettings
         Another process has the data folder's vectors open.
     """
@@ -27,7 +27,7 @@ def open_vector_store(settings: Settings) -> VectorStore:
         return TimedVectors(_client(settings))
     if find_spec("qdrant_edge") is None:
         raise MissingPart("Qdrant Edge is not installed here; set GAZELOOP_QDRANT to a server")
-    # Imported when chosen: it is not made for every platform.
+    # Imported only when chosen: it is not available for every platform.
     from services.runtime.stores.vectors_edge import EdgeVectorStore  # noqa: PLC0415
 
     quantization = Quantization(settings.vector_quantization)
@@ -35,12 +35,12 @@ def open_vector_store(settings: Settings) -> VectorStore:
 
 
 def open_collection_names(settings: Settings) -> CollectionNames:
-    """Those of the same store, also while another process has the data folder's vectors open."""
+    """Collections and aliases of that store; works while another process has the vectors open."""
     return _client(settings) if settings.qdrant else EdgeNames(settings.data / EDGE_FOLDER)
 
 
 def _client(settings: Settings) -> "ClientVectorStore":
-    # Imported when chosen: it takes a second.
+    # Imported only when chosen: the import takes a second.
     from services.runtime.stores.vectors_client import ClientVectorStore  # noqa: PLC0415
 
     key = settings.qdrant_api_key.get_secret_value()

@@ -69,7 +69,7 @@ async def test_only_who_knows_the_secret_is_heard(
     ):
         assert (await asking.post(EVENTS_PATH, headers=headers)).status_code == status
     state = await desk.stores.annotation_tasks.state()
-    assert (state.heard, state.listened) == (1, 0)
+    assert (state.webhooks, state.webhooks_followed) == (1, 0)
 
 
 async def test_the_webhook_is_registered_once(
