@@ -29,25 +29,30 @@ from services.formats.readers.records import (
 from services.formats.readers.shapes import detected_shape
 from services.formats.visible_names import check_name
 
-Categories = Mapping[ImageKey, Category]
+Categories = Mapping[ImageKey, frozenset[Category]]
+"""Names by id; several where a file gives one id to several."""
 CategoryRule = Callable[[Record, Categories, Counter[Adjustment]], Category]
 """Returns the category that a record names; counts its assumptions as adjustments."""
 
 
 def categories_of(
     file: Path, values: object, rejected: list[Rejection]
-) -> dict[ImageKey, Category]:
-    """Names by id from COCO's `categories`; if an id repeats, the first one counts."""
+) -> dict[ImageKey, frozenset[Category]]:
+    """Names by id from COCO's `categories`.
+
+    An id that comes twice is refused, and with two names it means neither: nothing tells which one
+    a record that has it is of.
+    """
     seen: set[ImageKey] = set()
+    names: dict[ImageKey, set[Category]] = defaultdict(set)
 
-    def parse(source: Located[Record]) -> tuple[ImageKey, Category]:
+    def parse(source: Located[Record]) -> None:
         key, name = fields.key(source.value.get("id")), category_name(source.value.get("name"))
+        names[key].add(name)
         claim(key, seen)
-        return key, name
 
-    return dict(
-        value.value for value in parsed(located(file, "categories", values), parse, rejected)
-    )
+    parsed(located(file, "categories", values), parse, rejected)
+    return {key: frozenset(found) for key, found in names.items()}
 
 
 def category_name(value: object) -> Category:
@@ -78,8 +83,8 @@ def listed_category(
     InvalidRecord
         `unknown_category`: the data set does not have it, or an id may mean two.
     """
-    name, listed = _name(record), categories.values()
-    named = Category(name) if isinstance(name, str) and name in listed else None
+    name = _name(record)
+    named = Category(name) if isinstance(name, str) and _is_listed(name, categories) else None
     given = record.get("category_id", name)
     found = _by_id(fields.key(given), categories) if "category_id" in record else set()
     if named is not None:
@@ -95,10 +100,16 @@ def listed_category(
 def _by_id(key: ImageKey, categories: Categories) -> set[Category]:
     """The categories that an id may mean: the exact match, or else its other form."""
     if key in categories:
-        return {categories[key]}
+        return set(categories[key])
     other = other_form(key)
-    found = {categories[other]} if other is not None and other in categories else set[Category]()
-    return found | {name for name in categories.values() if name == key}
+    found = set(categories.get(other, ())) if other is not None else set[Category]()
+    return found | (
+        {Category(key)} if isinstance(key, str) and _is_listed(key, categories) else set()
+    )
+
+
+def _is_listed(name: str, categories: Categories) -> bool:
+    return any(name in names for names in categories.values())
 
 
 def named_category(

@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Position, Rle
 from services.formats.adjustments import Adjustment
-from services.formats.items import UNKNOWN_TIME, Detector, FrameItem, Item, Rejection
+from services.formats.items import UNKNOWN_TIME, Detector, FrameItem, Item, RecordKind, Rejection
 from services.formats.readers.coco import read_coco
 from tests.unit.ingest.datasets import Json, coco, detection, write_images, write_json
 from tests.unit.ingest.evaluation import evaluated
@@ -402,18 +402,40 @@ def test_a_bad_mask_is_named_and_its_box_is_kept(folder: Path, segmentation: obj
     assert (first.bbox, first.mask) == ((1, 2, 10, 10), None)
 
 
-def test_two_categories_of_one_id_are_named_and_the_first_counts(folder: Path) -> None:
+def test_an_id_of_two_categories_is_named_and_means_neither(folder: Path) -> None:
     again = [*coco()["categories"], {"id": 1, "name": "billboard"}]
+
+    items = read(folder, coco(categories=again), [detection(), detection(category_id=7)])
+
+    repeated, annotation, found = (item for item in items if isinstance(item, Rejection))
+    assert repeated.reason == "duplicate_id"
+    assert repeated.location.endswith(":categories[2]")
+    assert (annotation.reason, annotation.kind) == ("unknown_category", RecordKind.ANNOTATION)
+    assert annotation.detail == "2 categories are listed as 1"
+    assert (found.reason, found.kind) == ("unknown_category", RecordKind.DETECTION)
+    frame = frames(items)[0]
+    assert [part.value.category for part in frame.annotations or ()] == ["crossing"]
+    assert (frame.complete, frame.detections_complete) == (False, False)
+
+
+def test_a_category_that_comes_twice_is_itself(folder: Path) -> None:
+    again = [*coco()["categories"], {"id": 1, "name": "stop sign"}]
 
     items = read(folder, coco(categories=again))
 
     assert reasons(items) == ["duplicate_id"]
-    (rejection,) = (each for each in items if isinstance(each, Rejection))
-    assert rejection.location.endswith(":categories[2]")
-    assert {each.value.category for each in frames(items)[0].annotations or ()} == {
-        "stop sign",
-        "crossing",
-    }
+    assert len(frames(items)[0].annotations or ()) == 2
+    assert frames(items)[0].complete
+
+
+def test_a_name_says_which_category_of_one_id_is_meant(folder: Path) -> None:
+    truth = coco(categories=[*coco()["categories"], {"id": 1, "name": "billboard"}])
+    truth["annotations"][0]["category_name"] = "billboard"
+
+    items = read(folder, truth)
+
+    found = [part.value.category for part in frames(items)[0].annotations or ()]
+    assert found == ["billboard", "crossing"]
 
 
 def test_results_may_bring_their_own_categories(folder: Path) -> None:
