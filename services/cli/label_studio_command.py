@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import typer
+from rich.markup import escape
 
 from services.cli.context import Context, console, example, run, shared
 
@@ -187,8 +188,18 @@ def _print_pulled(app: "App", pulled: "Pulled") -> None:
 
 
 def _end_if_refused(pulled: "Pulled") -> None:
-    """End with 1 where all that came was refused; where nothing came, that is no error."""
-    if pulled.refused and not (pulled.published or pulled.held):
+    """Print what to do about corrections that were refused; end with 1 where all of them were.
+
+    Where nothing came, that is no error.
+    """
+    from services.cli.refusals import of_tasks  # noqa: PLC0415  # slow
+
+    if not pulled.refused:
+        return
+    taken = bool(pulled.published or pulled.held)
+    line = of_tasks(pulled.refused, pulled.first_refusal, taken=taken)
+    console().print(f"\n[bold red]Refused:[/] {escape(line)}", highlight=False, soft_wrap=True)
+    if not taken:
         raise typer.Exit(1)
 
 

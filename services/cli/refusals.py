@@ -93,10 +93,30 @@ def end_if_refused(out: Console, summary: Summary, source: Source, *, idle: bool
         raise typer.Exit(1)
 
 
-def _line(kind: RecordKind, source: Source, reasons: Counter[str], summary: Summary) -> str:
-    what = _WORDS[source] if kind is RecordKind.FRAME else kind.value
+def of_tasks(reasons: Counter[str], first: str, *, taken: bool) -> str:
+    """The line for a tool's tasks of which the corrections were refused, with what to do.
+
+    Parameters
+    ----------
+    first : what was wrong with the first of them
+    taken : whether others were taken
+    """
+    remedy = REMEDIES.get(next(iter(reasons)), "") if len(reasons) == 1 else ""
+    count = f"{reasons.total():,} corrections" if taken else _all(reasons, "corrections")
+    again = "Its task says why: correct and submit it there, then pull again."
+    if reasons.total() > 1:
+        again = "Their tasks say why: correct and submit them there, then pull again."
+    names = ", ".join(reasons)
+    return f"{count} ({names}). {_sentence(first)}{remedy}{' ' if remedy else ''}{again}"
+
+
+def _all(reasons: Counter[str], what: str) -> str:
     total = reasons.total()
-    count = f"all {total:,} {what}" if total > 1 else f"the only {what.removesuffix('s')}"
+    return f"all {total:,} {what}" if total > 1 else f"the only {what.removesuffix('s')}"
+
+
+def _line(kind: RecordKind, source: Source, reasons: Counter[str], summary: Summary) -> str:
+    count = _all(reasons, _WORDS[source] if kind is RecordKind.FRAME else kind.value)
     if len(reasons) > 1:
         return f"{count}, for {len(reasons)} reasons; none was taken."
     (reason,) = reasons

@@ -28,8 +28,8 @@ from services.formats.adjustments import Adjustment
 Record = Mapping[str, Any]
 M = TypeVar("M", bound=BaseModel)
 
-_SCORE_ROUNDING = 1e-6
-"""The next float32 after 1 is 1 + 1.2e-7, so a few roundings can move a score this far above 1."""
+LARGEST_SCORE = 1 + 1e-6
+"""The next float32 after 1 is 1 + 1.2e-7, so a few roundings can move a score up to here."""
 
 
 def malformed(detail: str) -> InvalidRecord:
@@ -138,7 +138,7 @@ def score(value: object, adjustments: Counter[Adjustment]) -> float:
         raise malformed("score is not a number")
     if not math.isfinite(found):
         raise InvalidRecord(f"score is {found}", reason="score_not_finite")
-    if 1 < found <= 1 + _SCORE_ROUNDING:
+    if 1 < found <= LARGEST_SCORE:
         adjustments[Adjustment.SCORE_CLIPPED] += 1
         return 1.0
     if not 0 <= found <= 1:

@@ -49,6 +49,8 @@ class Pulled:
     """Corrections that wait for an answer, by what is asked."""
     refused: Counter[str] = field(default_factory=Counter)
     """By reason; each is a dead letter, and its task says so."""
+    first_refusal: str = ""
+    """What was wrong with the first of these."""
     left_out: Counter[str] = field(default_factory=Counter)
     """Boxes that hide no object, by reason: dead letters, of frames that went on without them."""
     adjusted: Counter[Adjustment] = field(default_factory=Counter)
@@ -196,6 +198,7 @@ class Puller:
         raw = orjson.dumps(fields, default=str)
         await self._keep(Rejection(error.reason, str(error), found.where, raw))
         pulled.refused[error.reason] += 1
+        pulled.first_refusal = pulled.first_refusal or str(error)
         data = {**found.task["data"], logic.STATUS: f"refused: {error}"}
         await self.tool.change_task(int(found.task["id"]), data)
 

@@ -56,6 +56,8 @@ class AcceptedRecord(BaseModel):
     revision: int
     detections_left_out: int | None = None
     """Those beyond the limit per frame, of the lowest scores; none where all were taken."""
+    scores_clipped: int | None = None
+    """Those that rounding had moved above 1, by at most 1e-6, and that are taken as 1."""
 
 
 class HeldRecord(BaseModel):
@@ -207,9 +209,8 @@ class _Api:
                 held_id=fact.held_id,
                 unknown=list(fact.unknown),
             )
-        if line.left_out:
-            left_out = {"detections_left_out": line.left_out}
-            return JSONResponse(asdict(fact) | left_out, status_code=HTTPStatus.ACCEPTED)
+        if changes := line.changes.counts():
+            return JSONResponse(asdict(fact) | changes, status_code=HTTPStatus.ACCEPTED)
         return AcceptedRecord(**asdict(fact))
 
     async def _lines(self, parts: AsyncIterator[list[Line]], caller: Caller) -> Response:

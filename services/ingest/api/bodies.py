@@ -1,6 +1,6 @@
 """What clients send, strictly read."""
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -55,6 +55,22 @@ class FrameMetadata(_Body):
     position: Place | None = None
 
 
+class SentDetection(Detection):
+    """One box that a detector reports; a score that float32 rounds above 1 is read as 1."""
+
+    score: Annotated[float, Field(ge=0, le=fields.LARGEST_SCORE)]
+
+    def clipped(self) -> Detection:
+        """The same with a score of at most 1."""
+        return Detection.model_construct(
+            self.model_fields_set,
+            category=self.category,
+            score=min(self.score, 1.0),
+            bbox=self.bbox,
+            mask=self.mask,
+        )
+
+
 class Predictions(_Body):
     """All that one detector version found on one frame."""
 
@@ -79,7 +95,12 @@ class Predictions(_Body):
         description="Whether these are all detections. Where some could not be sent, false keeps"
         " the frame out of reference and mAP until all are sent again.",
     )
-    detections: tuple[Detection, ...]
+    detections: tuple[SentDetection, ...]
+
+    @property
+    def scores_clipped(self) -> int:
+        """How many scores the event has as 1, and the client above it."""
+        return sum(detection.score > 1 for detection in self.detections)
 
     def draft(self) -> PredictionsMade:
         """The event, not numbered yet."""
@@ -89,7 +110,7 @@ class Predictions(_Body):
             detector=self.detector,
             version=self.version,
             complete=self.complete,
-            detections=self.detections,
+            detections=tuple(detection.clipped() for detection in self.detections),
         )
 
 
@@ -118,6 +139,8 @@ class GroundTruth(_Body):
         " frame out of reference and mAP until all are sent again.",
     )
     annotations: tuple[Annotation, ...]
+    scores_clipped: ClassVar[int] = 0
+    """Ground truth has none."""
 
     def draft(self) -> FrameAnnotated:
         """The event, not numbered yet."""
@@ -153,7 +176,7 @@ def read_body(model: type[Body], content: bytes | str) -> Body:
     return body
 
 
-def _check_boxes(parts: tuple[Detection, ...] | tuple[Annotation, ...]) -> None:
+def _check_boxes(parts: tuple[SentDetection, ...] | tuple[Annotation, ...]) -> None:
     for part in parts:
         fields.box(part.bbox)
         if part.mask:

@@ -148,5 +148,5 @@ def _taken(line: Line, fact: Accepted | HeldCorrection) -> LineResult:
         status="accepted",
         event_id=fact.event_id,
         revision=fact.revision,
-        detections_left_out=line.left_out or None,
+        **line.changes.counts(),
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import NamedTuple
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
@@ -26,13 +27,27 @@ RecordType = type[Predictions] | type[GroundTruth]
 Record = PredictionsMade | FrameAnnotated
 
 
+class Changes(NamedTuple):
+    """What a record's event has otherwise than its client sent it; named as in answers."""
+
+    detections_left_out: int = 0
+    scores_clipped: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """Those that happened."""
+        return {name: count for name, count in self._asdict().items() if count}
+
+
+UNCHANGED = Changes()
+
+
 @dataclass(frozen=True)
 class Line:
     """One line of many: what it says, or why it is refused."""
 
     number: int
     content: Record | InvalidRecord
-    left_out: int = 0
+    changes: Changes = UNCHANGED
 
 
 def media_type(request: Request) -> str:
@@ -74,8 +89,8 @@ def require_json(request: Request) -> None:
         raise _unsupported(f"application/json or {NDJSON}")
 
 
-def read_record(kind: RecordType, content: bytes, most: int) -> tuple[Record, int]:
-    """One frame's predictions or ground truth, and how many detections were left out of it.
+def read_record(kind: RecordType, content: bytes, most: int) -> tuple[Record, Changes]:
+    """One frame's predictions or ground truth, and what was changed of it.
 
     Parameters
     ----------
@@ -87,7 +102,8 @@ def read_record(kind: RecordType, content: bytes, most: int) -> tuple[Record, in
         It breaks its schema, names what nobody sees, or is more than a record may hold.
     """
     _check_cost(content, most)
-    draft = read_body(kind, content).draft()
+    body = read_body(kind, content)
+    draft = body.draft()
     check_names(draft)
     left_out = 0
     if isinstance(draft, PredictionsMade) and len(draft.detections) > most:
@@ -96,7 +112,7 @@ def read_record(kind: RecordType, content: bytes, most: int) -> tuple[Record, in
         count_left_out(left_out, "http")
     if is_too_large(draft):
         raise InvalidRecord("more than one record may hold", reason="event_too_large")
-    return draft, left_out
+    return draft, Changes(left_out, body.scores_clipped)
 
 
 def _check_cost(content: bytes, most: int) -> None:

@@ -60,6 +60,8 @@ class LineResult(BaseModel):
     revision: int | None = None
     detections_left_out: int | None = None
     """Those beyond the limit per frame, of the lowest scores."""
+    scores_clipped: int | None = None
+    """Those that rounding had moved above 1, by at most 1e-6, and that are taken as 1."""
     held_id: str | None = None
     reason: str | None = None
     detail: str | None = None

@@ -144,6 +144,7 @@ async def test_a_box_that_is_none_is_a_dead_letter_and_its_task_says_so(
     pulled = await desk.parts.puller.pull()
 
     assert dict(pulled.refused) == {reason: 1}
+    assert f"refused: {pulled.first_refusal}" == desk.task_of(FRAME)["data"]["gazeloop"]
     (letter,) = [each for each in desk.outbox.published if isinstance(each, DeadLettered)]
     assert letter.reason == reason
     assert b'"rectanglelabels"' in letter.original_value

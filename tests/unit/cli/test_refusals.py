@@ -9,7 +9,7 @@ from rich.console import Console
 
 from services.annotation.label_studio.pulling import Pulled
 from services.cli.label_studio_command import _end_if_refused
-from services.cli.refusals import REMEDIES, end_if_refused, refusals
+from services.cli.refusals import REMEDIES, end_if_refused, of_tasks, refusals
 from services.contracts.events import Annotation
 from services.contracts.identity import Category
 from services.formats.items import RecordKind, Rejection
@@ -108,3 +108,24 @@ def test_a_pull_from_label_studio_is_an_error_where_all_that_came_was_refused(
     with pytest.raises(typer.Exit) as leaving:
         _end_if_refused(pulled)
     assert leaving.value.exit_code == 1
+
+
+def test_refused_tasks_are_named_with_what_to_do_also_where_others_were_taken(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reasons = Counter(unsupported_shape=2)
+    refused = Pulled(published=1, refused=reasons, first_refusal="a circle is no box")
+    _end_if_refused(refused)
+    assert capsys.readouterr().out == (
+        "\nRefused: 2 corrections (unsupported_shape). The first: a circle is no box. Draw or"
+        " export rectangles. Their tasks say why: correct and submit them there, then pull again.\n"
+    )
+    _end_if_refused(Pulled(published=1))
+    assert not capsys.readouterr().out
+
+
+def test_the_only_refused_task_is_named_as_such() -> None:
+    assert of_tasks(Counter(odd=1), "", taken=False) == (
+        "the only correction (odd). Its task says why: correct and submit it there, then pull"
+        " again."
+    )

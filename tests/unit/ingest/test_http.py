@@ -12,7 +12,7 @@ from services.contracts.errors import (
     InvalidSettings,
     StoreUnavailable,
 )
-from services.contracts.events import FrameAnnotated, FrameCaptured, PredictionsMade
+from services.contracts.events import Detection, FrameAnnotated, FrameCaptured, PredictionsMade
 from services.domain.ports.blob_uris import place_of
 from services.runtime.http.tokens import issue
 from tests import samples
@@ -141,6 +141,24 @@ async def test_many_lines_have_a_result_each(web: Web) -> None:
     assert answer["results"][0]["event_id"] == web.published[0].event_id
     assert answer["results"][1]["reason"] == "invalid_json"
     assert answer["results"][3]["reason"] == "malformed_record"
+
+
+async def test_scores_that_rounding_moved_above_one_are_one_and_counted(web: Web) -> None:
+    def scored(*scores: float) -> dict[str, object]:
+        return PREDICTIONS | {"detections": [BOX | {"score": score} for score in scores]}
+
+    response = await web.post("/v1/predictions", scored(1.0000001, 0.5, 1.000001))
+    body = lines(scored(1.0000001, 1) | {"version": "2"}, scored(1) | {"version": "3"})
+    many = await web.post("/v1/predictions", body, media_type=NDJSON)
+    above = await web.post("/v1/predictions", scored(1.00001))
+
+    assert (response.status_code, response.json()["scores_clipped"]) == (202, 2)
+    assert [line.get("scores_clipped") for line in many.json()["results"]] == [1, None]
+    assert refusal(above) == (422, "malformed_record")
+    first = web.published[0]
+    assert isinstance(first, PredictionsMade)
+    assert [type(detection) for detection in first.detections] == [Detection] * 3
+    assert [detection.score for detection in first.detections] == [1, 0.5, 1]
 
 
 async def test_lines_that_are_all_good_are_accepted(web: Web) -> None:
