@@ -29,7 +29,7 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, StorageState, ViewportSize, sync_playwright
 
 from benchmarks.pictures import stored_picture
-from services.annotation.review.app import build_review_app, open_desk
+from services.annotation.review.app import build_review_app, review_context
 from services.annotation.review.sessions import Account
 from services.contracts.events import (
     Candidate,
@@ -216,8 +216,8 @@ def served(needles: int) -> Iterator[tuple[str, str]]:
                 return Account(caller.token_id, caller.person) if caller and caller.person else None
 
             server = FastAPI()
-            desk = open_desk(stores, NoOutbox(), settings, clock, authenticate=who)
-            server.mount("/review", build_review_app(desk))
+            context = review_context(stores, NoOutbox(), settings, clock, authenticate=who)
+            server.mount("/review", build_review_app(context))
             config = uvicorn.Config(server, log_level="warning", lifespan="off")
             servers.append(uvicorn.Server(config))
             tokens.append(token)

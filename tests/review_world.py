@@ -11,8 +11,8 @@ from uuid import uuid4
 from PIL import Image as Pictures
 from PIL import ImageDraw
 
-from services.annotation.review.app import open_desk
-from services.annotation.review.desk import Letters, ReviewContext
+from services.annotation.review.app import review_context
+from services.annotation.review.context import DeadLetters, ReviewContext
 from services.annotation.review.sessions import Account
 from services.contracts import identity
 from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, LetterChange
@@ -69,7 +69,7 @@ WIDTH, HEIGHT = 160, 120
 class World:
     """What a test needs."""
 
-    desk: ReviewContext
+    context: ReviewContext
     stores: Stores
     outbox: InMemoryOutbox
     clock: FakeClock
@@ -132,12 +132,14 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
         async def read() -> list[Letter]:
             return fold_letters([*map(dead_letter, range(3)), settled_letter(), resolution()])
 
-        letters = Letters(read, replay, discard)
-        desk = open_desk(stores, outbox, seed.settings, clock, authenticate=who, letters=letters)
+        letters = DeadLetters(read, replay, discard)
+        context = review_context(
+            stores, outbox, seed.settings, clock, authenticate=who, dead_letters=letters
+        )
         database = connect(seed.settings.mongodb, seed.settings.mongodb_database)
         restored = ("needles", "tokens", "frames", "pictures")
         kept = {name: await database[name].find().to_list() for name in restored}
-        yield World(desk, stores, outbox, clock, seed.token, replayed, discarded, refused)
+        yield World(context, stores, outbox, clock, seed.token, replayed, discarded, refused)
         done = ("reviews", "review_claims", "corrections", "revisions", "matches", "figures")
         asked = ("held_corrections", "label_answers", "budgets", "review_sessions")
         for name in (*done, *asked, *kept):

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
-from services.annotation.review.app import build_review_app, open_desk
-from services.annotation.review.desk import Letters
+from services.annotation.review.app import build_review_app, review_context
+from services.annotation.review.context import DeadLetters
 from services.annotation.review.sessions import Account
 from services.app.parts import REVIEW_PATH
 from services.app.repeating import repeated
@@ -45,12 +45,14 @@ async def reviewing(
         return Account(caller.token_id, caller.person) if caller and caller.person else None
 
     dead_letters_page = _letters(outbox, settings, clock)
-    desk = open_desk(stores, outbox, settings, clock, authenticate=who, letters=dead_letters_page)
-    server.mount(REVIEW_PATH, build_review_app(desk))
+    context = review_context(
+        stores, outbox, settings, clock, authenticate=who, dead_letters=dead_letters_page
+    )
+    server.mount(REVIEW_PATH, build_review_app(context))
     # Who types no path is a person; vehicles know theirs.
     server.add_api_route("/", _to_the_page, include_in_schema=False)
 
-    resuming = repeated("resume_corrections", desk.corrector.resume, clock, every_s=_RESUME_S)
+    resuming = repeated("resume_corrections", context.corrector.resume, clock, every_s=_RESUME_S)
     async with resuming:
         yield
 
@@ -91,7 +93,7 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
         )
 
 
-def _letters(outbox: KafkaOutbox, settings: Settings, clock: Clock) -> Letters:
+def _letters(outbox: KafkaOutbox, settings: Settings, clock: Clock) -> DeadLetters:
     broker = BrokerAddress.of(settings)
 
     async def read() -> list[Letter]:
@@ -107,4 +109,4 @@ def _letters(outbox: KafkaOutbox, settings: Settings, clock: Clock) -> Letters:
     async def discard(ids: Sequence[LetterId]) -> int:
         return await dead_letters.discard(await chosen(ids), outbox, clock.now())
 
-    return Letters(read, replay, discard)
+    return DeadLetters(read, replay, discard)

@@ -1,4 +1,4 @@
-"""The review page as an application, to be mounted at `/review`."""
+"""The review page as a FastAPI application, mounted at `/review`."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -11,8 +11,9 @@ from starlette.exceptions import HTTPException
 
 from services.annotation.review.budget_routes import budget_routes
 from services.annotation.review.chart_routes import chart_routes
+from services.annotation.review.context import DeadLetters, ReviewContext
 from services.annotation.review.corrections import Corrector
-from services.annotation.review.desk import Letters, ReviewContext
+from services.annotation.review.dead_letter_routes import dead_letter_routes
 from services.annotation.review.frame_routes import frame_routes
 from services.annotation.review.guard import (
     SECURITY,
@@ -23,7 +24,6 @@ from services.annotation.review.guard import (
     ask_to_log_in,
     current_session,
 )
-from services.annotation.review.letter_routes import letter_routes
 from services.annotation.review.login_routes import login_routes
 from services.annotation.review.needle_routes import needle_routes
 from services.annotation.review.overview_routes import overview_routes
@@ -45,28 +45,28 @@ Count = Callable[[Request, In], Awaitable[None]]
 
 _RETRY_AFTER_S = "5"
 _NO_PAGE = "There is no page at this address."
-_SAID = {
+_TITLES = {
     HTTPStatus.NOT_FOUND: "Not found",
     HTTPStatus.FORBIDDEN: "Refused",
-    HTTPStatus.SERVICE_UNAVAILABLE: "Not available just now",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Temporarily unavailable",
 }
 
 
-def open_desk(
+def review_context(
     stores: Stores,
     outbox: Outbox,
     settings: Settings,
     clock: Clock,
     *,
     authenticate: Authenticate,
-    letters: Letters | None = None,
+    dead_letters: DeadLetters | None = None,
 ) -> ReviewContext:
-    """The page's parts on these stores.
+    """The page's parts, wired to these stores.
 
     Parameters
     ----------
-    authenticate : says whose token of the annotation team a text is
-    letters : the dead letters; none hides them
+    authenticate : returns the account of an annotation token
+    dead_letters : access to the dead letters; None hides them
     """
     return ReviewContext(
         settings=settings,
@@ -95,19 +95,19 @@ def open_desk(
         held=stores.held,
         questions=stores.questions,
         categories=stores.categories,
-        letters=letters,
+        dead_letters=dead_letters,
     )
 
 
-def build_review_app(desk: ReviewContext) -> FastAPI:
-    """The application. Mount it with `server.mount("/review", build_review_app(desk))`."""
+def build_review_app(context: ReviewContext) -> FastAPI:
+    """The application. Mount it with `server.mount("/review", build_review_app(context))`."""
     app = FastAPI(title="Gazeloop review", docs_url=None, redoc_url=None, openapi_url=None)
     pages = Pages()
-    app.state.sessions = Sessions(desk.sessions, desk.tokens, desk.clock)
+    app.state.sessions = Sessions(context.sessions, context.tokens, context.clock)
     app.add_middleware(Headers)
-    count = _counts(desk)
-    app.include_router(login_routes(desk, pages))
-    app.include_router(picture_routes(desk))
+    count = _counts(context)
+    app.include_router(login_routes(context, pages))
+    app.include_router(picture_routes(context))
     for routes in (
         overview_routes,
         needle_routes,
@@ -115,64 +115,64 @@ def build_review_app(desk: ReviewContext) -> FastAPI:
         chart_routes,
         budget_routes,
         question_routes,
-        letter_routes,
+        dead_letter_routes,
     ):
-        app.include_router(routes(desk, pages), dependencies=[Depends(count)])
+        app.include_router(routes(context, pages), dependencies=[Depends(count)])
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _handle_errors(app, pages, count)
     return app
 
 
-def _counts(desk: ReviewContext) -> Count:
-    """What the navigation of whole pages counts."""
+def _counts(context: ReviewContext) -> Count:
+    """The dependency that counts open questions for the navigation; fragments have none."""
 
     async def count(request: Request, _: In) -> None:
         if not is_fragment(request):
-            request.state.questions = await desk.questions.count()
+            request.state.questions = await context.questions.count()
 
     return count
 
 
 def _handle_errors(app: FastAPI, pages: Pages, count: Count) -> None:
-    def told(request: Request, status: int, detail: str) -> Response:
-        title = _SAID.get(HTTPStatus(status), HTTPStatus(status).phrase)
+    def error_page(request: Request, status: int, detail: str) -> Response:
+        title = _TITLES.get(HTTPStatus(status), HTTPStatus(status).phrase)
         template = "error_part.html" if is_fragment(request) else "error.html"
         session = getattr(request.state, "session", None)
         answer = pages.html(
             request, template, session=session, status=status, title=title, detail=detail
         )
-        if is_fragment(request):  # told beside what is on the page, which stays
+        if is_fragment(request):  # show the error as a notice and keep the page's content
             answer.headers["HX-Retarget"] = "#notice"
             answer.headers["HX-Reswap"] = "innerHTML"
         return answer
 
     async def http_error(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
-        unsaid = exc.detail == HTTPStatus.NOT_FOUND.phrase  # by the router: no page has the address
-        if unsaid:
-            with suppress(NotIn, Transient):  # the router asks nobody in; the page is told without
+        no_route = exc.detail == HTTPStatus.NOT_FOUND.phrase  # raised by the router
+        if no_route:
+            with suppress(NotIn, Transient):  # no dependency ran: find the session and count here
                 await count(request, await current_session(request))
-        return told(request, exc.status_code, _NO_PAGE if unsaid else str(exc.detail))
+        return error_page(request, exc.status_code, _NO_PAGE if no_route else str(exc.detail))
 
     async def forbidden(request: Request, exc: Exception) -> Response:
-        return told(request, HTTPStatus.FORBIDDEN, str(exc))
+        return error_page(request, HTTPStatus.FORBIDDEN, str(exc))
 
-    async def away(request: Request, exc: Exception) -> Response:
+    async def unavailable(request: Request, exc: Exception) -> Response:
         log.warning("review_part_away", error=str(exc), path=request.url.path)
         detail = "A store or the broker does not answer. Nothing is lost; try again in a moment."
-        answer = told(request, HTTPStatus.SERVICE_UNAVAILABLE, detail)
+        answer = error_page(request, HTTPStatus.SERVICE_UNAVAILABLE, detail)
         answer.headers["Retry-After"] = _RETRY_AFTER_S
         return answer
 
     async def unexpected(request: Request, exc: Exception) -> Response:
         log.error("review_page_failed", path=request.url.path, exc_info=exc)
-        detail = "Something is wrong on our side, and was noted. What was decided before is kept."
-        answer = told(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
-        answer.headers.update(SECURITY)  # this answer is given outside of all else
+        detail = "An unexpected error occurred and was logged. Earlier decisions are kept."
+        answer = error_page(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+        answer.headers.update(SECURITY)  # the middleware that adds them does not see this answer
         return answer
 
     app.add_exception_handler(Exception, unexpected)
     app.add_exception_handler(NotIn, ask_to_log_in)
     app.add_exception_handler(Forbidden, forbidden)
-    app.add_exception_handler(Transient, away)
+    app.add_exception_handler(Transient, unavailable)
     app.add_exception_handler(HTTPException, http_error)

@@ -1,11 +1,11 @@
-"""What of the annotators' budgets is spent, and which frames wait for more of them."""
+"""The page of budgets: what is spent, and which frames the budgets hold back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
-from services.annotation.review.desk import ReviewContext
+from services.annotation.review.context import ReviewContext
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
 from services.domain.shortlists.budgets import Budget
@@ -16,7 +16,7 @@ _SHOWN = 200
 
 @dataclass(frozen=True)
 class BudgetView:
-    """One budget: how large it is, and what became of it."""
+    """One budget: its size, and how much is spent and held back."""
 
     budget: Budget
     meaning: str
@@ -35,13 +35,13 @@ class BudgetView:
         return min(1.0, self.spent / self.size) if self.size else 1.0
 
 
-def budget_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
-    """The routes."""
+def budget_routes(context: ReviewContext, pages: Pages) -> APIRouter:
+    """Routes of the budgets."""
     router = APIRouter()
 
     @router.get("/budgets")
     async def budgets(request: Request, session: In) -> Response:
-        reports = await desk.budgets.all()
+        reports = await context.budgets.all()
         report = _chosen(reports, request.query_params.get("detector", ""))
         only = _budget(report, request.query_params.get("budget", ""))
         frames = _frames(report, only)
@@ -61,7 +61,7 @@ def budget_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
 
 
 def _chosen(reports: Sequence[BudgetReport], detector: str) -> BudgetReport | None:
-    """That detector's; the last one's where there is no such detector."""
+    """The report of that detector, or the last report if that detector has none."""
     own = [report for report in reports if report.detector == detector]
     return next(iter([*own, *reversed(reports)]), None)
 

@@ -1,4 +1,4 @@
-"""How it went: mAP of the subsets, the shortlists' lift, and the queue of needles."""
+"""The page of charts: mAP by subset, yield, lift and gain of shortlists, and the review queue."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 from fastapi import APIRouter, Request, Response
 
 from services.annotation.review.charts import Chart, Series, chart
-from services.annotation.review.desk import ReviewContext
+from services.annotation.review.context import ReviewContext
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
 from services.domain.ports.reviews import Progress
@@ -16,24 +16,24 @@ _SUBSETS = ("R", "H", "S", "H-S")
 _DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 
 
-def chart_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
-    """The routes."""
+def chart_routes(context: ReviewContext, pages: Pages) -> APIRouter:
+    """Routes of the charts."""
     router = APIRouter()
 
     @router.get("/charts")
     async def charts(request: Request, session: In) -> Response:
         span = request.query_params.get("span", "month")
         span = span if span in _DAYS else "month"
-        rows = await desk.figures.since(desk.clock.now() - timedelta(days=_DAYS[span]))
+        rows = await context.figures.since(context.clock.now() - timedelta(days=_DAYS[span]))
         detectors = sorted({row.detector for row in rows})
         wanted = request.query_params.get("detector", "")
         detector = wanted if wanted in detectors else (detectors[-1] if detectors else "")
-        own = [row for row in rows if row.detector == detector]
+        chosen = [row for row in rows if row.detector == detector]
         return pages.html(
             request,
             "charts.html",
             session=session,
-            charts=_charts(own) if own else [],
+            charts=_charts(chosen) if chosen else [],
             detectors=detectors,
             detector=detector,
             spans=list(_DAYS),
@@ -50,14 +50,14 @@ def _charts(rows: Sequence[Figures]) -> list[Chart]:
     return [
         chart(
             "Mean average precision",
-            "Expected: H−S above H above S. What was shortlisted is harder for the detector.",  # noqa: RUF001
-            [series(_named(subset), _map_of(subset)) for subset in _SUBSETS],
+            "Expected: H−S > H > S, because shortlisted frames are harder for the detector.",  # noqa: RUF001
+            [series(_subset_name(subset), _map_of(subset)) for subset in _SUBSETS],
             from_zero=False,
         ),
         chart(
             "Shortlist yield",
-            "Share of shortlisted regions that are false positives, beside draws of as many from"
-            " the same drives and hours.",
+            "Share of shortlisted regions that are false positives, compared with draws of"
+            " equal size from the same drives and hours.",
             [
                 series("shortlist", lambda row: row.found),
                 series("random draw", lambda row: row.random_yield),
@@ -67,30 +67,31 @@ def _charts(rows: Sequence[Figures]) -> list[Chart]:
         ),
         chart(
             "Lift",
-            "How many times better than a random draw, and where that lies with 95% confidence; 1"
-            " is no better.",
+            "Yield divided by the yield of a random draw, with its 95% confidence interval. 1 is no"
+            " better than random.",
             [
                 series("lift", lambda row: row.lift),
-                series("at least", _bound("lift", 0)),
-                series("at most", _bound("lift", 1)),
+                series("95% low", _bound("lift", 0)),
+                series("95% high", _bound("lift", 1)),
             ],
             digits=2,
             from_zero=True,
         ),
         chart(
             "Gain",
-            "How much is found of what a random draw leaves to be found: 0 is no better, 1 is all.",
+            "Share found of the false positives that a random draw would miss. 0 is no better than"
+            " random, 1 finds all.",
             [
                 series("gain", lambda row: row.gain),
-                series("at least", _bound("gain", 0)),
-                series("at most", _bound("gain", 1)),
+                series("95% low", _bound("gain", 0)),
+                series("95% high", _bound("gain", 1)),
             ],
             digits=2,
             from_zero=True,
         ),
         chart(
             "Queue",
-            "Needles by the progress of their review.",
+            "Number of needles by review progress.",
             [series(progress.value, _queued(progress)) for progress in Progress],
             digits=0,
             from_zero=True,
@@ -98,7 +99,7 @@ def _charts(rows: Sequence[Figures]) -> list[Chart]:
     ]
 
 
-def _named(subset: str) -> str:
+def _subset_name(subset: str) -> str:
     return subset.replace("-", "\u2212")
 
 
@@ -106,8 +107,8 @@ def _map_of(subset: str) -> Callable[[Figures], float | None]:
     return lambda row: row.map.get(subset)
 
 
-def _bound(name: str, place: int) -> Callable[[Figures], float | None]:
-    return lambda row: row.intervals[name][place] if name in row.intervals else None
+def _bound(name: str, end: int) -> Callable[[Figures], float | None]:
+    return lambda row: row.intervals[name][end] if name in row.intervals else None
 
 
 def _queued(progress: Progress) -> Callable[[Figures], float | None]:

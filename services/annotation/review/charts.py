@@ -1,4 +1,4 @@
-"""Curves over time as SVG's numbers, so that no script has to draw them."""
+"""Charts over time, computed as SVG coordinates, so that the page needs no chart script."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,13 +16,13 @@ _STEPS_S = (
     *(hours * _HOUR_S for hours in (1, 2, 3, 6, 12)),
     *(days * _DAY_S for days in (1, 2, 7, 14, 28, 91, 182)),
 )
-"""Between two times on the axis; between them are at most _TICKS steps."""
+"""Candidate distances between ticks of the time axis; an axis has at most _TICKS of them."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Series:
-    """One curve's values in the order of time; None where nothing is defined."""
+    """The values of one curve in time order; None where the value is undefined."""
 
     name: str
     points: Sequence[tuple[datetime, float | None]]
@@ -35,7 +35,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Curve:
-    """A series in the drawing's units; one path per stretch without a gap."""
+    """A series in SVG units; one path per stretch without a gap."""
 
     name: str
     paths: Sequence[str]
@@ -45,7 +45,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """What the template draws."""
+    """A chart as the template draws it."""
 
     title: str
     explanation: str
@@ -64,11 +64,11 @@ class Chart:
 def chart(
     title: str, explanation: str, series: Sequence[Series], *, digits: int = 3, from_zero: bool
 ) -> Chart:
-    """The chart of these series, which share their times.
+    """The chart of these series, which share their time axis.
 
     Parameters
     ----------
-    from_zero : whether the axis begins at zero, as it must where bars or counts are compared
+    from_zero : whether the value axis begins at zero, as counts and ratios need
     """
     thin = [Series(item.name, _thinned(item.points)) for item in series]
     times = [at for item in thin for at, _ in item.points]
@@ -85,7 +85,7 @@ def chart(
         share = (value - low) / (high - low)
         return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)
 
-    drawn = [
+    points_by_series = [
         [(x(at), None if value is None else y(value)) for at, value in item.points] for item in thin
     ]
     ticks = [low + step * number for number in range(round((high - low) / step) + 1)]
@@ -94,7 +94,7 @@ def chart(
         explanation=explanation,
         curves=[
             Curve(item.name, _paths(points), _end(points), item.last)
-            for item, points in zip(thin, drawn, strict=True)
+            for item, points in zip(thin, points_by_series, strict=True)
         ],
         y_ticks=[(y(tick), f"{tick:g}" if abs(tick) < 1e4 else f"{tick:,.0f}") for tick in ticks],  # noqa: PLR2004
         x_ticks=_time_ticks(first, last, x) if times else [],
@@ -140,7 +140,7 @@ def _end(points: Sequence[tuple[float, float | None]]) -> tuple[float, float] | 
 def _time_ticks(
     first: datetime, last: datetime, x: Callable[[datetime], float]
 ) -> list[tuple[float, str]]:
-    """Whole steps of time between the two, each under a text of its own."""
+    """Ticks at whole steps between the two times, with their labels."""
     span = (last - first).total_seconds()
     step = next((item for item in _STEPS_S if span <= item * _TICKS), _STEPS_S[-1])
     whole = range(math.ceil(first.timestamp() / step), math.floor(last.timestamp() / step) + 1)

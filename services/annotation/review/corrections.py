@@ -1,4 +1,4 @@
-"""Corrected ground truth on its way: the next revision of what the annotator saw, or nothing."""
+"""Publishing corrected ground truth as the next revision of what the annotator saw."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -18,14 +18,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Corrector:
-    """Publishes corrections. What a crash interrupts, `resume` finishes."""
+    """Publishes corrections; `resume` finishes those that a crash interrupted."""
 
     corrections: MongoCorrectionStore
     ledger: RevisionLedger
     outbox: Outbox
 
     async def ground_truth(self, record: FrameRecord) -> FrameAnnotated | None:
-        """The frame's latest ground truth, also before fp_miner has seen our own correction."""
+        """The frame's latest ground truth, including corrections fp_miner has not stored yet."""
         return await self.corrections.latest_truth(record)
 
     async def ground_truths(
@@ -37,25 +37,25 @@ class Corrector:
     async def publish(
         self, truth: FrameAnnotated, annotations: Sequence[Annotation], by: str, act_id: str = ""
     ) -> int | None:
-        """Publish these as the next revision, which is returned; none where someone was faster.
+        """Publish these annotations as the next revision and return it; None if another came first.
 
         Parameters
         ----------
         truth : the frame's ground truth as the annotator saw it
-        act_id : the id that the page gave the act
+        act_id : the id that the page's script gave the act
 
         Raises
         ------
         Transient
-            A store or the broker is away; the correction is kept, and sent later.
+            A store or the broker is away; the correction is stored and sent later.
         """
-        # A verdict is about one region: what was refused elsewhere is still missing.
+        # A verdict is about one region, so annotations refused elsewhere are still missing.
         return await self._publish(truth, annotations, by, act_id, complete=truth.complete)
 
     async def declare_complete(self, truth: FrameAnnotated, by: str) -> int | None:
-        """Publish the same annotations as all that there are, although some were refused.
+        """Publish the same annotations as complete, although some were refused.
 
-        The same as `publish` otherwise.
+        Otherwise like `publish`.
         """
         return await self._publish(truth, truth.annotations, by, "", complete=True)
 
@@ -82,7 +82,7 @@ class Corrector:
         return event.revision if sent else None
 
     async def published_by(self, act_id: str, frame_id: FrameId) -> int | None:
-        """The revision that this act has published of a frame; none where it has not.
+        """The revision of a frame that this act has published; None if it has published none.
 
         Raises
         ------
@@ -92,10 +92,12 @@ class Corrector:
         if not act_id:
             return None
         sent = await self.corrections.published(frame_id)
-        return next((one.event.revision for one in sent if one.act_id == act_id), None)
+        return next(
+            (correction.event.revision for correction in sent if correction.act_id == act_id), None
+        )
 
     async def before(self, frame_id: FrameId, revision: int) -> tuple[Annotation, ...] | None:
-        """What the frame said before one of our corrections; none where that is not known.
+        """The annotations before one of the page's corrections; None if they are not known.
 
         Raises
         ------
@@ -108,7 +110,7 @@ class Corrector:
         return None
 
     async def resume(self) -> int:
-        """Send what was kept and not sent; how many these were.
+        """Send stored corrections that were not sent, and return their number.
 
         Raises
         ------
@@ -134,7 +136,7 @@ class Corrector:
 
 
 def _entry(event: FrameAnnotated) -> Entry:
-    # The revision is part of the digest: taking a correction back says what an earlier revision
-    # said, and must nevertheless become a new one.
+    # The revision is part of the digest: undoing a correction repeats the content of an earlier
+    # revision, and must still become a new one.
     content = f"{content_of(event)} after {event.revision - 1}"
     return Entry(f"ground_truth {event.frame_id}", hashlib.sha256(content.encode()).hexdigest())

@@ -1,4 +1,4 @@
-"""What a needle's review amounts to: its events, folded in their order."""
+"""The state of a needle's review, computed from its events in version order."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from services.domain.ports.reviews import Act, Progress, Projection, ReviewEvent
 
 @dataclass(frozen=True)
 class Decision:
-    """What counts for one candidate now."""
+    """The decision that is in force for one candidate."""
 
     act: Act
     by: str
@@ -24,8 +24,8 @@ class Seen:
     Attributes
     ----------
     regions : by candidate, the version of the last decision about it
-    version : the review's version that the page was drawn from
-    acts : the ids of the person's own acts that the page showed beyond that version
+    version : the version of the review that the page was rendered from
+    acts : ids of the person's own acts that the page showed in addition
     """
 
     regions: Mapping[RegionId, int]
@@ -35,26 +35,26 @@ class Seen:
 
 @dataclass(frozen=True)
 class Review:
-    """A needle's review as its events leave it.
+    """A needle's review after all its events.
 
     Attributes
     ----------
-    touched : by candidate, the version of the last event about it; what a form must have seen
-    corrections : events that corrected ground truth and still count
+    touched : by candidate, the version of the last event about it, which a form must have seen
+    corrections : corrections of ground truth that were not undone
     """
 
     version: int
     decisions: Mapping[RegionId, Decision]
     touched: Mapping[RegionId, int]
     corrections: Sequence[ReviewEvent]
-    standing: Sequence[ReviewEvent]
-    """Events that count, oldest first: those that can be undone."""
+    in_force: Sequence[ReviewEvent]
+    """Events that were not undone, oldest first."""
     events: Sequence[ReviewEvent] = ()
-    """All of them, in the order of their versions."""
+    """All events, in version order."""
 
     def undoable(self, by: str) -> ReviewEvent | None:
-        """A person's latest event that still counts, where nobody has touched it since."""
-        for event in reversed(self.standing):
+        """A person's latest event in force, if nobody has decided its candidates since."""
+        for event in reversed(self.in_force):
             if event.by != by:
                 continue
             if all(self.touched[region] == event.version for region in event.regions):
@@ -63,16 +63,16 @@ class Review:
         return None
 
     def undo_order(self, by: str) -> list[int]:
-        """The versions of a person's events that still count, latest first."""
-        standing = reversed(self.standing)
-        return [event.version for event in standing if event.by == by]
+        """The versions of a person's events in force, latest first."""
+        in_force = reversed(self.in_force)
+        return [event.version for event in in_force if event.by == by]
 
     def event_of(self, act_id: str) -> ReviewEvent | None:
-        """The event that this act of the page became; none where it has not arrived."""
+        """The event with this act id; None if that act has not arrived."""
         return next((event for event in self.events if act_id and event.act_id == act_id), None)
 
     def stale(self, seen: Seen) -> list[RegionId]:
-        """Candidates that someone has decided since, other than by acts that the page showed."""
+        """Candidates that were decided since, except by acts that the page showed."""
         return [
             region
             for region, version in seen.regions.items()
@@ -80,24 +80,24 @@ class Review:
         ]
 
     def _shows(self, seen: Seen, region: RegionId) -> bool:
-        """Whether all that has happened to a candidate since the page was drawn was on it."""
+        """Whether the page showed every event about a candidate since it was rendered."""
         since = [event for event in self.events if event.version > seen.version]
         changes = [event.act_id for event in since if region in event.regions]
         return bool(changes) and set(changes) <= set(seen.acts)
 
 
 def review_of(events: Sequence[ReviewEvent]) -> Review:
-    """Fold a needle's events.
+    """Compute the review from a needle's events.
 
     Parameters
     ----------
-    events : all of them, in the order of their versions
+    events : all events of the needle, in version order
     """
     undone = {event.undoes for event in events if event.act is Act.UNDO}
-    standing = [e for e in events if e.act is not Act.UNDO and e.version not in undone]
+    in_force = [e for e in events if e.act is not Act.UNDO and e.version not in undone]
     decisions = {
         region: Decision(event.act, event.by, event.at)
-        for event in standing
+        for event in in_force
         if event.act in (Act.ACCEPT, Act.REJECT)
         for region in event.regions
     }
@@ -105,17 +105,17 @@ def review_of(events: Sequence[ReviewEvent]) -> Review:
         version=events[-1].version if events else 0,
         decisions=decisions,
         touched=_touched(events, undone),
-        corrections=[event for event in standing if event.act is Act.CORRECT],
-        standing=standing,
+        corrections=[event for event in in_force if event.act is Act.CORRECT],
+        in_force=in_force,
         events=events,
     )
 
 
 def _touched(events: Sequence[ReviewEvent], undone: Collection[int | None]) -> dict[RegionId, int]:
-    """The last version that still counts for each candidate.
+    """The version of the last event in force for each candidate.
 
-    An undone event hands its candidates back to the one before it, which can then be undone in
-    turn; whoever saw that earlier state saw what is true again.
+    Undoing an event puts the event before it in force again. That one can then be undone too, and
+    a form that was rendered from it is valid again.
     """
     touched: dict[RegionId, int] = {}
     for event in events:
@@ -127,7 +127,7 @@ def _touched(events: Sequence[ReviewEvent], undone: Collection[int | None]) -> d
 def projection_of(
     review: Review, candidates: Collection[RegionId], shortlist_revision: int, last: ReviewEvent
 ) -> Projection:
-    """What lists show of this review."""
+    """The summary of a review that lists show."""
     decided = [
         review.decisions[candidate] for candidate in candidates if candidate in review.decisions
     ]

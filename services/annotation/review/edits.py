@@ -1,4 +1,4 @@
-"""Simple corrections that can be made to a frame's ground truth while looking at one region."""
+"""Simple corrections of a frame's ground truth that concern one region."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -12,34 +12,34 @@ from services.domain.detection.boxes import iou_matrix
 
 _SAME_IOU = 0.5
 _TOUCHING_IOU = 0.1
-"""From here on, an annotation is about what is in the region, however badly it fits."""
+"""The least IoU at which an annotation counts as being about the region, for renaming."""
 
 
 class Edit(StrEnum):
-    """What an annotator says of a region."""
+    """A correction that an annotator can make at a region."""
 
     NO_OBJECT = "no_object"
-    """There is nothing of this category here: such annotations are removed."""
+    """No object of this category is here: remove such annotations."""
     MISSING_LABEL = "missing_label"
-    """The region is an object of a category that the ground truth lacks: it is added."""
+    """The ground truth lacks an object here: add the region."""
     WRONG_CATEGORY = "wrong_category"
-    """The annotation here is of another category: it is renamed."""
+    """The annotation here has the wrong category: change it."""
 
 
 def edited(
     annotations: Sequence[Annotation], region: Box, edit: Edit, category: Category
 ) -> tuple[Annotation, ...]:
-    """The ground truth once this is said of a region.
+    """The annotations after this correction.
 
     Parameters
     ----------
-    category : the region's own for `NO_OBJECT`, else the one that the annotator names
+    category : the region's own category for `NO_OBJECT`, else the one that the annotator names
 
     Raises
     ------
     InvalidRecord
-        `already_annotated`: the missing label is there. `no_annotation_here`: there is none to
-        rename.
+        `already_annotated`: the object is annotated already. `no_annotation_here`: no annotation
+        is here to rename.
     """
     overlaps = _overlaps(annotations, region)
     match edit:
@@ -60,7 +60,7 @@ def _added(
 ) -> tuple[Annotation, ...]:
     for annotation, overlap in zip(annotations, overlaps, strict=True):
         if annotation.category == category and overlap >= _SAME_IOU:
-            detail = f"the ground truth has a {category} here already"
+            detail = f"the ground truth already has a {category} here"
             raise InvalidRecord(detail, reason="already_annotated")
     return (*annotations, Annotation(category=category, bbox=region))
 

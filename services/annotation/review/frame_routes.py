@@ -1,4 +1,4 @@
-"""One frame: what is on it, what was said of it, where it is used, and how it came here."""
+"""The page of one frame: detections, ground truth, needles, shortlists, pipeline history."""
 
 import asyncio
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
-from services.annotation.review.desk import ReviewContext
+from services.annotation.review.context import ReviewContext
 from services.annotation.review.guard import Form, In, whole_number
 from services.annotation.review.overlay import whole
 from services.annotation.review.rendering import Pages
@@ -19,12 +19,14 @@ from services.domain.ports.frames import FrameRecord
 from services.runtime.stores.mongo import field_name
 
 _LONGEST_ID = 200
-_OVERTAKEN = "The frame's ground truth has changed since you saw it. Nothing was changed."
+_OVERTAKEN = (
+    "The frame's ground truth has changed since you loaded the page. Your change was not saved."
+)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One station of a frame's way; `at` where the time is known."""
+    """One step of a frame's pipeline history; `at` if its time is known."""
 
     name: str
     there: bool
@@ -32,23 +34,23 @@ class Step:
     at: datetime | None = None
 
 
-def frame_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
-    """The routes."""
+def frame_routes(context: ReviewContext, pages: Pages) -> APIRouter:
+    """Routes of a frame."""
     router = APIRouter()
 
     @router.get("/frames")
     async def frame(request: Request, session: In, id: str = "") -> Response:  # noqa: A002  # the URL's name
-        record = await _record(desk, id)
+        record = await _record(context, id)
         frame_id = record.frame_id
         truth, needles, shortlists, corrections, matched = await asyncio.gather(
-            desk.corrector.ground_truth(record),
-            desk.lists.of_frame(frame_id),
-            desk.lists.naming(frame_id),
-            desk.reviews.of_frame(frame_id),
-            desk.matches.known([frame_id]),
+            context.corrector.ground_truth(record),
+            context.lists.of_frame(frame_id),
+            context.lists.naming(frame_id),
+            context.reviews.of_frame(frame_id),
+            context.matches.known([frame_id]),
         )
         times, revisions = await asyncio.gather(
-            desk.times.of(frame_id), desk.times.revisions(frame_id)
+            context.times.of(frame_id), context.times.revisions(frame_id)
         )
         return pages.html(
             request,
@@ -62,17 +64,20 @@ def frame_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
             revisions=revisions,
             picture=whole(record, truth, detector=None, alt=f"frame {frame_id}"),
             steps=_steps(record, truth, times, len(matched), len(needles), len(shortlists)),
-            tool=desk.settings.annotation_tool,
-            count_copies=desk.settings.count_copies,
+            tool=context.settings.annotation_tool,
+            count_copies=context.settings.count_copies,
         )
 
     @router.post("/frames/complete")
     async def declare_complete(request: Request, session: In, form: Form) -> Response:
-        record = await _record(desk, str(form.get("id", "")))
-        truth = await desk.corrector.ground_truth(record)
+        record = await _record(context, str(form.get("id", "")))
+        truth = await context.corrector.ground_truth(record)
         if truth is None or truth.revision != whole_number(form.get("revision")):
             raise HTTPException(HTTPStatus.CONFLICT, _OVERTAKEN)
-        if not truth.complete and await desk.corrector.declare_complete(truth, session.by) is None:
+        if (
+            not truth.complete
+            and await context.corrector.declare_complete(truth, session.by) is None
+        ):
             raise HTTPException(HTTPStatus.CONFLICT, _OVERTAKEN)
         root = request.scope.get("root_path", "").rstrip("/")
         address = f"{root}/frames?{urlencode({'id': record.frame_id})}"
@@ -81,9 +86,9 @@ def frame_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
     return router
 
 
-async def _record(desk: ReviewContext, given: str) -> FrameRecord:
-    frame_id = FrameId(given.strip()[:_LONGEST_ID])
-    record = (await desk.frames.load([frame_id])).get(frame_id)
+async def _record(context: ReviewContext, text: str) -> FrameRecord:
+    frame_id = FrameId(text.strip()[:_LONGEST_ID])
+    record = (await context.frames.load([frame_id])).get(frame_id)
     if record is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no frame {frame_id!r}.")
     return record
@@ -108,13 +113,13 @@ def _steps(
     ]
     for detector, made in record.predictions.items():
         at = times.get(f"predictions {field_name(detector)}")
-        text = f"{len(made.detections)} detections of {detector}{_in_part(made)}"
+        text = f"{len(made.detections)} detections of {detector}{_partial(made)}"
         steps.append(Step("Predicted", there=True, text=text, at=at))
     if not record.predictions:
-        steps.append(Step("Predicted", there=False, text="no detector has looked yet"))
+        steps.append(Step("Predicted", there=False, text="no predictions yet"))
     text = "not yet"
     if truth is not None:
-        text = f"revision {truth.revision}, {len(truth.annotations)} objects{_in_part(truth)}"
+        text = f"revision {truth.revision}, {len(truth.annotations)} objects{_partial(truth)}"
     steps.append(Step("Annotated", truth is not None, text, times.get("ground_truth")))
     for model in record.embedded:
         at = times.get(f"embedded {field_name(model)}")
@@ -127,7 +132,7 @@ def _steps(
             "Matched", times.get("matched"), _counted(matched, "category", "categories"), matched
         ),
         _done(
-            "Needles on it", times.get("needles"), _counted(needles, "needle", "needles"), needles
+            "Needles found", times.get("needles"), _counted(needles, "needle", "needles"), needles
         ),
         _done(
             "Shortlisted",
@@ -138,8 +143,8 @@ def _steps(
     ]
 
 
-def _in_part(fact: FrameAnnotated | PredictionsMade) -> str:
-    return "" if fact.complete else ", in part"
+def _partial(fact: FrameAnnotated | PredictionsMade) -> str:
+    return "" if fact.complete else ", partial"
 
 
 def _done(name: str, at: datetime | None, text: str, count: int) -> Step:

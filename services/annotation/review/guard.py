@@ -1,4 +1,4 @@
-"""What stands between a browser and the page: who is in, whose form it is, what may be loaded."""
+"""Access control of the page: sessions, forms, security headers."""
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -34,17 +34,17 @@ class NotIn(Exception):
 
 
 class Forbidden(Exception):
-    """The form was not drawn for this session, or came from another site."""
+    """The form was not rendered for this session, or came from another site."""
 
 
 class Headers:
-    """Adds the security headers to every answer; caches keep only what says that they may."""
+    """Adds the security headers to every answer, and forbids caching unless the route allows it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Our own files are asked for again, and mostly answered by 304; pages are never kept.
+        # Browsers revalidate static files, mostly with a 304, and never store pages.
         kept = "no-cache" if "/static/" in scope.get("path", "") else "no-store"
 
         async def guarded(message: Message) -> None:
@@ -58,28 +58,28 @@ class Headers:
 
 
 async def current_session(request: Request) -> Session:
-    """Who is in.
+    """The session of the person who is logged in.
 
     Raises
     ------
     NotIn
-        Nobody is.
+        Nobody is logged in.
     """
     sessions: Sessions = request.app.state.sessions
     session = await sessions.open(request.cookies.get(COOKIE))
     if session is None:
         raise NotIn
-    request.state.session = session  # an error's page has it from here: it may not ask the store
+    request.state.session = session  # error pages read it here, as they cannot query the store
     return session
 
 
 async def read_form(request: Request) -> FormData:
-    """The form, where it is a small one.
+    """The form of a request, limited in size.
 
     Raises
     ------
     Forbidden
-        It is too large, or comes from another site.
+        The form is too large, or comes from another site.
     """
     check_origin(request)
     declared = request.headers.get("Content-Length", "")
@@ -93,34 +93,34 @@ async def read_form(request: Request) -> FormData:
 async def checked_form(
     request: Request, session: Annotated[Session, Depends(current_session)]
 ) -> FormData:
-    """The form of this session's own page.
+    """The form, if it was rendered for this session.
 
     Raises
     ------
     NotIn, Forbidden
-        Nobody is in, or the form is not theirs.
+        Nobody is logged in, or the form is of another session.
     """
     form = await read_form(request)
     presented = request.headers.get(CSRF_HEADER) or str(form.get(CSRF_FIELD, ""))
     if not is_same(session, presented):
-        raise Forbidden("This form was drawn for another session. Reload the page and try again.")
+        raise Forbidden("This form belongs to another session. Reload the page and try again.")
     return form
 
 
 def whole_number(field: object) -> int | None:
-    """What a form's field says; none where that is no number that we would have written there."""
+    """The number in a form's field; None unless it is written as the page writes numbers."""
     text = str(field)
     plain = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
     return int(text) if plain else None
 
 
 def check_origin(request: Request) -> None:
-    """Refuse what another site sends.
+    """Refuse a request that another site sends.
 
     Raises
     ------
     Forbidden
-        The browser says that it comes from elsewhere.
+        The browser's headers name another site.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site not in (None, "same-origin", "none"):
@@ -131,7 +131,7 @@ def check_origin(request: Request) -> None:
 
 
 def login_address(request: Request) -> str:
-    """Where to log in, and come back from."""
+    """The address of the login page, which leads back to this request's page."""
     root = request.scope.get("root_path", "").rstrip("/")
     if request.method != "GET":
         return f"{root}/login"
@@ -139,17 +139,17 @@ def login_address(request: Request) -> str:
     return f"{root}/login?next={quote(request.url.path + query)}"
 
 
-def safe_next(request: Request, given: str) -> str:
-    """An address of this page; the start page where another is given."""
+def safe_next(request: Request, address: str) -> str:
+    """The given address if it is part of this application, else the start page."""
     root = request.scope.get("root_path", "").rstrip("/")
-    parts = urlsplit(given)
-    printable = given.isprintable() and "\\" not in given
-    inside = not parts.scheme and not parts.netloc and given.startswith(f"{root}/")
-    return given if printable and inside and not given.startswith("//") else f"{root}/"
+    parts = urlsplit(address)
+    printable = address.isprintable() and "\\" not in address
+    inside = not parts.scheme and not parts.netloc and address.startswith(f"{root}/")
+    return address if printable and inside and not address.startswith("//") else f"{root}/"
 
 
 async def ask_to_log_in(request: Request, _: Exception) -> Response:
-    """Send a person to the login; a part of a page cannot go there, so the whole page does."""
+    """Redirect to the login page; for a fragment, tell htmx to redirect the whole page."""
     address = login_address(request)
     if request.headers.get("HX-Request") == "true":
         return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": address})

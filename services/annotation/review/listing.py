@@ -1,4 +1,4 @@
-"""The list of needles as its address says it: filters, order and page are in the URL alone."""
+"""The view of the list of needles: filters, order and page, all kept in the URL."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,12 +19,12 @@ _E = TypeVar("_E", bound=StrEnum)
 
 _EVERY = NeedleFilter()
 _BY_DOCUMENT = (Stage.TODO, Stage.DONE, Stage.EXTENDED)
-"""What the kinds do not tell: it depends on the shortlist, too."""
+"""Stages that depend on the shortlist too, so the group counts cannot answer for them."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What is looked at; `View.of` and `query` are inverse."""
+    """Filters, order and page of a list; `View.of` and `query` are inverse."""
 
     wanted: NeedleFilter = _EVERY
     sort: Sort = Sort.SCORE
@@ -32,7 +32,7 @@ class View:
 
     @classmethod
     def of(cls, params: Mapping[str, str]) -> "View":
-        """The view that a URL's parameters ask for; what makes no sense is left out."""
+        """The view that a URL's parameters name; invalid values are ignored."""
         texts = {
             name: value[:_LONGEST]
             for name in ("category", "true_category", "detector", "drive", "family")
@@ -48,7 +48,7 @@ class View:
         return cls(wanted, _member(Sort, params.get("sort")) or Sort.SCORE, max(1, number))
 
     def query(self, **changes: object) -> str:
-        """The URL's parameters, `?` included; empty where nothing is asked for."""
+        """The URL's query with its `?`; empty for the default view."""
         parts: dict[str, object] = {**asdict(self.wanted)}
         parts["sort"] = None if self.sort is Sort.SCORE else self.sort
         parts["page"] = None if self.page == 1 else self.page
@@ -57,7 +57,7 @@ class View:
         return f"?{urlencode(given)}" if given else ""
 
     def first_page(self) -> "View":
-        """The same from the top."""
+        """The same view, on its first page."""
         return replace(self, page=1)
 
     @property
@@ -67,25 +67,25 @@ class View:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether anything is left out."""
+        """Whether a filter is set."""
         return self.wanted != _EVERY
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One value of a filter, with how many needles it has."""
+    """One value of a filter, with its number of needles."""
 
     value: str
     count: int
 
 
-def choices(kinds: Sequence[NeedleGroup]) -> dict[str, list[Choice]]:
+def choices(groups: Sequence[NeedleGroup]) -> dict[str, list[Choice]]:
     """The values that each filter may take, the most frequent first."""
     counts: dict[str, dict[str, int]] = {"category": {}, "error_type": {}, "detector": {}}
-    for kind in kinds:
-        values = {"category": kind.category, "error_type": kind.error_type.value}
-        for name, value in {**values, "detector": kind.detector}.items():
-            counts[name][value] = counts[name].get(value, 0) + kind.count
+    for group in groups:
+        values = {"category": group.category, "error_type": group.error_type.value}
+        for name, value in {**values, "detector": group.detector}.items():
+            counts[name][value] = counts[name].get(value, 0) + group.count
     return {
         name: [
             Choice(*item) for item in sorted(found.items(), key=lambda entry: (-entry[1], entry[0]))
@@ -94,12 +94,12 @@ def choices(kinds: Sequence[NeedleGroup]) -> dict[str, list[Choice]]:
     }
 
 
-def total(kinds: Sequence[NeedleGroup], view: View) -> int | None:
-    """How many needles the view shows, where the kinds alone tell it."""
+def total(groups: Sequence[NeedleGroup], view: View) -> int | None:
+    """The number of needles in the view; None if the group counts cannot answer it."""
     wanted = view.wanted
     if wanted.drive or wanted.family or wanted.stage in _BY_DOCUMENT:
         return None
-    asked = {
+    filters = {
         "category": wanted.category,
         "error_type": wanted.error_type,
         "true_category": wanted.true_category,
@@ -107,11 +107,11 @@ def total(kinds: Sequence[NeedleGroup], view: View) -> int | None:
         "progress": wanted.stage and Progress(wanted.stage.value),
     }
     return sum(
-        kind.count
-        for kind in kinds
-        if all(value is None or getattr(kind, name) == value for name, value in asked.items())
+        group.count
+        for group in groups
+        if all(value is None or getattr(group, name) == value for name, value in filters.items())
     )
 
 
-def _member(kind: type[_E], value: str | None) -> _E | None:
-    return kind(value) if value in {e.value for e in kind} else None
+def _member(enum: type[_E], value: str | None) -> _E | None:
+    return enum(value) if value in {member.value for member in enum} else None

@@ -8,7 +8,7 @@ from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from services.annotation.review.desk import ReviewContext
+from services.annotation.review.context import ReviewContext
 from services.annotation.review.guard import Form, In, read_form, safe_next
 from services.annotation.review.rendering import Pages
 from services.annotation.review.sessions import COOKIE, SESSION_S, Sessions
@@ -19,13 +19,13 @@ _NOT_VALID = "This is not a valid token of the annotation team."
 _TOO_MANY = "Too many wrong tokens from your address. Wait a minute, then try again."
 
 
-def login_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
-    """The routes."""
+def login_routes(context: ReviewContext, pages: Pages) -> APIRouter:
+    """Routes of login and logout."""
     router = APIRouter()
     wrong = MovingWindowRateLimiter(MemoryStorage())
 
     @router.get("/login")
-    async def ask(request: Request) -> Response:
+    async def show_form(request: Request) -> Response:
         wanted = request.query_params.get("next", "")
         return pages.html(request, "login.html", next=safe_next(request, wanted), error="")
 
@@ -34,8 +34,8 @@ def login_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
         form = await read_form(request)
         presented = str(form.get("token", "")).strip()[:_LONGEST_TOKEN]
         target = safe_next(request, str(form.get("next", "")))
-        # Only wrong tokens count: others behind the same address cannot keep a person out.
-        account = await desk.authenticate(presented)
+        # Only wrong tokens count, so nobody behind the same address can lock out a valid token.
+        account = await context.authenticate(presented)
         if account is None:
             who = request.client.host if request.client else ""
             slow_down = not wrong.hit(_WRONG_TOKENS, who)

@@ -1,4 +1,4 @@
-"""The list of needles, one needle, and what is done there."""
+"""The list of needles, the page of one needle, and the acts on it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,8 +9,8 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData
 
+from services.annotation.review.context import ReviewContext
 from services.annotation.review.decisions import Seen
-from services.annotation.review.desk import ReviewContext
 from services.annotation.review.edits import Edit
 from services.annotation.review.guard import Form, In, whole_number
 from services.annotation.review.listing import PAGE_SIZE, View, choices, total
@@ -32,10 +32,10 @@ _LONGEST_CATEGORY = 100
 Work = Callable[[Reviewer], Awaitable[Refusal | None]]
 
 
-def needle_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
-    """The routes."""
+def needle_routes(context: ReviewContext, pages: Pages) -> APIRouter:
+    """Routes of the needles."""
     router = APIRouter()
-    answers = _Answers(desk, pages)
+    answers = _Answers(context, pages)
 
     @router.get("/needles")
     async def needles(request: Request, session: In) -> Response:
@@ -57,33 +57,33 @@ def needle_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
             text = "Mark at least one candidate first: press its number, or click it."
             return await answers.refused(request, session, NeedleId(needle_id), text, form)
         return await answers.changed(
-            request, session, NeedleId(needle_id), form, lambda at: at.decide(act, seen)
+            request, session, NeedleId(needle_id), form, lambda reviewer: reviewer.decide(act, seen)
         )
 
     @router.post("/needles/{needle_id}/undo")
     async def undo(request: Request, needle_id: str, session: In, form: Form) -> Response:
         wanted = str(form.get("undoes", ""))
         return await answers.changed(
-            request, session, NeedleId(needle_id), form, lambda at: at.undo(wanted)
+            request, session, NeedleId(needle_id), form, lambda reviewer: reviewer.undo(wanted)
         )
 
     @router.post("/needles/{needle_id}/corrections")
     async def correct(request: Request, needle_id: str, session: In, form: Form) -> Response:
         return await answers.changed(
-            request, session, NeedleId(needle_id), form, lambda at: _corrected(at, form)
+            request, session, NeedleId(needle_id), form, lambda reviewer: _corrected(reviewer, form)
         )
 
     @router.post("/needles/{needle_id}/claim")
     async def claim(request: Request, needle_id: str, session: In, form: Form) -> Response:
         record = await answers.record(NeedleId(needle_id))
-        claim = await desk.reviews.claim(
+        claim = await context.reviews.claim(
             record.needle_id,
-            until(desk, session),
-            desk.clock.now(),
+            until(context, session),
+            context.clock.now(),
             by_force=form.get("force") == "yes",
         )
-        mine = claim.is_of(session.by)
-        values: dict[str, Any] = {"needle_id": record.needle_id, "claim": claim, "mine": mine}
+        own = claim.is_of(session.by)
+        values: dict[str, Any] = {"needle_id": record.needle_id, "claim": claim, "own": own}
         return pages.html(request, "claim.html", session=session, **values)
 
     return router
@@ -95,8 +95,8 @@ async def _corrected(reviewer: Reviewer, form: FormData) -> Refusal | None:
     after = whole_number(form.get("revision"))
     if target is None or edit is None or after is None:
         return Refusal(Lost.NOTHING, "This region is no longer on the shortlist.")
-    named = str(form.get("category", "")).strip()[:_LONGEST_CATEGORY]
-    category = target.category if edit is Edit.NO_OBJECT else Category(named)
+    name = str(form.get("category", "")).strip()[:_LONGEST_CATEGORY]
+    category = target.category if edit is Edit.NO_OBJECT else Category(name)
     if not category or not category.isprintable():
         return Refusal(Lost.NOTHING, "Name a category.")
     return await reviewer.correct(target, edit, category, after, seen_acts(form))
@@ -119,42 +119,42 @@ def _seen(form: FormData) -> Seen:
 
 
 class _Answers:
-    """What the routes have in common."""
+    """What the routes share: loading, rendering and refusing."""
 
-    def __init__(self, desk: ReviewContext, pages: Pages) -> None:
-        self._desk = desk
+    def __init__(self, context: ReviewContext, pages: Pages) -> None:
+        self._context = context
         self._pages = pages
 
     async def record(self, needle_id: NeedleId) -> NeedleRecord:
-        found = (await self._desk.needles.load([needle_id])).get(needle_id)
+        found = (await self._context.needles.load([needle_id])).get(needle_id)
         if found is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such needle.")
         return found
 
     async def listed(self, request: Request, session: Session) -> Response:
         view = View.of(request.query_params)
-        desk, wanted = self._desk, view.wanted
-        rows, kinds = await asyncio.gather(
-            desk.lists.page(wanted, view.sort, skip=view.skip, limit=PAGE_SIZE),
-            desk.lists.kinds(),
+        context, wanted = self._context, view.wanted
+        rows, groups = await asyncio.gather(
+            context.lists.page(wanted, view.sort, skip=view.skip, limit=PAGE_SIZE),
+            context.lists.kinds(),
         )
-        counted = total(kinds, view)
+        counted = total(groups, view)
         return self._pages.html(
             request,
             "needles.html",
             session=session,
-            choices=choices(kinds),
+            choices=choices(groups),
             stages=list(Stage),
             sorts=list(Sort),
-            total=await desk.lists.count(wanted) if counted is None else counted,
+            total=await context.lists.count(wanted) if counted is None else counted,
             **await self._rows(view, rows),
         )
 
     async def more(self, request: Request, session: Session) -> Response:
-        """What follows the needle that the list ends with; it was counted when the list began."""
+        """The rows after the last needle of the list; the list's first page gave the total."""
         view = View.of(request.query_params)
         last = await self.record(NeedleId(request.query_params.get("after", "")))
-        rows = await self._desk.lists.page(
+        rows = await self._context.lists.page(
             view.wanted, view.sort, limit=PAGE_SIZE, after=last.needle
         )
         of = whole_number(request.query_params.get("of")) or 0
@@ -163,7 +163,7 @@ class _Answers:
 
     async def _rows(self, view: View, rows: Sequence[NeedleRow]) -> dict[str, Any]:
         ids = [row.needle.needle_id for row in rows]
-        claims = await self._desk.reviews.claims(ids, self._desk.clock.now())
+        claims = await self._context.reviews.claims(ids, self._context.clock.now())
         return {"view": view, "rows": rows, "claims": claims}
 
     async def shown(
@@ -175,11 +175,11 @@ class _Answers:
         error: str = "",
         status: int = HTTPStatus.OK,
     ) -> Response:
-        """The needle as it is now; the part that changes where htmx asks."""
-        desk = self._desk
+        """The needle as it is now; only the changing part if htmx asks."""
+        context = self._context
         record = await self.record(needle_id)
         view = View.of(request.query_params)
-        shown = await needle_view(desk, record, session, view)
+        shown = await needle_view(context, record, session, view)
         if shown is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such needle.")
         return self._pages.html(
@@ -190,9 +190,9 @@ class _Answers:
             status=status,
             shown=shown,
             error=error,
-            categories=await desk.categories.all(),
+            categories=await context.categories.all(),
             edits=list(Edit),
-            tool=desk.settings.annotation_tool,
+            tool=context.settings.annotation_tool,
         )
 
     async def refused(
@@ -200,7 +200,7 @@ class _Answers:
     ) -> Response:
         if act_id(form):
             return refused_act(self._pages, request, session, text)
-        # htmx shows the answer whatever its status is, so that the page is told the truth.
+        # htmx shows the answer whatever its status, so the status can be the true one.
         return await self.shown(request, session, needle_id, error=text, status=HTTPStatus.CONFLICT)
 
     async def changed(
@@ -212,16 +212,16 @@ class _Answers:
         work: Work,
     ) -> Response:
         queued = act_id(form)
-        reviewer = Reviewer(self._desk, session, await self.record(needle_id), queued)
+        reviewer = Reviewer(self._context, session, await self.record(needle_id), queued)
         try:
             refusal = await work(reviewer)
         except Invalid as exc:
-            text = f"{exc}. Nothing was changed."
+            text = f"{exc}. Your change was not saved."
             return await self.refused(request, session, needle_id, text, form)
         except Transient:
             if queued:
-                raise  # the page keeps the act, and sends it again
-            text = "The broker does not answer. What you did is kept, and sent when it is back."
+                raise  # the page keeps the act and sends it again
+            text = "The broker does not answer. Your correction is stored and will be sent later."
             return await self.refused(request, session, needle_id, text, form)
         if refusal is not None:
             return await self.refused(request, session, needle_id, refusal.text, form)

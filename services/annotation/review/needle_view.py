@@ -1,4 +1,4 @@
-"""One needle as the page shows it: the query, its candidates, and what was decided."""
+"""The data of a needle's page: the needle, its candidates, and the decisions."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import numpy as np
 
+from services.annotation.review.context import ReviewContext
 from services.annotation.review.decisions import Decision, Review, review_of
-from services.annotation.review.desk import ReviewContext
 from services.annotation.review.listing import View
 from services.annotation.review.overlay import Picture, close_up, whole
 from services.annotation.review.place_map import PinnedPosition, PlaceMap, place_map
@@ -28,13 +28,13 @@ _DOTS = 2000
 
 @dataclass(frozen=True)
 class CandidateView:
-    """A candidate as a card shows it.
+    """The data of a candidate's card.
 
     Attributes
     ----------
     seen : the version of the last decision about it, which its form carries
-    truth : what the ground truth has at this place
-    revision : the ground truth's revision, which a correction carries; none without one
+    truth : the ground truth at the candidate's region, in words
+    revision : the ground truth's revision, which a correction carries; None if not annotated
     """
 
     number: int
@@ -47,13 +47,13 @@ class CandidateView:
 
     @property
     def value(self) -> str:
-        """The candidate in a form."""
+        """The candidate as a form's value."""
         return f"{self.candidate.region_id}@{self.seen}"
 
 
 @dataclass(frozen=True)
 class NeedleView:
-    """All of the page."""
+    """The data of the whole page."""
 
     needle: NeedleFound
     active: bool
@@ -66,22 +66,22 @@ class NeedleView:
     review: Review
     undoable: ReviewEvent | None
     claim: Claim | None
-    mine: bool
+    claim_is_own: bool
     view: View
     place: ListPosition
     map: PlaceMap | None
     mark: Mark
     undo_order: Sequence[int]
-    """The versions of this person's acts that still count, latest first."""
+    """The versions of this person's acts in force, latest first."""
 
     @property
     def decided(self) -> int:
-        """How many candidates are decided."""
+        """The number of decided candidates."""
         return sum(candidate_view.decision is not None for candidate_view in self.candidates)
 
     @property
     def accepted(self) -> int:
-        """How many are accepted."""
+        """The number of accepted candidates."""
         return sum(
             candidate_view.decision is not None and candidate_view.decision.act is Act.ACCEPT
             for candidate_view in self.candidates
@@ -89,9 +89,9 @@ class NeedleView:
 
 
 async def needle_view(
-    desk: ReviewContext, record: NeedleRecord, session: Session, view: View
+    context: ReviewContext, record: NeedleRecord, session: Session, view: View
 ) -> NeedleView | None:
-    """What the page shows of a needle; none where only a retraction is known.
+    """The data of a needle's page; None if only its retraction is known.
 
     Raises
     ------
@@ -102,16 +102,16 @@ async def needle_view(
     if needle is None:
         return None
     candidates = record.shortlist.candidates if record.shortlist else ()
-    now = desk.clock.now()
+    now = context.clock.now()
     frames, review, claims, place, others, mark = await asyncio.gather(
-        desk.frames.load({needle.frame_id, *(item.frame_id for item in candidates)}),
-        _review(desk, record.needle_id),
-        desk.reviews.claims([record.needle_id], now),
-        desk.lists.place(view.wanted, view.sort, needle),
-        desk.places.some(_DOTS),
-        desk.marks.of(record.needle_id),
+        context.frames.load({needle.frame_id, *(item.frame_id for item in candidates)}),
+        _review(context, record.needle_id),
+        context.reviews.claims([record.needle_id], now),
+        context.lists.place(view.wanted, view.sort, needle),
+        context.places.some(_DOTS),
+        context.marks.of(record.needle_id),
     )
-    truths = await desk.corrector.ground_truths(frames.values())
+    truths = await context.corrector.ground_truths(frames.values())
     claim = claims.get(record.needle_id)
     own = frames.get(needle.frame_id, FrameRecord(needle.frame_id))
     own_truth = truths.get(needle.frame_id)
@@ -132,7 +132,7 @@ async def needle_view(
             own,
             own_truth,
             detector=needle.detector,
-            alt=f"the whole of frame {needle.frame_id}",
+            alt=f"frame {needle.frame_id}, whole image",
             region_id=needle.region_id,
         ),
         truth=truth_at(own_truth, needle.bbox),
@@ -152,22 +152,22 @@ async def needle_view(
         undoable=review.undoable(session.by),
         undo_order=review.undo_order(session.by),
         claim=claim,
-        mine=claim is not None and claim.is_of(session.by),
+        claim_is_own=claim is not None and claim.is_of(session.by),
         view=view,
         place=place,
-        map=place_map(_spots(needle, candidates, frames), others),
+        map=place_map(_pinned(needle, candidates, frames), others),
         mark=mark,
     )
 
 
-def until(desk: ReviewContext, session: Session) -> Claim:
-    """The claim that this person may have now."""
-    end = desk.clock.now() + timedelta(seconds=desk.settings.review_claim_s)
+def until(context: ReviewContext, session: Session) -> Claim:
+    """The claim that this person gets now, with its end."""
+    end = context.clock.now() + timedelta(seconds=context.settings.review_claim_s)
     return Claim(session.by, session.token_id, end)
 
 
 def truth_at(truth: FrameAnnotated | None, region: Box) -> str:
-    """What the ground truth says of a place, in a few words."""
+    """The ground truth at a region, in a few words."""
     if truth is None:
         return "not annotated"
     if not truth.annotations:
@@ -181,8 +181,8 @@ def truth_at(truth: FrameAnnotated | None, region: Box) -> str:
     return f"{truth.annotations[best].category}, IoU {overlaps[best]:.2f}"
 
 
-async def _review(desk: ReviewContext, needle_id: NeedleId) -> Review:
-    return review_of(await desk.reviews.events(needle_id))
+async def _review(context: ReviewContext, needle_id: NeedleId) -> Review:
+    return review_of(await context.reviews.events(needle_id))
 
 
 def _candidate(
@@ -213,18 +213,18 @@ def _candidate(
     )
 
 
-def _spots(
+def _pinned(
     needle: NeedleFound, candidates: Sequence[Candidate], frames: Mapping[FrameId, FrameRecord]
 ) -> list[PinnedPosition]:
-    def spot(number: int, frame_id: FrameId, label: str) -> PinnedPosition:
+    def pinned(number: int, frame_id: FrameId, label: str) -> PinnedPosition:
         record = frames.get(frame_id)
         captured = record.captured if record else None
         return PinnedPosition(number, label, captured.position if captured else None)
 
     return [
-        spot(0, needle.frame_id, "the needle"),
+        pinned(0, needle.frame_id, "the needle"),
         *(
-            spot(number, item.frame_id, f"candidate {number}")
+            pinned(number, item.frame_id, f"candidate {number}")
             for number, item in enumerate(candidates, 1)
         ),
     ]

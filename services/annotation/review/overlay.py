@@ -1,4 +1,4 @@
-"""Boxes over a picture: what SVG needs to draw them, in the frame's own pixels."""
+"""Boxes to draw over a picture as SVG, in the frame's pixels."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from services.domain.ports.frames import FrameRecord
 
 ASPECT = 4 / 3
 _ROUNDED_PX = 1.0
-"""Windows have whole pixels."""
+"""Tolerance: windows are rounded to whole pixels."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Shape:
 
     Attributes
     ----------
-    kind : `truth`, `prediction`, `region`, the prediction that all is about, or `asked`, an
-        annotation that all is about
-    label : what it is, for the title that a pointer or a screen reader meets
+    kind : `truth`, `prediction`, `region` (the prediction in question) or `asked` (an annotation
+        in question)
+    label : the title that a pointer or a screen reader shows
     """
 
     kind: str
@@ -35,8 +35,8 @@ class Picture:
 
     Attributes
     ----------
-    window : the part that is shown, in the frame's pixels
-    region : the region that the part was cut around; none shows the whole frame
+    window : the part of the frame to show, in its pixels
+    region : the region at the window's centre; None shows the whole frame
     """
 
     frame_id: str
@@ -65,7 +65,7 @@ def close_up(
     region: Box,
     alt: str,
 ) -> Picture | None:
-    """The region with what is around it; none where the image is not known."""
+    """The region with its surroundings; None if the image is not known."""
     if record.captured is None:
         return None
     window = window_of(region, _size(record.captured), ASPECT)
@@ -84,7 +84,7 @@ def whole(
     alt: str,
     region_id: RegionId | None = None,
 ) -> Picture | None:
-    """The whole frame; none where the image is not known."""
+    """The whole frame; None if the image is not known."""
     if record.captured is None:
         return None
     width, height = _size(record.captured)
@@ -95,25 +95,25 @@ def whole(
 def proposed(
     record: FrameRecord,
     version: FrameAnnotated,
-    asked: Collection[int],
+    highlighted: Collection[int],
     alt: str,
     around: Box | None,
 ) -> Picture | None:
-    """A frame as an annotator would have it; none where the image is not known.
+    """A frame with an annotator's proposed ground truth; None if the image is not known.
 
     Parameters
     ----------
-    asked : places of the annotations that all is about
-    around : what must be seen; the whole frame where none is given, or where it fits no window
+    highlighted : indices of the annotations in question
+    around : a box that must be visible; the whole frame is shown if None, or if no window holds it
     """
     if record.captured is None:
         return None
     shapes = _shapes(record, version, None, None)
     drawn = [
-        replace(shape, kind="asked") if place in asked else shape
-        for place, shape in enumerate(shapes)  # annotations come first, in their order
+        replace(shape, kind="asked") if index in highlighted else shape
+        for index, shape in enumerate(shapes)  # annotations come first, in their order
     ]
-    # What all is about is drawn last, above all others.
+    # The annotations in question are drawn last, above the others.
     drawn.sort(key=lambda shape: shape.kind == "asked")
     width, height = _size(record.captured)
     window: Box = (0.0, 0.0, width, height)
@@ -146,11 +146,13 @@ def _shapes(
     for name, predictions in record.predictions.items():
         if detector not in (None, name):
             continue
-        for detection, its_id in zip(predictions.detections, predictions.region_ids(), strict=True):
-            kind = "region" if its_id == region_id else "prediction"
+        for detection, detection_id in zip(
+            predictions.detections, predictions.region_ids(), strict=True
+        ):
+            kind = "region" if detection_id == region_id else "prediction"
             label = f"predicted: {detection.category}, score {detection.score:.2f}"
             shapes.append(Shape(kind, detection.bbox, label))
-    # The region is drawn last, above all others.
+    # The region is drawn last, above the others.
     return sorted(shapes, key=lambda shape: shape.kind == "region")
 
 

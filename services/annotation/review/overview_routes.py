@@ -1,11 +1,11 @@
-"""The start page: kinds of failure first, for that is what a person wants to read first."""
+"""The start page: failure modes, review progress, latest decisions."""
 
 import asyncio
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
-from services.annotation.review.desk import ReviewContext
+from services.annotation.review.context import ReviewContext
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
 from services.domain.ports.needle_filters import NeedleFilter, Stage
@@ -19,7 +19,7 @@ _RECENT = 12
 
 @dataclass(frozen=True)
 class ModeView:
-    """A kind of failure with how far its review is."""
+    """A failure mode with the progress of its review."""
 
     mode: FailureModeCounts
     done: int
@@ -27,29 +27,32 @@ class ModeView:
 
     @property
     def bars(self) -> list[tuple[int, float]]:
-        """Place and height of each bar of the trend, heights from 0 to 1."""
+        """Index and height of each bar of the trend; heights are in [0, 1]."""
         most = max(self.mode.trend, default=0) or 1
-        return [(place, count / most) for place, count in enumerate(self.mode.trend)]
+        return [(index, count / most) for index, count in enumerate(self.mode.trend)]
 
 
-def overview_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
-    """The routes."""
+def overview_routes(context: ReviewContext, pages: Pages) -> APIRouter:
+    """Routes of the start page."""
     router = APIRouter()
 
     @router.get("/")
     async def overview(request: Request, session: In) -> Response:
-        modes, kinds, recent, todo = await asyncio.gather(
-            desk.modes.modes(),
-            desk.lists.kinds(),
-            desk.reviews.recent(_RECENT),
-            desk.lists.count(NeedleFilter(stage=Stage.TODO)),
+        modes, groups, recent, todo = await asyncio.gather(
+            context.modes.modes(),
+            context.lists.kinds(),
+            context.reviews.recent(_RECENT),
+            context.lists.count(NeedleFilter(stage=Stage.TODO)),
         )
-        progress = {item: sum(k.count for k in kinds if k.progress is item) for item in Progress}
+        progress = {
+            item: sum(group.count for group in groups if group.progress is item)
+            for item in Progress
+        }
         return pages.html(
             request,
             "overview.html",
             session=session,
-            modes=[_view(mode, kinds) for mode in modes[:_SHOWN]],
+            modes=[_view(mode, groups) for mode in modes[:_SHOWN]],
             progress=progress,
             total=sum(progress.values()),
             recent=recent,
@@ -59,15 +62,15 @@ def overview_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
     return router
 
 
-def _view(mode: FailureModeCounts, kinds: list[NeedleGroup]) -> ModeView:
+def _view(mode: FailureModeCounts, groups: list[NeedleGroup]) -> ModeView:
     own = [
-        kind
-        for kind in kinds
-        if (kind.family, kind.detector, kind.category, kind.error_type, kind.true_category)
+        group
+        for group in groups
+        if (group.family, group.detector, group.category, group.error_type, group.true_category)
         == (mode.family, mode.detector, mode.category, mode.error_type, mode.true_category)
     ]
     return ModeView(
         mode,
-        done=sum(kind.count for kind in own if kind.progress is Progress.DONE),
-        started=sum(kind.count for kind in own if kind.progress is Progress.STARTED),
+        done=sum(group.count for group in own if group.progress is Progress.DONE),
+        started=sum(group.count for group in own if group.progress is Progress.STARTED),
     )

@@ -1,11 +1,11 @@
-"""Crops and thumbnails, by frame and region; never by a path or URL of the caller's."""
+"""Crops and thumbnails, addressed by frame and region, never by a path or URL."""
 
 import math
 from http import HTTPStatus
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from services.annotation.review.desk import ReviewContext
+from services.annotation.review.context import ReviewContext
 from services.annotation.review.guard import In
 from services.annotation.review.overlay import ASPECT
 from services.annotation.review.pictures import Wanted
@@ -14,19 +14,19 @@ from services.contracts.errors import InvalidImage, MissingImage
 from services.contracts.identity import Box, FrameId
 
 _WIDTHS = {"thumb": 160, "card": 480, "large": 720, "frame": 1280}
-_KEPT = "private, max-age=31536000, immutable"
+_CACHE_CONTROL = "private, max-age=31536000, immutable"
 _LARGEST = 1e6
 
 
-def picture_routes(desk: ReviewContext) -> APIRouter:
-    """The routes."""
+def picture_routes(context: ReviewContext) -> APIRouter:
+    """Routes of the pictures."""
     router = APIRouter()
 
     @router.get("/picture")
     async def picture(
         request: Request, _: In, frame: str, size: str = "card", box: str = ""
     ) -> Response:
-        record = (await desk.frames.load([FrameId(frame)])).get(FrameId(frame))
+        record = (await context.frames.load([FrameId(frame)])).get(FrameId(frame))
         if record is None or record.captured is None or size not in _WIDTHS:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such picture.")
         image = record.captured.image
@@ -36,13 +36,15 @@ def picture_routes(desk: ReviewContext) -> APIRouter:
         aspect = ASPECT if window else image.width / image.height
         outline = region if size == "thumb" else None
         wanted = Wanted(image, window, width, max(1, round(width / aspect)), outline)
-        headers = {"ETag": f'"{wanted.name}"', "Cache-Control": _KEPT}
+        headers = {"ETag": f'"{wanted.name}"', "Cache-Control": _CACHE_CONTROL}
         if request.headers.get("If-None-Match") == headers["ETag"]:
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         try:
-            content = await desk.pictures.get(wanted)
+            content = await context.pictures.get(wanted)
         except (MissingImage, InvalidImage) as exc:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "The image is gone.") from exc
+            raise HTTPException(
+                HTTPStatus.NOT_FOUND, "The image is missing or unreadable."
+            ) from exc
         return Response(content, media_type="image/jpeg", headers=headers)
 
     return router

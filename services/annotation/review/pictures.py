@@ -1,4 +1,4 @@
-"""Small pictures made once: crops and thumbnails on disk, the least used thrown away."""
+"""Crops and thumbnails, cached on disk; the least recently used are deleted."""
 
 import asyncio
 import hashlib
@@ -21,19 +21,19 @@ from services.runtime.images import ImageLimits, decode_rgb
 log = structlog.get_logger(__name__)
 
 _QUALITY = 86
-_MAKERS = 2
-"""Pictures decoded at once: each may take as much memory as the largest image."""
+_CONCURRENT = 2
+"""Images decoded at once: each may take as much memory as the largest allowed image."""
 _COLOUR, _CASING = (255, 165, 31), (20, 20, 20)
 _FORM = "1"
-"""Part of every name; a new one leaves old files to be thrown away."""
+"""The format's version, part of every name: after a change, old files are evicted."""
 
 
 class Wanted(NamedTuple):
-    """A part of an image at a size; the whole where no part is given.
+    """A part of an image at a size in pixels; the whole image if no window is given.
 
     Attributes
     ----------
-    outline : a region that is drawn into the picture, where no SVG lies over it
+    outline : a region to draw into the picture, for pages without an SVG overlay
     """
 
     image: Image
@@ -44,17 +44,17 @@ class Wanted(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the picture is called: its content, so it may be kept for ever."""
+        """The file name: a hash of everything that determines the content, so it never expires."""
         text = repr((_FORM, self.image.sha256, *self[1:]))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 class PictureCache:
-    """JPEGs in a folder, never more than `max_bytes` together.
+    """JPEGs in a folder, at most `max_bytes` in total.
 
     Parameters
     ----------
-    folder : made where it is missing; what is in it already is used
+    folder : created if missing; pictures in it are used
     """
 
     def __init__(self, folder: Path, max_bytes: int, blobs: BlobStore, limits: ImageLimits) -> None:
@@ -63,18 +63,18 @@ class PictureCache:
         self._blobs = blobs
         self._limits = limits
         self._sizes: OrderedDict[str, int] | None = None
-        self._looking = asyncio.Lock()
+        self._listing = asyncio.Lock()
         self._total = 0
-        self._making: dict[str, asyncio.Future[bytes]] = {}
-        self._makers = asyncio.Semaphore(_MAKERS)
+        self._rendering: dict[str, asyncio.Future[bytes]] = {}
+        self._rendering_slots = asyncio.Semaphore(_CONCURRENT)
 
     async def get(self, wanted: Wanted) -> bytes:
-        """The JPEG; those who ask for the same one at once wait for one making of it.
+        """The JPEG; concurrent requests for the same picture share one rendering.
 
         Raises
         ------
         MissingImage, InvalidImage
-            The image is gone, or is none.
+            The image is missing, or unreadable.
         StoreUnavailable
             The blob store does not answer.
         """
@@ -86,45 +86,45 @@ class PictureCache:
                 return await asyncio.to_thread((self._folder / name).read_bytes)
             except OSError:
                 self._total -= sizes.pop(name, 0)
-        if name not in self._making:
-            self._making[name] = asyncio.ensure_future(self._make(wanted))
-        return await asyncio.shield(self._making[name])
+        if name not in self._rendering:
+            self._rendering[name] = asyncio.ensure_future(self._render(wanted))
+        return await asyncio.shield(self._rendering[name])
 
     async def _known(self) -> OrderedDict[str, int]:
-        """What is in the folder, looked up once: a second look would forget what was made since."""
-        async with self._looking:
+        """Sizes of the files in the folder, listed once; afterwards kept up to date in memory."""
+        async with self._listing:
             if self._sizes is None:
                 self._sizes = await asyncio.to_thread(self._found)
                 self._total = sum(self._sizes.values())
             return self._sizes
 
-    async def _make(self, wanted: Wanted) -> bytes:
+    async def _render(self, wanted: Wanted) -> bytes:
         try:
-            async with self._makers:
+            async with self._rendering_slots:
                 content = await asyncio.to_thread(self._draw, wanted)
                 await self._keep(wanted.name, content)
                 return content
         finally:
-            del self._making[wanted.name]
+            del self._rendering[wanted.name]
 
     async def _keep(self, name: str, content: bytes) -> None:
-        gone = self._admit(name, len(content))
+        evicted = self._admit(name, len(content))
         try:
-            await asyncio.to_thread(self._write, name, content, gone)
+            await asyncio.to_thread(self._write, name, content, evicted)
         except OSError as exc:
-            # A picture that cannot be kept is made again: slower, and nothing worse.
+            # A picture that cannot be stored is rendered again when it is needed.
             log.warning("picture_not_kept", folder=str(self._folder), error=str(exc))
 
     def _admit(self, name: str, size: int) -> list[str]:
-        assert self._sizes is not None  # `get` has looked
+        assert self._sizes is not None  # `get` has listed the folder
         self._sizes[name] = size
         self._total += size
-        gone = []
+        evicted = []
         while self._total > self._max_bytes and len(self._sizes) > 1:
             oldest, freed = self._sizes.popitem(last=False)
             self._total -= freed
-            gone.append(oldest)
-        return gone
+            evicted.append(oldest)
+        return evicted
 
     def _draw(self, wanted: Wanted) -> bytes:
         picture = decode_rgb(self._blobs.get(wanted.image.uri), self._limits)
@@ -139,14 +139,14 @@ class PictureCache:
         picture.save(out, "JPEG", quality=_QUALITY)
         return out.getvalue()
 
-    def _write(self, name: str, content: bytes, gone: list[str]) -> None:
+    def _write(self, name: str, content: bytes, evicted: list[str]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        for text in gone:
+        for text in evicted:
             (self._folder / text).unlink(missing_ok=True)
-        descriptor, aside = tempfile.mkstemp(prefix=".making-", dir=self._folder)
+        descriptor, temporary = tempfile.mkstemp(prefix=".making-", dir=self._folder)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        Path(aside).replace(self._folder / name)
+        Path(temporary).replace(self._folder / name)
 
     def _found(self) -> OrderedDict[str, int]:
         if not self._folder.is_dir():

@@ -1,4 +1,4 @@
-"""A map without tiles: where the frames are to each other, north up, with a scale."""
+"""A map without tiles: relative positions of frames, north up, with a scale bar."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -21,12 +21,12 @@ _SCALES = [m * 10**e for e in range(1, 7) for m in (1, 2, 5)]
 
 @dataclass(frozen=True)
 class Pin:
-    """A numbered place; `number` 0 is the needle.
+    """A numbered position; number 0 is the needle.
 
     Attributes
     ----------
-    x, y : the place
-    at : where the number is drawn: beside the place, where others are in the way
+    x, y : the position, in SVG units
+    at : where the number is drawn: next to the position if other numbers cover it
     """
 
     number: int
@@ -38,19 +38,19 @@ class Pin:
 
     @property
     def moved(self) -> bool:
-        """Whether the number is not at its place."""
+        """Whether the number is drawn away from its position."""
         return self.at != (self.x, self.y)
 
 
 @dataclass(frozen=True)
 class PlaceMap:
-    """What the template draws, in the drawing's units.
+    """The map as the template draws it, in SVG units.
 
     Attributes
     ----------
-    dots : places of other frames, which show the streets that were driven, as one path of points:
-        an element for each would be most of the page
-    scale : the length of the bar, and what it stands for
+    dots : positions of other frames, which show the driven streets, as one SVG path: one element
+        per frame would be most of the page
+    scale : length and label of the scale bar
     """
 
     pins: Sequence[Pin]
@@ -61,7 +61,7 @@ class PlaceMap:
 
 @dataclass(frozen=True)
 class PinnedPosition:
-    """A place that is to be a pin."""
+    """A position that becomes a pin."""
 
     number: int
     label: str
@@ -69,15 +69,15 @@ class PinnedPosition:
 
 
 def place_map(
-    spots: Sequence[PinnedPosition], others: Iterable[tuple[float, float]]
+    pinned: Sequence[PinnedPosition], others: Iterable[tuple[float, float]]
 ) -> PlaceMap | None:
-    """The map of these spots; none where no spot has a position.
+    """The map of these pins; None if none has a position.
 
     Parameters
     ----------
     others : latitude and longitude of other frames
     """
-    known = [(spot, spot.position) for spot in spots if spot.position is not None]
+    known = [(item, item.position) for item in pinned if item.position is not None]
     if not known:
         return None
     lat0 = sum(position.lat for _, position in known) / len(known)
@@ -85,11 +85,11 @@ def place_map(
     east = _METRES_PER_DEGREE * math.cos(math.radians(lat0))
 
     def metres(lat: _Number, lon: _Number) -> tuple[_Number, _Number]:
-        turned = (lon - lon0 + 180) % 360 - 180  # the short way, across the date line too
+        turned = (lon - lon0 + 180) % 360 - 180  # the shorter way, also across the date line
         return turned * east, (lat - lat0) * _METRES_PER_DEGREE
 
-    flat = [(spot, position, *metres(position.lat, position.lon)) for spot, position in known]
-    xs, ys = [item[2] for item in flat], [item[3] for item in flat]
+    flat = [(item, position, *metres(position.lat, position.lon)) for item, position in known]
+    xs, ys = [entry[2] for entry in flat], [entry[3] for entry in flat]
     span_x = max(max(xs) - min(xs), _LEAST_METRES)
     span_y = max(max(ys) - min(ys), _LEAST_METRES)
     unit = min((WIDTH - 2 * _MARGIN) / span_x, (HEIGHT - 2 * _MARGIN) / span_y)
@@ -100,24 +100,24 @@ def place_map(
 
     places = [_rounded(drawn(x, y)) for _, _, x, y in flat]
     pins = [
-        Pin(spot.number, *place, at, spot.label, position.heading)
-        for (spot, position, _, _), place, at in zip(flat, places, _apart(places), strict=True)
+        Pin(item.number, *place, at, item.label, position.heading)
+        for (item, position, _, _), place, at in zip(flat, places, _apart(places), strict=True)
     ]
     lat, lon = np.array([*others], float).reshape(-1, 2).T
     dots = np.round(np.column_stack(drawn(*metres(lat, lon))), 1)
     seen = dots[((dots > 0) & (dots < (WIDTH, HEIGHT))).all(axis=1)]
     inside = np.unique(seen, axis=0).tolist()
     return PlaceMap(
-        # The needle is drawn last, and so are the first candidates: they must be legible.
+        # The needle and the first candidates are drawn last, on top: they must be legible.
         pins=sorted(pins, key=lambda pin: -pin.number),
         dots="".join(f"M{x:g} {y:g}h0" for x, y in inside),
         scale=_scale(unit),
-        missing=len(spots) - len(known),
+        missing=len(pinned) - len(known),
     )
 
 
 def _apart(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Where to draw numbers so that none covers another: at their place, or near it."""
+    """Where to draw the numbers so that none covers another: at their position, or near it."""
     taken: list[tuple[float, float]] = []
     for x, y in places:
         options = (

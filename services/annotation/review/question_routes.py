@@ -1,4 +1,4 @@
-"""What held corrections ask: the list, a label nobody knows, versions to choose from."""
+"""Pages of questions from held corrections: unknown labels, and versions to choose from."""
 
 from dataclasses import replace
 from http import HTTPStatus
@@ -8,14 +8,14 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
-from services.annotation.review.desk import ReviewContext
+from services.annotation.review.context import ReviewContext
 from services.annotation.review.guard import Form, In, whole_number
 from services.annotation.review.questions import (
     choice_address,
     choice_view,
     label_address,
     label_view,
-    lately,
+    latest_answers,
     question_list,
     step_of,
 )
@@ -33,13 +33,13 @@ from services.runtime.stores.held_corrections import (
 )
 
 _LONGEST_LABEL = 1000
-_SEE = "see what they said."
+_SEE = "see their answer."
 
 
-def question_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
-    """The routes."""
+def question_routes(context: ReviewContext, pages: Pages) -> APIRouter:
+    """Routes of the questions."""
     router = APIRouter()
-    answers = _Answers(desk, pages)
+    answers = _Answers(context, pages)
 
     @router.get("/questions")
     async def questions(request: Request, session: In) -> Response:
@@ -55,11 +55,11 @@ def question_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
         meaning = next((item for item in Meaning if item.value == form.get("meaning")), None)
         seen = whole_number(form.get("seen"))
         if meaning is None or seen is None:
-            text = "Say what the label means first."
+            text = "Choose what the label means first."
             return await answers.label(request, session, name, text)
         category = str(form.get("category", "")) if meaning is Meaning.SAME else None
         return await answers.explained(
-            request, session, _answer(session, desk, name, meaning, category, seen)
+            request, session, _answer(session, context, name, meaning, category, seen)
         )
 
     @router.get("/questions/{held_id}")
@@ -68,24 +68,24 @@ def question_routes(desk: ReviewContext, pages: Pages) -> APIRouter:
 
     @router.post("/questions/{held_id}")
     async def choose(request: Request, held_id: str, session: In, form: Form) -> Response:
-        asked = next(
+        kind = next(
             (question for question in Question if question.value == form.get("asked")), None
         )
         number = whole_number(form.get("version"))
-        if asked is None or number is None:
+        if kind is None or number is None:
             text = "Mark a version first: press its number, or click it."
             return await answers.choice(request, session, held_id, text)
         made = VersionChoice(
-            held_id, asked, number - 1, session.by, session.token_id, desk.clock.now()
+            held_id, kind, number - 1, session.by, session.token_id, context.clock.now()
         )
         return await answers.chosen(request, session, made)
 
     return router
 
 
-def _answer(  # noqa: PLR0917  # each is one fact of the answer
+def _answer(  # noqa: PLR0917  # one argument per field of the answer
     session: Session,
-    desk: ReviewContext,
+    context: ReviewContext,
     label: str,
     meaning: Meaning,
     category: str | None,
@@ -98,21 +98,21 @@ def _answer(  # noqa: PLR0917  # each is one fact of the answer
         category=Category(category) if category else None,
         by=session.by,
         token_id=session.token_id,
-        at=desk.clock.now(),
+        at=context.clock.now(),
     )
 
 
 class _Answers:
-    """What the routes have in common."""
+    """What the routes share: rendering questions and recording answers."""
 
-    def __init__(self, desk: ReviewContext, pages: Pages) -> None:
-        self._desk = desk
+    def __init__(self, context: ReviewContext, pages: Pages) -> None:
+        self._context = context
         self._pages = pages
 
     async def listed(self, request: Request, session: Session) -> Response:
         values: dict[str, Any] = {
-            "asked": await question_list(self._desk),
-            "lately": await lately(self._desk),
+            "open_list": await question_list(self._context),
+            "latest": await latest_answers(self._context),
             "done": await self._done(request),
         }
         return self._pages.html(request, "questions.html", session=session, **values)
@@ -120,42 +120,42 @@ class _Answers:
     async def label(
         self, request: Request, session: Session, label: str, error: str = ""
     ) -> Response:
-        asked = await question_list(self._desk)
-        waiting = {open_label.label: open_label.corrections for open_label in asked.labels}
-        shown = await label_view(self._desk, label, waiting.get(label, 0))
+        open_list = await question_list(self._context)
+        waiting = {open_label.label: open_label.corrections for open_label in open_list.labels}
+        shown = await label_view(self._context, label, waiting.get(label, 0))
         if shown.answer is None and not shown.examples:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "Nobody asks what this label means.")
-        step = step_of(asked.addresses, label_address(label))
+            raise HTTPException(HTTPStatus.NOT_FOUND, "No correction asks about this label.")
+        step = step_of(open_list.addresses, label_address(label))
         return await self._shown(
             request, session, "label_question.html", error, shown=shown, step=step
         )
 
     async def explained(self, request: Request, session: Session, answer: LabelAnswer) -> Response:
-        desk = self._desk
+        context = self._context
         if answer.meaning is Meaning.SAME:
-            known = answer.category and await desk.categories.known([answer.category])
+            known = answer.category and await context.categories.known([answer.category])
             if not known:
-                text = "Choose a category that there is, or say that the label is a new one."
+                text = "Choose an existing category, or declare the label a new one."
                 return await self.label(request, session, answer.label, text)
-        asked = await question_list(desk)
+        open_list = await question_list(context)
         address = label_address(answer.label)
-        before = (await desk.held.answers([answer.label])).get(answer.label)
-        if before is None and address not in asked.addresses:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "Nobody asks what this label means.")
-        if not await desk.held.answer(answer):
-            now = (await desk.held.answers([answer.label]))[answer.label]
-            if replace(answer, at=now.at) != now:  # else the page repeats what has arrived
-                text = f"{now.by} has answered this meanwhile. Nothing was changed; {_SEE}"
+        before = (await context.held.answers([answer.label])).get(answer.label)
+        if before is None and address not in open_list.addresses:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "No correction asks about this label.")
+        if not await context.held.answer(answer):
+            now = (await context.held.answers([answer.label]))[answer.label]
+            if replace(answer, at=now.at) != now:  # otherwise the page sent the same answer again
+                text = f"{now.by} has already answered this. Your answer was not saved; {_SEE}"
                 return await self.label(request, session, answer.label, text)
-        return self._on(request, asked.addresses, address, {"label": answer.label})
+        return self._to_next(request, open_list.addresses, address, {"label": answer.label})
 
     async def choice(
         self, request: Request, session: Session, held_id: str, error: str = ""
     ) -> Response:
         held = await self._held(held_id)
-        asked = await question_list(self._desk)
-        step = step_of(asked.addresses, choice_address(held_id))
-        shown = await choice_view(self._desk, held)
+        open_list = await question_list(self._context)
+        step = step_of(open_list.addresses, choice_address(held_id))
+        shown = await choice_view(self._context, held)
         return await self._shown(
             request, session, "version_question.html", error, shown=shown, step=step
         )
@@ -163,18 +163,24 @@ class _Answers:
     async def chosen(self, request: Request, session: Session, made: VersionChoice) -> Response:
         held = await self._held(made.held_id)
         if made.chosen >= len(held.versions):
-            text = f"There are {len(held.versions)} versions. Nothing was changed."
+            text = f"There are only {len(held.versions)} versions. Your answer was not saved."
             return await self.choice(request, session, made.held_id, text)
-        addresses = (await question_list(self._desk)).addresses
-        if not await self._desk.held.choose(made):
+        addresses = (await question_list(self._context)).addresses
+        if not await self._context.held.choose(made):
             now = await self._held(made.held_id)
             chosen = (now.chosen, now.by, now.token_id)
-            if chosen != (made.chosen, made.by, made.token_id):  # else the page repeats it
-                return await self.choice(request, session, made.held_id, _lost(now))
-        return self._on(request, addresses, choice_address(made.held_id), {"held": made.held_id})
+            if chosen != (
+                made.chosen,
+                made.by,
+                made.token_id,
+            ):  # otherwise the page sent the same choice again
+                return await self.choice(request, session, made.held_id, _conflict_text(now))
+        return self._to_next(
+            request, addresses, choice_address(made.held_id), {"held": made.held_id}
+        )
 
     async def _held(self, held_id: str) -> HeldCorrection:
-        held = await self._desk.held.find(held_id)
+        held = await self._context.held.find(held_id)
         if held is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such question.")
         return held
@@ -194,30 +200,30 @@ class _Answers:
             **values,
         )
 
-    def _on(
+    def _to_next(
         self, request: Request, addresses: list[str], address: str, done: dict[str, str]
     ) -> Response:
-        """To the question after this one, which says what was answered."""
+        """Lead to the next question, whose page confirms the answer."""
         step = step_of(addresses, address)
         following = step.following or step.previous or "/questions"
         root = request.scope.get("root_path", "").rstrip("/")
         joint = "&" if "?" in following else "?"
         target = f"{root}{following}{joint}{urlencode(done)}"
-        if is_fragment(request):  # the page's script goes there itself
+        if is_fragment(request):  # the page's script follows this header
             return taken_act({"Review-Next": target})
         return RedirectResponse(target, HTTPStatus.SEE_OTHER)
 
     async def _done(self, request: Request) -> LabelAnswer | HeldCorrection | None:
-        """What was answered a moment ago, as it is kept."""
+        """The answer that the address names, as stored, for the confirmation."""
         held_id, label = request.query_params.get("held"), request.query_params.get("label")
         if label:
-            return (await self._desk.held.answers([label])).get(label)
-        return await self._desk.held.find(held_id) if held_id else None
+            return (await self._context.held.answers([label])).get(label)
+        return await self._context.held.find(held_id) if held_id else None
 
 
-def _lost(held: HeldCorrection) -> str:
+def _conflict_text(held: HeldCorrection) -> str:
     if held.outcome is HeldOutcome.SUPERSEDED:
-        return "The annotator has sent another version meanwhile. Nothing was changed."
+        return "The annotator has sent a newer version. Your answer was not saved."
     if held.chosen is not None:
-        return f"{held.by} has answered this meanwhile. Nothing was changed; see what they said."
-    return "The question has changed since you saw it. Nothing was changed; look again."
+        return f"{held.by} has already answered this. Your answer was not saved; {_SEE}"
+    return "The question has changed since you loaded it. Your answer was not saved; look again."

@@ -1,4 +1,4 @@
-"""Questions as the page shows them: what is asked, what it looks like, what was answered."""
+"""The data of the questions' pages: open questions, examples, latest answers."""
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
@@ -7,7 +7,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from urllib.parse import urlencode
 
-from services.annotation.review.desk import ReviewContext
+from services.annotation.review.context import ReviewContext
 from services.annotation.review.overlay import Picture, proposed
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Box, Category
@@ -18,12 +18,12 @@ from services.runtime.stores.open_questions import OpenChoice, OpenLabel
 
 MOST_CHOICES = 500
 _EXAMPLES = 6
-_LATELY = 12
+_LATEST = 12
 
 
 @dataclass(frozen=True)
 class QuestionList:
-    """All that is asked, in the order in which it is answered.
+    """All open questions, in the order in which the page shows them.
 
     Attributes
     ----------
@@ -35,18 +35,18 @@ class QuestionList:
 
     @property
     def addresses(self) -> list[str]:
-        """Where each is answered, below the page's root."""
+        """The address of each question, relative to the page's root."""
         labels = (label_address(open_label.label) for open_label in self.labels)
         return [*labels, *(choice_address(choice.held_id) for choice in self.choices)]
 
 
 @dataclass(frozen=True)
 class Step:
-    """Where a question is among those that are open.
+    """The position of a question among the open ones.
 
     Attributes
     ----------
-    number : from 1; 0 where the question is open no more
+    number : from 1; 0 if the question is no longer open
     """
 
     number: int
@@ -57,23 +57,23 @@ class Step:
 
 @dataclass(frozen=True)
 class Example:
-    """A correction that uses a label nobody knows."""
+    """A correction that uses an unknown label."""
 
     held: HeldCorrection
-    said_by: str
+    annotator: str
     boxes: int
     picture: Picture | None
 
 
 @dataclass(frozen=True)
 class LabelView:
-    """A label nobody knows.
+    """An unknown label.
 
     Attributes
     ----------
-    corrections : how many wait for it
-    answer : what counts now; none where nobody has said anything
-    suggested : the category whose name is most like it
+    corrections : the number of corrections that wait for it
+    answer : the answer in force; None if there is none
+    suggested : the category with the most similar name
     """
 
     label: str
@@ -85,7 +85,7 @@ class LabelView:
 
     @property
     def seen(self) -> int:
-        """The version of the answer that a form was drawn with."""
+        """The version of the answer that the form was rendered with."""
         return self.answer.version if self.answer else 0
 
 
@@ -95,17 +95,17 @@ class VersionView:
 
     Attributes
     ----------
-    annotations : each, and whether it is in this version alone; those first
+    annotations : every annotation with whether only this version has it; those come first
     """
 
-    said_by: str
+    annotator: str
     annotations: Sequence[tuple[Annotation, bool]]
     picture: Picture | None
 
 
 @dataclass(frozen=True)
 class ChoiceView:
-    """Versions of which somebody must say which counts, beside what counts now."""
+    """Versions of a frame's ground truth to choose from, and the current one."""
 
     held: HeldCorrection
     versions: Sequence[VersionView]
@@ -114,22 +114,22 @@ class ChoiceView:
 
     @property
     def is_overtaken(self) -> bool:
-        """Whether what counts now came after the annotators had begun."""
+        """Whether the ground truth has changed since the annotators began."""
         return self.held.question is Question.OVERTAKEN
 
 
 def label_address(label: str) -> str:
-    """Where a label is explained."""
+    """The address of a label's question."""
     return f"/questions/label?{urlencode({'name': label})}"
 
 
 def choice_address(held_id: str) -> str:
-    """Where a version is chosen."""
+    """The address of a choice between versions."""
     return f"/questions/{held_id}"
 
 
 def step_of(addresses: Sequence[str], address: str) -> Step:
-    """The questions beside this one; one that is open no more leads back to the first."""
+    """The neighbours of a question; a question that is no longer open leads to the first."""
     if address not in addresses:
         return Step(0, len(addresses), None, addresses[0] if addresses else None)
     at = addresses.index(address)
@@ -138,14 +138,14 @@ def step_of(addresses: Sequence[str], address: str) -> Step:
 
 
 def closest(label: str, categories: Collection[Category]) -> Category | None:
-    """The category that is most probably meant by a misspelt label; none where none is like it."""
+    """The category that a misspelt label most probably means; None if none is similar."""
     by_form = {_form(category): category for category in categories}
     found = get_close_matches(_form(label), list(by_form), n=1)
     return by_form[found[0]] if found else None
 
 
-async def question_list(desk: ReviewContext) -> QuestionList:
-    """All that is asked.
+async def question_list(context: ReviewContext) -> QuestionList:
+    """All open questions.
 
     Raises
     ------
@@ -153,34 +153,36 @@ async def question_list(desk: ReviewContext) -> QuestionList:
         A store does not answer.
     """
     labels, choices = await asyncio.gather(
-        desk.questions.labels(), desk.questions.choices(MOST_CHOICES)
+        context.questions.labels(), context.questions.choices(MOST_CHOICES)
     )
     return QuestionList(labels, choices)
 
 
-async def lately(desk: ReviewContext) -> list[LabelAnswer | HeldCorrection]:
-    """What was answered last, latest first."""
+async def latest_answers(context: ReviewContext) -> list[LabelAnswer | HeldCorrection]:
+    """The latest answers, latest first."""
     answers, chosen = await asyncio.gather(
-        desk.questions.lately_answered(_LATELY), desk.held.recent(_LATELY)
+        context.questions.lately_answered(_LATEST), context.held.recent(_LATEST)
     )
     timed: list[tuple[datetime, LabelAnswer | HeldCorrection]] = []
     timed += [(label_answer.at, label_answer) for label_answer in answers]
     timed += [(correction.decided_at, correction) for correction in chosen if correction.decided_at]
     timed.sort(key=lambda item: item[0], reverse=True)
-    return [label_answer for _, label_answer in timed[:_LATELY]]
+    return [label_answer for _, label_answer in timed[:_LATEST]]
 
 
-async def label_view(desk: ReviewContext, label: str, corrections: int) -> LabelView:
-    """What the page shows of a label.
+async def label_view(context: ReviewContext, label: str, corrections: int) -> LabelView:
+    """The data of a label's question.
 
     Parameters
     ----------
-    corrections : how many wait for it
+    corrections : the number of corrections that wait for it
     """
     answers, waiting, categories = await asyncio.gather(
-        desk.held.answers([label]), desk.questions.naming(label, _EXAMPLES), desk.categories.all()
+        context.held.answers([label]),
+        context.questions.naming(label, _EXAMPLES),
+        context.categories.all(),
     )
-    frames = await desk.frames.load({correction.frame_id for correction in waiting})
+    frames = await context.frames.load({correction.frame_id for correction in waiting})
     return LabelView(
         label=label,
         corrections=corrections,
@@ -196,22 +198,22 @@ async def label_view(desk: ReviewContext, label: str, corrections: int) -> Label
     )
 
 
-async def choice_view(desk: ReviewContext, held: HeldCorrection) -> ChoiceView:
-    """What the page shows of versions to choose from."""
-    frames = await desk.frames.load([held.frame_id])
+async def choice_view(context: ReviewContext, held: HeldCorrection) -> ChoiceView:
+    """The data of a choice between versions."""
+    frames = await context.frames.load([held.frame_id])
     record = frames.get(held.frame_id, FrameRecord(held.frame_id))
-    now = await desk.corrector.ground_truth(record)
+    now = await context.corrector.ground_truth(record)
     versions = [truth.annotations for truth in held.versions]
     compared = versions if len(versions) > 1 else [*versions, now.annotations if now else ()]
-    asked = [apart(item, compared) for item in versions]
+    different = [apart(item, compared) for item in versions]
     around = _around(
-        version[place].bbox
-        for version, places in zip(versions, asked, strict=True)
-        for place in places
+        version[index].bbox
+        for version, indices in zip(versions, different, strict=True)
+        for index in indices
     )
     shown = [
-        _version(record, version, places, around)
-        for version, places in zip(held.versions, asked, strict=True)
+        _version(record, version, indices, around)
+        for version, indices in zip(held.versions, different, strict=True)
     ]
     current = _version(record, now, (), around) if now else None
     return ChoiceView(held, shown, current, now.revision if now else None)
@@ -223,23 +225,25 @@ def _example(label: str, held: HeldCorrection, record: FrameRecord) -> Example:
         for truth in held.versions
         if label in {annotation.category for annotation in truth.annotations}
     )
-    asked = [n for n, item in enumerate(version.annotations) if item.category == label]
+    labelled = [n for n, item in enumerate(version.annotations) if item.category == label]
     alt = f"{label} annotated on frame {held.frame_id}"
-    around = _around([version.annotations[asked[0]].bbox])
-    picture = proposed(record, version, asked, alt, around)
-    return Example(held, version.annotated_by or "unknown", len(asked), picture)
+    around = _around([version.annotations[labelled[0]].bbox])
+    picture = proposed(record, version, labelled, alt, around)
+    return Example(held, version.annotated_by or "unknown", len(labelled), picture)
 
 
 def _version(
-    record: FrameRecord, version: FrameAnnotated, asked: Collection[int], around: Box | None
+    record: FrameRecord, version: FrameAnnotated, different: Collection[int], around: Box | None
 ) -> VersionView:
     who = version.annotated_by or "unknown"
-    marked = [(annotation, place in asked) for place, annotation in enumerate(version.annotations)]
-    alt = f"frame {record.frame_id} as {who} has annotated it"
+    marked = [
+        (annotation, index in different) for index, annotation in enumerate(version.annotations)
+    ]
+    alt = f"frame {record.frame_id} as annotated by {who}"
     return VersionView(
-        said_by=who,
+        annotator=who,
         annotations=sorted(marked, key=lambda item: not item[1]),
-        picture=proposed(record, version, asked, alt, around),
+        picture=proposed(record, version, different, alt, around),
     )
 
 

@@ -1,9 +1,9 @@
-"""Acts that the page keeps in a queue of its own and sends until they are answered.
+"""Acts that the page's script queues in the browser and sends until the server answers.
 
-The script gives every act an id and sends it with the form. Such an act is answered in short:
-204 where it is taken or has arrived before, 409 with the reason where it is refused for good, and
-503 where it is worth sending again. A form without an id, from a browser without the script, is
-answered by a page.
+The script gives every act an id and sends it with the form. The answer to such an act is short:
+204 if it is accepted or has arrived before, 409 with the reason if it is refused for good, and 503
+if it should be sent again. A form without an id, from a browser without the script, is answered
+with a page.
 """
 
 import re
@@ -20,18 +20,18 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 
 def act_id(form: FormData) -> str:
-    """The id of a queued act; empty where the form has none that our script would have made."""
-    given = str(form.get("act_id", ""))
-    return given if _ID.fullmatch(given) else ""
+    """The id of a queued act; empty if the form has none in the script's format."""
+    text = str(form.get("act_id", ""))
+    return text if _ID.fullmatch(text) else ""
 
 
 def seen_acts(form: FormData) -> list[str]:
-    """The ids of the person's own acts that their page showed when they acted."""
-    return [str(given) for given in form.getlist("seen_act") if _ID.fullmatch(str(given))]
+    """The ids of the person's own acts that their page showed at that moment."""
+    return [str(value) for value in form.getlist("seen_act") if _ID.fullmatch(str(value))]
 
 
 def taken_act(headers: Mapping[str, str]) -> Response:
-    """The answer to an act that has arrived."""
+    """The answer to an act that is accepted."""
     return Response(status_code=HTTPStatus.NO_CONTENT, headers=dict(headers))
 
 

@@ -1,4 +1,4 @@
-"""Templates to HTML: everything escaped, nothing undefined."""
+"""Renders templates to HTML; values are escaped, undefined names are errors."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -44,7 +44,7 @@ class Pages:
         status: int = HTTPStatus.OK,
         **values: Any,
     ) -> HTMLResponse:
-        """A page, or a part of one."""
+        """A page, or a fragment of one."""
         base = request.scope.get("root_path", "").rstrip("/")
         text = self._environment.get_template(template).render(
             base=base,
@@ -57,31 +57,31 @@ class Pages:
 
 
 def _path(request: Request) -> str:
-    """Where we are, below the page's own root."""
+    """The request's path, relative to the page's root."""
     root = request.scope.get("root_path", "").rstrip("/")
     return request.url.path.removeprefix(root)
 
 
 def is_fragment(request: Request) -> bool:
-    """Whether htmx asks for a part of the page that is open."""
+    """Whether htmx requests a fragment of the open page."""
     return request.headers.get("HX-Request") == "true"
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A figure, or a dash where there is none."""
+    """A number, or a dash for None."""
     return "–" if value is None else f"{value:.{digits}f}"  # noqa: RUF001  # a dash is meant
 
 
 def share(value: float | None) -> str:
-    """A share in percent."""
+    """A share in percent, or a dash for None."""
     return "–" if value is None else f"{value:.0%}"  # noqa: RUF001  # a dash is meant
 
 
 def when(value: datetime | None) -> str:
-    """A time in UTC, to the second."""
+    """A UTC time to the second, or a dash for None."""
     return "–" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"  # noqa: RUF001  # a dash is meant
 
 
 def words(value: object) -> str:
-    """A code in words."""
+    """A code as words: underscores become spaces."""
     return str(value).replace("_", " ")

@@ -1,11 +1,11 @@
-"""What annotators do: decide, undo, correct. Each is one more event, or a lost race, told."""
+"""What annotators do: decide, undo, correct. Each act appends one event or is refused."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from services.annotation.review.context import ReviewContext
 from services.annotation.review.decisions import Review, Seen, projection_of, review_of
-from services.annotation.review.desk import ReviewContext
 from services.annotation.review.edits import Edit, edited
 from services.annotation.review.needle_view import until
 from services.annotation.review.sessions import Session
@@ -18,7 +18,7 @@ _ATTEMPTS = 5
 
 
 class Lost(Enum):
-    """Why nothing was changed."""
+    """Why an act was refused."""
 
     CLAIMED = "claimed"
     DECIDED = "decided"
@@ -28,7 +28,7 @@ class Lost(Enum):
 
 @dataclass(frozen=True)
 class Refusal:
-    """Nothing was changed; what to tell the person."""
+    """An act that changed nothing, with the text for the person."""
 
     why: Lost
     text: str
@@ -36,7 +36,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Target:
-    """A region that a correction is about: the needle's own, or a candidate's."""
+    """The region that a correction is about: the needle's, or a candidate's."""
 
     frame_id: FrameId
     region_id: RegionId
@@ -51,7 +51,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Change:
-    """What an act adds to a review; its fields are those of `ReviewEvent`."""
+    """What an act adds to a review; the fields are those of `ReviewEvent`."""
 
     act: Act
     regions: tuple[RegionId, ...]
@@ -67,21 +67,21 @@ class Reviewer:
 
     Attributes
     ----------
-    act_id : the id that the page gave this act: what has arrived under it is not done again
+    act_id : the id that the page gave this act; an act that has arrived is not repeated
     """
 
-    desk: ReviewContext
+    context: ReviewContext
     session: Session
     record: NeedleRecord
     act_id: str = ""
 
     @property
     def needle_id(self) -> NeedleId:
-        """Of the needle."""
+        """The needle's id."""
         return self.record.needle_id
 
     async def decide(self, act: Act, seen: Seen) -> Refusal | None:
-        """Accept or reject the candidates that were seen.
+        """Accept or reject the candidates that the page showed.
 
         Raises
         ------
@@ -95,16 +95,16 @@ class Reviewer:
         if not regions:
             return Refusal(Lost.NOTHING, "These candidates are no longer on the shortlist.")
         page = replace(seen, regions=regions)
-        return await self._refused_by_claim() or await self._note(
+        return await self._refused_by_claim() or await self._record_change(
             lambda review: _decision(review, act, page)
         )
 
     async def undo(self, wanted: str = "") -> Refusal | None:
-        """Take back this person's last act on this needle, a correction included.
+        """Undo this person's last act on this needle, including a correction.
 
         Parameters
         ----------
-        wanted : the version or the act id of what the person means; empty: whatever is the last
+        wanted : version or id of the act to undo, which must be the last; empty means the last
 
         Raises
         ------
@@ -113,8 +113,8 @@ class Reviewer:
         """
         if await self._has_arrived():
             return None
-        return await self._refused_by_claim() or await self._note(
-            lambda review: self._taking_back(review, wanted)
+        return await self._refused_by_claim() or await self._record_change(
+            lambda review: self._undo_change(review, wanted)
         )
 
     async def correct(
@@ -130,20 +130,20 @@ class Reviewer:
         Parameters
         ----------
         after : the revision that the person saw
-        seen_acts : the ids of their own acts that their page showed beyond that
+        seen_acts : ids of their own acts that their page showed in addition
 
         Raises
         ------
         Invalid
-            The correction makes no sense there.
+            The correction does not apply to this region.
         Transient
-            A store or the broker is away; the correction is kept and sent later.
+            A store or the broker is away; the correction is stored and sent later.
         """
         if await self._has_arrived():
             return None
         frame_id = target.frame_id
-        revision = await self.desk.corrector.published_by(self.act_id, frame_id)
-        if revision is None:  # else a crash came between publishing it and noting it
+        revision = await self.context.corrector.published_by(self.act_id, frame_id)
+        if revision is None:  # otherwise a crash came between publishing and recording it
             if refused := await self._refused_by_claim():
                 return refused
             seen = {after} | await self._revisions(seen_acts, frame_id)
@@ -151,66 +151,68 @@ class Reviewer:
         if revision is None:
             return Refusal(Lost.CORRECTED, _OVERTAKEN)
         note = _NOTES[edit].format(category=category)
-        await self._note(lambda _: _ready(Change(Act.CORRECT, (), None, frame_id, revision, note)))
+        await self._record_change(
+            lambda _: _ready(Change(Act.CORRECT, (), None, frame_id, revision, note))
+        )
         return None
 
     async def _published(
         self, target: Target, edit: Edit, category: Category, seen: Collection[int]
     ) -> int | None:
-        """The revision that a correction became; none where the last one was not seen."""
-        desk = self.desk
-        record = (await desk.frames.load([target.frame_id])).get(target.frame_id)
-        truth = await desk.corrector.ground_truth(record) if record else None
+        """The revision of the correction; None if the person has not seen the latest revision."""
+        context = self.context
+        record = (await context.frames.load([target.frame_id])).get(target.frame_id)
+        truth = await context.corrector.ground_truth(record) if record else None
         if truth is None or truth.revision not in seen:
             return None
         annotations = edited(truth.annotations, target.bbox, edit, category)
-        return await desk.corrector.publish(truth, annotations, self.session.by, self.act_id)
+        return await context.corrector.publish(truth, annotations, self.session.by, self.act_id)
 
     async def _revisions(self, act_ids: Collection[str], frame_id: FrameId) -> set[int]:
-        """The revisions of a frame that these acts became."""
+        """The revisions of a frame that these acts published."""
         corrections = (await self._review()).corrections
         own = (event for event in corrections if event.act_id and event.act_id in act_ids)
         return {event.revision or 0 for event in own if event.frame_id == frame_id}
 
-    async def _take_back(self, last: ReviewEvent) -> Refusal | None:
+    async def _undo_correction(self, last: ReviewEvent) -> Refusal | None:
         assert last.frame_id is not None  # corrections name their frame
         assert last.revision is not None
-        desk = self.desk
-        if await desk.corrector.published_by(self.act_id, last.frame_id) is not None:
-            return None  # a crash came between publishing it and noting it
-        before = await desk.corrector.before(last.frame_id, last.revision)
-        record = (await desk.frames.load([last.frame_id])).get(last.frame_id)
-        truth = await desk.corrector.ground_truth(record) if record else None
+        context = self.context
+        if await context.corrector.published_by(self.act_id, last.frame_id) is not None:
+            return None  # a crash came between publishing and recording it
+        before = await context.corrector.before(last.frame_id, last.revision)
+        record = (await context.frames.load([last.frame_id])).get(last.frame_id)
+        truth = await context.corrector.ground_truth(record) if record else None
         if before is None or truth is None or truth.revision != last.revision:
             return Refusal(Lost.CORRECTED, _OVERTAKEN)
-        revision = await desk.corrector.publish(truth, before, self.session.by, self.act_id)
+        revision = await context.corrector.publish(truth, before, self.session.by, self.act_id)
         return Refusal(Lost.CORRECTED, _OVERTAKEN) if revision is None else None
 
     async def _refused_by_claim(self) -> Refusal | None:
-        wanted = until(self.desk, self.session)
-        held = await self.desk.reviews.claim(self.needle_id, wanted, self.desk.clock.now())
+        wanted = until(self.context, self.session)
+        held = await self.context.reviews.claim(self.needle_id, wanted, self.context.clock.now())
         if held.is_of(self.session.by):
             return None
         return Refusal(Lost.CLAIMED, claimed_text(held))
 
     async def version(self) -> int:
-        """The version of the needle's review now."""
+        """The current version of the needle's review."""
         return (await self._review()).version
 
     async def _has_arrived(self) -> bool:
-        """Whether this act is in the review already; then lists show it, whatever came between."""
+        """Whether the review has this act; if so, bring the lists up to date with it."""
         if not self.act_id or (await self._review()).event_of(self.act_id) is None:
             return False
         await self._project()
         return True
 
     async def _review(self) -> Review:
-        return review_of(await self.desk.reviews.events(self.needle_id))
+        return review_of(await self.context.reviews.events(self.needle_id))
 
-    async def _note(
+    async def _record_change(
         self, changing: Callable[[Review], Awaitable[Change | Refusal]]
     ) -> Refusal | None:
-        """Add what follows from the review as it is now, unless this act has arrived already."""
+        """Append the change that follows from the current review, unless the act has arrived."""
         for _ in range(_ATTEMPTS):
             review = await self._review()
             if review.event_of(self.act_id):
@@ -220,15 +222,18 @@ class Reviewer:
                 return change
             if await self._append(review, change):
                 return None
-        return Refusal(Lost.DECIDED, "Others are deciding at this moment. Nothing was changed.")
+        return Refusal(
+            Lost.DECIDED,
+            "Other people are deciding at the same time. Your change was not saved; try again.",
+        )
 
-    async def _taking_back(self, review: Review, wanted: str) -> Change | Refusal:
+    async def _undo_change(self, review: Review, wanted: str) -> Change | Refusal:
         last = review.undoable(self.session.by)
         if last is None:
-            return Refusal(Lost.NOTHING, "There is nothing of yours left to undo here.")
+            return Refusal(Lost.NOTHING, "You have no act left to undo here.")
         if wanted not in {"", str(last.version), last.act_id}:
             return Refusal(Lost.NOTHING, _NOT_THE_LAST)
-        if last.act is Act.CORRECT and (refused := await self._take_back(last)):
+        if last.act is Act.CORRECT and (refused := await self._undo_correction(last)):
             return refused
         return Change(Act.UNDO, last.regions, undoes=last.version)
 
@@ -240,21 +245,21 @@ class Reviewer:
             regions=change.regions,
             by=self.session.by,
             token_id=self.session.token_id,
-            at=self.desk.clock.now(),
+            at=self.context.clock.now(),
             undoes=change.undoes,
             frame_id=change.frame_id,
             revision=change.revision,
             note=change.note,
             act_id=self.act_id,
         )
-        if not await self.desk.reviews.append(event):
+        if not await self.context.reviews.append(event):
             return False
         await self._project()
         return True
 
     async def _project(self) -> None:
-        # From the events again, so that whoever comes last shows what all of them say.
-        events = await self.desk.reviews.events(self.needle_id)
+        # Read the events again, so that the last writer shows all of them.
+        events = await self.context.reviews.events(self.needle_id)
         shortlist = self.record.shortlist
         projection = projection_of(
             review_of(events),
@@ -262,7 +267,7 @@ class Reviewer:
             shortlist.revision if shortlist else 0,
             events[-1],
         )
-        await self.desk.reviews.project(self.needle_id, projection)
+        await self.context.reviews.project(self.needle_id, projection)
 
     def _candidates(self) -> Sequence[Candidate]:
         return self.record.shortlist.candidates if self.record.shortlist else ()
@@ -272,7 +277,7 @@ async def _decision(review: Review, act: Act, seen: Seen) -> Change | Refusal:
     if stale := review.stale(seen):
         decision = review.decisions.get(stale[0])
         who = f"{decision.by} has" if decision else "Someone has"
-        text = f"{who} decided {len(stale)} of these meanwhile. Nothing was changed."
+        text = f"{who} decided {len(stale)} of these in the meantime. Your decision was not saved."
         return Refusal(Lost.DECIDED, text)
     return Change(act, tuple(seen.regions))
 
@@ -282,10 +287,12 @@ async def _ready(change: Change) -> Change:
 
 
 _NOT_THE_LAST = (
-    "What you meant to take back is not your last act here: it was refused, or taken back already. "
-    "Nothing was undone."
+    "The act that you wanted to undo is not your last one here: it was refused, or is already "
+    "undone. Nothing was undone."
 )
-_OVERTAKEN = "The frame's ground truth has changed since you saw it. Nothing was changed."
+_OVERTAKEN = (
+    "The frame's ground truth has changed since you loaded the page. Your change was not saved."
+)
 _NOTES = {
     Edit.NO_OBJECT: "no {category} here",
     Edit.MISSING_LABEL: "added {category}",
@@ -294,5 +301,7 @@ _NOTES = {
 
 
 def claimed_text(claim: Claim) -> str:
-    """What to tell of another's claim."""
-    return f"{claim.by} works on this needle until {claim.until:%H:%M} UTC. Nothing was changed."
+    """The text that reports another person's claim."""
+    return (
+        f"{claim.by} works on this needle until {claim.until:%H:%M} UTC. Your change was not saved."
+    )

@@ -1,7 +1,7 @@
-"""Who is looking: a token gets its owner in, and a session keeps them in for a working day.
+"""Sessions: a token logs its owner in, and the session lasts for a working day.
 
-The browser holds a secret; the session behind it lies in the store. So a session outlives a restart
-and is the same for all replicas, and logging out ends it also for whoever copied the cookie.
+The browser holds a secret; the session is in the store. So a session survives restarts and is valid
+on all replicas, and logging out also ends it for anybody who copied the cookie.
 """
 
 import hashlib
@@ -18,17 +18,17 @@ from services.runtime.clock import Clock
 COOKIE = "gazeloop_review"
 SESSION_S = 12 * 3600
 _MOST_CHARACTERS = 100
-"""Of a cookie; ours have 43."""
+"""The limit for a cookie; valid ones have 43 characters."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """An annotator, as their token names them.
+    """An annotator, as named by their token.
 
     Attributes
     ----------
     token_id : the token's public id
-    by : the person's name, shown to others and kept with what they do
+    by : the person's name, shown to others and stored with their acts
     """
 
     token_id: str
@@ -36,18 +36,18 @@ class Account:
 
 
 Authenticate = Callable[[str], Awaitable[Account | None]]
-"""Whose a presented token of the annotation team is; none where it is no such token."""
+"""Returns the account of a presented annotation token; None if the token is not valid."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """A person who is in.
+    """The session of a person who is logged in.
 
     Attributes
     ----------
     session_id : the session's id in the store
-    by : the name in their token, shown to others and kept with what they do
-    csrf : what their forms carry, and no other site can know
+    by : the name in their token, shown to others and stored with their acts
+    csrf : the token that their forms carry and no other site can know
     """
 
     session_id: str
@@ -65,7 +65,7 @@ class Sessions:
         self._clock = clock
 
     async def begin(self, account: Account) -> str:
-        """Let a person in; what their browser keeps.
+        """Begin a session and return the secret that the browser keeps.
 
         Raises
         ------
@@ -79,7 +79,7 @@ class Sessions:
         return secret
 
     async def open(self, cookie: str | None) -> Session | None:
-        """Whose cookie this is; none where it is old, forged or ended, or its token is.
+        """The session of a cookie; None if it, or its token, is unknown, expired or ended.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class Sessions:
         return Session(session.session_id, session.token_id, session.by, csrf)
 
     async def end(self, session: Session) -> None:
-        """Log a person out: the cookie lets nobody in any more.
+        """End a session: its cookie is no longer accepted.
 
         Raises
         ------
@@ -109,12 +109,12 @@ class Sessions:
 
 
 def is_same(session: Session, presented: str | None) -> bool:
-    """Whether a form was drawn for this session."""
+    """Whether a form was rendered for this session."""
     return presented is not None and hmac.compare_digest(
         session.csrf.encode(), presented.encode("utf-8", "replace")
     )
 
 
 def _id_of(secret: str) -> str:
-    # One round is enough: there is nothing to guess in 256 random bits.
+    # One round of hashing is enough: 256 random bits cannot be guessed.
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()

@@ -1,19 +1,19 @@
-"""Which part of an image to show of a region: enough around it to tell what it is."""
+"""The part of an image to show around a region, with enough context to recognize it."""
 
 from services.contracts.identity import Box
 
 _ROOM = 2.8
-"""Sides of the window, in sides of the region: most of the picture is context."""
+"""Side of the window relative to the region's side: most of the picture is context."""
 _LEAST_PX = 64.0
 
 
 def window_of(region: Box, image: tuple[int, int], aspect: float) -> Box:
-    """The window around a region, inside the image where that is possible.
+    """The window around a region, within the image where possible.
 
     Parameters
     ----------
     image : width and height in pixels
-    aspect : the window's width by its height
+    aspect : the window's width divided by its height
     """
     x, y, width, height = region
     wide = max(width * _ROOM, height * _ROOM * aspect, _LEAST_PX)

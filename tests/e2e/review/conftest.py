@@ -88,7 +88,7 @@ def served(seed: Seed) -> Iterator[Site]:
     async def serve() -> None:
         async with review_world(seed) as world:
             server = FastAPI()
-            server.mount("/review", build_review_app(world.desk))
+            server.mount("/review", build_review_app(world.context))
             config = uvicorn.Config(network.before(server), log_level="warning", lifespan="off")
             serving.append(uvicorn.Server(config))
             tokens.extend((world.token, await world.token_of("Ben")))

@@ -118,7 +118,7 @@ def test_a_second_person_sees_who_is_at_work_and_is_told(page: Page, site: Site)
     shown(page, "#work")
     address = page.url
     page.keyboard.press("1")
-    expect(page.locator("#claim")).to_have_attribute("data-claim", "mine")
+    expect(page.locator("#claim")).to_have_attribute("data-claim", "own")
     other = page.context.browser.new_context().new_page()  # type: ignore[union-attr]  # it has one
     other.goto(address)
     other.fill("#token", site.bens_token)
@@ -209,14 +209,14 @@ def test_questions_are_answered_by_keyboard_alone(page: Page, site: Site) -> Non
     shown(page, "#work")
     press("1")  # another name of the category that is suggested
     press("a")
-    expect(page.locator(".told")).to_contain_text("Stop_sgn is stop sign")
-    expect(page.locator("h1")).to_have_text("Whose annotation counts?")
+    expect(page.locator(".answered")).to_contain_text("Stop_sgn is stop sign")
+    expect(page.locator("h1")).to_have_text("Which version is right?")
     expect(page.locator(".count")).to_have_text("1 open")
     shown(page, "#work")
     press("2")
     press("a")
-    expect(page.locator("#notice")).to_contain_text("version 2 by Finn counts of h000-2")
-    expect(page.locator(".empty h2")).to_have_text("Nothing is asked")
+    expect(page.locator("#notice")).to_contain_text("version 2 by Finn for h000-2")
+    expect(page.locator(".empty h2")).to_have_text("No open questions")
     keep(page, "questions-answered")
 
 

@@ -133,7 +133,7 @@ def test_what_is_unsent_is_shown_kept_over_a_reload_and_sent(
 
     unsent = page.locator("#unsent")
     expect(unsent).to_contain_text("2 unsent")
-    expect(unsent).to_contain_text("sent again until it is answered")
+    expect(unsent).to_contain_text("sending again until the server answers")
     expect(page.locator(".card.rejected.is-unsent")).to_have_count(1)
     expect(page.locator("#candidates-title .muted")).to_have_text("2 decided, 1 accepted")
     assert serious(page) == []
@@ -168,7 +168,7 @@ def test_what_is_refused_is_shown_until_it_is_dismissed(
     log_in(ben, site, "Ben")
     shown(ben, "#work")
     ben.keyboard.press("1")
-    expect(ben.locator("#claim")).to_have_attribute("data-claim", "mine")
+    expect(ben.locator("#claim")).to_have_attribute("data-claim", "own")
 
     page.keyboard.type("1x2aj1x", delay=TYPING_MS)
 
@@ -180,7 +180,7 @@ def test_what_is_refused_is_shown_until_it_is_dismissed(
     assert overflow(page) <= 0
     keep(page, f"refused-{scheme}-{width}")
     assert [act for _, act, _ in acts(site)] == ["reject"]  # of the needle that is free
-    refused.first.get_by_role("link", name="Look").click()
+    refused.first.get_by_role("link", name="Open page").click()
     shown(page, "#work")
     assert needle in page.url
     expect(refused).to_have_count(2)
@@ -248,7 +248,7 @@ def test_answers_to_questions_are_typed_ahead_too(context: BrowserContext, site:
 
     page.keyboard.type("1a2a", delay=TYPING_MS)
 
-    expect(page.locator(".empty h2")).to_have_text("Nothing is asked", timeout=30_000)
-    expect(page.locator("#notice")).to_contain_text("version 2 by Finn counts of h000-2")
+    expect(page.locator(".empty h2")).to_have_text("No open questions", timeout=30_000)
+    expect(page.locator("#notice")).to_contain_text("version 2 by Finn for h000-2")
     with database(site) as held:
         assert held["label_answers"].count_documents({}) == 1

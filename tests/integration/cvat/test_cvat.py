@@ -56,7 +56,7 @@ async def world(seed: Seed) -> AsyncIterator[World]:
 
 def settings(cvat: Cvat, world: World, token: str = TOKEN) -> Settings:
     given = {"cvat_url": cvat.url, "cvat_token": token}
-    return Settings.model_validate(world.desk.settings.model_dump() | given)
+    return Settings.model_validate(world.context.settings.model_dump() | given)
 
 
 async def push(cvat: Cvat, world: World, wanted: NeedleFilter = EVERY) -> Pushed:

@@ -53,7 +53,7 @@ async def world(seed: Seed) -> AsyncIterator[World]:
 
 def served(world: World) -> FastAPI:
     server = FastAPI()
-    server.mount("/review", build_review_app(world.desk))
+    server.mount("/review", build_review_app(world.context))
     return server
 
 

@@ -58,7 +58,7 @@ async def test_a_correction_is_exported_before_any_service_has_seen_it(ana: Brow
 async def test_a_training_set_never_holds_a_reference_frame_and_weighs_what_is_confirmed(
     ana: Browser,
 ) -> None:
-    settings = ana.world.desk.settings.model_copy(update={"reference_share": 0.4})
+    settings = ana.world.context.settings.model_copy(update={"reference_share": 0.4})
     await ana.post(f"{PAGE}/decisions", {"act": "accept", "region": await values(ana)})
 
     frames = await training_frames(ana.world.stores, settings)

@@ -57,14 +57,14 @@ async def test_a_resolved_family_comes_last_and_says_so(ana: Browser) -> None:
 
     page = (await ana.get("/")).text
 
-    assert "annotated, and not seen since" in page
-    assert page.index("&lt;script&gt;") < page.index("not seen since")
+    assert "no longer found after annotation" in page
+    assert page.index("&lt;script&gt;") < page.index("no longer found")
 
 
 async def test_a_needle_that_is_perhaps_no_error_says_so(ana: Browser) -> None:
     await ana.world.stores.family_marks.show({needle_id_of(0): Mark(suspicion=0.9)}, CAPTURED_AT)
 
-    assert "Perhaps no error" in (await ana.get(f"/needles/{needle_id_of(0)}")).text
+    assert "Possibly a missing label" in (await ana.get(f"/needles/{needle_id_of(0)}")).text
 
 
 async def test_a_merge_and_a_split_are_recorded_once(world: World) -> None:

@@ -67,7 +67,7 @@ async def test_dead_letters_are_read_and_replayed_through_the_broker(
         )
 
     assert "what was wrong" in page
-    assert "1 sent again." in answer.text
+    assert "1 replayed." in answer.text
     letters = await asyncio.to_thread(read_letters, kafka, settings)
     (found_,) = [each for each in letters if each.failed(None, reason)]
     assert found_.state is LetterState.REPLAYED
@@ -77,7 +77,7 @@ async def test_an_address_without_a_path_leads_to_the_page(
     world: World, outbox: KafkaOutbox, kafka: BrokerAddress
 ) -> None:
     server = FastAPI()
-    settings = world.desk.settings.model_copy(update={"kafka": ",".join(kafka.servers)})
+    settings = world.context.settings.model_copy(update={"kafka": ",".join(kafka.servers)})
     async with (
         reviewing(server, world.stores, outbox, settings, world.clock),
         httpx.AsyncClient(transport=httpx.ASGITransport(app=server), base_url=BASE) as client,
@@ -94,8 +94,8 @@ async def test_a_correction_that_was_held_up_is_sent_once_the_page_is_served_aga
     world.outbox.failures.append(BrokerUnavailable("away"))
     truth = FrameAnnotated(frame_id="r000", annotations=())
     with pytest.raises(BrokerUnavailable):
-        await world.desk.corrector.publish(truth, (), "Ana")
-    settings = world.desk.settings.model_copy(update={"kafka": ",".join(kafka.servers)})
+        await world.context.corrector.publish(truth, (), "Ana")
+    settings = world.context.settings.model_copy(update={"kafka": ",".join(kafka.servers)})
 
     async with reviewing(FastAPI(), world.stores, outbox, settings, world.clock):
         async with asyncio.timeout(DEADLINE_S):

@@ -62,7 +62,7 @@ async def test_needles_without_candidates_are_not_to_be_reviewed(ana: Browser) -
 
 
 async def test_needles_of_a_folder_from_before_are_to_be_reviewed_too(ana: Browser) -> None:
-    settings = ana.world.desk.settings
+    settings = ana.world.context.settings
     database = connect(settings.mongodb, settings.mongodb_database)
     await database["needles"].update_many({}, {"$unset": {"to_review": ""}})
     assert "No needle matches" in (await ana.get("/needles?stage=todo")).text
@@ -74,7 +74,7 @@ async def test_needles_of_a_folder_from_before_are_to_be_reviewed_too(ana: Brows
 
 
 async def test_where_all_needles_are_marked_an_index_says_so(ana: Browser) -> None:
-    settings = ana.world.desk.settings
+    settings = ana.world.context.settings
     database = connect(settings.mongodb, settings.mongodb_database)
     await ana.world.stores.needles.record([needle_found("without-a-shortlist")])
     await database.command("profile", 2)
@@ -247,7 +247,7 @@ async def test_letters_that_the_page_may_not_send_are_left_to_who_runs_it(ana: B
 
 
 async def test_charts_are_empty_before_there_are_figures(ana: Browser) -> None:
-    assert "No figures yet" in (await ana.get("/charts")).text
+    assert "No metrics yet" in (await ana.get("/charts")).text
 
 
 def test_a_view_survives_its_address() -> None:
@@ -280,7 +280,7 @@ async def test_charts_draw_each_subset_and_say_the_latest_figures(ana: Browser) 
 
     assert "latest: R 0.500, H 0.420, S \u2013, H\u2212S 0.450" in page
     assert page.count('class="curve c2" d="M') == 4  # H, the random draw, lift's least, started
-    assert "latest: lift 2.00, at least 1.70, at most 2.30" in page
+    assert "latest: lift 2.00, 95% low 1.70, 95% high 2.30" in page
     assert "latest: shortlist 0.700, random draw 0.350, lowest scores 0.600" in page
 
 
@@ -326,12 +326,12 @@ async def test_an_unexpected_error_is_a_page_that_betrays_nothing(
     async def broken() -> None:
         raise ValueError("a secret in a traceback")
 
-    monkeypatch.setattr(ana.world.desk.lists, "kinds", broken)
+    monkeypatch.setattr(ana.world.context.lists, "kinds", broken)
 
     answer = await ana.get("/needles")
 
     assert answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
-    assert "was noted" in answer.text
+    assert "was logged" in answer.text
     assert 'aria-label="Main"' in answer.text
     assert "secret" not in answer.text
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
@@ -343,7 +343,7 @@ async def test_a_store_that_is_away_is_told_beside_what_is_on_the_page(
     async def away() -> None:
         raise StoreUnavailable("mongodb://user:password@host")
 
-    monkeypatch.setattr(ana.world.desk.lists, "kinds", away)
+    monkeypatch.setattr(ana.world.context.lists, "kinds", away)
 
     whole = await ana.get("/needles")
     part = await ana.get("/needles", **{"HX-Request": "true"})

@@ -26,19 +26,19 @@ async def partial_truth(world: World) -> FrameAnnotated:
 
 async def latest(world: World) -> FrameAnnotated:
     record = (await world.stores.frames.load([FRAME]))[FRAME]
-    truth = await world.desk.corrector.ground_truth(record)
+    truth = await world.context.corrector.ground_truth(record)
     assert truth is not None
     return truth
 
 
 async def test_the_page_of_a_partial_frame_says_what_that_means(ana: Browser) -> None:
-    assert "Annotated in part" not in (await ana.get(f"/frames?id={FRAME}")).text
+    assert "Partially annotated" not in (await ana.get(f"/frames?id={FRAME}")).text
     await partial_truth(ana.world)
 
     page = (await ana.get(f"/frames?id={FRAME}")).text
 
-    assert "Annotated in part" in page
-    assert "No object is missing: count it" in page
+    assert "Partially annotated" in page
+    assert "No object is missing: mark as complete" in page
 
 
 async def test_an_annotator_may_say_that_no_object_is_missing(ana: Browser) -> None:
@@ -50,7 +50,7 @@ async def test_an_annotator_may_say_that_no_object_is_missing(ana: Browser) -> N
     assert answer.status_code == HTTPStatus.SEE_OTHER
     assert (truth.revision, truth.complete, truth.annotated_by) == (3, True, "Ana")
     assert truth.annotations == partial.annotations
-    assert "Annotated in part" not in (await ana.get(f"/frames?id={FRAME}")).text
+    assert "Partially annotated" not in (await ana.get(f"/frames?id={FRAME}")).text
 
 
 async def test_nobody_completes_what_they_have_not_seen(ana: Browser) -> None:
@@ -91,7 +91,7 @@ async def copied(world: World) -> None:
 
 
 async def test_training_sets_leave_out_partial_frames_and_copies(world: World) -> None:
-    settings = world.desk.settings.model_copy(update={"reference_share": 0.01})
+    settings = world.context.settings.model_copy(update={"reference_share": 0.01})
     before = await training_set(world.stores, settings)
     await copied(world)
     await partial_truth(world)

@@ -30,7 +30,7 @@ def choice_form(one: HeldCorrection, version: int) -> dict[str, object]:
 async def test_where_nothing_is_held_nothing_is_asked(ana: Browser) -> None:
     page = (await ana.get("/questions")).text
 
-    assert "Nothing is asked" in page
+    assert "No open questions" in page
     assert 'class="count"' not in page
 
 
@@ -70,7 +70,7 @@ async def test_a_label_that_is_explained_lets_its_corrections_go(ana: Browser) -
     (event,) = await released(ana.world)
     assert [each.category for each in event.annotations] == [STOP, "yield"]
     following = (await ana.get(answer.headers["Location"].removeprefix("/review"))).text
-    assert "Whose annotation counts?" in following
+    assert "Which version is right?" in following
     assert f"<b>Ana</b>: <q>{UNKNOWN}</q> is <b>{STOP}</b>" in following
 
 
@@ -95,7 +95,7 @@ async def test_of_two_who_explain_a_label_at_once_the_second_is_told(
     answer = await ben.post("/questions/label", {**SAME, "meaning": "new"})
 
     assert answer.status_code == HTTPStatus.CONFLICT
-    assert "Ana has answered this meanwhile" in answer.text
+    assert "Ana has already answered this" in answer.text
     assert (await ana.world.stores.held.answers())[UNKNOWN].meaning is Meaning.SAME
 
 
@@ -107,16 +107,16 @@ async def test_an_answer_about_a_label_can_be_changed_for_what_comes_later(ana: 
     page = (await ana.get(LABEL)).text
     await ana.post("/questions/label", {"label": UNKNOWN, "seen": "1", "meaning": "new"})
 
-    assert "Nothing waits for this label now" in page
+    assert "No correction waits for this label" in page
     assert (await ana.world.stores.held.answers())[UNKNOWN].meaning is Meaning.NEW
 
 
 @pytest.mark.parametrize(
     ("form", "told"),
     [
-        ({**SAME, "category": "stp sign"}, "Choose a category that there is"),
-        ({"label": UNKNOWN, "seen": "0"}, "Say what the label means first"),
-        ({**SAME, "seen": "\u00b2"}, "Say what the label means first"),
+        ({**SAME, "category": "stp sign"}, "Choose an existing category"),
+        ({"label": UNKNOWN, "seen": "0"}, "Choose what the label means first"),
+        ({**SAME, "seen": "\u00b2"}, "Choose what the label means first"),
     ],
 )
 async def test_an_answer_that_makes_no_sense_is_told_and_not_kept(
@@ -145,7 +145,7 @@ async def test_versions_stand_side_by_side_with_what_only_one_of_them_has(ana: B
 
     assert page.count('<g class="asked">') == 1
     assert page.count("only here</span> <span") == 1
-    assert "What counts now" in page
+    assert "Current ground truth" in page
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ async def test_of_two_who_choose_at_once_the_second_is_told(ana: Browser, ben: B
     answer = await ben.post(address, choice_form(choice, 2))
 
     assert answer.status_code == HTTPStatus.CONFLICT
-    assert "Ana has answered this meanwhile" in answer.text
+    assert "Ana has already answered this" in answer.text
     kept = await ana.world.stores.held.find(choice.held_id)
     assert kept is not None
     assert (kept.chosen, kept.by) == (0, "Ana")
@@ -192,7 +192,7 @@ async def test_what_was_overtaken_asks_again_and_an_answer_to_the_old_question_i
     answer = await ana.post(f"/questions/{choice.held_id}", choice_form(choice, 1))
 
     assert answer.status_code == HTTPStatus.CONFLICT
-    assert "The question has changed since you saw it" in answer.text
+    assert "The question has changed since you loaded it" in answer.text
     assert "ground truth has changed since" in answer.text
     assert await released(ana.world) == []
 
@@ -205,7 +205,7 @@ async def test_a_choice_of_no_version_is_told(ana: Browser) -> None:
     beyond = await ana.post(address, choice_form(choice, 3))
 
     assert "Mark a version first" in nothing.text
-    assert "There are 2 versions" in beyond.text
+    assert "There are only 2 versions" in beyond.text
 
 
 async def test_what_annotators_write_is_shown_as_text(ana: Browser) -> None:
@@ -240,4 +240,4 @@ async def test_an_answer_that_comes_again_is_known(ana: Browser, ben: Browser) -
     assert {answer.status_code for answer in answers} == {HTTPStatus.NO_CONTENT}
     assert answers[0].headers["Review-Next"].startswith(f"/review{address}")
     assert other.status_code == HTTPStatus.CONFLICT
-    assert "Ana has answered this meanwhile" in other.text
+    assert "Ana has already answered this" in other.text

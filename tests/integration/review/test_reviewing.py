@@ -31,7 +31,7 @@ async def stage_of(browser: Browser) -> Stage:
 
 async def latest(browser: Browser, frame_id: str) -> FrameAnnotated:
     record = (await browser.world.stores.frames.load([FrameId(frame_id)]))[FrameId(frame_id)]
-    found = await browser.world.desk.corrector.ground_truth(record)
+    found = await browser.world.context.corrector.ground_truth(record)
     assert found is not None
     return found
 
@@ -92,7 +92,7 @@ async def test_there_is_nothing_to_undo_of_others(ana: Browser, ben: Browser) ->
     answer = await ben.post(f"{PAGE}/undo", {}, **HTMX)
 
     assert answer.status_code == HTTPStatus.CONFLICT
-    assert "nothing of yours" in answer.text
+    assert "no act left to undo" in answer.text
 
 
 async def test_a_person_with_another_token_of_theirs_goes_on_where_they_were(
@@ -121,7 +121,7 @@ async def test_while_one_works_on_a_needle_the_other_is_told_and_changes_nothing
 
     assert answer.status_code == HTTPStatus.CONFLICT
     assert "Ana works on this needle until 10:05 UTC" in answer.text
-    assert "Ana is here" in (await ben.get("/needles")).text
+    assert "in review by Ana" in (await ben.get("/needles")).text
     assert await ana.world.stores.reviews.events(NEEDLE) == []
 
 
@@ -154,7 +154,7 @@ async def test_a_decision_that_was_overtaken_is_told_and_does_not_overwrite(
     answer = await ben.post(f"{PAGE}/decisions", {"act": "reject", "region": first}, **HTMX)
 
     assert answer.status_code == HTTPStatus.CONFLICT
-    assert "Ana has decided 1 of these meanwhile" in answer.text
+    assert "Ana has decided 1 of these in the meantime" in answer.text
     (event,) = await ana.world.stores.reviews.events(NEEDLE)
     assert event.act is Act.ACCEPT
 
@@ -194,7 +194,7 @@ async def test_what_makes_no_sense_is_told_and_publishes_nothing(ana: Browser) -
     there = await correct(ana, 0, "missing_label", category="stop sign")
     nothing = await correct(ana, 1, "wrong_category", category="billboard")
 
-    assert "has a stop sign here already" in there
+    assert "already has a stop sign here" in there
     assert "no annotation here to rename" in nothing
     assert ana.world.outbox.published == []
 
@@ -204,7 +204,7 @@ async def test_a_correction_of_what_has_changed_since_is_told(ana: Browser) -> N
 
     told = await correct(ana, 1, "missing_label", category="shop lamp")
 
-    assert "has changed since you saw it" in told
+    assert "has changed since you loaded the page" in told
     assert len(ana.world.outbox.published) == 1
 
 
@@ -231,9 +231,9 @@ async def test_a_correction_is_sent_later_when_the_broker_is_away(ana: Browser) 
     ana.world.outbox.failures.append(BrokerUnavailable("away"))
 
     told = await correct(ana, 0, "no_object")
-    assert "is kept, and sent when it is back" in told
-    assert await ana.world.desk.corrector.resume() == 1
-    assert await ana.world.desk.corrector.resume() == 0
+    assert "is stored and will be sent later" in told
+    assert await ana.world.context.corrector.resume() == 1
+    assert await ana.world.context.corrector.resume() == 0
 
     (event,) = ana.world.outbox.published
     assert isinstance(event, FrameAnnotated)

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 import httpx
 
-from services.annotation.review.desk import ReviewContext
+from services.annotation.review.context import ReviewContext
 from services.contracts.errors import BrokerUnavailable, StoreUnavailable
 from services.domain.ports.needle_filters import Stage
 from services.domain.ports.reviews import Act, Projection
@@ -55,7 +55,7 @@ async def test_acts_build_on_those_that_the_page_shows_already(ana: Browser) -> 
     aware = await send(ana, "decisions", Z, act="reject", region=first, drawn="0", seen_act=X)
 
     assert blind.status_code == HTTPStatus.CONFLICT
-    assert "Ana has decided 1 of these meanwhile" in blind.text
+    assert "Ana has decided 1 of these in the meantime" in blind.text
     assert aware.status_code == HTTPStatus.NO_CONTENT
     assert await acts(ana) == [(Act.ACCEPT, X), (Act.REJECT, Z)]
 
@@ -99,7 +99,7 @@ async def test_while_the_broker_is_away_an_act_is_asked_for_again(ana: Browser) 
     ana.world.outbox.failures.append(BrokerUnavailable("away"))
 
     first = await send(ana, "corrections", X, **form)
-    await ana.world.desk.corrector.resume()
+    await ana.world.context.corrector.resume()
     again = await send(ana, "corrections", X, **form)
 
     assert first.status_code == HTTPStatus.SERVICE_UNAVAILABLE
@@ -112,15 +112,15 @@ async def test_while_the_broker_is_away_an_act_is_asked_for_again(ana: Browser) 
 async def test_lists_show_an_act_whose_answer_a_crash_has_cut_off(
     ana: Browser, monkeypatch: object
 ) -> None:
-    desk: ReviewContext = ana.world.desk
-    project, failures = desk.reviews.project, [StoreUnavailable("away")]
+    context: ReviewContext = ana.world.context
+    project, failures = context.reviews.project, [StoreUnavailable("away")]
 
     async def failing(needle_id: object, projection: Projection) -> None:
         if failures:
             raise failures.pop()
         await project(needle_id, projection)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(desk.reviews, "project", failing)  # type: ignore[attr-defined]
+    monkeypatch.setattr(context.reviews, "project", failing)  # type: ignore[attr-defined]
     first, *_ = await values(ana)
 
     cut = await send(ana, "decisions", X, act="accept", region=first)

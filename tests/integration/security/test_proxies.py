@@ -31,7 +31,7 @@ async def world(seed: Seed) -> AsyncIterator[World]:
 
 def page(world: World) -> FastAPI:
     server = FastAPI()
-    server.mount("/review", build_review_app(world.desk))
+    server.mount("/review", build_review_app(world.context))
     return server
 
 

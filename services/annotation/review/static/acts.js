@@ -1,12 +1,12 @@
-// The queue of what an annotator did. An act is stored the moment it is made, so that it survives
-// navigation, reload and the end of a session. Acts are sent one at a time in the order in which
-// they were made, by whichever tab holds the lock, until the server answers: 204 takes an act, 4xx
-// refuses it. The server knows an act by its id, so that sending it again changes nothing.
+// The queue of an annotator's acts. An act is stored immediately, so that it survives navigation,
+// reload and the end of a session. The tab that holds the lock sends acts one at a time, in order,
+// until the server answers: 204 accepts an act, 4xx refuses it. The server recognizes an act by its
+// id, so that sending it again changes nothing.
 "use strict";
 window.gazeloopActs = (() => {
-  const PATIENCE_MS = 10_000; // a request without an answer is given up and sent again
+  const PATIENCE_MS = 10_000; // a request without an answer is aborted and sent again
   const LONGEST_WAIT_S = 30;
-  const QUIET_MS = 300; // what is answered sooner is not reported as unsent
+  const QUIET_MS = 300; // acts answered sooner are not reported as unsent
   const SKIPPABLE_AFTER = 3; // failures in a row
   const root = document.body.dataset.root;
   const prefix = `gazeloop${root}`;
@@ -15,11 +15,11 @@ window.gazeloopActs = (() => {
   const SESSION = `${prefix}:session`;
   const listeners = [];
   let sending = false;
-  let trouble = null; // why the oldest act is not through: {text, login}
+  let trouble = null; // why the oldest act could not be sent: {text, login}
   let failures = 0;
   let timer = 0;
 
-  // Storage can be full or forbidden; then acts live as long as the page.
+  // Storage can be full or forbidden; then acts are kept until the page is left.
   const memory = new Map();
   const put = (key, value) => {
     try { localStorage.setItem(key, JSON.stringify(value)); memory.delete(key); } catch { memory.set(key, value); }
@@ -30,11 +30,11 @@ window.gazeloopActs = (() => {
   };
   const drop = (key) => {
     memory.delete(key);
-    try { localStorage.removeItem(key); } catch { /* nothing is kept there */ }
+    try { localStorage.removeItem(key); } catch { /* storage is forbidden */ }
   };
   const stored = (start) => {
     let keys = [];
-    try { keys = Object.keys(localStorage); } catch { /* nothing is kept there */ }
+    try { keys = Object.keys(localStorage); } catch { /* storage is forbidden */ }
     const all = new Set([...keys, ...memory.keys()].filter((key) => key.startsWith(start)));
     return [...all].sort().map((key) => ({ ...get(key), key })).filter((act) => act.id);
   };
@@ -45,14 +45,14 @@ window.gazeloopActs = (() => {
   const queued = () => stored(QUEUED);
   const refused = () => stored(REFUSED).filter((act) => act.person === here);
   const own = () => queued().filter((act) => act.person === (session() || {}).person);
-  const tell = (what, act, more) => { for (const listener of listeners) listener(what, act, more); };
+  const notify = (what, act, more) => { for (const listener of listeners) listener(what, act, more); };
 
   const identity = () => {
     const bytes = crypto.getRandomValues(new Uint8Array(16)); // randomUUID needs https
     return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   };
-  // Keys in the order of the acts, also where the clock is set back.
-  const place = () => {
+  // Storage keys in the order of the acts, even if the clock is set back.
+  const sequence = () => {
     const last = queued().at(-1);
     const after = last ? Number(last.key.slice(QUEUED.length).split(":")[0]) + 1 : 0;
     return String(Math.max(Date.now() * 1000, after)).padStart(17, "0");
@@ -61,7 +61,7 @@ window.gazeloopActs = (() => {
   const add = (act) => {
     const id = identity();
     const kept = { ...act, id, person: here, page: location.pathname + location.search };
-    put(`${QUEUED}${place()}:${id}`, kept);
+    put(`${QUEUED}${sequence()}:${id}`, kept);
     render();
     setTimeout(render, QUIET_MS);
     send();
@@ -80,7 +80,7 @@ window.gazeloopActs = (() => {
     const alert = page.querySelector(".alert") || page.body;
     return alert.textContent.replace(/\s+/g, " ").trim();
   };
-  // Whether the session here is another one than the page knows; a form of the old one is refused.
+  // Whether the browser has a newer session than the page: forms of the old one are refused.
   const renewed = async () => {
     const answer = await fetch(`${root}/needles`, { signal: AbortSignal.timeout(PATIENCE_MS) });
     const body = new DOMParser().parseFromString(await answer.text(), "text/html").body;
@@ -92,7 +92,7 @@ window.gazeloopActs = (() => {
   const LOGIN = { login: true, text: "Your session has ended." };
   const again = (text, wait) => ({ text, wait: Number(wait) || 0 });
 
-  // Sends one act. Returns why it must be sent again; null once it is answered.
+  // Sends one act. Returns why it must be sent again, or null once it is answered.
   const attempt = async (act) => {
     const body = new URLSearchParams([...act.fields, ["act_id", act.id]]);
     const headers = { "HX-Request": "true", "X-CSRF-Token": session().csrf };
@@ -102,15 +102,15 @@ window.gazeloopActs = (() => {
     const text = await answer.text();
     if (answer.status === 204) {
       settle(act);
-      tell("taken", act, answer.headers);
+      notify("taken", act, answer.headers);
       return null;
     }
     if (answer.status === 401 || new URL(answer.url).pathname === `${root}/login`) return LOGIN;
-    if (answer.status === 403 && await renewed()) return again("The session is another one.");
+    if (answer.status === 403 && await renewed()) return again("The session has changed.");
     const temporary = answer.status < 400 || answer.status >= 500 || [408, 425, 429].includes(answer.status);
     if (temporary) return again(`The server answers ${answer.status}.`, answer.headers.get("Retry-After"));
     settle(act, reasonIn(text));
-    tell("refused", act);
+    notify("refused", act);
     return null;
   };
 
@@ -135,10 +135,10 @@ window.gazeloopActs = (() => {
     if (trouble && !trouble.login) {
       const wait = Math.max(Math.min(LONGEST_WAIT_S, 2 ** (failures - 1)), trouble.wait || 0);
       timer = setTimeout(send, wait * 1000 * (0.75 + Math.random() / 2));
-    } else if (!trouble && own().length) send(); // made while the lock was given back
+    } else if (!trouble && own().length) send(); // added while the lock was being released
   };
 
-  // What became of an act, whichever tab has sent it.
+  // The state of an act, whichever tab sent it.
   const fate = (id) => {
     const is = (act) => act.id === id;
     return queued().some(is) ? "queued" : stored(REFUSED).some(is) ? "refused" : "done";
@@ -159,7 +159,7 @@ window.gazeloopActs = (() => {
     made.addEventListener("click", act);
     return made;
   };
-  const skip = (act) => { settle(act, "Left out. It was not sent."); tell("refused", act); send(); };
+  const skip = (act) => { settle(act, "Skipped. It was not sent."); notify("refused", act); send(); };
 
   const waiting = (acts) => {
     const line = element("p", "", { class: "waiting" });
@@ -167,12 +167,12 @@ window.gazeloopActs = (() => {
     if (here === null || (trouble && trouble.login)) {
       const next = encodeURIComponent(location.pathname + location.search);
       const names = [...new Set(acts.map((act) => act.person))].join(", ");
-      line.append(` ${trouble ? `${trouble.text} ` : ""}Kept in this browser; sent once ${names} logs in again. `);
+      line.append(` ${trouble ? `${trouble.text} ` : ""}Stored in this browser; sent once ${names} logs in again. `);
       if (here !== null) line.append(element("a", "Log in", { href: `${root}/login?next=${next}` }));
     } else if (trouble) {
-      line.append(` ${trouble.text} Kept in this browser, and sent again until it is answered. `);
+      line.append(` ${trouble.text} Stored in this browser; sending again until the server answers. `);
       line.append(button("Send now", send));
-      if (failures >= SKIPPABLE_AFTER) line.append(button(`Leave out: ${acts[0].text}`, () => skip(acts[0])));
+      if (failures >= SKIPPABLE_AFTER) line.append(button(`Skip: ${acts[0].text}`, () => skip(acts[0])));
     }
     return line;
   };
@@ -186,7 +186,7 @@ window.gazeloopActs = (() => {
   const refusal = (act) => {
     const line = element("p", "", { class: "alert" });
     line.append(element("b", `Refused: ${act.text}.`), ` ${act.reason.replace(/^Refused\. /, "")} `);
-    line.append(element("a", "Look", { href: act.page }));
+    line.append(element("a", "Open page", { href: act.page }));
     line.append(button("Dismiss", () => { drop(act.key); render(); }));
     return line;
   };
@@ -204,16 +204,16 @@ window.gazeloopActs = (() => {
     const acts = queued();
     document.body.dataset.unsent = String(acts.length);
     const late = (act) => trouble || here === null || Date.now() * 1000 - Number(act.key.slice(QUEUED.length).split(":")[0]) >= QUIET_MS * 900;
-    const mine = acts.filter((act) => here === null || act.person === here);
+    const ownActs = acts.filter((act) => here === null || act.person === here);
     const rest = acts.filter((act) => here !== null && act.person !== here);
     const no = here === null ? [] : refused();
     const lines = [];
-    if (mine.some(late)) lines.push(waiting(mine));
+    if (ownActs.some(late)) lines.push(waiting(ownActs));
     if (rest.length) lines.push(others(rest));
     if (no.length > 2) lines.push(dismissal(no));
     lines.push(...no.map(refusal));
     const text = lines.map((line) => line.textContent).join("\n");
-    if (text === drawn) return; // what stays is not announced, and keeps its focus
+    if (text === drawn) return; // unchanged lines are not announced again and keep their focus
     drawn = text;
     const status = element("div", "", { role: "status" });
     status.append(...lines);
@@ -225,7 +225,7 @@ window.gazeloopActs = (() => {
     const key = event.key || "";
     if (key.startsWith(QUEUED) && event.oldValue && !event.newValue) {
       const act = JSON.parse(event.oldValue);
-      tell(fate(act.id) === "refused" ? "refused" : "taken", act);
+      notify(fate(act.id) === "refused" ? "refused" : "taken", act);
     }
     if (key === SESSION) { trouble = null; send(); }
     if (key.startsWith(prefix)) { render(); setTimeout(render, QUIET_MS); }

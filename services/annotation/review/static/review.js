@@ -1,4 +1,4 @@
-// Keys, and what changes on the page at once. The page works without this file too.
+// Keyboard shortcuts and immediate updates of the page. The page also works without this script.
 "use strict";
 (() => {
   const one = (selector) => document.querySelector(selector);
@@ -6,7 +6,7 @@
   const acts = window.gazeloopActs;
   const PATIENCE_MS = 10_000;
   const LONGEST_WAIT_MS = 8000;
-  const STALE_MS = 120_000; // keys that waited longer are not pressed on a page that nobody expects
+  const STALE_MS = 120_000; // older held keys are dropped: the user no longer expects them
   const address = () => window.location.pathname + window.location.search;
   const pathOf = (given) => new URL(given, window.location.href).pathname;
   const remembered = (key) => { try { return JSON.parse(sessionStorage.getItem(key)); } catch { return null; } };
@@ -17,8 +17,8 @@
     one("#notice").replaceChildren(...(text ? [line] : []));
   };
 
-  // While a page or an answer is awaited, keys wait for it: they are meant for what comes. They are
-  // stored, so that they also arrive where the whole page is loaded. `to` is the path they are for.
+  // While a page or an answer is loading, typed keys are held, because they are meant for what comes
+  // next. They are stored, so that they survive a full page load. `to` is the path they are for.
   let held = null; // {kind: "move" | "act", from, to, rel, id, keys, at}
   let tries = 0;
   const keep = () => {
@@ -41,9 +41,9 @@
     const keys = held ? held.keys.join(" ") : "";
     held = null;
     keep();
-    if (keys) notice(`${reason} Keys typed after it were left out: ${keys}`);
+    if (keys) notice(`${reason} Keys typed after it were ignored: ${keys}`);
   };
-  // Asks for the page that is awaited; again and later each time, as long as it is awaited.
+  // Requests the awaited page, again with growing delays while it is awaited.
   const pursue = (ask) => {
     const awaited = held;
     setTimeout(() => { if (held === awaited) ask(); }, tries ? Math.min(LONGEST_WAIT_MS, 500 * 2 ** tries) : 0);
@@ -52,20 +52,20 @@
   const follow = () => {
     const link = held && held.kind === "move" && one(`a[rel="${held.rel}"]`);
     if (link) link.click();
-    else leaveOut("There is no such page any more.");
+    else leaveOut("That page no longer exists.");
   };
   const move = (rel) => {
     const link = one(`a[rel="${rel}"]`);
     if (!link) return;
     hold({ kind: "move", rel, to: pathOf(link.href) });
     link.click();
-    const awaited = held; // a request that ends without any event is asked for again as well
+    const awaited = held; // also retry a request that ends without any event
     setTimeout(() => { if (held === awaited && tries === 0) pursue(follow); }, PATIENCE_MS * 1.5);
   };
   const leads = (link) => link.matches('a[rel="next"], a[rel="prev"]');
 
   document.addEventListener("htmx:configRequest", (event) => {
-    if (acts.csrf()) event.detail.headers["X-CSRF-Token"] = acts.csrf(); // of a session that began elsewhere
+    if (acts.csrf()) event.detail.headers["X-CSRF-Token"] = acts.csrf(); // the session may have begun in another tab
   });
   document.addEventListener("htmx:beforeRequest", (event) => {
     const from = event.detail.requestConfig.elt;
@@ -73,22 +73,22 @@
     if (leads(from) && !held) hold({ kind: "move", rel: from.rel, to: pathOf(from.href) });
   });
   document.addEventListener("htmx:beforeOnLoad", (event) => {
-    // A claim that is not made leads nowhere; an act that is not sent says that one must log in.
+    // A failed claim must not redirect to the login; the queue of acts asks the user to log in.
     const claim = event.detail.requestConfig.elt.hasAttribute("data-claim");
     if (claim && event.detail.xhr.status === 401) event.preventDefault();
   });
   document.addEventListener("htmx:afterRequest", (event) => {
-    const from = event.detail.requestConfig.elt; // also where the swap has taken it away
+    const from = event.detail.requestConfig.elt; // the element may be gone after the swap
     if (!leads(from) || !held) return;
     const status = event.detail.xhr.status;
     if (status >= 400 && status < 500 && status !== 429) {
-      if (status !== 401) leaveOut("The page did not open."); // 401 leads to the login, and back here
+      if (status !== 401) leaveOut("The page did not open."); // 401 leads to the login and back to this page
       return;
     }
-    const there = one("#work[data-needle]"); // a part that came for a page which is gone is dropped
+    const there = one("#work[data-needle]"); // an answer for a page that was left is dropped
     if (!event.detail.successful || !there || !held.to.endsWith(`/${there.dataset.needle}`)) {
-      const waiting = held.keys.length ? ` Keys that wait: ${held.keys.join(" ")}` : "";
-      notice(`The server does not answer; it is asked again.${waiting}`);
+      const waiting = held.keys.length ? ` Held keys: ${held.keys.join(" ")}` : "";
+      notice(`The server does not answer; trying again.${waiting}`);
       pursue(follow);
       return;
     }
@@ -98,19 +98,19 @@
     if (title) title.focus({ preventScroll: true });
     release();
   });
-  const unanswered = (event) => {
+  const reportNoAnswer = (event) => {
     const from = event.detail.requestConfig.elt;
     if (!leads(from) && !from.hasAttribute("data-claim")) notice("The server does not answer; try again in a moment.");
   };
-  document.addEventListener("htmx:sendError", unanswered);
-  document.addEventListener("htmx:timeout", unanswered);
+  document.addEventListener("htmx:sendError", reportNoAnswer);
+  document.addEventListener("htmx:timeout", reportNoAnswer);
   document.addEventListener("htmx:afterSwap", () => {
     arrived();
-    tell();
+    announce();
     boxes(sessionStorage.getItem("boxes") !== "off");
   });
 
-  // What the page shows beyond what the server had drawn: acts that are unsent, or sent since.
+  // What the page shows in addition to what the server rendered: acts that are unsent, or sent since.
   let work = null;
   let shownActs = []; // their ids
   let undoable = []; // versions and ids of the acts that can be taken back, latest first
@@ -156,7 +156,7 @@
     if (Number(work.dataset.version) < (answered()[work.dataset.needle] || 0)) refresh();
   };
 
-  // Draws the needle again, from what the server knows now.
+  // Renders the needle again from the server's current state.
   let refreshing = null;
   const swap = (old, html) => {
     const marked = new Set(marks().filter((mark) => mark.checked).map((mark) => regionOf(mark.value)));
@@ -164,21 +164,21 @@
     for (const mark of marks()) mark.checked = marked.has(regionOf(mark.value));
     for (const mark of marks().filter((box) => box.checked)) pinOf(mark, true);
     arrived();
-    tell();
+    announce();
     boxes(sessionStorage.getItem("boxes") !== "off");
   };
   const refresh = async () => {
     const old = work;
     if (!old || refreshing === old) return;
     if (old.contains(document.activeElement) && document.activeElement.closest(".fix[open]")) {
-      setTimeout(refresh, 1000); // somebody is writing there
+      setTimeout(refresh, 1000); // the user is typing there
       return;
     }
     refreshing = old;
     const html = await fetch(address(), { headers: { "HX-Request": "true" }, signal: AbortSignal.timeout(PATIENCE_MS) })
       .then((answer) => (answer.ok ? answer.text() : null), () => null);
     refreshing = null;
-    if (work !== old || !old.isConnected || (held && held.kind === "move")) return; // on the way elsewhere
+    if (work !== old || !old.isConnected || (held && held.kind === "move")) return; // the user is leaving the page
     if (html === null) { if (held && held.kind === "act") pursue(refresh); return; }
     swap(old, html);
     if (held && held.kind === "act" && acts.fate(held.id) !== "queued" && refreshing === null) release();
@@ -211,7 +211,7 @@
       return `${button.value} ${cards} of ${one("#query-title").textContent}`;
     },
     undo: () => `undo at ${one("#query-title").textContent}`,
-    correct: (form, fields, button) => `${button.textContent}, of ${form.dataset.of}`,
+    correct: (form, fields, button) => `${button.textContent}, for ${form.dataset.of}`,
     answer: () => `answer to “${one("h1").textContent}”`,
   };
   const submit = (form, button) => {
@@ -239,9 +239,9 @@
     if (needle) show(act);
     const open = form.closest(".fix");
     if (open) { open.open = false; open.querySelector("summary").focus(); }
-    // What follows depends on the answer: which decisions are left, or which question is next.
+    // Hold keys until the answer: it determines which decisions are left, or which question is next.
     if (kind === "undo" || kind === "answer") hold({ kind: "act", id: act.id });
-    tell();
+    announce();
   };
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("form[data-act]")) return;
@@ -253,11 +253,11 @@
     if (pin) pin.classList.toggle("marked", marked);
   };
 
-  // Screen readers hear what changed; the pictures tell it to everyone else.
-  const tell = () => {
+  // Announces the counts to screen readers.
+  const announce = () => {
     const title = one("#candidates-title");
-    const said = one("#said");
-    if (said && title) said.textContent = title.textContent.replace(/\s+/g, " ").trim();
+    const live = one("#announcement");
+    if (live && title) live.textContent = title.textContent.replace(/\s+/g, " ").trim();
   };
 
   const boxes = (shown) => {
@@ -276,13 +276,13 @@
     const next = rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by))];
     if (next) { next.focus(); next.scrollIntoView({ block: "nearest" }); }
   };
-  // Back in the list, the needle that one comes from is in focus.
+  // Back in the list, focus the needle that the user comes from.
   const up = async () => {
     const from = one("#work");
     if (!from) return;
     if (from.dataset.needle) sessionStorage.setItem("from", from.dataset.needle);
     hold({ kind: "move", to: pathOf(from.dataset.up) });
-    await acts.settled(1000); // so that the list shows what was decided; the rest is sent from there
+    await acts.settled(1000); // so that the list shows the decisions; later acts are sent from there
     window.location.assign(from.dataset.up);
   };
   const arrive = () => {
@@ -324,7 +324,7 @@
     u: up,
     "/": () => { const find = one("#find"); if (find) { find.focus(); find.select(); } },
   };
-  // Whether the key means anything here.
+  // Handles a key; returns whether it has a meaning here.
   const press = (key) => {
     const digit = /^[0-9]$/.test(key) && one("#work");
     const act = digit ? () => mark(key) : keys[key];
@@ -349,7 +349,7 @@
     const card = event.target.closest("[data-card]");
     if (!card || event.target.type !== "checkbox") return;
     pinOf(event.target, event.target.checked);
-    // From the first mark on, others see that somebody works here.
+    // The first mark claims the needle, so that others see that it is being reviewed.
     const claim = one("#claim");
     if (claim && claim.dataset.claim === "free") window.htmx.trigger(claim, "work");
   });
@@ -360,7 +360,7 @@
     if (filters && event.target.matches("select")) filters.requestSubmit();
   });
   document.addEventListener("submit", (event) => {
-    // Empty filters stay out of the address.
+    // Leave empty filters out of the address.
     if (!event.target.matches("[data-filters]")) return;
     for (const field of event.target.elements) if (field.name && !field.value) field.disabled = true;
   });
@@ -373,24 +373,24 @@
     if (opener) dialog();
     if (event.target.closest('[data-toggles="boxes"]')) boxes(document.body.classList.contains("no-boxes"));
   });
-  // Goes on with what was awaited when the page was loaded.
+  // Continues with what was awaited before the page load.
   const resume = () => {
     const before = remembered("held");
     if (!before || !document.body.dataset.person) return;
     held = before;
     keep();
-    if (Date.now() - before.at > STALE_MS) leaveOut("It took long.");
+    if (Date.now() - before.at > STALE_MS) leaveOut("The page took too long.");
     else if (before.to === window.location.pathname) release();
     else if (before.from !== address()) leaveOut("Another page was opened.");
     else if (before.kind === "move") pursue(before.rel ? follow : up);
-    else if (acts.fate(before.id) === "refused") leaveOut("It was refused.");
+    else if (acts.fate(before.id) === "refused") leaveOut("The action was refused.");
     else if (acts.fate(before.id) === "done" && one("#work[data-needle]")) release();
-    else if (acts.fate(before.id) === "done") leaveOut("It is done.");
+    else if (acts.fate(before.id) === "done") leaveOut("The action is done.");
   };
   boxes(sessionStorage.getItem("boxes") !== "off");
   arrive();
   arrived();
   resume();
-  const here = one("nav [aria-current]"); // on a phone it may lie beyond the edge
+  const here = one("nav [aria-current]"); // on a phone it may be scrolled out of view
   if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft - 40;
 })();

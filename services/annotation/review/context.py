@@ -1,4 +1,4 @@
-"""What the review page works with."""
+"""The stores and services that the review page's routes use."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -29,14 +29,14 @@ from services.runtime.stores.open_questions import MongoOpenQuestions
 
 
 @dataclass(frozen=True)
-class Letters:
-    """The dead letters, as far as a page needs them.
+class DeadLetters:
+    """Access to the dead letters.
 
     Attributes
     ----------
-    read : every letter that the broker still has, with its state
-    replay : publishes the original records of these letters again; how many those were
-    discard : gives these letters up for good; how many those were
+    read : returns every dead letter that the broker still has, with its state
+    replay : publishes the original records of these dead letters again; returns their number
+    discard : marks these dead letters as discarded; returns their number
     """
 
     read: Callable[[], Awaitable[Sequence[Letter]]]
@@ -46,7 +46,7 @@ class Letters:
 
 @dataclass(frozen=True)
 class ReviewContext:
-    """All parts of the page, wired."""
+    """Everything that the routes need, wired together."""
 
     settings: Settings
     clock: Clock
@@ -69,5 +69,5 @@ class ReviewContext:
     held: MongoHeldCorrections
     questions: MongoOpenQuestions
     categories: MongoCategories
-    letters: Letters | None = None
-    """None where there is no broker to read them from."""
+    dead_letters: DeadLetters | None = None
+    """None if there is no broker to read them from."""
