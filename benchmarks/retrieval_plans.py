@@ -25,7 +25,7 @@ from services.domain.mining.detector_category import (
     Haystack,
     ModeQuery,
     frame_worths,
-    offers,
+    scored_candidates,
 )
 from services.domain.mining.failure_model import FailureMode
 from services.domain.mining.ranking import Vectors
@@ -109,10 +109,10 @@ def by_strategy(strategy: Strategy) -> Plan:
         data: DataSet, haystack: Frames, seed: int, budget: float
     ) -> tuple[Frames, list[tuple[int, FailureMode | None]]]:
         searched = {str(number): task for number, task in enumerate(tasks(data, haystack, seed))}
-        dealer = dealer_of(searched, haystack, strategy)
+        allocator = allocator_of(searched, haystack, strategy)
         listed = [
-            (int(each.offer.region), data.modes[int(each.needle)])
-            for each in dealer.allocate(allowed(haystack, budget))
+            (int(each.candidate.region), data.modes[int(each.needle)])
+            for each in allocator.allocate(allowed(haystack, budget))
         ]
         taken = np.zeros(len(data.spots), np.bool_)
         taken[[data.frame[place] for place, _ in listed]] = True
@@ -136,7 +136,7 @@ class Families:
     of: Mapping[int, FamilyId]
     yields: Mapping[FamilyId, float]
 
-    def asked(self, places: Sequence[int], vectors: Vectors) -> ModeQuery:
+    def mode_query(self, places: Sequence[int], vectors: Vectors) -> ModeQuery:
         """The needles of a mode."""
         return ModeQuery(vectors, [self.of.get(place, _ONE) for place in places], self.yields)
 
@@ -145,36 +145,38 @@ _ONE = FamilyId("all")
 _NO_FAMILIES = Families({}, {})
 
 
-def dealer_of(
+def allocator_of(
     searched: Mapping[str, Task],
     haystack: Frames,
     strategy: Strategy,
     families: Families = _NO_FAMILIES,
 ) -> BudgetAllocator:
-    """All needles, and what their modes are offered; regions are named by their places.
+    """All needles, and the candidates of their modes; regions are named by their places.
 
     Parameters
     ----------
     haystack : (F,), the frames of which no truth is known
     """
     evidence_min = Settings().shortlist_evidence
-    kinds = {name: _kind(task, haystack) for name, task in searched.items()}
+    category_models = {name: _category_model(task, haystack) for name, task in searched.items()}
     hay = {name: _haystack(task) for name, task in searched.items()}
     worths: Counter[FrameId] = Counter()
-    for name, kind in kinds.items():
-        worths.update(frame_worths(kind, hay[name], strategy))
-    dealer = BudgetAllocator()
+    for name, category_model in category_models.items():
+        worths.update(frame_worths(category_model, hay[name], strategy))
+    allocator = BudgetAllocator()
     for name, task in searched.items():
         of_mode = _needles(task)
         vectors = {mode: task.data.vectors["crop"][places] for mode, places in of_mode.items()}
-        asked = {mode: families.asked(of_mode[mode], rows) for mode, rows in vectors.items()}
-        offered = offers(kinds[name], hay[name], asked, worths, evidence_min)
+        queries = {mode: families.mode_query(of_mode[mode], rows) for mode, rows in vectors.items()}
+        candidates = scored_candidates(
+            category_models[name], hay[name], queries, worths, evidence_min
+        )
         for mode, places in of_mode.items():
             key = (name, mode.error, mode.taken_for or "")
             for place, vector in zip(places, vectors[mode], strict=True):
-                dealer.ask(key, NeedleId(f"{place:06d}"), vector)
-            dealer.offer(key, offered.get(mode, ()))
-    return dealer
+                allocator.add_needle(key, NeedleId(f"{place:06d}"), vector)
+            allocator.add_candidates(key, candidates.get(mode, ()))
+    return allocator
 
 
 def _needles(task: Task) -> dict[FailureMode, list[int]]:
@@ -186,7 +188,7 @@ def _needles(task: Task) -> dict[FailureMode, list[int]]:
     return of
 
 
-def _kind(task: Task, haystack: Frames) -> CategoryModel:
+def _category_model(task: Task, haystack: Frames) -> CategoryModel:
     data = task.data
     known = (data.category == task.category) & ~haystack[data.frame]
     truths = int(data.truths[~haystack, task.category].sum())

@@ -17,12 +17,12 @@ from rich.table import Table
 
 from benchmarks.retrieval_data import DataSet, survey, trapedesveh
 from benchmarks.retrieval_measures import figure, mean_ap, options
-from benchmarks.retrieval_plans import Families, Frames, allowed, dealer_of, haystack_of
+from benchmarks.retrieval_plans import Families, Frames, allocator_of, allowed, haystack_of
 from benchmarks.retrieval_rankings import Task, tasks
 from services.contracts.identity import FamilyId, NeedleId
 from services.domain.mining.failure_model import FailureMode
 from services.domain.mining.families import LeaderClusters, beyond, shared_by
-from services.domain.shortlists.budgets import hoped_yield
+from services.domain.shortlists.budgets import optimistic_yield
 from services.domain.shortlists.scored_candidates import Assignment
 from services.domain.shortlists.strategies import STRATEGIES
 from services.runtime.settings import Settings
@@ -34,7 +34,7 @@ Weigh = Callable[[int, int], float]
 WAYS: Mapping[str, Weigh | None] = {
     "no yield": None,
     "the share so far": lambda confirmed, judged: (confirmed + 1) / (judged + 2),
-    "its upper end (as it is)": hoped_yield,
+    "its upper end (as it is)": optimistic_yield,
 }
 
 
@@ -58,21 +58,21 @@ class First:
         """Of families that were judged."""
         judged, confirmed = Counter[FamilyId](), Counter[FamilyId]()
         for each in self.dealt:
-            judged[each.offer.family] += 1
-            confirmed[each.offer.family] += fails_alike(self.data, each)
+            judged[each.candidate.family] += 1
+            confirmed[each.candidate.family] += fails_alike(self.data, each)
         return {family: weigh(confirmed[family], n) for family, n in judged.items()}
 
 
 def frames_of(data: DataSet, dealt: Sequence[Assignment]) -> Frames:
     """(F,), which frames were dealt."""
     taken = np.zeros(len(data.spots), np.bool_)
-    taken[[data.frame[int(each.offer.region)] for each in dealt]] = True
+    taken[[data.frame[int(each.candidate.region)] for each in dealt]] = True
     return taken
 
 
 def fails_alike(data: DataSet, dealt: Assignment) -> bool:
     """Whether a listed region is wrong as its needle is."""
-    mode: FailureMode | None = data.modes[int(dealt.offer.region)]
+    mode: FailureMode | None = data.modes[int(dealt.candidate.region)]
     return mode is not None and mode == data.modes[int(dealt.needle)]
 
 
@@ -99,8 +99,8 @@ def first_plan(data: DataSet, seed: int, strategy: str) -> First:
     haystack = haystack_of(data, seed)
     searched = {str(number): task for number, task in enumerate(tasks(data, haystack, seed))}
     families = families_of(searched)
-    dealer = dealer_of(searched, haystack, STRATEGIES[strategy], Families(families, {}))
-    dealt = dealer.allocate(allowed(haystack, BUDGET))
+    allocator = allocator_of(searched, haystack, STRATEGIES[strategy], Families(families, {}))
+    dealt = allocator.allocate(allowed(haystack, BUDGET))
     return First(data, haystack, searched, families, strategy, dealt)
 
 
@@ -109,7 +109,7 @@ def second_plan(first: First, weigh: Weigh | None) -> list[Assignment]:
     taken = first.taken
     wiser = {name: _corrected(task, taken) for name, task in first.searched.items()}
     yields = first.yields(weigh) if weigh else {}
-    dealer = dealer_of(
+    allocator = allocator_of(
         wiser,
         first.haystack & ~taken,
         STRATEGIES[first.strategy],
@@ -117,8 +117,8 @@ def second_plan(first: First, weigh: Weigh | None) -> list[Assignment]:
     )
     whole = allowed(first.haystack, 2 * BUDGET)
     for each in first.dealt:
-        dealer.keep(each.needle, each.offer.spot, each.offer.family, whole)
-    return dealer.allocate(whole)
+        allocator.keep(each.needle, each.candidate.context, each.candidate.family, whole)
+    return allocator.allocate(whole)
 
 
 def _corrected(task: Task, taken: Frames) -> Task:
@@ -140,7 +140,7 @@ def outcome(first: First, weigh: Weigh | None) -> tuple[float, float, float]:
     repaired = mean_ap(data, first.haystack, data.wrong & known[data.frame])
     return (
         repaired - mean_ap(data, first.haystack),
-        float(np.mean([data.wrong[int(each.offer.region)] for each in dealt])),
+        float(np.mean([data.wrong[int(each.candidate.region)] for each in dealt])),
         float(np.mean([fails_alike(data, each) for each in dealt])),
     )
 
@@ -149,7 +149,7 @@ def print_outcomes(out: Console, data: DataSet, strategy: str, seeds: Sequence[i
     """A row for each way, and how it differs from no yield, split by split."""
     firsts = [first_plan(data, seed, strategy) for seed in seeds]
     judged = float(np.mean([len(first.dealt) for first in firsts]))
-    families = float(np.mean([len({each.offer.family for each in f.dealt}) for f in firsts]))
+    families = float(np.mean([len({each.candidate.family for each in f.dealt}) for f in firsts]))
     title = f"{data.name}, {strategy}: {judged:.0f} verdicts on {families:.0f} families"
     table = Table(title=title, title_justify="left")
     for column in ("worth times", "AP recovered", "more", "wrong", "same mode", "more"):

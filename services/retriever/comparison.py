@@ -1,8 +1,8 @@
-"""Embedding models compared on past verdicts: whose vectors would have put the failures first.
+"""Compares embedding models on past verdicts: whose vectors rank failures first.
 
-Judged are the regions of haystack frames whose ground truth came back corrected. Each model learns
-from the reference alone, as the retriever does, and ranks them for every mode that has a needle.
-Only what all of the models have embedded counts, so that all answer the same questions.
+The test set is the regions of reannotated haystack frames. Each model is fitted to the reference
+only, as in the retriever, and ranks the test regions for every mode that has a needle. Only regions
+that all models have embedded count, so that all models rank the same regions.
 """
 
 import asyncio
@@ -35,13 +35,13 @@ from services.runtime.settings import Settings
 
 @dataclass(frozen=True)
 class Compared:
-    """One model on the verdicts.
+    """The measures of one model.
 
     Attributes
     ----------
-    haystack_frames : how many have its vectors
-    measures : none of a measure that nothing defines
-    over_first : by how much it is above the first model
+    haystack_frames : the number of frames with its vectors
+    measures : None where a measure is not defined
+    over_first : difference to the first model
     """
 
     model: ModelId
@@ -52,12 +52,12 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All models on the same verdicts.
+    """All models, compared on the same verdicts.
 
     Attributes
     ----------
-    confirmed, rejected : regions that were judged, and whether the detector is wrong there
-    frames : that they are on
+    confirmed, rejected : number of judged regions where the detector is wrong, and right
+    frames : number of frames that these regions are on
     """
 
     confirmed: int
@@ -67,8 +67,8 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class _Kind:
-    """What is known of one kind, whichever model looks at it."""
+class _CategoryTruths:
+    """The known truths and needles of one detector and category."""
 
     reference: Mapping[RegionId, FailureMode | None]
     judged: Mapping[RegionId, FailureMode | None]
@@ -79,28 +79,28 @@ class _Kind:
         needles = (region for regions in self.needles.values() for region in regions)
         return {*self.reference, *self.judged, *needles}
 
-    def among(self, there: set[RegionId]) -> "_Kind":
-        return _Kind(
-            {region: mode for region, mode in self.reference.items() if region in there},
-            {region: mode for region, mode in self.judged.items() if region in there},
+    def restricted_to(self, common: set[RegionId]) -> "_CategoryTruths":
+        return _CategoryTruths(
+            {region: mode for region, mode in self.reference.items() if region in common},
+            {region: mode for region, mode in self.judged.items() if region in common},
             {
                 mode: kept
                 for mode, regions in self.needles.items()
-                if (kept := [region for region in regions if region in there])
+                if (kept := [region for region in regions if region in common])
             },
         )
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """What all models share: the features of regions, and the numbers of their frames."""
+    """The features of regions and the numbers of their frames, the same for all models."""
 
     features: Mapping[RegionId, FloatArray]
     frame: Mapping[RegionId, int]
 
 
 class ModelComparer:
-    """Reads what is durable, and changes nothing."""
+    """Compares models on what is stored; changes nothing."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class ModelComparer:
         self._settings = settings
 
     async def compare(self, models: Sequence[ModelId]) -> Comparison:
-        """These models; the first is what the others are compared with.
+        """Compare these models; the first is the baseline.
 
         Raises
         ------
@@ -126,24 +126,26 @@ class ModelComparer:
             A store does not answer.
         """
         judged = await self._judged()
-        kinds, frame_of = await self._kinds(judged)
+        categories, frame_of = await self._categories(judged)
         facts = await self._frames.load(set(frame_of.values()))
         features = {region: row for fact in facts.values() for region, row in fact.features.items()}
-        wanted = {region for kind in kinds for region in kind.regions}
+        wanted = {region for category in categories for region in category.regions}
         vectors = {
             model_id: await VectorCache(self._vectors).load(model_id, wanted) for model_id in models
         }
-        there = wanted & features.keys()
-        there = there.intersection(*(set(vector) for vector in vectors.values()))
-        kinds = [kind.among(there) for kind in kinds]
-        regions = [region for kind in kinds for region in kind.judged]
+        common = wanted & features.keys()
+        common = common.intersection(*(set(vector) for vector in vectors.values()))
+        categories = [category.restricted_to(common) for category in categories]
+        regions = [region for category in categories for region in category.judged]
         numbers = {frame: n for n, frame in enumerate(sorted({frame_of[r] for r in regions}))}
-        shown = _Shown(features, {region: numbers[frame_of[region]] for region in regions})
-        drawn = [
-            await asyncio.to_thread(_drawn, kinds, vectors[model], shown, len(numbers))
+        regions_data = _Shown(features, {region: numbers[frame_of[region]] for region in regions})
+        all_replicates = [
+            await asyncio.to_thread(
+                _replicates, categories, vectors[model], regions_data, len(numbers)
+            )
             for model in models
         ]
-        modes = [mode for kind in kinds for mode in kind.judged.values()]
+        modes = [mode for category in categories for mode in category.judged.values()]
         return Comparison(
             confirmed=sum(mode is not None for mode in modes),
             rejected=sum(mode is None for mode in modes),
@@ -154,42 +156,48 @@ class ModelComparer:
                     await self._vectors.count(
                         collection_of(FRAME_VECTORS, model), logic.HAYSTACK_FRAMES
                     ),
-                    {measure: interval(own[measure]) for measure in RankingMeasure},
+                    {measure: interval(replicated[measure]) for measure in RankingMeasure},
                     {
-                        measure: interval(own[measure] - drawn[0][measure])
+                        measure: interval(replicated[measure] - all_replicates[0][measure])
                         for measure in RankingMeasure
                     },
                 )
-                for model, own in zip(models, drawn, strict=True)
+                for model, replicated in zip(models, all_replicates, strict=True)
             ],
         )
 
     async def _judged(self) -> list[FrameMatched]:
-        again = await self._frames.reannotated()
-        return [m for m in await self._matches.load(again) if m.split is Split.HAYSTACK]
+        reannotated = await self._frames.reannotated()
+        return [m for m in await self._matches.load(reannotated) if m.split is Split.HAYSTACK]
 
-    async def _kinds(
+    async def _categories(
         self, judged: Sequence[FrameMatched]
-    ) -> tuple[list[_Kind], dict[RegionId, FrameId]]:
-        """What was judged of each kind that has needles, and which frame each region is on."""
+    ) -> tuple[list[_CategoryTruths], dict[RegionId, FrameId]]:
+        """Truths and needles of each category with needles, and the frame of each region."""
         needles: defaultdict[DetectorCategory, list[NeedleFound]] = defaultdict(list)
         async for record in self._needles.scan():
             if record.active and record.needle is not None:
                 needles[record.needle.detector, record.needle.category].append(record.needle)
         reference: defaultdict[DetectorCategory, list[Annotated]] = defaultdict(list)
         async for match in self._matches.scan(split=Split.REFERENCE):
-            reference[logic.kind_of(match)].append(Annotated.of(match))
-        kinds = []
+            reference[logic.detector_category_of(match)].append(Annotated.of(match))
+        categories = []
         frame_of = {needle.region_id: needle.frame_id for of in needles.values() for needle in of}
-        for kind, of_kind in sorted(needles.items()):
-            annotated = [Annotated.of(match) for match in judged if logic.kind_of(match) == kind]
+        for category, of_category in sorted(needles.items()):
+            annotated = [
+                Annotated.of(match)
+                for match in judged
+                if logic.detector_category_of(match) == category
+            ]
             if not annotated:
                 continue
-            frame_of |= {r: m.frame_id for m in [*annotated, *reference[kind]] for r in m.regions}
-            learnt = logic.truths(reference[kind], self._settings.region_score)
-            asked = logic.truths(annotated, self._settings.operating_score)
-            kinds.append(_Kind(learnt, asked, _by_mode(of_kind)))
-        return kinds, frame_of
+            frame_of |= {
+                r: m.frame_id for m in [*annotated, *reference[category]] for r in m.regions
+            }
+            learnt = logic.truths(reference[category], self._settings.region_score)
+            judged_modes = logic.truths(annotated, self._settings.operating_score)
+            categories.append(_CategoryTruths(learnt, judged_modes, _by_mode(of_category)))
+        return categories, frame_of
 
 
 def _by_mode(needles: Sequence[NeedleFound]) -> dict[FailureMode, list[RegionId]]:
@@ -199,28 +207,35 @@ def _by_mode(needles: Sequence[NeedleFound]) -> dict[FailureMode, list[RegionId]
     return dict(sorted(of.items()))
 
 
-def _drawn(
-    kinds: Sequence[_Kind], vectors: Mapping[RegionId, Vector], shown: _Shown, frames: int
+def _replicates(
+    categories: Sequence[_CategoryTruths],
+    vectors: Mapping[RegionId, Vector],
+    regions_data: _Shown,
+    frames: int,
 ) -> dict[RankingMeasure, FloatArray]:
-    questions = [question for kind in kinds for question in _questions(kind, vectors, shown)]
-    return {measure: replicates(questions, measure, frames) for measure in RankingMeasure}
+    ranked_regions = [
+        ranked
+        for category in categories
+        for ranked in _ranked_regions(category, vectors, regions_data)
+    ]
+    return {measure: replicates(ranked_regions, measure, frames) for measure in RankingMeasure}
 
 
-def _questions(
-    kind: _Kind, vectors: Mapping[RegionId, Vector], shown: _Shown
+def _ranked_regions(
+    category: _CategoryTruths, vectors: Mapping[RegionId, Vector], regions_data: _Shown
 ) -> list[RankedRegions]:
-    regions = sorted(kind.judged)
+    regions = sorted(category.judged)
     if not regions:
         return []
-    model = FailureModel(logic.examples(kind.reference, vectors, shown.features))
+    model = FailureModel(logic.examples(category.reference, vectors, regions_data.features))
     rows = np.stack([vectors[region] for region in regions])
-    features = np.stack([shown.features[region] for region in regions])
+    features = np.stack([regions_data.features[region] for region in regions])
     return [
         RankedRegions(
             model.evidence(mode, np.stack([vectors[needle] for needle in needles]), rows, features),
-            np.array([kind.judged[region] is not None for region in regions]),
-            np.array([kind.judged[region] == mode for region in regions]),
-            np.array([shown.frame[region] for region in regions]),
+            np.array([category.judged[region] is not None for region in regions]),
+            np.array([category.judged[region] == mode for region in regions]),
+            np.array([regions_data.frame[region] for region in regions]),
         )
-        for mode, needles in kind.needles.items()
+        for mode, needles in category.needles.items()
     ]

@@ -1,4 +1,4 @@
-"""What stored records mean for shortlists: examples, standing, haystack, candidates."""
+"""The retriever's rules: from stored records to examples, statistics, queries and shortlists."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,19 +34,18 @@ from services.domain.splits import SplitRule
 _THRESHOLDS = 10
 
 EXAMPLES_MAX = 2000
-"""Per kind; a fit takes a second then, and more examples moved no figure in
+"""Per model. That many take a second to fit; more examples changed no figure in
 docs/measurements/shortlists.md."""
 
 DetectorCategory = tuple[DetectorId, Category]
-"""What needles and haystack regions must share to be compared."""
+"""Needles are compared with haystack regions of the same detector and category."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A detection on a frame, and what it shows besides its picture."""
+    """A detection on a frame, with its features."""
 
-    kind: DetectorCategory
-    """What it may be compared within."""
+    detector_category: DetectorCategory
     score: float
     bbox: Box
     features: FloatArray
@@ -54,19 +53,19 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class FrameFacts:
-    """What ranking needs of a captured frame: many are kept, so no whole events."""
+    """The facts of a captured frame that ranking needs. Many are cached, so no whole events."""
 
-    spot: CaptureContext
+    context: CaptureContext
     captured_at: datetime
     image_uri: str
     reannotated: bool
     regions: Mapping[RegionId, Seen]
     is_copy: bool = False
-    """Whether another frame showed the same picture first."""
+    """Whether another frame had the same image first."""
 
     @classmethod
     def of(cls, record: FrameRecord) -> Self | None:
-        """The facts of a record; none before its image is known."""
+        """The facts of a record; None before its image is known."""
         captured, truth = record.captured, record.ground_truth
         if captured is None:
             return None
@@ -83,24 +82,24 @@ class FrameFacts:
         reannotated = (
             truth is not None and truth.complete and truth.annotation_source == REANNOTATION_SOURCE
         )
-        spot, uri = _spot(captured), captured.image.uri
-        return cls(spot, captured.captured_at, uri, reannotated, regions, record.is_copy)
+        context, uri = _context_of(captured), captured.image.uri
+        return cls(context, captured.captured_at, uri, reannotated, regions, record.is_copy)
 
     @property
     def features(self) -> dict[RegionId, FloatArray]:
-        """What each detection shows, by its region."""
+        """The features of each region."""
         return {region: seen.features for region, seen in self.regions.items()}
 
     def is_listable(self, *, count_copies: bool) -> bool:
-        """Whether a shortlist may hold the frame, as far as the frame itself goes."""
+        """Whether a shortlist may hold the frame, apart from budgets and distances."""
         return not self.reannotated and (count_copies or not self.is_copy)
 
     def split(self, rule: SplitRule) -> Split:
-        """Whether the frame is searched for needles, or searched through."""
-        return rule.split_of(self.spot.frame, self.spot.drive)
+        """Whether the frame is reference or haystack."""
+        return rule.split_of(self.context.frame, self.context.drive)
 
 
-def _spot(captured: FrameCaptured) -> CaptureContext:
+def _context_of(captured: FrameCaptured) -> CaptureContext:
     position = captured.position
     return CaptureContext(
         captured.frame_id,
@@ -125,23 +124,23 @@ def _shown(predictions: PredictionsMade, captured: FrameCaptured) -> Shown:
     )
 
 
-def haystack_of(kind: DetectorCategory, operating_score: float) -> Where:
-    """The haystack regions of a kind that the detector shows on the map."""
-    detector, category = kind
+def haystack_filter(detector_category: DetectorCategory, operating_score: float) -> Where:
+    """Selects the haystack regions of a category at or above the operating score."""
+    detector, category = detector_category
     return Where(
         equals={"detector": detector, "category": category, "split": Split.HAYSTACK.value},
         at_least={"score": operating_score},
     )
 
 
-def kind_of(match: FrameMatched) -> DetectorCategory:
-    """What a match is of."""
+def detector_category_of(match: FrameMatched) -> DetectorCategory:
+    """The detector and category of a match."""
     return match.detector, match.category
 
 
-def key_of(kind: DetectorCategory, mode: FailureMode) -> Key:
-    """What names a mode of a kind."""
-    return (*kind, mode.error, mode.taken_for or "")
+def key_of(detector_category: DetectorCategory, mode: FailureMode) -> Key:
+    """The key of a failure mode."""
+    return (*detector_category, mode.error, mode.taken_for or "")
 
 
 HAYSTACK_FRAMES = Where(equals={"split": Split.HAYSTACK.value})
@@ -149,11 +148,11 @@ HAYSTACK_FRAMES = Where(equals={"split": Split.HAYSTACK.value})
 
 @dataclass(frozen=True, slots=True)
 class Annotated:
-    """What a match teaches, without what only others need: all of these are kept.
+    """The parts of a match that examples need. Many are cached, so no whole events.
 
     Attributes
     ----------
-    modes : of each region, how it is wrong; none where it is right
+    modes : the failure mode of each region; None for a true positive
     ground_truths : over all areas
     """
 
@@ -169,7 +168,7 @@ class Annotated:
 
     @classmethod
     def of(cls, match: FrameMatched) -> Self:
-        """Of a match."""
+        """The annotated regions of a match."""
         modes = (
             None if error is None else FailureMode.of(error, true_category)
             for error, true_category in zip(match.errors, match.true_categories, strict=True)
@@ -188,15 +187,15 @@ class Annotated:
 
 
 def truths(annotated: Iterable[Annotated], score: float) -> dict[RegionId, FailureMode | None]:
-    """Of each annotated region at or above the score, how it is wrong; none where it is right."""
+    """The failure mode of each region at or above the score; None for a true positive."""
     return {
         region: mode
         for item in annotated
-        for region, scored, ignored, mode in zip(
+        for region, region_score, ignored, mode in zip(
             item.regions, item.scores, item.ignored, item.modes, strict=True
         )
         # Bit 0 is IoU .5 over all areas.
-        if scored >= score and not ignored & 1
+        if region_score >= score and not ignored & 1
     }
 
 
@@ -205,9 +204,10 @@ def examples(
     vectors: Mapping[RegionId, Vectors],
     features: Mapping[RegionId, FloatArray],
 ) -> Examples:
-    """The regions of known truth, in the order of their ids, which are as good as random.
+    """The regions of known truth, in the order of their ids.
 
-    Of more than EXAMPLES_MAX, those with the lowest ids.
+    If there are more than EXAMPLES_MAX, those with the lowest ids: ids are hashes, so this is a
+    random sample.
     """
     known = sorted(modes.keys() & vectors.keys() & features.keys())[:EXAMPLES_MAX]
     if not known:
@@ -219,8 +219,8 @@ def examples(
     )
 
 
-def standing(annotated: Sequence[Annotated]) -> CategoryStats:
-    """How the detector stands in a category on these frames, over all areas."""
+def category_stats(annotated: Sequence[Annotated]) -> CategoryStats:
+    """The detector's statistics in a category on these frames, over all areas."""
     rows = [
         (score, bits)
         for item in annotated
@@ -236,35 +236,35 @@ def standing(annotated: Sequence[Annotated]) -> CategoryStats:
 
 
 def listed(record: NeedleRecord) -> tuple[Candidate, ...]:
-    """What is on a needle's shortlist."""
+    """The candidates on a needle's shortlist."""
     return record.shortlist.candidates if record.shortlist is not None else ()
 
 
 def kept_candidates(record: NeedleRecord, reannotated: Collection[FrameId]) -> list[Candidate]:
-    """The candidates that stay: their frames were annotated again because they were listed."""
+    """The candidates that stay because their frames were reannotated."""
     return [candidate for candidate in listed(record) if candidate.frame_id in reannotated]
 
 
 def candidate(
     region: RegionId, facts: FrameFacts, similarity: float, evidence: float, store: str
 ) -> Candidate:
-    """A haystack region on a shortlist. Rounded, so that nothing is published for a hair.
+    """A haystack region on a shortlist. Rounded, so that float noise does not cause a revision.
 
     Parameters
     ----------
-    store : the blob store's URL: who reads shortlists elsewhere knows no relative URIs
+    store : the blob store's URL, because other readers cannot resolve relative URIs
     """
     seen = facts.regions[region]
-    _, category = seen.kind
+    _, category = seen.detector_category
     return Candidate(
-        frame_id=facts.spot.frame,
+        frame_id=facts.context.frame,
         region_id=region,
         category=category,
         score=seen.score,
         bbox=seen.bbox,
         similarity=round(similarity, 3),
         evidence=round(evidence, 2),
-        drive_id=facts.spot.drive,
+        drive_id=facts.context.drive,
         captured_at=facts.captured_at,
         image_uri=absolute_uri(facts.image_uri, store),
     )
@@ -281,11 +281,11 @@ def next_shortlist(
     candidates: Sequence[Candidate],
     provenance: Provenance,
 ) -> ShortlistPublished | None:
-    """The needle's shortlist as it should be, one revision on; none where nothing changes."""
+    """The needle's next shortlist, with the next revision; None if nothing changes."""
     before = record.shortlist
     if before is None and not candidates:
         return None
-    same = before is not None and _placeless(before.candidates) == _placeless(candidates)
+    same = before is not None and _without_uris(before.candidates) == _without_uris(candidates)
     if before is not None and same and before.provenance == provenance:
         return None
     return ShortlistPublished(
@@ -297,13 +297,13 @@ def next_shortlist(
     )
 
 
-def _placeless(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Candidates without where their images are: a store that moved changes no shortlist."""
+def _without_uris(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Candidates without image URIs: moving the blob store does not change a shortlist."""
     return [candidate.model_copy(update={"image_uri": ""}) for candidate in candidates]
 
 
 def withdrawn(record: NeedleRecord) -> ShortlistPublished | None:
-    """The empty shortlist of a retracted needle; none where there was nothing to withdraw."""
+    """The empty shortlist of a retracted needle; None if it had no shortlist."""
     if record.shortlist is None or record.needle is None:
         return None
     return next_shortlist(record, record.needle, (), record.shortlist.provenance)

@@ -1,4 +1,4 @@
-"""Families of all active needles, and those needles that are perhaps label errors."""
+"""The families of all active needles, and the needles that may be label errors."""
 
 import asyncio
 from collections import defaultdict
@@ -26,7 +26,7 @@ from services.runtime.settings import Settings
 
 @dataclass(frozen=True)
 class Suspect:
-    """A needle that is perhaps right, its label missing."""
+    """A needle that may be a correct detection whose label is missing."""
 
     needle: NeedleFound
     suspicion: float
@@ -34,13 +34,13 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Overview:
-    """What a person wants to read first.
+    """What a reviewer reads first.
 
     Attributes
     ----------
     families : the largest first
-    recheck : reference regions whose annotation is to be looked at again, the likeliest first
-    needles : by id, what families and suspects speak of
+    recheck : reference regions whose annotation should be checked, the most suspicious first
+    needles : by id, all needles of families and suspects
     """
 
     families: Sequence[Family]
@@ -55,7 +55,7 @@ async def read_overview(
     vectors: VectorStore,
     settings: Settings,
 ) -> Overview:
-    """The overview of everything that is stored; needles that are not embedded yet are left out."""
+    """The overview of all stored needles; needles that are not embedded yet are left out."""
     model = await live_model(vectors, REGION_VECTORS)
     records = [
         record async for record in needles.scan() if record.active and record.needle is not None
@@ -68,7 +68,7 @@ async def read_overview(
     of_needles = await known.load(model, [needle.region_id for needle in found.values()])
     reannotated = await FrameCache(frames).reannotated()
 
-    def gathered() -> list[Family]:
+    def clustered() -> list[Family]:
         return families(
             _members(records, of_needles, reannotated),
             likeness=settings.family_likeness,
@@ -76,9 +76,9 @@ async def read_overview(
             quiet_drives=settings.family_quiet_drives,
         )
 
-    # Off the loop: many needles take seconds, and the review page answers meanwhile.
+    # In a thread: many needles take seconds, and the review page must answer meanwhile.
     return Overview(
-        await asyncio.to_thread(gathered),
+        await asyncio.to_thread(clustered),
         await _suspects(list(found.values()), reference, known, model, settings),
         found,
     )
@@ -115,7 +115,7 @@ def _members(
 
 
 def _centred(detectors: Sequence[DetectorId], vectors: Vectors) -> Vectors:
-    """What each has beyond what the needles of its detector share."""
+    """The vectors without the mean vector of their detector's needles."""
     rows, of = np.empty_like(vectors), np.array(detectors)
     for detector in set(detectors):
         some = of == detector
@@ -124,7 +124,7 @@ def _centred(detectors: Sequence[DetectorId], vectors: Vectors) -> Vectors:
 
 
 def _drives(matches: Sequence[FrameMatched]) -> list[tuple[DriveId, datetime]]:
-    """Every reference drive with the time of its first frame; a frame without one is its own."""
+    """Reference drives with the times of their first frames; a frame without a drive is its own."""
     first: dict[DriveId, datetime] = {}
     for match in matches:
         drive = match.drive_id or DriveId(match.frame_id)
@@ -139,31 +139,35 @@ async def _suspects(
     model: ModelId,
     settings: Settings,
 ) -> list[Suspect]:
-    asked_of: defaultdict[DetectorCategory, list[NeedleFound]] = defaultdict(list)
+    background_by_category: defaultdict[DetectorCategory, list[NeedleFound]] = defaultdict(list)
     for needle in needles:
         if needle.error_type is ErrorType.BACKGROUND:
-            asked_of[needle.detector, needle.category].append(needle)
+            background_by_category[needle.detector, needle.category].append(needle)
     annotated: defaultdict[DetectorCategory, list[Annotated]] = defaultdict(list)
     for match in reference:
-        annotated[logic.kind_of(match)].append(Annotated.of(match))
+        annotated[logic.detector_category_of(match)].append(Annotated.of(match))
     suspects = []
-    for kind, asked in sorted(asked_of.items()):
-        modes = await asyncio.to_thread(logic.truths, annotated[kind], settings.operating_score)
-        vectors = await known.load(model, [*modes, *(needle.region_id for needle in asked)])
+    for detector_category, background_needles in sorted(background_by_category.items()):
+        modes = await asyncio.to_thread(
+            logic.truths, annotated[detector_category], settings.operating_score
+        )
+        vectors = await known.load(
+            model, [*modes, *(needle.region_id for needle in background_needles)]
+        )
         suspects += await asyncio.to_thread(
-            _suspects_among, asked, modes, vectors, settings.recheck_suspicion
+            _suspects_of_category, background_needles, modes, vectors, settings.recheck_suspicion
         )
     return sorted(suspects, key=lambda suspect: (-suspect.suspicion, suspect.needle.needle_id))
 
 
-def _suspects_among(
-    asked: Sequence[NeedleFound],
+def _suspects_of_category(
+    background_needles: Sequence[NeedleFound],
     modes: Mapping[RegionId, FailureMode | None],
     vectors: Mapping[RegionId, Vector],
     suspicion_min: float,
 ) -> list[Suspect]:
-    """Of one kind."""
-    present = [needle for needle in asked if needle.region_id in vectors]
+    """The suspects of one detector and category."""
+    present = [needle for needle in background_needles if needle.region_id in vectors]
     if not present:
         return []
     examples = logic.examples(modes, vectors, {region: np.empty(0) for region in modes})

@@ -47,24 +47,23 @@ log = structlog.get_logger()
 
 
 class _Awaited(NamedTuple):
-    """A needle that waits for its first shortlist: on which frame, and since when."""
+    """The frame of a needle that waits for its first shortlist, and since when it waits."""
 
     frame_id: FrameId
     since: float
-    """When the broker took the needle or its region's vector, whichever it took later."""
+    """When the broker took the needle or its region's vector, whichever was later."""
 
 
 class ExtendShortlists:
-    """Carries shortlists on with every batch, and plans them all anew when the stream pauses.
+    """Extends shortlists with every batch, and replans all of them when the stream pauses.
 
-    A needle, a haystack region and an annotated reference frame may come in any order. Each is
-    durable before its event. While events come, what is listed stays and what is new is dealt to
-    where the budget allows it: that costs what the batch costs, however much there is. What that
-    leaves in the order of events, a plan of all shortlists takes out again: it follows from nothing
-    but what is durable.
+    Needles, haystack regions and annotated reference frames arrive in any order; each is stored
+    before its event. While events arrive, listed frames stay and new candidates are assigned within
+    the budget, at a cost that depends on the batch and not on what is stored. A full replan removes
+    any dependence on event order: it uses only what is stored.
 
-    Several may run at once. Whoever finishes a plan that another began or finished meanwhile
-    forgets what it has read and plans all anew: the last one sees all that anyone has heard of.
+    Several instances may run at once. An instance that finishes a plan while another planned
+    discards its caches and plans again: the last one to plan has read everything.
     """
 
     def __init__(
@@ -80,9 +79,9 @@ class ExtendShortlists:
         clock: Clock,
     ) -> None:
         self._frames = FrameCache(frames)
-        self._reference = MatchCache(matches, self._frames)
+        self._match_cache = MatchCache(matches, self._frames)
         self._needles = needles
-        self._known_needles = NeedleCache(needles)
+        self._needle_cache = NeedleCache(needles)
         self._vectors = vectors
         self._size = HaystackSizeCache(vectors)
         self._budgets = budgets
@@ -90,65 +89,65 @@ class ExtendShortlists:
         self._outbox = outbox
         self._settings = settings
         self._clock = clock
-        known_vectors = VectorCache(vectors)
-        self._learning = Learning(self._frames, self._reference, known_vectors, settings)
+        vector_cache = VectorCache(vectors)
+        self._learning = Learning(self._frames, self._match_cache, vector_cache, settings)
         self._sources = Sources(
             self._frames,
-            self._known_needles,
-            known_vectors,
+            self._needle_cache,
+            vector_cache,
             self._size,
             self._learning,
-            CandidateSource(self._frames, vectors, known_vectors, settings),
+            CandidateSource(self._frames, vectors, vector_cache, settings),
             settings,
         )
         self._plans: dict[DetectorId, DetectorPlan] = {}
         self._planned_for: ModelId | None = None
-        self._finished: int | None = None
-        self._put_off = True
-        self._heard_at = clock.monotonic()
-        self._seen: int | None = None
+        self._last_plan: int | None = None
+        self._replan_due = True
+        self._last_event_at = clock.monotonic()
+        self._plans_seen: int | None = None
         self._lock = asyncio.Lock()
         self._freshness = metrics.FRESHNESS_SECONDS.labels("needle_to_shortlist")
         self._awaited: dict[NeedleId, _Awaited] = {}
-        """Needles that have had no chance of a shortlist yet; not after a restart."""
+        """Needles that no plan has considered yet; a restart empties this."""
 
     async def run(self, events: Sequence[Event]) -> None:
-        async with self._undone_on_error():
+        async with self._forgetting_on_error():
             await self._take_in(events)
-            # Only now: a batch that takes long is no pause.
-            self._heard_at = self._clock.monotonic()
+            # Set after the batch: a slow batch does not count as a pause.
+            self._last_event_at = self._clock.monotonic()
 
     async def settle(self) -> bool:
-        """Plan all shortlists anew, if any was only carried on; whether that was so."""
-        async with self._undone_on_error():
-            if not self._put_off:
+        """Replan all shortlists if any was only extended; returns whether it did."""
+        async with self._forgetting_on_error():
+            if not self._replan_due:
                 return False
-            await self._plan_anew()
+            await self._replan()
         await self.report_budgets()
         return True
 
     async def settle_in_a_pause(self) -> None:
-        """The same, once no retriever has heard anything for a while. To be called now and then."""
-        async with self._undone_on_error():
-            if not self._put_off or not await self._is_pause():
+        """Like `settle`, but only after a pause of `plan_pause_s`. Call this periodically."""
+        async with self._forgetting_on_error():
+            if not self._replan_due or not await self._is_pause():
                 return
-            await self._plan_anew()
+            await self._replan()
         await self.report_budgets()
 
     async def _is_pause(self) -> bool:
         now, finished = self._clock.monotonic(), await self._needles.plans()
-        if finished != self._seen:
-            self._seen, self._heard_at = finished, now
-        return now - self._heard_at >= self._settings.plan_pause_s
+        if finished != self._plans_seen:
+            self._plans_seen, self._last_event_at = finished, now
+        return now - self._last_event_at >= self._settings.plan_pause_s
 
-    async def _plan_anew(self) -> None:
+    async def _replan(self) -> None:
         self._plans.clear()
-        await self._finish([], {})
+        await self._update([], {})
 
     async def report_budgets(self) -> None:
-        """Tell what is spent of the budgets and what they hold back, where that has changed.
+        """Publish what of the budgets is spent and what they hold back, if that changed.
 
-        To be called now and then: while events come, nothing else tells it.
+        Call this periodically: while events arrive, nothing else publishes it.
         """
         async with self._lock:
             plans = sorted(self._plans.items())
@@ -160,12 +159,12 @@ class ExtendShortlists:
         show_budgets(reports)
 
     @asynccontextmanager
-    async def _undone_on_error(self) -> AsyncIterator[None]:
+    async def _forgetting_on_error(self) -> AsyncIterator[None]:
         async with self._lock:
             try:
                 yield
             except BaseException:
-                # What was dealt and perhaps not written must not be taken for listed.
+                # Assignments in memory may not have been written, so read everything again.
                 self._forget_all()
                 raise
 
@@ -184,47 +183,47 @@ class ExtendShortlists:
                 case _:
                     raise Fatal(f"retriever does not consume {type(event).__name__}")
         await self._needles.record(found)
-        records = await self._known_needles.refresh({needle.needle_id for needle in found})
+        records = await self._needle_cache.refresh({needle.needle_id for needle in found})
         self._note_awaited(found, records)
         self._note_embedded(embedded)
-        examples = self._reference.note(matched)
-        frames = await self._seen_again(embedded, examples)
+        examples = self._match_cache.note(matched)
+        frames = await self._facts_of(embedded, examples)
         if found or embedded or examples:
-            self._put_off = True
-            await self._finish(list(records.values()), frames)
+            self._replan_due = True
+            await self._update(list(records.values()), frames)
 
     def _note_awaited(
         self,
-        told: Sequence[NeedleFound | NeedleRetracted],
+        needles: Sequence[NeedleFound | NeedleRetracted],
         records: Mapping[NeedleId, NeedleRecord],
     ) -> None:
-        for needle in told:
+        for needle in needles:
             taken_at, record = freshness.taken_at(needle), records.get(needle.needle_id)
-            # None where the store cannot read it, and has reported that.
+            # None if the store could not read it, and has reported that.
             if record is None or not record.active:
                 self._awaited.pop(needle.needle_id, None)
             elif record.shortlist is None and taken_at is not None:
                 self._awaited.setdefault(needle.needle_id, _Awaited(needle.frame_id, taken_at))
 
     def _note_embedded(self, embedded: Sequence[FrameEmbedded]) -> None:
-        """Let needles count from their regions' vectors where those come later."""
+        """Start the clock of a needle again when its region's vector arrives after it."""
         taken = {item.frame_id: freshness.taken_at(item) or 0.0 for item in embedded}
         for needle_id, item in self._awaited.items():
             if taken.get(item.frame_id, 0.0) > item.since:
                 self._awaited[needle_id] = _Awaited(item.frame_id, taken[item.frame_id])
 
-    async def _seen_again(
+    async def _facts_of(
         self, embedded: Sequence[FrameEmbedded], examples: Sequence[FrameMatched]
     ) -> dict[FrameId, FrameFacts]:
-        """The frames that something was said of, as they are now."""
-        told = {event.frame_id for event in (*embedded, *examples)}
-        self._frames.forget(told)
+        """The current facts of the frames that these events are about."""
+        frame_ids = {event.frame_id for event in (*embedded, *examples)}
+        self._frames.forget(frame_ids)
         if not self._plans:
-            # A plan of all reads them itself, as far as it needs them.
+            # A full plan loads the frames that it needs.
             return {}
-        facts = await self._frames.load(told)
+        facts = await self._frames.load(frame_ids)
         for example in examples:
-            self._learning.heard(logic.kind_of(example))
+            self._learning.observe(logic.detector_category_of(example))
         for item in embedded:
             seen = facts.get(item.frame_id)
             if seen is None:
@@ -232,33 +231,33 @@ class ExtendShortlists:
             if seen.split(self._settings.split_rule) is Split.HAYSTACK:
                 self._size.note([item.frame_id])
                 continue
-            for kind in {region.kind for region in seen.regions.values()}:
-                self._learning.heard(kind)
+            for detector_category in {region.detector_category for region in seen.regions.values()}:
+                self._learning.observe(detector_category)
         return facts
 
-    async def _finish(
+    async def _update(
         self, records: Sequence[NeedleRecord], frames: Mapping[FrameId, FrameFacts]
     ) -> None:
-        """Plan by this news, write, and publish."""
+        """Plan with these changes, write, and publish."""
         started = self._clock.monotonic()
         before = await self._needles.plans()
-        if before != self._finished:
+        if before != self._last_plan:
             self._forget_all()
         model = await live_model(self._vectors, REGION_VECTORS)
         if model != self._planned_for:
             self._plans.clear()
         self._planned_for = model
         if self._plans:
-            changed = await self._extended(records, frames, model)
+            changed = await self._incremental_plan(records, frames, model)
         else:
-            changed = await self._planned(model)
-            self._put_off = False
+            changed = await self._full_plan(model)
+            self._replan_due = False
         await self._write(changed)
         if not await self._needles.finish_plan(before):
             raise StoreUnavailable("another retriever planned at the same time")
-        self._finished = before + 1
+        self._last_plan = before + 1
         await self._publish()
-        # The others had their chance: what they get one day says nothing about how fast we are.
+        # Needles that this plan gave no candidates do not count toward latency later on.
         if model is not None:
             waiting = {needle_id for plan in self._plans.values() for needle_id in plan.waiting}
             self._awaited = {
@@ -266,10 +265,10 @@ class ExtendShortlists:
             }
         metrics.SEARCH_SECONDS.observe(self._clock.monotonic() - started)
 
-    async def _planned(self, model: ModelId | None) -> list[ShortlistPublished]:
-        """What changes when all is planned anew."""
+    async def _full_plan(self, model: ModelId | None) -> list[ShortlistPublished]:
+        """Plan all shortlists from the stores; returns those that change."""
         self._size.forget()
-        records = await self._known_needles.all()
+        records = await self._needle_cache.all()
         changed = _withdrawn(records)
         for detector, of_detector in _by_detector(records).items():
             if model is not None:
@@ -277,21 +276,21 @@ class ExtendShortlists:
                 changed += await self._plans[detector].plan(of_detector)
         return changed
 
-    async def _extended(
+    async def _incremental_plan(
         self,
         records: Sequence[NeedleRecord],
         frames: Mapping[FrameId, FrameFacts],
         model: ModelId | None,
     ) -> list[ShortlistPublished]:
-        """What changes by this news."""
+        """Extend the shortlists by these changes; returns those that change."""
         changed = _withdrawn(records)
-        of = defaultdict(list)
+        by_detector = defaultdict(list)
         for record in records:
             if record.needle is not None:
-                of[record.needle.detector].append(record)
+                by_detector[record.needle.detector].append(record)
         for detector, plan in self._plans.items():
-            changed += await plan.extend(of.pop(detector, []), frames)
-        for detector, of_detector in sorted(of.items()):
+            changed += await plan.extend(by_detector.pop(detector, []), frames)
+        for detector, of_detector in sorted(by_detector.items()):
             if model is not None:
                 self._plans[detector] = DetectorPlan(self._sources, model)
                 active = [item for item in of_detector if item.active]
@@ -299,17 +298,15 @@ class ExtendShortlists:
         return changed
 
     def _forget_all(self) -> None:
-        """Another retriever planned, and may have heard what this one has not."""
+        """Drop all caches and plans, so that everything is read again."""
         self._frames.forget_all()
-        self._reference.forget_all()
-        self._known_needles.forget_all()
+        self._match_cache.forget_all()
+        self._needle_cache.forget_all()
         self._plans.clear()
 
     async def _write(self, shortlists: Sequence[ShortlistPublished]) -> None:
         await self._needles.write_shortlists(shortlists)
-        stored = await self._known_needles.refresh(
-            [shortlist.needle_id for shortlist in shortlists]
-        )
+        stored = await self._needle_cache.refresh([shortlist.needle_id for shortlist in shortlists])
         for shortlist in shortlists:
             if stored[shortlist.needle_id].shortlist != shortlist:
                 raise StoreUnavailable(
@@ -317,13 +314,13 @@ class ExtendShortlists:
                 )
 
     async def _publish(self) -> None:
-        """Publish what is written and not yet acknowledged, whoever wrote it and whenever."""
-        due = await self._known_needles.unpublished()
+        """Publish the shortlists that are not acknowledged, whichever instance stored them."""
+        due = await self._needle_cache.unpublished()
         if not due:
             return
         await self._outbox.publish(due)
         await self._needles.mark_published(due)
-        await self._known_needles.refresh([item.needle_id for item in due])
+        await self._needle_cache.refresh([item.needle_id for item in due])
         now = self._clock.now()
         for shortlist in due:
             awaited = self._awaited.pop(shortlist.needle_id, None)
@@ -341,8 +338,8 @@ def _withdrawn(records: Collection[NeedleRecord]) -> list[ShortlistPublished]:
 
 
 def _by_detector(records: Collection[NeedleRecord]) -> dict[DetectorId, list[NeedleRecord]]:
-    of: defaultdict[DetectorId, list[NeedleRecord]] = defaultdict(list)
+    by_detector: defaultdict[DetectorId, list[NeedleRecord]] = defaultdict(list)
     for record in records:
         if record.active and record.needle is not None:
-            of[record.needle.detector].append(record)
-    return dict(sorted(of.items()))
+            by_detector[record.needle.detector].append(record)
+    return dict(sorted(by_detector.items()))

@@ -1,4 +1,4 @@
-"""One detector's predictions of one category: what of its haystack each mode is offered."""
+"""Scored candidates of one detector and category: which haystack regions suit which mode."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ from services.domain.shortlists.scored_candidates import CaptureContext, ScoredC
 from services.domain.shortlists.strategies import CategoryStats, Strategy
 
 _SIMILARITY_DECIMALS = 6
-"""What is equal to here is a tie; beyond it lies rounding."""
+"""Cosines that are equal to this many decimals tie; smaller differences are float noise."""
 
 
 @dataclass(frozen=True)
 class Haystack:
-    """N haystack regions of a kind that may be shortlisted.
+    """N haystack regions of one detector and category that may be shortlisted.
 
     Attributes
     ----------
@@ -27,33 +27,33 @@ class Haystack:
     vectors : (N, D) float32, unit length
     features : (N, F) float64, see region_features
     scores : (N,) float64
-    spots : N
+    contexts : N
     """
 
     regions: Sequence[RegionId]
     vectors: Vectors
     features: FloatArray
     scores: FloatArray
-    spots: Sequence[CaptureContext]
+    contexts: Sequence[CaptureContext]
 
 
 @dataclass(frozen=True)
 class CategoryModel:
-    """What is known of a kind: how it fails, and how the detector stands in its category."""
+    """The failure model of a detector and category, and the detector's statistics in it."""
 
     model: FailureModel
-    standing: CategoryStats
+    stats: CategoryStats
 
 
 @dataclass(frozen=True)
 class ModeQuery:
-    """The M needles of a mode, and what their families have yielded.
+    """The M needles of a mode, and the yields of their families.
 
     Attributes
     ----------
     vectors : (M, D) float32, unit length
     families : M
-    yields : of those families whose tasks were judged; a family that is missing counts as 1
+    yields : of the families that have verdicts; a family without counts as 1
     """
 
     vectors: Vectors
@@ -67,56 +67,59 @@ class ModeQuery:
         ----------
         vectors : (N, D) of regions
         """
-        alike = np.round(vectors @ self.vectors.T, _SIMILARITY_DECIMALS)
-        return [self.families[nearest] for nearest in alike.argmax(axis=1).tolist()]
+        similarities = np.round(vectors @ self.vectors.T, _SIMILARITY_DECIMALS)
+        return [self.families[nearest] for nearest in similarities.argmax(axis=1).tolist()]
 
 
 def frame_worths(
-    kind: CategoryModel, haystack: Haystack, strategy: Strategy
+    category_model: CategoryModel, haystack: Haystack, strategy: Strategy
 ) -> dict[FrameId, float]:
-    """What each frame is worth by its regions of this kind: the sum of theirs."""
+    """The worth of each frame: the sum over its regions of this detector and category."""
     worths: defaultdict[FrameId, float] = defaultdict(float)
-    if haystack.spots:
-        wrong = kind.model.wrong(haystack.vectors, haystack.features)
-        values = strategy(wrong, haystack.scores, kind.standing)
-        for spot, value in zip(haystack.spots, values.tolist(), strict=True):
-            worths[spot.frame] += value
+    if haystack.contexts:
+        wrong = category_model.model.wrong(haystack.vectors, haystack.features)
+        values = strategy(wrong, haystack.scores, category_model.stats)
+        for context, value in zip(haystack.contexts, values.tolist(), strict=True):
+            worths[context.frame] += value
     return dict(worths)
 
 
-def offers(
-    kind: CategoryModel,
+def scored_candidates(
+    category_model: CategoryModel,
     haystack: Haystack,
-    asked: Mapping[FailureMode, ModeQuery],
+    queries: Mapping[FailureMode, ModeQuery],
     worths: Mapping[FrameId, float],
     evidence_min: float,
 ) -> dict[FailureMode, list[ScoredCandidate]]:
-    """What each mode may be shown.
+    """The candidates of each mode.
+
+    A region is worth its frame's worth, times the evidence for the mode, times its family's yield.
 
     Parameters
     ----------
-    worths : of the haystack's frames, summed over all kinds; a region is worth its frame's times
-        the evidence that it is the mode's, times what its family has yielded so far
-    evidence_min : regions with less are not offered
+    worths : of the haystack's frames, summed over all categories of the detector
+    evidence_min : regions with less evidence are left out
     """
-    if not haystack.spots:
+    if not haystack.contexts:
         return {}
-    worth = np.array([worths[spot.frame] for spot in haystack.spots])
+    worth = np.array([worths[context.frame] for context in haystack.contexts])
     found = {}
-    for mode, needles in asked.items():
-        evidence = kind.model.evidence(mode, needles.vectors, haystack.vectors, haystack.features)
+    for mode, query in queries.items():
+        evidence = category_model.model.evidence(
+            mode, query.vectors, haystack.vectors, haystack.features
+        )
         gain = worth * evidence
-        places = np.flatnonzero((evidence >= evidence_min) & (gain > 0))
-        families = needles.families_of(haystack.vectors[places])
+        rows = np.flatnonzero((evidence >= evidence_min) & (gain > 0))
+        families = query.families_of(haystack.vectors[rows])
         found[mode] = [
             ScoredCandidate(
-                haystack.regions[place],
-                haystack.spots[place],
-                haystack.vectors[place],
-                float(gain[place]) * needles.yields.get(family, 1.0),
-                float(evidence[place]),
+                haystack.regions[row],
+                haystack.contexts[row],
+                haystack.vectors[row],
+                float(gain[row]) * query.yields.get(family, 1.0),
+                float(evidence[row]),
                 family,
             )
-            for place, family in zip(places.tolist(), families, strict=True)
+            for row, family in zip(rows.tolist(), families, strict=True)
         ]
     return found

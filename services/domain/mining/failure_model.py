@@ -1,9 +1,9 @@
-"""What tells one way of failing from another, learnt from the annotated regions of one kind.
+"""Failure models: tell failure modes apart, learnt from the annotated regions of a category.
 
-A kind is a detector and a predicted category. Its examples are regions of which the truth is known:
-right ones, and wrong ones by mode. Where there are enough of both, a logistic model over principal
-components of the region vector and what else the detection shows; with fewer, contrast with the
-right ones; without any, similarity.
+There is one model per detector and predicted category. Its examples are regions of known truth:
+true positives, and failures by mode. With enough of both, it is a logistic model over principal
+components of the region vector and the features of the detection; with fewer, it contrasts needles
+with true positives; without true positives, it uses similarity to the needles.
 """
 
 from collections import Counter
@@ -23,21 +23,21 @@ from services.domain.mining.ranking import Vectors, true_positive_similarity
 RIDGE: Final = 10.0
 COMPONENTS: Final = 64
 EXAMPLES_MIN: Final = 5
-"""Of right and of wrong regions each, from which a model is learnt."""
+"""The logistic model needs this many true positives, and as many failures."""
 PER_MODE_MIN: Final = 2
-"""Examples from which a mode is told apart; rarer ones are learnt together."""
+"""Examples that give a mode a class of its own; rarer modes share one class."""
 _NEEDLES_MAX: Final = 50
-"""Needles of a mode not learnt that are looked around; there are seldom more than a few."""
+"""Needles of a mode without a class that are used as queries; few modes have more."""
 _STEEPNESS: Final = 10.0
-"""Spreads differences of cosines, which are a few tenths, over 0 to 1."""
+"""Scales differences of cosines, which are a few tenths, to the range of a sigmoid."""
 
 
 class FailureMode(NamedTuple):
-    """A way of failing: two needles of one kind and mode are wrong in the same way."""
+    """The error type and, for a classification error, the true category."""
 
     error: ErrorType
     taken_for: Category | None = None
-    """For a classification error, what it truly is."""
+    """The true category of a classification error."""
 
     @classmethod
     def of(cls, error: ErrorType, true_category: Category | None) -> Self:
@@ -46,7 +46,7 @@ class FailureMode(NamedTuple):
 
 
 class Method(StrEnum):
-    """How evidence comes about, the best one first."""
+    """How evidence is computed, the best method first."""
 
     LOGISTIC = "logistic"
     CONTRAST = "contrast"
@@ -55,13 +55,13 @@ class Method(StrEnum):
 
 @dataclass(frozen=True)
 class Examples:
-    """Regions of one kind and their truth, in an order that depends on nothing but themselves.
+    """Annotated regions of one detector and category, in an order that depends on them alone.
 
     Attributes
     ----------
     vectors : (N, D) float32, unit length
     features : (N, F) float64, see region_features
-    modes : N, none where the detector is right
+    modes : N, None for a true positive
     """
 
     vectors: Vectors
@@ -70,32 +70,32 @@ class Examples:
 
     @property
     def wrong(self) -> int:
-        """How many are wrong in any way."""
+        """The number of failures of any mode."""
         return sum(mode is not None for mode in self.modes)
 
     @property
     def right_vectors(self) -> Vectors:
-        """Of the right ones."""
+        """The vectors of the true positives."""
         return self.vectors[[mode is None for mode in self.modes]]
 
 
 class FailureModel:
-    """What a kind's examples teach."""
+    """Estimates from examples how likely a region fails, and in which mode."""
 
     def __init__(self, examples: Examples) -> None:
         self._examples = examples
-        self._rights = examples.right_vectors
+        self._true_positives = examples.right_vectors
         self._learnt = _Learnt.of(examples)
-        self._judged: tuple[Vectors, FloatArray, FloatArray] | None = None
+        self._cached: tuple[Vectors, FloatArray, FloatArray] | None = None
 
     def method(self, mode: FailureMode) -> Method:
-        """How evidence for this mode comes about."""
+        """How evidence for this mode is computed."""
         if self._learnt is not None and mode in self._learnt.columns:
             return Method.LOGISTIC
-        return Method.CONTRAST if len(self._rights) else Method.SIMILARITY
+        return Method.CONTRAST if len(self._true_positives) else Method.SIMILARITY
 
     def wrong(self, vectors: Vectors, features: FloatArray) -> FloatArray:
-        """(N,), how probably each region is wrong in any way."""
+        """(N,), the probability that each region is a failure of any mode."""
         if self._learnt is not None:
             return np.asarray(1 - self._probabilities(self._learnt, vectors, features)[:, 0])
         share = (self._examples.wrong + 1) / (len(self._examples.modes) + 2)
@@ -104,7 +104,7 @@ class FailureModel:
     def evidence(
         self, mode: FailureMode, needles: Vectors, vectors: Vectors, features: FloatArray
     ) -> FloatArray:
-        """How much speaks for each region failing in this mode.
+        """The evidence that each region fails in this mode.
 
         Parameters
         ----------
@@ -113,32 +113,32 @@ class FailureModel:
 
         Returns
         -------
-        (N,) in [0, 1]; a probability where the method is logistic, .5 where contrast finds the
-        region as like the right ones as it is like a needle
+        (N,) in [0, 1]; a probability where the method is logistic; with contrast, .5 means that
+        the region is as similar to the true positives as to the nearest needle
         """
         if self._learnt is not None and mode in self._learnt.columns:
             probable = self._probabilities(self._learnt, vectors, features)
             return np.asarray(probable[:, self._learnt.columns[mode]])
         nearest = np.asarray(needles @ vectors.T, np.float64).max(axis=0)
-        if not len(self._rights):
+        if not len(self._true_positives):
             return np.asarray(np.clip(nearest, 0.0, 1.0))
-        alike = true_positive_similarity(vectors, self._rights)
-        return np.asarray(1 / (1 + np.exp(-_STEEPNESS * (nearest - alike))))
+        similarity = true_positive_similarity(vectors, self._true_positives)
+        return np.asarray(1 / (1 + np.exp(-_STEEPNESS * (nearest - similarity))))
 
     def _probabilities(
         self, learnt: "_Learnt", vectors: Vectors, features: FloatArray
     ) -> FloatArray:
-        # One haystack is asked about once for each mode, and again in the next plan.
+        # Kept: the same haystack is scored once per mode, and again by the next plan.
         if (
-            self._judged is None
-            or self._judged[0] is not vectors
-            or self._judged[1] is not features
+            self._cached is None
+            or self._cached[0] is not vectors
+            or self._cached[1] is not features
         ):
-            self._judged = vectors, features, learnt.probabilities(vectors, features)
-        return self._judged[2]
+            self._cached = vectors, features, learnt.probabilities(vectors, features)
+        return self._cached[2]
 
     def directions(self, needles: Mapping[FailureMode, Vectors]) -> Vectors:
-        """Where in the space of vectors to look for regions that fail in these modes.
+        """Query vectors that find regions which fail in these modes.
 
         Parameters
         ----------
@@ -146,8 +146,8 @@ class FailureModel:
 
         Returns
         -------
-        (Q, D), the learnt discriminants against right regions; for modes that have none, the first
-        of their needles themselves
+        (Q, D), the learnt discriminants against true positives; for modes without one, the vectors
+        of their first needles
         """
         modes = sorted(needles, key=lambda mode: (mode.error, mode.taken_for or ""))
         learnt = self._discriminants()
@@ -166,13 +166,13 @@ class FailureModel:
 
 @dataclass(frozen=True)
 class _Learnt:
-    """A fitted model; column 0 is right, the others the modes."""
+    """A fitted logistic model; column 0 is true positives, the others are modes."""
 
     columns: dict[FailureMode, int]
     model: logistic.Logistic
     mean: Vectors
     basis: FloatArray
-    """(D, C), principal directions over the first one's deviation."""
+    """(D, C), principal directions, divided by the standard deviation along the first."""
     feature_mean: FloatArray
     feature_deviation: FloatArray
 
@@ -186,7 +186,7 @@ class _Learnt:
             (mode for mode, count in counts.items() if count >= PER_MODE_MIN),
             key=lambda mode: (mode.error, mode.taken_for or ""),
         )
-        columns = {mode: place for place, mode in enumerate(told_apart, start=1)}
+        columns = {mode: column for column, mode in enumerate(told_apart, start=1)}
         rest = len(columns) + 1
         labels = np.array([0 if m is None else columns.get(m, rest) for m in examples.modes])
         mean, basis = _principal(examples.vectors)
@@ -220,15 +220,15 @@ class _Learnt:
 
 
 _NO_DEVIATION: Final = 0.01
-_NOTHING: Final = 1e-6
-"""Of the first direction's size; what is less is rounding."""
+_NOISE: Final = 1e-6
+"""Directions smaller than this share of the first are float noise."""
 
 
 def _principal(vectors: Vectors) -> tuple[Vectors, FloatArray]:
-    """Their mean, and (D, C) principal directions over the first one's deviation.
+    """The mean, and (D, C) principal directions divided by the deviation along the first.
 
-    By the eigenvectors of the smaller of the two products of the vectors with themselves: a
-    singular value decomposition finds the same, and takes ten times as long.
+    Uses the eigenvectors of the smaller Gram matrix: a singular value decomposition gives the same
+    result, and takes ten times as long.
     """
     mean = vectors.mean(axis=0)
     rest = (vectors - mean).astype(np.float64)
@@ -238,7 +238,7 @@ def _principal(vectors: Vectors) -> tuple[Vectors, FloatArray]:
     sizes = np.sqrt(np.maximum(values[::-1][:COMPONENTS], 0.0))
     columns = columns[:, ::-1][:, :COMPONENTS]
     first = max(float(sizes[0]), 1e-9)
-    significant = sizes > _NOTHING * first
+    significant = sizes > _NOISE * first
     directions = columns[:, significant]
     if wide:
         directions = rest.T @ directions / sizes[significant]

@@ -1,10 +1,9 @@
-"""Needles that fail alike, gathered: what a person wants to read first.
+"""Families: needles of one failure mode that look alike, grouped by leader clustering.
 
-A family has needles of one kind and mode that look alike. Members are taken in the order in which
-they were captured: each joins the founder that it resembles most, or founds a family. The founder
-names the family, so its id stays as it grows, when it takes in another's members, and with the part
-that has the founder when it falls apart. Nothing is remembered from one time to the next: the same
-needles make the same families, in whatever order they became known.
+Needles are taken in the order of capture: each joins the most similar leader, or becomes the leader
+of a new family. The family's id derives from its leader. It therefore stays when the family grows
+or merges; when a family splits, the part with the leader keeps it. Nothing is kept between two
+calls: the same needles form the same families, whatever order they arrived in.
 """
 
 from collections import defaultdict
@@ -23,12 +22,12 @@ from services.domain.statistics.growing_rows import GrowingRows
 
 @dataclass(frozen=True)
 class Member:
-    """A needle, as far as families go.
+    """A needle with what clustering needs.
 
     Attributes
     ----------
     vector : (D,) float32, unit length
-    answered : whether a frame of its shortlist came back annotated
+    answered : whether a frame of its shortlist was reannotated
     """
 
     needle_id: NeedleId
@@ -43,13 +42,13 @@ class Member:
 
 @dataclass(frozen=True)
 class Family:
-    """A failure mode with a face.
+    """Needles that fail alike.
 
     Attributes
     ----------
-    needles : all members, in the order in which they were captured
-    exemplar : the member most like all others
-    resolved : annotators answered, and then no new member came for so many drives
+    needles : all members, in the order of capture
+    exemplar : the member most similar to the others
+    resolved : a member was answered, and `quiet_drives` later drives added no member
     """
 
     family_id: FamilyId
@@ -65,7 +64,7 @@ class Family:
 
     @property
     def size(self) -> int:
-        """How many needles."""
+        """The number of needles."""
         return len(self.needles)
 
 
@@ -80,22 +79,22 @@ def families(
 
     Parameters
     ----------
-    likeness : cosine to the founder from which a needle belongs to its family
+    likeness : minimal cosine between a needle and the leader of its family
     drives : every reference drive with the time of its first frame
-    quiet_drives : drives without a new member after which an answered family is resolved
+    quiet_drives : an answered family is resolved after this many drives without a new member
     """
     of: defaultdict[tuple[DetectorId, Category, FailureMode], list[Member]] = defaultdict(list)
     for member in members:
         of[member.detector, member.category, member.mode].append(member)
     found = [
-        _family(gathered, drives, quiet_drives)
-        for alike in of.values()
-        for gathered in _gathered(alike, likeness)
+        _family(cluster, drives, quiet_drives)
+        for of_mode in of.values()
+        for cluster in _clusters(of_mode, likeness)
     ]
     return sorted(found, key=lambda family: (-family.size, family.first_seen, family.family_id))
 
 
-def _gathered(members: Iterable[Member], likeness: float) -> list[list[Member]]:
+def _clusters(members: Iterable[Member], likeness: float) -> list[list[Member]]:
     groups: defaultdict[NeedleId, list[Member]] = defaultdict(list)
     clusters = LeaderClusters(likeness)
     for member in sorted(members, key=lambda item: (item.captured_at, item.needle_id)):
@@ -104,7 +103,7 @@ def _gathered(members: Iterable[Member], likeness: float) -> list[list[Member]]:
 
 
 class LeaderClusters:
-    """Those who founded the families of one kind and mode."""
+    """Online leader clustering of the needles of one failure mode."""
 
     def __init__(self, likeness: float) -> None:
         self._likeness = likeness
@@ -112,7 +111,7 @@ class LeaderClusters:
         self._vectors = GrowingRows(np.float32)
 
     def join(self, needle: NeedleId, vector: Vectors) -> NeedleId:
-        """The founder whose family a needle is of; itself where it is like none of them."""
+        """The leader of the needle's family; the needle itself if no leader is similar enough."""
         if self._needles:
             similar = self._vectors.rows @ vector
             nearest = int(similar.argmax())
@@ -124,12 +123,12 @@ class LeaderClusters:
 
 
 def shared_by(vectors: Vectors) -> Vectors:
-    """(D,), what all needles have in common, which says nothing about which are alike."""
+    """(D,), the mean vector: what all needles share does not tell them apart."""
     return np.asarray(vectors.mean(axis=0) if len(vectors) > 1 else np.zeros_like(vectors[0]))
 
 
 def beyond(shared: Vectors, vectors: Vectors) -> Vectors:
-    """(N, D) of unit length, what each has besides."""
+    """(N, D) of unit length: the vectors without their shared part."""
     rest = vectors - shared
     return np.asarray(rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-9))
 
@@ -139,19 +138,19 @@ def _family(
     drives: Collection[tuple[DriveId, datetime]],
     quiet_drives: int,
 ) -> Family:
-    founder, last = members[0], members[-1]
+    leader, last = members[0], members[-1]
     vectors = np.stack([member.vector for member in members])
     central = int((vectors @ vectors.sum(axis=0)).argmax())
     since = sum(started > last.captured_at for _, started in drives)
     return Family(
-        family_id=family_id(founder.needle_id),
-        detector=founder.detector,
-        category=founder.category,
-        error_type=founder.mode.error,
-        taken_for=founder.mode.taken_for,
+        family_id=family_id(leader.needle_id),
+        detector=leader.detector,
+        category=leader.category,
+        error_type=leader.mode.error,
+        taken_for=leader.mode.taken_for,
         needles=tuple(member.needle_id for member in members),
         exemplar=members[central].needle_id,
-        first_seen=founder.captured_at,
+        first_seen=leader.captured_at,
         last_seen=last.captured_at,
         resolved=any(member.answered for member in members) and since >= quiet_drives,
     )

@@ -1,4 +1,4 @@
-"""How families came to be other families: which took in another, and which fell apart."""
+"""Changes between two clusterings: which families merged, and which split."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ class Change(StrEnum):
     """What happened to a family."""
 
     MERGED = "merged"
-    """It is no more; most of its needles are in the other one."""
+    """The family is gone; most of its needles are in the other one."""
     SPLIT = "split"
-    """Some of its needles are a family of their own, which is the other one."""
+    """Some of its needles form a new family, the other one."""
 
 
 @dataclass(frozen=True)
 class FamilyChange:
-    """One family and the other one; `needles` went from the first to the second."""
+    """A merge or a split; `needles` is the number that went from `family` to `other`."""
 
     change: Change
     family: FamilyId
@@ -30,17 +30,17 @@ class FamilyChange:
 def family_changes(
     before: Mapping[NeedleId, FamilyId], after: Mapping[NeedleId, FamilyId]
 ) -> list[FamilyChange]:
-    """What happened from one gathering to the next, in the order of the families' ids.
+    """The merges and splits from one clustering to the next, in the order of the families' ids.
 
-    Needles that are new or retracted make no change, nor do those that only went over to a
-    family that was there, while their own goes on. A family keeps the id of its founder.
+    New and retracted needles are no change, nor are needles that move between two families which
+    both existed and still exist. A family has the id of its leader.
     """
-    went: defaultdict[FamilyId, Counter[FamilyId]] = defaultdict(Counter)
+    moves: defaultdict[FamilyId, Counter[FamilyId]] = defaultdict(Counter)
     for needle in sorted(before.keys() & after.keys()):
-        went[before[needle]][after[needle]] += 1
+        moves[before[needle]][after[needle]] += 1
     old, new = set(before.values()), set(after.values())
     changes = []
-    for family, others in sorted(went.items()):
+    for family, others in sorted(moves.items()):
         if family not in new:
             other, needles = min(others.items(), key=lambda item: (-item[1], item[0]))
             changes.append(FamilyChange(Change.MERGED, family, other, needles))

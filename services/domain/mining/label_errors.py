@@ -1,8 +1,8 @@
-"""Which needles are perhaps right, and the ground truth wrong: to be looked at again first.
+"""Suspected label errors: needles that may be correct detections of unannotated objects.
 
-In the manner of ObjectLab's overlooked score (Tkachenko, Thyagarajan and Mueller, 2023): a label is
-suspected to be missing where the detector is sure and nothing was annotated there. We also ask what
-looks like it: a needle among right regions is suspect, one among needles is not.
+Follows ObjectLab's overlooked score (Tkachenko, Thyagarajan and Mueller, 2023): a label is probably
+missing where the detector is confident and nothing is annotated. The nearest examples count too: a
+needle among true positives is suspect, one among other needles is not.
 """
 
 from typing import Final
@@ -17,13 +17,13 @@ NEIGHBOURS: Final = 5
 
 
 def missing_label_suspicion(needles: Vectors, scores: FloatArray, examples: Examples) -> FloatArray:
-    """(N,) in [0, 1]: the score times the share of right regions among the most similar ones.
+    """(N,) in [0, 1]: the score times the share of true positives among the nearest examples.
 
     Parameters
     ----------
     needles : (N, D) vectors of needles of the background type
     scores : (N,)
-    examples : of the needles' kind; the needles themselves may be among them
+    examples : of the needles' detector and category; they may include the needles
     """
     if not len(examples.modes) or not len(needles):
         return np.zeros(len(needles))
@@ -36,4 +36,4 @@ def missing_label_suspicion(needles: Vectors, scores: FloatArray, examples: Exam
 
 
 _ITSELF: Final = 1 - 1e-6
-"""A vector this similar is the needle's own, or that of a copy of its picture."""
+"""A vector this similar is the needle's own, or from a copy of its image."""

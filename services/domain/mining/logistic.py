@@ -1,7 +1,7 @@
-"""Multinomial logistic regression with a ridge, small and exact: one convex minimum, no randomness.
+"""Multinomial logistic regression with a ridge: one convex minimum, no randomness.
 
 Fitted by L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.5, with backtracking to
-Armijo's condition): for a few hundred examples of some ninety features, that is milliseconds.
+Armijo's condition). A few hundred examples of about ninety features take milliseconds.
 """
 
 from collections import deque
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Function = Callable[[Floats], tuple[float, Floats]]
-"""A value, and its gradient."""
+"""Returns a value and its gradient."""
 
 _MEMORY: Final = 12
 _ROUNDS: Final = 500
 _GRADIENT: Final = 1e-7
-"""Where the gradient is this small, per example, one more step moves no probability by 1e-6."""
+"""With a gradient this small per example, a further step moves no probability by 1e-6."""
 _ARMIJO: Final = 1e-4
 _SMALLEST_STEP: Final = 1e-10
 _INTERCEPT_RIDGE: Final = 1e-4
-"""Keeps the intercepts, of which only differences count, from drifting."""
+"""Pins the intercepts, of which only the differences matter."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def fit(features: Floats, labels: Labels, classes: int, *, ridge: float) -> Logi
 
     Parameters
     ----------
-    features : (N, F), of about unit deviation, because one ridge holds for all
+    features : (N, F), of about unit deviation, because all share one ridge
     labels : (N,), from 0 to `classes - 1`
     """
     count, width = features.shape
@@ -71,7 +71,7 @@ def fit(features: Floats, labels: Labels, classes: int, *, ridge: float) -> Logi
 
 
 def _softmax(logits: Floats) -> tuple[Floats, Floats]:
-    """Probabilities, and each row's logarithm of the sum of exponentials."""
+    """Probabilities, and the log-sum-exp of each row."""
     highest = logits.max(axis=1, keepdims=True)
     raised = np.exp(logits - highest)
     total = raised.sum(axis=1, keepdims=True)
@@ -94,7 +94,7 @@ class _Descent:
         return self._at
 
     def _step(self) -> bool:
-        """One step downhill; False where rounding leaves none."""
+        """Take one descent step; False where rounding allows none."""
         direction = self._direction()
         falling = float((direction * self._slope).sum())
         length = 1.0

@@ -1,8 +1,8 @@
-"""How much a region resembles others: what is known to be right, first of all.
+"""Similarity of regions to the reference's true positives.
 
-Similarity alone finds true objects that look like the needle: nearest neighbours of a false
-positive are mostly right. So what counts is how much closer a region is to the needle than to the
-reference's true positives.
+Similarity to a needle alone finds real objects that look like it: the nearest neighbours of a false
+positive are mostly correct detections. Evidence therefore compares the similarity to the needle
+with the similarity to true positives.
 """
 
 import numpy as np
@@ -12,13 +12,13 @@ Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
 NEIGHBOURS = 3
-"""How many true positives speak for a region being right."""
+"""The number of nearest true positives that are averaged."""
 
 
 def true_positive_similarity(
     candidates: Vectors, true_positives: Vectors, neighbours: int = NEIGHBOURS
 ) -> Floats:
-    """How much each candidate resembles the true positives nearest to it.
+    """The similarity of each candidate to its nearest true positives.
 
     Parameters
     ----------

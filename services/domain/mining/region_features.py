@@ -1,8 +1,7 @@
-"""What a detection shows besides its picture: how sure, how large, where, and beside what.
+"""Features of a detection besides its image: score, size, position, and overlaps with others.
 
-A second box on the same object is a duplicate or a bad fit, a rival category with a good score a
-confusion: the detector's own boxes say much about how one of them fails, and no annotation is
-needed to read it.
+A second box on the same object suggests a duplicate or a bad localization; an overlapping box of
+another category with a good score suggests a confusion. This needs no annotation.
 """
 
 from dataclasses import dataclass
@@ -14,10 +13,10 @@ from services.domain.detection.boxes import check_boxes
 from services.domain.detection.coco import FloatArray, IntArray
 
 COMPANION_SCORE: Final = 0.05
-"""Below it, a detection says nothing about its neighbours."""
+"""Detections with lower scores are not used as companions."""
 _EDGE_PX: Final = 3.0
 _SURE: Final = 1e-4
-"""Scores are kept this far from 0 and 1, where log odds have no end."""
+"""Scores are clipped to this distance from 0 and 1, where log odds are infinite."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Shown:
     ----------
     boxes : (N, 4) float64, [x, y, width, height] in pixels
     scores : (N,) float64
-    categories : (N,) int64, equal where the categories are
+    categories : (N,) int64, a number per category
     width, height : of the frame, in pixels
     """
 
@@ -40,7 +39,7 @@ class Shown:
 
 
 def region_features(shown: Shown) -> FloatArray:
-    """(N, F) float64, a row per detection; each column is what its name below says."""
+    """(N, F) float64, a row per detection: columns of `_own`, then of `_pairs`."""
     if not len(shown.scores):
         return np.empty((0, FEATURES))
     return np.column_stack([*_own(shown), *_pairs(shown)])

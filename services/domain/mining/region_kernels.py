@@ -1,8 +1,8 @@
 # ruff: noqa: PLR0917  # Numba compiles functions of arrays, called by position
 """Overlaps of one frame's detections with one another, without a matrix of all pairs.
 
-Detections are swept by their left edges, so that only those whose extents meet are compared: time
-grows with the pairs that overlap, and memory with the detections.
+The kernel sweeps detections by their left edges and compares only those whose extents overlap: time
+grows with the overlapping pairs, and memory with the detections.
 """
 
 import numpy as np
@@ -11,16 +11,16 @@ from services.domain.compiled import compiled
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 
 _LEAF = 128
-"""numpy adds up so many numbers in one run, and halves what is longer."""
+"""numpy sums this many numbers in one run, and halves longer arrays."""
 _LANES = 8
-"""A run is added up in so many partial sums."""
+"""numpy sums a run in this many partial sums."""
 
 PAIR_FEATURES = 11
 
 
 @compiled
 def split_at(count: int) -> int:  # pragma: no cover
-    """Where numpy halves a sum of so many numbers."""
+    """The index at which numpy halves a sum of `count` numbers."""
     half = count // 2
     return half - half % _LANES
 
@@ -59,7 +59,7 @@ def _pair_columns(
     merges: IntArray,
     columns: FloatArray,
 ) -> None:  # pragma: no cover
-    """See `pair_columns`; what is written.
+    """Write the columns that `pair_columns` returns.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def _sum(
     merges: IntArray,
     sums: FloatArray,
 ) -> float:  # pragma: no cover
-    """The sum of all values, of which only the touched ones are not 0; they are 0 afterwards."""
+    """Sum the values, of which only the touched ones are not 0, and reset those to 0."""
     sums[:] = 0.0
     leaves = starts.size - 1
     for j in touched:
@@ -136,18 +136,18 @@ def _sum(
 
 
 def sum_tree(count: int) -> tuple[IntArray, IntArray]:
-    """How numpy parts a sum of so many numbers: rounding depends on it.
+    """How numpy splits a sum of `count` numbers: rounding depends on it.
 
     Returns
     -------
     starts : (L + 1,) where each run of at most 128 numbers starts
-    merges : (L - 1, 2) which two partial sums are added; runs are numbered from 0, then merges
+    merges : (L - 1, 2) the two partial sums that each merge adds; runs have the first numbers
     """
     starts: list[int] = []
     merges: list[tuple[int, int]] = []
 
     def part(start: int, size: int) -> int:
-        """A run is -1 - its number until all runs are known."""
+        """Split recursively; run n is coded as -1 - n until the number of runs is known."""
         if size <= _LEAF:
             starts.append(start)
             return -len(starts)
@@ -166,14 +166,14 @@ def sum_tree(count: int) -> tuple[IntArray, IntArray]:
 def pair_columns(
     boxes: FloatArray, scores: FloatArray, categories: IntArray, counts: BoolArray
 ) -> FloatArray:
-    """What each detection shares with the others of its frame.
+    """Overlap features of each detection with the others on its frame.
 
     Parameters
     ----------
     boxes : (N, 4) float64, [x, y, width, height] in pixels, of positive size
     scores : (N,) float64
     categories : (N,) int64
-    counts : (N,) bool, whether a detection counts as another one's companion
+    counts : (N,) bool, whether a detection counts as a companion of others
 
     Returns
     -------
@@ -181,7 +181,7 @@ def pair_columns(
     largest share of the own area and of the companion's, and IoU times the companion's score; of
     the same category and a lower score the IoU, that times score, and the share of the companion's
     area times score; of another category the IoU, that times score, and the share of the own area
-    times score; the sum of IoU over companions of the same category. 0 where there is none.
+    times score; the sum of IoU over companions of the same category. 0 without a companion.
     """
     place = np.empty(len(scores), np.int64)
     place[np.argsort(-scores, kind="stable")] = np.arange(len(scores))

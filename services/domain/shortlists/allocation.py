@@ -1,6 +1,6 @@
-"""Allocation: scored candidates are assigned to the shortlists of needles, within the budgets.
+"""Allocation: assign scored candidates to the shortlists of needles, within the budgets.
 
-Needles of one failure mode would all claim the same frames. Therefore the mode claims, its best
+The needles of one failure mode compete for the same frames. Therefore the mode chooses, its best
 frame first, and every frame goes to one needle only. Failure modes are served round-robin, weighted
 by their number of needles, those with the most to gain first, until the budget is spent.
 
@@ -11,9 +11,9 @@ opened for the needle that the frame resembles most.
 A frame whose budget is spent is skipped for the next best; `held_back` names the frames that were
 skipped or not reached.
 
-Assignments are kept: as needles, regions and budget grow, the same allocator goes on, and its work
-follows what is new. A new allocator starts from nothing, so its shortlists depend only on what is
-stored.
+An allocator keeps its assignments: when needles, regions or the budget grow, it adds to them, and
+its work is proportional to what is new. A new allocator starts from nothing, so its shortlists
+depend only on what is stored.
 """
 
 import heapq
@@ -37,13 +37,13 @@ from services.domain.shortlists.scored_candidates import (
 )
 
 _WORTH_DECIMALS = 12
-"""What is equal to here is a tie; beyond it lies rounding."""
+"""Worths that are equal to this many decimals tie; smaller differences are float noise."""
 _WAITING_MAX = 20_000
-"""Offers that a mode holds; beyond it, the worse half is let go."""
+"""Candidates that a mode holds in memory; beyond it, the worse half is dropped."""
 
 
-class _Given:
-    """What has been given out: to whom, and within which limits."""
+class _AssignedFrames:
+    """The frames on shortlists: which needle has each, and what budgets they use up."""
 
     def __init__(self) -> None:
         self.owners: dict[FrameId, NeedleId] = {}
@@ -58,155 +58,168 @@ class _Given:
     def frames(self, needle: NeedleId) -> list[FrameId]:
         return list(self._listed[needle])
 
-    def fits(self, needle: NeedleId, spot: CaptureContext, limits: Limits) -> bool:
+    def fits(self, needle: NeedleId, context: CaptureContext, limits: Limits) -> bool:
         if self.count(needle) >= limits.size:
             return False
-        return spot.drive is None or self._drives[needle, spot.drive] < limits.per_drive
+        return context.drive is None or self._drives[needle, context.drive] < limits.per_drive
 
-    def give(self, needle: NeedleId, spot: CaptureContext, task: BudgetedTask) -> None:
-        self.owners[spot.frame] = needle
-        self._tasks[spot.frame] = task
+    def assign(self, needle: NeedleId, context: CaptureContext, task: BudgetedTask) -> None:
+        self.owners[context.frame] = needle
+        self._tasks[context.frame] = task
         self.spending.add(task)
-        self._listed[needle][spot.frame] = spot
-        if spot.drive is not None:
-            self._drives[needle, spot.drive] += 1
+        self._listed[needle][context.frame] = context
+        if context.drive is not None:
+            self._drives[needle, context.drive] += 1
 
-    def take_back(self, frame: FrameId) -> tuple[NeedleId, CaptureContext]:
+    def release(self, frame: FrameId) -> tuple[NeedleId, CaptureContext]:
         needle = self.owners.pop(frame)
         self.spending.remove(self._tasks.pop(frame))
-        spot = self._listed[needle].pop(frame)
-        if spot.drive is not None:
-            self._drives[needle, spot.drive] -= 1
-        return needle, spot
+        context = self._listed[needle].pop(frame)
+        if context.drive is not None:
+            self._drives[needle, context.drive] -= 1
+        return needle, context
 
 
-class _Asking:
-    """The needles of one mode, and what may be shown for them, best first."""
+class _ModeQueue:
+    """The needles of one mode, and their candidates in order of worth."""
 
     def __init__(self) -> None:
         self.needles = NeedleRows()
-        self.given = 0
-        self._offers: dict[RegionId, ScoredCandidate] = {}
+        self.assigned_count = 0
+        self._candidates: dict[RegionId, ScoredCandidate] = {}
         self._waiting: list[tuple[float, FrameId, RegionId]] = []
         self._shown: defaultdict[DriveId | None, list[CaptureContext]] = defaultdict(list)
 
-    def offer(self, offers: Iterable[ScoredCandidate]) -> None:
-        for candidate in offers:
-            self._offers[candidate.region] = candidate
-            heapq.heappush(self._waiting, _place(candidate))
+    def add_candidates(self, candidates: Iterable[ScoredCandidate]) -> None:
+        for candidate in candidates:
+            self._candidates[candidate.region] = candidate
+            heapq.heappush(self._waiting, _rank(candidate))
         if len(self._waiting) > _WAITING_MAX:
             self._keep_best(_WAITING_MAX // 2)
 
-    def withdraw(self, frames: Collection[FrameId]) -> None:
-        self._offers = {
-            region: offer
-            for region, offer in self._offers.items()
-            if offer.spot.frame not in frames
+    def remove_candidates(self, frames: Collection[FrameId]) -> None:
+        self._candidates = {
+            region: candidate
+            for region, candidate in self._candidates.items()
+            if candidate.context.frame not in frames
         }
 
-    def withdraw_all(self) -> None:
-        self._offers.clear()
+    def remove_all_candidates(self) -> None:
+        self._candidates.clear()
         self._waiting.clear()
 
-    def offered(self) -> Iterator[FrameId]:
-        return (offer.spot.frame for offer in self._offers.values())
+    def candidate_frames(self) -> Iterator[FrameId]:
+        return (candidate.context.frame for candidate in self._candidates.values())
 
-    def next_candidate(self, given: _Given, limits: Limits) -> tuple[ScoredCandidate, int] | None:
-        """The best region that can still be had, and the row of the needle that would get it."""
+    def next_candidate(
+        self, assigned: _AssignedFrames, limits: Limits
+    ) -> tuple[ScoredCandidate, int] | None:
+        """The best candidate that can be assigned, and the row of the needle that would get it."""
         while self._waiting and self.needles.any_waiting():
-            place = self._waiting[0]
-            offer = self._offers.get(place[2])
+            rank = self._waiting[0]
+            candidate = self._candidates.get(rank[2])
             if (
-                offer is not None
-                and place == _place(offer)
-                and not given.spending.exhausted(offer.task, limits.budgets)
+                candidate is not None
+                and rank == _rank(candidate)
+                and not assigned.spending.exhausted(candidate.task, limits.budgets)
             ):
-                spot = offer.spot
-                if spot.frame not in given.owners and not self._repeats(spot, limits):
-                    row = self._taker(offer, given, limits)
+                context = candidate.context
+                if context.frame not in assigned.owners and not self._repeats(context, limits):
+                    row = self._best_needle(candidate, assigned, limits)
                     if row is not None:
-                        return offer, row
-                del self._offers[offer.region]
+                        return candidate, row
+                del self._candidates[candidate.region]
             heapq.heappop(self._waiting)
         return None
 
-    def take(self, offer: ScoredCandidate, row: int, given: _Given, limits: Limits) -> Assignment:
-        """Give a region to a needle."""
-        similarity = float(self.needles.similarity(row, offer.vector))
-        del self._offers[offer.region]
-        self.show(row, offer.spot, offer.task, given, limits)
-        return Assignment(self.needles.id_of(row), offer, similarity)
+    def take(
+        self, candidate: ScoredCandidate, row: int, assigned: _AssignedFrames, limits: Limits
+    ) -> Assignment:
+        """Assign a candidate to a needle."""
+        similarity = float(self.needles.similarity(row, candidate.vector))
+        del self._candidates[candidate.region]
+        self.show(row, candidate.context, candidate.task, assigned, limits)
+        return Assignment(self.needles.id_of(row), candidate, similarity)
 
     def show(
-        self, row: int, spot: CaptureContext, task: BudgetedTask, given: _Given, limits: Limits
+        self,
+        row: int,
+        context: CaptureContext,
+        task: BudgetedTask,
+        assigned: _AssignedFrames,
+        limits: Limits,
     ) -> None:
-        """Note a frame on a needle's shortlist."""
+        """Put a frame on a needle's shortlist."""
         needle = self.needles.id_of(row)
-        given.give(needle, spot, task)
-        self._shown[spot.drive].append(spot)
+        assigned.assign(needle, context, task)
+        self._shown[context.drive].append(context)
         self.needles.open(row)
-        if given.count(needle) >= limits.size:
+        if assigned.count(needle) >= limits.size:
             self.needles.fill(row)
 
-    def hide(self, needle: NeedleId, spot: CaptureContext, given: _Given) -> None:
-        """A frame was taken off a needle's shortlist."""
-        self._shown[spot.drive].remove(spot)
+    def hide(self, needle: NeedleId, context: CaptureContext, assigned: _AssignedFrames) -> None:
+        """Update the mode after a frame left a needle's shortlist."""
+        self._shown[context.drive].remove(context)
         row = self.needles.row_of(needle)
-        if given.count(needle):
+        if assigned.count(needle):
             self.needles.open(row)
         else:
             self.needles.close(row)
 
-    def left(self, given: _Given, limits: Limits) -> Iterator[ScoredCandidate]:
-        """What could be shown beyond what is, best first, and no place twice."""
+    def unassigned(self, assigned: _AssignedFrames, limits: Limits) -> Iterator[ScoredCandidate]:
+        """Candidates not assigned that no distance limit excludes, best first."""
         if not self.needles.any_waiting():
             return
-        passed: defaultdict[DriveId | None, list[CaptureContext]] = defaultdict(list)
-        for _, _, region in sorted(map(_place, self._offers.values())):
-            offer = self._offers[region]
-            spot = offer.spot
-            if spot.frame in given.owners or self._repeats(spot, limits):
+        accepted: defaultdict[DriveId | None, list[CaptureContext]] = defaultdict(list)
+        for _, _, region in sorted(map(_rank, self._candidates.values())):
+            candidate = self._candidates[region]
+            context = candidate.context
+            if context.frame in assigned.owners or self._repeats(context, limits):
                 continue
-            if spot.drive is not None and any(near(spot, o, limits) for o in passed[spot.drive]):
+            if context.drive is not None and any(
+                near(context, o, limits) for o in accepted[context.drive]
+            ):
                 continue
-            passed[spot.drive].append(spot)
-            yield offer
+            accepted[context.drive].append(context)
+            yield candidate
 
-    def _repeats(self, spot: CaptureContext, limits: Limits) -> bool:
-        return spot.drive is not None and any(
-            near(spot, other, limits) for other in self._shown[spot.drive]
+    def _repeats(self, context: CaptureContext, limits: Limits) -> bool:
+        return context.drive is not None and any(
+            near(context, other, limits) for other in self._shown[context.drive]
         )
 
-    def _taker(self, offer: ScoredCandidate, given: _Given, limits: Limits) -> int | None:
-        able = [
+    def _best_needle(
+        self, candidate: ScoredCandidate, assigned: _AssignedFrames, limits: Limits
+    ) -> int | None:
+        open_rows = [
             row
             for row in self.needles.opened()
-            if given.fits(self.needles.id_of(row), offer.spot, limits)
+            if assigned.fits(self.needles.id_of(row), candidate.context, limits)
         ]
-        if able:
-            return self.needles.most_similar_of(able, offer.vector)
-        return self.needles.most_similar_closed(offer.vector)
+        if open_rows:
+            return self.needles.most_similar_of(open_rows, candidate.vector)
+        return self.needles.most_similar_closed(candidate.vector)
 
     def _keep_best(self, count: int) -> None:
-        best = heapq.nsmallest(count, (_place(offer) for offer in self._offers.values()))
-        self._offers = {place[2]: self._offers[place[2]] for place in best}
+        best = heapq.nsmallest(count, (_rank(candidate) for candidate in self._candidates.values()))
+        self._candidates = {rank[2]: self._candidates[rank[2]] for rank in best}
         self._waiting = best
 
 
-def _place(offer: ScoredCandidate) -> tuple[float, FrameId, RegionId]:
-    return -round(offer.worth, _WORTH_DECIMALS), offer.spot.frame, offer.region
+def _rank(candidate: ScoredCandidate) -> tuple[float, FrameId, RegionId]:
+    return -round(candidate.worth, _WORTH_DECIMALS), candidate.context.frame, candidate.region
 
 
 class BudgetAllocator:
-    """Deals frames to needles, and deals on as more of both come."""
+    """Assigns frames to needles, incrementally as needles and candidates arrive."""
 
     def __init__(self) -> None:
-        self._given = _Given()
-        self._asking: defaultdict[Key, _Asking] = defaultdict(_Asking)
+        self._assigned = _AssignedFrames()
+        self._queues: defaultdict[Key, _ModeQueue] = defaultdict(_ModeQueue)
         self._key_of: dict[NeedleId, Key] = {}
 
-    def ask(self, key: Key, needle: NeedleId, vector: Vectors) -> None:
-        """Let a needle ask with its mode; what it was dealt as one of another mode is taken back.
+    def add_needle(self, key: Key, needle: NeedleId, vector: Vectors) -> None:
+        """Add a needle to its mode; frames that it held in another mode become free.
 
         Parameters
         ----------
@@ -216,100 +229,102 @@ class BudgetAllocator:
         if before == key:
             return
         if before is not None:
-            self.retire(needle)
+            self.remove_needle(needle)
         self._key_of[needle] = key
-        self._asking[key].needles.add(needle, vector)
+        self._queues[key].needles.add(needle, vector)
 
-    def retire(self, needle: NeedleId) -> None:
-        """Let a needle ask no more; what it was dealt is free."""
+    def remove_needle(self, needle: NeedleId) -> None:
+        """Remove a needle; its frames become free."""
         key = self._key_of.get(needle)
         if key is None:
             return
-        for frame in self._given.frames(needle):
-            self.take_back(frame)
+        for frame in self._assigned.frames(needle):
+            self.release(frame)
         del self._key_of[needle]
-        self._asking[key].needles.remove(needle)
+        self._queues[key].needles.remove(needle)
 
     def keep(
-        self, needle: NeedleId, spot: CaptureContext, family: FamilyId, limits: Limits
+        self, needle: NeedleId, context: CaptureContext, family: FamilyId, limits: Limits
     ) -> None:
-        """Count a frame that stays on a needle's shortlist come what may."""
-        asking, task = self._asking[self._key_of[needle]], task_of(spot, family)
-        asking.show(asking.needles.row_of(needle), spot, task, self._given, limits)
+        """Record a frame that stays on a needle's shortlist, whatever the limits say."""
+        queue, task = self._queues[self._key_of[needle]], task_of(context, family)
+        queue.show(queue.needles.row_of(needle), context, task, self._assigned, limits)
 
     def owner(self, frame: FrameId) -> NeedleId | None:
-        """The needle on whose shortlist a frame is."""
-        return self._given.owners.get(frame)
+        """The needle whose shortlist has the frame; None if no shortlist does."""
+        return self._assigned.owners.get(frame)
 
-    def take_back(self, frame: FrameId) -> NeedleId:
-        """Take a frame off its shortlist; whose that was."""
-        needle, spot = self._given.take_back(frame)
-        asking = self._asking[self._key_of[needle]]
-        asking.hide(needle, spot, self._given)
-        asking.given = max(0, asking.given - 1)
+    def release(self, frame: FrameId) -> NeedleId:
+        """Take a frame off its shortlist; returns the needle that had it."""
+        needle, context = self._assigned.release(frame)
+        queue = self._queues[self._key_of[needle]]
+        queue.hide(needle, context, self._assigned)
+        queue.assigned_count = max(0, queue.assigned_count - 1)
         return needle
 
     def needles(self, key: Key) -> list[NeedleId]:
-        """Those that ask with a mode."""
-        return self._asking[key].needles.ids()
+        """The needles of a mode."""
+        return self._queues[key].needles.ids()
 
     def vectors(self, key: Key) -> Vectors:
-        """(M, D), theirs."""
-        return self._asking[key].needles.vectors()
+        """(M, D), the vectors of a mode's needles, in the order of `needles`."""
+        return self._queues[key].needles.vectors()
 
-    def offer(self, key: Key, offers: Iterable[ScoredCandidate]) -> None:
-        """Show a mode more of the haystack."""
-        self._asking[key].offer(offers)
+    def add_candidates(self, key: Key, candidates: Iterable[ScoredCandidate]) -> None:
+        """Add candidates to a mode; a region that it already has is replaced."""
+        self._queues[key].add_candidates(candidates)
 
-    def offered(self, key: Key) -> set[FrameId]:
-        """The frames that a mode may still be shown."""
-        return set(self._asking[key].offered())
+    def candidate_frames(self, key: Key) -> set[FrameId]:
+        """The frames of a mode's candidates."""
+        return set(self._queues[key].candidate_frames())
 
-    def withdraw(self, key: Key, frames: Collection[FrameId]) -> None:
-        """A mode may no longer be shown these, until they are offered again."""
-        self._asking[key].withdraw(frames)
+    def remove_candidates(self, key: Key, frames: Collection[FrameId]) -> None:
+        """Drop a mode's candidates on these frames."""
+        self._queues[key].remove_candidates(frames)
 
-    def withdraw_all(self, key: Key) -> None:
-        """Nothing that a mode was offered may be shown."""
-        self._asking[key].withdraw_all()
+    def remove_all_candidates(self, key: Key) -> None:
+        """Drop all candidates of a mode."""
+        self._queues[key].remove_all_candidates()
 
     def allocate(self, limits: Limits) -> list[Assignment]:
-        """Give out what the budget allows, best first."""
+        """Assign as many frames as the budgets allow, best first."""
         assignments = []
-        keys = sorted(key for key, asking in self._asking.items() if len(asking.needles))
+        keys = sorted(key for key, queue in self._queues.items() if len(queue.needles))
         waiting = [(self._round(key), -math.inf, number) for number, key in enumerate(keys)]
         heapq.heapify(waiting)
-        while waiting and len(self._given.owners) < limits.budgets.haystack:
-            round_, hoped, number = heapq.heappop(waiting)
-            asking = self._asking[keys[number]]
-            next_candidate = asking.next_candidate(self._given, limits)
+        while waiting and len(self._assigned.owners) < limits.budgets.haystack:
+            round_, expected, number = heapq.heappop(waiting)
+            queue = self._queues[keys[number]]
+            next_candidate = queue.next_candidate(self._assigned, limits)
             if next_candidate is None:
                 continue
-            offer, row = next_candidate
-            if -offer.worth > hoped:
-                # Others may have more to gain by now.
-                heapq.heappush(waiting, (round_, -offer.worth, number))
+            candidate, row = next_candidate
+            if -candidate.worth > expected:
+                # Its best candidate is worth less than expected, so another mode may come first.
+                heapq.heappush(waiting, (round_, -candidate.worth, number))
                 continue
-            assignments.append(asking.take(offer, row, self._given, limits))
-            asking.given += 1
-            heapq.heappush(waiting, (self._round(keys[number]), -offer.worth, number))
+            assignments.append(queue.take(candidate, row, self._assigned, limits))
+            queue.assigned_count += 1
+            heapq.heappush(waiting, (self._round(keys[number]), -candidate.worth, number))
         return assignments
 
     def held_back(self, limits: Limits) -> list[HeldBack]:
-        """The frames that would be listed, were no budget spent; what gains most comes first."""
+        """The frames that only a spent budget keeps off shortlists, the most valuable first."""
         found: dict[FrameId, HeldBack] = {}
-        for key, asking in sorted(self._asking.items()):
-            for offer in asking.left(self._given, limits):
-                budget = self._given.spending.exhausted(offer.task, limits.budgets)
-                known = found.get(offer.spot.frame)
-                if budget is not None and (known is None or offer.worth > known.offer.worth):
-                    found[offer.spot.frame] = HeldBack(key, offer, budget)
-        return sorted(found.values(), key=lambda item: _place(item.offer))
+        for key, queue in sorted(self._queues.items()):
+            for candidate in queue.unassigned(self._assigned, limits):
+                budget = self._assigned.spending.exhausted(candidate.task, limits.budgets)
+                known = found.get(candidate.context.frame)
+                if budget is not None and (
+                    known is None or candidate.worth > known.candidate.worth
+                ):
+                    found[candidate.context.frame] = HeldBack(key, candidate, budget)
+        return sorted(found.values(), key=lambda item: _rank(item.candidate))
 
     def spent(self) -> dict[Budget, int]:
-        """What is spent: see `Spending.latest`."""
-        return self._given.spending.latest()
+        """How much of the budgets is spent; see `Spending.latest`."""
+        return self._assigned.spending.latest()
 
     def _round(self, key: Key) -> int:
-        asking = self._asking[key]
-        return asking.given // len(asking.needles)
+        queue = self._queues[key]
+        return queue.assigned_count // len(queue.needles)

@@ -1,13 +1,12 @@
-"""How many tasks may be given out, and which families of needles have earned them.
+"""Budgets of annotation tasks: how many there may be, and how a family's yield ranks it.
 
 A task is a haystack frame on a shortlist. There is a budget for the whole haystack, and there may
-be budgets for a day: in all, for a vehicle, and for a family of needles. A task's day is the UTC
-day on which its frame was captured, not the one on which somebody looks at a clock: so what is
-spent follows from what is listed alone, and the same events in another order spend the same.
+be budgets per day: in total, per vehicle, and per family of needles. A task's day is the UTC day on
+which its frame was captured, not the day of processing: what is spent depends on the shortlists
+alone, and the same events in another order spend the same.
 
-What a family has yielded so far is taken at the upper end of its interval. A family of which
-nothing is known yet counts as if all its tasks came true, and so is tried; one that disappoints
-makes room.
+A family's yield is estimated by the upper end of its confidence interval. A family without verdicts
+counts as if all its tasks were confirmed, so it gets tried; one with low yield loses rank.
 """
 
 import math
@@ -25,7 +24,7 @@ _DAY_S: Final = 86_400
 
 
 class Budget(StrEnum):
-    """What tasks are counted by; the first one that is spent is what holds a frame back."""
+    """The budgets, in order: the first one that is spent is reported as holding a frame back."""
 
     HAYSTACK = "haystack"
     DAY = "day"
@@ -34,7 +33,7 @@ class Budget(StrEnum):
 
 
 class BudgetedTask(NamedTuple):
-    """What a task is counted by."""
+    """The day, vehicle and family that a task counts for."""
 
     day: int
     """Days since 1970."""
@@ -44,13 +43,13 @@ class BudgetedTask(NamedTuple):
 
 @dataclass(frozen=True)
 class Budgets:
-    """The most tasks.
+    """Upper limits on the number of tasks.
 
     Attributes
     ----------
-    haystack : in all
-    day : of one day; 0 here and below: as many as the others allow
-    vehicle, family : of one vehicle, or one family, on one day
+    haystack : in total
+    day : per day; here and below, 0 means no limit of its own
+    vehicle, family : per day and vehicle, or per day and family
     """
 
     haystack: int
@@ -60,30 +59,30 @@ class Budgets:
 
     @cached_property
     def sizes(self) -> Mapping[Budget, int]:
-        """The most tasks of each budget that there is."""
+        """The limit of every budget that is set."""
         sizes = (self.haystack, self.day, self.vehicle, self.family)
         whole = {Budget.HAYSTACK: self.haystack}
         return whole | {budget: size for budget, size in zip(Budget, sizes, strict=True) if size}
 
 
 class Spending:
-    """How many tasks were given out, by all that they are counted by."""
+    """Counts the tasks on shortlists, per budget."""
 
     def __init__(self) -> None:
         self._spent: Mapping[Budget, Counter[_Counted]] = {budget: Counter() for budget in Budget}
 
     def add(self, task: BudgetedTask) -> None:
-        """One more was given out."""
+        """Count a task."""
         for budget, counted in _counted(task):
             self._spent[budget][counted] += 1
 
     def remove(self, task: BudgetedTask) -> None:
-        """One was taken back."""
+        """Stop counting a task."""
         for budget, counted in _counted(task):
             self._spent[budget][counted] -= 1
 
     def exhausted(self, task: BudgetedTask, budgets: Budgets) -> Budget | None:
-        """The first budget that has nothing left for a task."""
+        """The first budget that has no room for a task; None if all have."""
         counted = dict(_counted(task))
         for budget, size in budgets.sizes.items():
             if self._spent[budget][counted[budget]] >= size:
@@ -91,7 +90,7 @@ class Spending:
         return None
 
     def latest(self) -> dict[Budget, int]:
-        """All that is spent; and of the latest day, in all and the most by one of its kind."""
+        """Tasks in total; on the latest day, in total and by the busiest vehicle and family."""
         days = [day for (day, _), count in self._spent[Budget.DAY].items() if count]
         last = max(days, default=0)
         return {
@@ -104,7 +103,7 @@ class Spending:
 
 
 _Counted = tuple[int, str]
-"""A day, where the budget is of one, and whose."""
+"""A day and a vehicle or family; 0 and "" where the budget has none."""
 
 
 def _counted(task: BudgetedTask) -> Iterator[tuple[Budget, _Counted]]:
@@ -120,10 +119,10 @@ def day_of(second: float) -> int:
     return math.floor(second / _DAY_S)
 
 
-def hoped_yield(confirmed: int, judged: int) -> float:
-    """The share of a family's tasks that come true, at the upper end of its 95% interval.
+def optimistic_yield(confirmed: int, judged: int) -> float:
+    """The share of a family's tasks that are confirmed, at the upper end of its 95% interval.
 
-    1 where nothing was judged: optimism in the face of uncertainty, which is what explores.
+    1 where nothing was judged: optimism in the face of uncertainty makes untried families explored.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""The needles of one mode with their vectors: who has a shortlist, whom a region resembles."""
+"""The needles of one mode with their vectors, and the state of their shortlists."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from services.domain.mining.ranking import Vectors
 from services.domain.statistics.growing_rows import GrowingRows
 
 _SIMILARITY_DECIMALS = 6
-"""What is equal to here is a tie; beyond it lies rounding."""
+"""Cosines that are equal to this many decimals tie; smaller differences are float noise."""
 
 
 class NeedleRows:
-    """Needles by row. A shortlist is closed while it is empty, then open, then full."""
+    """Needles by row. A shortlist is closed while empty, open with room for more, or full."""
 
     def __init__(self) -> None:
         self._ids: list[NeedleId] = []
@@ -28,11 +28,11 @@ class NeedleRows:
         return len(self._rows)
 
     def ids(self) -> list[NeedleId]:
-        """All of them."""
+        """All needles."""
         return list(self._rows)
 
     def vectors(self) -> Vectors:
-        """(M, D) float32, of all of them."""
+        """(M, D) float32, the vectors of all needles, in the order of `ids`."""
         return np.asarray(self._vectors.rows[list(self._rows.values())])
 
     def id_of(self, row: int) -> NeedleId:
@@ -44,7 +44,7 @@ class NeedleRows:
         return self._rows[needle]
 
     def add(self, needle: NeedleId, vector: Vectors) -> None:
-        """Put a needle at the end, its shortlist closed."""
+        """Append a needle; its shortlist is closed."""
         row = len(self._ids)
         self._ids.append(needle)
         self._rows[needle] = row
@@ -53,31 +53,31 @@ class NeedleRows:
         self.close(row)
 
     def remove(self, needle: NeedleId) -> None:
-        """Take a needle out."""
+        """Remove a needle."""
         row = self._rows.pop(needle)
         self.fill(row)
 
     def close(self, row: int) -> None:
-        """Its shortlist is empty."""
+        """Mark a shortlist as empty."""
         self._open.pop(row, None)
         closed = self._closed.rows
         self._closed_count += not closed[row]
         closed[row] = True
 
     def open(self, row: int) -> None:
-        """Its shortlist has something on it, and room for more."""
+        """Mark a shortlist as not empty, with room for more."""
         closed = self._closed.rows
         self._closed_count -= bool(closed[row])
         closed[row] = False
         self._open[row] = None
 
     def fill(self, row: int) -> None:
-        """Its shortlist takes no more."""
+        """Mark a shortlist as full."""
         self.open(row)
         del self._open[row]
 
     def any_waiting(self) -> bool:
-        """Whether any shortlist takes more."""
+        """Whether any shortlist has room."""
         return bool(self._open) or self._closed_count > 0
 
     def opened(self) -> list[int]:
@@ -89,20 +89,22 @@ class NeedleRows:
         return float(self._vectors.rows[row] @ vector)
 
     def most_similar_of(self, rows: Sequence[int], vector: Vectors) -> int:
-        """Of these, the row most similar to a region; of equals, the first."""
+        """The one of these rows that is most similar to a region; of equals, the first."""
         if len(rows) == 1:
             return rows[0]
-        alike = _alike(self._vectors.rows[list(rows)], vector)
-        return min(zip(rows, alike.tolist(), strict=True), key=lambda row: (-row[1], row[0]))[0]
+        similarities = _similarities(self._vectors.rows[list(rows)], vector)
+        return min(
+            zip(rows, similarities.tolist(), strict=True), key=lambda row: (-row[1], row[0])
+        )[0]
 
     def most_similar_closed(self, vector: Vectors) -> int | None:
-        """The row of the closed shortlist whose needle is most similar; none if all are open."""
+        """The closed row whose needle is most similar to a region; None if no row is closed."""
         if not self._closed_count:
             return None
-        alike = _alike(self._vectors.rows, vector)
-        return int(np.where(self._closed.rows, alike, -np.inf).argmax())
+        similarities = _similarities(self._vectors.rows, vector)
+        return int(np.where(self._closed.rows, similarities, -np.inf).argmax())
 
 
-def _alike(vectors: Vectors, vector: Vectors) -> NDArray[np.float64]:
-    """Cosines, equal where they differ by rounding alone."""
+def _similarities(vectors: Vectors, vector: Vectors) -> NDArray[np.float64]:
+    """Cosines, rounded so that float noise does not break ties."""
     return np.round((vectors @ vector).astype(float), _SIMILARITY_DECIMALS)

@@ -1,4 +1,4 @@
-"""What shortlists are dealt from: regions with where they were seen and what they are worth."""
+"""Candidates of shortlists, with where and when they were captured and what they are worth."""
 
 import math
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from services.domain.shortlists.budgets import Budget, BudgetedTask, Budgets, da
 _EARTH_M = 6_371_000.0
 
 Key = tuple[str, ...]
-"""What names a mode; the order of keys decides between equal worths."""
+"""Identifies a failure mode; of equal worths, the mode with the lower key comes first."""
 
 
 @dataclass(frozen=True)
 class CaptureContext:
-    """Where and when a region was seen."""
+    """Where and when a frame was captured."""
 
     frame: FrameId
     drive: DriveId | None
@@ -27,18 +27,18 @@ class CaptureContext:
 
 @dataclass(frozen=True)
 class ScoredCandidate:
-    """A haystack region that a mode may be shown.
+    """A haystack region that may go on a shortlist of a failure mode.
 
     Attributes
     ----------
     vector : (D,) float32, unit length
-    worth : what the plan gains by the region's frame, more than 0
-    evidence : how much speaks for the region failing in the mode
-    family : of the mode's needles, those that the region resembles
+    worth : the value of listing the region's frame, more than 0
+    evidence : in [0, 1], how likely the region fails in the mode
+    family : the family of the mode's most similar needle
     """
 
     region: RegionId
-    spot: CaptureContext
+    context: CaptureContext
     vector: Vectors
     worth: float
     evidence: float
@@ -46,44 +46,44 @@ class ScoredCandidate:
 
     @property
     def task(self) -> BudgetedTask:
-        """What it would be counted by."""
-        return task_of(self.spot, self.family)
+        """The task that listing it creates."""
+        return task_of(self.context, self.family)
 
 
-def task_of(spot: CaptureContext, family: FamilyId) -> BudgetedTask:
-    """What a frame that is listed for a family is counted by."""
-    return BudgetedTask(day_of(spot.second), spot.vehicle, family)
+def task_of(context: CaptureContext, family: FamilyId) -> BudgetedTask:
+    """The task of a frame that is listed for a family."""
+    return BudgetedTask(day_of(context.second), context.vehicle, family)
 
 
 @dataclass(frozen=True)
 class HeldBack:
-    """A region that a mode would be shown, and the budget that is spent."""
+    """A candidate that is not listed because a budget is spent."""
 
     key: Key
-    offer: ScoredCandidate
+    candidate: ScoredCandidate
     budget: Budget
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A region on a needle's shortlist, and how much the two are alike."""
+    """A candidate on a needle's shortlist, and the cosine of their vectors."""
 
     needle: NeedleId
-    offer: ScoredCandidate
+    candidate: ScoredCandidate
     similarity: float
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is shown, and how far apart.
+    """How many frames shortlists hold, and how far apart they are.
 
     Attributes
     ----------
-    budgets : frames in all
+    budgets : tasks over all shortlists
     size : frames per needle
     per_drive : frames of one drive per needle; frames without a drive are not capped
-    apart_s, apart_m : two frames of one drive that are closer than either show the same; a mode
-        gets one of them
+    apart_s, apart_m : two frames of one drive that are closer than either show the same scene, and
+        a mode gets only one of them
     """
 
     budgets: Budgets
@@ -105,7 +105,7 @@ def near(one: CaptureContext, other: CaptureContext, limits: Limits) -> bool:
 
 
 def _metres(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """On a plane that touches the earth there: exact enough for what is near."""
+    """Distance in a plane tangent to the earth: exact enough for short distances."""
     north = math.radians(one[0] - other[0])
     east = math.radians(one[1] - other[1]) * math.cos(math.radians(one[0]))
     return _EARTH_M * math.hypot(north, east)

@@ -1,9 +1,9 @@
-"""What a frame on a shortlist is worth: two aims that pull apart, by name.
+"""Strategies: what a frame on a shortlist is worth.
 
-`worst-frames` looks for the frames on which most is wrong, so that H-S > H > S, and among those for
-errors that cost more. `costliest-errors` looks for the errors that cost most average precision:
-those with scores above many true positives, in categories with few objects. Which pays how much is
-in docs/measurements/shortlists.md.
+`worst-frames` prefers frames with most errors, so that H-S > H > S, and among those, errors that
+cost more. `costliest-errors` prefers the errors that cost most average precision: those with scores
+above many true positives, in categories with few objects. docs/measurements/shortlists.md compares
+their yields.
 """
 
 from collections.abc import Mapping
@@ -17,18 +17,18 @@ import numpy as np
 from services.domain.detection.coco import BoolArray, FloatArray
 
 _PRIOR_TRUTHS: Final = 2.0
-"""Keeps a category with one annotated object from deciding everything."""
+"""Added to the count of objects, so that a category with one object does not dominate."""
 
 
 @dataclass(frozen=True)
 class CategoryStats:
-    """How the detector stands in one category, by the annotated reference.
+    """The detector's scores and matches in one category, on the annotated reference.
 
     Attributes
     ----------
-    scores : (N,) float64, of all its detections that count
+    scores : (N,) float64, of all detections that are not ignored
     matched : (N, T) bool, per IoU threshold
-    ground_truths : objects that count
+    ground_truths : number of annotated objects that are not ignored
     """
 
     scores: FloatArray
@@ -37,11 +37,11 @@ class CategoryStats:
 
     @cached_property
     def losses(self) -> tuple[FloatArray, FloatArray]:
-        """Negated scores in order, and what true positives from each place on lose by one error.
+        """Ascending negated scores, and the precision lost by one error inserted at each rank.
 
         Returns
         -------
-        (N,) and (N + 1,); the latter summed over the true positives, in their share of precision
+        (N,) and (N + 1,); the latter is summed over the true positives from that rank on
         """
         order = np.argsort(-self.scores, kind="stable")
         matched = self.matched[order].astype(np.float64)
@@ -51,65 +51,61 @@ class CategoryStats:
 
 
 _LEAST_COST: Final = 1e-6
-"""Orders errors where nothing is known to be right yet, and so nothing costs anything."""
+"""Keeps the order of errors where there is no true positive yet, so that no error has a cost."""
 
 
 class Strategy(Protocol):
-    """What a region is worth on a shortlist; a frame is worth the sum of its regions."""
+    """The worth of regions on a shortlist; a frame is worth the sum of its regions."""
 
-    def __call__(
-        self, wrong: FloatArray, scores: FloatArray, standing: CategoryStats
-    ) -> FloatArray:
+    def __call__(self, wrong: FloatArray, scores: FloatArray, stats: CategoryStats) -> FloatArray:
         """(N,) at least 0.
 
         Parameters
         ----------
-        wrong : (N,), how probably each region is wrong
-        scores : (N,), the detector's
-        standing : of the regions' category
+        wrong : (N,), the probability that each region is wrong
+        scores : (N,), the detector's scores
+        stats : of the regions' category
         """
         ...
 
 
 @dataclass(frozen=True)
 class Blend:
-    """Probable errors, weighed by how rare their category is, and by what they cost.
+    """The probability of an error, times the weighted geometric mean of its rarity and its cost.
 
-    By one over the root of the category's objects: mAP weighs categories equally, which would say
-    one over their number, and bad frames are bad in all categories, which would say nothing. By the
-    average precision that is expected back once the error is gone. By the geometric mean of both.
+    Rarity is one over the square root of the category's number of objects. mAP weighs categories
+    equally, which suggests one over their number; but bad frames are bad in all categories, which
+    suggests no weight. The cost is the average precision that correcting the error gains.
 
     Attributes
     ----------
-    cost_share : weight of the cost in that mean, from 0 to 1. The more, the more frames come up
-        that have true positives beside the error, and the less often H-S > H > S holds
+    cost_share : weight of the cost in that mean, from 0 to 1. A larger weight selects more frames
+        with true positives next to the error, and H-S > H > S holds less often
     """
 
     cost_share: float
 
-    def __call__(
-        self, wrong: FloatArray, scores: FloatArray, standing: CategoryStats
-    ) -> FloatArray:
+    def __call__(self, wrong: FloatArray, scores: FloatArray, stats: CategoryStats) -> FloatArray:
         """See `Strategy`."""
-        rarity = 1 / np.sqrt(standing.ground_truths + _PRIOR_TRUTHS)
-        costs = costs_by_score(scores, standing) + _LEAST_COST
+        rarity = 1 / np.sqrt(stats.ground_truths + _PRIOR_TRUTHS)
+        costs = costs_by_score(scores, stats) + _LEAST_COST
         return np.asarray(wrong * rarity ** (1 - self.cost_share) * costs**self.cost_share)
 
 
 worst_frames: Final = Blend(cost_share=0.1)
-"""The largest tenth with which H-S > H > S held in nine of ten splits where it was chosen."""
+"""The largest share, in steps of .1, with which H-S > H > S held in nine of ten splits."""
 costliest_errors: Final = Blend(cost_share=1.0)
 
 
-def costs_by_score(scores: FloatArray, standing: CategoryStats) -> FloatArray:
+def costs_by_score(scores: FloatArray, stats: CategoryStats) -> FloatArray:
     """(N,), what one false positive at each score costs the category's average precision.
 
     Each true positive ranked below it has precision t / n there; without it, t / (n - 1), which is
     t / n² more, and a 1 / ground_truths of that in the mean over recall.
     """
-    ordered, below = standing.losses
-    place = np.searchsorted(ordered, -scores, side="left")
-    return np.asarray(below[place] / (standing.ground_truths + _PRIOR_TRUTHS))
+    ordered, below = stats.losses
+    rank = np.searchsorted(ordered, -scores, side="left")
+    return np.asarray(below[rank] / (stats.ground_truths + _PRIOR_TRUTHS))
 
 
 STRATEGIES: Final[Mapping[str, Strategy]] = MappingProxyType(

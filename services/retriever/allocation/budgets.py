@@ -1,4 +1,4 @@
-"""What a person and Prometheus are told of budgets."""
+"""Limits from settings, and reports of budgets for the review page and Prometheus."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,11 +11,11 @@ from services.runtime.settings import Settings
 from services.runtime.stores.budget_reports import BudgetReport, HeldBackFrame
 
 _HELD_BACK_MAX = 1000
-"""Frames that a report names; the others are counted."""
+"""The most held-back frames that a report names; it only counts the others."""
 
 
 def limits_of(haystack_frames: int, settings: Settings) -> Limits:
-    """How much is shown of a haystack of so many frames."""
+    """The limits of shortlists for a haystack of `haystack_frames` frames."""
     budget = int(haystack_frames * settings.shortlist_budget)
     budgets = Budgets(
         haystack=max(budget, settings.shortlist_size),
@@ -38,40 +38,40 @@ def budget_report(
     spent: Mapping[Budget, int],
     held_back: Sequence[HeldBack],
 ) -> BudgetReport:
-    """What a person is told of one detector's budgets.
+    """The budgets of one detector: sizes, spending, and the frames held back.
 
     Parameters
     ----------
-    held_back : what gains most first
+    held_back : the most valuable first
     """
     return BudgetReport(
         detector,
         budgets.sizes,
         {budget: spent[budget] for budget in budgets.sizes},
         {budget: sum(h.budget is budget for h in held_back) for budget in budgets.sizes},
-        [_held_back(back) for back in held_back[:_HELD_BACK_MAX]],
+        [_held_back(item) for item in held_back[:_HELD_BACK_MAX]],
     )
 
 
 def _held_back(held: HeldBack) -> HeldBackFrame:
     _, category, error, taken_for = held.key
-    spot = held.offer.spot
+    context = held.candidate.context
     return HeldBackFrame(
-        spot.frame,
-        spot.vehicle,
-        datetime.fromtimestamp(spot.second, UTC),
+        context.frame,
+        context.vehicle,
+        datetime.fromtimestamp(context.second, UTC),
         Category(category),
         error,
         taken_for,
-        held.offer.family,
-        round(held.offer.evidence, 2),
-        held.offer.worth,
+        held.candidate.family,
+        round(held.candidate.evidence, 2),
+        held.candidate.worth,
         held.budget,
     )
 
 
 def show_budgets(reports: Sequence[BudgetReport]) -> None:
-    """As gauges: how large budgets are, what of them is spent, what they hold back."""
+    """Set the gauges of budget sizes, spending and held-back frames."""
     for report in reports:
         detector = metrics.DETECTORS(report.detector)
         for budget, size in report.sizes.items():

@@ -1,4 +1,4 @@
-"""The families of a detector's needles while they ask, and what their tasks have yielded so far."""
+"""The families of a detector's active needles, and the yields of their tasks."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,27 +12,27 @@ from services.domain.mining.detector_category import ModeQuery
 from services.domain.mining.families import LeaderClusters, beyond, shared_by
 from services.domain.mining.ranking import Vectors
 from services.domain.ports.vectors import Vector
-from services.domain.shortlists.budgets import hoped_yield
+from services.domain.shortlists.budgets import optimistic_yield
 from services.domain.shortlists.scored_candidates import Key
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a task: whether its region fails as its mode does."""
+    """The verdict on a task: whether its region fails in the needle's mode."""
 
     family: FamilyId
     confirmed: bool
 
 
 class FamilyIndex:
-    """Families as `gazeloop families` has them, once all needles came in one call.
+    """Assigns needles to families; the same as `gazeloop families` if all join in one call.
 
-    Needles that come later join as they come; what all needles share is taken from the first.
+    Later needles join in the order of the calls; the mean vector is that of the first call.
     """
 
     def __init__(self, likeness: float) -> None:
         self._shared: Vectors | None = None
-        self._founders: defaultdict[Key, LeaderClusters] = defaultdict(
+        self._clusters: defaultdict[Key, LeaderClusters] = defaultdict(
             lambda: LeaderClusters(likeness)
         )
         self._families: dict[NeedleId, FamilyId] = {}
@@ -41,30 +41,30 @@ class FamilyIndex:
     def join(
         self, needles: Iterable[tuple[Key, NeedleFound]], vectors: Mapping[RegionId, Vector]
     ) -> None:
-        """Let these be of a family, each with its mode."""
-        came = sorted(needles, key=lambda item: (item[1].captured_at, item[1].needle_id))
-        if not came:
+        """Assign needles to families, each within its mode."""
+        ordered = sorted(needles, key=lambda item: (item[1].captured_at, item[1].needle_id))
+        if not ordered:
             return
-        rows = np.stack([vectors[needle.region_id] for _, needle in came])
+        rows = np.stack([vectors[needle.region_id] for _, needle in ordered])
         if self._shared is None:
             self._shared = shared_by(rows)
-        for (key, needle), row in zip(came, beyond(self._shared, rows), strict=True):
-            founder = self._founders[key].join(needle.needle_id, row)
-            self._families[needle.needle_id] = family_id(founder)
+        for (key, needle), row in zip(ordered, beyond(self._shared, rows), strict=True):
+            leader = self._clusters[key].join(needle.needle_id, row)
+            self._families[needle.needle_id] = family_id(leader)
 
     def judge(self, verdicts: Iterable[Verdict]) -> None:
-        """Take what families have yielded from these alone."""
+        """Replace the yields of families by those of these verdicts."""
         judged: Counter[FamilyId] = Counter()
         confirmed: Counter[FamilyId] = Counter()
         for verdict in verdicts:
             judged[verdict.family] += 1
             confirmed[verdict.family] += verdict.confirmed
-        self._yields = {item: hoped_yield(confirmed[item], n) for item, n in judged.items()}
+        self._yields = {item: optimistic_yield(confirmed[item], n) for item, n in judged.items()}
 
     def family_of(self, needle: NeedleId) -> FamilyId:
         """The family of a needle that joined."""
         return self._families[needle]
 
-    def asked(self, needles: Sequence[NeedleId], vectors: Vectors) -> ModeQuery:
-        """Needles of one mode, with what is known of their families."""
+    def mode_query(self, needles: Sequence[NeedleId], vectors: Vectors) -> ModeQuery:
+        """The needles of one mode, with their families and yields."""
         return ModeQuery(vectors, [self._families[needle] for needle in needles], self._yields)

@@ -1,4 +1,4 @@
-"""Where plans come from."""
+"""The data sources of a plan."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from services.runtime.settings import Settings
 
 @dataclass(frozen=True)
 class Sources:
-    """All that a plan asks."""
+    """What a plan reads from."""
 
     frames: FrameCache
     needles: NeedleCache

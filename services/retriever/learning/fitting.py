@@ -1,4 +1,4 @@
-"""What a kind's annotated regions teach, from all that is durable by now."""
+"""Fits failure models from the annotated regions that are stored."""
 
 import asyncio
 from collections import Counter
@@ -9,7 +9,7 @@ import numpy as np
 
 from services.contracts.identity import FrameId, ModelId, RegionId
 from services.domain.detection.coco import FloatArray
-from services.domain.mining.detector_category import CategoryModel as Learnt
+from services.domain.mining.detector_category import CategoryModel
 from services.domain.mining.failure_model import Examples, FailureMode, FailureModel
 from services.domain.mining.ranking import Vectors
 from services.domain.shortlists.strategies import CategoryStats
@@ -18,35 +18,35 @@ from services.retriever.logic import DetectorCategory
 from services.retriever.scoring.caches import FrameCache, MatchCache, VectorCache
 from services.runtime.settings import Settings
 
-_LESSON = 1.5
-"""A kind is learnt again when this many times as much was heard of it: what is learnt of ever more
-examples then costs the same per example."""
-_LESSON_WHEN_FULL = 3.0
-"""The same, of a kind that has as many examples as are fitted at most: others in their place say
-little else, and move shortlists."""
-_AT_ONCE = 200
-"""Examples that are fitted while everything else waits: that takes some hundredths of a second."""
+_REFIT_GROWTH = 1.5
+"""Refit when the observations have grown by this factor, so that the cost of fitting per example
+stays constant."""
+_REFIT_GROWTH_WHEN_FULL = 3.0
+"""The same once EXAMPLES_MAX examples are fitted: replacing some of them improves the model little,
+and changes shortlists."""
+_AWAITED_EXAMPLES_MAX = 200
+"""A fit of up to this many examples is awaited: it takes some hundredths of a second."""
 
 
 @dataclass(frozen=True)
-class _Lesson:
-    """What is to be learnt of a kind, and the fit that goes on in a thread or is over."""
+class _Fit:
+    """The examples of a model, and its fit, which runs in a thread or is done."""
 
     examples: Examples
-    standing: CategoryStats
-    fit: asyncio.Task[FailureModel]
+    stats: CategoryStats
+    task: asyncio.Task[FailureModel]
 
-    def teaches(self, examples: Examples) -> bool:
-        """Whether it says what these examples say."""
-        failed = self.fit.done() and (self.fit.cancelled() or self.fit.exception() is not None)
-        return not failed and _same(self.examples, examples)
+    def is_current_for(self, examples: Examples) -> bool:
+        """Whether the fit used the same examples and did not fail."""
+        failed = self.task.done() and (self.task.cancelled() or self.task.exception() is not None)
+        return not failed and _equal(self.examples, examples)
 
 
 class Learning:
-    """Fits kinds, and knows when one is worth fitting again.
+    """Fits failure models, and decides when to refit.
 
-    What a lesson is of is read when it begins, by whoever plans then. The fit alone goes on beside
-    everything else, and changes nothing until a plan asks whether it is over.
+    The caller's task reads the examples when a refit begins. Only the fit runs in the background,
+    and it has no effect until a plan takes its result.
     """
 
     def __init__(
@@ -60,67 +60,75 @@ class Learning:
         self._matches = matches
         self._vectors = vectors
         self._settings = settings
-        self._lessons: dict[DetectorCategory, _Lesson] = {}
-        self._untaken: set[DetectorCategory] = set()
-        self._heard: Counter[DetectorCategory] = Counter()
-        self._heard_at: dict[DetectorCategory, int] = {}
+        self._fits: dict[DetectorCategory, _Fit] = {}
+        self._pending: set[DetectorCategory] = set()
+        self._observed: Counter[DetectorCategory] = Counter()
+        self._observed_at_fit: dict[DetectorCategory, int] = {}
 
-    def heard(self, kind: DetectorCategory) -> None:
-        """Something was said of how a kind's regions fail."""
-        self._heard[kind] += 1
+    def observe(self, detector_category: DetectorCategory) -> None:
+        """Count an event that may change the examples of a model."""
+        self._observed[detector_category] += 1
 
-    def outgrown(self, kind: DetectorCategory) -> bool:
-        """Whether so much was heard since the last fit that another is worth it."""
-        at, lesson = self._heard_at.get(kind, 0), self._lessons.get(kind)
-        full = lesson is not None and len(lesson.examples.modes) >= logic.EXAMPLES_MAX
-        return self._heard[kind] >= max(at + 1, (_LESSON_WHEN_FULL if full else _LESSON) * at)
+    def needs_refit(self, detector_category: DetectorCategory) -> bool:
+        """Whether enough was observed since the last fit to justify another."""
+        observed_at_fit = self._observed_at_fit.get(detector_category, 0)
+        last_fit = self._fits.get(detector_category)
+        full = last_fit is not None and len(last_fit.examples.modes) >= logic.EXAMPLES_MAX
+        return self._observed[detector_category] >= max(
+            observed_at_fit + 1,
+            (_REFIT_GROWTH_WHEN_FULL if full else _REFIT_GROWTH) * observed_at_fit,
+        )
 
-    async def truths(self, kind: DetectorCategory) -> dict[RegionId, FailureMode | None]:
-        """Of each annotated region of a kind, how it is wrong; none where it is right."""
-        return logic.truths(await self._matches.of(kind), self._settings.region_score)
+    async def truths(
+        self, detector_category: DetectorCategory
+    ) -> dict[RegionId, FailureMode | None]:
+        """The failure mode of each annotated region; None for a true positive."""
+        return logic.truths(await self._matches.of(detector_category), self._settings.region_score)
 
     @property
     def busy(self) -> bool:
-        """Whether a fit goes on."""
-        return any(not self._lessons[kind].fit.done() for kind in self._untaken)
+        """Whether a background fit is running."""
+        return any(
+            not self._fits[detector_category].task.done() for detector_category in self._pending
+        )
 
-    async def of(self, kind: DetectorCategory, model: ModelId) -> Learnt:
-        """What is known of a kind by now; fitted again only where its examples changed."""
-        lesson = await self._begun(kind, model)
-        self._untaken.discard(kind)
-        # A wait that is given up leaves the fit to whoever asks next.
-        return Learnt(await asyncio.shield(lesson.fit), lesson.standing)
+    async def of(self, detector_category: DetectorCategory, model: ModelId) -> CategoryModel:
+        """The model of all that is stored; fitted again only if its examples changed."""
+        last_fit = await self._started(detector_category, model)
+        self._pending.discard(detector_category)
+        # Shielded: if this wait is cancelled, the next caller still gets the fit.
+        return CategoryModel(await asyncio.shield(last_fit.task), last_fit.stats)
 
-    async def begin(self, kind: DetectorCategory, model: ModelId) -> None:
-        """Learn what is known of a kind by now, beside whatever else goes on; see `over`."""
-        lesson = await self._begun(kind, model)
-        self._untaken.add(kind)
-        if len(lesson.examples.modes) <= _AT_ONCE:
-            await asyncio.wait([lesson.fit])
+    async def begin(self, detector_category: DetectorCategory, model: ModelId) -> None:
+        """Start a fit of all that is stored, in the background; `finished` returns the result."""
+        last_fit = await self._started(detector_category, model)
+        self._pending.add(detector_category)
+        if len(last_fit.examples.modes) <= _AWAITED_EXAMPLES_MAX:
+            await asyncio.wait([last_fit.task])
 
-    def over(self, kind: DetectorCategory) -> Learnt | None:
-        """What was learnt of a kind since it was begun, once; none while the lesson goes on."""
-        if kind not in self._untaken or not self._lessons[kind].fit.done():
+    def finished(self, detector_category: DetectorCategory) -> CategoryModel | None:
+        """The result of `begin`, once; None while the fit runs."""
+        if detector_category not in self._pending or not self._fits[detector_category].task.done():
             return None
-        self._untaken.discard(kind)
-        lesson = self._lessons[kind]
-        return Learnt(lesson.fit.result(), lesson.standing)
+        self._pending.discard(detector_category)
+        last_fit = self._fits[detector_category]
+        return CategoryModel(last_fit.task.result(), last_fit.stats)
 
-    async def _begun(self, kind: DetectorCategory, model: ModelId) -> _Lesson:
-        annotated = await self._matches.of(kind)
-        self._heard[kind] = max(self._heard[kind], len(annotated))
-        self._heard_at[kind] = self._heard[kind]
+    async def _started(self, detector_category: DetectorCategory, model: ModelId) -> _Fit:
+        annotated = await self._matches.of(detector_category)
+        self._observed[detector_category] = max(self._observed[detector_category], len(annotated))
+        self._observed_at_fit[detector_category] = self._observed[detector_category]
         modes = logic.truths(annotated, self._settings.region_score)
         frame_of = {region: match.frame_id for match in annotated for region in match.regions}
         examples = await self._examples(modes, frame_of, model)
-        before = self._lessons.get(kind)
-        if before is not None and before.teaches(examples):
-            fit = before.fit
+        before = self._fits.get(detector_category)
+        if before is not None and before.is_current_for(examples):
+            task = before.task
         else:
-            fit = asyncio.create_task(asyncio.to_thread(FailureModel, examples))
+            task = asyncio.create_task(asyncio.to_thread(FailureModel, examples))
         reference = [item for item in annotated if not item.reannotated]
-        self._lessons[kind] = _Lesson(examples, logic.standing(reference), fit)
-        return self._lessons[kind]
+        self._fits[detector_category] = _Fit(examples, logic.category_stats(reference), task)
+        return self._fits[detector_category]
 
     async def _examples(
         self,
@@ -128,7 +136,7 @@ class Learning:
         frame_of: Mapping[RegionId, FrameId],
         model: ModelId,
     ) -> Examples:
-        """The first regions by id of which all is known, as many as are worth fitting."""
+        """The first EXAMPLES_MAX regions, by id, that have a vector and features."""
         vectors: dict[RegionId, Vectors] = {}
         features: dict[RegionId, FloatArray] = {}
         for chunk in _chunks(sorted(modes), logic.EXAMPLES_MAX):
@@ -147,7 +155,7 @@ def _chunks(regions: Sequence[RegionId], size: int) -> list[Sequence[RegionId]]:
     return [regions[start : start + size] for start in range(0, len(regions), size)]
 
 
-def _same(one: Examples, other: Examples) -> bool:
+def _equal(one: Examples, other: Examples) -> bool:
     return (
         one.modes == other.modes
         and np.array_equal(one.vectors, other.vectors)

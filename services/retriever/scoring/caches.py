@@ -1,9 +1,9 @@
-"""What the retriever has read before and need not read again: frames, matches, needles, vectors.
+"""Caches of frames, matches, needles and vectors that the retriever has read.
 
-All of it is durable elsewhere and only kept here. A frame's entry goes when an event says that the
-frame changed; a match's gives way to its successor; a needle's is read again when it was written;
-a vector never changes, its id says what it is of. What another retriever heard of, this one did
-not: then all of it is read again.
+The stores keep all of this; the caches save reading it again. A frame's entry is dropped when an
+event reports a change of the frame; a match's is replaced by a higher revision; a needle's is read
+again after a write; a vector never changes. After another retriever has planned, everything but
+vectors is read again, because its events did not reach this one.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ _FRAMES_MAX = 50_000
 _VECTORS_MAX = 50_000
 """100 MB at 512 dimensions."""
 _UNCOUNTED = 0.1
-"""The haystack is counted again when it grew by this share: a count looks at all of it."""
+"""Count the haystack again when it has grown by this share: a count scans all of it."""
 
 
 class FrameCache:
-    """The facts of frames."""
+    """Caches the facts of frames."""
 
     def __init__(self, store: FrameStore) -> None:
         self._store = store
@@ -41,23 +41,23 @@ class FrameCache:
         self._reannotated: set[FrameId] | None = None
 
     def forget(self, frame_ids: Iterable[FrameId]) -> None:
-        """Let these be read again."""
+        """Drop these frames, so that the next load reads them again."""
         for frame_id in frame_ids:
             self._facts.pop(frame_id, None)
 
     def forget_all(self) -> None:
-        """Let everything be read again."""
+        """Drop everything, so that it is read again."""
         self._facts.clear()
         self._reannotated = None
 
     async def reannotated(self) -> set[FrameId]:
-        """Every frame whose ground truth came back corrected: the verdicts lie there."""
+        """Every frame whose ground truth came back from reannotation: verdicts are on these."""
         if self._reannotated is None:
             self._reannotated = await self._store.annotated_from(REANNOTATION_SOURCE)
         return set(self._reannotated)
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameFacts]:
-        """The facts of those that are captured."""
+        """The facts of those frames whose image is known."""
         wanted = set(frame_ids)
         missing = wanted - self._facts.keys()
         if missing:
@@ -67,7 +67,7 @@ class FrameCache:
             records = (await self._store.load(missing)).values()
             # In a thread: a frame may have thousands of detections.
             for facts in await asyncio.to_thread(_facts_of, records):
-                self._note(facts.spot.frame, facts)
+                self._note(facts.context.frame, facts)
         return {frame_id: self._facts[frame_id] for frame_id in wanted if frame_id in self._facts}
 
     def _note(self, frame_id: FrameId, facts: FrameFacts) -> None:
@@ -91,56 +91,55 @@ def _facts_of(records: Iterable[FrameRecord]) -> list[FrameFacts]:
 
 
 class MatchCache:
-    """The latest matches that regions of known truth are taken from.
-
-    They are those of reference frames, and those of haystack frames that were annotated again.
-    """
+    """Caches the latest matches that hold examples: of reference and of reannotated frames."""
 
     def __init__(self, store: MatchStore, frames: FrameCache) -> None:
         self._store = store
         self._frames = frames
-        self._of: defaultdict[DetectorCategory, dict[FrameId, Annotated]] = defaultdict(dict)
+        self._by_category: defaultdict[DetectorCategory, dict[FrameId, Annotated]] = defaultdict(
+            dict
+        )
         self._verdicts: set[FrameId] = set()
         self._complete = False
 
     def note(self, matches: Iterable[FrameMatched]) -> list[FrameMatched]:
-        """Take in what was told; what of it teaches anything."""
-        return [match_ for match_ in matches if self._noted(match_)]
+        """Record these matches; returns those that change the examples."""
+        return [match_ for match_ in matches if self._record(match_)]
 
-    def _noted(self, match: FrameMatched) -> bool:
-        teaches = match.split is Split.REFERENCE or match.reannotated
-        if not teaches and match.frame_id not in self._verdicts:
+    def _record(self, match: FrameMatched) -> bool:
+        has_examples = match.split is Split.REFERENCE or match.reannotated
+        if not has_examples and match.frame_id not in self._verdicts:
             return False
-        of_kind = self._of[match.detector, match.category]
-        before = of_kind.get(match.frame_id)
+        of_category = self._by_category[match.detector, match.category]
+        before = of_category.get(match.frame_id)
         if before is not None and match.revision <= before.revision:
             return False
-        if teaches:
-            of_kind[match.frame_id] = Annotated.of(match)
+        if has_examples:
+            of_category[match.frame_id] = Annotated.of(match)
         elif before is not None:
-            del of_kind[match.frame_id]
+            del of_category[match.frame_id]
         if match.reannotated and match.split is Split.HAYSTACK:
             self._verdicts.add(match.frame_id)
         return True
 
     def forget_all(self) -> None:
-        """Let everything be read again."""
-        self._of.clear()
+        """Drop everything, so that it is read again."""
+        self._by_category.clear()
         self._verdicts.clear()
         self._complete = False
 
-    async def of(self, kind: DetectorCategory) -> list[Annotated]:
-        """All of a kind."""
+    async def of(self, detector_category: DetectorCategory) -> list[Annotated]:
+        """All cached matches of a detector and category."""
         if not self._complete:
             async for match in self._store.scan(split=Split.REFERENCE):
-                self._noted(match)
+                self._record(match)
             self.note(await self._store.load(await self._frames.reannotated()))
             self._complete = True
-        return list(self._of[kind].values())
+        return list(self._by_category[detector_category].values())
 
 
 class NeedleCache:
-    """The records of needles that are active, or of which something is left to tell."""
+    """Caches needles that are active, have a shortlist, or have one that is not published."""
 
     def __init__(self, store: NeedleStore) -> None:
         self._store = store
@@ -149,28 +148,28 @@ class NeedleCache:
         self._complete = False
 
     async def all(self) -> list[NeedleRecord]:
-        """All of them, in the order of their ids."""
+        """All cached records, in the order of their ids."""
         await self._read()
         return [self._records[needle_id] for needle_id in sorted(self._records)]
 
     async def unpublished(self) -> list[ShortlistPublished]:
-        """The shortlists that are written and not yet acknowledged, whoever wrote them."""
+        """The shortlists that are stored but not acknowledged, whichever retriever stored them."""
         await self._read()
         found = [self._records[needle_id].shortlist for needle_id in sorted(self._unpublished)]
         return [shortlist for shortlist in found if shortlist is not None]
 
     def get(self, needle_id: NeedleId) -> NeedleRecord:
-        """An active needle that was read before."""
+        """The record of an active needle that is cached."""
         return self._records[needle_id]
 
     def forget_all(self) -> None:
-        """Let everything be read again."""
+        """Drop everything, so that it is read again."""
         self._records.clear()
         self._unpublished.clear()
         self._complete = False
 
     async def refresh(self, needle_ids: Collection[NeedleId]) -> dict[NeedleId, NeedleRecord]:
-        """Read these again: they were written."""
+        """Read these records again, after they were written."""
         found = await self._store.load(needle_ids) if needle_ids else {}
         for record in found.values():
             self._note(record)
@@ -197,7 +196,7 @@ class NeedleCache:
 
 
 class VectorCache:
-    """The vectors of regions."""
+    """Caches the vectors of regions."""
 
     def __init__(self, store: VectorStore) -> None:
         self._store = store
@@ -206,7 +205,7 @@ class VectorCache:
     async def load(
         self, model: ModelId, regions: Collection[RegionId]
     ) -> Mapping[RegionId, Vector]:
-        """Those that are embedded."""
+        """The vectors of those regions that are embedded."""
         wanted = set(regions)
         missing = {region_id for region_id in wanted if (model, region_id) not in self._vectors}
         if missing:
@@ -225,7 +224,7 @@ class VectorCache:
 
 
 class HaystackSizeCache:
-    """How many frames the haystack has: counted now and then, and by what was told since."""
+    """Caches the number of haystack frames: the last count, plus the frames embedded since."""
 
     def __init__(self, store: VectorStore) -> None:
         self._store = store
@@ -233,15 +232,15 @@ class HaystackSizeCache:
         self._since: set[FrameId] = set()
 
     def note(self, frame_ids: Iterable[FrameId]) -> None:
-        """These were embedded, of the haystack."""
+        """Add haystack frames that were embedded."""
         self._since.update(frame_ids)
 
     def forget(self) -> None:
-        """Let it be counted again."""
+        """Drop the count, so that the next call counts again."""
         self._counted = None
 
     async def haystack_frames(self, model: ModelId) -> int:
-        """How many there are, or a few more while it grows: what was told may be counted too."""
+        """The number of frames; while it grows, a few may be counted twice."""
         counted = self._counted
         if counted is None or counted[0] != model or len(self._since) > counted[1] * _UNCOUNTED:
             frames = await self._store.count(collection_of(FRAME_VECTORS, model), HAYSTACK_FRAMES)

@@ -1,4 +1,4 @@
-"""Haystack regions of a kind that may be shortlisted: those that lie right, and those just come."""
+"""Finds haystack regions that may be shortlisted: by vector search, or on given frames."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -18,7 +18,7 @@ from services.runtime.settings import Settings
 
 
 class CandidateSource:
-    """Looks regions up, by where they lie or by their frames."""
+    """Looks up haystack regions with their vectors and facts."""
 
     def __init__(
         self,
@@ -32,13 +32,15 @@ class CandidateSource:
         self._vectors = vectors
         self._settings = settings
 
-    async def search(self, kind: DetectorCategory, directions: Vectors, model: ModelId) -> Haystack:
-        """The regions that lie farthest in any direction; all of the kind where they are few."""
-        where = logic.haystack_of(kind, self._settings.operating_score)
+    async def search(
+        self, detector_category: DetectorCategory, directions: Vectors, model: ModelId
+    ) -> Haystack:
+        """The regions most similar to any direction; all of the category where they are few."""
+        where = logic.haystack_filter(detector_category, self._settings.operating_score)
         collection, most = collection_of(REGION_VECTORS, model), self._settings.shortlist_pool
         hits = await self._store.nearest(collection, directions[0], where, most)
         if len(hits) == most and len(directions) > 1:
-            # There are others yet.
+            # The first search was cut off, so there are more regions than one search returns.
             for more in await self._store.nearest_to_each(collection, directions[1:], where, most):
                 hits += more
         found = {
@@ -50,45 +52,51 @@ class CandidateSource:
         }
         return await self.rows([found[point] for point in sorted(found)], model)
 
-    async def among(
+    async def for_frames(
         self,
         frames: Mapping[FrameId, FrameFacts],
-        kinds: Collection[DetectorCategory],
+        detector_categories: Collection[DetectorCategory],
         model: ModelId,
     ) -> dict[DetectorCategory, Haystack]:
-        """By kind, the regions on these haystack frames that the detector shows on the map."""
+        """Regions on these haystack frames at or above the operating score, by category."""
         found: defaultdict[DetectorCategory, list[tuple[RegionId, FrameId]]] = defaultdict(list)
         for frame, facts in sorted(frames.items()):
             if facts.split(self._settings.split_rule) is not Split.HAYSTACK:
                 continue
             for region, seen in facts.regions.items():
-                if seen.kind in kinds and seen.score >= self._settings.operating_score:
-                    found[seen.kind].append((region, frame))
-        # All kinds' at once: every question to the store has a price of its own.
+                if (
+                    seen.detector_category in detector_categories
+                    and seen.score >= self._settings.operating_score
+                ):
+                    found[seen.detector_category].append((region, frame))
+        # Load the vectors of all categories at once: every query costs a round trip.
         regions = [region for item in found.values() for region, _ in item]
         await self._vectors.load(model, regions)
-        return {kind: await self.rows(item, model) for kind, item in found.items()}
+        return {
+            detector_category: await self.rows(item, model)
+            for detector_category, item in found.items()
+        }
 
     async def rows(self, regions: Iterable[tuple[RegionId, FrameId]], model: ModelId) -> Haystack:
-        """Of these, the ones that stand and are embedded, on frames that may be listed."""
+        """Those of these regions that still exist, are embedded, and are on listable frames."""
         wanted = list(regions)
         facts = await self._frames.load({frame for _, frame in wanted})
-        standing: list[tuple[RegionId, FrameFacts, Seen]] = [
+        present: list[tuple[RegionId, FrameFacts, Seen]] = [
             (region, facts[frame], facts[frame].regions[region])
             for region, frame in wanted
             if frame in facts
             and facts[frame].is_listable(count_copies=self._settings.count_copies)
             and region in facts[frame].regions
         ]
-        vectors = await self._vectors.load(model, [region for region, _, _ in standing])
-        found = [item for item in standing if item[0] in vectors]
+        vectors = await self._vectors.load(model, [region for region, _, _ in present])
+        found = [item for item in present if item[0] in vectors]
         if not found:
-            nothing = np.empty((0, 0), np.float32)
-            return Haystack((), nothing, np.empty((0, FEATURES)), np.empty(0), ())
+            no_vectors = np.empty((0, 0), np.float32)
+            return Haystack((), no_vectors, np.empty((0, FEATURES)), np.empty(0), ())
         return Haystack(
             [region for region, _, _ in found],
             np.stack([vectors[region] for region, _, _ in found]),
             np.stack([seen.features for _, _, seen in found]),
             np.array([seen.score for _, _, seen in found]),
-            [frame.spot for _, frame, _ in found],
+            [frame.context for _, frame, _ in found],
         )

@@ -48,13 +48,13 @@ async def lessons(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lessons]:
     # In the loop, which waits for its threads when it closes.
     held = Lessons()
     monkeypatch.setattr(learning, "FailureModel", held.fit)
-    monkeypatch.setattr(learning, "_AT_ONCE", -1)
+    monkeypatch.setattr(learning, "_AWAITED_EXAMPLES_MAX", -1)
     yield held
     held.go_on.set()
 
 
 async def taught_meanwhile(lessons: Lessons) -> World:
-    """A needle that has `hay`, and a lesson that goes on, by which it would not have it."""
+    """A needle that has `hay` listed, and a running refit after which it would not."""
     world = World()
     await world.step.run([await found(world), await world.embed("hay", 0.7)])
     lessons.go_on.clear()
@@ -98,7 +98,7 @@ async def test_a_settled_plan_waits_for_what_there_is_to_learn(lessons: Lessons)
     await lessons.over()
     assert await settling
     assert world.shortlists() == [["hay"], []]
-    # Of the same examples, the lesson that went on did for both.
+    # The examples are the same, so the running refit serves both.
     assert lessons.begun == 2
 
 
@@ -149,12 +149,12 @@ async def test_a_kind_with_all_the_examples_that_are_fitted_is_learnt_again_more
         await example(world, f"right{number}", 0.75, right=True)
     frames = FrameCache(world.frames)
     matches, vectors = MatchCache(world.matches, frames), VectorCache(world.vectors)
-    taught = learning.Learning(frames, matches, vectors, Settings())
-    kind = logic.kind_of(samples.frame_matched())
-    await taught.of(kind, samples.MODEL)
+    fits = learning.Learning(frames, matches, vectors, Settings())
+    detector_category = logic.detector_category_of(samples.frame_matched())
+    await fits.of(detector_category, samples.MODEL)
 
-    heard = 4
-    while not taught.outgrown(kind):
-        taught.heard(kind)
-        heard += 1
-    assert heard == 4 * times
+    observed = 4
+    while not fits.needs_refit(detector_category):
+        fits.observe(detector_category)
+        observed += 1
+    assert observed == 4 * times
