@@ -1,4 +1,4 @@
-"""The only place that asks what time it is."""
+"""The clock: the only module that reads the system's time."""
 
 import time
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Wall time for what is written down, monotonic time for how long things take."""
+    """Wall time for timestamps, and monotonic time for durations."""
 
     def now(self) -> datetime:
         """The time of day, in UTC."""

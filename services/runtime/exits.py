@@ -1,6 +1,6 @@
-"""How a process that must not go on ends: at once, so that nothing unfinished is committed.
+"""Exits a process at once, so that nothing unfinished is committed.
 
-Unwinding would let Faust acknowledge the batch in hand; only `os._exit` runs no `finally`.
+Unwinding would let Faust acknowledge the current batch; only `os._exit` skips every `finally`.
 """
 
 import logging
@@ -12,21 +12,21 @@ from typing import NoReturn
 
 
 class ExitCode(IntEnum):
-    """What the supervisor sees."""
+    """Exit codes for the supervisor."""
 
     FAILED = 70
-    """An error that nobody foresaw, or a Fatal one."""
+    """An unexpected or Fatal error."""
     STALLED = 71
-    """Lag, and no progress for longer than the stall limit."""
+    """There is lag, and no progress for longer than the stall limit."""
     UNDRAINED = 75
-    """The batch in hand was not done at the drain deadline; it will be delivered again."""
+    """The current batch was unfinished at the drain deadline; it will be delivered again."""
 
 
 Exit = Callable[[ExitCode], NoReturn]
 
 
 def exit_now(code: ExitCode) -> NoReturn:
-    """Flush the logs and leave, running no clean-up of any kind."""
+    """Flush the logs and exit without any clean-up."""
     for handler in logging.getLogger().handlers:
         handler.flush()
     sys.stdout.flush()

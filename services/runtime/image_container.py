@@ -1,7 +1,7 @@
-"""JPEG and PNG containers, walked before a decoder sees them: whole, and free of surprises.
+"""Validates JPEG and PNG containers before decoding, and strips everything except pixels.
 
-What a decoder gets holds nothing but pixels. Metadata can then neither warn, nor unpack itself
-into memory, nor change between one reader and the next.
+A decoder then never sees metadata, which could cause warnings, expand in memory, or be interpreted
+differently by different readers.
 """
 
 import itertools
@@ -17,10 +17,10 @@ from services.contracts.errors import InvalidImage
 MediaType = Literal["image/jpeg", "image/png"]
 
 MAX_JPEG_SCANS = 100
-"""A progressive JPEG has about ten; each costs a pass over the whole picture."""
+"""Limit of scans in a JPEG. A progressive one has about ten; each is a pass over the image."""
 
 MAX_PARTS = 100_000
-"""Chunks of a PNG, or segments of a JPEG: libpng writes 8 kB a chunk, so 26 MB are 3,200."""
+"""Limit of PNG chunks or JPEG segments. libpng writes 8 kB per chunk, so 26 MB are 3,200."""
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
@@ -39,7 +39,8 @@ _UNPACKED_AT_ONCE = 1 << 20
 _JPEG_START = b"\xff\xd8"
 _SOS, _EOI, _APP0, _APP1, _APP14, _APP15, _COM = 0xDA, 0xD9, 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
-# Inside a scan, 0xFF is data when 0 follows, and a restart mark or padding when these do.
+# Inside a scan, 0xFF is data before 0, and a restart mark or padding before the other bytes that
+# this class excludes.
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _PADDING = re.compile(rb"\xff*(?=\xff)")
 _EXIF = b"Exif\x00\x00"
@@ -48,13 +49,13 @@ _ORIENTATION = 0x0112
 
 @dataclass(frozen=True)
 class Container:
-    """One picture's own bytes, and how it is to be turned."""
+    """The bytes of one image without metadata, and its orientation."""
 
     media_type: MediaType
     pixels: bytes
-    """A file with the picture alone, without metadata."""
+    """An image file that contains only what decoding needs."""
     orientation: int
-    """EXIF's, 1 to 8; 1 is upright, also where nothing is said."""
+    """EXIF orientation, 1 to 8; 1, which is upright, if absent."""
 
 
 def open_container(content: bytes) -> Container:
@@ -76,16 +77,16 @@ def open_container(content: bytes) -> Container:
 
 
 def truncated() -> NoReturn:
-    """Say that the file ends before the picture does."""
+    """Raise the error of a truncated image."""
     raise InvalidImage("the file ends before the picture does", reason="truncated_image")
 
 
 def check_png_rows(pixels: bytes) -> None:
-    """Make sure that a PNG's data fill all of its rows, which decoders do not look at.
+    """Check that a PNG's data fill all of its rows, which decoders do not check.
 
     Parameters
     ----------
-    pixels : a container's, whose size has been found to be within limits
+    pixels : of a container whose image size is within the limits
 
     Raises
     ------
@@ -103,7 +104,9 @@ def check_png_rows(pixels: bytes) -> None:
     )
     unpacking = zlib.decompressobj()
     try:
-        for packed in (chunk[8:-4] for kind, chunk in _png_chunks(view) if kind == b"IDAT"):
+        for packed in (
+            chunk[8:-4] for chunk_type, chunk in _png_chunks(view) if chunk_type == b"IDAT"
+        ):
             rest: bytes | memoryview = packed
             while rest and missing > 0:
                 missing -= len(unpacking.decompress(rest, _UNPACKED_AT_ONCE))
@@ -115,7 +118,7 @@ def check_png_rows(pixels: bytes) -> None:
 
 
 def _rows_bytes(width: int, height: int, bits: int) -> int:
-    # Each row begins with a byte that names its filter; an empty pass has no rows at all.
+    # Each row begins with a byte for its filter; an empty pass has no rows.
     return height * (1 + -(-width * bits // 8)) if width > 0 and height > 0 else 0
 
 
@@ -123,22 +126,22 @@ def _open_png(content: bytes) -> Container:
     kept = _Kept(content, len(_PNG_SIGNATURE))
     orientation, headers = 1, 0
     at = len(_PNG_SIGNATURE)
-    for kind, chunk in _png_chunks(memoryview(content)):
-        if kind in _PNG_PIXELS:
+    for chunk_type, chunk in _png_chunks(memoryview(content)):
+        if chunk_type in _PNG_PIXELS:
             if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
-                raise InvalidImage(f"the checksum of a PNG chunk {kind.decode()} is wrong")
-            headers += kind == b"IHDR"
-            if headers != 1 or (kind == b"IHDR" and chunk[:8] != _PNG_HEADER):
+                raise InvalidImage(f"the checksum of a PNG chunk {chunk_type.decode()} is wrong")
+            headers += chunk_type == b"IHDR"
+            if headers != 1 or (chunk_type == b"IHDR" and chunk[:8] != _PNG_HEADER):
                 raise InvalidImage("a PNG begins with one header of 13 bytes")
             kept.add(at, at + len(chunk))
-        elif kind == b"eXIf":
+        elif chunk_type == b"eXIf":
             orientation = _orientation(bytes(chunk[8:-4]))
         at += len(chunk)
     return Container("image/png", kept.joined(), orientation)
 
 
 class _Kept:
-    """The parts of a file that are kept, as few ranges: one where nothing is left out between."""
+    """The kept parts of a file, with adjacent parts merged into one range."""
 
     def __init__(self, content: bytes, start: int) -> None:
         self._content = content
@@ -153,7 +156,7 @@ class _Kept:
 
     def joined(self) -> bytes:
         if self._ranges == [(0, len(self._content))]:
-            return self._content  # no copy of what is whole
+            return self._content  # nothing was left out, so no copy is needed
         view = memoryview(self._content)
         return b"".join(view[start:end] for start, end in self._ranges)
 
@@ -164,16 +167,16 @@ def _count_part(count: int) -> None:
 
 
 def _png_chunks(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    at, kind = len(_PNG_SIGNATURE), b""
+    at, chunk_type = len(_PNG_SIGNATURE), b""
     for count in itertools.count(1):
-        if kind == b"IEND":
+        if chunk_type == b"IEND":
             return
         _count_part(count)
         end = at + 12 + int.from_bytes(view[at : at + 4])
         if at + 8 > len(view) or end > len(view):
             truncated()
-        kind = bytes(view[at + 4 : at + 8])
-        yield kind, view[at:end]
+        chunk_type = bytes(view[at + 4 : at + 8])
+        yield chunk_type, view[at:end]
         at = end
 
 
@@ -184,7 +187,7 @@ def _open_jpeg(content: bytes) -> Container:
         segment = memoryview(content)[start:end]
         if marker == _APP1 and segment[4:10] == _EXIF:
             orientation = _orientation(bytes(segment[10:]))
-        # APP0 and APP14 say how colours are coded; the others say nothing of pixels.
+        # APP0 and APP14 define the colour encoding; the other segments do not affect pixels.
         metadata = _APP1 <= marker <= _APP15 and marker != _APP14
         if not metadata and marker != _COM:
             kept.add(start, end)
@@ -195,7 +198,7 @@ def _open_jpeg(content: bytes) -> Container:
 
 
 def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
-    """Each marker, and where it begins and ends, a scan's data included, up to the first end."""
+    """Each marker up to the first end marker, with its start and end; scans include their data."""
     at, marker = len(_JPEG_START), 0
     for count in itertools.count(1):
         if marker == _EOI:
@@ -205,7 +208,7 @@ def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
             at = padding.end()
         if at + 2 > len(content):
             truncated()
-        if content[at] != 0xFF:  # noqa: PLR2004  # every marker of the format begins so
+        if content[at] != 0xFF:  # noqa: PLR2004  # every marker begins with 0xFF
             raise InvalidImage("a JPEG segment does not begin with a marker")
         marker = content[at + 1]
         end = at + 2
@@ -229,7 +232,7 @@ def _jpeg_segment_end(content: bytes, at: int, marker: int) -> int:
 
 
 def _orientation(exif: bytes) -> int:
-    """EXIF's orientation; 1 where it is absent or makes no sense, as viewers take it."""
+    """EXIF's orientation; 1 if it is absent or invalid, as in image viewers."""
     order: Literal["<", ">"] = "<" if exif.startswith(b"II") else ">"
     try:
         (directory,) = struct.unpack_from(f"{order}I", exif, 4)

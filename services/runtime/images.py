@@ -1,4 +1,4 @@
-"""Images decoded the one way that everything here sees them: bounded, complete, upright RGB."""
+"""Decodes images to upright RGB within limits; everything in Gazeloop decodes them this way."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,34 +33,34 @@ _PLUGINS = {
     "image/png": PngImagePlugin.PngImageFile,
 }
 _MAX_SIDE = 65_535
-"""A JPEG's longest side; decoders hold a pointer for each row, so 50 million rows take 400 MB."""
+"""Longest side of a JPEG. Decoders allocate a pointer per row, so 50 million rows take 400 MB."""
 
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """What an image may cost at most, checked before it is decoded."""
+    """Limits of an image's size, checked before it is decoded."""
 
     max_bytes: int
     max_pixels: int
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The limits that are set."""
+        """The limits in the settings."""
         return cls(settings.max_image_bytes, settings.max_image_pixels)
 
 
 class ImageFacts(NamedTuple):
-    """What an image is; width and height as `decode_rgb` gives them, upright."""
+    """Facts about an image; width and height are upright, as from `decode_rgb`."""
 
     media_type: MediaType
     width: int
     height: int
     orientation: int = 1
-    """EXIF's, 1 to 8: how the stored pixels were turned to give the upright picture."""
+    """EXIF orientation, 1 to 8, which `decode_rgb` applies to the stored pixels."""
 
 
 class Decoded(NamedTuple):
-    """An upright RGB picture; width and height are the whole image's, upright."""
+    """An upright RGB picture, maybe scaled; width and height are those of the full image."""
 
     picture: Image.Image
     width: int
@@ -68,7 +68,7 @@ class Decoded(NamedTuple):
 
 
 def inspect(content: bytes, limits: ImageLimits) -> ImageFacts:
-    """What the image is, once all of it has been decoded.
+    """Decode the whole image, and return its facts.
 
     Raises
     ------
@@ -81,22 +81,22 @@ def inspect(content: bytes, limits: ImageLimits) -> ImageFacts:
 
 
 def measure(content: bytes, limits: ImageLimits) -> ImageFacts:
-    """What the image's header says it is; whether its pixels are all there is not looked at.
+    """The facts in the image's header; the pixels are not decoded.
 
     Raises
     ------
     InvalidImage
-        As from `inspect`, where the header or the container is already wrong.
+        As from `inspect`, if the header or the container is wrong.
     """
     container = _bounded(content, limits)
     return _facts(container, _opened(container, limits))
 
 
 def decode_rgb(content: bytes, limits: ImageLimits) -> Image.Image:
-    """The upright RGB picture.
+    """Decode an image to upright RGB.
 
-    As OpenCV, browsers and annotation tools do it: EXIF's orientation is applied, so boxes are
-    those that an annotator drew; alpha is dropped; of 16 bits the upper eight are kept.
+    Like OpenCV, browsers and annotation tools, it applies EXIF's orientation, so that annotators'
+    boxes fit. It drops alpha, and keeps the upper 8 of 16 bits.
 
     Raises
     ------
@@ -108,15 +108,15 @@ def decode_rgb(content: bytes, limits: ImageLimits) -> Image.Image:
 
 
 def decode_scaled(content: bytes, limits: ImageLimits, shorter: int | None) -> Decoded:
-    """The picture as `decode_rgb` gives it, or a smaller one, which costs less.
+    """Decode like `decode_rgb`, or at a smaller scale, which is faster.
 
-    A JPEG's cosine transform gives a half, a quarter and an eighth of the picture as it is: nearly
-    what averaging its pixels gives. Other formats come in full.
+    A JPEG decoder can scale by 1/2, 1/4 and 1/8 in the cosine transform, which is nearly the
+    average of the pixels. Other formats are decoded in full.
 
     Parameters
     ----------
-    shorter : pixels that the picture's shorter side has at least, where the image has as many;
-        none: all that there are
+    shorter : least number of pixels of the picture's shorter side, if the image has as many; None
+        for full resolution
 
     Raises
     ------
@@ -152,8 +152,8 @@ def _facts(container: Container, picture: Image.Image) -> ImageFacts:
 
 
 def _opened(container: Container, limits: ImageLimits) -> ImageFile.ImageFile:
-    # The plugins are called by themselves because `Image.open` warns of large images by a limit
-    # of the whole process; ours is checked here instead, after the header and before any pixel.
+    # Calls the plugins directly, because `Image.open` warns of large images by a limit of the
+    # whole process. Here the settings' limit is checked, after the header and before any pixel.
     with _translated():
         picture = _PLUGINS[container.media_type](BytesIO(container.pixels))
     width, height = picture.size

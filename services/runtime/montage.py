@@ -1,4 +1,4 @@
-"""One needle and what was found for it, on one picture that a person reads at a glance."""
+"""Draws a needle and its best candidates on one picture."""
 
 import math
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from PIL import Image, ImageDraw, ImageFont
 from services.contracts.identity import Box
 
 COLUMNS, MOST = 5, 10
-"""Retrieved frames stand in two rows of five."""
+"""Candidates are drawn in two rows of five."""
 
 _TILE = (296, 168)
 _NEEDLE = (560, 318)
 _GAP, _LINE, _HEADER = 14, 15, 34
 _CAPTION = 3 * _LINE + 6
 _ZOOM = 0.36
-"""Side of the magnified region, as a share of its tile's width."""
+"""Side length of the magnified region, as a share of its tile's width."""
 
 Colour = tuple[int, int, int]
 _PAPER: Colour = (250, 250, 248)
@@ -31,7 +31,7 @@ _RIGHT: Colour = (20, 130, 70)
 
 @dataclass(frozen=True)
 class Tile:
-    """A frame with the region that it is shown for.
+    """A frame with the region to be shown.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Tile:
     others : the detector's other boxes on the frame
     truths : the ground truth's boxes
     caption : lines of text; the first is the headline
-    wrong : whether the region is a false positive; None where nobody knows
+    wrong : whether the region is a false positive; None if unknown
     """
 
     image: Image.Image
@@ -51,7 +51,7 @@ class Tile:
 
 
 def montage(title: str, needle: Tile, found: Sequence[Tile]) -> Image.Image:
-    """The needle on the left, the best ten found for it on the right, best first."""
+    """Draw the needle on the left and its ten best candidates on the right, best first."""
     found = found[:MOST]
     rows = max(math.ceil(len(found) / COLUMNS), 1)
     row_height = _TILE[1] + _CAPTION + _GAP
@@ -88,7 +88,7 @@ def _legend(draw: ImageDraw.ImageDraw, right: int) -> None:
 
 
 def _put(sheet: Image.Image, tile: Tile, corner: tuple[int, int], size: tuple[int, int]) -> None:
-    """The frame fitted into `size`, its region magnified beside it or in a corner of it."""
+    """The frame scaled to fit `size`, with its region magnified next to it or in its corner."""
     left, top = corner
     scale = min(size[0] / tile.image.width, size[1] / tile.image.height)
     shown = (max(round(tile.image.width * scale), 1), max(round(tile.image.height * scale), 1))
@@ -102,7 +102,7 @@ def _put(sheet: Image.Image, tile: Tile, corner: tuple[int, int], size: tuple[in
     sheet.paste((228, 228, 224), (left, top, left + size[0], top + size[1]))
     side = round(size[0] * _ZOOM)
     free = size[0] - shown[0]
-    if free > side:  # An upright frame leaves room.
+    if free > side:  # a portrait frame leaves room next to it
         side = min(free, size[1])
         sheet.paste(picture, (left, top))
         sheet.paste(_magnified(tile, side), (left + size[0] - side, top + (size[1] - side) // 2))
@@ -118,7 +118,7 @@ def _put(sheet: Image.Image, tile: Tile, corner: tuple[int, int], size: tuple[in
 
 
 def _reach(tile: Tile) -> float:
-    """How far from its middle a region is shown, in pixels of the frame."""
+    """Half the side of the magnified part, in pixels of the frame."""
     return max(tile.region[2], tile.region[3], 12.0) * 0.8
 
 
@@ -145,7 +145,7 @@ def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width
 def _magnified(tile: Tile, side: int) -> Image.Image:
     x, y, width, height = tile.region
     reach = _reach(tile)
-    # Not more than the frame has, and moved inwards at its edges, so that nothing is black.
+    # At most the frame's size, and moved inwards at its edges, so that no part is black.
     edge = max(min(round(2 * reach), tile.image.width, tile.image.height), 1)
     left = min(max(round(x + (width - edge) / 2), 0), tile.image.width - edge)
     top = min(max(round(y + (height - edge) / 2), 0), tile.image.height - edge)

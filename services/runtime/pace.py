@@ -1,4 +1,4 @@
-"""How often work is done whose cost grows with what is held."""
+"""Paces work whose duration grows with the amount of data."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,13 +7,13 @@ from services.runtime.clock import Clock
 
 
 class Pace:
-    """Work is due again after a while; after a longer one where it takes long.
+    """Decides when repeated work is due; the longer it takes, the rarer it is.
 
     Parameters
     ----------
-    every_s : from one beginning to the next, at least
-    share : of the time, at most this is spent on it. How long the first time took does not count:
-        it compiles what later ones find ready
+    every_s : least time from one start to the next
+    share : limit of the share of time spent on the work. The first run does not count, because it
+        includes compilation
     """
 
     def __init__(self, clock: Clock, *, every_s: float, share: float) -> None:
@@ -24,12 +24,12 @@ class Pace:
         self._due_at = clock.monotonic()
 
     def is_due(self) -> bool:
-        """Whether it is time."""
+        """Whether the work is due."""
         return self._clock.monotonic() >= self._due_at
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Around the work."""
+        """Measure the work; wrap it in this context."""
         began = self._clock.monotonic()
         self._due_at = began + self._every_s
         yield

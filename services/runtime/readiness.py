@@ -1,7 +1,7 @@
-"""Whether what a process needs is there, looked at in the background.
+"""Checks in the background whether the parts that a process needs are available.
 
-A probe is answered at once, from what was seen last: it must neither wait for a broker that hangs
-nor open a connection of its own.
+A probe is answered at once with the last result: it must neither wait for a broker that hangs nor
+open its own connection.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ log = structlog.get_logger(__name__)
 
 EVERY_S = 5.0
 _STALE = 4
-"""Pauses after which an answer counts for nothing: the broker hangs, or our own loop does."""
+"""Intervals after which a result is outdated, because the broker or the event loop hangs."""
 
 Need = Callable[[], Awaitable[None]]
-"""Returns where it is there; raises a GazeloopError that says what is wrong."""
+"""Returns if the part is available; else raises a GazeloopError with the reason."""
 
 
 @dataclass
@@ -32,12 +32,12 @@ class _Seen:
 
 
 class Readiness:
-    """The checks of what a process needs.
+    """Background checks of the parts that a process needs.
 
     Parameters
     ----------
-    needs : by the name of what is looked at
-    every_s : the pause between two looks
+    needs : checks by the name of the part
+    every_s : interval between two checks
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class Readiness:
 
     @property
     def checks(self) -> dict[str, Check]:
-        """For the health server, which calls them from threads of its own."""
+        """Checks for the health server, which calls them in its own threads."""
         return {name: lambda name=name: self.problem(name) for name in self._needs}  # type: ignore[misc]
 
     def problem(self, name: str) -> str | None:
-        """What is wrong with one need; nothing where it was there when it was last looked at."""
+        """What is wrong with one part; None if its last check succeeded."""
         seen = self._seen[name]
         if seen.at_s is not None:
             age_s = self._clock.monotonic() - seen.at_s
@@ -64,7 +64,7 @@ class Readiness:
         return seen.problem
 
     async def look(self, name: str) -> None:
-        """Look at one need now."""
+        """Check one part now."""
         problem = None
         try:
             await self._needs[name]()
@@ -76,13 +76,13 @@ class Readiness:
 
     @asynccontextmanager
     async def kept_up(self) -> AsyncIterator[None]:
-        """Each need is looked at again and again while this is open, apart from the others."""
+        """Check every part repeatedly, independently of the others, while the context is open."""
         self._ending = False
         looking = [asyncio.create_task(self._keep_looking(name)) for name in self._needs]
         try:
             yield
         finally:
-            # A driver may take a cancellation for a broken connection, which would go on for ever.
+            # A driver may turn a cancellation into a connection error; the flag ends the loop then.
             self._ending = True
             for task in looking:
                 task.cancel()

@@ -1,4 +1,4 @@
-"""Runs services in this process until it is told to end."""
+"""Runs services in this process until a signal ends it."""
 
 import asyncio
 import signal
@@ -20,11 +20,11 @@ async def serving(
     settings: Settings,
     needs: Mapping[str, Check] | None = None,
 ) -> AsyncIterator[HealthServer]:
-    """The services run, and their health is served, while this is open; closing drains them.
+    """Run the services and serve their health while the context is open; closing drains them.
 
     Parameters
     ----------
-    needs : what else must be there for the process to be ready; it never calls for a restart
+    needs : further readiness checks; they do not affect liveness
     """
     checks = {**(needs or {}), **{service.name: service.unhealthy for service in services}}
     alive = {service.name: service.stalled for service in services}
@@ -37,7 +37,7 @@ async def serving(
 
 
 async def _all_started(services: Sequence[ConsumingService]) -> None:
-    # Not a TaskGroup: a person is to read the error of one service, not a group of them.
+    # Not a TaskGroup, so that the user sees the error of one service and no exception group.
     starting = [asyncio.create_task(service.start()) for service in services]
     try:
         await asyncio.gather(*starting)
@@ -49,7 +49,7 @@ async def _all_started(services: Sequence[ConsumingService]) -> None:
 
 
 async def until_told_to_end() -> None:
-    """Wait for SIGTERM or SIGINT; a second one ends the process in the usual way."""
+    """Wait for SIGTERM or SIGINT; a second signal has its default effect."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     signals = (signal.SIGTERM, signal.SIGINT)

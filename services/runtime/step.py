@@ -1,4 +1,4 @@
-"""What a consuming service is: one step over batches of events."""
+"""The interfaces of a consuming service: a step over batches of events, and its outbox."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -20,7 +20,7 @@ class Step(Protocol):
         Raises
         ------
         Transient
-            Something is away; the runner calls again with the same batch.
+            A store or the broker is down; the runner calls again with the same batch.
         Invalid
             An event of the batch can never be processed.
         """
@@ -28,7 +28,7 @@ class Step(Protocol):
 
 
 class Outbox(Protocol):
-    """Where events leave for the broker."""
+    """Publishes events to the broker."""
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Send all and return once the broker has acknowledged every one.

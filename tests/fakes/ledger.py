@@ -7,7 +7,7 @@ from services.domain.ports.ledger import Entry
 class InMemoryLedger:
     def __init__(self) -> None:
         self._digests: dict[str, list[str]] = defaultdict(list)
-        self._said: dict[tuple[str, str], list[str]] = defaultdict(list)
+        self._submitted: dict[tuple[str, str], list[str]] = defaultdict(list)
         self._published: set[Entry] = set()
 
     async def assign(self, entries: Sequence[Entry]) -> list[int]:
@@ -25,10 +25,10 @@ class InMemoryLedger:
     async def returns(self, way: str, entries: Sequence[Entry]) -> list[int]:
         counts = []
         for entry in entries:
-            said = self._said[way, entry.subject]
-            if said[-1:] != [entry.digest]:
-                said.append(entry.digest)
-            counts.append(said.count(entry.digest) - 1)
+            submitted = self._submitted[way, entry.subject]
+            if submitted[-1:] != [entry.digest]:
+                submitted.append(entry.digest)
+            counts.append(submitted.count(entry.digest) - 1)
         return counts
 
     async def confirm(self, entries: Collection[Entry]) -> None:

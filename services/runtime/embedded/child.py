@@ -1,4 +1,4 @@
-"""A program that runs beside us, on a folder of its own, and never outlives us."""
+"""A child program on its own folder, which never outlives this process."""
 
 import os
 import signal
@@ -18,18 +18,18 @@ _POLL_S = 0.05
 
 
 class FolderInUse(Fatal):
-    """Another process runs on the same data folder."""
+    """Another process uses the same data folder."""
 
 
 class Child:
-    """One running program under a keeper.
+    """A running program, supervised by `keeper.py`.
 
     Parameters
     ----------
-    name : for people
+    name : name for messages
     command : the program and its arguments
-    folder : exists; its lock and the program's log are kept in it
-    patience_s : how long to wait for a predecessor on the folder that is about to end
+    folder : existing folder for the lock and the program's log
+    patience_s : how long to wait for an earlier program on the folder that is about to end
     grace_s : how long the program may take to end before it is killed
     """
 
@@ -48,8 +48,8 @@ class Child:
         script = [sys.executable, "-I", "-S", keeper.__file__]
         arguments = [str(folder / f"{name}.lock"), str(self.log_path)]
         arguments += [str(patience_s), str(grace_s)]
-        # A session of its own: Ctrl-C is for us, who stop our children last.
-        self._keeper = subprocess.Popen(  # noqa: S603  # our own script
+        # A new session, so that Ctrl-C reaches only this process, which stops its children last.
+        self._keeper = subprocess.Popen(  # noqa: S603  # this package's script
             [*script, *arguments, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -83,12 +83,12 @@ class Child:
         return self._keeper.poll() is None
 
     def check(self) -> None:
-        """Refuse to go on without it.
+        """Raise if the program has ended.
 
         Raises
         ------
         PartEnded
-            It has ended; its log may say why.
+            The program has ended by itself; its log may show why.
         """
         if not self.running:
             raise PartEnded(f"{self.name} has ended by itself; its log is {self.log_path}")
@@ -99,7 +99,7 @@ class Child:
         Raises
         ------
         MissingPart
-            It ended instead, or took longer than the deadline; the end of its log says why.
+            The program ended or missed the deadline; the message contains the end of its log.
         """
         deadline = time.monotonic() + deadline_s
         while not ready():
@@ -113,7 +113,7 @@ class Child:
             time.sleep(_POLL_S)
 
     def stop(self) -> None:
-        """Ask the program to end, kill it after its grace, and wait for that."""
+        """Ask the program to end, kill it after `grace_s`, and wait until it has ended."""
         self._close_input()
         try:
             self._keeper.wait(self._grace_s + 5.0)
@@ -122,7 +122,7 @@ class Child:
             self._keeper.wait()
 
     def kill(self) -> None:
-        """End the program as a power cut would."""
+        """Kill the program without warning, like a power failure."""
         os.kill(self.pid, signal.SIGKILL)
         self.stop()
 
@@ -145,9 +145,9 @@ def is_listening(port: int) -> bool:
 
 
 def steady_port(folder: Path, name: str) -> int:
-    """A free loopback port: the one that was used in this folder before, if it is still free.
+    """A free loopback port, preferably the one that this folder used before.
 
-    Clients that outlive a restart then find the part where it was.
+    Clients that outlive a restart can then reconnect.
     """
     remembered = folder / f"{name}.port"
     wanted = int(remembered.read_text()) if remembered.exists() else 0

@@ -1,7 +1,7 @@
-"""Which settings made each model's vectors in a data folder, so that later commands take the same.
+"""Records the embedder settings of each model in a data folder, so that later commands use them.
 
-The live model's settings count where the person names no embedder: the folder of the demo goes on
-with the demo's, and after `gazeloop models use` the next start takes what is live then.
+If the user names no embedder, the live model's settings apply: the demo's folder keeps the demo's
+embedder, and after `gazeloop models use` the next start uses the model that is live then.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ _FILE = "embedders.json"
 
 
 class MadeBy(BaseModel):
-    """The settings that shape vectors; the id of a model follows from them and the weights."""
+    """The settings that affect vectors; they and the weights determine a model's id."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,12 +35,12 @@ _Noted = TypeAdapter(dict[ModelId, MadeBy])
 
 
 def note_embedder(settings: Settings, model: ModelId) -> None:
-    """Write down what made this model's vectors; with a Qdrant server nothing is, here.
+    """Record the settings of this model in the data folder; does nothing with a Qdrant server.
 
     Raises
     ------
     InvalidSettings
-        What is written there already cannot be read.
+        The existing record cannot be read.
     """
     if settings.qdrant:
         return
@@ -59,18 +59,18 @@ def note_embedder(settings: Settings, model: ModelId) -> None:
 
 
 def live_embedder(data: Path) -> dict[str, object]:
-    """The settings that made the vectors which searches in a data folder use; else nothing.
+    """The recorded settings of a data folder's live model; empty if there are none.
 
     Raises
     ------
     InvalidSettings
-        What is written there cannot be read.
+        The record cannot be read.
     """
     noted = _read(data)
     if not noted:
         return {}
     live = model_of(REGION_VECTORS, EdgeNames(data / EDGE_FOLDER).now().get(REGION_VECTORS))
-    if live is None and len(noted) == 1:  # all vectors are gone, and are to be made again
+    if live is None and len(noted) == 1:  # the vectors are gone and must be computed again
         (live,) = noted
     made = noted.get(live) if live is not None else None
     return made.model_dump() if made is not None else {}

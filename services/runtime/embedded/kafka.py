@@ -1,4 +1,4 @@
-"""Apache Kafka in KRaft mode from its jars, one node or several, on data folders."""
+"""Runs Apache Kafka in KRaft mode from its jars, with one or several nodes, on data folders."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ _QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 
 @dataclass(frozen=True)
 class Node:
-    """One broker of a cluster, which is a controller too."""
+    """One node of a cluster, which is both broker and controller."""
 
     number: int
     folder: Path
@@ -35,24 +35,24 @@ class Node:
 
     @classmethod
     def in_folder(cls, number: int, folder: Path) -> "Node":
-        """A node on a folder, on the ports that it had before where they are free."""
+        """A node on a folder, with its previous ports if they are free."""
         folder.mkdir(parents=True, exist_ok=True)
         port = steady_port(folder, "kafka")
         return cls(number, folder, port, steady_port(folder, "kafka-controller"))
 
     @property
     def address(self) -> str:
-        """Where clients find it."""
+        """The address for clients."""
         return f"127.0.0.1:{self.port}"
 
 
 def find_java() -> Path:
-    """A Java that is new enough.
+    """Find a Java that is new enough.
 
     Raises
     ------
     MissingPart
-        There is none in JAVA_HOME nor on the PATH, or only an older one.
+        JAVA_HOME and the PATH have no Java, or only an older one.
     """
     home = os.environ.get("JAVA_HOME", "")
     java = shutil.which("java", path=str(Path(home) / "bin")) if home else None
@@ -76,7 +76,7 @@ def find_jars() -> Path:
     Raises
     ------
     MissingPart
-        They were not fetched; `make broker` does that.
+        The jars are missing; `make broker` fetches them.
     """
     if not list(JARS.glob("kafka_2.13-*.jar")):
         raise MissingPart(f"no Kafka in {JARS}; `make broker` fetches it")
@@ -84,7 +84,7 @@ def find_jars() -> Path:
 
 
 def lacks() -> str:
-    """What of Apache Kafka is not on this machine; nothing where it can be started."""
+    """What Apache Kafka needs and this machine lacks; empty if it can be started."""
     try:
         find_java()
         find_jars()
@@ -94,7 +94,7 @@ def lacks() -> str:
 
 
 def has_events(folder: Path) -> bool:
-    """Whether a cluster has been on this folder."""
+    """Whether the folder contains a cluster's data."""
     return next(folder.glob("node-*/**/meta.properties"), None) is not None
 
 
@@ -103,14 +103,14 @@ class EmbeddedKafka:
 
     Parameters
     ----------
-    folder : its data; a cluster that is there is continued, ports included
-    nodes : how many brokers; a topic may have that many replicas
+    folder : data folder; an existing cluster continues with its ports
+    nodes : number of brokers, which limits the replicas of a topic
     """
 
     def __init__(self, folder: Path, *, nodes: int = 1) -> None:
         self._java = find_java()
         self._classpath = f"{find_jars()}/*"
-        # Named by the folder, so that a crash before the first start changes nothing.
+        # Derived from the folder, so that a crash before the first start does not change it.
         self._cluster_id = _cluster_id(folder)
         self._nodes = [
             Node.in_folder(number, folder / f"node-{number}") for number in range(1, nodes + 1)
@@ -135,7 +135,7 @@ class EmbeddedKafka:
 
     @property
     def pids(self) -> Sequence[int]:
-        """The running nodes' processes."""
+        """The process ids of the running nodes."""
         return [child.pid for child in self._children.values()]
 
     def __enter__(self) -> Self:
@@ -145,22 +145,22 @@ class EmbeddedKafka:
         self.stop()
 
     def stop(self) -> None:
-        """Shut all nodes down in order."""
+        """Shut all nodes down cleanly."""
         for child in self._children.values():
             child.stop()
         self._children.clear()
 
     def check(self) -> None:
-        """Raise PartEnded where a node has ended by itself."""
+        """Raise PartEnded if a node has ended by itself."""
         for child in self._children.values():
             child.check()
 
     def kill(self, number: int = 1) -> None:
-        """End one node as a power cut would."""
+        """Kill one node without warning, like a power failure."""
         self._children.pop(number).kill()
 
     def restart(self, number: int = 1) -> None:
-        """Start a node again that was killed, on its folder and ports, and wait for it."""
+        """Restart a killed node on its folder and ports, and wait until it is ready."""
         node = self._nodes[number - 1]
         self._children[number] = self._start(node)
         self._wait(node)
@@ -190,7 +190,7 @@ class EmbeddedKafka:
         return Child("kafka", [*command, str(node.folder / "server.properties")], node.folder)
 
     def _wait(self, node: Node) -> None:
-        # It listens only once it is registered with the controller and has read its logs.
+        # A node listens only after it has registered with the controller and read its logs.
         child = self._children[node.number]
         child.wait_until(lambda: is_listening(node.port), deadline_s=_READY_S)
 
@@ -223,10 +223,10 @@ def _write_properties(node: Node, nodes: Sequence[Node]) -> None:
         "replica.fetch.max.bytes": MAX_DEAD_LETTER_BYTES + _RECORD_OVERHEAD,
         "group.initial.rebalance.delay.ms": 0,
         "group.min.session.timeout.ms": 1000,
-        # A node that was killed comes back once its session is over: 9 s by default.
+        # A killed node can rejoin only after its session has expired, by default after 9 s.
         "broker.session.timeout.ms": 3000,
         "broker.heartbeat.interval.ms": 500,
-        # Few services and one machine: Kafka's defaults are for hundreds of groups.
+        # Sized for a few services on one machine; the defaults are for hundreds of groups.
         "offsets.topic.num.partitions": 4,
         "offsets.topic.replication.factor": replicas,
         "transaction.state.log.num.partitions": 1,

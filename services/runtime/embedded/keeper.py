@@ -1,8 +1,9 @@
-"""Run one program and end it when whoever started this script is gone, however that came about.
+"""Runs one program, and ends it when the process that started this script ends for any reason.
 
-The starter holds the other end of our standard input; the kernel closes it even when the starter is
-killed. The folder's lock is held until the program has really ended, so that its successor never
-meets it. Standard library only, and run as a script: a starter may fork from any thread.
+The starter holds the other end of this script's standard input, which the kernel closes even if the
+starter is killed. The script holds the folder's lock until the program has ended, so that two
+programs never use the folder at once. It is a script on the standard library alone, so that a
+starter with threads can run it safely.
 
 Usage: keeper.py LOCK LOG PATIENCE_S GRACE_S PROGRAM ARGUMENT...
 """
@@ -24,13 +25,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _die_with_parent() -> None:
-    # For the case that this keeper itself is killed; other systems do without.
+    # Covers the case that this script itself is killed; only Linux can do this.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _lock(lock: TextIO, patience_s: float) -> bool:
-    # A predecessor that was just told to end may need some seconds for it.
+    # An earlier program that is about to end may need a few seconds.
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         with contextlib.suppress(BlockingIOError):
@@ -73,7 +74,7 @@ def _keep(program: subprocess.Popen[bytes], grace_s: float) -> None:
 
 
 def main() -> None:
-    """Keep the program that the arguments name."""
+    """Run the program in the arguments until standard input closes."""
     lock_path, log_path, patience_s, grace_s, *command = sys.argv[1:]
     with open(lock_path, "a", encoding="utf-8") as lock:  # noqa: PTH123
         if not _lock(lock, float(patience_s)):

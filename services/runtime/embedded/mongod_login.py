@@ -1,6 +1,6 @@
-"""The user of a data folder's mongod: its password lies in the folder, readable to its owner alone.
+"""The user of a data folder's mongod; its password is in the folder, readable by the owner only.
 
-Without one, whoever runs a program on the machine could read and change everything by loopback.
+Without a password, every user of the machine could read and change all data over loopback.
 """
 
 import os
@@ -25,14 +25,14 @@ _TIMEOUT_MS = 30_000
 
 @dataclass(frozen=True)
 class MongodLogin:
-    """A password, and the file that keeps it."""
+    """A password, and the file that contains it."""
 
     password: SecretStr
     file: Path
 
     @classmethod
     def of(cls, folder: Path) -> Self:
-        """The login of mongod's folder; made where there is none.
+        """The login of mongod's folder; creates it if there is none.
 
         Raises
         ------
@@ -52,14 +52,15 @@ class MongodLogin:
         return cls(SecretStr(file.read_text(encoding="ascii").strip()), file)
 
     def establish(self, port: int) -> None:
-        """Log in to a mongod that asks for a password; make the user where there is no user yet.
+        """Log in to a mongod with authentication; creates the user if there is none yet.
 
-        A folder of an older version has none: mongod then lets the first one be made by loopback.
+        New folders and those of older versions have no user: mongod then lets the first one be
+        created over loopback.
 
         Raises
         ------
         MissingPart
-            Its users are others: the password is not the one that they were made with.
+            mongod has another user or password.
         """
         from pymongo.errors import OperationFailure  # noqa: PLC0415  # slow
 

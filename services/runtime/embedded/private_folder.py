@@ -1,4 +1,4 @@
-"""A data folder that its owner alone can read: pictures, metadata, hashes of tokens, a password."""
+"""Keeps a data folder private: it contains images, metadata, hashes of tokens and a password."""
 
 import contextlib
 import os
@@ -12,23 +12,23 @@ os.umask(_users_umask)
 
 
 def keep_private(folder: Path) -> None:
-    """Make the folder, and keep it and all that this process writes from here on to its owner.
+    """Create the folder, and make it and all files that this process writes later private.
 
-    What an older version left readable in it is taken back once. The mask is the process's, as the
-    engine of the vectors and the programs that we start write files of their own.
+    It removes permissions that an older version left, once. It sets the umask of the process,
+    because the vector engine and child programs write files of their own.
     """
     os.umask(_OTHERS)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if S_IMODE(folder.stat().st_mode) & _OTHERS:
-        with contextlib.suppress(PermissionError):  # another's folder, like a mounted volume
+        with contextlib.suppress(PermissionError):  # owned by another user, like a mounted volume
             for path in _found(folder):
-                with contextlib.suppress(FileNotFoundError):  # a running stack has taken it away
+                with contextlib.suppress(FileNotFoundError):  # removed by a running stack
                     path.chmod(S_IMODE(path.stat().st_mode) & ~_OTHERS)
 
 
 @contextlib.contextmanager
 def as_the_user_writes() -> Iterator[None]:
-    """What is written meanwhile is for the user, in the mode that their own mask gives it."""
+    """Write files with the user's own umask in this context, for output that others may read."""
     private = os.umask(_users_umask)
     try:
         yield
@@ -37,7 +37,7 @@ def as_the_user_writes() -> Iterator[None]:
 
 
 def _found(folder: Path) -> Iterator[Path]:
-    """All in the folder and last the folder itself, so that a run that is cut off is done again."""
+    """All paths in the folder, and last the folder itself, so that an aborted run is repeated."""
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(parent, name)

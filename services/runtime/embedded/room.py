@@ -1,7 +1,7 @@
-"""Room on the data folder's disk: the parts map files into memory, and a full disk kills them.
+"""Checks for free space on the data folder's disk, because a full disk kills the parts.
 
-A page of a mapped file that the disk has no room for ends the process by SIGBUS, without a word.
-So we do not begin, and do not go on, where little is left.
+The parts map files into memory. If the disk has no space for a page of such a file, the process
+ends by SIGBUS without a message. So Gazeloop neither starts nor continues with little space.
 """
 
 import shutil
@@ -21,17 +21,17 @@ Free = Callable[[Path], int]
 
 
 def free_bytes(folder: Path) -> int:
-    """What is left on the disk that the folder is on."""
+    """Free bytes on the folder's disk."""
     return shutil.disk_usage(folder).free
 
 
 def check_room(folder: Path, free: Free = free_bytes) -> None:
-    """Refuse to start the parts where they would soon fail.
+    """Raise if the disk has too little space to start the parts.
 
     Raises
     ------
     DiskFull
-        There is too little room, for a new folder or for one that is in use.
+        The space is below the limit, which is higher for a new folder.
     """
     begun = (folder / MONGODB_FOLDER).exists()
     _check(folder, free, 2 * TO_GO_ON_BYTES if begun else TO_BEGIN_BYTES, "to start")
@@ -39,12 +39,12 @@ def check_room(folder: Path, free: Free = free_bytes) -> None:
 
 @asynccontextmanager
 async def room_kept(folder: Path, free: Free = free_bytes) -> AsyncIterator[None]:
-    """What is done while this is open is cancelled before the disk is full.
+    """Cancel the context's body before the disk is full.
 
     Raises
     ------
     ExceptionGroup
-        Of DiskFull.
+        Contains DiskFull.
     """
     async with held_to(lambda: _check(folder, free, TO_GO_ON_BYTES, "to go on")):
         yield
@@ -53,7 +53,7 @@ async def room_kept(folder: Path, free: Free = free_bytes) -> AsyncIterator[None
 def _check(folder: Path, free: Free, needed: int, what_for: str) -> None:
     try:
         left = free(folder)
-    except OSError:  # taken away under us: whoever uses it next says so
+    except OSError:  # the folder is gone, which its next use reports
         return
     if left < needed:
         raise DiskFull(

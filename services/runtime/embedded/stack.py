@@ -1,7 +1,7 @@
-"""The broker and the metadata store of one data folder, as children of one process.
+"""Runs the broker and the metadata store of a data folder as children of one process.
 
-The process that holds the folder's lock owns the parts and writes down where they are; others read
-that and join. The lock goes with its process, so what is written down never outlives the parts.
+The process that holds the folder's lock owns the parts and writes their addresses to a file; other
+processes read it and join. The lock ends with its process, so a stale file is recognised.
 """
 
 import fcntl
@@ -28,32 +28,32 @@ from services.runtime.embedded.room import check_room
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings
 
-_LOOKED_AT_S = 1.0  # whoever only asks whether the parts run has the lock for a moment
+_LOOKED_AT_S = 1.0  # a process that only checks whether the parts run holds the lock briefly
 _STARTING_S = 60.0
 
 log = structlog.get_logger(__name__)
 
 
 class Addresses(BaseModel):
-    """Where the parts of a data folder are, and which process runs them."""
+    """The addresses of a data folder's parts, and the process that runs them."""
 
     model_config = ConfigDict(frozen=True)
 
     kafka: str
     mongodb: str
     mongodb_user: str = ""
-    """Of the folder's own mongod; its password lies in the folder."""
+    """User of the folder's own mongod, whose password is in the folder."""
     pid: int
     review: str = ""
-    """The review page, where one is served."""
+    """URL of the review page; empty if none is served."""
 
     @property
     def broker(self) -> BrokerAddress:
-        """The broker."""
+        """The broker's address."""
         return BrokerAddress.parse(self.kafka)
 
     def applied_to(self, settings: Settings) -> Settings:
-        """The settings, with these addresses, and the login of a mongod that is the folder's."""
+        """The settings with these addresses, and with the login of the folder's own mongod."""
         update: dict[str, object] = {"kafka": self.kafka, "mongodb": self.mongodb}
         if self.mongodb_user:
             login = MongodLogin.of(settings.data / FOLDER)
@@ -62,18 +62,18 @@ class Addresses(BaseModel):
 
 
 class EmbeddedStack:
-    """Runs the parts that the settings do not name, on the data folder, until it is closed.
+    """Runs the parts that the settings do not name on the data folder, while the context is open.
 
     Raises
     ------
     FolderInUse
-        Another process runs on this data folder.
+        Another process uses this data folder.
     MissingPart
         A part is not installed, or does not start.
     MissingBroker
         The folder holds events of Apache Kafka, which cannot be started here.
     DiskFull
-        The folder's disk has too little room.
+        The folder's disk has too little space.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -88,7 +88,7 @@ class EmbeddedStack:
             self._closing.enter_context(_locked(self._folder, patience_s=_LOOKED_AT_S))
             if not (self._settings.kafka and self._settings.mongodb):
                 check_room(self._folder)
-            _forget(self._folder)  # what a predecessor that was killed has left
+            _forget(self._folder)  # a killed process may have left its file
             addresses = self._start()
             _write(self._folder, addresses)
         except BaseException:
@@ -99,18 +99,18 @@ class EmbeddedStack:
         return addresses
 
     def check(self) -> None:
-        """Refuse to go on without a part.
+        """Raise if a part has ended.
 
         Raises
         ------
         PartEnded
-            One has ended by itself.
+            A part has ended by itself.
         """
         for part in self._parts:
             part.check()
 
     def serves(self, review: str) -> None:
-        """Tell those who join where the review page is."""
+        """Publish the review page's URL to processes that join."""
         _write(self._folder, self._addresses.model_copy(update={"review": review}))
 
     def __exit__(self, *_: object) -> None:
@@ -151,7 +151,7 @@ class EmbeddedStack:
 
 
 def running(settings: Settings) -> Addresses | None:
-    """Where the parts of the data folder are, if a process runs them now. Makes no folder."""
+    """The addresses of the data folder's parts if a process runs them; creates no folder."""
     if not settings.data.is_dir():
         return None
     try:
@@ -162,19 +162,19 @@ def running(settings: Settings) -> Addresses | None:
     try:
         return Addresses.model_validate_json(_state(settings.data).read_bytes())
     except (FileNotFoundError, ValidationError):
-        return None  # it is only just starting
+        return None  # the parts are still starting
 
 
 @contextmanager
 def joined(settings: Settings) -> Iterator[Addresses]:
-    """The parts of the data folder: those that run already, or our own until this closes."""
+    """The data folder's parts: those that run already, else new ones while the context is open."""
     keep_private(settings.data)
     with ExitStack() as closing:
         yield _joined(settings, closing)
 
 
 @retry(
-    # Another process may be about to start the parts, or to end them.
+    # Another process may be starting or stopping the parts.
     retry=retry_if_exception_type(FolderInUse),
     stop=stop_after_delay(_STARTING_S),
     wait=wait_fixed(0.5),

@@ -1,4 +1,4 @@
-"""What must hold as long as something goes on."""
+"""Cancels work when a condition no longer holds."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -9,12 +9,12 @@ _LOOK_EVERY_S = 0.5
 
 @asynccontextmanager
 async def held_to(check: Callable[[], None]) -> AsyncIterator[None]:
-    """What is done while this is open is cancelled once the check raises.
+    """Run the check repeatedly, and cancel the context's body once it raises.
 
     Raises
     ------
     ExceptionGroup
-        Of what the check raised.
+        Contains the error of the check.
     """
 
     async def watch() -> None:

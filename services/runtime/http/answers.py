@@ -1,4 +1,4 @@
-"""What the HTTP interface answers: machine-readable reasons, and never a stack trace."""
+"""Answers of the HTTP interface: machine-readable reasons for errors, and no stack traces."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -16,9 +16,9 @@ from services.contracts.errors import Invalid, Transient
 log = structlog.get_logger(__name__)
 
 LISTED_REFUSALS = 100
-"""Lines of a request whose refusal is listed; all are counted by reason."""
+"""How many refused lines of a request are listed; all are counted by reason."""
 RETRY_AFTER_S = 5
-"""When to try again while the broker or a store is away; they restart within some seconds."""
+"""`Retry-After` while the broker or a store is down; both restart within a few seconds."""
 
 _STATUS_OF = {
     "too_many_bytes": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -52,23 +52,23 @@ class Problem(BaseModel):
 
 
 class LineResult(BaseModel):
-    """What became of one line."""
+    """The result of one line."""
 
     line: int
     status: Literal["accepted", "held", "refused"]
     event_id: str | None = None
     revision: int | None = None
     detections_left_out: int | None = None
-    """Those beyond the limit per frame, of the lowest scores."""
+    """Number of detections beyond the limit per frame, which are those with the lowest scores."""
     scores_clipped: int | None = None
-    """Those that rounding had moved above 1, by at most 1e-6, and that are taken as 1."""
+    """Number of scores that rounding had moved above 1, by at most 1e-6, and that count as 1."""
     held_id: str | None = None
     reason: str | None = None
     detail: str | None = None
 
 
 class LineResults(BaseModel):
-    """What became of many lines; accepted ones are acknowledged by the broker."""
+    """The results of many lines; the broker has acknowledged the accepted ones."""
 
     accepted: int
     held: int
@@ -76,7 +76,7 @@ class LineResults(BaseModel):
     reasons: dict[str, int] = {}
     """How many lines were refused for each reason."""
     results: list[LineResult]
-    """All lines but refused ones, and the first hundred of those."""
+    """All accepted and held lines, and the first hundred refused ones."""
 
 
 class Refused(Exception):
@@ -105,12 +105,12 @@ def problem(
 
 
 def status_of(reason: str) -> HTTPStatus:
-    """The status that a reason is answered with."""
+    """The HTTP status for a reason."""
     return _STATUS_OF.get(reason, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 def add_answers(app: FastAPI) -> None:
-    """Answer every error in our own form."""
+    """Answer every error with a `Problem`."""
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(Invalid, _invalid)
     app.add_exception_handler(Transient, _away)
@@ -148,4 +148,6 @@ async def _gone(_: Request, __: Exception) -> JSONResponse:
 
 async def _unexpected(request: Request, exc: Exception) -> JSONResponse:
     log.error("request_failed", path=request.url.path, exc_info=exc)
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "an error of ours; logged")
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "unexpected error; see the log"
+    )

@@ -1,7 +1,7 @@
-"""Which requests reach an application at all: for a host that we answer for, and of one length.
+"""Refuses requests for unknown hosts or with an ambiguous length before an application sees them.
 
-A page of another site, whose name leads to our address, is thus refused before anything reads it
-(DNS rebinding); and no request is taken apart differently by us and by a proxy before us.
+The first stops DNS rebinding: a page of another site whose name resolves to this server's address.
+The second stops request smuggling: a proxy and this server that split a connection differently.
 """
 
 from collections.abc import Collection
@@ -17,16 +17,16 @@ from services.runtime.observability import metrics
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _PROBED: Final = "/healthz"
-"""Answered whatever host a probe names: it says nothing that is not public."""
+"""Answered for any host, because probes use any name and the answer is public."""
 
 
 class Entrance:
-    """Refuses requests for a host that is not ours, and requests with two lengths.
+    """Middleware that refuses requests for unknown hosts and requests with two lengths.
 
     Parameters
     ----------
-    hosts : names and addresses that we answer for, without ports, beside those of loopback and
-        the address that a request has reached
+    hosts : accepted names and addresses, without ports, in addition to those of loopback and the
+        address that a request has reached
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] = ()) -> None:
@@ -43,18 +43,18 @@ class Entrance:
             detail = "a request has Content-Length or Transfer-Encoding, not both"
             return _refused(HTTPStatus.BAD_REQUEST, "ambiguous_length", detail)
         host = host_of(headers.get("host", ""))
-        if scope["path"] == _PROBED or self._is_ours(host, scope):
+        if scope["path"] == _PROBED or self._is_served(host, scope):
             return None
         detail = f"nothing is served for the host {host!r:.200}; see GAZELOOP_ALLOWED_HOSTS"
         return _refused(HTTPStatus.MISDIRECTED_REQUEST, "unknown_host", detail)
 
-    def _is_ours(self, host: str, scope: Scope) -> bool:
+    def _is_served(self, host: str, scope: Scope) -> bool:
         reached = scope.get("server") or ("", None)
         return host in self._hosts or (host != "" and host == reached[0])
 
 
 def host_of(header: str) -> str:
-    """The name or address in a `Host` header, without its port; empty where there is none."""
+    """The name or address in a `Host` header, without its port; empty if there is none."""
     try:
         return (urlsplit(f"//{header}").hostname or "").removesuffix(".")
     except ValueError:

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus, `/healthz` for who sends us work, `/livez` for who restarts us."""
+"""`/metrics` for Prometheus, `/healthz` for readiness probes, `/livez` for liveness probes."""
 
 import json
 import socket
@@ -13,21 +13,22 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 Check = Callable[[], str | None]
-"""Says what is wrong, or nothing; called from a thread of the server's."""
+"""Returns what is wrong, or None; called in a thread of the server."""
 
 _MAX_CONNECTIONS = 32
 _CONNECTION_S = 10.0
-"""A scrape takes tenths of a second."""
+"""Limit of a connection's duration; a scrape takes tenths of a second."""
 
 
 class HealthServer:
-    """A small HTTP server in threads of its own, so that a busy loop cannot silence it.
+    """A small HTTP server in its own threads, so that it answers while the event loop is busy.
 
     Parameters
     ----------
     port : 0 for any free one
-    checks : what must be well for work to be done, by the name of what is checked
-    alive : what must be well for a restart not to be due; a broker that is away calls for none
+    checks : readiness checks, by name
+    alive : liveness checks, by name; a broker that is down must not fail one, as a restart would
+        not help
     """
 
     def __init__(
@@ -60,10 +61,10 @@ class HealthServer:
 
 
 class _BoundedServer(ThreadingHTTPServer):
-    """Few connections, each for a short time: whoever is slow cannot keep others from probing."""
+    """Limits the number and duration of connections, so that slow clients cannot block probes."""
 
     daemon_threads = True
-    # Of five, the default, a burst of connections fills the queue, and the rest wait for seconds.
+    # With the default of 5, a burst of connections fills the queue, and the rest wait for seconds.
     request_queue_size = 4 * _MAX_CONNECTIONS
 
     def __init__(self, *args: Any) -> None:
@@ -71,15 +72,15 @@ class _BoundedServer(ThreadingHTTPServer):
         super().__init__(*args)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread; close it where there are too many."""
+        """Serve a connection in a thread; close it if there are too many."""
         if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a connection, for a bounded time."""
-        # A timeout of the socket begins again with each byte; this one does not.
+        """Serve a connection, for a limited time."""
+        # A socket timeout restarts with every byte; this timer does not.
         ending = Timer(_CONNECTION_S, _shut, (request,))
         ending.daemon = True
         ending.start()
@@ -90,7 +91,7 @@ class _BoundedServer(ThreadingHTTPServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away, or was sent away, is no error of ours."""
+        """Do nothing: a client that disconnects, or is disconnected, is not an error."""
 
 
 def _shut(connection: socket.socket) -> None:
@@ -130,4 +131,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base's name
-        """Probes are not worth a line each."""
+        """Do nothing: a log line per probe is useless."""

@@ -1,4 +1,4 @@
-"""The HTTP interface on a port, within a running loop."""
+"""Serves an application over HTTP in a running event loop."""
 
 import asyncio
 import contextlib
@@ -20,16 +20,16 @@ from services.runtime.http.entrance import Entrance
 
 _KEEP_ALIVE_S = 30
 _HEAD_S = 15.0
-"""From a connection's beginning, or its next request's first byte, to the end of the head."""
+"""Time limit for a request's head, from the connection's start or the request's first byte."""
 _TAKEN = "another process listens there; name another port, or 0 for any free one"
 _MAX_CONNECTIONS = 512
-"""Beyond these, uvicorn answers 503: each may hold a body in memory."""
+"""Beyond these uvicorn answers 503, because each connection may hold a body in memory."""
 
 
 def traced(provider: TracerProvider) -> TelemetryConfig:
-    """How an application is built whose requests start or continue a trace.
+    """Options for an application whose requests start or continue a trace.
 
-    Only those that may publish something do; the rest goes nowhere that a trace would show.
+    Only POST requests are traced, because only they may publish events.
     """
     return {
         "tracer_provider": provider,
@@ -46,37 +46,37 @@ def _reads_only(scope: Scope) -> bool:
 
 
 class _TimedProtocol(H11Protocol):
-    """Closes connections whose request's head does not come; uvicorn waits for it for ever."""
+    """Closes connections that send no complete request head; uvicorn would wait for ever."""
 
-    _awaiting_head: asyncio.TimerHandle | None = None
+    _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._time_head()
+        self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.cycle is None or self.cycle.response_complete:
-            self._time_head()
+            self._start_head_timer()
         else:
-            self._head_came()
+            self._stop_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_came()
+        self._stop_head_timer()
         super().connection_lost(exc)
 
-    def _time_head(self) -> None:
-        if self._awaiting_head is None:
-            self._awaiting_head = self.loop.call_later(_HEAD_S, self.transport.abort)
+    def _start_head_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(_HEAD_S, self.transport.abort)
 
-    def _head_came(self) -> None:
-        if self._awaiting_head is not None:
-            self._awaiting_head.cancel()
-            self._awaiting_head = None
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 class _Server(uvicorn.Server):
-    """Leaves the process's signals to whoever runs the loop."""
+    """Does not handle signals; the owner of the event loop does."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -95,15 +95,15 @@ async def serving_http(
     hosts: Collection[str] = (),
     proxies: Sequence[str] = (),
 ) -> AsyncIterator[int]:
-    """The application answers on a port while this is open; closing lets requests finish.
+    """Serve the application while the context is open; closing lets requests finish.
 
     Parameters
     ----------
-    port : 0 takes any free one
-    drain_s : how long open requests may take when it closes
-    certificate, key : PEM files; with them it speaks TLS, without them HTTP
-    hosts : names that it answers for, beside those of loopback and its own address
-    proxies : addresses and networks whose `X-Forwarded-For` and `X-Forwarded-Proto` count
+    port : 0 for any free one
+    drain_s : how long open requests may take when the context closes
+    certificate, key : PEM files; with them the server uses TLS, without them plain HTTP
+    hosts : accepted host names, in addition to those of loopback and the server's own address
+    proxies : addresses and networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted
 
     Yields
     ------
@@ -112,7 +112,7 @@ async def serving_http(
     Raises
     ------
     InvalidSettings
-        The address cannot be listened on, or the certificate cannot be used.
+        The server cannot listen on the address, or cannot use the certificate.
     """
     config = uvicorn.Config(
         Entrance(app, {host, *hosts}),
@@ -121,7 +121,7 @@ async def serving_http(
         log_config=None,
         access_log=False,
         server_header=False,
-        # Also where it is empty: uvicorn would trust loopback, or its own variable, by default.
+        # Set even if empty: by default, uvicorn trusts loopback or its own environment variable.
         forwarded_allow_ips=[*proxies],
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, int(drain_s)),

@@ -1,6 +1,6 @@
-"""Bearer tokens: a public id and 256 random bits, of which only the hash is kept.
+"""Bearer tokens: a public id and 256 random bits, of which only the hash is stored.
 
-A vehicle's token speaks for that vehicle, an annotator's for that person.
+A token authenticates one vehicle or one annotator.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ _NOBODY = hashlib.sha256(b"").hexdigest()
 
 
 class Scope(NamedTuple):
-    """What a token may do: a vehicle publishes its own frames, an annotator ground truth."""
+    """What a token permits: a vehicle publishes its own frames, an annotator ground truth."""
 
     vehicle_id: VehicleId | None
     """None for an annotator."""
@@ -40,26 +40,26 @@ class Scope(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The scope that `vehicle:<id>`, `annotation:<name>` or, formerly, `annotation` names.
+        """Parse `vehicle:<id>`, `annotation:<name>` or, of older versions, `annotation`.
 
         Raises
         ------
         InvalidRecord
-            `invalid_scope`: it is none of them, or a name breaks its rules.
+            `invalid_scope`: the text is none of them, or a name breaks its rules.
         """
-        kind, separator, name = text.partition(":")
+        scope_type, separator, name = text.partition(":")
         if text == _ANNOTATION:
             return cls(None)
-        if not separator or kind not in {"vehicle", _ANNOTATION}:
+        if not separator or scope_type not in {"vehicle", _ANNOTATION}:
             raise InvalidRecord(f"{text!r} is no scope; {_KNOWN}", reason="invalid_scope")
-        if kind == "vehicle":
+        if scope_type == "vehicle":
             return cls(VehicleId(_checked(name, _VEHICLE, "1 to 200 characters without blanks")))
         return cls(None, _checked(name, _PERSON, "1 to 60 characters, no blank first or last"))
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who a request comes from."""
+    """The authenticated sender of a request."""
 
     token_id: str
     scope: Scope
@@ -75,7 +75,7 @@ class Caller:
     def person(self) -> str | None:
         """The annotator's name; none for a vehicle.
 
-        A token of an older version names nobody, so its public id stands for a name.
+        A token of an older version has no name, so its public id serves as one.
         """
         if self.scope.vehicle_id is not None:
             return None
@@ -83,16 +83,16 @@ class Caller:
 
 
 def issue(scope: str, now: datetime, prefix: str = "") -> tuple[str, TokenRecord]:
-    """A new token, shown to its owner this once, and what is kept of it.
+    """Create a token; returns its text, which is shown only once, and the record to store.
 
     Parameters
     ----------
-    prefix : how a vehicle's ids begin; empty: with the vehicle's own id
+    prefix : prefix of all ids of the vehicle; empty for the vehicle's own id
 
     Raises
     ------
     InvalidRecord
-        `invalid_scope`: the scope is none that is known.
+        `invalid_scope`: the scope is unknown.
     """
     Scope.parse(scope)
     token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
@@ -106,7 +106,7 @@ def check_scope(scope: str, prefix: str = "") -> None:
     Raises
     ------
     InvalidRecord
-        `invalid_scope`: it is none that is known, names nobody, or a name breaks its rules.
+        `invalid_scope`: the scope is unknown, lacks a name, or the name breaks its rules.
     """
     if scope == _ANNOTATION:
         detail = f"name the person, like {_ANNOTATION}:ada; every annotator has their own token"
@@ -119,13 +119,13 @@ def check_scope(scope: str, prefix: str = "") -> None:
 
 
 async def create(tokens: TokenStore, scope: str, now: datetime, prefix: str = "") -> str:
-    """Make and keep a token for a vehicle or a person.
+    """Create and store a token for a vehicle or a person.
 
     Raises
     ------
     InvalidRecord
-        `invalid_scope`: the scope is none that is known, or names nobody. `namespace_taken`:
-        another vehicle's token may name some of the same ids.
+        `invalid_scope`: the scope is unknown or lacks a name. `namespace_taken`: another
+        vehicle's token permits some of the same ids.
     StoreUnavailable
         The store does not answer.
     """
@@ -161,9 +161,9 @@ def _checked(name: str, pattern: re.Pattern[str], rule: str) -> str:
 
 
 async def rotate(tokens: TokenStore, token_id: str, now: datetime, grace: timedelta) -> str | None:
-    """A new token of the same scope; the old one ends after the grace period.
+    """Create a new token with the same scope; the old one expires after the grace period.
 
-    None where there is no valid one of this id. Where this fails halfway, both are valid.
+    None if there is no valid token with this id. If this fails halfway, both tokens are valid.
 
     Raises
     ------
@@ -180,14 +180,14 @@ async def rotate(tokens: TokenStore, token_id: str, now: datetime, grace: timede
 
 
 class Authenticator:
-    """Says whose a token is, and remembers about when each was used."""
+    """Authenticates tokens, and records about when each was last used."""
 
     def __init__(self, tokens: TokenStore, clock: Clock) -> None:
         self._tokens = tokens
         self._clock = clock
 
     async def caller(self, presented: str) -> Caller | None:
-        """Whose token this is; none where there is no such token, or it is no longer valid.
+        """The caller with this token; None if the token is unknown or no longer valid.
 
         Raises
         ------
@@ -203,12 +203,12 @@ class Authenticator:
         now = self._clock.now()
         if record is None or not same or not record.is_valid(now):
             return None
-        # Seldom, so that a request costs no write.
+        # At most once an hour, so that a request needs no write.
         if record.used_at is None or now - record.used_at >= _NOTED_EVERY:
             await self._tokens.note_use(record.token_id, now)
         return _caller(record)
 
 
 def _hashed(secret: str) -> str:
-    # One round is enough: there is nothing to guess in 256 random bits.
+    # One round suffices, because 256 random bits cannot be guessed.
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""How soon an event has its effect in another stage: from the broker's taking it.
+"""Measures how long an event takes to have its effect, from the time the broker accepted it.
 
-A step is given events, not records. What it publishes may follow from any of them, and only it
-knows from which: so it asks here when the broker took the one in question.
+A step receives events without their records. An event that it publishes may follow from any of
+them, and only the step knows which one; this module gives it the broker's time of each event.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,13 +12,13 @@ from datetime import datetime
 from services.contracts.events import Event
 from services.runtime.kafka.records import Parsed
 
-# By the object: events are compared by all that they say, which takes longer than this is worth.
+# Keyed by identity, because hashing an event's contents is slow.
 _taken: ContextVar[dict[int, float] | None] = ContextVar("taken", default=None)
 
 
 @contextmanager
 def in_hand(batch: Sequence[Parsed]) -> Iterator[None]:
-    """The times of these are known meanwhile."""
+    """Make the broker's times of these events available while the context is open."""
     times = {
         id(parsed.event): parsed.record.taken_at
         for parsed in batch
@@ -32,10 +32,10 @@ def in_hand(batch: Sequence[Parsed]) -> Iterator[None]:
 
 
 def taken_at(event: Event) -> float | None:
-    """When the broker took an event of the batch in hand, in seconds since 1970; else none."""
+    """When the broker accepted an event of the current batch, in seconds since 1970, or None."""
     return (_taken.get() or {}).get(id(event))
 
 
 def age_s(since: float, now: datetime) -> float:
-    """Seconds that have passed; none where the clocks of two machines say fewer."""
+    """Seconds since then; 0 if the difference is negative because two machines' clocks differ."""
     return max(0.0, now.timestamp() - since)

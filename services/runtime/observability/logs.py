@@ -1,4 +1,4 @@
-"""Logs: one event with fields per line; JSON in production, colours on a terminal."""
+"""Configures logs: one event with fields per line; JSON, or colours on a terminal."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ from services.runtime.observability.traces import ids_in_hand
 
 
 def _in_hand(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """The trace and the span that a line belongs to."""
+    """Add the ids of the current trace and span."""
     return {**event, **ids_in_hand()}
 
 
@@ -25,38 +25,38 @@ _SHARED: tuple[structlog.typing.Processor, ...] = (
 )
 
 
-_OURS = "services"
+_PACKAGE = "services"
 _QUIET_S = 30.0
 _MOST_REMEMBERED = 1000  # some libraries fill in the arguments themselves
 
 
 class RepeatedWarnings(logging.Filter):
-    """Lets a library say the same thing once in a while, and then how often it did.
+    """Limits how often a library repeats a message, and adds how often it was repeated.
 
-    A broker that is away makes each of its clients write some forty lines a second.
+    While the broker is down, each of its clients writes about forty lines a second.
 
     Parameters
     ----------
-    quiet_s : how long a message is not repeated, in seconds
+    quiet_s : least time between two equal messages, in seconds
     """
 
     def __init__(self, quiet_s: float) -> None:
         super().__init__()
         self._quiet_s = quiet_s
-        self._said: dict[tuple[str, str], float] = {}
+        self._last_shown: dict[tuple[str, str], float] = {}
         self._held_back: Counter[tuple[str, str]] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.partition(".")[0] == _OURS or not isinstance(record.msg, str):
+        if record.name.partition(".")[0] == _PACKAGE or not isinstance(record.msg, str):
             return True
-        # The message before its arguments are filled in: a port or a wait in it may vary.
+        # Compare messages before formatting, because a port or a delay in them may vary.
         what = (record.name, record.msg)
-        if record.created - self._said.get(what, 0.0) < self._quiet_s:
+        if record.created - self._last_shown.get(what, 0.0) < self._quiet_s:
             self._held_back[what] += 1
             return False
-        if len(self._said) >= _MOST_REMEMBERED:
-            self._said.clear()
-        self._said[what] = record.created
+        if len(self._last_shown) >= _MOST_REMEMBERED:
+            self._last_shown.clear()
+        self._last_shown[what] = record.created
         held_back = self._held_back.pop(what, 0)
         if held_back:
             record.msg = f"{record.msg} (and {held_back} times since the last line)"
@@ -64,12 +64,12 @@ class RepeatedWarnings(logging.Filter):
 
 
 def configure_logs(*, level: str = "INFO", stream: TextIO | None = None) -> None:
-    """Send our logs, and the libraries' warnings, to one stream.
+    """Send Gazeloop's logs, and warnings of libraries, to one stream.
 
     Parameters
     ----------
-    level : from which our own events are shown
-    stream : standard error where none is given, so that output can be piped
+    level : lowest level of Gazeloop's own events
+    stream : standard error by default, so that a command's output can be piped
     """
     stream = stream or sys.stderr
     structlog.configure(
@@ -88,14 +88,14 @@ def configure_logs(*, level: str = "INFO", stream: TextIO | None = None) -> None
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger(_OURS).setLevel(level)
-    # On a busy machine it warns of every wait of its own thread; no one can do anything about it.
+    logging.getLogger(_PACKAGE).setLevel(level)
+    # On a busy machine it warns of every delay of its own thread, which users cannot change.
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
 
 
 def _formatter(*, terminal: bool) -> logging.Formatter:
     last: list[structlog.typing.Processor] = (
-        # Its own tracebacks show the values of variables, passwords among them.
+        # structlog's default tracebacks show the values of variables, which may be passwords.
         [
             structlog.dev.ConsoleRenderer(
                 colors=True, exception_formatter=structlog.dev.plain_traceback

@@ -1,4 +1,4 @@
-"""Sends spans to a collector over OTLP, each service's under its own name."""
+"""Exports spans to a collector over OTLP, under each service's own name."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,16 +15,16 @@ from services.contracts.errors import InvalidSettings
 from services.runtime.observability.traces import OFF, ServiceTraces
 from services.runtime.settings import Settings
 
-_TIMEOUT_S = 5.0  # a collector that is away holds up the end of a service for no longer
+_TIMEOUT_S = 5.0  # limits how long an unreachable collector delays the end of a service
 
 
 class Traces:
-    """The spans of all services in this process.
+    """The traces of all services in this process.
 
     Parameters
     ----------
-    processor : takes finished spans; none where traces are off
-    share : of the frames and requests that start a trace
+    processor : receives finished spans; None if traces are off
+    share : share of frames and requests that start a trace
     """
 
     def __init__(self, processor: SpanProcessor | None, share: float) -> None:
@@ -32,13 +32,13 @@ class Traces:
         self._sampler = ParentBased(TraceIdRatioBased(share))
 
     def of(self, service: str) -> ServiceTraces:
-        """The spans of one service."""
+        """The traces of one service."""
         if self._processor is None:
             return OFF
         return ServiceTraces(service, self.provider(service).get_tracer("gazeloop"))
 
     def provider(self, service: str) -> trace.TracerProvider:
-        """Where a library finds the tracer of a service."""
+        """The tracer provider of a service, for libraries that create spans."""
         if self._processor is None:
             return trace.NoOpTracerProvider()
         name = f"gazeloop-{service.replace('_', '-')}"
@@ -50,14 +50,14 @@ class Traces:
 
 @contextmanager
 def exporting(settings: Settings) -> Iterator[Traces]:
-    """Traces to where the settings say, until this closes; off where they say nothing.
+    """Export traces to the collector in the settings while the context is open.
 
-    A collector that is away costs spans, and nothing else.
+    Without that setting, traces are off. If the collector is down, spans are lost and nothing else.
 
     Raises
     ------
     InvalidSettings
-        The address is not one.
+        The setting is not a URL.
     """
     if not settings.traces:
         yield Traces(None, settings.trace_share)

@@ -1,11 +1,11 @@
-"""Traces: a frame's way from the door to the shortlists that it ends up on, span by span.
+"""Traces follow a frame from its ingestion to the shortlists that contain it.
 
-A trace begins at the door: with a request, or with a frame of a data set that is published. Inside,
-it is only carried on, in the records' `traceparent` (W3C Trace Context): a record without one costs
-nothing. What a batch publishes goes on in the trace of the event that it follows from, by what
-both are about. A trace ends where a shortlist is taken up: what that moves is about other frames.
+A trace starts with an HTTP request, or with a frame of a data set that is published. Services only
+continue traces, by the records' `traceparent` header (W3C Trace Context); a record without one
+costs nothing. An event that a batch publishes continues the trace of the input event about the same
+subject. A trace ends where a service consumes a shortlist, whose effects concern other frames.
 
-Spans and their attributes are named as OpenTelemetry's conventions for messaging say.
+Names of spans and attributes follow OpenTelemetry's conventions for messaging.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,40 +25,40 @@ from services.contracts.topics import topic_of
 Headers = tuple[tuple[str, bytes], ...]
 _PARENT = "traceparent"
 _PROPAGATOR = TraceContextTextMapPropagator()
-_MOST_LINKS = 16  # a shortlist may have more candidates than anyone follows
+_MOST_LINKS = 16  # a shortlist may have more candidates than a viewer can show
 
 
 class Traceable(Protocol):
-    """A record that a service takes."""
+    """A record that a service consumes."""
 
     @property
     def topic(self) -> str:
-        """Its topic's name."""
+        """The topic's name."""
         ...
 
     @property
     def partition(self) -> int:
-        """The number of its partition."""
+        """The partition's number."""
         ...
 
     @property
     def offset(self) -> int:
-        """Its place in the partition."""
+        """The offset in the partition."""
         ...
 
     @property
     def key(self) -> bytes:
-        """Its key, as it is."""
+        """The raw key."""
         ...
 
     @property
     def headers(self) -> Headers:
-        """Its headers, as they are."""
+        """The raw headers."""
         ...
 
 
 class RecordPosition(NamedTuple):
-    """Where a record lies; there is no other one."""
+    """The unique position of a record."""
 
     topic: str
     partition: int
@@ -66,23 +66,23 @@ class RecordPosition(NamedTuple):
 
     @classmethod
     def of(cls, record: Traceable) -> "RecordPosition":
-        """The place of a record."""
+        """The position of a record."""
         return cls(record.topic, record.partition, record.offset)
 
 
 Spans = Mapping[RecordPosition, Span]
-"""The spans of a batch's records; those of which no trace came are not in it."""
+"""The spans of a batch's records; records without a trace have none."""
 
 _causes: ContextVar[Mapping[Subject, list[Span]] | None] = ContextVar("causes", default=None)
-"""The spans of the batch in hand, by what its events are about; none outside of a batch."""
+"""The spans of the current batch, by the subjects of its events; None outside of a batch."""
 
 
 class ServiceTraces:
-    """The spans of one service.
+    """The traces of one service.
 
     Parameters
     ----------
-    tracer : none where traces are off
+    tracer : None if traces are off
     """
 
     def __init__(self, service: str, tracer: Tracer | None) -> None:
@@ -91,7 +91,7 @@ class ServiceTraces:
 
     @contextmanager
     def batch(self, records: Sequence[Traceable]) -> Iterator[Spans]:
-        """One span for each record that brings a trace, until the batch is done with."""
+        """One span per record that carries a trace; they end with the context."""
         tracer = self._tracer
         if tracer is None:
             yield {}
@@ -109,12 +109,12 @@ class ServiceTraces:
 
     @contextmanager
     def within(self, events: Sequence[tuple[Event, Span | None]]) -> Iterator[None]:
-        """What is published meanwhile follows from these events, each with its span if any."""
+        """Let events published in this context continue the traces of these events."""
         if self._tracer is None:
             yield
             return
         causes: dict[Subject, list[Span]] = {}
-        # The latest first: what waits for several facts follows from the one that came last.
+        # Latest first: an event that needs several inputs follows from the last one.
         for event, span in reversed(events):
             if span is not None and not isinstance(event, ShortlistPublished):
                 for subject in subjects_of(event):
@@ -131,7 +131,7 @@ class ServiceTraces:
 
     @contextmanager
     def sending(self, events: Sequence[Event]) -> Iterator[list[Headers]]:
-        """The headers that these events leave with; their spans last until they are acknowledged.
+        """The trace headers of these events; their spans end with the context, at acknowledgement.
 
         Outside of a batch and of a request, each frame starts a trace.
         """
@@ -154,10 +154,10 @@ class ServiceTraces:
                     span.end()
 
     def _taken(self, tracer: Tracer, record: Traceable, parent: bytes, count: int) -> Span:
-        carrier = {_PARENT: parent.decode(errors="replace")}
+        headers = {_PARENT: parent.decode(errors="replace")}
         return tracer.start_span(
             f"process {record.topic}",
-            context=_PROPAGATOR.extract(carrier),
+            context=_PROPAGATOR.extract(headers),
             kind=SpanKind.CONSUMER,
             attributes={
                 "messaging.system": "kafka",
@@ -204,11 +204,11 @@ class ServiceTraces:
 
 
 OFF = ServiceTraces("", None)
-"""Traces that cost nothing and say nothing."""
+"""Disabled traces."""
 
 
 def describe(span: Span | None, event: Event) -> None:
-    """Say which event it is that a span is about."""
+    """Set a span's attributes to identify the event."""
     if span is not None:
         span.set_attribute("messaging.message.id", event.event_id)
         span.set_attribute("gazeloop.frame.id", frame_of(event) or "")
@@ -220,14 +220,14 @@ def give_up(span: Span | None, reason: str) -> None:
 
 
 def note(name: str, **attributes: str | float) -> None:
-    """Write on the span in hand, where there is one, that something happened."""
+    """Add an event to the current span, if there is one."""
     span = trace.get_current_span()
     if span.is_recording():
         span.add_event(name, attributes)
 
 
 def ids_of(span: Span | None) -> dict[str, str]:
-    """The trace and the span, as logs name them; nothing where there is none."""
+    """Log fields with the ids of the trace and the span; empty without a sampled span."""
     context = span.get_span_context() if span is not None else trace.INVALID_SPAN_CONTEXT
     if not context.trace_flags.sampled:
         return {}
@@ -238,12 +238,12 @@ def ids_of(span: Span | None) -> dict[str, str]:
 
 
 def ids_in_hand() -> dict[str, str]:
-    """The same of the span in hand."""
+    """Log fields with the ids of the current trace and span."""
     return ids_of(trace.get_current_span())
 
 
 def carried() -> dict[str, str]:
-    """What a request takes along, so that who answers it may go on in the trace in hand."""
+    """HTTP headers for an outgoing request, so that its server can continue the current trace."""
     span = trace.get_current_span()
     if not span.get_span_context().trace_flags.sampled:
         return {}
@@ -251,7 +251,7 @@ def carried() -> dict[str, str]:
 
 
 def _cause_of(event: Event, roots: Mapping[str, Span]) -> tuple[Span | None, list[Span]]:
-    """The span that an event follows from, and those of other traces that it owes something to."""
+    """The span that an event follows from, and spans of other traces that contributed to it."""
     causes = _causes.get()
     if causes is None:
         if roots:
@@ -268,9 +268,9 @@ def _cause_of(event: Event, roots: Mapping[str, Span]) -> tuple[Span | None, lis
 def _headers(span: Span | None) -> Headers:
     if span is None:
         return ()
-    carrier: dict[str, str] = {}
-    _PROPAGATOR.inject(carrier, trace.set_span_in_context(span, Context()))
-    return tuple((name, value.encode()) for name, value in carrier.items())
+    headers: dict[str, str] = {}
+    _PROPAGATOR.inject(headers, trace.set_span_in_context(span, Context()))
+    return tuple((name, value.encode()) for name, value in headers.items())
 
 
 def _fail(span: Span | None, error_type: str) -> None:

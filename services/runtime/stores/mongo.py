@@ -129,13 +129,13 @@ def translated() -> Iterator[None]:
         yield
     # The driver raises OverflowError for an integer beyond 64 bits.
     except (PyMongoError, BSONError, OverflowError) as exc:
-        known = _in_our_words(exc)
+        known = _translation(exc)
         if known is None:
             raise
         raise known from exc
 
 
-def _in_our_words(error: Exception) -> GazeloopError | None:
+def _translation(error: Exception) -> GazeloopError | None:
     match error:
         case _ if (wrong := _unstorable(error)) is not None:
             return Invalid(f"MongoDB cannot hold this: {wrong}", reason="unstorable_document")
