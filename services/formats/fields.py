@@ -60,6 +60,17 @@ def number(value: object) -> float | None:
         return math.inf
 
 
+def side(value: object) -> int | None:
+    """A picture's width or height in whole pixels, also as `640.0` or `"640"`; else None."""
+    try:
+        found = float(value) if isinstance(value, str) else number(value)
+    except ValueError:
+        return None
+    if found is None or not found.is_integer() or not 0 < found <= MAX_COORDINATE:
+        return None
+    return int(found)
+
+
 def box(value: object) -> Box:
     """`[x, y, width, height]` with an area.
 

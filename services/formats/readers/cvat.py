@@ -9,6 +9,7 @@ from defusedxml.ElementTree import fromstring
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import Box
+from services.formats import fields
 from services.formats.fields import Record
 from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
@@ -101,10 +102,8 @@ def _place(image: Element, at: int) -> str:
 
 
 def _size(image: Element) -> Size | None:
-    width, height = image.get("width", ""), image.get("height", "")
-    if width.isdecimal() and height.isdecimal() and int(width) and int(height):
-        return int(width), int(height)
-    return None
+    width, height = fields.side(image.get("width")), fields.side(image.get("height"))
+    return None if width is None or height is None else (width, height)
 
 
 def _root(file: Path) -> Element:

@@ -57,8 +57,8 @@ def _size(item: Record) -> Size | None:
     image = item.get("image")
     size = image.get("size") if isinstance(image, dict) else None
     if isinstance(size, list) and len(size) == 2:  # noqa: PLR2004  # height and width
-        height, width = size
-        if type(height) is int and type(width) is int and height > 0 and width > 0:
+        height, width = map(fields.side, size)
+        if height is not None and width is not None:
             return width, height
     return None
 

@@ -168,10 +168,8 @@ def _is_box(result: Record) -> bool:
 
 
 def _size(result: Record) -> Size | None:
-    width, height = result.get("original_width"), result.get("original_height")
-    if type(width) is not int or type(height) is not int or min(width, height) < 1:
-        return None
-    return width, height
+    width, height = (fields.side(result.get(f"original_{name}")) for name in ("width", "height"))
+    return None if width is None or height is None else (width, height)
 
 
 def _drawn(given: object) -> Drawn | None:

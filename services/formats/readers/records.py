@@ -132,7 +132,7 @@ def whole_frame(image: object, **parts: Sequence[Located[Record]]) -> dict[str, 
 
 def declared_size(record: Record) -> Size | None:
     """The `width` and `height` of an image's record; None if they are not valid."""
-    width, height = record.get("width"), record.get("height")
-    if type(width) is int and type(height) is int and 0 < width < 2**17 and 0 < height < 2**17:
-        return width, height
-    return None
+    width, height = fields.side(record.get("width")), fields.side(record.get("height"))
+    if width is None or height is None or max(width, height) >= 2**17:
+        return None
+    return width, height

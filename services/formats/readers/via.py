@@ -28,7 +28,7 @@ from services.formats.items import (
     Rejection,
 )
 from services.formats.json_files import read_json
-from services.formats.readers.folders import image_file, image_size
+from services.formats.readers.folders import image_file, image_size, plain_name
 from services.formats.readers.names import ImageNames
 from services.formats.readers.records import (
     Notes,
@@ -118,14 +118,16 @@ class _Image:
 
 def _files(file: Path, metadata: Mapping[str, Any], rejected: list[Rejection]) -> dict[str, _Image]:
     found: dict[str, _Image] = {}
+    spellings: dict[str, str] = {}
 
     def add(source: Located[Record]) -> None:
         name = source.value.get("filename")
         if not isinstance(name, str) or not name:
             raise fields.malformed("the record names no image file")
         fields.quoted(name)
-        if name in found:
-            found[name].copies.append(source.value)
+        first = spellings.setdefault(plain_name(None, name), name)
+        if first in found:
+            found[first].copies.append(source.value)
             raise InvalidRecord(f"file {name!r:.100} came before", reason="duplicate_id")
         found[name] = _Image(source)
 

@@ -21,6 +21,7 @@ from services.contracts.events import Annotation
 from services.contracts.identity import Category, FrameId, VehicleId
 from services.formats import fields
 from services.formats.adjustments import Adjustment
+from services.formats.geometry import upright_box
 from services.formats.items import (
     Dataset,
     Detector,
@@ -185,6 +186,11 @@ def _root(content: bytes) -> Element:
         raise InvalidRecord(f"not plain XML: {exc!r}", reason="invalid_xml") from exc
     if root.tag != "annotation":
         raise InvalidRecord(f"<{root.tag[:40]}> is not <annotation>", reason="invalid_xml")
+    objects = sum(element.tag.lower() == "object" for element in root.iter())
+    if objects != len(root.findall("object")):
+        # Passed over, they would leave their frame annotated and empty.
+        detail = "an object is not written <object>, or not directly inside <annotation>"
+        raise InvalidRecord(detail, reason="invalid_xml")
     return root
 
 
@@ -250,15 +256,23 @@ def _raw(element: Element, content: bytes) -> bytes:
 
 
 def _annotation(element: Element, adjustments: Counter[Adjustment]) -> Annotation:
+    if any(len(element.findall(name)) > 1 for name in ("name", "bndbox")):
+        raise fields.malformed("the object has several names or boxes")
     category = _category(element.find("name"))
     corners = [_number(element, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
     left, top, right, bottom = (math.nan if corner is None else corner for corner in corners)
     if None in corners:
         raise fields.malformed("bndbox has not four numbers")
+    bbox = fields.sorted_box([left, top, right - left, bottom - top], adjustments)
+    # CVAT writes the box before its rotation, and the angle beside it.
+    degrees = fields.rotation({"rotation": _attribute(element, "rotation")})
+    if degrees % 360:
+        bbox = upright_box(bbox, degrees)
+        adjustments[Adjustment.ROTATED_BOX] += 1
     return fields.checked(
         Annotation,
         category=category,
-        bbox=fields.sorted_box([left, top, right - left, bottom - top], adjustments),
+        bbox=bbox,
         crowd=_attribute(element, "crowd") == "true",
         ignore=(element.findtext("difficult") or "").strip() == "1",
     )

@@ -219,3 +219,25 @@ def test_a_number_that_is_also_a_categorys_name_is_refused(folder: Path) -> None
 
     assert [each.reason for each in rejections(items)] == ["unknown_category"]
     assert "2 categories" in rejections(items)[0].detail
+
+
+@pytest.mark.parametrize("size", [(128, 96), (128.0, 96.0), ("128", "96"), ("128.0", "96.0")])
+def test_a_declared_size_is_a_size_however_it_is_written(
+    folder: Path, size: tuple[object, object]
+) -> None:
+    content = coco()
+    content["images"][0] |= dict(zip(("width", "height"), size, strict=True))
+
+    (frame, _) = frames(read(folder, content))
+
+    assert frame.size == (128, 96)
+
+
+@pytest.mark.parametrize("side", [0, -64, 64.5, float("nan"), float("inf"), "wide", True, None, []])
+def test_what_is_no_size_declares_none(folder: Path, side: object) -> None:
+    content = coco()
+    content["images"][0]["width"] = side
+
+    (frame, _) = frames(read(folder, content))
+
+    assert frame.size is None

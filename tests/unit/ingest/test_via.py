@@ -202,6 +202,16 @@ def test_a_record_that_is_no_image_is_named(folder: Path, reason: str, record: o
     assert len(frames(items)) == 2
 
 
+def test_another_spelling_of_a_file_name_is_the_same_image(folder: Path) -> None:
+    content = export(region())
+    content["again"] = content["b.jpg123"] | {"filename": "./b.jpg", "regions": [region(POLYGON)]}
+
+    items = read(folder, content)
+
+    assert [item.reason for item in rejections(items)] == ["duplicate_id"]
+    assert [frame.complete for frame in frames(items)] == [True, False]
+
+
 def test_regions_of_via_1_are_read(folder: Path) -> None:
     content = export()
     content["b.jpg123"]["regions"] = {"0": region(), "1": region(POLYGON)}

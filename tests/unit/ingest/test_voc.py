@@ -4,12 +4,18 @@ from xml.sax.saxutils import escape
 
 import pytest
 
+from services.formats.adjustments import Adjustment
 from services.formats.items import Detector, FrameItem, Item, Rejection
 from services.formats.readers.voc import read_voc
 from tests.unit.ingest.datasets import Json, write_images, write_json
 
 DETECTOR = Detector("ods", "1")
 BOX = "<xmin>1</xmin><ymin>2</ymin><xmax>11.5</xmax><ymax>22</ymax>"
+
+
+ROTATION = (
+    "<attributes><attribute><name>rotation</name><value>90.0</value></attribute></attributes>"
+)
 
 
 def xml_object(name: str = "Traffic sign", box: str = BOX, more: str = "") -> str:
@@ -60,6 +66,20 @@ def test_objects_become_boxes_with_their_names(folder: Path) -> None:
     sign, truck = (each.value for each in frame.annotations or ())
     assert (sign.category, sign.bbox, sign.ignore) == ("Traffic sign", (1, 2, 10.5, 20), False)
     assert (truck.category, truck.ignore) == ("truck", True)
+
+
+def test_a_rotated_box_is_the_upright_box_around_it(folder: Path) -> None:
+    box = "<xmin>20</xmin><ymin>20</ymin><xmax>40</xmax><ymax>30</ymax>"
+    upright = xml_object(box=box, more=ROTATION.replace("90.0", "0.0"))
+    write(folder, "a 1.xml", xml(xml_object(box=box, more=ROTATION), upright))
+
+    (frame,) = frames(read(folder))
+
+    assert [part.value.bbox for part in frame.annotations or ()] == [
+        pytest.approx((25, 15, 10, 20)),
+        (20, 20, 20, 10),
+    ]
+    assert frame.adjustments == {Adjustment.ROTATED_BOX: 1}
 
 
 def test_files_in_folders_name_their_frames_by_path(folder: Path) -> None:
@@ -132,6 +152,9 @@ def test_a_category_number_needs_a_list(folder: Path) -> None:
     [
         ("unknown_category", xml_object("")),
         ("unknown_category", "<object/>"),
+        ("malformed_record", xml_object(more="<name>truck</name>")),
+        ("malformed_record", xml_object(more=f"<bndbox>{BOX}</bndbox>")),
+        ("rotated_box", xml_object(more=ROTATION.replace("90.0", "left"))),
         ("malformed_record", xml_object(box="<xmin>1</xmin>")),
         ("malformed_record", xml_object(box=BOX.replace("11.5", "wide"))),
         ("box_not_finite", xml_object(box=BOX.replace("11.5", "nan"))),
@@ -162,6 +185,8 @@ OUTSIDE = '<!DOCTYPE a [<!ENTITY l SYSTEM "file:///etc/passwd">]>' + xml()
         ("invalid_xml", b"\xff\xfe\x00"),
         ("invalid_xml", b"<annotation>\xff</annotation>"),
         ("invalid_xml", '<?xml version="1.0" encoding="nonsense"?><annotation/>'),
+        ("invalid_xml", xml(f"<objects>{xml_object()}</objects>")),
+        ("invalid_xml", xml(xml_object(), xml_object().replace("object>", "Object>"))),
         ("invalid_xml", LAUGHS),
         ("invalid_xml", OUTSIDE),
         ("invalid_xml", b" " * (16 * 1024 * 1024 + 1)),
