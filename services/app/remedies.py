@@ -1,6 +1,7 @@
-"""What to do about an error: one line each."""
+"""One-line remedies for errors."""
 
 import errno
+from pathlib import Path
 
 from rich.markup import escape
 
@@ -11,13 +12,13 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
         errors.Transient,
         (
             "Nothing is lost: run the same command again once it is reachable"
-            " (`gazeloop status` tells)."
+            " (see `gazeloop status`)."
         ),
     ),
     (
         errors.MissingWeights,
         (
-            "Name a file with GAZELOOP_WEIGHTS, or use the weights that come along:"
+            "Name a file with GAZELOOP_WEIGHTS, or use the included weights:"
             " GAZELOOP_EMBEDDER=squeezenet1_0."
         ),
     ),
@@ -28,54 +29,59 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
     (
         errors.DamagedVectors,
         (
-            "Restore the data folder's backup; or end what runs on it, move its folder `qdrant`"
-            " away, and run `gazeloop models fill`, which makes all vectors again from the images."
+            "Restore the data folder's backup; or stop what runs on it, move its folder `qdrant`"
+            " away, and run `gazeloop models fill`, which recomputes all vectors from the images."
             " Nothing else is lost."
         ),
     ),
     (
         errors.DiskFull,
-        "Make room, or name a folder on another disk with --data. What is stored is kept.",
+        "Make room, or name a folder on another disk with --data. Stored data is kept.",
     ),
     (
         errors.NothingStored,
         (
-            "Name another with --data or GAZELOOP_DATA (the demo's is demo-data), or fill this one:"
-            " `gazeloop mine`, `gazeloop ingest`."
+            "Name another folder with --data or GAZELOOP_DATA (the demo's is demo-data), or fill"
+            " this one with `gazeloop mine` or `gazeloop ingest`."
         ),
     ),
     (
         errors.UnfitInt8,
         (
             "Set GAZELOOP_EMBED_PRECISION to bf16 or fp32, or name with GAZELOOP_EMBED_INT8 a file"
-            " that `gazeloop calibrate` made of the embedder that is set."
+            " that `gazeloop calibrate` made from the configured embedder."
         ),
     ),
     (
         errors.MissingBroker,
         (
             "Install Java 17 or newer, put it on the PATH or name it with JAVA_HOME, and run"
-            " `make broker`; or name another folder with --data. What is stored is kept."
+            " `make broker`; or name another folder with --data. Stored data is kept."
         ),
     ),
     (errors.MissingPart, "`make setup` installs what is missing."),
     (
         errors.TooManyDeadLetters,
-        "`gazeloop dead-letters list` shows why; replay them once it is cured.",
+        "`gazeloop dead-letters list` shows the reasons; replay them after fixing the cause.",
     ),
-    (errors.Invalid, "Correct it and run the same command again; what went through stays."),
+    (errors.Invalid, "Correct it and run the same command again; accepted records are kept."),
 )
 
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _SETTINGS = "`gazeloop settings` lists every setting with its default."
 _IN_USE = (
     "Stop it first, or name another folder with --data. `gazeloop ingest`, `report` and `status`"
-    " work beside it."
+    " work while it runs."
 )
 
 
-def explained(error: BaseException) -> str:
-    """The error in one line, and below it what to do, as Rich markup."""
+def explained(error: BaseException, log: Path | None = None) -> str:
+    """One line for the error and one for its remedy, as Rich markup.
+
+    Parameters
+    ----------
+    log : the process's log file, to be sent with a report of an unexpected error
+    """
     cause = _cause(error)
     message = escape(str(cause) or type(cause).__name__).replace("\n", " ")
     if not isinstance(cause, errors.GazeloopError):
@@ -89,11 +95,12 @@ def explained(error: BaseException) -> str:
         if isinstance(cause, OSError) and cause.errno in _UNWRITABLE:
             return (
                 f"[bold red]Error:[/] {message}\n"
-                "[dim]Let this user write there, or name another folder with --data.[/]"
+                "[dim]Give this user write permission, or name another folder with --data.[/]"
             )
+        attached = f"the log at {escape(str(log))}" if log else "the output of `gazeloop --debug …`"
         return (
             f"[bold red]Error:[/] {name}: {message}\n"
-            "[dim]Nobody foresaw this. `gazeloop --debug …` shows where it happened.[/]"
+            f"[dim]Unexpected error; please report it with {attached}.[/]"
         )
     remedy = remedy_of(cause)
     line = f"[bold red]Error:[/] {message}"
@@ -101,7 +108,7 @@ def explained(error: BaseException) -> str:
 
 
 def remedy_of(error: errors.GazeloopError) -> str:
-    """What to do about it; nothing where we know of nothing."""
+    """The remedy for an error; empty if none is known."""
     if type(error).__name__ == "FolderInUse":  # its module is heavy
         return _IN_USE
     if isinstance(error, errors.InvalidSettings):
@@ -110,7 +117,7 @@ def remedy_of(error: errors.GazeloopError) -> str:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The first error of ours among those that tasks raised together."""
+    """The first `GazeloopError` in an exception group, else its first exception."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     causes = [_cause(exception) for exception in error.exceptions]

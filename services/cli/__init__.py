@@ -1,8 +1,8 @@
-"""The `gazeloop` command, which every process of a deployment is.
+"""The `gazeloop` command; every process of a deployment runs it.
 
-It is imported before NumPy, whose linear algebra would otherwise keep a thread for every core. They
-wait for one another in loops, so that on cores with other work, learning a kind took seven times as
-long as with one.
+This package is imported before NumPy, to limit OpenBLAS to one thread. By default it starts one
+per core, and they busy-wait for one another: on busy cores, fitting a failure model took seven
+times as long as with one thread.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""`gazeloop benchmark retrieval`: which embedder, and which search, finds what is alike."""
+"""`gazeloop benchmark retrieval`: compare embedders and vector searches on retrieval quality."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,8 +54,8 @@ def retrieval(
         typer.Option(
             "--model",
             metavar="NAME[=FILE]",
-            help="An embedder, maybe with a file of weights; `NAME@random` is untrained,"
-            " `hsv-histogram` is the least there is. Repeat it. Default: the one that is set.",
+            help="An embedder, optionally with a weights file; `NAME@random` is untrained,"
+            " `hsv-histogram` is a colour baseline. Repeatable. Default: the configured embedder.",
         ),
     ] = None,
     searches: Annotated[
@@ -73,7 +73,7 @@ def retrieval(
         typer.Option(
             "--supercategory",
             metavar="NAME",
-            help="Only objects of this supercategory, as the COCO file has it. Repeat it.",
+            help="Only objects of this supercategory of the COCO file. Repeatable.",
         ),
     ] = None,
     letterbox: Annotated[
@@ -86,29 +86,32 @@ def retrieval(
         ),
     ] = None,
     queries: Annotated[
-        int, typer.Option("--queries", min=1, help="Most examples that are asked for.")
+        int, typer.Option("--queries", min=1, help="Maximum number of queries.")
     ] = 1000,
     depth: Annotated[
-        int, typer.Option("--depth", min=10, help="How far rankings are looked at.")
+        int, typer.Option("--depth", min=10, help="Depth to which rankings are evaluated.")
     ] = 100,
-    seed: Annotated[int, typer.Option("--seed", help="Of the choice of queries.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed for choosing queries.")] = 0,
     montages: Annotated[
-        int, typer.Option("--montages", min=0, help="Pictures of queries and what was found.")
+        int,
+        typer.Option("--montages", min=0, help="Number of montages of queries with their results."),
     ] = 4,
     query: Annotated[
         list[str] | None,
-        typer.Option("--query", metavar="FRAME", help="Draw this frame's. Repeat it."),
+        typer.Option(
+            "--query", metavar="FRAME", help="Draw the montage of this frame. Repeatable."
+        ),
     ] = None,
     to: Annotated[
-        Path, typer.Option("--to", file_okay=False, metavar="DIR", help="Where results go.")
+        Path, typer.Option("--to", file_okay=False, metavar="DIR", help="Output folder.")
     ] = Path("benchmark-retrieval"),
 ) -> None:
-    """Rank annotated examples by likeness: precision, recall, mAP, speed and memory.
+    """Rank annotated examples by similarity: precision, recall, mAP, speed and memory.
 
-    Every example is a query among all others; those of its own drive (or frame, where drives are
-    not known) are left out of its answer. What has the query's category is relevant, and recall
-    counts all of it, retrieved or not. `report P@4` and `report R@4` are as report 2 reckoned:
-    see docs/train-an-embedder.md.
+    Every example is a query against all others, except those of its own drive (or frame, if drives
+    are unknown). Examples of the query's category are relevant; recall counts all of them,
+    retrieved or not. `report P@4` and `report R@4` are computed as in report 2: see
+    docs/train-an-embedder.md.
     """
     from services.benchmark.running import Drawing, RetrievalRun  # noqa: PLC0415  # slow
     from services.embedder.training.labelled import LabelRule, Looked  # noqa: PLC0415

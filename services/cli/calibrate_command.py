@@ -1,4 +1,4 @@
-"""`gazeloop calibrate`: the embedder in 8-bit numbers, made and measured on one's own frames."""
+"""`gazeloop calibrate`: quantise the embedder to 8 bits, calibrated on the user's own frames."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,14 +22,14 @@ def calibrate(
     *,
     to: Annotated[
         Path,
-        typer.Option("--to", dir_okay=False, metavar="FILE", help="The network, ending in .int8."),
+        typer.Option("--to", dir_okay=False, metavar="FILE", help="Output file, ending in .int8."),
     ],
     images: ImagesFolder = None,
     coco: CocoFile = None,
     voc: VocFolder = None,
     via: ViaFile = None,
     most: Annotated[
-        int, typer.Option("--frames", min=4, help="Most frames that are looked at, at random.")
+        int, typer.Option("--frames", min=4, help="Maximum number of frames, chosen at random.")
     ] = 200,
     held_out: Annotated[
         float,
@@ -37,17 +37,17 @@ def calibrate(
             "--held-out",
             min=0.1,
             max=0.9,
-            help="Share of drives (frames, where drives are not known) that it is measured on.",
+            help="Share of drives (frames, if drives are unknown) to measure on.",
         ),
     ] = 0.5,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0,
 ) -> None:
-    """Quantise the embedder that is set to 8-bit numbers, which many CPUs compute faster.
+    """Quantise the configured embedder to 8-bit integers, which many CPUs compute faster.
 
-    It is calibrated on some drives and measured on others. Where a vector's cosine to full
-    precision is below .998, or more than half a point of mAP is lost, nothing is written. It holds
-    for the embedder, weights and pooling that are set. Needs `pip install 'gazeloop[int8]'`; the
-    services do not.
+    Calibrates on some drives and measures on others. Writes nothing if a vector's cosine to full
+    precision is below .998, or if mAP drops by more than half a point. The result is valid for the
+    configured embedder, weights and pooling. Needs `pip install 'gazeloop[int8]'`; the services
+    do not.
     """
     from services.annotation import exporting  # noqa: PLC0415  # slow
     from services.cli.labelled_source import labelled_frames  # noqa: PLC0415
@@ -90,7 +90,7 @@ def _tell(made: "Calibrated", settings: "Settings", to: Path) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    out.print(f"{to}, with its card beside it", highlight=False, soft_wrap=True)
+    out.print(f"{to}, with its model card in the same folder", highlight=False, soft_wrap=True)
     out.print(
         f"[dim]Use it: --set embedder={settings.embedder} --set embed_precision=int8"
         f" --set embed_int8={to}\nIts sha256, for GAZELOOP_EMBED_INT8_SHA256: {made.sha256}[/]",

@@ -1,4 +1,4 @@
-"""What every command shares: the data folder, settings given by hand, where output goes."""
+"""What all commands share: global options, settings, consoles and Ctrl-C handling."""
 
 import asyncio
 import signal
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from services.runtime.settings import Settings
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, by shell convention."""
 
 _PLAIN_WIDTH = 110
 _T = TypeVar("_T")
@@ -24,16 +24,16 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Context:
-    """The global options, once they are read."""
+    """The parsed global options."""
 
     data: Path | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     debug: bool = False
 
     def settings(self, **defaults: object) -> "Settings":
-        """The settings of this call: options, then the environment, then `defaults`, then ours.
+        """The settings: options first, then the environment, `defaults`, and built-in defaults.
 
-        Where nobody names an embedder, the one that made the data folder's live vectors counts.
+        If no embedder is set, the one that made the data folder's live vectors is used.
 
         Raises
         ------
@@ -57,12 +57,12 @@ class Context:
         return load_settings(**given)
 
     def stored(self) -> "Settings":
-        """The settings of a call that reads what is stored; nothing is started where nothing is.
+        """The settings of a command that only reads; an empty data folder starts nothing.
 
         Raises
         ------
         NothingStored
-            The data folder holds nothing, and the settings name no cluster.
+            The data folder is empty, and the settings name no cluster.
         InvalidSettings
             As from `settings`.
         """
@@ -77,7 +77,7 @@ class Context:
 
 
 def pairs(given: Sequence[str], option: str) -> dict[str, str]:
-    """Settings by name, from the texts `NAME=VALUE` that an option was given.
+    """Settings by name, from an option's `NAME=VALUE` strings.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def example(*commands: str) -> str:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where people read: as wide as the terminal, or of a fixed width elsewhere."""
+    """The console for people: as wide as the terminal, or of a fixed width elsewhere."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(stderr=stderr, width=None if stream.isatty() else _PLAIN_WIDTH)
 
@@ -116,7 +116,7 @@ def run(work: Callable[[], Coroutine[Any, Any, _T]], *, interrupted: str) -> _T:
 
     Parameters
     ----------
-    interrupted : what to tell a person who stopped it
+    interrupted : the message to print after an interruption
     """
 
     async def stoppable() -> _T:

@@ -1,4 +1,4 @@
-"""`gazeloop cvat`: shortlists become tasks of a CVAT server, finished jobs become ground truth."""
+"""`gazeloop cvat`: create tasks on a CVAT server, and publish finished jobs as ground truth."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 log = structlog.get_logger(__name__)
 UnitName = Literal["shortlist", "family"]
-_AGAIN = "The same command goes on; nothing is done twice."
+_AGAIN = "Run the same command to continue; completed work is not repeated."
 
 
 @app.callback()
 def cvat() -> None:
-    """Ask the annotation team on a CVAT server, and read what they say.
+    """Send shortlists to a CVAT server, and fetch the annotation team's corrections.
 
     Needs `GAZELOOP_CVAT_URL` (its address), `GAZELOOP_CVAT_TOKEN` (a personal access token), and
     CVAT's own SDK: `pip install "gazeloop[cvat]"`.
@@ -45,17 +45,17 @@ def push(
     drive: DriveFilter = None,
     stage: StageFilter = None,
 ) -> None:
-    """Create tasks with images, ground truth and proposals, for frames that are in none yet.
+    """Create tasks with images, ground truth and proposals for frames that have no task yet.
 
-    An annotator confirms a proposal by taking its mark `proposal` away, refuses it by deleting the
-    box, and sets the job's state to completed.
+    An annotator confirms a proposal by clearing its attribute `proposal`, rejects it by deleting
+    the box, and then sets the job's state to completed.
     """
     context = shared(ctx)
     wanted = needle_filter(category, error_type, detector, drive, stage)
     done = run(lambda: _push(context, by, wanted), interrupted=_AGAIN)
     console().print(
         f"{done.created:,} tasks with {done.frames:,} frames created;"
-        f" {done.there:,} tasks were there already",
+        f" {done.there:,} tasks existed already",
         highlight=False,
     )
 
@@ -70,16 +70,17 @@ def pull(
             "--every",
             min=1,
             metavar="SECONDS",
-            help="Pull again after so long, or longer where it takes long, until Ctrl-C; log JSON.",
+            help="Pull repeatedly at this interval (longer if a pull is slow) until Ctrl-C;"
+            " log JSON.",
         ),
     ] = None,
 ) -> None:
-    """Publish what finished jobs say as the frames' next ground truth, with their annotators."""
+    """Publish finished jobs as the next ground truth of their frames, with the annotators."""
     if every is not None:
         every_s = every
         run(lambda: _pull_again(shared(ctx), every_s), interrupted=_AGAIN)
         return
-    from services.cli.ingest_command import said  # noqa: PLC0415  # slow
+    from services.cli.ingest_command import summary_text  # noqa: PLC0415  # slow
     from services.cli.outcome import print_rejections  # noqa: PLC0415
     from services.cli.refusals import end_if_refused  # noqa: PLC0415
     from services.ingest.publishing import Source  # noqa: PLC0415
@@ -88,9 +89,9 @@ def pull(
     done, questions = run(lambda: _pull(context), interrupted=_AGAIN)
     out = console()
     out.print(
-        f"{done.finished:,} jobs are finished, {done.unfinished:,} are not yet", highlight=False
+        f"{done.finished:,} jobs finished, {done.unfinished:,} not finished yet", highlight=False
     )
-    out.print(said(done.summary, questions), highlight=False, soft_wrap=True)
+    out.print(summary_text(done.summary, questions), highlight=False, soft_wrap=True)
     print_rejections(out, done.summary)
     end_if_refused(out, done.summary, Source.REANNOTATION, idle=True)
 

@@ -1,4 +1,4 @@
-"""The data sets that commands take: their options, and how they are opened."""
+"""Data sets as command options, and the functions that open them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from services.formats.readers.returned import Manifest
 
 Opener = Callable[[], "Dataset"]
-"""Opens a data set; called once, when everything else is ready."""
+"""Opens a data set; called once, after everything else is ready."""
 
 Images = Annotated[
     Path,
@@ -23,8 +23,8 @@ OptionalImages = Annotated[
     Path | None,
     typer.Option(
         "--images",
-        help="Folder of the images; leave it out to publish only what is said about frames that"
-        " are known.",
+        help="Folder of the images; leave it out to publish only annotations and detections of"
+        " known frames.",
         exists=True,
         file_okay=False,
         metavar="DIR",
@@ -65,7 +65,7 @@ CategoryAttribute = Annotated[
     str | None,
     typer.Option(
         "--category-attribute",
-        help="The region attribute that holds the category; needed only where it is not clear.",
+        help="The region attribute that holds the category; needed only if it is ambiguous.",
         metavar="NAME",
     ),
 ]
@@ -73,7 +73,7 @@ Predictions = Annotated[
     Path | None,
     typer.Option(
         "--predictions",
-        help="The detector's results in COCO's form: image_id, category_id, bbox, score.",
+        help="The detector's results in COCO format: image_id, category_id, bbox, score.",
         exists=True,
         dir_okay=False,
         metavar="FILE",
@@ -83,14 +83,14 @@ DetectorName = Annotated[
     str | None,
     typer.Option(
         "--detector",
-        help="Which detector the results are from, as `NAME@VERSION`.",
+        help="The detector that made the results, as `NAME@VERSION`.",
         metavar="NAME@VERSION",
     ),
 ]
 Name = Annotated[
     str | None,
     typer.Option(
-        "--name", help="Begins every frame id, so that two data sets never collide.", metavar="TEXT"
+        "--name", help="Prefix of every frame id, so that data sets never collide.", metavar="TEXT"
     ),
 ]
 AcceptPartial = Annotated[
@@ -125,11 +125,11 @@ OptionalManifest = Annotated[
 
 
 def returned_opener(read: "Callable[[Manifest], Dataset]", manifest: Path, *says: str) -> Opener:
-    """Opens what a tool gives back, with what was sent to it.
+    """Return a function that opens a tool's corrections, with the manifest of the export.
 
     Parameters
     ----------
-    says : what the format says of an annotation beside its box
+    says : the annotation fields that the format carries in addition to the box
     """
 
     def opener() -> "Dataset":
@@ -143,12 +143,14 @@ def returned_opener(read: "Callable[[Manifest], Dataset]", manifest: Path, *says
 
 
 def detector_of(name: str | None, predictions: Path | None) -> "Detector | None":
-    """The detector that the options name; predictions need one, and it needs predictions."""
+    """The detector that the options name; required with predictions, refused without."""
     from services.contracts.errors import InvalidRecord  # noqa: PLC0415  # slow
     from services.formats.items import Detector  # noqa: PLC0415
 
     if predictions is not None and name is None:
-        raise typer.BadParameter("say whose results these are", param_hint="--detector")
+        raise typer.BadParameter(
+            "name the detector that made these results", param_hint="--detector"
+        )
     if name is None:
         return None
     if predictions is None:
@@ -168,7 +170,7 @@ def coco_opener(
     *,
     manifest: Path | None = None,
 ) -> Opener:
-    """Opens a COCO data set."""
+    """Return a function that opens a COCO data set."""
     whose = detector_of(detector, predictions)
 
     def read(sent: "Manifest | None" = None) -> "Dataset":
@@ -199,7 +201,7 @@ def voc_opener(
     *,
     manifest: Path | None = None,
 ) -> Opener:
-    """Opens a VOC data set."""
+    """Return a function that opens a VOC data set."""
     whose = detector_of(detector, predictions)
 
     def read(sent: "Manifest | None" = None) -> "Dataset":
@@ -227,7 +229,7 @@ def via_opener(
     category_attribute: str | None,
     manifest: Path | None = None,
 ) -> Opener:
-    """Opens a VIA data set."""
+    """Return a function that opens a VIA data set."""
     whose = detector_of(detector, predictions)
 
     def read(sent: "Manifest | None" = None) -> "Dataset":

@@ -1,4 +1,4 @@
-"""Dead letters of a stack, read from its broker."""
+"""Read a stack's dead letters from its broker."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from services.runtime.kafka.dead_letters import count_unsettled, read_letters
 
 
 async def dead_letters_of(app: App) -> list[Letter]:
-    """Every dead letter that the broker still has, with its state.
+    """Every dead letter that the broker still retains, with its state.
 
     Raises
     ------
@@ -20,7 +20,7 @@ async def dead_letters_of(app: App) -> list[Letter]:
 
 
 async def dead_letter_count(app: App) -> int:
-    """How many are neither resolved nor discarded.
+    """The number of dead letters that are neither resolved nor discarded.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""`gazeloop dead-letters`: what could not be processed; sent again, or given up."""
+"""`gazeloop dead-letters`: list, replay or discard records that could not be processed."""
 
 import json
 from collections import Counter
@@ -19,15 +19,15 @@ T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True)
 
 Reason = Annotated[
-    str | None, typer.Option("--reason", metavar="CODE", help="Only those of this reason.")
+    str | None, typer.Option("--reason", metavar="CODE", help="Only dead letters with this reason.")
 ]
 Service = Annotated[
-    str | None, typer.Option("--service", metavar="NAME", help="Only those of this service.")
+    str | None, typer.Option("--service", metavar="NAME", help="Only dead letters of this service.")
 ]
 
 
 class State(StrEnum):
-    """Which letters a command means, by their state."""
+    """Selects dead letters by their state."""
 
     UNSETTLED = "unsettled"
     UNANSWERED = "unanswered"
@@ -50,7 +50,7 @@ States = Annotated[
 
 @app.callback()
 def dead_letters() -> None:
-    """Show what could not be processed, send it once more when the cause is gone, or discard it."""
+    """List records that could not be processed; replay them after a fix, or discard them."""
 
 
 @app.command(
@@ -63,21 +63,23 @@ def list_letters(
     reason: Reason = None,
     service: Service = None,
     state: States = State.UNSETTLED,
-    limit: Annotated[int, typer.Option(min=0, help="Most letters to list one by one.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=0, help="Maximum number of dead letters to list one by one.")
+    ] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, all.")] = False,
 ) -> None:
-    """List dead letters: counted by service and reason, then one by one with state and place.
+    """List dead letters: counts by service and reason, then one by one with state and location.
 
-    A record is one letter, however many services failed on it and however often.
+    A record is one dead letter, no matter how many services failed on it, or how often.
     """
     context = shared(ctx)
-    letters = run(lambda: _read(context), interrupted="Not all were read.")
-    chosen = _matching(letters, reason, service, state)
+    selected = run(lambda: _read(context), interrupted="The list is incomplete.")
+    chosen = _matching(selected, reason, service, state)
     if as_json:
         for letter in chosen:
             print(_json(letter))  # noqa: T201  # to be piped
         return
-    _print(chosen, limit, settled=len(letters) - len(_matching(letters, None, None)))
+    _print(chosen, limit, settled=len(selected) - len(_matching(selected, None, None)))
 
 
 @app.command("replay", epilog=example("dead-letters replay --service embedder"))
@@ -88,19 +90,20 @@ def replay(
     service: Service = None,
     state: States = State.OPEN,
 ) -> None:
-    """Publish the original records again, byte for byte, where they came from.
+    """Publish the original records again, byte for byte, to the topics that they came from.
 
-    Of those that are open or have failed again. What fails once more updates its letter, and does
-    not count toward the limit that stops a service. Safe to repeat. Records that never were on a
-    topic (those of an import) cannot be replayed: correct the file and run `gazeloop ingest` again.
+    By default, replays those that are open or have failed again. A record that fails once more
+    updates its dead letter, and does not count toward the limit that stops a service. Safe to
+    repeat. Records that never were on a topic (from an import) cannot be replayed: correct the
+    file and run `gazeloop ingest` again.
     """
     context = shared(ctx)
 
-    async def send(letters: "list[Letter]", stack: "App") -> tuple[int, int]:
+    async def send(selected: "list[Letter]", stack: "App") -> tuple[int, int]:
         from services.runtime.clock import SystemClock  # noqa: PLC0415
         from services.runtime.kafka import dead_letters  # noqa: PLC0415
 
-        report = await dead_letters.replay(letters, stack.outbox, SystemClock().now())
+        report = await dead_letters.replay(selected, stack.outbox, SystemClock().now())
         return report.replayed, len(report.not_replayable)
 
     sent, kept = run(
@@ -132,22 +135,22 @@ def discard(
     service: Service = None,
     state: States = State.UNSETTLED,
     all_: Annotated[
-        bool, typer.Option("--all", help="Needed where neither a reason nor a service is named.")
+        bool, typer.Option("--all", help="Discard all; required without --reason and --service.")
     ] = False,
 ) -> None:
-    """Give dead letters up for good: they no longer count, and `list --state discarded` shows them.
+    """Discard dead letters: they no longer count; `list --state discarded` still shows them.
 
-    A record that fails once more opens its letter again.
+    A record that fails once more reopens its dead letter.
     """
     if reason is None and service is None and not all_:
-        raise typer.BadParameter("name a --reason or a --service, or say --all")
+        raise typer.BadParameter("give --reason, --service or --all")
     context = shared(ctx)
 
-    async def give_up(letters: "list[Letter]", stack: "App") -> int:
+    async def give_up(selected: "list[Letter]", stack: "App") -> int:
         from services.runtime.clock import SystemClock  # noqa: PLC0415
         from services.runtime.kafka import dead_letters  # noqa: PLC0415
 
-        return await dead_letters.discard(letters, stack.outbox, SystemClock().now())
+        return await dead_letters.discard(selected, stack.outbox, SystemClock().now())
 
     count = run(
         lambda: _with_letters(context, reason, service, state, give_up),
@@ -174,7 +177,7 @@ async def _with_letters(
     state: State,
     work: "Callable[[list[Letter], App], Awaitable[T]]",
 ) -> "T":
-    """What `work` makes of the letters that are meant."""
+    """Apply `work` to the selected dead letters."""
     from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.dead_letter_reading import dead_letters_of  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
@@ -182,12 +185,12 @@ async def _with_letters(
     settings = context.stored()
     log_to_file(settings, "dead-letters")
     async with joined(settings) as stack:
-        letters = _matching(await dead_letters_of(stack), reason, service, state)
-        return await work(letters, stack)
+        selected = _matching(await dead_letters_of(stack), reason, service, state)
+        return await work(selected, stack)
 
 
 def _matching(
-    letters: "Iterable[Letter]",
+    selected: "Iterable[Letter]",
     reason: str | None,
     service: str | None,
     state: State = State.UNSETTLED,
@@ -201,12 +204,12 @@ def _matching(
     }
     states = groups[state] if state in groups else {LetterState(state.value)}
     return [
-        letter for letter in letters if letter.state in states and letter.failed(service, reason)
+        letter for letter in selected if letter.state in states and letter.failed(service, reason)
     ]
 
 
 def _json(letter: "Letter") -> str:
-    """The last failure with what is known of the letter."""
+    """The last failure and the dead letter's state, as one JSON line."""
     known = {
         "letter_id": letter.letter_id,
         "state": letter.state.value,
@@ -216,28 +219,28 @@ def _json(letter: "Letter") -> str:
     return json.dumps(json.loads(letter.latest.model_dump_json()) | known)
 
 
-def _print(letters: "list[Letter]", limit: int, settled: int) -> None:
+def _print(selected: "list[Letter]", limit: int, settled: int) -> None:
     from rich.table import Table  # noqa: PLC0415  # slow
 
     out = console()
     if settled:
         out.print(f"{settled:,} resolved or discarded: `--state all` shows them", highlight=False)
-    if not letters:
+    if not selected:
         out.print("no dead letters")
         return
     table = Table(box=None, header_style="dim")
     for title in ("service", "reason", "letters"):
         table.add_column(title, justify="right" if title == "letters" else "left")
     counts = Counter(
-        (failure.service, failure.reason) for letter in letters for failure in letter.failures
+        (failure.service, failure.reason) for letter in selected for failure in letter.failures
     )
     for (service, reason), count in counts.most_common():
         table.add_row(service, reason, f"{count:,}")
     out.print(table)
-    for letter in letters[:limit]:
+    for letter in selected[:limit]:
         last = letter.latest
         place = last.location or f"{last.original_topic}[{last.partition}]@{last.offset}"
         state = letter.state.value.replace("_", " ")
         out.print(f"  {state}  {place}: {last.detail}", markup=False, highlight=False)
-    if len(letters) > limit:
-        out.print(f"  … and {len(letters) - limit:,} more", highlight=False)
+    if len(selected) > limit:
+        out.print(f"  … and {len(selected) - limit:,} more", highlight=False)

@@ -1,4 +1,4 @@
-"""`gazeloop demo`: the whole job on a synthetic survey."""
+"""`gazeloop demo`: the whole pipeline on a synthetic survey."""
 
 import asyncio
 import time
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 DATA = Path("demo-data")
 _EMBEDDER = "gazeloop-small"
-"""It has learnt from drawn streets, and is quicker than the one for photographs."""
-_RESUME = "Nothing is lost: `gazeloop demo` goes on where it was."
+"""The demo's embedder: trained on synthetic streets, and faster than the one for photographs."""
+_RESUME = "Nothing is lost: run `gazeloop demo` again to continue."
 
 
 def demo(
@@ -31,15 +31,15 @@ def demo(
         bool | None,
         typer.Option(
             "--serve/--no-serve",
-            help="Keep serving until Ctrl-C once it is mined. Default: on a terminal only.",
+            help="Keep serving after mining, until Ctrl-C. Default: on a terminal only.",
         ),
     ] = None,
 ) -> None:
-    """Mine a synthetic survey from end to end, and show what came of it.
+    """Mine a synthetic survey from end to end, and print the report.
 
-    Thirty short drives of three vehicles, drawn on the spot (and used again next time), with
-    ground truth and a simulated detector that fails in systematic ways: it takes round red
-    billboards for stop signs and shop lamps for traffic lights. Data folder: `./demo-data`.
+    Draws thirty short drives of three vehicles (reused next time), with ground truth and a
+    simulated detector that fails systematically: it takes round red billboards for stop signs and
+    shop lamps for traffic lights. Data folder: `./demo-data`.
     """
     context = shared(ctx)
     size = (drives, frames)
@@ -89,7 +89,7 @@ def _survey(folder: Path, size: tuple[int, int], view: "ProgressView") -> "Datas
     from services.survey.generate import generate_survey  # noqa: PLC0415
 
     drives, frames = size
-    view.at("drawing the survey, unless it is there")
+    view.at("drawing the survey, unless it exists")
     files = generate_survey(
         folder,
         drives=drives,

@@ -1,4 +1,4 @@
-"""`gazeloop doctor`: is this deployment fit, and what to do where it is not."""
+"""`gazeloop doctor`: check a deployment, and print a remedy for every problem."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,18 +17,22 @@ EPILOG = example("doctor", "doctor --strict --json")
 def doctor(
     ctx: typer.Context,
     *,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on warnings too.")] = False,
     model: Annotated[
-        bool, typer.Option("--model/--no-model", help="Load the weights, to compare models.")
+        bool,
+        typer.Option(
+            "--model/--no-model",
+            help="Load the embedder's weights, to compare its model with the live one.",
+        ),
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check a deployment: what answers, how topics are configured, permissions, clocks, models.
+    """Check a deployment: connections, topic configuration, permissions, clocks, models.
 
-    Each finding comes with its remedy. Exit code 1 where there is an error.
+    Each finding comes with its remedy. Exits with 1 if there is an error.
     """
     context = shared(ctx)
-    found = run(lambda: _examine(context, model=model), interrupted="Not all was looked at.")
+    found = run(lambda: _examine(context, model=model), interrupted="The check is incomplete.")
     if as_json:
         import json  # noqa: PLC0415
         from dataclasses import asdict  # noqa: PLC0415

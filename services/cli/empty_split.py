@@ -1,4 +1,4 @@
-"""Says where a data set leaves the reference or the haystack empty, and what to do."""
+"""Warn if a data set leaves the reference or the haystack empty, with a remedy."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ _SHARE = "set another GAZELOOP_REFERENCE_SHARE or GAZELOOP_SPLIT_SEED"
 
 
 def empty_split(items: Iterable[FrameItem], settings: Settings) -> str | None:
-    """One line where all frames of a data set are on one side of the split; else none."""
+    """A warning if all frames of a data set are on one side of the split; else None."""
     frames = list(items)
     rule = settings.split_rule
     sides: Counter[Split] = Counter(rule.split_of(item.frame_id, item.drive_id) for item in frames)

@@ -1,4 +1,4 @@
-"""`gazeloop export` and `gazeloop training-set`: frames in the forms that other tools read."""
+"""`gazeloop export` and `gazeloop training-set`: write frames in formats of other tools."""
 
 import asyncio
 from pathlib import Path
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 To = Annotated[
     Path,
     typer.Option(
-        "--to", metavar="DIR", help="A folder that is empty, or not there.", show_default=False
+        "--to", metavar="DIR", help="Output folder; must be empty or not exist.", show_default=False
     ),
 ]
-# Spelt out, because the enumerations behind them are slow to import; a test compares.
+# Literals, because importing the enumerations is slow; a test compares them.
 FormatName = Literal["coco", "voc", "yolo", "cvat", "label-studio", "datumaro"]
 TrainingFormatName = Literal["coco", "yolo"]
 ErrorTypeName = Literal["classification", "localization", "both", "duplicate", "background"]
 StageName = Literal["todo", "open", "started", "done", "extended"]
 CategoryFilter = Annotated[
-    str | None, typer.Option("--category", help="Only needles predicted as this.")
+    str | None, typer.Option("--category", help="Only needles with this predicted category.")
 ]
 ErrorTypeFilter = Annotated[
-    ErrorTypeName | None, typer.Option("--error-type", help="Only needles of this type.")
+    ErrorTypeName | None, typer.Option("--error-type", help="Only needles of this error type.")
 ]
 DetectorFilter = Annotated[
     str | None,
@@ -37,7 +37,7 @@ DetectorFilter = Annotated[
 ]
 DriveFilter = Annotated[str | None, typer.Option("--drive", help="Only needles of this drive.")]
 StageFilter = Annotated[
-    StageName | None, typer.Option("--stage", help="Only needles whose review is there.")
+    StageName | None, typer.Option("--stage", help="Only needles in this stage of review.")
 ]
 Form = Annotated[FormatName, typer.Option("--format", help="What is written.", show_default=False)]
 Images = Annotated[bool, typer.Option("--images", help="Copy the images too.")]
@@ -56,13 +56,16 @@ def export(
     stage: StageFilter = None,
     images: Images = False,
     proposals: Annotated[
-        bool, typer.Option("--proposals", help="Add the predicted regions, to be confirmed.")
+        bool,
+        typer.Option(
+            "--proposals", help="Add the predicted regions as proposals to confirm or reject."
+        ),
     ] = False,
 ) -> None:
     """Write frames with their ground truth for an annotation tool.
 
-    The same filters as the review page's. What a format cannot say is counted and told. Coming
-    back unchanged, every format gives the same boxes.
+    The filters are those of the review page. What a format cannot express is counted and printed.
+    Every format returns the same boxes if they come back unchanged.
     """
     context = shared(ctx)
     chosen = (category, error_type, detector, drive, stage)
@@ -80,12 +83,13 @@ def training_set(
     form: Annotated[TrainingFormatName, typer.Option("--format", help="What is written.")] = "coco",
     images: Images = False,
 ) -> None:
-    """Write what the detector's team retrains on: annotated frames, never one of the reference.
+    """Write a training set for the detector: annotated frames, never one of the reference.
 
-    Frames that are annotated in part are left out, and so are copies of another frame's picture.
+    Partially annotated frames and copies of another frame's image are left out.
 
-    Frames whose failure an annotator has confirmed weigh three times as much. `manifest.json` has
-    every frame's revision and every file's sha256; the same state gives the same bytes.
+    Frames with a failure that an annotator has confirmed get three times the weight.
+    `manifest.json` has every frame's revision and every file's sha256; the same state gives the
+    same bytes.
     """
     context = shared(ctx)
     written = run(
@@ -188,4 +192,4 @@ def _tell(written: "Written", to: Path) -> None:
     for what, count in export.losses.items():
         out.print(f"[yellow]left out:[/] {count:,} {what}", highlight=False)
     if not export.frames:
-        out.print("[dim]No frame matches; loosen the filters.[/]", highlight=False)
+        out.print("[dim]No frame matches the filters.[/]", highlight=False)

@@ -1,4 +1,4 @@
-"""`gazeloop families`: in which ways the detector fails, and which labels may be missing."""
+"""`gazeloop families`: groups of similar failures, and labels that may be missing."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,13 +19,15 @@ _CHANGES = 20
 def families(
     ctx: typer.Context,
     *,
-    most: Annotated[int, typer.Option("--most", min=1, help="Most rows per table.")] = 20,
+    most: Annotated[
+        int, typer.Option("--most", min=1, help="Maximum number of rows per table.")
+    ] = 20,
 ) -> None:
-    """Print families of needles, labels to look at again, and families that merged or split.
+    """Print families of needles, labels to check again, and families that merged or split.
 
-    A family is resolved once annotators have answered and no new member came for some drives; a
-    new member opens it again. An embedded Qdrant has one owner: stop `gazeloop up` first, or name
-    a Qdrant server.
+    A family is resolved when annotators have answered and several drives brought no new member; a
+    new member reopens it. Only one process can open an embedded Qdrant: stop `gazeloop up` first,
+    or use a Qdrant server.
     """
     context = shared(ctx)
     overview, changes = run(lambda: _read(context), interrupted="Nothing was changed.")

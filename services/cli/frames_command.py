@@ -1,4 +1,4 @@
-"""`gazeloop frames`: frames that count neither as reference nor in mAP, and why."""
+"""`gazeloop frames`: list frames that count neither as reference nor in mAP, with reasons."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,22 +16,24 @@ _EVERY = 1_000_000
 
 @app.callback()
 def frames() -> None:
-    """See which frames do not count."""
+    """List frames that do not count."""
 
 
 @app.command("not-counted", epilog=example("frames not-counted --most 500"))
 def not_counted(
     ctx: typer.Context,
     *,
-    most: Annotated[int, typer.Option("--most", min=1, help="Most frames that are printed.")] = 50,
+    most: Annotated[
+        int, typer.Option("--most", min=1, help="Maximum number of frames to print.")
+    ] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all frames.")] = False,
 ) -> None:
     """Print the frames that count neither as reference nor in mAP, and why.
 
-    A frame does not count while annotations or detections of it were refused: its missing objects
-    would make right detections wrong. Import the corrected file to cure it, or the same file with
-    `--accept-partial`. A copy, whose picture another frame showed first, counts only where the
-    setting `count_copies` says so.
+    A frame does not count if some of its annotations or detections were refused: missing objects
+    would make correct detections count as wrong. To make it count, import the corrected file, or
+    the same file with `--accept-partial`. A copy (another frame had the same image first) counts
+    only with the setting `count_copies`.
     """
     context = shared(ctx)
     limit = _EVERY if as_json else most + 1
@@ -75,7 +77,7 @@ def _print(found: "list[LeftOut]", most: int) -> None:
 
 
 def reasons(frame: "LeftOut") -> str:
-    """Why a frame does not count, in words."""
+    """Describe why a frame does not count."""
     found = [
         f"detections of {partial_prediction} were refused"
         for partial_prediction in frame.partial_predictions

@@ -1,4 +1,4 @@
-"""`gazeloop ingest`: publish a data set as a stream, and leave the work to the services."""
+"""`gazeloop ingest`: publish a data set as events for the services."""
 
 import time
 from pathlib import Path
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 _NAMED = 5
-_RESUME = "What the broker acknowledged stays; the same command sends the rest."
+_RESUME = "Acknowledged records are kept; run the same command to send the rest."
 Source = Annotated[
     Literal["import", "reannotation"],
     typer.Option(
@@ -49,11 +49,11 @@ Source = Annotated[
 
 @app.callback()
 def ingesting() -> None:
-    """Publish a data set as a stream, with a progress bar; resumable, and safe to repeat.
+    """Publish a data set as events, with a progress bar; resumable, and safe to repeat.
 
-    Goes to the stack that `gazeloop up` runs on the data folder, or to the cluster that the
-    settings name. Where none runs, the broker and stores are started for the time, and the
-    services do the work at the next `gazeloop up`.
+    Publishes to the stack that `gazeloop up` runs on the data folder, or to the cluster that the
+    settings name. If neither runs, the broker and stores are started temporarily, and the services
+    process the events at the next `gazeloop up`.
     """
 
 
@@ -137,7 +137,7 @@ ReturnedFile = Annotated[
     epilog=example("ingest cvat --annotations a.xml --manifest to-cvat/manifest.json"),
 )
 def cvat(ctx: typer.Context, *, annotations: ReturnedFile, manifest: ManifestFile) -> None:
-    """Publish the corrections in CVAT's XML (images 1.1) of what `gazeloop export` sent."""
+    """Publish corrections of a `gazeloop export` from CVAT's XML (images 1.1)."""
 
     def read(sent: "Manifest") -> "Dataset":
         from services.formats.readers.cvat import read_cvat  # noqa: PLC0415  # slow
@@ -153,7 +153,7 @@ def cvat(ctx: typer.Context, *, annotations: ReturnedFile, manifest: ManifestFil
     epilog=example("ingest datumaro --annotations default.json --manifest sent/manifest.json"),
 )
 def datumaro(ctx: typer.Context, *, annotations: ReturnedFile, manifest: ManifestFile) -> None:
-    """Publish the corrections in Datumaro's JSON of what `gazeloop export` sent."""
+    """Publish corrections of a `gazeloop export` from Datumaro's JSON."""
 
     def read(sent: "Manifest") -> "Dataset":
         from services.formats.readers.datumaro import read_datumaro  # noqa: PLC0415  # slow
@@ -168,7 +168,7 @@ def datumaro(ctx: typer.Context, *, annotations: ReturnedFile, manifest: Manifes
 def label_studio(
     ctx: typer.Context, *, annotations: ReturnedFile, manifest: OptionalManifest = None
 ) -> None:
-    """Publish the corrections in Label Studio's JSON of what `gazeloop export` sent."""
+    """Publish corrections of a `gazeloop export` from Label Studio's JSON."""
 
     def read(sent: "Manifest | None" = None) -> "Dataset":
         from services.formats.readers.label_studio import read_label_studio  # noqa: PLC0415
@@ -195,7 +195,7 @@ def yolo(
     ],
     manifest: ManifestFile,
 ) -> None:
-    """Publish the corrections in YOLO's text files of what `gazeloop export` sent."""
+    """Publish corrections of a `gazeloop export` from YOLO text files."""
 
     def read(sent: "Manifest") -> "Dataset":
         from services.formats.readers.yolo import read_yolo  # noqa: PLC0415  # slow
@@ -238,30 +238,30 @@ async def _publish(context: Context, opener: Opener, source: str, *, accept_part
             )
             questions = stack.review("/questions")
     if not dataset.frames:
-        out.print(f"[yellow]{escape(dataset.name)} lists no images: nothing is to be published[/]")
-    out.print(said(summary, questions), highlight=False, soft_wrap=True)
+        out.print(f"[yellow]{escape(dataset.name)} lists no images: nothing to publish[/]")
+    out.print(summary_text(summary, questions), highlight=False, soft_wrap=True)
     if dataset.left:
-        out.print(_not_back(sorted(dataset.left)), highlight=False, markup=False)
+        out.print(_missing_text(sorted(dataset.left)), highlight=False, markup=False)
     print_adjustments(out, summary)
     print_rejections(out, summary)
     print_left_out(out, summary)
     end_if_refused(out, summary, Origin(source))
 
 
-def _not_back(left: "list[FrameId]") -> str:
+def _missing_text(left: "list[FrameId]") -> str:
     named = ", ".join(left[:_NAMED]) + (", …" if len(left) > _NAMED else "")
     return (
-        f"{len(left):,} frames of the manifest did not come back, or were refused;"
-        f" they stay as they are: {named}"
+        f"{len(left):,} frames of the manifest are not in the corrections, or were refused;"
+        f" they stay unchanged: {named}"
     )
 
 
-def said(summary: "Summary", questions: str) -> str:
-    """What has become of a data set, in lines.
+def summary_text(summary: "Summary", questions: str) -> str:
+    """The counts of a publishing run, one line per kind of event.
 
     Parameters
     ----------
-    questions : the page on which what is held is answered
+    questions : URL of the page that answers held corrections
     """
     kinds = (
         ("frames", summary.frames),
@@ -269,10 +269,10 @@ def said(summary: "Summary", questions: str) -> str:
         ("ground truth", summary.ground_truth),
     )
     lines = [
-        f"{name}: {count.published:,} published, {count.known:,} were there already"
+        f"{name}: {count.published:,} published, {count.known:,} known already"
         for name, count in kinds
     ]
     if summary.held:
         held = f"{summary.held.total():,} held until answered"
-        lines.append(f"{held}: on {questions}, or by `gazeloop questions`")
+        lines.append(f"{held}: on {questions}, or with `gazeloop questions`")
     return "\n".join(lines)

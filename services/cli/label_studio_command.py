@@ -1,4 +1,4 @@
-"""`gazeloop label-studio`: shortlists as tasks in Label Studio, and what comes back."""
+"""`gazeloop label-studio`: push shortlists as Label Studio tasks, and pull corrections."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
-_AGAIN = "The same command again goes on where it was; nothing is sent twice."
+_AGAIN = "Run the same command to continue; nothing is sent twice."
 _CHUNK = 500
 _WAIT_S = 60.0
 Work = Callable[["App", "LabelStudioParts"], Awaitable[None]]
@@ -27,15 +27,15 @@ Work = Callable[["App", "LabelStudioParts"], Awaitable[None]]
 def label_studio() -> None:
     """Push shortlists as tasks, and pull what annotators submit.
 
-    Needs `GAZELOOP_LABEL_STUDIO_URL` and `GAZELOOP_LABEL_STUDIO_TOKEN`; better as a file than in
-    the environment (`GAZELOOP_SECRETS_DIR`). With them, `gazeloop up` does all of this by itself,
-    and `gazeloop run label_studio` in production.
+    Needs `GAZELOOP_LABEL_STUDIO_URL` and `GAZELOOP_LABEL_STUDIO_TOKEN` (preferably as files in
+    `GAZELOOP_SECRETS_DIR`). With both set, `gazeloop up` (in production `gazeloop run
+    label_studio`) does all of this automatically.
     """
 
 
 @app.command("setup", epilog=example("label-studio setup"))
 def setup(ctx: typer.Context) -> None:
-    """Find or make the project, offer it our categories, and register the webhook."""
+    """Find or create the project, add Gazeloop's categories to it, and register the webhook."""
     _run(ctx, _set_up)
 
 
@@ -44,10 +44,10 @@ def push(
     ctx: typer.Context,
     *,
     again: bool = typer.Option(
-        False, "--again", help="Also frames whose task somebody has deleted there."
+        False, "--again", help="Also frames whose task was deleted in Label Studio."
     ),
 ) -> None:
-    """Make the project's tasks what the shortlists ask; what is there already stays."""
+    """Create and update the project's tasks to match the shortlists."""
 
     async def work(app: "App", parts: "LabelStudioParts") -> None:
         _print_pushed(await _push(app, parts, again=again))
@@ -57,7 +57,7 @@ def push(
 
 @app.command("pull", epilog=example("label-studio pull"))
 def pull(ctx: typer.Context) -> None:
-    """Publish what annotators have submitted since the last time, as ground truth."""
+    """Publish annotations submitted since the last pull as ground truth."""
 
     async def work(app: "App", parts: "LabelStudioParts") -> None:
         pulled = await parts.puller.pull()
@@ -82,7 +82,7 @@ def sync(ctx: typer.Context) -> None:
 
 @app.command("status", epilog=example("label-studio status"))
 def status(ctx: typer.Context) -> None:
-    """How many tasks wait, are open, answered, refused, withdrawn or deleted."""
+    """Count tasks by state: waiting, open, answered, refused, withdrawn or deleted."""
 
     async def work(app: "App", _: "LabelStudioParts") -> None:
         counts = await app.stores.annotation_tasks.counts()
@@ -140,12 +140,13 @@ async def _set_up(app: "App", parts: "LabelStudioParts") -> None:
     images = f"by link from {app.settings.public_url}" if app.settings.public_url else "uploaded"
     out.print(f"images    {images}", highlight=False, soft_wrap=True)
     webhook = await ensure_webhook(parts.tool, app.settings, project)
-    asked = f"asked every {app.settings.label_studio_poll_s:.0f} s"
-    out.print(f"changes   {f'told to {webhook}, and ' if webhook else ''}{asked}", highlight=False)
+    polling = f"polled every {app.settings.label_studio_poll_s:.0f} s"
+    pushed = f"sent to {webhook}, and " if webhook else ""
+    out.print(f"changes   {pushed}{polling}", highlight=False)
 
 
 async def _push(app: "App", parts: "LabelStudioParts", *, again: bool) -> "Pushed":
-    """Push, also what no service has heard of: the shortlists as they are stored."""
+    """Push all stored shortlists, including those that no running service has consumed."""
     tasks = app.stores.annotation_tasks
     found = [record.shortlist async for record in app.stores.needles.scan() if record.shortlist]
     for start in range(0, len(found), _CHUNK):
@@ -158,11 +159,11 @@ async def _push(app: "App", parts: "LabelStudioParts", *, again: bool) -> "Pushe
 def _print_pushed(pushed: "Pushed") -> None:
     counts = {
         "created": pushed.created,
-        "made anew": pushed.changed,
-        "taken back": pushed.withdrawn,
-        "found there": pushed.adopted,
-        "left as annotators have them": pushed.left,
-        "deleted there": pushed.deleted,
+        "recreated": pushed.changed,
+        "withdrawn": pushed.withdrawn,
+        "found in the project": pushed.adopted,
+        "left unchanged, annotation has begun": pushed.left,
+        "deleted in Label Studio": pushed.deleted,
         "refused by Label Studio": pushed.refused,
     }
     _print_counts("pushed", counts)
@@ -173,10 +174,10 @@ def _print_pulled(app: "App", pulled: "Pulled") -> None:
     counts = {
         "published": pulled.published,
         "held": held,
-        "begun": pulled.unfinished,
+        "unfinished": pulled.unfinished,
         "skipped": pulled.skipped,
-        "deleted there": pulled.deleted,
-        "submitted and deleted again": pulled.unanswered,
+        "deleted in Label Studio": pulled.deleted,
+        "submitted, then deleted": pulled.unanswered,
         **{f"refused, {reason.replace('_', ' ')}": n for reason, n in pulled.refused.items()},
         **{f"left out, {reason.replace('_', ' ')}": n for reason, n in pulled.left_out.items()},
     }
@@ -188,9 +189,9 @@ def _print_pulled(app: "App", pulled: "Pulled") -> None:
 
 
 def _end_if_refused(pulled: "Pulled") -> None:
-    """Print what to do about corrections that were refused; end with 1 where all of them were.
+    """Print remedies for refused corrections; exit with 1 if all were refused.
 
-    Where nothing came, that is no error.
+    An empty pull is not an error.
     """
     from services.cli.refusals import of_tasks  # noqa: PLC0415  # slow
 
@@ -206,7 +207,7 @@ def _end_if_refused(pulled: "Pulled") -> None:
 def _held_text(count: int, app: "App") -> str:
     wait = "correction waits" if count == 1 else "corrections wait"
     questions = app.review("/questions")
-    return f"{count:,} {wait} for an answer: on {questions}, or by `gazeloop questions`"
+    return f"{count:,} {wait} for an answer: on {questions}, or with `gazeloop questions`"
 
 
 def _print_counts(what: str, counts: dict[str, int]) -> None:

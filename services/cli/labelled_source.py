@@ -1,4 +1,4 @@
-"""Annotated frames for training and benchmarks: from a data set's files, or from a data folder."""
+"""Annotated frames for training and benchmarks, from a data set's files or a data folder."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -34,8 +34,8 @@ CocoFile = Annotated[
     Path | None,
     typer.Option(
         "--coco",
-        help="COCO instances; with --images. Without any of the three: the annotated frames of"
-        " the data folder.",
+        help="COCO instances; with --images. Without --coco, --voc and --via: the annotated frames"
+        " of the data folder.",
         exists=True,
         dir_okay=False,
         metavar="FILE",
@@ -63,11 +63,11 @@ ViaFile = Annotated[
 ]
 LookedAt = Annotated[
     Literal["crops", "frames"],
-    typer.Option("--of", help="What is looked at: annotated objects, or whole frames."),
+    typer.Option("--of", help="Use annotated objects, or whole frames."),
 ]
 Label = Annotated[
     Literal["most-frequent", "largest"],
-    typer.Option("--label", help="Which of its objects' categories is a whole frame's label."),
+    typer.Option("--label", help="The object category that becomes a whole frame's label."),
 ]
 Chosen = Callable[["Stores", "Settings"], Awaitable["list[ExportFrame]"]]
 
@@ -78,7 +78,7 @@ class Source:
 
     Attributes
     ----------
-    images, coco, voc, via : as the options say; none of them means the data folder
+    images, coco, voc, via : the options' paths; all None means the data folder
     """
 
     images: Path | None
@@ -91,18 +91,18 @@ class Source:
         if len(given) > 1:
             raise typer.BadParameter("name one data set: --coco, --voc or --via")
         if given and self.images is None:
-            raise typer.BadParameter("say where its images are", param_hint="--images")
+            raise typer.BadParameter("name the folder of its images", param_hint="--images")
         if self.images is not None and not given:
             raise typer.BadParameter("name its annotations: --coco, --voc or --via")
 
     @property
     def name(self) -> str:
-        """What it is called in tables and cards."""
+        """The source's name in tables and model cards."""
         given = self.coco or self.voc or self.via
         return given.stem if given else "data folder"
 
     def dataset(self) -> "Dataset | None":
-        """The data set that is named; none for the data folder."""
+        """The named data set; None for the data folder."""
         if self.coco:
             return coco_opener(self.coco, self.images, None, None, None)()
         if self.voc:
@@ -116,11 +116,11 @@ class Source:
 async def labelled_frames(
     source: Source, context: Context, chosen: Chosen
 ) -> "list[LabelledFrame]":
-    """The annotated frames of a source, in the order of their ids.
+    """The annotated frames of a source, sorted by id.
 
     Parameters
     ----------
-    chosen : which frames of a data folder
+    chosen : selects the frames of a data folder
     """
     from services.runtime.images import ImageLimits  # noqa: PLC0415  # slow
 
@@ -145,7 +145,7 @@ def _of_dataset(items: "Iterable[object]", limits: "ImageLimits") -> "list[Label
         elif isinstance(item, FrameItem) and item.image and item.annotations is not None:
             try:
                 frames.append(_frame_of(on_its_picture(item, limits), limits))
-            except InvalidImage:  # said where it is read
+            except InvalidImage:  # reported when its content is read
                 frames.append(_frame_of(item, limits))
             except InvalidRecord as exc:
                 rejected[exc.reason] += 1

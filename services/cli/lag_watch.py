@@ -1,4 +1,4 @@
-"""How far the services are, told from the lag in front of them."""
+"""Derive the services' progress from their consumer lag."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -19,12 +19,12 @@ Lag = Mapping[tuple[str, str], int]
 
 _LOOK_EVERY_S = 1.0
 _MOST_WAITING = 2000
-"""Records that may wait in an in-memory broker: far below the 5 MiB per partition that it keeps."""
+"""Lag limit for an in-memory broker: far below the 5 MiB per partition that it keeps."""
 _EMBEDDER, _MINER = group_of("embedder"), group_of("fp_miner")
 
 
 class LagWatch:
-    """Looks at the lag and tells the progress view, one look at a time."""
+    """Polls the lag, one request at a time, and updates the progress view."""
 
     def __init__(self, app: App, view: ProgressView) -> None:
         self._app = app
@@ -33,13 +33,13 @@ class LagWatch:
 
     @asynccontextmanager
     async def polling(self) -> AsyncIterator[None]:
-        """Look about once a second until this is left."""
+        """Poll about once a second while the context is open."""
         left = asyncio.Event()
         task = asyncio.create_task(self._poll(left))
         try:
             yield
         finally:
-            # Not cancelled: a look that is under way uses a connection that others use next.
+            # Do not cancel: a request in flight holds a connection that others use next.
             left.set()
             await task
 
@@ -53,14 +53,14 @@ class LagWatch:
                 continue
 
     async def look(self) -> int:
-        """Tell the view, and return how many records wait."""
+        """Update the view, and return the total lag."""
         async with self._looking:
             lag = await self._app.lag()
         await self.seen(lag)
         return sum(lag.values())
 
     async def seen(self, lag: Lag) -> None:
-        """Tell the view what somebody else has seen."""
+        """Update the view from a given lag."""
         published = self._view.progress.published
         embedding = max(lag.get((_EMBEDDER, topic.name), 0) for topic in (FRAMES, PREDICTIONS))
         topics = (FRAMES, PREDICTIONS, GROUND_TRUTH)
@@ -75,9 +75,9 @@ class LagWatch:
         )
 
     async def throttle(self) -> None:
-        """Wait while an in-memory broker, which drops what it has no room for, holds too much."""
+        """Wait while an in-memory broker is too full; it drops records that do not fit."""
         if BrokerAddress.of(self._app.settings).in_memory:
-            while await self.look() > _MOST_WAITING:  # noqa: ASYNC110  # brokers ring no bell
+            while await self.look() > _MOST_WAITING:  # noqa: ASYNC110  # there is no event to wait for
                 await asyncio.sleep(_LOOK_EVERY_S / 4)
 
 

@@ -1,4 +1,4 @@
-"""Where logs go while a person watches a command's own output: to a file in the data folder."""
+"""Log to a file in the data folder, so that logs do not mix with a command's output."""
 
 import logging
 import sys
@@ -13,7 +13,7 @@ from services.runtime.settings import Settings
 def log_to_file(settings: Settings, name: str) -> None:
     """Append JSON lines to `logs/<name>.log` in the data folder until the process ends.
 
-    Errors are told to the person as well.
+    Errors are also printed to standard error.
     """
     keep_private(settings.data)
     path = settings.data / "logs" / f"{name}.log"
@@ -24,13 +24,13 @@ def log_to_file(settings: Settings, name: str) -> None:
 
 
 class _Alarm(logging.Handler):
-    """One line on standard error per error: a service that fails ends the process at once."""
+    """Prints a line to standard error per logged error: a failing service ends the process."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(logging.ERROR)
-        # A driver that loses its broker says so many times over, and we retry.
+        # Drivers log a lost broker over and over while we retry, so only our own errors count.
         self.addFilter(logging.Filter("services"))
-        self._path = path
+        self.path = path
 
     def emit(self, record: logging.LogRecord) -> None:
         fields: dict[str, Any] = record.msg if isinstance(record.msg, dict) else {}
@@ -38,11 +38,17 @@ class _Alarm(logging.Handler):
         whose = fields.get("service", record.name)
         error = _error(fields.get("exc_info") or record.exc_info)
         why = f": {type(error).__name__}: {error}" if error else ""
-        sys.stderr.write(f"\ngazeloop: {whose}: {what}{why}\nThe log says more: {self._path}\n")
+        sys.stderr.write(f"\ngazeloop: {whose}: {what}{why}\nSee the log: {self.path}\n")
+
+
+def log_path() -> Path | None:
+    """The log file of this process; None if it logs elsewhere."""
+    handlers = logging.getLogger().handlers
+    return next((handler.path for handler in handlers if isinstance(handler, _Alarm)), None)
 
 
 def _error(info: object) -> BaseException | None:
-    """The exception that a log record is about, in any of the forms that logging takes."""
+    """The exception of a log record, in any of the forms that logging accepts."""
     if isinstance(info, BaseException):
         return info
     if isinstance(info, tuple):

@@ -1,6 +1,6 @@
-"""The `gazeloop` command: what it is told globally, and its subcommands.
+"""The `gazeloop` command: its global options and its subcommands.
 
-Nothing heavy is imported before a command needs it, so that help comes at once.
+Heavy modules are imported only by the commands that need them, so that --help is fast.
 """
 
 import logging
@@ -41,7 +41,7 @@ from services.cli.context import Context, console, example, pairs
 from services.cli.version import version_line
 
 _HELP = """
-Finds what a street-image detector gets wrong, and every other frame like it.
+Finds the failures of a street-image detector, and other frames where it likely fails the same way.
 
 **See it work** on a synthetic survey:
 
@@ -59,8 +59,8 @@ Finds what a street-image detector gets wrong, and every other frame like it.
     gazeloop --data /srv/gl report
 """
 _EPILOG = """
-Exit codes: 0 done; 1 failed, or something was lost (the message says what); 2 wrong usage; 130
-stopped by Ctrl-C. Every command may be run again: what is done already is not done twice.
+Exit codes: 0 success; 1 failure or lost data (see the message); 2 wrong usage; 130 stopped by
+Ctrl-C. Every command is safe to repeat: completed work is not repeated.
 """
 
 app = typer.Typer(
@@ -72,7 +72,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_MINE, _READ, _CORRECT = "Mine data", "See what came of it", "Have it corrected, and retrain"
+_MINE, _READ, _CORRECT = "Mine data", "View results", "Correct and retrain"
 _MODELS, _OPERATE = "Embedding models", "Operate"
 
 app.command(
@@ -155,8 +155,8 @@ app.add_typer(tokens_command.app, name="tokens", rich_help_panel=_OPERATE)
 app.add_typer(topics_command.app, name="topics", rich_help_panel=_OPERATE)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(version_line())  # noqa: T201  # the answer
         raise typer.Exit
 
@@ -192,7 +192,7 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """What every command understands; put it in front of the command."""
+    """Global options; place them before the command."""
     ctx.obj = Context(data=data, given=pairs(given or [], "--set"), debug=debug)
 
 
@@ -200,13 +200,17 @@ def main() -> None:
     """Run the command line; the entry point of `gazeloop`."""
     try:
         app()
-    except Exception as exc:  # the outermost place: nobody else would tell the person
+    except Exception as exc:  # the outermost frame: report every error to the user
         if "--debug" in sys.argv:
             raise
-        if logging.getLogger().handlers:  # else Python would print it, traceback and all
-            # Not as an error: those are told to the person by the log, and we do so ourselves.
+        path = None
+        if logging.getLogger().handlers:  # without handlers, logging would print the traceback
+            from services.cli.logs import log_path  # noqa: PLC0415  # slow
+
+            # A warning, because the log handler prints errors, and the next line prints this one.
             logging.getLogger("services.cli").warning("the command failed", exc_info=True)
-        console(stderr=True).print(explained(exc), highlight=False, soft_wrap=True)
+            path = log_path()
+        console(stderr=True).print(explained(exc, path), highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

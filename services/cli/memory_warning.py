@@ -1,4 +1,4 @@
-"""The warning that a broker in memory deserves."""
+"""The warning about an in-memory broker."""
 
 from rich.console import Console
 from rich.markup import escape
@@ -9,7 +9,7 @@ from services.runtime.settings import Settings
 
 
 def warn_of_memory_broker(out: Console, settings: Settings) -> None:
-    """Tell a person that events will not survive, where no real Kafka is behind the address."""
+    """Warn that events do not survive the process if the broker is in memory."""
     if BrokerAddress.of(settings).in_memory:
         why = escape(lacks() or "so GAZELOOP_KAFKA says")
         out.print(

@@ -1,4 +1,4 @@
-"""`gazeloop mine`: the whole job on one's own data, in one command."""
+"""`gazeloop mine`: the whole pipeline on the user's own data, in one command."""
 
 import time
 from pathlib import Path
@@ -26,16 +26,16 @@ from services.cli.montage_options import DEFAULT_MONTAGES, MontageFolder, Montag
 app = typer.Typer(no_args_is_help=True)
 
 _RESULTS = " --predictions dt.json --detector ods@1.4"
-RESUME = "Nothing is lost: the same command goes on where it was."
+RESUME = "Nothing is lost: run the same command to continue."
 
 
 @app.callback()
 def mining() -> None:
     """Mine a data set in one command: publish, embed, match, retrieve, report, draw.
 
-    Starts everything that it needs on the data folder, does the whole job, prints the report and
-    leaves a montage per needle. Run it again after Ctrl-C or with more data: it goes on where it
-    was. Settings such as the operating score and the split's share: `gazeloop settings`.
+    Starts all parts on the data folder, runs the whole pipeline, prints the report and writes a
+    montage per needle. Run it again after Ctrl-C or with more data: it continues. Settings such as
+    the operating score and the split's share: see `gazeloop settings`.
     """
 
 
@@ -127,9 +127,9 @@ async def mine_alone(
     Raises
     ------
     GazeloopError
-        A part is missing or away, or a file cannot be read.
+        A part is missing or unreachable, or a file is unreadable.
     typer.Exit
-        With 1, if something was lost.
+        With 1, if data was lost.
     """
     from services.app.assembly import running  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
@@ -138,11 +138,11 @@ async def mine_alone(
     from services.cli.outcome import concluded  # noqa: PLC0415
     from services.cli.progress import ProgressView  # noqa: PLC0415
 
-    settings = context.settings(http_port=0, metrics_port=0)  # any free ones: nobody asks
+    settings = context.settings(http_port=0, metrics_port=0)  # any free ports: nobody connects
     out = console()
     log_to_file(settings, "gazeloop")
     plan = MontagePlan(folder or settings.data / "montages", montages)
-    dataset = opener()  # Before anything is started: a wrong path is said at once.
+    dataset = opener()  # Before any part starts, so that a wrong path is reported at once.
     with ProgressView(out, time.monotonic) as view:
         view.at("starting the broker, the stores and the services")
         async with running(settings) as stack:

@@ -1,4 +1,4 @@
-"""The whole job: publish a data set, wait until every service has caught up, report, draw."""
+"""The whole pipeline: publish a data set, wait for the services, report, draw montages."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +21,12 @@ from services.runtime.clock import SystemClock
 from services.runtime.images import ImageLimits
 
 _CHUNK = 500
-"""Frames asked for at once."""
+"""Frames loaded per query."""
 
 
 @dataclass(frozen=True)
 class MontagePlan:
-    """Where montages go, and how many at most."""
+    """The output folder of montages, and their maximum number."""
 
     folder: Path
     most: int
@@ -34,7 +34,7 @@ class MontagePlan:
 
 @dataclass(frozen=True)
 class Mined:
-    """What came of a data set."""
+    """The results of mining a data set."""
 
     reports: Sequence[Report]
     montages: Sequence[Path]
@@ -42,11 +42,11 @@ class Mined:
     lost: int
     """Frames of the data set that are neither stored whole nor rejected."""
     empty_split: str | None = None
-    """That all its frames are on one side of the split, in a line."""
+    """A warning, if all frames are on one side of the split."""
 
 
 class ImportAudit:
-    """Remembers which frames a data set yields, to call them again at the end."""
+    """Records which frames a data set yields, to check at the end that all are stored."""
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._items = items
@@ -60,16 +60,16 @@ class ImportAudit:
 
     @property
     def frames(self) -> Collection[FrameItem]:
-        """The frames that were yielded until here."""
+        """The frames yielded so far."""
         return self._frames.values()
 
     async def lost(self, store: FrameStore, summary: Summary) -> int:
-        """How many of them are neither stored whole nor rejected."""
+        """The number of yielded frames that are neither stored completely nor rejected."""
         rejected = {rejection.location for rejection in summary.rejections}
         unlisted = summary.rejected.total() - len(summary.rejections)
-        asked, absent = list(self._frames), 0
-        for start in range(0, len(asked), _CHUNK):
-            chunk = asked[start : start + _CHUNK]
+        frame_ids, absent = list(self._frames), 0
+        for start in range(0, len(frame_ids), _CHUNK):
+            chunk = frame_ids[start : start + _CHUNK]
             found = await store.load(chunk)
             absent += sum(
                 not _whole(item, found.get(frame)) and item.location not in rejected
@@ -78,7 +78,7 @@ class ImportAudit:
         return max(0, absent - unlisted)
 
     def _left(self, frame_id: FrameId, summary: Summary) -> FrameItem:
-        """The frame as far as it was to be stored."""
+        """The parts of the frame that should be stored."""
         item = self._frames[frame_id]
         return replace(item, detections=None) if frame_id in summary.unpredicted else item
 
@@ -100,7 +100,7 @@ async def publish(
     source: Source = Source.IMPORT,
     accept_partial: bool = False,
 ) -> tuple[Summary, ImportAudit]:
-    """Publish a data set into a stack that runs.
+    """Publish a data set to a running stack.
 
     Raises
     ------
@@ -135,7 +135,7 @@ async def mine(
     *,
     accept_partial: bool = False,
 ) -> Mined:
-    """Do the whole job in a stack that runs.
+    """Run the whole pipeline on a running stack.
 
     Raises
     ------

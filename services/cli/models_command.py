@@ -1,4 +1,4 @@
-"""`gazeloop models`: fill, compare and change embedding models while searches go on."""
+"""`gazeloop models`: fill, compare and switch embedding models without interrupting searches."""
 
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from services.retriever.comparison import Comparison
 
 app = typer.Typer(
-    no_args_is_help=True, help="Fill, compare and change embedding models while searches go on."
+    no_args_is_help=True, help="Fill, compare and switch embedding models while searches continue."
 )
 _FILL = "`gazeloop --set embedder=… models fill` (embedded: `gazeloop up --fill embedder=…`)"
 _LINE_EVERY_S = 5.0
@@ -27,12 +27,12 @@ _UNREADABLE_SHOWN = 10
 
 @app.callback()
 def models() -> None:
-    """Fill, compare and change embedding models while searches go on."""
+    """Fill, compare and switch embedding models while searches continue."""
 
 
 @app.command("list", epilog=example("models list"))
 def list_(ctx: typer.Context) -> None:
-    """Show every model that has vectors: which is live, and how many frames each has."""
+    """List every model that has vectors, with its number of frames; marks the live one."""
     from services.cli import models_view  # noqa: PLC0415  # slow
 
     context = shared(ctx)
@@ -48,20 +48,20 @@ def fill(
     ctx: typer.Context,
     *,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Go on with every frame that comes, until Ctrl-C.")
+        bool, typer.Option("--follow", help="Also embed new frames as they arrive, until Ctrl-C.")
     ] = False,
 ) -> None:
-    """Embed all stored frames by the embedder that is set, beside the live model's vectors.
+    """Embed all stored frames with the configured embedder, next to the live model's vectors.
 
-    Searches go on by the live model until `gazeloop models use`. May be stopped and run again: what
-    is done is kept. Vectors that Qdrant has lost are made again: `gazeloop doctor` finds that. An
-    embedded Qdrant has one owner: there, `gazeloop up --fill embedder=…` fills beside everything
-    else, and lost vectors are made again while `up` is stopped.
+    Searches use the live model until `gazeloop models use`. Can be stopped and run again: finished
+    work is kept. Also recomputes vectors that Qdrant has lost (`gazeloop doctor` finds those). Only
+    one process can open an embedded Qdrant: use `gazeloop up --fill embedder=…` to fill while
+    everything runs, and stop `up` to recompute lost vectors.
     """
     context = shared(ctx)
     run(
         lambda: _fill(context, follow=follow),
-        interrupted="What is filled is kept; run it again to go on.",
+        interrupted="Finished work is kept; run the same command to continue.",
     )
 
 
@@ -75,10 +75,10 @@ def compare(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compare models on past verdicts: whose vectors would have put the failures first.
+    """Compare models on past verdicts: which model's vectors rank the failures first.
 
-    Judged are the regions of haystack frames that came back corrected. All intervals are of 95%. An
-    embedded Qdrant has one owner: stop `gazeloop up` first, or name a Qdrant server.
+    Uses the regions of corrected haystack frames. All intervals are 95% confidence intervals. Only
+    one process can open an embedded Qdrant: stop `gazeloop up` first, or use a Qdrant server.
     """
     from services.cli import models_view  # noqa: PLC0415  # slow
 
@@ -94,22 +94,23 @@ def compare(
 def use(
     ctx: typer.Context,
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A model's id, or a part of it that no other has.")
+        str, typer.Argument(metavar="NAME", help="A model's id, or a unique part of it.")
     ],
     *,
     incomplete: Annotated[
-        bool, typer.Option("--incomplete", help="Even if frames of the live model are missing.")
+        bool,
+        typer.Option("--incomplete", help="Switch even if frames of the live model are missing."),
     ] = False,
 ) -> None:
-    """Let searches use this model from now on; the one that was live keeps its vectors.
+    """Make this model live: searches use it from now on. The previous model keeps its vectors.
 
-    The retriever plans all shortlists by it at once. Refuses where frames would be missed. The same
-    command moves back. Works beside `gazeloop up`.
+    The retriever replans all shortlists at once. Refuses if searches would miss frames. Switch
+    back with the same command. Works while `gazeloop up` runs.
     """
     context = shared(ctx)
     run(
         lambda: _use(context, name, incomplete=incomplete),
-        interrupted="Run it again: it completes what was begun.",
+        interrupted="Run the same command to complete the switch.",
     )
 
 
@@ -149,7 +150,7 @@ async def _fill(context: Context, *, follow: bool) -> None:
                 lost = await work.recover()
                 if lost:
                     _say_lost(lost)
-                progress = _Told(work.model_id, console(), shown)
+                progress = _FillView(work.model_id, console(), shown)
                 _conclude(work.model_id, await work.fill(progress))
                 if follow:
                     shown.update(f"following, every {FILL_PAUSE_S:g} s; Ctrl-C stops it")
@@ -159,12 +160,12 @@ async def _fill(context: Context, *, follow: bool) -> None:
 
 
 def _say_lost(frames: int) -> None:
-    line = f"{frames:,} frames whose vectors are gone are embedded again"
+    line = f"embedding {frames:,} frames again whose vectors are lost"
     console().print(line, highlight=False)
 
 
-class _Told:
-    """Says how far the filling is: on a terminal at once, elsewhere by a line now and then."""
+class _FillView:
+    """Shows the progress of filling: live on a terminal, else a line every few seconds."""
 
     def __init__(self, model: str, out: "Console", shown: "Status") -> None:
         self._model = model
@@ -212,7 +213,7 @@ async def _compare(context: Context, names: "Sequence[str]") -> "Comparison":
                 vectors=vectors,
                 settings=settings,
             )
-            # What is live is what the others are compared with.
+            # The live model is the baseline, so it comes first.
             first = sorted(chosen, key=lambda model: not model.live)
             return await comparer.compare([model.model_id for model in first])
     finally:
@@ -259,8 +260,9 @@ def _print_used(wanted: "Model", found: "Models") -> None:
         return
     out.print(
         f"[dim]was:  {before.model_id}\nBack: gazeloop models use {before.model_id}\n"
-        "Keep filling both until the embedder is the new one too (`gazeloop up` takes what is live,"
-        " unless one is set): what only the old embedder sees, searches miss.[/]",
+        "Keep filling both until the services embed with the new model (`gazeloop up` uses the"
+        " live model unless an embedder is set): searches miss frames that only the old model"
+        " embeds.[/]",
         highlight=False,
         soft_wrap=True,
     )

@@ -1,4 +1,4 @@
-"""Embedding models as people read them, and as programs do."""
+"""Print embedding models and their comparison, as tables or JSON."""
 
 from dataclasses import asdict
 
@@ -13,7 +13,7 @@ from services.retriever.comparison import Comparison
 
 
 def print_models(out: Console, found: Models) -> None:
-    """Print which is live, and how far each is."""
+    """Print the models, their progress, and which one is live."""
     title = f"{found.captured:,} frames captured"
     table = Table(box=None, title=title, title_justify="left")
     table.add_column("model", overflow="fold")
@@ -26,9 +26,9 @@ def print_models(out: Console, found: Models) -> None:
 
 
 def print_comparison(out: Console, found: Comparison) -> None:
-    """Print each model's figures, and by how much it is above the first."""
+    """Print each model's figures, and its difference to the first model."""
     if not found.frames:
-        out.print("No haystack frame that all of them have embedded came back corrected yet.")
+        out.print("No haystack frame that all these models have embedded is corrected yet.")
         return
     out.print(
         f"{found.confirmed + found.rejected:,} regions on {found.frames:,} corrected haystack"

@@ -1,4 +1,4 @@
-"""How many montages, and where: the options of all commands that draw them."""
+"""Options of commands that draw montages: their number and output folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,19 +6,21 @@ from typing import Annotated
 import typer
 
 DEFAULT_MONTAGES = 24
-"""As many as a person looks through; about five seconds of drawing."""
+"""As many as a person would look through; drawing takes about five seconds."""
 
 Montages = Annotated[
     int,
     typer.Option(
-        "--montages", min=0, help="Most montages to draw, one per needle with a shortlist; 0: none."
+        "--montages",
+        min=0,
+        help="Maximum number of montages, one per needle with a shortlist; 0 draws none.",
     ),
 ]
 MontageFolder = Annotated[
     Path | None,
     typer.Option(
         "--montage-folder",
-        help="Where montages go; default: `montages` in the data folder.",
+        help="Output folder of montages; default: `montages` in the data folder.",
         file_okay=False,
         metavar="DIR",
     ),

@@ -1,4 +1,4 @@
-"""What a run ends with: the report, what could not be used, where the montages are."""
+"""Print the outcome of a run: report, refused records, location of montages."""
 
 import typer
 from rich.console import Console
@@ -13,16 +13,16 @@ from services.ingest.summary import Summary
 
 _NAMED = 5
 SHOWN_REJECTIONS = 20
-"""Rejections that are printed; `gazeloop dead-letters list` shows all."""
+"""Maximum number of printed rejections; `gazeloop dead-letters list` shows all."""
 
 
 def concluded(out: Console, mined: Mined, plan: MontagePlan) -> None:
-    """Print all that came of a data set.
+    """Print the outcome of mining a data set.
 
     Raises
     ------
     typer.Exit
-        With 1, if something was lost, nothing was taken, or all of a kind was refused.
+        With 1, if data was lost, nothing was accepted, or all records of a kind were refused.
     """
     for report in mined.reports:
         out.print()
@@ -36,8 +36,8 @@ def concluded(out: Console, mined: Mined, plan: MontagePlan) -> None:
         out.print(f"\n{len(mined.montages)} montages in {plan.folder}", highlight=False)
     if mined.lost:
         out.print(
-            f"[bold red]Lost:[/] {mined.lost:,} frames of the data set are not stored whole."
-            " The log in the data folder says more; running the command again sends them again.",
+            f"[bold red]Lost:[/] {mined.lost:,} frames of the data set are not stored completely."
+            " See the log in the data folder; run the command again to send them again.",
             highlight=False,
         )
         raise typer.Exit(1)
@@ -47,29 +47,29 @@ def concluded(out: Console, mined: Mined, plan: MontagePlan) -> None:
 
 
 def print_adjustments(out: Console, summary: Summary) -> None:
-    """What was repaired: one line for each kind, with the first place."""
+    """Print repairs and assumptions: one line per kind, with the first location."""
     if not summary.adjusted:
         return
-    out.print("\n[yellow]Repaired or assumed in what was read:[/]")
+    out.print("\n[yellow]Repairs and assumptions:[/]")
     for adjustment, count in summary.adjusted.most_common():
         line = f"  {adjustment.sentence(count)}; first in {summary.adjusted_at[adjustment]}"
         out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_left_out(out: Console, summary: Summary) -> None:
-    """What of the data set counts neither as reference nor in mAP, and what cures that."""
+    """Print the frames that count neither as reference nor in mAP, and the remedy."""
     for line in left_out(summary):
         out.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def left_out(summary: Summary) -> list[str]:
-    """The same, in lines; none where everything counts."""
+    """The same as lines; empty if every frame counts."""
     lines = []
     parts = [
         f"{count:,} frames have {what}"
         for count, what in (
-            (summary.partial_ground_truth, "ground truth of which annotations were refused"),
-            (summary.partial_predictions, "predictions of which detections were refused"),
+            (summary.partial_ground_truth, "ground truth with refused annotations"),
+            (summary.partial_predictions, "predictions with refused detections"),
         )
         if count
     ]
@@ -82,18 +82,18 @@ def left_out(summary: Summary) -> list[str]:
         )
     if summary.copies:
         lines.append(
-            f"{summary.copies:,} frames are copies: the data set has had their picture before."
-            " They count neither as reference nor in mAP; --set count_copies=true lets them."
+            f"{summary.copies:,} frames are copies: an earlier frame has the same image."
+            " They count neither as reference nor in mAP, unless --set count_copies=true."
         )
     return [*lines, "`gazeloop frames not-counted` lists these frames."] if lines else []
 
 
 def print_rejections(out: Console, summary: Summary) -> None:
-    """What could not be used: counted by reason, then the first of them by place."""
+    """Print rejections: counts by reason, then the first ones with their locations."""
     if not summary.rejected:
         return
     count = summary.rejected.total()
-    rest = "; the rest went through" if summary.frames_taken else ""
+    rest = "; the rest was accepted" if summary.frames_taken else ""
     out.print(f"\n[yellow]{count:,} records could not be used{rest}:[/]")
     table = Table(box=None)
     table.add_column("reason", header_style="dim")

@@ -1,4 +1,4 @@
-"""How far the work is: a table that moves on a terminal, a line every two seconds elsewhere."""
+"""Show progress: a live table on a terminal, a line every two seconds elsewhere."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,20 +12,20 @@ from rich.table import Table
 from rich.text import Text
 
 LINE_EVERY_S = 2.0
-"""Elsewhere than on a terminal, one line at most so often."""
+"""Minimum interval between lines when the output is not a terminal."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What is done so far, of how much.
+    """Progress counts.
 
     Parameters
     ----------
     frames : frames of the data set; 0 while unknown
-    drawn : those that the demo has drawn
-    published : those that the broker has acknowledged, or that were rejected
-    embedded, matched : those that the services are done with
-    lag : events that wait in front of the services; None while nobody has looked
+    drawn : frames that the demo has drawn
+    published : frames that the broker has acknowledged, or that were rejected
+    embedded, matched : frames that the services have finished
+    lag : events that the services have not committed yet; None before the first poll
     """
 
     frames: int = 0
@@ -41,7 +41,7 @@ class Progress:
 
 @dataclass
 class ProgressView:
-    """Shows progress until it is left. Use it as a context manager."""
+    """Shows progress; a context manager."""
 
     console: Console
     monotonic: Callable[[], float]
@@ -69,7 +69,7 @@ class ProgressView:
         self.close()
 
     def close(self) -> None:
-        """Show the last state, and stop showing; more may then be printed below."""
+        """Show the last state and stop updating, so that more can be printed below."""
         if self._closed:
             return
         self._closed = True
@@ -80,14 +80,14 @@ class ProgressView:
             self._print(force=True)
 
     def at(self, stage: str) -> None:
-        """Say what happens now."""
+        """Show the current stage."""
         self.stage = stage
         if self._live is None:
             self.console.print(f"{self._clock()}  {stage}", highlight=False)
         self._show()
 
     def counted(self, **counts: int | None) -> None:
-        """Show these counts from now on."""
+        """Update these counts."""
         self.progress = replace(self.progress, **counts)  # type: ignore[arg-type]  # by name
         self._show()
 

@@ -1,4 +1,4 @@
-"""`gazeloop questions`: corrections that wait for an answer, and the answers."""
+"""`gazeloop questions`: list held corrections, and answer their questions."""
 
 from collections.abc import Awaitable, Callable
 from getpass import getuser
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
-_KEPT = "Nothing was answered that was not printed."
+_KEPT = "Only the printed answers were saved."
 _BY_TERMINAL = "terminal"
 
 
 @app.callback()
 def questions() -> None:
-    """Answer what corrections ask: a label nobody knows, annotators who disagree."""
+    """Answer the questions of held corrections: unknown labels, annotators who disagree."""
 
 
 @app.command("list", epilog=example("questions list"))
 def list_questions(ctx: typer.Context) -> None:
-    """The corrections that wait, the oldest first."""
+    """List held corrections, oldest first."""
     _run(ctx, _print_waiting)
 
 
@@ -40,16 +40,16 @@ def label(
     name: Annotated[str, typer.Argument(help="The unknown label.", show_default=False)],
     *,
     same: Annotated[
-        str, typer.Option("--same", metavar="CATEGORY", help="It is this category.")
+        str, typer.Option("--same", metavar="CATEGORY", help="The label means this category.")
     ] = "",
-    new: Annotated[bool, typer.Option("--new", help="It is a category of its own.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="The label is a new category.")] = False,
     nothing: Annotated[
-        bool, typer.Option("--nothing", help="It is no object of ours; its boxes are dropped.")
+        bool, typer.Option("--nothing", help="The label is irrelevant; its boxes are dropped.")
     ] = False,
 ) -> None:
-    """Say what a label means, once for all corrections; the latest answer counts."""
+    """Define what a label means, for all corrections; the latest answer counts."""
     if bool(same) + new + nothing != 1:
-        raise typer.BadParameter("say exactly one of --same CATEGORY, --new and --nothing")
+        raise typer.BadParameter("give exactly one of --same CATEGORY, --new and --nothing")
 
     async def work(app: "App") -> None:
         await answer_label(app, name, same, new=new)
@@ -61,13 +61,13 @@ def label(
 def choose(
     ctx: typer.Context,
     held: Annotated[
-        str, typer.Argument(help="The correction's id, or how it begins.", show_default=False)
+        str, typer.Argument(help="The correction's id, or its beginning.", show_default=False)
     ],
     version: Annotated[
         int, typer.Argument(min=0, help="Which version counts; 0: none.", show_default=False)
     ],
 ) -> None:
-    """Say which annotator is right, or whether an overtaken correction counts anyway."""
+    """Choose which annotator is right, or whether an outdated correction counts anyway."""
 
     async def work(app: "App") -> None:
         await choose_version(app, held, version)
@@ -104,7 +104,7 @@ async def _print_waiting(app: "App") -> None:
 
 
 def _text(held: "HeldCorrection") -> str:
-    """One correction: what it asks, and the versions to choose from."""
+    """One correction: its question, and the versions to choose from."""
     asks = held.question.value.replace("_", " ")
     unknown = ", ".join(held.unknown)
     lines = [f"{held.held_id[:12]}  {asks}  {held.frame_id}  {unknown}".rstrip()]
@@ -115,15 +115,17 @@ def _text(held: "HeldCorrection") -> str:
 
 
 async def answer_label(app: "App", name: str, same: str, *, new: bool) -> None:
-    """Keep an answer about a label, and send on what waited for it."""
+    """Save the answer about a label, and release the corrections that waited for it."""
     from services.contracts.errors import InvalidSettings  # noqa: PLC0415  # slow
 
     found = await app.stores.held.answers([name])
     answer = _answer_of(name, same, new=new, before=found.get(name))
     if answer.category and not await app.stores.categories.known([answer.category]):
-        raise InvalidSettings(f"there is no category {same!r}; --new makes a label one")
+        raise InvalidSettings(f"there is no category {same!r}; --new creates it")
     if not await app.stores.held.answer(answer):
-        raise InvalidSettings("somebody has just answered this; see what they said, then go on")
+        raise InvalidSettings(
+            "somebody else has just answered this; check their answer, then continue"
+        )
     await _print_released(app)
 
 
@@ -145,7 +147,7 @@ def _answer_of(name: str, same: str, *, new: bool, before: "LabelAnswer | None")
 
 
 async def choose_version(app: "App", held: str, version: int) -> None:
-    """Keep a decision about a held correction, and send it on."""
+    """Save the decision about a held correction, and release it."""
     from services.contracts.errors import InvalidSettings  # noqa: PLC0415  # slow
     from services.runtime.clock import SystemClock  # noqa: PLC0415
     from services.runtime.stores.held_corrections import VersionChoice  # noqa: PLC0415
@@ -167,12 +169,12 @@ async def choose_version(app: "App", held: str, version: int) -> None:
         one.held_id, one.question, version - 1, by=getuser(), token_id=_BY_TERMINAL, at=at
     )
     if not await app.stores.held.choose(choice):
-        raise InvalidSettings("somebody has just decided this")
+        raise InvalidSettings("somebody else has just decided this")
     await _print_released(app)
 
 
 async def _print_released(app: "App") -> None:
-    """Send on what waits for nothing any more; ingest does it, too, and no event is sent twice."""
+    """Release answered corrections. Ingest also does; no event is sent twice."""
     from services.ground_truth.holding import CorrectionPublisher, HeldRelease  # noqa: PLC0415  # slow
 
     publisher = CorrectionPublisher(app.stores.ledger, app.outbox, "answer")

@@ -1,4 +1,4 @@
-"""Whether a run has taken what it was given: its exit status, and what to do where it has not."""
+"""Exit status and remedies for runs whose records were all refused."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -22,13 +22,13 @@ REMEDIES: Final[Mapping[str, str]] = {
         " names."
     ),
     "missing_image": (
-        "Name with --images the folder that file names are relative to; of an export in splits"
+        "Set --images to the folder that file names are relative to; for an export in splits"
         " (train/, valid/), the folder of that split."
     ),
-    "path_outside_folder": "Name with --images the folder that holds all images.",
+    "path_outside_folder": "Set --images to the folder that contains all images.",
     "unknown_frame": (
-        "Publish the frames first, with their images; what is said of them later needs the same"
-        " --name."
+        "Publish the frames first, with their images; annotations and detections that follow need"
+        " the same --name."
     ),
     "unfinished_task": "Submit the tasks, or confirm or delete every proposal, and export again.",
     "skipped_task": "Submit the tasks, and export again.",
@@ -36,36 +36,36 @@ REMEDIES: Final[Mapping[str, str]] = {
     "box_outside_image": "Boxes are in pixels of the image as it was published.",
     "size_mismatch": (
         "Annotate the images as they were published. In a data set, declare the width and height"
-        " of the pictures that the boxes were drawn on, or leave them out where they are right."
+        " of the images that the boxes were drawn on, or omit them if they are the actual size."
     ),
     "box_inverted": "A bbox is [x, y, width, height]; width and height are not negative.",
     "invalid_crowd": "iscrowd is 0 or 1.",
     "box_without_area": "A bbox is [x, y, width, height] in pixels, not two corners.",
     "score_out_of_range": "Scores lie between 0 and 1.",
-    "duplicate_id": "Name the data set with --name, if another one has these ids.",
+    "duplicate_id": "If another data set has these ids, distinguish this one with --name.",
 }
-"""What to do where all records of a kind are refused for one reason."""
+"""Remedies for all records of a kind being refused for one reason."""
 
 _OF_CORRECTIONS: Final[Mapping[str, str]] = {
-    "unknown_image": "Name with --manifest the `manifest.json` of the export that they began with.",
+    "unknown_image": "Set --manifest to the `manifest.json` of the export that was corrected.",
     "unknown_frame": (
-        "Name with --manifest the `manifest.json` of the export that they began with, and the data"
-        " folder or cluster that it was made from."
+        "Set --manifest to the `manifest.json` of the export that was corrected, and use the data"
+        " folder or cluster that it was exported from."
     ),
-    "incomplete_frame": "The list says which of their annotations were refused, and why.",
+    "incomplete_frame": "The list above shows which annotations were refused, and why.",
 }
 """The same, for corrections."""
 
 _KINDS: Final[Mapping[Source, frozenset[RecordKind]]] = {
     Source.IMPORT: frozenset(RecordKind),
-    # A correction is taken whole or not at all: what counts is its frame.
+    # A correction is accepted or refused as a whole, so only its frame counts.
     Source.REANNOTATION: frozenset({RecordKind.FRAME}),
 }
 _WORDS: Final[Mapping[Source, str]] = {Source.IMPORT: "frames", Source.REANNOTATION: "corrections"}
 
 
 def refusals(summary: Summary, source: Source) -> list[str]:
-    """A line for each kind of record that was wholly refused, with what to do."""
+    """A line with a remedy for each kind of record of which all were refused."""
     wholly = summary.wholly_refused()
     return [
         _line(kind, source, wholly[kind], summary)
@@ -75,16 +75,16 @@ def refusals(summary: Summary, source: Source) -> list[str]:
 
 
 def end_if_refused(out: Console, summary: Summary, source: Source, *, idle: bool = False) -> None:
-    """Print what was wholly refused, and end.
+    """Print the kinds of records of which all were refused, and exit.
 
     Parameters
     ----------
-    idle : whether nothing may have come, as where a tool is asked again and again
+    idle : whether an empty input is fine, as when polling a tool
 
     Raises
     ------
     typer.Exit
-        With 1, if something of a kind was wholly refused, or nothing was taken.
+        With 1, if all records of a kind were refused, or nothing was accepted.
     """
     lines = refusals(summary, source)
     for line in lines:
@@ -118,7 +118,7 @@ def _all(reasons: Counter[str], what: str) -> str:
 def _line(kind: RecordKind, source: Source, reasons: Counter[str], summary: Summary) -> str:
     count = _all(reasons, _WORDS[source] if kind is RecordKind.FRAME else kind.value)
     if len(reasons) > 1:
-        return f"{count}, for {len(reasons)} reasons; none was taken."
+        return f"{count}, for {len(reasons)} reasons; none was accepted."
     (reason,) = reasons
     first = next(
         (rejection.detail for rejection in summary.rejections if rejection.reason == reason), ""

@@ -1,4 +1,4 @@
-"""`gazeloop report`: what the stores say, as the demo prints it at its end."""
+"""`gazeloop report`: print the report from the stores, as the demo does at its end."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,10 +21,10 @@ def report(
         typer.Option("--detector", metavar="NAME@VERSION", help="Only this detector's report."),
     ] = None,
 ) -> None:
-    """Print frames, needles, what errors cost, mAP of R, H, S and H-S, and shortlist yield.
+    """Print frames, needles, the cost of errors, mAP of R, H, S and H-S, and shortlist yield.
 
-    Reads the stores of the stack that runs on the data folder; where none runs, they are started
-    for the time.
+    Reads the stores of the stack that runs on the data folder; if none runs, starts them
+    temporarily.
     """
     context = shared(ctx)
     found = run(lambda: _reports(context), interrupted="The report was not printed.")
@@ -34,7 +34,7 @@ def report(
         console(stderr=True).print(
             "[bold red]Error:[/] no frame has both predictions and ground truth"
             f"{f' for {detector}' if detector else ''}; detectors: {known}.\n"
-            "[dim]`gazeloop mine` or `gazeloop ingest` publishes them; `gazeloop status` tells"
+            "[dim]`gazeloop mine` or `gazeloop ingest` publishes them; `gazeloop status` shows"
             " whether the services have caught up.[/]",
             highlight=False,
         )

@@ -1,4 +1,4 @@
-"""The report as people read it, and as programs do."""
+"""Print the report as tables or JSON."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from services.evaluator.reports.report import Report
 
 _MEANINGS = {
     Subset.ALL: "every frame",
-    Subset.R: "reference: looked at for needles",
+    Subset.R: "reference: searched for needles",
     Subset.H: "haystack: all other frames",
     Subset.S: "shortlist: retrieved from H",
     Subset.REST: "haystack without the shortlist",
 }
 _LEFT_OUT = {
-    "partial_predictions": "predictions of which detections were refused",
-    "partial_ground_truth": "frames of which annotations were refused",
-    "copies": "copies of another frame's picture",
+    "partial_predictions": "predictions with refused detections",
+    "partial_ground_truth": "frames with refused annotations",
+    "copies": "copies of another frame's image",
 }
-"""Counts of what counts neither as reference nor in mAP, in words."""
+"""Descriptions of frames that count neither as reference nor in mAP."""
 _ANY_WIDTH = 1000
 _COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
 
@@ -39,7 +39,7 @@ def as_json(reports: Sequence[Report]) -> str:
 
 
 def rendered(report: Report) -> RenderableType:
-    """The whole report, top to bottom in the order of the questions that people ask."""
+    """The whole report, most important questions first."""
     return Group(
         *_titled(f"Detector {report.detector}", _counts(report)),
         *_titled("Needles: false positives on the reference, by error type", _needles(report)),
@@ -65,7 +65,7 @@ def _titled(title: str, *content: RenderableType) -> Iterator[RenderableType]:
 
 @dataclass(frozen=True)
 class _Fitting:
-    """The wide form where a terminal has the columns for it, else the narrow one."""
+    """Renders the wide form if the terminal has room for it, else the narrow form."""
 
     wide: RenderableType
     narrow: RenderableType
@@ -76,7 +76,7 @@ class _Fitting:
 
 
 def _table(*headings: str) -> Table:
-    """Numbers under dim headings, at the right."""
+    """A table of right-aligned numbers under dim headings."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_header=bool(headings))
     for heading in headings:
         table.add_column(heading, justify="right")
@@ -84,7 +84,7 @@ def _table(*headings: str) -> Table:
 
 
 def _facts(facts: Sequence[tuple[str, *tuple[str, ...]]]) -> RenderableType:
-    """Names above their values, or each name beside its values."""
+    """Names above their values, or next to them on a narrow terminal."""
     wide = _table(*(name for name, *_ in facts))
     for row, values in enumerate(zip(*(values for _, *values in facts), strict=True)):
         wide.add_row(*values, style="dim" if row else "")
@@ -138,9 +138,9 @@ def _order(report: Report) -> RenderableType:
     if report.order_holds is None:
         return Text("order H\u2212S > H > S: not enough frames to tell", style="dim")
     if report.order_holds:
-        means = "holds: what was retrieved is harder for the detector than the rest"
+        means = "holds: retrieved frames are harder for the detector than the rest"
         return Text(f"order H\u2212S > H > S {means}", style="green")
-    means = "does not hold: what was retrieved is not harder than the rest"
+    means = "does not hold: retrieved frames are not harder than the rest"
     return Text(f"order H\u2212S > H > S {means}", style="yellow")
 
 
@@ -177,7 +177,9 @@ def _shortlist(report: Report) -> RenderableType:
 def _calibration(report: Report) -> RenderableType:
     said = report.calibration
     if said.error is None:
-        return Text("calibration of evidence: nothing learnt has been judged yet", style="dim")
+        return Text(
+            "calibration of evidence: no model's prediction has been judged yet", style="dim"
+        )
     return Text(
         f"evidence said {_share(said.said)} would fail as the needle does, {_share(said.came_true)}"
         f" do; expected calibration error {_number(said.error)} over {said.count:,} regions",

@@ -1,4 +1,4 @@
-"""`gazeloop search`: frames that look like any picture, or like a region of it."""
+"""`gazeloop search`: find frames similar to an image, or to a region of it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,26 +34,25 @@ def search(
         typer.Option(
             "--box",
             metavar="X,Y,W,H",
-            help="A region of it in pixels, to find regions that look like it; otherwise, whole"
-            " frames are found.",
+            help="A region in pixels, to find similar regions; otherwise, similar frames.",
         ),
     ] = None,
     category: Annotated[
         str | None,
-        typer.Option("--category", help="Only regions that a detector takes for this."),
+        typer.Option("--category", help="Only regions that a detector predicted as this category."),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="Most frames.")] = 10,
     montage: Annotated[
         Path | None,
         typer.Option(
-            "--montage", metavar="FILE", help="Where the picture goes. Default: in the data folder."
+            "--montage", metavar="FILE", help="Output image. Default: in the data folder."
         ),
     ] = None,
 ) -> None:
-    """Find the frames that look most like a picture, or like a region of it, and draw them.
+    """Find the frames most similar to an image, or to a region of it, and draw them.
 
-    Searches the vectors that the embedder has written. An embedded Qdrant has one owner: stop
-    `gazeloop up` first, or name a Qdrant server.
+    Searches the vectors that the embedder has written. Only one process can open an embedded
+    Qdrant: stop `gazeloop up` first, or use a Qdrant server.
     """
     region = _box(box)
     if category is not None and region is None:

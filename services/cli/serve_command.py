@@ -1,4 +1,4 @@
-"""`gazeloop up` and `gazeloop run`: services that keep running until they are told to end."""
+"""`gazeloop up` and `gazeloop run`: run services until a signal stops them."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Service(StrEnum):
-    """What `gazeloop run` can run."""
+    """The services that `gazeloop run` can run."""
 
     INGEST = "ingest"
     EMBEDDER = "embedder"
@@ -39,10 +39,10 @@ def up(
         ),
     ] = None,
 ) -> None:
-    """Start the broker, the stores and all services on the data folder, until Ctrl-C.
+    """Run the broker, the stores and all services on the data folder, until Ctrl-C.
 
-    Stopping and starting again loses nothing, with Apache Kafka as the broker. In another
-    terminal, with the same `--data`: `gazeloop ingest`, `report`, `status`, `models`, `tokens`.
+    With Apache Kafka as the broker, a restart loses nothing. Meanwhile, use `gazeloop ingest`,
+    `report`, `status`, `models` and `tokens` in another terminal, with the same `--data`.
     """
     context = shared(ctx)
     other = pairs(fill or [], "--fill")
@@ -53,12 +53,13 @@ def run_service(
     ctx: typer.Context,
     service: Annotated[Service, typer.Argument(help="Which one.", show_default=False)],
 ) -> None:
-    """Run one service in production, on the parts that the settings name.
+    """Run one service in production, on the broker and stores that the settings name.
 
     Needs `GAZELOOP_KAFKA` and `GAZELOOP_MONGODB`; embedder and retriever also `GAZELOOP_QDRANT`;
     ingest, embedder and label_studio `GAZELOOP_BLOBS`; webhooks `GAZELOOP_WEBHOOKS`; label_studio
     `GAZELOOP_LABEL_STUDIO_URL`. Logs JSON lines to standard error; serves `/metrics` and
-    `/healthz`; SIGTERM finishes the batch in hand. Start as many replicas as there are partitions.
+    `/healthz`; SIGTERM finishes the current batch. Replicas beyond the
+    number of partitions stay idle.
     """
     context = shared(ctx)
     run(lambda: _run_service(context, service), interrupted="The service ended.")
@@ -94,7 +95,7 @@ async def _run_service(context: Context, service: Service) -> None:
 
 
 def print_addresses(out: Console, app: "App") -> None:
-    """Where a person, a vehicle and Prometheus find us."""
+    """Print the addresses for people, vehicles and Prometheus."""
     for name, address in app.addresses.items():
         out.print(f"  {name:<12} {address}", highlight=False, soft_wrap=True)
     if "review" in app.addresses:

@@ -1,4 +1,4 @@
-"""`gazeloop settings`: every setting, where its value is from, and what it means."""
+"""`gazeloop settings`: list every setting with its value, default and meaning."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SettingLine(NamedTuple):
-    """A setting as a person reads it."""
+    """A setting's line in the table."""
 
     variable: str
     default: str
@@ -53,9 +53,9 @@ def settings(
 ) -> None:
     """Print every setting with its value, default and meaning.
 
-    A setting comes from `--set NAME=VALUE`, else from the environment as `GAZELOOP_NAME`, else
-    from a file of that name in the directory that `GAZELOOP_SECRETS_DIR` names, else it has its
-    default. Units are in the names and meanings (`_s` is seconds).
+    Precedence: `--set NAME=VALUE`, the environment variable `GAZELOOP_NAME`, a file of that name
+    in the directory `GAZELOOP_SECRETS_DIR`, the default. Units are in the names and meanings
+    (`_s` is seconds).
     """
     if markdown:
         print(markdown_table())  # noqa: T201  # to be piped into a file
@@ -77,7 +77,7 @@ def settings(
     out = console()
     out.print(table)
     for variable, meant in misspelt(os.environ):
-        out.print(f"[yellow]{variable} is set, and is no setting; is {meant} meant?[/]")
+        out.print(f"[yellow]{variable} is set but unknown; did you mean {meant}?[/]")
 
 
 def _value(now: "Settings", name: str) -> str:

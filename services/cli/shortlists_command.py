@@ -1,4 +1,4 @@
-"""`gazeloop shortlists`: what the budgets of shortlists hold back."""
+"""`gazeloop shortlists`: show spent budgets, and frames beyond them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -17,21 +17,23 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def shortlists() -> None:
-    """See what becomes of the annotators' budgets."""
+    """Show how the annotators' budgets are spent."""
 
 
 @app.command("held-back", epilog=example("shortlists held-back --most 50"))
 def held_back(
     ctx: typer.Context,
     *,
-    most: Annotated[int, typer.Option("--most", min=0, help="Most frames per detector.")] = 20,
+    most: Annotated[
+        int, typer.Option("--most", min=0, help="Maximum number of frames per detector.")
+    ] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all frames.")] = False,
 ) -> None:
-    """Print how much of each budget is spent, and the frames that would be listed beyond it.
+    """Print how much of each budget is spent, and the frames that it holds back.
 
-    What gains most comes first. Budgets are settings (`gazeloop settings`): `shortlist_budget` of
-    the whole haystack; `budget_per_day`, `budget_per_vehicle` and `budget_per_family` of each day
-    on which frames were captured.
+    Frames with the highest gain come first. Budgets are settings (`gazeloop settings`):
+    `shortlist_budget` for the whole haystack; `budget_per_day`, `budget_per_vehicle` and
+    `budget_per_family` for each day of capture.
     """
     context = shared(ctx)
     reports = run(lambda: _read(context), interrupted="Nothing was changed.")

@@ -1,4 +1,4 @@
-"""`gazeloop status`: what runs, how far behind it is, and what went wrong."""
+"""`gazeloop status`: running services, lag and dead letters."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +17,7 @@ def status(
 ) -> None:
     """Show services, lag per topic and dead letters. Starts nothing.
 
-    Exit code 1 where nothing runs, so that scripts can ask.
+    Exits with 1 if nothing runs, for use in scripts.
     """
     context = shared(ctx)
     found = run(lambda: _status(context), interrupted="Status was not read.")
@@ -36,6 +36,6 @@ async def _status(context: Context) -> "Status":
     from services.cli.logs import log_to_file  # noqa: PLC0415  # slow
 
     settings = context.settings()
-    if settings.data.is_dir():  # a folder that is misspelt is not made
+    if settings.data.is_dir():  # do not create a misspelt folder
         log_to_file(settings, "status")
     return await read_status(settings)

@@ -1,4 +1,4 @@
-"""`gazeloop tokens`: who may publish over HTTP."""
+"""`gazeloop tokens`: manage bearer tokens for HTTP clients."""
 
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def tokens() -> None:
-    """Create, list, rotate and revoke bearer tokens: of vehicles, and of annotators."""
+    """Create, list, rotate and revoke bearer tokens of vehicles and annotators."""
 
 
 @app.command(
@@ -46,10 +46,10 @@ def create(
         ),
     ] = "",
 ) -> None:
-    """Create a token and print it, this once: only its hash is kept.
+    """Create a token and print it once: only its hash is stored.
 
-    No two vehicles may name the same ids: a prefix that another vehicle's valid token has, or that
-    lies within one, is refused.
+    Vehicles' id prefixes must not overlap: a prefix that equals, contains or is contained in that
+    of another vehicle's valid token is refused.
     """
     context = shared(ctx)
     token = run(lambda: _create(context, scope, prefix), interrupted="No token was created.")
@@ -92,10 +92,10 @@ def rotate(
         float, typer.Option(min=0, help="How long the old one stays valid, in hours.")
     ] = 24.0,
 ) -> None:
-    """Create a token of the same scope and print it, this once; the old one ends later.
+    """Create a token of the same scope and print it once; the old one expires later.
 
-    Until then both are valid: give the new one to its owner meanwhile. `tokens revoke` ends the
-    old one at once, as does `--grace-hours 0`.
+    Until then both are valid, so that its owner can switch. `tokens revoke` ends the old one at
+    once, as does `--grace-hours 0`.
     """
     context = shared(ctx)
     token = run(
@@ -113,9 +113,9 @@ def revoke(
     ctx: typer.Context,
     token_id: Annotated[str, typer.Argument(help="As `tokens list` shows it.", show_default=False)],
 ) -> None:
-    """Revoke a token for ever."""
+    """Revoke a token permanently."""
     context = shared(ctx)
-    if not run(lambda: _revoke(context, token_id), interrupted="It may not be revoked."):
+    if not run(lambda: _revoke(context, token_id), interrupted="The token may still be valid."):
         _refuse(token_id)
     console().print(f"{token_id} is revoked", highlight=False)
 
@@ -151,7 +151,7 @@ async def _create(context: Context, scope: str, prefix: str) -> str:
     from services.runtime.clock import SystemClock  # noqa: PLC0415
     from services.runtime.http.tokens import check_scope, create  # noqa: PLC0415
 
-    check_scope(scope, prefix)  # before anything is started for it
+    check_scope(scope, prefix)  # before any part starts
     async with joined(_logged(context.settings())) as stack:
         return await create(stack.stores.tokens, scope, SystemClock().now(), prefix)
 

@@ -1,4 +1,4 @@
-"""`gazeloop topics`: the topics of a real cluster."""
+"""`gazeloop topics`: create the topics and ACLs of a Kafka cluster."""
 
 from typing import Annotated
 
@@ -24,10 +24,10 @@ def create(
         str, typer.Option(metavar="HOST:PORT,…", help="The cluster; default: `GAZELOOP_KAFKA`.")
     ] = "",
 ) -> None:
-    """Create the topics that are not there yet, and never change one that is.
+    """Create missing topics; never change existing ones.
 
-    Partitions and replicas are the settings `topic_partitions` and `topic_replication`. Where an
-    existing topic differs from what Gazeloop would create, it says so.
+    Partitions and replicas come from the settings `topic_partitions` and `topic_replication`.
+    Reports existing topics that differ from what Gazeloop would create.
     """
     from services.contracts.errors import InvalidSettings  # noqa: PLC0415  # slow
     from services.runtime.kafka.broker import BrokerAddress  # noqa: PLC0415
@@ -55,11 +55,11 @@ def acls(
         str, typer.Option(metavar="HOST:PORT,…", help="The cluster; default: `GAZELOOP_KAFKA`.")
     ] = "",
 ) -> None:
-    """Print what each service's user must be granted, as commands of Kafka's own tool.
+    """Print the ACLs of each service's user, as `kafka-acls` commands.
 
-    Nothing is contacted. The users are `gazeloop-ingest`, `gazeloop-embedder`, …; each may read
-    what its service reads, as its own consumer group, and write what its service writes. The people
-    who run it are `gazeloop-operator`: they may look at everything, and replay dead letters.
+    Connects to nothing. The users are `gazeloop-ingest`, `gazeloop-embedder`, …; each may read its
+    service's inputs, in its own consumer group, and write its outputs. `gazeloop-operator`, for the
+    people who run the cluster, may read everything and replay dead letters.
     """
     from services.app.topic_access import OPERATOR, SCALER, commands  # noqa: PLC0415  # slow
     from services.contracts.flow import WRITES  # noqa: PLC0415
@@ -67,5 +67,5 @@ def acls(
     servers = kafka or shared(ctx).settings().kafka or "HOST:PORT"
     for service in (*WRITES, SCALER, OPERATOR):
         for command in commands(service, servers):
-            # As it is, to be piped: the console would wrap it.
+            # Plain print, because the console would wrap lines that are to be piped.
             typer.echo(command)

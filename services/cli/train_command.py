@@ -1,4 +1,4 @@
-"""`gazeloop train`: an embedding network, from nothing or fine-tuned, on one's own frames."""
+"""`gazeloop train`: train or fine-tune an embedding network on the user's own frames."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from services.embedder.training.training_run import Course, Trained
     from services.runtime.settings import Settings
 
-_RESUME = "The same command goes on."
+_RESUME = "Run the same command to continue."
 
 
 def train(
@@ -44,7 +44,7 @@ def train(
     label: Label = "most-frequent",
     start: Annotated[
         Literal["random", "weights"] | None,
-        typer.Option("--start", help="Begin with random weights, or with those that are set."),
+        typer.Option("--start", help="Start from random weights, or from the configured ones."),
     ] = None,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Most epochs.")] = 50,
     batch: Annotated[int, typer.Option("--batch", min=2, help="Examples per step.")] = 64,
@@ -53,7 +53,7 @@ def train(
     ] = None,
     patience: Annotated[
         int,
-        typer.Option("--patience", min=1, help="Epochs without a better one, then it ends."),
+        typer.Option("--patience", min=1, help="Stop after this many epochs without improvement."),
     ] = 8,
     held_out: Annotated[
         float,
@@ -61,12 +61,12 @@ def train(
             "--held-out",
             min=0.01,
             max=0.9,
-            help="Share of drives (frames, where drives are not known) that tell when to stop.",
+            help="Share of drives (frames, if drives are unknown) held out to decide when to stop.",
         ),
     ] = 0.2,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0,
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where it is reckoned.")
+        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device to train on.")
     ] = "auto",
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
@@ -78,17 +78,16 @@ def train(
             "--to",
             file_okay=False,
             metavar="DIR",
-            help="Where weights and card go. Default: `models/NAME` in the data folder.",
+            help="Folder for weights and model card. Default: `models/NAME` in the data folder.",
         ),
     ] = None,
 ) -> None:
-    """Train an embedding network: autoencoders to give back their input, all others to classify.
+    """Train an embedding network: autoencoders to reconstruct, all others to classify.
 
-    Drives are held out; after each epoch every object (or frame) on them is a query for the
-    others, and the epoch whose mAP is highest is kept. Ctrl-C stops after the step in hand, and
-    the same command goes on; on a CPU it ends with the same weights as if it had not been
-    stopped. From a data folder the haystack's annotated frames are taken, so that the reference
-    stays unseen.
+    Some drives are held out. After each epoch, every object (or frame) on them is a query against
+    the others; the epoch with the highest mAP is kept. Ctrl-C stops after the current step, and the
+    same command continues; on a CPU the final weights are the same as without a stop. From a data
+    folder, only annotated frames of the haystack are used, so that the reference stays unseen.
     """
     from dataclasses import replace  # noqa: PLC0415
 
@@ -124,15 +123,15 @@ def train(
     _tell(_trained(course, source, settings, where, ctx))
 
 
-def _device(asked: str) -> str:
+def _device(requested: str) -> str:
     import torch  # noqa: PLC0415  # slow
 
     from services.contracts.errors import InvalidSettings  # noqa: PLC0415
 
     there = torch.cuda.is_available()
-    if asked == "cuda" and not there:
-        raise InvalidSettings("no GPU is there that torch can use: leave --device out")
-    return "cuda" if there and asked != "cpu" else "cpu"
+    if requested == "cuda" and not there:
+        raise InvalidSettings("torch finds no usable GPU: leave --device out")
+    return "cuda" if there and requested != "cpu" else "cpu"
 
 
 def _trained(
@@ -173,7 +172,11 @@ def _tell(trained: "Trained") -> None:
             f"{what} on drives held out: {after:.3f} (before: {metrics[f'{name}_before']:.3f})",
             highlight=False,
         )
-    out.print(f"{trained.weights}, with its card beside it", highlight=False, soft_wrap=True)
+    out.print(
+        f"{trained.weights}, with its model card in the same folder",
+        highlight=False,
+        soft_wrap=True,
+    )
     out.print(
         f"[dim]Use it: --set embedder={trained.card['name']} --set weights={trained.weights}[/]",
         highlight=False,

@@ -1,4 +1,4 @@
-"""What a person sees of a training run, and how he stops it."""
+"""The progress display of a training run, with Ctrl-C handling."""
 
 import signal
 from types import FrameType, TracebackType
@@ -12,7 +12,7 @@ from services.embedder.training.training_run import Course
 
 
 class TrainingView:
-    """Two bars, a line per epoch, and Ctrl-C that stops after the step in hand."""
+    """Shows two bars and a line per epoch; Ctrl-C stops after the current step."""
 
     def __init__(self, out: Console, course: Course, examples: int) -> None:
         self._out = out
@@ -32,8 +32,8 @@ class TrainingView:
 
     def __enter__(self) -> Self:
         self._bars.start()
-        signal.signal(signal.SIGINT, self._told)
-        signal.signal(signal.SIGTERM, self._told)
+        signal.signal(signal.SIGINT, self._stop_requested)
+        signal.signal(signal.SIGTERM, self._stop_requested)
         return self
 
     def __exit__(
@@ -45,34 +45,34 @@ class TrainingView:
         self.close()
 
     def close(self) -> None:
-        """Show no more bars; signals do what they did before."""
+        """Remove the bars, and restore the signal handlers."""
         self._bars.stop()
         signal.signal(signal.SIGINT, self._former)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def read(self, count: int) -> None:
-        """So many more examples are read."""
+        """Advance the bar of examples read."""
         self._bars.advance(self._reading, count)
 
-    def stepped(self, standing: TrainingProgress, steps: int) -> None:
-        """Move the bar of the epoch."""
-        mean = standing.loss / max(standing.step, 1)
-        number, of = standing.epoch + 1, self._course.schedule.epochs
+    def stepped(self, progress: TrainingProgress, steps: int) -> None:
+        """Advance the epoch's bar."""
+        mean = progress.loss / max(progress.step, 1)
+        number, of = progress.epoch + 1, self._course.schedule.epochs
         self._bars.update(
             self._epoch,
             description=f"epoch {number}/{of}, loss {mean:.4f}",
-            completed=standing.step,
+            completed=progress.step,
             total=steps,
             visible=True,
         )
 
-    def measured(self, standing: TrainingProgress) -> None:
-        """Say how the held-out drives are retrieved now."""
-        row = standing.history[-1]
+    def measured(self, progress: TrainingProgress) -> None:
+        """Print the retrieval metrics on the held-out drives."""
+        row = progress.history[-1]
         loss = f"loss {row['loss']:.4f}  " if "loss" in row else ""
-        best = "  best so far" if standing.best_epoch == standing.epoch else ""
+        best = "  best so far" if progress.best_epoch == progress.epoch else ""
         collapsed = "  [bold red]collapsed[/]" if row["collapsed"] else ""
-        name = f"epoch {standing.epoch}" if standing.epoch else "before "
+        name = f"epoch {progress.epoch}" if progress.epoch else "before "
         self._out.print(
             f"{name}  {loss}held out: P@1 {row['precision_at_1']:.3f}"
             f"  mAP@100 {row['map_at_100']:.3f}{best}{collapsed}",
@@ -80,12 +80,12 @@ class TrainingView:
         )
 
     def stops(self) -> bool:
-        """Whether the person has asked for it."""
+        """Whether the user has requested a stop."""
         return self._stops
 
-    def _told(self, number: int, frame: FrameType | None) -> None:
+    def _stop_requested(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        if self._stops:  # a second time: at once; the former checkpoint stays
+        if self._stops:  # second signal: stop at once; the previous checkpoint stays
             self.close()
             raise KeyboardInterrupt
         self._stops = True

@@ -1,4 +1,4 @@
-"""`gazeloop whiten`: weights with a PCA whitening that is fitted on one's own frames."""
+"""`gazeloop whiten`: add a PCA whitening, fitted on the user's own frames, to the weights."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,10 +26,12 @@ def whiten(
     *,
     to: Annotated[
         Path,
-        typer.Option("--to", dir_okay=False, metavar="FILE", help="Weights, as safetensors."),
+        typer.Option(
+            "--to", dir_okay=False, metavar="FILE", help="Output weights, as safetensors."
+        ),
     ],
     dimensions: Annotated[
-        int, typer.Option("--dimensions", min=2, help="Directions that are kept.")
+        int, typer.Option("--dimensions", min=2, help="Number of principal components to keep.")
     ] = 128,
     images: ImagesFolder = None,
     coco: CocoFile = None,
@@ -37,10 +39,10 @@ def whiten(
     via: ViaFile = None,
     looked: LookedAt = "crops",
 ) -> None:
-    """Fit a PCA whitening to the embedder that is set, and write its weights with it.
+    """Fit a PCA whitening to the configured embedder, and write its weights with the whitening.
 
-    Directions that all vectors share weigh less, and vectors get shorter. It holds for the
-    pooling that is set; `embedder`, `weights` and `pooling` are chosen with --set.
+    Whitening reduces the weight of directions that all vectors share, and the vectors' dimension.
+    It is valid for the configured pooling; set `embedder`, `weights` and `pooling` with --set.
     """
     from services.annotation import exporting  # noqa: PLC0415  # slow
     from services.cli.labelled_source import labelled_frames  # noqa: PLC0415

@@ -56,7 +56,7 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 def test_the_rest_goes_through(ingested: Runs) -> None:
     _, first, _ = ingested
     assert first.returncode == 0, first.stderr
-    assert "frames: 7 published, 0 were there already" in first.stdout
+    assert "frames: 7 published, 0 known already" in first.stdout
 
 
 def test_what_is_wrong_is_counted_by_reason_and_listed_with_its_place(ingested: Runs) -> None:
@@ -70,7 +70,7 @@ def test_what_is_wrong_is_counted_by_reason_and_listed_with_its_place(ingested: 
 def test_a_second_import_sends_nothing_twice(ingested: Runs) -> None:
     _, _, second = ingested
     assert second.returncode == 0, second.stderr
-    assert "frames: 0 published, 7 were there already" in second.stdout
+    assert "frames: 0 published, 7 known already" in second.stdout
 
 
 def test_dead_letters_keep_every_rejected_record_once(ingested: Runs) -> None:

@@ -144,7 +144,7 @@ def test_vectors_that_are_gone_are_found_and_the_remedy_makes_them_again(
     assert "models fill` makes them again" in lost
     healed = gazeloop(settings, "models", "fill")
 
-    assert "3 frames whose vectors are gone" in healed.output
+    assert "embedding 3 frames again" in healed.output
     assert "no vector is missing of 3 frames" in said(asyncio.run(look(settings)), "vectors")
     assert errors(asyncio.run(look(settings, model=True))) == []
     assert asyncio.run(points(settings)) == (3, 3)

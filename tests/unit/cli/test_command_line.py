@@ -130,9 +130,11 @@ def test_settings_names_variables_that_are_nearly_a_setting_and_no_others(
     monkeypatch.setenv("GAZELOOP_INGEST_SERVICE_PORT", "8000")
     monkeypatch.setenv("GAZELOOP_EMBEDDER", "resnet50")
     said = [
-        line for line in runner.invoke(app, ["settings"]).output.splitlines() if "meant" in line
+        line
+        for line in runner.invoke(app, ["settings"]).output.splitlines()
+        if "did you mean" in line
     ]
-    assert said == ["GAZELOOP_EMBEDER is set, and is no setting; is GAZELOOP_EMBEDDER meant?"]
+    assert said == ["GAZELOOP_EMBEDER is set but unknown; did you mean GAZELOOP_EMBEDDER?"]
 
 
 def test_settings_lists_every_setting(runner: CliRunner) -> None:

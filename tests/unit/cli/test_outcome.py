@@ -9,7 +9,7 @@ import pytest
 import typer
 from rich.console import Console
 
-from services.cli.ingest_command import said
+from services.cli.ingest_command import summary_text
 from services.cli.mining import ImportAudit, Mined, MontagePlan
 from services.cli.outcome import concluded, left_out
 from services.cli.report_view import as_json, rendered
@@ -161,7 +161,7 @@ def test_frames_that_do_not_count_are_named_with_what_cures_them() -> None:
         copies=3,
     )
     shown = _concluded(Mined([_report()], [], summary, lost=0))
-    assert "6 frames have ground truth of which annotations were refused" in shown
+    assert "6 frames have ground truth with refused annotations" in shown
     assert "2 frames have predictions of which detections were refused" in shown
     assert "f0, f1, f2, f3, f4, …" in shown
     assert "--accept-partial" in shown
@@ -175,7 +175,7 @@ def test_the_report_counts_what_does_not_count() -> None:
     report = _report()
     counts = report.counts.model_copy(update=left)
     shown = " ".join(_shown(report.model_copy(update={"counts": counts})).split())
-    assert "6 frames of which annotations were refused" in shown
+    assert "6 frames with refused annotations" in shown
     assert "2 predictions of which detections were refused" in shown
     assert "3 copies of another frame's picture" in shown
     assert "not counted" not in _shown(report)
@@ -223,9 +223,9 @@ async def test_a_rejected_frame_is_not_lost_but_another_one_is() -> None:
 
 def test_what_is_held_names_the_page_on_which_it_is_answered() -> None:
     page = "http://127.0.0.1:8000/review/questions"
-    lines = said(Summary(held=Counter(unknown_category=3)), page).splitlines()
-    assert lines[-1] == f"3 held until answered: on {page}, or by `gazeloop questions`"
-    assert page not in said(Summary(), page)
+    lines = summary_text(Summary(held=Counter(unknown_category=3)), page).splitlines()
+    assert lines[-1] == f"3 held until answered: on {page}, or with `gazeloop questions`"
+    assert page not in summary_text(Summary(), page)
 
 
 def test_nothing_is_cut_off_on_a_terminal_of_eighty_columns() -> None:

@@ -66,7 +66,9 @@ def test_one_box_that_was_taken_is_enough() -> None:
 
 def test_several_reasons_are_counted_and_have_no_one_remedy() -> None:
     summary = _refused(RecordKind.DETECTION, "unknown_image", "box_not_finite")
-    assert refusals(summary, Source.IMPORT) == ["all 2 detections, for 2 reasons; none was taken."]
+    assert refusals(summary, Source.IMPORT) == [
+        "all 2 detections, for 2 reasons; none was accepted."
+    ]
 
 
 def test_a_correction_counts_by_its_frame_and_not_by_its_boxes() -> None:

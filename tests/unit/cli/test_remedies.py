@@ -1,4 +1,5 @@
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_what_may_be_tried_again_says_so(kind: type[errors.GazeloopError]) -> No
         (errors.TooManyDeadLetters("a thousand"), "dead-letters list"),
         (FolderInUse("another process runs here"), "--data"),
         (OSError(errno.EADDRINUSE, "Address already in use"), "GAZELOOP_METRICS_PORT"),
-        (PermissionError(errno.EACCES, "Permission denied", "/srv"), "write there"),
+        (PermissionError(errno.EACCES, "Permission denied", "/srv"), "write permission"),
         (KeyError("frame"), "--debug"),
     ],
 )
@@ -51,3 +52,8 @@ def test_what_an_error_says_is_not_taken_for_markup() -> None:
 
 def test_what_no_setting_cures_does_not_send_a_person_to_the_settings() -> None:
     assert "gazeloop settings" not in explained(errors.InvalidSettings("there is no category 'x'"))
+
+
+def test_an_unexpected_error_names_the_log_to_report_it_with() -> None:
+    found = explained(KeyError("frame"), Path("/srv/gl/logs/mine.log"))
+    assert "please report it with the log at /srv/gl/logs/mine.log" in found
