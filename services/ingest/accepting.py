@@ -1,4 +1,4 @@
-"""What the HTTP interface does with a request that may be made: check, store, number, publish."""
+"""Process authorised HTTP requests: check, store, number, publish."""
 
 import asyncio
 import hashlib
@@ -38,12 +38,12 @@ log = structlog.get_logger(__name__)
 
 WAY = "http"
 DECODERS = 4
-"""Images decoded at once: each may take 4 bytes for each allowed pixel."""
+"""Images decoded concurrently; each may take 4 bytes per allowed pixel."""
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """What the broker has acknowledged."""
+    """An event that the broker has acknowledged."""
 
     frame_id: FrameId
     event_id: EventId
@@ -52,11 +52,10 @@ class Accepted:
 
 @dataclass(frozen=True)
 class CorrectionHolder:
-    """Holds corrections that ask something.
+    """Holds corrections that raise a question.
 
-    A frame's ground truth is a correction where the frame has some already, or a shortlist asks
-    for it, whatever its source. What is said first of any other frame may name what nobody has
-    named before.
+    Ground truth is a correction if its frame has some already or is on a shortlist, whatever its
+    source. The first ground truth of any other frame may introduce new categories.
     """
 
     gate: CorrectionGate
@@ -66,56 +65,56 @@ class CorrectionHolder:
     async def sift(
         self, drafts: Sequence[Draft], tags: Sequence[str]
     ) -> list[Draft | HeldCorrection]:
-        """Each draft as it may be published, or what is held of it.
+        """For each draft, the draft to publish, or the correction that is held.
 
         Raises
         ------
         StoreUnavailable
             A store does not answer.
         """
-        came = {
+        incoming = {
             at: IncomingCorrection((draft,), WAY, tags[at])
             for at, draft in enumerate(drafts)
             if isinstance(draft, FrameAnnotated)
         }
-        corrections = await self._corrections(came)
-        judged = await self.gate.judged([came[at] for at in corrections])
+        corrections = await self._corrections(incoming)
+        judged = await self.gate.judged([incoming[at] for at in corrections])
         sifted: list[Draft | HeldCorrection] = list(drafts)
         for at, truth in zip(corrections, judged, strict=True):
             sifted[at] = truth
         return sifted
 
-    async def _corrections(self, came: Mapping[int, IncomingCorrection]) -> list[int]:
-        """Which of these correct something, and were not told before."""
-        frames = {at: correction.versions[0].frame_id for at, correction in came.items()}
+    async def _corrections(self, incoming: Mapping[int, IncomingCorrection]) -> list[int]:
+        """The positions of new corrections among these drafts."""
+        frames = {at: correction.versions[0].frame_id for at, correction in incoming.items()}
         entries = {
             at: tagged(entry_of(correction.versions[0]), correction.tag)
-            for at, correction in came.items()
+            for at, correction in incoming.items()
         }
         published = await self.ledger.published(entries.values())
         annotated = await self.ledger.known([entry.subject for entry in entries.values()])
         listed = await self.shortlists.memberships(frames.values())
-        asked = {frame_id for (frame_id, _), membership in listed.items() if membership.shortlisted}
+        shortlisted = {frame_id for (frame_id, _), item in listed.items() if item.shortlisted}
         return [
             at
             for at, entry in entries.items()
-            if entry not in published and (entry.subject in annotated or frames[at] in asked)
+            if entry not in published and (entry.subject in annotated or frames[at] in shortlisted)
         ]
 
 
 def is_reannotated(draft: Draft) -> TypeGuard[FrameAnnotated]:
-    """Whether the annotation team says it."""
+    """Whether the draft is ground truth from the annotation team."""
     return isinstance(draft, FrameAnnotated) and draft.annotation_source == REANNOTATION_SOURCE
 
 
 class Acceptance:
-    """Takes what clients send to the broker; every call returns once it is acknowledged.
+    """Publishes clients' records; every call returns once the broker has acknowledged.
 
     A repeated call is acknowledged again, as the same event.
 
     Parameters
     ----------
-    holder : holds corrections that ask something; none lets all through
+    holder : holds corrections that raise a question; None publishes all
     """
 
     def __init__(
@@ -134,14 +133,14 @@ class Acceptance:
         self._decoders = asyncio.Semaphore(DECODERS)
 
     async def frame(self, content: bytes, metadata: FrameMetadata, vehicle: Vehicle) -> Accepted:
-        """A vehicle's picture.
+        """Publish a vehicle's image.
 
         Raises
         ------
         InvalidImage, InvalidRecord
-            The picture is not complete or not allowed; the id is taken (`duplicate_id`), or
-            not the vehicle's to name (`foreign_frame`, `foreign_drive`), or holds what nobody
-            sees (`hidden_character`).
+            The image is incomplete or not allowed; the id is taken (`duplicate_id`), outside the
+            vehicle's namespace (`foreign_frame`, `foreign_drive`), or contains an invisible
+            character (`hidden_character`).
         Transient
             A store or the broker is away.
         """
@@ -167,17 +166,17 @@ class Acceptance:
         if not all(await self.claimed([metadata.frame_id], vehicle)):
             raise foreign_frame(metadata.frame_id, vehicle)
         await self._check_drive(metadata, vehicle)
-        # Numbered before its picture is stored: a refused frame leaves nothing in the store.
+        # Numbered before its image is stored: a refused frame leaves nothing in the store.
         await self._numbered([draft], [entry_of(draft)])
         uri = await asyncio.to_thread(self._blobs.put, content)
         (accepted,) = await self._published([(stored_at(draft, uri), entry_of(draft))])
         return accepted
 
     async def claimed(self, frame_ids: Sequence[FrameId], vehicle: Vehicle) -> list[bool]:
-        """Whether each frame is the vehicle's.
+        """Whether each frame belongs to the vehicle.
 
-        Within its namespace it is, unless another one has named it before namespaces were kept.
-        Outside, only what the vehicle itself has named before then.
+        A frame inside the vehicle's namespace does, unless another vehicle used its id before
+        namespaces existed. A frame outside does only if the vehicle itself used its id then.
         """
         inside = [frame_id for frame_id in frame_ids if vehicle.owns(frame_id)]
         claims = [owner_entry(frame_id, vehicle.vehicle_id) for frame_id in frame_ids]
@@ -188,20 +187,20 @@ class Acceptance:
     async def _check_drive(self, metadata: FrameMetadata, vehicle: Vehicle) -> None:
         if metadata.drive_id is None or vehicle.owns(metadata.drive_id):
             return
-        # A frame that was captured before namespaces were kept may be sent again as it was.
+        # A frame captured before namespaces existed may be sent again unchanged.
         captured = frame_subject(metadata.frame_id)
         if captured not in await self._ledger.first([captured]):
             raise foreign_drive(metadata.drive_id, vehicle)
 
     async def publish(self, drafts: Sequence[Draft]) -> list[Accepted | HeldCorrection]:
-        """Number and publish what asks nothing; hold the rest.
+        """Number and publish drafts without questions; hold the rest.
 
         Raises
         ------
         InvalidRecord
-            `duplicate_id`: a frame is known with another picture.
+            `duplicate_id`: a frame is known with another image.
         Transient
-            A store or the broker is away.
+            A store or the broker is unreachable.
         """
         tags = await self._tags(drafts)
         sifted: Sequence[Draft | HeldCorrection] = drafts

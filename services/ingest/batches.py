@@ -1,4 +1,4 @@
-"""One batch of frames on its way: checked, stored, numbered, published, remembered."""
+"""Publish one batch of frames: check, store, number, publish, record."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from services.runtime.stores.held_corrections import HeldCorrection
 
 @dataclass(frozen=True)
 class Batch:
-    """Frames that were opened, and what was refused until here."""
+    """Opened frames, and the rejections so far."""
 
     frames: Sequence[OpenedFrame]
     rejections: Sequence[Rejection]
 
 
 async def sifted(gate: CorrectionGate, batch: Batch) -> tuple[Batch, list[HeldCorrection]]:
-    """The batch without what is held, and what is held of it.
+    """Split the batch into publishable frames and held corrections.
 
     Raises
     ------
@@ -51,7 +51,7 @@ async def sifted(gate: CorrectionGate, batch: Batch) -> tuple[Batch, list[HeldCo
 
 @dataclass
 class Outcome:
-    """What has become of a batch."""
+    """The outcome of a batch."""
 
     published: list[Draft] = field(default_factory=list)
     known: list[Draft] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Pending:
-    """A frame and those of its drafts that the broker has not acknowledged yet."""
+    """A frame and its drafts that the broker has not acknowledged yet."""
 
     frame: OpenedFrame
     drafts: tuple[Draft, ...]
@@ -76,11 +76,11 @@ class _Pending:
 
 @dataclass(frozen=True)
 class BatchPublisher:
-    """Publishes batches. A batch that failed on the way may be published again as it is.
+    """Publishes batches. A batch that failed may be published again unchanged.
 
     Parameters
     ----------
-    way : how they come; a correction that comes back to what this way said before is a new one
+    way : the input path; a correction that returns to this path's earlier content is a new one
     """
 
     outbox: Outbox
@@ -91,18 +91,18 @@ class BatchPublisher:
     way: str
 
     async def publish(self, batch: Batch) -> Outcome:
-        """Return once everything is acknowledged, and remembered as such.
+        """Return once everything is acknowledged and recorded in the ledger.
 
         Raises
         ------
         Transient
-            A store or the broker is away.
+            A store or the broker is unreachable.
         """
         outcome = Outcome(rejections=list(batch.rejections))
         pending = await self._unpublished(batch.frames, outcome)
         pending = await self._decodable(pending, outcome)
         pending = await self._without_conflicts(pending, outcome)
-        # Only now: what is refused must not leave its picture in the store.
+        # Store images only now, so that a refused frame leaves none in the store.
         pending = await asyncio.gather(*(asyncio.to_thread(self._store, one) for one in pending))
         outcome.published = [draft for item in pending for draft in item.drafts]
         entries = [entry for item in pending for entry in item.entries]
@@ -111,7 +111,7 @@ class BatchPublisher:
         return outcome
 
     async def refuse_unknown(self, batch: Batch) -> Batch:
-        """The batch without what is said of frames that were never published, picture missing."""
+        """The batch, with records refused that name unpublished frames and bring no image."""
         subjects = [frame_subject(frame.item.frame_id) for frame in batch.frames]
         bare = [
             subject
@@ -129,7 +129,7 @@ class BatchPublisher:
         return Batch(there, rejections)
 
     async def recognised(self, batch: Batch) -> Batch:
-        """The corrections, those marked that change something back."""
+        """The corrections, with a tag on those that return to earlier content."""
         corrections = [frame for frame in batch.frames if frame.versions]
         entries = [entry_of_versions(frame.versions) for frame in corrections]
         tags = await tags_of(self.way, entries, self.ledger)
@@ -172,8 +172,8 @@ class BatchPublisher:
     async def _without_conflicts(
         self, pending: Sequence[_Pending], outcome: Outcome
     ) -> list[_Pending]:
-        # Frames are numbered before anything about them is: what belongs to another picture of
-        # the same name must never become a revision of this one.
+        # Frames are numbered before their other events, so that ground truth of another image
+        # with the same id never becomes a revision of this one.
         captured = [entry.captured for entry in pending if entry.captured]
         _, conflicts = await numbered(captured, [*map(entry_of, captured)], self.ledger)
         conflicting = {id(conflict) for conflict in conflicts}
@@ -190,9 +190,9 @@ class BatchPublisher:
     async def _send(
         self, events: Sequence[Event], entries: list[Entry], rejections: Sequence[Rejection]
     ) -> None:
-        letters = [dead_letter(rejection, self.clock.now()) for rejection in rejections]
-        known = await self.ledger.published([entry_of(letter) for letter in letters])
-        new = [letter for letter in letters if entry_of(letter) not in known]
+        dead = [dead_letter(rejection, self.clock.now()) for rejection in rejections]
+        known = await self.ledger.published([entry_of(letter) for letter in dead])
+        new = [letter for letter in dead if entry_of(letter) not in known]
         entries = [*entries, *map(entry_of, new)]
         if entries:
             await self.outbox.publish([*events, *new])

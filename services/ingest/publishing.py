@@ -1,7 +1,7 @@
-"""A data set's way into the topics.
+"""Publish a data set to the topics.
 
-Only what the broker has acknowledged is remembered, and only after it has. So an import may be
-stopped anywhere and run again: it skips what is there and sends the rest.
+Events are recorded as published only after the broker has acknowledged them. So an import can be
+stopped anywhere and run again: it skips published events and sends the rest.
 """
 
 import asyncio
@@ -44,15 +44,15 @@ log = structlog.get_logger(__name__)
 
 _FILE = "import"
 MAX_BATCH_BYTES = 64 * 1024 * 1024
-"""Images held at once; a batch ends where they reach it."""
+"""Maximum bytes of images in memory; a batch ends when it reaches them."""
 
 
 class Source(StrEnum):
-    """Where a data set comes from."""
+    """The origin of a data set."""
 
     IMPORT = "import"
     REANNOTATION = events.REANNOTATION_SOURCE
-    """Corrections: only the ground truth is published, and only of frames that are there."""
+    """Corrections: only ground truth is published, and only of known frames."""
 
 
 async def publish_dataset(
@@ -71,28 +71,28 @@ async def publish_dataset(
     on_progress: Callable[[Summary], None] | None = None,
     throttle: Callable[[], Awaitable[None]] | None = None,
 ) -> Summary:
-    """Publish a data set's items; stopped and run again, it goes on where it was.
+    """Publish a data set's items; an interrupted run can be repeated, and continues.
 
     Parameters
     ----------
-    gate : holds corrections that ask something; none lets all through
-    frames : knows the pictures of what comes without one; none takes the sizes that are declared
-    way : how it comes, for the metrics, and for who takes back what came the same way
-    accept_partial : publish frames of an import as complete although something of them was refused
-    on_progress : is told the summary after every batch
-    throttle : awaited before every batch, for a broker that drops what is not consumed soon
+    gate : holds corrections that raise a question; None publishes all
+    frames : the source of image sizes for items without an image; None uses declared sizes
+    way : the input path, for metrics, and to recognise corrections that return to earlier content
+    accept_partial : publish an import's frames as complete although parts of them were refused
+    on_progress : called with the summary after every batch
+    throttle : awaited before every batch, for a broker that drops records not consumed soon
 
     Raises
     ------
     Transient
-        A store or the broker stayed away for `settings.stall_limit_s`.
+        A store or the broker was unreachable for `settings.stall_limit_s`.
     """
     summary = Summary()
     limits = ImageLimits.of(settings)
     publisher = BatchPublisher(outbox, blobs, ledger, limits, clock, way)
     retrying = _retrying(settings)
     if source is Source.REANNOTATION:
-        read = await asyncio.to_thread(list, items)  # parsing is long, and others wait for the loop
+        read = await asyncio.to_thread(list, items)  # parsing is slow, and must not block the loop
         items = await retrying(corrections_of, read, frames)
     elif frames is not None:
         items = on_stored_pictures(items, _sizes_from(frames, retrying))
@@ -117,7 +117,7 @@ async def publish_dataset(
 
 
 def _sizes_from(frames: FrameStore, retrying: AsyncRetrying) -> SizesOf:
-    """Asks the store from the thread that opens frames."""
+    """Returns a function that queries the store from the thread that opens frames."""
     loop = asyncio.get_running_loop()
 
     def sizes(frame_ids: Collection[FrameId]) -> Mapping[FrameId, Size]:
@@ -183,7 +183,7 @@ def _all_opened(
 def _opened(
     item: Item, limits: ImageLimits, source: Source, claimed: set[FrameId]
 ) -> OpenedFrame | Rejection:
-    """The item, opened; refused where its frame came before: one would overwrite the other."""
+    """Open the item; refuse it if its frame occurred before, as it would overwrite the first."""
     if source is Source.REANNOTATION or not isinstance(item, FrameItem):
         return open_correction(item, limits)
     if item.frame_id in claimed:

@@ -1,4 +1,4 @@
-"""What has become of a data set: counts, and the records that were refused."""
+"""The summary of a publishing run: counts, and refused records."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,30 +9,30 @@ from services.formats.adjustments import Adjustment
 from services.formats.items import FrameItem, RecordKind, Rejection
 
 LISTED_PARTIAL = 1000
-"""Frames that are not complete which a summary lists; all of them are counted."""
+"""Maximum number of partial frames that a summary lists; all are counted."""
 LISTED_REJECTIONS = 1000
-"""Rejections that a summary lists; all of them are counted, and are dead letters."""
+"""Maximum number of rejections that a summary lists; all are counted, and are dead letters."""
 
 
 @dataclass
 class Count:
-    """Events of one kind: acknowledged in this run, or by an earlier one."""
+    """Events of one type: acknowledged in this run, or known from an earlier one."""
 
     published: int = 0
     known: int = 0
 
     @property
     def total(self) -> int:
-        """All that the data set has."""
+        """All events of this type."""
         return self.published + self.known
 
 
 @dataclass
 class Summary:
-    """What has become of a data set so far."""
+    """The counts of a publishing run so far."""
 
     done: int = 0
-    """Frames done with, refused ones included; for a progress bar."""
+    """Finished frames, including refused ones; for a progress bar."""
     frames: Count = field(default_factory=Count)
     predictions: Count = field(default_factory=Count)
     """One for each frame and detector."""
@@ -41,26 +41,26 @@ class Summary:
     rejected: Counter[str] = field(default_factory=Counter)
     """By reason."""
     refused: Counter[tuple[RecordKind, str]] = field(default_factory=Counter)
-    """Those of them that would have been a frame or a box, by what and by reason."""
+    """Refused frames and boxes, by record kind and reason."""
     boxes: Counter[RecordKind] = field(default_factory=Counter)
-    """Detections and annotations that were taken, or were there already."""
+    """Accepted detections and annotations, including known ones."""
     held: Counter[str] = field(default_factory=Counter)
-    """Corrections that wait for an answer, by what is asked."""
+    """Held corrections, by their question."""
     adjusted: Counter[Adjustment] = field(default_factory=Counter)
-    """What was repaired, by kind."""
+    """Repairs, by kind."""
     adjusted_at: dict[Adjustment, str] = field(default_factory=dict)
-    """The first frame that each kind of repair was made in."""
+    """The location of the first repair of each kind."""
     unpredicted: set[FrameId] = field(default_factory=set)
     """Frames whose detections were all refused."""
     rejections: list[Rejection] = field(default_factory=list)
-    """The first of them, in the data set's order."""
+    """The first rejections, in the data set's order."""
     partial_predictions: int = 0
     partial_ground_truth: int = 0
-    """How many of each count are not complete, because something of them was refused."""
+    """Events that are not complete, because parts of them were refused."""
     partial_frames: dict[FrameId, None] = field(default_factory=dict)
     """The first frames with either, in the data set's order."""
     copies: int = 0
-    """Frames with a picture that the data set has had before."""
+    """Frames whose image an earlier frame of the data set has."""
     _pictures: set[int] = field(default_factory=set, repr=False, compare=False)
 
     def count_of(self, event: Event) -> Count:
@@ -74,7 +74,7 @@ class Summary:
                 return self.ground_truth
 
     def add_taken(self, event: Event) -> None:
-        """Count the boxes of an event that was acknowledged, in this run or by an earlier one."""
+        """Count the boxes of an acknowledged event of this run or an earlier one."""
         match event:
             case PredictionsMade():
                 self.boxes[RecordKind.DETECTION] += len(event.detections)
@@ -83,16 +83,16 @@ class Summary:
 
     @property
     def frames_taken(self) -> int:
-        """Things that were said of frames and count, or count once somebody has answered."""
+        """The number of accepted events of frames, including held corrections."""
         counts = (self.frames, self.predictions, self.ground_truth)
         return sum(count.total for count in counts) + self.held.total()
 
     def taken(self, kind: RecordKind) -> int:
-        """How many records of a kind were taken, or were there already."""
+        """The number of accepted records of a kind, including known ones."""
         return self.frames_taken if kind is RecordKind.FRAME else self.boxes[kind]
 
     def wholly_refused(self) -> dict[RecordKind, Counter[str]]:
-        """Kinds of which something was refused and nothing taken, with the reasons' counts."""
+        """Kinds of which records were refused and none accepted, with the reasons' counts."""
         refused: dict[RecordKind, Counter[str]] = {}
         for (kind, reason), count in self.refused.items():
             if not self.taken(kind):
@@ -100,7 +100,7 @@ class Summary:
         return refused
 
     def add_adjustments(self, item: FrameItem) -> None:
-        """Count what was repaired in a frame."""
+        """Add a frame's repairs."""
         self.adjusted.update(+item.adjustments)
         if item.adjustments[Adjustment.NO_DETECTIONS_LEFT]:
             self.unpredicted.add(item.frame_id)
@@ -108,10 +108,10 @@ class Summary:
             self.adjusted_at.setdefault(adjustment, item.location)
 
     def note(self, draft: Event) -> None:
-        """Count what will not count: events that are not complete, and copies."""
+        """Count events that are not complete, and copies."""
         match draft:
             case FrameCaptured():
-                # Eight bytes of the digest: millions of frames fit, and no two pictures meet.
+                # Eight bytes of the digest save memory, and collisions among millions are unlikely.
                 picture = int(draft.image.sha256[:16], 16)
                 self.copies += picture in self._pictures
                 self._pictures.add(picture)

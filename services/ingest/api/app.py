@@ -1,4 +1,4 @@
-"""The HTTP interface: for vehicles, and for whoever sends predictions and ground truth."""
+"""The HTTP API for images from vehicles, predictions and ground truth."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -84,19 +84,19 @@ def build_http_app(
     frames: FrameStore | None = None,
     more: Sequence[APIRouter] = (),
 ) -> FastAPI:
-    """The HTTP interface on these parts.
+    """Build the HTTP API.
 
     Parameters
     ----------
-    tracing : where requests start or continue their traces; none: traces are off
-    holder : holds corrections that ask something; none lets all through
-    frames : knows the pictures that ground truth is of; none lets all through
-    more : routes that are served beside it
+    tracing : provider for request traces; None turns traces off
+    holder : holds corrections that raise a question; None publishes all
+    frames : the source of image sizes to check ground truth with; None skips the check
+    more : additional routes
 
     Raises
     ------
     InvalidSettings
-        The rate limit is not one.
+        The rate limit is invalid.
     """
     app = FastAPI(
         title="Gazeloop ingest",
@@ -222,13 +222,13 @@ class _Api:
         return answer.response()
 
     async def _allowed(self, lines: Sequence[Line], caller: Caller) -> list[Line]:
-        """The lines as the caller may publish them; those that it may not are refused."""
+        """The lines, with those refused that the caller may not publish."""
         if caller.vehicle is None:
             return await self._placed([_signed(line, caller.person) for line in lines])
         return await self._owned(lines, caller.vehicle)
 
     async def _placed(self, lines: Sequence[Line]) -> list[Line]:
-        """The lines, ground truth refused that cannot be of its picture."""
+        """The lines, with ground truth refused that cannot belong to its image."""
         contents = enumerate(line.content for line in lines)
         truths = {at: content for at, content in contents if isinstance(content, FrameAnnotated)}
         faults = await misplaced(list(truths.values()), self._frames)
@@ -239,7 +239,7 @@ class _Api:
         return placed
 
     async def _owned(self, lines: Sequence[Line], vehicle: Vehicle) -> list[Line]:
-        """The lines, those about another vehicle's frames refused."""
+        """The lines, with those about another vehicle's frames refused."""
         frames = list({line.content.frame_id for line in lines if isinstance(line.content, Record)})
         owned = dict(zip(frames, await self._acceptance.claimed(frames, vehicle), strict=True))
         return [
@@ -257,7 +257,7 @@ def _vehicle(caller: Caller) -> Vehicle:
 
 
 def _signed(line: Line, person: str | None) -> Line:
-    """The line in the name of the token's person; a line in any other name is refused."""
+    """The line, signed with the token's person; refused if it names another person."""
     record = line.content
     if not isinstance(record, FrameAnnotated):
         return line

@@ -1,4 +1,4 @@
-"""What clients send, strictly read."""
+"""Request bodies, strictly parsed."""
 
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 

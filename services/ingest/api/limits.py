@@ -1,4 +1,4 @@
-"""What a request may cost: its body's size, counted while it comes in, and how often it comes."""
+"""Limits on requests: body size (counted while it arrives), body speed, and rate."""
 
 import asyncio
 import math
@@ -18,17 +18,17 @@ from services.runtime.observability import metrics
 
 _BODY_S = 30.0
 _BODY_BYTES_PER_S = 16_384
-"""Once its first seconds are over, a body comes at least so fast."""
+"""Minimum speed of a body after its first seconds."""
 
 
 def add_limits(app: FastAPI, max_body_bytes: int) -> None:
-    """Bound every body, and measure every answer."""
+    """Limit every request body, and measure every response."""
     app.add_middleware(_BodyLimit, max_bytes=max_body_bytes)
     app.add_middleware(_Measured)
 
 
 class RateLimit:
-    """So many requests for each token, in this process."""
+    """A request rate limit per token, within this process."""
 
     def __init__(self, limit: str) -> None:
         try:
@@ -38,7 +38,7 @@ class RateLimit:
         self._window = MovingWindowRateLimiter(MemoryStorage())
 
     def spend(self, token_id: str, cost: int = 1) -> None:
-        """Count a request, or what it counts as; no request costs more than the limit.
+        """Count a request at its cost, capped at the limit.
 
         Raises
         ------
@@ -59,7 +59,7 @@ class RateLimit:
 
 
 class _BodyLimit:
-    """Refuses a body by its declared length, and ends one that grows beyond the limit."""
+    """Refuses a body whose declared length or received size exceeds the limit."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -78,8 +78,8 @@ class _BodyLimit:
         async def counted() -> Message:
             nonlocal received, whole
             if whole:
-                return await receive()  # that the client is gone
-            # As Apache's RequestReadTimeout: a slow line may be slow, but not for ever.
+                return await receive()  # the disconnect message
+            # Like Apache's RequestReadTimeout: slow connections may be slow, but not endless.
             left_s = _BODY_S + received / _BODY_BYTES_PER_S - (time.monotonic() - started)
             try:
                 async with asyncio.timeout(max(0.0, left_s)):
@@ -106,7 +106,7 @@ def _too_slow() -> Refused:
 
 
 class _Measured:
-    """Counts answers and their times by route."""
+    """Counts responses and their durations by route."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

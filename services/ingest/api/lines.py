@@ -1,4 +1,4 @@
-"""Many records in one request, line by line: in parts, so that memory does not grow with them."""
+"""Many records in one request (NDJSON), processed in parts to bound memory."""
 
 import asyncio
 from collections import Counter
@@ -18,9 +18,9 @@ from services.runtime.observability import metrics
 from services.runtime.stores.held_corrections import HeldCorrection
 
 MAX_LINES = 50_000
-"""Of one request: the answer names each one that was taken."""
+"""Maximum lines of a request, because the response lists each accepted one."""
 LINES_PER_REQUEST = 100
-"""Lines that count as one more request of a token's rate."""
+"""Number of lines that count as one request in a token's rate."""
 _LINES_AT_ONCE = 256
 _BYTES_AT_ONCE = 1 << 20
 
@@ -33,7 +33,7 @@ class _Counts(BaseModel):
 
 
 async def read_bounded(request: Request) -> bytearray:
-    """The body, held once; its size is bounded while it comes in."""
+    """Read the body into memory once; its size is limited while it arrives."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -41,12 +41,12 @@ async def read_bounded(request: Request) -> bytearray:
 
 
 def cost_of(body: bytearray) -> int:
-    """How many further requests of a token's rate the body's lines count as.
+    """The number of additional requests that the body's lines count as in a token's rate.
 
     Raises
     ------
     Refused
-        413, where there are too many.
+        413, if there are too many lines.
     """
     lines = body.count(b"\n") + 1
     if lines > MAX_LINES:
@@ -56,11 +56,11 @@ def cost_of(body: bytearray) -> int:
 
 
 async def parts_of(body: bytearray, kind: RecordType, most: int) -> AsyncIterator[list[Line]]:
-    """The lines, some at a time, parsed off the loop.
+    """The lines in parts, parsed outside the event loop.
 
     Parameters
     ----------
-    most : detections per frame
+    most : maximum detections per frame
     """
     start, number = 0, 0
     while start < len(body):
@@ -77,7 +77,7 @@ def _part(
         end = body.find(b"\n", start)
         end = len(body) if end < 0 else end
         number += 1
-        # No more than what shows that it is too long: a body may be one line.
+        # Copy only enough to see that it is too long: the whole body may be one line.
         text = bytes(memoryview(body)[start : min(end, start + MAX_EVENT_BYTES + 1)])
         start = end + 1
         if text.strip():
@@ -87,7 +87,7 @@ def _part(
 
 @dataclass
 class LineAnswer:
-    """What became of the lines so far: as JSON, which takes a tenth of the objects' memory."""
+    """The results of the lines so far, kept as JSON, which takes a tenth of the memory."""
 
     _listed: list[bytes] = field(default_factory=list)
     _refused: Counter[str] = field(default_factory=Counter)
@@ -95,7 +95,7 @@ class LineAnswer:
     _held: int = 0
 
     def add(self, lines: Sequence[Line], facts: Sequence[Accepted | HeldCorrection]) -> None:
-        """Note lines that were refused, and what became of all others, in their order."""
+        """Add the results of accepted and refused lines, in order."""
         left = iter(facts)
         for line in lines:
             if isinstance(line.content, InvalidRecord):
@@ -122,7 +122,7 @@ class LineAnswer:
         self._listed.append(result.model_dump_json(exclude_none=True).encode())
 
     def response(self) -> Response:
-        """207 where a line was refused, else 202."""
+        """207 if a line was refused, else 202."""
         refused = self._refused.total()
         counts = _Counts(
             accepted=self._accepted, held=self._held, refused=refused, reasons=self._refused

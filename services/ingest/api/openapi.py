@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of bodies that are read by hand, and of refusals."""
+"""OpenAPI schemas of manually parsed bodies, and of error responses."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ FRAME_BODY: dict[str, Any] = {
 
 
 def record_body(model: type[BaseModel]) -> dict[str, Any]:
-    """One such record as JSON, or one a line."""
+    """The body schema: one record as JSON, or one per line."""
     content = {media_type: {"schema": _reference(model)} for media_type in _MEDIA_TYPES}
     return {"requestBody": {"required": True, "content": content}}
 
@@ -65,7 +65,7 @@ _MEDIA_TYPES = ("application/json", NDJSON)
 
 
 def add_schemas(app: FastAPI) -> None:
-    """Put the schemas of the bodies into the application's document."""
+    """Add the bodies' schemas to the application's OpenAPI document."""
     models: list[type[BaseModel]] = [FrameMetadata, Predictions, GroundTruth]
     _, schemas = models_json_schema(
         [(model, "validation") for model in models], ref_template=_REFERENCE

@@ -1,4 +1,4 @@
-"""Requests taken apart: a picture with its metadata, one record, or many lines of them."""
+"""Parse requests: an image with its metadata, one record, or many lines of records."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,21 +20,21 @@ NDJSON = "application/x-ndjson"
 
 _MAX_METADATA_BYTES = 64 * 1024
 _VALUES_PER_DETECTION = 32
-"""A detection has 8 values, and 13 with a mask; so a record may have twice the detections that are
-kept, and three times, and the highest scores are kept. A parsed one takes 700 bytes."""
+"""Limit on a record's values per kept detection. A detection has 8 values, 13 with a mask, so a
+record may have two to three times the detections that are kept. A parsed one takes 700 bytes."""
 
 RecordType = type[Predictions] | type[GroundTruth]
 Record = PredictionsMade | FrameAnnotated
 
 
 class Changes(NamedTuple):
-    """What a record's event has otherwise than its client sent it; named as in answers."""
+    """Differences between a record's event and what its client sent, named as in responses."""
 
     detections_left_out: int = 0
     scores_clipped: int = 0
 
     def counts(self) -> dict[str, int]:
-        """Those that happened."""
+        """The nonzero counts."""
         return {name: count for name, count in self._asdict().items() if count}
 
 
@@ -43,7 +43,7 @@ UNCHANGED = Changes()
 
 @dataclass(frozen=True)
 class Line:
-    """One line of many: what it says, or why it is refused."""
+    """One line of many: its record, or the error that refuses it."""
 
     number: int
     content: Record | InvalidRecord
@@ -61,7 +61,7 @@ async def read_frame(request: Request) -> tuple[bytes, FrameMetadata]:
     Raises
     ------
     Refused
-        Another media type, or a part is missing or comes twice.
+        The media type is wrong, or a part is missing or repeated.
     InvalidRecord
         The metadata breaks its schema.
     """
@@ -84,22 +84,22 @@ async def read_frame(request: Request) -> tuple[bytes, FrameMetadata]:
 
 
 def require_json(request: Request) -> None:
-    """Refuse what is neither JSON nor lines of it."""
+    """Refuse media types other than JSON and NDJSON."""
     if media_type(request) not in {"application/json", NDJSON}:
         raise _unsupported(f"application/json or {NDJSON}")
 
 
 def read_record(kind: RecordType, content: bytes, most: int) -> tuple[Record, Changes]:
-    """One frame's predictions or ground truth, and what was changed of it.
+    """One frame's predictions or ground truth, and the changes made to it.
 
     Parameters
     ----------
-    most : detections per frame; beyond it, those of the highest scores are kept
+    most : maximum detections per frame; those with the highest scores are kept
 
     Raises
     ------
     InvalidRecord
-        It breaks its schema, names what nobody sees, or is more than a record may hold.
+        It breaks its schema, has a name with invisible characters, or is too large.
     """
     _check_cost(content, most)
     body = read_body(kind, content)
@@ -116,7 +116,7 @@ def read_record(kind: RecordType, content: bytes, most: int) -> tuple[Record, Ch
 
 
 def _check_cost(content: bytes, most: int) -> None:
-    """Refuse what would take too much memory once it is parsed, before it is."""
+    """Refuse content that would take too much memory, before parsing it."""
     if len(content) > MAX_EVENT_BYTES:
         raise InvalidRecord("more than one record may hold", reason="event_too_large")
     # Each value but the first of an object or array follows one of these.
@@ -131,7 +131,7 @@ def read_line(number: int, kind: RecordType, content: bytes, most: int) -> Line:
     try:
         return Line(number, *read_record(kind, content, most))
     except InvalidRecord as exc:
-        # Without what led to it: that holds the line, and all that was parsed of it.
+        # Drop the traceback, which would keep the line and its parsed values in memory.
         return Line(number, InvalidRecord(str(exc), reason=exc.reason))
 
 
