@@ -1,4 +1,4 @@
-"""Services on the parts that they work with, in one process or a service at a time."""
+"""Assemble services with their stores and broker: all in one process, or a single service."""
 
 import asyncio
 import math
@@ -51,11 +51,11 @@ log = structlog.get_logger(__name__)
 
 _START_POLL_S = 1.0
 _FIGURES_S = 15.0
-"""How often figures of all that is recorded are reckoned; more seldom where that takes long."""
+"""Interval of recomputing figures from all records; longer if that takes long."""
 
 
 def wanted_services(settings: Settings) -> tuple[str, ...]:
-    """All services that these settings ask for."""
+    """All services that these settings enable."""
     return (*SERVICES, *(name for name in BESIDE if is_asked_for(name, settings)))
 
 
@@ -64,21 +64,21 @@ async def running(
     settings: Settings,
     services: Sequence[str] = CONSUMERS,
     *,
-    beside: Settings | None = None,
+    fill_settings: Settings | None = None,
 ) -> AsyncIterator[App]:
-    """The embedded stack on the data folder, and these services on it, in this process.
+    """Run the embedded stack on the data folder, and these services, in this process.
 
     Parameters
     ----------
-    beside : of a second embedder, whose vectors are filled too
+    fill_settings : the settings of a second embedder, whose vectors are filled too
 
     Raises
     ------
     FolderInUse
         Another process runs on the data folder.
     MissingPart, InvalidSettings, MissingWeights, DiskFull, PartEnded
-        Something is not installed or not set as it must be, or there is no room; the message says
-        what to do.
+        Something is not installed or wrongly configured, or the disk is full; the message has the
+        remedy.
     """
     async with AsyncExitStack() as closing:
         embedded = EmbeddedStack(settings)
@@ -87,8 +87,8 @@ async def running(
         await closing.enter_async_context(room_kept(settings.data))
         await closing.enter_async_context(held_to(embedded.check))
         _watch_space(settings.data)
-        beside = addresses.applied_to(beside) if beside else None
-        starting = _serving(addresses.applied_to(settings), services, beside=beside)
+        fill_settings = addresses.applied_to(fill_settings) if fill_settings else None
+        starting = _serving(addresses.applied_to(settings), services, fill_settings=fill_settings)
         app = await closing.enter_async_context(starting)
         await asyncio.to_thread(embedded.serves, app.addresses.get("review", ""))
         yield app
@@ -98,7 +98,7 @@ def _watch_space(folder: Path) -> None:
     def share(of: str) -> float:
         try:
             return float(getattr(shutil.disk_usage(folder), of))
-        except OSError:  # taken away under us: the other metrics still count
+        except OSError:  # the folder is gone: keep the other metrics
             return math.nan
 
     metrics.DATA_FREE_BYTES.set_function(lambda: share("free"))
@@ -107,17 +107,17 @@ def _watch_space(folder: Path) -> None:
 
 @asynccontextmanager
 async def deployed(settings: Settings, service: str) -> AsyncIterator[App]:
-    """One service on the parts that the settings name, or that run on the data folder.
+    """Run one service on the parts that the settings name, or that run on the data folder.
 
     Raises
     ------
     StoreUnavailable, BrokerUnavailable
-        One was away for `settings.start_wait_s`.
+        A part was unreachable for `settings.start_wait_s`.
     MissingPart
         The blob store's URL needs a package that is not installed.
     InvalidSettings
-        They name no broker or no MongoDB, and none runs on the data folder; or receivers of
-        webhooks that are not set up as they must be.
+        They name no broker or no MongoDB, and none runs on the data folder; or webhook receivers
+        are wrongly configured.
     """
     warn_where_idle(service, settings)
     there = None
@@ -129,7 +129,7 @@ async def deployed(settings: Settings, service: str) -> AsyncIterator[App]:
             )
     resolved = _resolved(settings, there)
     async with AsyncExitStack() as closing:
-        # A cluster's topics are its owner's: `gazeloop topics create`, or what Kubernetes declares.
+        # A cluster's owner creates its topics: by `gazeloop topics create`, or in Kubernetes.
         yield await _once_there(
             lambda: _serving(resolved, [service], creating=there is not None), resolved, closing
         )
@@ -140,7 +140,7 @@ async def _once_there(
     settings: Settings,
     closing: AsyncExitStack,
 ) -> App:
-    """Start, again and again while the broker or a store is away; a rollout starts all at once."""
+    """Start, retrying while a part is unreachable: a rollout starts all parts at once."""
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(Transient),
         wait=wait_fixed(_START_POLL_S),
@@ -171,15 +171,15 @@ async def _serving(
     services: Sequence[str],
     *,
     creating: bool = True,
-    beside: Settings | None = None,
+    fill_settings: Settings | None = None,
 ) -> AsyncIterator[App]:
     clock: Clock = SystemClock()
     async with opened(settings, creating=creating) as app, AsyncExitStack() as closing:
         if USES_IMAGES.intersection(services):
-            open_blobs(settings.blob_url)  # what it lacks is told now, not at the first image
+            open_blobs(settings.blob_url)  # report a missing package now, not at the first image
         stores, traces = app.stores, app.traces
         built = await closing.enter_async_context(
-            consumers(services, stores, settings, clock, traces=traces, beside=beside)
+            consumers(services, stores, settings, clock, traces=traces, fill_settings=fill_settings)
         )
         served = ServedPages(services)
         ready = None
@@ -195,25 +195,25 @@ async def _serving(
             )
             served.serve(addresses)
         if "evaluator" in services:
-            await _beside_evaluator(stores, settings, clock, closing)
+            await _figures_in_background(stores, settings, clock, closing)
         yield replace(app, addresses=addresses, settle=built.settle)
 
 
-async def _beside_evaluator(
+async def _figures_in_background(
     stores: Stores, settings: Settings, clock: Clock, closing: AsyncExitStack
 ) -> None:
-    """What is reckoned from all that is recorded: figures over time, and what errors cost."""
+    """Compute figures over time and the cost of errors, from all records, in the background."""
     nothing_counted = Counts(frames=0, predictions=0, ground_truth=0)
     reports = Reports(stores.matches, stores.needles, settings.operating_score, clock)
     copies = settings.count_copies
     costs = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=copies)
-    said = WhenChanged(
+    current_reports = WhenChanged(
         lambda: reports.now(nothing_counted), stores.matches, stores.needles.plans, clock
     )
 
     async def note() -> None:
-        """Keep figures as they change, so that the page can draw them over time."""
-        await note_figures(stores, await said(), clock)
+        """Store figures when they change, so that the page can draw them over time."""
+        await note_figures(stores, await current_reports(), clock)
 
     show = WhenChanged(costs.show, stores.matches, stores.needles.plans, clock)
     for name, take_in, show_ in (
@@ -232,7 +232,7 @@ async def _serve(
     traces: Traces,
     closing: AsyncExitStack,
 ) -> dict[str, str]:
-    """Vehicles' interface with ingest, the review page with the retriever, on one port."""
+    """Serve HTTP on one port: vehicles' API with ingest, the review page with the retriever."""
     paths = {}
     if "ingest" in services:
         paths["ingest"] = "/v1"
@@ -254,7 +254,7 @@ async def _serve(
         http = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=tracing)
     if "retriever" in services:
         paths["review"] = REVIEW_PATH
-        # Corrections are the retriever's to publish: by its rights, and under its name.
+        # The retriever publishes corrections, with its own ACLs and under its name.
         corrections = KafkaOutbox(
             "retriever", BrokerAddress.of(settings), settings, traces=traces.of("retriever")
         )

@@ -1,4 +1,4 @@
-"""The services that consume, each with what it is made of."""
+"""Build the consuming services from their parts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
@@ -9,11 +9,11 @@ from functools import partial
 import httpx
 import structlog
 
-from services.annotation.label_studio.service import NoteAsked
+from services.annotation.label_studio.service import RecordShortlists
 from services.annotation.webhooks.receivers import Receiver, names_of, receivers_of
 from services.annotation.webhooks.service import DeliverShortlists
 from services.app.family_marking import mark_families
-from services.app.filling import filled_beside, filler
+from services.app.filling import filled_in_background, filler
 from services.app.label_studio_parts import carrying
 from services.app.repeating import Ticker, attempted, going_on, repeated
 from services.app.when_changed import WhenChanged
@@ -40,7 +40,7 @@ from services.runtime.stores.vectors_open import open_vector_store
 
 @dataclass(frozen=True)
 class Parts:
-    """What services are made of; those that need vectors share one store in a process."""
+    """The parts of services; all services of a process share one vector store."""
 
     stores: Stores
     settings: Settings
@@ -58,7 +58,7 @@ Builder = Callable[[Parts, Outbox], Step]
 
 
 def _embedder(parts: Parts, outbox: Outbox) -> Step:
-    # torch takes seconds to import, and only the embedder needs it.
+    # Imported here because torch takes seconds to import, and only the embedder needs it.
     from services.embedder.models.torch_embedder import TorchEmbedder  # noqa: PLC0415
 
     embedder = TorchEmbedder.of(parts.settings)
@@ -103,7 +103,7 @@ def _evaluator(parts: Parts, _: Outbox) -> EvaluateMatches:
 
 
 def _label_studio(parts: Parts, _: Outbox) -> Step:
-    return NoteAsked(parts.stores.annotation_tasks)
+    return RecordShortlists(parts.stores.annotation_tasks)
 
 
 _BUILDERS: Mapping[str, Builder] = {
@@ -117,18 +117,18 @@ _NAMED_BY: Mapping[str, str] = {
     WEBHOOKS: "name receivers in GAZELOOP_WEBHOOKS (docs/webhooks.md), and start it again",
     LABEL_STUDIO: "set GAZELOOP_LABEL_STUDIO_URL (docs/label-studio.md), and start it again",
 }
-"""How a person gives a service for others something to do."""
+"""How to enable an optional service, for messages."""
 
 
 @dataclass(frozen=True)
 class Consumers:
-    """Services with their steps."""
+    """Consuming services with their steps."""
 
     services: Sequence[ConsumingService]
     steps: Sequence[Step]
 
     async def settle(self) -> bool:
-        """Do what was put off until there is nothing else to do; whether there was any of it."""
+        """Do deferred work; return whether there was any."""
         retrievers = [step for step in self.steps if isinstance(step, ExtendShortlists)]
         return any([await retriever.settle() for retriever in retrievers])
 
@@ -141,13 +141,13 @@ async def consumers(
     clock: Clock,
     *,
     traces: Traces,
-    beside: Settings | None = None,
+    fill_settings: Settings | None = None,
 ) -> AsyncIterator[Consumers]:
-    """These services with all that they are made of, not started yet.
+    """Build these services with all their parts; they are not started yet.
 
     Parameters
     ----------
-    beside : of a second embedder, whose vectors are filled while this is open
+    fill_settings : the settings of a second embedder, filled while the context is open
     """
     async with AsyncExitStack() as closing:
         parts = Parts(stores, settings, clock, traces, _vectors_opened_once(settings, closing))
@@ -159,18 +159,18 @@ async def consumers(
             services += await closing.enter_async_context(
                 webhook_consumers(settings, clock, traces)
             )
-        if beside is not None:
-            await _fill_beside(beside, parts, closing)
+        if fill_settings is not None:
+            await _fill_in_background(fill_settings, parts, closing)
         yield Consumers(services, [step for _, step in built])
 
 
 def is_asked_for(name: str, settings: Settings) -> bool:
-    """Whether a service has anything to do: for others, where the settings name them.
+    """Whether a service has anything to do; optional ones only if the settings name their target.
 
     Raises
     ------
     InvalidSettings
-        The receivers of webhooks cannot be read.
+        The setting of webhook receivers is unreadable.
     """
     if name == WEBHOOKS:
         return bool(names_of(settings))
@@ -178,35 +178,35 @@ def is_asked_for(name: str, settings: Settings) -> bool:
 
 
 def warn_where_idle(name: str, settings: Settings) -> None:
-    """Say what a service waits for that has nothing to do; one that ended would be started again.
+    """Log what an idle service waits for. It keeps running, because it would be restarted.
 
     Raises
     ------
     InvalidSettings
-        The receivers of webhooks cannot be read.
+        The setting of webhook receivers is unreadable.
     """
     if not is_asked_for(name, settings):
         log.warning("nothing_to_do", service=name, remedy=_NAMED_BY[name])
 
 
-async def _fill_beside(settings: Settings, parts: Parts, closing: AsyncExitStack) -> None:
+async def _fill_in_background(settings: Settings, parts: Parts, closing: AsyncExitStack) -> None:
     outbox = KafkaOutbox("embedder", BrokerAddress.of(settings), settings)
     closing.push_async_callback(outbox.close)
     vectors = parts.open_vectors()
     work = await filler(settings, parts.stores, vectors, outbox=outbox, clock=parts.clock)
-    await closing.enter_async_context(filled_beside(work))
+    await closing.enter_async_context(filled_in_background(work))
 
 
 @asynccontextmanager
 async def webhook_consumers(
     settings: Settings, clock: Clock, traces: Traces
 ) -> AsyncIterator[list[ConsumingService]]:
-    """One service for each receiver that the settings name, not started yet.
+    """One service per configured webhook receiver; not started yet.
 
     Raises
     ------
     InvalidSettings
-        A receiver is not set up as it must be.
+        A receiver is wrongly configured.
     """
     receivers = receivers_of(settings)
     log.info("webhook_receivers", names=[receiver.name for receiver in receivers])
@@ -236,7 +236,7 @@ def _webhook(
         DeliverShortlists(receiver, client, settings, clock),
         outbox=outbox,
         broker=broker,
-        # One by one: what fails is tried again as a whole, and what was delivered would be again.
+        # Batches of one: a failed batch is retried whole, which would repeat deliveries.
         settings=settings.model_copy(update={"batch_size": 1}),
         clock=clock,
         traces=traces,
@@ -254,9 +254,9 @@ async def _consumer(
     listener = step if isinstance(step, EvaluateMatches) else None
     progress = Progress()
     if isinstance(step, ExtendShortlists):
-        # A batch waits for a plan in the background, and that plan's steps are then its progress.
+        # While a batch waits for a background plan, the plan's steps count as its progress.
         with progress_of(progress):
-            await _beside_retriever(step, parts, closing)
+            await _retriever_background(step, parts, closing)
     if name == LABEL_STUDIO:
         carried = carrying(parts.stores, outbox, parts.settings, parts.clock)
         await closing.enter_async_context(carried)
@@ -279,7 +279,9 @@ async def _consumer(
     return service, step
 
 
-async def _beside_retriever(step: ExtendShortlists, parts: Parts, closing: AsyncExitStack) -> None:
+async def _retriever_background(
+    step: ExtendShortlists, parts: Parts, closing: AsyncExitStack
+) -> None:
     for name, work, every_s in (
         ("mark_families", _families_marked(parts), _FAMILIES_S),
         ("note_queue", partial(_note_queue, parts.stores), _QUEUE_S),
@@ -290,7 +292,7 @@ async def _beside_retriever(step: ExtendShortlists, parts: Parts, closing: Async
 
 
 def _batched(name: str, settings: Settings) -> Settings:
-    """A plan has a price of its own, so the retriever takes what has come into one."""
+    """Larger batches for the retriever: a plan has a fixed cost, so it should cover many events."""
     if name != "retriever":
         return settings
     larger = {"batch_size": settings.plan_batch_size, "batch_wait_s": settings.plan_wait_s}
@@ -308,7 +310,7 @@ def _families_marked(parts: Parts) -> WhenChanged[int]:
     stores, vectors = parts.stores, parts.open_vectors()
 
     async def planned() -> Hashable:
-        # What is embedded makes a plan; another model goes live without one.
+        # New embeddings cause a plan; a switch of the live model does not, so compare it too.
         return await stores.needles.plans(), await live_model(vectors, REGION_VECTORS)
 
     async def mark() -> int:
@@ -321,13 +323,13 @@ def _families_marked(parts: Parts) -> WhenChanged[int]:
 async def _going_on(
     name: str, work: Callable[[], Awaitable[None]], every_s: float
 ) -> AsyncIterator[None]:
-    """Keep the gauges up to date also when no match comes to do it."""
+    """Refresh the gauges periodically, also when no match arrives."""
 
-    async def go_on(pauses: Ticker) -> None:
-        while await pauses.passed(every_s):
+    async def refresh(ticker: Ticker) -> None:
+        while await ticker.passed(every_s):
             await attempted(name, work)
 
-    async with going_on(go_on):
+    async with going_on(refresh):
         yield
 
 

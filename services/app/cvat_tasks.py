@@ -1,4 +1,4 @@
-"""Between our stores and a CVAT server: what is asked there, and what was answered."""
+"""Push shortlists from the stores to a CVAT server, and pull its finished jobs."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Pushed:
-    """What `push` did."""
+    """The result of a push."""
 
     created: int = 0
     frames: int = 0
@@ -40,7 +40,7 @@ class Pushed:
 
 @dataclass(frozen=True)
 class Pulled:
-    """What `pull` found, and what came of it."""
+    """The result of a pull."""
 
     finished: int
     unfinished: int
@@ -50,12 +50,12 @@ class Pulled:
 async def push_tasks(
     stores: Stores, settings: Settings, by: Literal["shortlist", "family"], wanted: NeedleFilter
 ) -> Pushed:
-    """Create a task for each shortlist or family whose frames are in no task yet.
+    """Create a task per shortlist or family, for frames that have no task yet.
 
     Raises
     ------
     ToolUnavailable, InvalidSettings, InvalidRecord
-        The server does not answer, or does not take the token or the task.
+        The server does not answer, or refuses the token or the task.
     """
     units = await (shortlist_units if by == "shortlist" else family_units)(stores, wanted)
     uris = await image_uris(stores, [frame for unit in units.values() for frame in unit])
@@ -63,7 +63,7 @@ async def push_tasks(
 
 
 async def pull_jobs(stores: Stores, outbox: Outbox, settings: Settings) -> Pulled:
-    """Publish the frames of finished jobs; what was published before says nothing new."""
+    """Publish the frames of finished jobs; a repetition publishes nothing new."""
     frames, finished, unfinished = await asyncio.to_thread(_pull, settings)
     stems = {Path(frame["name"]).stem for frame in frames}
     known = await known_frames(stores, stems)
@@ -129,7 +129,8 @@ def cvat_server(settings: Settings) -> "Iterator[CvatServer]":
     Raises
     ------
     MissingPart, InvalidSettings, ToolUnavailable
-        The SDK is not installed; no address is set, or the token is refused; it does not answer.
+        The SDK is not installed; no URL is set, or the token is refused; the server does not
+        answer.
     """
     try:
         from services.annotation.cvat.server import CvatServer  # noqa: PLC0415  # an extra

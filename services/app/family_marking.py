@@ -1,4 +1,4 @@
-"""Families of needles for the review page, kept up to date beside the retriever."""
+"""Update families of needles for the review page, in the retriever's background."""
 
 from collections.abc import Sequence
 
@@ -13,13 +13,13 @@ from services.runtime.stores.family_marks import Mark
 from services.runtime.stores.opening import Stores
 
 _SHOWN = 50
-"""Families that have a gauge of their own."""
+"""Number of families with their own gauge."""
 
 
 async def mark_families(
     stores: Stores, vectors: VectorStore, settings: Settings, clock: Clock
 ) -> int:
-    """Gather the needles again, write and show what has changed; how many needles that were.
+    """Cluster the needles again; write and show changes; return the number of changed needles.
 
     Raises
     ------
@@ -32,11 +32,11 @@ async def mark_families(
 
 
 def show_families(families: Sequence[Family]) -> None:
-    """As gauges: how many there are, and the size of the largest.
+    """Set the gauges: the number of families, and the sizes of the largest.
 
     Parameters
     ----------
-    families : the largest first
+    families : sorted by size, largest first
     """
     for gauge in (metrics.FAMILIES, metrics.FAMILY_NEEDLES):
         gauge.clear()
@@ -54,7 +54,7 @@ def show_families(families: Sequence[Family]) -> None:
 
 
 def marks_of(overview: Overview) -> dict[NeedleId, Mark]:
-    """What the overview says of each needle."""
+    """Each needle's family and flags in the overview."""
     suspicions = {suspect.needle.needle_id: suspect.suspicion for suspect in overview.recheck}
     marks = {needle_id: Mark(suspicion=value) for needle_id, value in suspicions.items()}
     for family in overview.families:

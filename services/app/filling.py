@@ -1,4 +1,4 @@
-"""A second embedder beside everything else, whose collections are filled from the stored frames."""
+"""Fill a second embedder's collections from stored frames, in the background."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,21 +19,21 @@ from services.runtime.step import Outbox
 from services.runtime.stores.opening import Stores
 
 FILL_PAUSE_S = 5.0
-"""From one pass to the next: how far behind the live model a follower may be."""
+"""Pause between passes: how far a follower may lag behind the live model."""
 log = structlog.get_logger(__name__)
 
 
 async def filler(
     settings: Settings, stores: Stores, vectors: VectorStore, *, outbox: Outbox, clock: Clock
 ) -> FillModel:
-    """What fills the collections of the embedder that these settings name.
+    """The filler for the embedder that these settings name.
 
     Raises
     ------
     MissingWeights, InvalidSettings
         There is no such embedder.
     """
-    # torch takes seconds to import.
+    # Imported here because torch takes seconds to import.
     from services.embedder.models.torch_embedder import TorchEmbedder  # noqa: PLC0415
 
     embedder = await asyncio.to_thread(TorchEmbedder.of, settings)
@@ -50,10 +50,10 @@ async def filler(
     return FillModel(step, stores.embeddings)
 
 
-async def following(work: FillModel, pauses: Ticker) -> None:
-    """Pass after pass, until it is cancelled or its pauses end; what is away is waited for."""
+async def following(work: FillModel, ticker: Ticker) -> None:
+    """Repeat passes until cancelled or the ticker ends; wait while a part is unreachable."""
     pause_s = 0.0
-    while await pauses.passed(pause_s):
+    while await ticker.passed(pause_s):
         try:
             await work.fill()
         except Transient as exc:
@@ -62,7 +62,7 @@ async def following(work: FillModel, pauses: Ticker) -> None:
 
 
 @asynccontextmanager
-async def filled_beside(work: FillModel) -> AsyncIterator[None]:
-    """The model is filled, and follows, while this is open."""
+async def filled_in_background(work: FillModel) -> AsyncIterator[None]:
+    """Fill the model and follow new frames while the context is open."""
     async with going_on(partial(following, work)):
         yield

@@ -1,4 +1,4 @@
-"""Montages of a mined data set: which needles to show, and what is known of their frames."""
+"""Montages of a mined data set: choose needles, and draw them with their candidates."""
 
 import asyncio
 import re
@@ -25,8 +25,8 @@ from services.runtime.montage import MOST, Tile, montage
 
 _OURS = re.compile(r"\d{3}-.*-[0-9a-f]{8}\.png")
 _SHOWN = 0.3
-"""Other predictions below this score would only clutter the picture."""
-_COMPRESSION = 1  # a third of the default's time, a tenth more bytes
+"""Other predictions below this score are not drawn, because they clutter the image."""
+_COMPRESSION = 1  # takes a third of the default level's time, for 10% more bytes
 _MEANING = {
     ErrorType.CLASSIFICATION: "it is of another category",
     ErrorType.LOCALIZATION: "the box does not fit",
@@ -37,7 +37,7 @@ _MEANING = {
 
 
 class Stores(Protocol):
-    """What montages are made from."""
+    """The stores that montages need."""
 
     @property
     def needles(self) -> NeedleStore: ...
@@ -56,7 +56,7 @@ class _Sheet:
 
 
 class _Pictures:
-    """Frames' pictures, each decoded once while it is likely to be asked for again."""
+    """A cache of decoded frame images."""
 
     def __init__(self, blobs: BlobStore, limits: ImageLimits, *, most: int = 64) -> None:
         self._blobs = blobs
@@ -76,10 +76,10 @@ class _Pictures:
 
 
 def chosen(records: Iterable[NeedleRecord], most: int) -> list[NeedleRecord]:
-    """The needles to show: every kind of failure in turn, its best shortlisted ones first.
+    """The needles to show: failure modes round-robin, best shortlisted needles first.
 
-    A needle without frames of its own is left out: what looks like it, if anything, is shown with
-    another one.
+    Needles without candidates are left out; frames similar to them, if any, were allocated to
+    another needle.
     """
     return _in_turn(record for record in records if record.active and _found(record))[:most]
 
@@ -107,7 +107,7 @@ def _worth(record: NeedleRecord) -> tuple[int, float, str]:
 async def write_montages(
     stores: Stores, folder: Path, *, limits: ImageLimits, most: int
 ) -> list[Path]:
-    """Draw a PNG for each needle with a shortlist, at most so many, instead of an earlier run's.
+    """Draw at most `most` PNGs, one per needle with a shortlist; replaces an earlier run's files.
 
     Raises
     ------
@@ -151,14 +151,14 @@ def _frames(sheet: _Sheet) -> Iterator[FrameId]:
 async def _errors(
     matches: MatchStore, sheets: Sequence[_Sheet]
 ) -> dict[RegionId, ErrorType | None]:
-    """What matching said of every candidate that is on a sheet."""
-    asked = {candidate.region_id for sheet in sheets for candidate in sheet.candidates}
+    """The error type of every candidate on a sheet, from matching; None if there is no error."""
+    regions = {candidate.region_id for sheet in sheets for candidate in sheet.candidates}
     categories = {sheet.needle.category for sheet in sheets}
     return {
         region: error
         async for match in matches.scan(categories=categories)
         for region, error in zip(match.regions, match.errors, strict=True)
-        if region in asked
+        if region in regions
     }
 
 
@@ -168,7 +168,7 @@ def _name(number: int, needle: NeedleFound) -> str:
 
 
 def _place(drive: DriveId | None, at: datetime | None) -> str:
-    """Drive and time, as far as they are known."""
+    """Drive and time, where known."""
     caption = [f"drive {drive}"] if drive else []
     if at is not None and at != UNKNOWN_TIME:
         caption.append(f"{at:%Y-%m-%d %H:%M:%S}")
@@ -177,7 +177,7 @@ def _place(drive: DriveId | None, at: datetime | None) -> str:
 
 @dataclass(frozen=True)
 class _Album:
-    """All that sheets are drawn from."""
+    """The data that sheets are drawn from."""
 
     frames: Mapping[FrameId, FrameRecord]
     errors: Mapping[RegionId, ErrorType | None]

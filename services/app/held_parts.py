@@ -1,4 +1,4 @@
-"""Corrections that ask something, wired: held on their way in, released once it is answered."""
+"""Wire held corrections: hold them when they arrive, release them once answered."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,14 +14,14 @@ _RELEASE_S = 1.0
 
 
 def correction_holder(stores: Stores, clock: Clock) -> CorrectionHolder:
-    """Holds what comes by HTTP."""
+    """The holder for corrections that arrive by HTTP."""
     gate = CorrectionGate(stores.held, stores.categories, clock)
     return CorrectionHolder(gate, stores.ledger, stores.shortlists)
 
 
 @asynccontextmanager
 async def held_released(stores: Stores, outbox: Outbox, clock: Clock) -> AsyncIterator[None]:
-    """Held corrections go on their way as soon as somebody has answered."""
+    """Release answered corrections while the context is open."""
     publisher = CorrectionPublisher(stores.ledger, outbox, "answer")
     release = HeldRelease(stores.held, publisher)
     async with repeated("release_held", release.release, clock, every_s=_RELEASE_S):

@@ -1,4 +1,4 @@
-"""Label Studio's parts, wired: for the service, for ingest's HTTP and for the commands."""
+"""Wire the Label Studio integration for the service, ingest's HTTP routes and the commands."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ from services.runtime.stores.opening import Stores
 
 @dataclass(frozen=True)
 class LabelStudioParts:
-    """What commands and the service work with."""
+    """The parts that commands and the service use."""
 
     tool: LabelStudio
     pusher: Pusher
@@ -35,7 +35,7 @@ class LabelStudioParts:
 async def label_studio(
     stores: Stores, outbox: Outbox, settings: Settings, clock: Clock
 ) -> AsyncIterator[LabelStudioParts]:
-    """Label Studio's parts; nothing is contacted yet.
+    """Build the Label Studio parts without connecting.
 
     Raises
     ------
@@ -57,27 +57,27 @@ async def label_studio(
 async def carrying(
     stores: Stores, outbox: Outbox, settings: Settings, clock: Clock
 ) -> AsyncIterator[None]:
-    """Tasks are pushed and pulled while this is open."""
+    """Push and pull tasks while the context is open."""
     async with label_studio(stores, outbox, settings, clock) as parts:
         tasks, poll_s = stores.annotation_tasks, settings.label_studio_poll_s
 
-        async def be_heard_of() -> None:
+        async def subscribe() -> None:
             project, _ = await ensure_project(parts.tool, settings, stores)
             await ensure_webhook(parts.tool, settings, project)
 
-        carrier = SyncLoop(parts.pusher, parts.puller, tasks, clock, poll_s, be_heard_of)
+        loop = SyncLoop(parts.pusher, parts.puller, tasks, clock, poll_s, subscribe)
 
-        async def carry(pauses: Ticker) -> None:
+        async def synchronise(ticker: Ticker) -> None:
             pause_s = 0.0
-            while await pauses.passed(pause_s):
-                pause_s = await carrier.carry()
+            while await ticker.passed(pause_s):
+                pause_s = await loop.sync()
 
-        async with going_on(carry):
+        async with going_on(synchronise):
             yield
 
 
 def outside_routes(stores: Stores, settings: Settings, clock: Clock) -> Sequence[APIRouter]:
-    """What Label Studio and annotators' browsers ask of ingest; nothing where it is not used."""
+    """Ingest's routes for Label Studio and annotators' browsers; none if it is not configured."""
     if not settings.label_studio_url:
         return ()
     links = ImageLinks(stores.reviews.signing_key, settings.public_url)

@@ -1,4 +1,4 @@
-"""Embedding models side by side: how far each is, and which one searches use."""
+"""Embedding models: their progress, and which one is live."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from services.runtime.stores.embeddings import Embeddings
 
 @dataclass(frozen=True)
 class Model:
-    """A model that has collections.
+    """A model with collections in the vector store.
 
     Attributes
     ----------
-    done : captured frames whose vectors are of their latest predictions
-    lacking : frames that the live model is done with, and this one is not
+    done : number of captured frames whose vectors match their latest predictions
+    lacking : number of frames that the live model has embedded and this one has not
     """
 
     model_id: ModelId
@@ -35,23 +35,23 @@ class Model:
 
 @dataclass(frozen=True)
 class Models:
-    """All that have collections, in the order of their ids."""
+    """All models with collections, sorted by id."""
 
     captured: int
     models: Sequence[Model]
 
     @property
     def live(self) -> Model | None:
-        """The one that searches use."""
+        """The model that searches use."""
         return next((model for model in self.models if model.live), None)
 
     def named(self, name: str) -> Model:
-        """The model with this id, or the only one with this in its id.
+        """The model with this id, or the only one whose id contains the name.
 
         Raises
         ------
         InvalidSettings
-            There is none, or more than one.
+            No model matches, or several do.
         """
         whole = [model for model in self.models if model.model_id == name]
         found = whole or [model for model in self.models if name in model.model_id]
@@ -66,7 +66,7 @@ class Models:
 
 
 async def read_models(names: CollectionNames, embeddings: Embeddings) -> Models:
-    """How far every model is.
+    """Read every model's progress.
 
     Raises
     ------
@@ -89,15 +89,15 @@ async def read_models(names: CollectionNames, embeddings: Embeddings) -> Models:
 async def use(
     model: ModelId, names: CollectionNames, embeddings: Embeddings, outbox: Outbox
 ) -> None:
-    """Let searches use this model from now on, and let the retriever plan by it at once.
+    """Make this model live, and have the retriever replan with it at once.
 
-    The retriever plans whenever a frame is embedded, and asks then which model is live. So it is
-    told again of a frame that this model has embedded: a repetition, which changes nothing else.
+    The retriever plans after every `FrameEmbedded`, and reads the live model then. So this
+    publishes such an event of the model again, which has no other effect.
 
     Raises
     ------
     StoreUnavailable, BrokerUnavailable, DeliveryUnconfirmed
-        A part is away. The same call again completes it.
+        A part is unreachable. Repeating the call completes the switch.
     """
     await names.alias(
         {alias: collection_of(alias, model) for alias in (FRAME_VECTORS, REGION_VECTORS)}

@@ -1,4 +1,4 @@
-"""What a process that answers HTTP needs to be ready: the broker, MongoDB, and its own port."""
+"""Readiness of a process that serves HTTP: the broker, MongoDB, and its own port."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,18 +19,18 @@ from services.runtime.stores.opening import Stores
 
 _PATIENCE_S = 5.0
 _NOBODY = "readiness"
-"""A token's id that is never given out."""
+"""A token id that is never issued."""
 _PAGES = {"ingest": "ingest", "retriever": "review"}
-"""What a service serves, by the name that its address has."""
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # to be asked at, not listened on
+"""The page that a service serves, by the name of its address."""
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # a target, not a bind address
 
 
 class ServedPages:
-    """What a process serves on its HTTP port, once it does.
+    """The pages that a process serves on its HTTP port.
 
     Parameters
     ----------
-    services : those of the process; most serve nothing there
+    services : the process's services; most have no page
     """
 
     def __init__(self, services: Sequence[str]) -> None:
@@ -38,18 +38,18 @@ class ServedPages:
         self._urls: dict[str, str] = {}
 
     def serve(self, addresses: Mapping[str, str]) -> None:
-        """From now on these addresses are served."""
+        """Set the addresses that are now served."""
         self._urls = {name: asked_at(addresses[name]) for name in self.names}
 
     def needs(self) -> dict[str, Need]:
-        """That each page answers."""
+        """One need per page: that it answers."""
         return {name: partial(self._answers, name) for name in self.names}
 
     async def _answers(self, name: str) -> None:
         url = self._urls.get(name)
         if url is None:
             raise StoreUnavailable("not served yet")
-        # Its certificate is for the name that clients use, and we ask by address.
+        # The certificate is for the clients' host name, but this request uses the address.
         client = httpx.AsyncClient(timeout=_PATIENCE_S, verify=False, trust_env=False)  # noqa: S501
         try:
             async with client:
@@ -61,7 +61,7 @@ class ServedPages:
 
 
 def asked_at(url: str) -> str:
-    """Where this process reaches a page of its own, which may listen on all addresses."""
+    """The URL at which this process reaches its own page, even if it binds to all addresses."""
     for everywhere, here in _EVERYWHERE.items():
         url = url.replace(f"://{everywhere}:", f"://{here}:")
     return url
@@ -71,7 +71,7 @@ def asked_at(url: str) -> str:
 async def readiness_of(
     served: ServedPages, stores: Stores, settings: Settings, clock: Clock
 ) -> AsyncIterator[Readiness]:
-    """What is needed is looked at while this is open."""
+    """Check the needs periodically while the context is open."""
     quick = settings.model_copy(update={"delivery_timeout_s": _PATIENCE_S})
     probe = BrokerProbe(BrokerAddress.of(settings), quick)
 

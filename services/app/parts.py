@@ -1,4 +1,4 @@
-"""Gazeloop's parts, stores and broker, opened for a command or for the services."""
+"""Open Gazeloop's stores and broker for a command or for services."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -23,7 +23,7 @@ from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores, open_stores
 
 REVIEW_PATH = "/review"
-"""Where the review page is served."""
+"""Path of the review page."""
 _POLL_S = 0.5
 log = structlog.get_logger()
 
@@ -32,15 +32,15 @@ OnLag = Callable[[dict[tuple[str, str], int]], Awaitable[None]]
 
 @dataclass(frozen=True)
 class App:
-    """Gazeloop on its parts: what a command works with.
+    """Gazeloop's opened parts, for commands.
 
     Attributes
     ----------
     settings : with the addresses of the embedded parts filled in
-    outbox : where ingest publishes
-    addresses : what is served, by name: here, or where this has joined
-    traces : where the spans of services here go
-    settle : does what services here have put off; whether there was any of it
+    outbox : publishes ingest's events
+    addresses : the served addresses by name, of this process or of the stack that it joined
+    traces : exports the spans of this process's services
+    settle : does this process's deferred work; returns whether there was any
     """
 
     settings: Settings
@@ -52,7 +52,7 @@ class App:
     _lag: LagReader
 
     def review(self, path: str) -> str:
-        """Where a page of the review is, for a person: its address, as far as that is known."""
+        """The URL of a review page, as far as it is known."""
         public = self.settings.public_url.rstrip("/")
         known = self.addresses.get("review") or (public and f"{public}{REVIEW_PATH}")
         return f"{known}{path}" if known else f"{REVIEW_PATH}{path} of a running `gazeloop up`"
@@ -62,11 +62,11 @@ class App:
         return await asyncio.to_thread(self._lag.lags, SUBSCRIPTIONS)
 
     async def caught_up(self, on_lag: OnLag | None = None) -> None:
-        """Wait until no service has anything left to do.
+        """Wait until no service has work left.
 
         Parameters
         ----------
-        on_lag : awaited about twice a second with what is left
+        on_lag : awaited about twice a second with the remaining lag
         """
         while True:
             while not await asyncio.to_thread(self._lag.caught_up, SUBSCRIPTIONS):
@@ -90,7 +90,8 @@ class App:
         )
         stores, clock, score = self.stores, SystemClock(), self.settings.operating_score
         found = await Reports(stores.matches, stores.needles, score, clock).now(counts)
-        # After them: a frame is stored before its matches are. An unreadable one has no costs.
+        # Read after the reports, because a frame is stored before its matches. An unreadable
+        # frame has no costs.
         count_copies = self.settings.count_copies
         stored = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=count_copies)
         costs = await stored.now()
@@ -102,12 +103,12 @@ class App:
 
 @asynccontextmanager
 async def joined(settings: Settings) -> AsyncIterator[App]:
-    """The parts without services: those of a running `gazeloop up`, or our own until the end."""
+    """The parts without services: of a running `gazeloop up`, or started for this context."""
     async with AsyncExitStack() as closing:
         parts = stack.joined(settings)
         addresses = await asyncio.to_thread(parts.__enter__)
         closing.push_async_callback(asyncio.to_thread, parts.__exit__, None, None, None)
-        # As for `deployed`: who runs a cluster's services may not create its topics.
+        # As in `deployed`: users of a cluster's services may not create its topics.
         to = addresses.applied_to(settings)
         app = await closing.enter_async_context(opened(to, creating=not settings.kafka))
         yield replace(app, addresses={"review": addresses.review} if addresses.review else {})
@@ -119,7 +120,7 @@ async def opened(settings: Settings, *, creating: bool = True) -> AsyncIterator[
 
     Parameters
     ----------
-    creating : whether topics that are missing are made
+    creating : whether to create missing topics
     """
     broker = BrokerAddress.of(settings)
     async with AsyncExitStack() as closing:

@@ -1,4 +1,4 @@
-"""Work that is done again and again beside the services."""
+"""Periodic background work of services."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -15,25 +15,25 @@ from services.runtime.pace import Pace
 log = structlog.get_logger(__name__)
 
 _SHARE = 0.05
-"""Of the time, at most this is spent on it, where nobody says otherwise."""
+"""Default limit on the share of time that background work may take."""
 _SHARE_OF_FIGURES = 0.02
-"""The same, of reckoning figures from all there is: the more that is, the less they move."""
+"""The same for figures computed from all records: the more records, the less they change."""
 _SHARE_OF_NEWS = 0.5
-"""The same, of taking in what is new: that is no more than what the services take in as well."""
+"""The same for reading new records, whose number the services' own pace limits."""
 
 
 class Ticker:
-    """The waits of work that goes on beside something else; they end with that."""
+    """The pauses between rounds of background work; `end` interrupts them."""
 
     def __init__(self) -> None:
         self._over = asyncio.Event()
 
     def end(self) -> None:
-        """Let no further time come."""
+        """End the current pause; no further round follows."""
         self._over.set()
 
     async def passed(self, seconds: float) -> bool:
-        """Wait so long, or to the end; whether there is to be another time."""
+        """Wait this long, or until `end`; return whether another round follows."""
         try:
             async with asyncio.timeout(seconds):
                 await self._over.wait()
@@ -44,25 +44,25 @@ class Ticker:
 
 @asynccontextmanager
 async def going_on(work: Callable[[Ticker], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """`work` goes on while this is open; it is cancelled at the end, and waited for.
+    """Run `work` while the context is open; cancel and await it at the end.
 
-    A cancellation may be swallowed: before Python 3.12, `asyncio.wait_for` does so where what it
-    waits for comes in the same moment, and drivers use it. Therefore work asks its pauses too.
+    A cancellation can get lost: before Python 3.12, `asyncio.wait_for` (which drivers use)
+    swallows it if its result arrives at the same moment. So work must check its ticker too.
     """
-    pauses = Ticker()
+    ticker = Ticker()
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(work(pauses))
+        task = group.create_task(work(ticker))
         try:
             yield
         finally:
-            pauses.end()
+            ticker.end()
             task.cancel()
 
 
 async def attempted(name: str, work: Callable[[], Awaitable[object]]) -> None:
-    """Do work that is done again later, also where something is away or a value is wrong.
+    """Run periodic work once; log unreachable parts and wrong values instead of raising.
 
-    What is computed beside the services must not end them: it would again at every start.
+    A failure of background work must not end the services, because it would recur at every start.
     """
     try:
         await work()
@@ -82,16 +82,16 @@ async def repeated(
     every_s: float,
     share: float = _SHARE,
 ) -> AsyncIterator[None]:
-    """`work` is done over and over while this is open, whatever is away or wrong meanwhile.
+    """Run `work` periodically while the context is open, despite failures.
 
     Parameters
     ----------
-    every_s : pause between two times; longer where the work itself takes long. How long the first
-        time took does not count: it compiles and loads what later ones find ready.
-    share : of the time, at most this is spent on it
+    every_s : pause between rounds, extended if the work is slow. The duration of the first round
+        does not count, because it includes compiling and loading.
+    share : limit on the share of time that the work may take
     """
 
-    async def again(pauses: Ticker) -> None:
+    async def again(ticker: Ticker) -> None:
         async def once() -> float:
             started = clock.monotonic()
             await attempted(name, work)
@@ -99,7 +99,7 @@ async def repeated(
 
         await once()
         pause_s = every_s
-        while await pauses.passed(pause_s):
+        while await ticker.passed(pause_s):
             pause_s = max(every_s, await once() / share)
 
     async with going_on(again):
@@ -115,10 +115,10 @@ async def kept_up(
     *,
     every_s: float,
 ) -> AsyncIterator[None]:
-    """`take_in` is done over and over, and then `show`, which costs more the more there is.
+    """Run `take_in` periodically, followed by `show`, whose cost grows with the records.
 
-    Only `show` is put off where it takes long. What is new and not taken in would be more the next
-    time, and put that off for longer still.
+    Only a slow `show` is postponed. Postponing `take_in` would make its next round larger, and
+    postpone it for even longer.
     """
     pace = Pace(clock, every_s=every_s, share=_SHARE_OF_FIGURES)
 

@@ -1,4 +1,4 @@
-"""The review page on a server, with what goes on beside it."""
+"""Mount the review page on a server, with its background work."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -34,7 +34,7 @@ _RESUME_S = 15.0
 async def reviewing(
     server: FastAPI, stores: Stores, outbox: KafkaOutbox, settings: Settings, clock: Clock
 ) -> AsyncIterator[None]:
-    """The page is mounted; corrections that a crash or an outage held up are sent meanwhile."""
+    """Mount the page; meanwhile, send corrections that a crash or an outage has delayed."""
     callers = Authenticator(stores.tokens, clock)
 
     async def who(presented: str) -> Account | None:
@@ -49,7 +49,7 @@ async def reviewing(
         stores, outbox, settings, clock, authenticate=who, dead_letters=dead_letters_page
     )
     server.mount(REVIEW_PATH, build_review_app(context))
-    # Who types no path is a person; vehicles know theirs.
+    # Requests without a path come from people; vehicles know their paths.
     server.add_api_route("/", _to_the_page, include_in_schema=False)
 
     resuming = repeated("resume_corrections", context.corrector.resume, clock, every_s=_RESUME_S)
@@ -62,7 +62,7 @@ def _to_the_page() -> RedirectResponse:
 
 
 async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) -> None:
-    """Show what shortlists are worth, and keep what these reports say, unless it was said before.
+    """Update the gauges of shortlists' value, and store the reports' figures if they changed.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Finds frames by a picture, or by a region of one, and draws what was found."""
+"""Find frames similar to an image or to a region of it, and draw them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -27,17 +27,17 @@ from services.runtime.images import ImageLimits, decode_rgb, decode_scaled
 from services.runtime.montage import Tile, montage
 
 _DEPTH = 10
-"""Regions asked for per frame that is wanted: a frame may have several that are alike."""
+"""Regions requested per wanted frame, because a frame may have several similar ones."""
 
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """What is searched for.
+    """A search by image.
 
     Attributes
     ----------
-    content : of the picture's file
-    box : a region of the picture; none for the picture as a whole
+    content : the image file's bytes
+    box : a region of the image; None for the whole image
     """
 
     content: bytes
@@ -48,14 +48,14 @@ class SearchQuery:
 
 @dataclass(frozen=True)
 class Found:
-    """A frame that resembles what was asked for, by its region or as a whole."""
+    """A frame similar to the query, by a region or as a whole."""
 
     hit: Hit
     frame: FrameRecord
 
     @property
     def box(self) -> Box | None:
-        """The region, where regions were searched."""
+        """The region, if regions were searched."""
         payload = self.hit.payload
         if "x" not in payload:
             return None
@@ -64,29 +64,29 @@ class Found:
 
 
 async def search(
-    asked: SearchQuery,
+    query: SearchQuery,
     embedder: Embedder,
     vectors: VectorStore,
     frames: FrameStore,
     limits: ImageLimits,
 ) -> list[Found]:
-    """The most similar frames, best first, each once.
+    """The most similar frames, best first, without duplicates.
 
     Raises
     ------
     InvalidSettings
-        The vectors in store are of another embedding model than the embedder's, or there are none.
+        There are no stored vectors, or they are of another model than the embedder's.
     InvalidImage
-        The picture cannot be read.
+        The image is unreadable.
     InvalidRecord
-        The region lies outside of it.
+        The region lies outside the image.
     """
-    alias = FRAME_VECTORS if asked.box is None else REGION_VECTORS
+    alias = FRAME_VECTORS if query.box is None else REGION_VECTORS
     await _check_model(alias, embedder, vectors)
-    vector = await asyncio.to_thread(_vector, asked, embedder, limits)
-    depth = asked.limit * (1 if asked.box is None else _DEPTH)
+    vector = await asyncio.to_thread(_vector, query, embedder, limits)
+    depth = query.limit * (1 if query.box is None else _DEPTH)
     hits = await vectors.nearest(
-        collection_of(alias, embedder.model_id), vector, asked.where, depth
+        collection_of(alias, embedder.model_id), vector, query.where, depth
     )
     records = await frames.load({_frame_of(hit) for hit in hits})
     best: dict[FrameId, Found] = {}
@@ -94,7 +94,7 @@ async def search(
         frame_id = _frame_of(hit)
         if frame_id in records and frame_id not in best:
             best[frame_id] = Found(hit, records[frame_id])
-    return list(best.values())[: asked.limit]
+    return list(best.values())[: query.limit]
 
 
 async def _check_model(alias: str, embedder: Embedder, vectors: VectorStore) -> None:
@@ -109,17 +109,17 @@ async def _check_model(alias: str, embedder: Embedder, vectors: VectorStore) -> 
         )
 
 
-def _vector(asked: SearchQuery, embedder: Embedder, limits: ImageLimits) -> Vector:
-    """As the embedder sees a stored frame: decoded no larger than it is looked at."""
-    seen = decode_scaled(asked.content, limits, embedder.decoded_side)
-    if asked.box is not None and not _meets(asked.box, seen.width, seen.height):
+def _vector(query: SearchQuery, embedder: Embedder, limits: ImageLimits) -> Vector:
+    """The query's vector, from an image decoded at the size that the embedder uses."""
+    seen = decode_scaled(query.content, limits, embedder.decoded_side)
+    if query.box is not None and not _meets(query.box, seen.width, seen.height):
         raise InvalidRecord(
             f"the box lies outside of the picture, which is {seen.width} by {seen.height} pixels"
         )
     whole = (seen.width, seen.height)
-    boxes = scaled_boxes([asked.box] if asked.box else [], seen.picture.size, whole)
+    boxes = scaled_boxes([query.box] if query.box else [], seen.picture.size, whole)
     (vectors,) = embedder.embed([seen.picture], [boxes])
-    return vectors.frame if asked.box is None else np.asarray(vectors.regions[0])
+    return vectors.frame if query.box is None else np.asarray(vectors.regions[0])
 
 
 def _meets(box: Box, width: int, height: int) -> bool:
@@ -132,12 +132,12 @@ def _frame_of(hit: Hit) -> FrameId:
 
 
 def drawn(
-    asked: SearchQuery, found: Sequence[Found], blobs: BlobStore, limits: ImageLimits
+    query: SearchQuery, found: Sequence[Found], blobs: BlobStore, limits: ImageLimits
 ) -> Image.Image:
-    """What was asked for on the left, what was found on the right."""
-    picture = decode_rgb(asked.content, limits)
+    """Draw the query on the left and the results on the right."""
+    picture = decode_rgb(query.content, limits)
     whole = (0.0, 0.0, float(picture.width), float(picture.height))
-    left = Tile(picture, asked.box or whole, (), (), ("what you asked for",))
+    left = Tile(picture, query.box or whole, (), (), ("query",))
     tiles = [_tile(place, item, blobs, limits) for place, item in enumerate(found, start=1)]
     return montage("Search", left, tiles)
 

@@ -1,4 +1,4 @@
-"""What is known of a stack from outside: its address, lag, members and dead letters."""
+"""The status of a stack as seen from outside: address, lag, members and dead letters."""
 
 import asyncio
 from collections.abc import Mapping
@@ -22,23 +22,23 @@ from services.runtime.settings import Settings
 
 @dataclass(frozen=True)
 class Status:
-    """What runs, and how far behind it is."""
+    """What runs, and its lag."""
 
     data: Path
     kafka: str
     mongodb: str
     lag: Mapping[tuple[str, str], int]
     members: Mapping[str, int | None]
-    """Running replicas by group; None where the broker does not tell."""
+    """Running replicas by group; None if the broker does not report them."""
     dead_letters: int
 
     @property
     def runs(self) -> bool:
-        """Whether there is a broker at all."""
+        """Whether a broker runs."""
         return bool(self.kafka)
 
     def document(self) -> dict[str, Any]:
-        """The same as JSON."""
+        """The status as a JSON document."""
         return {
             "kafka": self.kafka or None,
             "mongodb": self.mongodb or None,
@@ -53,7 +53,7 @@ class Status:
         }
 
     def rendered(self) -> RenderableType:
-        """The same for people."""
+        """The status as a table for people."""
         if not self.runs:
             return Text(f"Nothing runs on {self.data}. `gazeloop up` starts it.")
         table = Table(box=None, header_style="dim")
@@ -72,7 +72,7 @@ class Status:
 
 
 async def read_status(settings: Settings) -> Status:
-    """Ask the stack on the data folder, or the cluster that the settings name.
+    """Read the status of the data folder's stack, or of the cluster that the settings name.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def _members(
     try:
         described = admin.describe_groups(list(subscriptions))
     except KafkaError:
-        return members  # The in-memory broker has no such request.
+        return members  # The in-memory broker does not support this request.
     finally:
         admin.close()
     return members | {

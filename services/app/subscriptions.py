@@ -1,4 +1,4 @@
-"""What each consumer group reads, for whoever asks how far it is behind."""
+"""The topics that each consumer group reads, for measuring its lag."""
 
 from services.annotation.webhooks.receivers import names_of, service_of
 from services.contracts.flow import CONSUMERS, READS, WEBHOOKS, group_of
@@ -8,10 +8,10 @@ from services.runtime.settings import Settings
 SUBSCRIPTIONS: Subscriptions = {
     group_of(name): [topic.name for topic in READS[name]] for name in CONSUMERS
 }
-"""Of the groups whose work others wait for; nobody waits for receivers."""
+"""Subscriptions of the groups whose work others wait for; webhook receivers are not among them."""
 
 
 def webhook_subscriptions(settings: Settings) -> Subscriptions:
-    """Of the receivers' groups."""
+    """Subscriptions of the webhook receivers' groups."""
     topics = [topic.name for topic in READS[WEBHOOKS]]
     return {group_of(service_of(name)): topics for name in names_of(settings)}

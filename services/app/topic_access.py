@@ -1,4 +1,4 @@
-"""What each service may do on the broker, and no more: derived from what it reads and writes."""
+"""Each service's minimal broker permissions, derived from the topics it reads and writes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from services.contracts.topics import DEAD_LETTERS, TOPICS, Topic
 from services.runtime.settings import Settings
 
 SCALER = "keda"
-"""The user of whatever adds replicas by lag: it may look, and touch nothing."""
+"""The user of an autoscaler that reads lag; it may only read."""
 
 
 OPERATOR = "operator"
-"""The user of the people who run it: `status`, `doctor`, and dead letters, read and replayed."""
+"""The operators' user: for `status`, `doctor`, and reading and replaying dead letters."""
 
 
 @dataclass(frozen=True)
 class Grant:
-    """Operations on one topic or consumer group, or on all whose names begin so (`prefix`)."""
+    """Allowed operations on a topic or consumer group, or (`prefix`) on all with that prefix."""
 
     resource: Literal["topic", "group"]
     name: str
@@ -28,23 +28,23 @@ class Grant:
 
 
 def user_of(service: str) -> str:
-    """The broker's user that a service is."""
+    """The broker user of a service."""
     return f"gazeloop-{service.replace('_', '-')}"
 
 
 def service_of_user(settings: Settings) -> str | None:
-    """The service whose user these settings name; nothing where it is an operator or nobody."""
+    """The service whose user these settings name; None for an operator or without a user."""
     services = {user_of(service): service for service in WRITES}
     return services.get(settings.kafka_user) or services.get(settings.mongodb_user)
 
 
 def grants_of(service: str) -> list[Grant]:
-    """What a service needs: to read its inputs as its group, and to write its outputs."""
+    """A service's grants: read its inputs in its consumer group, and write its outputs."""
     if service == SCALER:
         topics = [Grant("topic", topic.name, ("Describe",)) for topic in TOPICS]
         return topics + [Grant("group", group_of(name), ("Describe",)) for name in CONSUMERS]
     if service == OPERATOR:
-        # What a dead letter is replayed to is the topic that it came from.
+        # Replaying a dead letter writes to the topic that it came from.
         everything = ("Describe", "DescribeConfigs", "Read", "Write")
         topics = [Grant("topic", topic.name, everything) for topic in TOPICS]
         return [*topics, Grant("group", group_of(""), ("Describe",), "prefix")]
@@ -65,7 +65,7 @@ def grants_of(service: str) -> list[Grant]:
     if service in CONSUMERS or service in BESIDE:
         granted.append(Grant("group", group_of(service), ("Describe", "Read")))
     if service == WEBHOOKS:
-        # A group for each receiver, and receivers come and go.
+        # A prefix, because each receiver has its own group, and receivers change.
         granted.append(Grant("group", group_of(service_of("")), ("Describe", "Read"), "prefix"))
     return granted
 
@@ -77,7 +77,7 @@ def _read_by(service: str) -> Sequence[Topic]:
 
 
 def commands(service: str, bootstrap: str) -> list[str]:
-    """The grants as commands of Kafka's own tool."""
+    """The grants as `kafka-acls` commands."""
     user = user_of(service)
     return [
         f"kafka-acls.sh --bootstrap-server {bootstrap} --add --allow-principal User:{user}"

@@ -1,8 +1,8 @@
-"""Makes the weights that are shipped: gazeloop-small, trained on synthetic drives.
+"""Train the included weights, gazeloop-small, on synthetic drives.
 
 Run it as `python -m services.app.train_small`; on two cores it takes a few minutes. The drives
-are others than the demo's, and of their labels it uses what annotators give: the boxes of the
-annotated categories. What a detector mistakes for them is background like any other.
+differ from the demo's. Training uses only labels that annotators would give: boxes of the
+annotated categories. Objects that the detector confuses with them count as background.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from services.survey.world import ANNOTATED, plan_drive
 
 _NAME = "gazeloop-small"
 _TRAIN_SEED, _TEST_SEED = 1001, 2002
-"""Neither is the demo's, so no drive of it is ever seen."""
+"""Neither is the demo's seed, so training never sees a drive of the demo."""
 _TEST_DRIVES = 24
 _NEAREST = 10
 
@@ -47,7 +47,7 @@ def annotated_drives(seed: int, drives: int, frames: int) -> Iterator[AnnotatedI
 def train_small(
     output: Path, *, drives: int, frames: int, epochs: int, seed: int, console: Console
 ) -> Path:
-    """Train, measure on drives held out, and write weights and card; the card's path."""
+    """Train, measure on held-out drives, write weights and model card; return the card's path."""
     side = backbone_named(_NAME).crop_side
     sampling = SamplingPlan(side=side, seed=seed)
     console.print(f"Drawing {drives} drives of {frames} frames")
@@ -90,7 +90,7 @@ def _metrics(model: GazeloopSmall, test: Crops) -> dict[str, float]:
 
 
 def _write(model: GazeloopSmall, card: Mapping[str, object], output: Path) -> Path:
-    # Half precision: half the size, and cosines differ by less than 1e-4.
+    # Half precision halves the size, and changes cosines by less than 1e-4.
     state = {
         name: tensor.half().contiguous()
         for name, tensor in model.state_dict().items()

@@ -1,4 +1,4 @@
-"""Dead letters for stored documents that this process could not read."""
+"""Publish dead letters for stored documents that this process could not read."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ from services.runtime.stores.unreadable import (
 from services.runtime.stores.unreadable_mongo import MongoUnreadableLog
 
 SERVICE = "stores"
-"""Whoever read it: the same document is one letter for all services."""
+"""The service named in the dead letter: one for all, so that a document gets one dead letter."""
 REASON = "unreadable_document"
 _EVERY_S = 1.0
 _AT_ONCE = 20
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class UnreadableReporter:
-    """Dead-letters what the stores left out, once for all processes and starts."""
+    """Dead-letters unreadable documents, once across processes and restarts."""
 
     def __init__(
         self,
@@ -42,12 +42,12 @@ class UnreadableReporter:
         self._documents = documents
 
     async def report(self) -> None:
-        """Report all that wait.
+        """Report all pending documents.
 
         Raises
         ------
         Transient
-            A store or the broker is away; they wait for the next time.
+            A store or the broker is unreachable; the documents stay pending.
         """
         waiting = self._documents.take()
         while waiting:
@@ -60,7 +60,7 @@ class UnreadableReporter:
 
     async def _report(self, documents: Sequence[UnreadableDocument]) -> None:
         new = await self._reported.unreported(documents)
-        # First the letter: a crash in between repeats it, and it is the same one.
+        # Publish first: a crash in between repeats the same dead letter, which is harmless.
         await self._outbox.publish([self._letter(document) for document in new])
         await self._reported.note(new, self._clock.now())
         metrics.DEAD_LETTERS.labels(SERVICE, REASON).inc(len(new))
@@ -79,7 +79,7 @@ class UnreadableReporter:
 
 @asynccontextmanager
 async def unreadable_reported(reporter: UnreadableReporter, clock: Clock) -> AsyncIterator[None]:
-    """What cannot be read is dead-lettered while this is open, and at its end."""
+    """Dead-letter unreadable documents while the context is open, and at its end."""
     async with repeated("report_unreadable", reporter.report, clock, every_s=_EVERY_S):
         yield
     try:

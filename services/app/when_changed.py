@@ -1,4 +1,4 @@
-"""Work on all that is recorded, which is left out while nothing new is."""
+"""Recompute a result only if the records have changed."""
 
 from collections.abc import Awaitable, Callable, Hashable
 from datetime import datetime, timedelta
@@ -9,17 +9,17 @@ from services.runtime.clock import Clock
 
 T = TypeVar("T")
 _LATE = timedelta(minutes=1)
-"""So long before its beginning, what was written counts as not seen by some work: a write may be
-seen later than one that began after it, and the store's clock is not ours."""
+"""Writes this long before a computation began count as not seen by it: writes may become visible
+out of order, and the store's clock differs from ours."""
 
 
 class WhenChanged(Generic[T]):
-    """What follows from all matches and shortlists: found out again only where any has changed.
+    """A result of all matches and shortlists, recomputed only if any has changed.
 
     Parameters
     ----------
-    work : reads them all, and says what follows
-    planned : what else it follows from, in short: where that is another, work is done again
+    work : computes the result
+    planned : a short value for everything else that the result depends on; recompute if it differs
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class WhenChanged(Generic[T]):
         self._last: tuple[datetime, Hashable, T] | None = None
 
     async def __call__(self) -> T:
-        """What follows now.
+        """The current result.
 
         Raises
         ------

@@ -72,11 +72,11 @@ async def _up(context: Context, fill: Mapping[str, str]) -> None:
     from services.runtime.serving import until_told_to_end  # noqa: PLC0415
 
     settings = context.settings()
-    beside = replace(context, given={**context.given, **fill}).settings() if fill else None
+    fill_settings = replace(context, given={**context.given, **fill}).settings() if fill else None
     out = console()
     log_to_file(settings, "gazeloop")
     out.print(f"starting on {settings.data}", highlight=False)
-    async with running(settings, wanted_services(settings), beside=beside) as app:
+    async with running(settings, wanted_services(settings), fill_settings=fill_settings) as app:
         warn_of_memory_broker(out, app.settings)
         print_addresses(out, app)
         await until_told_to_end()

@@ -85,7 +85,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(demo: Demo) -> None:
     assert demo.stopped.returncode == 130, demo.stopped.stderr
-    assert "goes on where it was" in demo.stopped.stderr
+    assert "Nothing is lost: run" in demo.stopped.stderr
     assert "Traceback" not in demo.stopped.stdout + demo.stopped.stderr
 
 

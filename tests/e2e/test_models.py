@@ -119,7 +119,7 @@ async def _story(folder: Path) -> Story:
     )
     beside = settings.model_copy(update={"pooling": "gem"})
     seen = Story()
-    async with running(settings, beside=beside) as app:
+    async with running(settings, fill_settings=beside) as app:
         stack = Stack(app)
         await stack.publish(items[:-LATER])
         await app.caught_up()

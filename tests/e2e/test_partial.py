@@ -127,7 +127,7 @@ def test_frames_of_which_something_was_refused_have_no_needles_and_no_figures(ru
 
 def test_they_are_named_with_the_remedy_and_listed(runs: Runs) -> None:
     first, second = (frame_id("gt", number) for number in runs.data.spoiled)
-    assert "1 frames have ground truth of which annotations were refused" in runs.printed
+    assert "1 frames have ground truth with refused annotations" in runs.printed
     assert "--accept-partial" in runs.printed
     assert first in runs.printed
     assert runs.listed == sorted(

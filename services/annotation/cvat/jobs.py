@@ -1,4 +1,4 @@
-"""Frames of CVAT's finished jobs, as its interface gives them, come back as ground truth."""
+"""Read the frames of CVAT's finished jobs as ground truth."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -18,8 +18,8 @@ _CORNERS = 4
 def read_cvat_jobs(frames: "Sequence[JobFrame]", sent: Manifest) -> Dataset:
     """The frames of finished jobs.
 
-    A frame on which a proposal is neither confirmed nor deleted is not finished, and refused. A
-    frame that is in several jobs is given as often.
+    A frame with a proposal that is neither confirmed nor deleted is unfinished, and refused. A
+    frame in several jobs is yielded once for each.
     """
     sources = [Located(frame, f"cvat job {frame['job']}: {frame['name']}") for frame in frames]
     return Dataset("cvat", len(sources), returned(sources, partial(_versions, sent)))

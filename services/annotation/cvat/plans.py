@@ -1,4 +1,4 @@
-"""Which tasks CVAT is given: none twice, and no frame in two of them."""
+"""Plan CVAT tasks without duplicates: no frame is in two of them."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from services.formats.writers.frames import ExportFrame
 
 PREFIX = "gazeloop "
-"""Begins the name of every task of ours."""
+"""Prefix of the names of Gazeloop's tasks."""
 
 
 @dataclass(frozen=True)
 class TaskPlan:
-    """A task that is to be created."""
+    """A task to create."""
 
     name: str
     frames: tuple[ExportFrame, ...]
@@ -20,14 +20,14 @@ class TaskPlan:
 def planned(
     units: Mapping[str, Sequence[ExportFrame]], names: Collection[str], images: Collection[str]
 ) -> Iterator[TaskPlan]:
-    """Tasks for the frames that are in none yet, one for each shortlist or family.
+    """Tasks for frames without one, one per shortlist or family.
 
-    A unit that has grown since its task was made gets a further one for what is new.
+    A unit that has grown since its task was created gets another task for its new frames.
 
     Parameters
     ----------
-    units : frames by what they are asked for, whose name never changes (`shortlist ID`)
-    names, images : the tasks that are there, and the file names of the images in them
+    units : frames by the permanent name of their shortlist or family (`shortlist ID`)
+    names, images : names of the existing tasks, and file names of their images
     """
     taken = set(images)
     for unit, frames in units.items():

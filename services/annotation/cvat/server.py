@@ -1,4 +1,4 @@
-"""A CVAT server, through its own SDK: tasks go out, finished jobs come back. All of it blocks."""
+"""A CVAT server, through its own SDK: create tasks, read finished jobs. All calls block."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ _BROKEN = 500
 
 
 class Shape(TypedDict):
-    """What somebody has drawn, under the names of its label and attributes."""
+    """A drawn shape, with the names of its label and attributes."""
 
     label: str
     type: str
@@ -38,7 +38,7 @@ class Shape(TypedDict):
 
 
 class JobFrame(TypedDict):
-    """One frame of a finished job, with the width and height that the server has."""
+    """One frame of a finished job, with the image size on the server."""
 
     job: int
     name: str
@@ -48,7 +48,7 @@ class JobFrame(TypedDict):
 
 
 class CvatServer:
-    """What we do with a server, a task and a job at a time."""
+    """The operations on a server that Gazeloop needs."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -57,12 +57,12 @@ class CvatServer:
     @classmethod
     @contextmanager
     def connected(cls, url: str, token: str) -> Iterator[Self]:
-        """The server at this address.
+        """Connect to the server at this URL.
 
         Raises
         ------
         InvalidSettings
-            It does not take the token.
+            It refuses the token.
         ToolUnavailable
             It does not answer.
         """
@@ -73,7 +73,7 @@ class CvatServer:
             yield cls(client)
 
     def tasks(self) -> dict[str, Task]:
-        """Our finished tasks by name; those that a crash left half made are removed."""
+        """Gazeloop's complete tasks by name; deletes those that a crash left incomplete."""
         found = {}
         for task in self._client.tasks.list(search=PREFIX.strip()):
             if task.name.startswith(PREFIX) and task.name.endswith(_FILLING):
@@ -87,9 +87,9 @@ class CvatServer:
         return {Path(frame.name).name for frame in task.get_frames_info()}
 
     def create(self, plan: TaskPlan, content: Callable[[ExportFrame], bytes]) -> None:
-        """Make a task with its images, ground truth and proposals.
+        """Create a task with its images, ground truth and proposals.
 
-        It has its name when everything is in it: a task that was left half made is known by that.
+        The task gets its final name last, which identifies incomplete tasks after a crash.
         """
         names = labels(plan.frames)
         spec = models.TaskWriteRequest(
@@ -104,11 +104,11 @@ class CvatServer:
         task.update(models.PatchedTaskWriteRequest(name=plan.name))
 
     def jobs(self, task: Task) -> list[Job]:
-        """A task's jobs in which somebody annotates."""
+        """A task's annotation jobs."""
         return [job for job in task.get_jobs() if str(job.type) == "annotation"]
 
     def frames(self, job: Job) -> list[JobFrame]:
-        """What was drawn on each frame of a job; frames that were deleted are left out."""
+        """The shapes on each frame of a job, without deleted frames."""
         meta = job.get_meta()
         names = {label.id: label.name for label in job.get_labels()}
         specs = {
@@ -138,7 +138,7 @@ class CvatServer:
 
 
 def is_finished(job: Job) -> bool:
-    """Whether whoever works on it says so."""
+    """Whether its annotator has marked the job as completed."""
     return str(job.state) == "completed"
 
 
@@ -201,7 +201,7 @@ def _drawn(shape: models.ILabeledShape, names: dict[int, str], specs: dict[int, 
     return Shape(
         label=names.get(shape.label_id, ""),
         type=str(shape.type),
-        # An optional field that the server leaves out is no attribute of the SDK's models.
+        # The SDK's models lack the attribute of an optional field that the server leaves out.
         points=list(getattr(shape, "points", None) or []),
         rotation=getattr(shape, "rotation", None) or 0.0,
         attributes={
@@ -218,7 +218,7 @@ def _track(track: models.ILabeledTrack, names: dict[int, str]) -> Shape:
 
 @contextmanager
 def _translated(url: str) -> Iterator[None]:
-    """The SDK's errors as ours."""
+    """Translate the SDK's errors to Gazeloop's."""
     try:
         yield
     except exceptions.ApiException as exc:
@@ -235,6 +235,6 @@ def _translated(url: str) -> Iterator[None]:
     except BackgroundRequestException as exc:
         raise InvalidRecord(f"CVAT at {url} refuses: {exc}", reason="refused_by_tool") from exc
     except (urllib3.exceptions.HTTPError, CvatSdkException) as exc:
-        cause = getattr(exc, "reason", None) or exc  # of all tries, why the last one failed
+        cause = getattr(exc, "reason", None) or exc  # why the last retry failed
         detail = f"CVAT at {url} does not answer: {type(cause).__name__}"
         raise ToolUnavailable(detail) from exc

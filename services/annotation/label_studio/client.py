@@ -1,7 +1,7 @@
-"""Label Studio's HTTP API, as far as we need it, with its errors in our words.
+"""A client for the part of Label Studio's HTTP API that Gazeloop needs, with Gazeloop's errors.
 
-Spoken by httpx, which we have already. Label Studio's own SDK would bring pandas, OpenCV, nltk and
-fifteen more packages for these dozen requests.
+It uses httpx, which is a dependency already. Label Studio's own SDK would add pandas, OpenCV, nltk
+and fifteen more packages for these dozen requests.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _LATER = frozenset(
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator["LabelStudio"]:
-    """A client of the Label Studio that the settings name; nothing is contacted yet.
+    """A client for the configured Label Studio; does not connect yet.
 
     Raises
     ------
@@ -46,10 +46,10 @@ async def opened(settings: Settings) -> AsyncIterator["LabelStudio"]:
 
 
 class LabelStudio:
-    """One account of a Label Studio.
+    """One account of a Label Studio server.
 
-    Every call raises `ToolUnavailable` where it does not answer, `InvalidSettings` where it refuses
-    our token, and `InvalidRecord` where it refuses what we send.
+    Every call raises `ToolUnavailable` if the server does not answer, `InvalidSettings` if it
+    refuses the token, and `InvalidRecord` if it refuses the request.
 
     Parameters
     ----------
@@ -64,21 +64,21 @@ class LabelStudio:
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """The server's URL."""
         return str(self._http.base_url).rstrip("/")
 
     async def projects(self, title: str) -> list[Json]:
-        """The projects of exactly this title, the oldest first."""
+        """The projects with exactly this title, oldest first."""
         found = await self._get("/api/projects", params={"title": title, "page_size": _PAGE})
         same = [item for item in found["results"] if item["title"] == title]
         return sorted(same, key=lambda item: int(item["id"]))
 
     async def create_project(self, **facts: Any) -> Json:
-        """A new project."""
+        """Create a project."""
         return await self._call("POST", "/api/projects", json=facts)
 
     async def project(self, project: int) -> Json | None:
-        """A project with its counts; none where it is gone."""
+        """A project with its counts; None if it does not exist."""
         return await self._find(f"/api/projects/{project}")
 
     async def change_project(self, project: int, **facts: Any) -> Json:
@@ -91,13 +91,13 @@ class LabelStudio:
         return list(found)
 
     async def set_webhook(self, known: int | None, **facts: Any) -> Json:
-        """Create a webhook, or change the one that is known."""
+        """Create a webhook, or change the known one."""
         if known is None:
             return await self._call("POST", "/api/webhooks/", json=facts)
         return await self._call("PATCH", f"/api/webhooks/{known}/", json=facts)
 
     async def create_tasks(self, project: int, tasks: Sequence[Json]) -> list[int]:
-        """Tasks with their predictions, all or none; their ids in the same order."""
+        """Create tasks with their predictions, all or none; return their ids in the same order."""
         path = f"/api/projects/{project}/import"
         made = await self._call("POST", path, params={"return_task_ids": "true"}, json=list(tasks))
         ids = made.get("task_ids", [])
@@ -106,7 +106,7 @@ class LabelStudio:
         return [int(id_) for id_ in ids]
 
     async def upload(self, project: int, name: str, content: bytes, media_type: str) -> str:
-        """Keep an image there; the path that its own pages, and those who are in, find it by."""
+        """Upload an image; return the path at which logged-in users can load it."""
         path = f"/api/projects/{project}/import"
         files = {"file": (name, content, media_type)}
         made = await self._call("POST", path, params={"commit_to_project": "false"}, files=files)
@@ -115,7 +115,7 @@ class LabelStudio:
         return f"/data/{kept['file']}"
 
     async def task(self, task_id: int) -> Json | None:
-        """A task with annotations, drafts and predictions; none where it is gone."""
+        """A task with annotations, drafts and predictions; None if it does not exist."""
         return await self._find(f"/api/tasks/{task_id}/", params={"resolve_uri": "false"})
 
     async def change_task(self, task_id: int, data: Mapping[str, Any]) -> None:
@@ -123,30 +123,30 @@ class LabelStudio:
         await self._call("PATCH", f"/api/tasks/{task_id}/", json={"data": dict(data)})
 
     async def delete_task(self, task_id: int) -> None:
-        """Delete a task, unless it is gone already."""
+        """Delete a task if it exists."""
         answer = await self._send("DELETE", f"/api/tasks/{task_id}/")
         if answer.status_code != HTTPStatus.NOT_FOUND:
             self._checked(answer)
 
     async def tasks_with_keys(self, project: int, keys: Sequence[str]) -> list[Json]:
-        """The tasks that bear any of these keys, the oldest first."""
+        """The tasks with any of these keys, oldest first."""
         items = [_filter(f"data.{KEY}", "equal", "String", key) for key in keys]
         found = [task async for task in self._tasks(project, _query("or", items), _PAGE)]
         return sorted(found, key=lambda item: int(item["id"]))
 
     async def our_tasks(self, project: int) -> list[Json]:
-        """Every task that bears a key of ours: its id and data."""
+        """Id and data of every task with a Gazeloop key."""
         query = _query("and", [_filter(f"data.{KEY}", "empty", "String", "false")])
         return [task async for task in self._tasks(project, query, _IDS_PAGE)]
 
     async def how_many(self, project: int) -> int:
-        """How many tasks bear a key of ours."""
+        """The number of tasks with a Gazeloop key."""
         query = _query("and", [_filter(f"data.{KEY}", "empty", "String", "false")])
         params = {"project": project, "query": query, "page": 1, "page_size": 1}
         return int((await self._get("/api/tasks", params=params))["total"])
 
     def changed_since(self, project: int, since: str) -> AsyncIterator[Json]:
-        """Tasks that have changed since a time of Label Studio's own, in their order."""
+        """Tasks changed since a time of Label Studio's clock, in order of change."""
         items = [_filter("updated_at", "greater", "Datetime", since)] if since else []
         return self._tasks(project, _query("and", items, ordering=["tasks:updated_at"]), _PAGE)
 
@@ -155,7 +155,7 @@ class LabelStudio:
         while seen < total:
             params = {"project": project, "query": query, "page": page, "page_size": size}
             answer = await self._send("GET", "/api/tasks", params=params)
-            if answer.status_code == HTTPStatus.NOT_FOUND:  # tasks went away while we paged
+            if answer.status_code == HTTPStatus.NOT_FOUND:  # tasks were deleted while paging
                 return
             found: Json = self._checked(answer)
             for item in found["tasks"]:
@@ -181,7 +181,7 @@ class LabelStudio:
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         answer = await self._authorised(method, path, **options)
         if answer.status_code == HTTPStatus.UNAUTHORIZED and self._granted:
-            self._granted = ""  # it has run out
+            self._granted = ""  # it has expired
             answer = await self._authorised(method, path, **options)
         return answer
 

@@ -1,4 +1,4 @@
-"""What Label Studio and annotators' browsers ask of ingest: that something changed, and images."""
+"""HTTP routes for Label Studio's webhooks and for images in annotators' browsers."""
 
 import asyncio
 import hmac
@@ -21,13 +21,13 @@ _KEPT = "private, max-age=86400"
 
 
 def event_routes(tasks: MongoAnnotationTasks, settings: Settings) -> APIRouter:
-    """Where Label Studio's webhooks come; what they bring is not believed, only that they came."""
+    """The webhook route. A call only triggers a pull; its content is ignored as untrusted."""
     router = APIRouter(include_in_schema=False)
     secret = settings.label_studio_webhook_secret.get_secret_value()
 
     @router.post(EVENTS_PATH, status_code=HTTPStatus.ACCEPTED)
     async def event(request: Request) -> dict[str, str]:
-        """Note that something has changed; answered within Label Studio's one second."""
+        """Record that something has changed; must answer within Label Studio's limit of 1 s."""
         presented = request.headers.get(SECRET_HEADER, "")
         same = hmac.compare_digest(presented.encode(), secret.encode())
         if not secret or not same:
@@ -42,7 +42,7 @@ def event_routes(tasks: MongoAnnotationTasks, settings: Settings) -> APIRouter:
 def image_routes(
     links: ImageLinks, frames: FrameStore, blobs: BlobStore, settings: Settings, clock: Clock
 ) -> APIRouter:
-    """Images by signed link: of known frames only, and never by a path or an address."""
+    """Images by signed link: of known frames only, never by path or URL."""
     router = APIRouter(include_in_schema=False)
     tool = urlsplit(settings.label_studio_url)
     headers = {
@@ -56,7 +56,7 @@ def image_routes(
 
     @router.get(f"{PATH}/{{frame_id:path}}")
     async def image(frame_id: str, until: str = "", signature: str = "") -> Response:
-        """The image, as the vehicle sent it."""
+        """The image, byte for byte as the vehicle sent it."""
         frame = FrameId(frame_id)
         if not await links.is_good(frame, until, signature, clock.now()):
             detail = "this link is not ours, or has ended"

@@ -1,4 +1,4 @@
-"""A project's labelling interface: which of its parts draws boxes, and which labels it offers."""
+"""A project's labelling interface: its rectangle control and its labels."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from services.formats.writers.label_studio import interface
 
 @dataclass(frozen=True)
 class Interface:
-    """What tasks need to know of the interface.
+    """The parts of the interface that tasks refer to.
 
     Attributes
     ----------
-    control, image : the names of the part that draws boxes and of the image that it is for
-    field : the field of a task's data that the image is taken from
-    labels : what annotators may choose
+    control, image : names of the rectangle control, and of the image that it draws on
+    field : the task data field that contains the image's URL
+    labels : the labels that annotators can choose
     """
 
     xml: str
@@ -31,17 +31,17 @@ class Interface:
 
     @classmethod
     def made(cls, labels: Collection[Category]) -> "Interface":
-        """The interface of a project that we create."""
+        """The interface of a project that Gazeloop creates."""
         return cls.parse(interface(sorted(labels)))
 
     @classmethod
     def parse(cls, xml: str) -> "Interface":
-        """A project's own; a team may have changed it as it likes.
+        """Parse a project's interface, which the team may have changed.
 
         Raises
         ------
         InvalidSettings
-            It has no rectangles with labels for an image.
+            It has no rectangle labels for an image.
         """
         root = _root(xml)
         control = root.find(".//RectangleLabels")
@@ -66,13 +66,13 @@ class Interface:
         )
 
     def with_labels(self, labels: Collection[Category]) -> "Interface":
-        """The same with these labels added; none is ever taken away, for it may be in use."""
+        """The interface with these labels added; none is removed, because it may be in use."""
         new = sorted(set(labels) - self.labels)
         if not new:
             return self
         root = _root(self.xml)
         control = root.find(".//RectangleLabels")
-        assert control is not None  # `parse` has seen it
+        assert control is not None  # `parse` has checked it
         for name in new:
             SubElement(control, "Label", {"value": name})
         return self.parse(tostring(root, encoding="unicode"))

@@ -1,4 +1,4 @@
-"""Links to single images, for browsers that have no token: signed, and good for some weeks."""
+"""Signed links to single images, for browsers without a token; valid for some weeks."""
 
 import hashlib
 import hmac
@@ -11,7 +11,7 @@ from services.contracts.identity import FrameId
 PATH = "/v1/images"
 LASTING = timedelta(days=30)
 RENEWED = timedelta(days=10)
-"""A link of an open task is renewed once it has less than this left."""
+"""Renew an open task's link if less than this validity is left."""
 
 SigningKey = Callable[[], Awaitable[bytes]]
 
@@ -30,19 +30,19 @@ class ImageLinks:
         self._public_url = public_url.rstrip("/")
 
     async def link(self, frame_id: FrameId, until: datetime) -> str:
-        """An address of this frame's image, good until then.
+        """A URL of this frame's image, valid until then.
 
         Raises
         ------
         StoreUnavailable
-            The store that has the key does not answer.
+            The store of the signing key does not answer.
         """
         ends = int(until.timestamp())
         query = {"until": ends, "signature": await self._signature(frame_id, ends)}
         return f"{self._public_url}{PATH}/{quote(frame_id, safe='')}?{urlencode(query)}"
 
     async def is_good(self, frame_id: FrameId, until: str, signature: str, now: datetime) -> bool:
-        """Whether we have signed this, and it has not ended."""
+        """Whether the signature is ours and has not expired."""
         if not (until.isascii() and until.isdigit() and len(until) < 12):  # noqa: PLR2004  # seconds to the year 5138
             return False
         expected = await self._signature(frame_id, int(until))
@@ -50,6 +50,6 @@ class ImageLinks:
         return signed and now < datetime.fromtimestamp(int(until), UTC)
 
     async def _signature(self, frame_id: FrameId, until: int) -> str:
-        # A key of its own, made of the deployment's: no signature of the review page fits here.
+        # A separate key derived from the deployment's, so that no review page signature fits here.
         key = hmac.digest(await self._signing_key(), b"links to images", hashlib.sha256)
         return hmac.new(key, f"{until} {frame_id}".encode(), hashlib.sha256).hexdigest()

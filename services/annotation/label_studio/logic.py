@@ -1,4 +1,4 @@
-"""What a task says, and whether it may be touched; nothing here waits for anything."""
+"""Pure rules: a task's content, and whether it may be changed."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -18,29 +18,29 @@ from services.formats.writers.frames import ExportFrame, Proposal
 from services.formats.writers.label_studio import result, truth_result
 
 MODEL_VERSION = "gazeloop"
-"""Of every prediction: Label Studio fills in only those of the one version that a project names."""
+"""Model version of every prediction: Label Studio prefills only the version a project names."""
 ASKED = "gazeloop_asked"
-"""The field of a task's data with the digest of what it asks, for whoever has lost their record."""
+"""Task data field with the digest of the task's content, to recover a lost record."""
 STATUS = "gazeloop"
-"""The field of a task's data in which we say what has become of it."""
+"""Task data field in which Gazeloop writes the task's state for annotators."""
 
 _NAMESPACE = UUID("4f1b0c57-3a87-5d0e-9a55-8b0f5c1d7e21")
 
 
 def key_of(frame_id: FrameId) -> str:
-    """The same key whenever this frame is pushed."""
+    """The frame's task key, equal on every push."""
     return str(uuid5(_NAMESPACE, frame_id))
 
 
 @dataclass(frozen=True)
 class FrameTask:
-    """What is asked of one frame.
+    """The content of one frame's task.
 
     Attributes
     ----------
     frame : with its ground truth, and the shortlisted regions as proposals
-    others : what else its detectors have found, where nobody has annotated it
-    needles : those that ask for it
+    others : other detections, if nobody has annotated the frame
+    needles : the needles whose shortlists contain the frame
     """
 
     frame: ExportFrame
@@ -48,7 +48,7 @@ class FrameTask:
     needles: tuple[NeedleId, ...]
 
     def results(self, interface: Interface) -> list[Json]:
-        """What an annotator begins with: the ground truth, then what is to be looked at."""
+        """The prefilled results: ground truth, then proposals."""
         names = {"from_name": interface.control, "to_name": interface.image}
         truths = [
             truth_result(self.frame, place, annotation)
@@ -67,7 +67,7 @@ class FrameTask:
         return {**drawn, "score": proposal.score, "meta": meta}
 
     def task(self, interface: Interface, image: str) -> Json:
-        """The task; whoever opens it finds the predictions filled in."""
+        """The task, with predictions that Label Studio prefills."""
         frame = self.frame
         score = max((proposal.score for proposal in frame.proposals), default=0.0)
         data = {
@@ -91,18 +91,18 @@ class FrameTask:
         return {"data": data, "predictions": [prediction]}
 
     def digest(self, interface: Interface) -> str:
-        """Differs where an annotator would be asked something else."""
+        """A digest of the task's content; differs if an annotator would see other content."""
         content = [self.frame.revision, self.needles, self.results(interface)]
         return hashlib.sha256(orjson.dumps(content)).hexdigest()
 
 
-def asked_of(
+def task_for(
     record: FrameRecord,
     truth: FrameAnnotated | None,
     shortlists: Sequence[ShortlistPublished],
     operating_score: float,
 ) -> FrameTask | None:
-    """What these shortlists ask of a frame; none where nothing, or its image is not known yet."""
+    """A frame's task for these shortlists; None if there is none, or its image is unknown yet."""
     proposals: dict[RegionId, Proposal] = {}
     needles = []
     for shortlist in shortlists:
@@ -140,12 +140,12 @@ def _others(
 
 
 def is_untouched(task: Json) -> bool:
-    """Whether nobody has begun to work on it: then it may be changed or deleted."""
+    """Whether nobody has started on the task, so that it may be changed or deleted."""
     return not task.get("annotations") and not task.get("drafts")
 
 
 def status_of(task: Json) -> TaskStatus:
-    """How far people are with it; `ANSWERED` where something was submitted."""
+    """The task's status; `ANSWERED` if there is a submission."""
     annotations = task.get("annotations") or []
     if any(not annotation.get("was_cancelled") for annotation in annotations):
         return TaskStatus.ANSWERED
@@ -155,7 +155,7 @@ def status_of(task: Json) -> TaskStatus:
 
 
 def read_of(task: Json) -> str:
-    """Differs where people have said something else; what we write there does not count."""
+    """A digest of the annotators' submissions; Gazeloop's own changes do not affect it."""
     content = sorted(
         (item["id"], item["updated_at"], bool(item.get("was_cancelled")))
         for item in task.get("annotations") or []

@@ -1,4 +1,4 @@
-"""New tasks in Label Studio, and their images; what a push that was cut off made is found again."""
+"""Create Label Studio tasks and their images; find tasks that an interrupted push created."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class TaskMaker:
-    """Makes tasks; each is noted before it is made, so that none is made twice."""
+    """Creates tasks; records each one first, so that none is created twice."""
 
     tool: LabelStudio
     stores: Stores
@@ -35,12 +35,12 @@ class TaskMaker:
     async def make(
         self, project: int, interface: Interface, plans: Sequence[Plan], done: Pushed
     ) -> None:
-        """Make a task for each plan whose frame has none there; counted into `done`.
+        """Create a task for each plan whose frame has none; add the counts to `done`.
 
         Raises
         ------
         Transient
-            A store or Label Studio is away.
+            A store or Label Studio is unreachable.
         """
         tried = [plan.record for plan in plans if plan.record.trying]
         there = await self._there_already(project, tried)
@@ -55,7 +55,7 @@ class TaskMaker:
         plans = [plan for plan in ready if plan is not None]
         try:
             done.created += await self._created(project, interface, plans)
-        except InvalidRecord:  # of one task, and Label Studio takes all or none
+        except InvalidRecord:  # one task is refused, and Label Studio takes all or none
             for plan in plans:
                 done.created += await self._created_alone(project, interface, plan, done)
 
@@ -74,9 +74,9 @@ class TaskMaker:
             return 0
         tasks = []
         for plan in plans:
-            assert plan.asked is not None
+            assert plan.target is not None
             await self.stores.annotation_tasks.note(plan.record.frame_id, trying=True)
-            tasks.append(plan.asked.task(interface, plan.record.image))
+            tasks.append(plan.target.task(interface, plan.record.image))
         ids = await self.tool.create_tasks(project, tasks)
         for plan, task_id in zip(plans, ids, strict=True):
             await self._note_made(plan, interface, task_id)
@@ -92,7 +92,7 @@ class TaskMaker:
     async def _there_already(
         self, project: int, records: Sequence[TaskRecord]
     ) -> dict[FrameId, int]:
-        """The tasks that an interrupted push has made; of two for one frame, the second goes."""
+        """Tasks that an interrupted push created; a frame's second task is deleted."""
         if not records:
             return {}
         frames = {logic.key_of(record.frame_id): record.frame_id for record in records}
@@ -106,40 +106,40 @@ class TaskMaker:
         return found
 
     async def _with_image(self, project: int, plan: Plan) -> Plan | None:
-        """The plan with an image that Label Studio can show; none where the image is lost."""
-        record, asked = plan.record, plan.asked
-        assert asked is not None
+        """The plan with an image that Label Studio can show; None if the image is lost."""
+        record, target = plan.record, plan.target
+        assert target is not None
         if self.settings.public_url:
             until = self.clock.now() + LASTING
             link = await self.links.link(record.frame_id, until)
-            return Plan(replace(record, image=link, link_until=until), asked)
+            return Plan(replace(record, image=link, link_until=until), target)
         if record.image.startswith("/data/"):
             return plan
         try:
             content = await asyncio.to_thread(self.stores.blobs.get, await self._uri(record))
             image = await self.tool.upload(
-                project, asked.frame.file_name, content, asked.frame.media_type
+                project, target.frame.file_name, content, target.frame.media_type
             )
         except Invalid as exc:
             await self._refused(record, exc)
             return None
         await self.stores.annotation_tasks.note(record.frame_id, image=image)
-        return Plan(replace(record, image=image, link_until=None), asked)
+        return Plan(replace(record, image=image, link_until=None), target)
 
     async def _uri(self, record: TaskRecord) -> str:
         frame = (await self.stores.frames.load([record.frame_id]))[record.frame_id]
-        assert frame.captured is not None  # else nothing would be asked
+        assert frame.captured is not None  # else the frame would have no task
         return frame.captured.image.uri
 
     async def _note_made(self, plan: Plan, interface: Interface, task_id: int) -> None:
-        assert plan.asked is not None
+        assert plan.target is not None
         record = plan.record
         await self.stores.annotation_tasks.note(
             record.frame_id,
             task_id=task_id,
             trying=False,
             status=TaskStatus.OPEN,
-            asked=plan.asked.digest(interface),
+            asked=plan.target.digest(interface),
             image=record.image,
             link_until=record.link_until,
         )

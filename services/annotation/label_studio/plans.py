@@ -1,4 +1,4 @@
-"""What one push has to do, and what it has done."""
+"""Plans of a push, and its counts."""
 
 from dataclasses import dataclass
 
@@ -8,29 +8,29 @@ from services.domain.ports.annotation_tasks import TaskRecord
 
 @dataclass
 class Pushed:
-    """What one push did."""
+    """Counts of one push."""
 
     created: int = 0
     changed: int = 0
     withdrawn: int = 0
     left: int = 0
-    """Somebody works on them, or has: they stay as they are."""
+    """Tasks left unchanged, because somebody has started on them."""
     adopted: int = 0
-    """They were there already."""
+    """Tasks found in the project, from an earlier push."""
     deleted: int = 0
-    """Somebody had deleted them; they are not pushed again."""
+    """Tasks deleted in Label Studio; they are not pushed again."""
     refused: int = 0
-    """Label Studio does not take them; the log says why."""
+    """Tasks that Label Studio refuses; see the log."""
 
     def add(self, other: "Pushed") -> None:
-        """Count another one in."""
+        """Add another push's counts."""
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A frame's task as it is, and what it is to ask; nothing where nobody asks any more."""
+    """A frame's recorded task, and its target content; None if no shortlist has the frame."""
 
     record: TaskRecord
-    asked: FrameTask | None
+    target: FrameTask | None

@@ -1,4 +1,4 @@
-"""The project in Label Studio: found by its title, or made; its labels and its webhook."""
+"""Find (by title) or create the Label Studio project, its labels and its webhook."""
 
 from collections.abc import Collection
 
@@ -19,14 +19,14 @@ _ACTIONS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED", "
 async def ensure_project(
     tool: LabelStudio, settings: Settings, stores: Stores
 ) -> tuple[int, Interface]:
-    """The project's id and interface; it is made where there is none of its title.
+    """The project's id and interface; creates the project if none has its title.
 
     Raises
     ------
     Transient
-        A store or Label Studio is away.
+        A store or Label Studio is unreachable.
     InvalidSettings
-        Label Studio refuses our token, or the project's interface draws no boxes.
+        Label Studio refuses the token, or the project's interface has no rectangles.
     """
     found = await tool.projects(settings.label_studio_project)
     if found:
@@ -51,7 +51,7 @@ _INSTRUCTION = (
 
 
 async def fill_in_predictions(tool: LabelStudio, project: int) -> None:
-    """Let tasks open with our predictions in them; Label Studio wants to have seen one before."""
+    """Prefill tasks with our predictions; Label Studio accepts this once it has one prediction."""
     known = await tool.project(project)
     if known is not None and known.get("model_version") != MODEL_VERSION:
         await tool.change_project(project, model_version=MODEL_VERSION)
@@ -60,7 +60,7 @@ async def fill_in_predictions(tool: LabelStudio, project: int) -> None:
 async def offer_labels(
     tool: LabelStudio, project: int, interface: Interface, labels: Collection[Category]
 ) -> Interface:
-    """The project's interface with these labels in it."""
+    """Add these labels to the project's interface, and return it."""
     wanted = interface.with_labels(labels)
     if wanted is not interface:
         await tool.change_project(project, label_config=wanted.xml)
@@ -68,19 +68,19 @@ async def offer_labels(
 
 
 def webhook_url(settings: Settings) -> str | None:
-    """Where Label Studio is to tell us of changes; none where it cannot, or is not believed."""
+    """The webhook's URL; None without a public URL or a webhook secret."""
     if not settings.public_url or not settings.label_studio_webhook_secret:
         return None
     return f"{settings.public_url.rstrip('/')}{EVENTS_PATH}"
 
 
 async def ensure_webhook(tool: LabelStudio, settings: Settings, project: int) -> str | None:
-    """Have Label Studio tell us of changes; the address it tells, none where it cannot reach us.
+    """Register the webhook; return its URL, or None if Label Studio cannot reach us.
 
     Raises
     ------
     InvalidRecord
-        Label Studio does not call addresses of this kind.
+        Label Studio refuses to call this URL.
     """
     url = webhook_url(settings)
     if url is None:
@@ -90,7 +90,7 @@ async def ensure_webhook(tool: LabelStudio, settings: Settings, project: int) ->
     facts = {
         "project": project,
         "url": url,
-        "send_payload": False,  # that something has changed is enough: what, we ask ourselves
+        "send_payload": False,  # a notification is enough: the changes are pulled
         "send_for_all_actions": False,
         "is_active": True,
         "headers": {SECRET_HEADER: secret},

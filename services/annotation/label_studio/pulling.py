@@ -1,4 +1,4 @@
-"""What annotators have submitted in Label Studio, on its way to ground truth."""
+"""Pull annotators' submissions from Label Studio, and publish them as ground truth."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -37,34 +37,34 @@ log = structlog.get_logger(__name__)
 
 WAY = "label-studio"
 _OVERLAP = timedelta(seconds=30)
-"""Read again each time: changes that were committed late bear an earlier time."""
+"""Overlap of successive pulls, because changes committed late have an earlier time."""
 
 
 @dataclass
 class Pulled:
-    """What one pull found; tasks that say what they said before are not counted."""
+    """Counts of one pull, without unchanged tasks."""
 
     published: int = 0
     held: Counter[str] = field(default_factory=Counter)
-    """Corrections that wait for an answer, by what is asked."""
+    """Held corrections, by their question."""
     refused: Counter[str] = field(default_factory=Counter)
-    """By reason; each is a dead letter, and its task says so."""
+    """By reason; each becomes a dead letter and is marked in its task."""
     first_refusal: str = ""
-    """What was wrong with the first of these."""
+    """The error of the first refusal."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """Boxes that hide no object, by reason: dead letters, of frames that went on without them."""
+    """Refused boxes that hide no object, by reason: dead letters; their frames are published."""
     adjusted: Counter[Adjustment] = field(default_factory=Counter)
-    """What was repaired in what was taken."""
+    """Repairs in accepted submissions."""
     unfinished: int = 0
     skipped: int = 0
     deleted: int = 0
     unanswered: int = 0
-    """What was submitted before has been deleted; its ground truth stays."""
+    """Submissions that were deleted later; their ground truth stays."""
 
 
 @dataclass(frozen=True)
 class _Task:
-    """A task of ours, with the record of its frame."""
+    """A Gazeloop task, with its frame's record."""
 
     task: Json
     record: TaskRecord
@@ -72,14 +72,14 @@ class _Task:
 
     @property
     def given(self) -> int:
-        """The revision of the ground truth that annotators were given, or have made of it."""
+        """The revision of the ground truth that the task's annotators started from or produced."""
         given = self.task["data"].get("ground_truth_revision")
         return max(given if type(given) is int else 0, self.record.revision or 0)
 
 
 @dataclass(frozen=True)
 class Puller:
-    """Reads what has changed since the last time, and publishes it as the next revision."""
+    """Reads changes since the last pull, and publishes them as the next revision."""
 
     tool: LabelStudio
     stores: Stores
@@ -89,14 +89,14 @@ class Puller:
     gate: CorrectionGate
 
     async def pull(self) -> Pulled:
-        """Read everything that has changed. Interrupted anywhere, the next call goes on.
+        """Read all changes. After an interruption, the next call continues.
 
         Raises
         ------
         Transient
-            A store, the broker or Label Studio is away.
+            A store, the broker or Label Studio is unreachable.
         InvalidSettings
-            Label Studio refuses our token.
+            Label Studio refuses the token.
         """
         pulled = Pulled()
         projects = await self.tool.projects(self.settings.label_studio_project)
@@ -166,7 +166,7 @@ class Puller:
         return TaskStatus.ANSWERED, {}
 
     async def _versions(self, found: _Task, pulled: Pulled) -> list[FrameAnnotated]:
-        """What was submitted, on the picture as it is stored; one version where all agree."""
+        """The submissions, fitted to the stored image; one version if all agree."""
         submitted = versions_of_task(Located[object](found.task, found.where))
         rejected = [rejection for item in submitted for rejection in item.rejected]
         unfit = [item for one in submitted if not one.item.complete for item in one.rejected]
@@ -187,13 +187,13 @@ class Puller:
         return versions
 
     async def _leave_out(self, rejected: Sequence[Rejection], pulled: Pulled) -> None:
-        """Keep boxes that hide nothing as dead letters; the rest of their frame goes on."""
+        """Dead-letter boxes that hide nothing; the rest of their frame is published."""
         for rejection in rejected:
             await self._keep(rejection)
             pulled.left_out[rejection.reason] += 1
 
     async def _refuse(self, found: _Task, error: InvalidRecord, pulled: Pulled) -> None:
-        """Keep what cannot be used as a dead letter, and say so where annotators see it."""
+        """Dead-letter an unusable submission, and mark its task for the annotators."""
         fields = {name: found.task[name] for name in ("id", "data", "annotations")}
         raw = orjson.dumps(fields, default=str)
         await self._keep(Rejection(error.reason, str(error), found.where, raw))
@@ -231,4 +231,4 @@ def _earlier(time: str) -> str:
     if not time:
         return ""
     earlier = datetime.fromisoformat(time).astimezone(UTC) - _OVERLAP
-    return f"{earlier:%Y-%m-%dT%H:%M:%S.%f}Z"  # the one form that its filters read
+    return f"{earlier:%Y-%m-%dT%H:%M:%S.%f}Z"  # the only form that its filters accept

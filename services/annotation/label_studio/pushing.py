@@ -1,4 +1,4 @@
-"""Shortlists on their way into Label Studio: one task a frame, however often they are sent."""
+"""Push shortlists to Label Studio: one task per frame, however often they are sent."""
 
 import asyncio
 import secrets
@@ -36,10 +36,10 @@ _AWAITED_S = 0.5
 
 @dataclass(frozen=True)
 class Pusher:
-    """Makes Label Studio's tasks what the shortlists ask.
+    """Creates, updates and deletes Label Studio's tasks to match the shortlists.
 
-    A task bears a key that follows from its frame, and a push is noted before it is begun: whoever
-    finds one begun looks for the key first. One process pushes at a time.
+    A task has a key derived from its frame, and a push is recorded before it starts: after an
+    interrupted one, the next push looks for the key first. One process pushes at a time.
     """
 
     tool: LabelStudio
@@ -51,18 +51,18 @@ class Pusher:
     _holder: str = field(default_factory=lambda: secrets.token_hex(8))
 
     async def push(self, *, wait_s: float = 0.0) -> Pushed:
-        """Settle every frame that is due.
+        """Process every frame that is due.
 
         Parameters
         ----------
-        wait_s : how long to wait for another process that pushes
+        wait_s : how long to wait for another pushing process
 
         Raises
         ------
         Transient
-            A store or Label Studio is away, or another process pushes all the time.
+            A store or Label Studio is unreachable, or another process keeps pushing.
         InvalidSettings
-            Label Studio refuses our token, or the project cannot be used.
+            Label Studio refuses the token, or the project is unusable.
         """
         await self._lease(wait_s)
         pushed = Pushed()
@@ -92,7 +92,7 @@ class Pusher:
             await asyncio.sleep(_AWAITED_S)
 
     async def _adopt_all(self, project: int) -> int:
-        """Take tasks of ours that the project has and our record has not, once for a project."""
+        """Record Gazeloop tasks in the project that have no record, once per project."""
         tasks = self.stores.annotation_tasks
         if (await tasks.state()).project == project:
             return 0
@@ -114,40 +114,40 @@ class Pusher:
         truths = await self.stores.corrections.latest_truths(frames.values())
         shortlists = await self.stores.annotation_tasks.asking(ids)
         score = self.settings.operating_score
-        asked = {
-            frame_id: logic.asked_of(frame, truths.get(frame_id), shortlists, score)
+        targets = {
+            frame_id: logic.task_for(frame, truths.get(frame_id), shortlists, score)
             for frame_id, frame in frames.items()
         }
-        return [Plan(record, asked.get(record.frame_id)) for record in records]
+        return [Plan(record, targets.get(record.frame_id)) for record in records]
 
     async def _settled(self, project: int, interface: Interface, plans: Sequence[Plan]) -> Pushed:
         done = Pushed()
         new: list[Plan] = []
         for plan in plans:
             record = plan.record
-            if plan.asked is None:
+            if plan.target is None:
                 await self._withdraw(record, done)
             elif record.status is TaskStatus.DELETED:
                 done.deleted += 1
             elif record.task_id is None:
                 new.append(plan)
                 continue
-            elif not await self._is_up_to_date(plan, interface) and await self._taken_back(
+            elif not await self._is_up_to_date(plan, interface) and await self._deleted_stale(
                 record, done
             ):
-                continue  # it waits, and is made anew by the next batch
+                continue  # it is due again, and the next batch recreates it
             await self.stores.annotation_tasks.settle(record)
         await self.maker.make(project, interface, new, done)
         return done
 
     async def _is_up_to_date(self, plan: Plan, interface: Interface) -> bool:
-        assert plan.asked is not None
+        assert plan.target is not None
         ends = plan.record.link_until
         fresh = ends is None or ends > self.clock.now() + RENEWED
-        return fresh and plan.record.asked == plan.asked.digest(interface)
+        return fresh and plan.record.asked == plan.target.digest(interface)
 
     async def _withdraw(self, record: TaskRecord, done: Pushed) -> None:
-        """Nobody asks for the frame any more: what nobody has touched goes away."""
+        """Delete the task of a frame that no shortlist has any more, unless work has started."""
         if record.task_id is None:
             await self.stores.annotation_tasks.note(
                 record.frame_id, status=TaskStatus.WITHDRAWN, trying=False
@@ -165,8 +165,8 @@ class Pusher:
         )
         done.withdrawn += 1
 
-    async def _taken_back(self, record: TaskRecord, done: Pushed) -> bool:
-        """Delete a task that asks something else by now; False where somebody works on it."""
+    async def _deleted_stale(self, record: TaskRecord, done: Pushed) -> bool:
+        """Delete a task with outdated content; False if somebody works on it."""
         assert record.task_id is not None
         task = await self.tool.task(record.task_id)
         if task is not None and not logic.is_untouched(task):
@@ -202,10 +202,10 @@ def _labels(plans: Sequence[Plan]) -> set[Category]:
     return {
         category
         for plan in plans
-        if plan.asked is not None
+        if plan.target is not None
         for category in (
-            *(annotation.category for annotation in plan.asked.frame.annotations or ()),
-            *(proposal.category for proposal in plan.asked.frame.proposals),
-            *(other.category for other in plan.asked.others),
+            *(annotation.category for annotation in plan.target.frame.annotations or ()),
+            *(proposal.category for proposal in plan.target.frame.proposals),
+            *(other.category for other in plan.target.others),
         )
     }

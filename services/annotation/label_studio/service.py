@@ -1,4 +1,4 @@
-"""Label Studio beside the services: what is asked is noted at once, and carried there and back."""
+"""The Label Studio service: record shortlists durably, and synchronise tasks in the background."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ _LISTEN_S = 1.0
 _PATIENCE_S = 60.0
 
 
-class NoteAsked:
-    """Keeps what is asked, durably; Label Studio itself may be away for as long as it likes."""
+class RecordShortlists:
+    """Stores shortlists durably, so that Label Studio may be unreachable for any time."""
 
     def __init__(self, tasks: MongoAnnotationTasks) -> None:
         self._tasks = tasks
@@ -41,11 +41,11 @@ class NoteAsked:
 
 @dataclass
 class SyncLoop:
-    """Pushes what is due and pulls what has changed; to be asked again and again.
+    """Pushes due tasks and pulls changed ones; call `sync` repeatedly.
 
     Parameters
     ----------
-    heard_of : has Label Studio tell us of changes
+    subscribe : registers the webhook with Label Studio
     """
 
     pusher: Pusher
@@ -53,15 +53,15 @@ class SyncLoop:
     tasks: MongoAnnotationTasks
     clock: Clock
     poll_s: float
-    heard_of: Callable[[], Awaitable[object]]
-    _is_heard_of: bool = False
+    subscribe: Callable[[], Awaitable[object]]
+    _is_subscribed: bool = False
     _polled: float | None = None
     _pause_s: float = _LISTEN_S
 
-    async def carry(self) -> float:
-        """Do what is due; how many seconds to wait before the next time.
+    async def sync(self) -> float:
+        """Do what is due; return the seconds to wait before the next call.
 
-        Whatever is wrong with Label Studio is logged, and tried again later.
+        Errors of Label Studio are logged, and retried later.
         """
         try:
             if await self._is_due():
@@ -70,23 +70,23 @@ class SyncLoop:
                 await self.tasks.touch_ending_links(self.clock.now() + RENEWED)
             if await self.tasks.due(1):
                 await self.pusher.push()
-            await self._be_heard_of()
+            await self._ensure_subscribed()
             self._pause_s = _LISTEN_S
         except GazeloopError as exc:
-            # A token that ran out is no reason to end what else runs in this process.
+            # An expired token must not end the other services in this process.
             self._pause_s = min(2 * self._pause_s, _PATIENCE_S)
             log.warning("label_studio_later", wait_s=self._pause_s, error=str(exc))
         return self._pause_s
 
-    async def _be_heard_of(self) -> None:
-        """Once; where Label Studio may not call us, we ask it now and then all the same."""
-        if self._is_heard_of:
+    async def _ensure_subscribed(self) -> None:
+        """Register the webhook once. If Label Studio refuses its URL, polling still works."""
+        if self._is_subscribed:
             return
         try:
-            await self.heard_of()
+            await self.subscribe()
         except Invalid as exc:
             log.warning("label_studio_tells_nothing", asked_every_s=self.poll_s, error=str(exc))
-        self._is_heard_of = True
+        self._is_subscribed = True
 
     async def _is_due(self) -> bool:
         if self._polled is None or self.clock.monotonic() - self._polled >= self.poll_s:

@@ -1,7 +1,7 @@
-"""A task of Label Studio, as its API takes and gives it."""
+"""A Label Studio task, as in its API."""
 
 from typing import Any
 
 Json = dict[str, Any]
 KEY = "gazeloop_key"
-"""The field of a task's data that says which frame it asks about."""
+"""The task data field with the frame's id."""

@@ -1,4 +1,4 @@
-"""Who shortlists are sent to, as the settings say it."""
+"""The webhook receivers that the settings name."""
 
 import ipaddress
 import re
@@ -16,11 +16,11 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 @dataclass(frozen=True)
 class Receiver:
-    """One address, under the name that its secret's file, consumer group and metrics have.
+    """One receiver; its secret's file, consumer group and metrics use its name.
 
     Attributes
     ----------
-    secrets : keys that deliveries are signed with; two while one is being replaced
+    secrets : keys that sign deliveries; two while one is being replaced
     """
 
     name: str
@@ -29,12 +29,12 @@ class Receiver:
 
     @property
     def service(self) -> str:
-        """The name of the consuming service that delivers to it."""
+        """The name of the consuming service that delivers to this receiver."""
         return service_of(self.name)
 
 
 def service_of(name: str) -> str:
-    """The consuming service of the receiver of this name."""
+    """The consuming service of the receiver with this name."""
     return f"webhooks.{name}"
 
 
@@ -44,7 +44,7 @@ def names_of(settings: Settings) -> list[str]:
     Raises
     ------
     InvalidSettings
-        The setting cannot be read.
+        The setting is unreadable.
     """
     return list(_addresses(settings))
 
@@ -55,11 +55,11 @@ def receivers_of(settings: Settings) -> list[Receiver]:
     Raises
     ------
     InvalidSettings
-        An address may not be sent to, a secret is missing, or failing takes too long.
+        A URL is not allowed, a secret is missing, or the timeout is too long.
     """
     addresses = _addresses(settings)
     if addresses and settings.webhook_give_up_s > settings.stall_limit_s / 2:
-        # Trying one delivery must not look like a service that gets nothing done.
+        # A delivery attempt must not look like a stalled service.
         raise InvalidSettings(
             "GAZELOOP_WEBHOOK_GIVE_UP_S is more than half of GAZELOOP_STALL_LIMIT_S"
         )

@@ -1,7 +1,7 @@
-"""webhooks: every shortlist is sent to one receiver, signed, until it says that it has it.
+"""webhooks: send every shortlist, signed, to one receiver until it acknowledges.
 
-Each receiver has a consuming service and a consumer group of its own, so one that is slow or away
-holds up nobody else: what it has not taken waits on the topic.
+Each receiver has its own consuming service and consumer group, so a slow or unreachable one delays
+no other: its undelivered shortlists stay on the topic.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from services.runtime.observability import metrics
 from services.runtime.observability.traces import carried
 from services.runtime.settings import Settings
 
-_SHOWN = 200  # characters of an answer that a dead letter keeps
+_SHOWN = 200  # characters of a response that a dead letter keeps
 
 
 class _Failure(NamedTuple):
@@ -31,11 +31,10 @@ class _Failure(NamedTuple):
 
 
 class DeliverShortlists:
-    """Sends events to a receiver, one after the other; the runner waits between the tries.
+    """Sends events to a receiver one by one; the runner waits between attempts.
 
-    A receiver that fails for `webhook_give_up_s` over one event is given up on for this event
-    alone: it becomes a dead letter, and the next is tried for as long. So few are lost to an
-    outage however long it is, and all others wait for its end.
+    An event that fails for `webhook_give_up_s` becomes a dead letter, and the next event gets the
+    same time. So even a long outage costs few events; all others wait for its end.
 
     Parameters
     ----------
@@ -78,14 +77,18 @@ class DeliverShortlists:
         return now_s - self._failing[1]
 
     async def _failure(self, event: Event) -> _Failure | None:
-        """What came of one try; nothing where the receiver has taken it."""
+        """Try once; return the failure, or None if the receiver has accepted the event."""
         receiver, body = self._receiver, encode(event)
         signed = headers(event.event_id, int(self._clock.now().timestamp()), body, receiver.secrets)
-        said = signed | {"content-type": "application/json", "user-agent": "gazeloop"} | carried()
+        all_headers = (
+            signed | {"content-type": "application/json", "user-agent": "gazeloop"} | carried()
+        )
         try:
             async with (
-                asyncio.timeout(self._timeout_s),  # httpx's own begins anew with every byte
-                self._client.stream("POST", receiver.url, content=body, headers=said) as answer,
+                asyncio.timeout(self._timeout_s),  # httpx's own timeout restarts with every byte
+                self._client.stream(
+                    "POST", receiver.url, content=body, headers=all_headers
+                ) as answer,
             ):
                 return await _judged(answer)
         except TimeoutError:
@@ -102,13 +105,13 @@ async def _judged(answer: httpx.Response) -> _Failure | None:
         return None
     status = f"HTTP {answer.status_code}"
     if answer.is_redirect:
-        # Following it would hand the signed shortlist to whoever the answer names.
+        # Following a redirect would send the signed shortlist to any host that it names.
         where = answer.headers.get("location", "")
         return _Failure("receiver_redirects", f"{status} to {where!r:.{_SHOWN}}, not followed")
     if answer.status_code == HTTPStatus.GONE:
         status += " (it wants no more; take it out of GAZELOOP_WEBHOOKS)"
-    said = ""
+    excerpt = ""
     async for chunk in answer.aiter_text(_SHOWN):
-        said = chunk
+        excerpt = chunk
         break
-    return _Failure("receiver_refuses", f"{status}: {said!r}" if said else status)
+    return _Failure("receiver_refuses", f"{status}: {excerpt!r}" if excerpt else status)

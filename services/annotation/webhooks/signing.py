@@ -1,4 +1,4 @@
-"""Signatures by which a receiver knows that a delivery is ours, and recent.
+"""Signatures that prove to a receiver that a delivery is from Gazeloop, and recent.
 
 The Standard Webhooks scheme, version 1 (github.com/standard-webhooks/standard-webhooks).
 """
@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from services.contracts.errors import InvalidSettings
 
 PREFIX = "whsec_"
-_SHORTEST, _LONGEST = 24, 64  # bytes, as the scheme has it
+_SHORTEST, _LONGEST = 24, 64  # bytes, by the scheme
 
 
 def secret_of(text: str) -> bytes:
-    """The key that `whsec_` and base64 spell.
+    """The key encoded as `whsec_` and base64.
 
     Raises
     ------
     InvalidSettings
-        They do not, or the key is not of 24 to 64 bytes.
+        The text has another form, or the key does not have 24 to 64 bytes.
     """
     try:
         key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
@@ -34,13 +34,13 @@ def secret_of(text: str) -> bytes:
 
 
 def headers(message_id: str, at_s: int, body: bytes, secrets: Sequence[bytes]) -> dict[str, str]:
-    """What a receiver verifies.
+    """The headers that a receiver verifies.
 
     Parameters
     ----------
-    message_id : the same for every try of a delivery, so that repeats can be dropped
-    at_s : when it is sent, in seconds since 1970
-    secrets : more than one while a secret is being replaced; any of them verifies
+    message_id : equal for all attempts of a delivery, so that a receiver can drop repeats
+    at_s : time of sending, in seconds since 1970
+    secrets : several while a secret is being replaced; each adds a signature
     """
     signed = b".".join((message_id.encode(), str(at_s).encode(), body))
     signatures = (hmac.new(secret, signed, hashlib.sha256).digest() for secret in secrets)

@@ -1,4 +1,4 @@
-"""The blob store: that it can be written, and has what MongoDB says it has."""
+"""Check the blob store: access, free space, and that it has the images that MongoDB lists."""
 
 import asyncio
 import shutil
@@ -19,12 +19,12 @@ _SAMPLED = 20
 
 
 async def look_at_blobs(settings: Settings) -> list[Finding]:
-    """Write, read, and look for some images; nothing of it stays.
+    """Write and read a test blob (removed afterwards), and look up a sample of images.
 
     Raises
     ------
     StoreUnavailable, InvalidSettings
-        It does not answer, or does not let us in.
+        It does not answer, or refuses access.
     """
     access = await asyncio.to_thread(probe_blobs, settings.blob_url)
     blobs = open_blobs(settings.blob_url)
@@ -55,7 +55,7 @@ def _disk(settings: Settings) -> list[Finding]:
 
 
 async def _lost(blobs: BlobStore, settings: Settings) -> list[Finding]:
-    """Images that frames are said to have, in a sample."""
+    """Sampled frames whose image is missing from the store."""
     sample: list[Document] = [
         {"$match": {"captured": {"$exists": True}}},
         {"$sample": {"size": _SAMPLED}},

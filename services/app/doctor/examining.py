@@ -1,4 +1,4 @@
-"""What is wrong with a deployment, part by part, each with what to do about it."""
+"""Run all checks of a deployment, part by part."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,13 +22,13 @@ Check = Callable[[], Awaitable[list[Finding]]]
 
 
 async def examine(settings: Settings, clock: Clock, *, model: bool = True) -> list[Finding]:
-    """Look at every part that the settings name, or that the data folder has; change none.
+    """Check every part that the settings name or the data folder has; change nothing.
 
-    With a service's own user, at the parts that this service uses.
+    With a service's own Kafka user, check only the parts that this service uses.
 
     Parameters
     ----------
-    model : whether to load the embedder's weights too, which takes seconds
+    model : whether to load the embedder's weights, which takes seconds
     """
     async with _resolved(settings) as (resolved, owned):
         if not (resolved.kafka and resolved.mongodb):
@@ -41,7 +41,7 @@ async def examine(settings: Settings, clock: Clock, *, model: bool = True) -> li
         service = service_of_user(resolved)
         if service is None or service in USES_IMAGES:
             checks["blobs"] = lambda: look_at_blobs(resolved)
-        # Qdrant Edge has one owner: where `gazeloop up` runs, that one. A service that uses no
+        # Only one process can open Qdrant Edge: `gazeloop up`, if it runs. A service that uses no
         # vectors has no key.
         there = resolved.qdrant or (has_vectors(resolved) and not owned)
         if there and (service is None or service in USES_VECTORS):
@@ -53,7 +53,7 @@ async def examine(settings: Settings, clock: Clock, *, model: bool = True) -> li
 
 
 def _tools(settings: Settings) -> dict[str, Check]:
-    """Those of the annotation teams that the settings name."""
+    """Checks of the annotation tools that the settings name."""
     checks: dict[str, Check] = {}
     if settings.webhooks:
         checks["webhooks"] = lambda: look_at_webhooks(settings)
@@ -66,9 +66,9 @@ def _tools(settings: Settings) -> dict[str, Check]:
 
 @asynccontextmanager
 async def _resolved(settings: Settings) -> AsyncIterator[tuple[Settings, bool]]:
-    """The settings with the addresses of all parts, and whether another process owns the folder.
+    """The settings with all parts' addresses, and whether another process owns the data folder.
 
-    The parts of a data folder that nobody runs are run meanwhile.
+    If none does, its parts run while the context is open.
     """
     named = bool(settings.kafka and settings.mongodb)
     there = await asyncio.to_thread(stack.running, settings) if settings.data.exists() else None

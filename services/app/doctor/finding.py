@@ -1,11 +1,11 @@
-"""What was looked at, how bad it is, and what to do about it."""
+"""A check's finding: severity, description and remedy."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """Severity."""
 
     OK = "ok"
     WARNING = "warning"
@@ -14,12 +14,12 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes
     ----------
     part : kafka, mongodb, vectors, blobs, embedder, settings, webhooks, label_studio or cvat
-    remedy : what to do, where something is to be done
+    remedy : what to do; empty if nothing is wrong
     """
 
     level: Level
@@ -29,16 +29,16 @@ class Finding:
 
 
 LITTLE_SPACE = 0.1
-"""Share of a disk that is free, below which somebody should do something: as in the alerts."""
+"""Free share of a disk below which to warn; the same as in the alerts."""
 NO_SPACE = 0.03
 
 
 def space(part: str, where: str, free: float, remedy: str) -> list[Finding]:
-    """Nothing, or that a disk is almost full.
+    """A finding if a disk is almost full, else none.
 
     Parameters
     ----------
-    free : share of the disk that is
+    free : free share of the disk
     """
     if free >= LITTLE_SPACE:
         return []

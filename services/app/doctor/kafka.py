@@ -1,4 +1,4 @@
-"""Kafka: its topics, who may use them, and what of them is lost or about to be."""
+"""Check Kafka: topics, permissions, settings that risk data loss, and expired events."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -20,18 +20,18 @@ from services.runtime.settings import Settings
 
 _PART = "kafka"
 _DAY_MS = 86_400_000
-_LEAST_RETENTION_MS = 3 * _DAY_MS  # a long weekend without a service, and nothing is lost
+_LEAST_RETENTION_MS = 3 * _DAY_MS  # a service may be down for a long weekend without losing events
 _GRANT = "grant what `gazeloop topics acls` prints"
 Configuration = Mapping[str, Mapping[str, str]]
 
 
 def look_at_kafka(settings: Settings) -> list[Finding]:
-    """All that the broker shows this user.
+    """Check everything that the broker shows to this user.
 
     Raises
     ------
     BrokerUnavailable, InvalidSettings
-        It does not answer, or does not let us in.
+        It does not answer, or refuses access.
     """
     broker = BrokerAddress.of(settings)
     if broker.in_memory:
@@ -66,7 +66,7 @@ def _all(admin: KafkaAdminClient, broker: BrokerAddress, settings: Settings) -> 
 
 
 def _wanted(settings: Settings) -> Mapping[str, Sequence[str]] | None:
-    """What the service whose user this is does with each topic; none of any other user."""
+    """The operations per topic that this user's service needs; None for other users."""
     service = service_of_user(settings)
     if service is None or user_of(service) != settings.kafka_user:
         return None
@@ -76,7 +76,7 @@ def _wanted(settings: Settings) -> Mapping[str, Sequence[str]] | None:
 
 
 def _absent(described: Sequence[Mapping[str, Any]], settings: Settings) -> Iterator[Finding]:
-    """Topics that are not there, or not for this user; but one that it has no use for is fine."""
+    """Topics that are missing or invisible to this user, except those that it does not use."""
     wanted = _wanted(settings)
     missing = [
         item["name"]
@@ -89,7 +89,7 @@ def _absent(described: Sequence[Mapping[str, Any]], settings: Settings) -> Itera
 
 
 def _forbidden(described: Sequence[Mapping[str, Any]], settings: Settings) -> Iterator[Finding]:
-    """What the service whose user this is may not do, and must."""
+    """Operations that this user's service needs and may not perform."""
     wanted = _wanted(settings) or {}
     for item in described:
         may = item["authorized_operations"] or ()
@@ -108,7 +108,7 @@ def _hidden(configured: Mapping[str, Configuration]) -> Iterator[Finding]:
 
 
 def _unwritable(topic: Mapping[str, Any], values: Configuration) -> Iterator[Finding]:
-    """Partitions that nothing can be written to now."""
+    """Partitions that cannot be written to at present."""
     name, partitions = topic["name"], topic["partitions"]
     leaderless = [
         partition["partition_index"] for partition in partitions if partition["leader_id"] < 0
@@ -134,7 +134,7 @@ def _unwritable(topic: Mapping[str, Any], values: Configuration) -> Iterator[Fin
 
 
 def _risks(topic: Mapping[str, Any], values: Configuration, nodes: int) -> Iterator[Finding]:
-    """From which a broken broker or a long week-end would take something."""
+    """Settings with which a broker failure or a long weekend could lose events."""
     name = topic["name"]
     replicas = min(len(item["replica_nodes"]) for item in topic["partitions"])
     if nodes > 1 and replicas == 1:
@@ -160,7 +160,7 @@ def _risks(topic: Mapping[str, Any], values: Configuration, nodes: int) -> Itera
 
 
 def _space(admin: KafkaAdminClient) -> Iterator[Finding]:
-    """Of the brokers' disks, where they say it and let us see it."""
+    """The free space of the brokers' disks, where they report it to this user."""
     try:
         brokers = admin.describe_log_dirs()
     except KafkaError:
@@ -175,13 +175,13 @@ def _space(admin: KafkaAdminClient) -> Iterator[Finding]:
 
 
 def _expired(broker: BrokerAddress, settings: Settings) -> Iterator[Finding]:
-    """Events that were deleted before a service had read them."""
+    """Events that were deleted before a service read them."""
     with LagReader(broker, settings) as reader:
         for group, topics in SUBSCRIPTIONS.items():
             try:
                 lost = reader.expired({group: topics})[group]
             except GazeloopError:
-                continue  # another service's group is hidden from this user; others were told of
+                continue  # this user may not see another service's group
             for partition, count in sorted(lost.items()):
                 what = f"{count} events of {partition.topic} were deleted before {group} read them"
                 remedy = "raise retention.ms; what came by `gazeloop ingest` or HTTP: send it again"

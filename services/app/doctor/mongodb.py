@@ -1,4 +1,4 @@
-"""MongoDB: that it can be written, its indexes, its clock, its disk, and whose records it holds."""
+"""Check MongoDB: write access, indexes, clock, disk, and which data its records belong to."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,17 +13,17 @@ from services.runtime.stores.mongo import Database, connected, translated
 from services.runtime.stores.schema_stamp import newest_schema
 
 _PART = "mongodb"
-_MOST_SKEW_S = 2.0  # ages and freshness are differences of two machines' clocks
-_OLDEST = (5, 0)  # the oldest that updates by pipeline with all that we use
+_MOST_SKEW_S = 2.0  # ages and freshness are differences between two machines' clocks
+_OLDEST = (5, 0)  # the oldest version with all update pipeline operators that we use
 
 
 async def look_at_mongodb(settings: Settings, clock: Clock) -> list[Finding]:
-    """All that MongoDB says of itself.
+    """Check the server and its records.
 
     Raises
     ------
     StoreUnavailable, InvalidSettings
-        It does not answer, or does not let us in.
+        It does not answer, or refuses access.
     """
     async with connected(settings) as database:
         found = [*await _server(database, clock), *await _records(database)]
@@ -35,7 +35,7 @@ async def _server(database: Database, clock: Clock) -> list[Finding]:
         hello = await database.command("hello")
         now = clock.now()
         version = (await database.command("buildInfo"))["versionArray"]
-        # Refused to who may only read; it finds nothing, and makes no collection.
+        # A read-only user may not do this; it matches nothing, and creates no collection.
         await database["doctor"].update_one({"_id": "probe"}, {"$set": {"at": now}})
         stats = await database.command("dbStats")
     free = 1 - stats["fsUsedSize"] / stats["fsTotalSize"] if stats.get("fsTotalSize") else 1.0

@@ -1,4 +1,4 @@
-"""What annotation teams have: receivers of webhooks, Label Studio, CVAT, where one is named."""
+"""Check the configured annotation tools: webhook receivers, Label Studio, CVAT."""
 
 import asyncio
 from urllib.parse import urlsplit
@@ -17,12 +17,12 @@ _SETUP = "`gazeloop label-studio setup` makes it; so does whoever carries, at th
 
 
 async def look_at_webhooks(settings: Settings) -> list[Finding]:
-    """That each receiver has its secret, and answers at all; nothing is delivered.
+    """Check that each receiver has its secret and answers; deliver nothing.
 
     Raises
     ------
     InvalidSettings
-        A receiver is not set up as it must be.
+        A receiver is wrongly configured.
     """
     receivers = receivers_of(settings)
     async with httpx.AsyncClient(timeout=_ANSWERED_WITHIN_S) as client:
@@ -30,7 +30,7 @@ async def look_at_webhooks(settings: Settings) -> list[Finding]:
 
 
 async def _receiver(client: httpx.AsyncClient, receiver: Receiver) -> Finding:
-    host = urlsplit(receiver.url).netloc  # a path may hold a key
+    host = urlsplit(receiver.url).netloc  # the path may contain a key
     try:
         await client.head(receiver.url)
     except httpx.TransportError as exc:
@@ -41,7 +41,7 @@ async def _receiver(client: httpx.AsyncClient, receiver: Receiver) -> Finding:
 
 
 async def look_at_label_studio(settings: Settings) -> list[Finding]:
-    """That it answers, takes our token, has the project, and tells us of changes.
+    """Check that it answers, accepts the token, has the project, and sends webhooks.
 
     Raises
     ------
@@ -54,27 +54,27 @@ async def look_at_label_studio(settings: Settings) -> list[Finding]:
         if not found:
             return [Finding(Level.WARNING, "label_studio", f"{title} is not there", _SETUP)]
         there = Finding(Level.OK, "label_studio", f"{title} is there")
-        return [there, *await _told(tool, int(found[0]["id"]), settings)]
+        return [there, *await _webhook(tool, int(found[0]["id"]), settings)]
 
 
-async def _told(tool: LabelStudio, project: int, settings: Settings) -> list[Finding]:
+async def _webhook(tool: LabelStudio, project: int, settings: Settings) -> list[Finding]:
     url = webhook_url(settings)
     if url is None:
         half = bool(settings.public_url) or bool(settings.label_studio_webhook_secret)
         remedy = "set both GAZELOOP_PUBLIC_URL and GAZELOOP_LABEL_STUDIO_WEBHOOK_SECRET"
         every = f"{settings.label_studio_poll_s:.0f} s"
-        what = f"no webhook, for one half of it is set; changes are asked for every {every}"
+        what = f"no webhook, because it is half configured; changes are polled every {every}"
         return [Finding(Level.WARNING, "label_studio", what, remedy)] if half else []
     if any(
         webhook["url"] == url and webhook["is_active"] for webhook in await tool.webhooks(project)
     ):
-        return [Finding(Level.OK, "label_studio", f"changes are told to {url}")]
+        return [Finding(Level.OK, "label_studio", f"changes are sent to {url}")]
     remedy = f"`gazeloop label-studio setup`; for a private address start {LETS_OUT}"
     return [Finding(Level.WARNING, "label_studio", f"no webhook to {url}", remedy)]
 
 
 def look_at_cvat(settings: Settings) -> list[Finding]:
-    """That it answers, and takes our token.
+    """Check that it answers and accepts the token.
 
     Raises
     ------

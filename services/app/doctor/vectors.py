@@ -1,4 +1,4 @@
-"""The vector store: which model is live, and whether it has what MongoDB says it has."""
+"""Check the vector store: the live model, and that it has the vectors that MongoDB lists."""
 
 import asyncio
 from collections import defaultdict
@@ -24,37 +24,37 @@ from services.runtime.stores.vectors_open import open_vector_store
 
 _PART = "vectors"
 _NOBODY = "gazeloop-doctor"
-"""A collection that is not there."""
+"""The error for a missing collection."""
 _NEWEST = 500
 _AT_RANDOM = 1000
-"""Frames whose vectors are looked for."""
+"""Number of frames whose vectors are looked up."""
 _FEWEST = 100
-"""Of those at random, from which on they say something of all."""
+"""Number of random frames from which on a bound for all frames is reported."""
 _AT_ONCE = 250
 
 
 def has_vectors(settings: Settings) -> bool:
-    """Whether there is anything to look at: a server, or a data folder that has its own."""
-    parts = (MONGODB_FOLDER, EDGE_FOLDER)  # the one without the other is what is to be found
+    """Whether there is anything to check: a server, or vectors in the data folder."""
+    parts = (MONGODB_FOLDER, EDGE_FOLDER)  # one without the other is a finding
     return bool(settings.qdrant) or any((settings.data / part).exists() for part in parts)
 
 
 async def look_at_vectors(settings: Settings, *, model: bool) -> list[Finding]:
-    """What searches would find, and what they would not.
+    """Check the live model, lost vectors, and write access.
 
     Parameters
     ----------
-    model : whether to compare with the embedder that is set
+    model : whether to compare the live model with the configured embedder
 
     Raises
     ------
     StoreUnavailable, InvalidSettings
-        It does not answer, or does not let us in, or lets us read only.
+        It does not answer, refuses access, or allows reading only.
     """
     store = open_vector_store(settings)
     try:
         live = await live_model(store, REGION_VECTORS)
-        # Says nothing, but is refused to a key that may only read.
+        # Changes nothing, but fails for a read-only key.
         await store.delete(_NOBODY, [PointId("00000000-0000-0000-0000-000000000000")])
         where = settings.qdrant or f"Qdrant Edge in {settings.data}"
         found = [Finding(Level.OK, _PART, f"{where} answers; {_live(live)}")]
@@ -71,17 +71,17 @@ def _live(model: ModelId | None) -> str:
 
 
 async def _lost(store: VectorStore, settings: Settings, live: ModelId | None) -> list[Finding]:
-    """Vectors that frames are said to have: the record is MongoDB's, and nobody looks again.
+    """Vectors that MongoDB records as written, but that the store lacks.
 
-    Of the newest frames, which a restored snapshot lacks, and of others at random: to look at all
-    would take hours where there are many.
+    Checks the newest frames, which a restored snapshot would lack, and a random sample: checking
+    all of a large store would take hours.
     """
     events: defaultdict[ModelId, list[FrameEmbedded]] = defaultdict(list)
     async with connected(settings) as database:
         for embedded in await MongoEmbeddings(database).sample(_NEWEST, _AT_RANDOM):
             events[embedded.model].append(_in_short(embedded))
     kept = {*models_of(await store.collections()), live}
-    # A model whose collections somebody has dropped is done with, unless nothing else is there.
+    # A model without collections was dropped on purpose, unless no other model is there.
     models = [event for event in sorted(events) if event in kept or live is None]
     return [
         _counted(model, len(events[model]), await _lost_of(store, events[model]))
@@ -90,13 +90,13 @@ async def _lost(store: VectorStore, settings: Settings, live: ModelId | None) ->
 
 
 def _in_short(events: FrameEmbedded) -> FrameEmbedded:
-    """With one region: a frame may have hundreds, and few are ever lost alone."""
+    """The event with one region: a frame may have hundreds, and they are rarely lost singly."""
     some = [(detector, regions[:1]) for detector, regions in events.regions.items() if regions]
     return events.model_copy(update={"regions": dict(some[:1])})
 
 
 async def _lost_of(store: VectorStore, events: Sequence[FrameEmbedded]) -> int:
-    """How many lack a vector."""
+    """The number of events that lack a vector."""
     lost = 0
     for first in range(0, len(events), _AT_ONCE):
         lost += len(await lost_frames(store, events[first : first + _AT_ONCE]))
@@ -108,7 +108,8 @@ def _counted(model: ModelId, frames: int, lost: int) -> Finding:
         what = f"{model}: no vector is missing of {frames:,} frames that were looked at"
         drawn = frames - _NEWEST
         if drawn >= _FEWEST:
-            # Hanley and Lippman-Hand, JAMA 1983: none in n is below 3 / n, with 95% certainty.
+            # Rule of three (Hanley and Lippman-Hand, JAMA 1983): with none of n lost, the share
+            # of lost ones is below 3 / n with 95% confidence.
             what += f"; so it is of fewer than {3 / drawn:.1%} of all, with 95% certainty"
         return Finding(Level.OK, _PART, what)
     what = (

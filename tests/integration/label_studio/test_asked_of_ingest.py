@@ -87,6 +87,6 @@ async def test_the_webhook_is_registered_once(
         assert urlsplit(url).path == EVENTS_PATH
 
     (webhook,) = await desk.parts.tool.webhooks(project)
-    assert "changes are told to" in said(await look_at_label_studio(desk.settings), "label_studio")
+    assert "changes are sent to" in said(await look_at_label_studio(desk.settings), "label_studio")
     assert webhook["url"] == url
     assert webhook["headers"] == {SECRET_HEADER: SECRET}

@@ -67,16 +67,16 @@ async def test_the_webhook_is_asked_for_until_label_studio_answers_and_then_no_m
 ) -> None:
     asked = 0
 
-    async def heard_of() -> None:
+    async def subscribe() -> None:
         nonlocal asked
         asked += 1
         if asked == 1:
             raise ToolUnavailable("away")
 
     parts, tasks = desk.parts, desk.stores.annotation_tasks
-    carrier = SyncLoop(parts.pusher, parts.puller, tasks, desk.clock, 60.0, heard_of)
+    loop = SyncLoop(parts.pusher, parts.puller, tasks, desk.clock, 60.0, subscribe)
     for _ in range(4):
-        await carrier.carry()
+        await loop.sync()
 
     assert asked == 2
 

@@ -162,7 +162,7 @@ def test_frames_that_do_not_count_are_named_with_what_cures_them() -> None:
     )
     shown = _concluded(Mined([_report()], [], summary, lost=0))
     assert "6 frames have ground truth with refused annotations" in shown
-    assert "2 frames have predictions of which detections were refused" in shown
+    assert "2 frames have predictions with refused detections" in shown
     assert "f0, f1, f2, f3, f4, …" in shown
     assert "--accept-partial" in shown
     assert "3 frames are copies" in shown
@@ -176,8 +176,8 @@ def test_the_report_counts_what_does_not_count() -> None:
     counts = report.counts.model_copy(update=left)
     shown = " ".join(_shown(report.model_copy(update={"counts": counts})).split())
     assert "6 frames with refused annotations" in shown
-    assert "2 predictions of which detections were refused" in shown
-    assert "3 copies of another frame's picture" in shown
+    assert "2 predictions with refused detections" in shown
+    assert "3 copies of another frame's image" in shown
     assert "not counted" not in _shown(report)
 
 
