@@ -110,7 +110,7 @@ def _text(held: "HeldCorrection") -> str:
     lines = [f"{held.held_id[:12]}  {asks}  {held.frame_id}  {unknown}".rstrip()]
     for place, version in enumerate(held.versions, start=1):
         boxes = ", ".join(annotation.category for annotation in version.annotations) or "nothing"
-        lines.append(f"  {place}  {version.annotated_by or 'unknown'}: {boxes}")
+        lines.append(f"  {place}  {version.annotated_by or 'annotator unknown'}: {boxes}")
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from services.domain.ports.frames import FrameStore
 from services.formats.frames import OpenedFrame, open_disputed, open_frame, refused
 from services.formats.geometry import Size
 from services.formats.items import Disputed, FrameItem, Item, Rejection
-from services.formats.rules import Picture, fitted, require_touching
+from services.formats.rules import Picture, fitted, require_same_size, require_touching
 from services.runtime.images import ImageLimits
 
 _CHUNK = 500
@@ -92,7 +92,8 @@ async def misplaced(
 ) -> list[InvalidRecord | None]:
     """For each ground truth, why it cannot belong to its stored image; None where it can.
 
-    A box wholly outside the image means that the client used another image, or other units.
+    A box wholly outside the image, or a mask of another size, means that the client used another
+    image, or other units.
 
     Raises
     ------
@@ -104,9 +105,12 @@ async def misplaced(
 
 
 def _misplaced(truth: FrameAnnotated, size: Size | None) -> InvalidRecord | None:
+    if size is None:
+        return None
     try:
-        for annotation in truth.annotations if size else ():
+        for annotation in truth.annotations:
             require_touching(annotation.bbox, size)
+            require_same_size(annotation.mask, size)
     except InvalidRecord as exc:
         return exc
     return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import Annotation, Detection
+from services.contracts.events import Annotation, Detection, Rle
 from services.contracts.identity import Box
 from services.formats import fields, masks
 from services.formats.adjustments import Adjustment
@@ -48,6 +48,20 @@ def require_touching(box: Box, size: Size | None) -> None:
         return
     detail = f"bbox {[*box]} lies outside the image of {size[0]} x {size[1]}"
     raise InvalidRecord(detail, reason="box_outside_image")
+
+
+def require_same_size(mask: Rle | None, size: Size) -> None:
+    """Refuse a mask that is not of its image's size.
+
+    Raises
+    ------
+    InvalidRecord
+        `size_mismatch`.
+    """
+    if mask is None or mask.size == size[::-1]:
+        return
+    detail = f"a mask is for {mask.size[1]} x {mask.size[0]} pixels, the image has {size[0]} x"
+    raise InvalidRecord(f"{detail} {size[1]}", reason="size_mismatch")
 
 
 def fitted(item: FrameItem, picture: Picture) -> FrameItem:

@@ -3,7 +3,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 
 from services.contracts.errors import (
     BrokerUnavailable,
@@ -504,3 +506,22 @@ async def test_ground_truth_that_cannot_be_of_its_picture_is_refused_by_name(web
     assert many.status_code == 207
     statuses = [each["status"] for each in many.json()["results"]]
     assert statuses == ["refused", "accepted", "accepted"]
+
+
+@pytest.mark.parametrize(("height", "status"), [(48, 202), (96, 422)])
+async def test_a_mask_of_another_size_than_its_picture_is_refused_by_name(
+    web: Web, height: int, status: int
+) -> None:
+    captured = samples.frame_captured(FRAME)
+    image = captured.image.model_copy(update={"width": 64, "height": 48})
+    await web.frames.record([captured.model_copy(update={"image": image})])
+    drawn = coco_mask.encode(np.ones((height, 64), dtype=np.uint8, order="F"))
+    mask = {"size": drawn["size"], "counts": drawn["counts"].decode()}
+
+    truth = GROUND_TRUTH | {"annotations": [BOX | {"mask": mask}]}
+    response = await web.post("/v1/ground-truth", truth, "annotation:ana")
+
+    assert response.status_code == status
+    if status == 422:
+        assert response.json()["reason"] == "size_mismatch"
+        assert "for 64 x 96 pixels, the image has 64 x 48" in response.json()["detail"]
