@@ -1,6 +1,6 @@
-# The one package that is not empty, because this must happen before torch loads OpenMP: its idle
-# threads would otherwise spin, and beside a broker and a database on two cores that costs the
-# model five times its own time (measured).
+# The only __init__ that is not empty, because this must happen before torch loads OpenMP: otherwise
+# its idle threads spin. On two cores shared with a broker and a database, the model then took five
+# times as long (measured).
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,4 +1,4 @@
-"""What embeds: pictures and boxes in, vectors out."""
+"""The interface of an embedding model: images and boxes in, vectors out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Boxes = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FrameVectors:
-    """What one pass gives for one image: all float32 and of unit length.
+    """The vectors of one image: float32 and of unit length.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Embedder(Protocol):
 
     @property
     def model_id(self) -> ModelId:
-        """Name of all that shapes the vectors; those of two names are never compared."""
+        """Id of everything that affects the vectors; only vectors of one id are comparable."""
         ...
 
     @property
@@ -49,9 +49,9 @@ class Embedder(Protocol):
 
     @property
     def decoded_side(self) -> int | None:
-        """Pixels that are enough of a frame's shorter side; none where all are looked at."""
+        """Pixels of a frame's shorter side that suffice; None for full resolution."""
         ...
 
     def embed(self, images: Sequence[Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
-        """Vectors of each RGB image and of its boxes. Blocks; called in a thread."""
+        """Compute the vectors of each RGB image and of its boxes. Blocks; call it in a thread."""
         ...

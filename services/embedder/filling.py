@@ -1,8 +1,8 @@
-"""Fills a model's collections beside those of the live one, from the frames that are stored.
+"""Fills the collections of a model that is not live yet, from the stored frames.
 
-What is done is told by the frames' records alone, so a run that was stopped goes on where it was,
-and a frame that comes meanwhile is found by the next pass: whoever embeds for the live model
-records it first.
+Progress is stored only in the frames' records, so an interrupted run continues where it stopped. A
+frame that arrives during a pass is found by the next one, because the live model's embedder records
+it first.
 """
 
 from collections.abc import Callable
@@ -17,17 +17,17 @@ from services.embedder.service import EmbedFrames
 from services.runtime.stores.embeddings import Embeddings
 
 _AT_ONCE = 64
-"""Frames per round: a Ctrl-C waits for one, and vectors are made durable after each."""
+"""Frames per round: Ctrl-C waits for the current round, whose vectors are then durable."""
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class Filled:
-    """How far a model is.
+    """The progress of a model.
 
     Attributes
     ----------
-    unreadable : frames whose image cannot be embedded, by what is wrong with it
+    unreadable : frames whose image cannot be embedded, with the reason
     """
 
     done: int
@@ -36,12 +36,12 @@ class Filled:
 
     @classmethod
     async def of(cls, model: ModelId, embeddings: Embeddings) -> Self:
-        """As the records say."""
+        """The progress according to the frames' records."""
         return cls(await embeddings.done(model), await embeddings.captured())
 
 
 class FillModel:
-    """Embeds whatever the model lacks, in passes over all stored frames."""
+    """Embeds all frames that the model has not finished, in passes over the stored frames."""
 
     def __init__(self, step: EmbedFrames, embeddings: Embeddings) -> None:
         self._step = step
@@ -54,15 +54,15 @@ class FillModel:
         return self._step.model_id
 
     async def recover(self) -> int:
-        """Let frames be filled again whose vectors the store has lost; how many.
+        """Mark frames whose vectors are lost as not embedded; returns how many.
 
-        They are looked for only where the store has fewer points than the records speak of: to look
-        for each takes long where there are many. It may be stopped, and done again.
+        It checks every frame only if the vector store has fewer points than the records claim,
+        because that takes long with many frames. It may be interrupted and repeated.
 
         Raises
         ------
         Transient
-            A store is away.
+            A store is down.
         """
         model, after, lost = self._step.model_id, None, 0
         recorded = (await self._embeddings.points()).get(model)
@@ -77,12 +77,12 @@ class FillModel:
         return lost
 
     async def fill(self, on_progress: Callable[[Filled], None] = lambda _: None) -> Filled:
-        """One pass; how far the model is after it.
+        """Run one pass; returns the progress after it.
 
         Raises
         ------
         Transient
-            A store or the broker is away; what is done is kept.
+            A store or the broker is down; finished frames stay finished.
         """
         model, after, fresh = self._step.model_id, None, 0
         start = await Filled.of(model, self._embeddings)
@@ -99,7 +99,7 @@ class FillModel:
         return Filled(now.done, now.captured, dict(self._unreadable))
 
     async def _embed(self, frame_ids: list[FrameId]) -> int:
-        """How many were embedded; those that cannot be are noted."""
+        """Embed these frames; returns how many succeeded, and records the unreadable ones."""
         try:
             await self._step.embed(frame_ids)
         except Invalid:

@@ -1,4 +1,4 @@
-"""What is to be embedded of a frame, and what is said of it once it is."""
+"""Decides which regions of a frame need vectors, and builds the points and the event."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ REGION_NUMBERS = ("score", "captured_at")
 FRAME_KEYWORDS = ("split", "drive_id", "vehicle_id")
 FRAME_NUMBERS = ("captured_at",)
 _BYTES_PER_PIXEL = 4
-"""Of an RGB picture in Pillow."""
+"""Memory of an RGB pixel in Pillow."""
 _JPEG_SCALES = (8, 4, 2)
 
 
 @dataclass(frozen=True)
 class Region:
-    """One detection that is worth finding."""
+    """A detection that reaches the score for embedding."""
 
     region_id: RegionId
     detector: DetectorId
@@ -40,14 +40,14 @@ class Region:
 
 @dataclass(frozen=True)
 class EmbeddingTask:
-    """A captured frame, and how far its vectors are behind its predictions.
+    """The remaining work to embed a captured frame.
 
     Attributes
     ----------
-    embedded : the event that says that all is done
+    embedded : the event to publish when the frame is done
     missing : regions that have no vector yet
-    stored : whether the frame store knows `embedded` already: nothing is left but to say so
-    revised : whether there may be vectors of regions that are no longer there
+    stored : whether the frame store has `embedded` already, so that only publishing is left
+    revised : whether vectors of dropped regions may be stored
     first : whether no model has embedded the frame before
     """
 
@@ -72,7 +72,7 @@ def regions_of(record: FrameRecord, score: float) -> list[Region]:
 
 
 def task_of(record: FrameRecord, model: ModelId, score: float) -> EmbeddingTask | None:
-    """What is to be done for a frame; nothing before its image is known."""
+    """The task for a frame; None while its image is unknown."""
     if record.captured is None:
         return None
     regions = regions_of(record, score)
@@ -107,12 +107,12 @@ def _embedded(record: FrameRecord, model: ModelId, regions: Sequence[Region]) ->
 def passes(
     tasks: Sequence[EmbeddingTask], *, frames: int, size_bytes: int, decoded_side: int | None
 ) -> list[list[EmbeddingTask]]:
-    """The tasks in their order, parted into passes that memory has room for.
+    """Split the tasks, in order, into passes that fit into memory.
 
     Parameters
     ----------
-    frames, size_bytes : of a pass at most; a frame that is larger by itself is a pass of its own
-    decoded_side : the embedder's
+    frames, size_bytes : limits of a pass; a single frame above the limit gets its own pass
+    decoded_side : of the embedder
     """
     parted: list[list[EmbeddingTask]] = []
     room = 0
@@ -127,7 +127,7 @@ def passes(
 
 
 def picture_bytes(image: Image, decoded_side: int | None) -> int:
-    """What an image takes in memory once it is decoded."""
+    """Bytes of memory that a decoded image needs."""
     across, along = image.width, image.height
     if decoded_side is not None and image.media_type == "image/jpeg":
         smaller = min(across, along) // decoded_side
@@ -139,27 +139,27 @@ def picture_bytes(image: Image, decoded_side: int | None) -> int:
 def boxes_within(
     task: EmbeddingTask, decoded: tuple[int, int], whole: tuple[int, int]
 ) -> FloatArray:
-    """(N, 4) boxes of the task's missing regions, in pixels of the frame as it was decoded."""
+    """(N, 4) boxes of the task's missing regions, in pixels of the decoded frame."""
     return scaled_boxes([region.detection.bbox for region in task.missing], decoded, whole)
 
 
 def scaled_boxes(
     boxes: Sequence[Box], decoded: tuple[int, int], whole: tuple[int, int]
 ) -> FloatArray:
-    """(N, 4) boxes on the whole frame, in pixels of the frame as it was decoded."""
+    """(N, 4) boxes on the full frame, converted to pixels of the decoded frame."""
     scale: FloatArray = np.array(decoded, float) / whole
     return np.array(boxes, float).reshape(-1, 4) * np.tile(scale, 2)
 
 
 def frame_point(task: EmbeddingTask, vector: Vector, rule: SplitRule) -> Point:
-    """The frame's own vector, with what searches filter by."""
+    """The point of the frame's own vector, with the payload that searches filter by."""
     return Point(task.embedded.frame_point, vector, _frame_payload(task, rule))
 
 
 def region_points(
     task: EmbeddingTask, vectors: NDArray[np.float32], rule: SplitRule
 ) -> list[Point]:
-    """The vectors of the task's missing regions, (N, D) in their order."""
+    """The points of the task's missing regions, from (N, D) vectors in the same order."""
     frame = _frame_payload(task, rule)
     return [
         Point(

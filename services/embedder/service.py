@@ -1,4 +1,4 @@
-"""embedder: gives every captured frame its vector, and one to every detection worth finding."""
+"""embedder: computes vectors of all captured frames, and of detections with a sufficient score."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -26,18 +26,18 @@ from services.runtime.step import Outbox
 from services.runtime.stores.embeddings import Points, held_points, lost_frames
 
 _REGIONS_MAX = 10_000
-"""Regions of one frame that are looked through for dropped ones; detectors report hundreds."""
+"""Limit of one frame's regions that are searched for dropped ones; detectors report hundreds."""
 _POINTS_AT_ONCE = 512
-"""Regions that are written in one request."""
+"""Regions per write request."""
 log = structlog.get_logger()
 
 
 class EmbedFrames:
-    """Embeds frames as soon as their image is known, and again what new predictions add.
+    """Embeds frames when their image is known, and regions that new predictions add.
 
-    Each model has collections of its own; the first to come goes live under the aliases that
-    searches use. Vectors are durable before the frame store says so, and that before anyone
-    is told.
+    Each model has its own collections; the first model's become live under the aliases that
+    searches use. Vectors are durable before the frame store records them, and recorded before the
+    event is published.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class EmbedFrames:
         await self.embed(await self._record(events))
 
     async def embed(self, frame_ids: Collection[FrameId]) -> None:
-        """Embed what these frames lack, and say of each that it is done.
+        """Embed what these frames lack, and publish their FrameEmbedded events.
 
         Raises
         ------
         Invalid
-            An image cannot be read; all others are done.
+            An image cannot be read; all other frames are done.
         """
         await self._prepare()
         tasks = await self._tasks(frame_ids)
@@ -87,15 +87,15 @@ class EmbedFrames:
         await self._outbox.publish(done)
         self._count([task for task in pending if task.embedded in done], len(done))
         if broken:
-            # All others are done: when the runner tries each event alone, only these fail.
+            # All others are done, so only these fail when the runner retries each event alone.
             raise next(iter(broken.values()))
 
     async def holds(self, points: Points) -> bool:
-        """Whether the vector store has at least so many points of the model."""
+        """Whether the vector store has at least this many points of the model."""
         return (await held_points(self._vectors, self.model_id)).cover(points)
 
     async def lost(self, embedded: Sequence[FrameEmbedded]) -> list[FrameId]:
-        """Frames of which it was told that they are embedded, and a vector is not there."""
+        """Frames whose FrameEmbedded event names a vector that is missing."""
         return await lost_frames(self._vectors, embedded)
 
     async def _prepare(self) -> None:
@@ -145,17 +145,17 @@ class EmbedFrames:
         return [task for task in found if task is not None]
 
     async def _embed(self, tasks: Sequence[EmbeddingTask]) -> dict[FrameId, Invalid]:
-        """Embed and store, pass by pass, and decode the next pass meanwhile.
+        """Embed and store pass by pass, while the next pass is decoded.
 
         Returns
         -------
-        What is wrong with the frames that could not be embedded; their neighbours are done.
+        The errors of frames that could not be embedded; all others are done.
         """
         broken: dict[FrameId, Invalid] = {}
         passes = logic.passes(
             tasks,
             frames=self._settings.embed_batch,
-            # Two are held at once: one is decoded while the other is embedded.
+            # Half, because two passes are in memory: one is decoded while the other is embedded.
             size_bytes=self._settings.embed_queue_bytes // 2,
             decoded_side=self._embedder.decoded_side,
         )
@@ -213,7 +213,7 @@ class EmbedFrames:
         both = list(zip(tasks, embedded, strict=True))
         regions = await asyncio.to_thread(self._region_points, both)
         frames = [logic.frame_point(task, vectors.frame, rule) for task, vectors in both]
-        # In parts: a client holds each number of a vector in 30 bytes while it sends it.
+        # In parts, because the client needs 30 bytes per number of a vector while it sends.
         for start in range(0, len(regions), _POINTS_AT_ONCE):
             await self._vectors.upsert(self._in_regions, regions[start : start + _POINTS_AT_ONCE])
             report_progress()
@@ -232,10 +232,10 @@ class EmbedFrames:
         ]
 
     async def _drop_stale(self, task: EmbeddingTask) -> None:
-        """Delete the frame's regions that its predictions no longer have.
+        """Delete the vectors of regions that the frame's predictions no longer contain.
 
-        What lies in the store is asked, and not the former FrameEmbedded: a crash may have left
-        vectors of which none was ever told.
+        It searches the vector store instead of reading the former FrameEmbedded, because a crash
+        may have left vectors for which no event was published.
         """
         anything = np.ones(self._embedder.region_dimension, np.float32)
         where = Where(equals={"frame_id": task.captured.frame_id})
@@ -255,7 +255,7 @@ class EmbedFrames:
         now = self._clock.now()
         for task in fresh:
             if not task.first:
-                continue  # only its predictions are new, or the model is
+                continue  # not a new frame: its predictions are new, or the model is
             age = (now - task.captured.captured_at).total_seconds()
             metrics.CAPTURE_TO_EMBEDDED_SECONDS.observe(max(0.0, age))
         if done:

@@ -1,4 +1,4 @@
-"""The backbones by name: how each is built, where it is tapped, what it was trained to see."""
+"""The backbones by name: how each is built, its tapped layer, and its input sizes."""
 
 import re
 from collections.abc import Callable
@@ -20,15 +20,15 @@ SHIPPED = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True)
 class Neck:
-    """The layers between a network's map and its last layer, where there are any.
+    """The layers between a network's map and its last layer.
 
     Attributes
     ----------
     tap : name of the penultimate layer
     channels : of that layer
-    grid : cells per side to which the map is averaged in front of them
-    layers : those layers of a built model
-    beyond : prefixes of the names beyond the tap
+    grid : cells per side to which the map is averaged before these layers
+    layers : returns these layers of a built model
+    beyond : name prefixes of the layers after the tap
     """
 
     tap: str
@@ -45,16 +45,16 @@ class Backbone:
     Attributes
     ----------
     tap : name of the layer whose map is pooled
-    channels : of that map, hence the length of its vectors
-    build : an untrained model with the names that published state dicts use
-    features : the model's part up to the tap
-    head : prefixes of the names beyond the tap, which weights may lack or have otherwise
-    neck : what leads from the map to the penultimate layer; none where that is the pooled map
-    shipped : weights that come with the project
-    published : torchvision's name of its own weights
-    renamed : today's name of a layer, by the name that published weights have for it
+    channels : of that map, and so the length of its vectors
+    build : returns an untrained model with the layer names of published state dicts
+    features : returns the model's part up to the tap
+    head : name prefixes of the layers after the tap, which weights may lack or define differently
+    neck : layers from the map to the penultimate layer; None if that is the pooled map
+    shipped : included weights
+    published : torchvision's name of its weights
+    renamed : maps a layer's name in published weights to its current name
     frame_side, crop_side : pixels of a frame's longer side, and of a crop's sides
-    least_side : pixels of a frame's shorter side below which nothing is left of the map
+    least_side : least pixels of a frame's shorter side, below which the map is empty
     """
 
     name: str
@@ -112,12 +112,12 @@ def _resnet(name: str, published: str, channels: int) -> Backbone:
 def _with_neck(
     name: str, published: str, channels: int, neck: tuple[int, int], layers: int
 ) -> Backbone:
-    """Of a network with a map `features` and a `classifier` of several layers.
+    """A network with a map `features` and a `classifier` of several layers.
 
     Parameters
     ----------
-    neck : channels of the penultimate layer, and cells per side in front of the first
-    layers : of the classifier, before its last
+    neck : channels of the penultimate layer, and cells per side before the first
+    layers : number of the classifier's layers before its last
     """
     penultimate, grid = neck
     return Backbone(
@@ -140,7 +140,7 @@ def _with_neck(
 
 
 _OLD_DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
-"""As the published file has it: `norm.1`, which torchvision calls `norm1` today."""
+"""Layer names in the published file: `norm.1`, which torchvision now calls `norm1`."""
 
 
 def _densenet_name(name: str) -> str:
@@ -153,12 +153,12 @@ def _densenet_map(model: nn.Module) -> nn.Module:
 
 
 class _Pyramid(nn.Module):
-    """Mask R-CNN without what finds and masks objects."""
+    """The backbone and feature pyramid of Mask R-CNN, without its detection and mask heads."""
 
     def __init__(self) -> None:
         super().__init__()
         self.backbone = resnet_fpn_backbone(
-            # The published weights were made without the usual 1e-5.
+            # The published weights were trained with eps=0 instead of the usual 1e-5.
             backbone_name="resnet50",
             weights=None,
             norm_layer=partial(FrozenBatchNorm2d, eps=0.0),
@@ -180,7 +180,7 @@ class _Level(nn.Module):
 
 
 def _fourth_level(model: nn.Module) -> nn.Module:
-    # P4: it sees the last block through the pyramid's way down, and small boxes twice as finely.
+    # P4 includes the last block by the pyramid's top-down path, at twice that block's resolution.
     return _Level(_part("backbone")(model), "2")
 
 
@@ -289,7 +289,7 @@ BY_NAME = {backbone.name: backbone for backbone in _BACKBONES}
 
 
 def backbone_named(name: str) -> Backbone:
-    """The backbone of this name.
+    """The backbone with this name.
 
     Raises
     ------

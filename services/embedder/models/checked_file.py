@@ -1,4 +1,4 @@
-"""A network's file, read only where it is the one that is meant."""
+"""Reads a network's file and checks its sha256."""
 
 import hashlib
 from pathlib import Path
@@ -7,13 +7,13 @@ from services.contracts.errors import Fatal
 
 
 def checked_content(path: Path, sha256: str, what: str, error: type[Fatal]) -> bytes:
-    """What is in a file.
+    """The content of a file.
 
     Parameters
     ----------
-    sha256 : of the file, in hexadecimal; empty: any
-    what : is to be in it, for the message
-    error : where it cannot be read, or is another one
+    sha256 : expected sha256 in hexadecimal; empty for any
+    what : what the file contains, for the message
+    error : raised if the file cannot be read or has another sha256
     """
     try:
         content = path.read_bytes()

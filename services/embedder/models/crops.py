@@ -1,4 +1,4 @@
-"""Pictures to pixels: frames scaled, and boxes cut out with what surrounds them."""
+"""Turns images into network inputs: scales frames, and crops boxes with their context."""
 
 from collections.abc import Sequence
 
@@ -12,16 +12,16 @@ Pixels = NDArray[np.uint8]
 
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
-"""ImageNet's, by which torchvision's weights were trained, and ours too."""
+"""ImageNet's mean and deviation, with which torchvision's and Gazeloop's weights were trained."""
 NORMALISED = "imagenet"
-"""Its name in a model's identity."""
+"""Name of this normalisation in a model's id."""
 GREY = (124, 116, 104)
-"""The mean as a colour, for a box that lies wholly outside its image."""
+"""The mean as a colour, for a box that is completely outside its image."""
 _MULTIPLE = 16
 
 
 def scaled_size(width: int, height: int, longer: int, least: int) -> tuple[int, int]:
-    """Width and height with this longer side, neither below the least, each a multiple of 16."""
+    """Scaled width and height: longer side `longer`, both at least `least` and multiples of 16."""
     scale = longer / max(width, height) / _MULTIPLE
     fewest = least // _MULTIPLE
     sides = (max(round(side * scale), fewest) * _MULTIPLE for side in (width, height))
@@ -29,22 +29,22 @@ def scaled_size(width: int, height: int, longer: int, least: int) -> tuple[int, 
 
 
 def scale(image: Image.Image, size: tuple[int, int]) -> Pixels:
-    """(H, W, 3) uint8."""
+    """Resize an image to (H, W, 3) uint8."""
     scaled = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
     return np.asarray(scaled)
 
 
 def cut(image: Image.Image, box: Sequence[float], context: float, side: int) -> Pixels:
-    """What the box holds, squeezed to a square, (side, side, 3) uint8.
+    """Crop a box and resize it to a square, (side, side, 3) uint8.
 
-    Squeezed, because a box's shape is part of how it is wrong: on real images this finds the same
-    failure more often than a square around the box does
+    The aspect ratio is not kept, because a box's shape is part of the error: on real images this
+    finds the same failure more often than a square around the box does
     (docs/measurements/embedding.md).
 
     Parameters
     ----------
     box : [x, y, width, height] in pixels
-    context : how many times as wide and as high as the box; what lies outside the image is cut off
+    context : factor by which the crop is wider and higher than the box, clipped to the image
     """
     x, y, width, height = box
     across, along = width * context / 2, height * context / 2
@@ -62,7 +62,7 @@ def cut(image: Image.Image, box: Sequence[float], context: float, side: int) -> 
 def cut_all(
     boxes: Sequence[tuple[Image.Image, Sequence[float]]], context: float, side: int
 ) -> Pixels:
-    """(N, side, side, 3) uint8, a square per box; each box comes with its image."""
+    """Crop all boxes, each from its own image: (N, side, side, 3) uint8."""
     squares = np.empty((len(boxes), side, side, 3), np.uint8)
     for place, (image, box) in enumerate(boxes):
         squares[place] = cut(image, box, context, side)
@@ -70,9 +70,9 @@ def cut_all(
 
 
 class Normalise(nn.Module):
-    """From pixels as they are decoded to what networks look at.
+    """Normalises decoded pixels for a network.
 
-    A module, so that its constants move to a GPU, and into OpenVINO's graph, with the network.
+    A module, so that its constants move with the network to a GPU and into OpenVINO's graph.
     """
 
     factor: Tensor
@@ -91,6 +91,6 @@ class Normalise(nn.Module):
 
 
 def normalised(pixels: Pixels) -> Tensor:
-    """(N, H, W, 3) uint8 to (N, 3, H, W) float32, channels last in memory."""
+    """Normalise (N, H, W, 3) uint8 to (N, 3, H, W) float32, channels last in memory."""
     values: Tensor = Normalise()(torch.from_numpy(pixels))
     return values

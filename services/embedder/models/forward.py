@@ -1,4 +1,4 @@
-"""From pixels to a network's map, on whatever of this machine is fastest."""
+"""The interface of a network's forward pass from pixels to its map, and its torch version."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -11,7 +11,7 @@ from services.embedder.models.crops import Normalise, Pixels
 
 
 class Runtime(StrEnum):
-    """What computes the map."""
+    """The library that computes the map."""
 
     OPENVINO = "openvino"
     TORCH = "torch"
@@ -19,21 +19,21 @@ class Runtime(StrEnum):
 
 
 class Precision(StrEnum):
-    """How exactly numbers are kept between layers."""
+    """The number format of activations between layers."""
 
     FP32 = "fp32"
     BF16 = "bf16"
     INT8 = "int8"
-    """Calibrated on pictures beforehand; by OpenVINO only."""
+    """Calibrated on images beforehand; OpenVINO only."""
 
 
 class Forward(Protocol):
-    """A network's features, ready for use; called by one thread at a time.
+    """Computes a network's features; not thread-safe.
 
     Attributes
     ----------
-    device : where maps come to lie
-    calibrated : sha256 of the quantised network; empty where nothing was calibrated
+    device : device of the returned maps
+    calibrated : sha256 of the quantised network; empty if it is not quantised
     """
 
     device: torch.device
@@ -46,7 +46,7 @@ class Forward(Protocol):
 
 
 class TorchForward:
-    """By torch: eager on a CPU, compiled on a GPU; channels last in memory on both."""
+    """A Forward on torch: eager on a CPU, compiled on a GPU; channels last in memory on both."""
 
     calibrated = ""
 

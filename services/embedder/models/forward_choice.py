@@ -1,4 +1,4 @@
-"""Which runtime computes the network's map: what is set, else the fastest that is there."""
+"""Chooses the runtime for the network's forward pass: the one in the settings, else the fastest."""
 
 import torch
 
@@ -10,7 +10,7 @@ from services.runtime.settings import Settings
 
 
 def forward_of(network: Network, settings: Settings) -> Forward:
-    """The network's features as the settings and this machine want them computed.
+    """The network's features on the runtime and in the precision that apply.
 
     Raises
     ------
@@ -29,12 +29,12 @@ def forward_of(network: Network, settings: Settings) -> Forward:
 
 
 def runtime_of(settings: Settings) -> Runtime:
-    """The runtime that is set, else the fastest that is there.
+    """The runtime in the settings, else the fastest that is available.
 
     Raises
     ------
     InvalidSettings
-        `cuda` is set, and there is no GPU; or another than OpenVINO, which alone knows int8.
+        `cuda` is set without a GPU; or int8 is set with a runtime other than OpenVINO.
     """
     there = torch.cuda.is_available()
     if Precision(settings.embed_precision) is Precision.INT8:
@@ -66,7 +66,7 @@ def _in_8_bits(network: Network, settings: Settings) -> Forward:
 
 
 def _by_openvino(network: Network, precision: Precision, settings: Settings) -> Forward:
-    # Importing it takes half a second, which a GPU's user need not wait for.
+    # Imported only when used, because the import takes half a second.
     from services.embedder.models import openvino_forward  # noqa: PLC0415
 
     model = openvino_forward.converted(network.features)

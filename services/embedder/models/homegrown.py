@@ -1,4 +1,4 @@
-"""The networks that are trained here, from nothing: the two reports' own."""
+"""The networks of the two reports that are trained from scratch."""
 
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ _DENSE_BETWEEN = 1024
 CONVOLVED = (32, 64, 128)
 _STEM, _GROWTHS, _NARROW = 64, (192, 768), 128
 MINI_DENSENET_CHANNELS = _STEM + sum(_GROWTHS)
-"""1,024, as the report's."""
+"""1,024, as in the report."""
 
 
 class VanillaAutoencoder(nn.Module):
@@ -35,10 +35,10 @@ class VanillaAutoencoder(nn.Module):
 
 
 class ConvolutionalAutoencoder(nn.Module):
-    """Three convolutions, each halved by max pooling, and as many transposed ones back.
+    """Three convolutions, each with max pooling by 2, and three transposed convolutions.
 
-    The DenoisingAE is the same network, trained on inputs of which a part is zeroed. Batch
-    normalisation keeps its code from collapsing to zero, as the report's did.
+    The DenoisingAE is the same network, trained on partly zeroed inputs. Batch normalisation
+    prevents the code's collapse to zero, which the report's network suffered.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ def _halving(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
 
 
 class _Bottleneck(nn.Module):
-    """Batch normalisation, ReLU and convolution, narrow and then 3 by 3, joined to its input."""
+    """Batch normalisation, ReLU and convolution, first 1 by 1, then 3 by 3, joined to its input."""
 
     def __init__(self, inputs: int, growth: int) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class MiniDenseNet(nn.Module):
 
 
 def resnet18_from_scratch() -> nn.Module:
-    """A ResNet-18 as the report began it, with Xavier's uniform weights."""
+    """A ResNet-18 with the report's initialisation, Xavier uniform."""
     model: nn.Module = torchvision.models.resnet18(weights=None)
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):

@@ -1,7 +1,7 @@
-"""A network's features in 8-bit numbers, as one file that is checked whenever it is loaded.
+"""The file format of an int8 network, which is checked at every load.
 
-`gazeloop calibrate` makes it (learning/calibration.py). It is OpenVINO's own form of a network with
-a card that says of what it was made and what was measured, in a zip without compression.
+`gazeloop calibrate` writes it (training/calibration.py): an uncompressed zip of OpenVINO's network
+and a card with the data that it was calibrated on and its measured accuracy.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ _STRICT = ConfigDict(frozen=True, extra="forbid")
 
 
 class CalibrationData(BaseModel):
-    """What it was made of.
+    """The data that a network was calibrated on.
 
     Attributes
     ----------
-    pictures : whole frames and crops that the ranges of numbers were taken from
+    pictures : number of frames and crops from which the value ranges were taken
     """
 
     model_config = _STRICT
@@ -39,7 +39,7 @@ class CalibrationData(BaseModel):
 
 
 class Cosines(BaseModel):
-    """Of vectors in 8 bits to those in full precision."""
+    """Cosines between int8 and full-precision vectors."""
 
     model_config = _STRICT
 
@@ -49,12 +49,12 @@ class Cosines(BaseModel):
 
 
 class Faithfulness(BaseModel):
-    """How near it is to full precision on what is held out.
+    """Agreement with full precision on held-out drives.
 
     Attributes
     ----------
-    queries : regions that have one of their category on another held-out drive
-    map_before, map_after : mAP@100 of those, in full precision and in 8 bits
+    queries : number of regions with another of their category on another held-out drive
+    map_before, map_after : mAP@100 of these queries, in full precision and in int8
     """
 
     model_config = _STRICT
@@ -67,12 +67,12 @@ class Faithfulness(BaseModel):
 
 
 class Card(BaseModel):
-    """What lies in the file beside the network.
+    """The card in the file.
 
     Attributes
     ----------
-    network_sha256 : of the full-precision network that it was made of
-    sha256 : of the quantised one, graph and values
+    network_sha256 : of the original full-precision network
+    sha256 : of the quantised network, graph and values
     """
 
     model_config = _STRICT
@@ -88,21 +88,21 @@ class Card(BaseModel):
 
 @dataclass(frozen=True)
 class Quantised:
-    """A network in OpenVINO's form, its graph and its values."""
+    """A network in OpenVINO's format: its graph and its values."""
 
     graph: bytes
     values: bytes
 
     @property
     def sha256(self) -> str:
-        """Of both, in hexadecimal: its identity."""
+        """sha256 of both, in hexadecimal, which identifies the network."""
         total = hashlib.sha256(self.graph)
         total.update(self.values)
         return total.hexdigest()
 
 
 def packed(quantised: Quantised, card: Card) -> bytes:
-    """Both as one file, the same bytes for the same content."""
+    """The network and its card as one file; equal contents give equal bytes."""
     file = BytesIO()
     with ZipFile(file, "w", ZIP_STORED) as archive:
         parts = {
@@ -116,16 +116,16 @@ def packed(quantised: Quantised, card: Card) -> bytes:
 
 
 def read_int8(path: Path | None, sha256: str, network: Network) -> Quantised:
-    """The quantised features of this network, from a file.
+    """Read the quantised features of this network from a file.
 
     Parameters
     ----------
-    sha256 : of the file, in hexadecimal; empty: any
+    sha256 : of the file, in hexadecimal; empty for any
 
     Raises
     ------
     UnfitInt8
-        There is none, it is not what its card or the sha256 says, or it is another network's.
+        No file is set, it does not match its card or the sha256, or it is another network's.
     """
     if path is None:
         raise UnfitInt8("GAZELOOP_EMBED_PRECISION is int8, and GAZELOOP_EMBED_INT8 names no file")

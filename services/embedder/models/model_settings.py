@@ -1,4 +1,4 @@
-"""The settings of the embedder that a model's id stands for."""
+"""Derives embedder settings from a model's id."""
 
 import re
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ _ID = re.compile(
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What makes a model again.
+    """The settings that reproduce a model.
 
     Attributes
     ----------
-    settings : by name, beside the weights' file, which the id does not know
-    weights : the first eight digits of what its values hash to
+    settings : by name, without the path of the weights, which the id does not contain
+    weights : first eight digits of the hash of the weights' values
     """
 
     settings: Mapping[str, str]
@@ -30,7 +30,7 @@ class ModelSettings:
 
 
 def settings_of(model: ModelId) -> ModelSettings | None:
-    """What the id says; none where it is not one of ours."""
+    """Parse a model's id; None if it is not an id of `TorchEmbedder`."""
     parts = _ID.fullmatch(model)
     if parts is None or parts["backbone"] not in BY_NAME:
         return None

@@ -1,4 +1,4 @@
-"""A backbone with its weights, from pixels to vectors."""
+"""A network: a backbone with weights, and the head that turns its map into vectors."""
 
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ from services.runtime.settings import Settings
 
 
 class Head(nn.Module):
-    """From a map, or from the cells of a region on it, to a vector of unit length.
+    """Turns a map, or a region's cells on it, into a vector of unit length.
 
     Attributes
     ----------
-    grid : cells per side that RoIAlign is to give of a region
-    averages : whether those cells' mean is all that is looked at
+    grid : cells per side for RoIAlign
+    averages : whether the head needs only the mean of these cells
     """
 
     mean: Tensor
@@ -49,7 +49,7 @@ class Head(nn.Module):
             self.register_buffer("projection", torch.from_numpy(whitening.projection))
 
     def pooled(self, mapped: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, D), of any length and not whitened."""
+        """(N, C, H, W) to (N, D), neither normalised nor whitened."""
         if self.neck is None:
             return pooling.pool(mapped, self._pooling)
         pooled: Tensor = self.neck(_flat(adaptive_avg_pool2d(mapped, self._neck_grid)))
@@ -60,7 +60,7 @@ class Head(nn.Module):
         return self.finished(self.pooled(mapped))
 
     def finished(self, pooled: Tensor) -> Tensor:
-        """(N, C) as pooled to (N, D), of unit length."""
+        """(N, C) pooled vectors to (N, D), of unit length."""
         vectors = normalize(pooled)
         if self.whitens:
             vectors = normalize((vectors - self.mean) @ self.projection.T)
@@ -73,12 +73,12 @@ def _flat(cells: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Network:
-    """A backbone's map and what makes vectors of it.
+    """A backbone's features and its head.
 
     Attributes
     ----------
-    pooling : never `penultimate` where that is the average
-    sha256 : of all values that shape the vectors, whatever file they came in
+    pooling : resolved, so never `penultimate` if that is the average
+    sha256 : of all values that affect the vectors, independent of the file's format
     """
 
     backbone: Backbone
@@ -89,7 +89,7 @@ class Network:
 
     @property
     def tap(self) -> str:
-        """Name of the layer that the vectors are taken from."""
+        """Name of the layer whose output becomes the vectors."""
         neck = self.backbone.neck
         return neck.tap if neck and self.pooling is Pooling.PENULTIMATE else self.backbone.tap
 
@@ -97,12 +97,12 @@ class Network:
 def network_of(
     backbone: Backbone, model: nn.Module, way: Pooling, whitening: Whitening | None = None
 ) -> Network:
-    """A built model as a network that is ready for use.
+    """Make a network of a built model, in evaluation mode.
 
     Raises
     ------
     InvalidSettings
-        The backbone has no map to pool, or the whitening is of other vectors.
+        The backbone has no map to pool, or the whitening has another dimension.
     """
     way = resolved(backbone, way)
     head = Head(backbone, model, way, whitening).eval().requires_grad_(requires_grad=False)
@@ -111,7 +111,7 @@ def network_of(
 
 
 def resolved(backbone: Backbone, way: Pooling) -> Pooling:
-    """The pooling by its plainest name: a network without further layers ends in an average.
+    """The pooling in effect: `penultimate` means `average` for a network without a neck.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def resolved(backbone: Backbone, way: Pooling) -> Pooling:
 
 
 def load_network(settings: Settings) -> Network:
-    """The network that the settings ask for, with its weights.
+    """The network in the settings, with its weights.
 
     Raises
     ------

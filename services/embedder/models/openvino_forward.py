@@ -1,4 +1,4 @@
-"""The features by OpenVINO, which reads a network once and lays it out for this CPU."""
+"""Computes a network's features with OpenVINO, which compiles the network for this CPU."""
 
 import sys
 import warnings
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from services.embedder.models.crops import Normalise, Pixels
 from services.embedder.models.forward import Precision
 
-# OpenVINO tells its makers of every import and conversion unless this package is missing. Survey
-# machines are not to call anybody.
+# OpenVINO reports every import and conversion to its makers unless this package is missing. Survey
+# machines must not send telemetry.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # how Python marks it missing
 
 import openvino  # noqa: E402  # after the above
@@ -22,17 +22,17 @@ from services.contracts.errors import UnfitInt8  # noqa: E402
 from services.embedder.models.int8 import Quantised  # noqa: E402
 
 _PIXELS_PER_REQUEST = 384 * 224
-"""A frame, or as many crops: activations then stay in the core's own cache."""
+"""One frame, or crops with as many pixels, so that activations fit into a core's cache."""
 _HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.INT8: "f32"}
-"""Of what is not quantised: a network in 8 bits says by itself what is."""
+"""Precision of layers that are not quantised; an int8 network contains which ones are."""
 
 
 def converted(features: nn.Module) -> openvino.Model:
     """The features as OpenVINO's model, from (N, H, W, 3) uint8 of any N, H and W."""
     example = torch.zeros((1, 64, 64, 3), dtype=torch.uint8)
     with torch.no_grad(), warnings.catch_warnings():
-        # OpenVINO reads torch's traces. torch would rather have its models exported, which takes
-        # ten times as long, and says so; the rest is about sizes, and tests look at several.
+        # OpenVINO converts torch's traces. torch warns that export is preferred, which takes ten
+        # times as long. The other warnings concern sizes, and tests cover several sizes.
         warnings.simplefilter("ignore")
         model = openvino.convert_model(
             nn.Sequential(Normalise(), features).eval(), example_input=example
@@ -42,7 +42,7 @@ def converted(features: nn.Module) -> openvino.Model:
 
 
 def read(quantised: Quantised) -> openvino.Model:
-    """A network in 8 bits, as OpenVINO's model.
+    """Read an int8 network as an OpenVINO model.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def read(quantised: Quantised) -> openvino.Model:
 
 
 def written(model: openvino.Model) -> Quantised:
-    """OpenVINO's model as `read` takes it."""
+    """Serialise an OpenVINO model; `read` is the inverse."""
     with TemporaryDirectory() as folder:
         graph, values = Path(folder) / "network.xml", Path(folder) / "network.bin"
         openvino.serialize(model, graph, values)
@@ -66,12 +66,12 @@ def written(model: openvino.Model) -> Quantised:
 
 
 class OpenVinoForward:
-    """By OpenVINO: a core computes one frame at a time, and all cores compute.
+    """A Forward on OpenVINO, in which each core computes one frame at a time.
 
     Parameters
     ----------
-    threads : cores to be used
-    calibrated : sha256 of the model, where it is quantised
+    threads : number of cores to use
+    calibrated : sha256 of the model if it is quantised
     """
 
     device = torch.device("cpu")
@@ -89,7 +89,7 @@ class OpenVinoForward:
                 "NUM_STREAMS": str(threads),
                 "INFERENCE_NUM_THREADS": threads,
                 "INFERENCE_PRECISION_HINT": _HINTS[precision],
-                # Another process on the machine would be pinned to the same cores.
+                # With pinning, several processes would be pinned to the same cores.
                 "ENABLE_CPU_PINNING": False,
             },
         )

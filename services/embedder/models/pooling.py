@@ -1,4 +1,4 @@
-"""How a map becomes a vector."""
+"""Pooling: turns a feature map into a vector."""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -9,18 +9,18 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 GRID = 7
-"""Cells per side that RoIAlign gives, torchvision's own choice, and that `grid` keeps."""
+"""Cells per side of RoIAlign, as in torchvision, and of the pooling `grid`."""
 _GEM_POWER = 3.0
 _LEVELS = 3
 _OVERLAP = 0.4
-"""Of neighbouring windows, which R-MAC's authors aim at."""
+"""Target overlap of neighbouring windows, from the R-MAC paper."""
 
 
 class Pooling(StrEnum):
     """How a map becomes a vector."""
 
     PENULTIMATE = "penultimate"
-    """The network's own way, up to the layer before its last."""
+    """The network's own layers, up to the one before its last."""
     AVERAGE = "average"
     GEM = "gem"
     """The generalised mean of power 3: Radenović et al., TPAMI 2019."""
@@ -36,7 +36,7 @@ def pool(mapped: Tensor, pooling: Pooling) -> Tensor:
     Raises
     ------
     ValueError
-        `penultimate`: that is the network's own.
+        `penultimate`, which the network itself computes.
     """
     if pooling is Pooling.AVERAGE:
         return mapped.mean(dim=(2, 3))
@@ -55,7 +55,7 @@ def pool(mapped: Tensor, pooling: Pooling) -> Tensor:
 
 
 def dimension(channels: int, pooling: Pooling) -> int:
-    """Length of the vectors that `pool` makes of a map with so many channels."""
+    """Length of the vectors that `pool` returns for a map with this many channels."""
     return channels * GRID**2 if pooling is Pooling.GRID else channels
 
 
@@ -73,7 +73,7 @@ def windows(height: int, width: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _more(short: int, long: int) -> int:
-    """Windows beyond the first along the longer side, for the overlap nearest to the aim."""
+    """Number of additional windows along the longer side that comes nearest to `_OVERLAP`."""
     if long == short:
         return 0
 

@@ -1,7 +1,7 @@
-"""The mean of RoIAlign's cells without the cells: bilinear sampling is separable.
+"""Computes the mean of RoIAlign's cells directly, as bilinear sampling is separable.
 
-torchvision's kernel samples one channel after the other on a CPU: for twenty boxes it takes half as
-long as a small network's whole pass.
+On a CPU, torchvision's kernel samples one channel after the other: for twenty boxes it takes half
+as long as a small network's forward pass.
 """
 
 import torch
@@ -32,7 +32,7 @@ def region_means(mapped: Tensor, corners: Tensor, grid: int) -> Tensor:
 
 
 def _shares(start: Tensor, end: Tensor, extent: int, grid: int) -> Tensor:
-    """(N, extent): how much of a region's samples along one axis lies on each cell of the map."""
+    """(N, extent): the share of a region's samples along one axis that each map cell gets."""
     size = (end - start)[:, None]
     # Samples per cell of the region: as many as that cell is wide.
     samples = (size / grid).ceil().clamp(min=1)

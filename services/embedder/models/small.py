@@ -1,4 +1,4 @@
-"""gazeloop-small: the network that is shipped with its weights, small enough for two cores."""
+"""gazeloop-small: a network for two CPU cores, whose weights are included."""
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ class _Residual(nn.Module):
 class GazeloopSmall(nn.Module):
     """Four residual stages at strides 2, 4, 8 and 16, and a linear map to the embedding.
 
-    The last layer is normalised and not rectified, so that cosines use both signs.
+    The last layer has batch normalisation but no ReLU, so that cosines use both signs.
     """
 
     def __init__(self) -> None:

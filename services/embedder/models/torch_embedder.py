@@ -1,4 +1,4 @@
-"""The Embedder on a network."""
+"""An Embedder that runs a network."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -23,41 +23,41 @@ from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
 
 CONTEXTS = (1.0, 2.0)
-"""How many times as wide and high as its box each of a region's crops is."""
+"""For each of a region's crops, its width and height as a multiple of the box's."""
 _CROPS_PER_PASS = 64
 _ALIGNED_AT_ONCE = 512
-"""Boxes on one map; each takes 100 kB while its cells are sampled."""
+"""Boxes per call of RoIAlign; each needs 100 kB while its cells are sampled."""
 _DECODED_SIDE = 512
-"""Of a frame's shorter side: decoded at half of 1,080 lines, its pixels are off by less than half a
-step of 255 once they are scaled (docs/embedding.md)."""
+"""Pixels of a frame's shorter side: decoded at half of 1,080 lines, its scaled pixels differ by
+less than half a step of 255 (docs/embedding.md)."""
 log = structlog.get_logger()
 
 
 class RegionEncoder(StrEnum):
-    """How a box becomes a vector."""
+    """How a box is encoded as a vector."""
 
     ROI = "roi"
-    """RoIAlign on the frame's own map: no further pass."""
+    """RoIAlign on the frame's own map, without another forward pass."""
     CROP = "crop"
-    """The box alone, and with as much again around it, cut out and encoded by passes of their own;
-    the two vectors are joined, so a cosine is the mean of theirs."""
+    """Two crops per box, of the box and of twice its size, each with its own forward pass. The two
+    vectors are concatenated, so that a cosine is the mean of both cosines."""
 
 
 class Decoding(StrEnum):
-    """How much of a frame's resolution is decoded."""
+    """The resolution at which frames are decoded."""
 
     SCALED = "scaled"
-    """What is needed: a JPEG's own transform gives halves, quarters and eighths at less cost."""
+    """As much as needed: JPEG decoders scale by 1/2, 1/4 and 1/8 at less cost."""
     FULL = "full"
 
 
 class TorchEmbedder:
-    """A network, a way to encode regions, and what computes the network's map.
+    """Combines a network, an encoder of regions, and a runtime for the network's map.
 
     Parameters
     ----------
-    forward : torch in full precision where none is given
-    decoding : of the frames that it will be given
+    forward : computes the map; torch in full precision by default
+    decoding : resolution of the frames that the caller will pass
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class TorchEmbedder:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The embedder that the settings ask for, with its weights.
+        """The embedder in the settings, with its weights.
 
         Raises
         ------
@@ -99,9 +99,9 @@ class TorchEmbedder:
 
     @property
     def decoded_side(self) -> int | None:
-        """Pixels that are enough of a frame's shorter side; none where all are looked at.
+        """Pixels of a frame's shorter side that suffice; None for full resolution.
 
-        Crops are cut from all pixels: boxes are often smaller than what a crop is squeezed to.
+        Crops need full resolution, because boxes are often smaller than a crop's input size.
         """
         if self._decoding is Decoding.FULL or self._regions is RegionEncoder.CROP:
             return None
@@ -109,10 +109,10 @@ class TorchEmbedder:
 
     @property
     def model_id(self) -> ModelId:
-        """`name-tap-pooling-side-regions-normalisation-dimension-sha`, and what is not the rule.
+        """`name-tap-pooling-side-regions-normalisation-dimension-sha`, with optional parts.
 
-        Frames decoded at a smaller scale are `dct`; numbers that are not of 32 bits follow last,
-        and of what 8-bit network they are.
+        `dct` after the side marks frames decoded at a smaller scale. A precision other than fp32
+        comes last, followed by the digest of the int8 network.
         """
         one = self._network
         regions = (
@@ -137,13 +137,13 @@ class TorchEmbedder:
 
     @property
     def region_dimension(self) -> int:
-        """The head's dimension, as often as a region is looked at."""
+        """The head's dimension times the number of crops per region."""
         looks = len(CONTEXTS) if self._regions is RegionEncoder.CROP else 1
         return looks * self._head.dimension
 
     @torch.inference_mode()
     def embed(self, images: Sequence[Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
-        """Vectors of each RGB image and of its boxes."""
+        """Compute the vectors of each RGB image and of its boxes."""
         if not images:
             return []
         one = self._backbone
@@ -173,7 +173,7 @@ class TorchEmbedder:
         return np.concatenate(parts) if parts else np.empty((0, self.region_dimension), np.float32)
 
     def _aligned(self, mapped: Tensor, boxes: Boxes, size: tuple[int, int]) -> NDArray[np.float32]:
-        # To cells of the map, from corner to corner: the frame may have been squeezed a little.
+        # Scale each axis separately to map cells, because scaling may change the aspect ratio.
         extent = np.array([mapped.shape[2], mapped.shape[1]], np.float64)
         starts, ends = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
         corners = np.concatenate(
@@ -197,7 +197,7 @@ class TorchEmbedder:
         ]
         looks, dimension = len(CONTEXTS), self._head.dimension
         joined = np.empty((len(placed), looks, dimension), np.float32)
-        # Cut pass by pass: the squares of 10,000 boxes would take more than a gigabyte.
+        # Crop pass by pass: all crops of 10,000 boxes would take more than a gigabyte.
         for look, context in enumerate(CONTEXTS):
             for start in range(0, len(placed), _CROPS_PER_PASS):
                 part = slice(start, start + _CROPS_PER_PASS)

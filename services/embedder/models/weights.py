@@ -1,4 +1,4 @@
-"""Weights: found, checked, and put into a backbone."""
+"""Finds weights, checks them, and loads them into a backbone."""
 
 import hashlib
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ from services.embedder.models.whitening import Whitening
 State = Mapping[str, Tensor]
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
-"""Under which training scripts keep a state dict among other things."""
+"""Keys under which training scripts store the state dict in a checkpoint."""
 _COUNTER = "num_batches_tracked"
-"""Batch normalisation's own count, which old files lack and inference does not use."""
+"""Batch normalisation's counter, which old files lack and inference does not use."""
 _WHITENING = "whitening."
 UNREADABLE = (
     SafetensorError,
@@ -36,32 +36,32 @@ UNREADABLE = (
     TypeError,
     AttributeError,
 )
-"""What the readers run into where bytes are no weights; the last three are torch's own slips."""
+"""What the readers raise for invalid files; torch raises the last three by accident."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model with weights up to its tap, and the whitening that came with them."""
+    """A model with weights up to its tap, and the whitening in the weights' file."""
 
     model: nn.Module
     whitening: Whitening | None
 
 
 def load_backbone(backbone: Backbone, path: Path | None, sha256: str, way: Pooling) -> Loaded:
-    """The backbone with weights: from a file, else its own.
+    """Load a backbone with weights from a file, else with its own.
 
     Parameters
     ----------
-    path : safetensors, or a state dict as torch saves it
-    sha256 : of the file, in hexadecimal; empty: any
-    way : resolved; it decides how far the network is needed, and which whitening
+    path : safetensors, or a state dict saved by torch
+    sha256 : of the file, in hexadecimal; empty for any
+    way : resolved pooling; determines the last layer needed, and which whitening applies
 
     Raises
     ------
     MissingWeights
-        There are none, or not those of the sha256, or they cannot be read.
+        There are no weights, they have another sha256, or they cannot be read.
     InvalidSettings
-        They are another network's, or whitened for another pooling.
+        The weights are another network's, or whitened for another pooling.
     """
     source = path or backbone.shipped
     state = read_weights(source, sha256) if source else _published(backbone)
@@ -71,7 +71,7 @@ def load_backbone(backbone: Backbone, path: Path | None, sha256: str, way: Pooli
 
 
 def load_plain(backbone: Backbone, path: Path | None, sha256: str, way: Pooling) -> nn.Module:
-    """As `load_backbone`, without whatever whitening lies beside the weights."""
+    """Like `load_backbone`, without the whitening in the weights' file."""
     source = path or backbone.shipped
     state = read_weights(source, sha256) if source else _published(backbone)
     return _filled(backbone, state, way, str(source or backbone.published))
@@ -79,7 +79,7 @@ def load_plain(backbone: Backbone, path: Path | None, sha256: str, way: Pooling)
 
 def _filled(backbone: Backbone, state: State, way: Pooling, source: str) -> nn.Module:
     layers = {n: t for n, t in state.items() if not n.startswith(_WHITENING)}
-    with torch.device("meta"):  # a large network is not drawn at random before it is filled
+    with torch.device("meta"):  # skips the random initialisation, which is slow for large networks
         model = backbone.build()
     fill(model, layers, backbone, way, _misfit(backbone, source))
     return model
@@ -90,7 +90,7 @@ def _misfit(backbone: Backbone, source: str) -> str:
 
 
 def with_whitening(state: State, whitening: Whitening, way: Pooling) -> State:
-    """A state dict that holds this whitening too, for vectors that are pooled in this way."""
+    """The state dict with a whitening for vectors of this pooling added."""
     prefix = f"{_WHITENING}{way}."
     return {
         **state,
@@ -119,12 +119,12 @@ def _whitening(state: State, way: Pooling, where: str) -> Whitening | None:
 
 
 def read_weights(path: Path, sha256: str = "") -> State:
-    """The state dict in a file. Nothing in it is run.
+    """Read a state dict from a file, without executing code in it.
 
     Raises
     ------
     MissingWeights
-        It is not there, not the one of the sha256, or no state dict.
+        The file is missing, has another sha256, or contains no state dict.
     """
     state = _parse(path, checked_content(path, sha256, "weights", MissingWeights))
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
@@ -164,12 +164,12 @@ def _published(backbone: Backbone) -> State:
 
 
 def fill(model: nn.Module, state: State, backbone: Backbone, way: Pooling, where: str) -> None:
-    """Put a state dict into a model, up to the tap of this pooling.
+    """Load a state dict into a model, up to the tap of this pooling.
 
     Raises
     ------
     InvalidSettings
-        A layer is missing, unknown, or of another shape; it is named.
+        A layer is missing, unknown, or has another shape; the message names it.
     """
     neck = backbone.neck if way is Pooling.PENULTIMATE else None
     beyond = neck.beyond if neck else backbone.head
@@ -195,7 +195,7 @@ def fill(model: nn.Module, state: State, backbone: Backbone, way: Pooling, where
 
 
 def digest(*modules: nn.Module) -> str:
-    """sha256 of the modules' parameters and buffers, whatever file they came in."""
+    """sha256 of the modules' parameters and buffers, independent of the file's format."""
     total = hashlib.sha256()
     for module in modules:
         for name, tensor in sorted(module.state_dict().items()):

@@ -1,7 +1,7 @@
-"""PCA whitening: directions that all vectors share weigh less, and vectors get shorter.
+"""PCA whitening: reduces the weight of directions common to all vectors, and their dimension.
 
-Fitted once on vectors of the user's own images, it is kept in the weights' file beside the
-network, once per pooling.
+It is fitted once on vectors of the user's own images, and stored in the weights' file, once per
+pooling.
 
 References
 ----------
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from services.contracts.errors import InvalidSettings
 
 _FLOOR = 1e-6
-"""Share of the largest variance below which a direction is noise, and is not blown up."""
+"""Share of the largest variance below which a direction counts as noise and is not amplified."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Whitening:
 
 
 def fit_whitening(vectors: NDArray[np.float32], dimension: int) -> Whitening:
-    """The whitening that keeps this many directions.
+    """Fit a whitening to `dimension` directions.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def fit_whitening(vectors: NDArray[np.float32], dimension: int) -> Whitening:
     Raises
     ------
     InvalidSettings
-        There are too few vectors, or they do not vary in so many directions.
+        There are too few vectors, or they vary in fewer directions.
     """
     count, channels = vectors.shape
     if dimension > channels:
@@ -62,7 +62,7 @@ def fit_whitening(vectors: NDArray[np.float32], dimension: int) -> Whitening:
             f"the vectors vary in {kept} directions only: ask for at most {kept} dimensions"
         )
     directions = directions[:dimension]
-    # Which way a direction points is the solver's whim; the largest component is made positive.
+    # The solver's signs are arbitrary; make each direction's largest component positive.
     largest = np.abs(directions).argmax(axis=1)
     directions *= np.sign(directions[np.arange(dimension), largest])[:, None]
     projection = directions / np.sqrt(variances[:dimension, None])

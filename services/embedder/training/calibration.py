@@ -1,7 +1,7 @@
-"""A network in 8-bit numbers: calibrated on one's own frames, and measured on others of them.
+"""Quantises a network to int8: calibrates it on the user's frames, and measures it on others.
 
-Quantised after training: the ranges of numbers between layers are taken from pictures that the
-network looks at. Not every network bears that, so none is written that is far from full precision.
+Quantisation follows training: value ranges between layers come from images that the network
+processes. Some networks lose too much accuracy, so one far from full precision is not written.
 
 References
 ----------
@@ -43,11 +43,11 @@ from services.runtime.settings import Settings
 
 LEAST_COSINE = 0.998
 MOST_MAP_LOST = 0.005
-"""Beyond either, searches answer otherwise than in full precision."""
+"""Beyond either limit, search results differ from those in full precision."""
 _PICTURES = 300
-"""As many as NNCF asks for by itself."""
+"""NNCF's default number of calibration images."""
 _REGIONS_PER_FRAME = 8
-"""Of those that are calibrated on: a frame full of parked cars would outweigh all others."""
+"""Limit for calibration frames, so that a frame full of parked cars does not dominate."""
 _DEPTH = 100
 
 Vectors = NDArray[np.float32]
@@ -55,13 +55,13 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is looked at.
+    """The selection of frames.
 
     Attributes
     ----------
-    source : what the data are called
-    frames : most that are looked at, drawn at random
-    held_out : share of the drives that is measured on, and not calibrated on
+    source : name of the data
+    frames : limit of frames, which are drawn at random
+    held_out : share of the drives for measuring, which are not used for calibration
     """
 
     source: str
@@ -72,12 +72,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Seen:
-    """Frames as an embedder sees them, decoded as the service decodes them.
+    """Vectors of frames and regions, decoded as in the service.
 
     Attributes
     ----------
     frames : (F, D)
-    regions : (N, R), of the examples in their order
+    regions : (N, R), in the order of `examples`
     """
 
     frames: Vectors
@@ -88,11 +88,11 @@ class _Seen:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What was written.
+    """The written file.
 
     Attributes
     ----------
-    card : lies in the file, and as JSON beside it
+    card : in the file, and as a JSON file next to it
     sha256 : of the file
     """
 
@@ -101,7 +101,7 @@ class Calibrated:
 
 
 class _Listening:
-    """A forward that keeps what it was shown."""
+    """A Forward that records its inputs."""
 
     def __init__(self, forward: Forward) -> None:
         self.device: torch.device = forward.device
@@ -122,20 +122,20 @@ def write_calibrated(
     target: Path,
     advance: Callable[[int], None],
 ) -> Calibrated:
-    """Quantise the embedder that is set, measure it, and write it with its card.
+    """Quantise the embedder in the settings, measure it, and write it with its card.
 
     Parameters
     ----------
-    advance : told how many more frames are done with, of all `looks`
+    advance : called with the number of newly finished frames, of `looks` in all
 
     Raises
     ------
     UnfitInt8
-        It is too far from full precision; nothing is written.
+        The network is too far from full precision; nothing is written.
     MissingPart
         NNCF is not installed.
     InvalidSettings, MissingWeights
-        Data or settings do not allow it; the message names the remedy.
+        Data or settings are unsuitable; the message names the remedy.
     """
     require_nncf()
     network = load_network(settings)
@@ -145,7 +145,7 @@ def write_calibrated(
     rng = np.random.default_rng(plan.seed)
     calibrated = _seen(_embedder(network, settings, listening), learnt, advance, _few(rng))
     before = _seen(_embedder(network, settings, exact), held, advance, examples_of)
-    asked = _quality(before)
+    exact_found = _quality(before)
     pictures = _drawn(listening.shown, rng)
     made = quantised(network, pictures)
     rough = OpenVinoForward(read(made), Precision.INT8, settings.torch_threads, made.sha256)
@@ -153,8 +153,8 @@ def write_calibrated(
     measured = Faithfulness(
         frames=_cosines(before.frames, after.frames),
         regions=_cosines(before.regions, after.regions),
-        queries=asked.queries,
-        map_before=round(asked.mean_average_precision, 4),
+        queries=exact_found.queries,
+        map_before=round(exact_found.mean_average_precision, 4),
         map_after=round(_quality(after).mean_average_precision, 4),
     )
     _require_faithful(network.backbone.name, measured)
@@ -170,7 +170,7 @@ def write_calibrated(
 
 
 def looks(frames: Sequence[LabelledFrame], plan: Plan) -> int:
-    """How often `write_calibrated` looks at a frame: twice at those that are held out.
+    """How many times `write_calibrated` embeds a frame: held-out frames count twice.
 
     Raises
     ------
@@ -184,7 +184,7 @@ def looks(frames: Sequence[LabelledFrame], plan: Plan) -> int:
 def parted(
     frames: Sequence[LabelledFrame], plan: Plan
 ) -> tuple[list[LabelledFrame], list[LabelledFrame]]:
-    """Frames to calibrate on, and frames of other drives to measure on.
+    """Split frames into those for calibration and those of other drives for measuring.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def parted(
 
 
 def examples_of(frame: LabelledFrame) -> list[Example]:
-    """Its annotated objects, as far as they show anything."""
+    """The frame's annotated objects that are large enough."""
     return examples([frame], Looked.CROPS, LabelRule.MOST_FREQUENT)
 
 
@@ -231,8 +231,8 @@ def _seen(
             unreadable += 1
         else:
             some = chosen(frame)
-            asked = [example.box for example in some if example.box is not None]
-            boxes = scaled_boxes(asked, seen.picture.size, (seen.width, seen.height))
+            region_boxes = [example.box for example in some if example.box is not None]
+            boxes = scaled_boxes(region_boxes, seen.picture.size, (seen.width, seen.height))
             [vectors] = embedder.embed([seen.picture], [boxes])
             whole.append(vectors.frame)
             regions.append(vectors.regions)
@@ -244,7 +244,7 @@ def _seen(
 
 
 def _drawn(shown: Sequence[Pixels], rng: np.random.Generator) -> list[Pixels]:
-    """Pictures of each size in turn, so that the many crops leave room for the frames."""
+    """Draw images of every size in turn, so that the many crops do not displace the frames."""
     turns: list[tuple[int, int]] = []
     for size in sorted({array.shape for array in shown}):
         places = [place for place, array in enumerate(shown) if array.shape == size]
@@ -270,7 +270,7 @@ def _quality(seen: _Seen) -> RetrievalQuality:
 
 
 def _cosines(exact: Vectors, rough: Vectors) -> Cosines:
-    # What lies wholly outside its frame has no length.
+    # Regions completely outside their frame have zero vectors.
     there = np.linalg.norm(exact, axis=1) > 0
     cosines = (exact * rough).sum(axis=1)[there]
     return Cosines(

@@ -1,4 +1,4 @@
-"""A network's file, and beside it a card that says what it is."""
+"""Writes a network's file with a card that describes it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +9,11 @@ from services.runtime.embedded.private_folder import as_the_user_writes
 
 
 def write_with_card(target: Path, content: bytes, card: Mapping[str, object]) -> Path:
-    """Write a network, and its card as JSON beside it; the card's path.
+    """Write a network and, next to it, its card as JSON; returns the card's path.
 
     Parameters
     ----------
-    target : the network's file; folders that are missing are made
+    target : the network's file; missing folders are created
     """
     path = target.with_suffix(".json")
     with as_the_user_writes():

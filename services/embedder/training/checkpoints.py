@@ -1,4 +1,4 @@
-"""Where a training run is kept between its steps, so that it goes on as if it had not stopped."""
+"""Checkpoints of a training run, from which it resumes as if it had not stopped."""
 
 import os
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ from services.embedder.models.weights import UNREADABLE
 
 @dataclass
 class TrainingProgress:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes
     ----------
-    epoch : epochs that are done
-    step, loss : steps that are done of the next one, and the sum of their losses
-    history : what was measured before the first epoch and after each
-    best_epoch, best : the last epoch whose vectors retrieve best, and the state then
+    epoch : finished epochs
+    step, loss : finished steps of the current epoch, and the sum of their losses
+    history : measurements before the first epoch and after each
+    best_epoch, best : the last epoch with the best retrieval, and its state dict
     """
 
     epoch: int = 0
@@ -37,11 +37,11 @@ class TrainingProgress:
 
 
 class Checkpoint:
-    """One file, replaced at once.
+    """A checkpoint file, replaced atomically.
 
     Parameters
     ----------
-    fingerprint : of data and settings; a run of another one is never gone on with
+    fingerprint : of data and settings; a run with another fingerprint is never resumed
     """
 
     def __init__(self, path: Path, fingerprint: str) -> None:
@@ -49,12 +49,12 @@ class Checkpoint:
         self._fingerprint = fingerprint
 
     def save(
-        self, standing: TrainingProgress, objective: nn.Module, optimiser: torch.optim.Optimizer
+        self, progress: TrainingProgress, objective: nn.Module, optimiser: torch.optim.Optimizer
     ) -> None:
-        """Keep everything; a crash leaves the former state or this one."""
+        """Save the state durably; a crash leaves the former checkpoint or this one."""
         content = {
             "fingerprint": self._fingerprint,
-            "standing": vars(standing),
+            "standing": vars(progress),
             "objective": objective.state_dict(),
             "optimiser": optimiser.state_dict(),
         }
@@ -68,12 +68,12 @@ class Checkpoint:
     def load(
         self, objective: nn.Module, optimiser: torch.optim.Optimizer
     ) -> TrainingProgress | None:
-        """Where the run was, with objective and optimiser as they were then; none if it is new.
+        """Restore objective and optimiser, and return the progress; None for a new run.
 
         Raises
         ------
         InvalidSettings
-            The folder holds a run of other data or settings, or its file is broken.
+            The checkpoint is of other data or settings, or cannot be read.
         """
         if not self._path.exists():
             return None

@@ -1,4 +1,4 @@
-"""What is learnt from: examples with their pixels on disk, and drives that are held out."""
+"""Training data: examples with their pixels on disk, and held-out drives."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -27,9 +27,9 @@ class TrainingData:
     Attributes
     ----------
     pixels : (N, S, S, 3) uint8, on disk
-    labels : (N,) int64, places in `names`
+    labels : (N,) int64, indices in `names`
     drives : (N,) int64
-    held_out : (N,) bool, of drives that nothing is learnt from
+    held_out : (N,) bool, true for examples of held-out drives
     unreadable : frames whose image could not be read
     """
 
@@ -42,7 +42,7 @@ class TrainingData:
 
 
 def held_out_drives(drives: Sequence[str], share: float, seed: int) -> set[str]:
-    """Drives to hold out, the same ones for the same seed, and at least two.
+    """Choose at least two drives to hold out, deterministically by the seed.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def held_out_drives(drives: Sequence[str], share: float, seed: int) -> set[str]:
 
 
 def digest_of(examples: Sequence[Example]) -> str:
-    """sha256 of what the examples are; their pixels are not looked at."""
+    """sha256 of the examples' names, labels and drives, but not of their pixels."""
     total = hashlib.sha256()
     for example in examples:
         total.update(f"{example.name}\0{example.label}\0{example.frame.drive}\n".encode())
@@ -75,12 +75,12 @@ def prepared(
     folder: Path,
     advance: Callable[[int], None],
 ) -> TrainingData:
-    """The examples with their pixels, which are read once and kept in the folder.
+    """Load the examples with their pixels, which are decoded once and cached in the folder.
 
     Parameters
     ----------
-    side : of the squares
-    advance : told how many more examples are read
+    side : side of the square pixels
+    advance : called with the number of newly read examples
     """
     pixels, kept, unreadable = _pixels(examples, side, folder, advance)
     some = [examples[place] for place in kept]

@@ -1,4 +1,4 @@
-"""The loop: steps, epochs, and early stopping by retrieval on drives that are held out."""
+"""The training loop: steps, epochs, and early stopping by retrieval on held-out drives."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ _PER_PASS = 64
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long, how many at once, and how exactly.
+    """Length, batch size and precision of a run.
 
     Attributes
     ----------
-    patience : epochs without a better one after which it ends
-    half : whether convolutions and products are reckoned in bfloat16
+    patience : number of epochs without improvement after which training ends
+    half : whether convolutions and matrix products use bfloat16
     """
 
     epochs: int
@@ -42,34 +42,34 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Conditions:
-    """All that is set of a run."""
+    """The options of a run."""
 
     recipe: Recipe
     schedule: Schedule
     device: torch.device
 
 
-class Stopped(Exception):  # it is no error
-    """The run was told to stop, and everything is kept."""
+class Stopped(Exception):  # not an error
+    """The run was stopped, and its checkpoint is saved."""
 
 
 class Watch(Protocol):
-    """Who looks on."""
+    """Observes a run, and may stop it."""
 
     def read(self, count: int) -> None:
-        """So many more examples are read."""
+        """Take the number of newly read examples."""
         ...
 
-    def stepped(self, standing: TrainingProgress, steps: int) -> None:
-        """A step of this many is done."""
+    def stepped(self, progress: TrainingProgress, steps: int) -> None:
+        """Take the progress after a step; `steps` is the number of steps per epoch."""
         ...
 
-    def measured(self, standing: TrainingProgress) -> None:
-        """An epoch has been added to the history."""
+    def measured(self, progress: TrainingProgress) -> None:
+        """Take the progress after an epoch was added to the history."""
         ...
 
     def stops(self) -> bool:
-        """Whether to stop here."""
+        """Whether to stop now."""
         ...
 
 
@@ -80,43 +80,43 @@ def fit(
     checkpoint: Checkpoint,
     watch: Watch,
 ) -> TrainingProgress:
-    """Train, or go on with it, until it gets no better.
+    """Train, or resume training, until it does not improve.
 
-    What is random is drawn anew from seed, epoch and step, so where it was stopped changes nothing.
+    Random numbers depend only on seed, epoch and step, so a stop does not change the result.
 
     Raises
     ------
     Stopped
-        The watch asked for it.
+        The watch stopped the run.
     InvalidSettings
-        The held-out drives have no two examples of one label, or the checkpoint is another run's.
+        No two held-out drives have examples of one label, or the checkpoint is another run's.
     """
     run = _Run(objective, data, conditions)
-    standing = checkpoint.load(run.objective, run.optimiser) or TrainingProgress()
+    progress = checkpoint.load(run.objective, run.optimiser) or TrainingProgress()
     schedule = conditions.schedule
-    if not standing.history:
-        run.measure(standing)
-        watch.measured(standing)
-    while standing.epoch < schedule.epochs and standing.waited < schedule.patience:
-        order = _order(data, schedule, standing.epoch)
+    if not progress.history:
+        run.measure(progress)
+        watch.measured(progress)
+    while progress.epoch < schedule.epochs and progress.waited < schedule.patience:
+        order = _order(data, schedule, progress.epoch)
         run.objective.train()
-        for batch in order[standing.step :]:
+        for batch in order[progress.step :]:
             if watch.stops():
-                checkpoint.save(standing, run.objective, run.optimiser)
+                checkpoint.save(progress, run.objective, run.optimiser)
                 raise Stopped
-            standing.loss += run.step(batch, standing)
-            standing.step += 1
-            watch.stepped(standing, len(order))
-        standing.epoch += 1
-        run.measure(standing)
-        standing.step, standing.loss = 0, 0.0
-        checkpoint.save(standing, run.objective, run.optimiser)
-        watch.measured(standing)
-    return standing
+            progress.loss += run.step(batch, progress)
+            progress.step += 1
+            watch.stepped(progress, len(order))
+        progress.epoch += 1
+        run.measure(progress)
+        progress.step, progress.loss = 0, 0.0
+        checkpoint.save(progress, run.objective, run.optimiser)
+        watch.measured(progress)
+    return progress
 
 
 def _order(data: TrainingData, schedule: Schedule, epoch: int) -> NDArray[np.int64]:
-    """(B, batch) places in this epoch's order; the remainder waits for another epoch."""
+    """(B, batch) indices in this epoch's order; leaves out the remainder."""
     learnt = np.flatnonzero(~data.held_out)
     size = min(schedule.batch, len(learnt))
     whole = len(learnt) // size * size
@@ -125,22 +125,22 @@ def _order(data: TrainingData, schedule: Schedule, epoch: int) -> NDArray[np.int
 
 
 class _Run:
-    """An objective that learns from data."""
+    """An objective with its optimiser and data."""
 
     def __init__(self, objective: Objective, data: TrainingData, conditions: Conditions) -> None:
         recipe = conditions.recipe
         self.objective = objective.to(conditions.device)
-        kind = torch.optim.AdamW if recipe.decoupled else torch.optim.Adam
-        self.optimiser: torch.optim.Optimizer = kind(
+        optimiser_class = torch.optim.AdamW if recipe.decoupled else torch.optim.Adam
+        self.optimiser: torch.optim.Optimizer = optimiser_class(
             self.objective.parameters(), recipe.rate, eps=recipe.epsilon, weight_decay=recipe.decay
         )
         self._data = data
         self._conditions = conditions
 
-    def step(self, batch: NDArray[np.int64], standing: TrainingProgress) -> float:
-        """Learn from a batch, (B,) places; its mean loss."""
+    def step(self, batch: NDArray[np.int64], progress: TrainingProgress) -> float:
+        """Train on a batch, (B,) indices; returns its mean loss."""
         schedule, device = self._conditions.schedule, self._conditions.device
-        rng = np.random.default_rng([schedule.seed, standing.epoch, standing.step])
+        rng = np.random.default_rng([schedule.seed, progress.epoch, progress.step])
         torch.manual_seed(int(rng.integers(2**62)))
         pixels = _varied(self._data.pixels[batch], rng)
         labels = torch.from_numpy(self._data.labels[batch]).to(device)
@@ -152,8 +152,8 @@ class _Run:
         self.optimiser.step()
         return loss.item()
 
-    def measure(self, standing: TrainingProgress) -> None:
-        """Add to the history how the held-out drives are retrieved, and remember the best."""
+    def measure(self, progress: TrainingProgress) -> None:
+        """Add the retrieval quality on held-out drives to the history, and keep the best state."""
         held = np.flatnonzero(self._data.held_out)
         vectors = vectors_of(self.objective, self._data.pixels, held, self._conditions.device)
         labels, drives = self._data.labels[held], self._data.drives[held]
@@ -164,24 +164,24 @@ class _Run:
                 " training helps: give more drives, or hold out more with --held-out"
             )
         row = {
-            "epoch": float(standing.epoch),
+            "epoch": float(progress.epoch),
             "precision_at_1": quality.precision[1],
             "map_at_100": quality.mean_average_precision,
             "collapsed": float(collapse_of(vectors) is not None),
         }
-        if standing.step:
-            row["loss"] = standing.loss / standing.step
-        best = standing.history[standing.best_epoch]["map_at_100"] if standing.history else -1.0
-        standing.history.append(row)
-        # Of equals the later one, which has learnt more: easy drives are found by random weights.
+        if progress.step:
+            row["loss"] = progress.loss / progress.step
+        best = progress.history[progress.best_epoch]["map_at_100"] if progress.history else -1.0
+        progress.history.append(row)
+        # Among equals, keep the later epoch: on easy drives, random weights retrieve as well.
         if np.isfinite(vectors).all() and row["map_at_100"] >= best:
-            standing.best_epoch = standing.epoch
+            progress.best_epoch = progress.epoch
             state = self.objective.state_dict().items()
-            standing.best = {name: tensor.detach().cpu().clone() for name, tensor in state}
+            progress.best = {name: tensor.detach().cpu().clone() for name, tensor in state}
 
 
 def _varied(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """Under other light, half of them seen in a mirror."""
+    """Augment: vary the light, and mirror half of the images."""
     varied = relit(pixels, rng)
     mirrored = rng.random(len(varied)) < 0.5  # noqa: PLR2004  # one in two
     varied[mirrored] = varied[mirrored, :, ::-1]
@@ -192,7 +192,7 @@ def _varied(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 def vectors_of(
     objective: Objective, pixels: Pixels, places: NDArray[np.int64], device: torch.device
 ) -> NDArray[np.float32]:
-    """(N, D) vectors of these examples, of unit length or zero."""
+    """Compute (N, D) vectors of these examples, of unit length or zero."""
     objective.eval()
     parts: list[Tensor] = [
         objective.vectors(normalised(pixels[some]).to(device)).float().cpu()

@@ -1,4 +1,4 @@
-"""Annotated frames as examples: what is looked at, and the one label that it has."""
+"""Turns annotated frames into training examples, each with one label."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
@@ -14,29 +14,29 @@ from services.embedder.models.crops import GREY, Pixels, cut
 from services.runtime.images import Decoded, ImageLimits, decode_rgb, decode_scaled
 
 _LEAST_SIDE = 4.0
-"""Pixels below which an annotation shows nothing that could be learnt."""
+"""Least pixels of an annotation's shorter side; smaller ones show too little to learn from."""
 
 
 class Looked(StrEnum):
-    """What an example is."""
+    """What an example shows."""
 
     CROPS = "crops"
-    """Each annotated object by itself."""
+    """One annotated object."""
     FRAMES = "frames"
-    """Each frame as a whole."""
+    """A whole frame."""
 
 
 class LabelRule(StrEnum):
-    """Which of its objects' categories is a frame's label."""
+    """Which of its objects' categories becomes a frame's label."""
 
     MOST_FREQUENT = "most-frequent"
-    """Report 2's rule; of equally frequent ones, the one that covers more."""
+    """Report 2's rule; among equally frequent categories, the one with the larger area."""
     LARGEST = "largest"
 
 
 @dataclass(frozen=True)
 class LabelledObject:
-    """One annotated object."""
+    """An annotated object."""
 
     category: str
     box: Box
@@ -48,9 +48,9 @@ class LabelledFrame:
 
     Attributes
     ----------
-    drive : what is kept together; the frame's own id where no drive is known
-    content : reads its image's file; may raise Invalid
-    limits : what that image may cost
+    drive : drive of the frame, which a split keeps together; the frame's id if unknown
+    content : reads the image file; may raise Invalid
+    limits : limits of the image's size
     """
 
     frame_id: str
@@ -60,17 +60,17 @@ class LabelledFrame:
     objects: tuple[LabelledObject, ...]
 
     def read(self) -> Image:
-        """All of its image, RGB.
+        """Decode the image in full, RGB.
 
         Raises
         ------
         Invalid
-            It cannot be read or decoded.
+            The image cannot be read or decoded.
         """
         return decode_rgb(self.content(), self.limits)
 
     def read_scaled(self, shorter: int | None) -> Decoded:
-        """Its image, or a smaller one: see `decode_scaled`.
+        """Decode the image, maybe at a smaller scale: see `decode_scaled`.
 
         Raises
         ------
@@ -96,7 +96,7 @@ class Example:
 
 
 def examples(frames: Sequence[LabelledFrame], looked: Looked, rule: LabelRule) -> list[Example]:
-    """All that can be looked at: frames without any object have no label and are left out."""
+    """All examples; frames without objects have no label and give none."""
     if looked is Looked.FRAMES:
         return [
             Example(labelled_frame, None, _label(labelled_frame, rule))
@@ -127,14 +127,14 @@ def _label(frame: LabelledFrame, rule: LabelRule) -> str:
 
 
 def pixels_of(example: Example, image: Image, side: int) -> Pixels:
-    """(side, side, 3) uint8: a box squeezed to the square, a frame padded to it."""
+    """(side, side, 3) uint8: a box resized to the square, or a frame padded to it."""
     if example.box is None:
         return np.asarray(letterboxed(image, side))
     return cut(image, example.box, 1.0, side)
 
 
 def letterboxed(image: Image, side: int) -> Image:
-    """Report 2's preparation: the longer side scaled to this, the rest padded with the mean."""
+    """Report 2's preprocessing: scale the longer side to `side`, pad the rest with the mean."""
     scale = side / max(image.size)
     width, height = (max(round(edge * scale), 1) for edge in image.size)
     sheet = new_image("RGB", (side, side), GREY)
@@ -144,7 +144,7 @@ def letterboxed(image: Image, side: int) -> Image:
 
 
 def of_categories(frames: Sequence[LabelledFrame], wanted: Collection[str]) -> list[LabelledFrame]:
-    """The frames with their objects of these categories, and no others."""
+    """The frames, reduced to objects of these categories."""
     return [
         replace(
             labelled_frame,

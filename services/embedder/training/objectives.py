@@ -1,4 +1,4 @@
-"""A network with what it is asked while it learns, and never after."""
+"""Training objectives: a network with a loss, and layers that only training needs."""
 
 from abc import ABC, abstractmethod
 
@@ -13,7 +13,7 @@ from services.embedder.training.recipes import Recipe, TrainingTask
 
 
 class Objective(nn.Module, ABC):
-    """The features, the head, and a loss on what they give."""
+    """The features, the head, and a loss on their output."""
 
     def __init__(self, backbone: Backbone, model: nn.Module, way: Pooling) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Objective(nn.Module, ABC):
 
 
 class Reconstruction(Objective):
-    """Its input is to be given back, maybe from a part of it."""
+    """Reconstruct the input, maybe from a partly zeroed one."""
 
     def __init__(self, backbone: Backbone, model: nn.Module, way: Pooling, noise: float) -> None:
         super().__init__(backbone, model, way)
@@ -56,7 +56,7 @@ class Reconstruction(Objective):
 
 
 class Classification(Objective):
-    """The label is to be named."""
+    """Predict the label."""
 
     def __init__(self, backbone: Backbone, model: nn.Module, way: Pooling, labels: int) -> None:
         super().__init__(backbone, model, way)
@@ -71,7 +71,7 @@ class Classification(Objective):
 def objective_of(
     backbone: Backbone, model: nn.Module, way: Pooling, recipe: Recipe, labels: int
 ) -> Objective:
-    """The objective of a recipe; every parameter learns."""
+    """The objective of a recipe; all parameters are trainable."""
     objective: Objective = (
         Reconstruction(backbone, model, way, recipe.noise)
         if recipe.task is TrainingTask.RECONSTRUCT

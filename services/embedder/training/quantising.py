@@ -1,4 +1,4 @@
-"""A network's features in 8-bit numbers, by NNCF and OpenVINO."""
+"""Quantises a network's features to int8 with NNCF and OpenVINO."""
 
 import importlib.util
 import logging
@@ -15,7 +15,7 @@ from services.embedder.models.openvino_forward import converted, written
 
 
 def quantised(network: Network, pictures: Sequence[Pixels]) -> Quantised:
-    """The features in 8-bit numbers, whose ranges are those that these pictures give.
+    """Quantise the features to int8, with value ranges from these images.
 
     Parameters
     ----------
@@ -27,11 +27,11 @@ def quantised(network: Network, pictures: Sequence[Pixels]) -> Quantised:
         NNCF is not installed.
     """
     require_nncf()
-    # It takes seconds to import, and few have it.
+    # Imported only when used: an optional package whose import takes seconds.
     import nncf  # noqa: PLC0415
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    # It draws bars of its own on standard output.
+    # NNCF draws progress bars on standard output.
     with redirect_stdout(StringIO()):
         made = nncf.quantize(
             converted(network.features), nncf.Dataset(pictures), subset_size=len(pictures)
@@ -40,17 +40,17 @@ def quantised(network: Network, pictures: Sequence[Pixels]) -> Quantised:
 
 
 def require_nncf() -> None:
-    """See that NNCF is there, before anything takes long.
+    """Check for NNCF before any long work.
 
     Raises
     ------
     MissingPart
-        It is not.
+        NNCF is not installed.
     """
     if importlib.util.find_spec("nncf") is None:
         raise MissingPart("calibrating needs NNCF: pip install 'gazeloop[int8]'")
 
 
 def made_with() -> str:
-    """NNCF and OpenVINO, with their versions."""
+    """The versions of NNCF and OpenVINO, for the card."""
     return f"nncf {version('nncf')}, openvino {version('openvino')}"

@@ -1,4 +1,4 @@
-"""How each backbone is trained: the reports' own settings, and one recipe to fine-tune the rest."""
+"""Training recipes: the reports' own settings for their networks, and fine-tuning for the rest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,29 +9,29 @@ from services.embedder.training.labelled import Looked
 
 
 class TrainingTask(StrEnum):
-    """What a network is asked while it learns."""
+    """The task in training."""
 
     RECONSTRUCT = "reconstruct"
-    """To give back its input; mean squared error."""
+    """Reconstruct the input; mean squared error."""
     CLASSIFY = "classify"
-    """To name the label; cross-entropy."""
+    """Predict the label; cross-entropy."""
 
 
 class Start(StrEnum):
-    """What a network begins with."""
+    """The initial weights."""
 
     RANDOM = "random"
     WEIGHTS = "weights"
-    """Those that are set, else its own."""
+    """The weights in the settings, else the backbone's own."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The optimiser is Adam with betas .9 and .999.
+    """A task and its hyperparameters; the optimiser is Adam with betas .9 and .999.
 
     Attributes
     ----------
-    decoupled : whether weight decay is AdamW's
+    decoupled : whether weight decay is decoupled, as in AdamW
     noise : share of the input's values that are zeroed
     """
 
@@ -56,12 +56,12 @@ _FRAME_SIDE = 224
 
 
 def recipe_of(backbone: Backbone) -> Recipe:
-    """How this backbone is trained."""
+    """The recipe for this backbone."""
     return _HOME_GROWN.get(backbone.name, _FINE_TUNED)
 
 
 def side_of(backbone: Backbone, looked: Looked) -> int:
-    """Pixels per side of what it is trained on."""
+    """Pixels per side of the backbone's training images."""
     if looked is Looked.CROPS or backbone.tap == "pixels":
         return backbone.crop_side
     return min(_FRAME_SIDE, backbone.frame_side)

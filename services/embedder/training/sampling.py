@@ -1,4 +1,4 @@
-"""Crops to train on, cut from annotated images: objects in good and bad windows, and background."""
+"""Samples training crops from annotated images: objects in good and bad windows, and background."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from services.embedder.models.crops import Pixels, cut
 from services.embedder.training.small_training import BACKGROUND, Crops
 
 _SHARED_MAX = 0.1
-"""Share of an annotation that a background window may hold."""
+"""Limit of the share of an annotation that a background window may contain."""
 _TRIES = 20
 _SPREADS = (0.05, 0.22)
-"""Deviations of a window from its object, in shares of its sides: a good box's and a bad one's."""
+"""Standard deviations of a window from its object, in shares of its sides: good and bad boxes."""
 _WIDEST = 2.2
-"""Windows are up to this much wider than the box: regions are encoded with context too."""
+"""Largest factor by which a window exceeds the box, because regions are encoded with context."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class AnnotatedImage:
 
 @dataclass(frozen=True)
 class SamplingPlan:
-    """How many crops, and how large."""
+    """The number and size of crops."""
 
     side: int
     per_object: int = 4
@@ -48,7 +48,7 @@ class _Sample:
 
 
 def sample(images: Iterable[AnnotatedImage], plan: SamplingPlan) -> Crops:
-    """Crops of all images, which are looked at once and one at a time."""
+    """Sample crops from all images, in one pass and with one image in memory at a time."""
     rng = np.random.default_rng(plan.seed)
     samples: list[_Sample] = []
     drives: list[int] = []
@@ -72,13 +72,13 @@ def _objects(
 ) -> Iterator[_Sample]:
     for box, label in zip(one.boxes.tolist(), one.labels.tolist(), strict=True):
         for turn in range(plan.per_object):
-            window = _beside(box, _SPREADS[turn % len(_SPREADS)], rng)
+            window = _jittered(box, _SPREADS[turn % len(_SPREADS)], rng)
             pixels = cut(one.image, window, 1.0, plan.side)
             yield _Sample(pixels, label, _offset(window, box))
 
 
-def _beside(box: Sequence[float], spread: float, rng: np.random.Generator) -> list[float]:
-    """A window around the box, shifted and stretched a little, and wider by a common factor."""
+def _jittered(box: Sequence[float], spread: float, rng: np.random.Generator) -> list[float]:
+    """A window around the box, randomly shifted and stretched, and enlarged by a random factor."""
     x, y, width, height = box
     dx, dy, wider, higher = rng.normal(0, spread, 4).tolist()
     context = _WIDEST ** float(rng.uniform(0, 1))
@@ -115,7 +115,7 @@ def _elsewhere(
     *,
     near: bool,
 ) -> list[float]:
-    """A window of some object's size: near where one was on another image, or anywhere."""
+    """A window of a seen object's size: near that object's place, or anywhere."""
     x, y, width, height = seen[int(rng.integers(len(seen)))]
     context = _WIDEST ** float(rng.uniform(0, 1))
     wide, high = (rng.lognormal(0, 0.2, 2) * (width * context, height * context)).tolist()

@@ -1,4 +1,4 @@
-"""Training of gazeloop-small on crops: what each box holds, and how far it is off."""
+"""Trains gazeloop-small on crops to predict each box's category and its offset."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from services.embedder.models.small import CHANNELS, GazeloopSmall
 
 _SMOOTHING = 0.05
 _SMOOTH_BELOW = 0.1
-"""Offsets closer than this weigh by their square: they are as good as right."""
+"""Offset errors below this are squared in the loss, because they hardly matter."""
 _PER_PASS = 256
 BACKGROUND = 0
-"""Label of a crop that holds no annotated object; the categories count from 1."""
+"""Label of a crop without an annotated object; categories start at 1."""
 
 
 @dataclass(frozen=True)
 class Crops:
-    """Crops with what is known of them, as parallel arrays.
+    """Crops with their labels, as parallel arrays.
 
     Attributes
     ----------
     pixels : (N, S, S, 3) uint8
     labels : (N,) int64, 0 for background
-    offsets : (N, 4) float32, from the crop's window to the annotation: dx and dy of the middles in
-        shares of the window's sides, logarithms of width and height over the window's; 0 for
+    offsets : (N, 4) float32, from the crop's window to the annotation: dx and dy of the centres in
+        shares of the window's sides, logarithms of the ratios of width and height; 0 for
         background
-    drives : (N,) int64, which drive each is from
+    drives : (N,) int64, the drive of each crop
     """
 
     pixels: Pixels
@@ -42,7 +42,7 @@ class Crops:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast."""
+    """The hyperparameters."""
 
     categories: int
     epochs: int = 12
@@ -51,14 +51,14 @@ class Plan:
     decay: float = 0.02
     offset_weight: float = 1.0
     background_share: float = 0.8
-    """Background crops per object crop in an epoch; half of them the hardest of all."""
+    """Background crops per object crop in an epoch; half of them are the hardest."""
     easy_epochs: int = 2
-    """Epochs before the hardest are looked for."""
+    """Number of epochs before hard background is mined."""
     seed: int = 0
 
 
 class _Heads(nn.Module):
-    """What the embedding is asked in training, and never after."""
+    """The classifier and the regressor on the embedding, for training only."""
 
     def __init__(self, categories: int) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _Heads(nn.Module):
 def train(
     crops: Crops, plan: Plan, report: Callable[[int, float], None] | None = None
 ) -> GazeloopSmall:
-    """A network whose vectors tell the categories, the background and bad boxes apart.
+    """Train a network whose vectors separate categories, background and bad boxes.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def _epoch(
     rng: np.random.Generator,
     hardness: NDArray[np.float32] | None = None,
 ) -> NDArray[np.int64]:
-    """Indices of all objects and of some background: the hardest, and as many at random."""
+    """Indices of all objects and of some background: half the hardest, half at random."""
     objects = np.flatnonzero(crops.labels != BACKGROUND)
     background = rng.permutation(np.flatnonzero(crops.labels == BACKGROUND))
     count = min(round(plan.background_share * len(objects)), len(background))
@@ -120,13 +120,13 @@ def _epoch(
 
 
 def _batches(epoch: NDArray[np.int64], plan: Plan, rng: np.random.Generator) -> NDArray[np.int64]:
-    """(B, batch) indices in random order; the remainder waits for another epoch."""
+    """(B, batch) indices in random order; leaves out the remainder."""
     whole = len(epoch) // plan.batch * plan.batch
     return rng.permutation(epoch)[:whole].reshape(-1, plan.batch)
 
 
 def _hardness(model: GazeloopSmall, heads: _Heads, crops: Crops) -> NDArray[np.float32]:
-    """(N,) how sure the network is that a crop holds an object; 0 where one does."""
+    """(N,) probability of an object for background crops; 0 for object crops."""
     sure = np.zeros(len(crops.labels), np.float32)
     background = np.flatnonzero(crops.labels == BACKGROUND)
     with torch.inference_mode():
@@ -137,7 +137,7 @@ def _hardness(model: GazeloopSmall, heads: _Heads, crops: Crops) -> NDArray[np.f
 
 @torch.inference_mode()
 def vectors_of(model: GazeloopSmall, pixels: Pixels) -> NDArray[np.float32]:
-    """(N, C) vectors, not yet of unit length."""
+    """Compute (N, C) vectors, which are not normalised."""
     model.eval()
     parts = [
         model(normalised(pixels[start : start + _PER_PASS])).mean(dim=(2, 3)).numpy()
@@ -170,7 +170,7 @@ def _loss(model: GazeloopSmall, heads: _Heads, part: Crops, offset_weight: float
 
 
 def _part(crops: Crops, batch: NDArray[np.int64], rng: np.random.Generator) -> Crops:
-    """These crops under other light, half of them seen in a mirror."""
+    """These crops with varied light, and half of them mirrored."""
     pixels = relit(crops.pixels[batch], rng)
     offsets = crops.offsets[batch]
     mirrored = rng.random(len(pixels)) < 0.5  # noqa: PLR2004  # one in two
@@ -180,7 +180,7 @@ def _part(crops: Crops, batch: NDArray[np.int64], rng: np.random.Generator) -> C
 
 
 def relit(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """The same crops under other light, with other colour and grain: (N, S, S, 3) uint8."""
+    """Vary the crops' light, colour and grain at random: (N, S, S, 3) uint8."""
     by_crop, colour = (len(pixels), 1, 1, 1), (len(pixels), 1, 1, 3)
     gain = rng.uniform(0.7, 1.3, by_crop) * rng.uniform(0.9, 1.1, colour)
     lift = rng.uniform(-20, 20, by_crop)

@@ -1,4 +1,4 @@
-"""A training run from examples to weights with their card."""
+"""Runs a training from examples to weights with their card."""
 
 import hashlib
 from collections import Counter
@@ -32,13 +32,13 @@ _FEWEST_LABELS = 2
 
 @dataclass(frozen=True)
 class Course:
-    """What is to be trained on what, and how.
+    """The specification of a training run.
 
     Attributes
     ----------
-    source : what the data are called
-    held_out : share of the drives that nothing is learnt from
-    folder : where checkpoint, weights and card go
+    source : name of the data
+    held_out : share of the drives that are held out
+    folder : folder for checkpoint, weights and card
     """
 
     backbone: Backbone
@@ -52,18 +52,18 @@ class Course:
 
     @property
     def weights(self) -> Path:
-        """The file that it makes; the card lies beside it."""
+        """The file of weights that the run writes; the card is next to it."""
         return self.folder / f"{self.backbone.name}.safetensors"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of it.
+    """The result of a training run.
 
     Attributes
     ----------
-    card : as it lies beside the weights
-    before : whether it was there already
+    card : the card next to the weights
+    before : whether an earlier run had finished already
     """
 
     weights: Path
@@ -78,18 +78,18 @@ def train(
     device: torch.device,
     watch: Watch,
 ) -> Trained:
-    """Train what the course asks for, or go on where it was stopped.
+    """Run a training, or resume it.
 
     Parameters
     ----------
-    settings : pooling, and the weights to begin with
+    settings : pooling, and the weights to start with
 
     Raises
     ------
     Stopped
-        The watch asked for it; the same call goes on.
+        The watch stopped the run; the same call resumes it.
     InvalidSettings, MissingWeights
-        Data or settings do not allow it; the message names the remedy.
+        Data or settings are unsuitable; the message names the remedy.
     """
     backbone = course.backbone
     way = resolved(backbone, Pooling(settings.pooling))
@@ -107,10 +107,10 @@ def train(
     objective = objective_of(backbone, model, way, course.recipe, len(data.names))
     checkpoint = Checkpoint(course.folder / "work" / "checkpoint.pt", fingerprint)
     conditions = Conditions(course.recipe, course.schedule, device)
-    standing = fit(objective, data, conditions, checkpoint, watch)
-    objective.load_state_dict(standing.best)
+    progress = fit(objective, data, conditions, checkpoint, watch)
+    objective.load_state_dict(progress.best)
     collapsed = _collapse(objective, data, device)
-    made = _card(course, way, data, standing, collapsed)
+    made = _card(course, way, data, progress, collapsed)
     return _written(course, way, model.cpu(), {"fingerprint": fingerprint, **made})
 
 
@@ -143,11 +143,11 @@ def _card(
     course: Course,
     way: Pooling,
     data: TrainingData,
-    standing: TrainingProgress,
+    progress: TrainingProgress,
     collapsed: str | None,
 ) -> dict[str, object]:
     counts = Counter(data.names[label] for label in data.labels.tolist())
-    best, first = standing.history[standing.best_epoch], standing.history[0]
+    best, first = progress.history[progress.best_epoch], progress.history[0]
     learnt = int((~data.held_out).sum())
     return {
         "name": course.backbone.name,
@@ -169,14 +169,14 @@ def _card(
             **asdict(course.schedule),
         },
         "metrics": {
-            "best_epoch": standing.best_epoch,
-            "epochs": standing.epoch,
+            "best_epoch": progress.best_epoch,
+            "epochs": progress.epoch,
             "precision_at_1_on_held_out_drives": round(best["precision_at_1"], 4),
             "map_at_100_on_held_out_drives": round(best["map_at_100"], 4),
             "precision_at_1_before": round(first["precision_at_1"], 4),
             "map_at_100_before": round(first["map_at_100"], 4),
             "collapsed": collapsed,
-            "history": standing.history,
+            "history": progress.history,
         },
         "made_with": f"torch {torch.__version__}",
     }
@@ -202,7 +202,7 @@ def _written(course: Course, way: Pooling, model: nn.Module, card: Mapping[str, 
 
 
 def up_to_tap(backbone: Backbone, model: nn.Module, way: Pooling) -> dict[str, Tensor]:
-    """The state dict of what shapes the vectors, under the names that published files use."""
+    """The state dict of the layers that affect the vectors, with the names of published files."""
     neck = backbone.neck if way is Pooling.PENULTIMATE else None
     beyond = neck.beyond if neck else backbone.head
     return {

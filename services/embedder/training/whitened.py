@@ -1,4 +1,4 @@
-"""Weights with a whitening that is fitted on examples."""
+"""Writes weights with a whitening fitted on examples."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -29,13 +29,13 @@ def write_whitened(
     target: Path,
     advance: Callable[[int], None],
 ) -> Path:
-    """Fit on the examples' vectors, and write weights with whitening, and their card.
+    """Fit a whitening on the examples' vectors, and write weights, whitening and card.
 
     Parameters
     ----------
     settings : embedder, weights and pooling
-    target : safetensors; the card lies beside it
-    advance : told how many more examples are embedded
+    target : safetensors file; the card is written next to it
+    advance : called with the number of newly embedded examples
 
     Raises
     ------
@@ -64,7 +64,7 @@ def write_whitened(
 def _looks(
     embedder: TorchEmbedder, examples: Sequence[Example], advance: Callable[[int], None]
 ) -> NDArray[np.float32]:
-    """(N, C) unit vectors: of whole frames, or of each look at each box."""
+    """(N, C) unit vectors: of whole frames, or of each crop of each box."""
     parts = []
     for _, group in groupby(examples, key=lambda example: example.frame.frame_id):
         some = list(group)

@@ -80,12 +80,12 @@ class Onlooker:
     def read(self, count: int) -> None:
         assert count > 0
 
-    def stepped(self, standing: TrainingProgress, steps: int) -> None:
-        assert standing.step <= steps
+    def stepped(self, progress: TrainingProgress, steps: int) -> None:
+        assert progress.step <= steps
         self.left -= 1
 
-    def measured(self, standing: TrainingProgress) -> None:
-        self.history = [*standing.history]
+    def measured(self, progress: TrainingProgress) -> None:
+        self.history = [*progress.history]
 
     def stops(self) -> bool:
         return self.left <= 0
