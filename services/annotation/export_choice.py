@@ -1,10 +1,10 @@
-"""Which frames an export holds."""
+"""The choices of frames to export."""
 
 from enum import StrEnum
 
 
 class What(StrEnum):
-    """Which frames."""
+    """The frames to export."""
 
     SHORTLISTED = "shortlisted"
     ACCEPTED = "accepted"

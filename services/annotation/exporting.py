@@ -1,4 +1,4 @@
-"""Which frames an export holds, and how they are put into a folder."""
+"""Choose frames for an export, and write them to a folder."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -24,23 +24,23 @@ from services.runtime.stores.opening import Stores
 _PAGE = 500
 MANIFEST = "manifest.json"
 CONFIRMED_WEIGHT = 3
-"""How often a frame whose failure was confirmed stands in a training set."""
+"""Weight in a training set of a frame with a confirmed failure."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """What lies in the folder now."""
+    """The counts of a written export."""
 
     export: Export
     images: int
 
 
 async def chosen_frames(stores: Stores, what: What, wanted: NeedleFilter) -> list[ExportFrame]:
-    """The frames of these needles, in the order of their ids, with what is proposed for them.
+    """The frames of these needles with their proposals, sorted by id.
 
     Parameters
     ----------
-    wanted : which needles; `ANNOTATED` is every annotated frame, whatever this says
+    wanted : selects needles; ignored for `ANNOTATED`, which is every annotated frame
 
     Raises
     ------
@@ -61,16 +61,16 @@ async def chosen_frames(stores: Stores, what: What, wanted: NeedleFilter) -> lis
 
 
 async def shortlist_units(stores: Stores, wanted: NeedleFilter) -> dict[str, list[ExportFrame]]:
-    """The frames of each needle's shortlist, under a name that never changes.
+    """The frames of each needle's shortlist, by a permanent name.
 
-    A frame comes with all that is proposed on it, by whichever of these needles.
+    A frame has all its proposals, of any of these needles.
     """
     records = await _needles(stores, wanted)
     return await _units(stores, {f"shortlist {record.needle_id}": [record] for record in records})
 
 
 async def family_units(stores: Stores, wanted: NeedleFilter) -> dict[str, list[ExportFrame]]:
-    """The frames of each family's shortlists; needles in no family stand for themselves."""
+    """The frames of each family's shortlists; needles without a family form their own unit."""
     named: dict[str, list[NeedleRecord]] = {}
     kinds = await stores.needle_lists.kinds()
     for family in sorted({kind.family for kind in kinds if kind.family}):
@@ -83,7 +83,7 @@ async def family_units(stores: Stores, wanted: NeedleFilter) -> dict[str, list[E
 
 
 async def known_frames(stores: Stores, stems: Collection[str]) -> list[ExportFrame]:
-    """The frames whose images have these names in an export, as they are now."""
+    """The current frames whose images have these names in an export."""
     ids = [frame_id for frame_id in await stores.frame_ids.captured() if stem_of(frame_id) in stems]
     return await _frames(stores, ids, {})
 
@@ -106,10 +106,10 @@ async def _units(
 
 @dataclass(frozen=True)
 class TrainingFrames:
-    """What a detector may learn from, and how many annotated haystack frames are left out, by why.
+    """Frames for training a detector, and the counts of left out haystack frames by reason.
 
-    Frames that are annotated in part are, for a detector would learn that their missing objects are
-    none; so are copies, for their originals may be in the reference.
+    Partially annotated frames are left out, because their missing objects would train the detector
+    as background; copies are left out, because their originals may be in the reference.
     """
 
     frames: list[ExportFrame]
@@ -117,7 +117,7 @@ class TrainingFrames:
 
     @classmethod
     def of(cls, frames: Iterable[ExportFrame], settings: Settings) -> Self:
-        """Of the annotated frames of the haystack."""
+        """Select from the annotated frames of the haystack."""
         kept: list[ExportFrame] = []
         left_out: Counter[str] = Counter()
         for frame in frames:
@@ -131,7 +131,7 @@ class TrainingFrames:
 
 
 async def training_set(stores: Stores, settings: Settings) -> TrainingFrames:
-    """What a detector may learn from: annotated frames, without any of the reference.
+    """The training set: annotated frames, without the reference.
 
     Raises
     ------
@@ -181,17 +181,17 @@ def write_export(
     left_out: Mapping[str, int] | None = None,
     **facts: object,
 ) -> Written:
-    """Write everything into a folder that is empty, or is not there; blocks while it does.
+    """Write an export into a folder that is empty or does not exist; blocks.
 
     Parameters
     ----------
-    blobs : the images' URIs; taken from `store`, where one is given
-    left_out : what was left out before, counted with what the format cannot say
+    blobs : the images' URIs; images are read from `store`, if given
+    left_out : counts of frames left out before, reported with the format's losses
 
     Raises
     ------
     InvalidRecord
-        `folder_in_use`: the folder holds something.
+        `folder_in_use`: the folder is not empty.
     MissingImage, StoreUnavailable
         An image cannot be read.
     """
@@ -213,7 +213,7 @@ def write_export(
 
 
 async def image_uris(stores: Stores, frames: Sequence[ExportFrame]) -> dict[FrameId, str]:
-    """Where the images of these frames are."""
+    """The image URIs of these frames."""
     uris = {}
     for start in range(0, len(frames), _PAGE):
         ids = [frame.frame_id for frame in frames[start : start + _PAGE]]

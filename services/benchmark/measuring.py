@@ -1,4 +1,4 @@
-"""Embedder by search: vectors of all examples, then every search on them, measured."""
+"""Measure searches on an embedder's vectors: embed all examples, then run every search."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,18 +16,18 @@ from services.embedder.embedder import Embedder
 from services.embedder.training.labelled import Example, letterboxed
 
 NEAREST = 10
-"""As both reports retrieved."""
+"""Number of results that both reports retrieved."""
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """The examples that could be read, with their vectors.
+    """The readable examples, with their vectors.
 
     Attributes
     ----------
     vectors : (N, D)
-    seconds : spent on embedding alone, without reading
-    unreadable : frames whose image could not be read
+    seconds : time of embedding, without reading
+    unreadable : frames with an unreadable image
     """
 
     examples: Sequence[Example]
@@ -38,12 +38,12 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is relevant to what, at each level.
+    """The relevance of examples to one another, at each level.
 
     Attributes
     ----------
     levels : (N,) labels by the level's name, `category` first
-    apart : (N,), drives, or frames: their members are not looked for from one another
+    apart : (N,) drives, or frames; a query's results exclude members of its own
     """
 
     levels: Mapping[str, Labels]
@@ -57,8 +57,8 @@ class Searched:
     Attributes
     ----------
     quality : by level
-    recall_of_exact : share of the exact ten nearest that are among its ten
-    ranked : (Q, depth) places by query, -1 for none
+    recall_of_exact : share of the exact ten nearest neighbours among its ten results
+    ranked : (Q, depth) example indices by query, -1 for none
     """
 
     name: str
@@ -80,8 +80,8 @@ def embed(
 
     Parameters
     ----------
-    letterbox : side to which whole frames are scaled and padded; none for frames as they are
-    advance : told how many more examples are done
+    letterbox : side to which whole frames are scaled and padded; None leaves frames unchanged
+    advance : called with the number of newly finished examples
     """
     kept: list[Example] = []
     parts: list[Vectors] = []
@@ -111,11 +111,11 @@ def embed(
 
 
 def truth_of(examples: Sequence[Example], supercategory: Mapping[str, str]) -> Truth:
-    """What is relevant to what.
+    """The relevance of examples to one another.
 
     Parameters
     ----------
-    supercategory : by category; empty where there are none
+    supercategory : by category; empty if there are none
     """
     levels = {"category": _numbered([example.label for example in examples])}
     if supercategory:
@@ -131,25 +131,25 @@ def _numbered(names: Sequence[str]) -> Labels:
 def search(
     name: str, vectors: Vectors, truth: Truth, queries: NDArray[np.int64], depth: int
 ) -> Searched:
-    """Build one search and put every query to it, for its quality and then for its speed.
+    """Build one search and run every query on it, for its quality and then for its speed.
 
     Raises
     ------
     MissingPart
         It needs a package that is not installed.
     InvalidSettings
-        No query has anything relevant to find.
+        No query has a relevant example.
     """
-    # A query's own group is found too, and left out afterwards.
+    # Searches also return the query's own group, which is left out afterwards: ask for more.
     largest = int(np.bincount(truth.apart).max())
-    asked = min(depth + largest, len(vectors))
+    limit = min(depth + largest, len(vectors))
     with scratch() as folder:
         started = time.perf_counter()
         built = SEARCHES[name].build(vectors, Path(folder))
         build_s = time.perf_counter() - started
         ranked = np.full((len(queries), depth), -1, np.int64)
         for row, query in enumerate(queries):
-            found = built.search(vectors[query], asked)
+            found = built.search(vectors[query], limit)
             others = found[truth.apart[found] != truth.apart[query]][:depth]
             ranked[row, : len(others)] = others
         nearest, seconds = _timed(built.search, vectors[queries])
@@ -189,7 +189,7 @@ def _quality(
 
 
 def _shared(found: Sequence[Answer], vectors: Vectors, queries: NDArray[np.int64]) -> float:
-    """Mean share of the exact ten nearest; vectors that are as near as the tenth count as well."""
+    """Mean share of the exact ten nearest neighbours; ties with the tenth count as well."""
     shares = []
     for query, answer in zip(queries, found, strict=True):
         similar = vectors @ vectors[query]

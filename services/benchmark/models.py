@@ -1,4 +1,4 @@
-"""What is measured: an embedder by name, with its own weights, a file's, or random ones."""
+"""Embedders to measure: by name, with default weights, a file's, or random ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ class Choice:
 
     @classmethod
     def parse(cls, text: str) -> "Choice":
-        """What the text names.
+        """Parse the embedder's name.
 
         Raises
         ------
@@ -54,23 +54,23 @@ class Choice:
 
     @property
     def title(self) -> str:
-        """As it stands in the table."""
+        """The embedder's name in tables."""
         kind = RANDOM if self.random else self.weights and self.weights.name
         return f"{self.name} ({kind})" if kind else self.name
 
     @property
     def stem(self) -> str:
-        """As the names of its pictures begin."""
+        """The prefix of its montages' file names."""
         kind = RANDOM if self.random else self.weights and self.weights.stem
         return f"{self.name}-{kind}" if kind else self.name
 
 
 def embedder_of(choice: Choice, settings: Settings, side: int | None) -> Embedder:
-    """The embedder, by the settings' pooling and region encoder.
+    """The embedder, with the settings' pooling and region encoder.
 
     Parameters
     ----------
-    side : of the letterboxed frames that it will see; none for its own
+    side : input side for letterboxed frames; None for the embedder's default
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A query and the ten best that a search found for it, as a picture."""
+"""Montages of a query and its ten best results."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -15,12 +15,12 @@ from services.runtime.montage import MOST, Tile, montage
 def chosen_queries(
     names: Sequence[str], count: int, examples: Sequence[Example], queries: NDArray[np.int64]
 ) -> list[int]:
-    """Rows of the queries to draw: the first of each named frame, else some evenly spread.
+    """Rows of the queries to draw: the first of each named frame, else evenly spread ones.
 
     Raises
     ------
     InvalidSettings
-        No query is on a frame of that name.
+        No query is on a named frame.
     """
     if not names:
         rows = np.linspace(0, len(queries) - 1, min(count, len(queries))).round()
@@ -42,7 +42,7 @@ def chosen_queries(
 
 
 def drawn(title: str, query: Example, found: Sequence[Example]) -> bytes:
-    """PNG of the query on the left and what was found on the right."""
+    """A PNG with the query on the left and the results on the right."""
     left = _tile(query, (f"query: {query.label}", query.frame.frame_id), None)
     tiles = [
         _tile(

@@ -12,11 +12,11 @@ _SHAPES = "●■▲◆▼★✚✖"
 
 
 def plot(found: Sequence[Row]) -> str:
-    """Colours are embedders, shapes are searches; of the first level.
+    """Plot the first level; colours are embedders, shapes are searches.
 
     Parameters
     ----------
-    found : as `rows` gives them
+    found : from `rows`
     """
     shown = [row for row in found if row["level"] == found[0]["level"]]
     models = list(dict.fromkeys(str(row["model"]) for row in shown))

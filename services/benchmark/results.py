@@ -1,4 +1,4 @@
-"""What was measured, as rows: printed as a table, written as CSV, drawn as a plot."""
+"""Benchmark results as rows, for tables, CSV and plots."""
 
 import csv
 import io
@@ -18,8 +18,8 @@ class Measured:
 
     Attributes
     ----------
-    whole_map : mean average precision of the exact ranking of everything, by level
-    collapsed : what is wrong with its vectors as a whole, if anything is
+    whole_map : mean average precision of the exact ranking of all examples, by level
+    collapsed : a description of the vectors' collapse, if they have collapsed
     """
 
     model: str
@@ -78,7 +78,7 @@ def as_csv(found: Sequence[Row]) -> str:
 
 
 def whole_table(found: Sequence[Row]) -> Table:
-    """Each embedder by itself: mean average precision of the exact ranking of everything."""
+    """Mean average precision of each embedder's exact ranking of all examples."""
     table = Table(title="Embedders", title_justify="left", box=None, header_style="dim")
     for column in ("model", "level", "dimension", "examples", "examples/s", "mAP"):
         table.add_column(column, justify="left" if column in {"model", "level"} else "right")
@@ -89,7 +89,7 @@ def whole_table(found: Sequence[Row]) -> Table:
 
 
 def quality_tables(found: Sequence[Row], depth: int) -> list[Table]:
-    """How good each answer is, a table per level."""
+    """Retrieval quality, one table per level."""
     columns = [
         *(f"P@{k}" for k in PRECISION_AT),
         *(f"R@{k}" for k in RECALL_AT),
@@ -114,7 +114,7 @@ def row_of(found: Sequence[Row], level: str) -> Row:
 
 
 def cost_table(found: Sequence[Row]) -> Table:
-    """What each search costs, and how much of the exact answer it finds."""
+    """Each search's cost, and its recall of the exact results."""
     level = found[0]["level"]
     columns = ["build_s", "queries_per_s", "recall_of_exact", "bytes_per_vector"]
     return _table("Cost", [row for row in found if row["level"] == level], columns)

@@ -1,4 +1,4 @@
-"""A benchmark from what was asked for to what is written."""
+"""Run a benchmark: measure, draw, print and write the results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ _FEWEST = 3
 
 @dataclass(frozen=True)
 class Drawing:
-    """Which queries are drawn: those of named frames, else so many."""
+    """The queries to draw: those of named frames, else this many."""
 
     names: Sequence[str]
     count: int
@@ -43,11 +43,11 @@ class Drawing:
 
 @dataclass(frozen=True)
 class RetrievalRun:
-    """What is measured, on what, and where the results go.
+    """A benchmark's embedders, searches, data and output folder.
 
     Attributes
     ----------
-    coco : the COCO file that the frames are from, which knows supercategories; none for others
+    coco : the frames' COCO file, for its supercategories; None for other sources
     """
 
     coco: Path | None
@@ -67,12 +67,12 @@ class RetrievalRun:
 def measured(
     run: RetrievalRun, frames: Sequence[LabelledFrame], settings: Settings, out: Console
 ) -> list[Measured]:
-    """Measure every embedder with every search; montages are written on the way.
+    """Measure every embedder with every search, and write montages.
 
     Raises
     ------
     InvalidSettings, MissingPart, MissingWeights
-        Something that was asked for is not there.
+        A requested part does not exist.
     """
     choices = [Choice.parse(text) for text in run.models or [settings.embedder]]
     searches = _searches(run.searches)
@@ -96,7 +96,7 @@ def _searches(named: Sequence[str]) -> list[str]:
 
 
 def _supercategories(run: RetrievalRun) -> dict[str, str]:
-    """By category; only COCO files know any."""
+    """Supercategories by category; only COCO files have them."""
     if run.coco is None:
         if run.supercategories:
             raise InvalidSettings("only COCO files have supercategories: name one with --coco")
@@ -125,7 +125,7 @@ def _chosen(
 
 @dataclass(frozen=True)
 class _Prepared:
-    """What every embedder is measured on."""
+    """The data that every embedder is measured on."""
 
     run: RetrievalRun
     settings: Settings

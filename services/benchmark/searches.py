@@ -1,4 +1,4 @@
-"""Ways to search the nearest vectors, each built once and then asked one query at a time."""
+"""Nearest neighbour searches; each is built once, then queried one vector at a time."""
 
 import importlib
 import tempfile
@@ -16,17 +16,17 @@ from services.contracts.errors import MissingPart
 Vectors = NDArray[np.float32]
 Answer = NDArray[np.int64]
 Search = Callable[[NDArray[np.float32], int], Answer]
-"""A query (D,) and how many are wanted, to their places, best first."""
+"""Maps a query (D,) and a number of results to example indices, best first."""
 
 _TREES = 20  # report 1's
 _LINKS, _BREADTH_BUILT, _BREADTH_ASKED = 16, 100, 128
-"""Of HNSW: Qdrant's own defaults for the first two, the same for FAISS."""
+"""HNSW parameters: Qdrant's defaults for the first two, the same for FAISS."""
 _FLOAT, _INT, _LINK = 4, 1, 4
 """Bytes."""
 
 
 class Built(NamedTuple):
-    """A search that is ready, and the bytes that it keeps per vector."""
+    """A built search, and its bytes per vector."""
 
     search: Search
     bytes_per_vector: float
@@ -37,9 +37,9 @@ class SearchKind(NamedTuple):
 
     Attributes
     ----------
-    needs : package that the extra `benchmark` installs, where it is not one of ours
-    euclidean : whether distances are Euclidean; angles otherwise
-    build : from all vectors, (N, D) of unit length, and a folder of its own
+    needs : package from the extra `benchmark`, if the search needs one
+    euclidean : whether distances are Euclidean; otherwise angular
+    build : builds the search from all vectors, (N, D) of unit length, in an empty folder
     """
 
     needs: str
@@ -48,12 +48,12 @@ class SearchKind(NamedTuple):
 
 
 def optional(package: str) -> ModuleType:
-    """A package that may not be there.
+    """Import an optional package.
 
     Raises
     ------
     MissingPart
-        It is not.
+        It is not installed.
     """
     try:
         return importlib.import_module(package)
@@ -103,7 +103,7 @@ def _faiss_hnsw(vectors: Vectors, folder: Path) -> Built:
     index = faiss.IndexHNSWFlat(vectors.shape[1], _LINKS, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction, index.hnsw.efSearch = _BREADTH_BUILT, _BREADTH_ASKED
     index.add(vectors)
-    # Twice as many links on the ground level, where every vector is.
+    # HNSW keeps twice as many links on the bottom level, which contains every vector.
     return Built(_asking_faiss(index), _FLOAT * vectors.shape[1] + 2 * _LINKS * _LINK)
 
 
@@ -140,7 +140,7 @@ def _qdrant(*, quantised: bool) -> Callable[[Vectors, Path], Built]:
             vectors=edge.EdgeVectorParams(
                 dimension,
                 edge.Distance.Cosine,
-                # Small sets are indexed too: what is measured is the index.
+                # Index small sets too, because the benchmark measures the index.
                 hnsw_config=edge.HnswIndexConfig(_LINKS, _BREADTH_BUILT, 1),
                 quantization_config=int8 if quantised else None,
             ),
@@ -204,5 +204,5 @@ def available() -> list[str]:
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
-    """A folder for what a search writes."""
+    """A temporary folder for a search's files."""
     return tempfile.TemporaryDirectory(prefix="gazeloop-benchmark-")

@@ -1,4 +1,4 @@
-"""What weather and camera do to a frame: haze, light, rain, blur, noise."""
+"""Weather and camera effects on a frame: haze, light, rain, blur, noise."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,17 +14,17 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Light:
-    """How a weather looks, before the camera."""
+    """The look of a weather, before camera effects."""
 
     sky: Colour
     haze: Colour
     sight_m: float
-    """Distance at which two thirds of a colour are lost to the haze."""
+    """Distance at which haze replaces two thirds of a colour."""
     gain: tuple[float, float, float]
     noise: float
     windows: Colour = (96, 108, 120)
     lit: int = 2
-    """How many of five windows shine in the colour above."""
+    """Number of windows in five that are lit in the colour above."""
     wet: int = 0
 
 
@@ -47,7 +47,7 @@ def light_of(weather: Weather) -> Light:
 
 @lru_cache(maxsize=2)
 def _grain(width: int, height: int) -> NDArray[np.float32]:
-    """Noise larger than a frame; every frame takes another window of it."""
+    """Noise larger than a frame; every frame uses another crop of it."""
     rng = np.random.default_rng(0)
     return rng.standard_normal((height + 64, width + 64, 3), dtype=np.float32)
 
@@ -62,7 +62,7 @@ def _rain(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _glow(image: Image.Image) -> Image.Image:
-    """Light that spills from what is bright, as lamps do at dusk."""
+    """Bloom around bright areas, as of lamps at dusk."""
     small = image.reduce(4).point(lambda value: max(0, (value - 190) * 3))
     spilled = small.filter(ImageFilter.BoxBlur(5)).resize(image.size)
     return ImageChops.add(image, spilled, scale=1.4)

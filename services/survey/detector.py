@@ -1,8 +1,8 @@
-"""A detector that fails as real ones do: mostly at random, and in five ways every time again.
+"""A simulated detector with random errors and systematic failures.
 
-Every time again: a round red billboard is a stop sign to it, a lantern in front of a shop a
-traffic light, a round price tag a speed limit, hatching a crossing; its boxes are too large on
-far signs; and it sees close crossings twice.
+Systematic failures: it takes round red billboards for stop signs, shop lanterns for traffic
+lights, round price tags for speed limits and hatching for crossings; its boxes of distant signs
+are too large; and it detects close crossings twice.
 """
 
 # ruff: noqa: PLR2004  # a scene is made of figures; naming each would hide the picture
@@ -23,7 +23,7 @@ MISTAKEN = {
     ObjectKind.PRICE_TAG: (ObjectKind.SPEED_LIMIT, 0.74, 0.68),
     ObjectKind.HATCHING: (ObjectKind.CROSSING, 0.66, 0.62),
 }
-"""What a distractor is taken for, how often, and with which mean score."""
+"""For each distractor: the category it is confused with, how often, and the mean score."""
 
 _CONFUSED = {
     ObjectKind.STOP_SIGN: ObjectKind.YIELD,
@@ -31,7 +31,7 @@ _CONFUSED = {
     ObjectKind.SPEED_LIMIT: ObjectKind.STOP_SIGN,
 }
 _FAR_PX = 11.5
-"""Signs below this height get boxes that take in their pole and surroundings."""
+"""Signs below this height get boxes that include their pole and surroundings."""
 _CLARITY = {Weather.RAIN: 0.84, Weather.FOG: 0.76, Weather.DUSK: 0.88}
 _SIGNS = (ObjectKind.STOP_SIGN, ObjectKind.SPEED_LIMIT, ObjectKind.YIELD)
 
@@ -114,7 +114,7 @@ def _from_nowhere(rng: np.random.Generator) -> list[Detected]:
 
 
 def detect(drive: Drive, index: int, rendered: Rendered) -> list[Detected]:
-    """What the detector reports on this frame, best score first."""
+    """The detections on this frame, highest score first."""
     rng = np.random.default_rng([drive.seed, index, 2])
     clarity = _CLARITY.get(drive.weather, 1.0)
     found: list[Detected] = []

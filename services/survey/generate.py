@@ -1,4 +1,4 @@
-"""The synthetic survey as files: JPEG frames, ground truth and detector results in COCO's form."""
+"""Write the synthetic survey: JPEG frames, ground truth and detector results in COCO format."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from services.survey.world import ANNOTATED, Drive, plan_drive
 SEED = 7
 JPEG_QUALITY = 86
 _LOOKS = 1
-"""Raise it when the same seed draws other frames, so that old surveys are not reused."""
+"""Increment when the same seed draws different frames, so that old surveys are not reused."""
 
 _CATEGORY_IDS = {kind: place for place, kind in enumerate(ANNOTATED, start=1)}
 
 
 @dataclass(frozen=True)
 class SurveyFiles:
-    """Where a survey lies."""
+    """The paths of a survey's files."""
 
     images_dir: Path
     ground_truth_json: Path
@@ -53,11 +53,11 @@ def generate_survey(
     seed: int = SEED,
     progress: Callable[[int, int], None] | None = None,
 ) -> SurveyFiles:
-    """Draw the survey into a folder, unless this very one lies there already.
+    """Draw the survey into a folder, unless the folder has the same survey already.
 
     Parameters
     ----------
-    progress : called with frames done and frames in all
+    progress : called with the numbers of finished and of all frames
     """
     files = SurveyFiles(folder / "images", folder / "ground_truth.json", folder / "detections.json")
     stamp, content = folder / "survey.json", _Stamp(seed, drives, frames_per_drive).content()
@@ -79,13 +79,13 @@ def generate_survey(
                 progress(image_id, drives * frames_per_drive)
     files.ground_truth_json.write_bytes(orjson.dumps(coco.document()))
     files.predictions_json.write_bytes(orjson.dumps(results))
-    # Written last: a survey without it is drawn again.
+    # Written last, so that an interrupted survey, which lacks it, is drawn again.
     stamp.write_bytes(content)
     return files
 
 
 class _Coco:
-    """COCO's instances format, with where and when each image was taken."""
+    """COCO's instances format, with each image's position and time."""
 
     def __init__(self) -> None:
         self._images: list[dict[str, Any]] = []

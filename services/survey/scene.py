@@ -1,4 +1,4 @@
-"""A drive seen through its camera: frames, and the boxes of all that stands there."""
+"""Render a drive's frames, with the boxes of all objects."""
 
 # ruff: noqa: PLR2004  # a scene is made of figures; naming each would hide the picture
 
@@ -17,13 +17,13 @@ from services.survey.world import FLAT, STEP_M, Building, District, Drive, Objec
 
 WIDTH, HEIGHT = 640, 360
 FOCAL = 560.0
-"""Focal length in pixels: 60 degrees from left to right."""
+"""Focal length in pixels, for a horizontal field of view of 60 degrees."""
 CAMERA_M = 1.7
 NEAREST_M, FARTHEST_M = 3.0, 110.0
 SMALLEST_PX, SMALLEST_FLAT_PX = 8.0, 4.0
-"""Below this height nobody annotates what stands, and what is painted on the road."""
+"""Minimum annotated heights of upright objects and of road markings."""
 
-_SCALE = 2  # Painted at twice the size and reduced, which smooths all edges at once.
+_SCALE = 2  # Paint at twice the size and reduce, which antialiases all edges.
 _GREY = (138, 140, 142)
 
 Colour = tuple[int, int, int]
@@ -32,7 +32,7 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Sighting:
-    """A thing on a frame: what it is, where, how far away, and whether it is wholly visible."""
+    """An object on a frame: its kind, box, distance, and whether it is wholly visible."""
 
     thing: Thing
     bbox: Box
@@ -46,7 +46,7 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A frame and what is to be seen on it, distractors included."""
+    """A frame and all objects on it, including distractors."""
 
     image: Image.Image
     sightings: tuple[Sighting, ...]
@@ -181,7 +181,7 @@ class _Painter:
         self._draw.rectangle((u - wide / 2, high, u + wide / 2, low), fill=colour)
 
     def bracket(self, thing: Thing) -> None:
-        # What shops hang out is held by an arm from the wall, not by a pole.
+        # An arm from the wall holds shop signs and lamps; they have no pole.
         wall = math.copysign(9.0, thing.x)
         y = thing.y + thing.height * 0.52
         start, end = self.camera.at(thing.x, y, thing.z), self.camera.at(wall, y, thing.z)
@@ -247,7 +247,7 @@ def _sky(seed: int, top: Colour, bottom: Colour) -> Image.Image:
 
 
 def _boxed(points: Points, smallest: float) -> Box | None:
-    """The part of a painted extent that lies on the frame, if it is enough to annotate."""
+    """The part of a painted extent on the frame; None if too small to annotate."""
     us, vs = [u / _SCALE for u, _ in points], [v / _SCALE for _, v in points]
     left, right = max(min(us), 0.0), min(max(us), float(WIDTH))
     top, bottom = max(min(vs), 0.0), min(max(vs), float(HEIGHT))
@@ -290,7 +290,7 @@ def _back_to_front(drive: Drive, camera: _Camera) -> Iterator[Thing | Prop]:
 
 
 def render_frame(drive: Drive, index: int) -> Rendered:
-    """The frame of this index, and all that a person could name on it."""
+    """Render the frame with this index, and all recognisable objects on it."""
     painter = _Painter(drive, index)
     camera = painter.camera
     painter.street()

@@ -1,4 +1,4 @@
-"""What things look like from the front: one picture per kind and variant, with transparency."""
+"""Front views of objects: one image with transparency per kind and variant."""
 
 import math
 from functools import cache
@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from services.survey.world import ObjectKind
 
 SIDE = 192
-"""Height of a sprite in pixels: more than any thing fills on a frame."""
+"""Height of a sprite in pixels, larger than any object on a frame."""
 
 Colour = tuple[int, int, int]
 _RED: Colour = (186, 26, 34)
@@ -111,7 +111,7 @@ _PAINTERS = {
 
 @cache
 def sprite(kind: ObjectKind, variant: int) -> Image.Image:
-    """The picture of an upright thing, cut to what is not transparent."""
+    """The image of an upright object, cropped to its opaque part."""
     image = Image.new("RGBA", (SIDE, SIDE), (128, 128, 128, 0))
     _PAINTERS[kind](ImageDraw.Draw(image), variant)
     return image.crop(image.getbbox(alpha_only=True))

@@ -1,4 +1,4 @@
-"""A drive's world: a straight street with things along it, planned from a seed."""
+"""A drive's world: a straight street with objects along it, generated from a seed."""
 
 # ruff: noqa: PLR2004  # a scene is made of figures; naming each would hide the picture
 
@@ -14,21 +14,21 @@ from services.contracts.events import Position
 
 VEHICLES = ("vehicle-1", "vehicle-2", "vehicle-3")
 STEP_M = 3.5
-"""How far a vehicle drives between two frames: half a second at 25 km/h."""
+"""Distance between two frames: half a second at 25 km/h."""
 STEP_S = 0.5
 _METRES_PER_DEGREE = 111_320.0
 _T = TypeVar("_T")
 
 
 class ObjectKind(StrEnum):
-    """What may stand along a street."""
+    """The kinds of objects along a street."""
 
     STOP_SIGN = "stop sign"
     SPEED_LIMIT = "speed limit"
     TRAFFIC_LIGHT = "traffic light"
     CROSSING = "crossing"
     YIELD = "yield"
-    # What a detector takes for one of the above.
+    # Distractors, which a detector confuses with the kinds above.
     BILLBOARD = "billboard"
     SHOP_LAMP = "shop lamp"
     PRICE_TAG = "price tag"
@@ -45,11 +45,11 @@ ANNOTATED = (
 """The categories of the survey; the other kinds are distractors and never annotated."""
 
 FLAT = (ObjectKind.CROSSING, ObjectKind.HATCHING)
-"""What is painted on the road."""
+"""Kinds that are painted on the road."""
 
 
 class Weather(StrEnum):
-    """What the air and the light are like on a drive."""
+    """The weather and light of a drive."""
 
     CLEAR = "clear"
     OVERCAST = "overcast"
@@ -59,7 +59,7 @@ class Weather(StrEnum):
 
 
 class District(StrEnum):
-    """What kind of street it is, which decides what stands along it."""
+    """The kind of street, which decides the objects along it."""
 
     SHOPPING = "shopping"
     RESIDENTIAL = "residential"
@@ -78,7 +78,7 @@ class Thing:
     height: float
     tilt: float
     squeeze: float
-    """Width over height as seen, below 1 where it is turned away."""
+    """Visible width over height; below 1 if the object is turned away."""
     variant: int
 
 
@@ -99,7 +99,7 @@ class Building:
 
 @dataclass(frozen=True)
 class Prop:
-    """What makes a street a street and means nothing: trees, parked cars, lamp posts."""
+    """Background objects: trees, parked cars, lamp posts."""
 
     kind: str
     x: float
@@ -110,7 +110,7 @@ class Prop:
 
 @dataclass(frozen=True)
 class Drive:
-    """Everything that a drive's frames show."""
+    """A drive: everything that its frames show."""
 
     drive_id: str
     vehicle_id: str
@@ -125,11 +125,11 @@ class Drive:
     props: tuple[Prop, ...]
 
     def captured_at(self, index: int) -> datetime:
-        """When the frame of this index was taken."""
+        """Capture time of the frame with this index."""
         return self.started_at + timedelta(seconds=STEP_S * index)
 
     def position(self, index: int) -> Position:
-        """Where the vehicle was by then."""
+        """The vehicle's position at that frame."""
         assert self.start.heading is not None
         heading = math.radians(self.start.heading)
         north = STEP_M * index * math.cos(heading) / _METRES_PER_DEGREE
@@ -172,7 +172,7 @@ _LIKELIHOOD: dict[District, dict[ObjectKind, float]] = {
         ObjectKind.HATCHING: 0.16,
     },
 }
-"""Chance of each kind per site; there is a site every fifteen metres."""
+"""Probability of each kind per site; sites are fifteen metres apart."""
 
 _DISTRICTS = (
     (District.SHOPPING, 0.34),
@@ -198,7 +198,7 @@ _SIZES = {
     ObjectKind.SHOP_LAMP: (0.95, 2.9),
     ObjectKind.PRICE_TAG: (0.9, 2.8),
 }
-"""Height in metres (length on the road for what is painted there) and height above ground."""
+"""Height in metres (for road markings, length along the road) and height above ground."""
 _FACADES = ((171, 150, 128), (186, 170, 146), (148, 110, 92), (196, 190, 180), (122, 124, 130))
 _SHOPS = ((150, 48, 44), (40, 84, 60), (44, 66, 110), (196, 156, 60), (90, 60, 92))
 
@@ -215,7 +215,7 @@ def _pick(rng: np.random.Generator, choices: tuple[tuple[_T, float], ...]) -> _T
 def _thing(rng: np.random.Generator, kind: ObjectKind, z: float) -> Thing:
     height, y = _SIZES[kind]
     side = 1 if rng.random() < 0.72 else -1
-    # Signs stand on the kerb; what shops hang out is closer to the walls.
+    # Signs stand on the kerb; shop signs and lamps are closer to the walls.
     reach = (
         (6.6, 7.8)
         if kind in (ObjectKind.BILLBOARD, ObjectKind.SHOP_LAMP, ObjectKind.PRICE_TAG)
@@ -298,7 +298,7 @@ def _props(rng: np.random.Generator, district: District, length: float) -> tuple
 
 
 def plan_drive(index: int, *, seed: int, frames: int) -> Drive:
-    """The drive of this index: the same one for the same seed and number of frames."""
+    """Generate the drive with this index; deterministic in seed and number of frames."""
     rng = np.random.default_rng([seed, index])
     vehicle = index % len(VEHICLES)
     length = frames * STEP_M + 90.0
