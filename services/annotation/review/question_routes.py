@@ -68,15 +68,15 @@ def question_routes(context: ReviewContext, pages: Pages) -> APIRouter:
 
     @router.post("/questions/{held_id}")
     async def choose(request: Request, held_id: str, session: In, form: Form) -> Response:
-        kind = next(
+        question_kind = next(
             (question for question in Question if question.value == form.get("asked")), None
         )
         number = whole_number(form.get("version"))
-        if kind is None or number is None:
+        if question_kind is None or number is None:
             text = "Mark a version first: press its number, or click it."
             return await answers.choice(request, session, held_id, text)
         made = VersionChoice(
-            held_id, kind, number - 1, session.by, session.token_id, context.clock.now()
+            held_id, question_kind, number - 1, session.by, session.token_id, context.clock.now()
         )
         return await answers.chosen(request, session, made)
 
