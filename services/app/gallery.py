@@ -23,7 +23,7 @@ from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.images import ImageLimits, decode_rgb
 from services.runtime.montage import MOST, Tile, montage
 
-_OURS = re.compile(r"\d{3}-.*-[0-9a-f]{8}\.png")
+_MONTAGE_NAME = re.compile(r"\d{3}-.*-[0-9a-f]{8}\.png")
 _SHOWN = 0.3
 """Other predictions below this score are not drawn, because they clutter the image."""
 _COMPRESSION = 1  # takes a third of the default level's time, for 10% more bytes
@@ -132,7 +132,7 @@ async def write_montages(
 def _write(album: "_Album", sheets: Sequence[_Sheet], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
-        if _OURS.fullmatch(old.name):
+        if _MONTAGE_NAME.fullmatch(old.name):
             old.unlink()
     written = []
     for number, sheet in enumerate(sheets, start=1):

@@ -44,7 +44,7 @@ async def reviewing(
             return None
         return Account(caller.token_id, caller.person) if caller and caller.person else None
 
-    dead_letters_page = _letters(outbox, settings, clock)
+    dead_letters_page = _dead_letter_actions(outbox, settings, clock)
     context = review_context(
         stores, outbox, settings, clock, authenticate=who, dead_letters=dead_letters_page
     )
@@ -93,7 +93,7 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
         )
 
 
-def _letters(outbox: KafkaOutbox, settings: Settings, clock: Clock) -> DeadLetters:
+def _dead_letter_actions(outbox: KafkaOutbox, settings: Settings, clock: Clock) -> DeadLetters:
     broker = BrokerAddress.of(settings)
 
     async def read() -> list[Letter]:

@@ -109,9 +109,9 @@ async def publish(
     """
     view.at(f"publishing {dataset.name}")
     view.counted(frames=dataset.frames)
-    roll = ImportAudit(dataset.items)
+    audit = ImportAudit(dataset.items)
     summary = await publish_dataset(
-        roll,
+        audit,
         outbox=app.outbox,
         blobs=app.stores.blobs,
         ledger=app.stores.ledger,
@@ -124,7 +124,7 @@ async def publish(
         on_progress=lambda so_far: view.counted(published=so_far.done),
         throttle=watch.throttle,
     )
-    return summary, roll
+    return summary, audit
 
 
 async def mine(
@@ -144,16 +144,16 @@ async def mine(
     """
     watch = LagWatch(app, view)
     async with watch.polling():
-        summary, roll = await publish(app, dataset, watch, view, accept_partial=accept_partial)
+        summary, audit = await publish(app, dataset, watch, view, accept_partial=accept_partial)
     view.at("embedding, matching, mining, retrieving")
     await app.caught_up(watch.seen)
     await watch.look()
-    lost = await roll.lost(app.stores.frames, summary)
+    lost = await audit.lost(app.stores.frames, summary)
     reports = await app.reports(await dead_letter_count(app))
     drawn: list[Path] = []
     if montages.most:
         view.at("drawing montages")
         limits = ImageLimits.of(app.settings)
         drawn = await write_montages(app.stores, montages.folder, limits=limits, most=montages.most)
-    one_sided = empty_split(roll.frames, app.settings) if summary.frames.total else None
+    one_sided = empty_split(audit.frames, app.settings) if summary.frames.total else None
     return Mined(reports, drawn, summary, lost, one_sided)

@@ -145,44 +145,45 @@ def _order(report: Report) -> RenderableType:
 
 
 def _operating(report: Report) -> RenderableType:
-    said = report.operating
+    figures = report.operating
     return _facts(
         [
-            ("precision", _number(said.precision)),
-            ("recall", _number(said.recall)),
-            ("F1", _number(said.f1)),
-            ("mean IoU", _number(said.mean_iou)),
-            ("true positives", f"{said.true_positives:,}"),
-            ("false positives", f"{said.false_positives:,}"),
-            ("false negatives", f"{said.false_negatives:,}"),
+            ("precision", _number(figures.precision)),
+            ("recall", _number(figures.recall)),
+            ("F1", _number(figures.f1)),
+            ("mean IoU", _number(figures.mean_iou)),
+            ("true positives", f"{figures.true_positives:,}"),
+            ("false positives", f"{figures.false_positives:,}"),
+            ("false negatives", f"{figures.false_negatives:,}"),
         ]
     )
 
 
 def _shortlist(report: Report) -> RenderableType:
-    said = report.shortlist
+    figures = report.shortlist
     rows = (
-        ("shortlist yield", "yield", _share(said.found), _share),
-        ("random draw", "random_yield", _share(said.random_yield), _share),
-        ("lowest scores", "lowest_yield", _share(said.lowest_yield), _share),
-        ("lift", "lift", _times(said.lift), _times),
-        ("over lowest scores", "lift_over_lowest", _times(said.lift_over_lowest), _times),
-        ("gain", "gain", _share(said.gain), _share),
+        ("shortlist yield", "yield", _share(figures.found), _share),
+        ("random draw", "random_yield", _share(figures.random_yield), _share),
+        ("lowest scores", "lowest_yield", _share(figures.lowest_yield), _share),
+        ("lift", "lift", _times(figures.lift), _times),
+        ("over lowest scores", "lift_over_lowest", _times(figures.lift_over_lowest), _times),
+        ("gain", "gain", _share(figures.gain), _share),
     )
     return _facts(
-        [(name, value, _between(said.intervals.get(key), as_)) for name, key, value, as_ in rows]
+        [(name, value, _between(figures.intervals.get(key), as_)) for name, key, value, as_ in rows]
     )
 
 
 def _calibration(report: Report) -> RenderableType:
-    said = report.calibration
-    if said.error is None:
+    figures = report.calibration
+    if figures.error is None:
         return Text(
             "calibration of evidence: no model's prediction has been judged yet", style="dim"
         )
     return Text(
-        f"evidence said {_share(said.said)} would fail as the needle does, {_share(said.came_true)}"
-        f" do; expected calibration error {_number(said.error)} over {said.count:,} regions",
+        f"evidence predicted that {_share(figures.said)} fail as the needle does;"
+        f" {_share(figures.came_true)} do; expected calibration error {_number(figures.error)}"
+        f" over {figures.count:,} regions",
         style="dim",
     )
 

@@ -100,14 +100,16 @@ async def _found(context: Context, query: _Query, target: Path) -> "list[Found]"
     except InvalidImage as exc:
         raise InvalidImage(f"{query.image}: {exc}") from exc
     where = Where(equals={"category": query.category} if query.category else {})
-    asked = searching.SearchQuery(query.content, query.box, where, query.limit)
+    search_query = searching.SearchQuery(query.content, query.box, where, query.limit)
     embedder = TorchEmbedder.of(settings)
     vectors = open_vector_store(settings)
     try:
         async with joined(settings) as app:
-            found = await searching.search(asked, embedder, vectors, app.stores.frames, limits)
+            found = await searching.search(
+                search_query, embedder, vectors, app.stores.frames, limits
+            )
             if found:
-                drawn = searching.drawn(asked, found, app.stores.blobs, limits)
+                drawn = searching.drawn(search_query, found, app.stores.blobs, limits)
                 with as_the_user_writes():
                     target.parent.mkdir(parents=True, exist_ok=True)
                     drawn.save(target)

@@ -141,14 +141,14 @@ def test_repairs_are_printed_a_line_for_each_kind_with_the_first_place() -> None
 async def test_a_frame_without_usable_detections_is_not_lost() -> None:
     store = InMemoryFrameStore()
     refused = replace(_item("f1"), image=None, annotations=None, detections=())
-    roll, summary = await _called([refused]), Summary()
+    audit, summary = await _called([refused]), Summary()
     await store.record([frame_captured("f1")])
 
-    assert await roll.lost(store, summary) == 1
+    assert await audit.lost(store, summary) == 1
     summary.add_adjustments(
         replace(refused, adjustments=Counter({Adjustment.NO_DETECTIONS_LEFT: 1}))
     )
-    assert await roll.lost(store, summary) == 0
+    assert await audit.lost(store, summary) == 0
 
 
 def test_frames_that_do_not_count_are_named_with_what_cures_them() -> None:
@@ -192,25 +192,25 @@ def _item(frame_id: str) -> FrameItem:
 
 
 async def _called(items: Sequence[FrameItem]) -> ImportAudit:
-    roll = ImportAudit(items)
-    assert list(roll) == list(items)
-    return roll
+    audit = ImportAudit(items)
+    assert list(audit) == list(items)
+    return audit
 
 
 async def test_a_frame_of_which_all_is_stored_is_not_lost() -> None:
-    roll, store = await _called([_item("f1")]), InMemoryFrameStore()
+    audit, store = await _called([_item("f1")]), InMemoryFrameStore()
     await store.record([frame_captured("f1"), frame_annotated(frame_id="f1")])
-    assert await roll.lost(store, Summary()) == 0
+    assert await audit.lost(store, Summary()) == 0
 
 
 async def test_a_frame_without_its_ground_truth_is_lost() -> None:
-    roll, store = await _called([_item("f1"), _item("f2")]), InMemoryFrameStore()
+    audit, store = await _called([_item("f1"), _item("f2")]), InMemoryFrameStore()
     await store.record([frame_captured("f1"), frame_annotated(frame_id="f2")])
-    assert await roll.lost(store, Summary()) == 2
+    assert await audit.lost(store, Summary()) == 2
 
 
 async def test_a_rejected_frame_is_not_lost_but_another_one_is() -> None:
-    roll = await _called([_item("f1"), _item("f2")])
+    audit = await _called([_item("f1"), _item("f2")])
     summary = Summary(
         rejected=Counter({"truncated_image": 1, "invalid_box": 5}),
         rejections=[
@@ -218,7 +218,7 @@ async def test_a_rejected_frame_is_not_lost_but_another_one_is() -> None:
             *(Rejection("invalid_box", "no area", f"gt.json:b{i}", b"") for i in range(5)),
         ],
     )
-    assert await roll.lost(InMemoryFrameStore(), summary) == 1
+    assert await audit.lost(InMemoryFrameStore(), summary) == 1
 
 
 def test_what_is_held_names_the_page_on_which_it_is_answered() -> None:
