@@ -21,7 +21,7 @@ class Progress:
 
     @property
     def steps(self) -> int:
-        """How many were reported; it only grows."""
+        """Number of reported steps; it only grows."""
         return self._reported
 
     def report(self) -> None:
@@ -34,7 +34,7 @@ _current: ContextVar[Progress | None] = ContextVar("progress", default=None)
 
 @contextmanager
 def progress_of(progress: Progress) -> Iterator[None]:
-    """What is reported meanwhile counts here; threads of `asyncio.to_thread` inherit it."""
+    """Count steps reported in this context here; threads of `asyncio.to_thread` inherit it."""
     token = _current.set(progress)
     try:
         yield
@@ -43,6 +43,6 @@ def progress_of(progress: Progress) -> Iterator[None]:
 
 
 def report_progress() -> None:
-    """Report a step of the batch in hand; nothing outside of a batch."""
+    """Report a step of the current batch; does nothing outside of a batch."""
     if (progress := _current.get()) is not None:
         progress.report()

@@ -28,7 +28,7 @@ _EXTRA = "extra_forbidden"
 """pydantic's name for a value that no field takes."""
 _PREFIX = "GAZELOOP_"
 _NEARLY = 0.85
-"""Of difflib's likeness: a letter that is missing, added or exchanged."""
+"""Least similarity by difflib: about one letter missing, added or exchanged."""
 
 
 class Settings(BaseSettings):
@@ -290,7 +290,7 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _has_no_password(cls, url: str) -> str:
-        """An address is shown: in logs, errors and by `gazeloop settings`."""
+        """Refuse passwords, because logs, errors and `gazeloop settings` show URLs."""
         if urlsplit(url).password is not None:
             raise ValueError(
                 "a password in a URL would be shown; take it out, and set"
@@ -306,7 +306,7 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _are_addresses(cls, listed: str) -> str:
-        """A name or `*` would be trusted by nobody, or everybody."""
+        """Refuse names and `*`, which would be trusted by nobody or by everybody."""
         for address in _parts(listed):
             ip_network(address)
         return listed
@@ -318,13 +318,13 @@ class Settings(BaseSettings):
 
     @property
     def hosts(self) -> list[str]:
-        """Names that we answer for, beside loopback's and our own address."""
+        """Accepted host names, in addition to loopback's and the server's own address."""
         public = urlsplit(self.public_url).hostname
         return [*_parts(self.allowed_hosts), *([public] if public else [])]
 
     @property
     def blob_url(self) -> str:
-        """The blob store's URL, the data folder's own where none is set."""
+        """The blob store's URL; by default, a folder in the data folder."""
         return self.blobs or (self.data.resolve() / "blobs").as_uri()
 
 
@@ -353,9 +353,9 @@ def load_settings(**given: object) -> Settings:
 
 
 def misspelt(environment: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Variables that are no setting and nearly the name of one, each with the one it may mean.
+    """Variables whose names nearly match a setting, each with the setting that it may mean.
 
-    Others may begin like ours: a cluster gives every process variables that are named by services.
+    Other variables with the same prefix are legitimate: Kubernetes sets some for every service.
     """
     for variable in sorted(environment):
         name = variable.removeprefix(_PREFIX).lower()
@@ -369,6 +369,6 @@ def _variable(name: str) -> str:
 
 
 def _unknown(name: str) -> str:
-    """That there is no such setting, and which one may be meant."""
+    """Message for an unknown setting, with the setting that it may mean."""
     meant = get_close_matches(name, Settings.model_fields, n=1)
     return "no such setting" + (f"; is {_variable(meant[0])} meant?" if meant else "")
