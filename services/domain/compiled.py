@@ -1,7 +1,7 @@
-"""Kernels in machine code, through Numba: no compiler on the user's machine, and compiled once.
+"""Compiles kernels with Numba, which needs no compiler on the user's machine.
 
-Only modules named `*_kernels` use this, and they are imported inside the functions that call
-them: importing Numba takes most of a second, which `gazeloop --help` must not pay.
+Only modules named `*_kernels` use this, and callers import those inside functions: importing Numba
+takes most of a second, which would delay `gazeloop --help`.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F) -> F:
-    """The function in machine code, kept on disk where a folder for it can be written.
+    """Compile a function, and cache the result on disk if a cache folder is writable.
 
-    It lets go of Python's lock while it runs, so that kernels run in threads.
+    Compiled functions release the GIL, so that kernels run in threads.
     """
     try:
         return cast(F, numba.njit(cache=True, nogil=True)(function))

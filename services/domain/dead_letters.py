@@ -1,8 +1,8 @@
-"""Dead letters as an operator works on them: one per record, with its state.
+"""Dead letters as operators see them: one per record, with its state.
 
-The state follows from what is on the dead letters' topic and from nothing else. Events may come
-twice, in any order of partitions and by clocks that differ: what names a replay counts with that
-replay, and only the rest by its time.
+The state depends only on the events of the dead-letter topic. Events may be duplicated, arrive in
+any order of partitions, and come from clocks that differ. Events that name a replay are therefore
+ordered by that replay, and only the others by time.
 """
 
 from collections import defaultdict
@@ -20,18 +20,18 @@ LetterEvent = DeadLettered | DeadLetterChanged
 
 
 class LetterState(StrEnum):
-    """Where a dead letter is."""
+    """The state of a dead letter."""
 
     OPEN = "open"
     REPLAYED = "replayed"
-    """Sent again, and not answered by every service that had failed on it."""
+    """Sent again, and not yet processed by every service that had failed on it."""
     RESOLVED = "resolved"
     FAILED_AGAIN = "failed_again"
     DISCARDED = "discarded"
 
 
 UNSETTLED: Final = frozenset({LetterState.OPEN, LetterState.REPLAYED, LetterState.FAILED_AGAIN})
-"""The states in which a letter still waits for something, and counts."""
+"""The states that count as pending."""
 _MOST_REPLAYS: Final = 1000
 TO_REPLAY: Final = frozenset({LetterState.OPEN, LetterState.FAILED_AGAIN})
 
@@ -42,8 +42,8 @@ class Letter:
 
     Attributes
     ----------
-    failures : the latest of each service, in the order of their times
-    replays : how many times it was sent again
+    failures : the latest failure of each service, oldest first
+    replays : the number of times that it was sent again
     """
 
     letter_id: LetterId
@@ -58,7 +58,7 @@ class Letter:
 
     @property
     def is_replayable(self) -> bool:
-        """Whether it was on a topic; else its file or place is to be mended."""
+        """Whether it came from a topic; otherwise its file must be fixed and imported again."""
         return self.latest.original_topic is not None
 
     @property
@@ -67,7 +67,7 @@ class Letter:
         return identity.replay_id(self.letter_id, self.replays + 1)
 
     def failed(self, service: str | None, reason: str | None) -> bool:
-        """Whether this service failed on it for this reason; none stands for any."""
+        """Whether this service failed on it for this reason; None matches any."""
         return any(
             service in (None, failure.service) and reason in (None, failure.reason)
             for failure in self.failures
@@ -75,9 +75,9 @@ class Letter:
 
 
 def fold_letters(events: Iterable[LetterEvent]) -> list[Letter]:
-    """The letters that these events are about, in the order of their first failures.
+    """Fold events into dead letters, in the order of their first failures.
 
-    A change of a letter of which no failure is there (it expired) makes no letter.
+    Changes of a letter whose failures have expired from the topic are ignored.
     """
     by_letter: defaultdict[LetterId, dict[str, LetterEvent]] = defaultdict(dict)
     for event in events:
@@ -117,13 +117,13 @@ def _folded(letter_id: LetterId, events: Mapping[str, LetterEvent]) -> Letter:
 
 
 def _replays(letter_id: LetterId, events: Iterable[LetterEvent]) -> dict[ReplayId, int]:
-    """Numbers of the replays that anything speaks of, from 1.
+    """The numbers, from 1, of the replays up to the last one that any event names.
 
-    A replay whose own event is lost or late shows in what came of it.
+    A replay whose own event is lost or late is known from the events that it caused.
     """
     named = {event.replay for event in events if event.replay is not None}
     numbers: dict[ReplayId, int] = {}
-    # Ids follow from the numbers, and those in between may be unheard of.
+    # Ids derive from numbers, so count up until all ids are found; some in between may be missing.
     for number in range(1, _MOST_REPLAYS + 1):
         if named <= numbers.keys():
             break
@@ -135,7 +135,7 @@ def _replays(letter_id: LetterId, events: Iterable[LetterEvent]) -> dict[ReplayI
 def _in_order(
     events: Iterable[LetterEvent], replays: Mapping[ReplayId, int]
 ) -> Sequence[tuple[int, LetterEvent]]:
-    """The events with the number of the replay that they came after."""
+    """The events in order, each with the number of the replay that it follows."""
     begins = sorted(
         (event.changed_at, replays.get(event.replay, 0))
         for event in events

@@ -1,4 +1,4 @@
-"""Whose ids are whose: a vehicle names frames and drives within a namespace of its own."""
+"""Namespaces of ids: a vehicle names frames and drives within its own."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ _SEPARATORS = (":", "/")
 
 @dataclass(frozen=True)
 class Vehicle:
-    """A vehicle that publishes, and the prefix of the ids that it may name.
+    """A vehicle that publishes, and the prefix of its ids.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Vehicle:
 
     @property
     def rule(self) -> str:
-        """How the ids begin that the vehicle may name, for a person."""
+        """A description of the ids that the vehicle may use, for an error message."""
         beginnings = " or ".join(f"`{self.prefix}{separator}`" for separator in _SEPARATORS)
         return (
             f"ids of {self.vehicle_id} begin with {beginnings}; for others, make a token with"
@@ -39,9 +39,9 @@ class Vehicle:
 
 
 def foreign_frame(frame_id: str, vehicle: Vehicle) -> InvalidRecord:
-    """The refusal of a frame that the vehicle may not name.
+    """The error for a frame that the vehicle may not publish.
 
-    A frame outside of its namespace is, and so is one within that another vehicle has published.
+    The frame is outside of its namespace, or another vehicle has published it.
     """
     if vehicle.owns(frame_id):
         detail = f"frame {frame_id} is another vehicle's"
@@ -51,6 +51,6 @@ def foreign_frame(frame_id: str, vehicle: Vehicle) -> InvalidRecord:
 
 
 def foreign_drive(drive_id: str, vehicle: Vehicle) -> InvalidRecord:
-    """The refusal of a drive outside of the vehicle's namespace."""
+    """The error for a drive outside of the vehicle's namespace."""
     detail = f"drive {drive_id} is not this vehicle's: {vehicle.rule}"
     return InvalidRecord(detail, reason="foreign_drive")

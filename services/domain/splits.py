@@ -1,4 +1,4 @@
-"""Which frames are searched for needles and which are the haystack: one rule for all services."""
+"""The split of frames into reference and haystack: one rule for all services."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from services.contracts.identity import DriveId, FrameId
 
 @dataclass(frozen=True)
 class SplitRule:
-    """The split of frames by a stable hash of their drive, so that near-duplicates stay together.
+    """Splits frames by a stable hash of their drive, so that near-duplicates stay together.
 
     Parameters
     ----------
     reference_share : share of drives in the reference, between 0 and 1
-    seed : another seed is another split
-    by_frame : let each frame's own id decide, whatever its drive
+    seed : another seed gives another split
+    by_frame : hash the frame id instead of the drive
     """
 
     reference_share: float
@@ -23,7 +23,7 @@ class SplitRule:
     by_frame: bool = False
 
     def split_of(self, frame_id: FrameId, drive_id: DriveId | None) -> Split:
-        """The split of a frame; without a drive, its own id decides."""
+        """The split of a frame; a frame without a drive is hashed by its own id."""
         unit = frame_id if self.by_frame or drive_id is None else drive_id
         digest = hashlib.sha256(f"{self.seed}:{unit}".encode()).digest()
         place = int.from_bytes(digest[:8]) / 2**64

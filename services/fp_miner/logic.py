@@ -1,4 +1,4 @@
-"""What a frame's record means: its matches, and the needles among them."""
+"""The miner's rules: from a frame's record to its matches and needles."""
 
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -27,7 +27,7 @@ NOTHING_LEFT = CategoryMatch((), (), (), (), (), (), (), (), (0, 0, 0, 0))
 
 @dataclass(frozen=True)
 class MatchedFrame:
-    """A frame with all that matching needs, and what else decides where its matches count."""
+    """A frame with all parts that matching needs, and what decides where its matches count."""
 
     captured: FrameCaptured
     ground_truth: FrameAnnotated
@@ -39,9 +39,9 @@ class MatchedFrame:
 
     @property
     def revision(self) -> int:
-        """Rises with each part that a match depends on, and never falls."""
+        """Increases with every part that a match depends on, and never decreases."""
         parts = self.ground_truth.revision + self.predictions.revision + self.membership.version
-        # A frame may turn out to be a copy after it was matched, and then stays one.
+        # A frame may be found to be a copy after it was matched; it then stays one.
         return parts + self.is_copy
 
 
@@ -52,7 +52,7 @@ def complete_frames(
     *,
     count_copies: bool = False,
 ) -> list[MatchedFrame]:
-    """The (frame, detector) pairs of which image, ground truth and predictions are all known."""
+    """The (frame, detector) pairs whose image, ground truth and predictions are all known."""
     categories: dict[tuple[FrameId, DetectorId], set[Category]] = {}
     for frame_id, detector, category in known:
         categories.setdefault((frame_id, detector), set()).add(category)
@@ -75,10 +75,10 @@ def complete_frames(
 
 
 def match(frame: MatchedFrame, rule: SplitRule) -> list[FrameMatched]:
-    """Every category's match on this frame; an empty one where a category is left with nothing.
+    """The match of every category on this frame; empty for a known category with nothing left.
 
-    A frame that does not count has empty ones alone: they retract its needles and take it out of
-    mAP, and say nothing where it never counted.
+    A frame that does not count has only empty matches: they retract its needles and remove it from
+    mAP.
     """
     split = rule.split_of(frame.captured.frame_id, frame.captured.drive_id)
     matches = {}
@@ -149,13 +149,13 @@ def needles_in(match: FrameMatched, operating_score: float) -> list[NeedleFound]
     ]
 
 
-def mine(
+def needle_events(
     known: AbstractSet[NeedleId], match: FrameMatched, operating_score: float
 ) -> list[NeedleFound | NeedleRetracted]:
-    """The needles that this match finds, and the known ones that it clears.
+    """The needles that this match finds, and retractions of known ones that it clears.
 
-    Whatever was ever announced is either found or retracted again, so a replay after a crash says
-    all that the crash kept unsaid. For readers, the highest revision wins.
+    Every needle ever published is either found or retracted again, so a replay after a crash
+    publishes all that the crash prevented. For readers, the highest revision wins.
     """
     found = needles_in(match, operating_score)
     cleared = known - {needle.needle_id for needle in found}

@@ -1,4 +1,4 @@
-"""fp_miner: compares predictions with ground truth, frame by frame, and announces needles."""
+"""fp_miner: matches predictions with ground truth, frame by frame, and publishes needles."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -67,7 +67,7 @@ class MineNeedles:
         _measure_verdicts(annotated, complete, self._clock.now())
 
     async def _record(self, events: Sequence[Event]) -> set[FrameId]:
-        """Write what the events say; the frames whose matches may change by it."""
+        """Store the events; returns the frames whose matches may change."""
         facts: list[FrameFact] = []
         shortlists: list[ShortlistPublished] = []
         for event in events:
@@ -86,7 +86,7 @@ class MineNeedles:
         return touched
 
     async def _complete(self, frame_ids: set[FrameId]) -> list[MatchedFrame]:
-        # At once: each is a way to the store and back, and needles wait for all three.
+        # Concurrently: each is a round trip to the store, and needles wait for all three.
         records, memberships, known = await asyncio.gather(
             self._frames.load(frame_ids),
             self._shortlists.memberships(frame_ids),
@@ -98,9 +98,9 @@ class MineNeedles:
         return logic.complete_frames(ordered, memberships, known, count_copies=count_copies)
 
     async def _claimed(self, records: Iterable[FrameRecord]) -> dict[FrameId, FrameRecord]:
-        """Those of which nobody has settled whether they are copies, now that it is settled.
+        """Determine whether frames are copies where that is unknown; returns these, reloaded.
 
-        They were stored before pictures were compared, or by another service a moment ago.
+        They were stored before images were compared, or by another service a moment ago.
         """
         open_ = [
             record.captured for record in records if record.captured and record.original is None
@@ -131,7 +131,7 @@ class MineNeedles:
         mined = [
             needle
             for match in matches
-            for needle in logic.mine(
+            for needle in logic.needle_events(
                 known[match.frame_id, match.detector, match.category], match, score
             )
         ]
@@ -144,7 +144,7 @@ class MineNeedles:
         annotated: Sequence[FrameAnnotated],
         mined: Sequence[NeedleFound | NeedleRetracted],
     ) -> None:
-        """Needles whose frame's ground truth came with this batch; others awaited predictions."""
+        """Measure needles whose ground truth is in this batch; others waited for predictions."""
         taken = {truth.frame_id: freshness.taken_at(truth) for truth in annotated}
         now = self._clock.now()
         for needle in mined:
@@ -175,7 +175,7 @@ def _count_left_out(frames: Sequence[MatchedFrame]) -> None:
 def _measure_verdicts(
     annotated: Sequence[FrameAnnotated], complete: Sequence[MatchedFrame], now: datetime
 ) -> None:
-    """Shortlisted frames that came back corrected."""
+    """Measure how long shortlisted frames took to come back corrected."""
     corrected = {truth.frame_id for truth in annotated if truth.annotation_source == REANNOTATED}
     for frame in complete:
         since = frame.membership.since

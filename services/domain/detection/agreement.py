@@ -1,4 +1,4 @@
-"""Whether people who annotate one frame say the same of it."""
+"""Agreement of several annotators on one frame."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,13 +7,13 @@ from services.contracts.events import Annotation
 from services.contracts.identity import Box
 
 _SAME_PX: Final = 0.5
-"""Two people drew the same box where no side is further apart."""
+"""Two boxes are the same if no coordinate differs by more."""
 
 
 def same(one: Annotation, other: Annotation) -> bool:
-    """Whether both are of one category, and their boxes are the same to half a pixel.
+    """Whether category, flags and, to half a pixel, boxes are equal.
 
-    Whether they are crowds or ignored counts too: evaluation treats such otherwise.
+    The flags crowd and ignore count because evaluation treats such annotations differently.
     """
     near = all(abs(a - b) <= _SAME_PX for a, b in zip(one.bbox, other.bbox, strict=True))
     flags = (one.crowd, one.ignore) == (other.crowd, other.ignore)
@@ -21,9 +21,9 @@ def same(one: Annotation, other: Annotation) -> bool:
 
 
 def agree(some: Sequence[Annotation], others: Sequence[Annotation]) -> bool:
-    """Whether two people drew the same boxes, in whatever order."""
-    left = sorted(others, key=_place)  # Then the first that is left is mostly the one.
-    for annotation in sorted(some, key=_place):
+    """Whether two annotators drew the same boxes, in any order."""
+    left = sorted(others, key=_sort_key)  # Sorted, the first one left is usually the match.
+    for annotation in sorted(some, key=_sort_key):
         at = next((at for at, other in enumerate(left) if same(annotation, other)), None)
         if at is None:
             return False
@@ -32,13 +32,13 @@ def agree(some: Sequence[Annotation], others: Sequence[Annotation]) -> bool:
 
 
 def apart(version: Sequence[Annotation], others: Sequence[Sequence[Annotation]]) -> list[int]:
-    """Places of the annotations that not all the others have as well."""
+    """Indices of the annotations that are missing from any of the others."""
     return [
-        place
-        for place, annotation in enumerate(version)
+        index
+        for index, annotation in enumerate(version)
         if not all(any(same(annotation, item) for item in other) for other in others)
     ]
 
 
-def _place(annotation: Annotation) -> tuple[str, Box]:
+def _sort_key(annotation: Annotation) -> tuple[str, Box]:
     return annotation.category, annotation.bbox

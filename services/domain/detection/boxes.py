@@ -1,4 +1,4 @@
-"""Boxes and regions as arrays, checked at birth, and how much they overlap."""
+"""Boxes as arrays that are checked on construction, and their overlap."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 
 
 def check_boxes(boxes: FloatArray) -> None:
-    """Refuse boxes that have no place or no area.
+    """Refuse boxes without position or area.
 
     Raises
     ------

@@ -1,14 +1,14 @@
-"""What kind of mistake a false positive is, by TIDE's definitions.
+"""The error types of false positives, by TIDE's definitions.
 
 Bolya, Foley, Hays and Hoffman, "TIDE: A General Toolbox for Identifying Object Detection Errors",
-ECCV 2020, section 2.2, in the order in which tidecv 1.0.1 asks (`TIDERun._eval_image`), with
-foreground at IoU .5 and background at .1, both ends of that range belonging to it:
+ECCV 2020, section 2.2. The first condition that holds decides, in the order of tidecv 1.0.1
+(`TIDERun._eval_image`); foreground is IoU .5 and background .1, both inclusive:
 
-1. localization: a ground truth of its own category lies within that range
-2. classification: one of another category is overlapped by .5 or more
-3. duplicate: one of its own is overlapped by .5 or more, and another detection has it
-4. background: nothing is overlapped by more than .1
-5. both: the rest, which is a ground truth of another category, badly hit
+1. localization: IoU from .1 to .5 with a ground truth of its own category
+2. classification: IoU of .5 or more with one of another category
+3. duplicate: IoU of .5 or more with one of its own category that another detection matched
+4. background: no IoU above .1
+5. both: the rest, a ground truth of another category, badly localized
 """
 
 from dataclasses import dataclass
@@ -24,17 +24,17 @@ FOREGROUND: Final = 0.5
 BACKGROUND: Final = 0.1
 TYPES: Final = tuple(ErrorType)
 _PAIRS_AT_ONCE: Final = 1 << 18
-"""Of a false positive and a ground truth; each takes about 100 bytes while it is looked at."""
+"""Pairs of a false positive and a ground truth that are compared at once, 100 bytes each."""
 
 
 @dataclass(frozen=True)
 class Errors:
-    """The mistakes of one frame.
+    """The errors of one frame.
 
     Attributes
     ----------
-    kind : (N,) int64, place in `TYPES`
-    truth : (N,) int64, the ground truth that was mistaken or missed by a bit; -1 for background
+    kind : (N,) int64, index in `TYPES`
+    truth : (N,) int64, the ground truth that was confused or badly localized; -1 for background
     """
 
     kind: IntArray
@@ -51,18 +51,18 @@ def error_types(
     truth_categories: IntArray,
     used: BoolArray,
 ) -> Errors:
-    """Tell the false positives of one frame apart.
+    """Classify the false positives of one frame.
 
     Parameters
     ----------
     boxes, categories : (N, 4) and (N,), the false positives
     truths, truth_categories : (G, 4) and (G,), the ground truths that count, of all categories
-    used : (G,) whether a detection of its own category has the ground truth
+    used : (G,) bool, whether a detection of its own category matched the ground truth
     """
     if not len(truths) or not len(boxes):
         nowhere = np.full(len(boxes), TYPES.index(ErrorType.BACKGROUND), np.int64)
         return Errors(nowhere, np.full(len(boxes), -1, np.int64))
-    # Rows do not depend on one another; all pairs of a crowded frame at once take gigabytes.
+    # In chunks of rows, because all pairs of a crowded frame at once take gigabytes.
     rows = max(1, _PAIRS_AT_ONCE // len(truths))
     parts = [
         _of_rows(boxes[at], categories[at], truths, truth_categories, used)
@@ -86,19 +86,19 @@ def _of_rows(
     own, own_truth = _best(overlap * same)
     other, other_truth = _best(overlap * ~same)
     twin, twin_truth = _best(overlap * (same & used))
-    # In the order of the page above; the first that holds is the type.
-    asked: list[tuple[ErrorType, BoolArray, IntArray]] = [
+    # In the order of the module's docstring; the first condition that holds is the type.
+    cases: list[tuple[ErrorType, BoolArray, IntArray]] = [
         (ErrorType.LOCALIZATION, (own >= BACKGROUND) & (own <= FOREGROUND), own_truth),
         (ErrorType.CLASSIFICATION, other >= FOREGROUND, other_truth),
         (ErrorType.DUPLICATE, twin >= FOREGROUND, twin_truth),
         (ErrorType.BACKGROUND, np.maximum(own, other) <= BACKGROUND, np.full(len(boxes), -1)),
     ]
-    holds = [condition for _, condition, _ in asked]
-    kind = np.select(holds, [TYPES.index(t) for t, _, _ in asked], TYPES.index(ErrorType.BOTH))
-    truth = np.select(holds, [truth for _, _, truth in asked], other_truth)
+    holds = [condition for _, condition, _ in cases]
+    kind = np.select(holds, [TYPES.index(t) for t, _, _ in cases], TYPES.index(ErrorType.BOTH))
+    truth = np.select(holds, [truth for _, _, truth in cases], other_truth)
     return Errors(kind.astype(np.int64), truth.astype(np.int64))
 
 
 def _best(overlap: FloatArray) -> tuple[FloatArray, IntArray]:
-    """Each row's largest value, and its first place."""
+    """Each row's largest value, and the first index of it."""
     return overlap.max(axis=1), overlap.argmax(axis=1)

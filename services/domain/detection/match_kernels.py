@@ -1,10 +1,10 @@
 # ruff: noqa: PLR0917  # Numba compiles functions of arrays, called by position
-"""COCO's greedy matching for all 40 settings at once, in machine code.
+"""Compiled kernels: COCO's greedy matching for all 40 settings at once.
 
-A setting is one bit of a 64-bit word, so "which settings may still take this ground truth" and
-"which do" are a few operations on words, however many settings there are. That works because a
-detection wants the same thing in each of them: the largest overlap among the ground truths that
-count, else among those that are ignored, the later one where two are equal.
+A setting is one bit of a 64-bit word, so a few operations on words decide in which settings a
+ground truth is still free, and in which a detection takes it. This works because a detection
+prefers the same ground truth in every setting: the one with the largest overlap of those that
+count, else of those that are ignored, and the later one of equals.
 """
 
 import numpy as np
@@ -24,13 +24,13 @@ _TEN = np.uint64((1 << 10) - 1)
 _ALL = np.uint64((1 << 40) - 1)
 _NONE = np.uint64(0)
 _FIRST = np.uint64(1)
-_FEW = 64  # from here on, sorting by insertion takes longer
+_FEW = 64  # beyond this, insertion sort is slower
 _LOWEST = float(THRESHOLDS[0])
 
 
 @compiled
 def outside(area: float) -> np.uint64:  # pragma: no cover
-    """The settings in whose area range this area is not."""
+    """The settings whose area range excludes this area."""
     word = _NONE
     for a in range(4):
         if area < AREA_RANGES[a, 0] or area > AREA_RANGES[a, 1]:
@@ -43,7 +43,7 @@ def _reached(overlap: float) -> np.uint64:  # pragma: no cover
     """The settings whose threshold this overlap reaches."""
     ten = _NONE
     for t in range(10):
-        # As there: a threshold never asks for more than 1 - 1e-10.
+        # As in pycocotools: a threshold is at most 1 - 1e-10.
         if overlap >= min(THRESHOLDS[t], 1 - 1e-10):
             ten |= _FIRST << np.uint64(t)
     return ten | ten << np.uint64(10) | ten << np.uint64(20) | ten << np.uint64(30)
@@ -67,7 +67,7 @@ def overlap_of(one: FloatArray, two: FloatArray, crowd: bool) -> float:  # pragm
 def _candidates(
     box: FloatArray, boxes: FloatArray, crowd: BoolArray, found: IntArray, overlaps: FloatArray
 ) -> int:  # pragma: no cover
-    """Ground truths in reach of the lowest threshold, largest overlap first; how many."""
+    """Collect ground truths above the lowest threshold, largest overlap first; their number."""
     count = 0
     for g in range(len(boxes)):
         overlap = overlap_of(box, boxes[g], crowd[g])
@@ -123,7 +123,7 @@ def _match_group(
 
 @compiled
 def best_first(scores: FloatArray, order: IntArray) -> None:  # pragma: no cover
-    """The order of these scores, highest first; equal ones stay, as in pycocotools' mergesort.
+    """Sort indices by descending score, stably, as pycocotools' mergesort does.
 
     Parameters
     ----------
@@ -157,11 +157,11 @@ def match_groups(
 
     Returns
     -------
-    kept : (K + 1,) where each group's at most 100 detections, best first, start in what follows
-    source : (M,) which detection each one is
+    kept : (K + 1,) the start of each group, at most 100 detections, best first, in what follows
+    source : (M,) index of each detection
     matched, ignored : (M,) 40-bit words
     overlaps : (M,) IoU with the ground truth matched in setting 0, else 0
-    partner : (M,) that ground truth, else -1
+    partner : (M,) index of that ground truth, else -1
     counts : (K, 4) ground truths that count, per area range
     """
     groups = starts.size - 1

@@ -1,11 +1,11 @@
 """Matching detections with ground truth by COCO's rules, once, for all 40 settings.
 
 Equal to pycocotools' `COCOeval.evaluateImg` for boxes, with one addition. `COCOeval._prepare`
-overwrites an annotation's `ignore` by its `iscrowd`; here `ignore` is kept, and such a region is
-what the line before promises: out of the count, matched once at most, by plain IoU.
+overwrites an annotation's `ignore` by its `iscrowd`; here `ignore` is kept. An ignored annotation
+does not count, and is matched at most once, by plain IoU.
 
 The area of an annotation is its `area`, else its mask's, else its box's; the area of a detection
-is its box's, as `COCO.loadRes` has it for boxes.
+is its box's, as in `COCO.loadRes` for boxes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,16 +31,16 @@ from services.domain.detection.error_types import TYPES, Errors, error_types
 
 @dataclass(frozen=True)
 class Matches:
-    """What matching says of every group's at most 100 detections, best first.
+    """The matches of every group's at most 100 detections, best first.
 
     Attributes
     ----------
     starts : (K + 1,) int64; group k is `[starts[k]:starts[k + 1]]` of what follows
-    source : (M,) int64, which detection each one is
+    source : (M,) int64, index of each detection
     matched, ignored : (M,) uint64, bit `10 * area + threshold`
     overlaps : (M,) float64, IoU with the ground truth matched at .5 over all areas, else 0
-    partner : (M,) int64, which ground truth that is, else -1
-    ground_truths : (K, 4) int64, how many count, per area range
+    partner : (M,) int64, index of that ground truth, else -1
+    ground_truths : (K, 4) int64, the number that counts, per area range
     """
 
     starts: IntArray
@@ -54,7 +54,7 @@ class Matches:
 
 @dataclass(frozen=True)
 class CategoryMatch:
-    """One category on one frame, in the words of `FrameMatched`: columns in descending score."""
+    """The match of one category on one frame: `FrameMatched`'s columns, by descending score."""
 
     regions: tuple[RegionId, ...]
     bboxes: tuple[AnyBox, ...]
@@ -99,11 +99,11 @@ class FrameMatch:
     Attributes
     ----------
     categories : of each group, in order
-    source : (M,) int64, which of the predictions' detections each match is
+    source : (M,) int64, index of each match in the predictions' detections
     wrong : (M,) bool, the false positives at IoU .5 over all areas
-    errors : of those, in their order
-    truths : (G,) int64, the groups of the ground truths that count, which errors name
-    used : (G,) bool, which of them a detection found at IoU .5
+    errors : of the false positives, in their order
+    truths : (G,) int64, the group of each ground truth that counts; `errors.truth` indexes these
+    used : (G,) bool, whether a detection found it at IoU .5
     """
 
     categories: Sequence[Category]
@@ -122,7 +122,7 @@ def match_frame(
     """Match one frame: every category that has a detection or an annotation, in its order."""
     frame = frame_match(predictions, ground_truth)
     regions, found, matches = predictions.region_ids(), predictions.detections, frame.matches
-    kinds, mistaken = _errors(frame)
+    types, mistaken = _errors(frame)
     columns: tuple[Sequence[Any], ...] = (
         [regions[i] for i in frame.source],
         [found[i].bbox for i in frame.source],
@@ -130,7 +130,7 @@ def match_frame(
         whole(matches.matched),
         whole(matches.ignored),
         matches.overlaps.tolist(),
-        kinds,
+        types,
         mistaken,
     )
     result: dict[Category, CategoryMatch] = {}
@@ -170,27 +170,27 @@ def frame_match(predictions: PredictionsMade, ground_truth: FrameAnnotated) -> F
 
 
 def grouped(group: IntArray, groups: int) -> tuple[IntArray, IntArray]:
-    """The order that puts things into their groups, and where each group starts.
+    """The order that sorts items by group, and where each group starts.
 
     Parameters
     ----------
-    group : (N,) int64 from 0, the group of each thing
-    groups : K, how many there are
+    group : (N,) int64 from 0, the group of each item
+    groups : K, the number of groups
 
     Returns
     -------
-    order : (N,) int64; within a group, things stay in their order
+    order : (N,) int64; stable within a group
     starts : (K + 1,) int64
     """
     starts = np.zeros(groups + 1, np.int64)
     np.cumsum(np.bincount(group, minlength=groups), out=starts[1:])
-    # numpy sorts small integers digit by digit, ten times as fast.
+    # numpy uses radix sort for 16-bit integers, which is ten times as fast.
     small = group.astype(np.uint16) if groups < 1 << 16 else group
     return np.argsort(small, kind="stable"), starts
 
 
 def group_of(starts: IntArray) -> IntArray:
-    """The group of each thing: (starts[-1],) int64."""
+    """The group of each item: (starts[-1],) int64."""
     return np.repeat(np.arange(starts.size - 1), np.diff(starts))
 
 
@@ -214,12 +214,12 @@ def _area(annotation: Annotation) -> float:
     return annotation.bbox[2] * annotation.bbox[3]
 
 
-def _codes(things: Sequence[Detection | Annotation], place: Mapping[Category, int]) -> IntArray:
-    return np.array([place[thing.category] for thing in things], np.int64)
+def _codes(items: Sequence[Detection | Annotation], place: Mapping[Category, int]) -> IntArray:
+    return np.array([place[item.category] for item in items], np.int64)
 
 
 def _wrong_and_used(annotations: Annotations, matches: Matches) -> tuple[BoolArray, BoolArray]:
-    """At IoU .5 over all areas: which detections are false positives, which truths are found."""
+    """At IoU .5 over all areas: the false positives, and the ground truths that are found."""
     matched, ignored = (matches.matched & 1).astype(bool), (matches.ignored & 1).astype(bool)
     used = np.zeros(len(annotations.boxes), np.bool_)
     used[matches.partner[matched & ~ignored]] = True
@@ -227,12 +227,12 @@ def _wrong_and_used(annotations: Annotations, matches: Matches) -> tuple[BoolArr
 
 
 def _errors(frame: FrameMatch) -> tuple[list[ErrorType | None], list[Category | None]]:
-    """Of each match, its error type and the category that it should have had."""
-    kinds: list[ErrorType | None] = [None] * frame.wrong.size
+    """The error type of each match, and the category that it should have had."""
+    types: list[ErrorType | None] = [None] * frame.wrong.size
     mistaken: list[Category | None] = [None] * frame.wrong.size
     errors = zip(frame.errors.kind, frame.errors.truth, strict=True)
-    for i, (kind, truth) in zip(np.flatnonzero(frame.wrong), errors, strict=True):
-        kinds[i] = TYPES[kind]
-        if kinds[i] in (ErrorType.CLASSIFICATION, ErrorType.BOTH):
+    for i, (type_index, truth) in zip(np.flatnonzero(frame.wrong), errors, strict=True):
+        types[i] = TYPES[type_index]
+        if types[i] in (ErrorType.CLASSIFICATION, ErrorType.BOTH):
             mistaken[i] = frame.categories[frame.truths[truth]]
-    return kinds, mistaken
+    return types, mistaken

@@ -1,4 +1,4 @@
-"""COCO's twelve numbers and the operating point, of one category and over many."""
+"""COCO's twelve numbers and the operating point, per category and over categories."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from services.domain.detection.error_types import TYPES
 
 @dataclass(frozen=True)
 class Operating:
-    """What is shown from one score on, matched at IoU .5 over all areas."""
+    """Counts at one operating score, matched at IoU .5 over all areas."""
 
     score: float
     true_positives: int = 0
@@ -49,7 +49,7 @@ class Figures:
     Attributes
     ----------
     numbers : (12,) float64 in the order of `METRICS`; NaN where no ground truth defines them
-    detections, frames, ground_truths : how many there are
+    detections, frames, ground_truths : their numbers
     """
 
     numbers: FloatArray
@@ -62,7 +62,7 @@ class Figures:
 
     @property
     def operating(self) -> Operating:
-        """What is shown from the operating score on."""
+        """The counts at the operating score."""
         hits, wrong, overlap, *by_type = self.shown.tolist()
         errors = dict(zip(TYPES, map(int, by_type), strict=True))
         missed = self.ground_truths - int(hits)
@@ -74,12 +74,12 @@ class Figures:
 
 
 def twelve(parts: Iterable[Figures]) -> dict[str, float | None]:
-    """COCO's twelve numbers over categories: the mean of those where each is defined."""
+    """COCO's twelve numbers: the mean of each over the categories where it is defined."""
     return named(mean_numbers([part.numbers for part in parts]))
 
 
 def mean_numbers(numbers: Sequence[FloatArray]) -> FloatArray:
-    """(12,) means over categories, NaN where none defines a number."""
+    """(12,) means over categories, NaN where no category defines a number."""
     if not numbers:
         return np.full(len(METRICS), np.nan)
     stacked = np.array(numbers)
@@ -96,7 +96,7 @@ def named(numbers: FloatArray) -> dict[str, float | None]:
 
 
 def operating_point(parts: Sequence[Operating], score: float) -> Operating:
-    """All categories' operating points as one."""
+    """The sum of all categories' operating points."""
     return Operating(
         score,
         sum(part.true_positives for part in parts),

@@ -9,17 +9,17 @@ class NotCounted(StrEnum):
     """Why a detector's match of a frame does not count."""
 
     PARTIAL_GROUND_TRUTH = "partial_ground_truth"
-    """An annotation was refused: the object that it showed would make a right detection wrong."""
+    """An annotation was refused: a correct detection of its object would count as false."""
     PARTIAL_PREDICTIONS = "partial_predictions"
-    """A detection was refused: what it found would count as missed."""
+    """A detection was refused: its object would count as missed."""
     COPY = "copy"
-    """Another frame showed the same picture first: its objects would count twice."""
+    """Another frame has the same image: its objects would count twice."""
 
 
 def why_not_counted(
     truth: FrameAnnotated, predictions: PredictionsMade, *, copy: bool
 ) -> NotCounted | None:
-    """Why the match of these two does not count; none where it does.
+    """Why a match does not count; None if it does.
 
     Parameters
     ----------

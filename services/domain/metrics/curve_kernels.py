@@ -28,9 +28,9 @@ _HIGH = np.uint64(255 << 32)
 _LONG = np.uint64(10)
 _NEAR = 1e-6
 _RUN = 16
-"""True positives that are passed over at once where none of them can matter."""
+"""True positives that `precision` skips at once where none can raise the envelope."""
 
-# The place of the lowest bit, by de Bruijn multiplication (Leiserson, Prokop and Randall, 1998).
+# The index of the lowest bit, by de Bruijn multiplication (Leiserson, Prokop and Randall, 1998).
 _DE_BRUIJN = 0x03F79D71B4CB0A89
 _PLACE = np.zeros(64, np.uint64)
 for _place in range(64):
@@ -40,12 +40,12 @@ _TOP = np.uint64(58)
 _AREA = np.arange(40, dtype=np.uint64) // 10
 """(40,) the area range of a setting."""
 _BITS = np.array([ten.bit_count() for ten in range(1 << 10)])
-"""(1024,) how many bits are set."""
+"""(1024,) the number of bits set."""
 
 
 @compiled
 def _lowest(word: np.uint64) -> np.uint64:  # pragma: no cover
-    """The place of the lowest bit that is set."""
+    """The index of the lowest bit that is set."""
     return np.uint64(_PLACE[(word & (~word + _FIRST)) * _MULTIPLIER >> _TOP])
 
 
@@ -61,7 +61,7 @@ def _inside(row: np.void, parts: int, since: int, until: int) -> int:  # pragma:
 def _kept(
     rows: Table, parts: int, since: int, until: int, keep: BoolArray, truths: IntArray
 ) -> int:  # pragma: no cover
-    """Which rows are in the parts and the window, and their ground truths; how many they are."""
+    """Mark the rows in the parts and the window, sum their ground truths, and count them."""
     count = 0
     for i in range(rows.size):
         inside = _inside(rows[i], parts, since, until)
@@ -81,16 +81,16 @@ def tally(
     few: IntArray,
     settings: np.uint64,
 ) -> int:  # pragma: no cover
-    """One pass from the highest score down; how many detections are kept.
+    """One pass from the highest score down; returns the number of detections kept.
 
-    Few branches depend on the detection: guessing them wrongly is what a pass takes its time for.
+    Few branches depend on the detection, because mispredicted branches dominate the run time.
 
     Parameters
     ----------
     ends : (40,) where each setting's part of `seen` begins; out: where it ends
     seen : out, per setting and true positive, how many detections count down to it
-    few : (2,) out, true positives of area 0 among each frame's best 1 and best 10
-    settings : those that are looked at, setting s as bit s
+    few : (2,) out, true positives of area 0 within each frame's best 1 and best 10
+    settings : the settings to count, setting s as bit s
     """
     count = 0
     whole = np.zeros(4, np.uint64)  # detections that count in all ten settings of an area
@@ -128,7 +128,7 @@ def tally(
 
 @compiled
 def needs_of(truths: int) -> IntArray:  # pragma: no cover
-    """(101,) the true positives that first reach each recall."""
+    """(101,) the number of true positives that reaches each recall."""
     needs = np.empty(RECALLS.size, np.int64)
     for r in range(RECALLS.size):
         exact = RECALLS[r] * truths
@@ -145,8 +145,8 @@ def needs_of(truths: int) -> IntArray:  # pragma: no cover
 def precision(needs: IntArray, seen: CountArray) -> float:  # pragma: no cover
     """Precision averaged over the 101 recalls.
 
-    Only a true positive can raise the precision, and only there can a recall be first reached. So
-    from the last one back, the best precision yet is the envelope.
+    Precision rises and recalls are reached only at true positives. Going back from the last one,
+    the envelope is therefore the largest precision so far.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def precision(needs: IntArray, seen: CountArray) -> float:  # pragma: no cover
     for r in range(RECALLS.size - 1, -1, -1):
         while last >= needs[r]:
             first = max(last - _RUN + 1, needs[r])
-            # None of a run is better than its last one would be at the place of its first.
+            # Bound of a run: the precision of its last hit at the rank of its first.
             if last > best * seen[first - 1]:
                 for k in range(first, last + 1):
                     best = max(best, k / seen[k - 1])
@@ -169,7 +169,7 @@ def precision(needs: IntArray, seen: CountArray) -> float:  # pragma: no cover
 
 @compiled
 def _shown(detections: Table, keep: BoolArray, score: float) -> FloatArray:  # pragma: no cover
-    """What is shown from `score` on; see `figures`."""
+    """Counts of detections from `score` on; see `figures`."""
     shown = np.zeros(8)
     for i in range(detections.size):
         if detections[i]["score"] < score:
@@ -190,7 +190,7 @@ def _shown(detections: Table, keep: BoolArray, score: float) -> FloatArray:  # p
 def _numbers(
     detections: Table, keep: BoolArray, truths: IntArray, numbers: FloatArray
 ) -> int:  # pragma: no cover
-    """COCO's numbers of one category; how many detections are kept."""
+    """Compute COCO's numbers of one category; returns the number of detections kept."""
     starts = np.zeros(41, np.uint64)
     for s in range(40):
         starts[s + 1] = starts[s] + np.uint64(truths[s // 10])
@@ -231,11 +231,11 @@ def figures(
     shown: FloatArray,
     counts: IntArray,
 ) -> None:  # pragma: no cover
-    """All that is said of some categories on the rows of some parts and of a window.
+    """Compute the figures of these curves on the rows within these parts and a window.
 
     Parameters
     ----------
-    curves : which of the tables
+    curves : numbers of the tables
     parts : part p as bit p
     since, until : captured after and up to, in microseconds of the epoch
     numbers : (C, 12) out, by table: COCO's numbers, NaN where there is no ground truth
@@ -262,7 +262,7 @@ def moved(
     after: tuple[int, int],
     out: BoolArray,
 ) -> None:  # pragma: no cover
-    """Which categories' rows of some parts enter or leave where a window moves.
+    """Mark the curves with rows of these parts that enter or leave a moving window.
 
     Parameters
     ----------
@@ -282,7 +282,7 @@ def moved(
 def seen_frames(
     all_rows: Tables, curves: IntArray, parts: int, since: int, until: int, seen: BoolArray
 ) -> None:  # pragma: no cover
-    """Which frames have a match in any of some categories, in some parts and a window.
+    """Mark the frames with a match in any of these curves, within these parts and a window.
 
     Parameters
     ----------

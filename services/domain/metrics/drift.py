@@ -1,4 +1,4 @@
-"""Which vehicles' frames are unlike the rest of the fleet's: in scores, in classes, in mAP.
+"""Drift: vehicles whose frames differ from the rest of the fleet in scores, classes or mAP.
 
 Each vehicle is compared with all others together, by three tests:
 
@@ -8,10 +8,10 @@ Each vehicle is compared with all others together, by three tests:
 - mAP: the difference over its standard error, of first order in the frames' weights (see
   resampling.py), over the categories that both have; effect: the difference
 
-Detections on one frame are alike, so a frame counts as one observation in the first two, whatever
-is on it: that makes them careful. A vehicle drifts where its p-value is below 5% after Holm's
-correction over all tests. Only the vehicles with the most frames are looked at, so that there is a
-bounded number of series, and only those with enough of them.
+Detections on one frame are correlated, so the first two tests count a frame as one observation,
+which makes them conservative. A vehicle drifts if its p-value is below 5% after Holm's correction
+over all tests. Only vehicles with enough frames are tested, and at most MOST_VEHICLES, which bounds
+the number of metric series.
 """
 
 import math
@@ -35,7 +35,7 @@ _EXPECTED: Final = 5.0
 
 
 class DriftMeasure(StrEnum):
-    """What may drift."""
+    """The quantities that are tested."""
 
     SCORES = "scores"
     CLASSES = "classes"
@@ -60,7 +60,7 @@ class Fleet:
     Attributes
     ----------
     samples : one per category
-    vehicle : (F,) int64, of each frame number the place in `names`, -1 where it is not known
+    vehicle : (F,) int64, index in `names` of each frame number, -1 where it is not known
     """
 
     samples: Sequence[Sample]
@@ -69,7 +69,7 @@ class Fleet:
 
 
 def drift(fleet: Fleet) -> list[Drift]:
-    """All tests of the vehicles that are looked at, most frames first."""
+    """Test the vehicles; returns all results, vehicles with the most frames first."""
     seen = np.zeros(fleet.vehicle.size, np.bool_)
     for sample in fleet.samples:
         seen[sample.table.rows["frame"][sample.keep]] = True
@@ -154,7 +154,7 @@ def _chi_squared(
 
 
 def _map_difference(fleet: Fleet, vehicle_counts: BoolArray) -> tuple[float, float]:
-    """How much higher the vehicle's mAP is, and the p-value of no difference."""
+    """The vehicle's mAP minus that of the rest, and the p-value of no difference."""
     from services.domain.statistics import resampling_kernels  # noqa: PLC0415  # see compiled.py
 
     total, known = 0.0, 0
@@ -177,7 +177,7 @@ def _map_difference(fleet: Fleet, vehicle_counts: BoolArray) -> tuple[float, flo
 
 
 def _holm(p_values: Sequence[float]) -> list[bool]:
-    """Which hypotheses fall at `LEVEL` over all of them (Holm, 1979)."""
+    """Which hypotheses are rejected at a family-wise error rate of `LEVEL` (Holm, 1979)."""
     rejected = [False] * len(p_values)
     for k, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         if p_values[i] > LEVEL / (len(p_values) - k):

@@ -1,19 +1,19 @@
-"""How much AP each kind of error costs: what AP at IoU .5 would gain if it were repaired.
+"""The AP that each error type costs: the gain of AP at IoU .5 if such errors were repaired.
 
 TIDE's dAP (Bolya et al., ECCV 2020, section 2.3), with the repairs of tidecv 1.0.1:
 
-- localization: of the detections that miss a ground truth nobody found by a bit, the best becomes a
-  true positive; the others go
-- classification: the same, in the ground truth's own category
-- both, duplicate, background: they go
-- missed: a ground truth that nobody found, and no repair above would find, need not be found
-- false positives, false negatives: all of either kind at once
+- localization: of the detections with too little overlap with a missed ground truth, the one with
+  the highest score becomes a true positive; the others are removed
+- classification: the same, in the ground truth's category
+- both, duplicate, background: removed
+- missed: a missed ground truth that no repair above would find is removed
+- false positives, false negatives: all of them are removed
 
-The numbers are tidecv's, except where it departs from COCO: it takes detections that COCO ignores
-for errors; it keeps 100 detections of a frame, not of a category on it; of two ground truths that
-are overlapped equally it takes the first; its mean runs over categories without ground truth, or
-with none left to find, as well; after a repair it puts false positives before true ones of the same
-score; and its recalls are x / 100, which is not always what linspace gives.
+The numbers equal tidecv's, except where tidecv departs from COCO: it counts detections that COCO
+ignores as errors; it keeps 100 detections per frame instead of per category and frame; of two
+ground truths with equal overlap it takes the first; its mean includes categories without ground
+truth, or with none left to find; after a repair it puts false positives before true positives of
+the same score; and its recalls are x / 100, which differs from linspace.
 """
 
 from collections.abc import Iterable, Mapping
@@ -37,7 +37,7 @@ _REPAIRABLE: Final = (
 
 
 class Cost(StrEnum):
-    """What can be repaired beside the five types of false positive."""
+    """Costs besides those of the five types of false positive."""
 
     MISSED = "missed"
     FALSE_POSITIVES = "false_positives"
@@ -46,7 +46,7 @@ class Cost(StrEnum):
 
 @dataclass(frozen=True)
 class ErrorCosts:
-    """AP at IoU .5, and what each repair alone would add to it."""
+    """AP at IoU .5, and what each repair on its own would add to it."""
 
     ap50: float | None
     costs: Mapping[ErrorType | Cost, float]
@@ -54,15 +54,15 @@ class ErrorCosts:
 
 @dataclass(frozen=True)
 class _Points:
-    """Every detection that counts at IoU .5, in the frames' order.
+    """Every detection that is not ignored at IoU .5, in the order of frames.
 
     Attributes
     ----------
     category, scores, right : (N,) of each
-    kind : (N,) place in `TYPES`, -1 for a true positive
+    kind : (N,) index in `TYPES`, -1 for a true positive
     repaired : (N,) the category in which a repair makes it a true positive, else -1
-    truths, missed, unfound : (K,) ground truths of each category: all, those beyond repair, and
-        those that nobody found
+    truths, missed, unfound : (K,) ground truths of each category: all, those that no repair finds,
+        and those that no detection found
     """
 
     category: IntArray
@@ -75,7 +75,7 @@ class _Points:
     unfound: IntArray
 
     def mean_ap(self, truths: IntArray) -> float | None:
-        """AP over the categories that have something to find."""
+        """Mean AP over the categories that have ground truth."""
         values = []
         for k in np.flatnonzero(truths):
             of_category = self.category == k
@@ -84,7 +84,7 @@ class _Points:
 
 
 def error_costs(frames: Iterable[tuple[PredictionsMade, FrameAnnotated]]) -> ErrorCosts:
-    """What each kind of error costs one detector on these frames.
+    """The cost of each error type for one detector on these frames.
 
     Parameters
     ----------
@@ -103,14 +103,14 @@ _TRUTH: Final = np.dtype([("category", "i4"), ("missed", "?"), ("unfound", "?")]
 
 
 class ErrorCostPool:
-    """One detector's detections, and what a repair makes of them."""
+    """One detector's detections and ground truths, with their repairs."""
 
     def __init__(self) -> None:
         self._codes: dict[Category, int] = {}
         self._frames: dict[FrameId, tuple[NDArray[Any], NDArray[Any]]] = {}
 
     def put(self, predictions: PredictionsMade, truth: FrameAnnotated) -> None:
-        """Take in a frame, instead of what was known of it."""
+        """Add a frame, or replace it."""
         frame = frame_match(predictions, truth)
         codes = np.array([self._code(name) for name in frame.categories], np.int64)
         truths = np.zeros(frame.truths.size, _TRUTH)
@@ -129,11 +129,11 @@ class ErrorCostPool:
         self._frames[predictions.frame_id] = detections[(matches.ignored & 1) == 0], truths
 
     def drop(self, frame_id: FrameId) -> None:
-        """Forget a frame, if it was taken in."""
+        """Remove a frame, if it is there."""
         self._frames.pop(frame_id, None)
 
     def costs(self) -> ErrorCosts:
-        """What each kind of error costs on the frames so far."""
+        """The cost of each error type on all frames of the pool."""
         points = self._points()
         base = points.mean_ap(points.truths)
         if base is None:
@@ -144,7 +144,7 @@ class ErrorCostPool:
         repaired[Cost.MISSED] = points.mean_ap(points.truths - points.missed)
         repaired[Cost.FALSE_NEGATIVES] = points.mean_ap(points.truths - points.unfound)
         repaired[Cost.FALSE_POSITIVES] = _perfect(points).mean_ap(points.truths)
-        # Nothing left to find is nothing to gain.
+        # If no ground truth is left to find, AP is undefined and the gain is 0.
         gains = {kind: 0.0 if ap is None else max(ap - base, 0.0) for kind, ap in repaired.items()}
         return ErrorCosts(base, gains)
 
@@ -152,7 +152,7 @@ class ErrorCostPool:
         return self._codes.setdefault(name, len(self._codes))
 
     def _points(self) -> _Points:
-        # In the order of their ids, which is that of equal scores.
+        # Sorted by id, because that order breaks ties of score.
         frames = [self._frames[frame_id] for frame_id in sorted(self._frames)]
         detections = np.concatenate([np.zeros(0, _DETECTION), *(found for found, _ in frames)])
         truths = np.concatenate([np.zeros(0, _TRUTH), *(there for _, there in frames)])
@@ -166,9 +166,10 @@ class ErrorCostPool:
 
 
 def _repairs(frame: FrameMatch, truths: IntArray) -> tuple[IntArray, BoolArray]:
-    """Of each match the category in which a repair finds a ground truth; which truths one finds.
+    """The category in which a repair makes each match right, and the truths that repairs find.
 
-    One of localization or classification, and only the best of those that point to a ground truth.
+    Only localization and classification errors are repaired, and for each ground truth only the
+    detection with the highest score.
     """
     repaired = np.full(frame.wrong.size, -1)
     reachable = np.zeros(truths.size, np.bool_)
@@ -204,7 +205,7 @@ def _perfect(points: _Points) -> _Points:
 
 
 def _ap(scores: FloatArray, right: BoolArray, truths: int) -> float:
-    """Precision averaged over the 101 recalls."""
+    """AP: precision averaged over the 101 recalls."""
     hits = np.cumsum(right[np.argsort(-scores, kind="stable")])
     precision = hits / np.arange(1, hits.size + 1)
     best = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)

@@ -1,6 +1,6 @@
-"""Frames by number, their order, and who took them.
+"""Numbers frames, and keeps their order and their vehicles.
 
-COCO breaks ties of score by image, we by `frame_id`.
+COCO breaks ties of score by image; here the tie-break is `frame_id`.
 """
 
 from bisect import bisect_left
@@ -12,20 +12,20 @@ import numpy as np
 from services.contracts.identity import FrameId, VehicleId
 from services.domain.detection.coco import IntArray
 
-_APART: Final = 1 << 36
-"""Between two ranks where there is room on one side for ever."""
-_BESIDE: Final = 1 << 18
-"""From a rank to one that is put behind it: the next drive's frames follow one by one."""
-_FEW: Final = 1 / 256
-"""Up to this share of all, new frames are placed one by one; more are merged, at the same cost."""
+_SPACING: Final = 1 << 36
+"""Distance between neighbouring ranks, unless there is less room."""
+_STEP: Final = 1 << 18
+"""Largest distance of an inserted rank to the one before: a drive's frames follow in a row."""
+_INSERTED_SHARE: Final = 1 / 256
+"""Insert new frames one by one up to this share of all frames; a merge costs as much from there."""
 
 
 class FrameOrder:
-    """Gives each frame a number for good, and knows its rank among all frames so far.
+    """Gives each frame a permanent number, and keeps its rank in the order of ids.
 
-    A frame's number never changes; its rank may when a frame is seen for the first time, but the
-    order of any two frames never does. So whatever is sorted by rank stays sorted. Ranks have gaps:
-    a new frame takes one in between, and the others keep theirs as long as there is room.
+    A frame's number never changes. Its rank may change when a frame is added, but the order of any
+    two frames does not, so what is sorted by rank stays sorted. Ranks have gaps: a new frame takes
+    one in between, and the others keep theirs as long as there is room.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class FrameOrder:
         return len(self._numbers)
 
     def copy(self) -> "FrameOrder":
-        """The same, apart from the frames that either one learns from now on."""
+        """An independent copy."""
         other = FrameOrder()
         other._numbers = self._numbers.copy()
         other._sorted = self._sorted.copy()
@@ -50,20 +50,20 @@ class FrameOrder:
 
     @property
     def ranks(self) -> IntArray:
-        """(F,) int64, the rank of each number."""
+        """(F,) int64, the rank of each frame number."""
         return self._ranks[: len(self._numbers)]
 
     def frame_ids(self) -> list[FrameId]:
-        """The frames by number."""
+        """The frame ids in the order of their numbers."""
         return list(self._numbers)
 
     def numbers(self, frame_ids: Sequence[FrameId]) -> IntArray:
-        """(N,) int64, the frames' numbers; those not seen before get the next ones."""
+        """(N,) int64, the numbers of these frames; new frames get the next numbers."""
         self._learn(frame_ids)
         return np.fromiter(map(self._numbers.__getitem__, frame_ids), np.int64, len(frame_ids))
 
     def taken_by(self, numbers: IntArray, vehicles: Sequence[VehicleId | None]) -> None:
-        """Learn which vehicle took each of these frames; None for one that is not known."""
+        """Record the vehicle of each of these frames; None where it is not known."""
         for vehicle in vehicles:
             if vehicle is not None:
                 self._vehicles.setdefault(vehicle, len(self._vehicles))
@@ -71,16 +71,16 @@ class FrameOrder:
 
     @property
     def vehicle(self) -> IntArray:
-        """(F,) int64, of each number the vehicle's place in `vehicle_names`; -1 if not known."""
+        """(F,) int64, index in `vehicle_names` of each frame number; -1 if not known."""
         return self._taken_by[: len(self._numbers)].astype(np.int64)
 
     @property
     def vehicle_names(self) -> list[VehicleId]:
-        """The vehicles, in the order in which they were first seen."""
+        """The vehicles in the order in which they were added."""
         return list(self._vehicles)
 
     def known(self, frame_ids: Iterable[FrameId]) -> IntArray:
-        """The numbers of those frames that have one."""
+        """The numbers of those of these frames that have one."""
         found = [self._numbers[i] for i in frame_ids if i in self._numbers]
         return np.array(found, np.int64)
 
@@ -94,7 +94,7 @@ class FrameOrder:
             self._ranks = np.resize(self._ranks, 2 * len(self._numbers))
             more = np.full(self._ranks.size - self._taken_by.size, -1, np.int32)
             self._taken_by = np.append(self._taken_by, more)
-        if len(new) > _FEW * len(self._sorted):
+        if len(new) > _INSERTED_SHARE * len(self._sorted):
             self._sorted += sorted(new)
             self._sorted.sort()  # two sorted runs, which is one merge
             self._rank_all()
@@ -103,16 +103,16 @@ class FrameOrder:
             self._place(frame_id)
 
     def _place(self, frame_id: FrameId) -> None:
-        """Rank a frame among those that are ranked, of which there are some."""
+        """Insert a frame into the order, which is not empty."""
         at = bisect_left(self._sorted, frame_id)
         self._sorted.insert(at, frame_id)
         if at == 0:
-            rank = self._rank_of(1) - _APART
+            rank = self._rank_of(1) - _SPACING
         elif at == len(self._sorted) - 1:
-            rank = self._rank_of(at - 1) + _APART
+            rank = self._rank_of(at - 1) + _SPACING
         else:
             before, after = self._rank_of(at - 1), self._rank_of(at + 1)
-            rank = before + min((after - before) // 2, _BESIDE)
+            rank = before + min((after - before) // 2, _STEP)
             if rank == before:
                 self._rank_all()
                 return
@@ -123,4 +123,4 @@ class FrameOrder:
 
     def _rank_all(self) -> None:
         places = np.fromiter(map(self._numbers.__getitem__, self._sorted), np.int64)
-        self._ranks[places] = np.arange(places.size) * _APART
+        self._ranks[places] = np.arange(places.size) * _SPACING

@@ -1,4 +1,4 @@
-"""Figures that are kept until a frame of their subset changes, or leaves or enters the window."""
+"""Cache of figures, valid until a frame of the subset changes, or leaves or enters the window."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,13 +13,13 @@ from services.domain.metrics.subsets import Subset
 
 @dataclass(frozen=True)
 class Window:
-    """Frames captured in the time up to `until`; without a length, all of them."""
+    """The frames captured within `length` before `until`; without a length, all frames."""
 
     length: timedelta | None = None
     until: datetime | None = None
 
     def bounds(self) -> Bounds:
-        """After and up to when, in microseconds of the epoch."""
+        """The exclusive start and inclusive end, in microseconds since the epoch."""
         if self.length is None or self.until is None:
             return EARLIEST, LATEST
         until = microseconds(self.until)
@@ -31,7 +31,7 @@ EVER = Window()
 
 @dataclass
 class _Kept:
-    """Figures of one subset and length of window, by curve; of those that are known."""
+    """Cached figures of one subset and window length, by curve number."""
 
     bounds: Bounds
     known: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
@@ -49,11 +49,11 @@ class _Kept:
 
 
 class KeptFigures:
-    """Reads tables, and remembers what they said.
+    """Computes figures from tables, and caches them.
 
     Attributes
     ----------
-    reads : how many times a table was read, so far
+    reads : how many times a table was read so far
     """
 
     def __init__(self, tables: MatchTables, score: float) -> None:
@@ -63,7 +63,7 @@ class KeptFigures:
         self._kept: dict[tuple[Subset, timedelta | None], _Kept] = {}
 
     def forget(self, curves: IntArray, parts: IntArray) -> None:
-        """Frames of these parts have changed in these curves, part p as bit p."""
+        """Invalidate the figures of curves whose frames of these parts changed, part p as bit p."""
         for (subset, _), kept in self._kept.items():
             kept.grow(len(self._tables))
             kept.known[curves] &= parts & subset.word == 0

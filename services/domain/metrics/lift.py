@@ -1,12 +1,13 @@
-"""What shortlists are worth: how much of them is wrong, beside draws of as many regions.
+"""Yield and lift of shortlists, against draws of equally many regions.
 
-Each draw takes, of every category, drive and hour, as many of the detector's shown regions as are
-shortlisted there: so neither an easy drive nor a dark hour speaks for the shortlists. One draws at
-random, which has an exact expectation; one takes the lowest scores, as active learning does. Only
-regions of frames with ground truth can be drawn or judged.
+Each draw takes, per category, drive and hour, as many of the detector's shown regions as are
+shortlisted there, so that easy drives or dark hours do not bias the comparison. One draw is random,
+with an exact expectation; one takes the lowest scores, as active learning does. Only regions of
+frames with ground truth can be drawn or judged.
 
-Regions of a frame come together, so frames are resampled: Poisson(1) weights (Hanley and MacGibbon,
-2006), the same for all figures, so that a ratio is as sure as what its parts share allows.
+Regions of one frame are correlated, so the bootstrap resamples frames: Poisson(1) weights (Hanley
+and MacGibbon, 2006), the same for all figures, so that the interval of a ratio accounts for what
+its parts share.
 """
 
 from collections.abc import Collection, Mapping
@@ -29,7 +30,7 @@ _SEED: Final = 95
 
 
 class Stratum(NamedTuple):
-    """What a draw keeps as it is."""
+    """The stratum of a region: draws have equally many regions of each."""
 
     category: Category
     drive: DriveId | None
@@ -37,7 +38,7 @@ class Stratum(NamedTuple):
 
     @classmethod
     def at(cls, category: Category, drive: DriveId | None, captured_at: datetime) -> "Stratum":
-        """Of a region."""
+        """The stratum of a region."""
         return cls(category, drive, captured_at.replace(minute=0, second=0, microsecond=0))
 
 
@@ -49,8 +50,8 @@ class Lift:
     ----------
     found : of the shortlisted regions
     random, lowest : of as many at random, and of as many with the lowest scores
-    over_random, over_lowest : `found` over them; none where they are 0
-    gain : (found - random) / (1 - random): 0 is the random draw, 1 is perfect; none where it is so
+    over_random, over_lowest : `found` divided by them; None where they are 0
+    gain : (found - random) / (1 - random): 0 is the random draw, 1 is perfect; None if random is 1
     confirmed, rejected : the shortlisted regions behind this
     """
 
@@ -67,7 +68,7 @@ class Lift:
 _REGION: Final = np.dtype(
     [("region", "i8"), ("frame", "i4"), ("stratum", "i4"), ("score", "f8"), ("mode", "i2")]
 )
-"""A region: its id's hash, the numbers of frame, stratum and mode; -1 where it is right."""
+"""A region: hash of its id, numbers of frame, stratum and mode; mode -1 is a true positive."""
 
 
 class LiftPool:
@@ -75,7 +76,7 @@ class LiftPool:
 
     Parameters
     ----------
-    operating_score : from where on regions are shown, so that a draw may take them
+    operating_score : the lowest score of a region that a draw may take
     """
 
     def __init__(self, operating_score: float) -> None:
@@ -86,7 +87,7 @@ class LiftPool:
         self._regions: dict[tuple[FrameId, Category], NDArray[Any]] = {}
 
     def put(self, match: FrameMatched) -> None:
-        """Take in a match, instead of what was known of its frame and category."""
+        """Add a match; it replaces what is known of its frame and category."""
         key = (match.frame_id, match.category)
         if match.split is not Split.HAYSTACK or not match.regions:
             self._regions.pop(key, None)
@@ -109,7 +110,7 @@ class LiftPool:
         return self._modes.setdefault(FailureMode.of(error, truth), len(self._modes))
 
     def modes(self, regions: Collection[RegionId]) -> dict[RegionId, FailureMode | None]:
-        """In which way these fail, or none where they are right; only of those that are here."""
+        """The modes of those of these regions that are in the pool; None for a true positive."""
         names = {hash(region): region for region in regions}
         modes = [*self._modes, None]
         pool = self._pooled()
@@ -120,26 +121,28 @@ class LiftPool:
         }
 
     def lift(self, listed: Mapping[RegionId, Stratum]) -> Lift | None:
-        """What shortlists of these regions are worth; none while none of them is here."""
+        """The lift of shortlists with these regions; None if none of them is in the pool."""
         drawn_from = [self._strata[item] for item in set(listed.values()) & self._strata.keys()]
         pool = self._pooled()
         pool = pool[(pool["score"] >= self._operating_score) & np.isin(pool["stratum"], drawn_from)]
-        asked = np.isin(
+        listed_rows = np.isin(
             pool["region"], np.array([hash(region_id) for region_id in listed], np.int64)
         )
-        if not asked.any():
+        if not listed_rows.any():
             return None
         _, stratum = np.unique(pool["stratum"], return_inverse=True)
         frames, frame = np.unique(pool["frame"], return_inverse=True)
         wrong = pool["mode"] >= 0
-        regions = _Pool(frame, stratum, wrong, asked, _lowest(stratum, pool["score"], asked))
+        regions = _Pool(
+            frame, stratum, wrong, listed_rows, _lowest(stratum, pool["score"], listed_rows)
+        )
         draw = np.random.default_rng(_SEED)
-        # One at a time: all of them together would be 3 kB a frame.
+        # One replicate at a time: the weights of all would take 3 kB per frame.
         shares = [regions.shares(np.ones(frames.size, np.int64))] + [
             regions.shares(draw.poisson(1, frames.size)) for _ in range(_REPLICATES)
         ]
         found, random, lowest = np.array(shares).T
-        confirmed = int(np.count_nonzero(asked & wrong))
+        confirmed = int(np.count_nonzero(listed_rows & wrong))
         return Lift(
             found=_interval(found),
             random=_interval(random),
@@ -148,7 +151,7 @@ class LiftPool:
             over_lowest=_ratio(found, lowest),
             gain=_ratio(found - random, 1 - random),
             confirmed=confirmed,
-            rejected=int(np.count_nonzero(asked)) - confirmed,
+            rejected=int(np.count_nonzero(listed_rows)) - confirmed,
         )
 
     def _pooled(self) -> NDArray[Any]:
@@ -156,7 +159,7 @@ class LiftPool:
 
 
 def _lowest(stratum: IntArray, score: FloatArray, listed: BoolArray) -> BoolArray:
-    """(N,), the regions with the lowest scores: of each stratum as many as are listed."""
+    """(N,) bool, the regions with the lowest scores: per stratum, as many as are listed."""
     order = np.lexsort((score, stratum))
     first = np.searchsorted(stratum[order], stratum[order], side="left")
     rank = np.arange(len(order)) - first
@@ -167,7 +170,7 @@ def _lowest(stratum: IntArray, score: FloatArray, listed: BoolArray) -> BoolArra
 
 @dataclass(frozen=True)
 class _Pool:
-    """N regions: number of frame and stratum, wrong or not, listed or not, lowest or not."""
+    """N regions: their frame and stratum, and whether each is wrong, listed, in the lowest draw."""
 
     frame: IntArray
     stratum: IntArray
@@ -176,7 +179,7 @@ class _Pool:
     lowest: BoolArray
 
     def shares(self, frame_weights: IntArray) -> tuple[float, float, float]:
-        """Of the listed, of a random draw and of the lowest scores; NaN without any weight."""
+        """Shares that are wrong: listed, random draw, lowest scores; NaN without any weight."""
         weights = frame_weights[self.frame].astype(np.float64)
         every, wrong, listed = (
             np.bincount(self.stratum, weights * of).astype(np.float64)

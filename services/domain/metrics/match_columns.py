@@ -1,4 +1,4 @@
-"""Matches as parallel arrays: what a batch of events, or the durable record, is made into."""
+"""Matches as parallel arrays, from a batch of events or from the store."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _ERRORS: Final = {None: 0} | {error: 1 + place for place, error in enumerate(TYP
 
 
 class Counted(Protocol):
-    """What mAP needs of a `FrameMatched`; what the columns mean stands there."""
+    """The fields of a `FrameMatched` that mAP needs; that class documents them."""
 
     @property
     def frame_id(self) -> FrameId: ...
@@ -65,7 +65,7 @@ class Counted(Protocol):
 
 @dataclass(frozen=True)
 class Cells:
-    """What matches say, whosever they are.
+    """The contents of K matches, without the names of detector, category and frame.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Cells:
     starts : (K + 1,) int64; match k's detections are `[starts[k]:starts[k + 1]]`, best first
     scores, overlaps : (D,) float64
     matched, ignored : (D,) uint64
-    errors : (D,) int64, 1 + place in `TYPES`, 0 for none
+    errors : (D,) int64, 1 + index in `TYPES`, 0 for no error
     """
 
     part: IntArray
@@ -129,28 +129,27 @@ class Cells:
         )
 
     def check(self) -> None:
-        """Refuse what cannot be held or counted.
+        """Refuse matches that the tables cannot hold.
 
         Raises
         ------
         InvalidRecord
-            A score that is not finite, a time that no camera can have shown, more detections or
-            ground truths of one category on one frame than can be counted, fewer than none, or a
-            revision that is too high.
+            A score is not finite, a capture time is impossible, one category on one frame has too
+            many detections or ground truths or a negative number, or a revision is too high.
         """
         for wrong, message, reason in self._refusals():
             if wrong.any():
                 raise InvalidRecord(message, reason=reason)
 
     def sound(self) -> BoolArray:
-        """(K,) which matches `check` has nothing against."""
+        """(K,) bool, the matches that `check` accepts."""
         refused: BoolArray = np.zeros(len(self), np.bool_)
         for wrong, _, _ in self._refusals():
             refused |= wrong
         return ~refused
 
     def impossible_times(self) -> BoolArray:
-        """(K,) whose pictures no camera can have taken then."""
+        """(K,) bool, the matches whose capture time is impossible."""
         return (self.captured < _FIRST) | (self.captured > _LAST)
 
     def _refusals(self) -> Iterator[tuple[BoolArray, str, str]]:
@@ -185,7 +184,7 @@ M = TypeVar("M", bound=Counted)
 
 
 def sound_matches(matches: Sequence[M]) -> list[M]:
-    """Those that can be held and counted, in their order."""
+    """The matches that `Cells.check` accepts, in their order."""
     if not matches:
         return []
     sound = Cells.of(matches).sound().tolist()
@@ -194,12 +193,12 @@ def sound_matches(matches: Sequence[M]) -> list[M]:
 
 @dataclass(frozen=True)
 class NamedColumns:
-    """Matches in any order, even several of one frame, with the names of whose they are.
+    """Matches with names, in any order, possibly several of one frame.
 
     Attributes
     ----------
     detector, category, frame_id, vehicle_id : K names, of each match
-    cells : what the matches say
+    cells : the contents of the matches
     """
 
     detector: Sequence[DetectorId]
@@ -237,12 +236,12 @@ class NamedColumns:
 
 @dataclass(frozen=True)
 class MatchColumns:
-    """Matches of many curves, at most one of each frame: a curve is one detector and category.
+    """Matches of many curves, at most one per curve and frame; a curve is a detector and category.
 
     Attributes
     ----------
     curve, frame : (K,) int64, of each match; sorted by curve, then by the frames' order
-    cells : what the matches say
+    cells : the contents of the matches
     """
 
     curve: IntArray
@@ -250,7 +249,7 @@ class MatchColumns:
     cells: Cells
 
     def batch(self) -> Batch:
-        """A table for each curve."""
+        """Build a table for each curve."""
         from services.domain.metrics import table_kernels  # noqa: PLC0415  # see compiled.py
 
         cells = self.cells

@@ -1,8 +1,7 @@
-"""All matches, per detector and category, and what any set of their frames amounts to.
+"""All matches per detector and category, and their figures on any subset and time window.
 
-This is what the evaluator holds. Nothing in it is computed before it is asked for, and asking
-again costs nothing where nothing has changed: a category's figures on a subset are kept until a
-frame of that subset changes, or leaves or enters the window.
+The evaluator holds this in memory. Figures are computed on demand and cached: a category's figures
+on a subset stay valid until a frame of that subset changes, or leaves or enters the window.
 """
 
 import io
@@ -34,7 +33,7 @@ class MatchState:
 
     Parameters
     ----------
-    operating_score : from which score on a detection is shown
+    operating_score : the lowest score of a detection that is shown on the map
     """
 
     def __init__(self, operating_score: float) -> None:
@@ -45,9 +44,9 @@ class MatchState:
         self._figures = KeptFigures(self._tables, operating_score)
 
     def add(self, matches: Iterable[Counted]) -> set[Curve]:
-        """Take matches in, in any order and any number of times; which curves changed.
+        """Add matches, in any order and any number of times; returns the curves that changed.
 
-        A match with neither detections nor ground truths says that nothing is left of its frame.
+        A match with neither detections nor ground truths removes its frame from the curve.
 
         Raises
         ------
@@ -57,7 +56,7 @@ class MatchState:
         return self.add_named(NamedColumns.of(matches))
 
     def add_named(self, named: NamedColumns) -> set[Curve]:
-        """Take matches in that are columns already; which curves changed.
+        """Add matches that are given as columns; returns the curves that changed.
 
         Raises
         ------
@@ -73,14 +72,14 @@ class MatchState:
         order = _latest(curve, self._frames.ranks[frame], named.cells.revision)
         self._frames.taken_by(frame[order], [named.vehicle_id[k] for k in order.tolist()])
         columns = MatchColumns(curve[order], frame[order], named.cells.taken(order))
-        return self._taken_in(curves, columns)
+        return self._add_columns(curves, columns)
 
     def add_columns(self, curves: Sequence[Curve], columns: MatchColumns) -> set[Curve]:
-        """Take matches in whose frames have their numbers already; which curves changed.
+        """Add matches whose frames already have numbers; returns the curves that changed.
 
         Parameters
         ----------
-        curves : what the columns' curves stand for
+        curves : the curve of each curve number in the columns
 
         Raises
         ------
@@ -88,9 +87,9 @@ class MatchState:
             One of them cannot be held; the state is as it was.
         """
         columns.cells.check()
-        return self._taken_in(curves, columns)
+        return self._add_columns(curves, columns)
 
-    def _taken_in(self, curves: Sequence[Curve], columns: MatchColumns) -> set[Curve]:
+    def _add_columns(self, curves: Sequence[Curve], columns: MatchColumns) -> set[Curve]:
         batch = columns.batch()
         own_curves = [curves[k] for k in batch.curves]
         changed = self._join(own_curves, batch)
@@ -101,7 +100,7 @@ class MatchState:
         return self._frames.numbers(frame_ids)
 
     def remove(self, frame_ids: Iterable[FrameId], curve: Curve | None = None) -> set[Curve]:
-        """Forget frames, everywhere or of one curve; which curves changed."""
+        """Remove frames from all curves or from one; returns the curves that changed."""
         numbers = self._frames.known(frame_ids)
         changed = set()
         for key, place in self._places.items():
@@ -114,7 +113,7 @@ class MatchState:
         return changed
 
     def merge(self, other: "MatchState") -> None:
-        """Take in all that another state holds: a shard's, or one restored."""
+        """Add all that another state holds, such as a shard or a restored snapshot."""
         numbers = self._frames.numbers(other.frame_ids())
         self._frames.taken_by(numbers, other.vehicles())
         for curve, table in other.tables():
@@ -123,9 +122,9 @@ class MatchState:
             self._join([curve], Batch.of(MatchTable(rows, table.detections)))
 
     def copy(self) -> "MatchState":
-        """The same, apart from what either one takes in or forgets from now on.
+        """An independent copy.
 
-        It costs no more than its frames' names, and may be read while this one takes matches in.
+        It copies frame ids and shares the tables; it can be read while matches are added here.
         """
         other = MatchState(self._score)
         other._frames = self._frames.copy()
@@ -135,7 +134,7 @@ class MatchState:
         return other
 
     def snapshot(self) -> bytes:
-        """All that is held, to be restored by `restored`: a numpy archive, without pickles."""
+        """Serialize the state for `restored`: a numpy archive, without pickles."""
         index = {
             "frames": self._frames.frame_ids(),
             "vehicles": self.vehicles(),
@@ -150,12 +149,12 @@ class MatchState:
 
     @classmethod
     def restored(cls, snapshot: bytes, operating_score: float) -> Self:
-        """The state of a snapshot.
+        """Deserialize a snapshot.
 
         Raises
         ------
         ValueError
-            It is not one, or of another layout.
+            It is not a snapshot, or has another layout.
         """
         state = cls(operating_score)
         try:
@@ -176,7 +175,7 @@ class MatchState:
         return state
 
     def tables(self) -> Iterator[tuple[Curve, MatchTable]]:
-        """Every curve's table; its rows name frames by their place in `frame_ids`."""
+        """Every curve with its table; rows name frames by their index in `frame_ids`."""
         return ((curve, self._tables[place]) for curve, place in self._places.items())
 
     def frame_ids(self) -> list[FrameId]:
@@ -184,16 +183,16 @@ class MatchState:
         return self._frames.frame_ids()
 
     def vehicles(self) -> list[VehicleId | None]:
-        """Who took each frame, by number."""
+        """The vehicle of each frame, by number; None where it is not known."""
         names: list[VehicleId | None] = [*self._frames.vehicle_names, None]
         return [names[place] for place in self._frames.vehicle]
 
     def figures(self, curve: Curve, subset: Subset, window: Window = EVER) -> Figures:
-        """One category of one detector on a subset's frames within a window."""
+        """The figures of one category of one detector, on a subset within a window."""
         return self._read([curve], subset, window)[0]
 
     def curves(self) -> list[Curve]:
-        """What there are figures of."""
+        """All curves, sorted."""
         return sorted(self._places)
 
     def detectors(self) -> list[DetectorId]:
@@ -202,17 +201,17 @@ class MatchState:
     def of(
         self, detector: DetectorId, subset: Subset, window: Window = EVER
     ) -> dict[Category, Figures]:
-        """All of a detector's categories on a subset's frames within a window."""
+        """The figures of all categories of a detector, on a subset within a window."""
         curves = [curve for curve in self.curves() if curve[0] == detector]
         figures = self._read(curves, subset, window)
-        return {category: said for (_, category), said in zip(curves, figures, strict=True)}
+        return {category: part for (_, category), part in zip(curves, figures, strict=True)}
 
     def frame_count(self, detector: DetectorId, subset: Subset, window: Window = EVER) -> int:
-        """How many frames of the subset, within the window, have a match of the detector."""
+        """The number of frames of the subset, within the window, that have a match."""
         return int(np.count_nonzero(self._seen_by(detector, subset, window)))
 
     def _seen_by(self, detector: DetectorId, subset: Subset, window: Window) -> BoolArray:
-        """(frames,) which frames of the subset, within the window, have a match of it."""
+        """(frames,) whether each frame is in the subset and window and has a match."""
         own_curves = [place for (name, _), place in self._places.items() if name == detector]
         curves = np.array(own_curves, np.int64)
         return self._tables.seen_frames(curves, subset.word, window.bounds(), len(self._frames))
@@ -220,25 +219,25 @@ class MatchState:
     def interval(
         self, detector: DetectorId, subset: Subset, window: Window = EVER
     ) -> Interval | None:
-        """A detector's mAP with its 95% interval; none where it is undefined."""
+        """A detector's mAP with its 95% interval; None where it is undefined."""
         everywhere = np.ones(len(self._frames), np.bool_)
         return interval(self._samples(detector, subset, window, everywhere), len(self._frames))
 
     def difference(
-        self, first: DetectorId, theirs: DetectorId, subset: Subset, window: Window = EVER
+        self, first: DetectorId, second: DetectorId, subset: Subset, window: Window = EVER
     ) -> Interval | None:
-        """How much higher our mAP is, on the frames that both detectors looked at."""
-        both = self._seen_by(first, subset, window) & self._seen_by(theirs, subset, window)
+        """The mAP of the first detector minus the second's, on frames with matches of both."""
+        both = self._seen_by(first, subset, window) & self._seen_by(second, subset, window)
         return difference(
             self._samples(first, subset, window, both),
-            self._samples(theirs, subset, window, both),
+            self._samples(second, subset, window, both),
             len(self._frames),
         )
 
     def drift(
         self, detector: DetectorId, subset: Subset = Subset.ALL, window: Window = EVER
     ) -> list[Drift]:
-        """How each vehicle compares with the rest of the fleet."""
+        """The drift of each vehicle against the rest of the fleet."""
         everywhere = np.ones(len(self._frames), np.bool_)
         samples = self._samples(detector, subset, window, everywhere)
         return drift(Fleet(samples, self._frames.vehicle, self._frames.vehicle_names))
@@ -256,14 +255,14 @@ class MatchState:
         ]
 
     def _join(self, curves: Sequence[Curve], batch: Batch) -> IntArray:
-        """Join a batch's tables with these curves'; the parts that changed in each."""
+        """Join a batch's tables with these curves; returns the parts that changed in each."""
         places = np.array([self._place(curve) for curve in curves], np.int64)
         changed = self._tables.join(places, batch, self._frames.ranks)
         self._figures.forget(places, changed)
         return changed
 
     def _place(self, curve: Curve) -> int:
-        """The number of its table; a new one for a curve not seen before."""
+        """The table number of a curve; a new curve gets the next one."""
         place = self._places.get(curve)
         if place is None:
             place = self._places[curve] = self._tables.append()
@@ -271,20 +270,20 @@ class MatchState:
 
     def _read(self, curves: Sequence[Curve], subset: Subset, window: Window) -> list[Figures]:
         places = np.array([self._places[curve] for curve in curves], np.int64)
-        said = self._figures.read(places, subset, window)
+        columns = self._figures.read(places, subset, window)
         return [
             Figures(numbers, self._score, shown, *map(int, counts))
-            for numbers, shown, counts in zip(*said, strict=True)
+            for numbers, shown, counts in zip(*columns, strict=True)
         ]
 
     @property
     def reads(self) -> int:
-        """How many times a category was read, so far: only where its frames had changed."""
+        """How many times figures were computed so far; cached figures do not count."""
         return self._figures.reads
 
     @property
     def latest(self) -> datetime | None:
-        """When the last of the frames was captured."""
+        """The latest capture time of any frame; None without frames."""
         captured = [table.rows["captured"].max() for _, table in self.tables() if table.rows.size]
         if not captured:
             return None
@@ -293,12 +292,12 @@ class MatchState:
 
     @property
     def nbytes(self) -> int:
-        """Size of the tables, in bytes."""
+        """Size of the tables in bytes."""
         return self._tables.nbytes
 
 
 def _latest(curve: IntArray, rank: IntArray, revision: IntArray) -> IntArray:
-    """The matches by curve and their frames' order; of each frame the highest revision."""
+    """Indices of the latest match of each curve and frame, by curve and frame rank."""
     order = np.lexsort((-revision, rank, curve))
     curve, rank = curve[order], rank[order]
     first = np.ones(order.size, np.bool_)

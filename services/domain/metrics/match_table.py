@@ -1,9 +1,9 @@
 """One category's matches as two arrays: a row per frame, a record per detection.
 
-Rows are in the frames' order; detections in COCO's: by descending score, then by frame, then as
-they stood on the frame. Two tables join into one in a single pass, the higher revision of a frame
-wins, and joining is all there is to adding, replacing, moving and merging shards: a batch of
-events is a small table. What a subset or a time window is made of is a mask over the rows.
+Rows are in the order of frames; detections in COCO's: by descending score, then by frame, then by
+their order on the frame. Two tables join in a single pass, in which the higher revision of a
+frame wins. Adding, replacing, moving and merging shards are all joins: a batch of events is a small
+table. A subset or a time window is a mask over the rows.
 """
 
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ from services.domain.detection.coco import BoolArray, IntArray
 DETECTION: Final = np.dtype(
     [("score", "f8"), ("matched", "u8"), ("ignored", "u4"), ("row", "i4"), ("overlap", "f4")]
 )
-"""28 bytes; a word has 40 settings, and `matched` also what `ignored` has no room for."""
+"""28 bytes; 40 settings as bits, of which `matched` also holds the last eight of `ignored`."""
 IGNORED_SHIFT: Final = 8
-"""By how much the last eight settings of `ignored` lie higher in `matched`."""
+"""The last eight settings of `ignored` are shifted up by this in `matched`."""
 RANK_SHIFT: Final = 48
-"""Where a detection's rank on its frame begins in `matched`: 7 bits."""
+"""The first bit in `matched` of a detection's rank on its frame: 7 bits."""
 ERROR_SHIFT: Final = 55
-"""Where 1 + the place of its error in `TYPES` begins in `matched`: 3 bits, 0 for no error."""
+"""The first bit in `matched` of 1 + the error's index in `TYPES`: 3 bits, 0 for no error."""
 ROW: Final = np.dtype(
     [("frame", "i4"), ("part", "u1"), ("captured", "i8"), ("revision", "u4"), ("truths", "u2", 4)]
 )
-"""25 bytes; `captured` in microseconds of the epoch, `truths` per area range."""
+"""25 bytes; `captured` in microseconds since the epoch, `truths` per area range."""
 
 EARLIEST: Final = -(1 << 63)
 LATEST: Final = (1 << 63) - 1
-"""Bounds of all that was ever captured, in microseconds of the epoch."""
+"""Bounds of every capture time, in microseconds since the epoch."""
 
 Table = NDArray[np.void]
 
@@ -56,7 +56,7 @@ class MatchTable:
         return cls(np.zeros(0, ROW), np.zeros(0, DETECTION))
 
     def without(self, frames: IntArray) -> tuple["MatchTable", int]:
-        """The table less these frames, and the parts that changed."""
+        """The table without these frames, and the parts that changed."""
         gone = np.isin(self.rows["frame"], frames)
         changed = int(np.bitwise_or.reduce(1 << self.rows["part"][gone].astype(np.int64)))
         if not gone.any():
@@ -67,7 +67,7 @@ class MatchTable:
         return MatchTable(self.rows[~gone], detections), changed
 
     def mask(self, parts: int, since: int, until: int) -> BoolArray:
-        """(F,) which rows are in these parts, captured after `since` and up to `until`.
+        """(F,) bool, the rows in these parts, captured after `since` and up to `until`.
 
         Parameters
         ----------
@@ -84,11 +84,11 @@ class MatchTable:
 
 @dataclass(frozen=True)
 class Batch:
-    """Tables of several curves, one after the other.
+    """Concatenated tables of several curves.
 
     Attributes
     ----------
-    curves : (B,) int64, which ones
+    curves : (B,) int64, the curve numbers
     rows, detections : (F,) of `ROW` and (D,) of `DETECTION`
     row_bounds, bounds : (B + 1,) int64, where each table's rows and detections begin
     """
@@ -101,6 +101,6 @@ class Batch:
 
     @classmethod
     def of(cls, table: MatchTable) -> "Batch":
-        """One table alone."""
+        """A batch of one table."""
         row_bounds, bounds = (np.array([0, t.size]) for t in (table.rows, table.detections))
         return cls(np.zeros(1, np.int64), table.rows, row_bounds, table.detections, bounds)

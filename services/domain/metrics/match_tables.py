@@ -1,7 +1,7 @@
-"""The tables of all curves, a curve being one detector and category, side by side.
+"""The tables of all curves; a curve is one detector and category.
 
-Many are joined and read at once, by all cores: a table of some hundred detections takes
-microseconds, which is less than it takes to hand it over.
+One call joins or reads many tables, on all cores: a table of some hundred detections takes
+microseconds, less than dispatching it to a thread.
 """
 
 import os
@@ -15,7 +15,7 @@ from services.domain.detection.coco import METRICS, BoolArray, FloatArray, IntAr
 from services.domain.metrics.match_table import Batch, MatchTable
 
 Bounds = tuple[int, int]
-"""After and up to when frames were captured, in microseconds of the epoch."""
+"""Exclusive start and inclusive end of capture times, in microseconds since the epoch."""
 _CORES: Final = len(os.sched_getaffinity(0))
 _THREADS: Final = ThreadPoolExecutor(_CORES, thread_name_prefix="tables")
 _FEW: Final = 8
@@ -42,24 +42,24 @@ class MatchTables:
         self._tables.put(*self._arrays, k, table.rows, table.detections)
 
     def copy(self) -> "MatchTables":
-        """The same tables; an array is never written to once it is in one, so they share them."""
+        """A copy that shares the arrays: an array in a table is never modified."""
         other = MatchTables()
         for k in range(len(self)):
             other[other.append()] = self[k]
         return other
 
     def append(self) -> int:
-        """One more, with nothing in it; its number."""
+        """Add an empty table; returns its number."""
         self._tables.append(*self._arrays)
         self._count += 1
         return self._count - 1
 
     def join(self, curves: IntArray, batch: Batch, ranks: IntArray) -> IntArray:
-        """Join each of a batch's tables with one of these, the higher revision of a frame wins.
+        """Join each table of a batch with a curve's table; the higher revision of a frame wins.
 
         Parameters
         ----------
-        curves : (B,) int64, with which one
+        curves : (B,) int64, the table number for each table of the batch
         ranks : (F,) the rank of every frame number
 
         Returns
@@ -77,7 +77,7 @@ class MatchTables:
     def figures(
         self, curves: IntArray, parts: int, bounds: Bounds, score: float
     ) -> tuple[FloatArray, FloatArray, IntArray]:
-        """Figures of some curves on the rows of some parts and of a window.
+        """Figures of these curves on the rows within these parts and a window.
 
         Returns
         -------
@@ -96,7 +96,7 @@ class MatchTables:
         return out
 
     def moved(self, curves: IntArray, parts: int, before: Bounds, after: Bounds) -> IntArray:
-        """Those of some curves in which a row of some parts enters or leaves a moving window."""
+        """The curves in which a row of these parts enters or leaves a moving window."""
         out: BoolArray = np.zeros(len(self), np.bool_)
         _by_all_cores(
             curves,
@@ -105,19 +105,19 @@ class MatchTables:
         return curves[out[curves]]
 
     def seen_frames(self, curves: IntArray, parts: int, bounds: Bounds, frames: int) -> BoolArray:
-        """(frames,) which ones, by number, have a match in any of some curves."""
+        """(frames,) bool, the frames that have a match in any of these curves."""
         seen: BoolArray = np.zeros(frames, np.bool_)
         self._curves.seen_frames(self._arrays[0], curves, parts, *bounds, seen)
         return seen
 
     @property
     def nbytes(self) -> int:
-        """Size of what is held, in bytes."""
+        """Size of the tables in bytes."""
         return sum(self[k].nbytes for k in range(len(self)))
 
 
 def _by_all_cores(items: IntArray, work: Callable[[IntArray], None]) -> None:
-    """Share items out; the work lets go of Python's lock, and writes to places of its own."""
+    """Split the items over threads; `work` releases the GIL and writes to disjoint places."""
     if items.size < _FEW:
         work(items)
         return

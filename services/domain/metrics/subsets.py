@@ -21,7 +21,7 @@ class Subset(StrEnum):
 
     @property
     def word(self) -> int:
-        """Its parts, part p as bit p."""
+        """The parts of the subset as a bit mask, part p as bit p."""
         return _WORDS[self]
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: PLR0917  # Numba compiles functions of arrays, called by position
-"""Building a match table, and joining two in one pass, in machine code."""
+"""Compiled kernels that build a match table, and join two in one pass."""
 
 from collections.abc import MutableSequence
 
@@ -25,19 +25,18 @@ _LOW = np.uint64(32)
 _ROWS = numba.from_dtype(ROW)[::1]
 _DETECTIONS = numba.from_dtype(DETECTION)[::1]
 Tables = MutableSequence[Table]
-"""Numba's own list: machine code can put another array in its place, and lets go of Python's lock
-while it does."""
+"""Numba's typed list: compiled code can replace its arrays without the GIL."""
 
 
 @compiled
 def no_tables() -> tuple[Tables, Tables]:  # pragma: no cover
-    """Rows and detections of no curve."""
+    """Empty lists of rows and of detections."""
     return List.empty_list(_ROWS), List.empty_list(_DETECTIONS)
 
 
 @compiled
 def append(all_rows: Tables, all_detections: Tables) -> None:  # pragma: no cover
-    """One more curve, with nothing in it."""
+    """Append an empty curve."""
     all_rows.append(np.empty(0, ROW))
     all_detections.append(np.empty(0, DETECTION))
 
@@ -69,12 +68,12 @@ def detections(
     ignored: BitsArray,
     errors: IntArray,
 ) -> Table:  # pragma: no cover
-    """Each curve's detections in COCO's order; their rows count from the curve's first match.
+    """Each curve's detections in COCO's order; `row` counts from the curve's first match.
 
     Parameters
     ----------
-    bounds : (C + 1,) where each curve's matches begin
-    starts : (K + 1,) where each match's detections begin; for the others see `MatchColumns`
+    bounds : (C + 1,) index of each curve's first match
+    starts : (K + 1,) index of each match's first detection; for the others see `Cells`
     """
     found = np.empty(scores.size, DETECTION)
     order = np.empty(scores.size, np.int64)
@@ -104,7 +103,7 @@ def detections(
 def _merge_rows(
     old: Table, new: Table, ranks: IntArray, old_place: IntArray, new_place: IntArray
 ) -> tuple[int, int]:  # pragma: no cover
-    """Where each row goes, -1 for nowhere; how many there will be, and the parts that change."""
+    """Compute each row's new index, -1 if dropped; returns the new size and the changed parts."""
     i = j = count = changed = 0
     while i < old.size or j < new.size:
         if j == new.size:
@@ -135,7 +134,7 @@ def _merge_rows(
 
 @compiled
 def _staying(detections: Table, place: IntArray) -> int:  # pragma: no cover
-    """How many detections are on rows that stay."""
+    """The number of detections on rows that stay."""
     for gone in place:
         if gone < 0:
             break
@@ -151,7 +150,7 @@ def _staying(detections: Table, place: IntArray) -> int:  # pragma: no cover
 def _merge_detections(
     old: Table, new: Table, old_place: IntArray, new_place: IntArray
 ) -> Table:  # pragma: no cover
-    """The detections whose rows stay, in order, with their rows' new places."""
+    """Merge the detections whose rows stay, in order, with the new indices of their rows."""
     merged = np.empty(_staying(old, old_place) + _staying(new, new_place), DETECTION)
     i = k = 0
     for j in range(new.size):
@@ -182,7 +181,7 @@ def _merge_detections(
 
 @compiled
 def _insert_detections(old: Table, new: Table, new_place: IntArray) -> Table:  # pragma: no cover
-    """The same where all old rows stay in their places, before the new ones: whole runs move."""
+    """Like `_merge_detections`, if all old rows stay in place before the new ones: copies runs."""
     merged = np.empty(old.size + new.size, DETECTION)
     i = 0
     for j in range(new.size):
@@ -201,7 +200,7 @@ def _insert_detections(old: Table, new: Table, new_place: IntArray) -> Table:  #
 def _join(
     old_rows: Table, old: Table, new_rows: Table, new: Table, ranks: IntArray
 ) -> tuple[Table, Table, int]:  # pragma: no cover
-    """Rows, detections and changed parts of two tables together; see `join`."""
+    """Join two tables; returns rows, detections and changed parts."""
     rows = np.empty(old_rows.size + new_rows.size, ROW)
     last = old_rows.size - 1
     if new_rows.size and (last < 0 or ranks[old_rows[last]["frame"]] < ranks[new_rows[0]["frame"]]):
@@ -238,11 +237,11 @@ def join(
     ranks: IntArray,
     changed: IntArray,
 ) -> None:  # pragma: no cover
-    """Join some of a batch's tables with their curves'; see `MatchTables.join`.
+    """Join tables of a batch with their curves' tables; see `MatchTables.join`.
 
     Parameters
     ----------
-    batch : which of the batch's tables
+    batch : indices of the batch's tables to join
     """
     for b in batch:
         k = curves[b]

@@ -1,7 +1,7 @@
-"""How far stated probabilities are from what came true: the expected calibration error.
+"""The expected calibration error: how far predicted probabilities are from observed frequencies.
 
-The mean distance of what was said from the share that came true, over ten bins of equal width,
-weighted by how many are in each (Naeini et al., AAAI 2015).
+The mean distance of the two over ten bins of equal width, weighted by the number of predictions in
+each (Naeini et al., AAAI 2015).
 """
 
 from collections.abc import Sequence
@@ -15,22 +15,22 @@ _BINS: Final = 10
 
 @dataclass(frozen=True)
 class Calibration:
-    """How probable failures were said to be, and how many there were.
+    """Predicted probabilities of failure against observed failures.
 
     Attributes
     ----------
     error : expected calibration error, 0 to 1
-    said, came_true : means over all of them
+    predicted, came_true : means over all predictions
     """
 
     error: float
-    said: float
+    predicted: float
     came_true: float
     count: int
 
 
 def calibration(stated: Sequence[float], came_true: Sequence[bool]) -> Calibration | None:
-    """Of probabilities and outcomes in the same order; none of nothing."""
+    """Compare probabilities with outcomes in the same order; None without any."""
     if not stated:
         return None
     probable, true = np.array(stated, np.float64), np.array(came_true, np.float64)
@@ -38,7 +38,7 @@ def calibration(stated: Sequence[float], came_true: Sequence[bool]) -> Calibrati
     apart = np.abs(np.bincount(bins, probable - true, _BINS))
     return Calibration(
         error=float(apart.sum() / len(probable)),
-        said=float(probable.mean()),
+        predicted=float(probable.mean()),
         came_true=float(true.mean()),
         count=len(probable),
     )

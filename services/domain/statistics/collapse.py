@@ -1,15 +1,15 @@
-"""Embeddings that say nothing: all zero, or all the same, as report 2 met them."""
+"""Detects collapsed embeddings: all zero, or all the same, as report 2 found."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 _ZERO_SHARE = 0.5
 _SPREAD = 1e-4
-"""Mean of 1 - cosine over all pairs, below which they are the same for any search."""
+"""With a lower mean of 1 - cosine over all pairs, search cannot tell vectors apart."""
 
 
 def collapse_of(vectors: NDArray[np.float32]) -> str | None:
-    """What is wrong with the vectors as a whole, in words; none where nothing is.
+    """A description of the collapse; None where there is none.
 
     Parameters
     ----------

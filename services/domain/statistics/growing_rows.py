@@ -1,4 +1,4 @@
-"""Rows that are only ever added to, and stay where they are."""
+"""An append-only array."""
 
 from typing import Generic, TypeVar
 
@@ -10,7 +10,7 @@ _Number = TypeVar("_Number", bound=np.generic)
 
 
 class GrowingRows(Generic[_Number]):
-    """An array of rows of one shape; room is doubled, so that a row more seldom costs a copy.
+    """An append-only array of equal rows; capacity doubles, so appending rarely copies.
 
     Parameters
     ----------
@@ -26,11 +26,11 @@ class GrowingRows(Generic[_Number]):
 
     @property
     def rows(self) -> NDArray[_Number]:
-        """(N, …), a view until the next `add`; what is written to it is kept."""
+        """(N, …), a writable view, valid until the next `add`."""
         return self._held[: self._count]
 
     def add(self, row: ArrayLike) -> None:
-        """Put a row at the end; the first one says which shape they have."""
+        """Append a row; the first row determines the shape of all."""
         if self._count == len(self._held):
             shape = (max(_FEWEST, 2 * self._count), *np.shape(row))
             grown = np.zeros(shape, self._held.dtype)

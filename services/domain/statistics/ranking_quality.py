@@ -1,9 +1,10 @@
-"""How well a ranking would have put known failures first, and how sure that is.
+"""How well a ranking puts known failures first, with bootstrap intervals.
 
-Regions are asked about in questions: of one kind and mode, how they are ranked, which of them are
-wrong, and which in that mode. Regions of a frame come together, so frames are what is resampled:
-each gets a Poisson(1) weight (Hanley and MacGibbon, 2006), the same for every ranking, so that of
-two rankings of the same regions the difference is surer than either.
+A ranking orders the regions of one detector and category for one failure mode; it is known which
+regions are wrong, and which fail in that mode. Regions of one frame are correlated, so the
+bootstrap resamples frames: each gets a Poisson(1) weight (Hanley and MacGibbon, 2006), the same for
+every ranking. The difference of two rankings of the same regions therefore has a narrower interval
+than either.
 """
 
 from collections.abc import Sequence
@@ -22,25 +23,25 @@ _SEED: Final = 95
 
 
 class RankingMeasure(StrEnum):
-    """What is measured of a ranking."""
+    """The measures of a ranking."""
 
     AUC = "auc"
-    """How often a wrong region is ranked above a right one: .5 is chance."""
+    """The probability that a wrong region is ranked above a right one; .5 is chance."""
     YIELD = "yield"
-    """Of the first R, which share is wrong; R regions fail in the question's mode."""
+    """The share of the first R that is wrong, where R regions fail in the mode."""
     SAME_MODE = "same mode"
-    """Of the first R, which share fails in that mode (R-precision)."""
+    """The share of the first R that fails in the mode (R-precision)."""
 
 
 @dataclass(frozen=True)
 class RankedRegions:
-    """The regions of one kind, as they are ranked for one mode.
+    """The regions of one detector and category, ranked for one mode.
 
     Attributes
     ----------
-    evidence : (N,), the higher the earlier
-    wrong, same : (N,), whether each is wrong at all, and in the mode
-    frame : (N,), numbers of frames from 0
+    evidence : (N,), the highest is ranked first
+    wrong, same : (N,) bool, whether each is wrong in any mode, and in this mode
+    frame : (N,), frame numbers from 0
     """
 
     evidence: FloatArray
@@ -50,27 +51,29 @@ class RankedRegions:
 
 
 def replicates(
-    questions: Sequence[RankedRegions], measure: RankingMeasure, frames: int
+    rankings: Sequence[RankedRegions], measure: RankingMeasure, frames: int
 ) -> FloatArray:
-    """(1 + REPLICATES,), the measure over all questions, as it is and under random weights.
+    """(1 + REPLICATES,), the measure over all rankings: its value, then its bootstrap replicates.
 
-    NaN where nothing defines it.
+    NaN where it is not defined.
 
     Parameters
     ----------
-    frames : how many frame numbers there are
+    frames : the number of frame numbers
     """
     drawn = np.random.default_rng(_SEED).poisson(1, (REPLICATES, frames))
     weights = np.concatenate([np.ones((1, frames)), drawn])
     hits, all_ = np.zeros(len(weights)), np.zeros(len(weights))
-    for question in questions:
-        order = np.argsort(-question.evidence, kind="stable")
-        own = weights[:, question.frame[order]]
+    for ranking in rankings:
+        order = np.argsort(-ranking.evidence, kind="stable")
+        row_weights = weights[:, ranking.frame[order]]
         if measure is RankingMeasure.AUC:
-            some, of = _concordant(question.evidence[order], question.wrong[order], own)
+            some, of = _concordant(ranking.evidence[order], ranking.wrong[order], row_weights)
         else:
-            counted = question.wrong if measure is RankingMeasure.YIELD else question.same
-            some, of = _among_first(counted[order], own, own @ question.same[order])
+            counted = ranking.wrong if measure is RankingMeasure.YIELD else ranking.same
+            some, of = _counted_in_first(
+                counted[order], row_weights, row_weights @ ranking.same[order]
+            )
         hits += some
         all_ += of
     undefined = np.full(len(weights), np.nan)
@@ -78,18 +81,18 @@ def replicates(
 
 
 def interval(drawn: FloatArray) -> Interval | None:
-    """The value and its middle 95%; none where it is not defined."""
+    """The value with its 95% interval; None where it is not defined."""
     return None if np.isnan(drawn[0]) else Interval(float(drawn[0]), *middle_95(drawn))
 
 
 def _concordant(
     evidence: FloatArray, wrong: BoolArray, weights: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Pairs of wrong and right in the right order, a tie as half of one, and all pairs.
+    """The number of concordant pairs of wrong and right, ties counting half, and of all pairs.
 
     Parameters
     ----------
-    evidence : (N,), falling
+    evidence : (N,), descending
     weights : (R, N)
     """
     right = weights * ~wrong
@@ -101,10 +104,10 @@ def _concordant(
     return (positive * halved).sum(1), positive.sum(1) * right.sum(1)
 
 
-def _among_first(
+def _counted_in_first(
     counted: BoolArray, weights: FloatArray, most: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """How much of the first `most` counts, and how much that is in all.
+    """The weight that counts within the first `most`, and `most` itself.
 
     Parameters
     ----------

@@ -1,11 +1,11 @@
-"""How sure a mAP is: 95% intervals from resampling frames, alone and of two detectors at once.
+"""95% intervals of mAP, and of the difference of two detectors, by resampling frames.
 
-Frames are what is sampled, so they are what is resampled; each gets a Poisson(1) weight (the
-Poisson bootstrap: Hanley and MacGibbon, 2006), the same for every category and every detector. As
-long as that is cheap, AP is reckoned anew under each of the weights. Beyond, its first order gives
-the width: AP moves by the sum of each frame's influence times its weight's change, so its deviation
-is the root of the influences' squared sum (the infinitesimal jackknife: Efron, 1982), in one pass
-however many frames there are; and a few draws give the bias.
+Frames are the sampling unit, so frames are resampled: each gets a Poisson(1) weight (the Poisson
+bootstrap: Hanley and MacGibbon, 2006), the same for every category and every detector. Up to
+EXACT_UP_TO, AP is recomputed under every draw of weights. Beyond, a first-order approximation gives
+the width: AP changes by the sum of each frame's influence times the change of its weight, so its
+deviation is the root of the sum of squared influences (the infinitesimal jackknife: Efron, 1982),
+which takes one pass over any number of frames; a few draws give the bias.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ from services.domain.statistics.intervals import middle_95
 
 REPLICATES: Final = 400
 EXACT_UP_TO: Final = 5_000_000
-"""Detections times replicates that are worked through in a quarter of a second."""
+"""Detections times replicates; so many take a quarter of a second."""
 _FEW: Final = 4
 _NORMAL_975: Final = 1.959963984540054
 _SEED: Final = 95
@@ -30,7 +30,7 @@ N = TypeVar("N", float, FloatArray)
 
 @dataclass(frozen=True)
 class Interval:
-    """A mAP, or a difference of two, and where it lies with 95% confidence."""
+    """A value with its 95% confidence interval."""
 
     value: float
     low: float
@@ -43,7 +43,7 @@ class Sample:
 
     table: MatchTable
     keep: BoolArray
-    """(F,) the table's rows that count."""
+    """(F,) bool, the rows of the table that count."""
 
     @property
     def size(self) -> int:
@@ -51,26 +51,26 @@ class Sample:
 
 
 def interval(samples: Sequence[Sample], frames: int) -> Interval | None:
-    """The mAP over some categories; none where no ground truth defines it.
+    """The mAP over some categories; None where no ground truth defines it.
 
     Parameters
     ----------
-    frames : how many frame numbers there are
+    frames : the number of frame numbers
     """
     return _interval([samples], frames)
 
 
-def difference(ours: Sequence[Sample], theirs: Sequence[Sample], frames: int) -> Interval | None:
-    """By how much our mAP is above theirs on the same frames; none where one is undefined.
+def difference(first: Sequence[Sample], second: Sequence[Sample], frames: int) -> Interval | None:
+    """The first detector's mAP minus the second's; None where one is undefined.
 
-    Both are reckoned under the same weights, so what is hard for both cancels.
+    Both are computed under the same weights, so the variation of frame difficulty cancels.
 
     Parameters
     ----------
-    ours, theirs : kept to the frames that both detectors looked at
-    frames : how many frame numbers there are
+    first, second : restricted to the frames with matches of both detectors
+    frames : the number of frame numbers
     """
-    return _interval([ours, theirs], frames)
+    return _interval([first, second], frames)
 
 
 def _interval(detectors: Sequence[Sequence[Sample]], frames: int) -> Interval | None:
@@ -80,13 +80,13 @@ def _interval(detectors: Sequence[Sequence[Sample]], frames: int) -> Interval | 
     if REPLICATES * sum(s.size for samples in detectors for s in samples) <= EXACT_UP_TO:
         draws, _ = _drawn(detectors, frames, REPLICATES)
         low, high = middle_95(draws) if draws.size else (value, value)
-        # Pivotal: the envelope favours repeated frames, so the draws lie too high around the
-        # value, as the value itself lies too high around the truth.
+        # A pivotal interval: the envelope favours repeated frames, so the draws are biased upward
+        # from the value, as the value is from the truth.
         return Interval(value, 2 * value - high, 2 * value - low)
     moved = _minus([_influence(samples, frames) for samples in detectors])
     half = _NORMAL_975 * float(np.sqrt(np.square(moved).sum()))
     draws, weights = _drawn(detectors, frames, _FEW)
-    # What a draw has beyond its first order is mostly that same bias, and varies little.
+    # The remainder of a draw beyond first order is mostly that bias, and varies little.
     bias = float(np.mean(draws - value - (weights - 1) @ moved)) if draws.size else 0.0
     return Interval(value, value - bias - half, value - bias + half)
 
@@ -94,7 +94,7 @@ def _interval(detectors: Sequence[Sequence[Sample]], frames: int) -> Interval | 
 def _drawn(
     detectors: Sequence[Sequence[Sample]], frames: int, count: int
 ) -> tuple[FloatArray, IntArray]:
-    """mAP, or the difference, under random weights, and the weights; where it is defined."""
+    """Draws of mAP, or of the difference, with their weights; undefined draws are left out."""
     weights = np.random.default_rng(_SEED).poisson(1, (count, frames))
     draws = np.array([_minus([_mean_ap(samples, w) for samples in detectors]) for w in weights])
     known = ~np.isnan(draws)
@@ -115,7 +115,7 @@ def _mean_ap(samples: Iterable[Sample], weights: IntArray) -> float:
 
 
 def _influence(samples: Sequence[Sample], frames: int) -> FloatArray:
-    """(frames,) by how much mAP moves per unit of each frame's weight."""
+    """(frames,) the derivative of mAP with respect to each frame's weight."""
     from services.domain.statistics import resampling_kernels  # noqa: PLC0415  # see compiled.py
 
     moved = np.zeros(frames)

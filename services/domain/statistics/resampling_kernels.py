@@ -1,4 +1,4 @@
-"""AP under weights, and how much each frame moves it, in machine code."""
+"""Compiled kernels: AP under frame weights, and the influence of each frame on AP."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ _TINY = float(np.spacing(1))
 def _weighted_precision(
     truths: int, hits: IntArray, seen: IntArray, count: int
 ) -> float:  # pragma: no cover
-    """Precision averaged over the 101 recalls, of curves that rise by more than one at a time."""
+    """Precision averaged over the 101 recalls, where one detection may add several hits."""
     best = total = 0.0
     needs = needs_of(truths)
     k = count
@@ -30,11 +30,11 @@ def _weighted_precision(
 
 @compiled
 def weighted_ap(rows: Table, detections: Table, weights: IntArray) -> float:  # pragma: no cover
-    """AP over all areas if each row's frame were there as often as its weight; NaN if undefined.
+    """AP over all areas with each row's frame repeated as often as its weight; NaN if undefined.
 
     Parameters
     ----------
-    weights : (F,) not negative; a frame of weight 0 is not there
+    weights : (F,) not negative; a frame of weight 0 is left out
     """
     truths = 0
     for i in range(rows.size):
@@ -70,12 +70,12 @@ def weighted_ap(rows: Table, detections: Table, weights: IntArray) -> float:  # 
 def _slopes(
     needs: IntArray, seen: CountArray, rise: FloatArray, fall: FloatArray, best: FloatArray
 ) -> float:  # pragma: no cover
-    """Where a curve's envelope stands, and how it moves; its average precision.
+    """Compute a curve's envelope and its derivatives; returns the average precision.
 
     Parameters
     ----------
-    rise, fall : (hits,) out; at the true positive that decides the precision at some recalls, how
-        much one more true positive, or one more detection, before it moves their sum
+    rise, fall : (hits,) out; at a true positive that sets the precision at some recalls, by how
+        much one more true positive before it raises, or one more detection lowers, their sum
     best : (hits,) out, the envelope
     """
     top = total = 0.0
@@ -98,11 +98,11 @@ def _slopes(
 def influence(
     rows: Table, detections: Table, keep: BoolArray, out: FloatArray
 ) -> float:  # pragma: no cover
-    """AP over all areas, and by how much it moves per unit of each frame's weight.
+    """AP over all areas, and its derivative with respect to each frame's weight.
 
-    AP is a sum of precisions at recalls. A frame's weight moves the precision where it is decided
-    (by the frame's detections before that place), the recall that a true positive reaches, and the
-    number of ground truths that recall is reckoned by.
+    AP is a sum of precisions at recalls. A frame's weight changes the precision (by the frame's
+    detections up to that rank), the recall that a true positive reaches, and the number of ground
+    truths, the denominator of recall.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The evaluator's figures as Prometheus gauges."""
+"""Prometheus gauges of the evaluator's figures."""
 
 from collections.abc import Mapping
 
@@ -42,10 +42,10 @@ _SLOW = (
 
 
 class Gauges:
-    """Sets what is defined, and takes away what no longer is: a gauge never shows a stand-in."""
+    """Sets gauges, and removes a label set whose figure is undefined instead of showing 0."""
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Remove all figures."""
         for gauge in (*_ALL, *_SLOW):
             gauge.clear()
 
@@ -59,8 +59,8 @@ class Gauges:
                 _set(gauge, getattr(evaluation.operating, key), name, subset.value)
             for key, gauge in _COUNTS.items():
                 _set(gauge, getattr(evaluation, key), name, subset.value)
-            for kind, count in evaluation.operating.errors.items():
-                _set(metrics.FALSE_POSITIVES, count, name, subset.value, kind.value)
+            for error_type, count in evaluation.operating.errors.items():
+                _set(metrics.FALSE_POSITIVES, count, name, subset.value, error_type.value)
             for category, ap in evaluation.categories.items():
                 label = metrics.CATEGORIES(category)
                 _set(metrics.CATEGORY_AP, ap, name, subset.value, label)
@@ -77,7 +77,7 @@ class Gauges:
             _set(metrics.MAP_WINDOW, ap, metrics.DETECTORS(detector), subset.value, window)
 
     def show_confidence(self, confidence: Confidence) -> None:
-        """Show intervals, differences and drift, and nothing of what was shown of them before."""
+        """Show intervals, differences and drift; these replace all earlier ones."""
         for gauge in _SLOW:
             gauge.clear()
         for (detector, subset), interval in confidence.intervals.items():
@@ -108,7 +108,7 @@ _LIFT = {
 
 
 def show_lift(detector: DetectorId, report: ShortlistReport) -> None:
-    """Show what a detector's shortlists are worth."""
+    """Show yield, lift and verdicts of a detector's shortlists."""
     name = metrics.DETECTORS(detector)
     values = report.model_dump(by_alias=True)
     for key, (gauge, labels) in _LIFT.items():
@@ -120,14 +120,14 @@ def show_lift(detector: DetectorId, report: ShortlistReport) -> None:
 
 
 def show_error_costs(detector: DetectorId, costs: ErrorCosts) -> None:
-    """Show what each kind of error costs a detector."""
+    """Show the AP that each error type costs a detector."""
     name = metrics.DETECTORS(detector)
-    for kind, cost in costs.costs.items():
-        _set(metrics.ERROR_COST, None if costs.ap50 is None else cost, name, kind.value)
+    for error_type, cost in costs.costs.items():
+        _set(metrics.ERROR_COST, None if costs.ap50 is None else cost, name, error_type.value)
 
 
 def show_calibration(detector: DetectorId, reports: Mapping[Category, CalibrationReport]) -> None:
-    """Show how far evidence is from being a probability, by category."""
+    """Show the calibration error of evidence, by category."""
     name = metrics.DETECTORS(detector)
     for category, report in reports.items():
         label = metrics.CATEGORIES(category)

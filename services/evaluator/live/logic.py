@@ -1,4 +1,4 @@
-"""What the evaluator says of a detector on a set of frames."""
+"""The evaluator's figures of a detector on a set of frames."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ WINDOWS: Final = {
     "24h": timedelta(hours=24),
     "7d": timedelta(days=7),
 }
-"""Lengths of time, back from the last frame captured; beside them, everything."""
+"""Window lengths, back from the last frame captured; figures over all time are separate."""
 MOST_PAIRS: Final = 10
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One detector on one subset's frames within a window."""
+    """The figures of one detector on one subset within a window."""
 
     numbers: Mapping[str, float | None]
-    """COCO's twelve, by name; none where no ground truth defines them."""
+    """COCO's twelve numbers by name; None where no ground truth defines them."""
     categories: Mapping[Category, float | None]
-    """AP of each category."""
+    """AP of each category; None where it is undefined."""
     operating: Operating
     frames: int
     detections: int
@@ -44,7 +44,7 @@ def evaluate(
     operating_score: float,
     window: Window = EVER,
 ) -> Evaluation:
-    """Everything that is said of a detector on a subset's frames within a window."""
+    """Compute all figures of a detector on a subset within a window."""
     parts = state.of(detector, subset, window)
     return Evaluation(
         numbers=twelve(parts.values()),
@@ -57,9 +57,9 @@ def evaluate(
 
 
 def order_holds(ap: Mapping[Subset, float | None]) -> bool | None:
-    """Whether H-S > H > S, as it is where shortlists find what the detector gets wrong.
+    """Whether H-S > H > S, the expected order if shortlists find the detector's errors.
 
-    None where one of the three has no AP, or nothing is shortlisted.
+    None where one of the three has no AP, for example if nothing is shortlisted.
     """
     rest, haystack, shortlisted = ap[Subset.REST], ap[Subset.H], ap[Subset.S]
     if rest is None or haystack is None or shortlisted is None:
@@ -70,11 +70,11 @@ def order_holds(ap: Mapping[Subset, float | None]) -> bool | None:
 def recent_maps(
     state: MatchState, detector: DetectorId, now: datetime
 ) -> dict[tuple[Subset, str], float | None]:
-    """MAP by subset and window. Windows end with the last frame captured, in event time.
+    """MAP by subset and window, in event time: windows end at the last capture time.
 
     Parameters
     ----------
-    now : no window ends later, whatever a vehicle's clock says
+    now : windows end here at the latest, because a vehicle's clock may be ahead
     """
     until = min(state.latest or now, now)
     return {
@@ -86,11 +86,11 @@ def recent_maps(
 
 @dataclass(frozen=True)
 class Confidence:
-    """What takes a while to reckon: how sure the figures are, and where they come from."""
+    """Figures that take seconds to compute: intervals, differences and drift."""
 
     intervals: Mapping[tuple[DetectorId, Subset], Interval]
     differences: Mapping[tuple[DetectorId, DetectorId], Interval]
-    """By how much the first detector's mAP is above the second's, on the same frames."""
+    """The first detector's mAP minus the second's, on the same frames."""
     drifts: Mapping[DetectorId, Sequence[Drift]]
 
 

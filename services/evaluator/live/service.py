@@ -1,4 +1,4 @@
-"""evaluator: shows what every match did to mAP, within a second or little more."""
+"""evaluator: updates the mAP gauges within about a second of every match."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -24,25 +24,25 @@ from services.runtime.settings import Settings
 from services.runtime.stores.unreadable import UNREADABLE
 
 _SHOWN_SHARE = 0.2
-"""Of the time, for what every match moves."""
+"""Share of time spent on the figures that every match changes."""
 _RECENT_SHARE = 0.02
-"""For the windows, of which there are three for each subset."""
+"""Share of time spent on windows, of which each subset has three."""
 _CONFIDENCE_EVERY_S = 10.0
 _CONFIDENCE_SHARE = 0.02
 log = structlog.get_logger()
 
 
 def every_category(_: Category) -> bool:
-    """What the only evaluator owns."""
+    """Owns every category: the rule of a single evaluator."""
     return True
 
 
 class EvaluateMatches:
     """Holds the matches of the categories that it owns, and keeps the gauges up to date.
 
-    What it holds is a copy of the durable record, in memory; it is read again at the start and
-    whenever other categories are to be owned. Matches may come in any order and any number of
-    times, before, during or after that.
+    The matches are an in-memory copy of the store. It is rebuilt at the start and whenever the
+    owned categories change. Matches may arrive in any order and any number of times, before, during
+    or after a rebuild.
     """
 
     def __init__(self, *, matches: MatchStore, settings: Settings, clock: Clock) -> None:
@@ -69,18 +69,18 @@ class EvaluateMatches:
             await self.rebuild()
             assert self._state is not None
         async with self._lock:
-            # A batch taken before a rebalance may come after it, with what is another's now.
+            # A batch fetched before a rebalance may hold categories that another replica owns now.
             owned = [match for match in matches if self._owned(match.category)]
             changed = await asyncio.to_thread(self._state.add, owned)
             self._note({detector for detector, _ in changed})
         await self.refresh()
 
     async def assigned(self, assignment: Assignment) -> None:
-        """Own the categories whose partition is ours."""
+        """Own the categories whose partitions are assigned to this replica."""
         await self.rebuild(lambda category: assignment.owns(MATCHES, category))
 
     async def rebuild(self, owned: Callable[[Category], bool] = every_category) -> None:
-        """Read the durable record again, of the categories that are owned; forget all others.
+        """Read all matches of the owned categories from the store; drop all others.
 
         Raises
         ------
@@ -92,7 +92,7 @@ class EvaluateMatches:
             state = MatchState(self._settings.operating_score)
             categories = [c for c in await self._matches.categories() if owned(c)]
             count, refused = await self._read(state, categories)
-            # Only now: a store that went away half-way leaves nothing half read.
+            # Assigned last, so that a store failure halfway leaves no partial state.
             self._state, self._owned = state, owned
             for changed in (self._changed, self._recently_changed):
                 changed.clear()
@@ -103,20 +103,20 @@ class EvaluateMatches:
             log.info("evaluator_rebuilt", matches=count, refused=refused, seconds=seconds)
 
     async def refresh(self) -> None:
-        """Bring the gauges up to date, unless that was done less than a moment ago.
+        """Update the gauges, unless they were updated too recently.
 
-        To be called now and then as well: the last batch before a pause may come too soon after
-        the one before it to be shown at once. The more is held the longer a moment is: what it
-        costs to be up to date shall not grow with what was ever seen.
+        Call this periodically too: the last batch before a pause may come too soon after the one
+        before it to be shown at once. The pace adapts to the duration of an update, so that its
+        share of time does not grow with the number of matches.
         """
         await self._refresh(self._pace, self._changed, self._show)
         await self._refresh(self._recent_pace, self._recently_changed, self._show_recent)
 
     async def assess(self) -> None:
-        """Bring what says how sure the figures are up to date, unless that was done just now.
+        """Update intervals, differences and drift, unless they were updated too recently.
 
-        To be called now and then, beside `run`: it takes seconds where many frames are held, and
-        matches are taken in and shown meanwhile.
+        Call this periodically, concurrently with `run`: it takes seconds with many frames, and
+        matches are added and shown meanwhile.
         """
         if not self._unsure or not self._sure_pace.is_due():
             return
@@ -124,17 +124,17 @@ class EvaluateMatches:
             async with self._lock:
                 self._unsure = False
                 state = self._state
-                assert state is not None  # or nothing would be unsure
-                still = await asyncio.to_thread(state.copy)
-            intervals = await asyncio.to_thread(confidence, still)
-        if state is self._state:  # else there was a rebuild, and other categories are ours now
+                assert state is not None  # `_unsure` is set only with a state
+                snapshot = await asyncio.to_thread(state.copy)
+            intervals = await asyncio.to_thread(confidence, snapshot)
+        if state is self._state:  # otherwise a rebuild has changed the owned categories
             self._gauges.show_confidence(intervals)
 
     async def _read(self, state: MatchState, categories: Sequence[Category]) -> tuple[int, int]:
-        """Take in what is recorded; how many matches that was, and how many cannot be held.
+        """Add the stored matches; returns how many were added and how many were refused.
 
-        The latter have been dead-lettered when they came as events, or are now: they must not keep
-        an evaluator from starting.
+        Refused matches were dead-lettered as events, or are reported now; they must not keep the
+        evaluator from starting.
         """
         count = refused = 0
         async for columns in self._matches.counted(categories):
@@ -147,7 +147,7 @@ class EvaluateMatches:
         return count, refused
 
     def _note(self, detectors: Collection[DetectorId]) -> None:
-        """Their figures are others now."""
+        """Mark the figures of these detectors as changed."""
         self._changed.update(detectors)
         self._recently_changed.update(detectors)
         self._unsure |= bool(detectors)
@@ -181,7 +181,7 @@ class EvaluateMatches:
 
 
 def _report_impossible(columns: NamedColumns) -> None:
-    """Have those reported that were stored before there was a rule on times."""
+    """Report matches with impossible times, stored before events were checked for it."""
     for k in np.flatnonzero(columns.cells.impossible_times()).tolist():
         names = (columns.detector[k], columns.category[k], columns.frame_id[k])
         captured = {"captured_at_microseconds": int(columns.cells.captured[k])}

@@ -1,4 +1,4 @@
-"""What each kind of error costs each detector, on the frames as they are stored."""
+"""The AP that each error type costs each detector, on all stored frames."""
 
 import asyncio
 from collections import defaultdict
@@ -15,10 +15,10 @@ from services.runtime.clock import Clock
 
 
 class StoredErrorCosts:
-    """What repairs would gain, of every detector with predictions on frames with ground truth.
+    """Error costs of every detector with predictions on frames with ground truth.
 
-    A repair may move a detection to another category, so this is no sum over what replicas own: it
-    is reckoned from all frames. They are read once; after that, those whose matches change.
+    A repair may move a detection to another category, so replicas cannot compute this for their
+    categories: it needs all frames. They are read once; later, only those whose matches change.
     """
 
     def __init__(
@@ -30,13 +30,13 @@ class StoredErrorCosts:
         self._pools: defaultdict[DetectorId, ErrorCostPool] = defaultdict(ErrorCostPool)
 
     async def take_in(self) -> None:
-        """Read what has changed, so that less of it is left for `now`. Not beside it."""
+        """Read changed frames in advance, so that `now` is fast; not concurrently with `now`."""
         async with self._revised.taken() as frame_ids:
             async for records in self._frames.evaluable(frame_ids):
                 await asyncio.to_thread(self._put, records)
 
     async def now(self) -> dict[DetectorId, ErrorCosts]:
-        """By all that is stored now. One call at a time.
+        """The error costs on all that is stored now. One call at a time.
 
         Raises
         ------
@@ -50,7 +50,7 @@ class StoredErrorCosts:
         }
 
     async def show(self) -> None:
-        """Bring the gauges up to date."""
+        """Update the gauges."""
         for detector, costs in (await self.now()).items():
             show_error_costs(detector, costs)
 

@@ -1,4 +1,4 @@
-"""Every detector's report, from the stores; kept, so that the next one reads what has changed."""
+"""Builds every detector's report from the stores; after the first, it reads only changes."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -28,11 +28,11 @@ from services.runtime.clock import Clock
 
 _CHUNK = 2000
 _NAMED = 200
-"""Frames whose matches are loaded at once: that is done on the loop, and others wait for it."""
+"""Frames per query: decoding their matches blocks the event loop."""
 
 
-class _Said(NamedTuple):
-    """How probably a shortlisted region was said to fail in the needle's mode."""
+class _Prediction(NamedTuple):
+    """The evidence that a shortlisted region fails in the needle's mode."""
 
     category: Category
     evidence: float
@@ -41,12 +41,12 @@ class _Said(NamedTuple):
 
 @dataclass
 class _Tally:
-    """Of one detector: its needles, and what is shortlisted for them."""
+    """The needles of one detector, and the regions on their shortlists."""
 
     errors: Counter[ErrorType] = field(default_factory=Counter)
     shortlists: int = 0
     listed: dict[RegionId, Stratum] = field(default_factory=dict)
-    said: dict[RegionId, _Said] = field(default_factory=dict)
+    predictions: dict[RegionId, _Prediction] = field(default_factory=dict)
 
     def needle(self, record: NeedleRecord) -> None:
         if not record.active or record.needle is None:
@@ -62,11 +62,13 @@ class _Tally:
                 candidate.category, candidate.drive_id, candidate.captured_at
             )
             if learnt:
-                self.said[candidate.region_id] = _Said(candidate.category, candidate.evidence, mode)
+                self.predictions[candidate.region_id] = _Prediction(
+                    candidate.category, candidate.evidence, mode
+                )
 
 
 class Reports:
-    """One report per detector with matches. All matches are read once; after that, what changes."""
+    """One report per detector. All matches are read once; later, only those that change."""
 
     def __init__(
         self, matches: MatchStore, needles: NeedleStore, operating_score: float, clock: Clock
@@ -81,17 +83,17 @@ class Reports:
         )
 
     async def take_in(self) -> None:
-        """Read what has changed, so that less of it is left for `now`. Not beside it."""
+        """Read changed frames in advance, so that `now` is fast; not concurrently with `now`."""
         async with self._revised.taken() as frame_ids:
             async for matches in self._stored(frame_ids):
                 await asyncio.to_thread(self._put, matches)
 
     async def now(self, counts: Counts) -> list[Report]:
-        """By all that is stored now, in the order of the detectors' ids. One call at a time.
+        """The reports on all that is stored now, by detector id. One call at a time.
 
         Parameters
         ----------
-        counts : what the caller knows; needles and shortlists are counted here
+        counts : counts from the caller; needles and shortlists are counted here
 
         Raises
         ------
@@ -111,7 +113,7 @@ class Reports:
     async def _stored(
         self, frame_ids: Collection[FrameId] | None
     ) -> AsyncIterator[Sequence[FrameMatched]]:
-        """The matches of these frames, some thousands at a time; all, where none are named."""
+        """The matches of these frames, in chunks; with None, all matches."""
         if frame_ids is not None:
             ids = list(frame_ids)
             for first in range(0, len(ids), _NAMED):
@@ -126,25 +128,29 @@ class Reports:
         yield some
 
     def _put(self, matches: Sequence[FrameMatched]) -> None:
-        # As the evaluator does: what it refused as an event is stored all the same.
+        # As in the evaluator: matches that it refused as events are stored nevertheless.
         sound = sound_matches(matches)
         for match in sound:
             self._pools[match.detector].put(match)
         self._state.add(sound)
 
     def _report(self, detector: DetectorId, tally: _Tally, counts: Counts) -> Report:
-        said = {subset: evaluate(self._state, detector, subset, self._score) for subset in Subset}
+        evaluations = {
+            subset: evaluate(self._state, detector, subset, self._score) for subset in Subset
+        }
         found = {"needles": tally.errors.total(), "shortlists": tally.shortlists}
-        judged = _judged(tally.said, self._pools[detector].modes(tally.said))
+        judged = _judged(tally.predictions, self._pools[detector].modes(tally.predictions))
         return Report(
             detector=detector,
             counts=counts.model_copy(update=found),
-            needles_by_error_type={kind: tally.errors[kind] for kind in ErrorType},
-            map={subset: dict(evaluation.numbers) for subset, evaluation in said.items()},
+            needles_by_error_type={
+                error_type: tally.errors[error_type] for error_type in ErrorType
+            },
+            map={subset: dict(evaluation.numbers) for subset, evaluation in evaluations.items()},
             order_holds=order_holds(
-                {subset: evaluation.numbers["AP"] for subset, evaluation in said.items()}
+                {subset: evaluation.numbers["AP"] for subset, evaluation in evaluations.items()}
             ),
-            operating=_operating(said[Subset.ALL]),
+            operating=_operating(evaluations[Subset.ALL]),
             shortlist=ShortlistReport.of(self._pools[detector].lift(tally.listed)),
             calibration=CalibrationReport.of([item for of in judged.values() for item in of]),
             calibration_by_category={
@@ -154,16 +160,16 @@ class Reports:
 
 
 def _judged(
-    said: Mapping[RegionId, _Said], modes: Mapping[RegionId, FailureMode | None]
+    predictions: Mapping[RegionId, _Prediction], modes: Mapping[RegionId, FailureMode | None]
 ) -> dict[Category, list[tuple[float, bool]]]:
-    """By category: how probable each failure was said to be, and whether it came true."""
+    """By category: the evidence of each region, and whether it fails in the needle's mode."""
     judged: defaultdict[Category, list[tuple[float, bool]]] = defaultdict(list)
     for region, mode in modes.items():
-        category, evidence, expected = said[region]
+        category, evidence, expected = predictions[region]
         judged[category].append((evidence, mode == expected))
     return judged
 
 
-def _operating(said: Evaluation) -> OperatingReport:
+def _operating(evaluation: Evaluation) -> OperatingReport:
     names = OperatingReport.model_fields
-    return OperatingReport(**{name: getattr(said.operating, name) for name in names})
+    return OperatingReport(**{name: getattr(evaluation.operating, name) for name in names})

@@ -1,7 +1,6 @@
-"""What `gazeloop report` says of a detector."""
+"""The models of `gazeloop report`."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,10 +18,9 @@ class _Part(BaseModel):
 
 
 class Counts(_Part):
-    """How many there are, of all detectors together; needles and shortlists of this one.
+    """Counts over all detectors; needles and shortlists are of one detector.
 
-    What is partial and what is a copy is among the first three, and does not count: neither as
-    reference nor in mAP.
+    The first three include partial and copied frames, which count neither as reference nor in mAP.
     """
 
     frames: int
@@ -37,7 +35,7 @@ class Counts(_Part):
 
 
 class OperatingReport(_Part):
-    """What is shown from the operating score on, over R and H, matched at IoU .5."""
+    """Figures at the operating score, over R and H, matched at IoU .5."""
 
     score: float
     precision: float | None
@@ -50,18 +48,18 @@ class OperatingReport(_Part):
 
 
 class ShortlistReport(_Part):
-    """How much of what is shortlisted is wrong, against draws of as many regions.
+    """Yield of shortlists, against draws of equally many regions.
 
-    Of each category, drive and hour as many; a region counts where its frame has ground truth. None
-    where nothing counts, or where a ratio is not defined.
+    Draws have equally many regions per category, drive and hour; a region counts if its frame has
+    ground truth. None where nothing counts, or where a ratio is undefined.
     """
 
     found: float | None = Field(alias="yield", default=None)
     """Share of the shortlisted regions that are false positives at IoU .5."""
     random_yield: float | None = None
-    """Share that a random draw would have."""
+    """Expected share in a random draw."""
     lowest_yield: float | None = None
-    """Share of the draw that has the lowest scores."""
+    """Share in a draw of the lowest scores."""
     lift: float | None = None
     """`yield / random_yield`."""
     lift_over_lowest: float | None = None
@@ -69,16 +67,16 @@ class ShortlistReport(_Part):
     gain: float | None = None
     """`(yield - random_yield) / (1 - random_yield)`: 0 is the random draw, 1 is perfect."""
     intervals: dict[str, tuple[float, float]] = {}
-    """95% of each of these, by name."""
+    """95% interval of each of these, by name."""
     confirmed: int = 0
     rejected: int = 0
-    """Shortlisted regions that count, wrong and right."""
+    """Number of shortlisted regions where the detector is wrong, and right."""
     regions: int = 0
-    """Both."""
+    """The sum of both."""
 
     @classmethod
     def of(cls, lift: Lift | None) -> Self:
-        """What a pool said."""
+        """The report of a pool's lift; empty for None."""
         if lift is None:
             return cls()
         named = {
@@ -100,9 +98,9 @@ class ShortlistReport(_Part):
 
 
 class CalibrationReport(_Part):
-    """How well the evidence of learnt models says how probably a region fails in the needle's mode.
+    """Calibration of the evidence of logistic models, as the probability of the needle's mode.
 
-    By shortlisted regions whose frames have ground truth; None where there are none.
+    Over shortlisted regions whose frames have ground truth; None where there are none.
     """
 
     error: float | None = None
@@ -110,14 +108,21 @@ class CalibrationReport(_Part):
     said: float | None = None
     """Mean evidence."""
     came_true: float | None = None
-    """Share that does fail in that mode."""
+    """Share that fails in that mode."""
     count: int = 0
 
     @classmethod
     def of(cls, judged: Sequence[tuple[float, bool]]) -> Self:
-        """Evidence, and whether it came true."""
-        found = calibration([lift for lift, _ in judged], [true for _, true in judged])
-        return cls() if found is None else cls(**asdict(found))
+        """Calibration of pairs of evidence and outcome."""
+        found = calibration([evidence for evidence, _ in judged], [true for _, true in judged])
+        if found is None:
+            return cls()
+        return cls(
+            error=found.error,
+            said=found.predicted,
+            came_true=found.came_true,
+            count=found.count,
+        )
 
 
 class Report(_Part):
@@ -127,18 +132,18 @@ class Report(_Part):
     counts: Counts
     needles_by_error_type: dict[ErrorType, int]
     error_costs: dict[str, float] = {}
-    """AP at IoU .5 that each kind of error costs on all frames; empty where it was not asked."""
+    """AP at IoU .5 that each error type costs on all frames; empty unless requested."""
     map: dict[Subset, dict[str, float | None]]
     order_holds: bool | None
     operating: OperatingReport
     shortlist: ShortlistReport
     calibration: CalibrationReport
     calibration_by_category: dict[Category, CalibrationReport]
-    """Of the categories that have any."""
+    """Of the categories with judged regions."""
 
     def with_costs(self, error_costs: ErrorCosts) -> Self:
-        """The same, with what errors cost."""
-        costs = {kind.value: cost for kind, cost in error_costs.costs.items()}
+        """A copy of the report with error costs."""
+        costs = {error_type.value: cost for error_type, cost in error_costs.costs.items()}
         return self.model_copy(update={"error_costs": costs})
 
     def json_text(self) -> str:

@@ -1,4 +1,4 @@
-"""Which frames' matches became others: what is kept of all is brought up to date by these."""
+"""Finds frames whose matches changed, so that in-memory pools can be updated."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -9,23 +9,24 @@ from services.domain.ports.matches import MatchStore, Revised
 from services.runtime.clock import Clock
 
 _LATE = timedelta(minutes=1)
-"""So long after its time a write may be seen: a driver gives it up before, and clocks differ."""
+"""A write becomes visible at most this long after its time: drivers time out before, and clocks
+differ."""
 
 
 class RevisedFrames:
-    """The frames with matches that are others than the last time this was asked."""
+    """The frames whose matches changed since the last call."""
 
     def __init__(self, matches: MatchStore, clock: Clock) -> None:
         self._matches = matches
         self._clock = clock
-        self._asked_at: datetime | None = None
-        self._told: set[Revised] = set()
+        self._checked_at: datetime | None = None
+        self._reported: set[Revised] = set()
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator[Collection[FrameId] | None]:
-        """Those of them; None for every frame there is, which is the first answer.
+        """Yield the changed frames; the first time None, which stands for all frames.
 
-        Where what is done with them fails, they are told again.
+        If the body raises, the next call yields the same frames again.
 
         Raises
         ------
@@ -33,6 +34,8 @@ class RevisedFrames:
             The store does not answer.
         """
         now = self._clock.now()
-        found = await self._matches.revised_since((self._asked_at or now) - _LATE)
-        yield None if self._asked_at is None else {item.frame_id for item in found - self._told}
-        self._asked_at, self._told = now, found
+        found = await self._matches.revised_since((self._checked_at or now) - _LATE)
+        yield (
+            None if self._checked_at is None else {item.frame_id for item in found - self._reported}
+        )
+        self._checked_at, self._reported = now, found

@@ -5,18 +5,18 @@ from services.domain.statistics.calibration import Calibration, calibration
 
 def test_a_bin_counts_by_how_far_it_is_off_and_how_many_are_in_it() -> None:
     # .2: one in four came true, off by .05; .95: both did, off by .05.
-    said = calibration([0.2] * 4 + [0.95] * 2, [True, False, False, False, True, True])
+    found = calibration([0.2] * 4 + [0.95] * 2, [True, False, False, False, True, True])
 
-    assert said is not None
-    assert (said.error, said.said, said.came_true) == pytest.approx((0.05, 2.7 / 6, 0.5))
+    assert found is not None
+    assert (found.error, found.predicted, found.came_true) == pytest.approx((0.05, 2.7 / 6, 0.5))
 
 
 def test_overconfidence_is_its_excess() -> None:
-    said = calibration([0.9] * 10, [True] * 4 + [False] * 6)
+    found = calibration([0.9] * 10, [True] * 4 + [False] * 6)
 
-    assert said is not None
-    assert said.error == pytest.approx(0.5)
-    assert said.count == 10
+    assert found is not None
+    assert found.error == pytest.approx(0.5)
+    assert found.count == 10
 
 
 def test_certainty_is_in_the_last_bin_and_nothing_says_nothing() -> None:

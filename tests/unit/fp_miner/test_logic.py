@@ -114,9 +114,9 @@ def test_a_revision_of_which_something_was_refused_retracts_and_a_cured_one_brin
     (partial,) = matches_of(
         record(ground_truth=samples.frame_annotated(revision=2, complete=False)), known=known
     )
-    (retracted,) = logic.mine({needle.needle_id}, partial, 0.5)
+    (retracted,) = logic.needle_events({needle.needle_id}, partial, 0.5)
     (cured,) = matches_of(record(ground_truth=samples.frame_annotated(revision=3)), known=known)
-    (found,) = logic.mine({needle.needle_id}, cured, 0.5)
+    (found,) = logic.needle_events({needle.needle_id}, cured, 0.5)
 
     assert isinstance(retracted, NeedleRetracted)
     assert isinstance(found, NeedleFound)
@@ -154,8 +154,8 @@ def test_a_known_needle_is_found_again_or_retracted_on_every_delivery() -> None:
         record(ground_truth=samples.frame_annotated(samples.annotation(), revision=2))
     )
     for _ in range(2):
-        assert logic.mine({needle.needle_id}, match, 0.5) == [needle]
-        (retracted,) = logic.mine({needle.needle_id}, cleared, 0.5)
+        assert logic.needle_events({needle.needle_id}, match, 0.5) == [needle]
+        (retracted,) = logic.needle_events({needle.needle_id}, cleared, 0.5)
         assert isinstance(retracted, NeedleRetracted)
         assert retracted.revision > needle.revision
 
@@ -165,7 +165,7 @@ def test_a_needle_names_the_category_that_was_mistaken() -> None:
     mined = [
         needle
         for match in matches_of(record(ground_truth=truth))
-        for needle in logic.mine(frozenset(), match, 0.5)
+        for needle in logic.needle_events(frozenset(), match, 0.5)
     ]
     (needle,) = mined
     assert isinstance(needle, NeedleFound)
