@@ -27,7 +27,7 @@ from services.app.repeating import kept_up
 from services.app.review_page import note_figures, reviewing
 from services.app.when_changed import WhenChanged
 from services.contracts.errors import InvalidSettings, Transient
-from services.contracts.flow import BESIDE, CONSUMERS, SERVICES, USES_IMAGES
+from services.contracts.flow import CONSUMERS, OPTIONAL_SERVICES, SERVICES, USES_IMAGES
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Counts
@@ -56,7 +56,7 @@ _FIGURES_S = 15.0
 
 def wanted_services(settings: Settings) -> tuple[str, ...]:
     """All services that these settings enable."""
-    return (*SERVICES, *(name for name in BESIDE if is_asked_for(name, settings)))
+    return (*SERVICES, *(name for name in OPTIONAL_SERVICES if is_asked_for(name, settings)))
 
 
 @asynccontextmanager

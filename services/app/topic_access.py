@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.annotation.webhooks.receivers import service_of
-from services.contracts.flow import BESIDE, CONSUMERS, READS, WEBHOOKS, WRITES, group_of
+from services.contracts.flow import CONSUMERS, OPTIONAL_SERVICES, READS, WEBHOOKS, WRITES, group_of
 from services.contracts.topics import DEAD_LETTERS, TOPICS, Topic
 from services.runtime.settings import Settings
 
@@ -62,7 +62,7 @@ def grants_of(service: str) -> list[Grant]:
         )
         for name in sorted(reads | writes)
     ]
-    if service in CONSUMERS or service in BESIDE:
+    if service in CONSUMERS or service in OPTIONAL_SERVICES:
         granted.append(Grant("group", group_of(service), ("Describe", "Read")))
     if service == WEBHOOKS:
         # A prefix, because each receiver has its own group, and receivers change.

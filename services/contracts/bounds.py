@@ -1,7 +1,7 @@
-"""How large a value may be, so that every service and store can compute with it.
+"""Bounds of values, so that every service and store can compute with them.
 
-What breaks a bound is refused where it comes in. A field without one would let a single event end
-a service at every start: the event is durable, and the arithmetic on it fails each time.
+An event that breaks a bound is refused on arrival. Without bounds, one event could crash a service
+at every start: the event is stored, and arithmetic on it fails each time.
 """
 
 from datetime import UTC, datetime
@@ -11,16 +11,16 @@ from pydantic import AfterValidator, AwareDatetime, Field
 from pydantic_core import PydanticCustomError
 
 FIRST_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""The epoch: what a clock that was never set shows, and our mark for an unknown time."""
+"""The epoch: an unset clock shows it, and it marks an unknown time."""
 LAST_TIME: Final = datetime(2100, 1, 1, tzinfo=UTC)
-"""No camera's clock is right beyond it. Both are far from year 1 and 9999, where adding a day or
-converting to another time zone overflows."""
+"""Later camera clocks are wrong. Both bounds are far from years 1 and 9999, where adding a day or
+converting the time zone overflows."""
 TIME_OUT_OF_RANGE: Final = "time_out_of_range"
 
 MAX_COORDINATE: Final = 1e6
 """Pixels: ten times the side of the largest pictures. Areas stay within float64's exact range."""
 MIN_SIDE: Final = 1e-6
-"""Pixels: the product of two smaller sides may be 0, and an overlap with it undefined."""
+"""Pixels: the product of smaller sides may underflow to 0, which makes an overlap undefined."""
 MAX_AREA: Final = MAX_COORDINATE**2
 
 MAX_INT32: Final = 2**31 - 1
@@ -31,7 +31,7 @@ MAX_SECONDS: Final = 1e9
 
 
 def is_possible_time(moment: datetime) -> bool:
-    """Whether a picture can have been taken then."""
+    """Whether an image can have been captured at this time."""
     return FIRST_TIME <= moment <= LAST_TIME
 
 
@@ -46,7 +46,7 @@ def _possible(moment: datetime) -> datetime:
 
 
 CaptureTime = Annotated[AwareDatetime, AfterValidator(_possible)]
-"""When a picture was taken."""
+"""When an image was captured."""
 Coordinate = Annotated[float, Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE)]
 Side = Annotated[float, Field(ge=MIN_SIDE, le=MAX_COORDINATE)]
 Area = Annotated[float, Field(ge=0, le=MAX_AREA)]
@@ -55,9 +55,9 @@ PixelCount = Annotated[int, Field(gt=0, le=MAX_INT32)]
 ByteCount = Annotated[int, Field(gt=0, le=MAX_EXACT)]
 ObjectCount = Annotated[int, Field(ge=0, le=MAX_INT32)]
 SourceRevision = Annotated[int, Field(ge=1, le=MAX_INT32)]
-"""Of what comes from outside; the sum of a few still fits what the evaluator holds, a uint32."""
+"""A revision from outside; the sum of a few still fits the evaluator's uint32."""
 Revision = Annotated[int, Field(ge=1, le=MAX_EXACT)]
-"""Of what we derive: a sum."""
+"""A derived revision, which is a sum of others."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Overlap = Annotated[float, Field(ge=0, le=2)]
 """An IoU; rounding may put it slightly above 1."""

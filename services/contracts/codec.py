@@ -1,4 +1,4 @@
-"""Events to bytes and back: JSON, strict going out, tolerant of new fields coming in."""
+"""Encodes and decodes events as JSON: encoding is strict, decoding ignores unknown fields."""
 
 from functools import cache, reduce
 from operator import or_
@@ -26,12 +26,12 @@ def encode(event: Event) -> bytes:
 
 
 def decode(topic: str, value: bytes | None) -> Event:
-    """The event that these bytes of `topic` are.
+    """Decode a record's value from `topic`.
 
     Raises
     ------
     UnreadableEvent
-        Not JSON, not an event of the topic, or a value that breaks its schema.
+        The value is not JSON, not an event of the topic, or breaks its schema.
     """
     if value is None:
         raise UnreadableEvent("the record has no value", reason="empty_record")

@@ -1,4 +1,4 @@
-"""Dead letters: what could not be processed, and what became of it."""
+"""Events of dead letters: records that could not be processed, and what became of them."""
 
 import hashlib
 from enum import StrEnum
@@ -11,16 +11,16 @@ from services.contracts.events import Event
 from services.contracts.identity import LetterId, ReplayId
 
 _LONGEST_KEY = 1000
-"""Characters. A record's key may be megabytes; its letter has it whole, in the value."""
+"""Characters. A record's key may have megabytes; the dead letter holds all of it in its value."""
 
 
 def letter_of_record(topic: str, key: bytes, value: bytes) -> LetterId:
-    """The letter of a record of a topic, named by its content: a replay is another place's copy."""
+    """The dead letter of a topic's record, by content, so that a replayed copy has the same id."""
     return identity.letter_id("topic", topic, key.hex(), hashlib.sha256(value).hexdigest())
 
 
 def partition_key_of(key: bytes) -> str:
-    """What the letter of a record with this key is partitioned by."""
+    """The partition key of the dead letter of a record with this key."""
     return key.decode(errors="replace")[:_LONGEST_KEY]
 
 
@@ -38,12 +38,12 @@ class DeadLettered(Event):
     partition: int | None = None
     offset: int | None = None
     location: str | None = None
-    """File and line or id, for what never was on a topic."""
+    """File and line or id, for a record that was never on a topic."""
     original_key: bytes = b""
     original_value: bytes
     failed_at: AwareDatetime
     replay: ReplayId | None = None
-    """The replay that failed; none the first time."""
+    """The replay that failed; None the first time."""
 
     def source(self) -> tuple[object, ...]:
         place = (self.original_topic, self.partition, self.offset, self.location)
@@ -56,7 +56,7 @@ class DeadLettered(Event):
     def letter_id(self) -> LetterId:
         """The same for every service that failed on this record, and for every copy of it.
 
-        Off the topics, one record may break several rules, and is mended for each by itself.
+        A record from outside the topics may break several rules; each makes its own dead letter.
         """
         if self.original_topic is not None:
             return letter_of_record(self.original_topic, self.original_key, self.original_value)
@@ -67,7 +67,7 @@ class DeadLettered(Event):
 
 
 class LetterChange(StrEnum):
-    """What may become of a dead letter, besides failing again."""
+    """The changes of a dead letter besides another failure."""
 
     REPLAYED = "replayed"
     RESOLVED = "resolved"
@@ -81,15 +81,15 @@ class DeadLetterChanged(Event):
     letter_id: LetterId
     change: LetterChange
     replay: ReplayId | None = None
-    """The replay that this is, or that was processed."""
+    """The replay that was sent, or that was processed."""
     service: Annotated[str, Field(max_length=200)] = ""
-    """Who has processed it."""
+    """The service that processed it."""
     partition_key: str
-    """The letter's own key, so that both are in one partition."""
+    """The dead letter's key, so that both events are in one partition."""
     changed_at: AwareDatetime
 
     def source(self) -> tuple[object, ...]:
-        # Of a discard there may be several, with replays in between.
+        # A letter may be discarded several times, with replays in between.
         when = self.changed_at.isoformat() if self.change is LetterChange.DISCARDED else None
         return (self.letter_id, self.change.value, self.replay, self.service, when)
 

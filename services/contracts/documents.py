@@ -1,4 +1,4 @@
-"""The events as documents for others: JSON Schemas and an AsyncAPI 3 description.
+"""Generates the public documents of events: JSON Schemas and an AsyncAPI 3 description.
 
 `python -m services.contracts.documents` writes them; a test compares them with the code.
 """
@@ -20,7 +20,7 @@ def event_types() -> list[type[Event]]:
 
 
 def schema(event: type[Event]) -> dict[str, Any]:
-    """The JSON Schema of what is published."""
+    """The JSON Schema of an event as it is published."""
     return event.model_json_schema(mode="serialization")
 
 

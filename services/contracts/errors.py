@@ -14,18 +14,18 @@ GazeloopError
 │   ├── InvalidImage           not a complete JPEG or PNG within the limits
 │   ├── MissingImage           the blob store has no such image
 │   ├── Undelivered            a webhook's receiver failed for so long that one is given up
-│   └── Unprocessable          what a step raised on one event alone, and did not foresee
+│   └── Unprocessable          an unexpected error of a step on a single event
 └── Fatal                  the deployment is wrong: logs are flushed, the process exits
     ├── InvalidSettings        a setting is missing, unknown or contradictory
     ├── MissingPart            a broker, store or program is not installed
     │   └── MissingBroker          the one that holds a data folder's events
     ├── DamagedVectors         files of Qdrant Edge cannot be read
     ├── DiskFull               the data folder's disk has too little room
-    ├── PartEnded              an embedded part ended although nobody asked it to
+    ├── PartEnded              an embedded part ended without a request
     ├── MissingWeights         no weights, or not those that their sha256 names
     ├── NothingStored          a data folder that is to be read holds nothing
     ├── UnfitInt8              no 8-bit network, or not the one meant, or too far from exact
-    └── TooManyDeadLetters     so many events in a row are bad that something else must be
+    └── TooManyDeadLetters     so many events in a row fail that the deployment must be wrong
 
 Any other exception counts as Fatal, except one about a value (`ValueError` and the like) that a
 single event raises while others of its batch go through: then the event is Unprocessable.
@@ -63,12 +63,12 @@ class ReceiverUnavailable(Transient):
 
 
 class Invalid(GazeloopError):
-    """What never works, however often it is tried.
+    """Processing fails however often it is tried.
 
     Parameters
     ----------
     detail : what is wrong, for a person
-    reason : snake_case code for counting; the class's own where it is not given
+    reason : snake_case code for counting; by default the class's
     """
 
     default_reason: ClassVar[str] = "invalid"
@@ -115,13 +115,13 @@ class Undelivered(Invalid):
 
 
 class Unprocessable(Invalid):
-    """What a step raised on one event alone, and did not foresee: its cause says what."""
+    """An unexpected error of a step on a single event; see its cause."""
 
     default_reason = "unexpected_error"
 
 
 class Fatal(GazeloopError):
-    """The deployment is wrong; going on would only spoil more."""
+    """The deployment is wrong; continuing would do damage."""
 
 
 class InvalidSettings(Fatal):
@@ -137,7 +137,7 @@ class MissingBroker(MissingPart):
 
 
 class PartEnded(Fatal):
-    """A part that was started with us ended although nobody asked it to."""
+    """An embedded part ended without a request."""
 
 
 class MissingWeights(Fatal):
@@ -161,7 +161,7 @@ class UnfitInt8(Fatal):
 
 
 class TooManyDeadLetters(Fatal):
-    """So many events in a row are bad that the deployment must be."""
+    """So many events in a row fail that the deployment must be wrong."""
 
 
 VALUE_ERRORS: Final = (
@@ -172,4 +172,4 @@ VALUE_ERRORS: Final = (
     TypeError,
     ValueError,
 )
-"""What code raises on a value that it cannot take: not what a machine or a peer raises."""
+"""Errors that code raises on a bad value, as opposed to errors of machines or peers."""

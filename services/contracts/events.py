@@ -1,7 +1,7 @@
-"""The events, in the past tense: what happened, to which frame, at which revision.
+"""The events, named in the past tense, with their subjects and revisions.
 
-An event states everything that it says about its subject, so the highest revision alone counts:
-whoever has seen that one may forget, repeat or reorder all others.
+An event carries the full state of its subject, so only the highest revision counts: consumers may
+drop, repeat or reorder all others.
 """
 
 from abc import ABC, abstractmethod
@@ -51,8 +51,8 @@ SCHEMA_VERSION: Literal[1] = 1
 REANNOTATION_SOURCE = "reannotation"
 """The `annotation_source` of ground truth that the annotation team has corrected."""
 
-# The schemas are for producers: they state what ingest takes. What was stored before ingest refused
-# names that nobody can tell apart is still read.
+# The schemas are for producers: they state what ingest accepts. Events stored before ingest refused
+# indistinguishable names can still be read, because the models' own patterns are wider.
 _Id = Field(
     min_length=1,
     max_length=200,
@@ -68,7 +68,7 @@ _Name = Field(
 _ModelId = Annotated[ModelId, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f]+$")]
 DetectorPart = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\s@\x00-\x1f]+$")]
 _DetectorId = Annotated[DetectorId, _Id]
-# Of these there are hundreds in an event, and a pattern takes as long as all else.
+# No pattern: an event has hundreds of these, and a pattern would double the time of validation.
 _RegionId = Annotated[RegionId, Field(min_length=1, max_length=200)]
 _NeedleId = Annotated[NeedleId, _Id]
 _Bits = Annotated[int, Field(ge=0, lt=1 << 40)]
@@ -80,8 +80,8 @@ AnyBox = tuple[Coordinate, Coordinate, Side, Side]
 
 
 class _Model(BaseModel):
-    # Producers are strict: an unknown field or a NaN never leaves. The codec lets consumers
-    # ignore the fields that they do not know.
+    # Producers are strict: unknown fields and NaN are refused. The codec lets consumers ignore
+    # unknown fields.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -155,14 +155,14 @@ class Event(_Model, ABC):
 
     @abstractmethod
     def source(self) -> tuple[object, ...]:
-        """What makes this event this one, and the same one when it comes again."""
+        """The source identity: equal for every repeat of this event."""
 
     @abstractmethod
     def key(self) -> str:
         """The Kafka record's key."""
 
     def partitioned_by(self) -> str:
-        """What decides the partition: the key, where an event does not say otherwise."""
+        """The partition key: by default the record's key."""
         return self.key()
 
     @computed_field  # type: ignore[prop-decorator]  # mypy does not know pydantic's decorator
@@ -229,7 +229,7 @@ class FrameAnnotated(_FrameEvent):
     annotated_by: Annotated[str, _Name] | None = None
     annotation_source: Annotated[str, _Name] = "import"
     lead_time_s: Duration | None = None
-    """How long the annotator took, where their tool says it."""
+    """How long the annotator took, if their tool reports it."""
     complete: bool = True
     """False where annotations were refused that may show an object; the frame is not matched."""
     annotations: tuple[Annotation, ...]
@@ -266,7 +266,7 @@ class FrameMatched(_FrameEvent):
     split: Split
     shortlisted: bool
     reannotated: bool = False
-    """Whether the ground truth came back corrected: what it says of a region is a verdict."""
+    """Whether the ground truth came from reannotation, which makes each region a verdict."""
     vehicle_id: AnyVehicleId
     drive_id: AnyDriveId | None
     captured_at: CaptureTime
@@ -278,11 +278,11 @@ class FrameMatched(_FrameEvent):
     overlaps: tuple[Overlap, ...]
     """IoU with the ground truth matched at .5; 0 where there is none."""
     errors: tuple[ErrorType | None, ...]
-    """What kind of false positive at IoU .5; none for a true positive or an ignored one."""
+    """The type of false positive at IoU .5; None for a true positive or an ignored detection."""
     true_categories: tuple[AnyCategory | None, ...]
-    """For an error of class, the category of the ground truth that was mistaken."""
+    """For a classification error, the category of the ground truth that it was confused with."""
     ground_truths: tuple[ObjectCount, ObjectCount, ObjectCount, ObjectCount]
-    """How many count (neither crowd nor ignored) per area range."""
+    """The number that counts (neither crowd nor ignored), per area range."""
 
     @model_validator(mode="after")
     def _parallel(self) -> Self:
@@ -306,7 +306,7 @@ class FrameMatched(_FrameEvent):
         return f"{self.detector}|{self.category}|{self.frame_id}"
 
     def partitioned_by(self) -> str:
-        """The category: one evaluator then owns all of it, and AP is per category."""
+        """The category, so that one evaluator owns all of a category; AP is per category."""
         return self.category
 
 
@@ -354,7 +354,7 @@ class Candidate(_Model):
     similarity: Rank
     """Cosine to the needle's region vector."""
     evidence: Rank
-    """What the candidates are ranked by, best first."""
+    """What candidates are ranked by, highest first."""
     drive_id: AnyDriveId | None = None
     captured_at: CaptureTime
     image_uri: Annotated[str, Field(max_length=1000)]
@@ -365,10 +365,10 @@ class Provenance(_Model):
 
     model: _ModelId
     strategy: Annotated[str, Field(max_length=100)]
-    """What frames are worth: `worst-frames` or `costliest-errors`."""
+    """The name of the strategy: `worst-frames` or `costliest-errors`."""
     size_limit: Annotated[int, Field(ge=0, le=MAX_INT32)]
     method: Annotated[str, Field(max_length=100)] = "similarity"
-    """How evidence came about: `logistic`, `contrast` or `similarity`, by what is annotated."""
+    """How evidence was computed: `logistic`, `contrast` or `similarity`."""
 
 
 class ShortlistPublished(Event):

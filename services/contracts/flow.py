@@ -15,11 +15,11 @@ from services.contracts.topics import (
 )
 
 CONSUMERS = ("embedder", "fp_miner", "retriever", "evaluator")
-"""The consuming services whose work others wait for, in the order of the flow."""
+"""The consuming services that later services depend on, in the order of the flow."""
 
 LABEL_STUDIO = "label_studio"
-BESIDE = (LABEL_STUDIO,)
-"""Those that have nothing to do where the settings do not name their tool."""
+OPTIONAL_SERVICES = (LABEL_STUDIO,)
+"""Services that run only if the settings name their tool."""
 
 WEBHOOKS = "webhooks"
 """The service that sends shortlists to receivers: a consumer for each, and a group of its own."""
@@ -28,10 +28,10 @@ SERVICES = ("ingest", *CONSUMERS, WEBHOOKS)
 """What a deployment always has."""
 
 USES_IMAGES = frozenset({"ingest", "embedder", "retriever", LABEL_STUDIO})
-"""The services that open the blob store: who stores images, embeds, shows or uploads them."""
+"""The services that open the blob store: they store, embed, show or upload images."""
 
 USES_VECTORS = frozenset({"embedder", "retriever"})
-"""The services that speak to Qdrant, and have its key."""
+"""The services that connect to Qdrant, and have its key."""
 
 READS: Mapping[str, Sequence[Topic]] = {
     "embedder": (FRAMES, PREDICTIONS),
@@ -47,15 +47,15 @@ WRITES: Mapping[str, Sequence[Topic]] = {
     "ingest": (FRAMES, PREDICTIONS, GROUND_TRUTH, DEAD_LETTERS),
     "embedder": (EMBEDDED, DEAD_LETTERS),
     "fp_miner": (MATCHES, NEEDLES, DEAD_LETTERS),
-    # Corrections that are made on the review page are ground truth. Of dead letters it sends these
-    # again, and no others: an annotator's page shall not speak for vehicles or detectors.
+    # Corrections on the review page are ground truth. It replays only dead letters of these: an
+    # annotator's page must not publish for vehicles or detectors.
     "retriever": (REANNOTATION_TOPIC, GROUND_TRUTH, DEAD_LETTERS),
     "evaluator": (DEAD_LETTERS,),
     WEBHOOKS: (DEAD_LETTERS,),
-    # What comes back from Label Studio is ground truth, or cannot be used.
+    # Answers from Label Studio are ground truth, or are dead-lettered.
     LABEL_STUDIO: (GROUND_TRUTH, DEAD_LETTERS),
 }
-"""The topics that each service publishes to; all may give an event up."""
+"""The topics that each service publishes to; all may publish dead letters."""
 
 
 def group_of(service: str) -> str:

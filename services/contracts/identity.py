@@ -1,4 +1,4 @@
-"""Every id in Gazeloop: deterministic, so that a replay writes what is already there."""
+"""All ids: deterministic, so that a replay writes what is already stored."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -18,11 +18,11 @@ RegionId = NewType("RegionId", str)
 """One detection of one detector on one frame, named by its content."""
 NeedleId = NewType("NeedleId", str)
 FamilyId = NewType("FamilyId", str)
-"""Needles that fail alike, named by the one that was captured first."""
+"""Needles that fail alike; the id derives from the one that was captured first."""
 PointId = NewType("PointId", str)
 """A vector's id in Qdrant (a UUID)."""
 LetterId = NewType("LetterId", str)
-"""A record that could not be processed, however many services failed on it and however often."""
+"""A record that could not be processed, whichever services failed on it, and how often."""
 ReplayId = NewType("ReplayId", str)
 """One replay of a dead letter."""
 ModelId = NewType("ModelId", str)
@@ -35,12 +35,12 @@ _NAMESPACE = UUID("6f0c7f5e-5f0e-5b4e-9a55-6a617a656c70")
 
 
 def _name(kind: str, *parts: object) -> str:
-    # JSON keeps ("a", "bc") and ("ab", "c") apart; repr-exact floats keep boxes apart.
+    # JSON distinguishes ("a", "bc") from ("ab", "c"), and its exact floats distinguish boxes.
     return str(uuid5(_NAMESPACE, orjson.dumps([kind, *parts]).decode()))
 
 
 def event_id(event_type: str, *source: object) -> EventId:
-    """Id of the event that this source identity gives rise to, however often."""
+    """Id of the event with this source identity; the same for every repeat."""
     return EventId(_name("event", event_type, *source))
 
 
@@ -54,8 +54,8 @@ def region_ids(
 ) -> list[RegionId]:
     """Ids of a frame's detections (category, bbox, score), in their order.
 
-    A region is named by what it is and not by where it stands in a list, so a new revision of the
-    predictions keeps the ids of the detections that it keeps; exact repeats are numbered.
+    The id derives from the content of the detection and not from its index, so an unchanged
+    detection keeps its id in a new revision of the predictions. Exact repeats are numbered.
     """
     seen: Counter[str] = Counter()
     ids = []
@@ -67,13 +67,13 @@ def region_ids(
 
 
 def needle_id(region: RegionId) -> NeedleId:
-    """Id of the needle that a region is while it is wrong."""
+    """Id of the needle of a region."""
     return NeedleId(_name("needle", region))
 
 
-def family_id(founder: NeedleId) -> FamilyId:
-    """Id of the family that a needle founded."""
-    return FamilyId(_name("family", founder))
+def family_id(leader: NeedleId) -> FamilyId:
+    """Id of the family with this leader."""
+    return FamilyId(_name("family", leader))
 
 
 def region_point_id(model: ModelId, region: RegionId) -> PointId:
@@ -87,10 +87,10 @@ def frame_point_id(model: ModelId, frame_id: FrameId) -> PointId:
 
 
 def letter_id(*record: object) -> LetterId:
-    """Id of the dead letter of a record, named by its content or, off the topics, its place."""
+    """Id of a record's dead letter, by its content, or by its location if it has no topic."""
     return LetterId(_name("letter", *record))
 
 
 def replay_id(letter: LetterId, number: int) -> ReplayId:
-    """Id of a letter's replay, counted from 1: two operators at once make one of it."""
+    """Id of a dead letter's replay, numbered from 1; two concurrent replays have the same id."""
     return ReplayId(_name("replay", letter, number))

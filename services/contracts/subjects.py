@@ -1,4 +1,4 @@
-"""What an event is about: what connects an effect with its cause."""
+"""The subjects of an event, which connect an effect with its cause."""
 
 from services.contracts.dead_letters import DeadLetterChanged, DeadLettered
 from services.contracts.events import (
@@ -15,11 +15,11 @@ from services.contracts.events import (
 from services.contracts.identity import FrameId
 
 Subject = tuple[str, str]
-"""A kind and an id: a needle and a frame may have the same one."""
+"""A type and an id: a needle and a frame may have the same id."""
 
 
 def frame_of(event: Event) -> FrameId | None:
-    """The frame that an event is about; none for a dead letter."""
+    """The frame that an event is about; None for a dead letter."""
     match event:
         case ShortlistPublished():
             return event.needle.frame_id

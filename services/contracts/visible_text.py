@@ -1,6 +1,6 @@
-"""Which characters a name may not hold: those that nobody sees, or that reorder what is seen.
+"""Characters that names may not contain: invisible ones, and those that reorder text.
 
-Two ids that differ only in such a character look the same to whoever compares them.
+Two ids that differ only in such a character look the same to a reader.
 """
 
 import re
@@ -19,13 +19,13 @@ _HIDDEN = re.compile(f"[{HIDDEN}\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800
 
 
 def hidden_character(text: str) -> str | None:
-    """The first character that may not be in a name, as `U+202E`; none where all may."""
+    """The first forbidden character, such as `U+202E`; None if there is none."""
     found = _HIDDEN.search(text)
     return f"U+{ord(found[0]):04X}" if found else None
 
 
 def escaped(text: str) -> str:
-    r"""The text with each such character written out, like `\u202e`, so that it is seen."""
+    r"""The text with each forbidden character escaped, such as `\u202e`."""
     return _HIDDEN.sub(_written_out, text)
 
 

@@ -1,4 +1,4 @@
-"""One frame as a task in the annotation team's tool, and what became of it there."""
+"""Tasks in the annotation team's tool, one per frame, and their status."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,22 +8,22 @@ from services.contracts.identity import FrameId
 
 
 class TaskStatus(StrEnum):
-    """What has become of a task."""
+    """The status of a task."""
 
     WAITING = "waiting"
-    """It is not there yet."""
+    """The tool does not have it yet."""
     OPEN = "open"
     STARTED = "started"
     """Somebody has a draft."""
     SKIPPED = "skipped"
     ANSWERED = "answered"
-    """What was submitted is ground truth, or waits for an answer."""
+    """The submission is ground truth, or a held correction."""
     REFUSED = "refused"
-    """What was submitted cannot be used; it is a dead letter."""
+    """The submission is invalid; it is a dead letter."""
     WITHDRAWN = "withdrawn"
-    """Nobody asks for the frame any more."""
+    """The frame is on no shortlist any more."""
     DELETED = "deleted"
-    """Somebody has deleted it there; it is not pushed again of itself."""
+    """Somebody deleted it in the tool; it is not pushed again automatically."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class TaskRecord:
 
     Attributes
     ----------
-    task_id : the tool's; none where it has none
-    trying : whether a push was begun, of which the end was not noted
-    asked : digest of what the task asks
-    image : where the tool has the frame's image; empty where it has none
+    task_id : the tool's id; None before the task exists
+    trying : whether a push began whose end was not recorded
+    asked : digest of the pushed task
+    image : where the tool has the frame's image; empty if it has none
     link_until : when the link to our image ends
-    read : digest of what was last read back
-    revision : the last ground truth that came of it
+    read : digest of the last answer read
+    revision : the last revision of ground truth from the task
     """
 
     frame_id: FrameId

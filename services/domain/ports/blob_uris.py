@@ -1,6 +1,6 @@
-"""URIs of blobs: relative to their store, so that a store may be copied, moved or renamed.
+"""URIs of blobs, relative to their store, so that a store can be copied, moved or renamed.
 
-A blob is named by its content, so the last part of a URI finds it wherever its store is now.
+A blob is named by its content, so the last part of a URI finds it wherever the store is now.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ SCHEME: Final = "blob:"
 _PLACE = r"(?P<place>(?P<folder>[0-9a-f]{2})/(?P=folder)[0-9a-f]{62})"
 _RELATIVE = re.compile(rf"{SCHEME}{_PLACE}")
 _ABSOLUTE = re.compile(rf"[a-z][a-z0-9+.-]*://[^?#]*/{_PLACE}")
-"""As stores gave them out until they were relative. Neither queries, nor chained file systems."""
+"""URIs from before they were relative. Queries and chained file systems are not accepted."""
 
 
 def place_of(content: bytes) -> str:
-    """Where a blob lies in its store."""
+    """The path of a blob within its store."""
     digest = hashlib.sha256(content).hexdigest()
     return f"{digest[:2]}/{digest}"
 
@@ -29,9 +29,9 @@ def uri_of(content: bytes) -> str:
 
 
 def place_in(uri: str) -> str:
-    """The place in its store that a URI names; nothing else is ever opened.
+    """The path within its store that a URI names; the store opens no other path.
 
-    An absolute URI is of a store that was elsewhere when the blob was put.
+    An absolute URI names the location of the store when the blob was put.
 
     Raises
     ------
@@ -50,9 +50,9 @@ def _found(uri: str) -> str | None:
 
 
 def absolute_uri(uri: str, store: str) -> str:
-    """Where readers outside find a blob, in the store at this folder or URL.
+    """The absolute URI of a blob in the store at this folder or URL, for external readers.
 
-    What names no blob is left as it is.
+    A URI that names no blob is returned unchanged.
     """
     place = _found(uri)
     if place is None:

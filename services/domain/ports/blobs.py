@@ -1,4 +1,4 @@
-"""Image bytes, named by their sha256: the same picture twice is one blob."""
+"""The blob store's protocol: image bytes by their sha256, so equal images are one blob."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ class BlobStore(Protocol):
     """Bytes by content. Safe to use from several threads."""
 
     def put(self, content: bytes) -> str:
-        """Store the bytes durably, unless they are there; their URI, relative to the store.
+        """Store the bytes durably, if they are new; returns their URI, relative to the store.
 
         Raises
         ------

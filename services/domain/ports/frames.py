@@ -1,4 +1,4 @@
-"""The durable record of every frame: the latest event of each kind that is known of it."""
+"""The frame store's protocol: the latest event of each type for every frame."""
 
 import hashlib
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -22,8 +22,8 @@ class FrameRecord:
 
     Attributes
     ----------
-    original : the frame that first showed this frame's picture; the frame itself where it did, and
-        none where nobody has looked yet
+    original : the first frame with the same image, possibly this frame; None where images have not
+        been compared yet
     """
 
     frame_id: FrameId
@@ -35,18 +35,18 @@ class FrameRecord:
 
     @property
     def is_copy(self) -> bool:
-        """Whether another frame showed the same picture first."""
+        """Whether another frame had the same image first."""
         return self.original not in {None, self.frame_id}
 
 
 @dataclass(frozen=True)
 class FrameTally:
-    """How many frames are captured, have predictions (per detector version), are annotated.
+    """Numbers of frames captured, of predictions (per detector version), and of annotated frames.
 
     Attributes
     ----------
     partial_predictions, partial_ground_truth : how many of those are incomplete
-    copies : frames whose picture another frame showed first
+    copies : frames whose image another frame had first
     """
 
     frames: int
@@ -63,15 +63,15 @@ class FrameStore(Protocol):
     async def record(self, facts: Sequence[FrameFact]) -> None:
         """Merge the facts into their frames, durably.
 
-        The first frame that is recorded with a picture (by its sha256) is that picture's original,
-        for good; every other frame with it is a copy.
+        The first frame that is recorded with an image (by its sha256) is permanently that image's
+        original; every other frame with it is a copy.
 
         Raises
         ------
         StoreUnavailable
             The store does not answer.
         ConflictingRevision
-            A fact has the identity and revision of a stored one, and another content.
+            A fact has the identity and revision of a stored one, but different content.
         """
         ...
 
@@ -82,9 +82,9 @@ class FrameStore(Protocol):
     def evaluable(
         self, frame_ids: Collection[FrameId] | None = None
     ) -> AsyncIterator[Sequence[FrameRecord]]:
-        """Every frame with both predictions and ground truth: these parts, and its original.
+        """Every frame with predictions and ground truth: these parts, and its original.
 
-        In no particular order, some hundreds at a time.
+        In chunks of some hundreds, in no particular order.
 
         Parameters
         ----------
@@ -97,19 +97,19 @@ class FrameStore(Protocol):
         ...
 
     async def tally(self) -> FrameTally:
-        """How many facts of each kind are known."""
+        """Count the stored facts of each type."""
         ...
 
 
 def content_of(fact: FrameFact) -> str:
-    """Digest of what a fact says; where a frame's bytes lie may change, what they are may not."""
+    """Digest of a fact's content, without the image's URI, which may change."""
     if isinstance(fact, FrameCaptured):
         content = fact.model_dump_json(exclude={"event_id": True, "image": {"uri": True}})
     else:
-        # How long it took to say something is no part of what is said.
+        # The annotator's lead time is not part of the content.
         exclude = {"event_id", "lead_time_s"}
         if getattr(fact, "complete", True):
-            # Digests of what was published before the field existed stay valid.
+            # Keeps the digests of facts published before the field existed.
             exclude.add("complete")
         content = fact.model_dump_json(exclude=exclude)
     return hashlib.sha256(content.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Which content of a subject came first, second, third: revisions that a repeat cannot change."""
+"""The revision ledger's protocol: assigns revisions to contents, which repeats do not change."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
@@ -14,9 +14,8 @@ class Entry(NamedTuple):
 class RevisionLedger(Protocol):
     """Revisions by content, and what the broker has acknowledged. Atomic for each subject.
 
-    A known content keeps its revision for ever, so importing an old file again after a correction
-    says nothing new; `returns` tells who means it as a change back. Acknowledgements count for
-    one broker: another one knows nothing of them.
+    A known content keeps its revision, so importing an old file again after a correction changes
+    nothing; `returns` detects intended changes back. Acknowledgements count for one broker only.
     """
 
     async def assign(self, entries: Sequence[Entry]) -> list[int]:
@@ -34,22 +33,27 @@ class RevisionLedger(Protocol):
         ...
 
     async def assign_next(self, entry: Entry, after: int) -> bool:
-        """Make the entry the subject's revision `after + 1`; False where another content is.
+        """Make the entry the subject's revision `after + 1`; False if another content has it.
 
-        For a change that was made looking at revision `after`. Asking again says the same.
+        For a change that was based on revision `after`. Idempotent.
         """
         ...
 
     async def returns(self, way: str, entries: Sequence[Entry]) -> list[int]:
-        """Note that a way says these now; how often it has come back to each, 0 the first time.
+        """Record that a source states these contents now; returns how often it returned to each.
 
-        Coming back is to say a content again after another one of the same subject. Saying it
-        twice in a row is the same saying, whatever other ways have said in between.
+        A source returns to a content when it states it again after another content of the same
+        subject; the first statement is 0. Stating it twice in a row does not count, whatever other
+        sources state in between.
+
+        Parameters
+        ----------
+        way : the source
         """
         ...
 
     async def confirm(self, entries: Collection[Entry]) -> None:
-        """Remember that the broker has acknowledged these; they have been assigned before."""
+        """Record that the broker acknowledged these entries, which have revisions."""
         ...
 
     async def published(self, entries: Collection[Entry]) -> set[Entry]:
@@ -57,5 +61,5 @@ class RevisionLedger(Protocol):
         ...
 
     async def known(self, subjects: Collection[str]) -> set[str]:
-        """Those of the subjects of which any broker has ever acknowledged something."""
+        """Those of the subjects with an entry that any broker ever acknowledged."""
         ...

@@ -1,4 +1,4 @@
-"""The durable record of every match: the evaluator and the report are rebuilt from it."""
+"""The match store's protocol; the evaluator and the report are rebuilt from it."""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from services.domain.metrics.match_columns import NamedColumns
 
 
 class Revised(NamedTuple):
-    """A match that became another."""
+    """A match with a new revision."""
 
     frame_id: FrameId
     detector: DetectorId
@@ -19,16 +19,16 @@ class Revised(NamedTuple):
 
 
 class MatchStore(Protocol):
-    """The latest FrameMatched of every (detector, category, frame), and the needles it ever had."""
+    """The latest FrameMatched of every (detector, category, frame), and all its needles ever."""
 
     async def record(
         self, matches: Sequence[FrameMatched], needles: Mapping[str, Collection[NeedleId]]
     ) -> None:
-        """Store matches, unless a newer revision is there, and remember needles for ever.
+        """Store matches, unless a newer revision is stored, and add needle ids, which are kept.
 
         Parameters
         ----------
-        needles : by a match's key, the ids of the needles that it is about to emit
+        needles : by a match's key, the ids of the needles that it will emit
 
         Raises
         ------
@@ -40,7 +40,7 @@ class MatchStore(Protocol):
     async def known(
         self, frame_ids: Collection[FrameId]
     ) -> dict[tuple[FrameId, DetectorId, Category], frozenset[NeedleId]]:
-        """All that was ever recorded of these frames, with every needle ever remembered."""
+        """Every (frame, detector, category) ever recorded on these frames, with its needle ids."""
         ...
 
     async def load(self, frame_ids: Collection[FrameId]) -> list[FrameMatched]:
@@ -54,19 +54,19 @@ class MatchStore(Protocol):
         categories: Collection[Category] | None = None,
         split: Split | None = None,
     ) -> AsyncIterator[FrameMatched]:
-        """The stored matches, in no particular order; all of them where nothing is named."""
+        """The stored matches that pass these filters, in no particular order."""
         ...
 
     async def changed_since(self, at: datetime) -> bool:
-        """Whether any match became another since then, by the store's clock."""
+        """Whether any match has a new revision since then, by the store's clock."""
         ...
 
     async def revised_since(self, at: datetime) -> set[Revised]:
-        """The matches that became others since then, by the store's clock, as they are now."""
+        """The matches with new revisions since then, by the store's clock, as they are now."""
         ...
 
     def counted(self, categories: Collection[Category]) -> AsyncIterator[NamedColumns]:
-        """What mAP needs of the stored matches of these categories, some thousands at a time."""
+        """The columns that mAP needs of these categories' matches, in chunks of some thousands."""
         ...
 
     async def categories(self) -> list[Category]:

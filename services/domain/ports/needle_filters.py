@@ -1,4 +1,4 @@
-"""What a list of needles may be asked for."""
+"""Filters and sort orders of lists of needles."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,16 +7,16 @@ from services.contracts.events import ErrorType
 
 
 class Sort(StrEnum):
-    """What comes first."""
+    """The order of a list."""
 
     SCORE = "score"
-    """The errors that the detector is surest of."""
+    """The highest scores first."""
     NEWEST = "newest"
     OLDEST = "oldest"
 
 
 class Stage(StrEnum):
-    """How far the review is, as people ask for it."""
+    """The progress of reviews, as lists filter by it."""
 
     TODO = "todo"
     """It has candidates, and not all of them are decided."""
@@ -29,7 +29,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class NeedleFilter:
-    """Which needles; none of a field means any."""
+    """Selects needles; None in a field matches any."""
 
     category: str | None = None
     error_type: ErrorType | None = None

@@ -1,4 +1,4 @@
-"""The durable record of every needle and its shortlist."""
+"""The needle store's protocol: every needle and its shortlist."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
@@ -51,19 +51,19 @@ class NeedleStore(Protocol):
         ...
 
     async def write_shortlists(self, shortlists: Sequence[ShortlistPublished]) -> None:
-        """Store needles' shortlists, each unless one of its revision or a newer one is there."""
+        """Store shortlists, each unless its revision or a newer one is stored."""
         ...
 
     async def plans(self) -> int:
-        """How many plans of all shortlists have been finished."""
+        """The number of finished plans of all shortlists."""
         ...
 
     async def finish_plan(self, before: int) -> bool:
-        """Count one more, if it is still so many that are finished; false if it is not.
+        """Increment the number of plans if it still is `before`; False if it is not.
 
         Parameters
         ----------
-        before : what `plans` said before planning
+        before : the result of `plans` before planning
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What annotators decide about needles and their candidates: who, when, and what it undoes."""
+"""The review store's protocol: annotators' decisions about needles and their candidates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Act(StrEnum):
     """What an annotator did."""
 
     ACCEPT = "accept"
-    """The candidate fails as the needle does."""
+    """The candidate fails in the needle's way."""
     REJECT = "reject"
     """It does not."""
     CORRECT = "correct"
@@ -24,16 +24,16 @@ class Act(StrEnum):
 
 @dataclass(frozen=True)
 class ReviewEvent:
-    """One change, never changed itself.
+    """One immutable decision.
 
     Attributes
     ----------
-    version : 1 for a needle's first change, and so on without a gap
+    version : 1 for a needle's first event, then without a gap
     regions : the candidates that it is about
-    by, token_id : the annotator's name, and the token of theirs that let them in
+    by, token_id : the annotator's name and token
     undoes : for `UNDO`, the version that no longer counts
-    frame_id, revision, note : for `CORRECT`, the frame, its new revision and what was said
-    act_id : the id that the page gave the act, by which a repeat is known; empty without one
+    frame_id, revision, note : for `CORRECT`, the frame, its new revision and the comment
+    act_id : the page's id of the act, which identifies repeats; empty without one
     """
 
     needle_id: NeedleId
@@ -60,33 +60,33 @@ class Progress(StrEnum):
 
 @dataclass(frozen=True)
 class Projection:
-    """What lists show of a needle's review; follows from its events."""
+    """The state of a needle's review for lists, derived from its events."""
 
     version: int
     progress: Progress
     decided: int
     accepted: int
     shortlist_revision: int
-    """The shortlist that was reviewed; a higher one has grown since."""
+    """The revision of the reviewed shortlist; a higher one has changed since."""
     by: str
     at: datetime
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Who works on a needle, and until when others keep away."""
+    """An annotator's exclusive claim on a needle, and when it ends."""
 
     by: str
     token_id: str
     until: datetime
 
     def is_of(self, by: str) -> bool:
-        """Whether this person holds it, whichever of their tokens they have come with."""
+        """Whether this person holds the claim, with any of their tokens."""
         return self.by == by
 
 
 class ReviewStore(Protocol):
-    """Reviews by needle. Events are only ever added."""
+    """Reviews by needle. Events are append-only."""
 
     async def events(self, needle_id: NeedleId) -> list[ReviewEvent]:
         """A needle's events in the order of their versions.
@@ -99,11 +99,11 @@ class ReviewStore(Protocol):
         ...
 
     async def append(self, event: ReviewEvent) -> bool:
-        """Add an event durably; False where its version is taken: someone was faster."""
+        """Add an event durably; False if its version is taken by a concurrent one."""
         ...
 
     async def project(self, needle_id: NeedleId, projection: Projection) -> None:
-        """Show this in lists, unless a later version is shown."""
+        """Store a projection, unless a later version is stored."""
         ...
 
     async def of_frame(self, frame_id: FrameId) -> Sequence[ReviewEvent]:
@@ -111,7 +111,7 @@ class ReviewStore(Protocol):
         ...
 
     async def needles(self) -> Sequence[NeedleId]:
-        """Every needle that anything was decided about."""
+        """Every needle with a review event."""
         ...
 
     async def recent(self, limit: int) -> Sequence[ReviewEvent]:
@@ -121,11 +121,11 @@ class ReviewStore(Protocol):
     async def claim(
         self, needle_id: NeedleId, wanted: Claim, now: datetime, *, by_force: bool = False
     ) -> Claim:
-        """Take or renew a claim; what is returned holds, which may be another's."""
+        """Take or renew a claim; returns the valid claim, possibly of someone else."""
         ...
 
     async def claims(self, needle_ids: Sequence[NeedleId], now: datetime) -> Mapping[str, Claim]:
-        """The claims of these needles that have not run out."""
+        """The claims of these needles that have not expired."""
         ...
 
     async def signing_key(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Who is logged in to the review page: kept here, so that logging out ends it everywhere."""
+"""The session store's protocol; sessions are stored, so that logging out ends them everywhere."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,14 +7,14 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """What is kept of a session.
+    """The stored part of a session.
 
     Attributes
     ----------
     session_id : hash of the secret that the browser holds
     token_id : the token that the person logged in with
     by : the person's name
-    ends_at : from when it counts for nothing
+    ends_at : from when it is invalid
     """
 
     session_id: str
@@ -27,7 +27,7 @@ class SessionStore(Protocol):
     """Sessions by id. Every call is durable once it returns."""
 
     async def begin(self, session: SessionRecord, now: datetime) -> None:
-        """Keep a new session, and forget those that have ended by now.
+        """Store a new session, and delete those that have ended.
 
         Raises
         ------
@@ -41,5 +41,5 @@ class SessionStore(Protocol):
         ...
 
     async def end(self, session_id: str) -> None:
-        """End a session for ever."""
+        """End a session permanently."""
         ...

@@ -1,4 +1,4 @@
-"""Which frames are shortlisted, as the broker told it: what moves a frame from H-S to S."""
+"""The protocol of shortlist membership, by published events: moves frames from H-S to S."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -14,15 +14,14 @@ class Membership:
     """Whether any needle of a detector shortlists a frame; `version` rises when that may change.
 
     The version is the sum, over the needles that ever listed the frame, of the revision that last
-    put it on their shortlist or took it off. A revision that leaves a frame where it is says
-    nothing about it.
+    put it on their shortlist or took it off. Revisions that do not move the frame do not count.
     """
 
     shortlisted: bool
     version: int
     since: datetime | None = field(default=None, compare=False)
-    """When it came on the first of the shortlists that it is on, by the store's clock; none where
-    it is on none, or that was not noted."""
+    """When the frame came on the first of its current shortlists, by the store's clock; None if it
+    is on none, or the time is unknown."""
 
 
 NOT_SHORTLISTED = Membership(shortlisted=False, version=0)
@@ -42,11 +41,11 @@ class ShortlistStore(Protocol):
         ...
 
     async def moved(self, shortlists: Sequence[ShortlistPublished]) -> set[FrameId]:
-        """The frames that came on or went off with these very revisions, and not again since."""
+        """The frames whose last move, on or off, was by one of these revisions."""
         ...
 
     async def memberships(
         self, frame_ids: Collection[FrameId]
     ) -> dict[tuple[FrameId, DetectorId], Membership]:
-        """Memberships of these frames; a pair that is not there was never shortlisted."""
+        """Memberships of these frames; a missing pair was never shortlisted."""
         ...

@@ -1,4 +1,4 @@
-"""Who may publish over HTTP: tokens, of which only the hash is kept."""
+"""The token store's protocol: tokens for HTTP, of which only the hash is stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class TokenRecord:
-    """What is kept of a token."""
+    """The stored part of a token."""
 
     token_id: str
     """Public: names the token in lists and logs."""
@@ -17,14 +17,14 @@ class TokenRecord:
     """`vehicle:<id>`, `annotation:<name>`, or `annotation` of older versions."""
     created_at: datetime
     revoked_at: datetime | None = None
-    """From when it counts for nothing; in the future for one that was rotated."""
+    """From when it is invalid; in the future for a rotated token."""
     used_at: datetime | None = None
-    """When it was last used, to the hour or so; none where it never was."""
+    """When it was last used, to about an hour; None if it never was."""
     prefix: str = ""
-    """How a vehicle's ids begin; empty: with the vehicle's own id."""
+    """The prefix of a vehicle's ids; empty for the vehicle's own id."""
 
     def is_valid(self, now: datetime) -> bool:
-        """Whether it lets its owner in."""
+        """Whether it is valid at this time."""
         return self.revoked_at is None or now < self.revoked_at
 
 
@@ -32,7 +32,7 @@ class TokenStore(Protocol):
     """Tokens by id. Every call is durable once it returns."""
 
     async def add(self, token: TokenRecord) -> None:
-        """Keep a new token.
+        """Store a new token.
 
         Raises
         ------
@@ -50,9 +50,9 @@ class TokenStore(Protocol):
         ...
 
     async def revoke(self, token_id: str, at: datetime) -> bool:
-        """Revoke a token for ever from then on; False where there is none, or it ends sooner."""
+        """Revoke a token from then on; False if there is none, or it ends sooner."""
         ...
 
     async def note_use(self, token_id: str, at: datetime) -> None:
-        """Remember that a token was used."""
+        """Record that a token was used."""
         ...

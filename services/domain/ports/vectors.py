@@ -1,4 +1,4 @@
-"""Vectors with their payload, found by similarity: what is asked of Qdrant, server or Edge."""
+"""The protocol of the vector store (Qdrant, server or Edge): search by similarity."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ REGION_VECTORS = "regions"
 
 
 def collection_of(alias: str, model: ModelId) -> str:
-    """The collection that holds one model's vectors: those of two models never share one."""
+    """The collection of one model's vectors; every model has its own."""
     return f"{alias}-{model}"
 
 
@@ -37,12 +37,12 @@ def models_of(collections: Iterable[str]) -> list[ModelId]:
 
 
 def model_of(alias: str, collection: str | None) -> ModelId | None:
-    """The model whose collection this is; none where there is none yet."""
+    """The model of a collection; None without a collection."""
     return ModelId(collection.removeprefix(f"{alias}-")) if collection else None
 
 
 async def live_model(names: "CollectionNames", alias: str) -> ModelId | None:
-    """The model that searches by this alias use; none where nothing is embedded yet.
+    """The model that searches by this alias use; None where nothing is embedded yet.
 
     Raises
     ------
@@ -63,7 +63,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Where:
-    """A filter: fields equal to a value, and numbers that reach a bound."""
+    """A filter: fields that equal a value, and numbers not less than a bound."""
 
     equals: Mapping[str, str] = field(default_factory=dict)
     at_least: Mapping[str, float] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Hit:
 
 
 SIMILARITY_DECIMALS = 6
-"""float32 cosines agree to this between engines; what is equal to here is a tie."""
+"""Engines agree on float32 cosines to this many decimals; cosines equal to it tie."""
 
 
 OVERSAMPLING = 2.0
@@ -88,7 +88,7 @@ are: recall@10 was 1.0 then, and .95 without (docs/measurements/shortlists.md)."
 
 
 class Quantization(StrEnum):
-    """How vectors are searched."""
+    """How the index stores vectors."""
 
     NONE = "none"
     """As they are."""
@@ -97,7 +97,7 @@ class Quantization(StrEnum):
 
 
 def best_first(found: Iterable[tuple[PointId, float, Payload]]) -> list[Hit]:
-    """Hits by falling similarity, rounded so that ties are ties, then by id."""
+    """Hits by descending similarity, rounded so that float noise does not break ties, then id."""
     hits = [
         Hit(point, round(alike, SIMILARITY_DECIMALS), payload) for point, alike, payload in found
     ]
@@ -105,20 +105,20 @@ def best_first(found: Iterable[tuple[PointId, float, Payload]]) -> list[Hit]:
     return hits
 
 
-def is_settled(hits: Sequence[Hit], limit: int, asked: int) -> bool:
-    """Whether no tie for the last place can be among what was not asked for.
+def is_settled(hits: Sequence[Hit], limit: int, requested: int) -> bool:
+    """Whether all points that tie for the last rank were returned.
 
     Parameters
     ----------
-    hits : best first, as `best_first` gives them
-    limit : how many are wanted
-    asked : how many the engine was asked for, at least `limit`
+    hits : in the order of `best_first`
+    limit : the number of hits wanted
+    requested : the number requested from the engine, at least `limit`
     """
-    return len(hits) < asked or hits[-1].similarity < hits[limit - 1].similarity
+    return len(hits) < requested or hits[-1].similarity < hits[limit - 1].similarity
 
 
 class CollectionNames(Protocol):
-    """Which collections there are, and what their aliases stand for."""
+    """Collections and their aliases."""
 
     async def collections(self) -> list[str]:
         """Every collection, in the order of their names.
@@ -131,26 +131,26 @@ class CollectionNames(Protocol):
         ...
 
     async def aliases(self) -> dict[str, str]:
-        """What each alias stands for."""
+        """The collection of each alias."""
         ...
 
     async def alias(self, names: Mapping[str, str]) -> None:
-        """Let each name stand for its collection from now on, whatever it stood for before.
+        """Point each alias to its collection, atomically.
 
-        All at once: no search in between sees only some of them moved.
+        No search sees only some of them moved.
         """
         ...
 
     async def close(self) -> None:
-        """Flush and let go."""
+        """Flush and close."""
         ...
 
 
 class VectorStore(CollectionNames, Protocol):
     """Named collections of points. All writes are durable when the call returns.
 
-    Wherever a collection is named, an alias may stand for it. A collection that does not exist
-    holds nothing: loading, searching and deleting find no points there; writing to it is Fatal.
+    An alias may be used instead of a collection's name. A collection that does not exist is empty:
+    loading, searching and deleting find no points; writing to it is Fatal.
     """
 
     async def ensure(
@@ -166,7 +166,7 @@ class VectorStore(CollectionNames, Protocol):
         ...
 
     async def dimension(self, collection: str) -> int | None:
-        """How many numbers its vectors have; none where it does not exist."""
+        """The dimension of its vectors; None where the collection does not exist."""
         ...
 
     async def upsert(self, collection: str, points: Sequence[Point]) -> None:
@@ -188,7 +188,7 @@ class VectorStore(CollectionNames, Protocol):
     async def nearest_to_each(
         self, collection: str, vectors: Vectors, where: Where, limit: int
     ) -> list[list[Hit]]:
-        """What `nearest` finds for each of several vectors, at less than the price of each.
+        """Run `nearest` for several vectors in one query.
 
         Parameters
         ----------
@@ -197,5 +197,5 @@ class VectorStore(CollectionNames, Protocol):
         ...
 
     async def count(self, collection: str, where: Where) -> int:
-        """How many points pass the filter."""
+        """The number of points that pass the filter."""
         ...

@@ -1,19 +1,19 @@
 import pytest
 
 from services.app.topic_access import SCALER, commands, grants_of
-from services.contracts.flow import BESIDE, CONSUMERS, READS, SERVICES, WRITES, group_of
+from services.contracts.flow import CONSUMERS, OPTIONAL_SERVICES, READS, SERVICES, WRITES, group_of
 from services.contracts.topics import DEAD_LETTERS, MATCHES, TOPICS
 
 
 def test_every_service_has_its_grants() -> None:
-    assert set(WRITES) == {*SERVICES, *BESIDE}
+    assert set(WRITES) == {*SERVICES, *OPTIONAL_SERVICES}
 
 
 def test_every_topic_has_somebody_who_writes_it() -> None:
     assert {topic for topics in WRITES.values() for topic in topics} == set(TOPICS)
 
 
-@pytest.mark.parametrize("service", [*CONSUMERS, *BESIDE])
+@pytest.mark.parametrize("service", [*CONSUMERS, *OPTIONAL_SERVICES])
 def test_a_service_reads_its_own_topics_as_its_own_group(service: str) -> None:
     grants = grants_of(service)
     read = {each.name for each in grants if "Read" in each.operations and each.resource == "topic"}
