@@ -262,8 +262,10 @@ async def _consumer(
         await closing.enter_async_context(carried)
     if listener is not None:
         every_s = parts.settings.evaluate_every_s
-        for work_name, work in (("refresh", listener.refresh), ("assess", listener.assess)):
-            await closing.enter_async_context(_going_on(work_name, work, every_s))
+        # A batch waits while the background refreshes gauges, whose steps are then its progress.
+        with progress_of(progress):
+            for work_name, work in (("refresh", listener.refresh), ("assess", listener.assess)):
+                await closing.enter_async_context(_going_on(work_name, work, every_s))
     service = ConsumingService(
         name,
         READS[name],

@@ -5,10 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-import structlog
-
-from services.app.repeating import Ticker, going_on
-from services.contracts.errors import Transient
+from services.app.repeating import Ticker, attempted, going_on
 from services.domain.ports.vectors import VectorStore
 from services.embedder.filling import FillModel
 from services.embedder.service import EmbedFrames
@@ -20,7 +17,6 @@ from services.runtime.stores.opening import Stores
 
 FILL_PAUSE_S = 5.0
 """Pause between passes: how far a follower may lag behind the live model."""
-log = structlog.get_logger(__name__)
 
 
 async def filler(
@@ -51,13 +47,10 @@ async def filler(
 
 
 async def following(work: FillModel, ticker: Ticker) -> None:
-    """Repeat passes until cancelled or the ticker ends; wait while a part is unreachable."""
+    """Repeat passes until cancelled or the ticker ends; retry what fails or is unreachable."""
     pause_s = 0.0
     while await ticker.passed(pause_s):
-        try:
-            await work.fill()
-        except Transient as exc:
-            log.warning("filling_later", model=work.model_id, error=str(exc))
+        await attempted("fill_model", work.fill)
         pause_s = FILL_PAUSE_S
 
 

@@ -11,7 +11,7 @@ from typing import Self
 
 import structlog
 
-from services.contracts.errors import Invalid
+from services.contracts.errors import VALUE_ERRORS, Invalid, Unprocessable
 from services.contracts.identity import FrameId, ModelId
 from services.embedder.service import EmbedFrames
 from services.runtime.stores.embeddings import Embeddings
@@ -102,15 +102,16 @@ class FillModel:
         """Embed these frames; returns how many succeeded, and records the unreadable ones."""
         try:
             await self._step.embed(frame_ids)
-        except Invalid:
+        except (Invalid, *VALUE_ERRORS):
             return sum([await self._embed_alone(frame_id) for frame_id in frame_ids])
         return len(frame_ids)
 
     async def _embed_alone(self, frame_id: FrameId) -> bool:
         try:
             await self._step.embed([frame_id])
-        except Invalid as exc:
-            log.warning("frame_not_embedded", frame=frame_id, reason=exc.reason, error=str(exc))
+        except (Invalid, *VALUE_ERRORS) as exc:
+            reason = exc.reason if isinstance(exc, Invalid) else Unprocessable.default_reason
+            log.warning("frame_not_embedded", frame=frame_id, reason=reason, error=str(exc))
             self._unreadable[frame_id] = str(exc)
             return False
         return True

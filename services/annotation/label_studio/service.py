@@ -8,9 +8,10 @@ import structlog
 from services.annotation.label_studio.links import RENEWED
 from services.annotation.label_studio.pulling import Puller
 from services.annotation.label_studio.pushing import Pusher
-from services.contracts.errors import Fatal, GazeloopError, Invalid
+from services.contracts.errors import VALUE_ERRORS, Fatal, GazeloopError, Invalid
 from services.contracts.events import Event, FrameAnnotated, ShortlistPublished
 from services.runtime.clock import Clock
+from services.runtime.observability import metrics
 from services.runtime.stores.annotation_tasks import MongoAnnotationTasks
 
 log = structlog.get_logger(__name__)
@@ -61,7 +62,7 @@ class SyncLoop:
     async def sync(self) -> float:
         """Do what is due; return the seconds to wait before the next call.
 
-        Errors of Label Studio are logged, and retried later.
+        Errors of Label Studio and of stored values are logged, and retried later.
         """
         try:
             if await self._is_due():
@@ -76,6 +77,11 @@ class SyncLoop:
             # An expired token must not end the other services in this process.
             self._pause_s = min(2 * self._pause_s, _PATIENCE_S)
             log.warning("label_studio_later", wait_s=self._pause_s, error=str(exc))
+        except VALUE_ERRORS:
+            # One stored value that cannot be used: an end would come again at every start.
+            self._pause_s = min(2 * self._pause_s, _PATIENCE_S)
+            metrics.BACKGROUND_FAILURES.labels("label_studio").inc()
+            log.exception("work_failed", work="label_studio", wait_s=self._pause_s)
         return self._pause_s
 
     async def _ensure_subscribed(self) -> None:

@@ -17,9 +17,10 @@ from services.domain.ports.matches import MatchStore
 from services.evaluator.live.gauges import Gauges
 from services.evaluator.live.logic import confidence, evaluate, recent_maps
 from services.runtime.clock import Clock
-from services.runtime.kafka.consumer import Assignment
+from services.runtime.kafka.assignment import Assignment
 from services.runtime.observability import metrics
 from services.runtime.pace import Pace
+from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
 from services.runtime.stores.unreadable import UNREADABLE
 
@@ -144,6 +145,7 @@ class EvaluateMatches:
             _report_impossible(columns)
             some = columns if sound.size == len(columns) else columns.taken(sound)
             await asyncio.to_thread(state.add_named, some)
+            report_progress()
         return count, refused
 
     def _note(self, detectors: Collection[DetectorId]) -> None:
@@ -166,6 +168,8 @@ class EvaluateMatches:
                 changed.clear()
                 for detector in due:
                     await show(self._state, detector)
+                    # Thousands of detectors take longer than the stall limit.
+                    report_progress()
 
     async def _show(self, state: MatchState, detector: DetectorId) -> None:
         score = self._settings.operating_score

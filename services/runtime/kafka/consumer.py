@@ -9,7 +9,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import faust
@@ -23,9 +22,10 @@ from services.contracts.flow import group_of
 from services.contracts.topics import Topic
 from services.runtime.clock import Clock
 from services.runtime.exits import Exit, ExitCode, exit_now
+from services.runtime.kafka.assignment import Assignment
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.lag import LagReader, Partition, Position
-from services.runtime.kafka.partitions import partition_of_key
+from services.runtime.kafka.member_metadata import partition_count, request_metadata
 from services.runtime.kafka.records import Record
 from services.runtime.kafka.runner import Runner
 from services.runtime.kafka.watchdog import Watchdog
@@ -43,21 +43,6 @@ _WATCH_INTERVAL_S = 5.0
 _BROKER_POLL_S = 1.0
 _METADATA_AGES = 2
 """Wait this many times `metadata_max_age_s` for all producers to refresh: one, and a margin."""
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """The partitions that this replica of a service owns, and the number that each topic has."""
-
-    partitions: frozenset[Partition]
-    totals: Mapping[str, int]
-
-    def owns(self, topic: Topic, partitioned_by: str) -> bool:
-        """Whether this replica consumes the partition of this key."""
-        total = self.totals.get(topic.name, 0)
-        if not total:
-            return False
-        return Partition(topic.name, partition_of_key(partitioned_by, total)) in self.partitions
 
 
 class AssignmentListener(Protocol):
@@ -282,12 +267,12 @@ class ConsumingService:
             for item in consumer.assignment()
             if item.topic in self.topics
         )
-        totals = {topic: _partitions_of(topic, consumer) for topic in self.topics}
+        totals = {topic: partition_count(topic, consumer) for topic in self.topics}
         assignment = Assignment(owned, totals)
         before = self._assignment
         if assignment == before:
             return True
-        log.info("partitions_assigned", service=self.name, **_described(assignment))
+        log.info("partitions_assigned", service=self.name, **assignment.described())
         metrics.ASSIGNED_PARTITIONS.labels(self.name).set(len(owned))
         if not await self._inform_listener(assignment):
             return False
@@ -351,6 +336,18 @@ class ConsumingService:
                 self._stalled_s = 0.0
                 continue
             self._judge(watchdog, positions)
+            self._renew_metadata()
+
+    def _renew_metadata(self) -> None:
+        """Ask for the topics at once where the broker has named no partitions of one.
+
+        `positions` has just shown that they exist. A broker that starts may answer with no topics
+        for a moment; a group that forms then is given nothing until the metadata has its greatest
+        age (seen in 1 of 32 starts around a broker's restart: 29 s without a partition).
+        """
+        if self._app is not None and self._assignment.lacks_topics():
+            log.warning("topics_unknown", service=self.name, totals=dict(self._assignment.totals))
+            request_metadata(self._app.consumer)
 
     def _judge(self, watchdog: Watchdog, positions: Mapping[Partition, Position]) -> None:
         lags: Counter[str] = Counter(dict.fromkeys(self.topics, 0))
@@ -359,9 +356,10 @@ class ConsumingService:
         for topic, lag in lags.items():
             metrics.CONSUMER_LAG.labels(self.name, topic).set(lag)
         owned = {item: at for item, at in positions.items() if item in self._assignment.partitions}
+        accountable = self._assignment.accountable(positions)
         self._show_partitions(owned)
         steps = self._runner.progress.steps
-        self._stalled_s = watchdog.observe(self._clock.monotonic(), owned, steps)
+        self._stalled_s = watchdog.observe(self._clock.monotonic(), accountable, steps)
         metrics.SECONDS_SINCE_PROGRESS.labels(self.name).set(self._stalled_s)
         if self._stalled_s > self._settings.stall_limit_s:
             log.error("service_stalled", service=self.name, seconds=round(self._stalled_s))
@@ -388,27 +386,5 @@ def _record(event: EventT[bytes]) -> Record:
     )
 
 
-def _described(assignment: Assignment) -> dict[str, object]:
-    """Log fields: the numbers of the owned partitions, and how many each topic has."""
-    numbers: dict[str, list[int]] = {topic: [] for topic in assignment.totals}
-    for topic, number in sorted(assignment.partitions):
-        numbers[topic].append(number)
-    return {
-        "partitions": len(assignment.partitions),
-        "numbers": numbers,
-        "totals": dict(assignment.totals),
-    }
-
-
 def _acknowledge_nothing(_message: object) -> bool:
     return False
-
-
-def _partitions_of(topic: str, consumer: Any) -> int:
-    """How many partitions a topic has, from this member's own metadata.
-
-    Faust's `topic_partitions` reads metadata that only the group's leader has; on every other
-    replica it returns nothing, so that the replica would own no key.
-    """
-    partitions = consumer._thread._consumer.partitions_for_topic(topic)  # noqa: SLF001  # no other way
-    return len(partitions or ())

@@ -3,12 +3,14 @@
 import asyncio
 import socket
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
 from services.annotation.label_studio.project import ensure_project, ensure_webhook
+from services.annotation.label_studio.pulling import Puller
 from services.annotation.label_studio.service import SyncLoop
 from services.app.label_studio_parts import carrying, outside_routes
 from services.contracts.errors import InvalidRecord, ToolUnavailable
@@ -79,6 +81,23 @@ async def test_the_webhook_is_asked_for_until_label_studio_answers_and_then_no_m
         await loop.sync()
 
     assert asked == 2
+
+
+async def test_a_stored_value_that_cannot_be_used_ends_nothing(
+    desk: Desk,
+) -> None:
+    async def heard_of() -> None:
+        """Label Studio may call us."""
+
+    class FailingPuller(Puller):
+        async def pull(self) -> NoReturn:
+            raise ValueError("a stored value that nobody foresaw")
+
+    puller = object.__new__(FailingPuller)
+    tasks = desk.stores.annotation_tasks
+    carrier = SyncLoop(desk.parts.pusher, puller, tasks, desk.clock, 60.0, heard_of)
+
+    assert [await carrier.sync() for _ in range(3)] == [2.0, 4.0, 8.0]
 
 
 def is_told(desk: Desk) -> bool:

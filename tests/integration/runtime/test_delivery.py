@@ -16,8 +16,9 @@ from services.contracts.flow import group_of
 from services.contracts.topics import FRAMES, MATCHES, PREDICTIONS
 from services.domain.dead_letters import Letter, LetterState
 from services.runtime.clock import SystemClock
+from services.runtime.kafka.assignment import Assignment
 from services.runtime.kafka.broker import BrokerAddress
-from services.runtime.kafka.consumer import Assignment, AssignmentListener, ConsumingService
+from services.runtime.kafka.consumer import AssignmentListener, ConsumingService
 from services.runtime.kafka.dead_letters import read_dead_letters, read_letters, replay
 from services.runtime.kafka.lag import LagReader
 from services.runtime.kafka.outbox import KafkaOutbox, OutgoingRecord

@@ -13,8 +13,9 @@ from services.app.parts import App
 from services.contracts.events import Event, FrameAnnotated, FrameCaptured, PredictionsMade
 from services.contracts.topics import MATCHES, TOPICS
 from services.runtime.clock import SystemClock
+from services.runtime.kafka.assignment import Assignment
 from services.runtime.kafka.broker import BrokerAddress
-from services.runtime.kafka.consumer import Assignment, ConsumingService
+from services.runtime.kafka.consumer import ConsumingService
 from services.runtime.kafka.topic_admin import connect_admin
 from services.runtime.settings import Settings
 from tests import samples

@@ -85,6 +85,25 @@ async def test_an_image_that_cannot_be_read_is_named_once_and_its_neighbours_are
     assert [each.done for each in seen] == [0, 2]
 
 
+async def test_a_frame_on_which_the_code_fails_is_named_and_its_neighbours_are_filled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = Beside()
+    await world.survey("f1", "f2", "f3")
+    step = world.step(MeanColour("colour-new"))
+    embed = step.embed
+
+    async def failing(frame_ids: list[FrameId]) -> None:
+        if "f2" in frame_ids:
+            raise ValueError("a stored value that nobody foresaw")
+        await embed(frame_ids)
+
+    monkeypatch.setattr(step, "embed", failing)
+    filled = await FillModel(step, world.embeddings).fill()
+
+    assert (filled.done, list(filled.unreadable)) == (2, [FrameId("f2")])
+
+
 async def test_a_filling_that_was_cut_off_goes_on_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

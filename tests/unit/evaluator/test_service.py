@@ -20,6 +20,7 @@ from services.runtime.exits import ExitCode
 from services.runtime.kafka.records import Record
 from services.runtime.kafka.runner import Runner
 from services.runtime.observability import metrics
+from services.runtime.progress import Progress, progress_of
 from services.runtime.settings import Settings
 from tests.fakes.clock import FakeClock
 from tests.fakes.matches import InMemoryMatchStore
@@ -60,6 +61,20 @@ async def test_the_gauges_are_pycocotools_numbers() -> None:
     await step(InMemoryMatchStore(), FakeClock()).run(matches)
     assert shown() == pytest.approx(expected, abs=1e-9)
     assert shown("R") == {"AP": None, "AP50": None, "AP75": None}
+
+
+async def test_every_detector_shown_is_progress_of_the_batch() -> None:
+    # 5,000 versions of one detector, sent by one vehicle, took longer than the stall limit.
+    matches, _ = matches_of(2)
+    named = [
+        match.model_copy(update={"detector": f"d@{version}"})
+        for version in range(7)
+        for match in matches[:1]
+    ]
+    progress = Progress()
+    with progress_of(progress):
+        await step(InMemoryMatchStore(), FakeClock()).run(named)
+    assert progress.steps >= 7
 
 
 async def test_a_batch_that_comes_too_soon_is_shown_at_the_next_refresh() -> None:
