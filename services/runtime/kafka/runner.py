@@ -209,22 +209,17 @@ class Runner:
             await self._note_processed(batch)
 
     async def _run_each_alone(self, batch: Sequence[Parsed]) -> None:
-        unforeseen: list[tuple[Parsed, Exception]] = []
+        # A value that the step cannot handle is dead-lettered even where every event of the batch
+        # has one: ending the process would bring the same batch back at every start. Where the
+        # step itself is wrong, the limit on dead letters stops the service.
         for parsed in batch:
             self.progress.report()
             try:
                 await self._run([parsed])
-            except Invalid as exc:
-                await self._dead_letter(parsed, exc)
-            except VALUE_ERRORS as exc:
-                unforeseen.append((parsed, exc))
+            except (Invalid, *VALUE_ERRORS) as exc:
+                await self._dead_letter(parsed, _as_invalid(exc))
             else:
                 await self._note_processed([parsed])
-        if len(unforeseen) == len(batch):
-            # If every event fails, the cause is a bug or stored data rather than the events.
-            raise unforeseen[0][1]
-        for parsed, error in unforeseen:
-            await self._dead_letter(parsed, _as_invalid(error))
 
     async def _note_processed(self, batch: Sequence[Parsed]) -> None:
         """Count these events, and mark the dead letters whose replays they are as resolved."""
