@@ -104,7 +104,7 @@ def test_what_can_be_repaired_is_taken_and_said(
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"ground truth: {frames} published" in done.stdout
     assert repaired in done.stdout
-    assert ("Repaired" in done.stdout) == bool(repaired)
+    assert ("Repairs and assumptions" in done.stdout) == bool(repaired)
 
 
 def test_an_image_of_two_subsets_is_asked_about(ingest: Gazeloop, data: Path) -> None:
