@@ -2,14 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import httpx
 
-from services.contracts.events import Annotation, FrameAnnotated
-from services.contracts.identity import FrameId
+from services.contracts.events import Annotation, FrameAnnotated, Split
+from services.contracts.identity import DriveId, FrameId
+from services.domain.splits import SplitRule
 from tests.unit.ingest.datasets import jpeg
+
+Request = tuple[str, str, dict[str, Any]]
+"""The scope of its token, its path and its body."""
 
 FRAMES = 80
 _VEHICLES = ("v1", "v2")
@@ -25,6 +29,20 @@ def _frame(number: int) -> tuple[str, str]:
     return vehicle, f"{vehicle}:{number:04d}"
 
 
+def _drive(number: int) -> str:
+    return f"{_VEHICLES[number % len(_VEHICLES)]}:{number // 8}"
+
+
+def reference_frames(rule: SplitRule) -> set[str]:
+    """The frames that are searched for needles."""
+    return {
+        frame_id
+        for number in range(FRAMES)
+        for _, frame_id in [_frame(number)]
+        if rule.split_of(FrameId(frame_id), DriveId(_drive(number))) is Split.REFERENCE
+    }
+
+
 def _detections(number: int, version: str) -> list[dict[str, Any]]:
     category = _CATEGORIES[number // 2 % len(_CATEGORIES)]
     found = [{"category": category, "bbox": _RIGHT, "score": 0.9}]
@@ -33,13 +51,12 @@ def _detections(number: int, version: str) -> list[dict[str, Any]]:
     return found
 
 
-def requests() -> Iterator[tuple[str, str, dict[str, Any]]]:
+def requests() -> Iterator[Request]:
     """Who says what, and where: frames, two versions' predictions, and some corrections."""
     for number in range(FRAMES):
         vehicle, frame_id = _frame(number)
         captured = f"2026-05-04T10:{number // 60:02d}:{number % 60:02d}Z"
-        drive = f"{vehicle}:{number // 8}"
-        metadata = {"frame_id": frame_id, "captured_at": captured, "drive_id": drive}
+        metadata = {"frame_id": frame_id, "captured_at": captured, "drive_id": _drive(number)}
         yield f"vehicle:{vehicle}", "/v1/frames", metadata
         for detector, version in _DETECTORS:
             made = {"frame_id": frame_id, "detector": detector, "version": version}
@@ -64,8 +81,27 @@ def ground_truth() -> list[FrameAnnotated]:
     ]
 
 
-async def publish(url: str, tokens: dict[str, str]) -> None:
-    """Send all of it, some at a time; every request is accepted."""
+async def publish(url: str, tokens: dict[str, str], needles_in: Collection[str]) -> None:
+    """Send all but the predictions on the frames of which needles come; see `publish_needles`."""
+    await _send_all(url, tokens, [r for r in requests() if not _makes_needles(r, needles_in)])
+
+
+async def publish_needles(url: str, tokens: dict[str, str], needles_in: Collection[str]) -> None:
+    """Send the predictions of which needles come.
+
+    A needle counts toward latency if it gets a shortlist at once, which it does for sure only
+    where the haystack's vectors are there before it.
+    """
+    await _send_all(url, tokens, [r for r in requests() if _makes_needles(r, needles_in)])
+
+
+def _makes_needles(request: Request, frames: Collection[str]) -> bool:
+    _, path, body = request
+    return path == "/v1/predictions" and body["frame_id"] in frames
+
+
+async def _send_all(url: str, tokens: dict[str, str], chosen: Sequence[Request]) -> None:
+    """Send requests, some at a time; every one is accepted."""
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
 
         async def send(number: int, scope: str, path: str, body: dict[str, Any]) -> None:
@@ -80,5 +116,5 @@ async def publish(url: str, tokens: dict[str, str]) -> None:
 
         at_once = asyncio.Semaphore(8)
         async with asyncio.TaskGroup() as sending:
-            for number, request in enumerate(requests()):
+            for number, request in enumerate(chosen):
                 sending.create_task(send(number, *request))

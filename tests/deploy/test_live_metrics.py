@@ -20,7 +20,7 @@ from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings
 from tests.deadline import until
 from tests.deploy.checking import ROOT, check, read_json, read_yaml, tool
-from tests.deploy.survey import ground_truth, publish
+from tests.deploy.survey import ground_truth, publish, publish_needles, reference_frames
 from tests.faults.victims import Victim
 from tests.ports import free_ports
 from tests.prometheus import Prometheus, prometheus
@@ -97,7 +97,11 @@ async def test_prometheus_understands_the_running_stack(app: App, tmp_path: Path
         # Between two scrapes: what is counted before the first has no rate.
         await until(lambda: prom.values('up{job="gazeloop"}') == [1.0], deadline_s=30)
         await app.outbox.publish(ground_truth())
-        await publish(app.addresses["ingest"].removesuffix("/v1"), await tokens(app))
+        url, issued = app.addresses["ingest"].removesuffix("/v1"), await tokens(app)
+        reference = reference_frames(app.settings.split_rule)
+        await publish(url, issued, reference)
+        await app.caught_up()
+        await publish_needles(url, issued, reference)
         await app.caught_up()
         await app.outbox.publish([await correction(app)])
         await app.caught_up()
