@@ -173,29 +173,6 @@ def _step(service: ConsumingService) -> _Keeping:
     return step
 
 
-async def test_a_group_that_was_told_of_no_topics_asks_again(
-    bench: Bench, consumer: ConsumingService
-) -> None:
-    await consumer.start()
-    await until(lambda: bool(consumer._assignment.partitions))
-    assert consumer._app is not None
-    thread = consumer._app.consumer._thread  # type: ignore[attr-defined]  # Faust has no public way
-    coordinator = thread._consumer._coordinator
-    cluster = coordinator._cluster
-
-    def forget_topics() -> None:
-        # As a broker answers that has just started: it knows itself, and no topic yet.
-        cluster._partitions.clear()
-        cluster.update_metadata = lambda _: None
-        coordinator._handle_metadata_update(cluster)
-
-    thread.thread_loop.call_soon_threadsafe(forget_topics)
-    await until(lambda: not consumer._assignment.partitions)
-    del cluster.update_metadata
-    await bench.publish(0, 10)
-    await until(lambda: len(_step(consumer).names) == 10)
-
-
 async def test_replicas_that_are_killed_in_turn_lose_nothing(bench: Bench) -> None:
     with bench.worker() as first, bench.worker() as second:
         for kill, victim in enumerate((first, second, first, second)):
