@@ -2,19 +2,16 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from services.contracts.events import Event
 from services.contracts.flow import group_of
 from services.contracts.topics import FRAMES
-from services.runtime.clock import SystemClock
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.exits import ExitCode
 from services.runtime.kafka.broker import BrokerAddress
-from services.runtime.kafka.consumer import ConsumingService
 from services.runtime.kafka.lag import LagReader
 from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.kafka.topic_admin import create_topics
@@ -137,40 +134,6 @@ async def test_a_worker_that_gets_nothing_done_exits(bench: Bench) -> None:
     await bench.publish(0, 10)
     with bench.worker(seconds=600, GAZELOOP_STALL_LIMIT_S="2") as worker:
         assert await asyncio.to_thread(worker.wait) == ExitCode.STALLED
-
-
-class _Keeping:
-    """A step that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    async def run(self, events: Sequence[Event]) -> None:
-        self.names.update(event.key() for event in events)
-
-
-@pytest.fixture
-async def consumer(bench: Bench) -> AsyncIterator[ConsumingService]:
-    # An answer without topics lasts until the metadata has its greatest age: for good, here.
-    settings = SETTINGS.model_copy(update={"metadata_max_age_s": 3600.0})
-    outbox = KafkaOutbox(bench.name, bench.broker, settings)
-    service = ConsumingService(
-        bench.name,
-        [FRAMES],
-        _Keeping(),
-        outbox=outbox,
-        broker=bench.broker,
-        settings=settings,
-        clock=SystemClock(),
-    )
-    yield service
-    await service.stop()
-    await outbox.close()
-
-
-def _step(service: ConsumingService) -> _Keeping:
-    step: _Keeping = service._runner._step  # type: ignore[assignment]
-    return step
 
 
 async def test_replicas_that_are_killed_in_turn_lose_nothing(bench: Bench) -> None:
