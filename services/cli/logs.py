@@ -18,8 +18,7 @@ def log_to_file(settings: Settings, name: str) -> None:
     keep_private(settings.data)
     path = settings.data / "logs" / f"{name}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
-    stream = path.open("a", encoding="utf-8", buffering=1)
-    configure_logs(level=settings.log_level, stream=stream)
+    configure_logs(level=settings.log_level, path=path)
     logging.getLogger().addHandler(_Alarm(path))
 
 

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TextIO
 
 import structlog
@@ -63,15 +64,17 @@ class RepeatedWarnings(logging.Filter):
         return True
 
 
-def configure_logs(*, level: str = "INFO", stream: TextIO | None = None) -> None:
-    """Send Gazeloop's logs, and warnings of libraries, to one stream.
+def configure_logs(
+    *, level: str = "INFO", stream: TextIO | None = None, path: Path | None = None
+) -> None:
+    """Send Gazeloop's logs, and warnings of libraries, to one stream or file.
 
     Parameters
     ----------
     level : lowest level of Gazeloop's own events
     stream : standard error by default, so that a command's output can be piped
+    path : file to append to, instead of the stream
     """
-    stream = stream or sys.stderr
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -82,10 +85,14 @@ def configure_logs(*, level: str = "INFO", stream: TextIO | None = None) -> None
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(_formatter(terminal=stream.isatty()))
+    stream = stream or sys.stderr
+    handler = logging.FileHandler(path, encoding="utf-8") if path else logging.StreamHandler(stream)
+    handler.setFormatter(_formatter(terminal=not path and stream.isatty()))
     handler.addFilter(RepeatedWarnings(_QUIET_S))
     root = logging.getLogger()
+    for former in root.handlers:
+        if isinstance(former, logging.FileHandler):
+            former.close()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger(_PACKAGE).setLevel(level)

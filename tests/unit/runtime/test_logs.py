@@ -2,6 +2,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -87,3 +88,14 @@ def test_a_traceback_shows_no_values(stream: io.StringIO) -> None:
 
     assert "ValueError" in stream.getvalue()
     assert "hunter-two" not in stream.getvalue()
+
+
+@pytest.mark.usefixtures("written")
+def test_a_log_file_is_closed_when_the_logs_go_elsewhere(tmp_path: Path) -> None:
+    configure_logs(path=tmp_path / "first.log")
+    (handler,) = logging.getLogger().handlers
+    assert isinstance(handler, logging.FileHandler)
+    stream = handler.stream
+    assert stream is not None
+    configure_logs()
+    assert stream.closed
