@@ -31,6 +31,7 @@ from playwright.sync_api import Browser, Page, StorageState, ViewportSize, sync_
 from benchmarks.pictures import stored_picture
 from services.annotation.review.app import build_review_app, review_context
 from services.annotation.review.sessions import Account
+from services.annotation.stores.opening import open_annotation_stores
 from services.contracts.events import (
     Candidate,
     Detection,
@@ -205,7 +206,8 @@ def served(needles: int) -> Iterator[tuple[str, str]]:
     async def serve(folder: Path, url: str) -> None:
         settings = Settings(data=folder, mongodb=url, mongodb_database="bench")
         clock = SystemClock()
-        async with open_stores(settings, "no broker") as stores:
+        async with open_stores(settings, "no broker") as shared:
+            stores = await open_annotation_stores(shared)
             await World(stores, needles).fill()
             token, record = issue("annotation:bench", clock.now())
             await stores.tokens.add(record)

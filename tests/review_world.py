@@ -14,6 +14,7 @@ from PIL import ImageDraw
 from services.annotation.review.app import review_context
 from services.annotation.review.context import DeadLetters, ReviewContext
 from services.annotation.review.sessions import Account
+from services.annotation.stores.opening import AnnotationStores, open_annotation_stores
 from services.contracts import identity
 from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, LetterChange
 from services.contracts.errors import GazeloopError
@@ -70,7 +71,7 @@ class World:
     """What a test needs."""
 
     context: ReviewContext
-    stores: Stores
+    stores: AnnotationStores
     outbox: InMemoryOutbox
     clock: FakeClock
     token: str
@@ -99,7 +100,8 @@ async def seeded(mongodb_url: str, folder: Path, *, needles: int = 3, candidates
     """A new world; making its indexes takes longer than most tests, so they share one."""
     name = f"review-{uuid4().hex[:8]}"
     settings = Settings(data=folder, mongodb=mongodb_url, mongodb_database=name)
-    async with open_stores(settings, "a broker") as stores:
+    async with open_stores(settings, "a broker") as shared:
+        stores = await open_annotation_stores(shared)
         token, record = issue("annotation:Ana", FakeClock().now())
         await stores.tokens.add(record)
         for number in range(needles):
@@ -113,7 +115,8 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
     clock, outbox = FakeClock(), InMemoryOutbox()
     replayed, discarded = list[LetterId](), list[LetterId]()
     refused: list[GazeloopError] = []
-    async with open_stores(seed.settings, "a broker") as stores:
+    async with open_stores(seed.settings, "a broker") as shared:
+        stores = AnnotationStores.of(shared)
 
         async def who(presented: str) -> Account | None:
             caller = await Authenticator(stores.tokens, clock).caller(presented)

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Self
 
 from services.annotation.export_choice import What
+from services.annotation.ports.needle_filters import NeedleFilter, Sort
+from services.annotation.ports.reviews import Act
 from services.annotation.review.decisions import review_of
+from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Split
 from services.contracts.identity import DriveId, FrameId, RegionId
 from services.domain.ports.blobs import BlobStore
-from services.domain.ports.needle_filters import NeedleFilter, Sort
 from services.domain.ports.needles import NeedleRecord
-from services.domain.ports.reviews import Act
 from services.formats.writers.formats import EXPORTERS, IMAGES, Format, manifest
 from services.formats.writers.frames import Export, ExportFrame, Proposal, stem_of
 from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.settings import Settings
-from services.runtime.stores.opening import Stores
 
 _PAGE = 500
 MANIFEST = "manifest.json"
@@ -35,7 +35,9 @@ class Written:
     images: int
 
 
-async def chosen_frames(stores: Stores, what: What, wanted: NeedleFilter) -> list[ExportFrame]:
+async def chosen_frames(
+    stores: AnnotationStores, what: What, wanted: NeedleFilter
+) -> list[ExportFrame]:
     """The frames of these needles with their proposals, sorted by id.
 
     Parameters
@@ -60,7 +62,9 @@ async def chosen_frames(stores: Stores, what: What, wanted: NeedleFilter) -> lis
     return await _frames(stores, list(ids), proposals)
 
 
-async def shortlist_units(stores: Stores, wanted: NeedleFilter) -> dict[str, list[ExportFrame]]:
+async def shortlist_units(
+    stores: AnnotationStores, wanted: NeedleFilter
+) -> dict[str, list[ExportFrame]]:
     """The frames of each needle's shortlist, by a permanent name.
 
     A frame has all its proposals, of any of these needles.
@@ -69,7 +73,9 @@ async def shortlist_units(stores: Stores, wanted: NeedleFilter) -> dict[str, lis
     return await _units(stores, {f"shortlist {record.needle_id}": [record] for record in records})
 
 
-async def family_units(stores: Stores, wanted: NeedleFilter) -> dict[str, list[ExportFrame]]:
+async def family_units(
+    stores: AnnotationStores, wanted: NeedleFilter
+) -> dict[str, list[ExportFrame]]:
     """The frames of each family's shortlists; needles without a family form their own unit."""
     named: dict[str, list[NeedleRecord]] = {}
     kinds = await stores.needle_lists.kinds()
@@ -82,14 +88,14 @@ async def family_units(stores: Stores, wanted: NeedleFilter) -> dict[str, list[E
     return await _units(stores, named)
 
 
-async def known_frames(stores: Stores, stems: Collection[str]) -> list[ExportFrame]:
+async def known_frames(stores: AnnotationStores, stems: Collection[str]) -> list[ExportFrame]:
     """The current frames whose images have these names in an export."""
     ids = [frame_id for frame_id in await stores.frame_ids.captured() if stem_of(frame_id) in stems]
     return await _frames(stores, ids, {})
 
 
 async def _units(
-    stores: Stores, named: Mapping[str, Sequence[NeedleRecord]]
+    stores: AnnotationStores, named: Mapping[str, Sequence[NeedleRecord]]
 ) -> dict[str, list[ExportFrame]]:
     proposals: dict[FrameId, dict[RegionId, Proposal]] = defaultdict(dict)
     ids: dict[str, dict[FrameId, None]] = {name: {} for name in named}
@@ -130,7 +136,7 @@ class TrainingFrames:
         return cls(kept, left_out)
 
 
-async def training_set(stores: Stores, settings: Settings) -> TrainingFrames:
+async def training_set(stores: AnnotationStores, settings: Settings) -> TrainingFrames:
     """The training set: annotated frames, without the reference.
 
     Raises
@@ -154,12 +160,12 @@ async def training_set(stores: Stores, settings: Settings) -> TrainingFrames:
     return TrainingFrames.of(haystack, settings)
 
 
-async def training_frames(stores: Stores, settings: Settings) -> list[ExportFrame]:
+async def training_frames(stores: AnnotationStores, settings: Settings) -> list[ExportFrame]:
     """The frames of `training_set`."""
     return (await training_set(stores, settings)).frames
 
 
-async def accepted_regions(stores: Stores) -> set[RegionId]:
+async def accepted_regions(stores: AnnotationStores) -> set[RegionId]:
     """Every candidate that an annotator has accepted."""
     found: set[RegionId] = set()
     for needle_id in await stores.reviews.needles():
@@ -212,7 +218,7 @@ def write_export(
     return Written(export, len(export.frames) if store is not None else 0)
 
 
-async def image_uris(stores: Stores, frames: Sequence[ExportFrame]) -> dict[FrameId, str]:
+async def image_uris(stores: AnnotationStores, frames: Sequence[ExportFrame]) -> dict[FrameId, str]:
     """The image URIs of these frames."""
     uris = {}
     for start in range(0, len(frames), _PAGE):
@@ -223,7 +229,7 @@ async def image_uris(stores: Stores, frames: Sequence[ExportFrame]) -> dict[Fram
     return uris
 
 
-async def _needles(stores: Stores, wanted: NeedleFilter) -> list[NeedleRecord]:
+async def _needles(stores: AnnotationStores, wanted: NeedleFilter) -> list[NeedleRecord]:
     records: list[NeedleRecord] = []
     skip = 0
     while rows := await stores.needle_lists.page(wanted, Sort.OLDEST, skip=skip, limit=_PAGE):
@@ -259,7 +265,7 @@ def _proposals(record: NeedleRecord, what: What) -> list[tuple[FrameId, Proposal
 
 
 async def _frames(
-    stores: Stores,
+    stores: AnnotationStores,
     ids: Sequence[FrameId],
     proposals: Mapping[FrameId, Mapping[RegionId, Proposal]],
 ) -> list[ExportFrame]:

@@ -18,6 +18,7 @@ from tenacity import (
     wait_fixed,
 )
 
+from services.annotation.stores.opening import open_annotation_stores
 from services.app.consumers import consumers, is_asked_for, warn_where_idle
 from services.app.held_parts import correction_holder, held_released
 from services.app.label_studio_parts import outside_routes
@@ -234,6 +235,7 @@ async def _serve(
 ) -> dict[str, str]:
     """Serve HTTP on one port: vehicles' API with ingest, the review page with the retriever."""
     paths = {}
+    annotation = await open_annotation_stores(stores)
     if "ingest" in services:
         paths["ingest"] = "/v1"
         http = build_http_app(
@@ -246,7 +248,7 @@ async def _serve(
             tracing=traces.provider("ingest"),
             holder=correction_holder(stores, SystemClock()),
             frames=stores.frames,
-            more=outside_routes(stores, settings, SystemClock()),
+            more=outside_routes(annotation, settings, SystemClock()),
         )
         await closing.enter_async_context(held_released(stores, outbox, SystemClock()))
     else:
@@ -259,7 +261,7 @@ async def _serve(
             "retriever", BrokerAddress.of(settings), settings, traces=traces.of("retriever")
         )
         closing.push_async_callback(corrections.close)
-        page = reviewing(http, stores, corrections, settings, SystemClock())
+        page = reviewing(http, annotation, corrections, settings, SystemClock())
         await closing.enter_async_context(page)
     served = serving_http(
         http,

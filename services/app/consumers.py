@@ -10,6 +10,7 @@ import httpx
 import structlog
 
 from services.annotation.label_studio.service import RecordShortlists
+from services.annotation.stores.opening import AnnotationStores, open_annotation_stores
 from services.annotation.webhooks.receivers import Receiver, names_of, receivers_of
 from services.annotation.webhooks.service import DeliverShortlists
 from services.app.family_marking import mark_families
@@ -103,7 +104,7 @@ def _evaluator(parts: Parts, _: Outbox) -> EvaluateMatches:
 
 
 def _label_studio(parts: Parts, _: Outbox) -> Step:
-    return RecordShortlists(parts.stores.annotation_tasks)
+    return RecordShortlists(AnnotationStores.of(parts.stores).annotation_tasks)
 
 
 _BUILDERS: Mapping[str, Builder] = {
@@ -258,7 +259,8 @@ async def _consumer(
         with progress_of(progress):
             await _retriever_background(step, parts, closing)
     if name == LABEL_STUDIO:
-        carried = carrying(parts.stores, outbox, parts.settings, parts.clock)
+        annotation = await open_annotation_stores(parts.stores)
+        carried = carrying(annotation, outbox, parts.settings, parts.clock)
         await closing.enter_async_context(carried)
     if listener is not None:
         every_s = parts.settings.evaluate_every_s
@@ -302,7 +304,7 @@ def _batched(name: str, settings: Settings) -> Settings:
 
 
 async def _note_queue(stores: Stores) -> None:
-    queue = await stores.needle_lists.queue()
+    queue = await AnnotationStores.of(stores).needle_lists.queue()
     for stage, count in queue.stages.items():
         metrics.REVIEW_NEEDLES.labels(stage.value).set(count)
     metrics.REVIEW_OLDEST_SECONDS.set(queue.oldest_wait_s)

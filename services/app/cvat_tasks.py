@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Literal
 from services.annotation.cvat.jobs import read_cvat_jobs
 from services.annotation.cvat.plans import planned
 from services.annotation.exporting import family_units, image_uris, known_frames, shortlist_units
+from services.annotation.ports.needle_filters import NeedleFilter
+from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import InvalidSettings, MissingPart
 from services.contracts.identity import FrameId
 from services.domain.ports.blobs import BlobStore
-from services.domain.ports.needle_filters import NeedleFilter
 from services.formats.readers.restored import restored
 from services.formats.readers.returned import Manifest, Sent
 from services.formats.writers.frames import ExportFrame
@@ -23,7 +24,6 @@ from services.ingest.summary import Summary
 from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
-from services.runtime.stores.opening import Stores
 
 if TYPE_CHECKING:
     from services.annotation.cvat.server import CvatServer, JobFrame
@@ -48,7 +48,10 @@ class Pulled:
 
 
 async def push_tasks(
-    stores: Stores, settings: Settings, by: Literal["shortlist", "family"], wanted: NeedleFilter
+    stores: AnnotationStores,
+    settings: Settings,
+    by: Literal["shortlist", "family"],
+    wanted: NeedleFilter,
 ) -> Pushed:
     """Create a task per shortlist or family, for frames that have no task yet.
 
@@ -62,7 +65,7 @@ async def push_tasks(
     return await asyncio.to_thread(_push, settings, units, uris, stores.blobs)
 
 
-async def pull_jobs(stores: Stores, outbox: Outbox, settings: Settings) -> Pulled:
+async def pull_jobs(stores: AnnotationStores, outbox: Outbox, settings: Settings) -> Pulled:
     """Publish the frames of finished jobs; a repetition publishes nothing new."""
     frames, finished, unfinished = await asyncio.to_thread(_pull, settings)
     stems = {Path(frame["name"]).stem for frame in frames}

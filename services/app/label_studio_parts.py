@@ -14,18 +14,19 @@ from services.annotation.label_studio.project import ensure_project, ensure_webh
 from services.annotation.label_studio.pulling import Puller
 from services.annotation.label_studio.pushing import Pusher
 from services.annotation.label_studio.service import SyncLoop
+from services.annotation.stores.opening import AnnotationStores
 from services.app.repeating import Ticker, going_on
 from services.ground_truth.holding import CorrectionGate
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
-from services.runtime.stores.opening import Stores
 
 
 @dataclass(frozen=True)
 class LabelStudioParts:
     """The parts that commands and the service use."""
 
+    stores: AnnotationStores
     tool: LabelStudio
     pusher: Pusher
     puller: Puller
@@ -33,7 +34,7 @@ class LabelStudioParts:
 
 @asynccontextmanager
 async def label_studio(
-    stores: Stores, outbox: Outbox, settings: Settings, clock: Clock
+    stores: AnnotationStores, outbox: Outbox, settings: Settings, clock: Clock
 ) -> AsyncIterator[LabelStudioParts]:
     """Build the Label Studio parts without connecting.
 
@@ -47,6 +48,7 @@ async def label_studio(
         maker = TaskMaker(tool, stores, settings, clock, links)
         gate = CorrectionGate(stores.held, stores.categories, clock)
         yield LabelStudioParts(
+            stores,
             tool,
             Pusher(tool, stores, settings, clock, links, maker),
             Puller(tool, stores, settings, clock, outbox, gate),
@@ -55,7 +57,7 @@ async def label_studio(
 
 @asynccontextmanager
 async def carrying(
-    stores: Stores, outbox: Outbox, settings: Settings, clock: Clock
+    stores: AnnotationStores, outbox: Outbox, settings: Settings, clock: Clock
 ) -> AsyncIterator[None]:
     """Push and pull tasks while the context is open."""
     async with label_studio(stores, outbox, settings, clock) as parts:
@@ -76,7 +78,9 @@ async def carrying(
             yield
 
 
-def outside_routes(stores: Stores, settings: Settings, clock: Clock) -> Sequence[APIRouter]:
+def outside_routes(
+    stores: AnnotationStores, settings: Settings, clock: Clock
+) -> Sequence[APIRouter]:
     """Ingest's routes for Label Studio and annotators' browsers; none if it is not configured."""
     if not settings.label_studio_url:
         return ()

@@ -10,12 +10,13 @@ from fastapi.responses import RedirectResponse
 from services.annotation.review.app import build_review_app, review_context
 from services.annotation.review.context import DeadLetters
 from services.annotation.review.sessions import Account
+from services.annotation.stores.opening import AnnotationStores
 from services.app.parts import REVIEW_PATH
 from services.app.repeating import repeated
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import LetterId
 from services.domain.dead_letters import Letter
-from services.domain.ports.reviews import Progress
+from services.domain.ports.needles import ReviewProgress
 from services.evaluator.live.gauges import show_calibration, show_lift
 from services.evaluator.reports.report import Report
 from services.runtime.clock import Clock
@@ -32,7 +33,7 @@ _RESUME_S = 15.0
 
 @asynccontextmanager
 async def reviewing(
-    server: FastAPI, stores: Stores, outbox: KafkaOutbox, settings: Settings, clock: Clock
+    server: FastAPI, stores: AnnotationStores, outbox: KafkaOutbox, settings: Settings, clock: Clock
 ) -> AsyncIterator[None]:
     """Mount the page; meanwhile, send corrections that a crash or an outage has delayed."""
     callers = Authenticator(stores.tokens, clock)
@@ -69,7 +70,7 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
     StoreUnavailable
         The store does not answer.
     """
-    kinds = await stores.needle_lists.kinds()
+    kinds = await AnnotationStores.of(stores).needle_lists.kinds()
     for report in reports:
         show_lift(report.detector, report.shortlist)
         show_calibration(report.detector, report.calibration_by_category)
@@ -87,7 +88,7 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
                 intervals=report.shortlist.intervals,
                 queue={
                     progress.value: sum(kind.count for kind in own if kind.progress is progress)
-                    for progress in Progress
+                    for progress in ReviewProgress
                 },
             )
         )

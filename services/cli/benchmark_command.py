@@ -18,10 +18,10 @@ from services.cli.labelled_source import (
 )
 
 if TYPE_CHECKING:
+    from services.annotation.stores.opening import AnnotationStores
     from services.benchmark.running import RetrievalRun
     from services.formats.writers.frames import ExportFrame
     from services.runtime.settings import Settings
-    from services.runtime.stores.opening import Stores
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -144,10 +144,10 @@ async def _retrieval(context: Context, source: Source, benchmark: "RetrievalRun"
     shown(benchmark, measured(benchmark, frames, settings, console()), console())
 
 
-async def _all_annotated(stores: "Stores", settings: "Settings") -> "list[ExportFrame]":
+async def _all_annotated(stores: "AnnotationStores", settings: "Settings") -> "list[ExportFrame]":
     from services.annotation.export_choice import What  # noqa: PLC0415
     from services.annotation.exporting import chosen_frames  # noqa: PLC0415
-    from services.domain.ports.needle_filters import NeedleFilter  # noqa: PLC0415
+    from services.annotation.ports.needle_filters import NeedleFilter  # noqa: PLC0415
 
     del settings
     return await chosen_frames(stores, What.ANNOTATED, NeedleFilter())

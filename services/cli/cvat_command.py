@@ -16,8 +16,8 @@ from services.cli.export_command import (
 )
 
 if TYPE_CHECKING:
+    from services.annotation.ports.needle_filters import NeedleFilter
     from services.app.cvat_tasks import Pulled, Pushed
-    from services.domain.ports.needle_filters import NeedleFilter
 
 app = typer.Typer(no_args_is_help=True)
 log = structlog.get_logger(__name__)
@@ -97,6 +97,7 @@ def pull(
 
 
 async def _push(context: Context, by: UnitName, wanted: "NeedleFilter") -> "Pushed":
+    from services.annotation.stores.opening import open_annotation_stores  # noqa: PLC0415
     from services.app.cvat_tasks import push_tasks  # noqa: PLC0415
     from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
@@ -104,10 +105,12 @@ async def _push(context: Context, by: UnitName, wanted: "NeedleFilter") -> "Push
     settings = context.stored()
     log_to_file(settings, "cvat")
     async with joined(settings) as stack:
-        return await push_tasks(stack.stores, settings, by, wanted)
+        stores = await open_annotation_stores(stack.stores)
+        return await push_tasks(stores, settings, by, wanted)
 
 
 async def _pull(context: Context) -> "tuple[Pulled, str]":
+    from services.annotation.stores.opening import open_annotation_stores  # noqa: PLC0415
     from services.app.cvat_tasks import pull_jobs  # noqa: PLC0415
     from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
@@ -115,11 +118,13 @@ async def _pull(context: Context) -> "tuple[Pulled, str]":
     settings = context.stored()
     log_to_file(settings, "cvat")
     async with joined(settings) as stack:
-        pulled = await pull_jobs(stack.stores, stack.outbox, settings)
+        stores = await open_annotation_stores(stack.stores)
+        pulled = await pull_jobs(stores, stack.outbox, settings)
         return pulled, stack.review("/questions")
 
 
 async def _pull_again(context: Context, every_s: float) -> None:
+    from services.annotation.stores.opening import open_annotation_stores  # noqa: PLC0415
     from services.app.cvat_tasks import pull_jobs  # noqa: PLC0415
     from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.app.repeating import repeated  # noqa: PLC0415
@@ -130,9 +135,10 @@ async def _pull_again(context: Context, every_s: float) -> None:
     settings = context.stored()
     configure_logs(level=settings.log_level)
     async with joined(settings) as stack:
+        stores = await open_annotation_stores(stack.stores)
 
         async def pulled() -> None:
-            done = await pull_jobs(stack.stores, stack.outbox, settings)
+            done = await pull_jobs(stores, stack.outbox, settings)
             log.info("cvat_pulled", finished=done.finished, unfinished=done.unfinished)
 
         async with repeated("pull_cvat", pulled, SystemClock(), every_s=every_s):

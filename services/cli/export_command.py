@@ -11,8 +11,8 @@ from services.cli.context import Context, console, run, shared
 
 if TYPE_CHECKING:
     from services.annotation.exporting import Written
+    from services.annotation.ports.needle_filters import NeedleFilter
     from services.domain.ports.blobs import BlobStore
-    from services.domain.ports.needle_filters import NeedleFilter
 
 To = Annotated[
     Path,
@@ -112,6 +112,7 @@ async def _export(
     from dataclasses import replace  # noqa: PLC0415
 
     from services.annotation import exporting  # noqa: PLC0415
+    from services.annotation.stores.opening import open_annotation_stores  # noqa: PLC0415
     from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.formats.writers.formats import Format  # noqa: PLC0415
@@ -119,7 +120,7 @@ async def _export(
     settings = context.stored()
     log_to_file(settings, "export")
     async with joined(settings) as stack:
-        stores = stack.stores
+        stores = await open_annotation_stores(stack.stores)
         frames = await exporting.chosen_frames(stores, what, needle_filter(*chosen))
         if not proposals:
             frames = [replace(frame, proposals=()) for frame in frames]
@@ -138,8 +139,8 @@ def needle_filter(
     stage: str | None,
 ) -> "NeedleFilter":
     """The needles that the options name."""
+    from services.annotation.ports.needle_filters import NeedleFilter, Stage  # noqa: PLC0415
     from services.contracts.events import ErrorType  # noqa: PLC0415  # slow
-    from services.domain.ports.needle_filters import NeedleFilter, Stage  # noqa: PLC0415
 
     return NeedleFilter(
         category=category,
@@ -154,6 +155,7 @@ async def _training_set(
     context: Context, form: TrainingFormatName, to: Path, *, images: bool
 ) -> "Written":
     from services.annotation import exporting  # noqa: PLC0415
+    from services.annotation.stores.opening import open_annotation_stores  # noqa: PLC0415
     from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
     from services.formats.writers.formats import Format  # noqa: PLC0415
@@ -169,9 +171,10 @@ async def _training_set(
         "confirmed_weight": exporting.CONFIRMED_WEIGHT,
     }
     async with joined(settings) as stack:
-        chosen = await exporting.training_set(stack.stores, settings)
-        uris = await exporting.image_uris(stack.stores, chosen.frames)
-        blobs: BlobStore | None = stack.stores.blobs if images else None
+        stores = await open_annotation_stores(stack.stores)
+        chosen = await exporting.training_set(stores, settings)
+        uris = await exporting.image_uris(stores, chosen.frames)
+        blobs: BlobStore | None = stores.blobs if images else None
         return await asyncio.to_thread(
             exporting.write_export,
             chosen.frames,

@@ -84,8 +84,8 @@ def sync(ctx: typer.Context) -> None:
 def status(ctx: typer.Context) -> None:
     """Count tasks by state: waiting, open, answered, refused, withdrawn or deleted."""
 
-    async def work(app: "App", _: "LabelStudioParts") -> None:
-        counts = await app.stores.annotation_tasks.counts()
+    async def work(app: "App", parts: "LabelStudioParts") -> None:
+        counts = await parts.stores.annotation_tasks.counts()
         for name, count in counts.items():
             console().print(f"{name.value:<10} {count:>7,}", highlight=False)
         waiting = len(await app.stores.held.waiting())
@@ -107,6 +107,7 @@ def _run(ctx: typer.Context, work: Work) -> None:
 
 @asynccontextmanager
 async def _parts(context: Context) -> AsyncIterator[tuple["App", "LabelStudioParts"]]:
+    from services.annotation.stores.opening import open_annotation_stores  # noqa: PLC0415
     from services.app.label_studio_parts import label_studio  # noqa: PLC0415
     from services.app.parts import joined  # noqa: PLC0415  # slow
     from services.cli.logs import log_to_file  # noqa: PLC0415
@@ -114,11 +115,10 @@ async def _parts(context: Context) -> AsyncIterator[tuple["App", "LabelStudioPar
 
     settings = context.stored()
     log_to_file(settings, "label-studio")
-    async with (
-        joined(settings) as app,
-        label_studio(app.stores, app.outbox, app.settings, SystemClock()) as parts,
-    ):
-        yield app, parts
+    async with joined(settings) as app:
+        stores = await open_annotation_stores(app.stores)
+        async with label_studio(stores, app.outbox, app.settings, SystemClock()) as parts:
+            yield app, parts
 
 
 async def _set_up(app: "App", parts: "LabelStudioParts") -> None:
@@ -128,7 +128,7 @@ async def _set_up(app: "App", parts: "LabelStudioParts") -> None:
         offer_labels,
     )
 
-    project, interface = await ensure_project(parts.tool, app.settings, app.stores)
+    project, interface = await ensure_project(parts.tool, app.settings, parts.stores)
     labels = await app.stores.categories.all()
     interface = await offer_labels(parts.tool, project, interface, labels)
     out = console()
@@ -147,7 +147,7 @@ async def _set_up(app: "App", parts: "LabelStudioParts") -> None:
 
 async def _push(app: "App", parts: "LabelStudioParts", *, again: bool) -> "Pushed":
     """Push all stored shortlists, including those that no running service has consumed."""
-    tasks = app.stores.annotation_tasks
+    tasks = parts.stores.annotation_tasks
     found = [record.shortlist async for record in app.stores.needles.scan() if record.shortlist]
     for start in range(0, len(found), _CHUNK):
         await tasks.ask(found[start : start + _CHUNK])

@@ -15,6 +15,7 @@ from services.cli.datasets import coco_opener, via_opener, voc_opener
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from services.annotation.stores.opening import AnnotationStores
     from services.contracts.events import Annotation
     from services.domain.ports.blobs import BlobStore
     from services.embedder.training.labelled import LabelledFrame
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from services.formats.writers.frames import ExportFrame
     from services.runtime.images import ImageLimits
     from services.runtime.settings import Settings
-    from services.runtime.stores.opening import Stores
 
 ImagesFolder = Annotated[
     Path | None,
@@ -69,7 +69,7 @@ Label = Annotated[
     Literal["most-frequent", "largest"],
     typer.Option("--label", help="The object category that becomes a whole frame's label."),
 ]
-Chosen = Callable[["Stores", "Settings"], Awaitable["list[ExportFrame]"]]
+Chosen = Callable[["AnnotationStores", "Settings"], Awaitable["list[ExportFrame]"]]
 
 
 @dataclass(frozen=True)
@@ -183,15 +183,17 @@ async def _of_data_folder(
     context: Context, chosen: Chosen, limits: "ImageLimits"
 ) -> "list[LabelledFrame]":
     from services.annotation import exporting  # noqa: PLC0415  # slow
+    from services.annotation.stores.opening import open_annotation_stores  # noqa: PLC0415
     from services.app.parts import joined  # noqa: PLC0415
     from services.cli.logs import log_to_file  # noqa: PLC0415
 
     settings = context.stored()
     log_to_file(settings, "labelled")
     async with joined(settings) as stack:
-        frames = await chosen(stack.stores, settings)
-        uris = await exporting.image_uris(stack.stores, frames)
-        blobs: BlobStore = stack.stores.blobs
+        stores = await open_annotation_stores(stack.stores)
+        frames = await chosen(stores, settings)
+        uris = await exporting.image_uris(stores, frames)
+        blobs: BlobStore = stores.blobs
     return [
         _labelled(
             frame.frame_id,

@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import Counter
 
+from services.annotation.ports.needle_filters import NeedleFilter
+from services.annotation.stores.opening import AnnotationStores
 from services.app.parts import App
 from services.cli.progress import ProgressView
 from services.contracts.flow import group_of
 from services.contracts.topics import FRAMES, GROUND_TRUTH, PREDICTIONS
-from services.domain.ports.needle_filters import NeedleFilter
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.observability import metrics
 
@@ -29,6 +30,7 @@ class LagWatch:
     def __init__(self, app: App, view: ProgressView) -> None:
         self._app = app
         self._view = view
+        self._needles = AnnotationStores.of(app.stores).needle_lists
         self._looking = asyncio.Lock()
 
     @asynccontextmanager
@@ -69,7 +71,7 @@ class LagWatch:
             lag=sum(lag.values()),
             embedded=max(0, published - embedding),
             matched=max(0, published - matching),
-            needles=await self._app.stores.needle_lists.count(NeedleFilter()),
+            needles=await self._needles.count(NeedleFilter()),
             shortlists=_total(metrics.SHORTLISTS_PUBLISHED),
             dead_letters=_total(metrics.DEAD_LETTERS),
         )

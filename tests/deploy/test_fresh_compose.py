@@ -19,6 +19,7 @@ import structlog
 from pymongo import MongoClient
 from typer.testing import CliRunner
 
+from services.annotation.stores.opening import open_annotation_stores
 from services.cli.main import app as command_line
 from services.runtime.embedded.child import Child, is_listening, steady_port
 from services.runtime.embedded.kafka import EmbeddedKafka
@@ -146,9 +147,9 @@ def deployment(
 
 
 async def _start(settings: Settings) -> None:
-    """Make the indexes, as every service does when it starts."""
-    async with open_stores(settings, "the broker"):
-        pass
+    """Make the indexes, as the services do when they start."""
+    async with open_stores(settings, "the broker") as stores:
+        await open_annotation_stores(stores)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 from datetime import datetime
 
-from services.domain.ports.sessions import SessionRecord
+from services.annotation.ports.sessions import SessionRecord
 
 
 class InMemorySessionStore:

@@ -4,9 +4,9 @@ from uuid import uuid4
 
 import pytest
 
-from services.domain.ports.sessions import SessionRecord, SessionStore
+from services.annotation.ports.sessions import SessionRecord, SessionStore
+from services.annotation.stores.sessions_mongo import MongoSessionStore
 from services.runtime.stores.mongo import connect
-from services.runtime.stores.sessions_mongo import MongoSessionStore
 from tests.fakes.sessions import InMemorySessionStore
 
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Request, Response
 
 from services.annotation.label_studio.links import PATH, ImageLinks
 from services.annotation.label_studio.project import EVENTS_PATH, SECRET_HEADER
+from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
 from services.contracts.identity import FrameId
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.frames import FrameStore
 from services.runtime.clock import Clock
 from services.runtime.http.answers import Refused
 from services.runtime.settings import Settings
-from services.runtime.stores.annotation_tasks import MongoAnnotationTasks
 
 _KEPT = "private, max-age=86400"
 

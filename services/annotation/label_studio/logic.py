@@ -10,9 +10,9 @@ import orjson
 
 from services.annotation.label_studio.interface import Interface
 from services.annotation.label_studio.tasks import KEY, Json
+from services.annotation.ports.annotation_tasks import TaskStatus
 from services.contracts.events import Candidate, FrameAnnotated, PredictionsMade, ShortlistPublished
 from services.contracts.identity import FrameId, NeedleId, RegionId
-from services.domain.ports.annotation_tasks import TaskStatus
 from services.domain.ports.frames import FrameRecord
 from services.formats.writers.frames import ExportFrame, Proposal
 from services.formats.writers.label_studio import result, truth_result

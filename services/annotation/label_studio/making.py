@@ -12,12 +12,12 @@ from services.annotation.label_studio.interface import Interface
 from services.annotation.label_studio.links import LASTING, ImageLinks
 from services.annotation.label_studio.plans import Plan, Pushed
 from services.annotation.label_studio.tasks import KEY
+from services.annotation.ports.annotation_tasks import TaskRecord, TaskStatus
+from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import Invalid, InvalidRecord
 from services.contracts.identity import FrameId
-from services.domain.ports.annotation_tasks import TaskRecord, TaskStatus
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
-from services.runtime.stores.opening import Stores
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ class TaskMaker:
     """Creates tasks; records each one first, so that none is created twice."""
 
     tool: LabelStudio
-    stores: Stores
+    stores: AnnotationStores
     settings: Settings
     clock: Clock
     links: ImageLinks

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from services.annotation.label_studio.logic import FrameTask
-from services.domain.ports.annotation_tasks import TaskRecord
+from services.annotation.ports.annotation_tasks import TaskRecord
 
 
 @dataclass

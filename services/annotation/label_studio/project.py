@@ -5,10 +5,10 @@ from collections.abc import Collection
 from services.annotation.label_studio.client import LabelStudio
 from services.annotation.label_studio.interface import Interface
 from services.annotation.label_studio.logic import MODEL_VERSION
+from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import Category
 from services.runtime.settings import Settings
-from services.runtime.stores.opening import Stores
 
 EVENTS_PATH = "/v1/label-studio/events"
 SECRET_HEADER = "X-Gazeloop-Secret"  # noqa: S105  # the header's name
@@ -17,7 +17,7 @@ _ACTIONS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED", "
 
 
 async def ensure_project(
-    tool: LabelStudio, settings: Settings, stores: Stores
+    tool: LabelStudio, settings: Settings, stores: AnnotationStores
 ) -> tuple[int, Interface]:
     """The project's id and interface; creates the project if none has its title.
 

@@ -11,10 +11,11 @@ import structlog
 from services.annotation.label_studio import logic
 from services.annotation.label_studio.client import LabelStudio
 from services.annotation.label_studio.tasks import KEY, Json
+from services.annotation.ports.annotation_tasks import TaskRecord, TaskStatus
+from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId
-from services.domain.ports.annotation_tasks import TaskRecord, TaskStatus
 from services.formats.adjustments import Adjustment
 from services.formats.corrections import corrections_of, open_correction
 from services.formats.frames import OpenedFrame
@@ -31,7 +32,6 @@ from services.runtime.observability import metrics
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores.held_corrections import Question
-from services.runtime.stores.opening import Stores
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +82,7 @@ class Puller:
     """Reads changes since the last pull, and publishes them as the next revision."""
 
     tool: LabelStudio
-    stores: Stores
+    stores: AnnotationStores
     settings: Settings
     clock: Clock
     outbox: Outbox

@@ -20,12 +20,12 @@ from services.annotation.label_studio.project import (
     offer_labels,
 )
 from services.annotation.label_studio.tasks import Json
+from services.annotation.ports.annotation_tasks import TaskRecord, TaskStatus
+from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import ToolUnavailable
 from services.contracts.identity import Category, FrameId
-from services.domain.ports.annotation_tasks import TaskRecord, TaskStatus
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
-from services.runtime.stores.opening import Stores
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ class Pusher:
     """
 
     tool: LabelStudio
-    stores: Stores
+    stores: AnnotationStores
     settings: Settings
     clock: Clock
     links: ImageLinks

@@ -8,11 +8,11 @@ import structlog
 from services.annotation.label_studio.links import RENEWED
 from services.annotation.label_studio.pulling import Puller
 from services.annotation.label_studio.pushing import Pusher
+from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
 from services.contracts.errors import VALUE_ERRORS, Fatal, GazeloopError, Invalid
 from services.contracts.events import Event, FrameAnnotated, ShortlistPublished
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
-from services.runtime.stores.annotation_tasks import MongoAnnotationTasks
 
 log = structlog.get_logger(__name__)
 

@@ -32,12 +32,12 @@ from services.annotation.review.pictures import PictureCache
 from services.annotation.review.question_routes import question_routes
 from services.annotation.review.rendering import STATIC, Pages, is_fragment
 from services.annotation.review.sessions import Authenticate, Sessions
+from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import Transient
 from services.runtime.clock import Clock
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
-from services.runtime.stores.opening import Stores
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ _TITLES = {
 
 
 def review_context(
-    stores: Stores,
+    stores: AnnotationStores,
     outbox: Outbox,
     settings: Settings,
     clock: Clock,

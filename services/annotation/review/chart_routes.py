@@ -9,7 +9,7 @@ from services.annotation.review.charts import Chart, Series, chart
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
-from services.domain.ports.reviews import Progress
+from services.domain.ports.needles import ReviewProgress
 from services.runtime.stores.figures import Figures
 
 _SUBSETS = ("R", "H", "S", "H-S")
@@ -92,7 +92,7 @@ def _charts(rows: Sequence[Figures]) -> list[Chart]:
         chart(
             "Queue",
             "Number of needles by review progress.",
-            [series(progress.value, _queued(progress)) for progress in Progress],
+            [series(progress.value, _queued(progress)) for progress in ReviewProgress],
             digits=0,
             from_zero=True,
         ),
@@ -111,5 +111,5 @@ def _bound(name: str, end: int) -> Callable[[Figures], float | None]:
     return lambda row: row.intervals[name][end] if name in row.intervals else None
 
 
-def _queued(progress: Progress) -> Callable[[Figures], float | None]:
+def _queued(progress: ReviewProgress) -> Callable[[Figures], float | None]:
     return lambda row: row.queue.get(progress.value, 0)

@@ -3,16 +3,21 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from services.annotation.ports.reviews import ReviewStore
+from services.annotation.ports.sessions import SessionStore
 from services.annotation.review.corrections import Corrector
 from services.annotation.review.pictures import PictureCache
 from services.annotation.review.sessions import Authenticate
+from services.annotation.stores.frame_places import FramePlaces
+from services.annotation.stores.frame_times import FrameTimes
+from services.annotation.stores.needle_lists import MongoNeedleLists
+from services.annotation.stores.needle_modes import MongoModes
+from services.annotation.stores.open_questions import MongoOpenQuestions
 from services.contracts.identity import LetterId
 from services.domain.dead_letters import Letter
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleStore
-from services.domain.ports.reviews import ReviewStore
-from services.domain.ports.sessions import SessionStore
 from services.domain.ports.tokens import TokenStore
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
@@ -20,12 +25,7 @@ from services.runtime.stores.budget_reports import BudgetReports
 from services.runtime.stores.categories import MongoCategories
 from services.runtime.stores.family_marks import MongoFamilyMarks
 from services.runtime.stores.figures import FigureStore
-from services.runtime.stores.frame_places import FramePlaces
-from services.runtime.stores.frame_times import FrameTimes
 from services.runtime.stores.held_corrections import MongoHeldCorrections
-from services.runtime.stores.needle_lists import MongoNeedleLists
-from services.runtime.stores.needle_modes import MongoModes
-from services.runtime.stores.open_questions import MongoOpenQuestions
 
 
 @dataclass(frozen=True)

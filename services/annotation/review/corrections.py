@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import structlog
 
+from services.annotation.stores.corrections import Correction, MongoCorrectionStore, Outcome
 from services.contracts.events import REANNOTATION_SOURCE, Annotation, FrameAnnotated
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord, content_of
 from services.domain.ports.ledger import Entry, RevisionLedger
 from services.runtime.step import Outbox
-from services.runtime.stores.corrections import Correction, MongoCorrectionStore, Outcome
 
 log = structlog.get_logger(__name__)
 

@@ -4,8 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.annotation.ports.reviews import Act, Projection, ReviewEvent
 from services.contracts.identity import RegionId
-from services.domain.ports.reviews import Act, Progress, Projection, ReviewEvent
+from services.domain.ports.needles import ReviewProgress
 
 
 @dataclass(frozen=True)
@@ -133,11 +134,11 @@ def projection_of(
     ]
     accepted = sum(decision.act is Act.ACCEPT for decision in decided)
     if candidates and len(decided) == len(candidates):
-        progress = Progress.DONE
+        progress = ReviewProgress.DONE
     elif decided or review.corrections:
-        progress = Progress.STARTED
+        progress = ReviewProgress.STARTED
     else:
-        progress = Progress.OPEN
+        progress = ReviewProgress.OPEN
     return Projection(
         version=review.version,
         progress=progress,

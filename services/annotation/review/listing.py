@@ -6,10 +6,10 @@ from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import urlencode
 
+from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
+from services.annotation.stores.needle_lists import NeedleGroup
 from services.contracts.events import ErrorType
-from services.domain.ports.needle_filters import NeedleFilter, Sort, Stage
-from services.domain.ports.reviews import Progress
-from services.runtime.stores.needle_lists import NeedleGroup
+from services.domain.ports.needles import ReviewProgress
 
 PAGE_SIZE = 50
 _MOST_PAGES = 100_000
@@ -104,7 +104,7 @@ def total(groups: Sequence[NeedleGroup], view: View) -> int | None:
         "error_type": wanted.error_type,
         "true_category": wanted.true_category,
         "detector": wanted.detector,
-        "progress": wanted.stage and Progress(wanted.stage.value),
+        "progress": wanted.stage and ReviewProgress(wanted.stage.value),
     }
     return sum(
         group.count

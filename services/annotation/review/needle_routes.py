@@ -9,6 +9,8 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData
 
+from services.annotation.ports.needle_filters import Sort, Stage
+from services.annotation.ports.reviews import Act
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.decisions import Seen
 from services.annotation.review.edits import Edit
@@ -19,13 +21,11 @@ from services.annotation.review.queued_acts import act_id, refused_act, seen_act
 from services.annotation.review.rendering import Pages, is_fragment
 from services.annotation.review.reviewing import Lost, Refusal, Reviewer, Target
 from services.annotation.review.sessions import Session
+from services.annotation.stores.needle_lists import NeedleRow
 from services.contracts.errors import Invalid, Transient
 from services.contracts.events import Candidate, NeedleFound
 from services.contracts.identity import Category, NeedleId, RegionId
-from services.domain.ports.needle_filters import Sort, Stage
 from services.domain.ports.needles import NeedleRecord
-from services.domain.ports.reviews import Act
-from services.runtime.stores.needle_lists import NeedleRow
 
 _ACTS = {"accept": Act.ACCEPT, "reject": Act.REJECT}
 _LONGEST_CATEGORY = 100

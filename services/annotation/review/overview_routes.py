@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
+from services.annotation.ports.needle_filters import NeedleFilter, Stage
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
-from services.domain.ports.needle_filters import NeedleFilter, Stage
-from services.domain.ports.reviews import Progress
-from services.runtime.stores.needle_lists import NeedleGroup
-from services.runtime.stores.needle_modes import FailureModeCounts
+from services.annotation.stores.needle_lists import NeedleGroup
+from services.annotation.stores.needle_modes import FailureModeCounts
+from services.domain.ports.needles import ReviewProgress
 
 _SHOWN = 200
 _RECENT = 12
@@ -46,7 +46,7 @@ def overview_routes(context: ReviewContext, pages: Pages) -> APIRouter:
         )
         progress = {
             item: sum(group.count for group in groups if group.progress is item)
-            for item in Progress
+            for item in ReviewProgress
         }
         return pages.html(
             request,
@@ -71,6 +71,6 @@ def _view(mode: FailureModeCounts, groups: list[NeedleGroup]) -> ModeView:
     ]
     return ModeView(
         mode,
-        done=sum(group.count for group in own if group.progress is Progress.DONE),
-        started=sum(group.count for group in own if group.progress is Progress.STARTED),
+        done=sum(group.count for group in own if group.progress is ReviewProgress.DONE),
+        started=sum(group.count for group in own if group.progress is ReviewProgress.STARTED),
     )

@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.overlay import Picture, proposed
+from services.annotation.stores.open_questions import OpenChoice, OpenLabel
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Box, Category
 from services.domain.detection.agreement import apart
 from services.domain.ports.frames import FrameRecord
 from services.runtime.stores.held_corrections import HeldCorrection, LabelAnswer, Question
-from services.runtime.stores.open_questions import OpenChoice, OpenLabel
 
 MOST_CHOICES = 500
 _EXAMPLES = 6

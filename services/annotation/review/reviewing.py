@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from services.annotation.ports.reviews import Act, Claim, ReviewEvent
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.decisions import Review, Seen, projection_of, review_of
 from services.annotation.review.edits import Edit, edited
@@ -12,7 +13,6 @@ from services.annotation.review.sessions import Session
 from services.contracts.events import Candidate, NeedleFound
 from services.contracts.identity import Box, Category, FrameId, NeedleId, RegionId
 from services.domain.ports.needles import NeedleRecord
-from services.domain.ports.reviews import Act, Claim, ReviewEvent
 
 _ATTEMPTS = 5
 

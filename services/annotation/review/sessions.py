@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.domain.ports.sessions import SessionRecord, SessionStore
+from services.annotation.ports.sessions import SessionRecord, SessionStore
 from services.domain.ports.tokens import TokenStore
 from services.runtime.clock import Clock
 

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from services.annotation.stores.opening import INDEXED_STORES as ANNOTATION
 from services.app.doctor.finding import Finding, Level, space
 from services.contracts.events import SCHEMA_VERSION
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
+from services.runtime.stores.indexes import INDEXED_STORES as SHARED
 from services.runtime.stores.indexes import missing_indexes
 from services.runtime.stores.mongo import Database, connected, translated
 from services.runtime.stores.schema_stamp import newest_schema
@@ -58,10 +60,10 @@ def _unfit(hello: dict[str, Any], version: list[int], now: datetime) -> Iterator
 
 async def _records(database: Database) -> list[Finding]:
     found = []
-    bare = await missing_indexes(database)
+    bare = await missing_indexes(database, (*SHARED, *ANNOTATION))
     if bare:
         what = f"indexes are missing in {', '.join(bare)}: everything is slow, and slower each day"
-        remedy = "start any service: each makes its indexes; after a restore, again"
+        remedy = "start the services: each makes its stores' indexes; after a restore, again"
         found.append(Finding(Level.WARNING, _PART, what, remedy))
     newest = await newest_schema(database)
     if newest > SCHEMA_VERSION:

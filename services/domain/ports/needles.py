@@ -2,10 +2,19 @@
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+
+
+class ReviewProgress(StrEnum):
+    """How far a needle's review is."""
+
+    OPEN = "open"
+    STARTED = "started"
+    DONE = "done"
 
 
 @dataclass(frozen=True)

@@ -1,57 +1,57 @@
-"""The indexes of all collections: services create them at start, `doctor` reports missing ones."""
+"""The indexes of collections: services create them at start, `doctor` reports missing ones."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, cast
 
 from pymongo import IndexModel
 
-from services.runtime.stores.annotation_tasks import MongoAnnotationTasks
 from services.runtime.stores.categories import MongoCategories
-from services.runtime.stores.corrections import MongoCorrectionStore
 from services.runtime.stores.figures import MongoFigureStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.held_corrections import MongoHeldCorrections
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database, translated
-from services.runtime.stores.needle_lists import MongoNeedleLists
 from services.runtime.stores.needles_mongo import MongoNeedleStore
-from services.runtime.stores.open_questions import MongoOpenQuestions
-from services.runtime.stores.reviews_mongo import MongoReviewStore
-from services.runtime.stores.sessions_mongo import MongoSessionStore
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 
-_INDEXED = (
+INDEXED_STORES = (
     MongoFrameStore,
     MongoMatchStore,
     MongoNeedleStore,
     MongoShortlistStore,
-    MongoNeedleLists,
-    MongoReviewStore,
-    MongoSessionStore,
-    MongoCorrectionStore,
     MongoFigureStore,
-    MongoAnnotationTasks,
     MongoHeldCorrections,
-    MongoOpenQuestions,
     MongoCategories,
 )
+"""The shared stores that declare indexes; annotation has its own."""
 
 
-async def make_indexes(database: Database) -> None:
-    """Create all missing indexes.
+class IndexedStore(Protocol):
+    """A store that declares the indexes of its collections."""
+
+    async def prepare(self) -> None:
+        """Create the indexes, unless they are there."""
+        ...
+
+
+MakeStore = Callable[[Database], IndexedStore]
+
+
+async def make_indexes(database: Database, stores: Iterable[MakeStore]) -> None:
+    """Create the missing indexes of these stores.
 
     Raises
     ------
     StoreUnavailable, InvalidSettings
         MongoDB does not answer, or refuses the user.
     """
-    for store in _INDEXED:
+    for store in stores:
         await store(database).prepare()
 
 
-async def missing_indexes(database: Database) -> list[str]:
-    """The collections that lack an index, by name.
+async def missing_indexes(database: Database, stores: Iterable[MakeStore]) -> list[str]:
+    """The collections of these stores that lack an index, by name.
 
     Raises
     ------
@@ -59,7 +59,7 @@ async def missing_indexes(database: Database) -> list[str]:
         MongoDB does not answer, or refuses the user.
     """
     noted = _Noting()
-    await make_indexes(cast("Database", noted))
+    await make_indexes(cast("Database", noted), stores)
     missing = []
     for collection, wanted in sorted(noted.indexes.items()):
         with translated():

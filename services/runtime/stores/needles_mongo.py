@@ -7,8 +7,7 @@ from pymongo import UpdateOne
 
 from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
-from services.domain.ports.needles import NeedleRecord
-from services.domain.ports.reviews import Progress
+from services.domain.ports.needles import NeedleRecord, ReviewProgress
 from services.runtime.stores.mongo import (
     Database,
     Document,
@@ -28,7 +27,7 @@ TO_REVIEW: Document = {
             {"$gt": [{"$size": {"$ifNull": ["$shortlist.event.candidates", []]}}, 0]},
             {
                 "$or": [
-                    {"$ne": ["$review.progress", Progress.DONE.value]},
+                    {"$ne": ["$review.progress", ReviewProgress.DONE.value]},
                     {"$gt": ["$shortlist.revision", "$review.shortlist_revision"]},
                 ]
             },

@@ -1,4 +1,4 @@
-"""Opens and closes all stores in the settings except the vector store."""
+"""Opens and closes the shared stores in the settings except the vector store."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,35 +9,24 @@ from services.domain.ports.frames import FrameStore
 from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleStore
-from services.domain.ports.reviews import ReviewStore
-from services.domain.ports.sessions import SessionStore
 from services.domain.ports.shortlists import ShortlistStore
 from services.domain.ports.tokens import TokenStore
 from services.runtime.settings import Settings
-from services.runtime.stores.annotation_tasks import MongoAnnotationTasks
 from services.runtime.stores.blobs_fsspec import LazyBlobs
 from services.runtime.stores.budget_reports import BudgetReports, MongoBudgetReports
 from services.runtime.stores.categories import MongoCategories
-from services.runtime.stores.corrections import MongoCorrectionStore
 from services.runtime.stores.embeddings import Embeddings, MongoEmbeddings
 from services.runtime.stores.family_marks import MongoFamilyMarks
 from services.runtime.stores.figures import FigureStore, MongoFigureStore
 from services.runtime.stores.frame_ids import MongoFrameIds
-from services.runtime.stores.frame_places import FramePlaces, MongoFramePlaces
-from services.runtime.stores.frame_times import FrameTimes, MongoFrameTimes
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.held_corrections import MongoHeldCorrections
-from services.runtime.stores.indexes import make_indexes
+from services.runtime.stores.indexes import INDEXED_STORES, make_indexes
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.matches_mongo import MongoMatchStore
-from services.runtime.stores.mongo import connected
-from services.runtime.stores.needle_lists import MongoNeedleLists
-from services.runtime.stores.needle_modes import MongoModes
+from services.runtime.stores.mongo import Database, connected
 from services.runtime.stores.needles_mongo import MongoNeedleStore
-from services.runtime.stores.open_questions import MongoOpenQuestions
-from services.runtime.stores.reviews_mongo import MongoReviewStore
 from services.runtime.stores.schema_stamp import stamp_schema
-from services.runtime.stores.sessions_mongo import MongoSessionStore
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from services.runtime.stores.timed import TimedBlobs
 from services.runtime.stores.tokens_mongo import MongoTokenStore
@@ -46,8 +35,15 @@ from services.runtime.stores.unreadable_mongo import MongoUnreadableLog
 
 @dataclass(frozen=True)
 class Stores:
-    """The images and all metadata; vectors are opened separately, as their folder has one owner."""
+    """The images and the metadata that services share; vectors are opened separately, as their
+    folder has one owner.
 
+    Attributes
+    ----------
+    database : for the stores of one package, which it opens itself
+    """
+
+    database: Database
     blobs: BlobStore
     frames: FrameStore
     matches: MatchStore
@@ -55,21 +51,12 @@ class Stores:
     shortlists: ShortlistStore
     ledger: RevisionLedger
     tokens: TokenStore
-    sessions: SessionStore
-    needle_lists: MongoNeedleLists
-    reviews: ReviewStore
-    corrections: MongoCorrectionStore
-    needle_modes: MongoModes
     family_marks: MongoFamilyMarks
     budgets: BudgetReports
     frame_ids: MongoFrameIds
-    frame_places: FramePlaces
-    frame_times: FrameTimes
     figures: FigureStore
     embeddings: Embeddings
-    annotation_tasks: MongoAnnotationTasks
     held: MongoHeldCorrections
-    questions: MongoOpenQuestions
     categories: MongoCategories
     unreadable: MongoUnreadableLog
 
@@ -90,10 +77,10 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
         A store refuses the login, or its URL is wrong.
     """
     async with connected(settings) as database:
-        await make_indexes(database)
-        await MongoNeedleLists(database).mark_older()
+        await make_indexes(database, INDEXED_STORES)
         await stamp_schema(database)
         yield Stores(
+            database=database,
             blobs=TimedBlobs(LazyBlobs(settings.blob_url)),
             frames=MongoFrameStore(database),
             matches=MongoMatchStore(database),
@@ -101,21 +88,12 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             shortlists=MongoShortlistStore(database),
             ledger=MongoRevisionLedger(database, broker_identity),
             tokens=MongoTokenStore(database),
-            sessions=MongoSessionStore(database),
-            needle_lists=MongoNeedleLists(database),
-            reviews=MongoReviewStore(database),
-            corrections=MongoCorrectionStore(database),
-            needle_modes=MongoModes(database),
             family_marks=MongoFamilyMarks(database),
             budgets=MongoBudgetReports(database),
             frame_ids=MongoFrameIds(database),
-            frame_places=MongoFramePlaces(database),
-            frame_times=MongoFrameTimes(database),
             figures=MongoFigureStore(database),
             embeddings=MongoEmbeddings(database),
-            annotation_tasks=MongoAnnotationTasks(database),
             held=MongoHeldCorrections(database),
-            questions=MongoOpenQuestions(database),
             categories=MongoCategories(database),
             unreadable=MongoUnreadableLog(database),
         )

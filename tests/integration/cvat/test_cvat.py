@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from services.annotation.ports.needle_filters import NeedleFilter
 from services.app.cvat_tasks import Pushed, pull_jobs, push_tasks
 from services.contracts.errors import InvalidSettings, ToolUnavailable
 from services.contracts.events import FrameAnnotated, FrameCaptured
-from services.domain.ports.needle_filters import NeedleFilter
 from services.ground_truth.drafts import entry_of
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings

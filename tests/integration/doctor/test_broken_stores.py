@@ -16,6 +16,7 @@ import structlog
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
+from services.annotation.stores.opening import open_annotation_stores
 from services.app.doctor.examining import examine
 from services.app.doctor.finding import Finding
 from services.cli.main import app as command_line
@@ -54,6 +55,7 @@ async def settings(
 @pytest.fixture
 async def stores(settings: Settings) -> AsyncIterator[Stores]:
     async with open_stores(settings, "any broker") as stores:
+        await open_annotation_stores(stores)
         yield stores
 
 
@@ -129,6 +131,7 @@ async def lose(settings: Settings) -> None:
     """MongoDB says that all is embedded; Qdrant is empty."""
     model = (await asyncio.to_thread(TorchEmbedder.of, settings)).model_id
     async with open_stores(settings, "any broker") as stores:
+        await open_annotation_stores(stores)
         await survey(stores, model)
     (settings.data / "qdrant").mkdir()
 
@@ -184,10 +187,11 @@ async def test_a_missing_index_is_found_by_its_collection(settings: Settings) ->
     assert "indexes" not in said(await look(settings), "mongodb")
     database = connect_as_set(settings)
     await database["matches"].drop_index("frame_id_1")
+    await database["review_sessions"].drop_index("ends_at_1")
     await database.client.close()
     found = said(await look(settings), "mongodb")
-    assert "warning: indexes are missing in matches" in found
-    assert "start any service" in found
+    assert "warning: indexes are missing in matches, review_sessions" in found
+    assert "start the services" in found
 
 
 @pytest.mark.usefixtures("stores")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from services.annotation.stores.opening import open_annotation_stores
 from services.app.doctor.examining import examine
 from services.runtime.clock import SystemClock
 from services.runtime.embedded.kafka import EmbeddedKafka
@@ -57,8 +58,9 @@ async def test_mongodbs_disk_is_found_before_it_is_full(
 ) -> None:
     with Mongod(disk / "mongodb") as mongod:
         settings = settings_for(kafka, mongod.url, tmp_path)
-        async with open_stores(settings, "the broker"):  # MongoDB says nothing of an empty database
-            pass
+        # MongoDB says nothing of an empty database.
+        async with open_stores(settings, "the broker") as stores:
+            await open_annotation_stores(stores)
         assert "of its disk left" not in await looked(settings, "mongodb")
 
         fill(disk, leaving=0.07)

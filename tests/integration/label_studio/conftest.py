@@ -10,13 +10,14 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
+from services.annotation.stores.opening import AnnotationStores, open_annotation_stores
 from services.app.label_studio_parts import LabelStudioParts, label_studio
 from services.contracts.events import FrameAnnotated, ShortlistPublished
 from services.contracts.identity import FrameId
 from services.domain.ports.ledger import Entry
 from services.runtime.settings import Settings
 from services.runtime.stores.mongo import connect
-from services.runtime.stores.opening import Stores, open_stores
+from services.runtime.stores.opening import open_stores
 from tests.fakes.clock import FakeClock
 from tests.fakes.outbox import InMemoryOutbox
 from tests.integration.label_studio import server as real
@@ -29,7 +30,7 @@ class Desk:
 
     server: real.Server
     settings: Settings
-    stores: Stores
+    stores: AnnotationStores
     parts: LabelStudioParts
     outbox: InMemoryOutbox
     clock: FakeClock
@@ -76,9 +77,10 @@ async def desk_on(
     )
     clock, outbox = FakeClock(), InMemoryOutbox()
     async with (
-        open_stores(wanted, "a broker") as stores,
-        label_studio(stores, outbox, wanted, clock) as parts,
+        open_stores(wanted, "a broker") as shared,
+        label_studio(AnnotationStores.of(shared), outbox, wanted, clock) as parts,
     ):
+        stores = await open_annotation_stores(shared)
         await add_needle(stores, 0, candidates=4)
         desk = Desk(server, wanted, stores, parts, outbox, clock)
         await stores.annotation_tasks.ask([await desk.shortlist()])

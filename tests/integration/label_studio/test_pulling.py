@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from services.annotation.label_studio.pulling import Pulled
+from services.annotation.ports.annotation_tasks import TaskStatus
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import ToolUnavailable
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Category, FrameId
-from services.domain.ports.annotation_tasks import TaskStatus
 from services.formats.adjustments import Adjustment
 from services.ground_truth.holding import CorrectionPublisher, HeldRelease
 from services.runtime.stores.held_corrections import (

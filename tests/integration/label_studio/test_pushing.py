@@ -10,10 +10,10 @@ from pydantic import SecretStr
 from services.annotation.label_studio.client import LabelStudio
 from services.annotation.label_studio.plans import Pushed
 from services.annotation.label_studio.tasks import Json
+from services.annotation.ports.annotation_tasks import TaskStatus
 from services.app.label_studio_parts import label_studio
 from services.contracts.errors import InvalidSettings, ToolUnavailable
 from services.contracts.identity import FrameId
-from services.domain.ports.annotation_tasks import TaskStatus
 from tests.integration.label_studio.conftest import Desk
 from tests.review_world import HEIGHT, REGION, WIDTH, picture, shortlist
 

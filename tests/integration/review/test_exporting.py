@@ -10,9 +10,9 @@ import pytest
 
 from services.annotation.export_choice import What
 from services.annotation.exporting import chosen_frames, image_uris, training_frames, write_export
+from services.annotation.ports.needle_filters import NeedleFilter
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Split
-from services.domain.ports.needle_filters import NeedleFilter
 from services.domain.splits import SplitRule
 from services.formats.writers.formats import Format
 from services.formats.writers.frames import ExportFrame

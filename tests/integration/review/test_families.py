@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
+from services.annotation.ports.needle_filters import NeedleFilter
 from services.contracts.identity import FamilyId
 from services.domain.mining.family_changes import Change, FamilyChange
-from services.domain.ports.needle_filters import NeedleFilter
 from services.runtime.stores.family_marks import Mark
 from tests.integration.review.conftest import Browser
 from tests.review_world import World, needle_id_of

@@ -4,9 +4,9 @@ from http import HTTPStatus
 
 from services.annotation.export_choice import What
 from services.annotation.exporting import chosen_frames, training_set
+from services.annotation.ports.needle_filters import NeedleFilter
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId
-from services.domain.ports.needle_filters import NeedleFilter
 from services.runtime.stores.frame_ids import LeftOut
 from tests.integration.review.conftest import Browser
 from tests.integration.review.test_reviewing import PAGE, values

@@ -2,7 +2,7 @@
 
 import re
 
-from services.domain.ports.needle_filters import Stage
+from services.annotation.ports.needle_filters import Stage
 from tests.integration.review.conftest import Browser
 from tests.review_world import World, needle_id_of
 

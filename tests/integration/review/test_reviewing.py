@@ -3,11 +3,11 @@
 import re
 from http import HTTPStatus
 
+from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
+from services.annotation.ports.reviews import Act
 from services.contracts.errors import BrokerUnavailable
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId
-from services.domain.ports.needle_filters import NeedleFilter, Sort, Stage
-from services.domain.ports.reviews import Act
 from tests.integration.review.conftest import Browser
 from tests.review_world import REGION, needle_id_of, shortlist
 

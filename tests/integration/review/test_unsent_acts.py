@@ -4,10 +4,10 @@ from http import HTTPStatus
 
 import httpx
 
+from services.annotation.ports.needle_filters import Stage
+from services.annotation.ports.reviews import Act, Projection
 from services.annotation.review.context import ReviewContext
 from services.contracts.errors import BrokerUnavailable, StoreUnavailable
-from services.domain.ports.needle_filters import Stage
-from services.domain.ports.reviews import Act, Projection
 from tests.integration.review.conftest import Browser
 from tests.integration.review.test_reviewing import HTMX, NEEDLE, PAGE, stage_of, values
 

@@ -1,5 +1,6 @@
 from typing import get_args
 
+from services.annotation.ports.needle_filters import Stage
 from services.cli.export_command import (
     ErrorTypeName,
     FormatName,
@@ -7,7 +8,6 @@ from services.cli.export_command import (
     TrainingFormatName,
 )
 from services.contracts.events import ErrorType
-from services.domain.ports.needle_filters import Stage
 from services.formats.writers.formats import Format
 
 

@@ -1,8 +1,9 @@
 from datetime import UTC, datetime
 
+from services.annotation.ports.reviews import Act, ReviewEvent
 from services.annotation.review.decisions import Seen, projection_of, review_of
 from services.contracts.identity import NeedleId, RegionId
-from services.domain.ports.reviews import Act, Progress, ReviewEvent
+from services.domain.ports.needles import ReviewProgress
 
 AT = datetime(2026, 5, 4, tzinfo=UTC)
 A, B = RegionId("a"), RegionId("b")
@@ -101,12 +102,12 @@ def test_the_order_of_undoing_is_that_of_ones_own_acts_latest_first() -> None:
 def test_a_review_is_done_once_every_candidate_is_decided() -> None:
     first, second = event(1, Act.ACCEPT, A), event(2, Act.REJECT, B)
 
-    def progress(*events: ReviewEvent) -> Progress:
+    def progress(*events: ReviewEvent) -> ReviewProgress:
         return projection_of(review_of(events), [A, B], 1, events[-1]).progress
 
-    assert progress(first) is Progress.STARTED
-    assert progress(first, second) is Progress.DONE
-    assert progress(first, event(2, Act.UNDO, A, undoes=1)) is Progress.OPEN
+    assert progress(first) is ReviewProgress.STARTED
+    assert progress(first, second) is ReviewProgress.DONE
+    assert progress(first, event(2, Act.UNDO, A, undoes=1)) is ReviewProgress.OPEN
 
 
 def test_decisions_about_candidates_that_have_left_the_shortlist_do_not_count() -> None:
@@ -114,4 +115,4 @@ def test_decisions_about_candidates_that_have_left_the_shortlist_do_not_count() 
 
     projection = projection_of(review_of(events), [B], 2, events[0])
 
-    assert (projection.decided, projection.progress) == (0, Progress.OPEN)
+    assert (projection.decided, projection.progress) == (0, ReviewProgress.OPEN)

@@ -8,8 +8,8 @@ from datetime import datetime
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from services.annotation.ports.reviews import Act, Claim, Projection, ReviewEvent
 from services.contracts.identity import FrameId, NeedleId, RegionId
-from services.domain.ports.reviews import Act, Claim, Projection, ReviewEvent
 from services.runtime.stores.mongo import (
     Database,
     Document,

@@ -6,10 +6,11 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
+from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
+from services.annotation.ports.reviews import Projection
 from services.contracts.events import ErrorType, NeedleFound
 from services.contracts.identity import Category, FrameId, NeedleId
-from services.domain.ports.needle_filters import NeedleFilter, Sort, Stage
-from services.domain.ports.reviews import Progress, Projection
+from services.domain.ports.needles import ReviewProgress
 from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.needles_mongo import TO_REVIEW
 from services.runtime.stores.unreadable import readable
@@ -41,7 +42,7 @@ class NeedleGroup:
     error_type: ErrorType
     true_category: Category | None
     family: str | None
-    progress: Progress
+    progress: ReviewProgress
     count: int
 
 
@@ -267,13 +268,13 @@ def _where(wanted: NeedleFilter) -> Document:
         case Stage.TODO:
             where["to_review"] = True
         case Stage.OPEN:
-            where["review.progress"] = {"$in": [None, Progress.OPEN.value]}
+            where["review.progress"] = {"$in": [None, ReviewProgress.OPEN.value]}
         case Stage.STARTED:
-            where["review.progress"] = Progress.STARTED.value
+            where["review.progress"] = ReviewProgress.STARTED.value
         case Stage.DONE:
-            where |= {"review.progress": Progress.DONE.value, "$expr": {"$not": [newer]}}
+            where |= {"review.progress": ReviewProgress.DONE.value, "$expr": {"$not": [newer]}}
         case Stage.EXTENDED:
-            where |= {"review.progress": Progress.DONE.value, "$expr": newer}
+            where |= {"review.progress": ReviewProgress.DONE.value, "$expr": newer}
         case None:
             pass
     return where
@@ -282,7 +283,7 @@ def _where(wanted: NeedleFilter) -> Document:
 def _row(document: Document) -> NeedleRow:
     review = _projection(document.get("review"))
     revision = document.get("shortlist", {}).get("revision", 0)
-    done = review is not None and review.progress is Progress.DONE
+    done = review is not None and review.progress is ReviewProgress.DONE
     return NeedleRow(
         needle=NeedleFound.model_validate(document["needle"], extra="ignore"),
         candidates=document["candidates"],
@@ -295,7 +296,7 @@ def _projection(part: Document | None) -> Projection | None:
     if part is None:
         return None
     known = {field.name: part[field.name] for field in fields(Projection)}
-    return Projection(**{**known, "progress": Progress(part["progress"])})
+    return Projection(**{**known, "progress": ReviewProgress(part["progress"])})
 
 
 def _group(document: Document) -> NeedleGroup:
@@ -306,6 +307,6 @@ def _group(document: Document) -> NeedleGroup:
         error_type=ErrorType(key["error_type"]),
         true_category=key.get("true_category"),
         family=key.get("family"),
-        progress=Progress(key.get("progress") or Progress.OPEN),
+        progress=ReviewProgress(key.get("progress") or ReviewProgress.OPEN),
         count=document["count"],
     )

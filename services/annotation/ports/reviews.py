@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from services.contracts.identity import FrameId, NeedleId, RegionId
+from services.domain.ports.needles import ReviewProgress
 
 
 class Act(StrEnum):
@@ -50,20 +51,12 @@ class ReviewEvent:
     act_id: str = ""
 
 
-class Progress(StrEnum):
-    """How far a needle's review is."""
-
-    OPEN = "open"
-    STARTED = "started"
-    DONE = "done"
-
-
 @dataclass(frozen=True)
 class Projection:
     """The state of a needle's review for lists, derived from its events."""
 
     version: int
-    progress: Progress
+    progress: ReviewProgress
     decided: int
     accepted: int
     shortlist_revision: int

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from services.domain.ports.sessions import SessionRecord
+from services.annotation.ports.sessions import SessionRecord
 from services.runtime.stores.mongo import Database, translated
 
 

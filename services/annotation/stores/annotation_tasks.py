@@ -12,9 +12,9 @@ from typing import Any
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
+from services.annotation.ports.annotation_tasks import TaskRecord, TaskStatus
 from services.contracts.events import ShortlistPublished
 from services.contracts.identity import FrameId
-from services.domain.ports.annotation_tasks import TaskRecord, TaskStatus
 from services.runtime.stores.mongo import (
     Database,
     Document,

@@ -1,0 +1,74 @@
+"""Annotation's own stores, in the database of the stores that all services share."""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+from services.annotation.ports.reviews import ReviewStore
+from services.annotation.ports.sessions import SessionStore
+from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
+from services.annotation.stores.corrections import MongoCorrectionStore
+from services.annotation.stores.frame_places import FramePlaces, MongoFramePlaces
+from services.annotation.stores.frame_times import FrameTimes, MongoFrameTimes
+from services.annotation.stores.needle_lists import MongoNeedleLists
+from services.annotation.stores.needle_modes import MongoModes
+from services.annotation.stores.open_questions import MongoOpenQuestions
+from services.annotation.stores.reviews_mongo import MongoReviewStore
+from services.annotation.stores.sessions_mongo import MongoSessionStore
+from services.runtime.stores.indexes import make_indexes
+from services.runtime.stores.opening import Stores
+
+INDEXED_STORES = (
+    MongoNeedleLists,
+    MongoReviewStore,
+    MongoSessionStore,
+    MongoCorrectionStore,
+    MongoAnnotationTasks,
+    MongoOpenQuestions,
+)
+"""Annotation's stores that declare indexes."""
+
+
+@dataclass(frozen=True)
+class AnnotationStores(Stores):
+    """The shared stores, and those that only annotation uses."""
+
+    sessions: SessionStore
+    needle_lists: MongoNeedleLists
+    needle_modes: MongoModes
+    reviews: ReviewStore
+    corrections: MongoCorrectionStore
+    frame_places: FramePlaces
+    frame_times: FrameTimes
+    annotation_tasks: MongoAnnotationTasks
+    questions: MongoOpenQuestions
+
+    @classmethod
+    def of(cls, shared: Stores) -> Self:
+        """Annotation's stores in the database of these; reads and writes nothing."""
+        database = shared.database
+        return cls(
+            **{item.name: getattr(shared, item.name) for item in fields(Stores)},
+            sessions=MongoSessionStore(database),
+            needle_lists=MongoNeedleLists(database),
+            needle_modes=MongoModes(database),
+            reviews=MongoReviewStore(database),
+            corrections=MongoCorrectionStore(database),
+            frame_places=MongoFramePlaces(database),
+            frame_times=MongoFrameTimes(database),
+            annotation_tasks=MongoAnnotationTasks(database),
+            questions=MongoOpenQuestions(database),
+        )
+
+
+async def open_annotation_stores(shared: Stores) -> AnnotationStores:
+    """Create annotation's missing indexes, and set the fields that older needles lack.
+
+    Raises
+    ------
+    StoreUnavailable, InvalidSettings
+        MongoDB does not answer, or refuses the user.
+    """
+    await make_indexes(shared.database, INDEXED_STORES)
+    stores = AnnotationStores.of(shared)
+    await stores.needle_lists.mark_older()
+    return stores
