@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.app.repeating import repeated
-from services.ground_truth.holding import CorrectionGate, CorrectionPublisher, HeldRelease
+from services.ground_truth.holding import CorrectionGate, HeldRelease
+from services.ground_truth.publishing import GroundTruthPublisher
 from services.ingest.accepting import CorrectionHolder
 from services.runtime.clock import Clock
 from services.runtime.step import Outbox
@@ -22,7 +23,7 @@ def correction_holder(stores: Stores, clock: Clock) -> CorrectionHolder:
 @asynccontextmanager
 async def held_released(stores: Stores, outbox: Outbox, clock: Clock) -> AsyncIterator[None]:
     """Release answered corrections while the context is open."""
-    publisher = CorrectionPublisher(stores.ledger, outbox, "answer")
+    publisher = GroundTruthPublisher(stores.ledger, outbox, "answer")
     release = HeldRelease(stores.held, publisher)
     async with repeated("release_held", release.release, clock, every_s=_RELEASE_S):
         yield

@@ -11,12 +11,13 @@ from services.annotation.label_studio.http import event_routes, image_routes
 from services.annotation.label_studio.links import ImageLinks
 from services.annotation.label_studio.making import TaskMaker
 from services.annotation.label_studio.project import ensure_project, ensure_webhook
-from services.annotation.label_studio.pulling import Puller
+from services.annotation.label_studio.pulling import WAY, Puller
 from services.annotation.label_studio.pushing import Pusher
 from services.annotation.label_studio.service import SyncLoop
 from services.annotation.stores.opening import AnnotationStores
 from services.app.repeating import Ticker, going_on
 from services.ground_truth.holding import CorrectionGate
+from services.ground_truth.publishing import GroundTruthPublisher
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
@@ -47,11 +48,12 @@ async def label_studio(
         links = ImageLinks(stores.reviews.signing_key, settings.public_url)
         maker = TaskMaker(tool, stores, settings, clock, links)
         gate = CorrectionGate(stores.held, stores.categories, clock)
+        publisher = GroundTruthPublisher(stores.ledger, outbox, WAY)
         yield LabelStudioParts(
             stores,
             tool,
             Pusher(tool, stores, settings, clock, links, maker),
-            Puller(tool, stores, settings, clock, outbox, gate),
+            Puller(tool, stores, settings, clock, publisher, gate),
         )
 
 

@@ -174,10 +174,11 @@ async def choose_version(app: "App", held: str, version: int) -> None:
 
 
 async def _print_released(app: "App") -> None:
-    """Release answered corrections. Ingest also does; no event is sent twice."""
-    from services.ground_truth.holding import CorrectionPublisher, HeldRelease  # noqa: PLC0415  # slow
+    """Release answered corrections. Ingest also does; both send the same events."""
+    from services.ground_truth.holding import HeldRelease  # noqa: PLC0415  # slow
+    from services.ground_truth.publishing import GroundTruthPublisher  # noqa: PLC0415  # slow
 
-    publisher = CorrectionPublisher(app.stores.ledger, app.outbox, "answer")
+    publisher = GroundTruthPublisher(app.stores.ledger, app.outbox, "answer")
     settled = await HeldRelease(app.stores.held, publisher).release()
     left = len(await app.stores.held.waiting())
     console().print(f"{settled:,} settled, {left:,} still wait", highlight=False)

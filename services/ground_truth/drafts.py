@@ -50,6 +50,19 @@ def tagged(entry: Entry, tag: str) -> Entry:
     return entry._replace(digest=hashlib.sha256(f"{entry.digest} {tag}".encode()).hexdigest())
 
 
+def next_entry(draft: FrameAnnotated, after: int, tag: str = "") -> Entry:
+    """The ledger entry of a change that was made to revision `after`.
+
+    The revision is part of the digest: undoing a correction repeats the content of an earlier
+    revision, and must still become a new one.
+
+    Parameters
+    ----------
+    tag : identifies this change, because the same one may be made again later
+    """
+    return tagged(entry_of(draft), f"{tag} after {after}" if tag else f"after {after}")
+
+
 async def tags_of(way: str, entries: Sequence[Entry], ledger: RevisionLedger) -> list[str]:
     """Tags that distinguish these corrections from equal earlier ones; mostly empty.
 
@@ -66,33 +79,6 @@ async def tags_of(way: str, entries: Sequence[Entry], ledger: RevisionLedger) ->
         The ledger does not answer.
     """
     return [f"{way} {count}" if count else "" for count in await ledger.returns(way, entries)]
-
-
-async def numbered(
-    drafts: Sequence[Draft], entries: Sequence[Entry], ledger: RevisionLedger
-) -> tuple[list[Draft], list[FrameCaptured]]:
-    """The events with their revisions, and the frames that conflict with a known frame.
-
-    A frame conflicts if its id is known with another image, time, position or vehicle.
-
-    Parameters
-    ----------
-    entries : the ledger entry of each draft
-    """
-    events: list[Draft] = []
-    conflicts: list[FrameCaptured] = []
-    frames = [draft for draft in drafts if isinstance(draft, FrameCaptured)]
-    claims = [owner_entry(frame.frame_id, frame.vehicle_id) for frame in frames]
-    places = await ledger.assign([*entries, *claims])
-    owned = dict(zip(map(id, frames), places[len(drafts) :], strict=True))
-    for draft, revision in zip(drafts, places, strict=False):
-        if not isinstance(draft, FrameCaptured):
-            events.append(draft.model_copy(update={"revision": revision}))
-        elif revision == owned[id(draft)] == 1:
-            events.append(draft)
-        else:
-            conflicts.append(draft)
-    return events, conflicts
 
 
 def is_too_large(event: Event) -> bool:

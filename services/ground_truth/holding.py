@@ -3,17 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import Category
-from services.contracts.topics import GROUND_TRUTH
-from services.domain.ports.ledger import Entry, RevisionLedger
 from services.ground_truth.answers import answered, counting, held_id_of, labels_of, open_labels
-from services.ground_truth.drafts import entry_of, tagged
+from services.ground_truth.publishing import GroundTruthPublisher, Submission
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
-from services.runtime.step import Outbox
 from services.runtime.stores.categories import MongoCategories
 from services.runtime.stores.held_corrections import (
     HeldCorrection,
@@ -22,8 +17,6 @@ from services.runtime.stores.held_corrections import (
     MongoHeldCorrections,
     Question,
 )
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -123,58 +116,11 @@ def question_of(
 
 
 @dataclass(frozen=True)
-class CorrectionPublisher:
-    """Assigns revisions to corrections and publishes them; a repeat publishes the same event.
-
-    Parameters
-    ----------
-    way : how the corrections arrive, for the metrics
-    """
-
-    ledger: RevisionLedger
-    outbox: Outbox
-    way: str
-
-    async def next(self, draft: FrameAnnotated, after: int, tag: str) -> int | None:
-        """Publish as revision `after + 1`; None if another content has that revision.
-
-        Parameters
-        ----------
-        tag : identifies this correction, because an equal content may be submitted again later
-
-        Raises
-        ------
-        Transient
-            A store or the broker is down.
-        """
-        entry = tagged(entry_of(draft), f"{tag} after {after}")
-        if not await self.ledger.assign_next(entry, after):
-            return None
-        await self._send(draft, entry, after + 1)
-        return after + 1
-
-    async def last(self, draft: FrameAnnotated, tag: str) -> int:
-        """Publish as the latest revision; returns its number."""
-        entry = tagged(entry_of(draft), tag)
-        (revision,) = await self.ledger.assign([entry])
-        await self._send(draft, entry, revision)
-        return revision
-
-    async def _send(self, draft: FrameAnnotated, entry: Entry, revision: int) -> None:
-        if await self.ledger.published([entry]):
-            return
-        await self.outbox.publish([draft.model_copy(update={"revision": revision})])
-        await self.ledger.confirm([entry])
-        metrics.FRAMES_INGESTED.labels(GROUND_TRUTH.name, self.way).inc()
-        log.info("correction_published", frame_id=draft.frame_id, revision=revision)
-
-
-@dataclass(frozen=True)
 class HeldRelease:
     """Publishes or drops held corrections once all their questions are answered."""
 
     held: MongoHeldCorrections
-    publisher: CorrectionPublisher
+    publisher: GroundTruthPublisher
 
     async def release(self) -> int:
         """Settle all answered corrections; returns how many. After an interruption, call it again.
@@ -213,7 +159,12 @@ class HeldRelease:
 
     async def _published(self, held: HeldCorrection, draft: FrameAnnotated) -> int | None:
         if held.after is None:
-            return await self.publisher.last(draft, held.tag)
+            return await self._latest(draft, held.tag)
         if held.question is Question.OVERTAKEN:  # a reviewer has decided that it counts anyway
-            return await self.publisher.last(draft, held.held_id)
-        return await self.publisher.next(draft, held.after, held.held_id)
+            return await self._latest(draft, held.held_id)
+        accepted = await self.publisher.publish_next(draft, held.after, held.held_id)
+        return accepted.revision if accepted else None
+
+    async def _latest(self, draft: FrameAnnotated, tag: str) -> int:
+        (accepted,) = await self.publisher.publish([Submission(draft, tag)])
+        return accepted.revision

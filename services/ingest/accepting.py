@@ -6,15 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
-import structlog
-
-from services.contracts.errors import InvalidRecord
 from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated, FrameCaptured, Image
-from services.contracts.identity import EventId, FrameId
-from services.contracts.topics import topic_of
+from services.contracts.identity import FrameId
 from services.domain.namespaces import Vehicle, foreign_drive, foreign_frame
 from services.domain.ports.blobs import BlobStore
-from services.domain.ports.ledger import Entry, RevisionLedger
+from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.shortlists import ShortlistStore
 from services.formats.frames import NOT_STORED, stored_at
 from services.formats.visible_names import check_names
@@ -22,32 +18,26 @@ from services.ground_truth.drafts import (
     Draft,
     entry_of,
     frame_subject,
-    numbered,
     owner_entry,
     tagged,
     tags_of,
 )
 from services.ground_truth.holding import CorrectionGate, IncomingCorrection
+from services.ground_truth.publishing import (
+    Accepted,
+    GroundTruthPublisher,
+    Submission,
+    frame_conflict,
+)
 from services.ingest.api.bodies import FrameMetadata
 from services.runtime.images import ImageLimits, inspect
 from services.runtime.observability import metrics
 from services.runtime.step import Outbox
 from services.runtime.stores.held_corrections import HeldCorrection
 
-log = structlog.get_logger(__name__)
-
 WAY = "http"
 DECODERS = 4
 """Images decoded concurrently; each may take 4 bytes per allowed pixel."""
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """An event that the broker has acknowledged."""
-
-    frame_id: FrameId
-    event_id: EventId
-    revision: int
 
 
 @dataclass(frozen=True)
@@ -125,7 +115,7 @@ class Acceptance:
         limits: ImageLimits,
         holder: CorrectionHolder | None = None,
     ) -> None:
-        self._outbox = outbox
+        self._publisher = GroundTruthPublisher(ledger, outbox, WAY)
         self._blobs = blobs
         self._ledger = ledger
         self._limits = limits
@@ -166,10 +156,14 @@ class Acceptance:
         if not all(await self.claimed([metadata.frame_id], vehicle)):
             raise foreign_frame(metadata.frame_id, vehicle)
         await self._check_drive(metadata, vehicle)
-        # Numbered before its image is stored: a refused frame leaves nothing in the store.
-        await self._numbered([draft], [entry_of(draft)])
+        # Reserved before its image is stored: a refused frame leaves nothing in the store.
+        if await self._publisher.conflicting([draft]):
+            raise frame_conflict(draft)
         uri = await asyncio.to_thread(self._blobs.put, content)
-        (accepted,) = await self._published([(stored_at(draft, uri), entry_of(draft))])
+        (accepted,) = await self._publisher.publish([Submission(stored_at(draft, uri))])
+        metrics.VEHICLE_LAST_FRAME.labels(
+            metrics.VEHICLES(vehicle.vehicle_id)
+        ).set_to_current_time()
         return accepted
 
     async def claimed(self, frame_ids: Sequence[FrameId], vehicle: Vehicle) -> list[bool]:
@@ -207,11 +201,11 @@ class Acceptance:
         if self._holder:
             sifted = await self._holder.sift(drafts, tags)
         passing = [
-            (captured, tagged(entry_of(captured), tag))
+            Submission(captured, tag)
             for captured, tag in zip(sifted, tags, strict=True)
             if not isinstance(captured, HeldCorrection)
         ]
-        accepted = iter(await self._published(passing))
+        accepted = iter(await self._publisher.publish(passing))
         return [
             correction if isinstance(correction, HeldCorrection) else next(accepted)
             for correction in sifted
@@ -224,28 +218,3 @@ class Acceptance:
         for at, tag in zip(corrections, await tags_of(WAY, entries, self._ledger), strict=True):
             tags[at] = tag
         return tags
-
-    async def _numbered(self, drafts: Sequence[Draft], entries: Sequence[Entry]) -> list[Draft]:
-        events, conflicts = await numbered(drafts, entries, self._ledger)
-        if conflicts:
-            detail = f"frame {conflicts[0].frame_id} is known with another picture, time or place"
-            raise InvalidRecord(detail, reason="duplicate_id")
-        return events
-
-    async def _published(self, published: Sequence[tuple[Draft, Entry]]) -> list[Accepted]:
-        if not published:
-            return []
-        drafts, entries = zip(*published, strict=True)
-        events = await self._numbered(drafts, entries)
-        await self._outbox.publish(events)
-        await self._ledger.confirm(entries)
-        for event in events:
-            metrics.FRAMES_INGESTED.labels(topic_of(event).name, WAY).inc()
-            log.debug("record_accepted", event_id=event.event_id, frame_id=event.frame_id)
-            if isinstance(event, FrameCaptured):
-                vehicle = metrics.VEHICLES(event.vehicle_id)
-                metrics.VEHICLE_LAST_FRAME.labels(vehicle).set_to_current_time()
-        return [
-            Accepted(event.frame_id, event.event_id, getattr(event, "revision", 1))
-            for event in events
-        ]

@@ -4,18 +4,17 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from services.contracts.events import Event, FrameAnnotated, FrameCaptured
+from services.contracts.events import FrameAnnotated, FrameCaptured
 from services.domain.ports.blobs import BlobStore
-from services.domain.ports.ledger import Entry, RevisionLedger
 from services.formats.frames import OpenedFrame, refused, stored_at, undecodable
 from services.formats.items import Rejection
 from services.formats.rejections import dead_letter
 from services.ground_truth.answers import entry_of_versions
-from services.ground_truth.drafts import Draft, entry_of, frame_subject, numbered, tagged, tags_of
+from services.ground_truth.drafts import Draft, frame_subject, tags_of
 from services.ground_truth.holding import CorrectionGate, IncomingCorrection
+from services.ground_truth.publishing import GroundTruthPublisher, Submission, frame_conflict
 from services.runtime.clock import Clock
 from services.runtime.images import ImageLimits
-from services.runtime.step import Outbox
 from services.runtime.stores.held_corrections import HeldCorrection
 
 
@@ -66,8 +65,8 @@ class _Pending:
     drafts: tuple[Draft, ...]
 
     @property
-    def entries(self) -> list[Entry]:
-        return [tagged(entry_of(draft), self.frame.tag) for draft in self.drafts]
+    def submissions(self) -> list[Submission]:
+        return [Submission(draft, self.frame.tag) for draft in self.drafts]
 
     @property
     def captured(self) -> FrameCaptured | None:
@@ -78,17 +77,13 @@ class _Pending:
 class BatchPublisher:
     """Publishes batches. A batch that failed may be published again unchanged.
 
-    Parameters
-    ----------
-    way : the input path; a correction that returns to this path's earlier content is a new one
+    A correction that returns to earlier content of the publisher's way is a new one.
     """
 
-    outbox: Outbox
+    publisher: GroundTruthPublisher
     blobs: BlobStore
-    ledger: RevisionLedger
     limits: ImageLimits
     clock: Clock
-    way: str
 
     async def publish(self, batch: Batch) -> Outcome:
         """Return once everything is acknowledged and recorded in the ledger.
@@ -105,9 +100,9 @@ class BatchPublisher:
         # Store images only now, so that a refused frame leaves none in the store.
         pending = await asyncio.gather(*(asyncio.to_thread(self._store, one) for one in pending))
         outcome.published = [draft for item in pending for draft in item.drafts]
-        entries = [entry for item in pending for entry in item.entries]
-        events, _ = await numbered(outcome.published, entries, self.ledger)
-        await self._send(events, entries, outcome.rejections)
+        submissions = [submission for item in pending for submission in item.submissions]
+        dead = [dead_letter(rejection, self.clock.now()) for rejection in outcome.rejections]
+        await self.publisher.publish(submissions, dead)
         return outcome
 
     async def refuse_unknown(self, batch: Batch) -> Batch:
@@ -118,7 +113,7 @@ class BatchPublisher:
             for frame, subject in zip(batch.frames, subjects, strict=True)
             if frame.content is None
         ]
-        known = await self.ledger.known(bare) if bare else set()
+        known = await self.publisher.ledger.known(bare) if bare else set()
         there, rejections = [], list(batch.rejections)
         for frame, subject in zip(batch.frames, subjects, strict=True):
             if frame.content is not None or subject in known:
@@ -132,19 +127,19 @@ class BatchPublisher:
         """The corrections, with a tag on those that return to earlier content."""
         corrections = [frame for frame in batch.frames if frame.versions]
         entries = [entry_of_versions(frame.versions) for frame in corrections]
-        tags = await tags_of(self.way, entries, self.ledger)
+        tags = await tags_of(self.publisher.way, entries, self.publisher.ledger)
         tag_of = dict(zip(map(id, corrections), tags, strict=True))
         frames = [replace(frame, tag=tag_of.get(id(frame), "")) for frame in batch.frames]
         return Batch(frames, batch.rejections)
 
     async def _unpublished(self, frames: Sequence[OpenedFrame], outcome: Outcome) -> list[_Pending]:
         whole = [_Pending(frame, frame.drafts) for frame in frames]
-        published = await self.ledger.published([entry for item in whole for entry in item.entries])
+        entries = [submission.entry for item in whole for submission in item.submissions]
+        published = await self.publisher.ledger.published(entries)
         pending = []
         for item in whole:
-            pairs = list(zip(item.drafts, item.entries, strict=True))
-            outcome.known += [draft for draft, entry in pairs if entry in published]
-            new = tuple(draft for draft, entry in pairs if entry not in published)
+            outcome.known += [one.draft for one in item.submissions if one.entry in published]
+            new = tuple(one.draft for one in item.submissions if one.entry not in published)
             if new:
                 pending.append(_Pending(item.frame, new))
         return pending
@@ -175,25 +170,12 @@ class BatchPublisher:
         # Frames are numbered before their other events, so that ground truth of another image
         # with the same id never becomes a revision of this one.
         captured = [entry.captured for entry in pending if entry.captured]
-        _, conflicts = await numbered(captured, [*map(entry_of, captured)], self.ledger)
-        conflicting = {id(conflict) for conflict in conflicts}
+        conflicting = {id(frame) for frame in await self.publisher.conflicting(captured)}
         kept = []
         for entry in pending:
             if entry.captured is None or id(entry.captured) not in conflicting:
                 kept.append(entry)
                 continue
-            item = entry.frame.item
-            detail = f"frame {item.frame_id} is known with another picture, time or place"
-            outcome.rejections.append(refused(item, "duplicate_id", detail))
+            error = frame_conflict(entry.captured)
+            outcome.rejections.append(refused(entry.frame.item, error.reason, str(error)))
         return kept
-
-    async def _send(
-        self, events: Sequence[Event], entries: list[Entry], rejections: Sequence[Rejection]
-    ) -> None:
-        dead = [dead_letter(rejection, self.clock.now()) for rejection in rejections]
-        known = await self.ledger.published([entry_of(letter) for letter in dead])
-        new = [letter for letter in dead if entry_of(letter) not in known]
-        entries = [*entries, *map(entry_of, new)]
-        if entries:
-            await self.outbox.publish([*events, *new])
-            await self.ledger.confirm(entries)

@@ -15,7 +15,6 @@ from tenacity.wait import wait_exponential_jitter
 from services.contracts import events
 from services.contracts.errors import Transient
 from services.contracts.identity import FrameId
-from services.contracts.topics import topic_of
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.ledger import RevisionLedger
@@ -31,6 +30,7 @@ from services.formats.frames import OpenedFrame, as_complete, open_frame, refuse
 from services.formats.geometry import Size
 from services.formats.items import FrameItem, Item, Rejection
 from services.ground_truth.holding import CorrectionGate
+from services.ground_truth.publishing import GroundTruthPublisher
 from services.ingest.batches import Batch, BatchPublisher, Outcome, sifted
 from services.ingest.summary import Summary
 from services.runtime.clock import Clock
@@ -89,7 +89,7 @@ async def publish_dataset(
     """
     summary = Summary()
     limits = ImageLimits.of(settings)
-    publisher = BatchPublisher(outbox, blobs, ledger, limits, clock, way)
+    publisher = BatchPublisher(GroundTruthPublisher(ledger, outbox, way), blobs, limits, clock)
     retrying = _retrying(settings)
     if source is Source.REANNOTATION:
         read = await asyncio.to_thread(list, items)  # parsing is slow, and must not block the loop
@@ -203,7 +203,6 @@ def _account(summary: Summary, batch: Batch, outcome: Outcome, way: str) -> None
     for draft in outcome.published:
         summary.count_of(draft).published += 1
         summary.add_taken(draft)
-        metrics.FRAMES_INGESTED.labels(topic_of(draft).name, way).inc()
     for draft in outcome.known:
         summary.count_of(draft).known += 1
         summary.add_taken(draft)

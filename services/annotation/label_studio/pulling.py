@@ -24,13 +24,12 @@ from services.formats.readers.label_studio import versions_of_task
 from services.formats.readers.records import hide_nothing
 from services.formats.rejections import dead_letter
 from services.ground_truth.answers import answered, labels_of
-from services.ground_truth.drafts import entry_of
-from services.ground_truth.holding import CorrectionGate, CorrectionPublisher, question_of
+from services.ground_truth.holding import CorrectionGate, question_of
+from services.ground_truth.publishing import GroundTruthPublisher
 from services.runtime.clock import Clock
 from services.runtime.images import ImageLimits
 from services.runtime.observability import metrics
 from services.runtime.settings import Settings
-from services.runtime.step import Outbox
 from services.runtime.stores.held_corrections import Question
 
 log = structlog.get_logger(__name__)
@@ -85,7 +84,7 @@ class Puller:
     stores: AnnotationStores
     settings: Settings
     clock: Clock
-    outbox: Outbox
+    publisher: GroundTruthPublisher
     gate: CorrectionGate
 
     async def pull(self) -> Pulled:
@@ -153,12 +152,11 @@ class Puller:
         unknown, answers = await self.gate.understood(labels_of(versions))
         question, tag = question_of(versions, unknown), logic.read_of(found.task)
         if question is None:
-            publisher = CorrectionPublisher(self.stores.ledger, self.outbox, WAY)
             draft = answered(versions[0], answers)
-            revision = await publisher.next(draft, found.given, tag)
-            if revision is not None:
+            accepted = await self.publisher.publish_next(draft, found.given, tag)
+            if accepted is not None:
                 pulled.published += 1
-                return TaskStatus.ANSWERED, {"revision": revision}
+                return TaskStatus.ANSWERED, {"revision": accepted.revision}
             question = Question.OVERTAKEN
         held = self.gate.question(question, versions, unknown, found.given, found.where, tag)
         await self.stores.held.hold([held])
@@ -203,12 +201,7 @@ class Puller:
         await self.tool.change_task(int(found.task["id"]), data)
 
     async def _keep(self, rejection: Rejection) -> None:
-        letter = dead_letter(rejection, self.clock.now())
-        entry = entry_of(letter)
-        if not await self.stores.ledger.published([entry]):
-            await self.outbox.publish([letter])
-            await self.stores.ledger.assign([entry])
-            await self.stores.ledger.confirm([entry])
+        await self.publisher.publish([], [dead_letter(rejection, self.clock.now())])
         metrics.RECORDS_REJECTED.labels(rejection.reason, WAY).inc()
 
     async def _notice_deleted(self, project: int, pulled: Pulled) -> None:

@@ -34,6 +34,7 @@ from services.annotation.review.rendering import STATIC, Pages, is_fragment
 from services.annotation.review.sessions import Authenticate, Sessions
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import Transient
+from services.ground_truth.publishing import GroundTruthPublisher
 from services.runtime.clock import Clock
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
@@ -80,7 +81,9 @@ def review_context(
         modes=stores.needle_modes,
         marks=stores.family_marks,
         reviews=stores.reviews,
-        corrector=Corrector(stores.corrections, stores.ledger, outbox),
+        corrector=Corrector(
+            stores.corrections, GroundTruthPublisher(stores.ledger, outbox, "review")
+        ),
         pictures=PictureCache(
             settings.data / "cache" / "review",
             settings.review_cache_bytes,

@@ -1,19 +1,14 @@
 """Publishing corrected ground truth as the next revision of what the annotator saw."""
 
-import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-
-import structlog
 
 from services.annotation.stores.corrections import Correction, MongoCorrectionStore, Outcome
 from services.contracts.events import REANNOTATION_SOURCE, Annotation, FrameAnnotated
 from services.contracts.identity import FrameId
-from services.domain.ports.frames import FrameRecord, content_of
-from services.domain.ports.ledger import Entry, RevisionLedger
-from services.runtime.step import Outbox
-
-log = structlog.get_logger(__name__)
+from services.domain.ports.frames import FrameRecord
+from services.ground_truth.drafts import next_entry
+from services.ground_truth.publishing import GroundTruthPublisher
 
 
 @dataclass(frozen=True)
@@ -21,8 +16,7 @@ class Corrector:
     """Publishes corrections; `resume` finishes those that a crash interrupted."""
 
     corrections: MongoCorrectionStore
-    ledger: RevisionLedger
-    outbox: Outbox
+    publisher: GroundTruthPublisher
 
     async def ground_truth(self, record: FrameRecord) -> FrameAnnotated | None:
         """The frame's latest ground truth, including corrections fp_miner has not stored yet."""
@@ -76,7 +70,8 @@ class Corrector:
             complete=complete,
             annotations=tuple(annotations),
         )
-        correction = Correction(_entry(event).digest, event, truth.annotations, act_id=act_id)
+        correction_id = next_entry(event, truth.revision).digest
+        correction = Correction(correction_id, event, truth.annotations, act_id=act_id)
         await self.corrections.keep(correction)
         sent = await self._finish(correction)
         return event.revision if sent else None
@@ -124,19 +119,7 @@ class Corrector:
 
     async def _finish(self, correction: Correction) -> bool:
         event = correction.event
-        entry = _entry(event)
-        if not await self.ledger.assign_next(entry, after=event.revision - 1):
-            await self.corrections.settle(correction, Outcome.OVERTAKEN)
-            return False
-        await self.outbox.publish([event])
-        await self.ledger.confirm([entry])
-        await self.corrections.settle(correction, Outcome.PUBLISHED)
-        log.info("correction_published", frame_id=event.frame_id, revision=event.revision)
-        return True
-
-
-def _entry(event: FrameAnnotated) -> Entry:
-    # The revision is part of the digest: undoing a correction repeats the content of an earlier
-    # revision, and must still become a new one.
-    content = f"{content_of(event)} after {event.revision - 1}"
-    return Entry(f"ground_truth {event.frame_id}", hashlib.sha256(content.encode()).hexdigest())
+        accepted = await self.publisher.publish_next(event, after=event.revision - 1)
+        outcome = Outcome.PUBLISHED if accepted else Outcome.OVERTAKEN
+        await self.corrections.settle(correction, outcome)
+        return accepted is not None

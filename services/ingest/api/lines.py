@@ -10,7 +10,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel
 
 from services.contracts.errors import InvalidRecord
-from services.ingest.accepting import Accepted
+from services.ground_truth.publishing import Accepted
 from services.ingest.api.requests import Line, RecordType, read_line
 from services.runtime.http.answers import LISTED_REFUSALS, LineResult, Refused
 from services.runtime.kafka.limits import MAX_EVENT_BYTES

@@ -12,7 +12,8 @@ from services.contracts.errors import ToolUnavailable
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Category, FrameId
 from services.formats.adjustments import Adjustment
-from services.ground_truth.holding import CorrectionPublisher, HeldRelease
+from services.ground_truth.holding import HeldRelease
+from services.ground_truth.publishing import GroundTruthPublisher
 from services.runtime.stores.held_corrections import (
     HeldCorrection,
     LabelAnswer,
@@ -187,9 +188,9 @@ def choice(desk: Desk, held: HeldCorrection, chosen: int) -> VersionChoice:
 async def test_a_correction_of_what_has_changed_meanwhile_is_held_and_not_published(
     desk: Desk, task: int
 ) -> None:
-    publisher = CorrectionPublisher(desk.stores.ledger, desk.outbox, "test")
+    publisher = GroundTruthPublisher(desk.stores.ledger, desk.outbox, "test")
     by_hand = FrameAnnotated(frame_id=FRAME, annotated_by="Ben", annotations=())
-    assert await publisher.next(by_hand, 1, "the review page") == 2
+    assert await publisher.publish_next(by_hand, 1, "the review page")
     desk.server.submit(task, [box()])
 
     pulled = await desk.parts.puller.pull()
@@ -215,7 +216,7 @@ async def test_two_who_disagree_are_both_kept_until_somebody_says_who_is_right(
     (held,) = await desk.stores.held.waiting()
     assert held.question is Question.ANNOTATORS_DISAGREE
     await desk.stores.held.choose(choice(desk, held, 1))
-    publisher = CorrectionPublisher(desk.stores.ledger, desk.outbox, "test")
+    publisher = GroundTruthPublisher(desk.stores.ledger, desk.outbox, "test")
     assert await HeldRelease(desk.stores.held, publisher).release() == 1
     assert desk.corrections[0].annotations[0].category == "yield"
 
@@ -232,7 +233,7 @@ async def test_an_unknown_label_is_held_until_somebody_says_what_it_means(
         "trafic sign", 1, Meaning.SAME, Category("yield"), "Cem", "t", desk.clock.now()
     )
     assert await desk.stores.held.answer(answer)
-    publisher = CorrectionPublisher(desk.stores.ledger, desk.outbox, "test")
+    publisher = GroundTruthPublisher(desk.stores.ledger, desk.outbox, "test")
     assert await HeldRelease(desk.stores.held, publisher).release() == 1
     (correction,) = desk.corrections
     assert [each.category for each in correction.annotations] == ["yield", "stop sign"]

@@ -9,7 +9,6 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.annotation.review.corrections import Corrector
 from services.app.review_page import note_figures, reviewing
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import BrokerUnavailable
@@ -102,8 +101,7 @@ async def test_a_correction_that_was_held_up_is_sent_once_the_page_is_served_aga
             while await world.stores.corrections.pending():  # noqa: ASYNC110  # the store tells nobody
                 await asyncio.sleep(0.02)
 
-    corrector = Corrector(world.stores.corrections, world.stores.ledger, outbox)
-    (correction,) = await corrector.corrections.published(truth.frame_id)
+    (correction,) = await world.stores.corrections.published(truth.frame_id)
     assert correction.event.revision == 2
 
 

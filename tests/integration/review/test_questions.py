@@ -6,7 +6,8 @@ import pytest
 
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Category
-from services.ground_truth.holding import CorrectionPublisher, HeldRelease
+from services.ground_truth.holding import HeldRelease
+from services.ground_truth.publishing import GroundTruthPublisher
 from services.runtime.stores.held_corrections import HeldCorrection, Meaning, Question
 from tests.integration.review.conftest import Browser
 from tests.review_world import HOSTILE, OTHER, REGION, STOP, UNKNOWN, World, ask, held, version_by
@@ -17,7 +18,7 @@ SAME: dict[str, object] = {"label": UNKNOWN, "seen": "0", "meaning": "same", "ca
 
 async def released(world: World) -> list[FrameAnnotated]:
     """What ingest has published once it has looked again."""
-    publisher = CorrectionPublisher(world.stores.ledger, world.outbox, "answer")
+    publisher = GroundTruthPublisher(world.stores.ledger, world.outbox, "answer")
     await world.stores.ledger.assign([])
     await HeldRelease(world.stores.held, publisher).release()
     return [each for each in world.outbox.published if isinstance(each, FrameAnnotated)]
