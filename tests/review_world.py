@@ -45,12 +45,12 @@ from services.contracts.identity import (
     VehicleId,
 )
 from services.domain.dead_letters import Letter, fold_letters
+from services.domain.ports.held_corrections import HeldCorrection, Question
 from services.domain.shortlists.budgets import Budget
 from services.ground_truth.answers import held_id_of
 from services.runtime.http.tokens import Authenticator, issue
 from services.runtime.settings import Settings
 from services.runtime.stores.budget_reports import BudgetReport, HeldBackFrame
-from services.runtime.stores.held_corrections import HeldCorrection, Question
 from services.runtime.stores.mongo import connect
 from services.runtime.stores.opening import Stores, open_stores
 from tests.fakes.clock import FakeClock

@@ -10,7 +10,7 @@ from services.cli.context import console, example, run, shared
 
 if TYPE_CHECKING:
     from services.app.parts import App
-    from services.runtime.stores.held_corrections import HeldCorrection, LabelAnswer
+    from services.domain.ports.held_corrections import HeldCorrection, LabelAnswer
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -131,8 +131,8 @@ async def answer_label(app: "App", name: str, same: str, *, new: bool) -> None:
 
 def _answer_of(name: str, same: str, *, new: bool, before: "LabelAnswer | None") -> "LabelAnswer":
     from services.contracts.identity import Category  # noqa: PLC0415  # slow
+    from services.domain.ports.held_corrections import LabelAnswer, Meaning  # noqa: PLC0415
     from services.runtime.clock import SystemClock  # noqa: PLC0415
-    from services.runtime.stores.held_corrections import LabelAnswer, Meaning  # noqa: PLC0415
 
     meaning = Meaning.SAME if same else Meaning.NEW if new else Meaning.NOTHING
     return LabelAnswer(
@@ -149,8 +149,8 @@ def _answer_of(name: str, same: str, *, new: bool, before: "LabelAnswer | None")
 async def choose_version(app: "App", held: str, version: int) -> None:
     """Save the decision about a held correction, and release it."""
     from services.contracts.errors import InvalidSettings  # noqa: PLC0415  # slow
+    from services.domain.ports.held_corrections import VersionChoice  # noqa: PLC0415
     from services.runtime.clock import SystemClock  # noqa: PLC0415
-    from services.runtime.stores.held_corrections import VersionChoice  # noqa: PLC0415
 
     waiting = [
         correction

@@ -6,14 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Category
 from services.domain.ports.frames import content_of
-from services.domain.ports.ledger import Entry
-from services.ground_truth.drafts import entry_of
-from services.runtime.stores.held_corrections import (
+from services.domain.ports.held_corrections import (
     HeldCorrection,
     LabelAnswer,
     Meaning,
     Question,
 )
+from services.domain.ports.ledger import Entry
+from services.ground_truth.drafts import entry_of
 
 NONE_OF_THEM = -1
 """Value of `HeldCorrection.chosen` if none of the versions counts."""

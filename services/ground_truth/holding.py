@@ -5,18 +5,18 @@ from dataclasses import dataclass
 
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import Category
+from services.domain.ports.categories import Categories
+from services.domain.ports.held_corrections import (
+    HeldCorrection,
+    HeldCorrections,
+    HeldOutcome,
+    LabelAnswer,
+    Question,
+)
 from services.ground_truth.answers import answered, counting, held_id_of, labels_of, open_labels
 from services.ground_truth.publishing import GroundTruthPublisher, Submission
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
-from services.runtime.stores.categories import MongoCategories
-from services.runtime.stores.held_corrections import (
-    HeldCorrection,
-    HeldOutcome,
-    LabelAnswer,
-    MongoHeldCorrections,
-    Question,
-)
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class IncomingCorrection:
 class CorrectionGate:
     """Decides whether a correction can be published, or is held until its question is answered."""
 
-    held: MongoHeldCorrections
-    categories: MongoCategories
+    held: HeldCorrections
+    categories: Categories
     clock: Clock
 
     async def judged(
@@ -119,7 +119,7 @@ def question_of(
 class HeldRelease:
     """Publishes or drops held corrections once all their questions are answered."""
 
-    held: MongoHeldCorrections
+    held: HeldCorrections
     publisher: GroundTruthPublisher
 
     async def release(self) -> int:

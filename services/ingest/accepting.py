@@ -10,6 +10,7 @@ from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated, Frame
 from services.contracts.identity import FrameId
 from services.domain.namespaces import Vehicle, foreign_drive, foreign_frame
 from services.domain.ports.blobs import BlobStore
+from services.domain.ports.held_corrections import HeldCorrection
 from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.shortlists import ShortlistStore
 from services.formats.frames import NOT_STORED, stored_at
@@ -33,7 +34,6 @@ from services.ingest.api.bodies import FrameMetadata
 from services.runtime.images import ImageLimits, inspect
 from services.runtime.observability import metrics
 from services.runtime.step import Outbox
-from services.runtime.stores.held_corrections import HeldCorrection
 
 WAY = "http"
 DECODERS = 4

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from services.contracts.events import FrameAnnotated, FrameCaptured
 from services.domain.ports.blobs import BlobStore
+from services.domain.ports.held_corrections import HeldCorrection
 from services.formats.frames import OpenedFrame, refused, stored_at, undecodable
 from services.formats.items import Rejection
 from services.formats.rejections import dead_letter
@@ -15,7 +16,6 @@ from services.ground_truth.holding import CorrectionGate, IncomingCorrection
 from services.ground_truth.publishing import GroundTruthPublisher, Submission, frame_conflict
 from services.runtime.clock import Clock
 from services.runtime.images import ImageLimits
-from services.runtime.stores.held_corrections import HeldCorrection
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from services.contracts.errors import Transient
 from services.contracts.identity import FrameId
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.frames import FrameStore
+from services.domain.ports.held_corrections import HeldCorrection
 from services.domain.ports.ledger import RevisionLedger
 from services.formats.corrections import (
     SizesOf,
@@ -38,7 +39,6 @@ from services.runtime.images import ImageLimits
 from services.runtime.observability import metrics
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
-from services.runtime.stores.held_corrections import HeldCorrection
 
 log = structlog.get_logger(__name__)
 

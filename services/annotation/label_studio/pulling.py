@@ -16,6 +16,7 @@ from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId
+from services.domain.ports.held_corrections import Question
 from services.formats.adjustments import Adjustment
 from services.formats.corrections import corrections_of, open_correction
 from services.formats.frames import OpenedFrame
@@ -30,7 +31,6 @@ from services.runtime.clock import Clock
 from services.runtime.images import ImageLimits
 from services.runtime.observability import metrics
 from services.runtime.settings import Settings
-from services.runtime.stores.held_corrections import Question
 
 log = structlog.get_logger(__name__)
 

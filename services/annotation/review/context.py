@@ -15,17 +15,17 @@ from services.annotation.stores.needle_modes import MongoModes
 from services.annotation.stores.open_questions import MongoOpenQuestions
 from services.contracts.identity import LetterId
 from services.domain.dead_letters import Letter
+from services.domain.ports.categories import Categories
 from services.domain.ports.frames import FrameStore
+from services.domain.ports.held_corrections import HeldCorrections
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleStore
 from services.domain.ports.tokens import TokenStore
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.stores.budget_reports import BudgetReports
-from services.runtime.stores.categories import MongoCategories
 from services.runtime.stores.family_marks import MongoFamilyMarks
 from services.runtime.stores.figures import FigureStore
-from services.runtime.stores.held_corrections import MongoHeldCorrections
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class ReviewContext:
     places: FramePlaces
     times: FrameTimes
     matches: MatchStore
-    held: MongoHeldCorrections
+    held: HeldCorrections
     questions: MongoOpenQuestions
-    categories: MongoCategories
+    categories: Categories
     dead_letters: DeadLetters | None = None
     """None if there is no broker to read them from."""

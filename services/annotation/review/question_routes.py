@@ -23,7 +23,7 @@ from services.annotation.review.queued_acts import refused_act, taken_act
 from services.annotation.review.rendering import Pages, is_fragment
 from services.annotation.review.sessions import Session
 from services.contracts.identity import Category
-from services.runtime.stores.held_corrections import (
+from services.domain.ports.held_corrections import (
     HeldCorrection,
     HeldOutcome,
     LabelAnswer,

@@ -14,7 +14,7 @@ from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Box, Category
 from services.domain.detection.agreement import apart
 from services.domain.ports.frames import FrameRecord
-from services.runtime.stores.held_corrections import HeldCorrection, LabelAnswer, Question
+from services.domain.ports.held_corrections import HeldCorrection, LabelAnswer, Question
 
 MOST_CHOICES = 500
 _EXAMPLES = 6

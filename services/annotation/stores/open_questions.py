@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.contracts.identity import FrameId
-from services.runtime.stores.held_corrections import (
+from services.domain.ports.held_corrections import (
     HeldCorrection,
     HeldOutcome,
     LabelAnswer,
     Question,
-    answer_of,
-    correction_of,
 )
+from services.runtime.stores.held_corrections import answer_of, correction_of
 from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.unreadable import readable
 

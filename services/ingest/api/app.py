@@ -17,6 +17,7 @@ from services.contracts.events import FrameAnnotated
 from services.domain.namespaces import Vehicle, foreign_frame
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.frames import FrameStore
+from services.domain.ports.held_corrections import HeldCorrection
 from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.tokens import TokenStore
 from services.formats.corrections import misplaced
@@ -42,7 +43,6 @@ from services.runtime.http.tokens import Authenticator, Caller
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
-from services.runtime.stores.held_corrections import HeldCorrection
 
 _BEARER = HTTPBearer(auto_error=False, description="From `gazeloop tokens create`.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]

@@ -10,12 +10,12 @@ from fastapi import Request, Response
 from pydantic import BaseModel
 
 from services.contracts.errors import InvalidRecord
+from services.domain.ports.held_corrections import HeldCorrection
 from services.ground_truth.publishing import Accepted
 from services.ingest.api.requests import Line, RecordType, read_line
 from services.runtime.http.answers import LISTED_REFUSALS, LineResult, Refused
 from services.runtime.kafka.limits import MAX_EVENT_BYTES
 from services.runtime.observability import metrics
-from services.runtime.stores.held_corrections import HeldCorrection
 
 MAX_LINES = 50_000
 """Maximum lines of a request, because the response lists each accepted one."""

@@ -1,4 +1,4 @@
-"""The categories that occur in the stored data."""
+"""The categories that occur in the stored data, in MongoDB."""
 
 from collections.abc import Collection
 
@@ -21,18 +21,10 @@ class MongoCategories:
             await self._matches.create_index("category")
 
     async def all(self) -> list[Category]:
-        """Every category used on a frame that has predictions and ground truth, sorted.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
         with translated():
             return sorted(await self._matches.distinct("category"))
 
     async def known(self, names: Collection[Category]) -> set[Category]:
-        """The names that occur in any frame's predictions or ground truth."""
         with translated():
             found = set(await self._matches.distinct("category", {"category": {"$in": [*names]}}))
         left = set(names) - found

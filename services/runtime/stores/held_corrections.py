@@ -1,119 +1,21 @@
-"""Held corrections, and the answers to their questions: what a label means, who is right."""
+"""Held corrections, and the answers to their questions, in MongoDB."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
 
 from pymongo.errors import DuplicateKeyError
 
 from services.contracts.events import FrameAnnotated
-from services.contracts.identity import Category, FrameId
+from services.contracts.identity import FrameId
+from services.domain.ports.held_corrections import (
+    HeldCorrection,
+    HeldOutcome,
+    LabelAnswer,
+    Meaning,
+    Question,
+    VersionChoice,
+)
 from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.unreadable import readable
-
-
-class Question(StrEnum):
-    """Why a correction is held."""
-
-    UNKNOWN_CATEGORY = "unknown_category"
-    """It has a label that is no known category and has no answer."""
-    ANNOTATORS_DISAGREE = "annotators_disagree"
-    """Several annotators have annotated the frame differently."""
-    OVERTAKEN = "overtaken"
-    """The frame's ground truth has changed since the annotator received it."""
-
-
-class HeldOutcome(StrEnum):
-    """The state of a held correction."""
-
-    WAITING = "waiting"
-    PUBLISHED = "published"
-    DROPPED = "dropped"
-    """A reviewer has decided that none of its versions counts."""
-    SUPERSEDED = "superseded"
-    """The annotator has changed it since, or a newer correction of the frame has arrived."""
-
-
-@dataclass(frozen=True)
-class HeldCorrection:
-    """A correction of a frame's ground truth that waits for an answer and has no revision yet.
-
-    Attributes
-    ----------
-    held_id : equal for equal corrections
-    versions : one, or one per annotator if they disagree
-    unknown : unknown labels in the versions
-    after : the revision that the annotators received; None to follow the latest revision
-    origin : where the correction came from, in words for reviewers
-    chosen : index of the version that counts, -1 for none; None while undecided
-    by, token_id, decided_at : who chose, with which token, and when
-    tag : distinguishes it from an equal correction that was submitted earlier
-    """
-
-    held_id: str
-    frame_id: FrameId
-    question: Question
-    versions: tuple[FrameAnnotated, ...]
-    unknown: tuple[Category, ...]
-    after: int | None
-    origin: str
-    held_at: datetime
-    chosen: int | None = None
-    by: str = ""
-    token_id: str = ""
-    decided_at: datetime | None = None
-    outcome: HeldOutcome = HeldOutcome.WAITING
-    revision: int | None = None
-    tag: str = ""
-
-
-@dataclass(frozen=True)
-class VersionChoice:
-    """A reviewer's decision which version of a held correction counts.
-
-    Attributes
-    ----------
-    question : the question that the reviewer answered; the stored one may have changed since
-    chosen : index of the version, -1 for none
-    """
-
-    held_id: str
-    question: Question
-    chosen: int
-    by: str
-    token_id: str
-    at: datetime
-
-
-class Meaning(StrEnum):
-    """What a label means."""
-
-    SAME = "same"
-    """An existing category under another name."""
-    NEW = "new"
-    """A new category."""
-    NOTHING = "nothing"
-    """Not an object of interest: its boxes are dropped."""
-
-
-@dataclass(frozen=True)
-class LabelAnswer:
-    """A reviewer's answer what a label means; the latest version counts.
-
-    Attributes
-    ----------
-    version : 1 for a label's first answer, then 2, 3, … without gaps
-    category : for `SAME`, the existing category
-    """
-
-    label: str
-    version: int
-    meaning: Meaning
-    category: Category | None
-    by: str
-    token_id: str
-    at: datetime
 
 
 class MongoHeldCorrections:
@@ -131,13 +33,6 @@ class MongoHeldCorrections:
             await self._held.create_index([("decided_at", -1)])
 
     async def hold(self, corrections: Sequence[HeldCorrection]) -> None:
-        """Store these durably, unless they are known, and supersede those that they replace.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
         for correction in corrections:
             with translated():
                 await self._held.update_one(
@@ -158,10 +53,6 @@ class MongoHeldCorrections:
             )
 
     async def supersede(self, frame_ids: Collection[FrameId]) -> None:
-        """Supersede waiting corrections of these frames, which have newer ground truth.
-
-        Only corrections without `after`: published later, they would replace what is newer.
-        """
         await self._supersede({"frame_id": {"$in": list(frame_ids)}, "after": None})
 
     async def _supersede(self, where: Document) -> None:
@@ -170,14 +61,12 @@ class MongoHeldCorrections:
             await self._held.update_many(where | {"outcome": HeldOutcome.WAITING.value}, superseded)
 
     async def waiting(self, limit: int = 0) -> list[HeldCorrection]:
-        """Corrections that are not settled, oldest first."""
         where = {"outcome": HeldOutcome.WAITING.value}
         with translated():
             found = await self._held.find(where).sort("held_at", 1).limit(limit).to_list()
         return readable("held_corrections", found, correction_of)
 
     async def find(self, held_id: str) -> HeldCorrection | None:
-        """The correction with this id."""
         with translated():
             found = await self._held.find_one({"_id": held_id})
         return (
@@ -187,14 +76,12 @@ class MongoHeldCorrections:
         )
 
     async def recent(self, limit: int) -> list[HeldCorrection]:
-        """Corrections with a decision, latest first."""
         with translated():
             cursor = self._held.find({"decided_at": {"$ne": None}})
             found = await cursor.sort("decided_at", -1).limit(limit).to_list()
         return readable("held_corrections", found, correction_of)
 
     async def choose(self, choice: VersionChoice) -> bool:
-        """Store a decision; False if another one was faster or the correction is settled."""
         where = {
             "_id": choice.held_id,
             "question": choice.question.value,
@@ -212,7 +99,6 @@ class MongoHeldCorrections:
         return done.modified_count == 1
 
     async def ask_again(self, held_id: str, question: Question) -> None:
-        """Discard the decision: the correction waits for the answer to another question."""
         with translated():
             await self._held.update_one(
                 {"_id": held_id, "outcome": HeldOutcome.WAITING.value},
@@ -220,14 +106,12 @@ class MongoHeldCorrections:
             )
 
     async def settle(self, held_id: str, outcome: HeldOutcome, revision: int | None = None) -> None:
-        """Store the outcome of a correction."""
         with translated():
             await self._held.update_one(
                 {"_id": held_id}, {"$set": {"outcome": outcome.value, "revision": revision}}
             )
 
     async def answer(self, answer: LabelAnswer) -> bool:
-        """Store an answer durably; False if another answer with its version was faster."""
         document = {
             "_id": f"{answer.version}:{answer.label}",
             "label": answer.label,
@@ -246,7 +130,6 @@ class MongoHeldCorrections:
         return True
 
     async def answers(self, labels: Collection[str] | None = None) -> Mapping[str, LabelAnswer]:
-        """The latest answer for each of these labels, or for all labels."""
         where = {} if labels is None else {"label": {"$in": list(labels)}}
         with translated():
             found = await self._answers.find(where).sort("version", 1).to_list()

@@ -5,7 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from services.domain.ports.blobs import BlobStore
+from services.domain.ports.categories import Categories
 from services.domain.ports.frames import FrameStore
+from services.domain.ports.held_corrections import HeldCorrections
 from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleStore
@@ -56,8 +58,8 @@ class Stores:
     frame_ids: MongoFrameIds
     figures: FigureStore
     embeddings: Embeddings
-    held: MongoHeldCorrections
-    categories: MongoCategories
+    held: HeldCorrections
+    categories: Categories
     unreadable: MongoUnreadableLog
 
 

@@ -11,16 +11,16 @@ from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import ToolUnavailable
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Category, FrameId
-from services.formats.adjustments import Adjustment
-from services.ground_truth.holding import HeldRelease
-from services.ground_truth.publishing import GroundTruthPublisher
-from services.runtime.stores.held_corrections import (
+from services.domain.ports.held_corrections import (
     HeldCorrection,
     LabelAnswer,
     Meaning,
     Question,
     VersionChoice,
 )
+from services.formats.adjustments import Adjustment
+from services.ground_truth.holding import HeldRelease
+from services.ground_truth.publishing import GroundTruthPublisher
 from tests.integration.label_studio.conftest import Desk
 from tests.integration.label_studio.server import EMAIL
 from tests.review_world import HEIGHT, OTHER, REGION, STOP, WIDTH

@@ -6,9 +6,9 @@ import pytest
 
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Category
+from services.domain.ports.held_corrections import HeldCorrection, Meaning, Question
 from services.ground_truth.holding import HeldRelease
 from services.ground_truth.publishing import GroundTruthPublisher
-from services.runtime.stores.held_corrections import HeldCorrection, Meaning, Question
 from tests.integration.review.conftest import Browser
 from tests.review_world import HOSTILE, OTHER, REGION, STOP, UNKNOWN, World, ask, held, version_by
 
