@@ -1,11 +1,17 @@
 """`gazeloop benchmark retrieval`: compare embedders and vector searches on retrieval quality."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from services.cli.context import Context, console, example, run, shared
+from services.annotation.export_choice import What
+from services.annotation.exporting import chosen_frames
+from services.annotation.ports.needle_filters import NeedleFilter
+from services.annotation.stores.opening import AnnotationStores
+from services.benchmark.running import Drawing, RetrievalRun, measured, shown
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
 from services.cli.labelled_source import (
     CocoFile,
     ImagesFolder,
@@ -16,12 +22,9 @@ from services.cli.labelled_source import (
     VocFolder,
     labelled_frames,
 )
-
-if TYPE_CHECKING:
-    from services.annotation.stores.opening import AnnotationStores
-    from services.benchmark.running import RetrievalRun
-    from services.formats.writers.frames import ExportFrame
-    from services.runtime.settings import Settings
+from services.embedder.training.labelled import LabelRule, Looked
+from services.formats.writers.frames import ExportFrame
+from services.runtime.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -47,8 +50,8 @@ def retrieval(
     coco: CocoFile = None,
     voc: VocFolder = None,
     via: ViaFile = None,
-    looked: LookedAt = "crops",
-    label: Label = "most-frequent",
+    looked: LookedAt = Looked.CROPS,
+    label: Label = LabelRule.MOST_FREQUENT,
     models: Annotated[
         list[str] | None,
         typer.Option(
@@ -113,14 +116,11 @@ def retrieval(
     retrieved or not. `report P@4` and `report R@4` are computed as in report 2: see
     docs/train-an-embedder.md.
     """
-    from services.benchmark.running import Drawing, RetrievalRun  # noqa: PLC0415  # slow
-    from services.embedder.training.labelled import LabelRule, Looked  # noqa: PLC0415
-
     source = Source(images, coco, voc, via)
     benchmark = RetrievalRun(
         source.coco,
-        Looked(looked),
-        LabelRule(label),
+        looked,
+        label,
         models or [],
         searches or [],
         supercategories or [],
@@ -131,23 +131,19 @@ def retrieval(
         drawing=Drawing(query or [], montages),
         to=to,
     )
-    if letterbox is not None and looked != "frames":
+    if letterbox is not None and looked is not Looked.FRAMES:
         raise typer.BadParameter("only whole frames are padded", param_hint="--letterbox")
     run(lambda: _retrieval(shared(ctx), source, benchmark), interrupted="Nothing was written.")
 
 
-async def _retrieval(context: Context, source: Source, benchmark: "RetrievalRun") -> None:
-    from services.benchmark.running import measured, shown  # noqa: PLC0415
+async def _retrieval(context: Context, source: Source, benchmark: RetrievalRun) -> None:
 
     settings = context.settings()
     frames = await labelled_frames(source, context, _all_annotated)
     shown(benchmark, measured(benchmark, frames, settings, console()), console())
 
 
-async def _all_annotated(stores: "AnnotationStores", settings: "Settings") -> "list[ExportFrame]":
-    from services.annotation.export_choice import What  # noqa: PLC0415
-    from services.annotation.exporting import chosen_frames  # noqa: PLC0415
-    from services.annotation.ports.needle_filters import NeedleFilter  # noqa: PLC0415
+async def _all_annotated(stores: AnnotationStores, settings: Settings) -> list[ExportFrame]:
 
     del settings
     return await chosen_frames(stores, What.ANNOTATED, NeedleFilter())

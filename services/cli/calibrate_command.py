@@ -1,22 +1,35 @@
 """`gazeloop calibrate`: quantise the embedder to 8 bits, calibrated on the user's own frames."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.cli.context import console, run, shared
-from services.cli.labelled_source import CocoFile, ImagesFolder, Source, ViaFile, VocFolder
+from services.annotation import exporting
+from services.cli.console import console
+from services.cli.context import example, run, shared
+from services.cli.labelled_source import (
+    CocoFile,
+    ImagesFolder,
+    Source,
+    ViaFile,
+    VocFolder,
+    labelled_frames,
+)
+from services.embedder.training.calibration import Calibrated, Plan, looks, write_calibrated
+from services.embedder.training.labelled import LabelledFrame
+from services.runtime.settings import Settings
 
-if TYPE_CHECKING:
-    from services.embedder.training.calibration import Calibrated, Plan
-    from services.embedder.training.labelled import LabelledFrame
-    from services.runtime.settings import Settings
+app = typer.Typer()
 
 _SUFFIX = ".int8"
 
 
+@app.command(
+    "calibrate",
+    epilog=example("--set embedder=resnet18 calibrate --coco gt.json --images DIR --to r18.int8"),
+)
 def calibrate(
     ctx: typer.Context,
     *,
@@ -49,10 +62,6 @@ def calibrate(
     configured embedder, weights and pooling. Needs `pip install 'gazeloop[int8]'`; the services
     do not.
     """
-    from services.annotation import exporting  # noqa: PLC0415  # slow
-    from services.cli.labelled_source import labelled_frames  # noqa: PLC0415
-    from services.embedder.training.calibration import Plan  # noqa: PLC0415
-
     if to.suffix != _SUFFIX:
         raise typer.BadParameter(f"the file must end in {_SUFFIX}", param_hint="--to")
     context, source = shared(ctx), Source(images, coco, voc, via)
@@ -64,10 +73,7 @@ def calibrate(
     _tell(_written(settings, frames, Plan(source.name, most, held_out, seed), to), settings, to)
 
 
-def _written(
-    settings: "Settings", frames: "list[LabelledFrame]", plan: "Plan", to: Path
-) -> "Calibrated":
-    from services.embedder.training.calibration import looks, write_calibrated  # noqa: PLC0415
+def _written(settings: Settings, frames: list[LabelledFrame], plan: Plan, to: Path) -> Calibrated:
 
     columns = TextColumn("looking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console(), transient=True) as bars:
@@ -75,7 +81,7 @@ def _written(
         return write_calibrated(settings, frames, plan, to, lambda count: bars.advance(task, count))
 
 
-def _tell(made: "Calibrated", settings: "Settings", to: Path) -> None:
+def _tell(made: Calibrated, settings: Settings, to: Path) -> None:
     out, measured = console(), made.card.measured
     for what, cosines in (("frames", measured.frames), ("regions", measured.regions)):
         out.print(

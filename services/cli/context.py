@@ -1,36 +1,30 @@
-"""What all commands share: global options, settings, consoles and Ctrl-C handling."""
+"""What all commands share: settings from the global options, examples, Ctrl-C handling."""
 
 import asyncio
 import signal
-import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import typer
-from rich.console import Console
 
-if TYPE_CHECKING:
-    from services.runtime.settings import Settings
+from services.cli.console import console
+from services.cli.global_options import GlobalOptions
+from services.contracts.errors import NothingStored
+from services.runtime.embedded.embedders import live_embedder
+from services.runtime.embedded.mongod import FOLDER
+from services.runtime.settings import Settings, load_settings
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, by shell convention."""
 
-_PLAIN_WIDTH = 110
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class Context:
-    """The parsed global options."""
+class Context(GlobalOptions):
+    """The global options, and the settings that they give."""
 
-    data: Path | None = None
-    given: Mapping[str, str] = field(default_factory=dict)
-    debug: bool = False
-
-    def settings(self, **defaults: object) -> "Settings":
+    def settings(self, **defaults: object) -> Settings:
         """The settings: options first, then the environment, `defaults`, and built-in defaults.
 
         If no embedder is set, the one that made the data folder's live vectors is used.
@@ -40,9 +34,6 @@ class Context:
         InvalidSettings
             One is unknown or breaks its bounds.
         """
-        from services.runtime.embedded.embedders import live_embedder  # noqa: PLC0415  # slow
-        from services.runtime.settings import load_settings  # noqa: PLC0415
-
         given: dict[str, object] = dict(self.given)
         if self.data is not None:
             given["data"] = self.data
@@ -56,7 +47,7 @@ class Context:
             given |= {name: value for name, value in remembered.items() if name not in given_fields}
         return load_settings(**given)
 
-    def stored(self) -> "Settings":
+    def stored(self) -> Settings:
         """The settings of a command that only reads; an empty data folder starts nothing.
 
         Raises
@@ -66,31 +57,11 @@ class Context:
         InvalidSettings
             As from `settings`.
         """
-        from services.contracts.errors import NothingStored  # noqa: PLC0415
-        from services.runtime.embedded.mongod import FOLDER  # noqa: PLC0415  # slow
-
         settings = self.settings()
         named = settings.mongodb or settings.kafka
         if not named and not (settings.data / FOLDER).is_dir():
             raise NothingStored(f"nothing is stored in the data folder {settings.data}")
         return settings
-
-
-def pairs(given: Sequence[str], option: str) -> dict[str, str]:
-    """Settings by name, from an option's `NAME=VALUE` strings.
-
-    Raises
-    ------
-    typer.BadParameter
-        One has no `=`.
-    """
-    found = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
-        found[name.strip().lower().removeprefix("gazeloop_")] = value
-    return found
 
 
 def example(*commands: str) -> str:
@@ -99,16 +70,10 @@ def example(*commands: str) -> str:
     return f"Example: {lines}" if len(commands) == 1 else f"Examples:\n\n{lines}"
 
 
-def console(*, stderr: bool = False) -> Console:
-    """The console for people: as wide as the terminal, or of a fixed width elsewhere."""
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else _PLAIN_WIDTH)
-
-
 def shared(ctx: typer.Context) -> Context:
     """The global options of the running command."""
-    found = ctx.find_object(Context)
-    return found if found is not None else Context()
+    given = ctx.find_object(GlobalOptions) or GlobalOptions()
+    return Context(given.data, given.given, given.debug)
 
 
 def run(work: Callable[[], Coroutine[Any, Any, _T]], *, interrupted: str) -> _T:
@@ -133,7 +98,7 @@ def run(work: Callable[[], Coroutine[Any, Any, _T]], *, interrupted: str) -> _T:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _cancel_when_told(task: "asyncio.Task[Any]") -> None:
+def _cancel_when_told(task: asyncio.Task[Any]) -> None:
     """Let the first Ctrl-C or SIGTERM cancel the task; a second one ends the process as usual."""
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)

@@ -1,23 +1,32 @@
 """`gazeloop cvat`: create tasks on a CVAT server, and publish finished jobs as ground truth."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import structlog
 import typer
 
-from services.cli.context import Context, console, example, run, shared
-from services.cli.export_command import (
+from services.annotation.ports.needle_filters import NeedleFilter
+from services.annotation.stores.opening import open_annotation_stores
+from services.app.cvat_tasks import Pulled, Pushed, pull_jobs, push_tasks
+from services.app.parts import joined
+from services.app.repeating import repeated
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
+from services.cli.ingest_command import summary_text
+from services.cli.logs import log_to_file
+from services.cli.needle_options import (
     CategoryFilter,
     DetectorFilter,
     DriveFilter,
     ErrorTypeFilter,
     StageFilter,
-    needle_filter,
 )
-
-if TYPE_CHECKING:
-    from services.annotation.ports.needle_filters import NeedleFilter
-    from services.app.cvat_tasks import Pulled, Pushed
+from services.cli.outcome import print_rejections
+from services.cli.refusals import end_if_refused
+from services.ingest.publishing import Source
+from services.runtime.clock import SystemClock
+from services.runtime.observability.logs import configure_logs
+from services.runtime.serving import until_told_to_end
 
 app = typer.Typer(no_args_is_help=True)
 log = structlog.get_logger(__name__)
@@ -51,7 +60,9 @@ def push(
     the box, and then sets the job's state to completed.
     """
     context = shared(ctx)
-    wanted = needle_filter(category, error_type, detector, drive, stage)
+    wanted = NeedleFilter(
+        category=category, error_type=error_type, detector=detector, drive=drive, stage=stage
+    )
     done = run(lambda: _push(context, by, wanted), interrupted=_AGAIN)
     console().print(
         f"{done.created:,} tasks with {done.frames:,} frames created;"
@@ -80,10 +91,6 @@ def pull(
         every_s = every
         run(lambda: _pull_again(shared(ctx), every_s), interrupted=_AGAIN)
         return
-    from services.cli.ingest_command import summary_text  # noqa: PLC0415  # slow
-    from services.cli.outcome import print_rejections  # noqa: PLC0415
-    from services.cli.refusals import end_if_refused  # noqa: PLC0415
-    from services.ingest.publishing import Source  # noqa: PLC0415
 
     context = shared(ctx)
     done, questions = run(lambda: _pull(context), interrupted=_AGAIN)
@@ -96,11 +103,7 @@ def pull(
     end_if_refused(out, done.summary, Source.REANNOTATION, idle=True)
 
 
-async def _push(context: Context, by: UnitName, wanted: "NeedleFilter") -> "Pushed":
-    from services.annotation.stores.opening import open_annotation_stores  # noqa: PLC0415
-    from services.app.cvat_tasks import push_tasks  # noqa: PLC0415
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.cli.logs import log_to_file  # noqa: PLC0415
+async def _push(context: Context, by: UnitName, wanted: NeedleFilter) -> Pushed:
 
     settings = context.stored()
     log_to_file(settings, "cvat")
@@ -109,11 +112,7 @@ async def _push(context: Context, by: UnitName, wanted: "NeedleFilter") -> "Push
         return await push_tasks(stores, settings, by, wanted)
 
 
-async def _pull(context: Context) -> "tuple[Pulled, str]":
-    from services.annotation.stores.opening import open_annotation_stores  # noqa: PLC0415
-    from services.app.cvat_tasks import pull_jobs  # noqa: PLC0415
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.cli.logs import log_to_file  # noqa: PLC0415
+async def _pull(context: Context) -> tuple[Pulled, str]:
 
     settings = context.stored()
     log_to_file(settings, "cvat")
@@ -124,13 +123,6 @@ async def _pull(context: Context) -> "tuple[Pulled, str]":
 
 
 async def _pull_again(context: Context, every_s: float) -> None:
-    from services.annotation.stores.opening import open_annotation_stores  # noqa: PLC0415
-    from services.app.cvat_tasks import pull_jobs  # noqa: PLC0415
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.app.repeating import repeated  # noqa: PLC0415
-    from services.runtime.clock import SystemClock  # noqa: PLC0415
-    from services.runtime.observability.logs import configure_logs  # noqa: PLC0415
-    from services.runtime.serving import until_told_to_end  # noqa: PLC0415
 
     settings = context.stored()
     configure_logs(level=settings.log_level)

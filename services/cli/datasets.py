@@ -2,15 +2,19 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from services.formats.items import Dataset, Detector
-    from services.formats.readers.returned import Manifest
+from services.contracts.errors import InvalidRecord
+from services.formats.items import Dataset, Detector
+from services.formats.readers.coco import read_coco
+from services.formats.readers.restored import restored
+from services.formats.readers.returned import Manifest
+from services.formats.readers.via import read_via
+from services.formats.readers.voc import read_voc
 
-Opener = Callable[[], "Dataset"]
+Opener = Callable[[], Dataset]
 """Opens a data set; called once, after everything else is ready."""
 
 Images = Annotated[
@@ -124,7 +128,7 @@ OptionalManifest = Annotated[
 ]
 
 
-def returned_opener(read: "Callable[[Manifest], Dataset]", manifest: Path, *says: str) -> Opener:
+def returned_opener(read: Callable[[Manifest], Dataset], manifest: Path, *says: str) -> Opener:
     """Return a function that opens a tool's corrections, with the manifest of the export.
 
     Parameters
@@ -132,9 +136,7 @@ def returned_opener(read: "Callable[[Manifest], Dataset]", manifest: Path, *says
     says : the annotation fields that the format carries in addition to the box
     """
 
-    def opener() -> "Dataset":
-        from services.formats.readers.restored import restored  # noqa: PLC0415  # slow
-        from services.formats.readers.returned import Manifest  # noqa: PLC0415
+    def opener() -> Dataset:
 
         sent = Manifest.read(manifest)
         return restored(read(sent), sent, says)
@@ -142,11 +144,8 @@ def returned_opener(read: "Callable[[Manifest], Dataset]", manifest: Path, *says
     return opener
 
 
-def detector_of(name: str | None, predictions: Path | None) -> "Detector | None":
+def detector_of(name: str | None, predictions: Path | None) -> Detector | None:
     """The detector that the options name; required with predictions, refused without."""
-    from services.contracts.errors import InvalidRecord  # noqa: PLC0415  # slow
-    from services.formats.items import Detector  # noqa: PLC0415
-
     if predictions is not None and name is None:
         raise typer.BadParameter(
             "name the detector that made these results", param_hint="--detector"
@@ -173,8 +172,7 @@ def coco_opener(
     """Return a function that opens a COCO data set."""
     whose = detector_of(detector, predictions)
 
-    def read(sent: "Manifest | None" = None) -> "Dataset":
-        from services.formats.readers.coco import read_coco  # noqa: PLC0415  # slow
+    def read(sent: Manifest | None = None) -> Dataset:
 
         return read_coco(
             ground_truth,
@@ -204,8 +202,7 @@ def voc_opener(
     """Return a function that opens a VOC data set."""
     whose = detector_of(detector, predictions)
 
-    def read(sent: "Manifest | None" = None) -> "Dataset":
-        from services.formats.readers.voc import read_voc  # noqa: PLC0415  # slow
+    def read(sent: Manifest | None = None) -> Dataset:
 
         return read_voc(
             annotations,
@@ -232,8 +229,7 @@ def via_opener(
     """Return a function that opens a VIA data set."""
     whose = detector_of(detector, predictions)
 
-    def read(sent: "Manifest | None" = None) -> "Dataset":
-        from services.formats.readers.via import read_via  # noqa: PLC0415  # slow
+    def read(sent: Manifest | None = None) -> Dataset:
 
         return read_via(
             annotations,

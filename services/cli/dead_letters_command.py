@@ -4,15 +4,19 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
+from rich.table import Table
 
-from services.cli.context import Context, console, example, run, shared
-
-if TYPE_CHECKING:
-    from services.app.parts import App
-    from services.domain.dead_letters import Letter
+from services.app.parts import App, joined
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
+from services.cli.dead_letter_reading import dead_letters_of
+from services.cli.logs import log_to_file
+from services.domain.dead_letters import TO_REPLAY, UNSETTLED, Letter, LetterState
+from services.runtime.clock import SystemClock
+from services.runtime.kafka import dead_letters as records
 
 T = TypeVar("T")
 
@@ -99,11 +103,9 @@ def replay(
     """
     context = shared(ctx)
 
-    async def send(selected: "list[Letter]", stack: "App") -> tuple[int, int]:
-        from services.runtime.clock import SystemClock  # noqa: PLC0415
-        from services.runtime.kafka import dead_letters  # noqa: PLC0415
+    async def send(selected: list[Letter], stack: App) -> tuple[int, int]:
 
-        report = await dead_letters.replay(selected, stack.outbox, SystemClock().now())
+        report = await records.replay(selected, stack.outbox, SystemClock().now())
         return report.replayed, len(report.not_replayable)
 
     sent, kept = run(
@@ -146,11 +148,9 @@ def discard(
         raise typer.BadParameter("give --reason, --service or --all")
     context = shared(ctx)
 
-    async def give_up(selected: "list[Letter]", stack: "App") -> int:
-        from services.runtime.clock import SystemClock  # noqa: PLC0415
-        from services.runtime.kafka import dead_letters  # noqa: PLC0415
+    async def give_up(selected: list[Letter], stack: App) -> int:
 
-        return await dead_letters.discard(selected, stack.outbox, SystemClock().now())
+        return await records.discard(selected, stack.outbox, SystemClock().now())
 
     count = run(
         lambda: _with_letters(context, reason, service, state, give_up),
@@ -159,10 +159,7 @@ def discard(
     console().print(f"{count:,} discarded", highlight=False)
 
 
-async def _read(context: Context) -> "list[Letter]":
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.cli.dead_letter_reading import dead_letters_of  # noqa: PLC0415
-    from services.cli.logs import log_to_file  # noqa: PLC0415
+async def _read(context: Context) -> list[Letter]:
 
     settings = context.stored()
     log_to_file(settings, "dead-letters")
@@ -175,13 +172,9 @@ async def _with_letters(
     reason: str | None,
     service: str | None,
     state: State,
-    work: "Callable[[list[Letter], App], Awaitable[T]]",
-) -> "T":
+    work: Callable[[list[Letter], App], Awaitable[T]],
+) -> T:
     """Apply `work` to the selected dead letters."""
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.cli.dead_letter_reading import dead_letters_of  # noqa: PLC0415
-    from services.cli.logs import log_to_file  # noqa: PLC0415
-
     settings = context.stored()
     log_to_file(settings, "dead-letters")
     async with joined(settings) as stack:
@@ -190,12 +183,11 @@ async def _with_letters(
 
 
 def _matching(
-    selected: "Iterable[Letter]",
+    selected: Iterable[Letter],
     reason: str | None,
     service: str | None,
     state: State = State.UNSETTLED,
-) -> "list[Letter]":
-    from services.domain.dead_letters import TO_REPLAY, UNSETTLED, LetterState  # noqa: PLC0415
+) -> list[Letter]:
 
     groups = {
         State.UNSETTLED: UNSETTLED,
@@ -208,7 +200,7 @@ def _matching(
     ]
 
 
-def _json(letter: "Letter") -> str:
+def _json(letter: Letter) -> str:
     """The last failure and the dead letter's state, as one JSON line."""
     known = {
         "letter_id": letter.letter_id,
@@ -219,8 +211,7 @@ def _json(letter: "Letter") -> str:
     return json.dumps(json.loads(letter.latest.model_dump_json()) | known)
 
 
-def _print(selected: "list[Letter]", limit: int, settled: int) -> None:
-    from rich.table import Table  # noqa: PLC0415  # slow
+def _print(selected: list[Letter], limit: int, settled: int) -> None:
 
     out = console()
     if settled:

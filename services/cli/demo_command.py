@@ -3,16 +3,28 @@
 import asyncio
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from services.cli.context import Context, console, run, shared
+from services.app.assembly import running
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
+from services.cli.logs import log_to_file
+from services.cli.memory_warning import warn_of_memory_broker
+from services.cli.mining import MontagePlan, mine
 from services.cli.montage_options import DEFAULT_MONTAGES, MontageFolder, Montages
+from services.cli.outcome import concluded
+from services.cli.progress import ProgressView
+from services.cli.serve_command import print_addresses
+from services.contracts.flow import SERVICES
+from services.formats.items import Dataset, Detector
+from services.formats.readers.coco import read_coco
+from services.runtime.serving import until_told_to_end
+from services.survey import detector
+from services.survey.generate import generate_survey
 
-if TYPE_CHECKING:
-    from services.cli.progress import ProgressView
-    from services.formats.items import Dataset
+app = typer.Typer()
 
 DATA = Path("demo-data")
 _EMBEDDER = "gazeloop-small"
@@ -20,6 +32,9 @@ _EMBEDDER = "gazeloop-small"
 _RESUME = "Nothing is lost: run `gazeloop demo` again to continue."
 
 
+@app.command(
+    "demo", epilog=example("demo", "--data /tmp/small demo --drives 10 --frames 8 --no-serve")
+)
 def demo(
     ctx: typer.Context,
     *,
@@ -54,15 +69,6 @@ async def _demo(
     *,
     serve: bool | None,
 ) -> None:
-    from services.app.assembly import running  # noqa: PLC0415  # slow
-    from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.memory_warning import warn_of_memory_broker  # noqa: PLC0415
-    from services.cli.mining import MontagePlan, mine  # noqa: PLC0415
-    from services.cli.outcome import concluded  # noqa: PLC0415
-    from services.cli.progress import ProgressView  # noqa: PLC0415
-    from services.cli.serve_command import print_addresses  # noqa: PLC0415
-    from services.contracts.flow import SERVICES  # noqa: PLC0415  # slow
-    from services.runtime.serving import until_told_to_end  # noqa: PLC0415
 
     settings = context.settings(data=DATA, embedder=_EMBEDDER, http_port=0, metrics_port=0)
     out = console()
@@ -82,11 +88,7 @@ async def _demo(
                 out.print("stopping")
 
 
-def _survey(folder: Path, size: tuple[int, int], view: "ProgressView") -> "Dataset":
-    from services.formats.items import Detector  # noqa: PLC0415
-    from services.formats.readers.coco import read_coco  # noqa: PLC0415
-    from services.survey import detector  # noqa: PLC0415  # slow
-    from services.survey.generate import generate_survey  # noqa: PLC0415
+def _survey(folder: Path, size: tuple[int, int], view: ProgressView) -> Dataset:
 
     drives, frames = size
     view.at("drawing the survey, unless it exists")

@@ -1,19 +1,25 @@
 """`gazeloop doctor`: check a deployment, and print a remedy for every problem."""
 
-from typing import TYPE_CHECKING, Annotated
+import json
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from services.cli.context import Context, console, example, run, shared
+from services.app.doctor.examining import examine
+from services.app.doctor.finding import Finding
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
+from services.runtime.clock import SystemClock
+from services.runtime.observability.logs import configure_logs
 
-if TYPE_CHECKING:
-    from services.app.doctor.finding import Finding
+app = typer.Typer()
 
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
-EPILOG = example("doctor", "doctor --strict --json")
 
 
+@app.command("doctor", epilog=example("doctor", "doctor --strict --json"))
 def doctor(
     ctx: typer.Context,
     *,
@@ -34,9 +40,6 @@ def doctor(
     context = shared(ctx)
     found = run(lambda: _examine(context, model=model), interrupted="The check is incomplete.")
     if as_json:
-        import json  # noqa: PLC0415
-        from dataclasses import asdict  # noqa: PLC0415
-
         typer.echo(json.dumps([asdict(finding) for finding in found], indent=2))
     else:
         _show(found)
@@ -45,16 +48,13 @@ def doctor(
         raise typer.Exit(1)
 
 
-async def _examine(context: Context, *, model: bool) -> "list[Finding]":
-    from services.app.doctor.examining import examine  # noqa: PLC0415  # slow
-    from services.runtime.clock import SystemClock  # noqa: PLC0415
-    from services.runtime.observability.logs import configure_logs  # noqa: PLC0415
+async def _examine(context: Context, *, model: bool) -> list[Finding]:
 
     configure_logs(level="DEBUG" if context.debug else "ERROR")
     return await examine(context.settings(), SystemClock(), model=model)
 
 
-def _show(found: "list[Finding]") -> None:
+def _show(found: list[Finding]) -> None:
     out = console()
     for finding in found:
         colour = _COLOURS[finding.level]

@@ -1,18 +1,33 @@
 """`gazeloop export` and `gazeloop training-set`: write frames in formats of other tools."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from services.annotation import exporting
 from services.annotation.export_choice import What
-from services.cli.context import Context, console, run, shared
+from services.annotation.exporting import Written
+from services.annotation.ports.needle_filters import NeedleFilter
+from services.annotation.stores.opening import open_annotation_stores
+from services.app.parts import joined
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
+from services.cli.logs import log_to_file
+from services.cli.needle_options import (
+    CategoryFilter,
+    DetectorFilter,
+    DriveFilter,
+    ErrorTypeFilter,
+    StageFilter,
+)
+from services.domain.ports.blobs import BlobStore
+from services.formats.writers.formats import Format
 
-if TYPE_CHECKING:
-    from services.annotation.exporting import Written
-    from services.annotation.ports.needle_filters import NeedleFilter
-    from services.domain.ports.blobs import BlobStore
+app = typer.Typer()
+
 
 To = Annotated[
     Path,
@@ -20,29 +35,14 @@ To = Annotated[
         "--to", metavar="DIR", help="Output folder; must be empty or not exist.", show_default=False
     ),
 ]
-# Literals, because importing the enumerations is slow; a test compares them.
-FormatName = Literal["coco", "voc", "yolo", "cvat", "label-studio", "datumaro"]
-TrainingFormatName = Literal["coco", "yolo"]
-ErrorTypeName = Literal["classification", "localization", "both", "duplicate", "background"]
-StageName = Literal["todo", "open", "started", "done", "extended"]
-CategoryFilter = Annotated[
-    str | None, typer.Option("--category", help="Only needles with this predicted category.")
-]
-ErrorTypeFilter = Annotated[
-    ErrorTypeName | None, typer.Option("--error-type", help="Only needles of this error type.")
-]
-DetectorFilter = Annotated[
-    str | None,
-    typer.Option("--detector", metavar="NAME@VERSION", help="Only needles of this detector."),
-]
-DriveFilter = Annotated[str | None, typer.Option("--drive", help="Only needles of this drive.")]
-StageFilter = Annotated[
-    StageName | None, typer.Option("--stage", help="Only needles in this stage of review.")
-]
-Form = Annotated[FormatName, typer.Option("--format", help="What is written.", show_default=False)]
+Form = Annotated[Format, typer.Option("--format", help="What is written.", show_default=False)]
 Images = Annotated[bool, typer.Option("--images", help="Copy the images too.")]
 
 
+@app.command(
+    "export",
+    epilog=example("export --format cvat --to to-cvat --what shortlisted --images --proposals"),
+)
 def export(
     ctx: typer.Context,
     *,
@@ -68,19 +68,24 @@ def export(
     Every format returns the same boxes if they come back unchanged.
     """
     context = shared(ctx)
-    chosen = (category, error_type, detector, drive, stage)
+    wanted = NeedleFilter(
+        category=category, error_type=error_type, detector=detector, drive=drive, stage=stage
+    )
     written = run(
-        lambda: _export(context, form, to, what, chosen, images=images, proposals=proposals),
+        lambda: _export(context, form, to, what, wanted, images=images, proposals=proposals),
         interrupted="The folder is not complete; remove it and start again.",
     )
     _tell(written, to)
 
 
+@app.command("training-set", epilog=example("training-set --format yolo --to retrain --images"))
 def training_set(
     ctx: typer.Context,
     *,
     to: To,
-    form: Annotated[TrainingFormatName, typer.Option("--format", help="What is written.")] = "coco",
+    form: Annotated[
+        Literal["coco", "yolo"], typer.Option("--format", help="What is written.")
+    ] = "coco",
     images: Images = False,
 ) -> None:
     """Write a training set for the detector: annotated frames, never one of the reference.
@@ -93,7 +98,7 @@ def training_set(
     """
     context = shared(ctx)
     written = run(
-        lambda: _training_set(context, form, to, images=images),
+        lambda: _training_set(context, Format(form), to, images=images),
         interrupted="The folder is not complete; remove it and start again.",
     )
     _tell(written, to)
@@ -101,64 +106,30 @@ def training_set(
 
 async def _export(
     context: Context,
-    form: FormatName,
+    form: Format,
     to: Path,
     what: What,
-    chosen: tuple[str | None, ...],
+    wanted: NeedleFilter,
     *,
     images: bool,
     proposals: bool,
-) -> "Written":
-    from dataclasses import replace  # noqa: PLC0415
-
-    from services.annotation import exporting  # noqa: PLC0415
-    from services.annotation.stores.opening import open_annotation_stores  # noqa: PLC0415
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.formats.writers.formats import Format  # noqa: PLC0415
+) -> Written:
 
     settings = context.stored()
     log_to_file(settings, "export")
     async with joined(settings) as stack:
         stores = await open_annotation_stores(stack.stores)
-        frames = await exporting.chosen_frames(stores, what, needle_filter(*chosen))
+        frames = await exporting.chosen_frames(stores, what, wanted)
         if not proposals:
             frames = [replace(frame, proposals=()) for frame in frames]
         uris = await exporting.image_uris(stores, frames)
         blobs: BlobStore | None = stores.blobs if images else None
         return await asyncio.to_thread(
-            exporting.write_export, frames, Format(form), to, uris, blobs, what=what.value
+            exporting.write_export, frames, form, to, uris, blobs, what=what.value
         )
 
 
-def needle_filter(
-    category: str | None,
-    error_type: str | None,
-    detector: str | None,
-    drive: str | None,
-    stage: str | None,
-) -> "NeedleFilter":
-    """The needles that the options name."""
-    from services.annotation.ports.needle_filters import NeedleFilter, Stage  # noqa: PLC0415
-    from services.contracts.events import ErrorType  # noqa: PLC0415  # slow
-
-    return NeedleFilter(
-        category=category,
-        error_type=ErrorType(error_type) if error_type else None,
-        detector=detector,
-        drive=drive,
-        stage=Stage(stage) if stage else None,
-    )
-
-
-async def _training_set(
-    context: Context, form: TrainingFormatName, to: Path, *, images: bool
-) -> "Written":
-    from services.annotation import exporting  # noqa: PLC0415
-    from services.annotation.stores.opening import open_annotation_stores  # noqa: PLC0415
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.formats.writers.formats import Format  # noqa: PLC0415
+async def _training_set(context: Context, form: Format, to: Path, *, images: bool) -> Written:
 
     settings = context.stored()
     log_to_file(settings, "export")
@@ -178,7 +149,7 @@ async def _training_set(
         return await asyncio.to_thread(
             exporting.write_export,
             chosen.frames,
-            Format(form),
+            form,
             to,
             uris,
             blobs,
@@ -187,7 +158,7 @@ async def _training_set(
         )
 
 
-def _tell(written: "Written", to: Path) -> None:
+def _tell(written: Written, to: Path) -> None:
     export = written.export
     boxes = sum(len(frame.annotations or ()) for frame in export.frames)
     out = console()

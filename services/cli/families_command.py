@@ -1,21 +1,29 @@
 """`gazeloop families`: groups of similar failures, and labels that may be missing."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from datetime import datetime
+from typing import Annotated, Literal
 
 import typer
+from rich.table import Table
 
-from services.cli.context import Context, console, run, shared
+from services.app.parts import joined
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
+from services.cli.logs import log_to_file
+from services.domain.mining.families import Family
+from services.domain.mining.family_changes import FamilyChange
+from services.retriever.overview import Overview, read_overview
+from services.runtime.stores.vectors_open import open_vector_store
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from services.domain.mining.families import Family
-    from services.domain.mining.family_changes import FamilyChange
-    from services.retriever.overview import Overview
+app = typer.Typer()
 
 _CHANGES = 20
 
 
+@app.command(
+    "families",
+    epilog=example("--data demo-data families", "--set family_likeness=0.6 families --most 50"),
+)
 def families(
     ctx: typer.Context,
     *,
@@ -45,11 +53,7 @@ def families(
         )
 
 
-async def _read(context: Context) -> "tuple[Overview, list[tuple[datetime, FamilyChange]]]":
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.retriever.overview import read_overview  # noqa: PLC0415
-    from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
+async def _read(context: Context) -> tuple[Overview, list[tuple[datetime, FamilyChange]]]:
 
     settings = context.stored()
     log_to_file(settings, "families")
@@ -65,8 +69,7 @@ async def _read(context: Context) -> "tuple[Overview, list[tuple[datetime, Famil
         await vectors.close()
 
 
-def _print_families(overview: "Overview", most: int) -> None:
-    from rich.table import Table  # noqa: PLC0415
+def _print_families(overview: Overview, most: int) -> None:
 
     found = overview.families
     table = Table(box=None, title=f"{len(found)} families of needles", title_justify="left")
@@ -88,13 +91,12 @@ def _print_families(overview: "Overview", most: int) -> None:
     console().print(table)
 
 
-def _error(family: "Family") -> str:
+def _error(family: Family) -> str:
     really = f", really {family.taken_for}" if family.taken_for else ""
     return f"{family.error_type.value}{really}"
 
 
-def _print_recheck(overview: "Overview", most: int) -> None:
-    from rich.table import Table  # noqa: PLC0415
+def _print_recheck(overview: Overview, most: int) -> None:
 
     if not overview.recheck:
         return

@@ -1,13 +1,16 @@
 """`gazeloop frames`: list frames that count neither as reference nor in mAP, with reasons."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import orjson
 import typer
+from rich.table import Table
 
-from services.cli.context import Context, console, example, run, shared
-
-if TYPE_CHECKING:
-    from services.runtime.stores.frame_ids import LeftOut
+from services.app.parts import joined
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
+from services.cli.logs import log_to_file
+from services.runtime.stores.frame_ids import LeftOut
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -46,9 +49,7 @@ def not_counted(
         _print(found, most)
 
 
-async def _read(context: Context, limit: int) -> "list[LeftOut]":
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.cli.logs import log_to_file  # noqa: PLC0415
+async def _read(context: Context, limit: int) -> list[LeftOut]:
 
     settings = context.stored()
     log_to_file(settings, "frames")
@@ -56,15 +57,13 @@ async def _read(context: Context, limit: int) -> "list[LeftOut]":
         return await stack.stores.frame_ids.left_out(limit)
 
 
-def _print_json(found: "list[LeftOut]") -> None:
-    import orjson  # noqa: PLC0415
+def _print_json(found: list[LeftOut]) -> None:
 
     rows = [item._asdict() for item in found]
     print(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())  # noqa: T201  # to be piped
 
 
-def _print(found: "list[LeftOut]", most: int) -> None:
-    from rich.table import Table  # noqa: PLC0415
+def _print(found: list[LeftOut], most: int) -> None:
 
     table = Table(box=None, header_style="dim")
     for heading in ("frame", "why"):
@@ -76,7 +75,7 @@ def _print(found: "list[LeftOut]", most: int) -> None:
         console().print("… and more: `--most`, or `--json` for all", highlight=False)
 
 
-def reasons(frame: "LeftOut") -> str:
+def reasons(frame: LeftOut) -> str:
     """Describe why a frame does not count."""
     found = [
         f"detections of {partial_prediction} were refused"

@@ -2,12 +2,14 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from services.cli.context import Context, console, example, run, shared
+from services.app.parts import joined
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
 from services.cli.datasets import (
     AcceptPartial,
     CategoryAttribute,
@@ -26,19 +28,28 @@ from services.cli.datasets import (
     via_opener,
     voc_opener,
 )
-
-if TYPE_CHECKING:
-    from services.contracts.identity import FrameId
-    from services.formats.items import Dataset
-    from services.formats.readers.returned import Manifest
-    from services.ingest.summary import Summary
+from services.cli.lag_watch import LagWatch
+from services.cli.logs import log_to_file
+from services.cli.mining import publish
+from services.cli.outcome import print_adjustments, print_left_out, print_rejections
+from services.cli.progress import ProgressView
+from services.cli.refusals import end_if_refused
+from services.contracts.identity import FrameId
+from services.formats.items import Dataset
+from services.formats.readers.cvat import read_cvat
+from services.formats.readers.datumaro import read_datumaro
+from services.formats.readers.label_studio import read_label_studio
+from services.formats.readers.returned import Manifest
+from services.formats.readers.yolo import read_yolo
+from services.ingest.publishing import Source
+from services.ingest.summary import Summary
 
 app = typer.Typer(no_args_is_help=True)
 
 _NAMED = 5
 _RESUME = "Acknowledged records are kept; run the same command to send the rest."
-Source = Annotated[
-    Literal["import", "reannotation"],
+SourceOption = Annotated[
+    Source,
     typer.Option(
         "--source",
         help="`reannotation`: the annotation team's corrections. Only their ground truth is read,"
@@ -66,7 +77,7 @@ def coco(
     predictions: Predictions = None,
     detector: DetectorName = None,
     name: Name = None,
-    source: Source = "import",
+    source: SourceOption = Source.IMPORT,
     accept_partial: AcceptPartial = False,
     manifest: OptionalManifest = None,
 ) -> None:
@@ -84,7 +95,7 @@ def voc(
     predictions: Predictions = None,
     detector: DetectorName = None,
     name: Name = None,
-    source: Source = "import",
+    source: SourceOption = Source.IMPORT,
     accept_partial: AcceptPartial = False,
     manifest: OptionalManifest = None,
 ) -> None:
@@ -103,7 +114,7 @@ def via(
     detector: DetectorName = None,
     name: Name = None,
     category_attribute: CategoryAttribute = None,
-    source: Source = "import",
+    source: SourceOption = Source.IMPORT,
     accept_partial: AcceptPartial = False,
     manifest: OptionalManifest = None,
 ) -> None:
@@ -139,13 +150,12 @@ ReturnedFile = Annotated[
 def cvat(ctx: typer.Context, *, annotations: ReturnedFile, manifest: ManifestFile) -> None:
     """Publish corrections of a `gazeloop export` from CVAT's XML (images 1.1)."""
 
-    def read(sent: "Manifest") -> "Dataset":
-        from services.formats.readers.cvat import read_cvat  # noqa: PLC0415  # slow
+    def read(sent: Manifest) -> Dataset:
 
         return read_cvat(annotations, sent)
 
     opener = returned_opener(read, manifest, "crowd", "ignore")
-    _ingest(shared(ctx), opener, "reannotation")
+    _ingest(shared(ctx), opener, Source.REANNOTATION)
 
 
 @app.command(
@@ -155,13 +165,12 @@ def cvat(ctx: typer.Context, *, annotations: ReturnedFile, manifest: ManifestFil
 def datumaro(ctx: typer.Context, *, annotations: ReturnedFile, manifest: ManifestFile) -> None:
     """Publish corrections of a `gazeloop export` from Datumaro's JSON."""
 
-    def read(sent: "Manifest") -> "Dataset":
-        from services.formats.readers.datumaro import read_datumaro  # noqa: PLC0415  # slow
+    def read(sent: Manifest) -> Dataset:
 
         return read_datumaro(annotations, sent)
 
     opener = returned_opener(read, manifest, "crowd", "ignore")
-    _ingest(shared(ctx), opener, "reannotation")
+    _ingest(shared(ctx), opener, Source.REANNOTATION)
 
 
 @app.command("label-studio", epilog=example("ingest label-studio --annotations export.json"))
@@ -170,13 +179,12 @@ def label_studio(
 ) -> None:
     """Publish corrections of a `gazeloop export` from Label Studio's JSON."""
 
-    def read(sent: "Manifest | None" = None) -> "Dataset":
-        from services.formats.readers.label_studio import read_label_studio  # noqa: PLC0415
+    def read(sent: Manifest | None = None) -> Dataset:
 
         return read_label_studio(annotations, sent)
 
     opener = read if manifest is None else returned_opener(read, manifest, "crowd", "ignore")
-    _ingest(shared(ctx), opener, "reannotation")
+    _ingest(shared(ctx), opener, Source.REANNOTATION)
 
 
 @app.command("yolo", epilog=example("ingest yolo --labels out --manifest out/manifest.json"))
@@ -197,34 +205,25 @@ def yolo(
 ) -> None:
     """Publish corrections of a `gazeloop export` from YOLO text files."""
 
-    def read(sent: "Manifest") -> "Dataset":
-        from services.formats.readers.yolo import read_yolo  # noqa: PLC0415  # slow
+    def read(sent: Manifest) -> Dataset:
 
         return read_yolo(labels, sent)
 
-    _ingest(shared(ctx), returned_opener(read, manifest), "reannotation")
+    _ingest(shared(ctx), returned_opener(read, manifest), Source.REANNOTATION)
 
 
-def _ingest(context: Context, opener: Opener, source: str, *, accept_partial: bool = False) -> None:
+def _ingest(
+    context: Context, opener: Opener, source: Source, *, accept_partial: bool = False
+) -> None:
     run(
         lambda: _publish(context, opener, source, accept_partial=accept_partial),
         interrupted=_RESUME,
     )
 
 
-async def _publish(context: Context, opener: Opener, source: str, *, accept_partial: bool) -> None:
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.cli.lag_watch import LagWatch  # noqa: PLC0415
-    from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.mining import publish  # noqa: PLC0415
-    from services.cli.outcome import (  # noqa: PLC0415
-        print_adjustments,
-        print_left_out,
-        print_rejections,
-    )
-    from services.cli.progress import ProgressView  # noqa: PLC0415
-    from services.cli.refusals import end_if_refused  # noqa: PLC0415
-    from services.ingest.publishing import Source as Origin  # noqa: PLC0415
+async def _publish(
+    context: Context, opener: Opener, source: Source, *, accept_partial: bool
+) -> None:
 
     settings = context.settings()
     out = console()
@@ -234,7 +233,7 @@ async def _publish(context: Context, opener: Opener, source: str, *, accept_part
         async with joined(settings) as stack:
             watch = LagWatch(stack, view)
             summary, _ = await publish(
-                stack, dataset, watch, view, source=Origin(source), accept_partial=accept_partial
+                stack, dataset, watch, view, source=source, accept_partial=accept_partial
             )
             questions = stack.review("/questions")
     if not dataset.frames:
@@ -245,10 +244,10 @@ async def _publish(context: Context, opener: Opener, source: str, *, accept_part
     print_adjustments(out, summary)
     print_rejections(out, summary)
     print_left_out(out, summary)
-    end_if_refused(out, summary, Origin(source))
+    end_if_refused(out, summary, source)
 
 
-def _missing_text(left: "list[FrameId]") -> str:
+def _missing_text(left: list[FrameId]) -> str:
     named = ", ".join(left[:_NAMED]) + (", …" if len(left) > _NAMED else "")
     return (
         f"{len(left):,} frames of the manifest are not in the corrections, or were refused;"
@@ -256,7 +255,7 @@ def _missing_text(left: "list[FrameId]") -> str:
     )
 
 
-def summary_text(summary: "Summary", questions: str) -> str:
+def summary_text(summary: Summary, questions: str) -> str:
     """The counts of a publishing run, one line per kind of event.
 
     Parameters

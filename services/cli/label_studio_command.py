@@ -2,25 +2,29 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import typer
 from rich.markup import escape
 
-from services.cli.context import Context, console, example, run, shared
-
-if TYPE_CHECKING:
-    from services.annotation.label_studio.plans import Pushed
-    from services.annotation.label_studio.pulling import Pulled
-    from services.app.label_studio_parts import LabelStudioParts
-    from services.app.parts import App
+from services.annotation.label_studio.plans import Pushed
+from services.annotation.label_studio.project import ensure_project, ensure_webhook, offer_labels
+from services.annotation.label_studio.pulling import Pulled
+from services.annotation.stores.opening import open_annotation_stores
+from services.app.label_studio_parts import LabelStudioParts
+from services.app.label_studio_parts import label_studio as label_studio_parts
+from services.app.parts import App, joined
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
+from services.cli.logs import log_to_file
+from services.cli.refusals import of_tasks
+from services.runtime.clock import SystemClock
 
 app = typer.Typer(no_args_is_help=True)
 
 _AGAIN = "Run the same command to continue; nothing is sent twice."
 _CHUNK = 500
 _WAIT_S = 60.0
-Work = Callable[["App", "LabelStudioParts"], Awaitable[None]]
+Work = Callable[[App, LabelStudioParts], Awaitable[None]]
 
 
 @app.callback()
@@ -49,7 +53,7 @@ def push(
 ) -> None:
     """Create and update the project's tasks to match the shortlists."""
 
-    async def work(app: "App", parts: "LabelStudioParts") -> None:
+    async def work(app: App, parts: LabelStudioParts) -> None:
         _print_pushed(await _push(app, parts, again=again))
 
     _run(ctx, work)
@@ -59,7 +63,7 @@ def push(
 def pull(ctx: typer.Context) -> None:
     """Publish annotations submitted since the last pull as ground truth."""
 
-    async def work(app: "App", parts: "LabelStudioParts") -> None:
+    async def work(app: App, parts: LabelStudioParts) -> None:
         pulled = await parts.puller.pull()
         _print_pulled(app, pulled)
         _end_if_refused(pulled)
@@ -71,7 +75,7 @@ def pull(ctx: typer.Context) -> None:
 def sync(ctx: typer.Context) -> None:
     """Pull, then push."""
 
-    async def work(app: "App", parts: "LabelStudioParts") -> None:
+    async def work(app: App, parts: LabelStudioParts) -> None:
         pulled = await parts.puller.pull()
         _print_pulled(app, pulled)
         _print_pushed(await _push(app, parts, again=False))
@@ -84,7 +88,7 @@ def sync(ctx: typer.Context) -> None:
 def status(ctx: typer.Context) -> None:
     """Count tasks by state: waiting, open, answered, refused, withdrawn or deleted."""
 
-    async def work(app: "App", parts: "LabelStudioParts") -> None:
+    async def work(app: App, parts: LabelStudioParts) -> None:
         counts = await parts.stores.annotation_tasks.counts()
         for name, count in counts.items():
             console().print(f"{name.value:<10} {count:>7,}", highlight=False)
@@ -106,27 +110,17 @@ def _run(ctx: typer.Context, work: Work) -> None:
 
 
 @asynccontextmanager
-async def _parts(context: Context) -> AsyncIterator[tuple["App", "LabelStudioParts"]]:
-    from services.annotation.stores.opening import open_annotation_stores  # noqa: PLC0415
-    from services.app.label_studio_parts import label_studio  # noqa: PLC0415
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.runtime.clock import SystemClock  # noqa: PLC0415
+async def _parts(context: Context) -> AsyncIterator[tuple[App, LabelStudioParts]]:
 
     settings = context.stored()
     log_to_file(settings, "label-studio")
     async with joined(settings) as app:
         stores = await open_annotation_stores(app.stores)
-        async with label_studio(stores, app.outbox, app.settings, SystemClock()) as parts:
+        async with label_studio_parts(stores, app.outbox, app.settings, SystemClock()) as parts:
             yield app, parts
 
 
-async def _set_up(app: "App", parts: "LabelStudioParts") -> None:
-    from services.annotation.label_studio.project import (  # noqa: PLC0415  # slow
-        ensure_project,
-        ensure_webhook,
-        offer_labels,
-    )
+async def _set_up(app: App, parts: LabelStudioParts) -> None:
 
     project, interface = await ensure_project(parts.tool, app.settings, parts.stores)
     labels = await app.stores.categories.all()
@@ -145,7 +139,7 @@ async def _set_up(app: "App", parts: "LabelStudioParts") -> None:
     out.print(f"changes   {pushed}{polling}", highlight=False)
 
 
-async def _push(app: "App", parts: "LabelStudioParts", *, again: bool) -> "Pushed":
+async def _push(app: App, parts: LabelStudioParts, *, again: bool) -> Pushed:
     """Push all stored shortlists, including those that no running service has consumed."""
     tasks = parts.stores.annotation_tasks
     found = [record.shortlist async for record in app.stores.needles.scan() if record.shortlist]
@@ -156,7 +150,7 @@ async def _push(app: "App", parts: "LabelStudioParts", *, again: bool) -> "Pushe
     return await parts.pusher.push(wait_s=_WAIT_S)
 
 
-def _print_pushed(pushed: "Pushed") -> None:
+def _print_pushed(pushed: Pushed) -> None:
     counts = {
         "created": pushed.created,
         "recreated": pushed.changed,
@@ -169,7 +163,7 @@ def _print_pushed(pushed: "Pushed") -> None:
     _print_counts("pushed", counts)
 
 
-def _print_pulled(app: "App", pulled: "Pulled") -> None:
+def _print_pulled(app: App, pulled: Pulled) -> None:
     held = pulled.held.total()
     counts = {
         "published": pulled.published,
@@ -188,13 +182,11 @@ def _print_pulled(app: "App", pulled: "Pulled") -> None:
         console().print(_held_text(held, app), highlight=False, soft_wrap=True)
 
 
-def _end_if_refused(pulled: "Pulled") -> None:
+def _end_if_refused(pulled: Pulled) -> None:
     """Print remedies for refused corrections; exit with 1 if all were refused.
 
     An empty pull is not an error.
     """
-    from services.cli.refusals import of_tasks  # noqa: PLC0415  # slow
-
     if not pulled.refused:
         return
     taken = bool(pulled.published or pulled.held)
@@ -204,7 +196,7 @@ def _end_if_refused(pulled: "Pulled") -> None:
         raise typer.Exit(1)
 
 
-def _held_text(count: int, app: "App") -> str:
+def _held_text(count: int, app: App) -> str:
     wait = "correction waits" if count == 1 else "corrections wait"
     questions = app.review("/questions")
     return f"{count:,} {wait} for an answer: on {questions}, or with `gazeloop questions`"

@@ -1,28 +1,30 @@
 """Annotated frames for training and benchmarks, from a data set's files or a data folder."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from services.cli.context import Context, console
+from services.annotation import exporting
+from services.annotation.stores.opening import AnnotationStores, open_annotation_stores
+from services.app.parts import joined
+from services.cli.console import console
+from services.cli.context import Context
 from services.cli.datasets import coco_opener, via_opener, voc_opener
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from services.annotation.stores.opening import AnnotationStores
-    from services.contracts.events import Annotation
-    from services.domain.ports.blobs import BlobStore
-    from services.embedder.training.labelled import LabelledFrame
-    from services.formats.items import Dataset, FrameItem
-    from services.formats.writers.frames import ExportFrame
-    from services.runtime.images import ImageLimits
-    from services.runtime.settings import Settings
+from services.cli.logs import log_to_file
+from services.contracts.errors import InvalidImage, InvalidRecord
+from services.contracts.events import Annotation
+from services.domain.ports.blobs import BlobStore
+from services.embedder.training.labelled import LabelledFrame, LabelledObject, LabelRule, Looked
+from services.formats.frames import on_its_picture
+from services.formats.items import Dataset, FrameItem, Rejection
+from services.formats.writers.frames import ExportFrame
+from services.runtime.images import ImageLimits
+from services.runtime.settings import Settings
 
 ImagesFolder = Annotated[
     Path | None,
@@ -62,14 +64,14 @@ ViaFile = Annotated[
     ),
 ]
 LookedAt = Annotated[
-    Literal["crops", "frames"],
+    Looked,
     typer.Option("--of", help="Use annotated objects, or whole frames."),
 ]
 Label = Annotated[
-    Literal["most-frequent", "largest"],
+    LabelRule,
     typer.Option("--label", help="The object category that becomes a whole frame's label."),
 ]
-Chosen = Callable[["AnnotationStores", "Settings"], Awaitable["list[ExportFrame]"]]
+Chosen = Callable[[AnnotationStores, Settings], Awaitable[list[ExportFrame]]]
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Source:
         given = self.coco or self.voc or self.via
         return given.stem if given else "data folder"
 
-    def dataset(self) -> "Dataset | None":
+    def dataset(self) -> Dataset | None:
         """The named data set; None for the data folder."""
         if self.coco:
             return coco_opener(self.coco, self.images, None, None, None)()
@@ -113,17 +115,13 @@ class Source:
         return None
 
 
-async def labelled_frames(
-    source: Source, context: Context, chosen: Chosen
-) -> "list[LabelledFrame]":
+async def labelled_frames(source: Source, context: Context, chosen: Chosen) -> list[LabelledFrame]:
     """The annotated frames of a source, sorted by id.
 
     Parameters
     ----------
     chosen : selects the frames of a data folder
     """
-    from services.runtime.images import ImageLimits  # noqa: PLC0415  # slow
-
     settings = context.settings()
     limits = ImageLimits.of(settings)
     dataset = source.dataset()
@@ -132,10 +130,7 @@ async def labelled_frames(
     return await _of_data_folder(context, chosen, limits)
 
 
-def _of_dataset(items: "Iterable[object]", limits: "ImageLimits") -> "list[LabelledFrame]":
-    from services.contracts.errors import InvalidImage, InvalidRecord  # noqa: PLC0415  # slow
-    from services.formats.frames import on_its_picture  # noqa: PLC0415
-    from services.formats.items import FrameItem, Rejection  # noqa: PLC0415
+def _of_dataset(items: Iterable[object], limits: ImageLimits) -> list[LabelledFrame]:
 
     rejected: Counter[str] = Counter()
     frames = []
@@ -155,7 +150,7 @@ def _of_dataset(items: "Iterable[object]", limits: "ImageLimits") -> "list[Label
     return frames
 
 
-def _frame_of(item: "FrameItem", limits: "ImageLimits") -> "LabelledFrame":
+def _frame_of(item: FrameItem, limits: ImageLimits) -> LabelledFrame:
     assert item.image is not None
     assert item.annotations is not None
     truths = [annotation.value for annotation in item.annotations]
@@ -166,10 +161,9 @@ def _labelled(
     frame_id: str,
     drive_id: str | None,
     content: Callable[[], bytes],
-    limits: "ImageLimits",
-    truths: "Sequence[Annotation]",
-) -> "LabelledFrame":
-    from services.embedder.training.labelled import LabelledFrame, LabelledObject  # noqa: PLC0415
+    limits: ImageLimits,
+    truths: Sequence[Annotation],
+) -> LabelledFrame:
 
     objects = tuple(
         LabelledObject(truth.category, truth.bbox)
@@ -180,12 +174,8 @@ def _labelled(
 
 
 async def _of_data_folder(
-    context: Context, chosen: Chosen, limits: "ImageLimits"
-) -> "list[LabelledFrame]":
-    from services.annotation import exporting  # noqa: PLC0415  # slow
-    from services.annotation.stores.opening import open_annotation_stores  # noqa: PLC0415
-    from services.app.parts import joined  # noqa: PLC0415
-    from services.cli.logs import log_to_file  # noqa: PLC0415
+    context: Context, chosen: Chosen, limits: ImageLimits
+) -> list[LabelledFrame]:
 
     settings = context.stored()
     log_to_file(settings, "labelled")

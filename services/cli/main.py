@@ -1,6 +1,6 @@
 """The `gazeloop` command: its global options and its subcommands.
 
-Heavy modules are imported only by the commands that need them, so that --help is fast.
+Imports no subcommand, so that --help is fast: see `lazy.py`.
 """
 
 import logging
@@ -11,33 +11,10 @@ from typing import Annotated
 import typer
 
 from services.app.remedies import explained
-from services.cli import (
-    benchmark_command,
-    calibrate_command,
-    cvat_command,
-    dead_letters_command,
-    demo_command,
-    doctor_command,
-    export_command,
-    families_command,
-    frames_command,
-    ingest_command,
-    label_studio_command,
-    mine_command,
-    models_command,
-    questions_command,
-    report_command,
-    search_command,
-    serve_command,
-    settings_command,
-    shortlists_command,
-    status_command,
-    tokens_command,
-    topics_command,
-    train_command,
-    whiten_command,
-)
-from services.cli.context import Context, console, example, pairs
+from services.cli.commands import Subcommands
+from services.cli.console import console
+from services.cli.global_options import GlobalOptions, pairs
+from services.cli.log_alarm import log_path
 from services.cli.version import version_line
 
 _HELP = """
@@ -65,6 +42,7 @@ Ctrl-C. Every command is safe to repeat: completed work is not repeated.
 
 app = typer.Typer(
     name="gazeloop",
+    cls=Subcommands,
     help=_HELP,
     epilog=_EPILOG,
     no_args_is_help=True,
@@ -72,87 +50,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_MINE, _READ, _CORRECT = "Mine data", "View results", "Correct and retrain"
-_MODELS, _OPERATE = "Embedding models", "Operate"
-
-app.command(
-    "demo",
-    rich_help_panel=_MINE,
-    epilog=example("demo", "--data /tmp/small demo --drives 10 --frames 8 --no-serve"),
-)(demo_command.demo)
-app.command(
-    "up",
-    rich_help_panel=_MINE,
-    epilog=example("--data /srv/gl up", "--data /srv/gl --set http_port=9000 up"),
-)(serve_command.up)
-app.add_typer(mine_command.app, name="mine", rich_help_panel=_MINE)
-app.add_typer(ingest_command.app, name="ingest", rich_help_panel=_MINE)
-
-app.command(
-    "report",
-    rich_help_panel=_READ,
-    epilog=example("report", "--data demo-data report --json | jq .needles"),
-)(report_command.report)
-app.command(
-    "families",
-    rich_help_panel=_READ,
-    epilog=example("--data demo-data families", "--set family_likeness=0.6 families --most 50"),
-)(families_command.families)
-app.command(
-    "search",
-    rich_help_panel=_READ,
-    epilog=example("--data demo-data search --image sign.jpg --box 120,80,40,40"),
-)(search_command.search)
-app.add_typer(shortlists_command.app, name="shortlists", rich_help_panel=_READ)
-app.add_typer(frames_command.app, name="frames", rich_help_panel=_READ)
-
-app.command(
-    "export",
-    rich_help_panel=_CORRECT,
-    epilog=example("export --format cvat --to to-cvat --what shortlisted --images --proposals"),
-)(export_command.export)
-app.command(
-    "training-set",
-    rich_help_panel=_CORRECT,
-    epilog=example("training-set --format yolo --to retrain --images"),
-)(export_command.training_set)
-app.add_typer(questions_command.app, name="questions", rich_help_panel=_CORRECT)
-app.add_typer(cvat_command.app, name="cvat", rich_help_panel=_CORRECT)
-app.add_typer(label_studio_command.app, name="label-studio", rich_help_panel=_CORRECT)
-
-app.command(
-    "train",
-    rich_help_panel=_MODELS,
-    epilog=example("train --backbone resnet18_scratch --coco gt.json --images DIR --epochs 30"),
-)(train_command.train)
-app.command(
-    "whiten",
-    rich_help_panel=_MODELS,
-    epilog=example("--set embedder=resnet18 whiten --coco gt.json --images DIR --to w.safetensors"),
-)(whiten_command.whiten)
-app.command(
-    "calibrate",
-    rich_help_panel=_MODELS,
-    epilog=example("--set embedder=resnet18 calibrate --coco gt.json --images DIR --to r18.int8"),
-)(calibrate_command.calibrate)
-app.add_typer(models_command.app, name="models", rich_help_panel=_MODELS)
-app.add_typer(benchmark_command.app, name="benchmark", rich_help_panel=_MODELS)
-
-app.command("status", rich_help_panel=_OPERATE, epilog=example("--data /srv/gl status"))(
-    status_command.status
-)
-app.command("doctor", rich_help_panel=_OPERATE, epilog=doctor_command.EPILOG)(doctor_command.doctor)
-app.command(
-    "settings",
-    rich_help_panel=_OPERATE,
-    epilog=example("settings", "--set operating_score=0.4 settings"),
-)(settings_command.settings)
-app.command("run", rich_help_panel=_OPERATE, epilog=example("run embedder"))(
-    serve_command.run_service
-)
-app.add_typer(dead_letters_command.app, name="dead-letters", rich_help_panel=_OPERATE)
-app.add_typer(tokens_command.app, name="tokens", rich_help_panel=_OPERATE)
-app.add_typer(topics_command.app, name="topics", rich_help_panel=_OPERATE)
 
 
 def _print_version(requested: bool) -> None:
@@ -193,7 +90,7 @@ def options(
     ] = False,
 ) -> None:
     """Global options; place them before the command."""
-    ctx.obj = Context(data=data, given=pairs(given or [], "--set"), debug=debug)
+    ctx.obj = GlobalOptions(data=data, given=pairs(given or [], "--set"), debug=debug)
 
 
 def main() -> None:
@@ -205,8 +102,6 @@ def main() -> None:
             raise
         path = None
         if logging.getLogger().handlers:  # without handlers, logging would print the traceback
-            from services.cli.logs import log_path  # noqa: PLC0415  # slow
-
             # A warning, because the log handler prints errors, and the next line prints this one.
             logging.getLogger("services.cli").warning("the command failed", exc_info=True)
             path = log_path()

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import typer
 
-from services.cli.context import Context, console, example, run, shared
+from services.app.assembly import running
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
 from services.cli.datasets import (
     AcceptPartial,
     CategoryAttribute,
@@ -21,7 +23,12 @@ from services.cli.datasets import (
     via_opener,
     voc_opener,
 )
+from services.cli.logs import log_to_file
+from services.cli.memory_warning import warn_of_memory_broker
+from services.cli.mining import MontagePlan, mine
 from services.cli.montage_options import DEFAULT_MONTAGES, MontageFolder, Montages
+from services.cli.outcome import concluded
+from services.cli.progress import ProgressView
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -131,13 +138,6 @@ async def mine_alone(
     typer.Exit
         With 1, if data was lost.
     """
-    from services.app.assembly import running  # noqa: PLC0415  # slow
-    from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.memory_warning import warn_of_memory_broker  # noqa: PLC0415
-    from services.cli.mining import MontagePlan, mine  # noqa: PLC0415
-    from services.cli.outcome import concluded  # noqa: PLC0415
-    from services.cli.progress import ProgressView  # noqa: PLC0415
-
     settings = context.settings(http_port=0, metrics_port=0)  # any free ports: nobody connects
     out = console()
     log_to_file(settings, "gazeloop")

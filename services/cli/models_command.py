@@ -1,21 +1,26 @@
 """`gazeloop models`: fill, compare and switch embedding models without interrupting searches."""
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.status import Status
 
-from services.cli.context import Context, console, example, run, shared
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import Console
-    from rich.status import Status
-
-    from services.app.models import Model, Models
-    from services.embedder.filling import Filled
-    from services.retriever.comparison import Comparison
+from services.app.filling import FILL_PAUSE_S, filler, following
+from services.app.models import Model, Models, read_models
+from services.app.models import use as make_live
+from services.app.parts import joined
+from services.app.repeating import Ticker
+from services.cli import models_view
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
+from services.cli.logs import log_to_file
+from services.embedder.filling import Filled
+from services.retriever.comparison import Comparison, ModelComparer
+from services.runtime.clock import SystemClock
+from services.runtime.stores.vectors_open import open_collection_names, open_vector_store
 
 app = typer.Typer(
     no_args_is_help=True, help="Fill, compare and switch embedding models while searches continue."
@@ -33,8 +38,6 @@ def models() -> None:
 @app.command("list", epilog=example("models list"))
 def list_(ctx: typer.Context) -> None:
     """List every model that has vectors, with its number of frames; marks the live one."""
-    from services.cli import models_view  # noqa: PLC0415  # slow
-
     context = shared(ctx)
     found = run(lambda: _read(context), interrupted="Nothing was changed.")
     if not found.models:
@@ -80,8 +83,6 @@ def compare(
     Uses the regions of corrected haystack frames. All intervals are 95% confidence intervals. Only
     one process can open an embedded Qdrant: stop `gazeloop up` first, or use a Qdrant server.
     """
-    from services.cli import models_view  # noqa: PLC0415  # slow
-
     context = shared(ctx)
     found = run(lambda: _compare(context, names or []), interrupted="Nothing was changed.")
     if as_json:
@@ -114,11 +115,7 @@ def use(
     )
 
 
-async def _read(context: Context) -> "Models":
-    from services.app.models import read_models  # noqa: PLC0415
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.runtime.stores.vectors_open import open_collection_names  # noqa: PLC0415
+async def _read(context: Context) -> Models:
 
     settings = context.stored()
     log_to_file(settings, "models")
@@ -131,12 +128,6 @@ async def _read(context: Context) -> "Models":
 
 
 async def _fill(context: Context, *, follow: bool) -> None:
-    from services.app.filling import FILL_PAUSE_S, filler, following  # noqa: PLC0415
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.app.repeating import Ticker  # noqa: PLC0415
-    from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.runtime.clock import SystemClock  # noqa: PLC0415
-    from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
 
     settings = context.stored()
     log_to_file(settings, "models")
@@ -167,13 +158,13 @@ def _say_lost(frames: int) -> None:
 class _FillView:
     """Shows the progress of filling: live on a terminal, else a line every few seconds."""
 
-    def __init__(self, model: str, out: "Console", shown: "Status") -> None:
+    def __init__(self, model: str, out: Console, shown: Status) -> None:
         self._model = model
         self._out = out
         self._shown = shown
         self._printed_at = -_LINE_EVERY_S
 
-    def __call__(self, so_far: "Filled") -> None:
+    def __call__(self, so_far: Filled) -> None:
         line = f"{self._model}: {so_far.done:,} of {so_far.captured:,} frames"
         self._shown.update(f"filling {line}")
         now = time.monotonic()
@@ -182,7 +173,7 @@ class _FillView:
             self._out.print(line, highlight=False, soft_wrap=True)
 
 
-def _conclude(model: str, filled: "Filled") -> None:
+def _conclude(model: str, filled: Filled) -> None:
     out = console()
     out.print(f"{model}: {filled.done:,} of {filled.captured:,} frames", highlight=False)
     for frame_id, why in sorted(filled.unreadable.items())[:_UNREADABLE_SHOWN]:
@@ -191,12 +182,7 @@ def _conclude(model: str, filled: "Filled") -> None:
         out.print(f"{len(filled.unreadable):,} images cannot be embedded", highlight=False)
 
 
-async def _compare(context: Context, names: "Sequence[str]") -> "Comparison":
-    from services.app.models import read_models  # noqa: PLC0415
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.retriever.comparison import ModelComparer  # noqa: PLC0415
-    from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
+async def _compare(context: Context, names: Sequence[str]) -> Comparison:
 
     settings = context.stored()
     log_to_file(settings, "models")
@@ -221,10 +207,6 @@ async def _compare(context: Context, names: "Sequence[str]") -> "Comparison":
 
 
 async def _use(context: Context, name: str, *, incomplete: bool) -> None:
-    from services.app import models  # noqa: PLC0415  # slow
-    from services.app.parts import joined  # noqa: PLC0415
-    from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.runtime.stores.vectors_open import open_collection_names  # noqa: PLC0415
 
     settings = context.stored()
     log_to_file(settings, "models")
@@ -232,17 +214,17 @@ async def _use(context: Context, name: str, *, incomplete: bool) -> None:
     try:
         async with joined(settings) as parts:
             embeddings = parts.stores.embeddings
-            found = await models.read_models(names, embeddings)
+            found = await read_models(names, embeddings)
             wanted = found.named(name)
             if wanted.lacking and not incomplete:
                 _refuse(wanted)
-            await models.use(wanted.model_id, names, embeddings, parts.outbox)
+            await make_live(wanted.model_id, names, embeddings, parts.outbox)
     finally:
         await names.close()
     _print_used(wanted, found)
 
 
-def _refuse(wanted: "Model") -> None:
+def _refuse(wanted: Model) -> None:
     console(stderr=True).print(
         f"[bold red]Error:[/] {wanted.model_id} lacks {wanted.lacking:,} frames that the live model"
         f" has: searches would miss them.\n[dim]Fill it with {_FILL}, or give --incomplete.[/]",
@@ -252,7 +234,7 @@ def _refuse(wanted: "Model") -> None:
     raise typer.Exit(1)
 
 
-def _print_used(wanted: "Model", found: "Models") -> None:
+def _print_used(wanted: Model, found: Models) -> None:
     out = console()
     out.print(f"live: {wanted.model_id}", highlight=False, soft_wrap=True)
     before = found.live

@@ -2,15 +2,25 @@
 
 from collections.abc import Awaitable, Callable
 from getpass import getuser
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from services.cli.context import console, example, run, shared
-
-if TYPE_CHECKING:
-    from services.app.parts import App
-    from services.domain.ports.held_corrections import HeldCorrection, LabelAnswer
+from services.app.parts import App, joined
+from services.cli.console import console
+from services.cli.context import example, run, shared
+from services.cli.logs import log_to_file
+from services.contracts.errors import InvalidSettings
+from services.contracts.identity import Category
+from services.domain.ports.held_corrections import (
+    HeldCorrection,
+    LabelAnswer,
+    Meaning,
+    VersionChoice,
+)
+from services.ground_truth.holding import HeldRelease
+from services.ground_truth.publishing import GroundTruthPublisher
+from services.runtime.clock import SystemClock
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -51,7 +61,7 @@ def label(
     if bool(same) + new + nothing != 1:
         raise typer.BadParameter("give exactly one of --same CATEGORY, --new and --nothing")
 
-    async def work(app: "App") -> None:
+    async def work(app: App) -> None:
         await answer_label(app, name, same, new=new)
 
     _run(ctx, work)
@@ -69,18 +79,16 @@ def choose(
 ) -> None:
     """Choose which annotator is right, or whether an outdated correction counts anyway."""
 
-    async def work(app: "App") -> None:
+    async def work(app: App) -> None:
         await choose_version(app, held, version)
 
     _run(ctx, work)
 
 
-def _run(ctx: typer.Context, work: Callable[["App"], Awaitable[None]]) -> None:
+def _run(ctx: typer.Context, work: Callable[[App], Awaitable[None]]) -> None:
     context = shared(ctx)
 
     async def whole() -> None:
-        from services.app.parts import joined  # noqa: PLC0415  # slow
-        from services.cli.logs import log_to_file  # noqa: PLC0415
 
         settings = context.stored()
         log_to_file(settings, "questions")
@@ -90,7 +98,7 @@ def _run(ctx: typer.Context, work: Callable[["App"], Awaitable[None]]) -> None:
     run(whole, interrupted=_KEPT)
 
 
-async def _print_waiting(app: "App") -> None:
+async def _print_waiting(app: App) -> None:
     out = console()
     waiting = await app.stores.held.waiting()
     for correction in waiting:
@@ -103,7 +111,7 @@ async def _print_waiting(app: "App") -> None:
         out.print("no correction waits for an answer", highlight=False)
 
 
-def _text(held: "HeldCorrection") -> str:
+def _text(held: HeldCorrection) -> str:
     """One correction: its question, and the versions to choose from."""
     asks = held.question.value.replace("_", " ")
     unknown = ", ".join(held.unknown)
@@ -114,10 +122,8 @@ def _text(held: "HeldCorrection") -> str:
     return "\n".join(lines)
 
 
-async def answer_label(app: "App", name: str, same: str, *, new: bool) -> None:
+async def answer_label(app: App, name: str, same: str, *, new: bool) -> None:
     """Save the answer about a label, and release the corrections that waited for it."""
-    from services.contracts.errors import InvalidSettings  # noqa: PLC0415  # slow
-
     found = await app.stores.held.answers([name])
     answer = _answer_of(name, same, new=new, before=found.get(name))
     if answer.category and not await app.stores.categories.known([answer.category]):
@@ -129,10 +135,7 @@ async def answer_label(app: "App", name: str, same: str, *, new: bool) -> None:
     await _print_released(app)
 
 
-def _answer_of(name: str, same: str, *, new: bool, before: "LabelAnswer | None") -> "LabelAnswer":
-    from services.contracts.identity import Category  # noqa: PLC0415  # slow
-    from services.domain.ports.held_corrections import LabelAnswer, Meaning  # noqa: PLC0415
-    from services.runtime.clock import SystemClock  # noqa: PLC0415
+def _answer_of(name: str, same: str, *, new: bool, before: LabelAnswer | None) -> LabelAnswer:
 
     meaning = Meaning.SAME if same else Meaning.NEW if new else Meaning.NOTHING
     return LabelAnswer(
@@ -146,12 +149,8 @@ def _answer_of(name: str, same: str, *, new: bool, before: "LabelAnswer | None")
     )
 
 
-async def choose_version(app: "App", held: str, version: int) -> None:
+async def choose_version(app: App, held: str, version: int) -> None:
     """Save the decision about a held correction, and release it."""
-    from services.contracts.errors import InvalidSettings  # noqa: PLC0415  # slow
-    from services.domain.ports.held_corrections import VersionChoice  # noqa: PLC0415
-    from services.runtime.clock import SystemClock  # noqa: PLC0415
-
     waiting = [
         correction
         for correction in await app.stores.held.waiting()
@@ -173,11 +172,8 @@ async def choose_version(app: "App", held: str, version: int) -> None:
     await _print_released(app)
 
 
-async def _print_released(app: "App") -> None:
+async def _print_released(app: App) -> None:
     """Release answered corrections. Ingest also does; both send the same events."""
-    from services.ground_truth.holding import HeldRelease  # noqa: PLC0415  # slow
-    from services.ground_truth.publishing import GroundTruthPublisher  # noqa: PLC0415  # slow
-
     publisher = GroundTruthPublisher(app.stores.ledger, app.outbox, "answer")
     settled = await HeldRelease(app.stores.held, publisher).release()
     left = len(await app.stores.held.waiting())

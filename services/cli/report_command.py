@@ -1,15 +1,21 @@
 """`gazeloop report`: print the report from the stores, as the demo does at its end."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from services.cli.context import Context, console, run, shared
+from services.app.parts import joined
+from services.cli import report_view
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
+from services.cli.dead_letter_reading import dead_letter_count
+from services.cli.logs import log_to_file
+from services.evaluator.reports.report import Report
 
-if TYPE_CHECKING:
-    from services.evaluator.reports.report import Report
+app = typer.Typer()
 
 
+@app.command("report", epilog=example("report", "--data demo-data report --json | jq .needles"))
 def report(
     ctx: typer.Context,
     *,
@@ -39,7 +45,6 @@ def report(
             highlight=False,
         )
         raise typer.Exit(1)
-    from services.cli import report_view  # noqa: PLC0415  # slow
 
     if as_json:
         print(report_view.as_json(chosen))  # noqa: T201  # to be piped
@@ -48,10 +53,7 @@ def report(
         report_view.print_report(console(), item)
 
 
-async def _reports(context: Context) -> "list[Report]":
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.cli.dead_letter_reading import dead_letter_count  # noqa: PLC0415
-    from services.cli.logs import log_to_file  # noqa: PLC0415
+async def _reports(context: Context) -> list[Report]:
 
     settings = context.stored()
     log_to_file(settings, "report")

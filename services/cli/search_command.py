@@ -2,26 +2,40 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.table import Table
 
-from services.cli.context import Context, console, run, shared
+from services.app import searching
+from services.app.parts import joined
+from services.app.searching import Found
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
+from services.cli.logs import log_to_file
+from services.contracts.errors import InvalidImage
+from services.contracts.identity import Box
+from services.domain.ports.vectors import Where
+from services.embedder.models.torch_embedder import TorchEmbedder
+from services.runtime.embedded.private_folder import as_the_user_writes
+from services.runtime.images import ImageLimits, inspect
+from services.runtime.stores.vectors_open import open_vector_store
 
-if TYPE_CHECKING:
-    from services.app.searching import Found
-    from services.contracts.identity import Box
+app = typer.Typer()
 
 
 @dataclass(frozen=True)
 class _Query:
     image: Path
     content: bytes
-    box: "Box | None"
+    box: Box | None
     category: str | None
     limit: int
 
 
+@app.command(
+    "search", epilog=example("--data demo-data search --image sign.jpg --box 120,80,40,40")
+)
 def search(
     ctx: typer.Context,
     *,
@@ -69,7 +83,7 @@ def search(
         console().print(f"Drawn in {target}", highlight=False)
 
 
-def _box(text: str | None) -> "Box | None":
+def _box(text: str | None) -> Box | None:
     if text is None:
         return None
     try:
@@ -81,16 +95,7 @@ def _box(text: str | None) -> "Box | None":
     return x, y, width, height
 
 
-async def _found(context: Context, query: _Query, target: Path) -> "list[Found]":
-    from services.app import searching  # noqa: PLC0415  # slow
-    from services.app.parts import joined  # noqa: PLC0415
-    from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.contracts.errors import InvalidImage  # noqa: PLC0415
-    from services.domain.ports.vectors import Where  # noqa: PLC0415
-    from services.embedder.models.torch_embedder import TorchEmbedder  # noqa: PLC0415
-    from services.runtime.embedded.private_folder import as_the_user_writes  # noqa: PLC0415
-    from services.runtime.images import ImageLimits, inspect  # noqa: PLC0415
-    from services.runtime.stores.vectors_open import open_vector_store  # noqa: PLC0415
+async def _found(context: Context, query: _Query, target: Path) -> list[Found]:
 
     settings = context.stored()
     log_to_file(settings, "search")
@@ -118,8 +123,7 @@ async def _found(context: Context, query: _Query, target: Path) -> "list[Found]"
     return found
 
 
-def _print(found: "list[Found]") -> None:
-    from rich.table import Table  # noqa: PLC0415
+def _print(found: list[Found]) -> None:
 
     table = Table(box=None)
     for heading in ("", "frame", "drive", "category", "score", "similarity"):

@@ -3,15 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from services.cli.context import Context, console, pairs, run, shared
+from services.app.assembly import deployed, running, wanted_services
+from services.app.parts import App
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
+from services.cli.global_options import pairs
+from services.cli.logs import log_to_file
+from services.cli.memory_warning import warn_of_memory_broker
+from services.runtime.observability.logs import configure_logs
+from services.runtime.serving import until_told_to_end
 
-if TYPE_CHECKING:
-    from services.app.parts import App
+app = typer.Typer()
 
 
 class Service(StrEnum):
@@ -26,6 +33,7 @@ class Service(StrEnum):
     LABEL_STUDIO = "label_studio"
 
 
+@app.command("up", epilog=example("--data /srv/gl up", "--data /srv/gl --set http_port=9000 up"))
 def up(
     ctx: typer.Context,
     *,
@@ -49,6 +57,7 @@ def up(
     run(lambda: _up(context, other), interrupted="Start it again with `gazeloop up`.")
 
 
+@app.command("run", epilog=example("run embedder"))
 def run_service(
     ctx: typer.Context,
     service: Annotated[Service, typer.Argument(help="Which one.", show_default=False)],
@@ -66,10 +75,6 @@ def run_service(
 
 
 async def _up(context: Context, fill: Mapping[str, str]) -> None:
-    from services.app.assembly import running, wanted_services  # noqa: PLC0415  # slow
-    from services.cli.logs import log_to_file  # noqa: PLC0415
-    from services.cli.memory_warning import warn_of_memory_broker  # noqa: PLC0415
-    from services.runtime.serving import until_told_to_end  # noqa: PLC0415
 
     settings = context.settings()
     fill_settings = replace(context, given={**context.given, **fill}).settings() if fill else None
@@ -84,9 +89,6 @@ async def _up(context: Context, fill: Mapping[str, str]) -> None:
 
 
 async def _run_service(context: Context, service: Service) -> None:
-    from services.app.assembly import deployed  # noqa: PLC0415  # slow
-    from services.runtime.observability.logs import configure_logs  # noqa: PLC0415
-    from services.runtime.serving import until_told_to_end  # noqa: PLC0415
 
     settings = context.settings()
     configure_logs(level=settings.log_level)
@@ -94,7 +96,7 @@ async def _run_service(context: Context, service: Service) -> None:
         await until_told_to_end()
 
 
-def print_addresses(out: Console, app: "App") -> None:
+def print_addresses(out: Console, app: App) -> None:
     """Print the addresses for people, vehicles and Prometheus."""
     for name, address in app.addresses.items():
         out.print(f"  {name:<12} {address}", highlight=False, soft_wrap=True)

@@ -2,14 +2,17 @@
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, NamedTuple
 
 import typer
+from pydantic import SecretStr
+from rich.table import Table
 
-from services.cli.context import console, shared
+from services.cli.console import console
+from services.cli.context import example, shared
+from services.runtime.settings import Settings, misspelt
 
-if TYPE_CHECKING:
-    from services.runtime.settings import Settings
+app = typer.Typer()
 
 
 class SettingLine(NamedTuple):
@@ -22,8 +25,6 @@ class SettingLine(NamedTuple):
 
 def setting_lines() -> Iterator[SettingLine]:
     """Every setting, in the order of the settings module."""
-    from services.runtime.settings import Settings  # noqa: PLC0415  # slow, and only needed here
-
     for name, field in Settings.model_fields.items():
         yield SettingLine(
             variable=f"GAZELOOP_{name.upper()}",
@@ -42,6 +43,7 @@ def markdown_table() -> str:
     return "\n".join(rows)
 
 
+@app.command("settings", epilog=example("settings", "--set operating_score=0.4 settings"))
 def settings(
     ctx: typer.Context,
     markdown: Annotated[
@@ -60,9 +62,6 @@ def settings(
     if markdown:
         print(markdown_table())  # noqa: T201  # to be piped into a file
         return
-    from rich.table import Table  # noqa: PLC0415  # slow
-
-    from services.runtime.settings import misspelt  # noqa: PLC0415  # slow
 
     now = shared(ctx).settings()
     table = Table(box=None, padding=(0, 1), header_style="bold")
@@ -80,12 +79,11 @@ def settings(
         out.print(f"[yellow]{variable} is set but unknown; did you mean {meant}?[/]")
 
 
-def _value(now: "Settings", name: str) -> str:
+def _value(now: Settings, name: str) -> str:
     return _shown(getattr(now, name))
 
 
 def _shown(value: object) -> str:
-    from pydantic import SecretStr  # noqa: PLC0415  # slow
 
     if isinstance(value, SecretStr):
         return "***" if value.get_secret_value() else ""

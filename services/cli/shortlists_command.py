@@ -1,16 +1,17 @@
 """`gazeloop shortlists`: show spent budgets, and frames beyond them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter
+from rich.table import Table
 
-from services.cli.context import Context, console, example, run, shared
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from services.runtime.stores.budget_reports import BudgetReport
+from services.app.parts import joined
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
+from services.cli.logs import log_to_file
+from services.runtime.stores.budget_reports import MEANINGS, BudgetReport
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -46,9 +47,7 @@ def held_back(
             _print(report, most)
 
 
-async def _read(context: Context) -> "list[BudgetReport]":
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.cli.logs import log_to_file  # noqa: PLC0415
+async def _read(context: Context) -> list[BudgetReport]:
 
     settings = context.stored()
     log_to_file(settings, "shortlists")
@@ -56,18 +55,12 @@ async def _read(context: Context) -> "list[BudgetReport]":
         return await app_.stores.budgets.all()
 
 
-def _print_json(reports: "Sequence[BudgetReport]") -> None:
-    from pydantic import TypeAdapter  # noqa: PLC0415  # slow
-
-    from services.runtime.stores.budget_reports import BudgetReport  # noqa: PLC0415
+def _print_json(reports: Sequence[BudgetReport]) -> None:
 
     typer.echo(TypeAdapter(list[BudgetReport]).dump_json(list(reports), indent=2).decode())
 
 
-def _print(report: "BudgetReport", most: int) -> None:
-    from rich.table import Table  # noqa: PLC0415  # slow
-
-    from services.runtime.stores.budget_reports import MEANINGS  # noqa: PLC0415
+def _print(report: BudgetReport, most: int) -> None:
 
     table = Table(box=None, title=report.detector, title_justify="left")
     for heading in ("budget", "frames", "spent", "held back"):
@@ -84,8 +77,7 @@ def _print(report: "BudgetReport", most: int) -> None:
         console().print(f"{left} more (--most, --json)", highlight=False)
 
 
-def _frames(report: "BudgetReport", most: int) -> "Table":
-    from rich.table import Table  # noqa: PLC0415
+def _frames(report: BudgetReport, most: int) -> Table:
 
     table = Table(box=None, title="held back", title_justify="left")
     for heading in (

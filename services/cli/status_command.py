@@ -1,15 +1,19 @@
 """`gazeloop status`: running services, lag and dead letters."""
 
-from typing import TYPE_CHECKING, Annotated
+import json
+from typing import Annotated
 
 import typer
 
-from services.cli.context import Context, console, run, shared
+from services.app.status import Status, read_status
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
+from services.cli.logs import log_to_file
 
-if TYPE_CHECKING:
-    from services.app.status import Status
+app = typer.Typer()
 
 
+@app.command("status", epilog=example("--data /srv/gl status"))
 def status(
     ctx: typer.Context,
     *,
@@ -22,8 +26,6 @@ def status(
     context = shared(ctx)
     found = run(lambda: _status(context), interrupted="Status was not read.")
     if as_json:
-        import json  # noqa: PLC0415
-
         print(json.dumps(found.document(), indent=2))  # noqa: T201  # to be piped
     else:
         console().print(found.rendered())
@@ -31,9 +33,7 @@ def status(
         raise typer.Exit(1)
 
 
-async def _status(context: Context) -> "Status":
-    from services.app.status import read_status  # noqa: PLC0415
-    from services.cli.logs import log_to_file  # noqa: PLC0415  # slow
+async def _status(context: Context) -> Status:
 
     settings = context.settings()
     if settings.data.is_dir():  # do not create a misspelt folder

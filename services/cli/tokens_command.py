@@ -1,16 +1,19 @@
 """`gazeloop tokens`: manage bearer tokens for HTTP clients."""
 
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from datetime import datetime, timedelta
+from typing import Annotated, NoReturn
 
 import typer
+from rich.table import Table
 
-from services.cli.context import Context, console, example, run, shared
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from services.domain.ports.tokens import TokenRecord
-    from services.runtime.settings import Settings
+from services.app.parts import joined
+from services.cli.console import console
+from services.cli.context import Context, example, run, shared
+from services.cli.logs import log_to_file
+from services.domain.ports.tokens import TokenRecord
+from services.runtime.clock import SystemClock
+from services.runtime.http import tokens as bearer_tokens
+from services.runtime.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -59,10 +62,6 @@ def create(
 @app.command("list", epilog=example("tokens list"))
 def list_tokens(ctx: typer.Context) -> None:
     """List the tokens' public ids, scopes, ages, last uses and states."""
-    from rich.table import Table  # noqa: PLC0415  # slow
-
-    from services.runtime.clock import SystemClock  # noqa: PLC0415  # slow
-
     context = shared(ctx)
     found = run(lambda: _list(context), interrupted="The tokens were not read.")
     table = Table(box=None, header_style="dim")
@@ -136,55 +135,43 @@ def _refuse(token_id: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def _state(token: "TokenRecord", now: "datetime") -> str:
+def _state(token: TokenRecord, now: datetime) -> str:
     if token.revoked_at is None:
         return "valid"
     return f"{'until' if token.is_valid(now) else 'revoked'} {_minute(token.revoked_at)}"
 
 
-def _minute(at: "datetime") -> str:
+def _minute(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M}"
 
 
 async def _create(context: Context, scope: str, prefix: str) -> str:
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.runtime.clock import SystemClock  # noqa: PLC0415
-    from services.runtime.http.tokens import check_scope, create  # noqa: PLC0415
 
-    check_scope(scope, prefix)  # before any part starts
+    bearer_tokens.check_scope(scope, prefix)  # before any part starts
     async with joined(_logged(context.settings())) as stack:
-        return await create(stack.stores.tokens, scope, SystemClock().now(), prefix)
+        return await bearer_tokens.create(stack.stores.tokens, scope, SystemClock().now(), prefix)
 
 
-async def _list(context: Context) -> "list[TokenRecord]":
-    from services.app.parts import joined  # noqa: PLC0415  # slow
+async def _list(context: Context) -> list[TokenRecord]:
 
     async with joined(_logged(context.stored())) as stack:
         return list(await stack.stores.tokens.list())
 
 
 async def _rotate(context: Context, token_id: str, grace_hours: float) -> str | None:
-    from datetime import timedelta  # noqa: PLC0415
-
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.runtime.clock import SystemClock  # noqa: PLC0415
-    from services.runtime.http.tokens import rotate as rotated  # noqa: PLC0415
 
     async with joined(_logged(context.stored())) as stack:
         tokens, now = stack.stores.tokens, SystemClock().now()
-        return await rotated(tokens, token_id, now, timedelta(hours=grace_hours))
+        return await bearer_tokens.rotate(tokens, token_id, now, timedelta(hours=grace_hours))
 
 
 async def _revoke(context: Context, token_id: str) -> bool:
-    from services.app.parts import joined  # noqa: PLC0415  # slow
-    from services.runtime.clock import SystemClock  # noqa: PLC0415
 
     async with joined(_logged(context.stored())) as stack:
         return await stack.stores.tokens.revoke(token_id, SystemClock().now())
 
 
-def _logged(settings: "Settings") -> "Settings":
-    from services.cli.logs import log_to_file  # noqa: PLC0415  # slow
+def _logged(settings: Settings) -> Settings:
 
     log_to_file(settings, "tokens")
     return settings

@@ -4,7 +4,13 @@ from typing import Annotated
 
 import typer
 
-from services.cli.context import console, example, shared
+from services.app.topic_access import OPERATOR, SCALER, commands
+from services.cli.console import console
+from services.cli.context import example, shared
+from services.contracts.errors import InvalidSettings
+from services.contracts.flow import WRITES
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.topic_admin import create_topics
 
 app = typer.Typer(no_args_is_help=True, help="Create the topics of a real Kafka cluster.")
 
@@ -29,10 +35,6 @@ def create(
     Partitions and replicas come from the settings `topic_partitions` and `topic_replication`.
     Reports existing topics that differ from what Gazeloop would create.
     """
-    from services.contracts.errors import InvalidSettings  # noqa: PLC0415  # slow
-    from services.runtime.kafka.broker import BrokerAddress  # noqa: PLC0415
-    from services.runtime.kafka.topic_admin import create_topics  # noqa: PLC0415
-
     settings = shared(ctx).settings(**({"kafka": kafka} if kafka else {}))
     servers = kafka or settings.kafka
     if not servers:
@@ -61,9 +63,6 @@ def acls(
     service's inputs, in its own consumer group, and write its outputs. `gazeloop-operator`, for the
     people who run the cluster, may read everything and replay dead letters.
     """
-    from services.app.topic_access import OPERATOR, SCALER, commands  # noqa: PLC0415  # slow
-    from services.contracts.flow import WRITES  # noqa: PLC0415
-
     servers = kafka or shared(ctx).settings().kafka or "HOST:PORT"
     for service in (*WRITES, SCALER, OPERATOR):
         for command in commands(service, servers):

@@ -1,11 +1,15 @@
 """`gazeloop train`: train or fine-tune an embedding network on the user's own frames."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
+import torch
 import typer
 
-from services.cli.context import INTERRUPTED, console, run, shared
+from services.annotation import exporting
+from services.cli.console import console
+from services.cli.context import INTERRUPTED, example, run, shared
 from services.cli.labelled_source import (
     CocoFile,
     ImagesFolder,
@@ -14,15 +18,27 @@ from services.cli.labelled_source import (
     Source,
     ViaFile,
     VocFolder,
+    labelled_frames,
 )
+from services.cli.training_view import TrainingView
+from services.contracts.errors import InvalidSettings
+from services.embedder.models.backbones import backbone_named
+from services.embedder.training.fitting import Schedule, Stopped
+from services.embedder.training.labelled import LabelRule, Looked, examples
+from services.embedder.training.recipes import Start, recipe_of
+from services.embedder.training.training_run import Course, Trained
+from services.embedder.training.training_run import train as train_network
+from services.runtime.settings import Settings
 
-if TYPE_CHECKING:
-    from services.embedder.training.training_run import Course, Trained
-    from services.runtime.settings import Settings
+app = typer.Typer()
 
 _RESUME = "Run the same command to continue."
 
 
+@app.command(
+    "train",
+    epilog=example("train --backbone resnet18_scratch --coco gt.json --images DIR --epochs 30"),
+)
 def train(
     ctx: typer.Context,
     *,
@@ -40,10 +56,10 @@ def train(
     coco: CocoFile = None,
     voc: VocFolder = None,
     via: ViaFile = None,
-    looked: LookedAt = "crops",
-    label: Label = "most-frequent",
+    looked: LookedAt = Looked.CROPS,
+    label: Label = LabelRule.MOST_FREQUENT,
     start: Annotated[
-        Literal["random", "weights"] | None,
+        Start | None,
         typer.Option("--start", help="Start from random weights, or from the configured ones."),
     ] = None,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Most epochs.")] = 50,
@@ -89,20 +105,12 @@ def train(
     same command continues; on a CPU the final weights are the same as without a stop. From a data
     folder, only annotated frames of the haystack are used, so that the reference stays unseen.
     """
-    from dataclasses import replace  # noqa: PLC0415
-
-    from services.embedder.models.backbones import backbone_named  # noqa: PLC0415  # slow
-    from services.embedder.training.fitting import Schedule  # noqa: PLC0415
-    from services.embedder.training.labelled import LabelRule, Looked  # noqa: PLC0415
-    from services.embedder.training.recipes import Start, recipe_of  # noqa: PLC0415
-    from services.embedder.training.training_run import Course  # noqa: PLC0415
-
     context = shared(ctx)
     settings = context.settings()
     chosen = backbone_named(backbone)
     recipe = recipe_of(chosen)
     if start is not None:
-        recipe = replace(recipe, start=Start(start))
+        recipe = replace(recipe, start=start)
     if rate is not None:
         recipe = replace(recipe, rate=rate)
     where = _device(device)
@@ -110,8 +118,8 @@ def train(
     source = Source(images, coco, voc, via)
     course = Course(
         chosen,
-        Looked(looked),
-        LabelRule(label),
+        looked,
+        label,
         source.name,
         recipe,
         Schedule(epochs, batch, patience, seed, half),
@@ -124,9 +132,6 @@ def train(
 
 
 def _device(requested: str) -> str:
-    import torch  # noqa: PLC0415  # slow
-
-    from services.contracts.errors import InvalidSettings  # noqa: PLC0415
 
     there = torch.cuda.is_available()
     if requested == "cuda" and not there:
@@ -135,16 +140,8 @@ def _device(requested: str) -> str:
 
 
 def _trained(
-    course: "Course", source: Source, settings: "Settings", where: str, ctx: typer.Context
-) -> "Trained":
-    import torch  # noqa: PLC0415  # slow
-
-    from services.annotation import exporting  # noqa: PLC0415
-    from services.cli.labelled_source import labelled_frames  # noqa: PLC0415
-    from services.cli.training_view import TrainingView  # noqa: PLC0415
-    from services.embedder.training.fitting import Stopped  # noqa: PLC0415
-    from services.embedder.training.labelled import examples  # noqa: PLC0415
-    from services.embedder.training.training_run import train as train_network  # noqa: PLC0415
+    course: Course, source: Source, settings: Settings, where: str, ctx: typer.Context
+) -> Trained:
 
     frames = run(
         lambda: labelled_frames(source, shared(ctx), exporting.training_frames),
@@ -161,7 +158,7 @@ def _trained(
             raise typer.Exit(INTERRUPTED) from None
 
 
-def _tell(trained: "Trained") -> None:
+def _tell(trained: Trained) -> None:
     out = console()
     metrics = trained.card["metrics"]
     assert isinstance(metrics, dict)

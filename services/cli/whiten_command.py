@@ -1,12 +1,14 @@
 """`gazeloop whiten`: add a PCA whitening, fitted on the user's own frames, to the weights."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.cli.context import console, run, shared
+from services.annotation import exporting
+from services.cli.console import console
+from services.cli.context import example, run, shared
 from services.cli.labelled_source import (
     CocoFile,
     ImagesFolder,
@@ -14,13 +16,19 @@ from services.cli.labelled_source import (
     Source,
     ViaFile,
     VocFolder,
+    labelled_frames,
 )
+from services.embedder.training.labelled import Example, LabelRule, Looked, examples
+from services.embedder.training.whitened import write_whitened
+from services.runtime.settings import Settings
 
-if TYPE_CHECKING:
-    from services.embedder.training.labelled import Example
-    from services.runtime.settings import Settings
+app = typer.Typer()
 
 
+@app.command(
+    "whiten",
+    epilog=example("--set embedder=resnet18 whiten --coco gt.json --images DIR --to w.safetensors"),
+)
 def whiten(
     ctx: typer.Context,
     *,
@@ -37,17 +45,13 @@ def whiten(
     coco: CocoFile = None,
     voc: VocFolder = None,
     via: ViaFile = None,
-    looked: LookedAt = "crops",
+    looked: LookedAt = Looked.CROPS,
 ) -> None:
     """Fit a PCA whitening to the configured embedder, and write its weights with the whitening.
 
     Whitening reduces the weight of directions that all vectors share, and the vectors' dimension.
     It is valid for the configured pooling; set `embedder`, `weights` and `pooling` with --set.
     """
-    from services.annotation import exporting  # noqa: PLC0415  # slow
-    from services.cli.labelled_source import labelled_frames  # noqa: PLC0415
-    from services.embedder.training.labelled import LabelRule, Looked, examples  # noqa: PLC0415
-
     if to.suffix != ".safetensors":
         raise typer.BadParameter("the file must end in .safetensors", param_hint="--to")
     context = shared(ctx)
@@ -55,7 +59,7 @@ def whiten(
         lambda: labelled_frames(Source(images, coco, voc, via), context, exporting.training_frames),
         interrupted="Nothing was written.",
     )
-    chosen = examples(frames, Looked(looked), LabelRule.MOST_FREQUENT)
+    chosen = examples(frames, looked, LabelRule.MOST_FREQUENT)
     card = _written(context.settings(), chosen, dimensions, to)
     out = console()
     out.print(f"{to}, with its card {card.name} beside it", highlight=False, soft_wrap=True)
@@ -66,8 +70,7 @@ def whiten(
     )
 
 
-def _written(settings: "Settings", chosen: "list[Example]", dimensions: int, to: Path) -> Path:
-    from services.embedder.training.whitened import write_whitened  # noqa: PLC0415  # slow
+def _written(settings: Settings, chosen: list[Example], dimensions: int, to: Path) -> Path:
 
     columns = TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console(), transient=True) as bars:

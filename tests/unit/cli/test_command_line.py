@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from typer.core import TyperGroup
@@ -13,6 +13,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from services import __version__
+from services.cli.lazy import LazyCommand
 from services.cli.main import app, main
 from services.cli.settings_command import setting_lines
 from services.cli.version import version_line
@@ -23,11 +24,21 @@ ROOT = Path(__file__).parents[3]
 
 def _commands(command: Any, name: Sequence[str] = ()) -> Iterator[list[str]]:
     """Every command's name; groups are not commands."""
+    if isinstance(command, LazyCommand):
+        command = command.load()
     if not isinstance(command, TyperGroup):
         yield list(name)
         return
     for word, below in command.commands.items():
         yield from _commands(below, [*name, word])
+
+
+def _lazy_commands() -> list[LazyCommand]:
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    found = list(group.commands.values())
+    assert all(isinstance(command, LazyCommand) for command in found)
+    return cast("list[LazyCommand]", found)
 
 
 COMMANDS = list(_commands(get_command(app)))
@@ -93,6 +104,46 @@ def test_help_names_every_command(runner: CliRunner) -> None:
         assert command[0] in said
 
 
+@pytest.mark.parametrize("command", _lazy_commands(), ids=lambda command: command.name)
+def test_the_line_in_the_help_is_the_first_of_the_commands_own(command: LazyCommand) -> None:
+    own = command.load().help or ""
+    assert command.short_help == " ".join(own.partition("\n\n")[0].split())
+
+
+def test_a_misspelt_command_names_the_one_that_is_meant(runner: CliRunner) -> None:
+    said = runner.invoke(app, ["mien"])
+    assert said.exit_code == 2
+    assert "Did you mean 'mine'" in said.output
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("gazeloop in", "ingest"),
+        ("gazeloop ingest co", "coco"),
+        ("gazeloop mine coco --im", "--images"),
+    ],
+)
+def test_the_shell_completes_commands_and_their_options(line: str, meant: str) -> None:
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; sys.argv = ['gazeloop']; from services.cli import main; main.main()",
+        ],
+        env=os.environ
+        | {
+            "_GAZELOOP_COMPLETE": "complete_bash",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(line.split()) - 1),
+        },
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert said.stdout.split() == [meant]
+
+
 def test_help_comes_within_a_second() -> None:
     started = time.monotonic()
     said = subprocess.run(
@@ -108,7 +159,6 @@ def test_help_comes_within_a_second() -> None:
 @pytest.mark.parametrize(
     ("needed", "heavy"),
     [
-        pytest.param("services.cli.main", ["pydantic", "kafka", "pymongo", "numpy"], id="for help"),
         pytest.param(
             "services.app.topic_access", ["kafka", "pymongo", "numpy"], id="for what is derived"
         ),
@@ -121,6 +171,22 @@ def test_nothing_heavy_is_imported_that_is_not_needed(needed: str, heavy: list[s
     code = f"import sys, {needed}; print(*sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert not {*heavy, *services} & set(said.stdout.split())
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_the_top_level_help_and_the_version_import_no_command(option: str) -> None:
+    code = (
+        "import sys; sys.argv = ['gazeloop', sys.argv[1]]; from services.cli.main import main\n"
+        "try: main()\n"
+        "finally: print(*sys.modules, file=sys.stderr)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code, option], check=True, capture_output=True, text=True
+    )
+    imported = set(said.stderr.split())
+    heavy = {"torch", "faust", "numba", "kafka", "pymongo", "numpy", "pydantic", "fastapi"}
+    assert not heavy & imported
+    assert not [name for name in imported if name.endswith("_command")]
 
 
 def test_settings_names_variables_that_are_nearly_a_setting_and_no_others(

@@ -8,6 +8,7 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from services.cli.lazy import LazyCommand
 from services.cli.main import app
 from services.cli.settings_command import markdown_table
 
@@ -49,14 +50,18 @@ def _command(words: list[str]) -> tuple[list[str], Any, list[str]]:
     while isinstance(command, TyperGroup) and rest and re.fullmatch(r"[a-z][a-z-]*", rest[0]):
         assert rest[0] in command.commands, f"there is no `gazeloop {' '.join([*name, rest[0]])}`"
         name.append(rest[0])
-        command = command.commands[rest.pop(0)]
+        command = _loaded(command.commands[rest.pop(0)])
     return name, command, [word for word in rest if re.fullmatch(r"--[a-z][a-z-]+", word)]
+
+
+def _loaded(command: Any) -> Any:
+    return command.load() if isinstance(command, LazyCommand) else command
 
 
 def _options(command: Any) -> set[str]:
     """A command's; of a group that is named without one of its commands, those of all."""
     own = {each for option in command.params for each in (*option.opts, *option.secondary_opts)}
-    below = command.commands.values() if isinstance(command, TyperGroup) else ()
+    below = map(_loaded, command.commands.values()) if isinstance(command, TyperGroup) else ()
     return own.union({"--help"}, *map(_options, below))
 
 

@@ -1,0 +1,134 @@
+"""Every subcommand of `gazeloop`: where it is, and its line in the help, by section."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from typer.core import TyperGroup
+
+from services.cli.lazy import LazyCommand
+
+_SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
+    "Mine data": {
+        "demo": (
+            "demo_command",
+            "Mine a synthetic survey from end to end, and print the report.",
+        ),
+        "up": (
+            "serve_command",
+            "Run the broker, the stores and all services on the data folder, until Ctrl-C.",
+        ),
+        "mine": (
+            "mine_command",
+            "Mine a data set in one command: publish, embed, match, retrieve, report, draw.",
+        ),
+        "ingest": (
+            "ingest_command",
+            "Publish a data set as events, with a progress bar; resumable, and safe to repeat.",
+        ),
+    },
+    "View results": {
+        "report": (
+            "report_command",
+            (
+                "Print frames, needles, the cost of errors, mAP of R, H, S and H-S, and shortlist"
+                " yield."
+            ),
+        ),
+        "families": (
+            "families_command",
+            "Print families of needles, labels to check again, and families that merged or split.",
+        ),
+        "search": (
+            "search_command",
+            "Find the frames most similar to an image, or to a region of it, and draw them.",
+        ),
+        "shortlists": ("shortlists_command", "Show how the annotators' budgets are spent."),
+        "frames": ("frames_command", "List frames that do not count."),
+    },
+    "Correct and retrain": {
+        "export": (
+            "export_command",
+            "Write frames with their ground truth for an annotation tool.",
+        ),
+        "training-set": (
+            "export_command",
+            "Write a training set for the detector: annotated frames, never one of the reference.",
+        ),
+        "questions": (
+            "questions_command",
+            "Answer the questions of held corrections: unknown labels, annotators who disagree.",
+        ),
+        "cvat": (
+            "cvat_command",
+            "Send shortlists to a CVAT server, and fetch the annotation team's corrections.",
+        ),
+        "label-studio": (
+            "label_studio_command",
+            "Push shortlists as tasks, and pull what annotators submit.",
+        ),
+    },
+    "Embedding models": {
+        "train": (
+            "train_command",
+            "Train an embedding network: autoencoders to reconstruct, all others to classify.",
+        ),
+        "whiten": (
+            "whiten_command",
+            (
+                "Fit a PCA whitening to the configured embedder, and write its weights with the"
+                " whitening."
+            ),
+        ),
+        "calibrate": (
+            "calibrate_command",
+            "Quantise the configured embedder to 8-bit integers, which many CPUs compute faster.",
+        ),
+        "models": (
+            "models_command",
+            "Fill, compare and switch embedding models while searches continue.",
+        ),
+        "benchmark": ("benchmark_command", "Measure on your own annotated frames."),
+    },
+    "Operate": {
+        "status": (
+            "status_command",
+            "Show services, lag per topic and dead letters. Starts nothing.",
+        ),
+        "doctor": (
+            "doctor_command",
+            "Check a deployment: connections, topic configuration, permissions, clocks, models.",
+        ),
+        "settings": (
+            "settings_command",
+            "Print every setting with its value, default and meaning.",
+        ),
+        "run": (
+            "serve_command",
+            "Run one service in production, on the broker and stores that the settings name.",
+        ),
+        "dead-letters": (
+            "dead_letters_command",
+            "List records that could not be processed; replay them after a fix, or discard them.",
+        ),
+        "tokens": (
+            "tokens_command",
+            "Create, list, rotate and revoke bearer tokens of vehicles and annotators.",
+        ),
+        "topics": ("topics_command", "Create the topics of a real Kafka cluster."),
+    },
+}
+
+
+class Subcommands(TyperGroup):
+    """The top-level group."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(**attrs)
+        for command in _commands():
+            self.add_command(command)
+
+
+def _commands() -> Iterator[LazyCommand]:
+    for section, commands in _SECTIONS.items():
+        for name, (module, summary) in commands.items():
+            yield LazyCommand(name, f"services.cli.{module}", summary, section)

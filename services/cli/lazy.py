@@ -1,0 +1,43 @@
+"""Subcommands that are imported when they run, so that the top-level help imports none of them."""
+
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
+
+
+class LazyCommand(TyperCommand):
+    """A subcommand's line in the help of its group; imports the subcommand itself on demand.
+
+    The module defines a Typer named `app`. If that has a callback, it is the subcommand, a group;
+    otherwise, the subcommand is its command of this name.
+
+    Parameters
+    ----------
+    module : dotted name of the module
+    summary : the first line of the subcommand's own help, which the line repeats
+    panel : heading of the help's section
+    """
+
+    def __init__(self, name: str, module: str, summary: str, panel: str) -> None:
+        super().__init__(name, short_help=summary, rich_help_panel=panel)
+        self._module = module
+
+    def load(self) -> TyperCommand | TyperGroup:
+        """The subcommand, imported."""
+        app: typer.Typer = import_module(self._module).app
+        app.rich_markup_mode = "markdown"
+        group = get_group(app)
+        if app.registered_callback:
+            return group
+        assert self.name is not None
+        command = group.commands[self.name]
+        assert isinstance(command, TyperCommand)
+        return command
+
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        # Runs, helps and completions of a subcommand all begin here, and go on with the context's
+        # own command.
+        return self.load().make_context(*args, **more)
