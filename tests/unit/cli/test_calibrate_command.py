@@ -10,35 +10,40 @@ from typer.testing import CliRunner
 from services.cli.main import app, main
 from services.embedder.models.backbones import backbone_named
 from services.embedder.models.torch_embedder import TorchEmbedder
+from services.embedder.training import calibration
 from services.runtime.settings import Settings
 from tests.unit.cli.street import write_street
 from tests.unit.embedder.networks import untrained
 
 
 @pytest.fixture
-def arguments(tmp_path: Path) -> list[str]:
+def chosen(tmp_path: Path) -> dict[str, str]:
+    """The smallest convolutional network, whose weights are drawn, and which bears 8 bits."""
+    weights = tmp_path / "network.safetensors"
+    save_file(untrained(backbone_named("conv_ae"), seed=2).state_dict(), weights)
+    return {"embedder": "conv_ae", "weights": str(weights)}
+
+
+@pytest.fixture
+def arguments(tmp_path: Path, chosen: dict[str, str]) -> list[str]:
     folder = tmp_path / "street"
     folder.mkdir()
+    set_ = [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
     given = ["--coco", str(write_street(folder)), "--images", str(folder)]
-    return ["calibrate", *given, "--to", str(tmp_path / "network.int8")]
+    return [*set_, "calibrate", *given, "--to", str(tmp_path / "network.int8")]
 
 
 def test_a_network_that_bears_it_is_written_and_its_use_is_told(
-    tmp_path: Path, arguments: list[str]
+    tmp_path: Path, chosen: dict[str, str], arguments: list[str]
 ) -> None:
-    weights = tmp_path / "resnet.safetensors"
-    state = untrained(backbone_named("resnet18_scratch"), seed=2).state_dict()
-    save_file({name: each for name, each in state.items() if not name.startswith("fc.")}, weights)
-    chosen = {"embedder": "resnet18_scratch", "weights": str(weights)}
-    given = [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
     runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
 
-    said = runner.invoke(app, [*given, *arguments])
+    said = runner.invoke(app, arguments)
 
     assert said.exit_code == 0, said.output
     assert "cosine to full precision, 6 frames held out: least" in said.output
     file = tmp_path / "network.int8"
-    use = f"--set embedder=resnet18_scratch --set embed_precision=int8 --set embed_int8={file}"
+    use = f"--set embedder=conv_ae --set embed_precision=int8 --set embed_int8={file}"
     assert use in said.output
     assert "Applying" not in said.output  # NNCF's own bars
     sha256 = said.output.split("GAZELOOP_EMBED_INT8_SHA256: ")[1].strip()
@@ -53,6 +58,7 @@ def test_a_network_that_does_not_is_refused_with_figures_and_remedy(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(calibration, "LEAST_COSINE", 1.1)
     monkeypatch.setattr(sys, "argv", ["gazeloop", *arguments])
 
     with pytest.raises(SystemExit) as leaving:
@@ -60,7 +66,7 @@ def test_a_network_that_does_not_is_refused_with_figures_and_remedy(
 
     said = capsys.readouterr().err
     assert leaving.value.code == 1
-    assert "squeezenet1_0 does not bear 8 bits" in said
+    assert "conv_ae does not bear 8 bits" in said
     assert "mAP goes from" in said
     assert "GAZELOOP_EMBED_PRECISION to bf16" in said
     assert not (tmp_path / "network.int8").exists()

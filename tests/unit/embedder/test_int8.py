@@ -62,16 +62,15 @@ def _ignored(count: int) -> None:
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A ResNet whose weights are drawn, which bears 8 bits."""
-    weights = tmp_path_factory.mktemp("weights") / "resnet.safetensors"
-    state = untrained(backbone_named("resnet18_scratch"), seed=2).state_dict()
-    save_file({n: t for n, t in state.items() if not n.startswith("fc.")}, weights)
-    return Settings(embedder="resnet18_scratch", weights=weights)
+    """The smallest convolutional network, whose weights are drawn, and which bears 8 bits."""
+    weights = tmp_path_factory.mktemp("weights") / "network.safetensors"
+    save_file(untrained(backbone_named("conv_ae"), seed=2).state_dict(), weights)
+    return Settings(embedder="conv_ae", weights=weights)
 
 
 @pytest.fixture(scope="module")
 def made(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("int8") / "resnet.int8"
+    target = tmp_path_factory.mktemp("int8") / "network.int8"
     write_calibrated(settings, FRAMES, PLAN, target, _ignored)
     return target
 
@@ -208,7 +207,7 @@ def test_the_files_sha256_is_checked_where_it_is_set(settings: Settings, made: P
 
 
 def test_it_is_of_one_network_only(settings: Settings, made: Path) -> None:
-    with pytest.raises(UnfitInt8, match=r"made of resnet18_scratch.*not of squeezenet1_0"):
+    with pytest.raises(UnfitInt8, match=r"made of conv_ae.*not of squeezenet1_0"):
         TorchEmbedder.of(in_8_bits(Settings(), made))
     gem = settings.model_copy(update={"pooling": "gem"})
     with pytest.raises(UnfitInt8, match=r"by average.*by gem"):

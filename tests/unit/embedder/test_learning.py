@@ -142,7 +142,7 @@ def test_every_kind_of_network_learns_and_its_file_is_an_embedder(
 ) -> None:
     onlooker = Onlooker()
 
-    trained = run(course(tmp_path, name, epochs=3, rate=1e-3), crops, onlooker)
+    trained = run(course(tmp_path, name, epochs=2, rate=1e-3), crops, onlooker)
 
     losses = [row["loss"] for row in onlooker.history[1:]]
     assert losses[-1] < losses[0]
