@@ -33,13 +33,14 @@ from rich.table import Table
 from torch import nn
 from torchvision.transforms import v2
 
-from services.embedder.models import crops
+from services.embedder.models import crops, normalising
 from services.embedder.models.backbones import backbone_named
 from services.embedder.models.forward import Forward, Precision
 from services.embedder.models.forward_choice import forward_of
+from services.embedder.models.map_embedder import Decoding, RegionEncoder
 from services.embedder.models.network import Network, load_network
 from services.embedder.models.openvino_forward import OpenVinoForward, read
-from services.embedder.models.torch_embedder import Decoding, RegionEncoder, TorchEmbedder
+from services.embedder.models.torch_embedder import TorchEmbedder
 from services.embedder.training.quantising import quantised
 from services.runtime.images import ImageLimits, decode_scaled
 from services.runtime.observability.logs import configure_logs
@@ -134,7 +135,7 @@ class Plain:
                 v2.PILToTensor(),
                 v2.Resize((height, width), antialias=True),
                 v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(crops.MEAN, crops.DEVIATION),
+                v2.Normalize(normalising.MEAN, normalising.DEVIATION),
             ]
         )
 

@@ -25,9 +25,10 @@ from benchmarks.retrieval_quality import shares
 from benchmarks.retrieval_rankings import LEARNT, Ranking, contrast, similarity
 from services.embedder.embedder import Boxes
 from services.embedder.models.forward_choice import forward_of
+from services.embedder.models.map_embedder import RegionEncoder
 from services.embedder.models.network import Head, Network, load_network
 from services.embedder.models.pooling import Pooling
-from services.embedder.models.torch_embedder import RegionEncoder, TorchEmbedder
+from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.observability.logs import configure_logs
 from services.runtime.settings import Settings
 

@@ -20,6 +20,7 @@ from services.app.repeating import Ticker, attempted, going_on, repeated
 from services.app.when_changed import WhenChanged
 from services.contracts.flow import LABEL_STUDIO, READS, WEBHOOKS
 from services.domain.ports.vectors import REGION_VECTORS, VectorStore, live_model
+from services.embedder.models.choosing import embedder_of
 from services.embedder.service import EmbedFrames
 from services.evaluator.live.service import EvaluateMatches
 from services.fp_miner.service import MineNeedles
@@ -59,10 +60,7 @@ Builder = Callable[[Parts, Outbox], Step]
 
 
 def _embedder(parts: Parts, outbox: Outbox) -> Step:
-    # Imported here because torch takes seconds to import, and only the embedder needs it.
-    from services.embedder.models.torch_embedder import TorchEmbedder  # noqa: PLC0415
-
-    embedder = TorchEmbedder.of(parts.settings)
+    embedder = embedder_of(parts.settings)
     note_embedder(parts.settings, embedder.model_id)
     return EmbedFrames(
         embedder,

@@ -8,6 +8,7 @@ from functools import partial
 from services.app.repeating import Ticker, attempted, going_on
 from services.domain.ports.vectors import VectorStore
 from services.embedder.filling import FillModel
+from services.embedder.models.choosing import embedder_of
 from services.embedder.service import EmbedFrames
 from services.runtime.clock import Clock
 from services.runtime.embedded.embedders import note_embedder
@@ -29,10 +30,7 @@ async def filler(
     MissingWeights, InvalidSettings
         There is no such embedder.
     """
-    # Imported here because torch takes seconds to import.
-    from services.embedder.models.torch_embedder import TorchEmbedder  # noqa: PLC0415
-
-    embedder = await asyncio.to_thread(TorchEmbedder.of, settings)
+    embedder = await asyncio.to_thread(embedder_of, settings)
     note_embedder(settings, embedder.model_id)
     step = EmbedFrames(
         embedder,

@@ -15,9 +15,10 @@ from services.embedder.embedder import Boxes, Embedder, FrameVectors
 from services.embedder.models.backbones import BY_NAME, backbone_named
 from services.embedder.models.crops import cut
 from services.embedder.models.forward_choice import forward_of
+from services.embedder.models.map_embedder import RegionEncoder
 from services.embedder.models.network import load_network, network_of
 from services.embedder.models.pooling import Pooling
-from services.embedder.models.torch_embedder import RegionEncoder, TorchEmbedder
+from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
 
 HISTOGRAM = "hsv-histogram"
@@ -118,7 +119,7 @@ class HsvHistogram:
 
 
 def _of_box(image: Image, box: Sequence[float]) -> NDArray[np.float32]:
-    return _histogram(fromarray(cut(image, box, 1.0, _SIDE)))
+    return _histogram(fromarray(cut(image, box, 1.0, (_SIDE, _SIDE))))
 
 
 def _histogram(image: Image) -> NDArray[np.float32]:

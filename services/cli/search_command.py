@@ -16,7 +16,7 @@ from services.cli.logs import log_to_file
 from services.contracts.errors import InvalidImage
 from services.contracts.identity import Box
 from services.domain.ports.vectors import Where
-from services.embedder.models.torch_embedder import TorchEmbedder
+from services.embedder.models.choosing import embedder_of
 from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.images import ImageLimits, inspect
 from services.runtime.stores.vectors_open import open_vector_store
@@ -106,7 +106,7 @@ async def _found(context: Context, query: _Query, target: Path) -> list[Found]:
         raise InvalidImage(f"{query.image}: {exc}") from exc
     where = Where(equals={"category": query.category} if query.category else {})
     search_query = searching.SearchQuery(query.content, query.box, where, query.limit)
-    embedder = TorchEmbedder.of(settings)
+    embedder = embedder_of(settings)
     vectors = open_vector_store(settings)
     try:
         async with joined(settings) as app:

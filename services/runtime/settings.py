@@ -135,7 +135,8 @@ class Settings(BaseSettings):
 
     # Embedding
     embedder: str = Field(
-        "squeezenet1_0", description="Backbone: squeezenet1_0, resnet18, …; docs/embedding.md."
+        "squeezenet1_0",
+        description="A backbone, .onnx file, timm:NAME or module:factory; docs/embedding.md.",
     )
     weights: Path | None = Field(None, description="Weights file; empty: the backbone's own.")
     weights_sha256: str = Field("", description="The weights' sha256; empty: not checked.")

@@ -15,6 +15,7 @@ from services.domain.ports.vectors import (
     live_model,
     models_of,
 )
+from services.embedder.models.choosing import embedder_of
 from services.runtime.embedded.mongod import FOLDER as MONGODB_FOLDER
 from services.runtime.settings import Settings
 from services.runtime.stores.embeddings import MongoEmbeddings, lost_frames
@@ -132,9 +133,7 @@ def _filled_by(model: ModelId) -> str:
 
 
 async def _compared(store: VectorStore, settings: Settings, live: ModelId | None) -> list[Finding]:
-    from services.embedder.models.torch_embedder import TorchEmbedder  # noqa: PLC0415  # torch: seconds
-
-    embedder = await asyncio.to_thread(TorchEmbedder.of, settings)
+    embedder = await asyncio.to_thread(embedder_of, settings)
     found = []
     for alias, wanted in (
         (FRAME_VECTORS, embedder.frame_dimension),

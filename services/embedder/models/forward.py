@@ -7,7 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from services.embedder.models.crops import Normalise, Pixels
+from services.embedder.models.crops import Pixels
+from services.embedder.models.normalising import Normalise
 
 
 class Runtime(StrEnum):

@@ -1,28 +1,19 @@
-"""Computes a network's features with OpenVINO, which compiles the network for this CPU."""
+"""Computes a backbone's features with OpenVINO."""
 
-import sys
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from services.embedder.models.crops import Normalise, Pixels
+from services.contracts.errors import UnfitInt8
+from services.embedder.models.crops import Pixels
 from services.embedder.models.forward import Precision
+from services.embedder.models.int8 import Quantised
+from services.embedder.models.normalising import Normalise
+from services.embedder.models.openvino_requests import OpenVinoRequests, openvino
 
-# OpenVINO reports every import and conversion to its makers unless this package is missing. Survey
-# machines must not send telemetry.
-sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # how Python marks it missing
-
-import openvino  # noqa: E402  # after the above
-
-from services.contracts.errors import UnfitInt8  # noqa: E402
-from services.embedder.models.int8 import Quantised  # noqa: E402
-
-_PIXELS_PER_REQUEST = 384 * 224
-"""One frame, or crops with as many pixels, so that activations fit into a core's cache."""
 _HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.INT8: "f32"}
 """Precision of layers that are not quantised; an int8 network contains which ones are."""
 
@@ -66,7 +57,7 @@ def written(model: openvino.Model) -> Quantised:
 
 
 class OpenVinoForward:
-    """A Forward on OpenVINO, in which each core computes one frame at a time.
+    """A Forward on OpenVINO.
 
     Parameters
     ----------
@@ -81,30 +72,8 @@ class OpenVinoForward:
     ) -> None:
         self.precision = precision
         self.calibrated = calibrated
-        compiled = openvino.Core().compile_model(
-            model,
-            "CPU",
-            {
-                "PERFORMANCE_HINT": "THROUGHPUT",
-                "NUM_STREAMS": str(threads),
-                "INFERENCE_NUM_THREADS": threads,
-                "INFERENCE_PRECISION_HINT": _HINTS[precision],
-                # With pinning, several processes would be pinned to the same cores.
-                "ENABLE_CPU_PINNING": False,
-            },
-        )
-        self._requests = openvino.AsyncInferQueue(compiled, threads)
+        self._run = OpenVinoRequests(model, _HINTS[precision], threads)
 
     def __call__(self, pixels: Pixels) -> Tensor:
-        count, height, width = pixels.shape[:3]
-        size = max(_PIXELS_PER_REQUEST // (height * width), 1)
-        maps: list[Pixels] = [pixels] * -(-count // size)
-
-        def keep(request: openvino.InferRequest, place: int) -> None:
-            maps[place] = request.get_output_tensor(0).data.copy()
-
-        self._requests.set_callback(keep)
-        for place in range(len(maps)):
-            self._requests.start_async({0: pixels[place * size : (place + 1) * size]}, place)
-        self._requests.wait_all()
-        return torch.from_numpy(np.concatenate(maps))
+        (maps,) = self._run(pixels)
+        return torch.from_numpy(maps)

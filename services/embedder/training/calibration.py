@@ -32,9 +32,10 @@ from services.embedder.models.int8 import (
     Quantised,
     packed,
 )
+from services.embedder.models.map_embedder import Decoding, RegionEncoder
 from services.embedder.models.network import Network, load_network
 from services.embedder.models.openvino_forward import OpenVinoForward, converted, read
-from services.embedder.models.torch_embedder import Decoding, RegionEncoder, TorchEmbedder
+from services.embedder.models.torch_embedder import TorchEmbedder
 from services.embedder.training.cards import write_with_card
 from services.embedder.training.data import held_out_drives
 from services.embedder.training.labelled import Example, LabelledFrame, LabelRule, Looked, examples

@@ -12,7 +12,8 @@ from torch import Tensor
 from services.contracts.errors import InvalidSettings
 from services.domain.statistics.collapse import collapse_of
 from services.domain.statistics.retrieval_quality import exact_quality
-from services.embedder.models.crops import Pixels, normalised
+from services.embedder.models.crops import Pixels
+from services.embedder.models.normalising import normalised
 from services.embedder.training.checkpoints import Checkpoint, TrainingProgress
 from services.embedder.training.data import TrainingData
 from services.embedder.training.objectives import Objective

@@ -130,7 +130,7 @@ def pixels_of(example: Example, image: Image, side: int) -> Pixels:
     """(side, side, 3) uint8: a box resized to the square, or a frame padded to it."""
     if example.box is None:
         return np.asarray(letterboxed(image, side))
-    return cut(image, example.box, 1.0, side)
+    return cut(image, example.box, 1.0, (side, side))
 
 
 def letterboxed(image: Image, side: int) -> Image:

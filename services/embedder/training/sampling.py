@@ -73,7 +73,7 @@ def _objects(
     for box, label in zip(one.boxes.tolist(), one.labels.tolist(), strict=True):
         for turn in range(plan.per_object):
             window = _jittered(box, _SPREADS[turn % len(_SPREADS)], rng)
-            pixels = cut(one.image, window, 1.0, plan.side)
+            pixels = cut(one.image, window, 1.0, (plan.side, plan.side))
             yield _Sample(pixels, label, _offset(window, box))
 
 
@@ -103,7 +103,7 @@ def _backgrounds(
         for _ in range(_TRIES):
             window = _elsewhere(seen, one.image.size, rng, near=turn % 2 == 0)
             if _is_background(window, one.boxes):
-                pixels = cut(one.image, window, 1.0, plan.side)
+                pixels = cut(one.image, window, 1.0, (plan.side, plan.side))
                 yield _Sample(pixels, BACKGROUND, (0.0, 0.0, 0.0, 0.0))
                 break
 

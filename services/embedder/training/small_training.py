@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.embedder.models.crops import Pixels, normalised
+from services.embedder.models.crops import Pixels
+from services.embedder.models.normalising import normalised
 from services.embedder.models.small import CHANNELS, GazeloopSmall
 
 _SMOOTHING = 0.05

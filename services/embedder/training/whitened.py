@@ -12,9 +12,10 @@ from safetensors.torch import save
 from services.contracts.errors import Invalid, InvalidSettings
 from services.embedder.models import weights
 from services.embedder.models.backbones import backbone_named
+from services.embedder.models.map_embedder import CONTEXTS, RegionEncoder
 from services.embedder.models.network import network_of, resolved
 from services.embedder.models.pooling import Pooling
-from services.embedder.models.torch_embedder import CONTEXTS, RegionEncoder, TorchEmbedder
+from services.embedder.models.torch_embedder import TorchEmbedder
 from services.embedder.models.whitening import fit_whitening
 from services.embedder.training.cards import write_with_card
 from services.embedder.training.labelled import Example

@@ -49,6 +49,8 @@ def note_embedder(settings: Settings, model: ModelId) -> None:
     for file in ("weights", "embed_int8"):
         if values[file] is not None:
             values[file] = values[file].resolve()
+    if values["embedder"].endswith(".onnx"):
+        values["embedder"] = str(Path(values["embedder"]).resolve())
     made = MadeBy.model_validate(values)
     if noted.get(model) == made:
         return

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from services.contracts.errors import InvalidSettings, MissingWeights
 from services.embedder.models.backbones import BY_NAME, Backbone, backbone_named
-from services.embedder.models.crops import normalised
+from services.embedder.models.map_embedder import RegionEncoder
 from services.embedder.models.network import Network, load_network, network_of
+from services.embedder.models.normalising import normalised
 from services.embedder.models.pooling import Pooling
-from services.embedder.models.torch_embedder import RegionEncoder, TorchEmbedder
+from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
 from tests.unit.embedder.networks import drawn, small_sided, untrained
 

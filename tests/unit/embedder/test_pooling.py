@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 
 from services.contracts.errors import InvalidSettings
 from services.embedder.models.backbones import backbone_named
+from services.embedder.models.map_embedder import RegionEncoder
 from services.embedder.models.network import load_network
 from services.embedder.models.pooling import Pooling, dimension, pool, windows
-from services.embedder.models.torch_embedder import RegionEncoder, TorchEmbedder
+from services.embedder.models.torch_embedder import TorchEmbedder
 from services.embedder.models.weights import read_weights, with_whitening
 from services.embedder.models.whitening import Whitening, fit_whitening
 from services.runtime.settings import Settings

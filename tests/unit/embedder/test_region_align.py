@@ -1,10 +1,11 @@
-"""The mean over a region's cells, beside torchvision's own RoIAlign."""
+"""The mean over a region's cells, next to torchvision's own RoIAlign."""
 
+import numpy as np
 import pytest
 import torch
 from torchvision.ops import roi_align
 
-from services.embedder.models.region_align import region_means
+from services.embedder.models.region_align import region_shares
 
 HEIGHT, WIDTH = 14, 24
 
@@ -22,11 +23,13 @@ def test_means_are_those_of_torchvisions_cells(grid: int, seed: int) -> None:
     )
     corners = torch.cat([torch.cat([starts, ends], dim=1), odd.float()])
 
-    means = region_means(mapped[0], corners, grid)
+    shares = region_shares(corners.numpy(), HEIGHT, WIDTH, grid)
+    means = shares @ mapped[0].flatten(1).numpy().T
 
     expected = roi_align(mapped, [corners], grid, aligned=True).mean(dim=(2, 3))
-    assert torch.allclose(means, expected, atol=1e-5)
+    assert shares.dtype == np.float32
+    assert np.allclose(means, expected.numpy(), atol=1e-5)
 
 
-def test_no_regions_have_no_means() -> None:
-    assert region_means(torch.rand(3, 4, 5), torch.empty(0, 4), 7).shape == (0, 3)
+def test_no_regions_have_no_shares() -> None:
+    assert region_shares(np.empty((0, 4), np.float32), 4, 5, 7).shape == (0, 20)

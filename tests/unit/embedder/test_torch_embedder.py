@@ -14,9 +14,10 @@ from torchvision.ops import roi_align
 
 from services.contracts.errors import InvalidSettings
 from services.embedder.models.backbones import backbone_named
+from services.embedder.models.map_embedder import RegionEncoder
 from services.embedder.models.network import load_network, network_of
 from services.embedder.models.pooling import Pooling
-from services.embedder.models.torch_embedder import RegionEncoder, TorchEmbedder
+from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
 from tests.unit.embedder import networks
 from tests.unit.embedder.networks import small_sided

@@ -1,0 +1,133 @@
+"""An Embedder of the user's own package, named as `module:factory`."""
+
+import re
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Protocol, Self, runtime_checkable
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from services.contracts.errors import InvalidSettings
+from services.contracts.identity import ModelId
+from services.embedder.embedder import Boxes, FrameVectors
+from services.runtime.settings import Settings
+
+_IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_LONGEST = 16_384
+"""Most dimensions of a vector, far above any published model's."""
+_LEAST_NORM = 1e-12
+log = structlog.get_logger(__name__)
+
+
+@runtime_checkable
+class OwnModel(Protocol):
+    """What a user's factory returns: three methods."""
+
+    def identity(self) -> str:
+        """Name of everything that affects the vectors: network, weights, preparation.
+
+        Letters, digits, `_`, `.` and `-`, at most 100. Change it whenever vectors change.
+        """
+        ...
+
+    def dimensions(self) -> tuple[int, int]:
+        """Lengths of a frame's vector and of a region's."""
+        ...
+
+    def embed(
+        self, images: Sequence[Image], boxes: Sequence[NDArray[np.float64]]
+    ) -> Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """The vectors of each image, (F,), and of its boxes, (N, R); any length of vector.
+
+        Parameters
+        ----------
+        images : RGB, in full resolution
+        boxes : per image (N, 4), [x, y, width, height] in pixels; N may be 0
+        """
+        ...
+
+
+class OwnEmbedder:
+    """Checks what a user's model returns, and scales it to unit length."""
+
+    decoded_side = None
+
+    def __init__(self, model: OwnModel, name: str) -> None:
+        self._model = model
+        self._name = name
+        identity = model.identity()
+        if not _IDENTITY.fullmatch(identity):
+            raise InvalidSettings(
+                f"{name}: its identity {identity!r} is to match {_IDENTITY.pattern}"
+            )
+        frame, region = model.dimensions()
+        if not (0 < frame <= _LONGEST and 0 < region <= _LONGEST):
+            raise InvalidSettings(
+                f"{name}: its dimensions are {frame} and {region}; from 1 to {_LONGEST} are allowed"
+            )
+        self.model_id = ModelId(f"own-{identity}-{frame}d-{region}d")
+        self.frame_dimension = frame
+        self.region_dimension = region
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The embedder that `GAZELOOP_EMBEDDER=module:factory` names.
+
+        The factory is called without arguments.
+
+        Raises
+        ------
+        InvalidSettings
+            There is no such factory, or it returns no OwnModel.
+        """
+        name = settings.embedder
+        module, _, factory = name.partition(":")
+        try:
+            made = getattr(import_module(module), factory)()
+        except (ImportError, AttributeError) as exc:
+            raise InvalidSettings(
+                f"GAZELOOP_EMBEDDER={name}: {exc}. Is its package installed where gazeloop runs?"
+            ) from exc
+        if not isinstance(made, OwnModel):
+            raise InvalidSettings(
+                f"{name} returned {type(made).__name__}, which lacks identity, dimensions or embed"
+            )
+        embedder = cls(made, name)
+        log.info("embedder_chosen", model=embedder.model_id, factory=name)
+        return embedder
+
+    def embed(self, images: Sequence[Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
+        """Compute the vectors of each RGB image and of its boxes.
+
+        Raises
+        ------
+        InvalidSettings
+            The model returned another number of vectors, or vectors of another length.
+        """
+        if not images:
+            return []
+        found = self._model.embed(images, boxes)
+        if len(found) != len(images):
+            raise InvalidSettings(
+                f"{self._name} returned vectors of {len(found)} images, and got {len(images)}"
+            )
+        return [
+            FrameVectors(
+                self._checked(frame, (self.frame_dimension,)),
+                self._checked(regions, (len(box), self.region_dimension)),
+            )
+            for (frame, regions), box in zip(found, boxes, strict=True)
+        ]
+
+    def _checked(self, vectors: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+        if np.shape(vectors) != shape:
+            raise InvalidSettings(
+                f"{self._name} returned an array {np.shape(vectors)}; {shape} is expected"
+            )
+        values = np.nan_to_num(np.asarray(vectors, np.float32), posinf=0, neginf=0)
+        norms = np.linalg.norm(values, axis=-1, keepdims=True)
+        scaled: NDArray[np.float32] = values / np.maximum(norms, _LEAST_NORM)
+        return scaled
