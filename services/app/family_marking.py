@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from services.contracts.identity import NeedleId
 from services.domain.mining.families import Family
+from services.domain.ports.family_marks import Mark
 from services.domain.ports.vectors import VectorStore
 from services.retriever.overview import Overview, read_overview
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
 from services.runtime.settings import Settings
-from services.runtime.stores.family_marks import Mark
 from services.runtime.stores.opening import Stores
 
 _SHOWN = 50

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from services.annotation.label_studio.links import PATH, ImageLinks
 from services.annotation.label_studio.project import EVENTS_PATH, SECRET_HEADER
-from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
+from services.annotation.ports.annotation_tasks import AnnotationTasks
 from services.contracts.identity import FrameId
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.frames import FrameStore
@@ -20,7 +20,7 @@ from services.runtime.settings import Settings
 _KEPT = "private, max-age=86400"
 
 
-def event_routes(tasks: MongoAnnotationTasks, settings: Settings) -> APIRouter:
+def event_routes(tasks: AnnotationTasks, settings: Settings) -> APIRouter:
     """The webhook route. A call only triggers a pull; its content is ignored as untrusted."""
     router = APIRouter(include_in_schema=False)
     secret = settings.label_studio_webhook_secret.get_secret_value()

@@ -8,7 +8,7 @@ import structlog
 from services.annotation.label_studio.links import RENEWED
 from services.annotation.label_studio.pulling import Puller
 from services.annotation.label_studio.pushing import Pusher
-from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
+from services.annotation.ports.annotation_tasks import AnnotationTasks
 from services.contracts.errors import VALUE_ERRORS, Fatal, GazeloopError, Invalid
 from services.contracts.events import Event, FrameAnnotated, ShortlistPublished
 from services.runtime.clock import Clock
@@ -23,7 +23,7 @@ _PATIENCE_S = 60.0
 class RecordShortlists:
     """Stores shortlists durably, so that Label Studio may be unreachable for any time."""
 
-    def __init__(self, tasks: MongoAnnotationTasks) -> None:
+    def __init__(self, tasks: AnnotationTasks) -> None:
         self._tasks = tasks
 
     async def run(self, events: Sequence[Event]) -> None:
@@ -51,7 +51,7 @@ class SyncLoop:
 
     pusher: Pusher
     puller: Puller
-    tasks: MongoAnnotationTasks
+    tasks: AnnotationTasks
     clock: Clock
     poll_s: float
     subscribe: Callable[[], Awaitable[object]]

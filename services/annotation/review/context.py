@@ -3,6 +3,9 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from services.annotation.ports.needle_lists import NeedleLists
+from services.annotation.ports.needle_modes import FailureModes
+from services.annotation.ports.open_questions import OpenQuestions
 from services.annotation.ports.reviews import ReviewStore
 from services.annotation.ports.sessions import SessionStore
 from services.annotation.review.corrections import Corrector
@@ -10,12 +13,10 @@ from services.annotation.review.pictures import PictureCache
 from services.annotation.review.sessions import Authenticate
 from services.annotation.stores.frame_places import FramePlaces
 from services.annotation.stores.frame_times import FrameTimes
-from services.annotation.stores.needle_lists import MongoNeedleLists
-from services.annotation.stores.needle_modes import MongoModes
-from services.annotation.stores.open_questions import MongoOpenQuestions
 from services.contracts.identity import LetterId
 from services.domain.dead_letters import Letter
 from services.domain.ports.categories import Categories
+from services.domain.ports.family_marks import FamilyMarks
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.held_corrections import HeldCorrections
 from services.domain.ports.matches import MatchStore
@@ -24,7 +25,6 @@ from services.domain.ports.tokens import TokenStore
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.stores.budget_reports import BudgetReports
-from services.runtime.stores.family_marks import MongoFamilyMarks
 from services.runtime.stores.figures import FigureStore
 
 
@@ -55,9 +55,9 @@ class ReviewContext:
     sessions: SessionStore
     frames: FrameStore
     needles: NeedleStore
-    lists: MongoNeedleLists
-    modes: MongoModes
-    marks: MongoFamilyMarks
+    lists: NeedleLists
+    modes: FailureModes
+    marks: FamilyMarks
     reviews: ReviewStore
     corrector: Corrector
     pictures: PictureCache
@@ -67,7 +67,7 @@ class ReviewContext:
     times: FrameTimes
     matches: MatchStore
     held: HeldCorrections
-    questions: MongoOpenQuestions
+    questions: OpenQuestions
     categories: Categories
     dead_letters: DeadLetters | None = None
     """None if there is no broker to read them from."""

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from services.annotation.stores.corrections import Correction, MongoCorrectionStore, Outcome
+from services.annotation.ports.corrections import Correction, CorrectionStore, Outcome
 from services.contracts.events import REANNOTATION_SOURCE, Annotation, FrameAnnotated
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord
@@ -15,7 +15,7 @@ from services.ground_truth.publishing import GroundTruthPublisher
 class Corrector:
     """Publishes corrections; `resume` finishes those that a crash interrupted."""
 
-    corrections: MongoCorrectionStore
+    corrections: CorrectionStore
     publisher: GroundTruthPublisher
 
     async def ground_truth(self, record: FrameRecord) -> FrameAnnotated | None:

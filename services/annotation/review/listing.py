@@ -7,7 +7,7 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
-from services.annotation.stores.needle_lists import NeedleGroup
+from services.annotation.ports.needle_lists import NeedleGroup
 from services.contracts.events import ErrorType
 from services.domain.ports.needles import ReviewProgress
 

@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData
 
 from services.annotation.ports.needle_filters import Sort, Stage
+from services.annotation.ports.needle_lists import NeedleRow
 from services.annotation.ports.reviews import Act
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.decisions import Seen
@@ -21,7 +22,6 @@ from services.annotation.review.queued_acts import act_id, refused_act, seen_act
 from services.annotation.review.rendering import Pages, is_fragment
 from services.annotation.review.reviewing import Lost, Refusal, Reviewer, Target
 from services.annotation.review.sessions import Session
-from services.annotation.stores.needle_lists import NeedleRow
 from services.contracts.errors import Invalid, Transient
 from services.contracts.events import Candidate, NeedleFound
 from services.contracts.identity import Category, NeedleId, RegionId

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 
+from services.annotation.ports.needle_lists import ListPosition
 from services.annotation.ports.reviews import Act, Claim, ReviewEvent
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.decisions import Decision, Review, review_of
@@ -14,13 +15,12 @@ from services.annotation.review.listing import View
 from services.annotation.review.overlay import Picture, close_up, whole
 from services.annotation.review.place_map import PinnedPosition, PlaceMap, place_map
 from services.annotation.review.sessions import Session
-from services.annotation.stores.needle_lists import ListPosition
 from services.contracts.events import Candidate, FrameAnnotated, NeedleFound
 from services.contracts.identity import Box, FrameId, NeedleId, RegionId
 from services.domain.detection.boxes import iou_matrix
+from services.domain.ports.family_marks import Mark
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.needles import NeedleRecord
-from services.runtime.stores.family_marks import Mark
 
 _SAME_IOU = 0.5
 _DOTS = 2000

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, Response
 
 from services.annotation.ports.needle_filters import NeedleFilter, Stage
+from services.annotation.ports.needle_lists import NeedleGroup
+from services.annotation.ports.needle_modes import FailureModeCounts
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
-from services.annotation.stores.needle_lists import NeedleGroup
-from services.annotation.stores.needle_modes import FailureModeCounts
 from services.domain.ports.needles import ReviewProgress
 
 _SHOWN = 200

@@ -7,9 +7,9 @@ from datetime import datetime
 from difflib import get_close_matches
 from urllib.parse import urlencode
 
+from services.annotation.ports.open_questions import OpenChoice, OpenLabel
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.overlay import Picture, proposed
-from services.annotation.stores.open_questions import OpenChoice, OpenLabel
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Box, Category
 from services.domain.detection.agreement import apart

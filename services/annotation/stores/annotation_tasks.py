@@ -1,18 +1,13 @@
-"""The frames that need a task in the annotation team's tool, and the state of these tasks.
-
-A frame is *touched* whenever something may change its task, and *settled* once its task in the tool
-is up to date. Both are counts, so that a touch while the frame is being settled is not lost.
-"""
+"""The tasks in the annotation team's tool, in MongoDB."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from services.annotation.ports.annotation_tasks import TaskRecord, TaskStatus
+from services.annotation.ports.annotation_tasks import TaskRecord, TaskStatus, ToolState
 from services.contracts.events import ShortlistPublished
 from services.contracts.identity import FrameId
 from services.runtime.stores.mongo import (
@@ -25,24 +20,6 @@ from services.runtime.stores.mongo import (
     write,
 )
 from services.runtime.stores.unreadable import readable
-
-
-@dataclass(frozen=True)
-class ToolState:
-    """The state of the synchronisation with the tool.
-
-    Attributes
-    ----------
-    project : id of the project in the tool; None before the first read or push
-    since : time of the latest change that was read, by the tool's clock
-    webhooks, webhooks_followed : webhooks received, and how many of them led to a read
-    """
-
-    project: int | None = None
-    since: str = ""
-    webhooks: int = 0
-    webhooks_followed: int = 0
-
 
 _STATE = "label-studio"
 _PUSHER = "label-studio pusher"
@@ -65,13 +42,6 @@ class MongoAnnotationTasks:
             await self._tasks.create_index("link_until")
 
     async def ask(self, shortlists: Sequence[ShortlistPublished]) -> None:
-        """Merge the shortlists, then touch every frame that any revision of them has named.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
         if not shortlists:
             return
         updates = []
@@ -95,18 +65,15 @@ class MongoAnnotationTasks:
         await write(self._tasks, [_touch(frame_id, upsert=True) for frame_id in named])
 
     async def touch(self, frame_ids: Collection[FrameId]) -> None:
-        """Mark the tasks of these frames for an update; frames without a task get none."""
         await write(self._tasks, [_touch(frame_id, upsert=False) for frame_id in set(frame_ids)])
 
     async def touch_ending_links(self, before: datetime) -> None:
-        """Mark unanswered tasks whose image link expires before then for an update."""
         open_ = [TaskStatus.OPEN.value, TaskStatus.STARTED.value, TaskStatus.SKIPPED.value]
         where = {"link_until": {"$lt": before}, "status": {"$in": open_}, "due": {"$exists": False}}
         with translated():
             await self._tasks.update_many(where, {"$inc": {"touched": 1}, "$set": {"due": True}})
 
     async def forget_deleted(self) -> None:
-        """Mark tasks that were deleted in the tool, so that they are pushed again."""
         waiting = {"status": TaskStatus.WAITING.value, "due": True}
         with translated():
             await self._tasks.update_many(
@@ -114,7 +81,6 @@ class MongoAnnotationTasks:
             )
 
     async def asking(self, frame_ids: Collection[FrameId]) -> list[ShortlistPublished]:
-        """The latest shortlists that name any of these frames, ordered by needle id."""
         with translated():
             found = (
                 await self._asks.find({"latest.frames": {"$in": list(frame_ids)}})
@@ -124,26 +90,22 @@ class MongoAnnotationTasks:
         return readable("annotation_asks", found, _shortlist)
 
     async def due(self, limit: int) -> list[TaskRecord]:
-        """Frames that were touched and are not settled yet."""
         with translated():
             found = await self._tasks.find({"due": True}).sort("_id", 1).limit(limit).to_list()
         return readable("annotation_tasks", found, _record)
 
     async def of_frames(self, frame_ids: Collection[FrameId]) -> dict[FrameId, TaskRecord]:
-        """The tasks of these frames."""
         with translated():
             found = await self._tasks.find({"_id": {"$in": list(frame_ids)}}).to_list()
         return {record.frame_id: record for record in readable("annotation_tasks", found, _record)}
 
     async def in_tool(self) -> dict[int, FrameId]:
-        """The frames whose task is in the tool, by the task's id."""
         where = {"task_id": {"$ne": None}}
         with translated():
             found = await self._tasks.find(where, {"task_id": 1}).to_list()
         return {document["task_id"]: document["_id"] for document in found}
 
     async def note(self, frame_id: FrameId, **facts: Any) -> None:
-        """Store these fields of a frame's record durably."""
         value = {
             name: fact.value if isinstance(fact, TaskStatus) else fact
             for name, fact in facts.items()
@@ -152,13 +114,11 @@ class MongoAnnotationTasks:
             await self._tasks.update_one({"_id": frame_id}, {"$set": value}, upsert=True)
 
     async def settle(self, record: TaskRecord) -> None:
-        """Mark a frame as up to date, unless it was touched after `record` was loaded."""
         done = {"$set": {"settled": record.touched}, "$unset": {"due": ""}}
         with translated():
             await self._tasks.update_one({"_id": record.frame_id, "touched": record.touched}, done)
 
     async def counts(self) -> Mapping[TaskStatus, int]:
-        """How many tasks there are of each status."""
         with translated():
             cursor = await self._tasks.aggregate([{"$sortByCount": "$status"}])
             found = await cursor.to_list()
@@ -168,7 +128,6 @@ class MongoAnnotationTasks:
         return {status: counted.get(status, 0) for status in TaskStatus}
 
     async def state(self) -> ToolState:
-        """The stored state."""
         with translated():
             found = await self._tool.find_one({"_id": _STATE}) or {}
         return ToolState(
@@ -179,17 +138,14 @@ class MongoAnnotationTasks:
         )
 
     async def note_state(self, **facts: object) -> None:
-        """Store these fields of the tool's state durably."""
         with translated():
             await self._tool.update_one({"_id": _STATE}, {"$set": facts}, upsert=True)
 
     async def note_webhook(self) -> None:
-        """Count a webhook: something has changed in the tool."""
         with translated():
             await self._tool.update_one({"_id": _STATE}, {"$inc": {"heard": 1}}, upsert=True)
 
     async def lease(self, holder: str, now: datetime, lasting: timedelta) -> bool:
-        """Take or renew the exclusive lease to push; False while another holder has it."""
         free = {"_id": _PUSHER, "$or": [{"holder": holder}, {"until": {"$lte": now}}]}
         wanted = {"$set": {"holder": holder, "until": now + lasting}}
         with translated():
@@ -200,7 +156,6 @@ class MongoAnnotationTasks:
         return True
 
     async def release(self, holder: str) -> None:
-        """Release the lease to push."""
         with translated():
             await self._tool.delete_one({"_id": _PUSHER, "holder": holder})
 

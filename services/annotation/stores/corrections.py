@@ -1,41 +1,13 @@
-"""Corrections of the review page, stored before they are published so that none is lost."""
+"""Corrections of the review page, in MongoDB."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from enum import StrEnum
 
+from services.annotation.ports.corrections import Correction, Outcome
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord
 from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.unreadable import readable
-
-
-class Outcome(StrEnum):
-    """The state of a correction."""
-
-    PENDING = "pending"
-    PUBLISHED = "published"
-    OVERTAKEN = "overtaken"
-    """Another correction has become the next revision of the ground truth that it changed."""
-
-
-@dataclass(frozen=True)
-class Correction:
-    """A frame's ground truth as an annotator changed it, to become the next revision.
-
-    Attributes
-    ----------
-    correction_id : digest of the content and of the revision that it changes
-    before : the annotations of that revision, for an undo
-    act_id : id that the page gave the action, to recognise a repeat; empty without one
-    """
-
-    correction_id: str
-    event: FrameAnnotated
-    before: tuple[Annotation, ...]
-    outcome: Outcome = Outcome.PENDING
-    act_id: str = ""
 
 
 class MongoCorrectionStore:
@@ -51,13 +23,6 @@ class MongoCorrectionStore:
             await self._corrections.create_index("outcome")
 
     async def keep(self, correction: Correction) -> None:
-        """Store a correction durably, unless it is known.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
         document = {
             "frame_id": correction.event.frame_id,
             "event": correction.event.model_dump(mode="json"),
@@ -71,37 +36,25 @@ class MongoCorrectionStore:
             )
 
     async def settle(self, correction: Correction, outcome: Outcome) -> None:
-        """Store the outcome of a correction."""
         with translated():
             await self._corrections.update_one(
                 {"_id": correction.correction_id}, {"$set": {"outcome": outcome.value}}
             )
 
     async def pending(self) -> list[Correction]:
-        """Corrections that may not have been published yet."""
         return await self._find({"outcome": Outcome.PENDING.value})
 
     async def published(self, frame_id: FrameId) -> list[Correction]:
-        """Published corrections of a frame, by revision."""
         return await self.published_of([frame_id])
 
     async def published_of(self, frame_ids: Collection[FrameId]) -> list[Correction]:
-        """Published corrections of some frames, by revision."""
         where = {"frame_id": {"$in": list(frame_ids)}, "outcome": Outcome.PUBLISHED.value}
         return await self._find(where)
 
     async def latest_truth(self, frame: FrameRecord) -> FrameAnnotated | None:
-        """A frame's latest ground truth, including corrections that fp_miner has not read yet.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
         return (await self.latest_truths([frame])).get(frame.frame_id)
 
     async def latest_truths(self, frames: Collection[FrameRecord]) -> dict[FrameId, FrameAnnotated]:
-        """Like `latest_truth`, for each of these frames that is annotated."""
         sent = await self.published_of([frame.frame_id for frame in frames])
         known = [correction.event for correction in sent]
         known += (record.ground_truth for record in frames if record.ground_truth is not None)

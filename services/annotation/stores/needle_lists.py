@@ -1,80 +1,19 @@
-"""Lists of active needles: filters, sorts, counts and pages them with indexes."""
+"""Lists of active needles, answered by MongoDB with indexes."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import fields
+from datetime import UTC
 from typing import Any
 
 from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
+from services.annotation.ports.needle_lists import ListPosition, NeedleGroup, NeedleRow, Queue
 from services.annotation.ports.reviews import Projection
 from services.contracts.events import ErrorType, NeedleFound
-from services.contracts.identity import Category, FrameId, NeedleId
+from services.contracts.identity import FrameId, NeedleId
 from services.domain.ports.needles import ReviewProgress
 from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.needles_mongo import TO_REVIEW
 from services.runtime.stores.unreadable import readable
-
-
-@dataclass(frozen=True)
-class NeedleRow:
-    """A needle with what a list shows of it."""
-
-    needle: NeedleFound
-    candidates: int
-    review: Projection | None
-    extended: bool
-
-    @property
-    def stage(self) -> Stage:
-        """The stage of its review."""
-        if self.review is None:
-            return Stage.OPEN
-        return Stage.EXTENDED if self.extended else Stage(self.review.progress.value)
-
-
-@dataclass(frozen=True)
-class NeedleGroup:
-    """The number of needles of one failure mode, family and review progress."""
-
-    detector: str
-    category: Category
-    error_type: ErrorType
-    true_category: Category | None
-    family: str | None
-    progress: ReviewProgress
-    count: int
-
-
-@dataclass(frozen=True)
-class Queue:
-    """The number of active needles by stage of review, and since when open ones wait.
-
-    Attributes
-    ----------
-    waits_since : when the open needle that waits longest got its shortlist, by the store's clock
-    now : by the same clock
-    """
-
-    stages: Mapping[Stage, int]
-    waits_since: datetime | None
-    now: datetime
-
-    @property
-    def oldest_wait_s(self) -> float:
-        """Seconds since the first open needle got its shortlist; 0 if none is open."""
-        return (self.now - self.waits_since).total_seconds() if self.waits_since else 0.0
-
-
-@dataclass(frozen=True)
-class ListPosition:
-    """A needle's place in a list: its neighbours, the number before it, and the total."""
-
-    previous: NeedleId | None
-    following: NeedleId | None
-    before: int
-    total: int
-
 
 _GROUP = ("detector", "needle.category", "needle.error_type", "needle.true_category")
 _ROW = {
@@ -115,10 +54,6 @@ class MongoNeedleLists:
             await self._needles.create_index([_ACTIVE, *group])
 
     async def mark_older(self) -> None:
-        """Set `to_review` on needles that an older version wrote without it.
-
-        If none lacks the field, an index alone answers that.
-        """
         unmarked = {"state.active": True, "to_review": None}
         with translated():
             await self._needles.update_many(
@@ -134,13 +69,6 @@ class MongoNeedleLists:
         limit: int,
         after: NeedleFound | None = None,
     ) -> list[NeedleRow]:
-        """The needles from place `skip` on; with `after`, counted from the one behind it.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
         field, direction = _ORDERS[sort]
         order = [(field, direction), ("_id", direction)]
         where = _where(wanted)
@@ -158,12 +86,10 @@ class MongoNeedleLists:
         return readable("needles", found, _row)
 
     async def count(self, wanted: NeedleFilter) -> int:
-        """How many needles pass the filter."""
         with translated():
             return await self._needles.count_documents(_where(wanted))
 
     async def kinds(self) -> list[NeedleGroup]:
-        """All active needles, counted by group; answered from an index alone."""
         names = (*_GROUP, "mark.family", "review.progress")
         group = {field.rpartition(".")[2]: f"${field}" for field in names}
         pipeline: list[Document] = [
@@ -175,7 +101,6 @@ class MongoNeedleLists:
         return [_group(document) for document in found if document["_id"].get("category")]
 
     async def queue(self) -> Queue:
-        """The review queue."""
         waiting: Document = {
             **_where(NeedleFilter(stage=Stage.OPEN)),
             "shortlisted_at": {"$exists": True},
@@ -196,7 +121,6 @@ class MongoNeedleLists:
         )
 
     async def place(self, wanted: NeedleFilter, sort: Sort, row: NeedleFound) -> ListPosition:
-        """The place that a needle has, or would have, in the filtered list."""
         field, direction = _ORDERS[sort]
         where = _where(wanted)
         before = _beyond(where, sort, row, ahead=True)
@@ -214,13 +138,11 @@ class MongoNeedleLists:
         return ListPosition(previous, following, sum(counts), total)
 
     async def of_frame(self, frame_id: FrameId) -> list[NeedleRow]:
-        """The needles on this frame."""
         with translated():
             found = await self._needles.find({**_SHOWN, "frame_id": frame_id}, _ROW).to_list()
         return readable("needles", found, _row)
 
     async def naming(self, frame_id: FrameId, limit: int = 50) -> list[NeedleRow]:
-        """The needles whose shortlist names this frame."""
         where = {**_SHOWN, "shortlist.event.candidates.frame_id": frame_id}
         with translated():
             found = await self._needles.find(where, _ROW).limit(limit).to_list()

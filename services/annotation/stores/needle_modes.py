@@ -1,43 +1,14 @@
-"""Needles counted by failure mode and family."""
+"""Needles counted by failure mode and family, by MongoDB."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from services.annotation.ports.needle_modes import FailureModeCounts
 from services.contracts.bounds import is_possible_time
 from services.contracts.events import ErrorType, NeedleFound
-from services.contracts.identity import Category
 from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.unreadable import readable
 
 _BINS = 16
-
-
-@dataclass(frozen=True)
-class FailureModeCounts:
-    """The needles of one family, or those of one failure mode that are in no family yet.
-
-    Attributes
-    ----------
-    family : the family's id; None for needles that are in none yet
-    exemplar : the family's exemplar, or the needle with the highest score
-    resolved : whether annotators have answered, and no such error occurred since
-    suspects : number of needles that may be correct detections with a missing label
-    trend : number of needles captured in each of 16 equal spans from the first to the last needle
-        of all modes
-    """
-
-    detector: str
-    category: Category
-    error_type: ErrorType
-    true_category: Category | None
-    size: int
-    exemplar: NeedleFound
-    first_seen: datetime
-    last_seen: datetime
-    trend: tuple[int, ...]
-    family: str | None = None
-    resolved: bool = False
-    suspects: int = 0
 
 
 class MongoModes:
@@ -47,13 +18,6 @@ class MongoModes:
         self._needles = database["needles"]
 
     async def modes(self) -> list[FailureModeCounts]:
-        """All modes: unresolved ones first, then by falling size.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
         parts = ("detector", "category", "error_type", "true_category")
         shown = (*parts, "captured_at", "score")
         group: Document = {

@@ -1,8 +1,6 @@
-"""The distinct questions of held corrections."""
+"""The distinct questions of held corrections, in MongoDB."""
 
-from dataclasses import dataclass
-from datetime import datetime
-
+from services.annotation.ports.open_questions import OpenChoice, OpenLabel
 from services.contracts.identity import FrameId
 from services.domain.ports.held_corrections import (
     HeldCorrection,
@@ -22,33 +20,6 @@ _UNDECIDED: Document = {
 }
 
 
-@dataclass(frozen=True)
-class OpenLabel:
-    """A label without an answer.
-
-    Attributes
-    ----------
-    corrections : number of corrections that wait for the answer
-    since : when the first of them was held
-    """
-
-    label: str
-    corrections: int
-    since: datetime
-
-
-@dataclass(frozen=True)
-class OpenChoice:
-    """A correction for which a reviewer must choose the version that counts, or none."""
-
-    held_id: str
-    frame_id: FrameId
-    question: Question
-    annotators: tuple[str, ...]
-    origin: str
-    since: datetime
-
-
 class MongoOpenQuestions:
     """Reads the collections `held_corrections` and `label_answers`."""
 
@@ -62,13 +33,6 @@ class MongoOpenQuestions:
             await self._held.create_index([("outcome", 1), ("question", 1), ("chosen", 1)])
 
     async def count(self) -> int:
-        """The number of open questions; a label counts once, however many corrections need it.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
         with translated():
             labels = set(await self._held.distinct("unknown", _WAITING))
             if labels:
@@ -76,7 +40,6 @@ class MongoOpenQuestions:
             return len(labels) + await self._held.count_documents(_UNDECIDED)
 
     async def labels(self) -> list[OpenLabel]:
-        """The labels without an answer, by falling number of waiting corrections."""
         group = {"_id": "$unknown", "count": {"$sum": 1}, "since": {"$min": "$held_at"}}
         pipeline: list[Document] = [
             {"$match": _WAITING},
@@ -95,7 +58,6 @@ class MongoOpenQuestions:
         ]
 
     async def choices(self, limit: int) -> list[OpenChoice]:
-        """Corrections that wait for a choice, oldest first."""
         shown = {"frame_id": 1, "question": 1, "origin": 1, "held_at": 1}
         with translated():
             cursor = self._held.find(_UNDECIDED, {**shown, "versions.annotated_by": 1})
@@ -113,14 +75,12 @@ class MongoOpenQuestions:
         ]
 
     async def naming(self, label: str, limit: int) -> list[HeldCorrection]:
-        """Corrections that wait for an answer about this label, oldest first."""
         with translated():
             cursor = self._held.find({**_WAITING, "unknown": label}).sort("held_at", 1)
             found = await cursor.limit(limit).to_list()
         return readable("held_corrections", found, correction_of)
 
     async def lately_answered(self, limit: int) -> list[LabelAnswer]:
-        """The latest answers about labels, latest first."""
         with translated():
             found = await self._answers.find().sort("at", -1).limit(limit).to_list()
         return [answer_of(document) for document in found]

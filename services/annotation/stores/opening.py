@@ -3,6 +3,11 @@
 from dataclasses import dataclass, fields
 from typing import Self
 
+from services.annotation.ports.annotation_tasks import AnnotationTasks
+from services.annotation.ports.corrections import CorrectionStore
+from services.annotation.ports.needle_lists import NeedleLists
+from services.annotation.ports.needle_modes import FailureModes
+from services.annotation.ports.open_questions import OpenQuestions
 from services.annotation.ports.reviews import ReviewStore
 from services.annotation.ports.sessions import SessionStore
 from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
@@ -33,14 +38,14 @@ class AnnotationStores(Stores):
     """The shared stores, and those that only annotation uses."""
 
     sessions: SessionStore
-    needle_lists: MongoNeedleLists
-    needle_modes: MongoModes
+    needle_lists: NeedleLists
+    needle_modes: FailureModes
     reviews: ReviewStore
-    corrections: MongoCorrectionStore
+    corrections: CorrectionStore
     frame_places: FramePlaces
     frame_times: FrameTimes
-    annotation_tasks: MongoAnnotationTasks
-    questions: MongoOpenQuestions
+    annotation_tasks: AnnotationTasks
+    questions: OpenQuestions
 
     @classmethod
     def of(cls, shared: Stores) -> Self:

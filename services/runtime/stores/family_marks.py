@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from hashlib import sha256
 
@@ -10,26 +10,8 @@ from pymongo import UpdateOne
 
 from services.contracts.identity import FamilyId, NeedleId
 from services.domain.mining.family_changes import Change, FamilyChange, family_changes
+from services.domain.ports.family_marks import Mark
 from services.runtime.stores.mongo import Database, Document, translated, write
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A needle's place in its family.
-
-    Attributes
-    ----------
-    family : id of its family; None if it is in none yet
-    exemplar : whether the needle is the family's exemplar
-    resolved : whether the family is resolved
-    suspicion : how likely it is that only the label is missing; None without evidence for that
-    """
-
-    family: str | None = None
-    exemplar: bool = False
-    resolved: bool = False
-    suspicion: float | None = None
-
 
 _FIELDS = {"mark": 1}
 
@@ -42,16 +24,6 @@ class MongoFamilyMarks:
         self._changes = database["family_changes"]
 
     async def show(self, marks: Mapping[NeedleId, Mark], now: datetime) -> int:
-        """Write changed marks and remove outdated ones; returns how many.
-
-        Merges and splits are recorded first, under ids derived from their contents: after a crash
-        in between, the next call finds the same ones and records them once.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
         with translated():
             known = await self._needles.find({"mark": {"$exists": True}}, _FIELDS).to_list()
         before = {document["_id"]: document["mark"] for document in known}
@@ -68,7 +40,6 @@ class MongoFamilyMarks:
         return len(updates)
 
     async def changes(self, limit: int) -> list[tuple[datetime, FamilyChange]]:
-        """The latest merges and splits with the times at which they were noticed, latest first."""
         with translated():
             found = await self._changes.find().sort([("at", -1), ("_id", 1)]).to_list(limit)
         return [
@@ -104,7 +75,6 @@ class MongoFamilyMarks:
         )
 
     async def of(self, needle_id: NeedleId) -> Mark:
-        """The mark of one needle."""
         with translated():
             found = await self._needles.find_one({"_id": needle_id}, _FIELDS)
         part: Document = (found or {}).get("mark", {})

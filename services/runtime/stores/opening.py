@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.categories import Categories
+from services.domain.ports.family_marks import FamilyMarks
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.held_corrections import HeldCorrections
 from services.domain.ports.ledger import RevisionLedger
@@ -53,7 +54,7 @@ class Stores:
     shortlists: ShortlistStore
     ledger: RevisionLedger
     tokens: TokenStore
-    family_marks: MongoFamilyMarks
+    family_marks: FamilyMarks
     budgets: BudgetReports
     frame_ids: MongoFrameIds
     figures: FigureStore

@@ -5,7 +5,7 @@ from datetime import timedelta
 from services.annotation.ports.needle_filters import NeedleFilter
 from services.contracts.identity import FamilyId
 from services.domain.mining.family_changes import Change, FamilyChange
-from services.runtime.stores.family_marks import Mark
+from services.domain.ports.family_marks import Mark
 from tests.integration.review.conftest import Browser
 from tests.review_world import World, needle_id_of
 from tests.samples import CAPTURED_AT

@@ -1,0 +1,125 @@
+"""Lists of active needles, and the protocol of the store that answers them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
+from services.annotation.ports.reviews import Projection
+from services.contracts.events import ErrorType, NeedleFound
+from services.contracts.identity import Category, FrameId, NeedleId
+from services.domain.ports.needles import ReviewProgress
+
+
+@dataclass(frozen=True)
+class NeedleRow:
+    """A needle with what a list shows of it."""
+
+    needle: NeedleFound
+    candidates: int
+    review: Projection | None
+    extended: bool
+
+    @property
+    def stage(self) -> Stage:
+        """The stage of its review."""
+        if self.review is None:
+            return Stage.OPEN
+        return Stage.EXTENDED if self.extended else Stage(self.review.progress.value)
+
+
+@dataclass(frozen=True)
+class NeedleGroup:
+    """The number of needles of one failure mode, family and review progress."""
+
+    detector: str
+    category: Category
+    error_type: ErrorType
+    true_category: Category | None
+    family: str | None
+    progress: ReviewProgress
+    count: int
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The number of active needles by stage of review, and since when open ones wait.
+
+    Attributes
+    ----------
+    waits_since : when the open needle that waits longest got its shortlist, by the store's clock
+    now : by the same clock
+    """
+
+    stages: Mapping[Stage, int]
+    waits_since: datetime | None
+    now: datetime
+
+    @property
+    def oldest_wait_s(self) -> float:
+        """Seconds since the first open needle got its shortlist; 0 if none is open."""
+        return (self.now - self.waits_since).total_seconds() if self.waits_since else 0.0
+
+
+@dataclass(frozen=True)
+class ListPosition:
+    """A needle's place in a list: its neighbours, the number before it, and the total."""
+
+    previous: NeedleId | None
+    following: NeedleId | None
+    before: int
+    total: int
+
+
+class NeedleLists(Protocol):
+    """Lists of active needles: filtered, sorted, counted and paged."""
+
+    async def mark_older(self) -> None:
+        """Set `to_review` on needles that an older version wrote without it.
+
+        If none lacks the field, an index alone answers that.
+        """
+        ...
+
+    async def page(
+        self,
+        wanted: NeedleFilter,
+        sort: Sort,
+        *,
+        skip: int = 0,
+        limit: int,
+        after: NeedleFound | None = None,
+    ) -> list[NeedleRow]:
+        """The needles from place `skip` on; with `after`, counted from the one behind it.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        ...
+
+    async def count(self, wanted: NeedleFilter) -> int:
+        """How many needles pass the filter."""
+        ...
+
+    async def kinds(self) -> list[NeedleGroup]:
+        """All active needles, counted by group; answered from an index alone."""
+        ...
+
+    async def queue(self) -> Queue:
+        """The review queue."""
+        ...
+
+    async def place(self, wanted: NeedleFilter, sort: Sort, row: NeedleFound) -> ListPosition:
+        """The place that a needle has, or would have, in the filtered list."""
+        ...
+
+    async def of_frame(self, frame_id: FrameId) -> list[NeedleRow]:
+        """The needles on this frame."""
+        ...
+
+    async def naming(self, frame_id: FrameId, limit: int = 50) -> list[NeedleRow]:
+        """The needles whose shortlist names this frame."""
+        ...

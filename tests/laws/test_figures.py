@@ -1,0 +1,58 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from services.runtime.stores.figures import Figures, FigureStore, MongoFigureStore
+from services.runtime.stores.mongo import Database
+from tests.samples import CAPTURED_AT as NOW
+
+
+@pytest.fixture
+def figures(empty_database: Database) -> FigureStore:
+    return MongoFigureStore(empty_database)
+
+
+def row(minute: int = 0, detector: str = "ods@1", **values: object) -> Figures:
+    found = Figures(
+        detector=detector,
+        at=NOW + timedelta(minutes=minute),
+        map={"H": 0.4, "S": None},
+        found=0.5,
+        random_yield=None,
+        lift=2.0,
+        queue={"open": 3},
+        intervals={"lift": [1.0, 3.0]},
+    )
+    return replace(found, **values)  # type: ignore[arg-type]  # fields of the dataclass
+
+
+async def test_rows_come_as_they_were_added_oldest_first(figures: FigureStore) -> None:
+    rows = [row(0), row(1, lift=2.5), row(2, lift=None, gain=1.0)]
+    for added in rows:
+        await figures.add(added)
+
+    assert list(await figures.since(NOW)) == rows
+    assert list(await figures.since(NOW + timedelta(minutes=1))) == rows[1:]
+
+
+async def test_the_last_rows_count_where_there_are_too_many(figures: FigureStore) -> None:
+    for minute in range(5):
+        await figures.add(row(minute, lift=float(minute)))
+
+    found = await figures.since(NOW, limit=2)
+    assert [one.lift for one in found] == [3.0, 4.0]
+
+
+async def test_values_that_stay_make_no_row(figures: FigureStore) -> None:
+    for added in (row(0), row(1), row(2, lift=1.0), row(3, lift=1.0), row(4)):
+        await figures.add(added)
+
+    assert [one.at for one in await figures.since(NOW)] == [row(0).at, row(2).at, row(4).at]
+
+
+async def test_detectors_have_rows_of_their_own(figures: FigureStore) -> None:
+    for added in (row(0), row(1, "ods@2"), row(2), row(3, "ods@2")):
+        await figures.add(added)
+
+    assert [one.detector for one in await figures.since(NOW)] == ["ods@1", "ods@2"]

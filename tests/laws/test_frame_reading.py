@@ -1,0 +1,106 @@
+"""What annotation and the commands read of frames: places, times, ids."""
+
+import pytest
+
+from services.annotation.stores.frame_places import MongoFramePlaces
+from services.annotation.stores.frame_times import MongoFrameTimes
+from services.contracts.events import Position
+from services.contracts.identity import FrameId
+from services.runtime.stores.frame_ids import LeftOut, MongoFrameIds
+from services.runtime.stores.frames_mongo import MongoFrameStore
+from services.runtime.stores.matches_mongo import MongoMatchStore
+from services.runtime.stores.mongo import Database
+from services.runtime.stores.needles_mongo import MongoNeedleStore
+from tests.samples import (
+    annotation,
+    frame_annotated,
+    frame_captured,
+    frame_matched,
+    needle_found,
+    predictions_made,
+    shortlist_published,
+)
+
+FIRST = FrameId("f1")
+
+
+@pytest.fixture
+def frames(empty_database: Database) -> MongoFrameStore:
+    return MongoFrameStore(empty_database)
+
+
+async def test_only_frames_with_a_position_have_a_place(
+    frames: MongoFrameStore, empty_database: Database
+) -> None:
+    places = MongoFramePlaces(empty_database)
+    for number in range(3):
+        position = Position(lat=52.0 + number, lon=13.0)
+        captured = frame_captured(f"f{number}").model_copy(update={"position": position})
+        await frames.record([captured])
+    await frames.record([frame_captured("nowhere"), frame_annotated(frame_id="unseen")])
+
+    assert sorted(await places.some(9)) == [(52.0, 13.0), (53.0, 13.0), (54.0, 13.0)]
+    assert len(await places.some(2)) == 2
+
+
+async def test_a_frames_parts_have_the_times_of_their_writing(
+    frames: MongoFrameStore, empty_database: Database
+) -> None:
+    times = MongoFrameTimes(empty_database)
+    assert await times.of(FIRST) == {}
+    await frames.record([frame_captured(), frame_annotated(), predictions_made()])
+    await MongoMatchStore(empty_database).record([frame_matched()], {})
+    needles = MongoNeedleStore(empty_database)
+    await needles.record([needle_found()])
+    await needles.write_shortlists([shortlist_published(needle_found(), "h1")])
+
+    own, shortlisted = await times.of(FIRST), await times.of(FrameId("h1"))
+    assert {"captured", "ground_truth", "matched", "needles"} <= own.keys()
+    assert sum(name.startswith("predictions") for name in own) == 1
+    assert own.keys().isdisjoint({"shortlisted"})
+    assert shortlisted.keys() == {"shortlisted"}
+
+
+async def test_revisions_of_ground_truth_are_the_latest_first(
+    frames: MongoFrameStore, empty_database: Database
+) -> None:
+    for revision in (1, 3, 2):
+        truth = frame_annotated(*[annotation()] * revision, revision=revision)
+        await frames.record([truth.model_copy(update={"annotated_by": "Ana"})])
+
+    found = await MongoFrameTimes(empty_database).revisions(FIRST)
+    assert [one.revision for one in found] == sorted((one.revision for one in found), reverse=True)
+    latest = found[0]
+    assert (latest.revision, latest.source, latest.by, latest.objects) == (3, "import", "Ana", 3)
+    assert await MongoFrameTimes(empty_database).revisions(FrameId("none")) == []
+
+
+async def test_ids_are_listed_by_what_is_known_of_the_frames(
+    frames: MongoFrameStore, empty_database: Database
+) -> None:
+    ids = MongoFrameIds(empty_database)
+    await frames.record([frame_captured("b"), frame_captured("a"), frame_annotated(frame_id="a")])
+    await frames.record([frame_annotated(frame_id="unseen")])
+
+    assert await ids.captured() == ["a", "b"]
+    assert await ids.annotated() == ["a"]
+
+
+async def test_partial_frames_and_copies_are_left_out_with_the_reason(
+    frames: MongoFrameStore, empty_database: Database
+) -> None:
+    original = frame_captured("a")
+    await frames.record([original])
+    await frames.record([original.model_copy(update={"frame_id": "copy"})])
+    await frames.record([frame_captured("b"), frame_annotated(frame_id="b", complete=False)])
+    await frames.record([frame_captured("c"), predictions_made(frame_id="c", complete=False)])
+    await frames.record([predictions_made(frame_id="c", version="2")])
+
+    ids = MongoFrameIds(empty_database)
+    left_out = [
+        LeftOut(FrameId("b"), True, (), None),
+        LeftOut(FrameId("c"), False, (predictions_made().detector_id,), None),
+        LeftOut(FrameId("copy"), False, (), FrameId("a")),
+    ]
+    assert await ids.left_out(9) == left_out
+    assert await ids.left_out(2) == left_out[:2]

@@ -1,0 +1,181 @@
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
+from services.annotation.ports.needle_lists import ListPosition, NeedleLists
+from services.annotation.ports.needle_modes import FailureModes
+from services.annotation.ports.reviews import Projection
+from services.annotation.stores.needle_lists import MongoNeedleLists
+from services.annotation.stores.needle_modes import MongoModes
+from services.annotation.stores.reviews_mongo import MongoReviewStore
+from services.contracts.events import NeedleFound
+from services.contracts.identity import FrameId
+from services.domain.ports.family_marks import Mark
+from services.domain.ports.needles import ReviewProgress
+from services.runtime.stores.family_marks import MongoFamilyMarks
+from services.runtime.stores.mongo import Database
+from services.runtime.stores.needles_mongo import MongoNeedleStore
+from tests.samples import CAPTURED_AT as NOW
+from tests.samples import needle_found, needle_retracted, shortlist_published
+
+SCORES = {"a": 0.9, "b": 0.5, "c": 0.7, "d": 0.5}
+
+
+def needle(name: str) -> NeedleFound:
+    """Scores as above; b is the first that was captured, then c, a and d."""
+    minute = "bcad".index(name)
+    changes = {"score": SCORES[name], "captured_at": NOW + timedelta(minutes=minute)}
+    return needle_found(name).model_copy(update=changes)
+
+
+NEEDLES = {name: needle(name) for name in SCORES}
+TIED = sorted("bd", key=lambda name: NEEDLES[name].needle_id, reverse=True)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The lists, and the stores that write what they show."""
+
+    lists: NeedleLists
+    modes: FailureModes
+    needles: MongoNeedleStore
+    reviews: MongoReviewStore
+    marks: MongoFamilyMarks
+
+    async def names(
+        self, wanted: NeedleFilter, sort: Sort = Sort.SCORE, *, skip: int = 0, limit: int = 100
+    ) -> list[str]:
+        rows = await self.lists.page(wanted, sort, skip=skip, limit=limit)
+        return [row.needle.frame_id for row in rows]
+
+    async def review(self, name: str, progress: ReviewProgress, shortlist: int = 1) -> None:
+        projection = Projection(1, progress, 1, 1, shortlist, "Ana", NOW)
+        await self.reviews.project(NEEDLES[name].needle_id, projection)
+
+
+@pytest.fixture
+async def stored(empty_database: Database) -> Stored:
+    lists = MongoNeedleLists(empty_database)
+    await lists.prepare()
+    needles = MongoNeedleStore(empty_database)
+    await needles.record([*NEEDLES.values()])
+    gone = needle_found("gone")
+    await needles.record([gone, needle_retracted(gone, 2)])
+    reviews, marks = MongoReviewStore(empty_database), MongoFamilyMarks(empty_database)
+    return Stored(lists, MongoModes(empty_database), needles, reviews, marks)
+
+
+async def test_active_needles_are_sorted_by_score_and_time(stored: Stored) -> None:
+    every = NeedleFilter()
+
+    assert await stored.names(every) == ["a", "c", *TIED]
+    assert await stored.names(every, Sort.NEWEST) == ["d", "a", "c", "b"]
+    assert await stored.names(every, Sort.OLDEST) == ["b", "c", "a", "d"]
+    assert await stored.lists.count(every) == 4
+
+
+async def test_pages_follow_each_other_without_a_gap(stored: Stored) -> None:
+    whole = await stored.names(NeedleFilter())
+
+    paged = [(await stored.names(NeedleFilter(), skip=n, limit=1))[0] for n in range(4)]
+    assert paged == whole
+    after = await stored.lists.page(NeedleFilter(), Sort.SCORE, limit=1, after=NEEDLES[TIED[0]])
+    assert [row.needle.frame_id for row in after] == [TIED[1]]
+
+
+@pytest.mark.parametrize("sort", Sort)
+async def test_a_needles_place_has_its_neighbours(stored: Stored, sort: Sort) -> None:
+    order = await stored.names(NeedleFilter(), sort)
+    ids = [None, *(NEEDLES[name].needle_id for name in order), None]
+
+    for at, name in enumerate(order):
+        place = await stored.lists.place(NeedleFilter(), sort, NEEDLES[name])
+        assert place == ListPosition(ids[at], ids[at + 2], at, 4)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (NeedleFilter(category="yield"), 0),
+        (NeedleFilter(category="stop sign", detector="ods@1", drive="d1"), 4),
+        (NeedleFilter(detector="ods@2"), 0),
+        (NeedleFilter(drive="d2"), 0),
+        (NeedleFilter(family="none"), 0),
+    ],
+)
+async def test_filters_select(stored: Stored, wanted: NeedleFilter, expected: int) -> None:
+    assert await stored.lists.count(wanted) == expected
+    assert len(await stored.names(wanted)) == expected
+
+
+async def test_every_needle_has_one_stage(stored: Stored) -> None:
+    await stored.needles.write_shortlists(
+        [shortlist_published(NEEDLES[name], "h1", revision=2) for name in "abc"]
+    )
+    await stored.review("a", ReviewProgress.DONE, shortlist=2)
+    await stored.review("b", ReviewProgress.DONE, shortlist=1)
+    await stored.review("c", ReviewProgress.STARTED, shortlist=2)
+
+    by_stage = {stage: await stored.names(NeedleFilter(stage=stage)) for stage in Stage}
+    assert by_stage == {
+        Stage.TODO: ["c", "b"],
+        Stage.OPEN: ["d"],
+        Stage.STARTED: ["c"],
+        Stage.DONE: ["a"],
+        Stage.EXTENDED: ["b"],
+    }
+    queue = await stored.lists.queue()
+    assert queue.stages == {stage: 1 for stage in Stage if stage is not Stage.TODO}
+    assert queue.waits_since is None
+    assert queue.oldest_wait_s == 0.0
+    rows = await stored.lists.page(NeedleFilter(), Sort.SCORE, limit=9)
+    assert {row.needle.frame_id: row.stage for row in rows} == {
+        name: stage for stage in queue.stages for name in by_stage[stage]
+    }
+
+
+async def test_an_open_needle_with_candidates_waits(stored: Stored) -> None:
+    await stored.needles.write_shortlists([shortlist_published(NEEDLES["a"], "h1")])
+
+    queue = await stored.lists.queue()
+    assert queue.waits_since is not None
+    assert 0 <= queue.oldest_wait_s < 600
+
+
+async def test_needles_are_found_by_their_frame_and_by_shortlisted_frames(stored: Stored) -> None:
+    await stored.needles.write_shortlists([shortlist_published(NEEDLES["a"], "h1", "h2")])
+
+    (own,) = await stored.lists.of_frame(FrameId("a"))
+    (naming,) = await stored.lists.naming(FrameId("h2"))
+    assert own == naming
+    assert (own.needle, own.candidates, own.review, own.extended) == (NEEDLES["a"], 2, None, False)
+    assert await stored.lists.naming(FrameId("h3")) == []
+    assert await stored.lists.of_frame(FrameId("gone")) == []
+
+
+async def test_active_needles_are_counted_by_mode_family_and_progress(stored: Stored) -> None:
+    await stored.marks.show({NEEDLES["a"].needle_id: Mark("family-1")}, NOW)
+    await stored.review("b", ReviewProgress.DONE)
+
+    groups = await stored.lists.kinds()
+    found = {(group.family, group.progress): group.count for group in groups}
+    assert found == {
+        ("family-1", ReviewProgress.OPEN): 1,
+        (None, ReviewProgress.DONE): 1,
+        (None, ReviewProgress.OPEN): 2,
+    }
+
+
+async def test_a_failure_mode_shows_its_exemplar_span_and_size(stored: Stored) -> None:
+    in_family = {NEEDLES[name].needle_id: Mark("family-1", exemplar=name == "b") for name in "abc"}
+    in_family[NEEDLES["c"].needle_id] = Mark("family-1", suspicion=0.5)
+    await stored.marks.show(in_family, NOW)
+
+    family, rest = await stored.modes.modes()
+    assert (family.family, family.size, family.suspects) == ("family-1", 3, 1)
+    assert family.exemplar == NEEDLES["b"]
+    assert (family.first_seen, family.last_seen) == (NOW, NOW + timedelta(minutes=2))
+    assert sum(family.trend) == 3
+    assert (rest.family, rest.size, rest.exemplar) == (None, 1, NEEDLES["d"])
