@@ -1,16 +1,13 @@
 """Recompute a result only if the records have changed."""
 
 from collections.abc import Awaitable, Callable, Hashable
-from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from services.domain.ports.matches import MatchStore
+from services.evaluator.reports.revised_frames import RevisedFrames
 from services.runtime.clock import Clock
 
 T = TypeVar("T")
-_LATE = timedelta(minutes=1)
-"""Writes this long before a computation began count as not seen by it: writes may become visible
-out of order, and the store's clock differs from ours."""
 
 
 class WhenChanged(Generic[T]):
@@ -30,10 +27,9 @@ class WhenChanged(Generic[T]):
         clock: Clock,
     ) -> None:
         self._work = work
-        self._matches = matches
         self._planned = planned
-        self._clock = clock
-        self._last: tuple[datetime, Hashable, T] | None = None
+        self._revised = RevisedFrames(matches, clock)
+        self._last: tuple[Hashable, T] | None = None
 
     async def __call__(self) -> T:
         """The current result.
@@ -43,11 +39,8 @@ class WhenChanged(Generic[T]):
         StoreUnavailable
             A store does not answer.
         """
-        began, planned = self._clock.now(), await self._planned()
-        if self._last is not None:
-            at, before, result = self._last
-            if planned == before and not await self._matches.changed_since(at - _LATE):
-                return result
-        result = await self._work()
-        self._last = began, planned, result
-        return result
+        planned = await self._planned()
+        async with self._revised.taken() as frames:
+            if self._last is None or frames or planned != self._last[0]:
+                self._last = planned, await self._work()
+        return self._last[1]

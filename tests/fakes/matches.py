@@ -52,9 +52,6 @@ class InMemoryMatchStore:
             ):
                 yield match
 
-    async def changed_since(self, at: datetime) -> bool:
-        return any(changed >= at for changed in self._changed_at.values())
-
     async def revised_since(self, at: datetime) -> set[Revised]:
         return {
             Revised(each.frame_id, each.detector, each.category, each.revision)

@@ -284,15 +284,15 @@ async def test_the_highest_revision_of_a_match_is_found(stores: Stores) -> None:
 
 async def test_it_is_known_since_when_no_match_has_changed(stores: Stores) -> None:
     hour = timedelta(hours=1)
-    assert not await stores.matches.changed_since(datetime.now(UTC) - hour)
+    assert await stores.matches.revised_since(datetime.now(UTC) - hour) == set()
 
     await stores.matches.record([samples.frame_matched()], {})
 
-    assert await stores.matches.changed_since(datetime.now(UTC) - hour)
-    assert not await stores.matches.changed_since(datetime.now(UTC) + hour)
+    assert len(await stores.matches.revised_since(datetime.now(UTC) - hour)) == 1
+    assert await stores.matches.revised_since(datetime.now(UTC) + hour) == set()
     since = datetime.now(UTC) + timedelta(milliseconds=2)  # more than a store's times may lack
     await stores.matches.record([samples.frame_matched()], {})
-    assert not await stores.matches.changed_since(since)
+    assert await stores.matches.revised_since(since) == set()
 
 
 async def test_the_matches_that_became_others_are_named_as_they_are_now(stores: Stores) -> None:

@@ -57,10 +57,6 @@ class MatchStore(Protocol):
         """The stored matches that pass these filters, in no particular order."""
         ...
 
-    async def changed_since(self, at: datetime) -> bool:
-        """Whether any match has a new revision since then, by the store's clock."""
-        ...
-
     async def revised_since(self, at: datetime) -> set[Revised]:
         """The matches with new revisions since then, by the store's clock, as they are now."""
         ...

@@ -124,11 +124,6 @@ class MongoMatchStore:
                 for match in some:
                     yield match
 
-    async def changed_since(self, at: datetime) -> bool:
-        with translated():
-            found = await self._matches.find_one({"matched_at": {"$gte": at}}, {"_id": 1})
-        return found is not None
-
     async def revised_since(self, at: datetime) -> set[Revised]:
         fields = {"frame_id": 1, "detector": 1, "category": 1, "latest.revision": 1}
         revised: set[Revised] = set()

@@ -1,8 +1,11 @@
 """Work on all that is recorded, and when it is left out."""
 
+from datetime import timedelta
+
 import pytest
 
 from services.app.when_changed import WhenChanged
+from services.contracts.errors import StoreUnavailable
 from tests import samples
 from tests.fakes.clock import FakeClock
 from tests.fakes.matches import InMemoryMatchStore
@@ -14,12 +17,19 @@ class Record:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.matches = InMemoryMatchStore(self.clock.now)
+        self.behind_s = 0.0
+        self.matches = InMemoryMatchStore(
+            lambda: self.clock.now() - timedelta(seconds=self.behind_s)
+        )
         self.needles = InMemoryNeedleStore()
         self.work = WhenChanged(self._count, self.matches, self.needles.plans, self.clock)
         self._times = 0
+        self.failures = 0
 
     async def _count(self) -> int:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("away")
         self._times += 1
         return self._times
 
@@ -56,7 +66,24 @@ async def test_a_write_that_is_seen_late_is_not_missed() -> None:
     await record.match(revision=1)
     record.clock.advance(30)
 
-    assert await record.work() == 1  # while the match of 30 s ago may not have been seen
-    assert await record.work() == 2
-    record.clock.advance(3600)
-    assert [await record.work(), await record.work()] == [3, 3]
+    assert [await record.work(), await record.work()] == [1, 1]
+    record.behind_s = 30.0
+    await record.matches.record([samples.frame_matched("late")], {})
+    assert [await record.work(), await record.work()] == [2, 2]
+
+
+async def test_work_that_fails_is_tried_again() -> None:
+    record = Record()
+    await record.match(revision=1)
+    record.failures = 2
+    with pytest.raises(StoreUnavailable):
+        await record.work()
+    with pytest.raises(StoreUnavailable):
+        await record.work()
+
+    assert [await record.work(), await record.work()] == [1, 1]
+    await record.match(revision=2)
+    record.failures = 1
+    with pytest.raises(StoreUnavailable):
+        await record.work()
+    assert [await record.work(), await record.work()] == [2, 2]
