@@ -21,9 +21,10 @@ from prometheus_client import REGISTRY
 from rich.console import Console
 
 from benchmarks.map_data import DETECTOR, Gazeloop, synthetic
-from services.contracts import identity
-from services.contracts.events import ErrorType, FrameMatched, Split
+from services.contracts import identity, version_1
+from services.contracts.events import ErrorType, Split
 from services.contracts.identity import Category, DriveId, FrameId, VehicleId
+from services.contracts.matches import CategoryMatched, FrameMatched
 from services.domain.detection.coco import whole
 from services.domain.detection.matching import match_groups
 from services.evaluator.live.service import EvaluateMatches
@@ -40,7 +41,7 @@ _NEW_FRAMES = 100
 _BETWEEN_S = 0.25
 
 
-def matches(first: int, last: int) -> Iterator[FrameMatched]:
+def matches(first: int, last: int) -> Iterator[CategoryMatched]:
     """Every match of these frames; what is wrong counts as background."""
     images = last - first
     data = synthetic(images, images * 40416 // 5000, images * 157258 // 5000, seed=first)
@@ -65,13 +66,12 @@ def _match(
     category: int,
     cells: Sequence[tuple[Any, ...]],
     truths: tuple[int, int, int, int],
-) -> FrameMatched:
+) -> CategoryMatched:
     frame_id, name = FrameId(f"frame-{number:08d}"), Category(f"category {category:02d}")
     boxes, scores, matched, ignored, overlaps = cells
     found = [(name, box, score) for box, score in zip(boxes, scores, strict=True)]
     right = [(m | i) & 1 for m, i in zip(matched, ignored, strict=True)]
-    # Not validated: making them would take longer than writing them.
-    return FrameMatched.model_construct(
+    return CategoryMatched(
         frame_id=frame_id,
         detector=DETECTOR,
         category=name,
@@ -93,13 +93,17 @@ def _match(
     )
 
 
+def _published(match: CategoryMatched) -> FrameMatched:
+    return version_1.FrameMatched.of(match).upgraded()
+
+
 async def fill(store: MongoMatchStore, frames: int) -> None:
     """Write the matches of so many frames."""
     await store.prepare()
     for first in range(0, frames, _FRAMES_AT_ONCE):
         made = matches(first, min(first + _FRAMES_AT_ONCE, frames))
         while some := list(islice(made, _MATCHES_AT_ONCE)):
-            await store.record(some, {})
+            await store.record(list(map(_published, some)))
 
 
 async def rebuilt(store: MongoMatchStore, count: int, console: Console) -> EvaluateMatches:
@@ -130,7 +134,7 @@ async def freshness(evaluator: EvaluateMatches, frames: int) -> list[float]:
     before = _frames_shown()
     for number in range(_NEW_FRAMES):
         handed_over[before + number + 1] = time.perf_counter()
-        await evaluator.run(list(matches(frames + number, frames + number + 1)))
+        await evaluator.run([_published(m) for m in matches(frames + number, frames + number + 1)])
         await asyncio.sleep(_BETWEEN_S)
     await watching
     for task in going_on:

@@ -240,13 +240,10 @@ class Survey:
         events: list[Event] = [each.embedded for each in seen]
         for each in seen:
             if each.split is Split.REFERENCE:
-                whole = MatchedFrame(
-                    each.captured, each.truth, each.predictions, NOT_SHORTLISTED, ()
-                )
-                matches = match(whole, self._world.settings.split_rule)
-                await self._stores.matches.record(matches, {})
-                events += matches
-                events += [n for m in matches for n in needles_in(m, 0.5)]
+                whole = MatchedFrame(each.captured, each.truth, each.predictions, NOT_SHORTLISTED)
+                matched = match(whole, self._world.settings.split_rule)
+                await self._stores.matches.record([matched])
+                events += [matched, *needles_in(matched, 0.5)]
         return events
 
 

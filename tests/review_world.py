@@ -247,7 +247,7 @@ async def ask(stores: Stores) -> tuple[HeldCorrection, HeldCorrection]:
         minute=1,
     )
     await stores.held.hold([label, choice])
-    await stores.matches.record([frame_matched("r000", category=STOP)], {})
+    await stores.matches.record([frame_matched("r000", category=STOP)])
     return label, choice
 
 

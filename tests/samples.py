@@ -1,9 +1,11 @@
 """Small valid events that tests vary."""
 
 import hashlib
+from collections.abc import Iterable
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 
-from services.contracts import identity
+from services.contracts import identity, version_1
 from services.contracts.events import (
     Annotation,
     Candidate,
@@ -12,7 +14,6 @@ from services.contracts.events import (
     FrameAnnotated,
     FrameCaptured,
     FrameEmbedded,
-    FrameMatched,
     Image,
     NeedleFound,
     NeedleRetracted,
@@ -31,6 +32,13 @@ from services.contracts.identity import (
     NeedleId,
     RegionId,
     VehicleId,
+)
+from services.contracts.matches import (
+    CategoryMatch,
+    CategoryMatched,
+    FrameMatched,
+    MatchGroups,
+    MatchRevisions,
 )
 
 CAPTURED_AT = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
@@ -111,16 +119,7 @@ def frame_matched(
 ) -> FrameMatched:
     """One false positive on the background, no ground truth."""
     region = identity.region_ids(FrameId(frame_id), DETECTOR, [(Category(category), BOX, 0.9)])[0]
-    return FrameMatched(
-        frame_id=FrameId(frame_id),
-        detector=DETECTOR,
-        category=Category(category),
-        revision=revision,
-        split=split,
-        shortlisted=shortlisted,
-        vehicle_id=VehicleId("v1"),
-        drive_id=DriveId("d1"),
-        captured_at=CAPTURED_AT,
+    rows = CategoryMatch(
         regions=(region,),
         bboxes=(BOX,),
         scores=(0.9,),
@@ -129,8 +128,49 @@ def frame_matched(
         overlaps=(0.0,),
         errors=(ErrorType.BACKGROUND,),
         true_categories=(None,),
-        ground_truths=(0, 0, 0, 0),
     )
+    return FrameMatched(
+        frame_id=FrameId(frame_id),
+        detector=DETECTOR,
+        revisions=MatchRevisions(membership=revision),
+        split=split,
+        shortlisted=shortlisted,
+        vehicle_id=VehicleId("v1"),
+        drive_id=DriveId("d1"),
+        captured_at=CAPTURED_AT,
+        groups=MatchGroups.of({Category(category): rows}),
+    )
+
+
+def published(matches: Iterable[CategoryMatched]) -> list[FrameMatched]:
+    """The events that say this: one per detector and frame, and what is said of the frame."""
+    events: dict[tuple[object, ...], list[CategoryMatched]] = {}
+    for match in matches:
+        header = (match.detector, match.frame_id, match.revision, match.split, match.shortlisted)
+        events.setdefault(header, []).append(match)
+    return [
+        version_1.FrameMatched.of(some[0])
+        .upgraded()
+        .model_copy(update={"groups": MatchGroups.of({m.category: rows_of(m) for m in some})})
+        for some in events.values()
+    ]
+
+
+def rows_of(match: CategoryMatched) -> CategoryMatch:
+    """The columns of a match."""
+    return CategoryMatch(**{each.name: getattr(match, each.name) for each in fields(CategoryMatch)})
+
+
+def with_rows(match: FrameMatched, **columns: object) -> FrameMatched:
+    """A match of one category with other columns."""
+    ((category, rows),) = match.groups.by_category().items()
+    changed = MatchGroups.of({category: replace(rows, **columns)})  # type: ignore[arg-type]
+    return match.model_copy(update={"groups": changed})
+
+
+def revised(match: FrameMatched, revision: int) -> FrameMatched:
+    """The same match with this revision."""
+    return match.model_copy(update={"revisions": MatchRevisions(membership=revision)})
 
 
 def needle_found(

@@ -23,6 +23,17 @@ MIN_SIDE: Final = 1e-6
 """Pixels: the product of smaller sides may underflow to 0, which makes an overlap undefined."""
 MAX_AREA: Final = MAX_COORDINATE**2
 
+MAX_OBJECTS: Final = 150_000
+"""Detections or annotations of a frame: an event has no room for more; 10,000 have been seen."""
+MAX_CATEGORIES: Final = 10_000
+MAX_DETECTORS: Final = 10_000
+"""Detector versions that look at one frame."""
+MAX_CANDIDATES: Final = 1_000_000
+"""Candidates of a shortlist; an event has room for some 20,000."""
+MAX_DIMENSIONS: Final = 4096
+MAX_RLE: Final = 8 * 1024 * 1024
+"""Characters of a mask: an event has no room for more."""
+
 MAX_INT32: Final = 2**31 - 1
 MAX_EXACT: Final = 2**53 - 1
 """The largest integer that JSON's readers, float64 and MongoDB's int64 all hold exactly."""

@@ -1,19 +1,27 @@
 """Encodes and decodes events as JSON: encoding is strict, decoding ignores unknown fields."""
 
+from collections.abc import Callable
 from functools import cache, reduce
 from operator import or_
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from services.contracts import version_1
 from services.contracts.errors import UnreadableEvent
 from services.contracts.events import Event
+from services.contracts.matches import FrameMatched
 from services.contracts.topics import BY_NAME
+
+EventVersion = Literal[1, 2]
 
 
 @cache
 def _adapter(topic: str) -> TypeAdapter[Any]:
     events = BY_NAME[topic].events
+    if events == (FrameMatched,):
+        both = FrameMatched | version_1.FrameMatched
+        return TypeAdapter(Annotated[both, Field(discriminator="schema_version")])
     if len(events) == 1:
         return TypeAdapter(events[0])
     union: Any = reduce(or_, events)  # known at run time only
@@ -21,12 +29,32 @@ def _adapter(topic: str) -> TypeAdapter[Any]:
 
 
 def encode(event: Event) -> bytes:
-    """The event's JSON, UTF-8."""
-    return event.model_dump_json().encode()
+    """The event's JSON, UTF-8; a field that is None is left out."""
+    return event.model_dump_json(exclude_none=True).encode()
+
+
+def in_one_partition(_: str) -> int:
+    """The partition of every key, where events are not divided by it."""
+    return 0
+
+
+def written(
+    event: Event, version: EventVersion, partition: Callable[[str], int] = in_one_partition
+) -> list[tuple[Event, bytes]]:
+    """The records that publish an event in a version: what each one is, and its bytes.
+
+    Parameters
+    ----------
+    partition : the partition of its topic to which a key belongs
+    """
+    if version == 1:
+        return [(old, version_1.encode(old)) for old in version_1.downgraded(event)]
+    parts = event.divided(partition) if isinstance(event, FrameMatched) else [event]
+    return [(part, encode(part)) for part in parts]
 
 
 def decode(topic: str, value: bytes | None) -> Event:
-    """Decode a record's value from `topic`.
+    """Decode a record's value from `topic`; version 1 is turned into its version 2 form.
 
     Raises
     ------
@@ -37,8 +65,8 @@ def decode(topic: str, value: bytes | None) -> Event:
         raise UnreadableEvent("the record has no value", reason="empty_record")
     try:
         event: Event = _adapter(topic).validate_json(value, extra="ignore")
+        return event.upgraded() if isinstance(event, version_1.FrameMatched) else event
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the record"
         raise UnreadableEvent(f"{where}: {first['msg']} ({exc.error_count()} in all)") from exc
-    return event

@@ -7,16 +7,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-from services.contracts.events import SCHEMA_VERSION, Event
+from services.contracts.events import SCHEMA_VERSION, Event, FrameErased
 from services.contracts.topics import TOPICS, Topic
 
 SCHEMAS = Path(__file__).parent / "schemas"
+VERSION_1 = SCHEMAS / "v1"
+"""Version 1's schemas and examples, which never change again."""
+_PUBLISHED_AT = "services/contracts/schemas"
 ASYNCAPI = Path(__file__).parents[2] / "docs" / "asyncapi.json"
 
 
 def event_types() -> list[type[Event]]:
-    """Every event that some topic carries."""
-    return [event for topic in TOPICS for event in topic.events]
+    """Every event that some topic carries, and the one that no topic carries yet."""
+    return [*(event for topic in TOPICS for event in topic.events), FrameErased]
 
 
 def schema(event: type[Event]) -> dict[str, Any]:
@@ -38,7 +41,8 @@ def asyncapi() -> dict[str, Any]:
             "title": "Gazeloop",
             "version": str(SCHEMA_VERSION),
             "description": "Delivery is at least once. For one subject, the highest revision "
-            "counts; whoever has seen it may forget, repeat or reorder all others.",
+            "counts; whoever has seen it may forget, repeat or reorder all others. A topic may "
+            "hold both versions; GAZELOOP_EVENT_VERSION decides which one is written.",
         },
         "defaultContentType": "application/json",
         "channels": {topic.name: _channel(topic) for topic in TOPICS},
@@ -76,10 +80,17 @@ def _message(event: type[Event]) -> dict[str, Any]:
         "summary": (event.__doc__ or "").splitlines()[0],
         "payload": {
             "schemaFormat": "application/schema+json;version=draft-2020-12",
-            "schema": {"$ref": f"../services/contracts/schemas/{event.__name__}.json"},
+            "schema": {
+                "oneOf": [{"$ref": f"../{_PUBLISHED_AT}/{name}.json"} for name in _versions(event)]
+            },
         },
         "examples": [{"payload": example(event)}],
     }
+
+
+def _versions(event: type[Event]) -> list[str]:
+    name = event.__name__
+    return [name, f"v1/{name}"] if (VERSION_1 / f"{name}.json").exists() else [name]
 
 
 def documents() -> dict[Path, str]:

@@ -6,26 +6,31 @@ drop, repeat or reorder all others.
 
 from abc import ABC, abstractmethod
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     computed_field,
-    model_validator,
 )
 
 from services.contracts import identity
 from services.contracts.bounds import (
+    MAX_CANDIDATES,
+    MAX_CATEGORIES,
+    MAX_DETECTORS,
+    MAX_DIMENSIONS,
+    MAX_EXACT,
     MAX_INT32,
+    MAX_OBJECTS,
+    MAX_RLE,
     Area,
     ByteCount,
     CaptureTime,
     Coordinate,
     Duration,
-    ObjectCount,
-    Overlap,
     PixelCount,
     Rank,
     Revision,
@@ -47,7 +52,7 @@ from services.contracts.identity import (
 )
 from services.contracts.visible_text import HIDDEN
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 REANNOTATION_SOURCE = "reannotation"
 """The `annotation_source` of ground truth that the annotation team has corrected."""
 
@@ -59,27 +64,33 @@ _Id = Field(
     pattern=r"^[^\s\x00-\x1f]+$",
     json_schema_extra={"pattern": rf"^[^\s{HIDDEN}]+$"},
 )
-_Name = Field(
+NAME = Field(
     min_length=1,
     max_length=100,
     pattern=r"^[^\x00-\x1f]+$",
     json_schema_extra={"pattern": rf"^[^{HIDDEN}]*[^\s{HIDDEN}][^{HIDDEN}]*$"},
 )
-_ModelId = Annotated[ModelId, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f]+$")]
+AnyModelId = Annotated[ModelId, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f]+$")]
 DetectorPart = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\s@\x00-\x1f]+$")]
-_DetectorId = Annotated[DetectorId, _Id]
+AnyDetectorId = Annotated[DetectorId, _Id]
 # No pattern: an event has hundreds of these, and a pattern would double the time of validation.
-_RegionId = Annotated[RegionId, Field(min_length=1, max_length=200)]
+AnyRegionId = Annotated[RegionId, Field(min_length=1, max_length=200)]
 _NeedleId = Annotated[NeedleId, _Id]
-_Bits = Annotated[int, Field(ge=0, lt=1 << 40)]
 AnyFrameId = Annotated[FrameId, _Id]
 AnyVehicleId = Annotated[VehicleId, _Id]
 AnyDriveId = Annotated[DriveId, _Id]
-AnyCategory = Annotated[Category, _Name]
+AnyCategory = Annotated[Category, NAME]
 AnyBox = tuple[Coordinate, Coordinate, Side, Side]
+_Key = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
+_Value = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f]*$")]
+TrackId = Annotated[str, NAME]
+Tags = Annotated[dict[_Key, _Value], Field(max_length=32)]
+Attributes = Annotated[dict[_Key, _Value], Field(max_length=16)]
 
 
-class _Model(BaseModel):
+class Strict(BaseModel):
+    """A part of an event."""
+
     # Producers are strict: unknown fields and NaN are refused. The codec lets consumers ignore
     # unknown fields.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -93,16 +104,24 @@ class Split(StrEnum):
 
 
 class ErrorType(StrEnum):
-    """TIDE's kinds of false positive (Bolya et al., ECCV 2020)."""
+    """TIDE's error types (Bolya et al., ECCV 2020): five of false positives, and the miss."""
 
     CLASSIFICATION = "classification"
     LOCALIZATION = "localization"
     BOTH = "both"
     DUPLICATE = "duplicate"
     BACKGROUND = "background"
+    MISSED = "missed"
 
 
-class Position(_Model):
+FALSE_POSITIVES: Final[tuple[ErrorType, ...]] = tuple(
+    error for error in ErrorType if error is not ErrorType.MISSED
+)
+IouType = Literal["bbox", "segm"]
+"""What overlaps are measured on: boxes or masks."""
+
+
+class Position(Strict):
     """WGS 84 degrees; heading clockwise from north."""
 
     lat: Annotated[float, Field(ge=-90, le=90)]
@@ -110,7 +129,7 @@ class Position(_Model):
     heading: Annotated[float, Field(ge=0, lt=360)] | None = None
 
 
-class Image(_Model):
+class Image(Strict):
     """Where an image's bytes are, and what they are."""
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -121,23 +140,42 @@ class Image(_Model):
     height: PixelCount
 
 
-class Rle(_Model):
+class Rle(Strict):
     """A COCO run-length mask: `[height, width]` and its compressed counts."""
 
     size: tuple[PixelCount, PixelCount]
-    counts: str
+    counts: Annotated[str, Field(max_length=MAX_RLE)]
 
 
-class Detection(_Model):
+class FrameVector(Strict):
+    """A vector that came with the event: base64 of little-endian float32, and whose it is."""
+
+    model: AnyModelId
+    values: Annotated[
+        str, Field(max_length=4 * -(-MAX_DIMENSIONS * 4 // 3), pattern=r"^[A-Za-z0-9+/_-]+=*$")
+    ]
+
+
+class Sampling(Strict):
+    """How a frame was drawn; a frame without it was chosen."""
+
+    campaign: Annotated[str, NAME]
+    probability: Annotated[float, Field(gt=0, le=1)]
+
+
+class Detection(Strict):
     """One box that a detector reports."""
 
     category: AnyCategory
     score: Share
     bbox: AnyBox
     mask: Rle | None = None
+    track_id: TrackId | None = None
+    attributes: Attributes | None = None
+    vector: FrameVector | None = None
 
 
-class Annotation(_Model):
+class Annotation(Strict):
     """One object of the ground truth; `area` in square pixels, the box's where it is not given."""
 
     category: AnyCategory
@@ -146,12 +184,19 @@ class Annotation(_Model):
     crowd: bool = False
     ignore: bool = False
     mask: Rle | None = None
+    track_id: TrackId | None = None
+    attributes: Attributes | None = None
 
 
-class Event(_Model, ABC):
+def _upgraded(version: object) -> object:
+    """Version 1 of an event says what version 2 says with all new fields left out."""
+    return SCHEMA_VERSION if version == 1 else version
+
+
+class Event(Strict, ABC):
     """What all events share."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Annotated[Literal[2], BeforeValidator(_upgraded)] = SCHEMA_VERSION
 
     @abstractmethod
     def source(self) -> tuple[object, ...]:
@@ -172,14 +217,16 @@ class Event(_Model, ABC):
         return identity.event_id(type(self).__name__, *self.source())
 
 
-class _FrameEvent(Event):
+class FrameEvent(Event):
+    """An event that is about one frame."""
+
     frame_id: AnyFrameId
 
     def key(self) -> str:
         return self.frame_id
 
 
-class FrameCaptured(_FrameEvent):
+class FrameCaptured(FrameEvent):
     """A vehicle took a picture. Without a drive, the frame is split by its own id."""
 
     type: Literal["FrameCaptured"] = "FrameCaptured"
@@ -188,12 +235,15 @@ class FrameCaptured(_FrameEvent):
     captured_at: CaptureTime
     position: Position | None = None
     image: Image
+    tags: Tags | None = None
+    camera: Annotated[str, NAME] | None = None
+    vector: FrameVector | None = None
 
     def source(self) -> tuple[object, ...]:
         return (self.frame_id, self.image.sha256)
 
 
-class PredictionsMade(_FrameEvent):
+class PredictionsMade(FrameEvent):
     """One detector version looked at one frame; all that it found, in its own order."""
 
     type: Literal["PredictionsMade"] = "PredictionsMade"
@@ -202,7 +252,7 @@ class PredictionsMade(_FrameEvent):
     revision: SourceRevision = 1
     complete: bool = True
     """False where detections were refused; the frame is not matched for this detector."""
-    detections: tuple[Detection, ...]
+    detections: Annotated[tuple[Detection, ...], Field(max_length=MAX_OBJECTS)]
 
     @property
     def detector_id(self) -> DetectorId:
@@ -221,100 +271,49 @@ class PredictionsMade(_FrameEvent):
         return (self.frame_id, self.detector, self.version, self.revision)
 
 
-class FrameAnnotated(_FrameEvent):
+class FrameAnnotated(FrameEvent):
     """A frame's whole ground truth. No annotations means annotated, and empty."""
 
     type: Literal["FrameAnnotated"] = "FrameAnnotated"
     revision: SourceRevision = 1
-    annotated_by: Annotated[str, _Name] | None = None
-    annotation_source: Annotated[str, _Name] = "import"
+    annotated_by: Annotated[str, NAME] | None = None
+    annotation_source: Annotated[str, NAME] = "import"
     lead_time_s: Duration | None = None
     """How long the annotator took, if their tool reports it."""
     complete: bool = True
     """False where annotations were refused that may show an object; the frame is not matched."""
-    annotations: tuple[Annotation, ...]
+    categories: Annotated[tuple[AnyCategory, ...], Field(max_length=MAX_CATEGORIES)] | None = None
+    """The categories that were annotated; None: all."""
+    sampling: Sampling | None = None
+    annotations: Annotated[tuple[Annotation, ...], Field(max_length=MAX_OBJECTS)]
 
     def source(self) -> tuple[object, ...]:
         return (self.frame_id, self.revision)
 
 
-class FrameEmbedded(_FrameEvent):
+class FrameEmbedded(FrameEvent):
     """A frame's vectors are durable: its global one, and one per region worth finding."""
 
     type: Literal["FrameEmbedded"] = "FrameEmbedded"
-    model: _ModelId
+    model: AnyModelId
     frame_point: Annotated[PointId, _Id]
-    regions: dict[_DetectorId, tuple[_RegionId, ...]]
-    predictions_revisions: dict[_DetectorId, SourceRevision]
+    regions: Annotated[
+        dict[AnyDetectorId, Annotated[tuple[AnyRegionId, ...], Field(max_length=MAX_OBJECTS)]],
+        Field(max_length=MAX_DETECTORS),
+    ]
+    predictions_revisions: Annotated[
+        dict[AnyDetectorId, SourceRevision], Field(max_length=MAX_DETECTORS)
+    ]
 
     def source(self) -> tuple[object, ...]:
         return (self.frame_id, self.model, sorted(self.predictions_revisions.items()))
-
-
-class FrameMatched(_FrameEvent):
-    """One detector's detections of one category on one frame, matched by COCO's rules.
-
-    Detections are parallel tuples in descending score, at most 100. Bit `10 * area + threshold` of
-    `matched` and `ignored` stands for one of four area ranges (all, small, medium, large) and ten
-    IoU thresholds (.50 to .95). No detections and no ground truths say: nothing is left here.
-    """
-
-    type: Literal["FrameMatched"] = "FrameMatched"
-    detector: _DetectorId
-    category: AnyCategory
-    revision: Revision
-    split: Split
-    shortlisted: bool
-    reannotated: bool = False
-    """Whether the ground truth came from reannotation, which makes each region a verdict."""
-    vehicle_id: AnyVehicleId
-    drive_id: AnyDriveId | None
-    captured_at: CaptureTime
-    regions: tuple[_RegionId, ...]
-    bboxes: tuple[AnyBox, ...]
-    scores: tuple[Share, ...]
-    matched: tuple[_Bits, ...]
-    ignored: tuple[_Bits, ...]
-    overlaps: tuple[Overlap, ...]
-    """IoU with the ground truth matched at .5; 0 where there is none."""
-    errors: tuple[ErrorType | None, ...]
-    """The type of false positive at IoU .5; None for a true positive or an ignored detection."""
-    true_categories: tuple[AnyCategory | None, ...]
-    """For a classification error, the category of the ground truth that it was confused with."""
-    ground_truths: tuple[ObjectCount, ObjectCount, ObjectCount, ObjectCount]
-    """The number that counts (neither crowd nor ignored), per area range."""
-
-    @model_validator(mode="after")
-    def _parallel(self) -> Self:
-        columns: tuple[tuple[object, ...], ...] = (
-            self.bboxes,
-            self.scores,
-            self.matched,
-            self.ignored,
-            self.overlaps,
-            self.errors,
-            self.true_categories,
-        )
-        if any(len(column) != len(self.regions) for column in columns):
-            raise ValueError("the detections' columns differ in length")
-        return self
-
-    def source(self) -> tuple[object, ...]:
-        return (self.frame_id, self.detector, self.category, self.revision)
-
-    def key(self) -> str:
-        return f"{self.detector}|{self.category}|{self.frame_id}"
-
-    def partitioned_by(self) -> str:
-        """The category, so that one evaluator owns all of a category; AP is per category."""
-        return self.category
 
 
 class _NeedleEvent(Event):
     needle_id: _NeedleId
     revision: Revision
     frame_id: AnyFrameId
-    detector: _DetectorId
+    detector: AnyDetectorId
     category: AnyCategory
 
     def source(self) -> tuple[object, ...]:
@@ -325,13 +324,19 @@ class _NeedleEvent(Event):
 
 
 class NeedleFound(_NeedleEvent):
-    """A false positive on a reference frame, at or above the operating score."""
+    """A failure on a reference frame: a false positive at or above the operating score, or a miss.
+
+    A miss is of an annotation: its region id derives from the annotation, and its score is 0.
+    """
 
     type: Literal["NeedleFound"] = "NeedleFound"
-    region_id: _RegionId
+    region_id: AnyRegionId
     score: Share
     bbox: AnyBox
     error_type: ErrorType
+    annotation_id: AnyRegionId | None = None
+    """Of a miss: the annotation that no detection found."""
+    mask: Rle | None = None
     true_category: AnyCategory | None = None
     drive_id: AnyDriveId | None = None
     captured_at: CaptureTime
@@ -343,11 +348,14 @@ class NeedleRetracted(_NeedleEvent):
     type: Literal["NeedleRetracted"] = "NeedleRetracted"
 
 
-class Candidate(_Model):
-    """A haystack region that would fail as the needle does, and why we think so."""
+class Candidate(Strict):
+    """A haystack region that would fail as the needle does, and why we think so.
+
+    Without a region it is a whole frame.
+    """
 
     frame_id: AnyFrameId
-    region_id: _RegionId
+    region_id: AnyRegionId
     category: AnyCategory
     score: Share
     bbox: AnyBox
@@ -355,15 +363,18 @@ class Candidate(_Model):
     """Cosine to the needle's region vector."""
     evidence: Rank
     """What candidates are ranked by, highest first."""
+    probability: Share | None = None
+    """That the region fails in the needle's mode; None where no model was fitted."""
+    sampling: Sampling | None = None
     drive_id: AnyDriveId | None = None
     captured_at: CaptureTime
     image_uri: Annotated[str, Field(max_length=1000)]
 
 
-class Provenance(_Model):
+class Provenance(Strict):
     """How a shortlist came to be."""
 
-    model: _ModelId
+    model: AnyModelId
     strategy: Annotated[str, Field(max_length=100)]
     """The name of the strategy: `worst-frames` or `costliest-errors`."""
     size_limit: Annotated[int, Field(ge=0, le=MAX_INT32)]
@@ -378,11 +389,32 @@ class ShortlistPublished(Event):
     needle_id: _NeedleId
     revision: Revision
     needle: NeedleFound
-    candidates: tuple[Candidate, ...]
+    candidates: Annotated[tuple[Candidate, ...], Field(max_length=MAX_CANDIDATES)]
     provenance: Provenance
+    epoch: Annotated[int, Field(ge=0, le=MAX_EXACT)] | None = None
+    """The allocator's epoch that published this revision."""
 
     def source(self) -> tuple[object, ...]:
         return (self.needle_id, self.revision)
 
     def key(self) -> str:
         return self.needle_id
+
+
+class FrameErased(Event):
+    """Somebody asked that all that is known of a frame be deleted.
+
+    It outlives the frame, so it holds no more of its id than a digest.
+    """
+
+    type: Literal["FrameErased"] = "FrameErased"
+    frame_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """sha256 of the frame's id, in hexadecimal."""
+    reason: Annotated[str, Field(max_length=500)]
+    requested_by: Annotated[str, NAME]
+
+    def source(self) -> tuple[object, ...]:
+        return (self.frame_hash,)
+
+    def key(self) -> str:
+        return self.frame_hash

@@ -6,13 +6,13 @@ from services.contracts.events import (
     FrameAnnotated,
     FrameCaptured,
     FrameEmbedded,
-    FrameMatched,
     NeedleFound,
     NeedleRetracted,
     PredictionsMade,
     ShortlistPublished,
 )
 from services.contracts.identity import FrameId
+from services.contracts.matches import FrameMatched
 
 Subject = tuple[str, str]
 """A type and an id: a needle and a frame may have the same id."""

@@ -9,12 +9,12 @@ from services.contracts.events import (
     FrameAnnotated,
     FrameCaptured,
     FrameEmbedded,
-    FrameMatched,
     NeedleFound,
     NeedleRetracted,
     PredictionsMade,
     ShortlistPublished,
 )
+from services.contracts.matches import FrameMatched
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ FRAMES = Topic("gaze.frames", (FrameCaptured,))
 PREDICTIONS = Topic("gaze.predictions", (PredictionsMade,))
 GROUND_TRUTH = Topic("gaze.ground-truth", (FrameAnnotated,))
 EMBEDDED = Topic("gaze.embedded", (FrameEmbedded,))
-MATCHES = Topic("gaze.matches", (FrameMatched,), retention="compact")
+MATCHES = Topic("gaze.matches", (FrameMatched,))
 NEEDLES = Topic("gaze.needles", (NeedleFound, NeedleRetracted))
 REANNOTATION_TOPIC = Topic("gaze.reannotation", (ShortlistPublished,))
 DEAD_LETTERS = Topic("gaze.dead-letters", (DeadLettered, DeadLetterChanged))

@@ -1,28 +1,33 @@
 """The miner's rules: from a frame's record to its matches and needles."""
 
 from collections.abc import Collection, Iterable, Mapping
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from services.contracts import identity
 from services.contracts.events import (
     REANNOTATION_SOURCE,
     FrameAnnotated,
     FrameCaptured,
-    FrameMatched,
     NeedleFound,
     NeedleRetracted,
     PredictionsMade,
     Split,
 )
-from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
-from services.domain.detection.matching import CategoryMatch, match_frame
+from services.contracts.identity import Category, FrameId
+from services.contracts.matches import (
+    CategoryMatched,
+    FrameMatched,
+    MatchGroups,
+    MatchRevisions,
+    categories_of,
+)
+from services.domain.detection.matching import match_frame
 from services.domain.metrics.counting import NotCounted, why_not_counted
-from services.domain.ports.frames import FrameRecord
+from services.domain.ports.frames import FrameRecord, Pair
+from services.domain.ports.matches import KnownCategories
 from services.domain.ports.shortlists import NOT_SHORTLISTED, Membership
 from services.domain.splits import SplitRule
-
-NOTHING_LEFT = CategoryMatch((), (), (), (), (), (), (), (), (0, 0, 0, 0))
 
 
 @dataclass(frozen=True)
@@ -33,36 +38,74 @@ class MatchedFrame:
     ground_truth: FrameAnnotated
     predictions: PredictionsMade
     membership: Membership
-    known_categories: Collection[Category]
     is_copy: bool = False
     left_out: NotCounted | None = None
 
     @property
-    def revision(self) -> int:
-        """Increases with every part that a match depends on, and never decreases."""
-        parts = self.ground_truth.revision + self.predictions.revision + self.membership.version
+    def revisions(self) -> MatchRevisions:
+        """Those of the parts on which the match depends; none of them ever decreases."""
         # A frame may be found to be a copy after it was matched; it then stays one.
-        return parts + self.is_copy
+        membership = self.membership.version + self.is_copy
+        return MatchRevisions(
+            truth=self.ground_truth.revision,
+            predictions=self.predictions.revision,
+            membership=membership,
+        )
+
+
+@dataclass(frozen=True)
+class Touched:
+    """The matches that some events may change: of every detector on a frame, or of one."""
+
+    frames: frozenset[FrameId]
+    pairs: frozenset[Pair]
+
+    @classmethod
+    def by(
+        cls,
+        facts: Iterable[FrameCaptured | PredictionsMade | FrameAnnotated],
+        moved: Iterable[Pair],
+    ) -> Self:
+        """By facts about frames, and by shortlists that took frames on or off.
+
+        Predictions and shortlists are of one detector. It does not matter what is stored already:
+        a repeated event touches the same matches, whether or not the first one was announced.
+        """
+        facts = list(facts)
+        made = {(f.frame_id, f.detector_id) for f in facts if isinstance(f, PredictionsMade)}
+        others = {fact.frame_id for fact in facts if not isinstance(fact, PredictionsMade)}
+        return cls(frozenset(others), frozenset(made.union(moved)))
+
+    @property
+    def frame_ids(self) -> set[FrameId]:
+        """All frames that are touched."""
+        return {*self.frames, *(frame_id for frame_id, _ in self.pairs)}
+
+    def narrowed(self, record: FrameRecord) -> FrameRecord:
+        """The frame with the predictions of the detectors whose matches may change."""
+        if record.frame_id in self.frames:
+            return record
+        kept = {
+            detector: made
+            for detector, made in record.predictions.items()
+            if (record.frame_id, detector) in self.pairs
+        }
+        return replace(record, predictions=kept)
 
 
 def complete_frames(
     records: Iterable[FrameRecord],
-    memberships: Mapping[tuple[FrameId, DetectorId], Membership],
-    known: Iterable[tuple[FrameId, DetectorId, Category]],
+    memberships: Mapping[Pair, Membership],
     *,
     count_copies: bool = False,
 ) -> list[MatchedFrame]:
     """The (frame, detector) pairs whose image, ground truth and predictions are all known."""
-    categories: dict[tuple[FrameId, DetectorId], set[Category]] = {}
-    for frame_id, detector, category in known:
-        categories.setdefault((frame_id, detector), set()).add(category)
     return [
         MatchedFrame(
             captured=record.captured,
             ground_truth=record.ground_truth,
             predictions=predictions,
             membership=memberships.get((record.frame_id, detector), NOT_SHORTLISTED),
-            known_categories=categories.get((record.frame_id, detector), ()),
             is_copy=record.is_copy,
             left_out=why_not_counted(
                 record.ground_truth, predictions, copy=record.is_copy and not count_copies
@@ -74,31 +117,20 @@ def complete_frames(
     ]
 
 
-def match(frame: MatchedFrame, rule: SplitRule) -> list[FrameMatched]:
-    """The match of every category on this frame; empty for a known category with nothing left.
+def match(frame: MatchedFrame, rule: SplitRule) -> FrameMatched:
+    """The match of a detector on a frame.
 
-    A frame that does not count has only empty matches: they retract its needles and remove it from
-    mAP.
+    A frame that does not count has no groups: with its vanished categories, it retracts its
+    needles and removes it from mAP.
     """
     split = rule.split_of(frame.captured.frame_id, frame.captured.drive_id)
-    matches = {}
+    groups = MatchGroups()
     if frame.left_out is None:
-        matches = match_frame(frame.predictions, frame.ground_truth)
-    gone = dict.fromkeys(frame.known_categories, NOTHING_LEFT)
-    return [
-        _event(frame, category, matched, split)
-        for category, matched in sorted({**gone, **matches}.items())
-    ]
-
-
-def _event(
-    frame: MatchedFrame, category: Category, matched: CategoryMatch, split: Split
-) -> FrameMatched:
+        groups = MatchGroups.of(match_frame(frame.predictions, frame.ground_truth))
     return FrameMatched(
         frame_id=frame.captured.frame_id,
         detector=frame.predictions.detector_id,
-        category=category,
-        revision=frame.revision,
+        revisions=frame.revisions,
         split=split,
         shortlisted=split is Split.HAYSTACK and frame.membership.shortlisted,
         reannotated=frame.ground_truth.annotation_source == REANNOTATION_SOURCE
@@ -106,51 +138,49 @@ def _event(
         vehicle_id=frame.captured.vehicle_id,
         drive_id=frame.captured.drive_id,
         captured_at=frame.captured.captured_at,
-        regions=matched.regions,
-        bboxes=matched.bboxes,
-        scores=matched.scores,
-        matched=matched.matched,
-        ignored=matched.ignored,
-        overlaps=matched.overlaps,
-        errors=matched.errors,
-        true_categories=matched.true_categories,
-        ground_truths=matched.ground_truths,
+        groups=groups,
     )
+
+
+def with_vanished(match: FrameMatched, known: Collection[Category]) -> FrameMatched:
+    """The match with an empty group for each known category that has nothing left."""
+    return match.model_copy(update={"groups": match.groups.with_vanished(known)})
 
 
 def needles_in(match: FrameMatched, operating_score: float) -> list[NeedleFound]:
     """The false positives at or above the operating score; a haystack frame has no needles."""
-    if match.split is not Split.REFERENCE:
+    if match.split is not Split.REFERENCE or not any(match.groups.errors):
         return []
     return [
-        NeedleFound(
-            needle_id=identity.needle_id(region),
-            revision=match.revision,
-            frame_id=match.frame_id,
-            detector=match.detector,
-            category=match.category,
-            region_id=region,
-            score=score,
-            bbox=bbox,
-            error_type=error,
-            true_category=true_category,
-            drive_id=match.drive_id,
-            captured_at=match.captured_at,
-        )
-        for region, score, bbox, error, true_category in zip(
-            match.regions,
-            match.scores,
-            match.bboxes,
-            match.errors,
-            match.true_categories,
-            strict=True,
-        )
-        if error is not None and score >= operating_score
+        needle for group in categories_of([match]) for needle in _needles_of(group, operating_score)
     ]
 
 
+def _needles_of(match: CategoryMatched, operating_score: float) -> Iterable[NeedleFound]:
+    columns = zip(
+        *(match.regions, match.scores, match.bboxes, match.errors, match.true_categories),
+        strict=True,
+    )
+    for region, score, bbox, error, true_category in columns:
+        if error is not None and score >= operating_score:
+            yield NeedleFound(
+                needle_id=identity.needle_id(region),
+                revision=match.revision,
+                frame_id=match.frame_id,
+                detector=match.detector,
+                category=match.category,
+                region_id=region,
+                score=score,
+                bbox=bbox,
+                error_type=error,
+                true_category=true_category,
+                drive_id=match.drive_id,
+                captured_at=match.captured_at,
+            )
+
+
 def needle_events(
-    known: AbstractSet[NeedleId], match: FrameMatched, operating_score: float
+    known: KnownCategories, match: FrameMatched, operating_score: float
 ) -> list[NeedleFound | NeedleRetracted]:
     """The needles that this match finds, and retractions of known ones that it clears.
 
@@ -158,15 +188,16 @@ def needle_events(
     publishes all that the crash prevented. For readers, the highest revision wins.
     """
     found = needles_in(match, operating_score)
-    cleared = known - {needle.needle_id for needle in found}
+    still = {needle.needle_id for needle in found}
     retracted = [
         NeedleRetracted(
             needle_id=needle_id,
             revision=match.revision,
             frame_id=match.frame_id,
             detector=match.detector,
-            category=match.category,
+            category=category,
         )
-        for needle_id in sorted(cleared)
+        for category, needles in sorted(known.items())
+        for needle_id in sorted(needles - still)
     ]
     return [*found, *retracted]

@@ -14,18 +14,18 @@ from services.contracts.events import (
     Event,
     FrameAnnotated,
     FrameCaptured,
-    FrameMatched,
     NeedleFound,
     NeedleRetracted,
     PredictionsMade,
     ShortlistPublished,
 )
 from services.contracts.identity import FrameId
-from services.domain.ports.frames import FrameFact, FrameRecord, FrameStore
+from services.contracts.matches import FrameMatched
+from services.domain.ports.frames import FrameRecord, FrameStore, Pair
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.shortlists import ShortlistStore
 from services.fp_miner import logic
-from services.fp_miner.logic import MatchedFrame
+from services.fp_miner.logic import MatchedFrame, Touched
 from services.runtime.clock import Clock
 from services.runtime.observability import freshness, metrics
 from services.runtime.progress import report_progress
@@ -57,8 +57,7 @@ class MineNeedles:
         self._freshness = metrics.FRESHNESS_SECONDS.labels("ground_truth_to_needle")
 
     async def run(self, events: Sequence[Event]) -> None:
-        touched = await self._record(events)
-        complete = await self._complete(touched)
+        complete = await self._complete(await self._record(events))
         matches = await asyncio.to_thread(self._match, complete)
         mined = await self._announce(matches)
         _count_left_out(complete)
@@ -66,9 +65,9 @@ class MineNeedles:
         self._measure_needles(annotated, mined)
         _measure_verdicts(annotated, complete, self._clock.now())
 
-    async def _record(self, events: Sequence[Event]) -> set[FrameId]:
-        """Store the events; returns the frames whose matches may change."""
-        facts: list[FrameFact] = []
+    async def _record(self, events: Sequence[Event]) -> Touched:
+        """Store the events; returns the matches that they may change."""
+        facts: list[FrameCaptured | PredictionsMade | FrameAnnotated] = []
         shortlists: list[ShortlistPublished] = []
         for event in events:
             match event:
@@ -79,23 +78,21 @@ class MineNeedles:
                 case _:
                     raise Fatal(f"fp_miner does not consume {type(event).__name__}")
         await self._frames.record(facts)
-        touched = {fact.frame_id for fact in facts}
+        moved: set[Pair] = set()
         if shortlists:
             await self._shortlists.record(shortlists)
-            touched |= await self._shortlists.moved(shortlists)
-        return touched
+            moved = await self._shortlists.moved(shortlists)
+        return Touched.by(facts, moved)
 
-    async def _complete(self, frame_ids: set[FrameId]) -> list[MatchedFrame]:
-        # Concurrently: each is a round trip to the store, and needles wait for all three.
-        records, memberships, known = await asyncio.gather(
-            self._frames.load(frame_ids),
-            self._shortlists.memberships(frame_ids),
-            self._matches.known(frame_ids),
+    async def _complete(self, touched: Touched) -> list[MatchedFrame]:
+        # Concurrently: each is a round trip to the store, and needles wait for both.
+        records, memberships = await asyncio.gather(
+            self._frames.load(touched.frame_ids), self._shortlists.memberships(touched.frame_ids)
         )
         records |= await self._claimed(records.values())
-        ordered = [records[frame_id] for frame_id in sorted(records)]
+        ordered = [touched.narrowed(records[frame_id]) for frame_id in sorted(records)]
         count_copies = self._settings.count_copies
-        return logic.complete_frames(ordered, memberships, known, count_copies=count_copies)
+        return logic.complete_frames(ordered, memberships, count_copies=count_copies)
 
     async def _claimed(self, records: Iterable[FrameRecord]) -> dict[FrameId, FrameRecord]:
         """Determine whether frames are copies where that is unknown; returns these, reloaded.
@@ -114,7 +111,7 @@ class MineNeedles:
         rule = self._settings.split_rule
         matches: list[FrameMatched] = []
         for frame in frames:
-            matches += logic.match(frame, rule)
+            matches.append(logic.match(frame, rule))
             report_progress()
         return matches
 
@@ -122,18 +119,21 @@ class MineNeedles:
         self, matches: Sequence[FrameMatched]
     ) -> list[NeedleFound | NeedleRetracted]:
         score = self._settings.operating_score
-        found = {
-            match.key(): [needle.needle_id for needle in logic.needles_in(match, score)]
-            for match in matches
-        }
-        await self._matches.record(matches, found)
-        known = await self._matches.known({match.frame_id for match in matches})
+        pairs = [(match.frame_id, match.detector) for match in matches]
+        before = await self._matches.known(pairs)
+        matches = [
+            logic.with_vanished(match, before.get(pair, {}))
+            for pair, match in zip(pairs, matches, strict=True)
+        ]
+        matches = [match for match in matches if match.groups.categories]
+        await self._matches.record(
+            matches, [needle for match in matches for needle in logic.needles_in(match, score)]
+        )
+        known = await self._matches.known(pairs)
         mined = [
             needle
             for match in matches
-            for needle in logic.needle_events(
-                known[match.frame_id, match.detector, match.category], match, score
-            )
+            for needle in logic.needle_events(known[match.frame_id, match.detector], match, score)
         ]
         await self._outbox.publish([*matches, *mined])
         _count(matches, mined)

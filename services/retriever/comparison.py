@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.contracts.events import FrameMatched, NeedleFound, Split
+from services.contracts.events import NeedleFound, Split
 from services.contracts.identity import FrameId, ModelId, RegionId
+from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import FloatArray
 from services.domain.mining.failure_model import FailureMode, FailureModel
 from services.domain.ports.frames import FrameStore
@@ -166,12 +167,12 @@ class ModelComparer:
             ],
         )
 
-    async def _judged(self) -> list[FrameMatched]:
+    async def _judged(self) -> list[CategoryMatched]:
         reannotated = await self._frames.reannotated()
         return [m for m in await self._matches.load(reannotated) if m.split is Split.HAYSTACK]
 
     async def _categories(
-        self, judged: Sequence[FrameMatched]
+        self, judged: Sequence[CategoryMatched]
     ) -> tuple[list[_CategoryTruths], dict[RegionId, FrameId]]:
         """Truths and needles of each category with needles, and the frame of each region."""
         needles: defaultdict[DetectorCategory, list[NeedleFound]] = defaultdict(list)

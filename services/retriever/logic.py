@@ -11,7 +11,6 @@ from services.contracts.events import (
     REANNOTATION_SOURCE,
     Candidate,
     FrameCaptured,
-    FrameMatched,
     NeedleFound,
     PredictionsMade,
     Provenance,
@@ -19,6 +18,7 @@ from services.contracts.events import (
     Split,
 )
 from services.contracts.identity import Box, Category, DetectorId, FrameId, RegionId
+from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import FloatArray
 from services.domain.mining.failure_model import Examples, FailureMode
 from services.domain.mining.ranking import Vectors
@@ -133,7 +133,7 @@ def haystack_filter(detector_category: DetectorCategory, operating_score: float)
     )
 
 
-def detector_category_of(match: FrameMatched) -> DetectorCategory:
+def detector_category_of(match: CategoryMatched) -> DetectorCategory:
     """The detector and category of a match."""
     return match.detector, match.category
 
@@ -167,7 +167,7 @@ class Annotated:
     ground_truths: int
 
     @classmethod
-    def of(cls, match: FrameMatched) -> Self:
+    def of(cls, match: CategoryMatched) -> Self:
         """The annotated regions of a match."""
         modes = (
             None if error is None else FailureMode.of(error, true_category)

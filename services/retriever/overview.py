@@ -8,8 +8,9 @@ from datetime import datetime
 
 import numpy as np
 
-from services.contracts.events import ErrorType, FrameMatched, NeedleFound, Split
+from services.contracts.events import ErrorType, NeedleFound, Split
 from services.contracts.identity import DetectorId, DriveId, FrameId, ModelId, NeedleId, RegionId
+from services.contracts.matches import CategoryMatched
 from services.domain.mining.failure_model import FailureMode
 from services.domain.mining.families import Family, Member, beyond, families, shared_by
 from services.domain.mining.label_errors import missing_label_suspicion
@@ -123,7 +124,7 @@ def _centred(detectors: Sequence[DetectorId], vectors: Vectors) -> Vectors:
     return rows
 
 
-def _drives(matches: Sequence[FrameMatched]) -> list[tuple[DriveId, datetime]]:
+def _drives(matches: Sequence[CategoryMatched]) -> list[tuple[DriveId, datetime]]:
     """Reference drives with the times of their first frames; a frame without a drive is its own."""
     first: dict[DriveId, datetime] = {}
     for match in matches:
@@ -134,7 +135,7 @@ def _drives(matches: Sequence[FrameMatched]) -> list[tuple[DriveId, datetime]]:
 
 async def _suspects(
     needles: Sequence[NeedleFound],
-    reference: Sequence[FrameMatched],
+    reference: Sequence[CategoryMatched],
     known: VectorCache,
     model: ModelId,
     settings: Settings,

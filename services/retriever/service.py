@@ -12,13 +12,13 @@ from services.contracts.errors import Fatal, StoreUnavailable
 from services.contracts.events import (
     Event,
     FrameEmbedded,
-    FrameMatched,
     NeedleFound,
     NeedleRetracted,
     ShortlistPublished,
     Split,
 )
 from services.contracts.identity import DetectorId, FrameId, ModelId, NeedleId
+from services.contracts.matches import CategoryMatched, FrameMatched, categories_of
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
@@ -171,7 +171,7 @@ class ExtendShortlists:
     async def _take_in(self, events: Sequence[Event]) -> None:
         found: list[NeedleFound | NeedleRetracted] = []
         embedded: list[FrameEmbedded] = []
-        matched: list[FrameMatched] = []
+        matched: list[CategoryMatched] = []
         for event in events:
             match event:
                 case NeedleFound() | NeedleRetracted():
@@ -179,7 +179,7 @@ class ExtendShortlists:
                 case FrameEmbedded():
                     embedded.append(event)
                 case FrameMatched():
-                    matched.append(event)
+                    matched += categories_of([event])
                 case _:
                     raise Fatal(f"retriever does not consume {type(event).__name__}")
         await self._needles.record(found)
@@ -213,10 +213,11 @@ class ExtendShortlists:
                 self._awaited[needle_id] = _Awaited(item.frame_id, taken[item.frame_id])
 
     async def _facts_of(
-        self, embedded: Sequence[FrameEmbedded], examples: Sequence[FrameMatched]
+        self, embedded: Sequence[FrameEmbedded], examples: Sequence[CategoryMatched]
     ) -> dict[FrameId, FrameFacts]:
         """The current facts of the frames that these events are about."""
-        frame_ids = {event.frame_id for event in (*embedded, *examples)}
+        frame_ids = {event.frame_id for event in embedded}
+        frame_ids |= {example.frame_id for example in examples}
         self._frames.forget(frame_ids)
         if not self._plans:
             # A full plan loads the frames that it needs.

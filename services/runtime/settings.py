@@ -97,6 +97,11 @@ class Settings(BaseSettings):
 
     # Kafka and delivery
     topic_partitions: Count = Field(8, description="Partitions of each topic that we create.")
+    event_version: Literal[1, 2] = Field(
+        1,
+        description="Version of the events that are written; both are read. Set 2 once no process"
+        " of version 0.1 runs any more.",
+    )
     topic_replication: Count = Field(1, description="Replicas of each topic that we create.")
     batch_size: Count = Field(128, description="Most events that a service takes at once.")
     batch_wait_s: Seconds = Field(0.1, description="Longest wait for a full batch, in seconds.")

@@ -2,10 +2,13 @@
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import cycle
 
-from services.contracts.codec import decode, encode
+from services.contracts.codec import EventVersion, decode, written
 from services.contracts.events import Event
 from services.contracts.topics import Topic, topic_of
+from services.runtime.kafka.partitions import partition_of_key
 from services.runtime.step import Step
 
 Order = Callable[[Sequence[tuple[str, bytes]]], list[tuple[str, bytes]]]
@@ -27,8 +30,14 @@ def thrice_and_shuffled(seed: int) -> Order:
 class LocalBus:
     """An Outbox and a broker; `drain` delivers until nobody has anything to say."""
 
-    def __init__(self, order: Order = as_published, batch: int = 16) -> None:
+    def __init__(
+        self,
+        order: Order = as_published,
+        batch: int = 16,
+        versions: Sequence[EventVersion] = (2,),
+    ) -> None:
         self.log: list[Event] = []
+        self._versions = cycle(versions)
         self._order = order
         self._batch = batch
         self._waiting: list[tuple[str, bytes]] = []
@@ -39,7 +48,13 @@ class LocalBus:
 
     async def publish(self, events: Sequence[Event]) -> None:
         self.log.extend(events)
-        self._waiting.extend((topic_of(event).name, encode(event)) for event in events)
+        self._waiting.extend(
+            (topic_of(event).name, value)
+            for event in events
+            for _, value in written(
+                event, next(self._versions), partial(partition_of_key, partitions=4)
+            )
+        )
 
     async def drain(self, rounds: int = 100) -> None:
         for _ in range(rounds):

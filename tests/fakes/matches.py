@@ -1,40 +1,46 @@
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
-from services.contracts.events import FrameMatched, Split
+from services.contracts.events import NeedleFound, Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+from services.contracts.matches import CategoryMatched, FrameMatched, categories_of
 from services.domain.metrics.match_columns import NamedColumns
-from services.domain.ports.matches import Revised
+from services.domain.ports.frames import Pair
+from services.domain.ports.matches import KnownCategories, Revised
+
+Key = tuple[DetectorId, Category, FrameId]
 
 
 class InMemoryMatchStore:
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
-        self._changed_at: dict[str, datetime] = {}
-        self._latest: dict[str, FrameMatched] = {}
-        self._needles: dict[str, set[NeedleId]] = defaultdict(set)
+        self._changed_at: dict[Key, datetime] = {}
+        self._latest: dict[Key, CategoryMatched] = {}
+        self._needles: dict[Key, set[NeedleId]] = defaultdict(set)
 
     async def record(
-        self, matches: Sequence[FrameMatched], needles: Mapping[str, Collection[NeedleId]]
+        self, matches: Sequence[FrameMatched], needles: Iterable[NeedleFound] = ()
     ) -> None:
-        for match in matches:
-            stored = self._latest.get(match.key())
+        for match in categories_of(matches):
+            key = (match.detector, match.category, match.frame_id)
+            stored = self._latest.get(key)
             if stored is None or match.revision > stored.revision:
-                self._latest[match.key()] = match
-                self._changed_at[match.key()] = self._now()
-            self._needles[match.key()].update(needles.get(match.key(), ()))
+                self._latest[key] = match
+                self._changed_at[key] = self._now()
+        for needle in needles:
+            key = (needle.detector, needle.category, needle.frame_id)
+            self._needles[key].add(needle.needle_id)
 
-    async def known(
-        self, frame_ids: Collection[FrameId]
-    ) -> dict[tuple[FrameId, DetectorId, Category], frozenset[NeedleId]]:
-        return {
-            (match.frame_id, match.detector, match.category): frozenset(self._needles[key])
-            for key, match in self._latest.items()
-            if match.frame_id in frame_ids
-        }
+    async def known(self, pairs: Collection[Pair]) -> dict[Pair, KnownCategories]:
+        known: dict[Pair, dict[Category, frozenset[NeedleId]]] = {}
+        for key, match in self._latest.items():
+            pair = match.frame_id, match.detector
+            if pair in pairs:
+                known.setdefault(pair, {})[match.category] = frozenset(self._needles[key])
+        return dict(known)
 
-    async def load(self, frame_ids: Collection[FrameId]) -> list[FrameMatched]:
+    async def load(self, frame_ids: Collection[FrameId]) -> list[CategoryMatched]:
         return [each for _, each in sorted(self._latest.items()) if each.frame_id in frame_ids]
 
     async def scan(
@@ -43,7 +49,7 @@ class InMemoryMatchStore:
         detector: DetectorId | None = None,
         categories: Collection[Category] | None = None,
         split: Split | None = None,
-    ) -> AsyncIterator[FrameMatched]:
+    ) -> AsyncIterator[CategoryMatched]:
         for match in list(self._latest.values()):
             if (
                 (detector is None or match.detector == detector)

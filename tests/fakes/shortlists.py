@@ -4,6 +4,7 @@ from datetime import datetime
 
 from services.contracts.events import ShortlistPublished
 from services.contracts.identity import DetectorId, FrameId, NeedleId
+from services.domain.ports.frames import Pair
 from services.domain.ports.shortlists import Membership
 from services.runtime.clock import Clock
 from tests.fakes.clock import FakeClock
@@ -27,9 +28,9 @@ class InMemoryShortlistStore:
                 now = self._clock.now()
                 self._came |= {(each.needle_id, frame_id): now for frame_id in moving}
 
-    async def moved(self, shortlists: Sequence[ShortlistPublished]) -> set[FrameId]:
+    async def moved(self, shortlists: Sequence[ShortlistPublished]) -> set[Pair]:
         return {
-            frame_id
+            (frame_id, each.needle.detector)
             for each in shortlists
             for frame_id, revision in self._moved.get(each.needle_id, {}).items()
             if revision == each.revision

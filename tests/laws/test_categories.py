@@ -31,7 +31,7 @@ async def make(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
     async def real(matched: Sequence[Category], annotated: Sequence[Category]) -> Categories:
         for number, name in enumerate(matched):
             match = frame_matched(f"m{number}", category=name)
-            await MongoMatchStore(database).record([match], {})
+            await MongoMatchStore(database).record([match])
         truth = frame_annotated(*map(annotation, annotated), frame_id="annotated")
         await MongoFrameStore(database).record([truth])
         return MongoCategories(database)

@@ -49,7 +49,7 @@ async def test_a_frames_parts_have_the_times_of_their_writing(
     times = MongoFrameTimes(empty_database)
     assert await times.of(FIRST) == {}
     await frames.record([frame_captured(), frame_annotated(), predictions_made()])
-    await MongoMatchStore(empty_database).record([frame_matched()], {})
+    await MongoMatchStore(empty_database).record([frame_matched()])
     needles = MongoNeedleStore(empty_database)
     await needles.record([needle_found()])
     await needles.write_shortlists([shortlist_published(needle_found(), "h1")])

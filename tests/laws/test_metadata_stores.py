@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from services.contracts.errors import ConflictingRevision
-from services.contracts.events import FrameEmbedded, FrameMatched, Split
+from services.contracts.events import FrameEmbedded, ShortlistPublished, Split
 from services.contracts.identity import (
     DetectorId,
     FamilyId,
@@ -18,6 +18,7 @@ from services.contracts.identity import (
     VehicleId,
     frame_point_id,
 )
+from services.contracts.matches import FrameMatched, categories_of
 from services.domain.metrics.match_state import MatchState
 from services.domain.ports.frames import FrameFact, FrameRecord, FrameStore, FrameTally
 from services.domain.ports.matches import MatchStore, Revised
@@ -277,21 +278,21 @@ async def test_text_that_looks_like_a_command_is_kept_as_it_is(stores: Stores) -
 
 async def test_the_highest_revision_of_a_match_is_found(stores: Stores) -> None:
     old, new = (samples.frame_matched(revision=revision) for revision in (1, 2))
-    await stores.matches.record([new], {})
-    await stores.matches.record([old], {})
-    assert [match async for match in stores.matches.scan()] == [new]
+    await stores.matches.record([new])
+    await stores.matches.record([old])
+    assert [match async for match in stores.matches.scan()] == categories_of([new])
 
 
 async def test_it_is_known_since_when_no_match_has_changed(stores: Stores) -> None:
     hour = timedelta(hours=1)
     assert await stores.matches.revised_since(datetime.now(UTC) - hour) == set()
 
-    await stores.matches.record([samples.frame_matched()], {})
+    await stores.matches.record([samples.frame_matched()])
 
     assert len(await stores.matches.revised_since(datetime.now(UTC) - hour)) == 1
     assert await stores.matches.revised_since(datetime.now(UTC) + hour) == set()
     since = datetime.now(UTC) + timedelta(milliseconds=2)  # more than a store's times may lack
-    await stores.matches.record([samples.frame_matched()], {})
+    await stores.matches.record([samples.frame_matched()])
     assert await stores.matches.revised_since(since) == set()
 
 
@@ -299,10 +300,11 @@ async def test_the_matches_that_became_others_are_named_as_they_are_now(stores: 
     hour = timedelta(hours=1)
     old, new = (samples.frame_matched(revision=revision) for revision in (1, 2))
     for match in (old, samples.frame_matched("f2"), new):
-        await stores.matches.record([match], {})
+        await stores.matches.record([match])
 
     def of(match: FrameMatched) -> Revised:
-        return Revised(match.frame_id, match.detector, match.category, match.revision)
+        (category,) = match.groups.categories
+        return Revised(match.frame_id, match.detector, category, match.revision)
 
     revised = await stores.matches.revised_since(datetime.now(UTC) - hour)
     assert revised == {of(new), of(samples.frame_matched("f2"))}
@@ -312,8 +314,9 @@ async def test_the_matches_that_became_others_are_named_as_they_are_now(stores: 
 async def test_the_columns_of_matches_say_what_the_matches_say(stores: Stores) -> None:
     frames = oracle.random_frames(3, 6)
     matches = [match for frame in frames for match in oracle.matched(frame, shortlisted=True)]
-    matches.append(samples.frame_matched("fé", category="crossing"))
-    await stores.matches.record([*matches, samples.frame_matched("f2", category="other")], {})
+    matches += categories_of([samples.frame_matched("fé", category="crossing")])
+    other = samples.frame_matched("f2", category="other")
+    await stores.matches.record([*samples.published(matches), other])
     wanted = sorted({match.category for match in matches})
     said = [columns async for columns in stores.matches.counted(wanted)]
     assert sum(map(len, said)) == len(matches)
@@ -336,19 +339,23 @@ def held(state: MatchState) -> Sequence[object]:
 
 
 async def test_the_matches_of_frames_are_found(stores: Stores) -> None:
-    matches = [samples.frame_matched("f1"), samples.frame_matched("f1", category="yield")]
-    await stores.matches.record([*matches, samples.frame_matched("f2")], {})
+    matches = categories_of(
+        [samples.frame_matched("f1"), samples.frame_matched("f1", category="yield")]
+    )
+    await stores.matches.record([*samples.published(matches), samples.frame_matched("f2")])
     found = await stores.matches.load([FrameId("f1"), FrameId("f3")])
     assert sorted(found, key=lambda match: match.category) == matches
 
 
 async def test_matches_are_found_by_detector_category_and_split(stores: Stores) -> None:
-    wanted = samples.frame_matched("f1", category="crossing", split=Split.HAYSTACK)
-    others = [
-        samples.frame_matched("f1", category="stop sign", split=Split.HAYSTACK),
-        samples.frame_matched("f2", category="crossing", split=Split.REFERENCE),
-    ]
-    await stores.matches.record([wanted, *others], {})
+    wanted, *others = categories_of(
+        [
+            samples.frame_matched("f1", category="crossing", split=Split.HAYSTACK),
+            samples.frame_matched("f1", category="stop sign", split=Split.HAYSTACK),
+            samples.frame_matched("f2", category="crossing", split=Split.REFERENCE),
+        ]
+    )
+    await stores.matches.record(samples.published([wanted, *others]))
 
     found = stores.matches.scan(
         detector=samples.DETECTOR, categories=[wanted.category], split=Split.HAYSTACK
@@ -359,11 +366,12 @@ async def test_matches_are_found_by_detector_category_and_split(stores: Stores) 
 
 async def test_needles_are_remembered_even_when_an_old_match_brings_them(stores: Stores) -> None:
     old, new = (samples.frame_matched(revision=revision) for revision in (1, 2))
-    needle = samples.needle_found().needle_id
-    await stores.matches.record([new], {})
-    await stores.matches.record([old], {old.key(): [needle]})
-    known = await stores.matches.known([old.frame_id])
-    assert known == {(old.frame_id, old.detector, old.category): frozenset({needle})}
+    needle = samples.needle_found()
+    await stores.matches.record([new])
+    await stores.matches.record([old], [needle])
+    pair = old.frame_id, old.detector
+    known = await stores.matches.known([pair, (FrameId("f2"), old.detector)])
+    assert known == {pair: {needle.category: frozenset({needle.needle_id})}}
 
 
 async def test_a_needle_is_active_until_a_newer_retraction(stores: Stores) -> None:
@@ -489,6 +497,12 @@ async def test_an_old_shortlist_shortlists_nothing_again(stores: Stores) -> None
     assert await stores.shortlists.memberships([FrameId("h1")]) == {}
 
 
+async def moved_by(stores: Stores, shortlists: Sequence[ShortlistPublished]) -> set[FrameId]:
+    moved = await stores.shortlists.moved(shortlists)
+    assert {detector for _, detector in moved} <= {samples.DETECTOR}
+    return {frame_id for frame_id, _ in moved}
+
+
 async def test_a_revision_moves_what_came_and_what_went_and_nothing_else(stores: Stores) -> None:
     needle = samples.needle_found()
     revisions = [
@@ -496,16 +510,16 @@ async def test_a_revision_moves_what_came_and_what_went_and_nothing_else(stores:
         samples.shortlist_published(needle, "h2", "h3", revision=2),
         samples.shortlist_published(needle, "h2", "h3", "h4", revision=3),
     ]
-    assert await stores.shortlists.moved(revisions) == set()
+    assert await moved_by(stores, revisions) == set()
     for each in revisions:
         await stores.shortlists.record([each])
-    assert [await stores.shortlists.moved([each]) for each in revisions] == [
+    assert [await moved_by(stores, [each]) for each in revisions] == [
         {"h2"},  # h1 has moved again since
         {"h1", "h3"},
         {"h4"},
     ]
     await stores.shortlists.record(revisions)
-    assert await stores.shortlists.moved(revisions) == {"h1", "h2", "h3", "h4"}
+    assert await moved_by(stores, revisions) == {"h1", "h2", "h3", "h4"}
     versions = await stores.shortlists.memberships([FrameId(f"h{n}") for n in range(1, 5)])
     assert {frame: each.version for (frame, _), each in versions.items()} == {
         "h1": 2,

@@ -63,7 +63,8 @@ def annotated(size: int) -> FrameAnnotated:
     """A ground truth whose JSON has at least this size."""
     one = samples.annotation()
     return samples.frame_annotated(
-        *[one] * (size // len(one.model_dump_json())), frame_id=f"outbox-{next(_numbers)}"
+        *[one] * (size // len(one.model_dump_json(exclude_none=True))),
+        frame_id=f"outbox-{next(_numbers)}",
     )
 
 

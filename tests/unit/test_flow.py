@@ -3,20 +3,21 @@
 import asyncio
 import io
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from PIL import Image as Picture
 
+from services.contracts.codec import EventVersion
 from services.contracts.events import (
     Candidate,
     Event,
     FrameAnnotated,
     FrameCaptured,
     FrameEmbedded,
-    FrameMatched,
     Image,
     NeedleFound,
     NeedleRetracted,
@@ -26,6 +27,7 @@ from services.contracts.events import (
 )
 from services.contracts.flow import READS
 from services.contracts.identity import FrameId, NeedleId
+from services.contracts.matches import CategoryMatched, FrameMatched, categories_of
 from services.contracts.topics import topic_of
 from services.domain.ports.vectors import FRAME_VECTORS, collection_of
 from services.embedder import service as embedder
@@ -120,8 +122,11 @@ class World:
         shortlists = (await self.active_shortlists()).values()
         return [each.frame_id for candidates in shortlists for each in candidates]
 
-    async def standing(self) -> dict[str, FrameMatched]:
-        return {match.key(): match async for match in self.matches.scan()}
+    async def standing(self) -> dict[tuple[str, ...], CategoryMatched]:
+        return {
+            (match.detector, match.category, match.frame_id): match
+            async for match in self.matches.scan()
+        }
 
 
 def picture() -> bytes:
@@ -185,14 +190,27 @@ async def test_a_shortlisted_frame_moves_from_h_minus_s_to_s() -> None:
         assert not (match.shortlisted and match.split is Split.REFERENCE)
 
 
+def without_revision(matches: Mapping[Any, CategoryMatched]) -> dict[Any, CategoryMatched]:
+    return {key: replace(each, revision=1) for key, each in matches.items()}
+
+
+@pytest.mark.parametrize("versions", [(1,), (1, 2), (2, 2, 1)])
+async def test_during_a_rollout_both_versions_end_in_the_same_state(
+    versions: Sequence[EventVersion],
+) -> None:
+    plain = await settled()
+    mixed = World(LocalBus(thrice_and_shuffled(1), versions=versions))
+    await mixed.bus.publish(survey(mixed.blobs))
+    await mixed.quiet()
+    assert needles_of(mixed) == needles_of(plain)
+    assert await mixed.active_shortlists() == await plain.active_shortlists()
+    assert without_revision(await mixed.standing()) == without_revision(await plain.standing())
+
+
 @pytest.mark.parametrize("seed", range(5))
 async def test_any_order_and_three_deliveries_of_all_end_in_the_same_state(seed: int) -> None:
     plain, shaken = await settled(), await settled(thrice_and_shuffled(seed))
     assert await shaken.active_shortlists() == await plain.active_shortlists()
-
-    def without_revision(matches: dict[str, FrameMatched]) -> dict[str, FrameMatched]:
-        return {key: each.model_copy(update={"revision": 1}) for key, each in matches.items()}
-
     assert without_revision(await shaken.standing()) == without_revision(await plain.standing())
 
 
@@ -262,10 +280,12 @@ async def is_stored(world: World, event: Event) -> bool:
     """Whether a process that dies now leaves enough behind to publish this event again."""
     match event:
         case FrameMatched():
-            return event in await world.matches.load([event.frame_id])
+            stored = await world.matches.load([event.frame_id])
+            return all(match in stored for match in categories_of([event]))
         case NeedleFound() | NeedleRetracted():
-            known = await world.matches.known([event.frame_id])
-            return event.needle_id in known[event.frame_id, event.detector, event.category]
+            pair = event.frame_id, event.detector
+            known = await world.matches.known([pair])
+            return event.needle_id in known[pair][event.category]
         case FrameEmbedded():
             record = (await world.frames.load([event.frame_id]))[event.frame_id]
             points = await world.vectors.load(

@@ -47,7 +47,7 @@ def frame_routes(context: ReviewContext, pages: Pages) -> APIRouter:
             context.lists.of_frame(frame_id),
             context.lists.naming(frame_id),
             context.reviews.of_frame(frame_id),
-            context.matches.known([frame_id]),
+            context.matches.load([frame_id]),
         )
         times, revisions = await asyncio.gather(
             context.times.of(frame_id), context.times.revisions(frame_id)

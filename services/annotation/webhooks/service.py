@@ -13,7 +13,7 @@ import httpx
 
 from services.annotation.webhooks.receivers import Receiver
 from services.annotation.webhooks.signing import headers
-from services.contracts.codec import encode
+from services.contracts.codec import written
 from services.contracts.errors import ReceiverUnavailable, Undelivered
 from services.contracts.events import Event
 from services.contracts.identity import EventId
@@ -47,6 +47,7 @@ class DeliverShortlists:
         self._receiver = receiver
         self._client = client
         self._timeout_s = settings.webhook_timeout_s
+        self._version = settings.event_version
         self._give_up_s = settings.webhook_give_up_s
         self._clock = clock
         self._failing: tuple[EventId, float] | None = None
@@ -78,7 +79,7 @@ class DeliverShortlists:
 
     async def _failure(self, event: Event) -> _Failure | None:
         """Try once; return the failure, or None if the receiver has accepted the event."""
-        receiver, body = self._receiver, encode(event)
+        receiver, ((_, body),) = self._receiver, written(event, self._version)
         signed = headers(event.event_id, int(self._clock.now().timestamp()), body, receiver.secrets)
         all_headers = (
             signed | {"content-type": "application/json", "user-agent": "gazeloop"} | carried()

@@ -16,13 +16,13 @@ from typing import Final
 
 import numpy as np
 
-from services.contracts.events import ErrorType
+from services.contracts.events import FALSE_POSITIVES, ErrorType
 from services.domain.detection.boxes import iou_matrix
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 
 FOREGROUND: Final = 0.5
 BACKGROUND: Final = 0.1
-TYPES: Final = tuple(ErrorType)
+TYPES: Final = FALSE_POSITIVES
 _PAIRS_AT_ONCE: Final = 1 << 18
 """Pairs of a false positive and a ground truth that are compared at once, 100 bytes each."""
 

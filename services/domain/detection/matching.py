@@ -17,13 +17,13 @@ from pycocotools import mask as rle
 
 from services.contracts.events import (
     Annotation,
-    AnyBox,
     Detection,
     ErrorType,
     FrameAnnotated,
     PredictionsMade,
 )
-from services.contracts.identity import Category, RegionId
+from services.contracts.identity import Category
+from services.contracts.matches import CategoryMatch
 from services.domain.detection.boxes import Annotations, Detections
 from services.domain.detection.coco import BitsArray, BoolArray, FloatArray, IntArray, whole
 from services.domain.detection.error_types import TYPES, Errors, error_types
@@ -50,21 +50,6 @@ class Matches:
     overlaps: FloatArray
     partner: IntArray
     ground_truths: IntArray
-
-
-@dataclass(frozen=True)
-class CategoryMatch:
-    """The match of one category on one frame: `FrameMatched`'s columns, by descending score."""
-
-    regions: tuple[RegionId, ...]
-    bboxes: tuple[AnyBox, ...]
-    scores: tuple[float, ...]
-    matched: tuple[int, ...]
-    ignored: tuple[int, ...]
-    overlaps: tuple[float, ...]
-    errors: tuple[ErrorType | None, ...]
-    true_categories: tuple[Category | None, ...]
-    ground_truths: tuple[int, int, int, int]
 
 
 def match_groups(detections: Detections, annotations: Annotations) -> Matches:

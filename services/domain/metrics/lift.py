@@ -18,8 +18,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.contracts.events import ErrorType, FrameMatched, Split
+from services.contracts.events import ErrorType, Split
 from services.contracts.identity import Category, DriveId, FrameId, RegionId
+from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.mining.failure_model import FailureMode
 from services.domain.statistics.intervals import middle_95
@@ -86,7 +87,7 @@ class LiftPool:
         self._modes: dict[FailureMode, int] = {}
         self._regions: dict[tuple[FrameId, Category], NDArray[Any]] = {}
 
-    def put(self, match: FrameMatched) -> None:
+    def put(self, match: CategoryMatched) -> None:
         """Add a match; it replaces what is known of its frame and category."""
         key = (match.frame_id, match.category)
         if match.split is not Split.HAYSTACK or not match.regions:

@@ -31,7 +31,7 @@ _ERRORS: Final = {None: 0} | {error: 1 + place for place, error in enumerate(TYP
 
 
 class Counted(Protocol):
-    """The fields of a `FrameMatched` that mAP needs; that class documents them."""
+    """The fields of a `CategoryMatched` that mAP needs; that class documents them."""
 
     @property
     def frame_id(self) -> FrameId: ...

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from services.contracts import version_1
 from services.contracts.events import (
     FrameAnnotated,
     FrameCaptured,
@@ -13,6 +14,7 @@ from services.contracts.events import (
 )
 from services.contracts.identity import DetectorId, FrameId, ModelId
 
+Pair = tuple[FrameId, DetectorId]
 FrameFact = FrameCaptured | PredictionsMade | FrameAnnotated | FrameEmbedded
 
 
@@ -103,13 +105,17 @@ class FrameStore(Protocol):
 
 def content_of(fact: FrameFact) -> str:
     """Digest of a fact's content, without the image's URI, which may change."""
+    # A fact that version 1 can state keeps the digest that it had before version 2.
+    old = version_1.is_expressible(fact)
+    exclude = {"event_id": True, **(version_1.ADDED.get(type(fact), {}) if old else {})}
     if isinstance(fact, FrameCaptured):
-        content = fact.model_dump_json(exclude={"event_id": True, "image": {"uri": True}})
+        exclude["image"] = {"uri"}
     else:
         # The annotator's lead time is not part of the content.
-        exclude = {"event_id", "lead_time_s"}
+        exclude["lead_time_s"] = True
         if getattr(fact, "complete", True):
             # Keeps the digests of facts published before the field existed.
-            exclude.add("complete")
-        content = fact.model_dump_json(exclude=exclude)
+            exclude["complete"] = True
+    stated = fact.model_copy(update={"schema_version": 1}) if old else fact
+    content = stated.model_dump_json(exclude=exclude, warnings=False)
     return hashlib.sha256(content.encode()).hexdigest()

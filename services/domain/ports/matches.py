@@ -1,12 +1,16 @@
 """The match store's protocol; the evaluator and the report are rebuilt from it."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from services.contracts.events import FrameMatched, Split
+from services.contracts.events import NeedleFound, Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+from services.contracts.matches import CategoryMatched, FrameMatched
 from services.domain.metrics.match_columns import NamedColumns
+from services.domain.ports.frames import Pair
+
+KnownCategories = Mapping[Category, frozenset[NeedleId]]
 
 
 class Revised(NamedTuple):
@@ -19,16 +23,14 @@ class Revised(NamedTuple):
 
 
 class MatchStore(Protocol):
-    """The latest FrameMatched of every (detector, category, frame), and all its needles ever."""
+    """The latest match of every (frame, detector), its categories and all its needles ever."""
 
     async def record(
-        self, matches: Sequence[FrameMatched], needles: Mapping[str, Collection[NeedleId]]
+        self, matches: Sequence[FrameMatched], needles: Iterable[NeedleFound] = ()
     ) -> None:
-        """Store matches, unless a newer revision is stored, and add needle ids, which are kept.
+        """Store matches, unless a newer revision is stored, and the ids of their needles.
 
-        Parameters
-        ----------
-        needles : by a match's key, the ids of the needles that it will emit
+        Categories and needle ids are kept for good: a later match retracts what is gone.
 
         Raises
         ------
@@ -37,13 +39,11 @@ class MatchStore(Protocol):
         """
         ...
 
-    async def known(
-        self, frame_ids: Collection[FrameId]
-    ) -> dict[tuple[FrameId, DetectorId, Category], frozenset[NeedleId]]:
-        """Every (frame, detector, category) ever recorded on these frames, with its needle ids."""
+    async def known(self, pairs: Collection[Pair]) -> dict[Pair, KnownCategories]:
+        """Every category ever recorded of these frames and detectors, with its needle ids."""
         ...
 
-    async def load(self, frame_ids: Collection[FrameId]) -> list[FrameMatched]:
+    async def load(self, frame_ids: Collection[FrameId]) -> list[CategoryMatched]:
         """Every stored match of these frames, in the order of their keys."""
         ...
 
@@ -53,7 +53,7 @@ class MatchStore(Protocol):
         detector: DetectorId | None = None,
         categories: Collection[Category] | None = None,
         split: Split | None = None,
-    ) -> AsyncIterator[FrameMatched]:
+    ) -> AsyncIterator[CategoryMatched]:
         """The stored matches that pass these filters, in no particular order."""
         ...
 

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Protocol
 
 from services.contracts.events import ShortlistPublished
-from services.contracts.identity import DetectorId, FrameId
+from services.contracts.identity import FrameId
+from services.domain.ports.frames import Pair
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,10 @@ class ShortlistStore(Protocol):
         """
         ...
 
-    async def moved(self, shortlists: Sequence[ShortlistPublished]) -> set[FrameId]:
-        """The frames whose last move, on or off, was by one of these revisions."""
+    async def moved(self, shortlists: Sequence[ShortlistPublished]) -> set[Pair]:
+        """The frames whose last move, on or off, was by one of these revisions; by detector."""
         ...
 
-    async def memberships(
-        self, frame_ids: Collection[FrameId]
-    ) -> dict[tuple[FrameId, DetectorId], Membership]:
+    async def memberships(self, frame_ids: Collection[FrameId]) -> dict[Pair, Membership]:
         """Memberships of these frames; a missing pair was never shortlisted."""
         ...

@@ -7,8 +7,9 @@ import numpy as np
 import structlog
 
 from services.contracts.errors import Fatal, InvalidRecord
-from services.contracts.events import Event, FrameMatched
+from services.contracts.events import Event
 from services.contracts.identity import Category, DetectorId
+from services.contracts.matches import FrameMatched, categories_of
 from services.contracts.topics import MATCHES
 from services.domain.metrics.match_columns import NamedColumns
 from services.domain.metrics.match_state import MatchState
@@ -71,7 +72,7 @@ class EvaluateMatches:
             assert self._state is not None
         async with self._lock:
             # A batch fetched before a rebalance may hold categories that another replica owns now.
-            owned = [match for match in matches if self._owned(match.category)]
+            owned = [match for match in categories_of(matches) if self._owned(match.category)]
             changed = await asyncio.to_thread(self._state.add, owned)
             self._note({detector for detector, _ in changed})
         await self.refresh()

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from services.contracts.events import ErrorType, FrameMatched
+from services.contracts.events import FALSE_POSITIVES, ErrorType
 from services.contracts.identity import Category, DetectorId, FrameId, RegionId
+from services.contracts.matches import CategoryMatched
 from services.domain.metrics.lift import LiftPool, Stratum
 from services.domain.metrics.match_columns import sound_matches
 from services.domain.metrics.match_state import MatchState
@@ -112,14 +113,14 @@ class Reports:
 
     async def _stored(
         self, frame_ids: Collection[FrameId] | None
-    ) -> AsyncIterator[Sequence[FrameMatched]]:
+    ) -> AsyncIterator[Sequence[CategoryMatched]]:
         """The matches of these frames, in chunks; with None, all matches."""
         if frame_ids is not None:
             ids = list(frame_ids)
             for first in range(0, len(ids), _NAMED):
                 yield await self._matches.load(ids[first : first + _NAMED])
             return
-        some: list[FrameMatched] = []
+        some: list[CategoryMatched] = []
         async for match in self._matches.scan():
             some.append(match)
             if len(some) == _CHUNK:
@@ -127,7 +128,7 @@ class Reports:
                 some = []
         yield some
 
-    def _put(self, matches: Sequence[FrameMatched]) -> None:
+    def _put(self, matches: Sequence[CategoryMatched]) -> None:
         # As in the evaluator: matches that it refused as events are stored nevertheless.
         sound = sound_matches(matches)
         for match in sound:
@@ -144,7 +145,7 @@ class Reports:
             detector=detector,
             counts=counts.model_copy(update=found),
             needles_by_error_type={
-                error_type: tally.errors[error_type] for error_type in ErrorType
+                error_type: tally.errors[error_type] for error_type in FALSE_POSITIVES
             },
             map={subset: dict(evaluation.numbers) for subset, evaluation in evaluations.items()},
             order_holds=order_holds(

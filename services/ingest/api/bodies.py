@@ -62,13 +62,8 @@ class SentDetection(Detection):
 
     def clipped(self) -> Detection:
         """The same with a score of at most 1."""
-        return Detection.model_construct(
-            self.model_fields_set,
-            category=self.category,
-            score=min(self.score, 1.0),
-            bbox=self.bbox,
-            mask=self.mask,
-        )
+        fields_ = {**dict(self), "score": min(self.score, 1.0)}
+        return Detection.model_construct(self.model_fields_set, **fields_)
 
 
 class Predictions(_Body):

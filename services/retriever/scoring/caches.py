@@ -10,8 +10,9 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
-from services.contracts.events import REANNOTATION_SOURCE, FrameMatched, ShortlistPublished, Split
+from services.contracts.events import REANNOTATION_SOURCE, ShortlistPublished, Split
 from services.contracts.identity import FrameId, ModelId, NeedleId, RegionId, region_point_id
+from services.contracts.matches import CategoryMatched
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
@@ -102,11 +103,11 @@ class MatchCache:
         self._verdicts: set[FrameId] = set()
         self._complete = False
 
-    def note(self, matches: Iterable[FrameMatched]) -> list[FrameMatched]:
+    def note(self, matches: Iterable[CategoryMatched]) -> list[CategoryMatched]:
         """Record these matches; returns those that change the examples."""
         return [match_ for match_ in matches if self._record(match_)]
 
-    def _record(self, match: FrameMatched) -> bool:
+    def _record(self, match: CategoryMatched) -> bool:
         has_examples = match.split is Split.REFERENCE or match.reannotated
         if not has_examples and match.frame_id not in self._verdicts:
             return False

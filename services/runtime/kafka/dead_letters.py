@@ -13,6 +13,7 @@ from kafka.errors import KafkaError
 from services.contracts.codec import decode
 from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, LetterChange
 from services.contracts.errors import BrokerUnavailable, Invalid
+from services.contracts.events import Event
 from services.contracts.topics import DEAD_LETTERS
 from services.domain.dead_letters import UNSETTLED, Letter, LetterEvent, fold_letters
 from services.runtime.kafka.broker import BrokerAddress
@@ -29,6 +30,8 @@ _REPLAY_BATCH = 200
 
 class RecordOutbox(Protocol):
     """Publishes records that are encoded already."""
+
+    async def publish(self, events: Sequence[Event]) -> None: ...
 
     async def publish_records(self, records: Sequence[OutgoingRecord]) -> None:
         """Send all and return once the broker has acknowledged every one."""
@@ -99,7 +102,7 @@ async def replay(
         # Records before state changes: if the broker refuses the records, nothing was replayed.
         await outbox.publish_records([_original(dead_letter) for dead_letter in some])
         changes = [_changed(dead_letter, LetterChange.REPLAYED, now) for dead_letter in some]
-        await outbox.publish_records([OutgoingRecord.of(change) for change in changes])
+        await outbox.publish(changes)
     return ReplayReport(len(sent), tuple(item for item in dead_letters if not item.is_replayable))
 
 
@@ -112,7 +115,7 @@ async def discard(dead_letters: Sequence[Letter], outbox: RecordOutbox, now: dat
         Some may have been discarded; discarding all again is harmless.
     """
     changes = [_changed(dead_letter, LetterChange.DISCARDED, now) for dead_letter in dead_letters]
-    await outbox.publish_records([OutgoingRecord.of(change) for change in changes])
+    await outbox.publish(changes)
     return len(changes)
 
 

@@ -2,18 +2,21 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any, Self
 
 from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from services.contracts.codec import encode
+from services.contracts.codec import EventVersion, in_one_partition, written
 from services.contracts.errors import BrokerUnavailable, DeliveryUnconfirmed, InvalidRecord
 from services.contracts.events import Event
-from services.contracts.topics import topic_of
+from services.contracts.matches import FrameMatched
+from services.contracts.topics import MATCHES, topic_of
 from services.runtime.kafka.broker import BrokerAddress, translate
 from services.runtime.kafka.limits import largest_value
 from services.runtime.kafka.partitions import partition_of_key
@@ -39,10 +42,18 @@ class OutgoingRecord:
     headers: Headers = ()
 
     @classmethod
-    def of(cls, event: Event, headers: Headers = ()) -> Self:
-        """The record that carries this event."""
-        key = event.key().encode()
-        return cls(topic_of(event).name, key, encode(event), event.partitioned_by(), headers)
+    def of(
+        cls,
+        event: Event,
+        version: EventVersion,
+        partition: Callable[[str], int] = in_one_partition,
+        headers: Headers = (),
+    ) -> list[Self]:
+        """The records that carry this event; see `codec.written`."""
+        return [
+            cls(topic_of(event).name, form.key().encode(), value, form.partitioned_by(), headers)
+            for form, value in written(event, version, partition)
+        ]
 
 
 class KafkaOutbox:
@@ -67,6 +78,7 @@ class KafkaOutbox:
         self._service = service
         self._traces = traces
         self._broker = broker
+        self._version = settings.event_version
         self._patience_s = settings.delivery_timeout_s + _MARGIN_S
         self._shared = SharedProducer(broker, settings)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"outbox-{service}")
@@ -84,8 +96,24 @@ class KafkaOutbox:
         if not events:
             return
         with self._traces.sending(events) as headers:
-            records = [OutgoingRecord.of(*event) for event in zip(events, headers, strict=True)]
+            partition = await self._partition_of_category(events)
+            records = [
+                record
+                for event, own in zip(events, headers, strict=True)
+                for record in OutgoingRecord.of(event, self._version, partition, own)
+            ]
             await self.publish_records(records)
+
+    async def _partition_of_category(self, events: Sequence[Event]) -> Callable[[str], int]:
+        """The partition of each key in the topic of matches, which version 2 divides by it."""
+        if self._version == 1 or not any(isinstance(event, FrameMatched) for event in events):
+            return in_one_partition
+        async with self._producer() as producer:
+            loop = asyncio.get_running_loop()
+            partitions = await loop.run_in_executor(
+                self._threads, producer.partitions_for, MATCHES.name
+            )
+        return partial(partition_of_key, partitions=len(partitions))
 
     async def publish_records(self, records: Sequence[OutgoingRecord]) -> None:
         """Like `publish`, for records that are encoded already."""
@@ -103,12 +131,18 @@ class KafkaOutbox:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _deliver(self, records: Sequence[OutgoingRecord]) -> None:
+        async with self._producer() as producer:
+            loop = asyncio.get_running_loop()
+            sent = await loop.run_in_executor(self._threads, _hand_over, producer, records)
+            await uncancelled(sent)
+
+    @asynccontextmanager
+    async def _producer(self) -> AsyncIterator[Any]:
+        """The connected producer; translates its errors, and the end of our patience."""
         producer = await self._shared.connected()
         try:
             async with asyncio.timeout(self._patience_s):
-                loop = asyncio.get_running_loop()
-                sent = await loop.run_in_executor(self._threads, _hand_over, producer, records)
-                await uncancelled(sent)
+                yield producer
         except _TOO_LARGE as exc:
             raise _too_large(str(exc)) from exc
         except MISCONFIGURED:

@@ -1,21 +1,25 @@
 """Matches in MongoDB: one document per detector, category and frame."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
 import numpy as np
 from bson import decode_all, encode
 
-from services.contracts.events import FrameMatched, Split
+from services.contracts import version_1
+from services.contracts.events import NeedleFound, Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId, VehicleId
+from services.contracts.matches import CategoryMatched, FrameMatched, categories_of
 from services.domain.detection.coco import FloatArray, IntArray
 from services.domain.detection.error_types import TYPES
 from services.domain.metrics.match_columns import Cells, NamedColumns
 from services.domain.metrics.match_table import microseconds
 from services.domain.metrics.subsets import part_of
-from services.domain.ports.matches import Revised
+from services.domain.ports.frames import Pair
+from services.domain.ports.matches import KnownCategories, Revised
 from services.runtime.stores.bson_columns import BsonColumns, one_ahead
 from services.runtime.stores.mongo import (
     Database,
@@ -61,17 +65,20 @@ class MongoMatchStore:
             )
 
     async def record(
-        self, matches: Sequence[FrameMatched], needles: Mapping[str, Collection[NeedleId]]
+        self, matches: Sequence[FrameMatched], needles: Iterable[NeedleFound] = ()
     ) -> None:
+        found_in = defaultdict(list)
+        for needle in needles:
+            found_in[needle.frame_id, needle.detector, needle.category].append(needle.needle_id)
         updates = []
-        for match in matches:
+        for match in map(version_1.FrameMatched.of, categories_of(matches)):
             latest = {
                 "revision": match.revision,
                 "split": match.split.value,
                 "event": match.model_dump(mode="json"),
             }
             known = {"$ifNull": ["$needles", []]}
-            found = literal(sorted(needles.get(match.key(), ())))
+            found = literal(sorted(found_in[match.frame_id, match.detector, match.category]))
             assignments = {
                 "latest": newest("latest", match.revision, latest),
                 "matched_at": time_of("latest", match.revision, "matched_at"),
@@ -83,22 +90,20 @@ class MongoMatchStore:
             updates.append(upsert(match.key(), assignments))
         await write(self._matches, updates)
 
-    async def known(
-        self, frame_ids: Collection[FrameId]
-    ) -> dict[tuple[FrameId, DetectorId, Category], frozenset[NeedleId]]:
+    async def known(self, pairs: Collection[Pair]) -> dict[Pair, KnownCategories]:
         fields = {"frame_id": 1, "detector": 1, "category": 1, "needles": 1}
+        where = {"frame_id": {"$in": list({frame_id for frame_id, _ in pairs})}}
         with translated():
-            found = await self._matches.find(
-                {"frame_id": {"$in": list(frame_ids)}}, fields
-            ).to_list()
-        return {
-            (document["frame_id"], document["detector"], document["category"]): frozenset(
-                document["needles"]
-            )
-            for document in found
-        }
+            found = await self._matches.find(where, fields).to_list()
+        known: dict[Pair, dict[Category, frozenset[NeedleId]]] = {}
+        for document in found:
+            pair = document["frame_id"], document["detector"]
+            if pair in pairs:
+                categories = known.setdefault(pair, {})
+                categories[document["category"]] = frozenset(document["needles"])
+        return dict(known)
 
-    async def load(self, frame_ids: Collection[FrameId]) -> list[FrameMatched]:
+    async def load(self, frame_ids: Collection[FrameId]) -> list[CategoryMatched]:
         where = {"frame_id": {"$in": list(frame_ids)}}
         with translated():
             found = await self._matches.find(where, {"latest.event": 1}).sort("_id", 1).to_list()
@@ -110,7 +115,7 @@ class MongoMatchStore:
         detector: DetectorId | None = None,
         categories: Collection[Category] | None = None,
         split: Split | None = None,
-    ) -> AsyncIterator[FrameMatched]:
+    ) -> AsyncIterator[CategoryMatched]:
         where: dict[str, Any] = {}
         if detector is not None:
             where["detector"] = detector
@@ -149,8 +154,10 @@ class MongoMatchStore:
             return sorted(await self._matches.distinct("category"))
 
 
-def _event(document: Document) -> FrameMatched:
-    return FrameMatched.model_validate(document["latest"]["event"], extra="ignore")
+def _event(document: Document) -> CategoryMatched:
+    event = version_1.FrameMatched.model_validate(document["latest"]["event"], extra="ignore")
+    (match,) = categories_of([event.upgraded()])
+    return match
 
 
 def _revised(document: Document) -> Revised:

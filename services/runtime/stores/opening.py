@@ -81,7 +81,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
     """
     async with connected(settings) as database:
         await make_indexes(database, INDEXED_STORES)
-        await stamp_schema(database)
+        await stamp_schema(database, settings.event_version)
         yield Stores(
             database=database,
             blobs=TimedBlobs(LazyBlobs(settings.blob_url)),

@@ -1,5 +1,6 @@
 """The newest event schema version that has written to the database; older ones cannot read it."""
 
+from services.contracts.codec import EventVersion
 from services.contracts.events import SCHEMA_VERSION
 from services.runtime.stores.mongo import Database, translated
 
@@ -7,8 +8,8 @@ _SCHEMAS = "schemas"
 _EVENTS = "events"
 
 
-async def stamp_schema(database: Database) -> None:
-    """Record that this version writes to the database.
+async def stamp_schema(database: Database, version: EventVersion) -> None:
+    """Record that a process writes events of this version.
 
     Raises
     ------
@@ -17,7 +18,7 @@ async def stamp_schema(database: Database) -> None:
     """
     with translated():
         await database[_SCHEMAS].update_one(
-            {"_id": _EVENTS}, {"$max": {"newest": SCHEMA_VERSION}}, upsert=True
+            {"_id": _EVENTS}, {"$max": {"newest": version}}, upsert=True
         )
 
 

@@ -5,7 +5,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from services.contracts.events import ShortlistPublished
-from services.contracts.identity import DetectorId, FrameId
+from services.contracts.identity import FrameId
+from services.domain.ports.frames import Pair
 from services.domain.ports.shortlists import Membership
 from services.runtime.stores.mongo import (
     Database,
@@ -42,27 +43,25 @@ class MongoShortlistStore:
             updates.append(upsert(shortlist.needle_id, assignments))
         await write(self._shortlists, updates)
 
-    async def moved(self, shortlists: Sequence[ShortlistPublished]) -> set[FrameId]:
+    async def moved(self, shortlists: Sequence[ShortlistPublished]) -> set[Pair]:
         revisions = {(shortlist.needle_id, shortlist.revision) for shortlist in shortlists}
         where = {"_id": {"$in": [shortlist.needle_id for shortlist in shortlists]}}
         with translated():
-            found = await self._shortlists.find(where, {"moved": 1}).to_list()
+            found = await self._shortlists.find(where, {"moved": 1, "detector": 1}).to_list()
         return {
-            move["frame"]
+            (move["frame"], document["detector"])
             for document in found
             for move in document["moved"]
             if (document["_id"], move["revision"]) in revisions
         }
 
-    async def memberships(
-        self, frame_ids: Collection[FrameId]
-    ) -> dict[tuple[FrameId, DetectorId], Membership]:
+    async def memberships(self, frame_ids: Collection[FrameId]) -> dict[Pair, Membership]:
         wanted = set(frame_ids)
         with translated():
             found = await self._shortlists.find({"moved.frame": {"$in": list(wanted)}}).to_list()
-        versions: dict[tuple[FrameId, DetectorId], int] = defaultdict(int)
+        versions: dict[Pair, int] = defaultdict(int)
         members = set()
-        since: dict[tuple[FrameId, DetectorId], datetime] = {}
+        since: dict[Pair, datetime] = {}
         for document in found:
             listed = wanted.intersection(document["latest"]["frames"])
             members |= {(frame_id, document["detector"]) for frame_id in listed}

@@ -50,7 +50,7 @@ async def world(seed: Seed) -> AsyncIterator[World]:
         await world.stores.ledger.assign(entries)
         await world.stores.ledger.confirm(entries)
         known = [frame_matched("r001", category=each) for each in ("stop sign", HOSTILE)]
-        await world.stores.matches.record(known, {})
+        await world.stores.matches.record(known)
         yield world
 
 

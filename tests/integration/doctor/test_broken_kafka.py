@@ -24,7 +24,7 @@ from tests.integration.doctor.conftest import settings_for
 CONFIGURED = {
     "gaze.frames": {"retention.ms": "3600000"},
     "gaze.embedded": {"min.insync.replicas": "2"},
-    "gaze.matches": {"cleanup.policy": "delete"},
+    "gaze.matches": {"cleanup.policy": "compact"},
     "gaze.needles": {"retention.bytes": "1000000"},
 }
 WRONG = {
@@ -33,7 +33,7 @@ WRONG = {
     "kafka: gaze.frames has 1 replicas, not 3": "kafka-configs.sh",
     "kafka: missing, or hidden from this user: gaze.ground-truth": "gazeloop topics create",
     "kafka: gaze.embedded has 1 replicas and min.insync.replicas=2": "add replicas",
-    "kafka: gaze.matches has cleanup.policy=delete, not compact": "kafka-configs.sh",
+    "kafka: gaze.matches has cleanup.policy=compact, not delete": "kafka-configs.sh",
     "kafka: gaze.needles keeps no more than 1000000 bytes": "set it to -1",
     "kafka: 3 events of gaze.predictions were deleted before gazeloop.embedder read": "send it",
 }

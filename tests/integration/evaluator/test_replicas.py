@@ -4,14 +4,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.contracts.events import FrameMatched
 from services.contracts.identity import Category, DetectorId
+from services.contracts.matches import CategoryMatched
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
@@ -24,17 +25,16 @@ from tests.deadline import until
 from tests.faults.victims import Victim
 from tests.ports import free_ports
 from tests.prometheus import Prometheus, prometheus
+from tests.samples import published
 from tests.unit.domain import oracle
 
 COMMAND = ("-c", "from services.cli.main import main; main()", "run", "evaluator")
 
 
-def matches_of(detector: DetectorId) -> list[FrameMatched]:
+def matches_of(detector: DetectorId) -> list[CategoryMatched]:
     """Many categories, so that both replicas have some."""
     return [
-        match.model_copy(
-            update={"detector": detector, "category": Category(f"{match.category}-{k}")}
-        )
+        replace(match, detector=detector, category=Category(f"{match.category}-{k}"))
         for k in range(8)
         for frame in oracle.random_frames(k, 15)
         for match in oracle.matched(frame)
@@ -108,10 +108,10 @@ async def test_the_average_of_both_replicas_gauges_is_the_map(
     defined = state.of(detector, Subset.ALL)
     expected = twelve(defined.values())["AP"]
     connection = connect(mongodb_url, database)
-    await MongoMatchStore(connection).record(matches, {})
+    await MongoMatchStore(connection).record(published(matches))
     await connection.client.close()
     outbox = KafkaOutbox("replicas", kafka, Settings())
-    await outbox.publish(matches)
+    await outbox.publish(published(matches))
     await outbox.close()
 
     def settled() -> bool:

@@ -27,7 +27,7 @@ async def database(mongodb_url: str) -> AsyncIterator[Database]:
 async def test_frames_are_looked_through_once_for_all_labels_that_no_match_has(
     database: Database,
 ) -> None:
-    await MongoMatchStore(database).record([frame_matched("f1", category=MATCHED)], {})
+    await MongoMatchStore(database).record([frame_matched("f1", category=MATCHED)])
     truth = frame_annotated(annotation(ANNOTATED), annotation("kiosk"), frame_id="f2")
     await MongoFrameStore(database).record([truth])
     await database.command("profile", 2)

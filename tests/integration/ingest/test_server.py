@@ -76,7 +76,7 @@ async def stores(mongodb_url: str, tmp_path: Path) -> AsyncIterator[Stores]:
     name = f"http-{uuid4().hex[:8]}"
     settings = Settings(data=tmp_path, mongodb=mongodb_url, mongodb_database=name)
     async with open_stores(settings, "broker") as stores:
-        await stores.matches.record([frame_matched("f1", category=str(BOX["category"]))], {})
+        await stores.matches.record([frame_matched("f1", category=str(BOX["category"]))])
         yield stores
     database = connect(mongodb_url, name)
     await database.client.drop_database(name)

@@ -107,7 +107,7 @@ async def test_a_correction_that_was_held_up_is_sent_once_the_page_is_served_aga
 
 async def test_figures_are_noted_when_they_change_and_only_then(world: World) -> None:
     stores = world.stores
-    await stores.matches.record([frame_matched("r000")], {})
+    await stores.matches.record([frame_matched("r000")])
     counts = Counts(frames=1, predictions=1, ground_truth=1)
     reports = await Reports(stores.matches, stores.needles, 0.5, world.clock).now(counts)
     before = len(await stores.figures.since(START))

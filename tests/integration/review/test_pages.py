@@ -142,7 +142,7 @@ async def test_a_frame_tells_what_was_said_of_it_and_where_it_is_used(ana: Brows
 
 async def test_a_frame_tells_when_each_service_was_done_with_it(ana: Browser) -> None:
     stores = ana.world.stores
-    await stores.matches.record([frame_matched("r000", category=STOP)], {})
+    await stores.matches.record([frame_matched("r000", category=STOP)])
 
     own = await stores.frame_times.of(FrameId("r000"))
     listed = await stores.frame_times.of(FrameId("h000-1"))

@@ -24,8 +24,9 @@ from services.app.topic_access import OPERATOR, user_of
 from services.contracts.codec import encode
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import GazeloopError, InvalidSettings
-from services.contracts.events import Event, FrameMatched
+from services.contracts.events import Event
 from services.contracts.flow import group_of
+from services.contracts.matches import FrameMatched
 from services.contracts.topics import MATCHES, topic_of
 from services.domain.dead_letters import fold_letters
 from services.runtime.clock import SystemClock

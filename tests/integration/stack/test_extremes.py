@@ -20,7 +20,6 @@ from services.contracts.events import (
     FrameAnnotated,
     FrameCaptured,
     FrameEmbedded,
-    FrameMatched,
     NeedleFound,
     NeedleRetracted,
     PredictionsMade,
@@ -28,6 +27,7 @@ from services.contracts.events import (
 )
 from services.contracts.flow import CONSUMERS, READS, group_of
 from services.contracts.identity import LetterId
+from services.contracts.matches import FrameMatched
 from services.contracts.topics import BY_NAME, DEAD_LETTERS, TOPICS
 from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress

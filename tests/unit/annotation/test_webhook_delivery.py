@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 
 from services.annotation.webhooks.receivers import Receiver
 from services.annotation.webhooks.service import DeliverShortlists
-from services.contracts.codec import encode
+from services.contracts.codec import written
 from services.contracts.errors import ReceiverUnavailable, Undelivered
 from services.contracts.events import ShortlistPublished
 from services.runtime.settings import Settings
@@ -64,7 +64,9 @@ async def test_events_are_sent_in_order_under_their_own_ids() -> None:
     await delivery.step.run([FIRST, SECOND])
 
     sent = [(request.headers["webhook-id"], request.content) for request in delivery.requests]
-    assert sent == [(event.event_id, encode(event)) for event in (FIRST, SECOND)]
+    assert sent == [
+        (event.event_id, value) for one in (FIRST, SECOND) for event, value in written(one, 1)
+    ]
     (now, _) = (request.headers["webhook-timestamp"] for request in delivery.requests)
     assert now == str(int(delivery.clock.now().timestamp()))
 

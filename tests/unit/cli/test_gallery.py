@@ -46,7 +46,7 @@ class Stores:
             frame_annotated(frame_id=frame_id),
         ]
         await self.frames.record(facts)
-        await self.matches.record([frame_matched(frame_id)], {})
+        await self.matches.record([frame_matched(frame_id)])
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ class Record:
         return self._times
 
     async def match(self, revision: int) -> None:
-        await self.matches.record([samples.frame_matched(revision=revision)], {})
+        await self.matches.record([samples.frame_matched(revision=revision)])
 
     async def plan(self) -> None:
         assert await self.needles.finish_plan(await self.needles.plans())
@@ -68,7 +68,7 @@ async def test_a_write_that_is_seen_late_is_not_missed() -> None:
 
     assert [await record.work(), await record.work()] == [1, 1]
     record.behind_s = 30.0
-    await record.matches.record([samples.frame_matched("late")], {})
+    await record.matches.record([samples.frame_matched("late")])
     assert [await record.work(), await record.work()] == [2, 2]
 
 

@@ -1,6 +1,9 @@
 """Values that nobody could compute with are refused where they come in."""
 
+import base64
 import json
+import math
+from array import array
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -20,6 +23,16 @@ POSSIBLE = ["1970-01-01T00:00:00+00:00", "2100-01-01T00:00:00Z", "2026-05-04T10:
 
 def written(event: Event, **changed: Any) -> bytes:
     return json.dumps({**json.loads(codec.encode(event)), **changed}).encode()
+
+
+def groups(**changed: Any) -> dict[str, Any]:
+    """The groups of a match with one detection, on the wire, some of them changed."""
+    stated = json.loads(codec.encode(samples.frame_matched()))["groups"]
+    return {**stated, **changed}
+
+
+def packed(*numbers: float) -> str:
+    return base64.urlsafe_b64encode(array("d", numbers).tobytes()).decode()
 
 
 @pytest.mark.parametrize("time", FAR)
@@ -57,11 +70,15 @@ def test_a_time_in_another_zone_counts_by_its_moment() -> None:
         (samples.frame_annotated(), {"revision": 2**31}, "revision"),
         (samples.frame_annotated(), {"lead_time_s": 1e300}, "lead_time_s"),
         (samples.predictions_made(), {"detector": "a\x00b"}, "detector"),
-        (samples.frame_matched(), {"revision": 2**63}, "revision"),
-        (samples.frame_matched(), {"ground_truths": [2**63, 0, 0, 0]}, "ground_truths"),
-        (samples.frame_matched(), {"scores": [1e300]}, "scores"),
-        (samples.frame_matched(), {"bboxes": [[0, 0, 1e300, 1]]}, "bboxes"),
-        (samples.frame_matched(), {"bboxes": [[0, 0, 5e-324, 5e-324]]}, "bboxes"),
+        (samples.frame_matched(), {"revisions": {"truth": 2**63}}, "revisions"),
+        (samples.frame_matched(), {"groups": groups(ground_truths=[[2**63, 0, 0, 0]])}, "truths"),
+        (samples.frame_matched(), {"groups": groups(scores=packed(1e300))}, "score"),
+        (samples.frame_matched(), {"groups": groups(scores=packed(math.nan))}, "score"),
+        (samples.frame_matched(), {"groups": groups(overlaps=packed(-1.0))}, "overlap"),
+        (samples.frame_matched(), {"groups": groups(bboxes=packed(0, 0, 1e300, 1))}, "box"),
+        (samples.frame_matched(), {"groups": groups(bboxes=packed(0, 0, 1, -1))}, "box"),
+        (samples.frame_matched(), {"groups": groups(errors="Bg==")}, "error"),
+        (samples.frame_matched(), {"groups": groups(scores="")}, "length"),
         (samples.frame_matched(), {"vehicle_id": "v" * 201}, "vehicle_id"),
         (samples.frame_embedded(samples.predictions_made()), {"model": ""}, "model"),
     ],

@@ -9,7 +9,8 @@ from services.contracts import codec
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.documents import documents, event_types, example, schema
 from services.contracts.errors import UnreadableEvent
-from services.contracts.events import Event, FrameMatched
+from services.contracts.events import Event
+from services.contracts.matches import MatchGroups
 from services.contracts.topics import TOPICS, Topic, topic_of
 from tests import samples
 
@@ -80,7 +81,13 @@ def test_producers_refuse_fields_that_nobody_knows() -> None:
             ),
             "bbox",
         ),
-        (b'{"schema_version": 2, "frame_id": "f"}', "schema_version"),
+        (
+            (
+                b'{"schema_version": 3, "frame_id": "f", "detector": "d", "version": "1",'
+                b' "detections": []}'
+            ),
+            "schema_version",
+        ),
     ],
 )
 def test_unreadable_bytes_are_named(value: bytes, names: str) -> None:
@@ -108,9 +115,9 @@ def test_matches_of_one_category_share_a_partition_and_no_key() -> None:
 
 
 def test_a_match_with_columns_of_different_length_is_refused() -> None:
-    fields = samples.frame_matched().model_dump(exclude={"event_id"})
+    groups = samples.frame_matched().groups.model_dump()
     with pytest.raises(ValidationError, match="columns"):
-        FrameMatched.model_validate({**fields, "scores": ()})
+        MatchGroups.model_validate({**groups, "scores": b""})
 
 
 def test_a_dead_letter_keeps_bytes_that_are_no_text() -> None:

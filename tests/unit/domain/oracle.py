@@ -14,11 +14,11 @@ from services.contracts.events import (
     Annotation,
     Detection,
     FrameAnnotated,
-    FrameMatched,
     PredictionsMade,
     Split,
 )
 from services.contracts.identity import Category, DriveId, FrameId, VehicleId
+from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import METRICS
 from services.domain.detection.matching import match_frame
 
@@ -89,9 +89,9 @@ def matched(
     split: Split = Split.HAYSTACK,
     shortlisted: bool = False,
     vehicle: str = "v1",
-) -> list[FrameMatched]:
+) -> list[CategoryMatched]:
     return [
-        FrameMatched(
+        CategoryMatched(
             frame_id=frame.frame_id,
             detector=frame.predictions.detector_id,
             category=category,

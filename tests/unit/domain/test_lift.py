@@ -1,19 +1,21 @@
 """What shortlists are worth, where the right answer is known by hand."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import pytest
 
-from services.contracts.events import ErrorType, FrameMatched, Split
+from services.contracts.events import ErrorType, Split
 from services.contracts.identity import DriveId, FrameId, RegionId
+from services.contracts.matches import CategoryMatched, categories_of
 from services.domain.metrics.lift import Lift, LiftPool, Stratum
 from tests import samples
 
 
 def match(
     name: str, *regions: tuple[float, bool], drive: str = "d1", hour: int = 0
-) -> FrameMatched:
+) -> CategoryMatched:
     """A frame with regions, each of a score and wrong or not; `name/0` is the first one's id."""
     count = len(regions)
     update = {
@@ -26,10 +28,11 @@ def match(
         "true_categories": (None,) * count,
         "split": Split.HAYSTACK,
     }
-    return samples.frame_matched(name).model_copy(update={"frame_id": FrameId(name), **update})
+    (template,) = categories_of([samples.frame_matched(name)])
+    return replace(template, frame_id=FrameId(name), **update)  # type: ignore[arg-type]
 
 
-def lift(matches: list[FrameMatched], *listed: str) -> Lift | None:
+def lift(matches: list[CategoryMatched], *listed: str) -> Lift | None:
     of = {
         region: Stratum.at(each.category, each.drive_id, each.captured_at)
         for each in matches

@@ -4,8 +4,9 @@ import pytest
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade, Rle
 from services.contracts.identity import Category, FrameId
+from services.contracts.matches import CategoryMatch
 from services.domain.detection.boxes import Annotations, Detections, iou_matrix
-from services.domain.detection.matching import CategoryMatch, match_frame
+from services.domain.detection.matching import match_frame
 from tests.unit.domain.oracle import CATEGORIES, coco_eval, random_frames
 
 SIGN = Category("sign")

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import FrameMatched, Split
-from services.contracts.identity import Category, DetectorId, FrameId
+from services.contracts.events import Split
+from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
+from services.contracts.matches import CategoryMatched
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.kept_figures import EVER, Window
 from services.domain.metrics.match_columns import LAST_REVISION, Cells, MatchColumns
@@ -82,7 +83,7 @@ class World:
         assert said == pytest.approx(expected, abs=1e-9), (subset, window)
 
 
-def matches(known: Known) -> list[FrameMatched]:
+def matches(known: Known) -> list[CategoryMatched]:
     """The frame's matches, and an empty one of every category that has none (any more)."""
     said = oracle.matched(
         known.frame,
@@ -91,21 +92,21 @@ def matches(known: Known) -> list[FrameMatched]:
         shortlisted=known.shortlisted,
     )
     there = {match.category for match in said}
-    template = FrameMatched(
+    template = CategoryMatched(
         frame_id=known.frame.frame_id,
         detector=DETECTOR,
         category=Category("none"),
         revision=known.revision,
         split=known.split,
         shortlisted=known.shortlisted,
-        vehicle_id="v",
+        vehicle_id=VehicleId("v"),
         drive_id=None,
         captured_at=known.frame.captured_at,
         ground_truths=(0, 0, 0, 0),
-        **EMPTY,
+        **EMPTY,  # type: ignore[arg-type]
     )
     gone = [c for c in oracle.CATEGORIES if c not in there]
-    return said + [template.model_copy(update={"category": category}) for category in gone]
+    return said + [replace(template, category=category) for category in gone]
 
 
 def add(world: World, rng: np.random.Generator) -> None:
@@ -247,7 +248,7 @@ def test_a_match_that_cannot_be_held_leaves_the_state_as_it_was(
     first, second = known_frames(1, 2)
     world.say(replace(first, revision=LAST_REVISION))
     one = dict.fromkeys(MANY, (0.5,)) | {"matched": (1,), "ignored": (0,), "errors": (None,)}
-    bad = matches(second)[0].model_copy(update={**one, **said})
+    bad = replace(matches(second)[0], **{**one, **said})  # type: ignore[arg-type]
     before = world.state.snapshot()
     with pytest.raises(InvalidRecord) as caught:
         world.state.add([*matches(replace(second, revision=9)), bad])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from prometheus_client import Gauge
 
-from services.contracts.events import FrameMatched
 from services.contracts.identity import DetectorId
+from services.contracts.matches import FrameMatched, categories_of
 from services.domain.metrics.drift import DriftMeasure
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
@@ -21,6 +21,7 @@ from services.runtime.observability import metrics
 from services.runtime.settings import Settings
 from tests.fakes.clock import FakeClock
 from tests.fakes.matches import InMemoryMatchStore
+from tests.samples import published
 from tests.unit.domain import oracle
 from tests.unit.domain.test_resampling import renamed, survey
 
@@ -41,7 +42,7 @@ def read(gauge: Gauge, **labels: str) -> float | None:
 
 
 def matches_of(frames: list[oracle.Frame], vehicle: str = "v1") -> list[FrameMatched]:
-    return [match for frame in frames for match in oracle.matched(frame, vehicle=vehicle)]
+    return published(match for frame in frames for match in oracle.matched(frame, vehicle=vehicle))
 
 
 async def test_a_window_ends_with_the_last_frame_captured() -> None:
@@ -119,7 +120,7 @@ async def test_matches_are_taken_in_and_shown_while_it_is_reckoned_how_sure_they
     go_on.set()
     await assessing
     alone = MatchState(0.5)
-    alone.add(matches_of(frames[:20]))
+    alone.add(categories_of(matches_of(frames[:20])))
     expected = alone.interval(DetectorId("d@1"), Subset.ALL)
     assert expected is not None
     low = read(metrics.MAP_BOUND, detector="d@1", subset="all", bound="low")

@@ -63,7 +63,7 @@ async def test_what_does_not_count_costs_nothing_until_it_is_cured() -> None:
     later = samples.frame_annotated(frame_id="f0", revision=2, complete=False)
     cured = samples.frame_annotated(samples.annotation(), frame_id="f1", revision=2)
     await frames.record([later, cured])
-    await matches.record([samples.frame_matched("f0"), samples.frame_matched("f1")], {})
+    await matches.record([samples.frame_matched("f0"), samples.frame_matched("f1")])
 
     assert await costs.now() == {samples.DETECTOR: error_costs([(second, cured)])}
     everything = StoredErrorCosts(frames, matches, clock, count_copies=True)

@@ -2,12 +2,14 @@
 
 import random
 from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import replace
 
 import pytest
 
 from services.contracts.errors import StoreUnavailable
-from services.contracts.events import FrameMatched, Split
+from services.contracts.events import Split
 from services.contracts.identity import FrameId
+from services.contracts.matches import CategoryMatched, categories_of
 from services.domain.metrics.lift import LiftPool
 from services.domain.ports.frames import FrameRecord
 from services.evaluator.reports.costs import StoredErrorCosts
@@ -34,7 +36,7 @@ class WatchedMatches(InMemoryMatchStore):
         self.named: list[set[FrameId]] = []
         self.away = False
 
-    async def load(self, frame_ids: Collection[FrameId]) -> list[FrameMatched]:
+    async def load(self, frame_ids: Collection[FrameId]) -> list[CategoryMatched]:
         if self.away:
             raise StoreUnavailable("away")
         self.named.append(set(frame_ids))
@@ -75,12 +77,14 @@ class Stored:
             truth = frame.truth.model_copy(update=said)
             await self.frames.record([made, truth])
             known = await self.matches.load([frame.frame_id])
-            now = {
-                each.key(): each for each in matched(Frame(made, truth), revision=self._revision)
-            }
-            gone = [each for each in known if each.key() not in now]
-            nothing = [each.model_copy(update=NOTHING | said) for each in gone]
-            await self.matches.record([*now.values(), *nothing], {})
+            now = matched(Frame(made, truth), revision=self._revision)
+            there = {each.category for each in now}
+            gone = [
+                replace(each, **NOTHING, **said)  # type: ignore[arg-type]  # the columns' types vary
+                for each in known
+                if each.category not in there
+            ]
+            await self.matches.record(samples.published([*now, *gone]))
 
     def reports(self) -> Reports:
         return Reports(self.matches, self.needles, 0.5, self.clock)
@@ -153,8 +157,8 @@ async def test_what_was_told_while_a_store_was_away_is_told_again() -> None:
 
 def test_a_frame_that_is_no_haystack_any_more_is_not_drawn() -> None:
     pool = LiftPool(operating_score=0.5)
-    match = samples.frame_matched("a", split=Split.HAYSTACK)
+    (match,) = categories_of([samples.frame_matched("a", split=Split.HAYSTACK)])
     pool.put(match)
     assert set(pool.modes(match.regions)) == set(match.regions)
-    pool.put(match.model_copy(update={"split": Split.REFERENCE}))
+    pool.put(replace(match, split=Split.REFERENCE))
     assert pool.modes(match.regions) == {}

@@ -5,12 +5,12 @@ import pytest
 
 from services.contracts import identity
 from services.contracts.events import (
+    FALSE_POSITIVES,
     Annotation,
     Candidate,
     Detection,
     ErrorType,
     FrameAnnotated,
-    FrameMatched,
     NeedleFound,
     NeedleRetracted,
     PredictionsMade,
@@ -19,12 +19,14 @@ from services.contracts.events import (
     Split,
 )
 from services.contracts.identity import Category, FrameId, ModelId
+from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import METRICS
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Counts, Report
 from tests.fakes.clock import FakeClock
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
+from tests.samples import published
 from tests.unit.domain.oracle import Frame, coco_eval, matched, random_frames, twelve
 
 SIGN = Category("sign")
@@ -43,7 +45,7 @@ def frame(name: str, *scores: float, right: bool, detector: str = "d") -> Frame:
     )
 
 
-def needle_of(match: FrameMatched, kind: ErrorType = ErrorType.BACKGROUND) -> NeedleFound:
+def needle_of(match: CategoryMatched, kind: ErrorType = ErrorType.BACKGROUND) -> NeedleFound:
     return NeedleFound(
         needle_id=identity.needle_id(match.regions[0]),
         revision=1,
@@ -58,7 +60,7 @@ def needle_of(match: FrameMatched, kind: ErrorType = ErrorType.BACKGROUND) -> Ne
     )
 
 
-def shortlist(needle: NeedleFound, matches: Sequence[FrameMatched]) -> ShortlistPublished:
+def shortlist(needle: NeedleFound, matches: Sequence[CategoryMatched]) -> ShortlistPublished:
     candidates = tuple(
         Candidate(
             frame_id=match.frame_id,
@@ -85,10 +87,10 @@ def shortlist(needle: NeedleFound, matches: Sequence[FrameMatched]) -> Shortlist
 
 
 async def reports(
-    matches: Sequence[FrameMatched], shortlists: Sequence[ShortlistPublished] = ()
+    matches: Sequence[CategoryMatched], shortlists: Sequence[ShortlistPublished] = ()
 ) -> list[Report]:
     match_store, needle_store = InMemoryMatchStore(), InMemoryNeedleStore()
-    await match_store.record(matches, {})
+    await match_store.record(published(matches))
     await needle_store.record([each.needle for each in shortlists])
     for each in shortlists:
         await needle_store.write_shortlists([each])
@@ -106,7 +108,7 @@ async def test_the_json_has_every_key_that_a_reader_counts_on() -> None:
         *("frames", "predictions", "ground_truth", "needles", "shortlists", "dead_letters"),
         *("partial_predictions", "partial_ground_truth", "copies"),
     }
-    assert set(said["needles_by_error_type"]) == {kind.value for kind in ErrorType}
+    assert set(said["needles_by_error_type"]) == {kind.value for kind in FALSE_POSITIVES}
     assert list(said["map"]) == ["all", "R", "H", "S", "H-S"]
     assert all(tuple(numbers) == METRICS for numbers in said["map"].values())
     assert set(said["operating"]) == {
@@ -187,7 +189,7 @@ async def test_a_retracted_needle_leaves_the_report() -> None:
         **needle.model_dump(include={"needle_id", "frame_id", "detector", "category"}), revision=2
     )
     match_store, needle_store = InMemoryMatchStore(), InMemoryNeedleStore()
-    await match_store.record([match], {})
+    await match_store.record(published([match]))
     await needle_store.record([needle, retracted])
     (report,) = await Reports(match_store, needle_store, 0.5, FakeClock()).now(COUNTS)
     assert (report.counts.needles, report.counts.shortlists) == (0, 0)

@@ -1,5 +1,7 @@
+import base64
 import json
 import math
+import struct
 from typing import NoReturn
 
 import pytest
@@ -10,8 +12,9 @@ from structlog.testing import LogCapture
 from services.contracts.codec import encode
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import Fatal
-from services.contracts.events import FrameMatched, Split
+from services.contracts.events import Split
 from services.contracts.identity import Category, FrameId
+from services.contracts.matches import FrameMatched, MatchGroups, categories_of
 from services.contracts.topics import MATCHES
 from services.domain.metrics.subsets import Subset
 from services.evaluator.live.logic import order_holds
@@ -25,7 +28,7 @@ from services.runtime.settings import Settings
 from tests.fakes.clock import FakeClock
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.outbox import InMemoryOutbox
-from tests.samples import frame_captured
+from tests.samples import frame_captured, published, revised
 from tests.unit.domain.oracle import coco_eval, matched, random_frames, twelve
 
 DETECTOR = "d@1"
@@ -53,7 +56,7 @@ def matches_of(seed: int) -> tuple[list[FrameMatched], dict[str, float | None]]:
     frames = random_frames(seed, 15)
     expected = twelve(coco_eval(frames))
     named = {name: expected[name] for name in ("AP", "AP50", "AP75")}
-    return [match for frame in frames for match in matched(frame)], named
+    return published(match for frame in frames for match in matched(frame)), named
 
 
 async def test_the_gauges_are_pycocotools_numbers() -> None:
@@ -92,7 +95,7 @@ async def test_a_batch_that_comes_too_soon_is_shown_at_the_next_refresh() -> Non
 async def test_a_killed_evaluator_comes_back_with_the_same_numbers() -> None:
     matches, expected = matches_of(3)
     store = InMemoryMatchStore()
-    await store.record(matches, {})
+    await store.record(matches)
     evaluator = step(store, FakeClock())
     await evaluator.rebuild()
     await evaluator.refresh()
@@ -102,7 +105,7 @@ async def test_a_killed_evaluator_comes_back_with_the_same_numbers() -> None:
 async def test_an_evaluator_knows_the_record_before_its_first_event() -> None:
     matches, expected = matches_of(4)
     store = InMemoryMatchStore()
-    await store.record(matches, {})
+    await store.record(matches)
     await step(store, FakeClock()).run(matches[:1])
     assert shown() == pytest.approx(expected, abs=1e-9)
 
@@ -110,7 +113,7 @@ async def test_an_evaluator_knows_the_record_before_its_first_event() -> None:
 async def test_categories_that_others_own_are_not_shown() -> None:
     matches, _ = matches_of(5)
     store = InMemoryMatchStore()
-    await store.record(matches, {})
+    await store.record(matches)
     evaluator = step(store, FakeClock())
     await evaluator.rebuild(lambda category: category == "sign")
     await evaluator.refresh()
@@ -127,23 +130,29 @@ async def test_a_match_that_is_anothers_by_now_is_not_shown() -> None:
 
 def record(match: FrameMatched, **said: object) -> Record:
     """The match as a record, with some of it said otherwise, past all that checks it."""
-    value = json.dumps({**json.loads(encode(match)), **said})
-    return Record(MATCHES.name, 0, 0, match.key().encode(), value.encode())
+    value = json.loads(encode(match))
+    for name, changed in said.items():
+        (value if name in value else value["groups"])[name] = changed
+    return Record(MATCHES.name, 0, 0, match.key().encode(), json.dumps(value).encode())
 
 
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        ({"scores": [math.nan]}, "unreadable_event"),
-        ({"ground_truths": [1 << 16, 0, 0, 0]}, "too_many_ground_truths"),
-        ({"revision": 1 << 40}, "revision_too_high"),
+        (
+            {"scores": base64.urlsafe_b64encode(struct.pack("d", math.nan)).decode()},
+            "unreadable_event",
+        ),
+        ({"ground_truths": [[1 << 16, 0, 0, 0]]}, "too_many_ground_truths"),
+        ({"revisions": {"truth": 1 << 40}}, "revision_too_high"),
     ],
 )
 async def test_what_cannot_be_held_is_dead_lettered_and_its_neighbours_are_shown(
     said: dict[str, object], reason: str
 ) -> None:
     matches, expected = matches_of(8)
-    template = next(match for match in matches if len(match.scores) == 1)
+    single = next(match for match in categories_of(matches) if len(match.scores) == 1)
+    (template,) = published([single])
     bad = record(template, frame_id="bad", **said)
     clock, outbox = FakeClock(), InMemoryOutbox()
     evaluator = step(InMemoryMatchStore(), clock)
@@ -172,14 +181,15 @@ async def test_a_recorded_match_that_cannot_be_held_does_not_keep_an_evaluator_f
 ) -> None:
     matches, expected = matches_of(9)
     store = InMemoryMatchStore()
-    bad = matches[0].model_copy(update={"frame_id": FrameId("bad"), "revision": 1 << 40})
-    await store.record([bad, *matches], {})
+    bad = revised(matches[0], 1 << 40).model_copy(update={"frame_id": FrameId("bad")})
+    await store.record([bad, *matches])
+    sound, refused = len(categories_of(matches)), len(categories_of([bad]))
     evaluator = step(store, FakeClock())
     await evaluator.rebuild()
     await evaluator.refresh()
     assert shown() == pytest.approx(expected, abs=1e-9)
     (line,) = [line for line in logged.entries if line["event"] == "evaluator_rebuilt"]
-    assert (line["matches"], line["refused"]) == (len(matches), 1)
+    assert (line["matches"], line["refused"]) == (sound, refused)
 
 
 async def test_an_evaluator_says_how_long_it_took_to_come_back(logged: LogCapture) -> None:
@@ -205,9 +215,11 @@ async def test_a_figure_that_is_no_longer_defined_is_no_longer_shown() -> None:
     evaluator = step(InMemoryMatchStore(), clock)
     await evaluator.run(matches)
     clock.advance(1.0)
-    empty = dict.fromkeys(("regions", "bboxes", "scores", "matched", "ignored", "overlaps"), ())
-    gone = {**empty, "errors": (), "true_categories": (), "ground_truths": (0, 0, 0, 0)}
-    await evaluator.run([m.model_copy(update={**gone, "revision": 2}) for m in matches])
+    gone = [
+        m.model_copy(update={"groups": MatchGroups().with_vanished(m.groups.categories)})
+        for m in matches
+    ]
+    await evaluator.run([revised(m, 2) for m in gone])
     assert shown() == {"AP": None, "AP50": None, "AP75": None}
     assert shown_categories() == set()
 
@@ -232,9 +244,11 @@ async def test_a_frame_that_is_shortlisted_moves_from_the_rest_to_the_shortlist(
     frames = random_frames(7, 10)
     clock = FakeClock()
     evaluator = step(InMemoryMatchStore(), clock)
-    await evaluator.run([m for f in frames for m in matched(f, split=Split.HAYSTACK)])
+    await evaluator.run(published(m for f in frames for m in matched(f, split=Split.HAYSTACK)))
     clock.advance(1.0)
-    await evaluator.run([m for f in frames[:4] for m in matched(f, shortlisted=True, revision=2)])
+    await evaluator.run(
+        published(m for f in frames[:4] for m in matched(f, shortlisted=True, revision=2))
+    )
     for subset, members in (("S", frames[:4]), ("H-S", frames[4:]), ("H", frames)):
         expected = twelve(coco_eval(members))
         assert shown(subset)["AP"] == pytest.approx(expected["AP"], abs=1e-9)

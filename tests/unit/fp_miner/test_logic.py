@@ -1,7 +1,8 @@
 import pytest
 
-from services.contracts.events import ErrorType, FrameMatched, NeedleFound, NeedleRetracted, Split
-from services.contracts.identity import Category, FrameId
+from services.contracts.events import ErrorType, NeedleFound, NeedleRetracted, Split
+from services.contracts.identity import Category, FrameId, NeedleId
+from services.contracts.matches import CategoryMatch, FrameMatched
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.shortlists import Membership
 from services.domain.splits import SplitRule
@@ -25,14 +26,22 @@ def record(**parts: object) -> FrameRecord:
 def matches_of(frame: FrameRecord, **context: object) -> list[FrameMatched]:
     membership, known = context.get("membership"), context.get("known", ())
     memberships = {(frame.frame_id, samples.DETECTOR): membership} if membership else {}
-    triples = [(frame.frame_id, samples.DETECTOR, category) for category in known]  # type: ignore[attr-defined]
     complete = logic.complete_frames(
         [frame],
         memberships,  # type: ignore[arg-type]
-        triples,
         count_copies=bool(context.get("count_copies")),
     )
-    return [match for each in complete for match in logic.match(each, SPLIT)]
+    matches = [logic.with_vanished(logic.match(each, SPLIT), known) for each in complete]  # type: ignore[arg-type]
+    return [match for match in matches if match.groups.categories]
+
+
+def columns(match: FrameMatched) -> CategoryMatch:
+    (rows,) = match.groups.by_category().values()
+    return rows
+
+
+def known_to_be(needle: NeedleFound) -> dict[Category, frozenset[NeedleId]]:
+    return {needle.category: frozenset({needle.needle_id})}
 
 
 def test_the_drives_of_these_tests_are_on_either_side() -> None:
@@ -50,12 +59,12 @@ def test_nothing_is_matched_until_image_predictions_and_ground_truth_are_known()
 
 def test_annotated_and_empty_makes_every_detection_a_false_positive() -> None:
     (match,) = matches_of(record())
-    assert match.errors == (ErrorType.BACKGROUND,)
+    assert columns(match).errors == (ErrorType.BACKGROUND,)
 
 
 def test_a_right_detection_is_no_needle() -> None:
     (match,) = matches_of(record(ground_truth=samples.frame_annotated(samples.annotation())))
-    assert match.errors == (None,)
+    assert columns(match).errors == (None,)
     assert logic.needles_in(match, 0.5) == []
 
 
@@ -72,8 +81,9 @@ def test_a_haystack_frame_has_no_needles() -> None:
 
 def test_a_category_that_vanished_is_matched_with_nothing() -> None:
     gone = Category("crossing")
-    empty, _ = matches_of(record(), known=[gone])
-    assert (empty.category, empty.regions, empty.ground_truths) == (gone, (), (0, 0, 0, 0))
+    (match,) = matches_of(record(), known=[gone])
+    assert match.groups.by_category()[gone] == CategoryMatch()
+    assert match.groups.sizes == (1, 0)
 
 
 def test_every_change_of_a_part_raises_the_revision() -> None:
@@ -103,7 +113,7 @@ def test_a_pair_of_which_something_was_refused_says_nothing_but_that_nothing_is_
 
     assert matches_of(frame) == []
     (match,) = matches_of(frame, known=[samples.STOP_SIGN])
-    assert (match.regions, match.ground_truths, match.reannotated) == ((), (0, 0, 0, 0), False)
+    assert (columns(match), match.reannotated) == (CategoryMatch(), False)
 
 
 def test_a_revision_of_which_something_was_refused_retracts_and_a_cured_one_brings_back() -> None:
@@ -114,9 +124,9 @@ def test_a_revision_of_which_something_was_refused_retracts_and_a_cured_one_brin
     (partial,) = matches_of(
         record(ground_truth=samples.frame_annotated(revision=2, complete=False)), known=known
     )
-    (retracted,) = logic.needle_events({needle.needle_id}, partial, 0.5)
+    (retracted,) = logic.needle_events(known_to_be(needle), partial, 0.5)
     (cured,) = matches_of(record(ground_truth=samples.frame_annotated(revision=3)), known=known)
-    (found,) = logic.needle_events({needle.needle_id}, cured, 0.5)
+    (found,) = logic.needle_events(known_to_be(needle), cured, 0.5)
 
     assert isinstance(retracted, NeedleRetracted)
     assert isinstance(found, NeedleFound)
@@ -135,9 +145,9 @@ def test_a_copy_counts_only_where_the_setting_says_so() -> None:
     copy = record(original=FrameId("f0"))
     assert matches_of(copy) == []
     (gone,) = matches_of(copy, known=[samples.STOP_SIGN])
-    assert gone.regions == ()
+    assert columns(gone).regions == ()
     (counted,) = matches_of(copy, count_copies=True)
-    assert len(counted.regions) == 1
+    assert len(columns(counted).regions) == 1
     assert matches_of(record(original=FrameId("f1"))) == matches_of(record())
 
 
@@ -154,8 +164,8 @@ def test_a_known_needle_is_found_again_or_retracted_on_every_delivery() -> None:
         record(ground_truth=samples.frame_annotated(samples.annotation(), revision=2))
     )
     for _ in range(2):
-        assert logic.needle_events({needle.needle_id}, match, 0.5) == [needle]
-        (retracted,) = logic.needle_events({needle.needle_id}, cleared, 0.5)
+        assert logic.needle_events(known_to_be(needle), match, 0.5) == [needle]
+        (retracted,) = logic.needle_events(known_to_be(needle), cleared, 0.5)
         assert isinstance(retracted, NeedleRetracted)
         assert retracted.revision > needle.revision
 
@@ -165,7 +175,7 @@ def test_a_needle_names_the_category_that_was_mistaken() -> None:
     mined = [
         needle
         for match in matches_of(record(ground_truth=truth))
-        for needle in logic.needle_events(frozenset(), match, 0.5)
+        for needle in logic.needle_events({}, match, 0.5)
     ]
     (needle,) = mined
     assert isinstance(needle, NeedleFound)

@@ -6,7 +6,8 @@ from threading import Event as Gate
 
 import pytest
 
-from services.contracts.events import ErrorType, FrameMatched
+from services.contracts.events import ErrorType
+from services.contracts.matches import FrameMatched, categories_of
 from services.domain.mining.failure_model import Examples, FailureModel
 from services.retriever import logic
 from services.retriever.learning import fitting as learning
@@ -150,7 +151,7 @@ async def test_a_kind_with_all_the_examples_that_are_fitted_is_learnt_again_more
     frames = FrameCache(world.frames)
     matches, vectors = MatchCache(world.matches, frames), VectorCache(world.vectors)
     fits = learning.Learning(frames, matches, vectors, Settings())
-    detector_category = logic.detector_category_of(samples.frame_matched())
+    detector_category = logic.detector_category_of(*categories_of([samples.frame_matched()]))
     await fits.of(detector_category, samples.MODEL)
 
     observed = 4

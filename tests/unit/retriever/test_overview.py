@@ -34,14 +34,14 @@ class World:
 
     async def needle(self, frame_id: str, angle: float) -> None:
         await self.place(frame_id, angle)
-        await self.matches.record([samples.frame_matched(frame_id)], {})
+        await self.matches.record([samples.frame_matched(frame_id)])
         await self.needles.record([samples.needle_found(frame_id)])
 
     async def right(self, frame_id: str, angle: float) -> None:
         await self.place(frame_id, angle)
         truth = {"matched": (1,), "errors": (None,), "ground_truths": (1, 0, 1, 0)}
-        match = samples.frame_matched(frame_id).model_copy(update=truth)
-        await self.matches.record([match], {})
+        match = samples.with_rows(samples.frame_matched(frame_id), **truth)
+        await self.matches.record([match])
 
     async def overview(self, **settings: float) -> Overview:
         return await read_overview(

@@ -11,13 +11,13 @@ from services.contracts.events import (
     Event,
     FrameAnnotated,
     FrameCaptured,
-    FrameMatched,
     NeedleFound,
     PredictionsMade,
     ShortlistPublished,
     Split,
 )
 from services.contracts.identity import Box, FrameId, ModelId
+from services.contracts.matches import FrameMatched
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, collection_of
 from services.retriever.service import ExtendShortlists
 from services.runtime.settings import Settings
@@ -105,8 +105,8 @@ class World:
         """Say whether the detection on a frame is right or a false positive on the background."""
         wrong = samples.frame_matched(frame_id, split=split)
         truth = {"matched": (1,), "errors": (None,), "ground_truths": (1, 0, 1, 0)}
-        match = wrong.model_copy(update=truth) if right else wrong
-        await self.matches.record([match], {})
+        match = samples.with_rows(wrong, **truth) if right else wrong
+        await self.matches.record([match])
         return match
 
     async def example(self, frame_id: str, angle: float, *, right: bool) -> FrameMatched:
@@ -124,8 +124,8 @@ class World:
         )
         await self.frames.record([again])
         match = await self.annotate(frame_id, right=right, split=Split.HAYSTACK)
-        verdict = match.model_copy(update={"reannotated": True, "revision": 2})
-        await self.matches.record([verdict], {})
+        verdict = samples.revised(match, 2).model_copy(update={"reannotated": True})
+        await self.matches.record([verdict])
         return verdict
 
     def latest(self) -> dict[str, ShortlistPublished]:
@@ -594,8 +594,8 @@ async def test_the_family_whose_tasks_came_true_is_asked_for_before_one_whose_di
         alike = await world.correct(f"alike{number}", right=False)
         otherwise = await world.correct(f"otherwise{number}", right=False)
         # It is wrong, and not as the needle is.
-        misplaced = otherwise.model_copy(update={"errors": (ErrorType.LOCALIZATION,)})
-        await world.matches.record([misplaced.model_copy(update={"revision": 3})], {})
+        misplaced = samples.with_rows(otherwise, errors=(ErrorType.LOCALIZATION,))
+        await world.matches.record([samples.revised(misplaced, 3)])
         await world.step.run([alike, misplaced])
     # One more may be listed, and by looks alone it is the first.
     await world.embed("like-n1", 0.01)

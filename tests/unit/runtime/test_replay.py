@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from services.contracts import identity
 from services.contracts.codec import decode, encode
 from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, LetterChange
+from services.contracts.events import Event
 from services.domain.dead_letters import LetterState, fold_letters
 from services.runtime.kafka.dead_letters import discard, replay
 from services.runtime.kafka.outbox import OutgoingRecord
@@ -16,6 +17,9 @@ NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 class Parcels:
     def __init__(self) -> None:
         self.sent: list[OutgoingRecord] = []
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        await self.publish_records([each for e in events for each in OutgoingRecord.of(e, 1)])
 
     async def publish_records(self, records: Sequence[OutgoingRecord]) -> None:
         self.sent.extend(records)

@@ -1,0 +1,391 @@
+"""FrameMatched: how one detector's detections on one frame match the frame's ground truth.
+
+On the wire the columns are bytes, because they are nearly all of an event; services read one
+category at a time, as `CategoryMatched`.
+"""
+
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import accumulate, chain
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
+
+from services.contracts.bounds import MAX_COORDINATE, MAX_EXACT, MIN_SIDE, CaptureTime, ObjectCount
+from services.contracts.events import (
+    FALSE_POSITIVES,
+    SCHEMA_VERSION,
+    AnyBox,
+    AnyCategory,
+    AnyDetectorId,
+    AnyDriveId,
+    AnyRegionId,
+    AnyVehicleId,
+    ErrorType,
+    FrameEvent,
+    IouType,
+    Split,
+    Strict,
+)
+from services.contracts.identity import Category, DetectorId, DriveId, FrameId, RegionId, VehicleId
+
+MOST_GROUPS: Final = 10_000
+MOST_ROWS: Final = 1_000_000
+"""Bounds of one event: 10,000 categories of 100 detections. MongoDB's 16 MB are reached earlier."""
+ROWS_AT_ONCE: Final = 2_000
+"""Detections from which a frame's groups are divided over several records: about 300 kB."""
+ErrorCode = Mapping[ErrorType | None, int]
+ERROR_CODES: Final[ErrorCode] = {None: 0} | {e: 1 + k for k, e in enumerate(FALSE_POSITIVES)}
+"""How a column of bytes names error types."""
+_ERRORS: Final = tuple(ERROR_CODES)
+_BITS: Final = 1 << 40
+
+
+def _column(item: str, size: int) -> WithJsonSchema:
+    return WithJsonSchema(
+        {
+            "type": "string",
+            "format": "base64url",
+            "maxLength": -(-size * MOST_ROWS // 3) * 4,
+            "description": f"Little-endian {item}, one after the other",
+        }
+    )
+
+
+_Float64 = Annotated[bytes, _column("float64", 8)]
+_Boxes = Annotated[bytes, _column("float64, four for each box [x, y, width, height]", 32)]
+_Words = Annotated[bytes, _column("uint64", 8)]
+_Codes = Annotated[bytes, _column("uint8", 1)]
+_Counts = tuple[ObjectCount, ObjectCount, ObjectCount, ObjectCount]
+_Part = Annotated[int, Field(ge=0, le=MAX_EXACT)]
+
+
+class MatchRevisions(Strict):
+    """The revisions of the three parts that a match depends on; none of them ever decreases.
+
+    A match that was read from a version 1 event has its revision, their sum, as `membership`.
+    """
+
+    truth: _Part = 0
+    predictions: _Part = 0
+    membership: _Part = 0
+
+    @property
+    def total(self) -> int:
+        """Rises with each part, so of two matches of one frame the higher one is newer."""
+        return self.truth + self.predictions + self.membership
+
+
+@dataclass(frozen=True)
+class CategoryMatch:
+    """The match of one category on one frame: parallel columns, by descending score."""
+
+    regions: tuple[RegionId, ...] = ()
+    bboxes: tuple[AnyBox, ...] = ()
+    scores: tuple[float, ...] = ()
+    matched: tuple[int, ...] = ()
+    ignored: tuple[int, ...] = ()
+    overlaps: tuple[float, ...] = ()
+    errors: tuple[ErrorType | None, ...] = ()
+    true_categories: tuple[Category | None, ...] = ()
+    ground_truths: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+class _Columns(Strict):
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+
+class MissedAnnotations(_Columns):
+    """The annotations that no detection found at IoU .5, group by group.
+
+    `area_ranges` numbers each one's range: 1 small, 2 medium, 3 large.
+    """
+
+    sizes: Annotated[tuple[ObjectCount, ...], Field(max_length=MOST_GROUPS)]
+    regions: Annotated[tuple[AnyRegionId, ...], Field(max_length=MOST_ROWS)]
+    bboxes: _Boxes
+    area_ranges: _Codes
+
+    @model_validator(mode="after")
+    def _parallel(self) -> Self:
+        count = sum(self.sizes)
+        if (len(self.regions), len(self.bboxes), len(self.area_ranges)) != (
+            count,
+            32 * count,
+            count,
+        ):
+            raise ValueError("the missed annotations' columns differ in length")
+        return self
+
+
+class MatchGroups(_Columns):
+    """The matches of some categories on one frame: a table whose rows are detections.
+
+    Group `k` is category `categories[k]`, whose `sizes[k]` detections follow those of group
+    `k - 1`, in descending score, at most 100. Bit `10 * area + threshold` of `matched` and
+    `ignored` stands for one of four area ranges (all, small, medium, large) and ten IoU thresholds
+    (.50 to .95). A group without detections and ground truths says: nothing is left here.
+    """
+
+    categories: Annotated[tuple[AnyCategory, ...], Field(max_length=MOST_GROUPS)] = ()
+    sizes: Annotated[tuple[ObjectCount, ...], Field(max_length=MOST_GROUPS)] = ()
+    ground_truths: Annotated[tuple[_Counts, ...], Field(max_length=MOST_GROUPS)] = ()
+    """The number that counts (neither crowd nor ignored), per area range."""
+    regions: Annotated[tuple[AnyRegionId, ...], Field(max_length=MOST_ROWS)] = ()
+    bboxes: _Boxes = b""
+    scores: _Float64 = b""
+    matched: _Words = b""
+    ignored: _Words = b""
+    overlaps: _Float64 = b""
+    """IoU with the ground truth matched at .5; 0 where there is none."""
+    errors: _Codes = b""
+    """False positives at IoU .5: 0 none, 1 classification, 2 localization, 3 both, 4 duplicate,
+    5 background."""
+    true_categories: Annotated[tuple[AnyCategory | None, ...], Field(max_length=MOST_ROWS)] = ()
+    """For a classification error, the category of the ground truth that it was confused with."""
+    missed: MissedAnnotations | None = None
+    """None where the writer does not say what was missed."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        count = sum(self.sizes)
+        lengths = {
+            *(len(self.regions), len(self.true_categories), len(self.errors)),
+            *(len(c) / 8 for c in (self.scores, self.overlaps, self.matched, self.ignored)),
+            len(self.bboxes) / 32,
+        }
+        groups = {len(self.sizes), len(self.ground_truths)}
+        if lengths != {count} or groups != {len(self.categories)}:
+            raise ValueError("the detections' columns differ in length")
+        if self.missed is not None and len(self.missed.sizes) != len(self.categories):
+            raise ValueError("the missed annotations have other groups")
+        _check(array("d", self.scores), 0, 1, "a score")
+        _check(array("d", self.overlaps), 0, 2, "an overlap")
+        boxes = array("d", self.bboxes)
+        _check(boxes, -MAX_COORDINATE, MAX_COORDINATE, "a box")
+        _check((*boxes[2::4], *boxes[3::4]), MIN_SIDE, MAX_COORDINATE, "a box's side")
+        _check(array("Q", self.matched), 0, _BITS - 1, "matched")
+        _check(array("Q", self.ignored), 0, _BITS - 1, "ignored")
+        _check(self.errors, 0, len(FALSE_POSITIVES), "an error")
+        return self
+
+    @classmethod
+    def of(cls, matches: Mapping[Category, CategoryMatch]) -> Self:
+        """The table of these categories, in their order."""
+        groups = matches.values()
+
+        def joined(name: str) -> Iterable[Any]:
+            return chain.from_iterable(getattr(group, name) for group in groups)
+
+        return cls(
+            categories=tuple(matches),
+            sizes=tuple(len(group.scores) for group in groups),
+            ground_truths=tuple(group.ground_truths for group in groups),
+            regions=tuple(joined("regions")),
+            bboxes=array("d", chain.from_iterable(joined("bboxes"))).tobytes(),
+            scores=array("d", joined("scores")).tobytes(),
+            matched=array("Q", joined("matched")).tobytes(),
+            ignored=array("Q", joined("ignored")).tobytes(),
+            overlaps=array("d", joined("overlaps")).tobytes(),
+            errors=bytes(ERROR_CODES[error] for error in joined("errors")),
+            true_categories=tuple(joined("true_categories")),
+        )
+
+    def by_category(self) -> dict[Category, CategoryMatch]:
+        """The match of each category, in the table's order."""
+        boxes = array("d", self.bboxes)
+        columns: tuple[Sequence[Any], ...] = (
+            self.regions,
+            [(*boxes[at : at + 4],) for at in range(0, len(boxes), 4)],
+            array("d", self.scores),
+            array("Q", self.matched),
+            array("Q", self.ignored),
+            array("d", self.overlaps),
+            [_ERRORS[code] for code in self.errors],
+            self.true_categories,
+        )
+        found = {}
+        for k, (first, last) in enumerate(self._bounds()):
+            rows: list[Any] = [tuple(column[first:last]) for column in columns]
+            rows.append(self.ground_truths[k])
+            found[self.categories[k]] = CategoryMatch(*rows)
+        return found
+
+    def taken(self, places: Sequence[int]) -> Self:
+        """The table of some groups, by their places, in this order."""
+        bounds = [self._bounds()[k] for k in places]
+
+        def bytes_of(column: bytes, size: int) -> bytes:
+            return b"".join(column[size * first : size * last] for first, last in bounds)
+
+        def rows_of(column: Sequence[Any]) -> tuple[Any, ...]:
+            return tuple(chain.from_iterable(column[first:last] for first, last in bounds))
+
+        return type(self)(
+            categories=tuple(self.categories[k] for k in places),
+            sizes=tuple(self.sizes[k] for k in places),
+            ground_truths=tuple(self.ground_truths[k] for k in places),
+            regions=rows_of(self.regions),
+            bboxes=bytes_of(self.bboxes, 32),
+            scores=bytes_of(self.scores, 8),
+            matched=bytes_of(self.matched, 8),
+            ignored=bytes_of(self.ignored, 8),
+            overlaps=bytes_of(self.overlaps, 8),
+            errors=bytes_of(self.errors, 1),
+            true_categories=rows_of(self.true_categories),
+            missed=_missed(self.missed, places),
+        )
+
+    def with_vanished(self, categories: Iterable[Category]) -> Self:
+        """The table with an empty group for each of these categories that it lacks."""
+        gone = sorted(set(categories).difference(self.categories))
+        if not gone:
+            return self
+        missed = self.missed
+        added = {"sizes": (*self.sizes, *(0 for _ in gone))}
+        return self.model_copy(
+            update={
+                "categories": (*self.categories, *gone),
+                "ground_truths": (*self.ground_truths, *((0, 0, 0, 0) for _ in gone)),
+                **added,
+                "missed": missed
+                and missed.model_copy(update={"sizes": (*missed.sizes, *(0 for _ in gone))}),
+            }
+        )
+
+    def _bounds(self) -> list[tuple[int, int]]:
+        """The rows of each group: first, and last + 1."""
+        ends = list(accumulate(self.sizes))
+        return [(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
+
+
+class FrameMatched(FrameEvent):
+    """One detector's detections on one frame, matched by COCO's rules.
+
+    A record holds the frame's categories that share a partition of the topic; a category that was
+    there before and vanished comes as an empty group. Each record is the full state of its groups.
+    """
+
+    # Without the validator that turns version 1 into 2: see `version_1.FrameMatched`.
+    schema_version: Literal[2] = SCHEMA_VERSION
+    type: Literal["FrameMatched"] = "FrameMatched"
+    detector: AnyDetectorId
+    revisions: MatchRevisions
+    split: Split
+    shortlisted: bool
+    reannotated: bool = False
+    """Whether the ground truth came from reannotation, which makes each region a verdict."""
+    vehicle_id: AnyVehicleId
+    drive_id: AnyDriveId | None = None
+    captured_at: CaptureTime
+    iou_type: IouType = "bbox"
+    groups: MatchGroups
+
+    @property
+    def revision(self) -> int:
+        """The sum of the three revisions: the highest one counts."""
+        return self.revisions.total
+
+    def source(self) -> tuple[object, ...]:
+        return (
+            self.frame_id,
+            self.detector,
+            self.groups.categories,
+            *dict(self.revisions).values(),
+        )
+
+    def key(self) -> str:
+        # With a category: a topic of version 1 is compacted, and keeps one record per key.
+        return f"{self.detector}|{self.frame_id}|{self.partitioned_by()}"
+
+    def partitioned_by(self) -> str:
+        """A category, so that one evaluator owns all of a category; AP is per category."""
+        return self.groups.categories[0] if self.groups.categories else self.frame_id
+
+    def divided(self, partition: Callable[[str], int]) -> "list[FrameMatched]":
+        """One event per partition, and more where one would be too large for a record.
+
+        Parameters
+        ----------
+        partition : the partition of `gaze.matches` to which a category belongs
+        """
+        places: dict[int, list[list[int]]] = {}
+        rows: dict[int, int] = {}
+        for k, category in enumerate(self.groups.categories):
+            number = partition(category)
+            rows[number] = rows.get(number, ROWS_AT_ONCE + 1) + self.groups.sizes[k]
+            if rows[number] > ROWS_AT_ONCE:
+                places.setdefault(number, []).append([])
+                rows[number] = self.groups.sizes[k]
+            places[number][-1].append(k)
+        taken = [some for _, parts in sorted(places.items()) for some in parts]
+        if len(taken) == 1:
+            return [self]
+        return [self.model_copy(update={"groups": self.groups.taken(some)}) for some in taken]
+
+
+@dataclass(frozen=True)
+class CategoryMatched:
+    """One category of a FrameMatched, with what the event says of the whole frame."""
+
+    frame_id: FrameId
+    detector: DetectorId
+    category: Category
+    revision: int
+    split: Split
+    shortlisted: bool
+    vehicle_id: VehicleId
+    drive_id: DriveId | None
+    captured_at: datetime
+    regions: tuple[RegionId, ...]
+    bboxes: tuple[AnyBox, ...]
+    scores: tuple[float, ...]
+    matched: tuple[int, ...]
+    ignored: tuple[int, ...]
+    overlaps: tuple[float, ...]
+    errors: tuple[ErrorType | None, ...]
+    true_categories: tuple[Category | None, ...]
+    ground_truths: tuple[int, int, int, int]
+    reannotated: bool = False
+
+
+def categories_of(matches: Iterable[FrameMatched]) -> list[CategoryMatched]:
+    """Every category of these matches, in their order."""
+    return [
+        CategoryMatched(
+            frame_id=match.frame_id,
+            detector=match.detector,
+            category=category,
+            revision=match.revision,
+            split=match.split,
+            shortlisted=match.shortlisted,
+            vehicle_id=match.vehicle_id,
+            drive_id=match.drive_id,
+            captured_at=match.captured_at,
+            reannotated=match.reannotated,
+            **vars(rows),
+        )
+        for match in matches
+        for category, rows in match.groups.by_category().items()
+    ]
+
+
+def _check(values: Iterable[float], least: float, most: float, name: str) -> None:
+    # Written so that NaN fails.
+    if not all(least <= value <= most for value in values):
+        raise ValueError(f"{name} is not from {least} to {most}")
+
+
+def _missed(missed: MissedAnnotations | None, places: Sequence[int]) -> MissedAnnotations | None:
+    if missed is None:
+        return None
+    ends = list(accumulate(missed.sizes))
+    bounds = [(ends[k] - missed.sizes[k], ends[k]) for k in places]
+    return MissedAnnotations(
+        sizes=tuple(missed.sizes[k] for k in places),
+        regions=tuple(chain.from_iterable(missed.regions[a:b] for a, b in bounds)),
+        bboxes=b"".join(missed.bboxes[32 * a : 32 * b] for a, b in bounds),
+        area_ranges=b"".join(missed.area_ranges[a:b] for a, b in bounds),
+    )

@@ -1,0 +1,167 @@
+"""Version 1 of the events: how it is read, and how it is written while it is in use.
+
+Version 2 adds optional fields, so a version 1 event reads as itself; only FrameMatched has another
+form. Written as version 1, an event loses the fields that version 1 does not have.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from services.contracts.bounds import CaptureTime, ObjectCount, Overlap, Revision, Share
+from services.contracts.events import (
+    AnyBox,
+    AnyCategory,
+    AnyDetectorId,
+    AnyDriveId,
+    AnyRegionId,
+    AnyVehicleId,
+    ErrorType,
+    Event,
+    FrameAnnotated,
+    FrameCaptured,
+    FrameErased,
+    FrameEvent,
+    NeedleFound,
+    PredictionsMade,
+    ShortlistPublished,
+    Split,
+)
+from services.contracts.matches import (
+    CategoryMatch,
+    CategoryMatched,
+    MatchGroups,
+    MatchRevisions,
+    categories_of,
+)
+from services.contracts.matches import FrameMatched as FrameMatchedNow
+
+_Bits = Annotated[int, Field(ge=0, lt=1 << 40)]
+_OF_AN_OBJECT: Final = {"__all__": {"track_id", "attributes", "vector"}}
+_OF_A_NEEDLE: Final = {"annotation_id": True, "mask": True}
+ADDED: Final[Mapping[type[Event], Mapping[str, Any]]] = {
+    FrameCaptured: {"tags": True, "camera": True, "vector": True},
+    PredictionsMade: {"detections": _OF_AN_OBJECT},
+    FrameAnnotated: {"categories": True, "sampling": True, "annotations": _OF_AN_OBJECT},
+    NeedleFound: _OF_A_NEEDLE,
+    ShortlistPublished: {
+        "epoch": True,
+        "needle": _OF_A_NEEDLE,
+        "candidates": {"__all__": {"probability", "sampling"}},
+    },
+}
+"""The fields that version 2 added, as pydantic excludes them."""
+
+
+class FrameMatched(FrameEvent):
+    """One detector's detections of one category on one frame, as version 1 publishes them."""
+
+    schema_version: Literal[1]  # type: ignore[assignment]  # another version of the same event
+    type: Literal["FrameMatched"] = "FrameMatched"
+    detector: AnyDetectorId
+    category: AnyCategory
+    revision: Revision
+    split: Split
+    shortlisted: bool
+    reannotated: bool = False
+    vehicle_id: AnyVehicleId
+    drive_id: AnyDriveId | None
+    captured_at: CaptureTime
+    regions: tuple[AnyRegionId, ...]
+    bboxes: tuple[AnyBox, ...]
+    scores: tuple[Share, ...]
+    matched: tuple[_Bits, ...]
+    ignored: tuple[_Bits, ...]
+    overlaps: tuple[Overlap, ...]
+    errors: tuple[ErrorType | None, ...]
+    true_categories: tuple[AnyCategory | None, ...]
+    ground_truths: tuple[ObjectCount, ObjectCount, ObjectCount, ObjectCount]
+
+    @model_validator(mode="after")
+    def _parallel(self) -> Self:
+        columns = (
+            *(self.bboxes, self.scores, self.matched, self.ignored),
+            *(self.overlaps, self.errors, self.true_categories),
+        )
+        if any(len(column) != len(self.regions) for column in columns):
+            raise ValueError("the detections' columns differ in length")
+        return self
+
+    def source(self) -> tuple[object, ...]:
+        return (self.frame_id, self.detector, self.category, self.revision)
+
+    def key(self) -> str:
+        return f"{self.detector}|{self.category}|{self.frame_id}"
+
+    def partitioned_by(self) -> str:
+        return self.category
+
+    @classmethod
+    def of(cls, match: CategoryMatched) -> Self:
+        """Version 1's event of one category."""
+        return cls(schema_version=1, **vars(match))
+
+    def upgraded(self) -> FrameMatchedNow:
+        """The event as version 2 states it."""
+        columns = CategoryMatch(**{name: getattr(self, name) for name in _COLUMNS})
+        return FrameMatchedNow(
+            frame_id=self.frame_id,
+            detector=self.detector,
+            revisions=MatchRevisions(membership=self.revision),
+            split=self.split,
+            shortlisted=self.shortlisted,
+            reannotated=self.reannotated,
+            vehicle_id=self.vehicle_id,
+            drive_id=self.drive_id,
+            captured_at=self.captured_at,
+            groups=MatchGroups.of({self.category: columns}),
+        )
+
+
+_COLUMNS: Final = tuple(CategoryMatch.__dataclass_fields__)
+
+
+def downgraded(event: Event) -> list[Event]:
+    """The version 1 events that say what this one says; none for what version 1 cannot say."""
+    match event:
+        case FrameMatchedNow():
+            return [FrameMatched.of(match) for match in categories_of([event])]
+        case FrameErased():
+            return []
+        case NeedleFound() if event.error_type is ErrorType.MISSED:
+            return []
+        case _:
+            return [event]
+
+
+def encode(event: Event) -> bytes:
+    """The JSON of one of `downgraded`'s events, without the fields that version 2 added."""
+    if isinstance(event, FrameMatched):
+        return event.model_dump_json().encode()
+    # Version 2's schema does not allow the other number, which the serializer would warn of.
+    number = {"schema_version": 1}
+    if isinstance(event, ShortlistPublished):
+        event = event.model_copy(update={"needle": event.needle.model_copy(update=number)})
+    old = event.model_copy(update=number)
+    return old.model_dump_json(exclude=dict(ADDED.get(type(event), {})), warnings=False).encode()
+
+
+def is_expressible(event: Event) -> bool:
+    """Whether version 1 can state the event without loss."""
+    match event:
+        case FrameCaptured():
+            return _lacks(event.tags, event.camera, event.vector)
+        case PredictionsMade():
+            found = event.detections
+            return all(_lacks(item.track_id, item.attributes, item.vector) for item in found)
+        case FrameAnnotated():
+            return _lacks(event.categories, event.sampling) and all(
+                _lacks(item.track_id, item.attributes) for item in event.annotations
+            )
+        case _:
+            return True
+
+
+def _lacks(*fields: object) -> bool:
+    return all(field is None for field in fields)

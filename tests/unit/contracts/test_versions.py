@@ -1,0 +1,166 @@
+"""Version 1 of the events beside version 2: what is read, and what is written."""
+
+import json
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import jsonschema
+import pytest
+
+from services.contracts import codec
+from services.contracts.documents import VERSION_1, event_types, example
+from services.contracts.events import ErrorType, Event, FrameErased
+from services.contracts.identity import Category
+from services.contracts.matches import ROWS_AT_ONCE, CategoryMatched, FrameMatched, categories_of
+from services.contracts.topics import MATCHES, TOPICS
+from services.domain.metrics.match_state import MatchState
+from services.domain.ports.frames import content_of
+from services.runtime.kafka.partitions import partition_of_key
+from tests import samples
+from tests.unit.domain import oracle
+
+PUBLISHED = [(topic.name, event) for topic in TOPICS for event in topic.events]
+NAMES = [event.__name__ for event in event_types() if event is not FrameErased]
+
+
+def decoded(topic: str, event: type[Event]) -> Event:
+    return codec.decode(topic, json.dumps(example(event)).encode())
+
+
+def version_1(name: str) -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads((VERSION_1 / f"{name}.json").read_text())
+    return schema
+
+
+@pytest.mark.parametrize(("topic", "event"), PUBLISHED)
+def test_what_is_written_as_version_1_obeys_the_schema_of_version_1(
+    topic: str, event: type[Event]
+) -> None:
+    records = codec.written(decoded(topic, event), 1)
+    assert records
+    for _, value in records:
+        jsonschema.validate(json.loads(value), version_1(event.__name__))
+
+
+@pytest.mark.parametrize(("topic", "event"), PUBLISHED)
+def test_a_version_1_event_is_read_and_written_again_as_it_was(
+    topic: str, event: type[Event]
+) -> None:
+    old = json.loads((VERSION_1 / f"{event.__name__}.example.json").read_text())
+    read = codec.decode(topic, json.dumps(old).encode())
+    assert type(read) is event
+    ((_, value),) = codec.written(read, 1)
+    assert json.loads(value) == old
+
+
+def test_an_event_keeps_its_id_in_the_other_version() -> None:
+    for event in (samples.frame_captured(), samples.predictions_made(), samples.needle_found()):
+        ((_, old),) = codec.written(event, 1)
+        ((_, new),) = codec.written(event, 2)
+        assert json.loads(old)["event_id"] == json.loads(new)["event_id"]
+
+
+def test_what_version_1_cannot_say_is_not_written_as_version_1() -> None:
+    missed = samples.needle_found().model_copy(update={"error_type": ErrorType.MISSED})
+    assert codec.written(missed, 1) == []
+    assert len(codec.written(missed, 2)) == 1
+
+
+def test_a_new_field_changes_the_content_and_an_absent_one_does_not() -> None:
+    plain = samples.predictions_made(samples.detection())
+    (found,) = plain.detections
+    tracked = plain.model_copy(
+        update={"detections": (found.model_copy(update={"track_id": "t1"}),)}
+    )
+    assert content_of(tracked) != content_of(plain)
+    assert content_of(codec.decode("gaze.predictions", codec.encode(plain))) == content_of(plain)  # type: ignore[arg-type]
+
+
+def crowded(categories: int, size: int) -> FrameMatched:
+    """A match of many categories with as many detections each."""
+    one = categories_of([samples.frame_matched()])[0]
+    rows = {
+        name: getattr(one, name) * size
+        for name in ("regions", "bboxes", "scores", "matched", "ignored", "overlaps")
+    }
+    return samples.published(
+        [
+            CategoryMatched(
+                **{
+                    **vars(one),
+                    **rows,
+                    "errors": one.errors * size,
+                    "true_categories": one.true_categories * size,
+                    "category": Category(f"category {number}"),
+                }
+            )
+            for number in range(categories)
+        ]
+    )[0]
+
+
+@pytest.mark.parametrize("partitions", [1, 4, 32])
+def test_a_match_is_divided_by_the_partitions_of_its_categories(partitions: int) -> None:
+    match = crowded(10, 3)
+    records = codec.written(match, 2, lambda key: partition_of_key(key, partitions))
+    numbers = [
+        {partition_of_key(category, partitions) for category in part.groups.categories}
+        for part, _ in records
+        if isinstance(part, FrameMatched)
+    ]
+    assert all(len(some) == 1 for some in numbers)
+    assert len(numbers) == len({number for some in numbers for number in some})
+    assert [partition_of_key(part.partitioned_by(), partitions) for part, _ in records] == [
+        number for some in numbers for number in some
+    ]
+    read = [codec.decode(MATCHES.name, value) for _, value in records]
+    assert set(categories_of(read)) == set(categories_of([match]))  # type: ignore[arg-type]
+
+
+def test_a_match_that_is_too_large_for_a_record_is_divided_further() -> None:
+    match = crowded(50, 100)
+    parts = [part for part, _ in codec.written(match, 2) if isinstance(part, FrameMatched)]
+    assert [sum(part.groups.sizes) for part in parts] == [ROWS_AT_ONCE, ROWS_AT_ONCE, 1000]
+    assert len({part.event_id for part in parts}) == 3
+    assert categories_of(parts) == categories_of([match])
+
+
+def both_versions(match: FrameMatched, rng: random.Random) -> list[bytes]:
+    version: codec.EventVersion = rng.choice((1, 2))
+    return [value for _, value in codec.written(match, version, lambda _: rng.randrange(3))]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_both_versions_in_any_order_give_the_same_figures(seed: int) -> None:
+    """During a rollout some processes write the one and some the other, and all read both."""
+    rng = random.Random(seed)
+    frames = oracle.random_frames(seed, 12)
+    matches = [m for frame in frames for m in oracle.matched(frame)]
+    again = [m for frame in frames[:5] for m in oracle.matched(frame, revision=2, shortlisted=True)]
+    values = [
+        value
+        for match in samples.published([*matches, *again])
+        for value in both_versions(match, rng) + both_versions(match, rng)
+    ]
+    rng.shuffle(values)
+    state, expected = MatchState(0.5), MatchState(0.5)
+    state.add(read(values))
+    expected.add([*matches, *again])
+    assert held(state) == held(expected)
+
+
+def read(values: Sequence[bytes]) -> list[CategoryMatched]:
+    events = [codec.decode(MATCHES.name, value) for value in values]
+    return categories_of([event for event in events if isinstance(event, FrameMatched)])
+
+
+def held(state: MatchState) -> object:
+    return {
+        curve: sorted(
+            (state.frame_ids()[row["frame"]], row["part"].item(), row["revision"].item())
+            for row in table.rows
+        )
+        + table.detections["score"].tolist()
+        for curve, table in state.tables()
+    }
