@@ -86,21 +86,14 @@ async def repeated(
 
     Parameters
     ----------
-    every_s : pause between rounds, extended if the work is slow. The duration of the first round
-        does not count, because it includes compiling and loading.
-    share : limit on the share of time that the work may take
+    every_s, share : the pace, as in `Pace`
     """
+    pace = Pace(clock, every_s=every_s, share=share)
 
     async def again(ticker: Ticker) -> None:
-        async def once() -> float:
-            started = clock.monotonic()
-            await attempted(name, work)
-            return clock.monotonic() - started
-
-        await once()
-        pause_s = every_s
-        while await ticker.passed(pause_s):
-            pause_s = max(every_s, await once() / share)
+        while await ticker.passed(pace.wait_s()):
+            with pace.taken():
+                await attempted(name, work)
 
     async with going_on(again):
         yield

@@ -25,7 +25,11 @@ class Pace:
 
     def is_due(self) -> bool:
         """Whether the work is due."""
-        return self._clock.monotonic() >= self._due_at
+        return self.wait_s() == 0.0
+
+    def wait_s(self) -> float:
+        """Seconds until the work is due; 0 if it is."""
+        return max(self._due_at - self._clock.monotonic(), 0.0)
 
     @contextmanager
     def taken(self) -> Iterator[None]:

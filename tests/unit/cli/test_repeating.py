@@ -3,6 +3,8 @@
 import asyncio
 from contextlib import suppress
 
+import pytest
+
 from services.app.repeating import Ticker, going_on, kept_up, repeated
 from services.contracts.errors import StoreUnavailable
 from services.runtime.clock import SystemClock
@@ -68,6 +70,30 @@ async def test_a_slow_first_time_does_not_put_off_the_second() -> None:
 
     async with asyncio.timeout(10), repeated("warming", slow_at_first, clock, every_s=0.001):
         await second.wait()
+
+
+async def test_slow_work_is_repeated_at_its_share_of_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = FakeClock()
+    waits: list[float] = []
+    ended = asyncio.Event()
+
+    async def passed(_: Ticker, seconds: float) -> bool:
+        waits.append(seconds)
+        clock.advance(seconds)
+        if len(waits) == 4:
+            ended.set()
+        return not ended.is_set()
+
+    async def slow() -> None:
+        clock.advance(10)
+
+    monkeypatch.setattr(Ticker, "passed", passed)
+    async with asyncio.timeout(10), repeated("slow", slow, clock, every_s=60, share=0.1):
+        await ended.wait()
+
+    assert waits == [0, 50, 90, 90]  # the first round does not count
 
 
 async def test_the_end_does_not_wait_for_a_pause() -> None:

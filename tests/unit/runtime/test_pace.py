@@ -18,8 +18,11 @@ def test_work_is_due_at_once_and_then_after_a_while() -> None:
 
     clock.advance(9.25)
     assert not pace.is_due()
+    assert pace.wait_s() == 0.25
     clock.advance(0.25)
     assert pace.is_due()
+    clock.advance(5)
+    assert pace.wait_s() == 0
 
 
 def test_work_takes_no_more_than_its_share_of_the_time() -> None:
