@@ -8,7 +8,6 @@ from typing import Self
 import numpy as np
 
 from services.contracts.events import (
-    REANNOTATION_SOURCE,
     Candidate,
     FrameCaptured,
     NeedleFound,
@@ -24,7 +23,7 @@ from services.domain.mining.failure_model import Examples, FailureMode
 from services.domain.mining.ranking import Vectors
 from services.domain.mining.region_features import FEATURES, Shown, region_features
 from services.domain.ports.blob_uris import absolute_uri
-from services.domain.ports.frames import FrameRecord
+from services.domain.ports.frames import FrameRecord, is_reannotated
 from services.domain.ports.needles import NeedleRecord
 from services.domain.ports.vectors import Where
 from services.domain.shortlists.scored_candidates import CaptureContext, Key
@@ -66,7 +65,7 @@ class FrameFacts:
     @classmethod
     def of(cls, record: FrameRecord) -> Self | None:
         """The facts of a record; None before its image is known."""
-        captured, truth = record.captured, record.ground_truth
+        captured = record.captured
         if captured is None:
             return None
         regions = {
@@ -79,9 +78,7 @@ class FrameFacts:
                 strict=True,
             )
         }
-        reannotated = (
-            truth is not None and truth.complete and truth.annotation_source == REANNOTATION_SOURCE
-        )
+        reannotated = is_reannotated(record.ground_truth)
         context, uri = _context_of(captured), captured.image.uri
         return cls(context, captured.captured_at, uri, reannotated, regions, record.is_copy)
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from services.contracts.events import REANNOTATION_SOURCE, Annotation, FrameAnnotated, FrameCaptured
+from services.contracts.events import Annotation, FrameAnnotated, FrameCaptured
 from services.contracts.identity import Box, Category, FrameId, NeedleId, RegionId
+from services.domain.ports.frames import is_reannotated
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_STEM = 120
@@ -81,11 +82,7 @@ class ExportFrame:
             annotations=truth.annotations if truth else None,
             proposals=proposals,
             complete=truth is None or truth.complete,
-            corrected=(
-                truth is not None
-                and truth.complete
-                and truth.annotation_source == REANNOTATION_SOURCE
-            ),
+            corrected=is_reannotated(truth),
         )
 
     @property
