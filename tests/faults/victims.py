@@ -25,7 +25,11 @@ class Victim:
     ) -> None:
         self._command = [sys.executable, *command]
         self._log = log
-        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'clients' / 'python'}",
+            **(environment or {}),
+        }
         self.exits: list[int] = []
         self._process = self._start()
 

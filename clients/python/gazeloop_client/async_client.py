@@ -1,0 +1,110 @@
+"""Sends records and waits until Gazeloop has them, for asyncio."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable
+from types import TracebackType
+
+import httpx
+
+from gazeloop_client import protocol
+from gazeloop_client.client import in_parts
+from gazeloop_client.errors import Unavailable
+from gazeloop_client.protocol import Accepted, Backoff, BatchResult, Request, Retry
+from gazeloop_client.records import FrameMetadata, GroundTruth, Predictions
+
+_REQUEST_S = 60.0
+
+
+class AsyncClient:
+    """`Client` for asyncio: the same methods, parameters and errors."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        timeout_s: float = 120.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=_REQUEST_S,
+            transport=transport,
+        )
+        self._timeout_s = timeout_s
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._http.aclose()
+
+    async def publish_frame(self, image: bytes, metadata: FrameMetadata) -> Accepted:
+        """Publish an image, JPEG or PNG."""
+        return await self._accepted(protocol.frame_request(image, metadata))
+
+    async def publish_predictions(self, record: Predictions) -> Accepted:
+        """Publish what a detector found on one frame."""
+        return await self._accepted(protocol.record_request(protocol.PREDICTIONS, record))
+
+    async def publish_ground_truth(self, record: GroundTruth) -> Accepted:
+        """Publish the ground truth of one frame; needs an annotation token."""
+        return await self._accepted(protocol.record_request(protocol.GROUND_TRUTH, record))
+
+    async def publish_predictions_batch(self, records: Iterable[Predictions]) -> BatchResult:
+        """Publish many records; a wrong one is refused by itself, and named in the result."""
+        return await self._batch(protocol.PREDICTIONS, records)
+
+    async def publish_ground_truth_batch(self, records: Iterable[GroundTruth]) -> BatchResult:
+        """Like `publish_predictions_batch`, of ground truth."""
+        return await self._batch(protocol.GROUND_TRUTH, records)
+
+    async def _send(self, request: Request) -> httpx.Response:
+        deadline, backoff = time.monotonic() + self._timeout_s, Backoff()
+        while True:
+            answer = await self._attempt(request)
+            if isinstance(answer, httpx.Response):
+                return answer
+            wait_s = backoff.next_wait_s(answer)
+            if time.monotonic() + wait_s > deadline:
+                raise Unavailable(
+                    f"no answer within {self._timeout_s:g} s: {answer.cause}", answer.after_s
+                )
+            await asyncio.sleep(wait_s)
+
+    async def _attempt(self, request: Request) -> httpx.Response | Retry:
+        headers = {"Content-Type": request.media_type} if request.media_type else None
+        try:
+            response = await self._http.post(
+                request.path, content=request.content, files=request.files, headers=headers
+            )
+        except httpx.TransportError as exc:
+            return Retry(f"{type(exc).__name__}: {exc}")
+        retry = protocol.retry_of(response.status_code, response.headers, response.content)
+        return retry or response
+
+    async def _accepted(self, request: Request) -> Accepted:
+        response = await self._send(request)
+        return protocol.accepted_of(response.status_code, response.content)
+
+    async def _batch(self, path: str, records: Iterable[Predictions | GroundTruth]) -> BatchResult:
+        result, sent = BatchResult(), 0
+        for part in in_parts(records, protocol.LINES_PER_REQUEST):
+            lines = [json.dumps(record).encode() for record in part]
+            response = await self._send(protocol.lines_request(path, lines))
+            taken = protocol.batch_result_of(response.status_code, response.content)
+            result += taken.shifted(sent)
+            sent += len(part)
+        return result
