@@ -13,15 +13,12 @@ from services.benchmark.running import Drawing, RetrievalRun, measured, shown
 from services.cli.console import console
 from services.cli.context import Context, example, run, shared
 from services.cli.labelled_source import (
-    CocoFile,
-    ImagesFolder,
     Label,
     LookedAt,
     Source,
-    ViaFile,
-    VocFolder,
     labelled_frames,
 )
+from services.cli.option_groups import with_option_groups
 from services.embedder.training.labelled import LabelRule, Looked
 from services.formats.writers.frames import ExportFrame
 from services.runtime.settings import Settings
@@ -43,13 +40,11 @@ def benchmarking() -> None:
         " --letterbox 224 --supercategory animal --supercategory sports --supercategory food",
     ),
 )
+@with_option_groups
 def retrieval(
     ctx: typer.Context,
     *,
-    images: ImagesFolder = None,
-    coco: CocoFile = None,
-    voc: VocFolder = None,
-    via: ViaFile = None,
+    source: Source,
     looked: LookedAt = Looked.CROPS,
     label: Label = LabelRule.MOST_FREQUENT,
     models: Annotated[
@@ -116,7 +111,6 @@ def retrieval(
     retrieved or not. `report P@4` and `report R@4` are computed as in report 2: see
     docs/train-an-embedder.md.
     """
-    source = Source(images, coco, voc, via)
     benchmark = RetrievalRun(
         source.coco,
         looked,

@@ -10,13 +10,10 @@ from services.annotation import exporting
 from services.cli.console import console
 from services.cli.context import example, run, shared
 from services.cli.labelled_source import (
-    CocoFile,
-    ImagesFolder,
     Source,
-    ViaFile,
-    VocFolder,
     labelled_frames,
 )
+from services.cli.option_groups import with_option_groups
 from services.embedder.training.calibration import Calibrated, Plan, looks, write_calibrated
 from services.embedder.training.labelled import LabelledFrame
 from services.runtime.settings import Settings
@@ -30,6 +27,7 @@ _SUFFIX = ".int8"
     "calibrate",
     epilog=example("--set embedder=resnet18 calibrate --coco gt.json --images DIR --to r18.int8"),
 )
+@with_option_groups
 def calibrate(
     ctx: typer.Context,
     *,
@@ -37,10 +35,7 @@ def calibrate(
         Path,
         typer.Option("--to", dir_okay=False, metavar="FILE", help="Output file, ending in .int8."),
     ],
-    images: ImagesFolder = None,
-    coco: CocoFile = None,
-    voc: VocFolder = None,
-    via: ViaFile = None,
+    source: Source,
     most: Annotated[
         int, typer.Option("--frames", min=4, help="Maximum number of frames, chosen at random.")
     ] = 200,
@@ -64,7 +59,7 @@ def calibrate(
     """
     if to.suffix != _SUFFIX:
         raise typer.BadParameter(f"the file must end in {_SUFFIX}", param_hint="--to")
-    context, source = shared(ctx), Source(images, coco, voc, via)
+    context = shared(ctx)
     frames = run(
         lambda: labelled_frames(source, context, exporting.training_frames),
         interrupted="Nothing was written.",

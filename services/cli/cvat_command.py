@@ -14,13 +14,8 @@ from services.cli.console import console
 from services.cli.context import Context, example, run, shared
 from services.cli.ingest_command import summary_text
 from services.cli.logs import log_to_file
-from services.cli.needle_options import (
-    CategoryFilter,
-    DetectorFilter,
-    DriveFilter,
-    ErrorTypeFilter,
-    StageFilter,
-)
+from services.cli.needle_options import NeedleOptions
+from services.cli.option_groups import with_option_groups
 from services.cli.outcome import print_rejections
 from services.cli.refusals import end_if_refused
 from services.ingest.publishing import Source
@@ -44,15 +39,12 @@ def cvat() -> None:
 
 
 @app.command("push", epilog=example("cvat push --by family --category 'stop sign'"))
+@with_option_groups
 def push(
     ctx: typer.Context,
     *,
     by: Annotated[UnitName, typer.Option("--by", help="One task for each of these.")] = "shortlist",
-    category: CategoryFilter = None,
-    error_type: ErrorTypeFilter = None,
-    detector: DetectorFilter = None,
-    drive: DriveFilter = None,
-    stage: StageFilter = None,
+    needles: NeedleOptions,
 ) -> None:
     """Create tasks with images, ground truth and proposals for frames that have no task yet.
 
@@ -60,9 +52,7 @@ def push(
     the box, and then sets the job's state to completed.
     """
     context = shared(ctx)
-    wanted = NeedleFilter(
-        category=category, error_type=error_type, detector=detector, drive=drive, stage=stage
-    )
+    wanted = needles.filter()
     done = run(lambda: _push(context, by, wanted), interrupted=_AGAIN)
     console().print(
         f"{done.created:,} tasks with {done.frames:,} frames created;"

@@ -1,6 +1,8 @@
 """Data sets as command options, and the functions that open them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -128,117 +130,105 @@ OptionalManifest = Annotated[
 ]
 
 
-def returned_opener(read: Callable[[Manifest], Dataset], manifest: Path, *says: str) -> Opener:
-    """Return a function that opens a tool's corrections, with the manifest of the export.
+@dataclass(frozen=True)
+class DetectionOptions:
+    """A detector's results on a data set, and the data set's name.
+
+    Raises
+    ------
+    typer.BadParameter
+        There are results without a detector, or a detector without results, or its name is none.
+    """
+
+    predictions: Predictions = None
+    detector: DetectorName = None
+    name: Name = None
+
+    def __post_init__(self) -> None:
+        if self.predictions is not None and self.detector is None:
+            raise typer.BadParameter(
+                "name the detector that made these results", param_hint="--detector"
+            )
+        if self.predictions is None and self.detector is not None:
+            raise typer.BadParameter(
+                "results of this detector are missing", param_hint="--predictions"
+            )
+        try:
+            self.made_by()
+        except InvalidRecord as exc:
+            raise typer.BadParameter(str(exc), param_hint="--detector") from exc
+
+    def made_by(self) -> Detector | None:
+        """The detector, if there are results."""
+        return None if self.detector is None else Detector.parse(self.detector)
+
+    def reader(
+        self, read: Callable[..., Dataset], annotations: Path, images: Path | None
+    ) -> Callable[..., Dataset]:
+        """The function that reads annotations and images together with the results."""
+        return partial(
+            read,
+            annotations,
+            images=images,
+            predictions=self.predictions,
+            detector=self.made_by(),
+            dataset=self.name,
+        )
+
+
+_NO_DETECTIONS = DetectionOptions()
+
+
+def opener_of(read: Callable[..., Dataset], manifest: Path | None, *says: str) -> Opener:
+    """A function that opens what `read` reads.
 
     Parameters
     ----------
+    read : takes the manifest of an export as `sent`, if there is one
+    manifest : of the export that a tool's corrections began with
     says : the annotation fields that the format carries in addition to the box
     """
+    if manifest is None:
+        return read
 
     def opener() -> Dataset:
-
         sent = Manifest.read(manifest)
-        return restored(read(sent), sent, says)
+        return restored(read(sent=sent), sent, says)
 
     return opener
-
-
-def detector_of(name: str | None, predictions: Path | None) -> Detector | None:
-    """The detector that the options name; required with predictions, refused without."""
-    if predictions is not None and name is None:
-        raise typer.BadParameter(
-            "name the detector that made these results", param_hint="--detector"
-        )
-    if name is None:
-        return None
-    if predictions is None:
-        raise typer.BadParameter("results of this detector are missing", param_hint="--predictions")
-    try:
-        return Detector.parse(name)
-    except InvalidRecord as exc:
-        raise typer.BadParameter(str(exc), param_hint="--detector") from exc
 
 
 def coco_opener(
     ground_truth: Path,
     images: Path | None,
-    predictions: Path | None,
-    detector: str | None,
-    name: str | None,
-    *,
+    detections: DetectionOptions = _NO_DETECTIONS,
     manifest: Path | None = None,
 ) -> Opener:
-    """Return a function that opens a COCO data set."""
-    whose = detector_of(detector, predictions)
-
-    def read(sent: Manifest | None = None) -> Dataset:
-
-        return read_coco(
-            ground_truth,
-            images=images,
-            predictions=predictions,
-            detector=whose,
-            dataset=name,
-            sent=sent,
-        )
-
-    return (
-        read
-        if manifest is None
-        else returned_opener(read, manifest, "area", "crowd", "ignore", "mask")
-    )
+    """A function that opens a COCO data set."""
+    read = detections.reader(read_coco, ground_truth, images)
+    return opener_of(read, manifest, "area", "crowd", "ignore", "mask")
 
 
 def voc_opener(
     annotations: Path,
     images: Path | None,
-    predictions: Path | None,
-    detector: str | None,
-    name: str | None,
-    *,
+    detections: DetectionOptions = _NO_DETECTIONS,
     manifest: Path | None = None,
 ) -> Opener:
-    """Return a function that opens a VOC data set."""
-    whose = detector_of(detector, predictions)
-
-    def read(sent: Manifest | None = None) -> Dataset:
-
-        return read_voc(
-            annotations,
-            images=images,
-            predictions=predictions,
-            detector=whose,
-            dataset=name,
-            sent=sent,
-        )
-
-    return read if manifest is None else returned_opener(read, manifest, "crowd", "ignore")
+    """A function that opens a VOC data set."""
+    read = detections.reader(read_voc, annotations, images)
+    return opener_of(read, manifest, "crowd", "ignore")
 
 
 def via_opener(
     annotations: Path,
     images: Path | None,
-    predictions: Path | None,
-    detector: str | None,
-    name: str | None,
-    *,
-    category_attribute: str | None,
+    detections: DetectionOptions = _NO_DETECTIONS,
     manifest: Path | None = None,
+    *,
+    category_attribute: str | None = None,
 ) -> Opener:
-    """Return a function that opens a VIA data set."""
-    whose = detector_of(detector, predictions)
-
-    def read(sent: Manifest | None = None) -> Dataset:
-
-        return read_via(
-            annotations,
-            images=images,
-            predictions=predictions,
-            detector=whose,
-            dataset=name,
-            sent=sent,
-            category_attribute=category_attribute,
-        )
-
-    return read if manifest is None else returned_opener(read, manifest, "area", "mask")
+    """A function that opens a VIA data set."""
+    read = detections.reader(read_via, annotations, images)
+    read = partial(read, category_attribute=category_attribute)
+    return opener_of(read, manifest, "area", "mask")

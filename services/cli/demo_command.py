@@ -12,8 +12,9 @@ from services.cli.console import console
 from services.cli.context import Context, example, run, shared
 from services.cli.logs import log_to_file
 from services.cli.memory_warning import warn_of_memory_broker
-from services.cli.mining import MontagePlan, mine
-from services.cli.montage_options import DEFAULT_MONTAGES, MontageFolder, Montages
+from services.cli.mining import mine
+from services.cli.montage_options import MontageOptions
+from services.cli.option_groups import with_option_groups
 from services.cli.outcome import concluded
 from services.cli.progress import ProgressView
 from services.cli.serve_command import print_addresses
@@ -35,13 +36,13 @@ _RESUME = "Nothing is lost: run `gazeloop demo` again to continue."
 @app.command(
     "demo", epilog=example("demo", "--data /tmp/small demo --drives 10 --frames 8 --no-serve")
 )
+@with_option_groups
 def demo(
     ctx: typer.Context,
     *,
     drives: Annotated[int, typer.Option(min=2, help="Drives of the survey.")] = 30,
     frames: Annotated[int, typer.Option(min=1, help="Frames per drive.")] = 20,
-    montages: Montages = DEFAULT_MONTAGES,
-    montage_folder: MontageFolder = None,
+    montages: MontageOptions,
     serve: Annotated[
         bool | None,
         typer.Option(
@@ -58,22 +59,17 @@ def demo(
     """
     context = shared(ctx)
     size = (drives, frames)
-    run(lambda: _demo(context, size, montages, montage_folder, serve=serve), interrupted=_RESUME)
+    run(lambda: _demo(context, size, montages, serve=serve), interrupted=_RESUME)
 
 
 async def _demo(
-    context: Context,
-    size: tuple[int, int],
-    montages: int,
-    folder: Path | None,
-    *,
-    serve: bool | None,
+    context: Context, size: tuple[int, int], montages: MontageOptions, *, serve: bool | None
 ) -> None:
 
     settings = context.settings(data=DATA, embedder=_EMBEDDER, http_port=0, metrics_port=0)
     out = console()
     log_to_file(settings, "gazeloop")
-    plan = MontagePlan(folder or settings.data / "montages", montages)
+    plan = montages.plan(settings)
     with ProgressView(out, time.monotonic) as view:
         dataset = await asyncio.to_thread(_survey, settings.data / "survey", size, view)
         view.at("starting the broker, the stores and the services")

@@ -16,13 +16,8 @@ from services.app.parts import joined
 from services.cli.console import console
 from services.cli.context import Context, example, run, shared
 from services.cli.logs import log_to_file
-from services.cli.needle_options import (
-    CategoryFilter,
-    DetectorFilter,
-    DriveFilter,
-    ErrorTypeFilter,
-    StageFilter,
-)
+from services.cli.needle_options import NeedleOptions
+from services.cli.option_groups import with_option_groups
 from services.domain.ports.blobs import BlobStore
 from services.formats.writers.formats import Format
 
@@ -43,17 +38,14 @@ Images = Annotated[bool, typer.Option("--images", help="Copy the images too.")]
     "export",
     epilog=example("export --format cvat --to to-cvat --what shortlisted --images --proposals"),
 )
+@with_option_groups
 def export(
     ctx: typer.Context,
     *,
     form: Form,
     to: To,
     what: Annotated[What, typer.Option("--what", help="Which frames.")] = What.SHORTLISTED,
-    category: CategoryFilter = None,
-    error_type: ErrorTypeFilter = None,
-    detector: DetectorFilter = None,
-    drive: DriveFilter = None,
-    stage: StageFilter = None,
+    needles: NeedleOptions,
     images: Images = False,
     proposals: Annotated[
         bool,
@@ -68,9 +60,7 @@ def export(
     Every format returns the same boxes if they come back unchanged.
     """
     context = shared(ctx)
-    wanted = NeedleFilter(
-        category=category, error_type=error_type, detector=detector, drive=drive, stage=stage
-    )
+    wanted = needles.filter()
     written = run(
         lambda: _export(context, form, to, what, wanted, images=images, proposals=proposals),
         interrupted="The folder is not complete; remove it and start again.",

@@ -1,6 +1,8 @@
 """`gazeloop ingest`: publish a data set as events for the services."""
 
 import time
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,33 +15,30 @@ from services.cli.context import Context, example, run, shared
 from services.cli.datasets import (
     AcceptPartial,
     CategoryAttribute,
-    DetectorName,
+    DetectionOptions,
     GroundTruth,
     ManifestFile,
-    Name,
     Opener,
     OptionalImages,
     OptionalManifest,
-    Predictions,
     ViaProject,
     VocAnnotations,
     coco_opener,
-    returned_opener,
+    opener_of,
     via_opener,
     voc_opener,
 )
 from services.cli.lag_watch import LagWatch
 from services.cli.logs import log_to_file
 from services.cli.mining import publish
+from services.cli.option_groups import with_option_groups
 from services.cli.outcome import print_adjustments, print_left_out, print_rejections
 from services.cli.progress import ProgressView
 from services.cli.refusals import end_if_refused
 from services.contracts.identity import FrameId
-from services.formats.items import Dataset
 from services.formats.readers.cvat import read_cvat
 from services.formats.readers.datumaro import read_datumaro
 from services.formats.readers.label_studio import read_label_studio
-from services.formats.readers.returned import Manifest
 from services.formats.readers.yolo import read_yolo
 from services.ingest.publishing import Source
 from services.ingest.summary import Summary
@@ -48,14 +47,22 @@ app = typer.Typer(no_args_is_help=True)
 
 _NAMED = 5
 _RESUME = "Acknowledged records are kept; run the same command to send the rest."
-SourceOption = Annotated[
-    Source,
-    typer.Option(
-        "--source",
-        help="`reannotation`: the annotation team's corrections. Only their ground truth is read,"
-        " and only of frames that were published before.",
-    ),
-]
+
+
+@dataclass(frozen=True)
+class PublishingOptions:
+    """How a data set is published."""
+
+    source: Annotated[
+        Source,
+        typer.Option(
+            "--source",
+            help="`reannotation`: the annotation team's corrections. Only their ground truth is"
+            " read, and only of frames that were published before.",
+        ),
+    ] = Source.IMPORT
+    accept_partial: AcceptPartial = False
+    manifest: OptionalManifest = None
 
 
 @app.callback()
@@ -69,66 +76,51 @@ def ingesting() -> None:
 
 
 @app.command("coco", epilog=example("ingest coco --images street/ --ground-truth gt.json"))
+@with_option_groups
 def coco(
     ctx: typer.Context,
     *,
     ground_truth: GroundTruth,
     images: OptionalImages = None,
-    predictions: Predictions = None,
-    detector: DetectorName = None,
-    name: Name = None,
-    source: SourceOption = Source.IMPORT,
-    accept_partial: AcceptPartial = False,
-    manifest: OptionalManifest = None,
+    detections: DetectionOptions,
+    how: PublishingOptions,
 ) -> None:
     """Publish a COCO data set, with a detector's results if you have them."""
-    opener = coco_opener(ground_truth, images, predictions, detector, name, manifest=manifest)
-    _ingest(shared(ctx), opener, source, accept_partial=accept_partial)
+    opener = coco_opener(ground_truth, images, detections, how.manifest)
+    _ingest(shared(ctx), opener, how)
 
 
 @app.command("voc", epilog=example("ingest voc --images JPEGImages/ --annotations Annotations/"))
+@with_option_groups
 def voc(
     ctx: typer.Context,
     *,
     annotations: VocAnnotations,
     images: OptionalImages = None,
-    predictions: Predictions = None,
-    detector: DetectorName = None,
-    name: Name = None,
-    source: SourceOption = Source.IMPORT,
-    accept_partial: AcceptPartial = False,
-    manifest: OptionalManifest = None,
+    detections: DetectionOptions,
+    how: PublishingOptions,
 ) -> None:
     """Publish a Pascal VOC data set."""
-    opener = voc_opener(annotations, images, predictions, detector, name, manifest=manifest)
-    _ingest(shared(ctx), opener, source, accept_partial=accept_partial)
+    opener = voc_opener(annotations, images, detections, how.manifest)
+    _ingest(shared(ctx), opener, how)
 
 
 @app.command("via", epilog=example("ingest via --images survey/ --annotations project.json"))
+@with_option_groups
 def via(
     ctx: typer.Context,
     *,
     annotations: ViaProject,
     images: OptionalImages = None,
-    predictions: Predictions = None,
-    detector: DetectorName = None,
-    name: Name = None,
+    detections: DetectionOptions,
     category_attribute: CategoryAttribute = None,
-    source: SourceOption = Source.IMPORT,
-    accept_partial: AcceptPartial = False,
-    manifest: OptionalManifest = None,
+    how: PublishingOptions,
 ) -> None:
     """Publish a VIA 2.x data set: rectangles and polygons, the survey's own format."""
     opener = via_opener(
-        annotations,
-        images,
-        predictions,
-        detector,
-        name,
-        category_attribute=category_attribute,
-        manifest=manifest,
+        annotations, images, detections, how.manifest, category_attribute=category_attribute
     )
-    _ingest(shared(ctx), opener, source, accept_partial=accept_partial)
+    _ingest(shared(ctx), opener, how)
 
 
 ReturnedFile = Annotated[
@@ -143,19 +135,17 @@ ReturnedFile = Annotated[
 ]
 
 
+_CORRECTIONS = PublishingOptions(source=Source.REANNOTATION)
+
+
 @app.command(
     "cvat",
     epilog=example("ingest cvat --annotations a.xml --manifest to-cvat/manifest.json"),
 )
 def cvat(ctx: typer.Context, *, annotations: ReturnedFile, manifest: ManifestFile) -> None:
     """Publish corrections of a `gazeloop export` from CVAT's XML (images 1.1)."""
-
-    def read(sent: Manifest) -> Dataset:
-
-        return read_cvat(annotations, sent)
-
-    opener = returned_opener(read, manifest, "crowd", "ignore")
-    _ingest(shared(ctx), opener, Source.REANNOTATION)
+    opener = opener_of(partial(read_cvat, annotations), manifest, "crowd", "ignore")
+    _ingest(shared(ctx), opener, _CORRECTIONS)
 
 
 @app.command(
@@ -164,13 +154,8 @@ def cvat(ctx: typer.Context, *, annotations: ReturnedFile, manifest: ManifestFil
 )
 def datumaro(ctx: typer.Context, *, annotations: ReturnedFile, manifest: ManifestFile) -> None:
     """Publish corrections of a `gazeloop export` from Datumaro's JSON."""
-
-    def read(sent: Manifest) -> Dataset:
-
-        return read_datumaro(annotations, sent)
-
-    opener = returned_opener(read, manifest, "crowd", "ignore")
-    _ingest(shared(ctx), opener, Source.REANNOTATION)
+    opener = opener_of(partial(read_datumaro, annotations), manifest, "crowd", "ignore")
+    _ingest(shared(ctx), opener, _CORRECTIONS)
 
 
 @app.command("label-studio", epilog=example("ingest label-studio --annotations export.json"))
@@ -178,13 +163,8 @@ def label_studio(
     ctx: typer.Context, *, annotations: ReturnedFile, manifest: OptionalManifest = None
 ) -> None:
     """Publish corrections of a `gazeloop export` from Label Studio's JSON."""
-
-    def read(sent: Manifest | None = None) -> Dataset:
-
-        return read_label_studio(annotations, sent)
-
-    opener = read if manifest is None else returned_opener(read, manifest, "crowd", "ignore")
-    _ingest(shared(ctx), opener, Source.REANNOTATION)
+    opener = opener_of(partial(read_label_studio, annotations), manifest, "crowd", "ignore")
+    _ingest(shared(ctx), opener, _CORRECTIONS)
 
 
 @app.command("yolo", epilog=example("ingest yolo --labels out --manifest out/manifest.json"))
@@ -204,27 +184,15 @@ def yolo(
     manifest: ManifestFile,
 ) -> None:
     """Publish corrections of a `gazeloop export` from YOLO text files."""
-
-    def read(sent: Manifest) -> Dataset:
-
-        return read_yolo(labels, sent)
-
-    _ingest(shared(ctx), returned_opener(read, manifest), Source.REANNOTATION)
+    opener = opener_of(partial(read_yolo, labels), manifest)
+    _ingest(shared(ctx), opener, _CORRECTIONS)
 
 
-def _ingest(
-    context: Context, opener: Opener, source: Source, *, accept_partial: bool = False
-) -> None:
-    run(
-        lambda: _publish(context, opener, source, accept_partial=accept_partial),
-        interrupted=_RESUME,
-    )
+def _ingest(context: Context, opener: Opener, how: PublishingOptions) -> None:
+    run(lambda: _publish(context, opener, how), interrupted=_RESUME)
 
 
-async def _publish(
-    context: Context, opener: Opener, source: Source, *, accept_partial: bool
-) -> None:
-
+async def _publish(context: Context, opener: Opener, how: PublishingOptions) -> None:
     settings = context.settings()
     out = console()
     log_to_file(settings, "ingest")
@@ -233,7 +201,7 @@ async def _publish(
         async with joined(settings) as stack:
             watch = LagWatch(stack, view)
             summary, _ = await publish(
-                stack, dataset, watch, view, source=source, accept_partial=accept_partial
+                stack, dataset, watch, view, source=how.source, accept_partial=how.accept_partial
             )
             questions = stack.review("/questions")
     if not dataset.frames:
@@ -244,7 +212,7 @@ async def _publish(
     print_adjustments(out, summary)
     print_rejections(out, summary)
     print_left_out(out, summary)
-    end_if_refused(out, summary, source)
+    end_if_refused(out, summary, how.source)
 
 
 def _missing_text(left: list[FrameId]) -> str:

@@ -26,43 +26,6 @@ from services.formats.writers.frames import ExportFrame
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 
-ImagesFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--images", help="Folder of the images.", exists=True, file_okay=False, metavar="DIR"
-    ),
-]
-CocoFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--coco",
-        help="COCO instances; with --images. Without --coco, --voc and --via: the annotated frames"
-        " of the data folder.",
-        exists=True,
-        dir_okay=False,
-        metavar="FILE",
-    ),
-]
-VocFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--voc",
-        help="Folder of VOC XML files; with --images.",
-        exists=True,
-        file_okay=False,
-        metavar="DIR",
-    ),
-]
-ViaFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--via",
-        help="VIA 2.x JSON; with --images.",
-        exists=True,
-        dir_okay=False,
-        metavar="FILE",
-    ),
-]
 LookedAt = Annotated[
     Looked,
     typer.Option("--of", help="Use annotated objects, or whole frames."),
@@ -76,17 +39,51 @@ Chosen = Callable[[AnnotationStores, Settings], Awaitable[list[ExportFrame]]]
 
 @dataclass(frozen=True)
 class Source:
-    """Where annotated frames come from.
+    """Where annotated frames come from: without options, from the data folder.
 
-    Attributes
-    ----------
-    images, coco, voc, via : the options' paths; all None means the data folder
+    Raises
+    ------
+    typer.BadParameter
+        Several data sets are named, or images without annotations, or the reverse.
     """
 
-    images: Path | None
-    coco: Path | None
-    voc: Path | None
-    via: Path | None
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images", help="Folder of the images.", exists=True, file_okay=False, metavar="DIR"
+        ),
+    ] = None
+    coco: Annotated[
+        Path | None,
+        typer.Option(
+            "--coco",
+            help="COCO instances; with --images. Without --coco, --voc and --via: the annotated"
+            " frames of the data folder.",
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+        ),
+    ] = None
+    voc: Annotated[
+        Path | None,
+        typer.Option(
+            "--voc",
+            help="Folder of VOC XML files; with --images.",
+            exists=True,
+            file_okay=False,
+            metavar="DIR",
+        ),
+    ] = None
+    via: Annotated[
+        Path | None,
+        typer.Option(
+            "--via",
+            help="VIA 2.x JSON; with --images.",
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         given = [path for path in (self.coco, self.voc, self.via) if path is not None]
@@ -106,12 +103,11 @@ class Source:
     def dataset(self) -> Dataset | None:
         """The named data set; None for the data folder."""
         if self.coco:
-            return coco_opener(self.coco, self.images, None, None, None)()
+            return coco_opener(self.coco, self.images)()
         if self.voc:
-            return voc_opener(self.voc, self.images, None, None, None)()
+            return voc_opener(self.voc, self.images)()
         if self.via:
-            opener = via_opener(self.via, self.images, None, None, None, category_attribute=None)
-            return opener()
+            return via_opener(self.via, self.images)()
         return None
 
 

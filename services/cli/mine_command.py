@@ -1,7 +1,6 @@
 """`gazeloop mine`: the whole pipeline on the user's own data, in one command."""
 
 import time
-from pathlib import Path
 
 import typer
 
@@ -11,12 +10,10 @@ from services.cli.context import Context, example, run, shared
 from services.cli.datasets import (
     AcceptPartial,
     CategoryAttribute,
-    DetectorName,
+    DetectionOptions,
     GroundTruth,
     Images,
-    Name,
     Opener,
-    Predictions,
     ViaProject,
     VocAnnotations,
     coco_opener,
@@ -25,15 +22,16 @@ from services.cli.datasets import (
 )
 from services.cli.logs import log_to_file
 from services.cli.memory_warning import warn_of_memory_broker
-from services.cli.mining import MontagePlan, mine
-from services.cli.montage_options import DEFAULT_MONTAGES, MontageFolder, Montages
+from services.cli.mining import mine
+from services.cli.montage_options import MontageOptions
+from services.cli.option_groups import with_option_groups
 from services.cli.outcome import concluded
 from services.cli.progress import ProgressView
 
 app = typer.Typer(no_args_is_help=True)
 
 _RESULTS = " --predictions dt.json --detector ods@1.4"
-RESUME = "Nothing is lost: run the same command to continue."
+_RESUME = "Nothing is lost: run the same command to continue."
 
 
 @app.callback()
@@ -50,84 +48,79 @@ def mining() -> None:
     "coco",
     epilog=example("mine coco --images street/ --ground-truth gt.json" + _RESULTS),
 )
+@with_option_groups
 def coco(
     ctx: typer.Context,
     *,
     images: Images,
     ground_truth: GroundTruth,
-    predictions: Predictions = None,
-    detector: DetectorName = None,
-    name: Name = None,
+    detections: DetectionOptions,
     accept_partial: AcceptPartial = False,
-    montages: Montages = DEFAULT_MONTAGES,
-    montage_folder: MontageFolder = None,
+    montages: MontageOptions,
 ) -> None:
     """Mine a COCO data set with a detector's COCO results."""
-    opener = coco_opener(ground_truth, images, predictions, detector, name)
-    _mine(shared(ctx), opener, montages, montage_folder, accept_partial=accept_partial)
+    _mine(
+        shared(ctx),
+        coco_opener(ground_truth, images, detections),
+        montages,
+        accept_partial=accept_partial,
+    )
 
 
 @app.command(
     "voc",
     epilog=example("mine voc --images JPEGImages/ --annotations Annotations/" + _RESULTS),
 )
+@with_option_groups
 def voc(
     ctx: typer.Context,
     *,
     images: Images,
     annotations: VocAnnotations,
-    predictions: Predictions = None,
-    detector: DetectorName = None,
-    name: Name = None,
+    detections: DetectionOptions,
     accept_partial: AcceptPartial = False,
-    montages: Montages = DEFAULT_MONTAGES,
-    montage_folder: MontageFolder = None,
+    montages: MontageOptions,
 ) -> None:
     """Mine a Pascal VOC data set: one XML file per image."""
-    opener = voc_opener(annotations, images, predictions, detector, name)
-    _mine(shared(ctx), opener, montages, montage_folder, accept_partial=accept_partial)
+    _mine(
+        shared(ctx),
+        voc_opener(annotations, images, detections),
+        montages,
+        accept_partial=accept_partial,
+    )
 
 
 @app.command(
     "via",
     epilog=example("mine via --images survey/ --annotations via_project.json" + _RESULTS),
 )
+@with_option_groups
 def via(
     ctx: typer.Context,
     *,
     images: Images,
     annotations: ViaProject,
-    predictions: Predictions = None,
-    detector: DetectorName = None,
-    name: Name = None,
+    detections: DetectionOptions,
     category_attribute: CategoryAttribute = None,
     accept_partial: AcceptPartial = False,
-    montages: Montages = DEFAULT_MONTAGES,
-    montage_folder: MontageFolder = None,
+    montages: MontageOptions,
 ) -> None:
     """Mine a VIA 2.x data set: rectangles and polygons, the survey's own format."""
-    opener = via_opener(
-        annotations, images, predictions, detector, name, category_attribute=category_attribute
-    )
-    _mine(shared(ctx), opener, montages, montage_folder, accept_partial=accept_partial)
+    opener = via_opener(annotations, images, detections, category_attribute=category_attribute)
+    _mine(shared(ctx), opener, montages, accept_partial=accept_partial)
 
 
 def _mine(
-    context: Context, opener: Opener, montages: int, folder: Path | None, *, accept_partial: bool
+    context: Context, opener: Opener, montages: MontageOptions, *, accept_partial: bool
 ) -> None:
     run(
-        lambda: mine_alone(context, opener, montages, folder, accept_partial=accept_partial),
-        interrupted=RESUME,
+        lambda: _mine_alone(context, opener, montages, accept_partial=accept_partial),
+        interrupted=_RESUME,
     )
 
 
-async def mine_alone(
-    context: Context,
-    opener: Opener,
-    montages: int,
-    folder: Path | None,
-    *,
-    accept_partial: bool = False,
+async def _mine_alone(
+    context: Context, opener: Opener, montages: MontageOptions, *, accept_partial: bool
 ) -> None:
     """Start the embedded stack, mine, print, stop.
 
@@ -141,7 +134,7 @@ async def mine_alone(
     settings = context.settings(http_port=0, metrics_port=0)  # any free ports: nobody connects
     out = console()
     log_to_file(settings, "gazeloop")
-    plan = MontagePlan(folder or settings.data / "montages", montages)
+    plan = montages.plan(settings)
     dataset = opener()  # Before any part starts, so that a wrong path is reported at once.
     with ProgressView(out, time.monotonic) as view:
         view.at("starting the broker, the stores and the services")

@@ -1,27 +1,40 @@
-"""Options of commands that draw montages: their number and output folder."""
+"""Options of commands that draw montages."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from services.cli.mining import MontagePlan
+from services.runtime.settings import Settings
+
 DEFAULT_MONTAGES = 24
 """As many as a person would look through; drawing takes about five seconds."""
 
-Montages = Annotated[
-    int,
-    typer.Option(
-        "--montages",
-        min=0,
-        help="Maximum number of montages, one per needle with a shortlist; 0 draws none.",
-    ),
-]
-MontageFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--montage-folder",
-        help="Output folder of montages; default: `montages` in the data folder.",
-        file_okay=False,
-        metavar="DIR",
-    ),
-]
+
+@dataclass(frozen=True)
+class MontageOptions:
+    """The number of montages, and their output folder."""
+
+    montages: Annotated[
+        int,
+        typer.Option(
+            "--montages",
+            min=0,
+            help="Maximum number of montages, one per needle with a shortlist; 0 draws none.",
+        ),
+    ] = DEFAULT_MONTAGES
+    montage_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--montage-folder",
+            help="Output folder of montages; default: `montages` in the data folder.",
+            file_okay=False,
+            metavar="DIR",
+        ),
+    ] = None
+
+    def plan(self, settings: Settings) -> MontagePlan:
+        """What to draw, and where to."""
+        return MontagePlan(self.montage_folder or settings.data / "montages", self.montages)

@@ -11,15 +11,12 @@ from services.annotation import exporting
 from services.cli.console import console
 from services.cli.context import INTERRUPTED, example, run, shared
 from services.cli.labelled_source import (
-    CocoFile,
-    ImagesFolder,
     Label,
     LookedAt,
     Source,
-    ViaFile,
-    VocFolder,
     labelled_frames,
 )
+from services.cli.option_groups import with_option_groups
 from services.cli.training_view import TrainingView
 from services.contracts.errors import InvalidSettings
 from services.embedder.models.backbones import backbone_named
@@ -39,6 +36,7 @@ _RESUME = "Run the same command to continue."
     "train",
     epilog=example("train --backbone resnet18_scratch --coco gt.json --images DIR --epochs 30"),
 )
+@with_option_groups
 def train(
     ctx: typer.Context,
     *,
@@ -52,10 +50,7 @@ def train(
             " their own.",
         ),
     ],
-    images: ImagesFolder = None,
-    coco: CocoFile = None,
-    voc: VocFolder = None,
-    via: ViaFile = None,
+    source: Source,
     looked: LookedAt = Looked.CROPS,
     label: Label = LabelRule.MOST_FREQUENT,
     start: Annotated[
@@ -115,7 +110,6 @@ def train(
         recipe = replace(recipe, rate=rate)
     where = _device(device)
     half = precision == "bfloat16" or (precision == "auto" and where == "cuda")
-    source = Source(images, coco, voc, via)
     course = Course(
         chosen,
         looked,

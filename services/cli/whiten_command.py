@@ -10,14 +10,11 @@ from services.annotation import exporting
 from services.cli.console import console
 from services.cli.context import example, run, shared
 from services.cli.labelled_source import (
-    CocoFile,
-    ImagesFolder,
     LookedAt,
     Source,
-    ViaFile,
-    VocFolder,
     labelled_frames,
 )
+from services.cli.option_groups import with_option_groups
 from services.embedder.training.labelled import Example, LabelRule, Looked, examples
 from services.embedder.training.whitened import write_whitened
 from services.runtime.settings import Settings
@@ -29,6 +26,7 @@ app = typer.Typer()
     "whiten",
     epilog=example("--set embedder=resnet18 whiten --coco gt.json --images DIR --to w.safetensors"),
 )
+@with_option_groups
 def whiten(
     ctx: typer.Context,
     *,
@@ -41,10 +39,7 @@ def whiten(
     dimensions: Annotated[
         int, typer.Option("--dimensions", min=2, help="Number of principal components to keep.")
     ] = 128,
-    images: ImagesFolder = None,
-    coco: CocoFile = None,
-    voc: VocFolder = None,
-    via: ViaFile = None,
+    source: Source,
     looked: LookedAt = Looked.CROPS,
 ) -> None:
     """Fit a PCA whitening to the configured embedder, and write its weights with the whitening.
@@ -56,7 +51,7 @@ def whiten(
         raise typer.BadParameter("the file must end in .safetensors", param_hint="--to")
     context = shared(ctx)
     frames = run(
-        lambda: labelled_frames(Source(images, coco, voc, via), context, exporting.training_frames),
+        lambda: labelled_frames(source, context, exporting.training_frames),
         interrupted="Nothing was written.",
     )
     chosen = examples(frames, looked, LabelRule.MOST_FREQUENT)

@@ -17,7 +17,7 @@ _WITHOUT_SHAPE = frozenset({"label", "caption"})
 """Annotation types that apply to a whole image."""
 
 
-def read_datumaro(file: Path, manifest: Manifest) -> Dataset:
+def read_datumaro(file: Path, sent: Manifest) -> Dataset:
     """Open one of the files in `annotations/`; an item's id is its image's stem.
 
     Raises
@@ -28,7 +28,7 @@ def read_datumaro(file: Path, manifest: Manifest) -> Dataset:
     content = fields.record(read_json(file), str(file))
     names = _names(content)
     sources = located(file, "items", content.get("items"))
-    parse = partial(_versions, manifest=manifest, names=names)
+    parse = partial(_versions, manifest=sent, names=names)
     return Dataset(file.stem, len(sources), returned(sources, parse))
 
 
