@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import zip_longest
+from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
+from cachetools import LRUCache, cachedmethod
 from PIL import Image
 
 from services.contracts.events import Candidate, ErrorType, NeedleFound
@@ -26,6 +28,8 @@ from services.runtime.montage import MOST, Tile, montage
 _MONTAGE_NAME = re.compile(r"\d{3}-.*-[0-9a-f]{8}\.png")
 _SHOWN = 0.3
 """Other predictions below this score are not drawn, because they clutter the image."""
+_DECODED_BYTES = 400_000_000
+"""Memory for decoded frames: 64 of them in full HD."""
 _COMPRESSION = 1  # takes a third of the default level's time, for 10% more bytes
 _MEANING = {
     ErrorType.CLASSIFICATION: "it is of another category",
@@ -55,24 +59,34 @@ class _Sheet:
     candidates: Sequence[Candidate]
 
 
-class _Pictures:
-    """A cache of decoded frame images."""
+class DecodedFrames:
+    """A cache of decoded frame images.
 
-    def __init__(self, blobs: BlobStore, limits: ImageLimits, *, most: int = 64) -> None:
+    Parameters
+    ----------
+    max_bytes : of pixels; the images used least recently make room
+    """
+
+    def __init__(
+        self, blobs: BlobStore, limits: ImageLimits, *, max_bytes: int = _DECODED_BYTES
+    ) -> None:
         self._blobs = blobs
         self._limits = limits
-        self._most = most
-        self._kept: dict[str, Image.Image] = {}
+        self._kept: LRUCache[str, Image.Image] = LRUCache(max_bytes, _bytes_of)
 
     def of(self, frame: FrameRecord) -> Image.Image | None:
+        """The frame's image; None if it is not known."""
         if frame.captured is None:
             return None
-        uri = frame.captured.image.uri
-        if uri not in self._kept:
-            if len(self._kept) >= self._most:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[uri] = decode_rgb(self._blobs.get(uri), self._limits)
-        return self._kept[uri]
+        return self._decoded(frame.captured.image.uri)
+
+    @cachedmethod(attrgetter("_kept"))
+    def _decoded(self, uri: str) -> Image.Image:
+        return decode_rgb(self._blobs.get(uri), self._limits)
+
+
+def _bytes_of(picture: Image.Image) -> int:
+    return picture.width * picture.height * len(picture.getbands())
 
 
 def chosen(records: Iterable[NeedleRecord], most: int) -> list[NeedleRecord]:
@@ -123,7 +137,7 @@ async def write_montages(
     album = _Album(
         frames=await stores.frames.load({frame for sheet in sheets for frame in _frames(sheet)}),
         errors=await _errors(stores.matches, sheets),
-        pictures=_Pictures(stores.blobs, limits),
+        pictures=DecodedFrames(stores.blobs, limits),
     )
     return await asyncio.to_thread(_write, album, sheets, folder)
 
@@ -181,7 +195,7 @@ class _Album:
 
     frames: Mapping[FrameId, FrameRecord]
     errors: Mapping[RegionId, ErrorType | None]
-    pictures: _Pictures
+    pictures: DecodedFrames
 
     def drawn(self, title: str, sheet: _Sheet) -> Image.Image | None:
         needle = sheet.needle

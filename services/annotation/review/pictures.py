@@ -4,12 +4,12 @@ import asyncio
 import hashlib
 import os
 import tempfile
-from collections import OrderedDict
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
+from cachetools import LRUCache
 from PIL import Image as Pictures
 from PIL import ImageDraw
 
@@ -62,9 +62,8 @@ class PictureCache:
         self._max_bytes = max_bytes
         self._blobs = blobs
         self._limits = limits
-        self._sizes: OrderedDict[str, int] | None = None
+        self._files: _Files | None = None
         self._listing = asyncio.Lock()
-        self._total = 0
         self._rendering: dict[str, asyncio.Future[bytes]] = {}
         self._rendering_slots = asyncio.Semaphore(_CONCURRENT)
 
@@ -78,25 +77,23 @@ class PictureCache:
         StoreUnavailable
             The blob store does not answer.
         """
-        sizes = await self._known()
+        files = await self._known()
         name = wanted.name
-        if name in sizes:
-            sizes.move_to_end(name)
+        if files.get(name):  # which counts as a use
             try:
                 return await asyncio.to_thread((self._folder / name).read_bytes)
             except OSError:
-                self._total -= sizes.pop(name, 0)
+                files.pop(name, None)
         if name not in self._rendering:
             self._rendering[name] = asyncio.ensure_future(self._render(wanted))
         return await asyncio.shield(self._rendering[name])
 
-    async def _known(self) -> OrderedDict[str, int]:
-        """Sizes of the files in the folder, listed once; afterwards kept up to date in memory."""
+    async def _known(self) -> "_Files":
+        """The files in the folder, listed once; afterwards kept up to date in memory."""
         async with self._listing:
-            if self._sizes is None:
-                self._sizes = await asyncio.to_thread(self._found)
-                self._total = sum(self._sizes.values())
-            return self._sizes
+            if self._files is None:
+                self._files = await asyncio.to_thread(self._found)
+            return self._files
 
     async def _render(self, wanted: Wanted) -> bytes:
         try:
@@ -108,23 +105,15 @@ class PictureCache:
             del self._rendering[wanted.name]
 
     async def _keep(self, name: str, content: bytes) -> None:
-        evicted = self._admit(name, len(content))
+        if len(content) > self._max_bytes:
+            return
+        files = await self._known()
+        files[name] = len(content)
         try:
-            await asyncio.to_thread(self._write, name, content, evicted)
+            await asyncio.to_thread(self._write, name, content, files.taken_evicted())
         except OSError as exc:
             # A picture that cannot be stored is rendered again when it is needed.
             log.warning("picture_not_kept", folder=str(self._folder), error=str(exc))
-
-    def _admit(self, name: str, size: int) -> list[str]:
-        assert self._sizes is not None  # `get` has listed the folder
-        self._sizes[name] = size
-        self._total += size
-        evicted = []
-        while self._total > self._max_bytes and len(self._sizes) > 1:
-            oldest, freed = self._sizes.popitem(last=False)
-            self._total -= freed
-            evicted.append(oldest)
-        return evicted
 
     def _draw(self, wanted: Wanted) -> bytes:
         picture = decode_rgb(self._blobs.get(wanted.image.uri), self._limits)
@@ -148,17 +137,38 @@ class PictureCache:
             file.write(content)
         Path(temporary).replace(self._folder / name)
 
-    def _found(self) -> OrderedDict[str, int]:
+    def _found(self) -> "_Files":
+        files = _Files(self._max_bytes)
         if not self._folder.is_dir():
-            return OrderedDict()
+            return files
         kept = []
         for path in self._folder.iterdir():
-            if path.name.startswith("."):
+            stat = path.stat()
+            if path.name.startswith(".") or stat.st_size > self._max_bytes:
                 path.unlink(missing_ok=True)
             else:
-                kept.append((path.stat(), path.name))
+                kept.append((stat, path.name))
         kept.sort(key=lambda item: item[0].st_mtime)
-        return OrderedDict((name, stat.st_size) for stat, name in kept)
+        files.update((name, stat.st_size) for stat, name in kept)
+        return files
+
+
+class _Files(LRUCache[str, int]):
+    """Sizes of the files by name, in bytes; notes which files no longer fit."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(max_bytes, getsizeof=lambda size: size)
+        self._evicted: list[str] = []
+
+    def popitem(self) -> tuple[str, int]:
+        name, size = super().popitem()
+        self._evicted.append(name)
+        return name, size
+
+    def taken_evicted(self) -> list[str]:
+        """The files to delete; the next call names only later ones."""
+        taken, self._evicted = self._evicted, []
+        return taken
 
 
 def _outline(picture: Pictures.Image, region: Box, window: Box) -> None:

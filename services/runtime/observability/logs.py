@@ -2,11 +2,13 @@
 
 import logging
 import sys
-from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TextIO
 
 import structlog
+from cachetools import LRUCache
 
 from services.runtime.observability.traces import ids_in_hand
 
@@ -31,6 +33,14 @@ _QUIET_S = 30.0
 _MOST_REMEMBERED = 1000  # some libraries fill in the arguments themselves
 
 
+@dataclass
+class _Shown:
+    """When a message was shown, in seconds since the epoch, and its repeats since."""
+
+    at: float
+    repeats: int = 0
+
+
 class RepeatedWarnings(logging.Filter):
     """Limits how often a library repeats a message, and adds how often it was repeated.
 
@@ -44,23 +54,22 @@ class RepeatedWarnings(logging.Filter):
     def __init__(self, quiet_s: float) -> None:
         super().__init__()
         self._quiet_s = quiet_s
-        self._last_shown: dict[tuple[str, str], float] = {}
-        self._held_back: Counter[tuple[str, str]] = Counter()
+        self._shown: LRUCache[tuple[str, str], _Shown] = LRUCache(_MOST_REMEMBERED)
+        self._lock = Lock()  # drivers log from their own threads
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] == _PACKAGE or not isinstance(record.msg, str):
             return True
         # Compare messages before formatting, because a port or a delay in them may vary.
         what = (record.name, record.msg)
-        if record.created - self._last_shown.get(what, 0.0) < self._quiet_s:
-            self._held_back[what] += 1
-            return False
-        if len(self._last_shown) >= _MOST_REMEMBERED:
-            self._last_shown.clear()
-        self._last_shown[what] = record.created
-        held_back = self._held_back.pop(what, 0)
-        if held_back:
-            record.msg = f"{record.msg} (and {held_back} times since the last line)"
+        with self._lock:
+            shown = self._shown.get(what)
+            if shown is not None and record.created - shown.at < self._quiet_s:
+                shown.repeats += 1
+                return False
+            self._shown[what] = _Shown(record.created)
+        if shown is not None and shown.repeats:
+            record.msg = f"{record.msg} (and {shown.repeats} times since the last line)"
         return True
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from services.app.gallery import chosen, write_montages
+from services.app.gallery import DecodedFrames, chosen, write_montages
 from services.contracts.events import ErrorType
+from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameFact
 from services.domain.ports.needles import NeedleRecord
 from services.runtime.images import ImageLimits
@@ -74,6 +75,16 @@ async def test_every_needle_with_a_shortlist_has_one_montage(mined: Stores, tmp_
 
 async def test_no_more_are_drawn_than_asked_for(mined: Stores, tmp_path: Path) -> None:
     assert len(await write_montages(mined, tmp_path, limits=LIMITS, most=1)) == 1
+
+
+async def test_decoded_images_are_kept_while_they_fit_into_memory(mined: Stores) -> None:
+    frames = await mined.frames.load([FrameId("n1"), FrameId("n2"), FrameId("n3")])
+    one = 320 * 180 * 3
+    two_fit = DecodedFrames(mined.blobs, LIMITS, max_bytes=2 * one)
+    first = two_fit.of(frames[FrameId("n1")])
+    assert two_fit.of(frames[FrameId("n1")]) is first
+    none_fits = DecodedFrames(mined.blobs, LIMITS, max_bytes=one - 1)
+    assert none_fits.of(frames[FrameId("n1")]) is not none_fits.of(frames[FrameId("n1")])
 
 
 async def test_a_second_run_replaces_the_montages_and_nothing_else(

@@ -64,6 +64,20 @@ def test_a_library_that_repeats_itself_is_held_back_and_counted() -> None:
     assert said(62, name="kafka") == "no node 1"
 
 
+def test_a_message_that_still_repeats_is_held_back_while_many_others_come() -> None:
+    quiet = RepeatedWarnings(quiet_s=30.0)
+
+    def shown(message: str, at_s: float) -> bool:
+        return quiet.filter(
+            logging.makeLogRecord({"name": "kafka", "msg": message, "created": 1e9 + at_s})
+        )
+
+    assert shown("no broker", 0)
+    for number in range(3000):
+        assert shown(f"no node {number}", 1)
+        assert not shown("no broker", 1)
+
+
 def test_our_own_events_are_never_held_back(written: io.StringIO) -> None:
     log = structlog.get_logger("services.tester")
     for _ in range(3):

@@ -84,6 +84,17 @@ async def test_the_least_used_pictures_make_room(blobs: InMemoryBlobs, tmp_path:
     assert sum(path.stat().st_size for path in (tmp_path / "kept").iterdir()) <= 4 * size
 
 
+async def test_a_picture_larger_than_the_cache_is_shown_and_not_stored(
+    blobs: InMemoryBlobs, tmp_path: Path
+) -> None:
+    wanted = Wanted(stored(blobs), None, 100, 50)
+    size = len(await PictureCache(tmp_path, 10**6, blobs, LIMITS).get(wanted))
+
+    assert await PictureCache(tmp_path, size - 1, blobs, LIMITS).get(wanted)
+
+    assert {path.name for path in (tmp_path / ".").iterdir()} == set()
+
+
 async def test_a_picture_whose_image_is_gone_can_be_asked_for_again(
     blobs: InMemoryBlobs, tmp_path: Path
 ) -> None:
