@@ -14,7 +14,6 @@ over all tests. Only vehicles with enough frames are tested, and at most MOST_VE
 the number of metric series.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +24,12 @@ import numpy as np
 from services.contracts.identity import VehicleId
 from services.domain.detection.coco import BoolArray, IntArray
 from services.domain.statistics.resampling import Sample
+from services.domain.statistics.significance import (
+    chi_squared_p_value,
+    holm_rejected,
+    kolmogorov_smirnov_p_value,
+    normal_p_value,
+)
 
 MOST_VEHICLES: Final = 50
 FEWEST_FRAMES: Final = 30
@@ -90,7 +95,7 @@ def drift(fleet: Fleet) -> list[Drift]:
             (v, DriftMeasure.CLASSES, *_chi_squared(classes[v], classes.sum(0) - classes[v], size)),
             (v, DriftMeasure.MAP, *_map_difference(fleet, fleet.vehicle == v)),
         ]
-    rejected = _holm([p for *_, p in results])
+    rejected = holm_rejected([p for *_, p in results], LEVEL)
     return [
         Drift(fleet.names[v], measure, effect, p, drifts)
         for (v, measure, effect, p), drifts in zip(results, rejected, strict=True)
@@ -116,7 +121,7 @@ def _counts(fleet: Fleet) -> tuple[IntArray, IntArray]:
 def _kolmogorov_smirnov(
     vehicle_counts: IntArray, rest: IntArray, frames: tuple[int, int]
 ) -> tuple[float, float]:
-    """Largest distance of two distributions, and its asymptotic p-value (Stephens, 1970)."""
+    """Largest distance of two distributions, and its p-value."""
     if not vehicle_counts.sum() or not rest.sum():
         return 0.0, 1.0
     distance = float(
@@ -124,10 +129,7 @@ def _kolmogorov_smirnov(
             np.cumsum(vehicle_counts) / vehicle_counts.sum() - np.cumsum(rest) / rest.sum()
         ).max()
     )
-    root = math.sqrt(frames[0] * frames[1] / (frames[0] + frames[1]))
-    x = (root + 0.12 + 0.11 / root) * distance
-    terms = [(-1) ** (j - 1) * math.exp(-2 * (j * x) ** 2) for j in range(1, 101)]
-    return distance, min(1.0, max(0.0, 2 * sum(terms))) if x > 0.2 else 1.0  # noqa: PLR2004  # p = 1 to 10 digits
+    return distance, kolmogorov_smirnov_p_value(distance, frames)
 
 
 def _chi_squared(
@@ -147,10 +149,7 @@ def _chi_squared(
     if not freedom:
         return effect, 1.0
     statistic = float(((seen - expected) ** 2 / expected).sum())
-    # Wilson and Hilferty (1931): the cube root is nearly normal.
-    spread = 2 / (9 * freedom)
-    z = ((statistic / freedom) ** (1 / 3) - (1 - spread)) / math.sqrt(spread)
-    return effect, math.erfc(z / math.sqrt(2)) / 2
+    return effect, chi_squared_p_value(statistic, freedom)
 
 
 def _map_difference(fleet: Fleet, vehicle_counts: BoolArray) -> tuple[float, float]:
@@ -173,14 +172,4 @@ def _map_difference(fleet: Fleet, vehicle_counts: BoolArray) -> tuple[float, flo
     deviation = float(np.sqrt(np.square(moved).sum()))
     if not known or not deviation:
         return 0.0, 1.0
-    return total / known, math.erfc(abs(total) / deviation / math.sqrt(2))
-
-
-def _holm(p_values: Sequence[float]) -> list[bool]:
-    """Which hypotheses are rejected at a family-wise error rate of `LEVEL` (Holm, 1979)."""
-    rejected = [False] * len(p_values)
-    for k, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        if p_values[i] > LEVEL / (len(p_values) - k):
-            break
-        rejected[i] = True
-    return rejected
+    return total / known, normal_p_value(total / deviation)

@@ -18,8 +18,8 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 from services.contracts.identity import FamilyId, VehicleId
+from services.domain.statistics.significance import wilson_upper_bound
 
-_NORMAL_975: Final = 1.959964
 _DAY_S: Final = 86_400
 
 
@@ -126,12 +126,8 @@ def optimistic_yield(confirmed: int, judged: int) -> float:
 
     References
     ----------
-    Wilson (1927), the score interval; Lai and Robbins (1985), upper confidence bounds
+    Lai and Robbins (1985), upper confidence bounds
     """
     if not judged:
         return 1.0
-    z = _NORMAL_975
-    share, spread = confirmed / judged, z * z / judged
-    middle = share + spread / 2
-    half = z * math.sqrt(share * (1 - share) / judged + spread / (4 * judged))
-    return min(1.0, (middle + half) / (1 + spread))
+    return wilson_upper_bound(confirmed, judged)

@@ -17,12 +17,12 @@ import numpy as np
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.metrics.match_table import MatchTable
 from services.domain.statistics.intervals import middle_95
+from services.domain.statistics.significance import NORMAL_975
 
 REPLICATES: Final = 400
 EXACT_UP_TO: Final = 5_000_000
 """Detections times replicates; so many take a quarter of a second."""
 _FEW: Final = 4
-_NORMAL_975: Final = 1.959963984540054
 _SEED: Final = 95
 
 N = TypeVar("N", float, FloatArray)
@@ -84,7 +84,7 @@ def _interval(detectors: Sequence[Sequence[Sample]], frames: int) -> Interval | 
         # from the value, as the value is from the truth.
         return Interval(value, 2 * value - high, 2 * value - low)
     moved = _minus([_influence(samples, frames) for samples in detectors])
-    half = _NORMAL_975 * float(np.sqrt(np.square(moved).sum()))
+    half = NORMAL_975 * float(np.sqrt(np.square(moved).sum()))
     draws, weights = _drawn(detectors, frames, _FEW)
     # The remainder of a draw beyond first order is mostly that bias, and varies little.
     bias = float(np.mean(draws - value - (weights - 1) @ moved)) if draws.size else 0.0
