@@ -2,17 +2,14 @@
 
 import asyncio
 import fcntl
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from shutil import rmtree
 from threading import Lock
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-import orjson
 import qdrant_edge as edge
 
 from services.contracts.errors import (
@@ -34,6 +31,11 @@ from services.domain.ports.vectors import (
     best_first,
     is_settled,
 )
+from services.runtime.stores.vectors_edge_files import (
+    create_collection,
+    load_shard,
+    vector_config,
+)
 from services.runtime.stores.vectors_edge_names import EdgeNames, synced
 
 _QUANTISE_FROM = 20_000
@@ -43,8 +45,6 @@ takes a second per 100,000 points of the collection, so a million points take a 
 _FLUSH_FROM = 10_000
 """Points that may be in the engine's log only: 20 MB at 512 dimensions, replayed after a crash."""
 _LOG = "wal"
-_OUT_OF_ROOM = re.compile(r"os error (12|23|24|28)\b")
-"""Out of memory, open files or disk space, which damages nothing."""
 _SPARE = 2
 """Results requested beyond the limit, so that most ties for the last place need no second query."""
 _RESCORED = edge.SearchParams(
@@ -170,23 +170,18 @@ class EdgeVectorStore:
         with self._opening, _translated(f"creating {collection}"):
             path = self._path(collection)
             if not path.exists():
-                # Renamed when complete, so that a crash leaves the whole collection or none.
-                fresh = path.with_name(f".{path.name}.new")
-                rmtree(fresh, ignore_errors=True)
-                fresh.mkdir()
-                config = _config(dimension, self._quantization)
-                _create(fresh, config, keywords, numbers)
-                fresh.rename(path)
-                synced(self._folder)
+                create_collection(
+                    path, dimension, self._quantization, keywords=keywords, numbers=numbers
+                )
         found = self._shard(collection)
         assert found is not None
-        held = _held(path)["size"]
+        held = vector_config(path)["size"]
         if held != dimension:
             raise InvalidSettings(f"{collection} holds {held} dimensions, not {dimension}")
 
     def _dimension(self, collection: str) -> int | None:
         path = self._path(self._names.now().get(collection, collection))
-        return int(_held(path)["size"]) if path.exists() else None
+        return int(vector_config(path)["size"]) if path.exists() else None
 
     def _upsert(self, collection: str, points: Sequence[Point]) -> None:
         shard, writing = self._existing(collection)
@@ -315,8 +310,8 @@ class EdgeVectorStore:
             if path.name not in self._shards:
                 if not path.exists():
                     return None
-                shard = _loaded(path)
-                if _held(path).get("quantization_config"):
+                shard = load_shard(path)
+                if vector_config(path).get("quantization_config"):
                     self._quantised.add(path.name)
                     # Quantise the points that were too few for that before the last close.
                     shard.optimize()
@@ -327,56 +322,6 @@ class EdgeVectorStore:
         if collection.startswith(".") or "/" in collection:
             raise Fatal(f"{collection!r} cannot name a collection")
         return self._folder / collection
-
-
-def _held(path: Path) -> dict[str, Any]:
-    """Edge's configuration of the vectors in a collection's folder."""
-    file = path / "edge_config.json"
-    try:
-        vectors: dict[str, Any] = orjson.loads(file.read_bytes())["vectors"][""]
-        int(vectors["size"])
-    except (FileNotFoundError, KeyError, TypeError, ValueError) as exc:
-        raise DamagedVectors(f"{file} cannot be read: {type(exc).__name__}: {exc}") from exc
-    return vectors
-
-
-def _loaded(path: Path) -> edge.EdgeShard:
-    """Open the collection in a folder; a panic of the engine counts as damage."""
-    try:
-        return edge.EdgeShard.load(str(path))
-    except BaseException as exc:
-        passing = isinstance(exc, KeyboardInterrupt | SystemExit | MemoryError)
-        if passing or _OUT_OF_ROOM.search(str(exc)):
-            raise
-        raise DamagedVectors(f"{path} cannot be read: {exc}") from exc
-
-
-def _config(dimension: int, quantization: Quantization) -> edge.EdgeConfig:
-    if quantization is Quantization.NONE:
-        params = edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine)
-        return edge.EdgeConfig(vectors=params)
-    int8 = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, quantile=0.99, always_ram=True)
-    params = edge.EdgeVectorParams(
-        size=dimension, distance=edge.Distance.Cosine, on_disk=True, quantization_config=int8
-    )
-    # No graph: a scan over int8 vectors is exact except for rounding, and needs no building.
-    return edge.EdgeConfig(
-        vectors=params,
-        hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=10),
-        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=1000, default_segment_number=1),
-    )
-
-
-def _create(
-    path: Path, config: edge.EdgeConfig, keywords: Sequence[str], numbers: Sequence[str]
-) -> None:
-    shard = edge.EdgeShard.create(str(path), config)
-    kinds = dict.fromkeys(keywords, edge.PayloadSchemaType.Keyword)
-    kinds |= dict.fromkeys(numbers, edge.PayloadSchemaType.Float)
-    for name, index_type in kinds.items():
-        shard.update(edge.UpdateOperation.create_field_index(name, index_type))
-    shard.flush()
-    shard.close()
 
 
 def _query(shard: edge.EdgeShard, vector: Vector, where: Where, requested: int) -> list[Hit]:
