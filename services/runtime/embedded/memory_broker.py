@@ -2,6 +2,9 @@
 
 Its records do not survive a restart. Beyond 5 MiB, a partition silently drops its oldest records,
 so a publisher must wait for the consumers. A metadata request for a topic creates it.
+
+This broker is all that `confluent-kafka` is a dependency for: neither other client has one. What
+consumes is Faust with aiokafka, everything else kafka-python (docs/decisions/0001).
 """
 
 from typing import Self
