@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import structlog
-from fastapi import FastAPI
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -18,31 +17,24 @@ from tenacity import (
     wait_fixed,
 )
 
-from services.annotation.stores.opening import open_annotation_stores
 from services.app.consumers import consumers, is_asked_for, warn_where_idle
-from services.app.held_parts import correction_holder, held_released
-from services.app.label_studio_parts import outside_routes
+from services.app.figures_noted import note_figures
 from services.app.needs import ServedPages, readiness_of
-from services.app.parts import REVIEW_PATH, App, opened
+from services.app.pages import pages_served
+from services.app.parts import App, opened
 from services.app.repeating import kept_up
-from services.app.review_page import note_figures, reviewing
 from services.app.when_changed import WhenChanged
 from services.contracts.errors import InvalidSettings, Transient
-from services.contracts.flow import CONSUMERS, OPTIONAL_SERVICES, SERVICES, USES_IMAGES
+from services.contracts.flow import CONSUMERS, OPTIONAL_SERVICES, REVIEW, SERVICES, USES_IMAGES
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Counts
-from services.ingest.api.app import build_http_app
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.embedded import stack
 from services.runtime.embedded.room import room_kept
 from services.runtime.embedded.stack import Addresses, EmbeddedStack
 from services.runtime.embedded.watching import held_to
-from services.runtime.http.server import serving_http, traced
-from services.runtime.kafka.broker import BrokerAddress
-from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.observability import metrics
-from services.runtime.observability.trace_export import Traces
 from services.runtime.serving import serving
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import open_blobs
@@ -63,7 +55,7 @@ def wanted_services(settings: Settings) -> tuple[str, ...]:
 @asynccontextmanager
 async def running(
     settings: Settings,
-    services: Sequence[str] = CONSUMERS,
+    services: Sequence[str] = (*CONSUMERS, REVIEW),
     *,
     fill_settings: Settings | None = None,
 ) -> AsyncIterator[App]:
@@ -191,9 +183,7 @@ async def _serving(
         )
         addresses = {"metrics": f"http://{settings.host}:{health.port}/metrics"}
         if served.names:
-            addresses |= await _serve(
-                services, stores, app.outbox, settings, traces=traces, closing=closing
-            )
+            addresses |= await closing.enter_async_context(pages_served(services, app, clock))
             served.serve(addresses)
         if "evaluator" in services:
             await _figures_in_background(stores, settings, clock, closing)
@@ -222,57 +212,3 @@ async def _figures_in_background(
         ("error_costs", costs.take_in, show),
     ):
         await closing.enter_async_context(kept_up(name, take_in, show_, clock, every_s=_FIGURES_S))
-
-
-async def _serve(
-    services: Sequence[str],
-    stores: Stores,
-    outbox: KafkaOutbox,
-    settings: Settings,
-    *,
-    traces: Traces,
-    closing: AsyncExitStack,
-) -> dict[str, str]:
-    """Serve HTTP on one port: vehicles' API with ingest, the review page with the retriever."""
-    paths = {}
-    annotation = await open_annotation_stores(stores)
-    if "ingest" in services:
-        paths["ingest"] = "/v1"
-        http = build_http_app(
-            outbox=outbox,
-            blobs=stores.blobs,
-            ledger=stores.ledger,
-            tokens=stores.tokens,
-            settings=settings,
-            clock=SystemClock(),
-            tracing=traces.provider("ingest"),
-            holder=correction_holder(stores, SystemClock()),
-            frames=stores.frames,
-            more=outside_routes(annotation, settings, SystemClock()),
-        )
-        await closing.enter_async_context(held_released(stores, outbox, SystemClock()))
-    else:
-        tracing = traced(traces.provider("retriever"))
-        http = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=tracing)
-    if "retriever" in services:
-        paths["review"] = REVIEW_PATH
-        # The retriever publishes corrections, with its own ACLs and under its name.
-        corrections = KafkaOutbox(
-            "retriever", BrokerAddress.of(settings), settings, traces=traces.of("retriever")
-        )
-        closing.push_async_callback(corrections.close)
-        page = reviewing(http, annotation, corrections, settings, SystemClock())
-        await closing.enter_async_context(page)
-    served = serving_http(
-        http,
-        settings.host,
-        settings.http_port,
-        drain_s=settings.drain_deadline_s,
-        certificate=settings.tls_certificate,
-        key=settings.tls_key,
-        hosts=settings.hosts,
-        proxies=settings.proxies,
-    )
-    port = await closing.enter_async_context(served)
-    scheme = "https" if settings.tls_certificate else "http"
-    return {name: f"{scheme}://{settings.host}:{port}{path}" for name, path in paths.items()}

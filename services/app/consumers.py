@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import httpx
 import structlog
@@ -30,7 +29,6 @@ from services.runtime.embedded.embedders import note_embedder
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import ConsumingService
 from services.runtime.kafka.outbox import KafkaOutbox
-from services.runtime.observability import metrics
 from services.runtime.observability.trace_export import Traces
 from services.runtime.observability.traces import ServiceTraces
 from services.runtime.progress import Progress, progress_of
@@ -54,7 +52,6 @@ class Parts:
 log = structlog.get_logger(__name__)
 
 _FAMILIES_S = 15.0
-_QUEUE_S = 10.0
 _BUDGETS_S = 15.0
 Builder = Callable[[Parts, Outbox], Step]
 
@@ -286,7 +283,6 @@ async def _retriever_background(
 ) -> None:
     for name, work, every_s in (
         ("mark_families", _families_marked(parts), _FAMILIES_S),
-        ("note_queue", partial(_note_queue, parts.stores), _QUEUE_S),
         ("report_budgets", step.report_budgets, _BUDGETS_S),
         ("settle_shortlists", step.settle_in_a_pause, parts.settings.plan_pause_s / 4),
     ):
@@ -299,13 +295,6 @@ def _batched(name: str, settings: Settings) -> Settings:
         return settings
     larger = {"batch_size": settings.plan_batch_size, "batch_wait_s": settings.plan_wait_s}
     return settings.model_copy(update=larger)
-
-
-async def _note_queue(stores: Stores) -> None:
-    queue = await AnnotationStores.of(stores).needle_lists.queue()
-    for stage, count in queue.stages.items():
-        metrics.REVIEW_NEEDLES.labels(stage.value).set(count)
-    metrics.REVIEW_OLDEST_SECONDS.set(queue.oldest_wait_s)
 
 
 def _families_marked(parts: Parts) -> WhenChanged[int]:

@@ -9,6 +9,7 @@ from http import HTTPStatus
 import httpx
 
 from services.contracts.errors import StoreUnavailable
+from services.contracts.flow import REVIEW
 from services.contracts.topics import GROUND_TRUTH
 from services.runtime.clock import Clock
 from services.runtime.kafka.broker import BrokerAddress
@@ -20,8 +21,8 @@ from services.runtime.stores.opening import Stores
 _PATIENCE_S = 5.0
 _NOBODY = "readiness"
 """A token id that is never issued."""
-_PAGES = {"ingest": "ingest", "retriever": "review"}
-"""The page that a service serves, by the name of its address."""
+_PAGES = ("ingest", REVIEW)
+"""The services that serve HTTP, which are also the names of their addresses."""
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # a target, not a bind address
 
 
@@ -34,7 +35,7 @@ class ServedPages:
     """
 
     def __init__(self, services: Sequence[str]) -> None:
-        self.names = tuple(page for service, page in _PAGES.items() if service in services)
+        self.names = tuple(name for name in _PAGES if name in services)
         self._urls: dict[str, str] = {}
 
     def serve(self, addresses: Mapping[str, str]) -> None:

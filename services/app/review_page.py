@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
+from services.annotation.ports.needle_lists import Queue
 from services.annotation.review.app import build_review_app, review_context
 from services.annotation.review.context import DeadLetters
 from services.annotation.review.sessions import Account
@@ -16,26 +17,25 @@ from services.app.repeating import repeated
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import LetterId
 from services.domain.dead_letters import Letter
-from services.domain.ports.needles import ReviewProgress
-from services.evaluator.live.gauges import show_calibration, show_lift
-from services.evaluator.reports.report import Report
 from services.runtime.clock import Clock
 from services.runtime.http.tokens import Authenticator
 from services.runtime.kafka import dead_letters
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.observability import metrics
 from services.runtime.settings import Settings
-from services.runtime.stores.figures import Figures
-from services.runtime.stores.opening import Stores
 
 _RESUME_S = 15.0
+_QUEUE_S = 10.0
 
 
 @asynccontextmanager
 async def reviewing(
     server: FastAPI, stores: AnnotationStores, outbox: KafkaOutbox, settings: Settings, clock: Clock
 ) -> AsyncIterator[None]:
-    """Mount the page; meanwhile, send corrections that a crash or an outage has delayed."""
+    """Mount the page; meanwhile, send corrections that a crash or an outage has delayed, and
+    measure the queue of needles that wait for annotators.
+    """
     callers = Authenticator(stores.tokens, clock)
 
     async def who(presented: str) -> Account | None:
@@ -53,45 +53,23 @@ async def reviewing(
     # Requests without a path come from people; vehicles know their paths.
     server.add_api_route("/", _to_the_page, include_in_schema=False)
 
+    async def queue() -> None:
+        note_queue(await stores.needle_lists.queue())
+
     resuming = repeated("resume_corrections", context.corrector.resume, clock, every_s=_RESUME_S)
-    async with resuming:
+    async with resuming, repeated("note_queue", queue, clock, every_s=_QUEUE_S):
         yield
+
+
+def note_queue(queue: Queue) -> None:
+    """Set the gauges of needles that wait for annotators."""
+    for stage, count in queue.stages.items():
+        metrics.REVIEW_NEEDLES.labels(stage.value).set(count)
+    metrics.REVIEW_OLDEST_SECONDS.set(queue.oldest_wait_s)
 
 
 def _to_the_page() -> RedirectResponse:
     return RedirectResponse(f"{REVIEW_PATH}/")
-
-
-async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) -> None:
-    """Update the gauges of shortlists' value, and store the reports' figures if they changed.
-
-    Raises
-    ------
-    StoreUnavailable
-        The store does not answer.
-    """
-    kinds = await AnnotationStores.of(stores).needle_lists.kinds()
-    for report in reports:
-        show_lift(report.detector, report.shortlist)
-        show_calibration(report.detector, report.calibration_by_category)
-        own = [kind for kind in kinds if kind.detector == report.detector]
-        await stores.figures.add(
-            Figures(
-                detector=report.detector,
-                at=clock.now(),
-                map={subset.value: numbers["AP"] for subset, numbers in report.map.items()},
-                found=report.shortlist.found,
-                random_yield=report.shortlist.random_yield,
-                lift=report.shortlist.lift,
-                lowest_yield=report.shortlist.lowest_yield,
-                gain=report.shortlist.gain,
-                intervals=report.shortlist.intervals,
-                queue={
-                    progress.value: sum(kind.count for kind in own if kind.progress is progress)
-                    for progress in ReviewProgress
-                },
-            )
-        )
 
 
 def _dead_letter_actions(outbox: KafkaOutbox, settings: Settings, clock: Clock) -> DeadLetters:

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.annotation.webhooks.receivers import service_of
-from services.contracts.flow import CONSUMERS, OPTIONAL_SERVICES, READS, WEBHOOKS, WRITES, group_of
+from services.contracts.flow import (
+    CONSUMERS,
+    OPTIONAL_SERVICES,
+    READS,
+    REVIEW,
+    WEBHOOKS,
+    WRITES,
+    group_of,
+)
 from services.contracts.topics import DEAD_LETTERS, TOPICS, Topic
 from services.runtime.settings import Settings
 
@@ -72,7 +80,7 @@ def grants_of(service: str) -> list[Grant]:
 
 def _read_by(service: str) -> Sequence[Topic]:
     # The review page shows dead letters.
-    shown = (DEAD_LETTERS,) if service == "retriever" else ()
+    shown = (DEAD_LETTERS,) if service == REVIEW else ()
     return (*READS.get(service, ()), *shown)
 
 

@@ -29,6 +29,7 @@ class Service(StrEnum):
     FP_MINER = "fp_miner"
     RETRIEVER = "retriever"
     EVALUATOR = "evaluator"
+    REVIEW = "review"
     WEBHOOKS = "webhooks"
     LABEL_STUDIO = "label_studio"
 
@@ -65,10 +66,13 @@ def run_service(
     """Run one service in production, on the broker and stores that the settings name.
 
     Needs `GAZELOOP_KAFKA` and `GAZELOOP_MONGODB`; embedder and retriever also `GAZELOOP_QDRANT`;
-    ingest, embedder and label_studio `GAZELOOP_BLOBS`; webhooks `GAZELOOP_WEBHOOKS`; label_studio
-    `GAZELOOP_LABEL_STUDIO_URL`. Logs JSON lines to standard error; serves `/metrics` and
-    `/healthz`; SIGTERM finishes the current batch. Replicas beyond the
+    ingest, embedder, review and label_studio `GAZELOOP_BLOBS`; webhooks `GAZELOOP_WEBHOOKS`;
+    label_studio `GAZELOOP_LABEL_STUDIO_URL`. Logs JSON lines to standard error; serves `/metrics`
+    and `/healthz`; SIGTERM finishes the current batch. Replicas of a consuming service beyond the
     number of partitions stay idle.
+
+    Two serve HTTP on `GAZELOOP_HTTP_PORT`: ingest the vehicles' API, at `/v1`; review the review
+    page, at `/review`. They consume no topic, so any number of replicas shares the requests.
     """
     context = shared(ctx)
     run(lambda: _run_service(context, service), interrupted="The service ended.")

@@ -24,10 +24,13 @@ OPTIONAL_SERVICES = (LABEL_STUDIO,)
 WEBHOOKS = "webhooks"
 """The service that sends shortlists to receivers: a consumer for each, and a group of its own."""
 
-SERVICES = ("ingest", *CONSUMERS, WEBHOOKS)
+REVIEW = "review"
+"""The service that serves the review page; it consumes no topic."""
+
+SERVICES = ("ingest", *CONSUMERS, REVIEW, WEBHOOKS)
 """What a deployment always has."""
 
-USES_IMAGES = frozenset({"ingest", "embedder", "retriever", LABEL_STUDIO})
+USES_IMAGES = frozenset({"ingest", "embedder", REVIEW, LABEL_STUDIO})
 """The services that open the blob store: they store, embed, show or upload images."""
 
 USES_VECTORS = frozenset({"embedder", "retriever"})
@@ -47,10 +50,11 @@ WRITES: Mapping[str, Sequence[Topic]] = {
     "ingest": (FRAMES, PREDICTIONS, GROUND_TRUTH, DEAD_LETTERS),
     "embedder": (EMBEDDED, DEAD_LETTERS),
     "fp_miner": (MATCHES, NEEDLES, DEAD_LETTERS),
+    "retriever": (REANNOTATION_TOPIC, DEAD_LETTERS),
+    "evaluator": (DEAD_LETTERS,),
     # Corrections on the review page are ground truth. It replays only dead letters of these: an
     # annotator's page must not publish for vehicles or detectors.
-    "retriever": (REANNOTATION_TOPIC, GROUND_TRUTH, DEAD_LETTERS),
-    "evaluator": (DEAD_LETTERS,),
+    REVIEW: (GROUND_TRUTH, DEAD_LETTERS),
     WEBHOOKS: (DEAD_LETTERS,),
     # Answers from Label Studio are ground truth, or are dead-lettered.
     LABEL_STUDIO: (GROUND_TRUTH, DEAD_LETTERS),

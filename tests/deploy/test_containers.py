@@ -19,7 +19,16 @@ from tests.deploy.checking import ROOT, check, read_yaml, tool
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 NOT_SETTINGS = {"GAZELOOP_SECRETS_DIR", "GAZELOOP_IMAGE", "GAZELOOP_GPU_IMAGE"}
-OURS = {"ingest", "embedder", "fp-miner", "retriever", "evaluator", "webhooks", "label-studio"}
+OURS = {
+    "ingest",
+    "embedder",
+    "fp-miner",
+    "retriever",
+    "evaluator",
+    "review",
+    "webhooks",
+    "label-studio",
+}
 
 
 def known_variables() -> set[str]:

@@ -202,7 +202,7 @@ def test_the_doctor_is_content_with_a_fresh_deployment() -> None:
     assert code == 0
 
 
-@pytest.mark.parametrize("container", ["ingest", "fp-miner", "retriever"], indirect=True)
+@pytest.mark.parametrize("container", ["ingest", "fp-miner", "retriever", "review"], indirect=True)
 @pytest.mark.usefixtures("container")
 def test_the_doctor_is_content_in_a_services_own_container() -> None:
     code, said = run("doctor", "--strict", "--no-model")

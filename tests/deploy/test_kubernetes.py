@@ -258,7 +258,7 @@ def test_ports_agree_from_the_settings_to_the_ingress(overlay: str) -> None:
         for rule in ingress["spec"]["rules"]
         for path in rule["http"]["paths"]
     }
-    assert behind == {"gazeloop-ingest", "gazeloop-retriever"} == set(resources(overlay, "Service"))
+    assert behind == {"gazeloop-ingest", "gazeloop-review"} == set(resources(overlay, "Service"))
     hosts = {rule["host"] for rule in ingress["spec"]["rules"]}
     assert {host for tls in ingress["spec"]["tls"] for host in tls["hosts"]} == hosts
     (monitor,) = resources(overlay, "PodMonitor").values()
@@ -361,7 +361,7 @@ def test_only_the_flows_of_the_design_are_open(overlay: str) -> None:
         expected |= {443} if name in {*IMAGES, "gazeloop-webhooks"} else set()
         assert ports == expected, name
     for name, ports in flows(overlay, "ingress").items():
-        reached = {"gazeloop-ingest", "gazeloop-retriever"}
+        reached = {"gazeloop-ingest", "gazeloop-review"}
         assert ports == ({"metrics", "http"} if name in reached else {"metrics"})
 
 

@@ -193,8 +193,6 @@ def chaos(tmp_path: Path) -> Iterator[Chaos]:
 
 def _victim(name: str, settings: Settings, port: int, folder: Path) -> Victim:
     given = settings.model_dump(mode="json", exclude_unset=True) | {"metrics_port": port}
-    if name != "ingest":
-        given["http_port"] = 0  # the retriever serves its review page
     environment = {f"GAZELOOP_{key.upper()}": str(value) for key, value in given.items()}
     return Victim(COMMANDS[name], folder / f"{name}.log", environment)
 

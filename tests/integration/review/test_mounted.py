@@ -9,7 +9,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.app.review_page import note_figures, reviewing
+from services.app.figures_noted import note_figures
+from services.app.review_page import reviewing
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import BrokerUnavailable
 from services.contracts.events import FrameAnnotated
@@ -29,7 +30,7 @@ DEADLINE_S = 60
 
 @pytest.fixture
 async def outbox(kafka: BrokerAddress) -> AsyncIterator[KafkaOutbox]:
-    outbox = KafkaOutbox("retriever", kafka, Settings())
+    outbox = KafkaOutbox("review", kafka, Settings())
     yield outbox
     await outbox.close()
 

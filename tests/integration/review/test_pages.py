@@ -237,7 +237,7 @@ async def test_letters_that_never_were_on_a_topic_have_no_button(ana: Browser) -
 
 
 async def test_letters_that_the_page_may_not_send_are_left_to_who_runs_it(ana: Browser) -> None:
-    ana.world.refused.append(InvalidSettings("Kafka lets gazeloop-retriever in, but not to this"))
+    ana.world.refused.append(InvalidSettings("Kafka lets gazeloop-review in, but not to this"))
 
     answer = await ana.post("/dead-letters/replay", {"reason": "truncated_image"})
 

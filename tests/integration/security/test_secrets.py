@@ -204,7 +204,7 @@ async def vehicles_come(settings: Settings, everything: Everything) -> None:
 
 async def annotators_come(settings: Settings, everything: Everything) -> None:
     """With a right token and a wrong one; the right one goes on with a cookie."""
-    async with visiting(settings, "retriever", everything) as (app, client):
+    async with visiting(settings, "review", everything) as (app, client):
         token = await token_of(app, "annotation", everything)
         wrong = "gz-0123456789abcdef." + "B" * 43
         everything.secrets["a wrong login"] = "B" * 43
@@ -311,11 +311,11 @@ async def test_no_secret_is_said_anywhere(
         for number, line in enumerate(certificate.key.read_text().splitlines()[1:-1]):
             everything.secrets[f"line {number} of {certificate.key.name}"] = line
     await vehicles_come(given(), everything)
-    await annotators_come(given(kafka_user="gazeloop-retriever"), everything)
+    await annotators_come(given(kafka_user="gazeloop-review"), everything)
     owner = BrokerAddress.parse(secured.kafka["OWNER"])
     await a_bad_event_comes(given(kafka_user="gazeloop-evaluator"), owner, everything)
     await all_goes_wrong(given, secured, everything)
     everything.add("settings", settings_are_shown(given, monkeypatch))
     everything.add("spans", str(collector.spans))
-    assert {span.service for span in collector.spans} >= {"ingest", "retriever"}
+    assert {span.service for span in collector.spans} >= {"ingest", "review"}
     assert everything.secrets.keys() >= {"cookie", "token of vehicle:v1", "a wrong token"}

@@ -1,8 +1,22 @@
 import pytest
 
-from services.app.topic_access import SCALER, commands, grants_of
-from services.contracts.flow import CONSUMERS, OPTIONAL_SERVICES, READS, SERVICES, WRITES, group_of
-from services.contracts.topics import DEAD_LETTERS, MATCHES, TOPICS
+from services.app.topic_access import SCALER, Grant, commands, grants_of
+from services.contracts.flow import (
+    CONSUMERS,
+    OPTIONAL_SERVICES,
+    READS,
+    REVIEW,
+    SERVICES,
+    WRITES,
+    group_of,
+)
+from services.contracts.topics import (
+    DEAD_LETTERS,
+    GROUND_TRUTH,
+    MATCHES,
+    REANNOTATION_TOPIC,
+    TOPICS,
+)
 
 
 def test_every_service_has_its_grants() -> None:
@@ -17,9 +31,20 @@ def test_every_topic_has_somebody_who_writes_it() -> None:
 def test_a_service_reads_its_own_topics_as_its_own_group(service: str) -> None:
     grants = grants_of(service)
     read = {each.name for each in grants if "Read" in each.operations and each.resource == "topic"}
-    shown = {DEAD_LETTERS.name} if service == "retriever" else set()
-    assert read == {topic.name for topic in READS[service]} | shown
+    assert read == {topic.name for topic in READS[service]}
     assert [each.name for each in grants if each.resource == "group"] == [group_of(service)]
+
+
+def test_the_review_page_writes_corrections_and_dead_letters_and_reads_only_these() -> None:
+    assert grants_of(REVIEW) == [
+        Grant("topic", DEAD_LETTERS.name, ("Describe", "Read", "Write")),
+        Grant("topic", GROUND_TRUTH.name, ("Describe", "Write")),
+    ]
+
+
+def test_the_retriever_publishes_no_ground_truth() -> None:
+    written = {each.name for each in grants_of("retriever") if "Write" in each.operations}
+    assert written == {REANNOTATION_TOPIC.name, DEAD_LETTERS.name}
 
 
 def test_the_evaluator_cannot_write_what_it_reads() -> None:

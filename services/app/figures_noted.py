@@ -1,0 +1,43 @@
+"""Store the figures of reports over time, for the charts of the review page."""
+
+from collections.abc import Sequence
+
+from services.annotation.stores.opening import AnnotationStores
+from services.domain.ports.needles import ReviewProgress
+from services.evaluator.live.gauges import show_calibration, show_lift
+from services.evaluator.reports.report import Report
+from services.runtime.clock import Clock
+from services.runtime.stores.figures import Figures
+from services.runtime.stores.opening import Stores
+
+
+async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) -> None:
+    """Update the gauges of shortlists' value, and store the reports' figures if they changed.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not answer.
+    """
+    kinds = await AnnotationStores.of(stores).needle_lists.kinds()
+    for report in reports:
+        show_lift(report.detector, report.shortlist)
+        show_calibration(report.detector, report.calibration_by_category)
+        own = [kind for kind in kinds if kind.detector == report.detector]
+        await stores.figures.add(
+            Figures(
+                detector=report.detector,
+                at=clock.now(),
+                map={subset.value: numbers["AP"] for subset, numbers in report.map.items()},
+                found=report.shortlist.found,
+                random_yield=report.shortlist.random_yield,
+                lift=report.shortlist.lift,
+                lowest_yield=report.shortlist.lowest_yield,
+                gain=report.shortlist.gain,
+                intervals=report.shortlist.intervals,
+                queue={
+                    progress.value: sum(kind.count for kind in own if kind.progress is progress)
+                    for progress in ReviewProgress
+                },
+            )
+        )
