@@ -67,14 +67,14 @@ tools: .interop/stamp ## fetch what tests need: tools for deploy/ and k8s/, Labe
 	  apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
 	else echo "No chromium here: the review page is not tested in a browser"; fi
 
-test: setup tools lint ## every test, on real parts
-	@$(BIN)/python -m pytest tests --durations=25
+test: setup tools lint ## every test, on real parts (WORKERS=2 processes at a time)
+	@$(PYTEST) tests --durations=25
 
 fuzz: setup .venv/dev.stamp ## thousands of requests made from ingest's OpenAPI document (about 5 minutes)
 	@GAZELOOP_FUZZ_REQUESTS=3000 $(BIN)/python -m pytest -q -s tests/abuse/test_openapi.py
 
 coverage: setup tools ## the same, with the lines that no test reaches (half as long again)
-	@$(BIN)/python -m pytest tests --cov --cov-report=term
+	@$(PYTEST) tests --cov --cov-report=term
 
 .bench/stamp: requirements/bench.txt
 	@test -x .bench/bin/python || $(PYTHON) -m venv .bench

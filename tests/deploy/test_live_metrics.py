@@ -89,7 +89,6 @@ async def correction(app: App) -> FrameAnnotated:
     )
 
 
-@pytest.mark.timeout(600)
 async def test_prometheus_understands_the_running_stack(app: App, tmp_path: Path) -> None:
     target = app.addresses["metrics"].removeprefix("http://").removesuffix("/metrics")
     with prometheus(tmp_path, target) as prom:
@@ -138,7 +137,6 @@ def compose() -> dict[str, dict[str, list[str]]]:
     return services
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("service", processes())
 async def test_promtool_takes_what_each_process_exports(
     service: str, kafka: BrokerAddress, mongodb_url: str, tmp_path: Path

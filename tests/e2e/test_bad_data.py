@@ -12,7 +12,7 @@ import pytest
 from services.survey.generate import SurveyFiles, generate_survey
 
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 120
+DEADLINE_S = 300
 Runs = tuple[Path, subprocess.CompletedProcess[str], subprocess.CompletedProcess[str]]
 REASONS = {"missing_image", "unknown_category", "duplicate_id"}
 

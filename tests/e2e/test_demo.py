@@ -20,7 +20,7 @@ from pycocotools.cocoeval import COCOeval
 ROOT = Path(__file__).parents[2]
 GAZELOOP = [sys.executable, "-m", "services.cli.main"]
 DRIVES, FRAMES = 16, 8
-DEADLINE_S = 150
+DEADLINE_S = 300
 NUMBERS = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
 
 

@@ -14,7 +14,7 @@ from services.formats.fields import frame_id
 from tests.unit.ingest.datasets import write_images
 
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 180
+DEADLINE_S = 300
 SHARE = 0.7
 IMAGES = 10
 BOXES = [[2.0, 3.0, 20.0, 15.0], [30.0, 20.0, 18.0, 22.0]]

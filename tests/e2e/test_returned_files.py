@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import orjson
@@ -11,11 +11,13 @@ import pytest
 
 from services.contracts.identity import FrameId
 from services.formats.writers.frames import stem_of
+from services.runtime.embedded.stack import EmbeddedStack
+from services.runtime.settings import Settings
 from tests.unit.ingest.datasets import jpeg
 
 ROOT = Path(__file__).parents[2]
 FILES = Path(__file__).parent / "returned"
-DEADLINE_S = 120
+DEADLINE_S = 300
 SIZE = (320, 240)
 SENT = {"drive": range(1, 4), "nofp": range(1, 8)}
 """Frames that were sent to the tools, by data set."""
@@ -56,10 +58,19 @@ def _write(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder in which all frames were published, and whose labels are known."""
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder in which all frames were published, and whose labels are known.
+
+    Its broker and store run meanwhile, so that no command starts its own.
+    """
     folder = tmp_path_factory.mktemp("returned")
     _write(folder)
+    with EmbeddedStack(Settings(data=folder)):
+        _publish(folder)
+        yield folder
+
+
+def _publish(folder: Path) -> None:
     source: list[str | Path] = ["--images", folder, "--ground-truth", folder / "gt.json"]
     commands: list[list[str | Path]] = [
         ["ingest", "coco", *source],
@@ -69,7 +80,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for arguments in commands:
         done = _gazeloop(folder, *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 @pytest.fixture

@@ -204,7 +204,6 @@ async def stores(chaos: Chaos) -> AsyncIterator[Stores]:
         yield stores
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("collected_sockets")
 async def test_killing_every_process_loses_nothing_and_shows_nothing_twice(
     chaos: Chaos, stores: Stores

@@ -82,7 +82,7 @@ def test_fifty_verdicts_typed_through_fifteen_needles_arrive_once_and_in_order(
         chosen = verdicts if place < 5 else verdicts[:3]
         keys.append("".join(key for key, _ in chosen))
         expected += [(needle, act, 1) for _, act in chosen]
-    site.network.delays_s = (0, 0.3, 2)
+    site.network.delays_s = (0, 0.2, 1)
     site.network.lost_requests = {6}
     site.network.lost_answers = {19, 33}
     site.network.lost_pages = {4}
