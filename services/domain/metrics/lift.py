@@ -10,9 +10,10 @@ and MacGibbon, 2006), the same for all figures, so that the interval of a ratio 
 its parts share.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -67,9 +68,9 @@ class Lift:
 
 
 _REGION: Final = np.dtype(
-    [("region", "i8"), ("frame", "i4"), ("stratum", "i4"), ("score", "f8"), ("mode", "i2")]
+    [("region", "S16"), ("frame", "i4"), ("stratum", "i4"), ("score", "f8"), ("mode", "i2")]
 )
-"""A region: hash of its id, numbers of frame, stratum and mode; mode -1 is a true positive."""
+"""A region: digest of its id, numbers of frame, stratum and mode; mode -1 is a true positive."""
 
 
 class LiftPool:
@@ -99,7 +100,7 @@ class LiftPool:
         columns = zip(match.regions, match.scores, match.errors, match.true_categories, strict=True)
         self._regions[key] = np.array(
             [
-                (hash(region), frame, stratum, score, self._mode(error, truth))
+                (_digest(region), frame, stratum, score, self._mode(error, truth))
                 for region, score, error, truth in columns
             ],
             _REGION,
@@ -112,23 +113,19 @@ class LiftPool:
 
     def modes(self, regions: Collection[RegionId]) -> dict[RegionId, FailureMode | None]:
         """The modes of those of these regions that are in the pool; None for a true positive."""
-        names = {hash(region): region for region in regions}
-        modes = [*self._modes, None]
+        names, modes = list(regions), [*self._modes, None]
         pool = self._pooled()
-        found = pool[np.isin(pool["region"], np.array(list(names), np.int64))]
-        return {
-            names[region]: modes[mode]
-            for region, mode in zip(found["region"].tolist(), found["mode"].tolist(), strict=True)
-        }
+        places = _places(pool["region"], names)
+        known = places >= 0
+        found = zip(places[known].tolist(), pool["mode"][known].tolist(), strict=True)
+        return {names[place]: modes[mode] for place, mode in found}
 
     def lift(self, listed: Mapping[RegionId, Stratum]) -> Lift | None:
         """The lift of shortlists with these regions; None if none of them is in the pool."""
         drawn_from = [self._strata[item] for item in set(listed.values()) & self._strata.keys()]
         pool = self._pooled()
         pool = pool[(pool["score"] >= self._operating_score) & np.isin(pool["stratum"], drawn_from)]
-        listed_rows = np.isin(
-            pool["region"], np.array([hash(region_id) for region_id in listed], np.int64)
-        )
+        listed_rows = _places(pool["region"], list(listed)) >= 0
         if not listed_rows.any():
             return None
         _, stratum = np.unique(pool["stratum"], return_inverse=True)
@@ -157,6 +154,21 @@ class LiftPool:
 
     def _pooled(self) -> NDArray[Any]:
         return np.concatenate([np.zeros(0, _REGION), *self._regions.values()])
+
+
+def _digest(region: RegionId) -> bytes:
+    """16 bytes that stand for a region, the same in every process."""
+    return blake2b(region.encode(), digest_size=16).digest()
+
+
+def _places(digests: NDArray[Any], regions: Sequence[RegionId]) -> IntArray:
+    """(N,) int64, the index in `regions` of the region of each digest; -1 if it is not there."""
+    if not regions:
+        return np.full(digests.size, -1)
+    theirs = np.array([_digest(region) for region in regions], digests.dtype)
+    order = np.argsort(theirs)
+    at = np.searchsorted(theirs, digests, sorter=order).clip(max=order.size - 1)
+    return np.where(theirs[order[at]] == digests, order[at], -1)
 
 
 def _lowest(stratum: IntArray, score: FloatArray, listed: BoolArray) -> BoolArray:
