@@ -14,7 +14,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-retrieval bench-pipeline bench-embed bench-review lock docs clean
+.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-pipeline bench-embed bench-review lock docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -83,6 +83,9 @@ coverage: setup tools ## the same, with the lines that no test reaches (half as 
 
 bench-map: .bench/stamp ## streaming mAP beside the libraries there are (about 6 minutes)
 	@.bench/bin/python -m benchmarks.map
+
+bench-scale: setup ## what an evaluator with ten million detections of a category costs (about 3 minutes)
+	@$(BIN)/python -m benchmarks.scale_map
 
 bench-retrieval: .venv/runtime.stamp .bench/stamp ## what shortlists are worth, and how fast they are found
 	@$(BIN)/python -m benchmarks.retrieval_quality

@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from services.contracts.identity import Category, DetectorId, FrameId
+from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
 from services.domain.detection.boxes import Annotations, Detections
-from services.domain.detection.matching import Matches, grouped, match_groups
+from services.domain.detection.matching import grouped, match_groups
 from services.domain.metrics.average_precision import mean_numbers
 from services.domain.metrics.kept_figures import EVER
-from services.domain.metrics.match_columns import Cells, MatchColumns
+from services.domain.metrics.match_columns import Cells, NamedColumns, Names
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import REST, Subset
 
 Stats = np.ndarray[Any, np.dtype[np.float64]]
 CATEGORIES = 80
 DETECTOR = DetectorId("d@1")
+CATEGORY_NAMES = [Category(f"{k:02d}") for k in range(CATEGORIES)]
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,13 @@ def synthetic(images: int, truths: int, detections: int, seed: int = 0) -> Data:
 
 
 class Gazeloop:
-    """Match once, keep, join, read."""
+    """Match once, add, compute figures."""
 
     def __init__(self) -> None:
         self.state = MatchState(0.5)
-        self._curves = [(DETECTOR, Category(f"{k:02d}")) for k in range(CATEGORIES)]
 
     def add(self, data: Data) -> None:
-        keys, detections, annotations = self.grouped(data)
-        matches = match_groups(detections, annotations)
-        self.state.add_columns(self._curves, self._columns(data, keys, detections, matches))
+        self.state.add_named(self.columns(data))
 
     @staticmethod
     def grouped(data: Data) -> tuple[Any, Detections, Annotations]:
@@ -114,13 +112,12 @@ class Gazeloop:
         detections = Detections(found_starts[ends], data.boxes[found], data.scores[found])
         return keys, detections, annotations
 
-    def _columns(
-        self, data: Data, keys: Any, detections: Detections, matches: Matches
-    ) -> MatchColumns:
+    @classmethod
+    def columns(cls, data: Data) -> NamedColumns:
+        """The matches of the images."""
+        keys, detections, annotations = cls.grouped(data)
+        matches = match_groups(detections, annotations)
         images = data.last - data.first
-        numbers = self.state.frame_numbers(
-            [FrameId(f"{i:08d}") for i in range(data.first, data.last)]
-        )
         cells = Cells(
             part=np.full(keys.size, REST),
             captured=np.zeros(keys.size, np.int64),
@@ -133,7 +130,15 @@ class Gazeloop:
             ignored=matches.ignored,
             errors=np.zeros(matches.source.size, np.int64),
         )
-        return MatchColumns(keys // images, numbers[keys % images], cells)
+        one = np.zeros(keys.size, np.int64)
+        frames = [FrameId(f"{i:08d}") for i in range(data.first, data.last)]
+        return NamedColumns(
+            Names([DETECTOR], one),
+            Names(CATEGORY_NAMES, keys // images),
+            Names(frames, keys % images),
+            Names([VehicleId("v")], one),
+            cells,
+        )
 
     def numbers(self) -> Stats:
         parts = self.state.of(DETECTOR, Subset.ALL, EVER).values()

@@ -19,7 +19,7 @@ from services.contracts.identity import (
     frame_point_id,
 )
 from services.contracts.matches import FrameMatched, categories_of
-from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.match_columns import NamedColumns
 from services.domain.ports.frames import FrameFact, FrameRecord, FrameStore, FrameTally
 from services.domain.ports.matches import MatchStore, Revised
 from services.domain.ports.needles import NeedleStore
@@ -45,6 +45,7 @@ from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
 from tests.fakes.shortlists import InMemoryShortlistStore
 from tests.unit.domain import oracle
+from tests.unit.domain.test_match_columns import spelled
 
 
 @dataclass(frozen=True)
@@ -320,22 +321,7 @@ async def test_the_columns_of_matches_say_what_the_matches_say(stores: Stores) -
     wanted = sorted({match.category for match in matches})
     said = [columns async for columns in stores.matches.counted(wanted)]
     assert sum(map(len, said)) == len(matches)
-    ours, expected = MatchState(0.5), MatchState(0.5)
-    for columns in said:
-        ours.add_named(columns)
-    expected.add(matches)
-    assert held(ours) == held(expected)
-
-
-def held(state: MatchState) -> Sequence[object]:
-    """All that a state holds, by the frames' ids."""
-    names, vehicles = state.frame_ids(), state.vehicles()
-    said = []
-    for curve, table in sorted(state.tables(), key=lambda held: held[0]):
-        columns = [table.rows[name].tolist() for name in ("part", "captured", "revision", "truths")]
-        frames = [(names[k], vehicles[k]) for k in table.rows["frame"]]
-        said.append((curve, frames, columns, table.detections.tolist()))
-    return said
+    assert spelled(NamedColumns.joined(said)) == spelled(NamedColumns.of(matches))
 
 
 async def test_the_matches_of_frames_are_found(stores: Stores) -> None:

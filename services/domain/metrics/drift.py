@@ -23,6 +23,7 @@ import numpy as np
 
 from services.contracts.identity import VehicleId
 from services.domain.detection.coco import BoolArray, IntArray
+from services.domain.metrics.index_layout import Array
 from services.domain.statistics.resampling import Sample
 from services.domain.statistics.significance import (
     chi_squared_p_value,
@@ -65,11 +66,11 @@ class Fleet:
     Attributes
     ----------
     samples : one per category
-    vehicle : (F,) int64, index in `names` of each frame number, -1 where it is not known
+    vehicle : (F,) int32, index in `names` of each frame number, -1 where it is not known
     """
 
     samples: Sequence[Sample]
-    vehicle: IntArray
+    vehicle: Array
     names: Sequence[VehicleId]
 
 
@@ -77,7 +78,7 @@ def drift(fleet: Fleet) -> list[Drift]:
     """Test the vehicles; returns all results, vehicles with the most frames first."""
     seen = np.zeros(fleet.vehicle.size, np.bool_)
     for sample in fleet.samples:
-        seen[sample.table.rows["frame"][sample.keep]] = True
+        seen[sample.match_frame] = True
     frames = np.bincount(fleet.vehicle[seen & (fleet.vehicle >= 0)], minlength=len(fleet.names))
     scores, classes = _counts(fleet)
     results = []
@@ -108,10 +109,9 @@ def _counts(fleet: Fleet) -> tuple[IntArray, IntArray]:
     scores = np.zeros((vehicles, _BINS), np.int64)
     classes = np.zeros((vehicles, len(fleet.samples)), np.int64)
     for k, sample in enumerate(fleet.samples):
-        found = sample.table.detections
-        vehicle = fleet.vehicle[sample.table.rows["frame"]][found["row"]]
-        keep = sample.keep[found["row"]] & (vehicle >= 0)
-        place = (found["score"][keep] * _BINS).astype(np.int64).clip(0, _BINS - 1)
+        vehicle = fleet.vehicle[sample.frame]
+        keep = vehicle >= 0
+        place = (sample.score[keep] * _BINS).astype(np.int64).clip(0, _BINS - 1)
         flat = np.bincount(vehicle[keep] * _BINS + place, minlength=vehicles * _BINS)
         scores += flat.reshape(vehicles, _BINS)
         classes[:, k] = np.bincount(vehicle[keep], minlength=vehicles)
@@ -152,23 +152,35 @@ def _chi_squared(
     return effect, chi_squared_p_value(statistic, freedom)
 
 
-def _map_difference(fleet: Fleet, vehicle_counts: BoolArray) -> tuple[float, float]:
-    """The vehicle's mAP minus that of the rest, and the p-value of no difference."""
+def _map_difference(fleet: Fleet, own_frames: BoolArray) -> tuple[float, float]:
+    """A vehicle's mAP minus that of the rest, and the p-value of no difference.
+
+    Parameters
+    ----------
+    own_frames : (F,) bool, the vehicle's frames, by number
+    """
     from services.domain.statistics import resampling_kernels  # noqa: PLC0415  # see compiled.py
 
     total, known = 0.0, 0
     moved = np.zeros(fleet.vehicle.size)
     for sample in fleet.samples:
-        rows, found = sample.table.rows, sample.table.detections
-        own = vehicle_counts[rows["frame"]]
         aps, outs = [], []
-        for keep in (sample.keep & own, sample.keep & ~own):
-            outs.append(np.zeros(rows.size))
-            aps.append(resampling_kernels.influence(rows, found, keep, outs[-1]))
+        for keep in (own_frames, ~own_frames):
+            outs.append(np.zeros(own_frames.size))
+            ap = resampling_kernels.influence(
+                sample.match_frame,
+                sample.truths,
+                sample.frame,
+                sample.positive,
+                sample.counted,
+                keep,
+                outs[-1],
+            )
+            aps.append(ap)
         if not np.isnan(aps).any():
             total += aps[0] - aps[1]
             known += 1
-            moved[rows["frame"]] += outs[0] - outs[1]
+            moved += outs[0] - outs[1]
     deviation = float(np.sqrt(np.square(moved).sum()))
     if not known or not deviation:
         return 0.0, 1.0

@@ -206,7 +206,9 @@ def _perfect(points: _Points) -> _Points:
 
 def _ap(scores: FloatArray, right: BoolArray, truths: int) -> float:
     """AP: precision averaged over the 101 recalls."""
-    hits = np.cumsum(right[np.argsort(-scores, kind="stable")])
-    precision = hits / np.arange(1, hits.size + 1)
-    best = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
-    return float(best[np.searchsorted(hits / truths, RECALLS)].mean())
+    from services.domain.metrics import curve_kernels  # noqa: PLC0415  # see compiled.py
+
+    seen = 1 + np.flatnonzero(right[np.argsort(-scores, kind="stable")])
+    hits = np.arange(1, seen.size + 1)
+    needs, decides = curve_kernels.needs_of(truths), np.empty(RECALLS.size, np.int64)
+    return float(curve_kernels.envelope(needs, hits, seen, decides))

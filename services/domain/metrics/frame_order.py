@@ -3,20 +3,27 @@
 COCO breaks ties of score by image; here the tie-break is `frame_id`.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 import numpy as np
 
 from services.contracts.identity import FrameId, VehicleId
 from services.domain.detection.coco import IntArray
+from services.domain.metrics.index_layout import Array
+from services.domain.metrics.match_columns import Names
 
 _SPACING: Final = 1 << 36
 """Distance between neighbouring ranks, unless there is less room."""
 _STEP: Final = 1 << 18
 """Largest distance of an inserted rank to the one before: a drive's frames follow in a row."""
-_INSERTED_SHARE: Final = 1 / 256
+_ROOM: Final = 1 << 10
+"""Fewest ranks between neighbours after some are spread anew."""
+_RUN: Final = 1024
+"""Most ids in a run."""
+_INSERTED_SHARE: Final = 1 / 64
 """Insert new frames one by one up to this share of all frames; a merge costs as much from there."""
 
 
@@ -25,28 +32,20 @@ class FrameOrder:
 
     A frame's number never changes. Its rank may change when a frame is added, but the order of any
     two frames does not, so what is sorted by rank stays sorted. Ranks have gaps: a new frame takes
-    one in between, and the others keep theirs as long as there is room.
+    one in between. Where there is none, the ranks around are spread, over as many frames as it
+    takes to find room (list labelling: Dietz and Sleator, STOC 1987).
     """
 
     def __init__(self) -> None:
         self._numbers: dict[FrameId, int] = {}
-        self._sorted: list[FrameId] = []
+        self._runs: list[list[FrameId]] = []
+        self._firsts: list[FrameId] = []
         self._ranks = np.zeros(1024, np.int64)
         self._vehicles: dict[VehicleId, int] = {}
         self._taken_by = np.full(1024, -1, np.int32)
 
     def __len__(self) -> int:
         return len(self._numbers)
-
-    def copy(self) -> "FrameOrder":
-        """An independent copy."""
-        other = FrameOrder()
-        other._numbers = self._numbers.copy()
-        other._sorted = self._sorted.copy()
-        other._ranks = self._ranks.copy()
-        other._vehicles = self._vehicles.copy()
-        other._taken_by = self._taken_by.copy()
-        return other
 
     @property
     def ranks(self) -> IntArray:
@@ -62,27 +61,20 @@ class FrameOrder:
         self._learn(frame_ids)
         return np.fromiter(map(self._numbers.__getitem__, frame_ids), np.int64, len(frame_ids))
 
-    def taken_by(self, numbers: IntArray, vehicles: Sequence[VehicleId | None]) -> None:
-        """Record the vehicle of each of these frames; None where it is not known."""
-        for vehicle in vehicles:
-            if vehicle is not None:
-                self._vehicles.setdefault(vehicle, len(self._vehicles))
-        self._taken_by[numbers] = [-1 if v is None else self._vehicles[v] for v in vehicles]
+    def taken_by(self, numbers: IntArray, vehicles: Names[VehicleId]) -> None:
+        """Record the vehicle of each of these frames."""
+        places = [self._vehicles.setdefault(v, len(self._vehicles)) for v in vehicles.values]
+        self._taken_by[numbers] = np.array(places, np.int32)[vehicles.codes]
 
     @property
-    def vehicle(self) -> IntArray:
-        """(F,) int64, index in `vehicle_names` of each frame number; -1 if not known."""
-        return self._taken_by[: len(self._numbers)].astype(np.int64)
+    def vehicle(self) -> Array:
+        """(F,) int32, index in `vehicle_names` of each frame number; -1 if not known."""
+        return self._taken_by[: len(self._numbers)]
 
     @property
     def vehicle_names(self) -> list[VehicleId]:
         """The vehicles in the order in which they were added."""
         return list(self._vehicles)
-
-    def known(self, frame_ids: Iterable[FrameId]) -> IntArray:
-        """The numbers of those of these frames that have one."""
-        found = [self._numbers[i] for i in frame_ids if i in self._numbers]
-        return np.array(found, np.int64)
 
     def _learn(self, frame_ids: Sequence[FrameId]) -> None:
         new = list(dict.fromkeys(i for i in frame_ids if i not in self._numbers))
@@ -94,33 +86,80 @@ class FrameOrder:
             self._ranks = np.resize(self._ranks, 2 * len(self._numbers))
             more = np.full(self._ranks.size - self._taken_by.size, -1, np.int32)
             self._taken_by = np.append(self._taken_by, more)
-        if len(new) > _INSERTED_SHARE * len(self._sorted):
-            self._sorted += sorted(new)
-            self._sorted.sort()  # two sorted runs, which is one merge
-            self._rank_all()
+        if len(new) > _INSERTED_SHARE * first:
+            self._merge(new)
             return
         for frame_id in new:
             self._place(frame_id)
 
+    def _merge(self, new: list[FrameId]) -> None:
+        """Merge many frames into the order, and rank all."""
+        ids = [*chain.from_iterable(self._runs), *sorted(new)]
+        ids.sort()  # two sorted runs, which is one merge
+        half = _RUN // 2
+        self._runs = [ids[k : k + half] for k in range(0, len(ids), half)]
+        self._firsts = [run[0] for run in self._runs]
+        self._rank(ids, 0, _SPACING)
+
     def _place(self, frame_id: FrameId) -> None:
         """Insert a frame into the order, which is not empty."""
-        at = bisect_left(self._sorted, frame_id)
-        self._sorted.insert(at, frame_id)
-        if at == 0:
-            rank = self._rank_of(1) - _SPACING
-        elif at == len(self._sorted) - 1:
-            rank = self._rank_of(at - 1) + _SPACING
+        r = max(bisect_right(self._firsts, frame_id) - 1, 0)
+        run = self._runs[r]
+        at = bisect_left(run, frame_id)
+        before = run[at - 1] if at else self._runs[r - 1][-1] if r else None
+        after = (
+            run[at] if at < len(run) else self._runs[r + 1][0] if r + 1 < len(self._runs) else None
+        )
+        run.insert(at, frame_id)
+        self._firsts[r] = run[0]
+        if not self._take_rank(frame_id, before, after):
+            self._spread(r)
+        if len(run) > _RUN:
+            self._runs[r : r + 1] = [run[: _RUN // 2], run[_RUN // 2 :]]
+            self._firsts.insert(r + 1, self._runs[r + 1][0])
+
+    def _take_rank(self, frame_id: FrameId, before: FrameId | None, after: FrameId | None) -> bool:
+        """Give a frame a rank between its neighbours'; returns whether there is one."""
+        if before is None:
+            assert after is not None  # the order was not empty
+            rank = self._rank_of(after) - _SPACING
+        elif after is None:
+            rank = self._rank_of(before) + _SPACING
         else:
-            before, after = self._rank_of(at - 1), self._rank_of(at + 1)
-            rank = before + min((after - before) // 2, _STEP)
-            if rank == before:
-                self._rank_all()
-                return
+            gap = self._rank_of(after) - self._rank_of(before)
+            rank = self._rank_of(before) + min(gap // 2, _STEP)
+            if gap < 2:  # noqa: PLR2004  # no rank in between
+                return False
         self._ranks[self._numbers[frame_id]] = rank
+        return True
 
-    def _rank_of(self, place: int) -> int:
-        return int(self._ranks[self._numbers[self._sorted[place]]])
+    def _spread(self, r: int) -> None:
+        """Spread the ranks of a run, and of as many around it as are needed to find room."""
+        width = 1
+        while True:
+            first, end = max(r - width, 0), min(r + width + 1, len(self._runs))
+            ids = list(chain.from_iterable(self._runs[first:end]))
+            if first == 0 and end == len(self._runs):
+                self._rank(ids, 0, _SPACING)
+                return
+            endless = (len(ids) + 1) * _SPACING
+            if first:
+                low = self._rank_of(self._runs[first - 1][-1])
+                more = end < len(self._runs)
+                high = self._rank_of(self._runs[end][0]) if more else low + endless
+            else:
+                high = self._rank_of(self._runs[end][0])
+                low = high - endless
+            room = (high - low) // (len(ids) + 1)
+            if room >= _ROOM:
+                self._rank(ids, low + room, room)
+                return
+            width *= 4
 
-    def _rank_all(self) -> None:
-        places = np.fromiter(map(self._numbers.__getitem__, self._sorted), np.int64)
-        self._ranks[places] = np.arange(places.size) * _SPACING
+    def _rank_of(self, frame_id: FrameId) -> int:
+        return int(self._ranks[self._numbers[frame_id]])
+
+    def _rank(self, ids: Sequence[FrameId], first: int, spacing: int) -> None:
+        """Rank these frames, evenly."""
+        places = np.fromiter(map(self._numbers.__getitem__, ids), np.int64, len(ids))
+        self._ranks[places] = first + np.arange(places.size) * spacing

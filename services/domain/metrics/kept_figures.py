@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 import numpy as np
 
 from services.domain.detection.coco import METRICS, BoolArray, FloatArray, IntArray
-from services.domain.metrics.match_table import EARLIEST, LATEST, microseconds
-from services.domain.metrics.match_tables import Bounds, MatchTables
-from services.domain.metrics.subsets import Subset
+from services.domain.metrics.index_layout import View
+from services.domain.metrics.match_index import MatchIndex
 
 
 @dataclass(frozen=True)
@@ -18,22 +18,14 @@ class Window:
     length: timedelta | None = None
     until: datetime | None = None
 
-    def bounds(self) -> Bounds:
-        """The exclusive start and inclusive end, in microseconds since the epoch."""
-        if self.length is None or self.until is None:
-            return EARLIEST, LATEST
-        until = microseconds(self.until)
-        return until - round(self.length / timedelta(microseconds=1)), until
 
-
-EVER = Window()
+EVER: Final = Window()
 
 
 @dataclass
 class _Kept:
-    """Cached figures of one subset and window length, by curve number."""
+    """Cached figures of one subset and window, by curve number."""
 
-    bounds: Bounds
     known: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
     numbers: FloatArray = field(default_factory=lambda: np.zeros((0, len(METRICS))))
     shown: FloatArray = field(default_factory=lambda: np.zeros((0, 8)))
@@ -49,39 +41,31 @@ class _Kept:
 
 
 class KeptFigures:
-    """Computes figures from tables, and caches them.
+    """Computes figures from the index, and caches them.
 
     Attributes
     ----------
-    reads : how many times a table was read so far
+    reads : how many times the figures of a curve were computed so far
     """
 
-    def __init__(self, tables: MatchTables, score: float) -> None:
+    def __init__(self, index: MatchIndex) -> None:
         self.reads = 0
-        self._tables = tables
-        self._score = score
-        self._kept: dict[tuple[Subset, timedelta | None], _Kept] = {}
+        self._index = index
+        self._kept: dict[View, _Kept] = {}
 
-    def forget(self, curves: IntArray, parts: IntArray) -> None:
-        """Invalidate the figures of curves whose frames of these parts changed, part p as bit p."""
-        for (subset, _), kept in self._kept.items():
-            kept.grow(len(self._tables))
-            kept.known[curves] &= parts & subset.word == 0
+    def forget(self, changed: IntArray) -> None:
+        """Invalidate what has changed: (C,) int64, by curve, see `View.changes`."""
+        for view, kept in self._kept.items():
+            kept.grow(changed.size)
+            kept.known &= changed & view.changes == 0
 
-    def read(
-        self, curves: IntArray, subset: Subset, window: Window
-    ) -> tuple[FloatArray, FloatArray, IntArray]:
+    def read(self, curves: IntArray, view: View) -> tuple[FloatArray, FloatArray, IntArray]:
         """(N, 12), (N, 8) and (N, 3) figures of these curves; see `curve_kernels.figures`."""
-        bounds = window.bounds()
-        kept = self._kept.setdefault((subset, window.length), _Kept(bounds))
-        kept.grow(len(self._tables))
-        if bounds != kept.bounds:
-            known = np.flatnonzero(kept.known)
-            kept.known[self._tables.moved(known, subset.word, kept.bounds, bounds)] = False
-            kept.bounds = bounds
+        kept = self._kept.setdefault(view, _Kept())
+        kept.grow(len(self._index))
         stale = curves[~kept.known[curves]]
         if stale.size:
-            figures = self._tables.figures(stale, subset.word, bounds, self._score)
+            figures = self._index.figures(stale, view)
             for held, new in zip((kept.numbers, kept.shown, kept.counts), figures, strict=True):
                 held[stale] = new[stale]
             kept.known[stale] = True

@@ -1,10 +1,10 @@
 """Matches as parallel arrays, from a batch of events or from the store."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import chain
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,21 +13,34 @@ from services.contracts.bounds import FIRST_TIME, LAST_TIME
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import ErrorType, Split
 from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
+from services.contracts.matches import ERROR_CODES, FrameMatched
 from services.domain.detection.coco import (
+    BITS,
     MAX_DETECTIONS,
     BitsArray,
     BoolArray,
     FloatArray,
     IntArray,
 )
-from services.domain.detection.error_types import TYPES
-from services.domain.metrics.match_table import ROW, Batch, microseconds
+from services.domain.metrics.index_layout import (
+    COUNTS,
+    ERROR,
+    OVERLAP,
+    RIGHT,
+    Array,
+    Batch,
+    microseconds,
+)
 from services.domain.metrics.subsets import part_of
 
 MOST_TRUTHS: Final = np.iinfo(np.uint16).max
 LAST_REVISION: Final = np.iinfo(np.uint32).max
 _FIRST, _LAST = microseconds(FIRST_TIME), microseconds(LAST_TIME)
-_ERRORS: Final = {None: 0} | {error: 1 + place for place, error in enumerate(TYPES)}
+_SETTINGS: Final = np.uint64((1 << BITS) - 1)
+_FIRST_SETTING: Final = np.uint64(1)
+
+M = TypeVar("M", bound="Counted")
+T = TypeVar("T", bound=Hashable)
 
 
 class Counted(Protocol):
@@ -93,7 +106,7 @@ class Cells:
         """The cells of these matches, in their order."""
         starts = np.zeros(len(matches) + 1, np.int64)
         np.cumsum([len(m.scores) for m in matches], out=starts[1:])
-        errors = [[_ERRORS[e] for e in m.errors] for m in matches]
+        errors = [[ERROR_CODES[e] for e in m.errors] for m in matches]
         return cls(
             np.array([part_of(m.split, shortlisted=m.shortlisted) for m in matches], np.int64),
             np.array([microseconds(m.captured_at) for m in matches], np.int64),
@@ -107,14 +120,73 @@ class Cells:
             _column(errors, np.int64),
         )
 
+    @classmethod
+    def of_frames(cls, matches: Sequence[FrameMatched], frame: IntArray) -> "Cells":
+        """The cells of every category of these events.
+
+        Parameters
+        ----------
+        frame : (K,) int64, the event of each category
+        """
+        groups = [match.groups for match in matches]
+
+        def joined(name: str, dtype: str) -> NDArray[Any]:
+            return np.frombuffer(b"".join(getattr(group, name) for group in groups), dtype)
+
+        parts = [part_of(match.split, shortlisted=match.shortlisted) for match in matches]
+        sizes = np.fromiter(chain.from_iterable(group.sizes for group in groups), np.int64)
+        truths = [counts for group in groups for counts in group.ground_truths]
+        return cls(
+            np.array(parts, np.int64)[frame],
+            np.array([microseconds(match.captured_at) for match in matches], np.int64)[frame],
+            np.array([match.revision for match in matches], np.int64)[frame],
+            np.array(truths, np.int64).reshape(-1, 4),
+            np.append(0, np.cumsum(sizes)),
+            joined("scores", "<f8"),
+            joined("overlaps", "<f8"),
+            joined("matched", "<u8"),
+            joined("ignored", "<u8"),
+            joined("errors", "u1").astype(np.int64),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Cells"]) -> "Cells":
+        """The cells of all these matches, one part behind the other."""
+        if not parts:
+            return cls.of([])
+        columns = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
+        sizes = np.concatenate([np.diff(part.starts) for part in parts])
+        return cls(**columns | {"starts": np.append(0, np.cumsum(sizes))})
+
     def __len__(self) -> int:
         return self.revision.size
 
+    def batch(self, curve: IntArray, frame: IntArray) -> Batch:
+        """The matches as the index takes them.
+
+        Parameters
+        ----------
+        curve, frame : (K,) int64, numbers of each match's curve and frame
+        """
+        counted = ~self.ignored & _SETTINGS
+        positive = self.matched & counted
+        return Batch(
+            curve,
+            frame,
+            self.part,
+            self.captured,
+            self.revision,
+            self.truths,
+            self.starts,
+            self.scores,
+            _marks(self.overlaps, self.errors, positive, counted),
+            positive,
+            counted,
+        )
+
     def taken(self, order: IntArray) -> "Cells":
         """The cells of some matches, in this order."""
-        sizes = np.diff(self.starts)[order]
-        starts = np.append(0, np.cumsum(sizes))
-        these = np.repeat(self.starts[order] - starts[:-1], sizes) + np.arange(starts[-1])
+        starts, these = detections_of(self.starts, order)
         return Cells(
             self.part[order],
             self.captured[order],
@@ -180,9 +252,6 @@ class Cells:
         )
 
 
-M = TypeVar("M", bound=Counted)
-
-
 def sound_matches(matches: Sequence[M]) -> list[M]:
     """The matches that `Cells.check` accepts, in their order."""
     if not matches:
@@ -191,20 +260,63 @@ def sound_matches(matches: Sequence[M]) -> list[M]:
     return [match for match, keep in zip(matches, sound, strict=True) if keep]
 
 
+def detections_of(starts: IntArray, order: IntArray) -> tuple[IntArray, IntArray]:
+    """Where the detections of some matches begin when these are put in this order, and which.
+
+    Parameters
+    ----------
+    starts : (K + 1,) where each match's detections begin now
+    order : (N,) indices of matches
+    """
+    sizes = np.diff(starts)[order]
+    taken = np.append(0, np.cumsum(sizes))
+    return taken, np.repeat(starts[order] - taken[:-1], sizes) + np.arange(taken[-1])
+
+
 @dataclass(frozen=True)
-class NamedColumns:
-    """Matches with names, in any order, possibly several of one frame.
+class Names(Generic[T]):
+    """A column of names, of which each is spelled once.
 
     Attributes
     ----------
-    detector, category, frame_id, vehicle_id : K names, of each match
-    cells : the contents of the matches
+    values : the names that may occur
+    codes : (K,) int64, index in `values` of each name
     """
 
-    detector: Sequence[DetectorId]
-    category: Sequence[Category]
-    frame_id: Sequence[FrameId]
-    vehicle_id: Sequence[VehicleId]
+    values: Sequence[T]
+    codes: IntArray
+
+    @classmethod
+    def of(cls, names: Sequence[T]) -> "Names[T]":
+        """The column of these names."""
+        codes: dict[T, int] = {}
+        column = [codes.setdefault(name, len(codes)) for name in names]
+        return cls(list(codes), np.array(column, np.int64))
+
+    @classmethod
+    def joined(cls, columns: Sequence["Names[T]"]) -> "Names[T]":
+        """One column with all names of these, one column behind the other."""
+        every = cls.of([name for column in columns for name in column.values])
+        bounds = np.cumsum([0, *(len(column.values) for column in columns)])
+        codes = [every.codes[first:][c.codes] for first, c in zip(bounds, columns, strict=False)]
+        return cls(every.values, np.concatenate([np.zeros(0, np.int64), *codes]))
+
+    def __getitem__(self, k: int) -> T:
+        return self.values[int(self.codes[k])]
+
+    def taken(self, order: IntArray) -> "Names[T]":
+        """Some of the names, in this order."""
+        return Names(self.values, self.codes[order])
+
+
+@dataclass(frozen=True)
+class NamedColumns:
+    """K matches with names, in any order, possibly several of one frame."""
+
+    detector: Names[DetectorId]
+    category: Names[Category]
+    frame_id: Names[FrameId]
+    vehicle_id: Names[VehicleId]
     cells: Cells
 
     @classmethod
@@ -212,63 +324,69 @@ class NamedColumns:
         """The columns of these matches."""
         matches = list(matches)
         return cls(
-            [match.detector for match in matches],
-            [match.category for match in matches],
-            [match.frame_id for match in matches],
-            [match.vehicle_id for match in matches],
+            Names.of([match.detector for match in matches]),
+            Names.of([match.category for match in matches]),
+            Names.of([match.frame_id for match in matches]),
+            Names.of([match.vehicle_id for match in matches]),
             Cells.of(matches),
+        )
+
+    @classmethod
+    def of_frames(cls, matches: Sequence[FrameMatched]) -> "NamedColumns":
+        """The columns of every category of these events, whose columns are joined as bytes."""
+        groups = [match.groups for match in matches]
+        counts = [len(group.categories) for group in groups]
+        frame = np.repeat(np.arange(len(matches)), counts)
+        return cls(
+            Names.of([match.detector for match in matches]).taken(frame),
+            Names.of(list(chain.from_iterable(group.categories for group in groups))),
+            Names.of([match.frame_id for match in matches]).taken(frame),
+            Names.of([match.vehicle_id for match in matches]).taken(frame),
+            Cells.of_frames(matches, frame),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["NamedColumns"]) -> "NamedColumns":
+        """One with all matches of these."""
+        return cls(
+            Names.joined([part.detector for part in parts]),
+            Names.joined([part.category for part in parts]),
+            Names.joined([part.frame_id for part in parts]),
+            Names.joined([part.vehicle_id for part in parts]),
+            Cells.joined([part.cells for part in parts]),
         )
 
     def __len__(self) -> int:
         return len(self.cells)
 
+    def of_categories(self, wanted: Callable[[Category], bool]) -> "NamedColumns":
+        """The matches of the wanted categories."""
+        keep = np.array([wanted(category) for category in self.category.values], np.bool_)
+        if keep.all():
+            return self
+        return self.taken(np.flatnonzero(keep[self.category.codes]))
+
     def taken(self, order: IntArray) -> "NamedColumns":
         """Some of the matches, in this order."""
-        places = order.tolist()
         return NamedColumns(
-            [self.detector[k] for k in places],
-            [self.category[k] for k in places],
-            [self.frame_id[k] for k in places],
-            [self.vehicle_id[k] for k in places],
+            self.detector.taken(order),
+            self.category.taken(order),
+            self.frame_id.taken(order),
+            self.vehicle_id.taken(order),
             self.cells.taken(order),
         )
 
 
-@dataclass(frozen=True)
-class MatchColumns:
-    """Matches of many curves, at most one per curve and frame; a curve is a detector and category.
-
-    Attributes
-    ----------
-    curve, frame : (K,) int64, of each match; sorted by curve, then by the frames' order
-    cells : the contents of the matches
-    """
-
-    curve: IntArray
-    frame: IntArray
-    cells: Cells
-
-    def batch(self) -> Batch:
-        """Build a table for each curve."""
-        from services.domain.metrics import table_kernels  # noqa: PLC0415  # see compiled.py
-
-        cells = self.cells
-        rows = np.zeros(self.curve.size, ROW)
-        rows["frame"] = self.frame
-        for name in ("part", "captured", "revision", "truths"):
-            rows[name] = getattr(cells, name)
-        curves, firsts = np.unique(self.curve, return_index=True)
-        bounds = np.append(firsts, self.curve.size)
-        found = table_kernels.detections(
-            bounds,
-            cells.starts,
-            cells.scores,
-            cells.overlaps,
-            cells.matched,
-            cells.ignored,
-            cells.errors,
-        )
-        return Batch(curves, rows, bounds, found, cells.starts[bounds])
+def _marks(
+    overlaps: FloatArray, errors: IntArray, positive: BitsArray, counted: BitsArray
+) -> Array:
+    """(D,) uint32, what the operating point needs of each detection; see `index_layout`."""
+    right, counts = (words & _FIRST_SETTING for words in (positive, counted))
+    marks: Array = np.rint(overlaps.clip(0, 1) * OVERLAP).astype(np.uint32)
+    marks |= errors.astype(np.uint32) << ERROR
+    marks |= right.astype(np.uint32) << RIGHT
+    marks |= counts.astype(np.uint32) << COUNTS
+    return marks
 
 
 def _column(values: Sequence[Sequence[float]], dtype: type) -> NDArray[Any]:

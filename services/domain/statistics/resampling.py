@@ -10,12 +10,12 @@ which takes one pass over any number of frames; a few draws give the bias.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
-from services.domain.metrics.match_table import MatchTable
 from services.domain.statistics.intervals import middle_95
 from services.domain.statistics.significance import NORMAL_975
 
@@ -25,6 +25,7 @@ EXACT_UP_TO: Final = 5_000_000
 _FEW: Final = 4
 _SEED: Final = 95
 
+Column = NDArray[Any]
 N = TypeVar("N", float, FloatArray)
 
 
@@ -39,15 +40,48 @@ class Interval:
 
 @dataclass(frozen=True)
 class Sample:
-    """One category of a detector on some frames."""
+    """One category's matches of a detector, on some frames.
 
-    table: MatchTable
-    keep: BoolArray
-    """(F,) bool, the rows of the table that count."""
+    Attributes
+    ----------
+    match_frame, match_part : (K,) int32 and uint8, frame number and part of each match
+    truths : (K,) int64, its ground truths over all areas
+    frame, part : (D,) int32 and uint8, of each detection, in COCO's order
+    positive, counted : (D,) uint16, true positives and what is not ignored, IoU threshold t as
+        bit t
+    score : (D,) float32
+    """
+
+    match_frame: Column
+    match_part: Column
+    truths: IntArray
+    frame: Column
+    part: Column
+    positive: Column
+    counted: Column
+    score: Column
 
     @property
     def size(self) -> int:
-        return int(np.count_nonzero(self.keep[self.table.detections["row"]]))
+        """The number of detections."""
+        return int(self.frame.size)
+
+    def of(self, parts: int) -> "Sample":
+        """The matches in some parts, part p as bit p."""
+        return self._taken(parts >> self.match_part & 1 == 1, parts >> self.part & 1 == 1)
+
+    def on(self, frames: BoolArray) -> "Sample":
+        """The matches of some frames: (F,) bool, by number."""
+        return self._taken(frames[self.match_frame], frames[self.frame])
+
+    def _taken(self, matches: BoolArray, detections: BoolArray) -> "Sample":
+        if matches.all():
+            return self
+        return Sample(
+            *(column[matches] for column in (self.match_frame, self.match_part, self.truths)),
+            *(column[detections] for column in (self.frame, self.part)),
+            *(column[detections] for column in (self.positive, self.counted, self.score)),
+        )
 
 
 def interval(samples: Sequence[Sample], frames: int) -> Interval | None:
@@ -67,7 +101,7 @@ def difference(first: Sequence[Sample], second: Sequence[Sample], frames: int) -
 
     Parameters
     ----------
-    first, second : restricted to the frames with matches of both detectors
+    first, second : on the frames with matches of both detectors
     frames : the number of frame numbers
     """
     return _interval([first, second], frames)
@@ -107,8 +141,10 @@ def _mean_ap(samples: Iterable[Sample], weights: IntArray) -> float:
 
     known = []
     for sample in samples:
-        rows, detections = sample.table.rows, sample.table.detections
-        ap = resampling_kernels.weighted_ap(rows, detections, weights[rows["frame"]] * sample.keep)
+        truths = int(weights[sample.match_frame] @ sample.truths)
+        ap = resampling_kernels.weighted_ap(
+            truths, sample.frame, sample.positive, sample.counted, weights
+        )
         if not np.isnan(ap):
             known.append(float(ap))
     return sum(known) / len(known) if known else float("nan")
@@ -119,13 +155,19 @@ def _influence(samples: Sequence[Sample], frames: int) -> FloatArray:
     from services.domain.statistics import resampling_kernels  # noqa: PLC0415  # see compiled.py
 
     moved = np.zeros(frames)
+    everywhere = np.ones(frames, np.bool_)
     known = 0
     for sample in samples:
-        rows, detections = sample.table.rows, sample.table.detections
-        out = np.zeros(rows.size)
-        ap = resampling_kernels.influence(rows, detections, sample.keep, out)
+        ap = resampling_kernels.influence(
+            sample.match_frame,
+            sample.truths,
+            sample.frame,
+            sample.positive,
+            sample.counted,
+            everywhere,
+            moved,
+        )
         known += not np.isnan(ap)
-        moved[rows["frame"]] += out
     return moved / max(known, 1)
 
 

@@ -1,74 +1,77 @@
+# ruff: noqa: PLR0917  # Numba compiles functions of arrays, called by position
 """Compiled kernels: AP under frame weights, and the influence of each frame on AP."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from services.domain.compiled import compiled
-from services.domain.detection.coco import RECALLS, BoolArray, CountArray, FloatArray, IntArray
-from services.domain.metrics.curve_kernels import needs_of, tally
-from services.domain.metrics.match_table import Table
+from services.domain.detection.coco import RECALLS, BoolArray, FloatArray, IntArray
+from services.domain.metrics.curve_kernels import envelope, needs_of
 
-_FIRST = np.uint64(1)
-_TEN = np.uint64((1 << 10) - 1)
-_TINY = float(np.spacing(1))
+Column = NDArray[Any]
 
 
 @compiled
-def _weighted_precision(
-    truths: int, hits: IntArray, seen: IntArray, count: int
+def weighted_ap(
+    truths: int, frame: Column, positive: Column, counted: Column, weights: IntArray
 ) -> float:  # pragma: no cover
-    """Precision averaged over the 101 recalls, where one detection may add several hits."""
-    best = total = 0.0
-    needs = needs_of(truths)
-    k = count
-    for r in range(RECALLS.size - 1, -1, -1):
-        while k > 0 and hits[k - 1] >= needs[r]:
-            best = max(best, hits[k - 1] / (seen[k - 1] + _TINY))
-            k -= 1
-        total += best
-    return total / RECALLS.size
-
-
-@compiled
-def weighted_ap(rows: Table, detections: Table, weights: IntArray) -> float:  # pragma: no cover
-    """AP over all areas with each row's frame repeated as often as its weight; NaN if undefined.
+    """AP over all areas with each frame repeated as often as its weight; NaN if undefined.
 
     Parameters
     ----------
-    weights : (F,) not negative; a frame of weight 0 is left out
+    truths : the weighted number of ground truths
+    frame, positive, counted : (D,) of each detection, see `Sample`
+    weights : (F,) not negative, by frame number; a frame of weight 0 is left out
     """
-    truths = 0
-    for i in range(rows.size):
-        truths += weights[i] * rows[i]["truths"][0]
     if not truths:
         return np.nan
-    hits = np.empty((10, detections.size), np.int64)
-    seen = np.empty((10, detections.size), np.int64)
+    hits = np.empty((10, frame.size), np.int64)
+    seen = np.empty((10, frame.size), np.int64)
     counts = np.zeros(10, np.int64)
     right = np.zeros(10, np.int64)
     shown = np.zeros(10, np.int64)
-    for i in range(detections.size):
-        weight = weights[detections[i]["row"]]
+    for i in range(frame.size):
+        weight = weights[frame[i]]
         if not weight:
             continue
-        matched, ignored = detections[i]["matched"], detections[i]["ignored"]
         for t in range(10):
-            if ignored >> np.uint64(t) & _FIRST:
+            if not counted[i] >> t & 1:
                 continue
             shown[t] += weight
-            if matched >> np.uint64(t) & _FIRST:
+            if positive[i] >> t & 1:
                 right[t] += weight
                 hits[t, counts[t]] = right[t]
                 seen[t, counts[t]] = shown[t]
                 counts[t] += 1
     total = 0.0
+    needs = needs_of(truths)
+    decides = np.empty(RECALLS.size, np.int64)
     for t in range(10):
-        total += _weighted_precision(truths, hits[t], seen[t], counts[t])
+        total += envelope(needs, hits[t, : counts[t]], seen[t, : counts[t]], decides)
     return total / 10
 
 
 @compiled
+def _points(
+    frame: Column, positive: Column, counted: Column, keep: BoolArray, threshold: int
+) -> IntArray:  # pragma: no cover
+    """(hits,) the number of detections down to each true positive."""
+    seen = np.empty(frame.size, np.int64)
+    count = hits = 0
+    for i in range(frame.size):
+        if keep[frame[i]] and counted[i] >> threshold & 1:
+            count += 1
+            if positive[i] >> threshold & 1:
+                seen[hits] = count
+                hits += 1
+    return seen[:hits]
+
+
+@compiled
 def _slopes(
-    needs: IntArray, seen: CountArray, rise: FloatArray, fall: FloatArray, best: FloatArray
+    truths: int, seen: IntArray, rise: FloatArray, fall: FloatArray, best: FloatArray
 ) -> float:  # pragma: no cover
     """Compute a curve's envelope and its derivatives; returns the average precision.
 
@@ -78,25 +81,28 @@ def _slopes(
         much one more true positive before it raises, or one more detection lowers, their sum
     best : (hits,) out, the envelope
     """
-    top = total = 0.0
-    decides = k = seen.size
-    for r in range(RECALLS.size - 1, -1, -1):
-        while k >= needs[r]:
-            k -= 1
-            precision = (k + 1) / seen[k]
-            if precision >= top:
-                top, decides = precision, k
-            best[k] = top
-        if needs[r] <= seen.size:
-            rise[decides] += 1 / seen[decides]
-            fall[decides] += top / seen[decides]
-            total += top
-    return total / RECALLS.size
+    decides = np.empty(RECALLS.size, np.int64)
+    ap = envelope(needs_of(truths), np.arange(1, seen.size + 1), seen, decides)
+    for point in decides:
+        if point >= 0:
+            rise[point] += 1 / seen[point]
+            fall[point] += (point + 1) / seen[point] / seen[point]
+    top = 0.0
+    for k in range(seen.size - 1, -1, -1):
+        top = max(top, (k + 1) / seen[k])
+        best[k] = top
+    return ap
 
 
 @compiled
 def influence(
-    rows: Table, detections: Table, keep: BoolArray, out: FloatArray
+    match_frame: Column,
+    match_truths: IntArray,
+    frame: Column,
+    positive: Column,
+    counted: Column,
+    keep: BoolArray,
+    out: FloatArray,
 ) -> float:  # pragma: no cover
     """AP over all areas, and its derivative with respect to each frame's weight.
 
@@ -106,7 +112,9 @@ def influence(
 
     Parameters
     ----------
-    keep : (F,) bool, the rows that count
+    match_frame, match_truths : (K,) of each match, and what follows (D,) of each detection: see
+        `Sample`
+    keep : (F,) bool, the frames that count, by number
     out : (F,) added to
 
     Returns
@@ -114,39 +122,28 @@ def influence(
     AP; NaN where there is no ground truth, and then nothing is added.
     """
     truths = 0
-    for i in range(rows.size):
-        truths += keep[i] * rows[i]["truths"][0]
+    for m in range(match_frame.size):
+        truths += match_truths[m] if keep[match_frame[m]] else 0
     if not truths:
         return np.nan
-    starts = np.arange(10) * truths
-    ends = np.full(40, 10 * truths, np.uint64)
-    ends[:10] = starts
-    seen = np.empty(10 * truths, np.uint32)
-    tally(detections, keep, ends, seen, np.zeros(2, np.int64), _TEN)
-    needs = needs_of(truths)
     mean = 0.0
     for t in range(10):
-        seen_rows = seen[starts[t] : ends[t]]
-        rise, fall, best = (
-            np.zeros(seen_rows.size),
-            np.zeros(seen_rows.size),
-            np.zeros(seen_rows.size),
-        )
-        ap = _slopes(needs, seen_rows, rise, fall, best)
+        seen = _points(frame, positive, counted, keep, t)
+        rise, fall, best = np.zeros(seen.size), np.zeros(seen.size), np.zeros(seen.size)
+        ap = _slopes(truths, seen, rise, fall, best)
         mean += ap / 10
-        for i in range(rows.size):
-            if keep[i]:
-                out[i] -= ap * rows[i]["truths"][0] / truths / 10
+        for m in range(match_frame.size):
+            if keep[match_frame[m]]:
+                out[match_frame[m]] -= ap * match_truths[m] / truths / 10
         up = down = 0.0
-        k = seen_rows.size
-        for i in range(detections.size - 1, -1, -1):
-            row = detections[i]["row"]
-            if not keep[row] or detections[i]["ignored"] >> np.uint64(t) & _FIRST:
+        k = seen.size
+        for i in range(frame.size - 1, -1, -1):
+            if not keep[frame[i]] or not counted[i] >> t & 1:
                 continue
-            if detections[i]["matched"] >> np.uint64(t) & _FIRST:
+            if positive[i] >> t & 1:
                 k -= 1
                 up += rise[k] / RECALLS.size
                 down += fall[k] / RECALLS.size
-                out[row] += (up + best[k] / truths) / 10
-            out[row] -= down / 10
+                out[frame[i]] += (up + best[k] / truths) / 10
+            out[frame[i]] -= down / 10
     return mean

@@ -10,6 +10,7 @@ from services.contracts.identity import Category, DetectorId
 from services.domain.metrics.average_precision import Operating, operating_point, twelve
 from services.domain.metrics.drift import Drift
 from services.domain.metrics.kept_figures import EVER, Window
+from services.domain.metrics.match_snapshot import MatchSnapshot
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
 from services.domain.statistics.resampling import Interval
@@ -50,7 +51,7 @@ def evaluate(
         numbers=twelve(parts.values()),
         categories={category: part.average_precision for category, part in parts.items()},
         operating=operating_point([part.operating for part in parts.values()], operating_score),
-        frames=state.frame_count(detector, subset, window),
+        frames=state.frame_count(detector, subset),
         detections=sum(part.detections for part in parts.values()),
         ground_truths=sum(part.ground_truths for part in parts.values()),
     )
@@ -94,16 +95,16 @@ class Confidence:
     drifts: Mapping[DetectorId, Sequence[Drift]]
 
 
-def confidence(state: MatchState) -> Confidence:
+def confidence(matches: MatchSnapshot) -> Confidence:
     """Intervals, differences of detectors and drift of vehicles, over all time."""
-    detectors = state.detectors()
-    intervals = {(d, s): state.interval(d, s) for d in detectors for s in Subset}
+    detectors = matches.detectors()
+    intervals = {(d, s): matches.interval(d, s) for d in detectors for s in Subset}
     pairs = list(combinations(detectors, 2))[:MOST_PAIRS]
-    differences = {(new, old): state.difference(new, old, Subset.ALL) for old, new in pairs}
+    differences = {(new, old): matches.difference(new, old, Subset.ALL) for old, new in pairs}
     return Confidence(
         intervals={key: interval for key, interval in intervals.items() if interval is not None},
         differences={
             key: interval for key, interval in differences.items() if interval is not None
         },
-        drifts={detector: state.drift(detector) for detector in detectors},
+        drifts={detector: matches.drift(detector) for detector in detectors},
     )

@@ -34,15 +34,9 @@ class BsonColumns:
             self._data, *_joined(names), *_joined(words)
         )
 
-    def strings(self, name: str) -> list[str]:
-        """(N,) the field's string in each document."""
-        spelled, codes = self._spelled(name)
-        found: list[str] = np.array(spelled, object)[codes].tolist()
-        return found
-
     def mapped(self, name: str, value: Callable[[str], int]) -> IntArray:
         """(N,) int64, `value` of the field's string in each document."""
-        spelled, codes = self._spelled(name)
+        spelled, codes = self.spelled(name)
         return np.array([value(text) for text in spelled], np.int64)[codes]
 
     def numbers(self, name: str) -> FloatArray:
@@ -57,7 +51,7 @@ class BsonColumns:
         field = self._fields[name]
         return self._sizes[field], self._values[field, : self._count(name)]
 
-    def _spelled(self, name: str) -> tuple[list[str], IntArray]:
+    def spelled(self, name: str) -> tuple[list[str], IntArray]:
         """The distinct strings, and (N,) the index of each document's string in them."""
         begins, sizes = self._one_each(name).astype(np.int64), self._sizes[self._fields[name]]
         codes, firsts = self._kernels.distinct(self._data, begins, sizes)

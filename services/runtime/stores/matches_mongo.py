@@ -15,8 +15,8 @@ from services.contracts.identity import Category, DetectorId, FrameId, NeedleId,
 from services.contracts.matches import CategoryMatched, FrameMatched, categories_of
 from services.domain.detection.coco import FloatArray, IntArray
 from services.domain.detection.error_types import TYPES
-from services.domain.metrics.match_columns import Cells, NamedColumns
-from services.domain.metrics.match_table import microseconds
+from services.domain.metrics.index_layout import microseconds
+from services.domain.metrics.match_columns import Cells, NamedColumns, Names
 from services.domain.metrics.subsets import part_of
 from services.domain.ports.frames import Pair
 from services.domain.ports.matches import KnownCategories, Revised
@@ -216,10 +216,10 @@ def _columns(raw: bytes) -> NamedColumns:
         errors=columns.lists("errors")[1].astype(np.int64),
     )
     return NamedColumns(
-        cast(list[DetectorId], columns.strings("detector")),
-        cast(list[Category], columns.strings("category")),
-        cast(list[FrameId], columns.strings("frame_id")),
-        cast(list[VehicleId], columns.strings("vehicle_id")),
+        cast(Names[DetectorId], Names(*columns.spelled("detector"))),
+        cast(Names[Category], Names(*columns.spelled("category"))),
+        cast(Names[FrameId], Names(*columns.spelled("frame_id"))),
+        cast(Names[VehicleId], Names(*columns.spelled("vehicle_id"))),
         cells,
     )
 

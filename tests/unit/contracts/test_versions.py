@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
 from services.contracts import codec
@@ -15,6 +16,7 @@ from services.contracts.identity import Category
 from services.contracts.matches import ROWS_AT_ONCE, CategoryMatched, FrameMatched, categories_of
 from services.contracts.topics import MATCHES, TOPICS
 from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.subsets import Subset
 from services.domain.ports.frames import content_of
 from services.runtime.kafka.partitions import partition_of_key
 from tests import samples
@@ -156,11 +158,18 @@ def read(values: Sequence[bytes]) -> list[CategoryMatched]:
 
 
 def held(state: MatchState) -> object:
+    """Every figure of every curve and subset."""
+    figures = {
+        (curve, subset): state.figures(curve, subset)
+        for curve in state.curves()
+        for subset in Subset
+    }
     return {
-        curve: sorted(
-            (state.frame_ids()[row["frame"]], row["part"].item(), row["revision"].item())
-            for row in table.rows
+        key: (
+            np.nan_to_num(one.numbers, nan=-1).tolist(),
+            one.frames,
+            one.detections,
+            one.operating,
         )
-        + table.detections["score"].tolist()
-        for curve, table in state.tables()
+        for key, one in figures.items()
     }

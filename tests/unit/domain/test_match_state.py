@@ -6,7 +6,7 @@ import pytest
 from services.contracts.events import Split
 from services.domain.detection.coco import RECALLS
 from services.domain.metrics.average_precision import twelve
-from services.domain.metrics.curve_kernels import needs_of, precision
+from services.domain.metrics.curve_kernels import envelope, needs_of
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
 from tests.unit.domain import oracle
@@ -57,10 +57,12 @@ def test_a_subset_holds_its_own_frames_only(seed: int) -> None:
 def test_precision_of_a_long_curve_is_its_envelope_at_the_recalls(seed: int) -> None:
     draw = np.random.default_rng(seed)
     right = draw.random(5000) < np.linspace(draw.random(), draw.random(), 5000)
-    seen = np.flatnonzero(right).astype(np.uint32) + np.uint32(1)
+    seen = np.flatnonzero(right) + 1
     truths = int(seen.size * draw.uniform(1, 2))
     hits = np.arange(1, seen.size + 1)
-    envelope = np.maximum.accumulate((hits / seen)[::-1])[::-1]
+    precisions = np.maximum.accumulate((hits / seen)[::-1])[::-1]
     places = np.searchsorted(hits / truths, RECALLS)
-    expected = np.append(envelope, 0.0)[places].mean()
-    assert precision(needs_of(truths), seen) == pytest.approx(expected, abs=1e-12)
+    expected = np.append(precisions, 0.0)[places]
+    decides = np.empty(RECALLS.size, np.int64)
+    assert envelope(needs_of(truths), hits, seen, decides) == pytest.approx(expected.mean())
+    assert np.append(hits / seen, 0.0)[decides] == pytest.approx(expected)

@@ -5,7 +5,6 @@ from numpy.random import Generator
 from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade
 from services.contracts.identity import DetectorId, FrameId
 from services.domain.metrics.average_precision import twelve
-from services.domain.metrics.kept_figures import EVER
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
 from services.domain.statistics import resampling
@@ -65,16 +64,16 @@ def test_a_weighted_frame_counts_as_often_as_its_weight_says(seed: int) -> None:
         for frame, weight in zip(frames, weights, strict=True)
         for copy in range(weight)
     ]
-    samples = state._samples(ONE, Subset.ALL, EVER, np.ones(12, bool))
-    by_number = np.zeros(12, np.int64)
-    by_number[state.frame_numbers([frame.frame_id for frame in frames])] = weights
+    samples = state.snapshot()._of(ONE, Subset.ALL)
+    # Frames are numbered in the order in which they came.
+    by_number = weights[[any(oracle.matched(frame)) for frame in frames]]
     expected = twelve(state_of(copies).of(ONE, Subset.ALL).values())["AP"]
     assert resampling._mean_ap(samples, by_number) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_value_is_the_map_itself() -> None:
     state = state_of(survey(np.random.default_rng(0), 30))
-    said = state.interval(ONE, Subset.ALL)
+    said = state.snapshot().interval(ONE, Subset.ALL)
     assert said is not None
     expected = twelve(state.of(ONE, Subset.ALL).values())["AP"]
     assert said.value == pytest.approx(expected, abs=1e-9)
@@ -82,15 +81,15 @@ def test_the_value_is_the_map_itself() -> None:
 
 
 def test_without_frames_there_is_no_interval() -> None:
-    assert state_of().interval(ONE, Subset.ALL) is None
-    assert state_of(survey(np.random.default_rng(0), 3)).interval(ONE, Subset.R) is None
+    assert state_of().snapshot().interval(ONE, Subset.ALL) is None
+    assert state_of(survey(np.random.default_rng(0), 3)).snapshot().interval(ONE, Subset.R) is None
 
 
 def test_the_first_order_agrees_with_resampling(monkeypatch: pytest.MonkeyPatch) -> None:
     state = state_of(survey(np.random.default_rng(1), 400))
-    resampled = state.interval(ONE, Subset.ALL)
+    resampled = state.snapshot().interval(ONE, Subset.ALL)
     monkeypatch.setattr(resampling, "EXACT_UP_TO", 0)
-    first_order = state.interval(ONE, Subset.ALL)
+    first_order = state.snapshot().interval(ONE, Subset.ALL)
     assert resampled is not None
     assert first_order is not None
     assert width(first_order) == pytest.approx(width(resampled), rel=0.15)
@@ -109,7 +108,7 @@ def test_the_interval_holds_the_true_map_about_as_often_as_it_says(
     rng = np.random.default_rng(2)
     truth = twelve(state_of(survey(rng, 2500)).of(ONE, Subset.ALL).values())["AP"]
     assert truth is not None
-    said = [state_of(survey(rng, 100)).interval(ONE, Subset.ALL) for _ in range(30)]
+    said = [state_of(survey(rng, 100)).snapshot().interval(ONE, Subset.ALL) for _ in range(30)]
     held = sum(each is not None and each.low <= truth <= each.high for each in said)
     assert held >= 25  # below that with a chance of 0.3% if each holds with 95%
 
@@ -122,8 +121,8 @@ def test_a_paired_difference_is_surer_than_two_intervals(
     one = survey(np.random.default_rng(3), 200)
     two = survey(np.random.default_rng(3), 200, detector="e", slip=16)
     state = state_of(one, two)
-    apart = [state.interval(d, Subset.ALL) for d in (ONE, TWO)]
-    said = state.difference(ONE, TWO, Subset.ALL)
+    apart = [state.snapshot().interval(d, Subset.ALL) for d in (ONE, TWO)]
+    said = state.snapshot().difference(ONE, TWO, Subset.ALL)
     assert said is not None
     assert apart[0] is not None
     assert apart[1] is not None
@@ -137,5 +136,5 @@ def test_a_difference_is_of_the_frames_that_both_looked_at() -> None:
     same = [
         oracle.Frame(f.predictions.model_copy(update={"detector": "e"}), f.truth) for f in one[:20]
     ]
-    said = state_of(one, same).difference(ONE, TWO, Subset.ALL)
+    said = state_of(one, same).snapshot().difference(ONE, TWO, Subset.ALL)
     assert said == Interval(0.0, 0.0, 0.0)

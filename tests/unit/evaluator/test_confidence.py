@@ -12,6 +12,7 @@ from prometheus_client import Gauge
 from services.contracts.identity import DetectorId
 from services.contracts.matches import FrameMatched, categories_of
 from services.domain.metrics.drift import DriftMeasure
+from services.domain.metrics.match_snapshot import MatchSnapshot
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
 from services.evaluator.live import service
@@ -102,10 +103,10 @@ async def test_matches_are_taken_in_and_shown_while_it_is_reckoned_how_sure_they
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(state: MatchState) -> Confidence:
+    def slow(matches: MatchSnapshot) -> Confidence:
         begun.set()
         assert go_on.wait(30)
-        return confidence(state)
+        return confidence(matches)
 
     monkeypatch.setattr(service, "confidence", slow)
     clock = FakeClock()
@@ -121,7 +122,7 @@ async def test_matches_are_taken_in_and_shown_while_it_is_reckoned_how_sure_they
     await assessing
     alone = MatchState(0.5)
     alone.add(categories_of(matches_of(frames[:20])))
-    expected = alone.interval(DetectorId("d@1"), Subset.ALL)
+    expected = alone.snapshot().interval(DetectorId("d@1"), Subset.ALL)
     assert expected is not None
     low = read(metrics.MAP_BOUND, detector="d@1", subset="all", bound="low")
     assert low == pytest.approx(expected.low, abs=1e-12)

@@ -1,0 +1,64 @@
+"""The matches at one moment, for what takes seconds: intervals, differences and drift."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.contracts.identity import Category, DetectorId, VehicleId
+from services.domain.detection.coco import BoolArray
+from services.domain.metrics.drift import Drift, Fleet, drift
+from services.domain.metrics.index_layout import Array
+from services.domain.metrics.subsets import Subset
+from services.domain.statistics.resampling import Interval, Sample, difference, interval
+
+Curve = tuple[DetectorId, Category]
+
+
+@dataclass(frozen=True)
+class MatchSnapshot:
+    """The matches of all curves.
+
+    Attributes
+    ----------
+    samples : by curve
+    vehicle : (F,) int32, index in `vehicles` of each frame number; -1 if not known
+    """
+
+    samples: Mapping[Curve, Sample]
+    vehicle: Array
+    vehicles: Sequence[VehicleId]
+
+    def detectors(self) -> list[DetectorId]:
+        """All detectors, sorted."""
+        return sorted({detector for detector, _ in self.samples})
+
+    def interval(self, detector: DetectorId, subset: Subset) -> Interval | None:
+        """A detector's mAP with its 95% interval; None where it is undefined."""
+        return interval(self._of(detector, subset), self.vehicle.size)
+
+    def difference(self, first: DetectorId, second: DetectorId, subset: Subset) -> Interval | None:
+        """The mAP of the first detector minus the second's, on frames with matches of both."""
+        new, old = self._of(first, subset), self._of(second, subset)
+        both = self._seen(new) & self._seen(old)
+        new, old = ([sample.on(both) for sample in some] for some in (new, old))
+        return difference(new, old, self.vehicle.size)
+
+    def drift(self, detector: DetectorId, subset: Subset = Subset.ALL) -> list[Drift]:
+        """The drift of each vehicle against the rest of the fleet."""
+        return drift(Fleet(self._of(detector, subset), self.vehicle, self.vehicles))
+
+    def _of(self, detector: DetectorId, subset: Subset) -> list[Sample]:
+        """The samples of a detector's categories, on a subset."""
+        return [
+            sample.of(subset.word)
+            for (name, _), sample in sorted(self.samples.items(), key=lambda item: item[0])
+            if name == detector
+        ]
+
+    def _seen(self, samples: Sequence[Sample]) -> BoolArray:
+        """(F,) whether each frame has a match in one of the samples."""
+        seen: BoolArray = np.zeros(self.vehicle.size, np.bool_)
+        for sample in samples:
+            seen[sample.match_frame] = True
+        return seen

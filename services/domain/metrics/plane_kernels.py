@@ -1,0 +1,154 @@
+# ruff: noqa: PLR0917  # Numba compiles functions of arrays, called by position
+"""Bits of a block's detections, a plane per property, and how detections go in and out of it."""
+
+from typing import Any
+
+import numpy as np
+
+from services.domain.compiled import compiled
+from services.domain.detection.coco import BitsArray
+from services.domain.metrics.index_layout import BEST, COUNTED, PART, PLANES, WORDS
+
+_ONE = np.uint64(1)
+_LAST = np.uint64(63)
+_FIVES = np.uint64(0x5555555555555555)
+_THREES = np.uint64(0x3333333333333333)
+_NIBBLES = np.uint64(0x0F0F0F0F0F0F0F0F)
+_BYTES = np.uint64(0x0101010101010101)
+_TOP = np.uint64(56)
+_TWO = np.uint64(2)
+_FOUR = np.uint64(4)
+_HALF = WORDS // 2
+_FEW = 10
+
+
+@compiled
+def signed(value: Any) -> int:  # pragma: no cover
+    """A small or unsigned integer as int64: with int64, uint64 would make a float64."""
+    return np.int64(value)  # type: ignore[return-value]  # what Numba calls int
+
+
+@compiled
+def ones(word: np.uint64) -> int:  # pragma: no cover
+    """The number of bits set; compiles to one instruction where the processor has it."""
+    word -= word >> _ONE & _FIVES
+    word = (word & _THREES) + (word >> _TWO & _THREES)
+    word = word + (word >> _FOUR) & _NIBBLES
+    return signed(word * _BYTES >> _TOP)
+
+
+@compiled
+def below(place: int) -> np.uint64:  # pragma: no cover
+    """The bits before a place, from 0 to 63."""
+    return (_ONE << np.uint64(place)) - _ONE
+
+
+@compiled
+def belongs(part: int, windows: int, place: int) -> np.uint64:  # pragma: no cover
+    """The bits of the planes from `PART` on: part, windows, and rank on the frame."""
+    best = (place < 1) | (place < _FEW) << 1
+    return np.uint64(1 << part | windows << 3 | best << (BEST - PART))
+
+
+@compiled
+def _value(
+    plane: int, positive: np.uint64, counted: np.uint64, belonging: np.uint64
+) -> np.uint64:  # pragma: no cover
+    if plane < COUNTED:
+        return positive >> np.uint64(plane) & _ONE
+    if plane < PART:
+        return counted >> np.uint64(plane - COUNTED) & _ONE
+    return belonging >> np.uint64(plane - PART) & _ONE
+
+
+@compiled
+def insert(
+    planes: BitsArray,
+    size: int,
+    place: int,
+    positive: np.uint64,
+    counted: np.uint64,
+    belonging: np.uint64,
+) -> None:  # pragma: no cover
+    """Insert a detection; those from its place on move up by one.
+
+    Parameters
+    ----------
+    planes : (PLANES, WORDS) of one block, which is not full
+    size : the number of detections before
+    """
+    word, last = place >> 6, size >> 6
+    bit = np.uint64(place & 63)
+    low = below(place & 63)
+    for p in range(PLANES):
+        for w in range(last, word, -1):
+            planes[p, w] = planes[p, w] << _ONE | planes[p, w - 1] >> _LAST
+        old = planes[p, word]
+        new = _value(p, positive, counted, belonging) << bit
+        planes[p, word] = (old & low) | new | (old & ~low) << _ONE
+
+
+@compiled
+def remove(planes: BitsArray, size: int, place: int) -> None:  # pragma: no cover
+    """Remove a detection; those behind it move down by one."""
+    word, last = place >> 6, size - 1 >> 6
+    low = below(place & 63)
+    for p in range(PLANES):
+        old = planes[p, word]
+        planes[p, word] = (old & low) | (old >> _ONE & ~low)
+        for w in range(word, last):
+            planes[p, w] |= planes[p, w + 1] << _LAST
+            planes[p, w + 1] >>= _ONE
+
+
+@compiled
+def assign(planes: BitsArray, place: int, belonging: np.uint64) -> None:  # pragma: no cover
+    """Replace a detection's bits from the plane `PART` on."""
+    word, bit = place >> 6, np.uint64(place & 63)
+    for p in range(PART, PLANES):
+        new = belonging >> np.uint64(p - PART) & _ONE
+        planes[p, word] = planes[p, word] & ~(_ONE << bit) | new << bit
+
+
+@compiled
+def split(planes: BitsArray, upper: BitsArray) -> None:  # pragma: no cover
+    """Move the upper half of a full block into an empty one."""
+    upper[:, :_HALF] = planes[:, _HALF:]
+    upper[:, _HALF:] = 0
+    planes[:, _HALF:] = 0
+
+
+@compiled
+def transpose(square: BitsArray) -> None:  # pragma: no cover
+    """Transpose 64 words of 64 bits in place: bit c of word r becomes bit r of word c.
+
+    References
+    ----------
+    Warren, Hacker's Delight (2nd ed., 2012), section 7-3
+    """
+    step = 32
+    mask = np.uint64(0x00000000FFFFFFFF)
+    while step:
+        shift = np.uint64(step)
+        k = 0
+        while k < square.size:
+            swapped = (square[k] >> shift ^ square[k + step]) & mask
+            square[k] ^= swapped << shift
+            square[k + step] ^= swapped
+            k = k + step + 1 & ~step
+        step >>= 1
+        mask ^= mask << np.uint64(step)
+
+
+@compiled
+def fill(planes: BitsArray, word: int, first: int, square: BitsArray) -> None:  # pragma: no cover
+    """Write one word of some planes from 64 detections.
+
+    Parameters
+    ----------
+    first : the first plane; bit b of a detection goes to plane `first + b`
+    square : (64,) the bits of each detection; used up
+    """
+    transpose(square)
+    for b in range(COUNTED if first < PART else PLANES - PART):
+        planes[first + b, word] = square[b]
