@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import fsspec
 import pytest
 import structlog
+from xdist.remote import Producer
 
 with warnings.catch_warnings():
     # kafka-python reads its schemas by a function that Python 3.11 and 3.12 deprecate.
@@ -27,8 +28,8 @@ _PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_t
 _PROCESSORS = [*structlog.get_config()["processors"][:-1], _PLAIN]
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config) -> ModulesToWorkers:
-    return ModulesToWorkers(config)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ModulesToWorkers:
+    return ModulesToWorkers(config, log)
 
 
 def pytest_runtest_setup() -> None:
