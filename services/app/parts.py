@@ -17,7 +17,7 @@ from services.runtime.embedded import stack
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.lag import LagReader
 from services.runtime.kafka.outbox import KafkaOutbox
-from services.runtime.kafka.topic_admin import broker_identity, create_topics
+from services.runtime.kafka.topic_admin import alter_topics, broker_identity, create_topics
 from services.runtime.observability.trace_export import Traces, exporting
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores, open_stores
@@ -120,14 +120,17 @@ async def opened(settings: Settings, *, creating: bool = True) -> AsyncIterator[
 
     Parameters
     ----------
-    creating : whether to create missing topics
+    creating : whether to create missing topics, and to alter those that an older version created
     """
     broker = BrokerAddress.of(settings)
     async with AsyncExitStack() as closing:
         if creating:
-            report = await asyncio.to_thread(create_topics, broker, settings)
-            for difference in report.differences:
-                log.warning("topic_differs", what=difference)
+            await asyncio.to_thread(create_topics, broker, settings)
+            alteration = await asyncio.to_thread(alter_topics, broker, settings)
+            for difference in alteration.altered:
+                log.info("topic_altered", what=str(difference))
+            for difference in alteration.left:
+                log.warning("topic_differs", what=str(difference), remedy=difference.remedy)
         identity = await asyncio.to_thread(broker_identity, broker, settings)
         stores = await closing.enter_async_context(open_stores(settings, identity))
         traces = closing.enter_context(exporting(settings))

@@ -114,7 +114,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "tokens_command",
             "Create, list, rotate and revoke bearer tokens of vehicles and annotators.",
         ),
-        "topics": ("topics_command", "Create the topics of a real Kafka cluster."),
+        "topics": ("topics_command", "Create or alter the topics of a real Kafka cluster."),
     },
 }
 

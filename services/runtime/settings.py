@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.contracts.errors import InvalidSettings
+from services.contracts.topics import BY_NAME
 from services.domain.splits import SplitRule
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Score = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0)]
+Days = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Limit = Annotated[int, Field(ge=0)]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -97,6 +99,15 @@ class Settings(BaseSettings):
 
     # Kafka and delivery
     topic_partitions: Count = Field(8, description="Partitions of each topic that we create.")
+    topic_partitions_of: str = Field(
+        "", description="Other numbers of partitions for single topics, `gaze.matches=24,…`."
+    )
+    topic_retention_days: Days = Field(
+        7.0, description="How long topics that are not compacted keep events, in days."
+    )
+    topic_retention_days_of: str = Field(
+        "", description="Other retention for single topics, `gaze.dead-letters=90,…`."
+    )
     event_version: Literal[1, 2] = Field(
         1,
         description="Version of the events that are written; both are read. Set 2 once no process"
@@ -304,6 +315,26 @@ class Settings(BaseSettings):
             )
         return url
 
+    @field_validator("topic_partitions_of", "topic_retention_days_of")
+    @classmethod
+    def _name_topics(cls, listed: str, info: ValidationInfo) -> str:
+        """Refuse topics that do not exist, and numbers that no topic can have."""
+        whole = info.field_name == "topic_partitions_of"
+        for topic, number in _numbers_of(listed).items():
+            if topic not in BY_NAME:
+                raise ValueError(f"{topic} is no topic; there are {', '.join(BY_NAME)}")
+            if number <= 0 or (whole and number % 1):
+                raise ValueError(f"{topic} cannot have {number:g}")
+        return listed
+
+    def partitions_of(self, topic: str) -> int:
+        """Number of partitions that a topic is to have."""
+        return int(_numbers_of(self.topic_partitions_of).get(topic, self.topic_partitions))
+
+    def retention_days_of(self, topic: str) -> float:
+        """How long a topic that is not compacted is to keep events, in days."""
+        return _numbers_of(self.topic_retention_days_of).get(topic, self.topic_retention_days)
+
     @property
     def split_rule(self) -> SplitRule:
         """Which frames are the reference and which the haystack."""
@@ -336,6 +367,12 @@ class Settings(BaseSettings):
 
 def _parts(listed: str) -> list[str]:
     return [part.strip() for part in listed.split(",") if part.strip()]
+
+
+def _numbers_of(listed: str) -> dict[str, float]:
+    """The numbers in `name=number,…`."""
+    pairs = (part.partition("=") for part in _parts(listed))
+    return {name.strip(): float(number) for name, _, number in pairs}
 
 
 def load_settings(**given: object) -> Settings:

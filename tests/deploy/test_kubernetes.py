@@ -17,7 +17,7 @@ from services.cli.serve_command import Service
 from services.contracts.flow import CONSUMERS, READS, USES_IMAGES, WRITES, group_of
 from services.contracts.topics import TOPICS
 from services.runtime.http.health import HealthServer
-from services.runtime.kafka.topic_admin import _configuration
+from services.runtime.kafka.topic_layout import configuration_of
 from services.runtime.settings import Settings, load_settings
 from tests.deploy.checking import ROOT, TOOLS, check, documents, module, tool
 
@@ -283,14 +283,23 @@ def test_probes_ask_for_what_is_served() -> None:
             assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
 
 
-def test_topics_are_those_of_the_contracts() -> None:
-    declared = resources("prod", "KafkaTopic")
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_topics_are_those_of_the_contracts_as_the_settings_say(overlay: str) -> None:
+    (shared,) = resources(overlay, "ConfigMap").values()
+    given = {
+        name.removeprefix("GAZELOOP_").lower(): value
+        for name, value in shared["data"].items()
+        if name.startswith("GAZELOOP_TOPIC_")
+    }
+    settings = Settings.model_validate(given)
+    declared = resources(overlay, "KafkaTopic")
     assert set(declared) == {topic.name for topic in TOPICS}
     for topic in TOPICS:
         spec = declared[topic.name]["spec"]
-        assert spec["replicas"] == 3
-        assert spec["config"]["min.insync.replicas"] == 2
-        ours = _configuration(topic)
+        assert spec["partitions"] == settings.partitions_of(topic.name)
+        assert spec["replicas"] == settings.topic_replication
+        assert spec["config"]["min.insync.replicas"] == min(2, settings.topic_replication)
+        ours = configuration_of(topic, settings)
         assert {name: str(spec["config"][name]) for name in ours} == ours
 
 

@@ -15,7 +15,8 @@ from services.contracts.errors import GazeloopError
 from services.contracts.topics import TOPICS
 from services.runtime.kafka.broker import BrokerAddress, translate
 from services.runtime.kafka.lag import LagReader
-from services.runtime.kafka.topic_admin import connect_admin, topic_differences
+from services.runtime.kafka.topic_admin import connect_admin
+from services.runtime.kafka.topic_layout import topic_differences
 from services.runtime.settings import Settings
 
 _PART = "kafka"
@@ -52,9 +53,8 @@ def _all(admin: KafkaAdminClient, broker: BrokerAddress, settings: Settings) -> 
     there = [item for item in described if not item["error_code"]]
     existing = [topic for topic in TOPICS if topic.name in {item["name"] for item in there}]
     yield from _absent(described, settings)
-    for sentence in topic_differences(admin, settings, existing):
-        remedy = "`kafka-configs.sh --alter`, or the setting that says otherwise"
-        yield Finding(Level.WARNING, _PART, sentence, remedy)
+    for difference in topic_differences(admin, settings, existing):
+        yield Finding(Level.WARNING, _PART, str(difference), difference.remedy)
     resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in existing]
     configured = admin.describe_configs(resources, config_filter="all")["topic"]
     yield from _forbidden(there, settings)

@@ -1,7 +1,8 @@
-"""Creates the topics, and reports where existing ones differ from the settings."""
+"""Creates the topics, and alters existing ones where they differ from the settings."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
@@ -13,19 +14,41 @@ from services.contracts.errors import BrokerUnavailable
 from services.contracts.topics import TOPICS, Topic
 from services.runtime.kafka.broker import BrokerAddress, translate
 from services.runtime.kafka.broker_login import check_login
-from services.runtime.kafka.limits import largest_value
+from services.runtime.kafka.topic_layout import (
+    PARTITIONS,
+    Difference,
+    configuration_of,
+    topic_differences,
+)
 from services.runtime.settings import Settings
-
-_RECORD_OVERHEAD = 64 * 1024
 
 
 @dataclass(frozen=True)
 class TopicReport:
-    """What `create_topics` did."""
+    """What `create_topics` did.
+
+    Attributes
+    ----------
+    created : names of the topics that were missing
+    differences : of the topics that existed
+    """
 
     created: tuple[str, ...]
-    differences: tuple[str, ...]
-    """One sentence for each way in which an existing topic differs from the settings."""
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True)
+class Alteration:
+    """What `alter_topics` did.
+
+    Attributes
+    ----------
+    altered : differences that there were
+    left : differences that it cannot remove
+    """
+
+    altered: tuple[Difference, ...]
+    left: tuple[Difference, ...]
 
 
 def create_topics(
@@ -47,6 +70,27 @@ def create_topics(
         admin.wait_for_topics([topic.name for topic in topics])
         existing = [topic for topic in topics if topic.name not in created]
         return TopicReport(tuple(created), tuple(topic_differences(admin, settings, existing)))
+
+
+def alter_topics(
+    broker: BrokerAddress, settings: Settings, topics: Sequence[Topic] = TOPICS
+) -> Alteration:
+    """Give existing topics the configuration and the additional partitions that they are to have.
+
+    Raises
+    ------
+    BrokerUnavailable
+        The broker does not answer, or a topic is missing.
+    InvalidSettings
+        The broker refuses the user.
+    """
+    if broker.in_memory:
+        return Alteration((), ())
+    with _admin_client(broker, settings) as admin:
+        differences = topic_differences(admin, settings, topics)
+        altered = tuple(difference for difference in differences if difference.alterable)
+        _alter(admin, altered)
+    return Alteration(altered, tuple(item for item in differences if not item.alterable))
 
 
 def broker_identity(broker: BrokerAddress, settings: Settings) -> str:
@@ -152,9 +196,9 @@ def _touch(broker: BrokerAddress, topics: Sequence[Topic]) -> TopicReport:
 def _create(admin: KafkaAdminClient, settings: Settings, topics: Sequence[Topic]) -> list[str]:
     wanted = {
         topic.name: {
-            "num_partitions": settings.topic_partitions,
+            "num_partitions": settings.partitions_of(topic.name),
             "replication_factor": settings.topic_replication,
-            "configs": _configuration(topic),
+            "configs": configuration_of(topic, settings),
         }
         for topic in topics
     }
@@ -169,45 +213,14 @@ def _create(admin: KafkaAdminClient, settings: Settings, topics: Sequence[Topic]
     return created
 
 
-def _configuration(topic: Topic) -> dict[str, str]:
-    return {
-        "cleanup.policy": topic.retention,
-        "max.message.bytes": str(largest_value(topic.name) + _RECORD_OVERHEAD),
-    }
-
-
-def topic_differences(
-    admin: KafkaAdminClient, settings: Settings, topics: Sequence[Topic]
-) -> list[str]:
-    """One sentence for each way in which an existing topic differs from the settings.
-
-    Configurations that the broker hides from this user are skipped.
-    """
-    if not topics:
-        return []
-    found = []
-    for described in admin.describe_topics([topic.name for topic in topics]):
-        partitions = described["partitions"]
-        replicas = min(len(partition["replica_nodes"]) for partition in partitions)
-        for what, is_, wanted in (
-            ("partitions", len(partitions), settings.topic_partitions),
-            ("replicas", replicas, settings.topic_replication),
-        ):
-            if is_ != wanted:
-                found.append(f"{described['name']} has {is_} {what}, not {wanted}")
-    resources = [
-        ConfigResource(ConfigResourceType.TOPIC, topic.name, dict.fromkeys(_configuration(topic)))
-        for topic in topics
-    ]
-    described_configs = admin.describe_configs(resources, config_filter="all")["topic"]
-    for topic in topics:
-        found += _config_differences(topic, described_configs[topic.name])
-    return found
-
-
-def _config_differences(topic: Topic, described: Mapping[str, Mapping[str, str]]) -> list[str]:
-    return [
-        f"{topic.name} has {name}={described[name]['value']}, not {wanted}"
-        for name, wanted in _configuration(topic).items()
-        if name in described and described[name]["value"] != wanted
-    ]
+def _alter(admin: KafkaAdminClient, differences: Sequence[Difference]) -> None:
+    grown = {item.topic: int(item.wanted) for item in differences if item.what == PARTITIONS}
+    configured: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for item in differences:
+        if item.what != PARTITIONS:
+            configured[item.topic][item.what] = item.wanted
+    if grown:
+        admin.create_partitions(grown)
+    if configured:
+        topic = ConfigResourceType.TOPIC
+        admin.alter_configs([ConfigResource(topic, *wanted) for wanted in configured.items()])

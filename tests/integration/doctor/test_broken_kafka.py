@@ -29,11 +29,13 @@ CONFIGURED = {
 }
 WRONG = {
     "kafka: gaze.frames keeps events for 0.0 days": "raise retention.ms",
-    "kafka: gaze.predictions has 2 partitions, not 3": "kafka-configs.sh",
-    "kafka: gaze.frames has 1 replicas, not 3": "kafka-configs.sh",
+    "kafka: gaze.predictions has 2 partitions, not 3": "gazeloop topics alter",
+    "kafka: gaze.needles has 3 partitions, not 2": "removes no partitions",
+    "kafka: gaze.frames has retention.ms=3600000, not 604800000": "gazeloop topics alter",
+    "kafka: gaze.frames has 1 replicas, not 3": "kafka-reassign-partitions.sh",
     "kafka: missing, or hidden from this user: gaze.ground-truth": "gazeloop topics create",
     "kafka: gaze.embedded has 1 replicas and min.insync.replicas=2": "add replicas",
-    "kafka: gaze.matches has cleanup.policy=compact, not delete": "kafka-configs.sh",
+    "kafka: gaze.matches has cleanup.policy=compact, not delete": "gazeloop topics alter",
     "kafka: gaze.needles keeps no more than 1000000 bytes": "set it to -1",
     "kafka: 3 events of gaze.predictions were deleted before gazeloop.embedder read": "send it",
 }
@@ -81,7 +83,12 @@ def found(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         with closing(connect_admin(broker, Settings())) as admin:
             set_up(admin, broker)
         settings = settings_for(
-            broker, mongodb_url, folder / "data", topic_partitions=3, topic_replication=3
+            broker,
+            mongodb_url,
+            folder / "data",
+            topic_partitions=3,
+            topic_partitions_of="gaze.needles=2",
+            topic_replication=3,
         )
         yield asyncio.run(examine(settings, SystemClock(), model=False))
 

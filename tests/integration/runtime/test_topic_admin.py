@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.contracts.topics import MATCHES, TOPICS
+from services.contracts.matches import FrameMatched
+from services.contracts.topics import MATCHES, TOPICS, Topic
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.kafka.broker import BrokerAddress
-from services.runtime.kafka.topic_admin import create_topics
+from services.runtime.kafka.topic_admin import alter_topics, create_topics
 from services.runtime.settings import Settings
+from tests.deadline import until
 
 SETTINGS = Settings(topic_partitions=3)
 
@@ -28,7 +30,47 @@ def test_topics_are_created_once_and_differences_are_told(bare: BrokerAddress) -
 
     other = create_topics(bare, Settings(topic_partitions=5), [MATCHES])
     assert other.created == ()
-    assert other.differences == ("gaze.matches has 3 partitions, not 5",)
+    assert list(map(str, other.differences)) == ["gaze.matches has 3 partitions, not 5"]
+
+
+async def test_partitions_and_retention_of_single_topics_follow_their_settings(
+    bare: BrokerAddress,
+) -> None:
+    settings = SETTINGS.model_copy(
+        update={
+            "topic_partitions_of": "gaze.matches=6",
+            "topic_retention_days_of": "gaze.dead-letters=90, gaze.frames=0.5",
+        }
+    )
+    create_topics(bare, SETTINGS)
+
+    altered = alter_topics(bare, settings)
+
+    assert sorted(map(str, altered.altered)) == [
+        "gaze.dead-letters has retention.ms=604800000, not 7776000000",
+        "gaze.frames has retention.ms=604800000, not 43200000",
+        "gaze.matches has 3 partitions, not 6",
+    ]
+    assert altered.left == ()
+    await until(lambda: create_topics(bare, settings).differences == ())
+    back = alter_topics(bare, SETTINGS)
+    assert len(back.altered) == 2
+    assert [(str(item), item.remedy) for item in back.left] == [
+        ("gaze.matches has 6 partitions, not 3", "Kafka removes no partitions: correct the setting")
+    ]
+
+
+async def test_a_topic_that_an_older_version_compacted_is_retained_by_time(
+    bare: BrokerAddress,
+) -> None:
+    older = Topic("gaze.models-of-old", (FrameMatched,), retention="compact")
+    create_topics(bare, SETTINGS, [older])
+    now = Topic(older.name, older.events)
+
+    assert [str(item) for item in alter_topics(bare, SETTINGS, [now]).altered] == [
+        f"{older.name} has cleanup.policy=compact, not delete"
+    ]
+    await until(lambda: create_topics(bare, SETTINGS, [now]).differences == ())
 
 
 def test_in_memory_topics_are_there_once_asked_about(memory_broker: BrokerAddress) -> None:

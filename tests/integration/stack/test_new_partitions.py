@@ -1,12 +1,14 @@
-"""Partitions that are added to the topics of a running stack are read without a restart."""
+"""Partitions that are added to the topics of a running stack are read without a restart.
+
+Topics have different numbers of partitions, before and after.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from kafka.admin import NewPartitions
 
 from services.app.assembly import running
 from services.app.parts import App
@@ -16,7 +18,7 @@ from services.runtime.clock import SystemClock
 from services.runtime.kafka.assignment import Assignment
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import ConsumingService
-from services.runtime.kafka.topic_admin import connect_admin
+from services.runtime.kafka.topic_admin import alter_topics
 from services.runtime.settings import Settings
 from tests import samples
 from tests.deadline import until
@@ -27,13 +29,19 @@ _BEFORE, _AFTER = 4, 9
 _DEADLINE_S = 30
 _CATEGORIES = [f"category {number}" for number in range(40)]
 _SETTINGS = Settings(
-    topic_partitions=_BEFORE, metadata_max_age_s=1, http_port=0, metrics_port=0, batch_wait_s=0.05
+    topic_partitions=_BEFORE,
+    topic_partitions_of="gaze.predictions=3",
+    metadata_max_age_s=1,
+    http_port=0,
+    metrics_port=0,
+    batch_wait_s=0.05,
 )
 
 
 def _add_partitions(app: App) -> None:
-    with closing(connect_admin(BrokerAddress.of(app.settings), app.settings)) as admin:
-        admin.create_partitions({topic.name: NewPartitions(_AFTER) for topic in TOPICS})
+    more = {"topic_partitions": _AFTER, "topic_partitions_of": "gaze.predictions=7"}
+    altered = alter_topics(BrokerAddress.of(app.settings), app.settings.model_copy(update=more))
+    assert len(altered.altered) == len(TOPICS)
 
 
 async def _publish(app: App, prefix: str) -> set[str]:

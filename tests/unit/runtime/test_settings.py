@@ -20,3 +20,32 @@ def test_a_password_in_an_address_is_refused_and_not_repeated(name: str) -> None
 
 def test_an_address_with_a_user_alone_is_taken() -> None:
     assert load_settings(blobs="sftp://gazeloop@host/frames").blob_url.startswith("sftp://")
+
+
+def test_single_topics_have_their_own_partitions_and_retention() -> None:
+    settings = load_settings(
+        topic_partitions=8,
+        topic_partitions_of="gaze.matches=24, gaze.frames=48",
+        topic_retention_days_of="gaze.dead-letters=0.5",
+    )
+
+    assert [settings.partitions_of(name) for name in ("gaze.matches", "gaze.needles")] == [24, 8]
+    assert settings.retention_days_of("gaze.dead-letters") == 0.5
+    assert settings.retention_days_of("gaze.frames") == settings.topic_retention_days
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("topic_partitions_of", "gaze.marches=24"),
+        ("topic_partitions_of", "gaze.matches=0"),
+        ("topic_partitions_of", "gaze.matches=1.5"),
+        ("topic_partitions_of", "gaze.matches"),
+        ("topic_retention_days_of", "gaze.frames=-1"),
+    ],
+)
+def test_topics_that_do_not_exist_and_numbers_that_none_can_have_are_refused(
+    name: str, listed: str
+) -> None:
+    with pytest.raises(InvalidSettings, match=f"GAZELOOP_{name.upper()}"):
+        load_settings(**{name: listed})
