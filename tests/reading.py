@@ -25,6 +25,14 @@ def values_on(broker: BrokerAddress, topic: str) -> list[bytes]:
     return [record.value for record in _records_on(broker, topic)]
 
 
+def keys_on(broker: BrokerAddress, topic: str) -> dict[tuple[int, int], str]:
+    """The keys of all records of a topic, by partition and offset."""
+    return {
+        (record.partition, record.offset): record.key.decode()
+        for record in _records_on(broker, topic)
+    }
+
+
 def _records_on(broker: BrokerAddress, topic: str) -> list[Any]:
     consumer = KafkaConsumer(
         **broker.client_options,

@@ -115,6 +115,10 @@ class Settings(BaseSettings):
     )
     topic_replication: Count = Field(1, description="Replicas of each topic that we create.")
     batch_size: Count = Field(128, description="Most events that a service takes at once.")
+    batch_bytes: Count = Field(
+        16_777_216,
+        description="Bytes from which a service's batch is full, however few its events.",
+    )
     batch_wait_s: Seconds = Field(0.1, description="Longest wait for a full batch, in seconds.")
     delivery_timeout_s: Seconds = Field(30.0, description="Wait for an acknowledgement, in s.")
     retry_wait_max_s: Seconds = Field(30.0, description="Cap of the back-off, in seconds.")

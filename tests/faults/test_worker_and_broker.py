@@ -1,8 +1,11 @@
-"""One service on Apache Kafka; the service and the broker are killed under load."""
+"""One service on Apache Kafka; the service and the broker are killed under load.
+
+In every test, nothing may ever be committed before it is finished.
+"""
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +16,12 @@ from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.exits import ExitCode
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.lag import LagReader
-from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.kafka.outbox import KafkaOutbox, OutgoingRecord
 from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings
 from tests import samples
 from tests.deadline import until
+from tests.faults.commits import CommitWatch
 from tests.faults.victims import Victim
 
 SETTINGS = Settings(delivery_timeout_s=20, retry_wait_max_s=1)
@@ -35,22 +39,34 @@ class Bench:
         self.broker = BrokerAddress.parse(kafka.bootstrap)
         self.name = name
         self._folder = folder
-        self._notes = folder / f"{name}.notes"
+        self.notes = folder / f"{name}.notes"
 
-    def worker(self, seconds: float = 0.02, **environment: str) -> Victim:
-        command = [WORKER, str(self.broker), self.name, str(self._notes), str(seconds)]
+    def worker(
+        self,
+        seconds: float = 0.02,
+        *,
+        first_seconds: float | None = None,
+        **environment: str,
+    ) -> Victim:
+        first = seconds if first_seconds is None else first_seconds
+        timing = [str(seconds), str(first)]
+        command = [WORKER, str(self.broker), self.name, str(self.notes), *timing]
         log = self._folder / f"{self.name}.log"
         return Victim(command, log, {"GAZELOOP_SESSION_TIMEOUT_S": "3", **environment})
 
     def noted(self) -> list[str]:
         """Every frame that was processed, as often as it was."""
-        if not self._notes.exists():
+        if not self.notes.exists():
             return []
-        return [n for n in self._notes.read_text().splitlines() if n.startswith(self.name)]
+        return [n for n in self.notes.read_text().splitlines() if n.startswith(self.name)]
 
     def has_begun(self) -> bool:
         """Whether a worker has taken a batch."""
-        return self._notes.exists() and "a batch began" in self._notes.read_text()
+        return self.notes.exists() and "a batch began" in self.notes.read_text()
+
+    def starts(self) -> int:
+        """How often a worker has started to consume."""
+        return (self._folder / f"{self.name}.log").read_text().count('"service_started"')
 
     async def publish(self, start: int, count: int) -> None:
         outbox = KafkaOutbox("faults", self.broker, SETTINGS)
@@ -73,8 +89,15 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafk
 
 
 @pytest.fixture
-def bench(own_kafka: EmbeddedKafka, tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
-    return Bench(own_kafka, tmp_path, request.function.__name__)
+async def bench(
+    own_kafka: EmbeddedKafka, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Bench]:
+    bench = Bench(own_kafka, tmp_path, request.function.__name__)
+    watch = CommitWatch(bench.notes, group_of(bench.name), FRAMES)
+    async with watch.watching(bench.broker, SETTINGS):
+        yield bench
+    assert watch.looks
+    assert watch.unfinished(bench.broker) == set()
 
 
 async def test_a_worker_that_is_killed_again_and_again_loses_nothing(bench: Bench) -> None:
@@ -145,3 +168,48 @@ async def test_replicas_that_are_killed_in_turn_lose_nothing(bench: Bench) -> No
             victim.kill()
         await bench.until_processed(4 * BATCH)
         assert first.exits == second.exits == []
+
+
+async def test_members_that_join_and_leave_while_batches_are_in_hand_lose_nothing(
+    bench: Bench,
+) -> None:
+    await bench.publish(0, 2 * BATCH)
+    with bench.worker(seconds=0.3) as first:
+        await until(bench.has_begun)
+        with bench.worker(seconds=0.3) as second:
+            await until(lambda: bench.starts() == 2)
+            await bench.publish(2 * BATCH, 2 * BATCH)
+            await until(lambda: len(set(bench.noted())) > 3 * BATCH)
+            assert await asyncio.to_thread(second.terminate) == 0
+            await bench.publish(4 * BATCH, BATCH)
+        await bench.until_processed(5 * BATCH)
+        assert first.exits == []
+
+
+async def test_a_batch_that_outlasts_the_session_comes_once(bench: Bench) -> None:
+    await bench.publish(0, 8 * BATCH)  # more than the buffer holds, so that nothing is polled
+    with bench.worker(first_seconds=8) as worker:
+        await bench.until_processed(8 * BATCH)
+        assert worker.exits == []
+    assert len(bench.noted()) == 8 * BATCH
+
+
+async def test_poison_is_committed_only_as_dead_letters_although_the_worker_is_killed(
+    bench: Bench,
+) -> None:
+    keys = [f"{bench.name}-poison-{number}" for number in range(60)]
+    poison = [OutgoingRecord(FRAMES.name, key.encode(), b"{}" + key.encode(), key) for key in keys]
+    outbox = KafkaOutbox("faults", bench.broker, SETTINGS)
+    with bench.worker() as worker:
+        for kill in range(3):
+            await bench.publish(kill * BATCH, BATCH)
+            await outbox.publish_records(poison[kill * 20 : (kill + 1) * 20])
+            await until(lambda kill=kill: len(set(bench.noted())) > kill * BATCH + 20)  # type: ignore[misc]
+            worker.kill()
+        with LagReader(bench.broker, SETTINGS) as lag:
+            group = group_of(bench.name)
+            await until(lambda: lag.caught_up({group: [FRAMES.name]}), deadline_s=120)
+        assert worker.exits == []
+    await outbox.close()
+    names = {f"{bench.name}-{number}" for number in range(3 * BATCH)}
+    assert set(bench.noted()) == names | set(keys)

@@ -1,8 +1,7 @@
 """Consumes topics with Faust, at least once, for every service.
 
-Faust acknowledges a batch whenever the agent's body raises or returns, even if the batch was not
-processed. So the body does neither, a crash of Faust ends the process at once, and a stop turns
-acknowledgements off before it unwinds the agent.
+A batch is acknowledged here, after all of it is processed, and nowhere else: however the agent's
+body ends, what was not processed is delivered again.
 """
 
 import asyncio
@@ -11,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-import faust
 import structlog
-from faust.streams import Stream
 from faust.types import EventT, StreamT
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
@@ -26,8 +23,8 @@ from services.runtime.kafka.assignment import Assignment
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.lag import LagReader, Partition, Position
 from services.runtime.kafka.member_metadata import partition_count, request_metadata
-from services.runtime.kafka.records import Record
 from services.runtime.kafka.runner import Runner
+from services.runtime.kafka.stream import StreamApp, batches, record_of
 from services.runtime.kafka.watchdog import Watchdog
 from services.runtime.observability import metrics
 from services.runtime.observability.traces import OFF, ServiceTraces
@@ -37,7 +34,12 @@ from services.runtime.step import Outbox, Step
 
 log = structlog.get_logger(__name__)
 
+_BUFFERED_BATCHES = 4
 _COMMIT_INTERVAL_S = 1.0
+_POLL_INTERVAL_S = 7 * 86_400.0
+"""A batch that takes longer, with a full buffer, makes Kafka's client leave the group for good:
+Faust waits for partitions before it polls, and the client for a poll before it joins. `Watchdog`
+ends a process that gets nothing done."""
 _HEARTBEATS_PER_SESSION = 4
 _WATCH_INTERVAL_S = 5.0
 _BROKER_POLL_S = 1.0
@@ -54,30 +56,6 @@ class AssignmentListener(Protocol):
         It may raise what `Step.run` may; Transient is retried.
         """
         ...
-
-
-class _App(faust.App):
-    """A Faust app that exits the process when it crashes, and creates no folders."""
-
-    def __init__(self, *args: Any, exit_process: Exit, **kwargs: Any) -> None:
-        self._exit_process = exit_process
-        self._drained = False
-        super().__init__(*args, **kwargs)
-
-    def _crash(self, reason: BaseException) -> None:
-        if not self._drained:
-            # Otherwise Faust acknowledges and commits the batch that it could not process.
-            log.error("faust_crashed", app=self.conf.id, exc_info=reason)
-            self._exit_process(ExitCode.FAILED)
-        super()._crash(reason)
-
-    def acknowledge_no_more(self) -> None:
-        """Turn acknowledgements off before a stop, so that unwinding the agent commits nothing."""
-        self._drained = True
-        self.consumer.ack = _acknowledge_nothing  # type: ignore[method-assign,assignment]
-
-    def _create_directories(self) -> None:
-        """Do nothing: only Faust's Tables need folders, and this app has none."""
 
 
 class ConsumingService:
@@ -134,7 +112,7 @@ class ConsumingService:
         self._watching: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[None] | None = None
         self._reminding: asyncio.Task[None] | None = None
-        self._app: _App | None = None
+        self._app: StreamApp | None = None
 
     @property
     def group(self) -> str:
@@ -190,7 +168,7 @@ class ConsumingService:
         await asyncio.to_thread(self._lag.close)
         log.info("service_stopped", service=self.name)
 
-    async def _drain(self, app: _App) -> None:
+    async def _drain(self, app: StreamApp) -> None:
         self._runner.end()
         try:
             async with asyncio.timeout(self._settings.drain_deadline_s):
@@ -200,11 +178,11 @@ class ConsumingService:
         except TimeoutError:
             log.warning("drain_deadline_passed", service=self.name)
             self._exit(ExitCode.UNDRAINED)
-        app.acknowledge_no_more()
+        app.ending = True
 
-    def _build(self) -> _App:
+    def _build(self) -> StreamApp:
         session_s = self._settings.session_timeout_s
-        app = _App(
+        app = StreamApp(
             self.group,
             broker=self._broker.faust_url,
             broker_credentials=self._broker.faust_credentials,
@@ -219,12 +197,14 @@ class ConsumingService:
             table_standby_replicas=1,
             broker_commit_interval=_COMMIT_INTERVAL_S,
             broker_session_timeout=session_s,
+            broker_max_poll_interval=_POLL_INTERVAL_S,
             broker_heartbeat_interval=session_s / _HEARTBEATS_PER_SESSION,
             consumer_auto_offset_reset="earliest",
             consumer_metadata_max_age_ms=int(self._settings.metadata_max_age_s * 1000),
             # True would block a rebalance for as long as a batch takes, and a stop for ever.
             stream_wait_empty=False,
-            stream_buffer_maxsize=4 * self._settings.batch_size,
+            stream_buffer_maxsize=_BUFFERED_BATCHES * self._settings.batch_size,
+            max_buffer_bytes=_BUFFERED_BATCHES * self._settings.batch_bytes,
         )
         source = app.topic(*self.topics, key_serializer="raw", value_serializer="raw")
         app.agent(source, name=self.name, concurrency=1)(self._consume)
@@ -232,18 +212,22 @@ class ConsumingService:
         return app
 
     async def _consume(self, stream: StreamT[bytes]) -> None:
-        assert isinstance(stream, Stream)
-        size, within = self._settings.batch_size, self._settings.batch_wait_s
-        async for events in stream.take_events(size, within):
-            await self._one_batch([_record(event) for event in events])
+        settings = self._settings
+        size, within_s = settings.batch_size, settings.batch_wait_s
+        async for events in batches(stream, size, settings.batch_bytes, within_s):
+            if not await self._one_batch(events):
+                return
 
-    async def _one_batch(self, records: Sequence[Record]) -> None:
+    async def _one_batch(self, events: Sequence[EventT[bytes]]) -> bool:
+        """Process and acknowledge; False if `end` was called first, so that nothing was."""
         async with self._busy:
-            done = (
-                not self._draining and await self._settle() and await self._runner.process(records)
-            )
-        if not done:
-            await asyncio.Event().wait()  # until cancelled; returning would acknowledge the batch
+            if self._draining or not await self._settle():
+                return False
+            if not await self._runner.process([record_of(event) for event in events]):
+                return False
+            for event in events:
+                event.ack()
+        return True
 
     async def _on_assigned(self, *_: Any, **__: Any) -> None:
         # A separate task, so that the rebalance does not wait for the current batch.
@@ -371,20 +355,3 @@ class ConsumingService:
         for item, at in owned.items():
             metrics.PARTITION_LAG.labels(self.name, item.topic, str(item.number)).set(at.lag)
         self._shown = frozenset(owned)
-
-
-def _record(event: EventT[bytes]) -> Record:
-    message = event.message
-    return Record(
-        message.topic,
-        message.partition,
-        message.offset,
-        message.key or b"",
-        message.value,
-        message.timestamp,
-        tuple(dict(message.headers or ()).items()),
-    )
-
-
-def _acknowledge_nothing(_message: object) -> bool:
-    return False

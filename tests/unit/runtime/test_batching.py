@@ -1,8 +1,9 @@
-"""How long an event waits for others: real Faust streams, on a loop whose clock stands still."""
+"""How events become batches: real Faust streams, on a loop whose clock stands still."""
 
 import asyncio
+import math
 import selectors
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -11,12 +12,15 @@ from faust.events import Event as FaustEvent
 from faust.types.tuples import TP, Message
 
 from services.contracts.codec import encode
+from services.contracts.errors import StoreUnavailable
 from services.contracts.events import Event
 from services.contracts.topics import FRAMES
 from services.runtime.exits import ExitCode
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import ConsumingService
+from services.runtime.kafka.stream import StreamApp
 from services.runtime.settings import Settings
+from services.runtime.step import Step
 from tests import samples
 from tests.fakes.clock import FakeClock
 from tests.fakes.outbox import InMemoryOutbox
@@ -72,26 +76,45 @@ def _fail(code: ExitCode) -> NoReturn:
     raise AssertionError(f"the service ends with {code}")
 
 
-def arriving(at: Sequence[float], *, takes_s: float = 0.0) -> list[tuple[float, list[str]]]:
+def arriving(
+    at: Sequence[float], *, takes_s: float = 0.0, settings: Settings = SETTINGS
+) -> list[tuple[float, list[str]]]:
     """When each batch is in hand, of events that arrive at these seconds."""
     clock = FakeClock()
-    loop = FakeTimeLoop(clock)
     step = Noting(clock, len(at), takes_s)
-    try:
-        loop.run_until_complete(_consume(at, step, clock))
-    finally:
-        loop.close()
+    _run(_consume(at, step, clock, settings), clock)
     return step.batches
 
 
-async def _consume(at: Sequence[float], step: Noting, clock: FakeClock) -> None:
+def _run(consuming: Coroutine[Any, Any, None], clock: FakeClock) -> None:
+    loop = FakeTimeLoop(clock)
+    try:
+        loop.run_until_complete(consuming)
+    finally:
+        loop.close()
+
+
+async def _consume(at: Sequence[float], step: Noting, clock: FakeClock, settings: Settings) -> None:
+    service = _service(step, clock, settings)
+    app, stream = _stream_of(service)
+    consuming = asyncio.ensure_future(service._consume(stream))
+    for offset, second in enumerate(at):
+        await asyncio.sleep(second - clock.monotonic())
+        await stream.channel.put(_arrival(app, offset))
+    await step.all.wait()
+    consuming.cancel()
+    await asyncio.gather(consuming, return_exceptions=True)
+    await stream.stop()
+
+
+def _service(step: Step, clock: FakeClock, settings: Settings) -> ConsumingService:
     service = ConsumingService(
         "tester",
         [FRAMES],
         step,
         outbox=InMemoryOutbox(),
         broker=BrokerAddress(("localhost:1",)),
-        settings=SETTINGS,
+        settings=settings,
         clock=clock,
         exit_process=_fail,
     )
@@ -100,20 +123,15 @@ async def _consume(at: Sequence[float], step: Noting, clock: FakeClock) -> None:
         return True
 
     service._settle = settled  # type: ignore[method-assign]
+    return service
+
+
+def _stream_of(service: ConsumingService) -> tuple[StreamApp, Any]:
     app = service._build()
     consumer: Any = SimpleNamespace(_unacked_messages=set())
     app.consumer = consumer  # its own brings a thread with it
     app.flow_control.resume()  # as once partitions are assigned
-    channel = app.channel()
-    stream: Any = channel.stream()
-    consuming = asyncio.ensure_future(service._consume(stream))
-    for offset, second in enumerate(at):
-        await asyncio.sleep(second - clock.monotonic())
-        await channel.put(_arrival(app, offset))
-    await step.all.wait()
-    consuming.cancel()
-    await asyncio.gather(consuming, return_exceptions=True)
-    await stream.stop()
+    return app, app.channel().stream()
 
 
 def _arrival(app: Any, offset: int) -> FaustEvent:
@@ -161,3 +179,143 @@ def test_a_full_batch_does_not_wait_at_all() -> None:
         ["f8", "f9"],
     ]
     assert [at for at, _ in batches] == pytest.approx([1.1, 1.5, 1.9 + WAIT_S])
+
+
+def test_a_batch_is_full_by_its_bytes_too() -> None:
+    size = len(encode(samples.frame_captured("f0")))
+    settings = Settings(batch_size=100, batch_bytes=3 * size)
+
+    batches = arriving([1.1] * 7, takes_s=0.4, settings=settings)
+
+    assert [len(names) for _, names in batches] == [3, 3, 1]
+    assert [at for at, _ in batches] == pytest.approx([1.1, 1.5, 1.9 + WAIT_S])
+
+
+def test_an_event_larger_than_a_batch_is_a_batch_of_its_own() -> None:
+    batches = arriving([1.1] * 3, settings=Settings(batch_bytes=1))
+
+    assert [names for _, names in batches] == [["f0"], ["f1"], ["f2"]]
+
+
+class Acknowledging:
+    """A step that notes which events are acknowledged while it runs; fails where it is to."""
+
+    def __init__(self, events: Sequence[FaustEvent]) -> None:
+        self.acknowledged: list[list[int]] = []
+        self.trouble: list[Exception] = []
+        self._events = events
+
+    async def run(self, events: Sequence[Event]) -> None:
+        self.acknowledged.append([e.message.offset for e in self._events if e.message.acked])
+        if events and self.trouble:
+            raise self.trouble[0]
+
+
+def test_a_batch_is_acknowledged_once_it_is_processed_and_not_before() -> None:
+    events: list[FaustEvent] = []
+    step = Acknowledging(events)
+    clock = FakeClock()
+
+    async def consume() -> None:
+        service = _service(step, clock, SETTINGS)
+        app, stream = _stream_of(service)
+        events.extend(_arrival(app, offset) for offset in range(8))
+        consuming = asyncio.ensure_future(service._consume(stream))
+        for event in events:
+            await stream.channel.put(event)
+        await asyncio.sleep(1)
+        consuming.cancel()
+
+    _run(consume(), clock)
+
+    assert step.acknowledged == [[], [0, 1, 2, 3]]
+    assert all(event.message.acked for event in events)
+
+
+def test_a_batch_that_a_stop_gives_back_is_not_acknowledged() -> None:
+    events: list[FaustEvent] = []
+    step = Acknowledging(events)
+    step.trouble = [StoreUnavailable("away")]
+    clock = FakeClock()
+
+    async def consume() -> None:
+        service = _service(step, clock, SETTINGS)
+        app, stream = _stream_of(service)
+        events.extend(_arrival(app, offset) for offset in range(4))
+        for event in events:
+            await stream.channel.put(event)
+        consuming = asyncio.ensure_future(service._consume(stream))
+        await asyncio.sleep(1)
+        service._runner.end()
+        await consuming  # it ends, although nothing cancels it
+
+    _run(consume(), clock)
+
+    assert len(step.acknowledged) > 1
+    assert not any(event.message.acked for event in events)
+
+
+def test_events_of_partitions_that_have_moved_are_left_to_their_new_owner() -> None:
+    clock = FakeClock()
+    step = Noting(clock, 1, 0.0)
+
+    async def consume() -> None:
+        service = _service(step, clock, SETTINGS)
+        app, stream = _stream_of(service)
+        moved, current = _arrival(app, 0), _arrival(app, 1)
+        moved.message.generation_id = app.consumer_generation_id - 1
+        for event in (moved, current):
+            await stream.channel.put(event)
+        consuming = asyncio.ensure_future(service._consume(stream))
+        await step.all.wait()
+        consuming.cancel()
+        await asyncio.gather(consuming, return_exceptions=True)
+        assert not moved.message.acked
+
+    _run(consume(), clock)
+
+    assert [names for _, names in step.batches] == [["f1"]]
+
+
+def test_the_buffer_is_full_by_number_and_by_bytes_and_empty_once_cleared() -> None:
+    async def fill() -> None:
+        app, stream = _stream_of(
+            _service(Noting(clock, 0, 0), clock, Settings(batch_size=2, batch_bytes=300))
+        )
+        buffer = stream.channel.queue
+        event = _arrival(app, 0)
+        room = 0
+        while not buffer.full():
+            buffer.put_nowait(event)
+            room += 1
+        assert room == math.ceil(4 * 300 / len(event.message.value or b""))  # and not 4 * 2
+        buffer.clear()
+        assert not buffer.full()
+        assert buffer.empty()
+
+    clock = FakeClock()
+    _run(fill(), clock)
+
+
+def test_a_stream_ends_with_its_app_and_without_an_error() -> None:
+    clock = FakeClock()
+
+    async def consume() -> None:
+        service = _service(Noting(clock, 0, 0), clock, SETTINGS)
+        _, stream = _stream_of(service)
+        consuming = asyncio.ensure_future(service._consume(stream))
+        await asyncio.sleep(0)
+        await stream.channel.throw(StopAsyncIteration())
+        await consuming
+
+    _run(consume(), clock)
+
+
+def test_a_member_keeps_its_partitions_during_a_batch_that_the_watchdog_allows() -> None:
+    clock = FakeClock()
+
+    async def build() -> None:
+        app = _service(Noting(clock, 0, 0), clock, SETTINGS)._build()
+        assert app.conf.broker_max_poll_interval >= 86_400
+
+    _run(build(), clock)
