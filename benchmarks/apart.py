@@ -37,7 +37,7 @@ async def running_apart(names: Sequence[str], folder: Path) -> AsyncIterator[lis
     """
     async with AsyncExitStack() as closing:
         started = [await closing.enter_async_context(_service(name, folder)) for name in names]
-        yield [await _when_healthy(*each) for each in started]
+        yield [await _when_healthy(*item) for item in started]
 
 
 class ServiceEndedError(Exception):

@@ -59,9 +59,9 @@ Vectors = NDArray[np.float32]
 T = TypeVar("T")
 
 
-def passes(each: Sequence[T]) -> list[Sequence[T]]:
+def passes(items: Sequence[T]) -> list[Sequence[T]]:
     """In order, as many at once as the embedder takes."""
-    return [each[start : start + _BATCH] for start in range(0, len(each), _BATCH)]
+    return [items[start : start + _BATCH] for start in range(0, len(items), _BATCH)]
 
 
 class Run(NamedTuple):
@@ -145,15 +145,15 @@ class Plain:
         found, steps = [], Steps()
         for some in passes(files):
             with steps.step(_DECODE):
-                pictures = [Image.open(io.BytesIO(each)).convert("RGB") for each in some]
+                pictures = [Image.open(io.BytesIO(item)).convert("RGB") for item in some]
             with steps.step(_PREPARE):
-                pixels = torch.stack([self._transform(each) for each in pictures])
+                pixels = torch.stack([self._transform(picture) for picture in pictures])
             with steps.step(_PASS):
                 found.append(self._features(pixels).mean(dim=(2, 3)).numpy())
         return Run(np.concatenate(found), steps.taken_s / len(files))
 
 
-class Ours:
+class Gazeloop:
     """The embedder as its service drives it: the next pass is decoded while one is embedded."""
 
     def __init__(self, network: Network, forward: Forward, settings: Settings) -> None:
@@ -171,12 +171,12 @@ class Ours:
         where = np.random.default_rng(0).uniform(20, 400, (boxes, 4))
         found = []
         parted = passes(files)
-        ahead = [self._threads.submit(self._decode, each) for each in parted[0]]
+        ahead = [self._threads.submit(self._decode, item) for item in parted[0]]
         for some, following in pairwise([*parted, []]):
-            pictures = [each.result() for each in ahead]
-            ahead = [self._threads.submit(self._decode, each) for each in following]
+            pictures = [future.result() for future in ahead]
+            ahead = [self._threads.submit(self._decode, item) for item in following]
             embedded = self._embedder.embed(pictures, [where] * len(some))
-            found += [each.frame for each in embedded]
+            found += [frame_vectors.frame for frame_vectors in embedded]
         return np.stack(found)
 
     def run(self, files: Sequence[bytes]) -> Run:
@@ -184,7 +184,7 @@ class Ours:
         self._forward.steps = steps = Steps()
         nothing = np.empty((0, 4))
         with steps.step(_DECODE):
-            pictures = [self._decode(each) for each in files]
+            pictures = [self._decode(file) for file in files]
         with steps.step(_PREPARE):
             found = [
                 vectors.frame
@@ -200,7 +200,7 @@ def in_8_bits(network: Network, settings: Settings) -> Forward:
     backbone = network.backbone
     size = crops.scaled_size(*_SIZE, backbone.frame_side, backbone.least_side)
     others = (Image.open(io.BytesIO(drawn(_OTHERS + place))) for place in range(_CALIBRATED_ON))
-    made = quantised(network, [crops.scale(each, size)[None] for each in others])
+    made = quantised(network, [crops.scale(other, size)[None] for other in others])
     return OpenVinoForward(read(made), Precision.INT8, settings.torch_threads, made.sha256)
 
 
@@ -220,17 +220,17 @@ def best_s(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, f
     """Seconds of each way's fastest round; the ways take turns."""
     taken: dict[str, list[float]] = {name: [] for name in work}
     for _ in track(range(rounds), "rounds", transient=True):
-        for name, each in work.items():
+        for name, item in work.items():
             started = time.perf_counter()
-            each()
+            item()
             taken[name].append(time.perf_counter() - started)
-    return {name: min(each) for name, each in taken.items()}
+    return {name: min(item) for name, item in taken.items()}
 
 
 def quickest(run: Callable[[Sequence[bytes]], Run], files: Sequence[bytes], rounds: int) -> Run:
     """The vectors, and each step's least time of all rounds."""
     runs = [run(files) for _ in range(rounds)]
-    return Run(runs[0].vectors, np.min([each.steps_s for each in runs], axis=0))
+    return Run(runs[0].vectors, np.min([item.steps_s for item in runs], axis=0))
 
 
 def cosine(some: Vectors, others: Vectors) -> float:
@@ -255,21 +255,21 @@ def measured(name: str, files: Sequence[bytes], rounds: int, folder: Path) -> Ta
         ways["gazeloop, CPU"] = {"embed_runtime": "openvino"}
     made: dict[str, Callable[[Network, Settings], Forward]] = dict.fromkeys(ways, forward_of)
     ways["gazeloop, int8"], made["gazeloop, int8"] = {}, in_8_bits
-    ours = {}
+    gazeloop = {}
     for way, given in ways.items():
         settings = Settings.model_validate(asked | given)
         network = load_network(settings)  # each its own: a head moves to its forward's device
-        ours[way] = Ours(network, made[way](network, settings), settings)
+        gazeloop[way] = Gazeloop(network, made[way](network, settings), settings)
     work: dict[str, Callable[[], object]] = {"plain torchvision": lambda: plain.run(files)}
-    for way, each in ours.items():
-        work[way] = partial(each.vectors, files)
+    for way, item in gazeloop.items():
+        work[way] = partial(item.vectors, files)
     boxed = f"gazeloop, and {_BOXES} boxes"
-    work[boxed] = lambda: ours["gazeloop"].vectors(files, _BOXES)
+    work[boxed] = lambda: gazeloop["gazeloop"].vectors(files, _BOXES)
     peer = fiftyone_way(name, folder / "frames")
     if peer is not None:
         work["FiftyOne"] = peer
     steps = {"plain torchvision": quickest(plain.run, files, rounds)} | {
-        way: quickest(each.run, files, rounds) for way, each in ours.items()
+        way: quickest(item.run, files, rounds) for way, item in gazeloop.items()
     }
     return table(name, best_s(work, rounds), steps, len(files))
 
@@ -321,8 +321,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "frames").mkdir()
-        for number, each in enumerate(files):
-            (folder / "frames" / f"{number}.jpg").write_bytes(each)
+        for number, file in enumerate(files):
+            (folder / "frames" / f"{number}.jpg").write_bytes(file)
         for model in options.models:
             out.print(measured(model, files, options.rounds, folder))
     out.print(f"load at the end {os.getloadavg()[0]:.1f}")

@@ -41,9 +41,9 @@ class Precomputed:
     def embed(self, images: Sequence[Picture.Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
         """Vectors by the pictures' bytes."""
         found = []
-        for image, each in zip(images, boxes, strict=True):
+        for image, box in zip(images, boxes, strict=True):
             seed = int.from_bytes(hashlib.sha256(image.tobytes()).digest()[:8])
-            vectors = np.random.default_rng(seed).normal(size=(1 + len(each), _DIMENSION))
+            vectors = np.random.default_rng(seed).normal(size=(1 + len(box), _DIMENSION))
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
             found.append(
                 FrameVectors(vectors[0].astype(np.float32), vectors[1:].astype(np.float32))

@@ -44,13 +44,13 @@ def matching_rate(data: Data) -> float:
     return float(detections.scores.size / min(seconds))
 
 
-def ours_once(data: Data) -> Stats:
+def gazeloop_once(data: Data) -> Stats:
     state = Gazeloop()
     state.add(data)
     return state.numbers()
 
 
-def ours_rolling(batches: Sequence[Data]) -> Iterator[Stats]:
+def gazeloop_rolling(batches: Sequence[Data]) -> Iterator[Stats]:
     state = Gazeloop()
     for batch in batches:
         state.add(batch)
@@ -210,7 +210,7 @@ def main() -> None:
     batches = [data.part(i * size, (i + 1) * size) for i in range(given.updates)]
     ends = [(i + 1) * size for i in range(given.updates)]
     started = time.perf_counter()
-    ours_once(data.part(0, size))
+    gazeloop_once(data.part(0, size))
     console = Console()
     console.print(f"compiled or loaded from the cache in {time.perf_counter() - started:.1f} s")
     console.print(
@@ -218,8 +218,8 @@ def main() -> None:
     )
     run = [sys.executable, "-m", "benchmarks.map_memory"]
     # A process of its own, so that its memory is its own.
-    said = subprocess.run(run, check=True, capture_output=True, text=True)  # noqa: S603  # ours
-    console.print(said.stdout.strip())
+    completed = subprocess.run(run, check=True, capture_output=True, text=True)  # noqa: S603  # ours
+    console.print(completed.stdout.strip())
     contenders = {
         "faster-coco-eval": plain(faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster),
         "ultrafast-pycocotools": plain(ultrafast_pycocotools.COCO, ultrafast_pycocotools.COCOeval),
@@ -235,10 +235,10 @@ def main() -> None:
             best, stats = timed(prepare(data), given.repeats)
             board.put(name, 0, f"{best:.3f}")
             board.put(name, 2, f"{np.abs(stats - reference).max():.0e}")
-        best, stats = timed(lambda: ours_once(data), given.repeats)
+        best, stats = timed(lambda: gazeloop_once(data), given.repeats)
         board.put("gazeloop", 0, f"{best:.3f}")
         board.put("gazeloop", 2, f"{np.abs(stats - reference).max():.0e}")
-        runs = [streamed(ours_rolling(batches), warm=False) for _ in range(given.repeats)]
+        runs = [streamed(gazeloop_rolling(batches), warm=False) for _ in range(given.repeats)]
         seconds = min(seconds for seconds, _ in runs)
         board.put("gazeloop", 1, f"{seconds:.3f}")
         streams = [streamed(hot_streaming(batches), warm=True) for _ in range(given.repeats)]

@@ -35,19 +35,20 @@ def main() -> None:
     small.add(data.part(0, 100))
     small.numbers()  # everything is compiled and loaded by now
     before = peak()
-    ours = Gazeloop()
+    gazeloop = Gazeloop()
     for copy in range(COPIES):
-        ours.add(later(data, copy * IMAGES))
-    ours.numbers()
+        gazeloop.add(later(data, copy * IMAGES))
+    gazeloop.numbers()
     batch = later(data.part(0, 100), COPIES * IMAGES)
     started = time.perf_counter()
-    ours.add(batch)
-    ours.numbers()
+    gazeloop.add(batch)
+    gazeloop.numbers()
     seconds = time.perf_counter() - started
     count = COPIES * data.scores.size + batch.scores.size
     Console(width=400).print(
-        f"held: {count:,} detections; tables {ours.state.nbytes / count:.1f} bytes each, with frame"
-        f" ids, figures and what joining takes for a moment {(peak() - before) / count:.1f};"
+        f"held: {count:,} detections; tables {gazeloop.state.nbytes / count:.1f} bytes each,"
+        f" with frame ids, figures and what joining takes for a moment"
+        f" {(peak() - before) / count:.1f};"
         f" process {peak() / 1e6:,.0f} MB at its peak; 100 more images and all twelve numbers"
         f" {seconds:.3f} s"
     )

@@ -38,14 +38,15 @@ class Meter:
             "events_per_frame": round(events / frames, 1),
             "cpu_s_per_frame": round(sum(spent.values()) / frames, 4),
             "cpu_ms_per_frame_by_stage": {
-                name: round(each * 1000 / frames, 2) for name, each in spent.items()
+                name: round(value * 1000 / frames, 2) for name, value in spent.items()
             },
             "written_bytes_per_frame": {
-                name: round((each - self._written[name]) / frames) for name, each in written.items()
+                name: round((number - self._written[name]) / frames)
+                for name, number in written.items()
             },
             "kept_bytes_per_frame": {
-                name: round((each - self._kept.get(name, 0)) / frames)
-                for name, each in sorted(kept.items())
+                name: round((number - self._kept.get(name, 0)) / frames)
+                for name, number in sorted(kept.items())
             },
         }
 

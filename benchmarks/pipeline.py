@@ -54,25 +54,25 @@ _TELL_S = 10.0
 def _drawn(app: App, numbers: Sequence[int]) -> tuple[list[Event], float]:
     """Facts of all these frames, and the CPU seconds that drawing them took."""
     started = time.thread_time()
-    events = [event for each in numbers for event in facts(app, each)]
+    events = [event for number in numbers for event in facts(app, number)]
     return events, time.thread_time() - started
 
 
-def _told_to_end() -> asyncio.Event:
+def _ended_by_signal() -> asyncio.Event:
     """Set by the first Ctrl-C; the second ends the process as usual."""
-    told, loop = asyncio.Event(), asyncio.get_running_loop()
+    ending, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def end() -> None:
         loop.remove_signal_handler(signal.SIGINT)
-        told.set()
+        ending.set()
 
     loop.add_signal_handler(signal.SIGINT, end)
-    return told
+    return ending
 
 
-async def _done_or_told(work: Awaitable[None], told: asyncio.Event) -> bool:
+async def _done_or_ended(work: Awaitable[None], ending: asyncio.Event) -> bool:
     """Whether the work was done before it was told to end."""
-    doing, waiting = asyncio.ensure_future(work), asyncio.ensure_future(told.wait())
+    doing, waiting = asyncio.ensure_future(work), asyncio.ensure_future(ending.wait())
     await asyncio.wait((doing, waiting), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     if not doing.done():
@@ -83,7 +83,9 @@ async def _done_or_told(work: Awaitable[None], told: asyncio.Event) -> bool:
     return True
 
 
-async def publish(app: App, frames: int, rate: float, windows: Windows, told: asyncio.Event) -> int:
+async def publish(
+    app: App, frames: int, rate: float, windows: Windows, ending: asyncio.Event
+) -> int:
     """Publish all, not faster than `rate` frames a second, and not far ahead of the services.
 
     Returns
@@ -94,7 +96,7 @@ async def publish(app: App, frames: int, rate: float, windows: Windows, told: as
     # At a given rate, not in bursts: what is published at once waits for itself.
     size = max(1, round(rate * _TICK_S)) if rate else _BATCH
     for first in range(0, frames, size):
-        if told.is_set():
+        if ending.is_set():
             return first
         numbers = range(first, min(first + size, frames))
         events, took_s = await asyncio.to_thread(_drawn, app, numbers)
@@ -103,7 +105,7 @@ async def publish(app: App, frames: int, rate: float, windows: Windows, told: as
             ahead = (first + len(numbers)) / rate - (time.monotonic() - started)
             await asyncio.sleep(max(0.0, ahead))
         elif first % (_BATCH * _LOOK_EVERY) == 0:
-            while not told.is_set() and sum((await app.lag()).values()) > _MOST_WAITING:  # noqa: ASYNC110  # brokers ring no bell
+            while not ending.is_set() and sum((await app.lag()).values()) > _MOST_WAITING:  # noqa: ASYNC110  # brokers ring no bell
                 await asyncio.sleep(0.1)
         windows.note(first + len(numbers), took_s)
     return frames
@@ -113,11 +115,11 @@ class _Waiting:
     """Tells how much is left, now and then."""
 
     def __init__(self) -> None:
-        self._told_at = time.monotonic()
+        self._sent_at = time.monotonic()
 
     async def look(self, lag: dict[tuple[str, str], int]) -> None:
-        if time.monotonic() >= self._told_at + _TELL_S:
-            self._told_at = time.monotonic()
+        if time.monotonic() >= self._sent_at + _TELL_S:
+            self._sent_at = time.monotonic()
             tell(waiting=sum(lag.values()))
 
 
@@ -139,9 +141,9 @@ async def measured(options: argparse.Namespace) -> dict[str, object]:
             processes = Processes(others)
             meter = Meter(folder, clock, processes)
             windows = Windows(options.window, folder, processes)
-            told = _told_to_end()
-            published = await publish(app, options.frames, options.rate, windows, told)
-            done = await _done_or_told(app.caught_up(_Waiting().look), told)
+            ending = _ended_by_signal()
+            published = await publish(app, options.frames, options.rate, windows, ending)
+            done = await _done_or_ended(app.caught_up(_Waiting().look), ending)
             figures = await asyncio.to_thread(meter.read, published, app.settings)
             freshness = await asyncio.to_thread(pair_ages, BrokerAddress.of(app.settings))
             exported = {f"p{of * 100:g}_s": _ages(processes, of) for of in (0.5, 0.99)}

@@ -23,7 +23,7 @@ class Processes:
 
     def __init__(self, apart: Sequence[Apart] = ()) -> None:
         self._apart = apart
-        self._others = _brokers_and_stores() | {each.name: each.pid for each in apart}
+        self._others = _brokers_and_stores() | {item.name: item.pid for item in apart}
 
     def cpu_s_of_others(self) -> dict[str, float]:
         """CPU seconds of all but this one."""
@@ -62,16 +62,16 @@ class Processes:
                 if sample.name == f"{name}_bucket":
                     key = " ".join(sample.labels[label] for label in labels)
                     buckets[key][float(sample.labels["le"])] += sample.value
-        return {key: _interpolated(quantile, each) for key, each in sorted(buckets.items())}
+        return {key: _interpolated(quantile, bucket) for key, bucket in sorted(buckets.items())}
 
     def _all(self) -> dict[str, int | str]:
         return {"services": "self", **self._others}
 
     def _exported(self) -> Iterator[Metric]:
         yield from REGISTRY.collect()
-        for each in self._apart:
-            told = httpx.get(each.metrics).raise_for_status()
-            yield from text_string_to_metric_families(told.text)
+        for apart in self._apart:
+            response = httpx.get(apart.metrics).raise_for_status()
+            yield from text_string_to_metric_families(response.text)
 
 
 def _interpolated(quantile: float, buckets: Mapping[float, float]) -> float | None:
@@ -89,11 +89,11 @@ def _interpolated(quantile: float, buckets: Mapping[float, float]) -> float | No
 def _brokers_and_stores() -> dict[str, int]:
     """Ids of the processes below this one, by what they are."""
     found = {}
-    for each in Path("/proc").iterdir():
-        if each.name.isdigit() and _is_below(int(each.name)):
-            name = _PROGRAMS.get((each / "comm").read_text().strip())
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit() and _is_below(int(path.name)):
+            name = _PROGRAMS.get((path / "comm").read_text().strip())
             if name is not None:
-                found[name] = int(each.name)
+                found[name] = int(path.name)
     return found
 
 

@@ -46,18 +46,18 @@ def matches(first: int, last: int) -> Iterator[CategoryMatched]:
     images = last - first
     data = synthetic(images, images * 40416 // 5000, images * 157258 // 5000, seed=first)
     keys, detections, annotations = Gazeloop.grouped(data)
-    said = match_groups(detections, annotations)
+    groups = match_groups(detections, annotations)
     columns: list[Sequence[Any]] = [
-        [tuple(box) for box in detections.boxes[said.source].tolist()],
-        detections.scores[said.source].tolist(),
-        whole(said.matched),
-        whole(said.ignored),
-        said.overlaps.tolist(),
+        [tuple(box) for box in detections.boxes[groups.source].tolist()],
+        detections.scores[groups.source].tolist(),
+        whole(groups.matched),
+        whole(groups.ignored),
+        groups.overlaps.tolist(),
     ]
     for k, key in enumerate(keys.tolist()):
-        mine = slice(said.starts[k], said.starts[k + 1])
-        cells = [tuple(column[mine]) for column in columns]
-        truths = tuple(said.ground_truths[k].tolist())
+        own = slice(groups.starts[k], groups.starts[k + 1])
+        cells = [tuple(column[own]) for column in columns]
+        truths = tuple(groups.ground_truths[k].tolist())
         yield _match(first + key % images, key // images, cells, truths)
 
 

@@ -127,7 +127,7 @@ def _frame_ms(embedder: TorchEmbedder, images: Sequence[Image.Image], boxes: Box
 def _rows(name: str, data: DataSet, seeds: range) -> Iterator[list[str]]:
     settings = Settings(embedder=name)
     network = load_network(settings)
-    images = [Image.open(each.path).convert("RGB") for each in data.looked[:_FRAMES]]
+    images = [Image.open(picture.path).convert("RGB") for picture in data.looked[:_FRAMES]]
     random = np.random.default_rng(0)
     boxes = np.concatenate(
         [random.uniform(0, 400, (_BOXES, 2)), random.uniform(20, 200, (_BOXES, 2))], axis=1

@@ -35,7 +35,7 @@ Rule = Callable[[FloatArray, BoolArray, FloatArray], FloatArray]
 
 
 @dataclass(frozen=True)
-class Said:
+class Forecast:
     """Evidence for one mode of regions of one category, and whether they fail in it."""
 
     category: int
@@ -74,13 +74,13 @@ def _log_odds(evidence: FloatArray) -> FloatArray:
     return np.asarray(np.log(kept / (1 - kept))[:, None])
 
 
-def said_of(task: Task, places: IntArray) -> list[Said]:
+def forecasts_of(task: Task, places: IntArray) -> list[Forecast]:
     """What a task's model says of these regions, for each mode that it has learnt."""
     data, model = task.data, LEARNT.model(task)
     rows, features = data.vectors["crop"][places], data.features[places]
     modes = {mode for place in task.needles if (mode := data.modes[place]) is not None}
     return [
-        Said(
+        Forecast(
             task.category,
             model.evidence(mode, rows, rows, features),
             np.array([data.modes[place] == mode for place in places], np.bool_),
@@ -90,7 +90,7 @@ def said_of(task: Task, places: IntArray) -> list[Said]:
     ]
 
 
-def replay(data: DataSet, seed: int) -> tuple[list[Said], list[Said]]:
+def replay(data: DataSet, seed: int) -> tuple[list[Forecast], list[Forecast]]:
     """Verdicts on a first plan, and what the second model says of the rest."""
     haystack = haystack_of(data, seed)
     taken, listed = by_strategy(worst_frames)(data, haystack, seed, FIRST_BUDGET)
@@ -98,31 +98,33 @@ def replay(data: DataSet, seed: int) -> tuple[list[Said], list[Said]]:
     verdicts, rest = [], []
     for task in tasks(data, haystack, seed):
         judged = np.array([place for place in task.haystack if place in shown], np.int64)
-        verdicts += said_of(task, judged)
+        verdicts += forecasts_of(task, judged)
         corrected = np.flatnonzero((data.category == task.category) & taken[data.frame])
         wiser = replace(task, reference=np.union1d(task.reference, corrected))
-        rest += said_of(wiser, task.haystack[~taken[data.frame[task.haystack]]])
+        rest += forecasts_of(wiser, task.haystack[~taken[data.frame[task.haystack]]])
     return verdicts, rest
 
 
 def corrected(
-    rule: Rule, verdicts: Sequence[Said], rest: Sequence[Said], *, by_category: bool
-) -> list[Said]:
+    rule: Rule, verdicts: Sequence[Forecast], rest: Sequence[Forecast], *, by_category: bool
+) -> list[Forecast]:
     """The rest's evidence by a rule from all verdicts, or from those of its own category."""
     found = []
-    for each in rest:
-        mine = [v for v in verdicts if not by_category or v.category == each.category]
-        given, fails = _joined(mine)
+    for forecast in rest:
+        own = [v for v in verdicts if not by_category or v.category == forecast.category]
+        given, fails = _joined(own)
         enough = len(given) >= ENOUGH
-        evidence = rule(given, fails, each.evidence) if enough else each.evidence
-        found.append(replace(each, evidence=evidence))
+        evidence = rule(given, fails, forecast.evidence) if enough else forecast.evidence
+        found.append(replace(forecast, evidence=evidence))
     return found
 
 
-def _joined(said: Sequence[Said]) -> tuple[FloatArray, BoolArray]:
-    if not said:
+def _joined(forecasts: Sequence[Forecast]) -> tuple[FloatArray, BoolArray]:
+    if not forecasts:
         return np.empty(0), np.empty(0, np.bool_)
-    return np.concatenate([s.evidence for s in said]), np.concatenate([s.fails for s in said])
+    return np.concatenate([s.evidence for s in forecasts]), np.concatenate(
+        [s.fails for s in forecasts]
+    )
 
 
 WAYS: dict[str, tuple[Rule, bool]] = {
@@ -134,9 +136,9 @@ WAYS: dict[str, tuple[Rule, bool]] = {
 }
 
 
-def figures(said: Sequence[Said]) -> tuple[float, float, float]:
+def figures(forecasts: Sequence[Forecast]) -> tuple[float, float, float]:
     """Calibration error; above the threshold, how many and which share fails in the mode."""
-    evidence, fails = _joined(said)
+    evidence, fails = _joined(forecasts)
     found = calibration(evidence.tolist(), fails.tolist())
     above = evidence >= THRESHOLD
     share = float(fails[above].mean()) if above.any() else float("nan")

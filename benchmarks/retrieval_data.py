@@ -93,7 +93,7 @@ class DataSet:
 @dataclass(frozen=True)
 class _Picture:
     path: Path
-    spot: CaptureContext
+    context: CaptureContext
     unit: str
     width: int
     height: int
@@ -143,32 +143,32 @@ def _pictures(
     results: Sequence[Mapping[str, object]],
     placed: Callable[[Mapping[str, object], FrameId], tuple[str, CaptureContext]],
 ) -> list[_Picture]:
-    names = {each["id"]: Category(str(each["name"])) for each in ground_truth["categories"]}
+    names = {item["id"]: Category(str(item["name"])) for item in ground_truth["categories"]}
     there, found = defaultdict(list), defaultdict(list)
-    for each in ground_truth["annotations"]:
-        there[each["image_id"]].append(
+    for item in ground_truth["annotations"]:
+        there[item["image_id"]].append(
             Annotation.model_validate(
-                {"category": names[each["category_id"]], "bbox": each["bbox"], "area": each["area"]}
+                {"category": names[item["category_id"]], "bbox": item["bbox"], "area": item["area"]}
             )
         )
-    for each in results:
-        found[each["image_id"]].append(
+    for result in results:
+        found[result["image_id"]].append(
             Detection.model_validate(
                 {
-                    "category": names[each["category_id"]],
-                    "bbox": each["bbox"],
-                    "score": each["score"],
+                    "category": names[result["category_id"]],
+                    "bbox": result["bbox"],
+                    "score": result["score"],
                 }
             )
         )
     pictures = []
     for image in ground_truth["images"]:
         frame_id = FrameId(f"{image['id']:06d}")
-        unit, spot = placed(image, frame_id)
+        unit, context = placed(image, frame_id)
         pictures.append(
             _Picture(
                 folder / str(image["file_name"]),
-                spot,
+                context,
                 unit,
                 int(str(image["width"])),
                 int(str(image["height"])),
@@ -186,8 +186,8 @@ def _pictures(
 
 def _data_set(name: str, pictures: Sequence[_Picture], embedding: Mapping[str, object]) -> DataSet:
     categories = sorted(
-        {each.category for p in pictures for each in p.predictions.detections}
-        | {each.category for p in pictures for each in p.ground_truth.annotations}
+        {detection.category for p in pictures for detection in p.predictions.detections}
+        | {annotation.category for p in pictures for annotation in p.ground_truth.annotations}
     )
     truths = np.zeros((len(pictures), len(categories)), np.int64)
     rows: list[_Row] = []
@@ -223,7 +223,7 @@ def _data_set(name: str, pictures: Sequence[_Picture], embedding: Mapping[str, o
             for encoder in ("crop", "roi")
         },
         truths=truths,
-        spots=[picture.spot for picture in pictures],
+        spots=[picture.context for picture in pictures],
         looked=looked,
     )
 
@@ -235,7 +235,7 @@ def _rows(
     categories: Sequence[Category],
 ) -> list[_Row]:
     """In the detector's own order."""
-    said = {
+    facts = {
         region: (place, categories.index(category), score, bits, _mode(error, truth))
         for category, match in matches.items()
         for region, score, bits, error, truth in zip(
@@ -247,7 +247,7 @@ def _rows(
             strict=True,
         )
     }
-    return [said[region] for region in predictions.region_ids()]
+    return [facts[region] for region in predictions.region_ids()]
 
 
 def _mode(error: ErrorType | None, truth: Category | None) -> FailureMode | None:
@@ -258,9 +258,9 @@ def _features(picture: _Picture, categories: Sequence[Category]) -> FloatArray:
     found = picture.predictions.detections
     return region_features(
         Shown(
-            np.array([each.bbox for each in found], np.float64).reshape(-1, 4),
-            np.array([each.score for each in found], np.float64),
-            np.array([categories.index(each.category) for each in found], np.int64),
+            np.array([detection.bbox for detection in found], np.float64).reshape(-1, 4),
+            np.array([detection.score for detection in found], np.float64),
+            np.array([categories.index(detection.category) for detection in found], np.int64),
             picture.width,
             picture.height,
         )
@@ -271,8 +271,8 @@ def _looked(picture: _Picture) -> Looked:
     found = picture.predictions.detections
     return Looked(
         picture.path,
-        np.array([each.bbox for each in found], np.float64).reshape(-1, 4),
-        np.array([each.score >= EMBEDDED_SCORE for each in found], np.bool_),
+        np.array([detection.bbox for detection in found], np.float64).reshape(-1, 4),
+        np.array([detection.score >= EMBEDDED_SCORE for detection in found], np.bool_),
     )
 
 
@@ -284,11 +284,11 @@ def embedded(name: str, looked: Sequence[Looked], embedder: TorchEmbedder) -> Ve
         loaded: Vectors = np.load(cached)
         return loaded
     parts = []
-    for each in looked:
-        rows = np.zeros((len(each.boxes), embedder.region_dimension), np.float32)
-        if each.asked.any():
-            image = Image.open(each.path).convert("RGB")
-            rows[each.asked] = embedder.embed([image], [each.boxes[each.asked]])[0].regions
+    for item in looked:
+        rows = np.zeros((len(item.boxes), embedder.region_dimension), np.float32)
+        if item.asked.any():
+            image = Image.open(item.path).convert("RGB")
+            rows[item.asked] = embedder.embed([image], [item.boxes[item.asked]])[0].regions
         parts.append(rows)
     vectors = np.concatenate(parts)
     CACHE.mkdir(parents=True, exist_ok=True)

@@ -89,7 +89,7 @@ def _columns(rows: Sequence[tuple[float, float]]) -> list[str]:
 
 def calibration_error(data: DataSet, seed: int) -> float:
     """How far learnt evidence is from the share that fails in that mode."""
-    said: list[float] = []
+    forecasts: list[float] = []
     true: list[bool] = []
     for task in tasks(data, haystack_of(data, seed), seed):
         model = LEARNT.model(task)
@@ -104,9 +104,9 @@ def calibration_error(data: DataSet, seed: int) -> float:
                 data.vectors["crop"][places],
                 data.features[places],
             )
-            said += evidence.tolist()
+            forecasts += evidence.tolist()
             true += [data.modes[place] == mode for place in places]
-    found = calibration(said, true)
+    found = calibration(forecasts, true)
     return found.error if found else float("nan")
 
 

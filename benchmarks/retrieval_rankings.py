@@ -43,13 +43,13 @@ def tasks(data: DataSet, haystack: BoolArray, seed: int) -> list[Task]:
     found = []
     shown, searched = data.scores >= OPERATING, haystack[data.frame]
     for category in range(data.truths.shape[1]):
-        mine = data.category == category
+        of_category = data.category == category
         task = Task(
             data,
             category,
-            np.flatnonzero(mine & ~searched & (data.scores >= EMBEDDED_SCORE)),
-            np.flatnonzero(mine & ~searched & shown & data.wrong),
-            np.flatnonzero(mine & searched & shown),
+            np.flatnonzero(of_category & ~searched & (data.scores >= EMBEDDED_SCORE)),
+            np.flatnonzero(of_category & ~searched & shown & data.wrong),
+            np.flatnonzero(of_category & searched & shown),
             seed,
         )
         if len(task.needles) and len(task.haystack):
@@ -134,7 +134,7 @@ class Learning:
         haystack = self.vectors(data, task.haystack), self.features(data, task.haystack)
         of = [data.modes[place] for place in task.needles]
         for mode in {mode for mode in of if mode is not None}:
-            rows = [place for place, each in enumerate(of) if each == mode]
+            rows = [place for place, item in enumerate(of) if item == mode]
             needles = self.vectors(data, task.needles[rows])
             evidence[rows] = model.evidence(mode, needles, *haystack)
         if self.similarity:

@@ -77,11 +77,11 @@ class MarginalRelevance:
         _, haystack, _ = vectors_of(task, "crop", centred=True)
         alike = np.asarray(haystack @ haystack.T, np.float64)
         again = np.full(evidence.shape, _LAST) + evidence
-        for row, said in enumerate(evidence):
-            left = np.argsort(-said, kind="stable")[: self.depth].tolist()
-            most = np.full(len(said), -1.0)
+        for row, message in enumerate(evidence):
+            left = np.argsort(-message, kind="stable")[: self.depth].tolist()
+            most = np.full(len(message), -1.0)
             for rank in range(len(left)):
-                worth = (1 - self.diversity) * said[left] - self.diversity * most[left]
+                worth = (1 - self.diversity) * message[left] - self.diversity * most[left]
                 best = left.pop(int(worth.argmax()))
                 again[row, best] = -rank
                 most = np.maximum(most, alike[best])

@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--regions", type=int, default=1_000_000)
     parser.add_argument("--dimension", type=int, default=512)
     parser.add_argument("--queries", type=int, default=50)
-    parser.add_argument("--only", choices=[each.value for each in Quantization])
+    parser.add_argument("--only", choices=[quantization.value for quantization in Quantization])
     given = parser.parse_args()
     size = Size(given.regions, given.dimension, given.queries)
     wanted = exact(size)
@@ -189,15 +189,15 @@ def main() -> None:
         table.add_column(heading)
     for heading in ("median ms", "p99 ms", "recall@10"):
         table.add_column(heading, justify="right")
-    for each in Quantization:
-        if given.only not in (None, each.value):
+    for quantization in Quantization:
+        if given.only not in (None, quantization.value):
             continue
         with tempfile.TemporaryDirectory() as folder:
-            built = _alone(fill, Path(folder), size, each)
+            built = _alone(fill, Path(folder), size, quantization)
             held = _alone(search, Path(folder), size, wanted)
             disk = sum(file.stat().st_blocks * 512 for file in Path(folder).rglob("*")) >> 20
         facts = (f"{n:,}" for n in (round(built), held.own_mib, held.file_mib, disk))
-        cells = [each.value, *facts]
+        cells = [quantization.value, *facts]
         for name, seconds in held.seconds.items():
             middle, late = np.percentile(seconds * 1e3, (50, 99))
             table.add_row(*cells, name, f"{middle:.1f}", f"{late:.1f}", f"{held.recall[name]:.4f}")

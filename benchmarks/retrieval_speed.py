@@ -76,7 +76,7 @@ def timed(name: str, build_s: float, queries: Vectors, search: Search) -> Search
 
 
 async def timed_in_turn(
-    name: str, bare: Search, ours: AsyncSearch, build_s: float, queries: Vectors
+    name: str, bare: Search, gazeloop: AsyncSearch, build_s: float, queries: Vectors
 ) -> list[Searched]:
     """Every query by both in turn, so that what else the machine does hits both alike.
 
@@ -87,17 +87,17 @@ async def timed_in_turn(
     for number, query in enumerate(queries):
         for way in (0, 1) if number % 2 else (1, 0):
             started = time.perf_counter()
-            found[way].append(await ours(query) if way else bare(query))
+            found[way].append(await gazeloop(query) if way else bare(query))
             seconds[way].append(time.perf_counter() - started)
     names = (f"bare qdrant-edge{name}", f"Gazeloop on qdrant-edge{name}")
     return [
-        Searched(each, build_s, found[way], np.array(seconds[way]))
-        for way, each in enumerate(names)
+        Searched(text, build_s, found[way], np.array(seconds[way]))
+        for way, text in enumerate(names)
     ]
 
 
 async def timed_by_turns(
-    names: tuple[str, str], bare: AsyncSearches, ours: AsyncSearches, queries: Vectors
+    names: tuple[str, str], bare: AsyncSearches, gazeloop: AsyncSearches, queries: Vectors
 ) -> list[Searched]:
     """Turns of so many queries, so that what else the machine does hits both alike.
 
@@ -109,16 +109,16 @@ async def timed_by_turns(
         turn = queries[start : start + TURN]
         for way in (0, 1) if number % 2 else (1, 0):
             started = time.perf_counter()
-            found[way].extend(await (ours if way else bare)(turn))
+            found[way].extend(await (gazeloop if way else bare)(turn))
             took = time.perf_counter() - started
             seconds[way].extend([took / len(turn)] * len(turn))
     return [
-        Searched(each, 0.0, found[way], np.array(seconds[way])) for way, each in enumerate(names)
+        Searched(text, 0.0, found[way], np.array(seconds[way])) for way, text in enumerate(names)
     ]
 
 
 async def timed_two_at_a_time(
-    what: str, bare: Search, ours: AsyncSearch, queries: Vectors
+    what: str, bare: Search, gazeloop: AsyncSearch, queries: Vectors
 ) -> list[Searched]:
     """Two queries under way at any time: the engine's from two threads, ours from two tasks."""
     with ThreadPoolExecutor(2) as pool:
@@ -127,7 +127,7 @@ async def timed_two_at_a_time(
             return list(pool.map(bare, turn))
 
         async def by_two_tasks(turn: Vectors) -> list[Ids]:
-            return await _by_two_tasks(ours, list(turn))
+            return await _by_two_tasks(gazeloop, list(turn))
 
         names = (f"bare qdrant-edge{what}, two at a time", f"Gazeloop on it{what}, two at a time")
         return await timed_by_turns(names, by_two_threads, by_two_tasks, queries)
@@ -254,7 +254,7 @@ def at_once_by_us(store: EdgeVectorStore, where: Where) -> AsyncSearches:
     """What the retriever calls where it seeks in many directions."""
 
     async def search(turn: Vectors) -> list[Ids]:
-        answers = await store.nearest_to_each("regions", turn, where, NEAREST)
+        answers = await store.nearest_batch("regions", turn, where, NEAREST)
         return [[UUID(hit.point_id).int for hit in hits] for hits in answers]
 
     return search
@@ -308,13 +308,13 @@ def on_edge(vectors: Vectors, queries: Vectors) -> list[Searched]:
         loop.run_until_complete(store.close())
     with tempfile.TemporaryDirectory() as folder:
         store = loop.run_until_complete(filled(Path(folder), vectors, indexed=False))
-        ours = by_us(store, KIND)
+        gazeloop = by_us(store, KIND)
         results.append(
             timed(
                 "one kind, no payload index",
                 0.0,
                 queries[:20],
-                lambda query: loop.run_until_complete(ours(query)),
+                lambda query: loop.run_until_complete(gazeloop(query)),
             )
         )
         loop.run_until_complete(store.close())
@@ -344,13 +344,15 @@ def main() -> None:
     parser.add_argument("--regions", type=int, default=100_000)
     parser.add_argument("--dimension", type=int, default=512)
     parser.add_argument("--queries", type=int, default=200)
-    parser.add_argument("--ours", action="store_true", help="only ours beside the bare engine")
+    parser.add_argument(
+        "--gazeloop-only", action="store_true", help="only Gazeloop beside the engine"
+    )
     given = parser.parse_args()
     faiss.omp_set_num_threads(1)
     vectors, queries = regions(given.regions, given.dimension, given.queries)
     exact = exact_numpy(vectors, queries)
     every = [exact]
-    if not given.ours:
+    if not given.gazeloop_only:
         every += [
             by_faiss("FAISS, flat", faiss.IndexFlatIP(given.dimension), vectors, queries),
             by_faiss("FAISS, HNSW", faiss_hnsw(given.dimension), vectors, queries),
@@ -361,16 +363,16 @@ def main() -> None:
     table = Table(title=f"{given.regions:,} regions of {given.dimension} dimensions")
     for heading in ("", "queries/s", "median ms", "p99 ms", "recall@10", "build s"):
         table.add_column(heading, justify="right" if heading else "left")
-    for each in every:
-        wanted = of_kind if "kind" in each.name else exact.found
-        middle, late = np.percentile(each.seconds * 1e3, (50, 99))
+    for searched in every:
+        wanted = of_kind if "kind" in searched.name else exact.found
+        middle, late = np.percentile(searched.seconds * 1e3, (50, 99))
         table.add_row(
-            each.name,
-            f"{len(each.seconds) / each.seconds.sum():.0f}",
+            searched.name,
+            f"{len(searched.seconds) / searched.seconds.sum():.0f}",
             f"{middle:.2f}",
             f"{late:.2f}",
-            f"{recall(each.found, wanted):.4f}",
-            f"{each.build_s:.1f}",
+            f"{recall(searched.found, wanted):.4f}",
+            f"{searched.build_s:.1f}",
         )
     Console(width=110).print(table)
 

@@ -60,7 +60,7 @@ def judged(task: Task) -> Judged:
     model = LEARNT.model(task)
     evidence = np.stack(
         [
-            model.evidence(mode, needles[[each == mode for each in of]], rows, features)
+            model.evidence(mode, needles[[item == mode for item in of]], rows, features)
             for mode in modes
         ]
     )
@@ -77,13 +77,13 @@ def judged(task: Task) -> Judged:
 def compared(data: DataSet, seed: int) -> list[float]:
     """Taken; right among them and found of all that fail, by collection and by what was learnt."""
     every = [judged(task) for task in tasks(data, haystack_of(data, seed), seed)]
-    nearness = np.concatenate([each.nearness for each in every])
-    learnt = np.concatenate([each.evidence for each in every]) >= EVIDENCE
+    nearness = np.concatenate([item.nearness for item in every])
+    learnt = np.concatenate([item.evidence for item in every]) >= EVIDENCE
     near = np.zeros(len(nearness), np.bool_)
     near[np.argsort(-nearness, kind="stable")[: learnt.sum()]] = True
-    fails = np.concatenate([each.fails for each in every]).sum()
-    near &= np.concatenate([each.nearness_right for each in every])
-    right = learnt & np.concatenate([each.evidence_right for each in every])
+    fails = np.concatenate([item.fails for item in every]).sum()
+    near &= np.concatenate([item.nearness_right for item in every])
+    right = learnt & np.concatenate([item.evidence_right for item in every])
     taken = float(learnt.sum())
     both = float((near & right).sum())
     return [

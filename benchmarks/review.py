@@ -112,13 +112,13 @@ class World:
         made: dict[int, PredictionsMade] = {}
         for start in range(0, frames, _BATCH):
             facts = [self._facts(number) for number in range(start, min(start + _BATCH, frames))]
-            await self._stores.frames.record([fact for each in facts for fact in each])
-            made |= {start + at: each[1] for at, each in enumerate(facts)}
+            await self._stores.frames.record([fact for item in facts for fact in item])
+            made |= {start + at: item[1] for at, item in enumerate(facts)}
         for start in range(0, self._needles, _BATCH):
             numbers = range(start, min(start + _BATCH, self._needles))
-            found = [self._needle(made[each % frames], each // frames) for each in numbers]
+            found = [self._needle(made[item % frames], item // frames) for item in numbers]
             await self._stores.needles.record(found)
-            lists = [self._shortlist(each, made, frames) for each in found]
+            lists = [self._shortlist(needle, made, frames) for needle in found]
             await self._stores.needles.write_shortlists(lists)
 
     def _image(self, number: int) -> Image:
@@ -141,9 +141,9 @@ class World:
         scores = (self._draw.uniform(0.3, 1) for _ in range(4))
         detections = tuple(
             Detection(
-                category=Category(self._draw.choice(_CATEGORIES)), score=each, bbox=self._box()
+                category=Category(self._draw.choice(_CATEGORIES)), score=score, bbox=self._box()
             )
-            for each in scores
+            for score in scores
         )
         predictions = PredictionsMade(
             frame_id=frame_id, detector="bench", version="1", detections=detections
@@ -290,7 +290,7 @@ def measured(
 ) -> Iterator[tuple[str, list[float]]]:
     """What was measured, and the milliseconds."""
 
-    def each(measure: Callable[[Visitor], float]) -> list[float]:
+    def measures(measure: Callable[[Visitor], float]) -> list[float]:
         times = []
         for _ in range(repeats):
             visitor = Visitor(browser, url, state)
@@ -312,7 +312,7 @@ def measured(
         ("needles to review", "/needles?stage=todo"),
         ("page 150 of the needles", "/needles?page=150"),
     ):
-        yield f"first paint, {name}", each(lambda visitor, path=path: visitor.first_paint(path))  # type: ignore[misc]  # mypy cannot infer it
+        yield f"first paint, {name}", measures(lambda visitor, path=path: visitor.first_paint(path))  # type: ignore[misc]  # mypy cannot infer it
     for name, view in (
         ("all", ""),
         ("a category", "?category=stop+sign"),

@@ -111,7 +111,7 @@ class Service:
 
 
 def _records(door: ServiceTraces, number: int) -> list[Record]:
-    events = [_predictions(number * _BATCH + each) for each in range(_BATCH)]
+    events = [_predictions(number * _BATCH + item) for item in range(_BATCH)]
     with door.sending(events) as headers:
         pass
     return [

@@ -8,4 +8,4 @@ def free_ports(count: int) -> list[int]:
     """So many different ports of the loopback address on which nobody listens."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
+        return [item.getsockname()[1] for item in sockets]

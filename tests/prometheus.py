@@ -44,7 +44,7 @@ class Prometheus:
 
     def values(self, expression: str) -> list[float]:
         """What a query answers now; not a number is none."""
-        found = [float(each["value"][1]) for each in self.ask("query", query=expression)["result"]]
+        found = [float(item["value"][1]) for item in self.ask("query", query=expression)["result"]]
         return [value for value in found if not math.isnan(value)]
 
 

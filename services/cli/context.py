@@ -88,7 +88,7 @@ def run(work: Callable[[], Coroutine[Any, Any, _T]], *, interrupted: str) -> _T:
         task = asyncio.current_task()
         assert task is not None
         with suppress(NotImplementedError):
-            _cancel_when_told(task)
+            _cancel_on_signal(task)
         return await work()
 
     try:
@@ -98,7 +98,7 @@ def run(work: Callable[[], Coroutine[Any, Any, _T]], *, interrupted: str) -> _T:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _cancel_when_told(task: asyncio.Task[Any]) -> None:
+def _cancel_on_signal(task: asyncio.Task[Any]) -> None:
     """Let the first Ctrl-C or SIGTERM cancel the task; a second one ends the process as usual."""
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)

@@ -21,7 +21,7 @@ from services.cli.refusals import end_if_refused
 from services.ingest.publishing import Source
 from services.runtime.clock import SystemClock
 from services.runtime.observability.logs import configure_logs
-from services.runtime.serving import until_told_to_end
+from services.runtime.serving import until_signalled
 
 app = typer.Typer(no_args_is_help=True)
 log = structlog.get_logger(__name__)
@@ -124,4 +124,4 @@ async def _pull_again(context: Context, every_s: float) -> None:
             log.info("cvat_pulled", finished=done.finished, unfinished=done.unfinished)
 
         async with repeated("pull_cvat", pulled, SystemClock(), every_s=every_s):
-            await until_told_to_end()
+            await until_signalled()

@@ -21,7 +21,7 @@ from services.cli.serve_command import print_addresses
 from services.contracts.flow import SERVICES
 from services.formats.items import Dataset, Detector
 from services.formats.readers.coco import read_coco
-from services.runtime.serving import until_told_to_end
+from services.runtime.serving import until_signalled
 from services.survey import detector
 from services.survey.generate import generate_survey
 
@@ -80,7 +80,7 @@ async def _demo(
             concluded(out, mined, plan)
             if serve if serve is not None else out.is_terminal:
                 print_addresses(out, stack)
-                await until_told_to_end()
+                await until_signalled()
                 out.print("stopping")
 
 

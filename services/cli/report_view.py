@@ -181,7 +181,7 @@ def _calibration(report: Report) -> RenderableType:
             "calibration of evidence: no model's prediction has been judged yet", style="dim"
         )
     return Text(
-        f"evidence predicted that {_share(figures.said)} fail as the needle does;"
+        f"evidence predicted that {_share(figures.predicted)} fail as the needle does;"
         f" {_share(figures.came_true)} do; expected calibration error {_number(figures.error)}"
         f" over {figures.count:,} regions",
         style="dim",

@@ -16,7 +16,7 @@ from services.cli.global_options import pairs
 from services.cli.logs import log_to_file
 from services.cli.memory_warning import warn_of_memory_broker
 from services.runtime.observability.logs import configure_logs
-from services.runtime.serving import until_told_to_end
+from services.runtime.serving import until_signalled
 
 app = typer.Typer()
 
@@ -88,7 +88,7 @@ async def _up(context: Context, fill: Mapping[str, str]) -> None:
     async with running(settings, wanted_services(settings), fill_settings=fill_settings) as app:
         warn_of_memory_broker(out, app.settings)
         print_addresses(out, app)
-        await until_told_to_end()
+        await until_signalled()
         out.print("stopping", highlight=False)
 
 
@@ -97,7 +97,7 @@ async def _run_service(context: Context, service: Service) -> None:
     settings = context.settings()
     configure_logs(level=settings.log_level)
     async with deployed(settings, service):
-        await until_told_to_end()
+        await until_signalled()
 
 
 def print_addresses(out: Console, app: App) -> None:

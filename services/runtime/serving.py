@@ -48,7 +48,7 @@ async def _all_started(services: Sequence[ConsumingService]) -> None:
         raise
 
 
-async def until_told_to_end() -> None:
+async def until_signalled() -> None:
     """Wait for SIGTERM or SIGINT; a second signal has its default effect."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()

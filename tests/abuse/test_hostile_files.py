@@ -145,7 +145,7 @@ async def test_any_value_in_any_field_is_read_or_rejected(
     truth = coco()
     results = [{"image_id": 2, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]
     # Sound ones: a file that is wrong altogether is refused as a whole.
-    results += [each | {"image_id": 10, "category_id": 7} for each in results]
+    results += [result | {"image_id": 10, "category_id": 7} for result in results]
     truth["annotations"].append({"image_id": 10, "category_id": 7, "bbox": [1, 2, 3, 4]})
     (truth[part] if part else results)[0][field] = value
     dataset = read_coco(

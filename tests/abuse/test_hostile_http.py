@@ -316,7 +316,7 @@ async def test_detections_beyond_the_limit_are_left_out_and_told() -> None:
     assert lines.json()["results"][0]["detections_left_out"] == 2
     first, _ = web.published
     assert isinstance(first, PredictionsMade)
-    assert [each.score for each in first.detections] == [0.9, 0.8]
+    assert [detection.score for detection in first.detections] == [0.9, 0.8]
 
 
 async def test_names_with_operators_are_names(web: Web) -> None:

@@ -46,7 +46,7 @@ class Served:
 
     def _peak(self) -> int:
         status = Path(f"/proc/{self._pid}/status").read_text()
-        (line,) = (each for each in status.splitlines() if each.startswith("VmHWM"))
+        (line,) = (row for row in status.splitlines() if row.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
 
 

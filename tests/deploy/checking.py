@@ -60,7 +60,7 @@ def documents(text: str) -> list[dict[str, Any]]:
     """The documents of a YAML stream."""
     yaml = module("yaml")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return [each for each in yaml.load_all(text, loader) if each]
+    return [item for item in yaml.load_all(text, loader) if item]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -78,9 +78,9 @@ def read_json(path: Path) -> dict[str, Any]:
 def exported_names() -> set[str]:
     """Names of all series that our metrics can have, as a query would write them."""
     names: set[str] = set()
-    for each in vars(metrics).values():
-        if isinstance(each, MetricWrapperBase):
-            name, kind = each._name, str(each._type)
+    for var in vars(metrics).values():
+        if isinstance(var, MetricWrapperBase):
+            name, kind = var._name, str(var._type)
             suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
             names.update(name + suffix for suffix in suffixes.get(kind, ("",)))
     return names

@@ -19,6 +19,7 @@ from tests.deploy.checking import ROOT, check, read_yaml, tool
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 NOT_SETTINGS = {"GAZELOOP_SECRETS_DIR", "GAZELOOP_IMAGE", "GAZELOOP_GPU_IMAGE"}
+<<<<<<< HEAD
 OURS = {
     "ingest",
     "embedder",
@@ -29,6 +30,9 @@ OURS = {
     "webhooks",
     "label-studio",
 }
+=======
+SERVICES = {"ingest", "embedder", "fp-miner", "retriever", "evaluator", "webhooks", "label-studio"}
+>>>>>>> a12a1ad (tests, benchmarks: name variables after what they hold)
 
 
 def known_variables() -> set[str]:
@@ -56,8 +60,8 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("compose")
     for name in ("compose.yaml", ".env.example"):
         (folder / name.replace(".example", "")).write_text((DEPLOY / name).read_text())
-    said = check(tool("compose-go"), "-format", "json", "compose.yaml", cwd=folder)
-    loaded: dict[str, Any] = json.loads(said)
+    output = check(tool("compose-go"), "-format", "json", "compose.yaml", cwd=folder)
+    loaded: dict[str, Any] = json.loads(output)
     return loaded
 
 
@@ -71,12 +75,12 @@ def test_cvats_finished_jobs_are_fetched_where_that_is_asked_for(
     for name in ("compose.yaml", "compose.cvat.yaml"):
         (tmp_path / name).write_text((DEPLOY / name).read_text())
     files = ("compose.yaml", "compose.cvat.yaml")
-    said = check(tool("compose-go"), "-format", "json", *files, cwd=tmp_path)
-    container = json.loads(said)["services"]["cvat"]
+    output = check(tool("compose-go"), "-format", "json", *files, cwd=tmp_path)
+    container = json.loads(output)["services"]["cvat"]
     assert container["command"][:2] == ["cvat", "pull"]
     assert container["read_only"] is True
     assert not container.get("ports")
-    given = dict(each.split("=", 1) for each in container["environment"])
+    given = dict(item.split("=", 1) for item in container["environment"])
     assert "GAZELOOP_CVAT_URL" in given
     for variable, value in given.items():
         monkeypatch.setenv(variable, value)
@@ -91,12 +95,12 @@ def test_cvats_finished_jobs_are_fetched_where_that_is_asked_for(
 
 def test_cvats_image_has_what_the_others_have_and_its_sdk() -> None:
     pinned = re.compile(r"^[a-z0-9_.-]+==\S+", re.MULTILINE)
-    ours, cvats = (
+    shared, cvats = (
         set(pinned.findall((ROOT / "requirements" / name).read_text()))
         for name in ("server.txt", "cvat.txt")
     )
-    assert ours < cvats
-    assert any(each.startswith("cvat-sdk==") for each in cvats - ours)
+    assert shared < cvats
+    assert any(cvat.startswith("cvat-sdk==") for cvat in cvats - shared)
 
 
 def test_the_servers_lock_has_the_object_stores_and_else_what_everybody_has() -> None:
@@ -115,15 +119,15 @@ def test_the_servers_lock_has_the_object_stores_and_else_what_everybody_has() ->
 
 def test_every_service_runs_in_a_container_of_its_own(compose: dict[str, Any]) -> None:
     commands = {
-        tuple(each["command"])
-        for each in compose["services"].values()
-        if (each.get("command") or [""])[0] == "run"
+        tuple(item["command"])
+        for item in compose["services"].values()
+        if (item.get("command") or [""])[0] == "run"
     }
     assert commands == {("run", service.value) for service in Service}
 
 
 def test_every_variable_of_the_compose_file_is_a_setting(compose: dict[str, Any]) -> None:
-    for name in OURS | {"setup", "cli"}:
+    for name in SERVICES | {"setup", "cli"}:
         given = set(compose["services"][name]["environment"])
         assert given <= known_variables(), given - known_variables()
     example = re.findall(r"^(GAZELOOP_\w+)=", (DEPLOY / ".env.example").read_text(), re.MULTILINE)
@@ -143,7 +147,7 @@ def test_the_example_names_every_variable_that_the_compose_file_reads() -> None:
     assert read == example
 
 
-@pytest.mark.parametrize("name", sorted(OURS))
+@pytest.mark.parametrize("name", sorted(SERVICES))
 def test_a_containers_environment_makes_valid_settings(
     name: str, compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -167,7 +171,7 @@ def test_ports_agree_from_the_image_to_prometheus(compose: dict[str, Any]) -> No
         port for name, rest in instructions("base") if name == "EXPOSE" for port in rest.split()
     }
     assert exposed == {"8000", "9400"}
-    for name in OURS:
+    for name in SERVICES:
         environment = compose["services"][name]["environment"]
         assert environment["GAZELOOP_HTTP_PORT"] == "8000"
         assert environment["GAZELOOP_METRICS_PORT"] == "9400"
@@ -177,11 +181,11 @@ def test_ports_agree_from_the_image_to_prometheus(compose: dict[str, Any]) -> No
     jobs = read_yaml(DEPLOY / "prometheus" / "prometheus.yml")["scrape_configs"]
     (scraped,) = jobs[0]["dns_sd_configs"]
     assert scraped["port"] == 9400
-    assert set(scraped["names"]) == OURS
+    assert set(scraped["names"]) == SERVICES
 
 
 def test_containers_of_ours_can_do_as_little_as_possible(compose: dict[str, Any]) -> None:
-    for name in OURS | {"setup", "cli"}:
+    for name in SERVICES | {"setup", "cli"}:
         container = compose["services"][name]
         assert container["read_only"] is True
         assert container["user"] == "10001:10001"
@@ -197,7 +201,7 @@ def test_every_container_has_a_memory_limit_and_a_pinned_image(compose: dict[str
 
 
 def test_services_start_after_what_they_need(compose: dict[str, Any]) -> None:
-    for name in OURS:
+    for name in SERVICES:
         needs = compose["services"][name]["depends_on"]
         assert needs["setup"]["condition"] == "service_completed_successfully"
         assert needs["mongodb-setup"]["condition"] == "service_completed_successfully"
@@ -273,7 +277,7 @@ def test_what_the_image_copies_is_not_ignored() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     allowed = {line[1:] for line in ignored if line.startswith("!")}
     assert allowed == {"services", "requirements/server.txt", "requirements/cvat.txt"}
-    assert all((ROOT / each).exists() for each in allowed)
+    assert all((ROOT / name).exists() for name in allowed)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def test_on_kubernetes_every_host_of_the_ingress_is_answered_for() -> None:
 
 def test_on_kubernetes_the_cluster_is_trusted_and_nothing_outside_of_it() -> None:
     settings = load_settings(trusted_proxies=kubernetes()["GAZELOOP_TRUSTED_PROXIES"])
-    networks = [ip_network(each) for each in settings.proxies]
+    networks = [ip_network(proxy) for proxy in settings.proxies]
 
     assert networks
     assert all(network.is_private for network in networks)
@@ -36,4 +36,4 @@ def test_in_compose_the_network_that_docker_makes_is_trusted_unless_it_is_said_o
     default = given.removeprefix("${GAZELOOP_TRUSTED_PROXIES-").removesuffix("}")
 
     gateway = ip_address("172.18.0.1")  # of the first network that docker makes
-    assert any(gateway in ip_network(each) for each in default.split(","))
+    assert any(gateway in ip_network(item) for item in default.split(","))

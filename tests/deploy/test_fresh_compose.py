@@ -48,8 +48,8 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("compose")
     for name in ("compose.yaml", ".env.example"):
         (folder / name.replace(".example", "")).write_text((DEPLOY / name).read_text())
-    said = check(tool("compose-go"), "-format", "json", "compose.yaml", cwd=folder)
-    services: dict[str, Any] = json.loads(said)["services"]
+    output = check(tool("compose-go"), "-format", "json", "compose.yaml", cwd=folder)
+    services: dict[str, Any] = json.loads(output)["services"]
     return services
 
 
@@ -195,18 +195,18 @@ def run(*words: str) -> tuple[int, str]:
 
 @pytest.mark.usefixtures("container")
 def test_the_doctor_is_content_with_a_fresh_deployment() -> None:
-    code, said = run("doctor", "--strict", "--json")
-    found = json.loads(said)
-    assert {each["part"] for each in found} == {"kafka", "mongodb", "blobs", "vectors"}
-    assert [each for each in found if each["level"] != "ok"] == []
+    code, output = run("doctor", "--strict", "--json")
+    found = json.loads(output)
+    assert {item["part"] for item in found} == {"kafka", "mongodb", "blobs", "vectors"}
+    assert [item for item in found if item["level"] != "ok"] == []
     assert code == 0
 
 
 @pytest.mark.parametrize("container", ["ingest", "fp-miner", "retriever", "review"], indirect=True)
 @pytest.mark.usefixtures("container")
 def test_the_doctor_is_content_in_a_services_own_container() -> None:
-    code, said = run("doctor", "--strict", "--no-model")
-    assert code == 0, said
+    code, output = run("doctor", "--strict", "--no-model")
+    assert code == 0, output
 
 
 @pytest.mark.usefixtures("container")
@@ -216,8 +216,8 @@ def test_the_doctor_is_content_in_a_services_own_container() -> None:
 def test_an_operators_command_needs_no_room_for_parts_that_run_elsewhere(
     words: tuple[str, ...],
 ) -> None:
-    code, said = run(*words)
-    assert code == 0, said
+    code, output = run(*words)
+    assert code == 0, output
 
 
 def test_what_a_container_keeps_in_tmp_fits_into_it(compose: dict[str, Any]) -> None:
@@ -235,7 +235,7 @@ def test_commands_have_a_container_with_all_that_they_may_need(compose: dict[str
     assert cli["profiles"] == ["cli"]  # `up` does not start it
     assert cli["environment"]["GAZELOOP_MONGODB_USER"] in users()
     given = {secret["target"] for secret in cli["secrets"]}
-    asked = {secret["target"] for each in compose.values() for secret in each.get("secrets", [])}
+    asked = {secret["target"] for item in compose.values() for secret in item.get("secrets", [])}
     assert given == {name for name in asked if str(name).startswith("GAZELOOP_")}
     made = compose["setup"]["environment"]
     for variable in ("GAZELOOP_TOPIC_PARTITIONS", "GAZELOOP_TOPIC_REPLICATION"):

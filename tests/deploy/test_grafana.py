@@ -76,7 +76,7 @@ def test_a_dashboard_can_be_narrowed_to_an_environment(path: Path) -> None:
     for expression in expressions(path):
         selectors = re.findall(r"\{([^}]*)\}", expression)
         assert selectors
-        assert all('environment=~"$environment"' in each for each in selectors), expression
+        assert all('environment=~"$environment"' in selector for selector in selectors), expression
 
 
 def test_what_is_provisioned_is_where_compose_puts_it() -> None:

@@ -82,8 +82,10 @@ async def tokens(app: App) -> dict[str, str]:
 
 async def correction(app: App) -> FrameAnnotated:
     """What an annotator says of a frame that is shortlisted: nothing is there."""
-    shortlists = [each.shortlist async for each in app.stores.needles.scan() if each.shortlist]
-    frame_id = next(each.frame_id for one in shortlists for each in one.candidates)
+    shortlists = [
+        record.shortlist async for record in app.stores.needles.scan() if record.shortlist
+    ]
+    frame_id = next(candidate.frame_id for one in shortlists for candidate in one.candidates)
     return FrameAnnotated(
         frame_id=frame_id, revision=2, annotation_source=REANNOTATION_SOURCE, annotations=()
     )
@@ -109,7 +111,7 @@ async def test_prometheus_understands_the_running_stack(app: App, tmp_path: Path
         assert sum(len(group["rules"]) for group in groups) == 38
         await every_query_is_answered(prom)
 
-        assert [each["health"] for each in prom.ask("targets")["activeTargets"]] == ["up"]
+        assert [item["health"] for item in prom.ask("targets")["activeTargets"]] == ["up"]
         rules = [rule for group in prom.ask("rules")["groups"] for rule in group["rules"]]
         assert {rule["health"] for rule in rules} == {"ok"}
         assert not firing(prom)
@@ -126,7 +128,7 @@ def promtool_takes(exported: bytes, folder: Path) -> None:
 
 def processes() -> list[str]:
     """What deploy/compose.yaml starts of ours, each by `gazeloop run`."""
-    commands = [each.get("command") or [] for each in compose().values()]
+    commands = [document.get("command") or [] for document in compose().values()]
     return [command[1] for command in commands if command[:1] == ["run"]]
 
 
@@ -157,7 +159,7 @@ async def test_promtool_takes_what_each_process_exports(
         "LABEL_STUDIO_URL": "http://127.0.0.1:1",
         "LABEL_STUDIO_TOKEN": "nobody-is-there",
     }
-    told = {f"GAZELOOP_{name}": value for name, value in environment.items()}
+    variables = {f"GAZELOOP_{name}": value for name, value in environment.items()}
     own = TELLS.get(service, f'gazeloop_assigned_partitions{{service="{service}"}}').encode()
     exported = b""
 
@@ -171,7 +173,7 @@ async def test_promtool_takes_what_each_process_exports(
             return False
         return own in exported
 
-    with Victim((*RUN, service), tmp_path / "log", told):
+    with Victim((*RUN, service), tmp_path / "log", variables):
         await until(tells_its_own, deadline_s=PATIENCE_S)
     promtool_takes(exported, tmp_path)
 
@@ -179,7 +181,7 @@ async def test_promtool_takes_what_each_process_exports(
 def firing(prom: Prometheus) -> set[str]:
     """Alerts about operations; the survey is too small to say anything about quality."""
     series = prom.ask("query", query='ALERTS{alertstate="firing"}')["result"]
-    return {each["metric"]["alertname"] for each in series}
+    return {item["metric"]["alertname"] for item in series}
 
 
 async def every_query_is_answered(prom: Prometheus) -> None:

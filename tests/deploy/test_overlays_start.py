@@ -81,11 +81,11 @@ def parts(kafka: BrokerAddress, mongodb_url: str, s3_bucket: str, tmp_path: Path
 
 def of_kubernetes(overlay: str) -> dict[str, Environment]:
     found = documents(check(tool("kustomize"), "build", f"k8s/overlays/{overlay}"))
-    (shared,) = [each["data"] for each in found if each["kind"] == "ConfigMap"]
+    (shared,) = [document["data"] for document in found if document["kind"] == "ConfigMap"]
     environments = {}
-    for each in found:
-        if each["kind"] == "Deployment":
-            (container,) = each["spec"]["template"]["spec"]["containers"]
+    for document in found:
+        if document["kind"] == "Deployment":
+            (container,) = document["spec"]["template"]["spec"]["containers"]
             own = {variable["name"]: variable["value"] for variable in container["env"]}
             environments[container["args"][1]] = shared | own
     return environments
@@ -95,12 +95,12 @@ def of_compose(folder: Path) -> dict[str, Environment]:
     for name in ("compose.yaml", ".env.example"):
         copy = folder / name.replace(".example", "")
         copy.write_text((ROOT / "deploy" / name).read_text())
-    said = check(tool("compose-go"), "-format", "json", "compose.yaml", cwd=folder)
-    services: dict[str, Any] = json.loads(said)["services"]
+    output = check(tool("compose-go"), "-format", "json", "compose.yaml", cwd=folder)
+    services: dict[str, Any] = json.loads(output)["services"]
     return {
-        each["command"][1]: {name: str(value) for name, value in each["environment"].items()}
-        for each in services.values()
-        if (each.get("command") or [""])[0] == "run"
+        service["command"][1]: {name: str(value) for name, value in service["environment"].items()}
+        for service in services.values()
+        if (service.get("command") or [""])[0] == "run"
     }
 
 
@@ -143,7 +143,7 @@ async def a_frame_is_stored(app: App) -> None:
     assert files.find(root)
 
 
-@pytest.mark.parametrize("service", sorted({each.value for each in Service} - USES_IMAGES))
+@pytest.mark.parametrize("service", sorted({item.value for item in Service} - USES_IMAGES))
 async def test_a_service_without_images_starts_where_the_store_cannot_be_opened(
     service: str, parts: Parts
 ) -> None:

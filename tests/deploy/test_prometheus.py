@@ -44,13 +44,13 @@ def test_every_case_of_an_alert_comes_out_as_it_says(cases: Any) -> None:
 
 
 def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
-    said: dict[str, set[bool]] = {}
+    outcomes: dict[str, set[bool]] = {}
     for path in CASES:
         for case in read_yaml(path)["tests"]:
             for expected in case["alert_rule_test"]:
                 fires = bool(expected["exp_alerts"])
-                said.setdefault(expected["alertname"], set()).add(fires)
-    assert said == {name: {True, False} for name in alerts()}
+                outcomes.setdefault(expected["alertname"], set()).add(fires)
+    assert outcomes == {name: {True, False} for name in alerts()}
 
 
 def test_rules_name_only_metrics_that_exist() -> None:

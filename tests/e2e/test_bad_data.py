@@ -75,8 +75,8 @@ def test_a_second_import_sends_nothing_twice(ingested: Runs) -> None:
 
 def test_dead_letters_keep_every_rejected_record_once(ingested: Runs) -> None:
     data, _, _ = ingested
-    said = _gazeloop(data, "dead-letters", "list", "--json")
-    letters = [orjson.loads(line) for line in said.stdout.splitlines()]
+    found = _gazeloop(data, "dead-letters", "list", "--json")
+    letters = [orjson.loads(line) for line in found.stdout.splitlines()]
     places = [(letter["reason"], letter["location"]) for letter in letters]
     assert len(places) == len(set(places)) >= 5
     assert {reason for reason, _ in places} >= REASONS
@@ -84,7 +84,7 @@ def test_dead_letters_keep_every_rejected_record_once(ingested: Runs) -> None:
 
 def test_what_never_was_on_a_topic_is_not_replayed(ingested: Runs) -> None:
     data, _, _ = ingested
-    said = _gazeloop(data, "dead-letters", "replay")
-    assert said.returncode == 0
-    assert "0 replayed" in said.stdout
-    assert "gazeloop ingest" in said.stdout
+    found = _gazeloop(data, "dead-letters", "replay")
+    assert found.returncode == 0
+    assert "0 replayed" in found.stdout
+    assert "gazeloop ingest" in found.stdout

@@ -61,15 +61,15 @@ def _interrupted(*arguments: str, at: str) -> subprocess.CompletedProcess[str]:
     with process:
         assert process.stdout is not None
         assert process.stderr is not None
-        said = ""
+        found = ""
         for line in process.stdout:
-            said += line
+            found += line
             if at in line:
                 process.send_signal(signal.SIGINT)
                 break
-        said += process.stdout.read()
+        found += process.stdout.read()
         errors = process.stderr.read()
-        return subprocess.CompletedProcess([], process.wait(DEADLINE_S), said, errors)
+        return subprocess.CompletedProcess([], process.wait(DEADLINE_S), found, errors)
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +121,11 @@ def test_the_report_has_what_scripts_read(demo: Demo) -> None:
         assert list(numbers) == NUMBERS
     assert report["order_holds"] in (True, False)
     assert report["operating"]["score"] == 0.5
-    said = report["operating"]
+    operating = report["operating"]
     for name in ("precision", "recall", "f1", "mean_iou"):
-        assert 0 < said[name] < 1
+        assert 0 < operating[name] < 1
     for name in ("true_positives", "false_positives", "false_negatives"):
-        assert said[name] > 0
+        assert operating[name] > 0
     assert {"yield", "random_yield", "lift"} <= set(report["shortlist"])
 
 
@@ -147,10 +147,10 @@ def test_retrieval_beats_a_random_draw(demo: Demo) -> None:
 
 
 def test_budgets_say_what_they_hold_back(demo: Demo) -> None:
-    said = _run("--data", str(demo.data), "shortlists", "held-back", "--most", "3")
-    assert said.returncode == 0, said.stderr
-    assert "held back" in said.stdout
-    assert "haystack" in said.stdout
+    found = _run("--data", str(demo.data), "shortlists", "held-back", "--most", "3")
+    assert found.returncode == 0, found.stderr
+    assert "held back" in found.stdout
+    assert "haystack" in found.stdout
 
 
 def test_there_is_a_montage_for_each_shortlist_up_to_the_cap(demo: Demo) -> None:

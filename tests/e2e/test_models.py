@@ -57,7 +57,7 @@ class Stack:
         frames: set[FrameId] = set()
         async for record in self._app.stores.needles.scan():
             if record.shortlist is not None:
-                frames |= {each.frame_id for each in record.shortlist.candidates}
+                frames |= {candidate.frame_id for candidate in record.shortlist.candidates}
         for frame in (await self._app.stores.frames.load(sorted(frames)[::2])).values():
             truth = frame.ground_truth
             assert truth is not None
@@ -89,7 +89,9 @@ class Stack:
             record.shortlist.provenance.model
             async for record in self._app.stores.needles.scan()
             if record.shortlist is not None
-            and any(each.frame_id not in corrected for each in record.shortlist.candidates)
+            and any(
+                candidate.frame_id not in corrected for candidate in record.shortlist.candidates
+            )
         }
 
 
@@ -130,7 +132,7 @@ async def _story(folder: Path) -> Story:
         await stack.correct_half_of_what_is_shortlisted()
         old = seen.filled[-1].live
         assert old is not None
-        (new,) = (each for each in seen.filled[-1].models if each != old)
+        (new,) = (item for item in seen.filled[-1].models if item != old)
         for model in (new.model_id, old.model_id, new.model_id):
             await stack.use(model)
             seen.planned_by.append(await stack.planned_by())
@@ -151,14 +153,17 @@ async def _story(folder: Path) -> Story:
 
 def test_the_new_model_gets_what_was_there_and_what_comes(story: Story) -> None:
     first, later, _ = story.filled
-    assert [each.captured for each in (first, later)] == [DRIVES * FRAMES - LATER, DRIVES * FRAMES]
+    assert [models.captured for models in (first, later)] == [
+        DRIVES * FRAMES - LATER,
+        DRIVES * FRAMES,
+    ]
     assert all(model.lacking == 0 for found in (first, later) for model in found.models)
-    assert later.live == next(each for each in later.models if "average" in each.model_id)
+    assert later.live == next(item for item in later.models if "average" in item.model_id)
 
 
 def test_shortlists_follow_the_model_that_is_used_there_and_back(story: Story) -> None:
     new, old, again = story.planned_by
-    assert [["gem" in model for model in each] for each in story.planned_by] == [
+    assert [["gem" in model for model in item] for item in story.planned_by] == [
         [True],
         [False],
         [True],
@@ -170,9 +175,9 @@ def test_shortlists_follow_the_model_that_is_used_there_and_back(story: Story) -
 
 
 def test_both_are_compared_on_the_same_verdicts(story: Story) -> None:
-    said = story.comparison
-    assert said is not None
-    assert said.confirmed > 0
-    old, new = said.models
+    comparison = story.comparison
+    assert comparison is not None
+    assert comparison.confirmed > 0
+    old, new = comparison.models
     assert old.haystack_frames == new.haystack_frames > 0
     assert all(interval is not None for interval in new.over_first.values())

@@ -50,7 +50,7 @@ def _data(folder: Path) -> Data:
         for number, name in enumerate([*names, "copy.jpg"], 1)
     ]
     truth = [{"image_id": n, "category_id": 1, "bbox": box} for n in ids for box in BOXES]
-    found = [{**each, "score": 0.9} for each in truth]
+    found = [{**document, "score": 0.9} for document in truth]
     found += [{"image_id": n, "category_id": 1, "bbox": WRONG} for n in (first, second)]
     found.append({"image_id": IMAGES + 1, "category_id": 1, "bbox": WRONG})
     content = {
@@ -58,7 +58,7 @@ def _data(folder: Path) -> Data:
         "annotations": truth,
         "categories": [{"id": 1, "name": "stop sign"}],
     }
-    results = [{"score": 0.8, **each} for each in found]
+    results = [{"score": 0.8, **document} for document in found]
     return Data(folder, content, results, (first, second))
 
 
@@ -103,8 +103,8 @@ class Runs(NamedTuple):
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     data = _data(tmp_path_factory.mktemp("partial"))
     first, second = data.spoiled
-    refused = next(each for each in data.truth["annotations"] if each["image_id"] == first)
-    missed = next(each for each in data.results if each["image_id"] == second)
+    refused = next(item for item in data.truth["annotations"] if item["image_id"] == first)
+    missed = next(result for result in data.results if result["image_id"] == second)
     refused["category_id"], missed["score"] = 9, "high"
     data.write()
     printed = _mined(data)

@@ -8,7 +8,7 @@ class InMemoryBudgetReports:
         self._reports: list[BudgetReport] = []
 
     async def show(self, reports: Sequence[BudgetReport]) -> None:
-        self._reports = sorted(reports, key=lambda each: each.detector)
+        self._reports = sorted(reports, key=lambda report: report.detector)
 
     async def all(self) -> list[BudgetReport]:
         return list(self._reports)

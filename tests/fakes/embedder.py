@@ -27,10 +27,10 @@ class MeanColour:
     def embed(self, images: Sequence[Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
         self.images_seen += len(images)
         self.largest_pass = max(self.largest_pass, len(images))
-        self.boxes_seen += sum(len(each) for each in boxes)
+        self.boxes_seen += sum(len(box) for box in boxes)
         return [
-            FrameVectors(_unit(_colour(image)), _regions(image, each))
-            for image, each in zip(images, boxes, strict=True)
+            FrameVectors(_unit(_colour(image)), _regions(image, box))
+            for image, box in zip(images, boxes, strict=True)
         ]
 
 
@@ -61,7 +61,7 @@ class WidthEmbedder:
 
     def embed(self, images: Sequence[Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
         assert len(images) == len(boxes)
-        return [FrameVectors(np.array([1, 0], np.float32), _directions(each)) for each in boxes]
+        return [FrameVectors(np.array([1, 0], np.float32), _directions(box)) for box in boxes]
 
 
 def _directions(boxes: Boxes) -> Vector:

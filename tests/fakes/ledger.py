@@ -14,7 +14,9 @@ class InMemoryLedger:
         return [self._assign(entry) for entry in entries]
 
     async def first(self, subjects: Collection[str]) -> dict[str, str]:
-        return {each: self._digests[each][0] for each in subjects if self._digests.get(each)}
+        return {
+            subject: self._digests[subject][0] for subject in subjects if self._digests.get(subject)
+        }
 
     async def assign_next(self, entry: Entry, after: int) -> bool:
         known = self._digests[entry.subject]

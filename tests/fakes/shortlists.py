@@ -13,27 +13,27 @@ from tests.fakes.clock import FakeClock
 class InMemoryShortlistStore:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or FakeClock()
-        self._came: dict[tuple[NeedleId, FrameId], datetime] = {}
+        self._listed_at: dict[tuple[NeedleId, FrameId], datetime] = {}
         self._latest: dict[NeedleId, ShortlistPublished] = {}
         self._moved: dict[NeedleId, dict[FrameId, int]] = defaultdict(dict)
 
     async def record(self, shortlists: Sequence[ShortlistPublished]) -> None:
-        for each in shortlists:
-            stored = self._latest.get(each.needle_id)
-            if stored is None or each.revision > stored.revision:
+        for shortlist in shortlists:
+            stored = self._latest.get(shortlist.needle_id)
+            if stored is None or shortlist.revision > stored.revision:
                 before = _frames(stored) if stored else set()
-                self._latest[each.needle_id] = each
-                moving = dict.fromkeys(before ^ _frames(each), each.revision)
-                self._moved[each.needle_id].update(moving)
+                self._latest[shortlist.needle_id] = shortlist
+                moving = dict.fromkeys(before ^ _frames(shortlist), shortlist.revision)
+                self._moved[shortlist.needle_id].update(moving)
                 now = self._clock.now()
-                self._came |= {(each.needle_id, frame_id): now for frame_id in moving}
+                self._listed_at |= {(shortlist.needle_id, frame_id): now for frame_id in moving}
 
     async def moved(self, shortlists: Sequence[ShortlistPublished]) -> set[Pair]:
         return {
-            (frame_id, each.needle.detector)
-            for each in shortlists
-            for frame_id, revision in self._moved.get(each.needle_id, {}).items()
-            if revision == each.revision
+            (frame_id, shortlist.needle.detector)
+            for shortlist in shortlists
+            for frame_id, revision in self._moved.get(shortlist.needle_id, {}).items()
+            if revision == shortlist.revision
         }
 
     async def memberships(
@@ -47,9 +47,9 @@ class InMemoryShortlistStore:
             for frame_id in self._moved[needle_id].keys() & set(frame_ids):
                 versions[frame_id, detector] += self._moved[needle_id][frame_id]
             for frame_id in _frames(latest):
-                pair, came = (frame_id, detector), self._came[needle_id, frame_id]
+                pair, listed_at = (frame_id, detector), self._listed_at[needle_id, frame_id]
                 members.add(pair)
-                since[pair] = min(came, since.get(pair, came))
+                since[pair] = min(listed_at, since.get(pair, listed_at))
         return {
             pair: Membership(pair in members, version, since.get(pair))
             for pair, version in versions.items()

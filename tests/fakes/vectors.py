@@ -73,7 +73,7 @@ class InMemoryVectors:
         ]
         return best_first(found)[: max(limit, 0)]
 
-    async def nearest_to_each(
+    async def nearest_batch(
         self, collection: str, vectors: Vectors, where: Where, limit: int
     ) -> list[list[Hit]]:
         return [await self.nearest(collection, vector, where, limit) for vector in vectors]

@@ -4,15 +4,15 @@ import asyncio
 
 from services.app.assembly import running
 from services.runtime.observability.logs import configure_logs
-from services.runtime.serving import until_told_to_end
+from services.runtime.serving import until_signalled
 from services.runtime.settings import load_settings
 
 
 async def main() -> None:
-    told = asyncio.create_task(until_told_to_end())
+    ending = asyncio.create_task(until_signalled())
     await asyncio.sleep(0)  # from now on it listens, also while the services start
     async with running(load_settings(), ["embedder", "retriever"]):
-        await told
+        await ending
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import ConsumingService
 from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.observability.logs import configure_logs
-from services.runtime.serving import serving, until_told_to_end
+from services.runtime.serving import serving, until_signalled
 from services.runtime.settings import load_settings
 
 
@@ -71,7 +71,7 @@ async def main(broker: str, name: str, notes: str, seconds: str, first_seconds: 
         clock=SystemClock(),
     )
     async with serving([service], settings):
-        await until_told_to_end()
+        await until_signalled()
 
 
 if __name__ == "__main__":

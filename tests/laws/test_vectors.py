@@ -101,11 +101,11 @@ async def test_several_vectors_find_what_each_of_them_finds(vectors: VectorStore
     stop = Where(equals={"category": "stop"})
     for limit in (0, 1, 3, 30):
         for where in (Where(), stop):
-            each = await vectors.nearest_to_each("signs", queries, where, limit)
-            assert each == [await vectors.nearest("signs", q, where, limit) for q in queries]
-    assert [UUID(hit.point_id).int for hit in each[0]][:2] == [1, 4]
-    assert await vectors.nearest_to_each("signs", queries[:0], stop, 3) == []
-    assert await vectors.nearest_to_each("lamps", queries, stop, 3) == [[], [], []]
+            batch = await vectors.nearest_batch("signs", queries, where, limit)
+            assert batch == [await vectors.nearest("signs", q, where, limit) for q in queries]
+    assert [UUID(hit.point_id).int for hit in batch[0]][:2] == [1, 4]
+    assert await vectors.nearest_batch("signs", queries[:0], stop, 3) == []
+    assert await vectors.nearest_batch("lamps", queries, stop, 3) == [[], [], []]
 
 
 async def test_the_most_similar_come_first_whatever_their_lengths(vectors: VectorStore) -> None:
@@ -226,7 +226,7 @@ async def test_ensuring_again_keeps_what_is_there(vectors: VectorStore) -> None:
 async def test_a_collection_says_how_many_numbers_its_vectors_have(vectors: VectorStore) -> None:
     await vectors.alias({"named": "signs"})
     names = ("signs", "named", "nowhere")
-    assert [await vectors.dimension(each) for each in names] == [3, 3, None]
+    assert [await vectors.dimension(name) for name in names] == [3, 3, None]
 
 
 async def test_another_dimension_for_a_collection_is_refused(vectors: VectorStore) -> None:
@@ -484,13 +484,13 @@ def test_every_exception_of_the_client_becomes_ours(driver_error: type[Exception
     assert issubclass(driver_error, QdrantException | ApiException)
     # Without its constructor's arguments; what differs by them is tested below.
     silent: Any = type("Silent", (driver_error,), {"__str__": lambda _: "", "status_code": None})
-    ours = translate(silent.__new__(silent), "testing")
+    error = translate(silent.__new__(silent), "testing")
 
-    assert isinstance(ours, StoreUnavailable if driver_error.__name__ in UNAVAILABLE else Fatal)
+    assert isinstance(error, StoreUnavailable if driver_error.__name__ in UNAVAILABLE else Fatal)
 
 
 @pytest.mark.parametrize(
-    ("status", "ours"),
+    ("status", "expected"),
     [
         (400, Fatal),
         (401, InvalidSettings),
@@ -502,9 +502,9 @@ def test_every_exception_of_the_client_becomes_ours(driver_error: type[Exception
     ],
 )
 def test_a_servers_answer_is_sorted_by_whether_trying_again_helps(
-    status: int, ours: type[GazeloopError]
+    status: int, expected: type[GazeloopError]
 ) -> None:
-    assert type(translate(UnexpectedResponse(status, "no", b"", Headers()), "testing")) is ours
+    assert type(translate(UnexpectedResponse(status, "no", b"", Headers()), "testing")) is expected
 
 
 def test_edge_still_raises_nothing_but_bare_exceptions() -> None:

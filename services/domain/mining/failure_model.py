@@ -182,11 +182,11 @@ class _Learnt:
         if wrong < EXAMPLES_MIN or len(examples.modes) - wrong < EXAMPLES_MIN:
             return None
         counts = Counter(mode for mode in examples.modes if mode is not None)
-        told_apart = sorted(
+        distinguishable = sorted(
             (mode for mode, count in counts.items() if count >= PER_MODE_MIN),
             key=lambda mode: (mode.error, mode.taken_for or ""),
         )
-        columns = {mode: column for column, mode in enumerate(told_apart, start=1)}
+        columns = {mode: column for column, mode in enumerate(distinguishable, start=1)}
         rest = len(columns) + 1
         labels = np.array([0 if m is None else columns.get(m, rest) for m in examples.modes])
         mean, basis = _principal(examples.vectors)

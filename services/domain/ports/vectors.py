@@ -185,7 +185,7 @@ class VectorStore(CollectionNames, Protocol):
         """The most similar points, best first; equal similarities in the order of their ids."""
         ...
 
-    async def nearest_to_each(
+    async def nearest_batch(
         self, collection: str, vectors: Vectors, where: Where, limit: int
     ) -> list[list[Hit]]:
         """Run `nearest` for several vectors in one query.

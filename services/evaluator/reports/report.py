@@ -105,8 +105,8 @@ class CalibrationReport(_Part):
 
     error: float | None = None
     """Expected calibration error over ten bins."""
-    said: float | None = None
-    """Mean evidence."""
+    predicted: float | None = Field(alias="said", default=None)
+    """Mean evidence. The JSON calls it `said`, which scripts read."""
     came_true: float | None = None
     """Share that fails in that mode."""
     count: int = 0
@@ -119,7 +119,7 @@ class CalibrationReport(_Part):
             return cls()
         return cls(
             error=found.error,
-            said=found.predicted,
+            predicted=found.predicted,
             came_true=found.came_true,
             count=found.count,
         )

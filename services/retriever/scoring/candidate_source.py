@@ -41,7 +41,7 @@ class CandidateSource:
         hits = await self._store.nearest(collection, directions[0], where, most)
         if len(hits) == most and len(directions) > 1:
             # The first search was cut off, so there are more regions than one search returns.
-            for more in await self._store.nearest_to_each(collection, directions[1:], where, most):
+            for more in await self._store.nearest_batch(collection, directions[1:], where, most):
                 hits += more
         found = {
             hit.point_id: (

@@ -202,11 +202,11 @@ class Runner:
             if len(batch) == 1:
                 await self._dead_letter(batch[0], _as_invalid(exc))
             else:
-                await self._run_each_alone(batch)
+                await self._run_singly(batch)
         else:
             await self._note_processed(batch)
 
-    async def _run_each_alone(self, batch: Sequence[Parsed]) -> None:
+    async def _run_singly(self, batch: Sequence[Parsed]) -> None:
         # A value that the step cannot handle is dead-lettered even where every event of the batch
         # has one: ending the process would bring the same batch back at every start. Where the
         # step itself is wrong, the limit on dead letters stops the service.

@@ -128,11 +128,11 @@ class TimedVectors:
         with measured("vectors", "nearest"):
             return await self._vectors.nearest(collection, vector, where, limit)
 
-    async def nearest_to_each(
+    async def nearest_batch(
         self, collection: str, vectors: Vectors, where: Where, limit: int
     ) -> list[list[Hit]]:
         with measured("vectors", "nearest_to_each"):
-            return await self._vectors.nearest_to_each(collection, vectors, where, limit)
+            return await self._vectors.nearest_batch(collection, vectors, where, limit)
 
     async def count(self, collection: str, where: Where) -> int:
         with measured("vectors", "count"):

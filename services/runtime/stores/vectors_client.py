@@ -227,7 +227,7 @@ class ClientVectorStore:
                 return hits[:limit]
             requested *= 4
 
-    async def nearest_to_each(
+    async def nearest_batch(
         self, collection: str, vectors: Vectors, where: Where, limit: int
     ) -> list[list[Hit]]:
         if limit < 1 or not len(vectors):

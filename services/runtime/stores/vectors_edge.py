@@ -151,12 +151,12 @@ class EdgeVectorStore:
             return []
         return await asyncio.to_thread(self._nearest, collection, vector, where, limit)
 
-    async def nearest_to_each(
+    async def nearest_batch(
         self, collection: str, vectors: Vectors, where: Where, limit: int
     ) -> list[list[Hit]]:
         if limit < 1:
             return [[] for _ in vectors]
-        return await asyncio.to_thread(self._nearest_to_each, collection, vectors, where, limit)
+        return await asyncio.to_thread(self._nearest_batch, collection, vectors, where, limit)
 
     async def count(self, collection: str, where: Where) -> int:
         return await asyncio.to_thread(self._count, collection, where)
@@ -256,7 +256,7 @@ class EdgeVectorStore:
                 return hits[:limit]
             requested *= 4
 
-    def _nearest_to_each(
+    def _nearest_batch(
         self, collection: str, vectors: Vectors, where: Where, limit: int
     ) -> list[list[Hit]]:
         found = self._shard(collection)

@@ -136,7 +136,9 @@ def page(browser: Browser, site: Site, scheme: str, width: int) -> Iterator[Page
     page = context.new_page()
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on(
+        "console", lambda message: wrong.append(message.text) if message.type == "error" else None
+    )
     page.goto(f"{site.url}/needles")
     page.fill("#token", site.token)
     page.keyboard.press("Enter")
@@ -144,4 +146,4 @@ def page(browser: Browser, site: Site, scheme: str, width: int) -> Iterator[Page
     yield page
     context.close()
     # A refusal (409) is shown, and Chromium also writes it to the console.
-    assert [each for each in wrong if "409" not in each] == []
+    assert [name for name in wrong if "409" not in name] == []

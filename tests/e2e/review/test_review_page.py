@@ -32,9 +32,9 @@ def serious(page: Page) -> list[str]:
     page.evaluate(AXE.read_text())
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
-        f"{each['id']}: {json.dumps([node['html'][:160] for node in each['nodes'][:3]])}"
-        for each in found["violations"]
-        if each["impact"] in {"serious", "critical"}
+        f"{item['id']}: {json.dumps([node['html'][:160] for node in item['nodes'][:3]])}"
+        for item in found["violations"]
+        if item["impact"] in {"serious", "critical"}
     ]
 
 

@@ -150,13 +150,13 @@ class Cvat:
                 return 200, page(task.labels if path == "/api/labels" else [task.job(self.url)])
         assert path.startswith("/api/requests/"), f"{method} {path} is not spoken here"
         operation = {"type": "create:task", "target": "task"}
-        said = {
+        found = {
             "id": path.rpartition("/")[2],
             "status": "finished",
             "message": "",
             "created_date": AT,
         }
-        return 200, {**said, "operation": operation}
+        return 200, {**found, "operation": operation}
 
     def _tasks(self, method: str, body: bytes) -> Any:
         if method == "GET":

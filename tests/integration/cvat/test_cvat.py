@@ -49,7 +49,7 @@ async def world(seed: Seed) -> AsyncIterator[World]:
         entries = [entry_of(frame) for frame in captured if isinstance(frame, FrameCaptured)]
         await world.stores.ledger.assign(entries)
         await world.stores.ledger.confirm(entries)
-        known = [frame_matched("r001", category=each) for each in ("stop sign", HOSTILE)]
+        known = [frame_matched("r001", category=name) for name in ("stop sign", HOSTILE)]
         await world.stores.matches.record(known)
         yield world
 
@@ -83,13 +83,13 @@ async def test_each_shortlist_is_a_task_with_images_truth_and_proposals(
             labels[shape["label_id"]],
             shape["frame"],
             shape["points"],
-            {marks[each["spec_id"]]: each["value"] for each in shape["attributes"]}["proposal"],
+            {marks[item["spec_id"]]: item["value"] for item in shape["attributes"]}["proposal"],
         )
         for shape in task.shapes
     ]
     box = [60.0, 40.0, 84.0, 60.0]
     assert ("stop sign", 0, box, "false") in drawn
-    assert [each for each in drawn if each[3] == "true"] == [
+    assert [item for item in drawn if item[3] == "true"] == [
         (HOSTILE, place, box, "true") for place in range(4)
     ]
 
@@ -127,7 +127,7 @@ async def test_a_push_that_breaks_off_anywhere_is_completed_by_the_next(
 async def pull(cvat: Cvat, world: World) -> tuple[dict[str, FrameAnnotated], dict[str, int], int]:
     outbox = InMemoryOutbox()
     done = await pull_jobs(world.stores, outbox, settings(cvat, world))
-    truths = {each.key(): each for each in outbox.published if isinstance(each, FrameAnnotated)}
+    truths = {truth.key(): truth for truth in outbox.published if isinstance(truth, FrameAnnotated)}
     return truths, dict(done.summary.rejected), done.unfinished
 
 
@@ -137,16 +137,16 @@ async def test_finished_jobs_come_back_as_the_next_revision_with_their_annotator
     await push(cvat, world, NeedleFilter(category=HOSTILE))
     (task,) = cvat.tasks.values()
     proposal = {
-        each["id"]
+        item["id"]
         for label in task.labels
-        for each in label["attributes"]
-        if each["name"] == "proposal"
+        for item in label["attributes"]
+        if item["name"] == "proposal"
     }
 
     def decide(shape: dict[str, object]) -> dict[str, object]:
         marks = [
-            {**each, "value": "false" if each["spec_id"] in proposal else each["value"]}
-            for each in shape["attributes"]  # type: ignore[attr-defined]  # JSON
+            {**item, "value": "false" if item["spec_id"] in proposal else item["value"]}
+            for item in shape["attributes"]  # type: ignore[attr-defined]  # JSON
         ]
         return {**shape, "attributes": marks}
 
@@ -162,10 +162,10 @@ async def test_finished_jobs_come_back_as_the_next_revision_with_their_annotator
 
     assert (rejected, unfinished) == ({"unfinished_task": 1}, 0)
     assert truths.keys() == {"h001-0", "h001-1"}
-    assert [each.category for each in truths["h001-0"].annotations].count(HOSTILE) == 1
+    assert [annotation.category for annotation in truths["h001-0"].annotations].count(HOSTILE) == 1
     assert truths["h001-1"].annotations == ()
-    assert {each.annotated_by for each in truths.values()} == {"ana"}
-    assert {each.annotation_source for each in truths.values()} == {"reannotation"}
+    assert {truth.annotated_by for truth in truths.values()} == {"ana"}
+    assert {truth.annotation_source for truth in truths.values()} == {"reannotation"}
     assert (await pull(cvat, world))[0] == {}
 
 

@@ -13,13 +13,15 @@ def settings_for(
     return Settings.model_validate(given | more)
 
 
-def said(found: list[Finding], part: str) -> str:
+def findings_of(found: list[Finding], part: str) -> str:
     """Everything about a part, in one line."""
     return " | ".join(
-        f"{each.level}: {each.what}: {each.remedy}" for each in found if each.part == part
+        f"{finding.level}: {finding.what}: {finding.remedy}"
+        for finding in found
+        if finding.part == part
     )
 
 
 def errors(found: list[Finding]) -> list[str]:
     """What is wrong, and not only unwise."""
-    return [each.what for each in found if each.level is Level.ERROR]
+    return [finding.what for finding in found if finding.level is Level.ERROR]

@@ -31,7 +31,7 @@ from services.runtime.stores.mongo import connect_as_set
 from services.runtime.stores.opening import Stores, open_stores
 from services.runtime.stores.vectors_open import open_vector_store
 from tests import samples
-from tests.integration.doctor.conftest import errors, said, settings_for
+from tests.integration.doctor.conftest import errors, findings_of, settings_for
 from tests.integration.security.qdrant import KEY, READING_KEY, Qdrant
 from tests.unit.ingest.datasets import jpeg
 
@@ -141,14 +141,14 @@ def test_vectors_that_are_gone_are_found_and_the_remedy_makes_them_again(
 ) -> None:
     asyncio.run(lose(settings))
 
-    lost = said(asyncio.run(look(settings)), "vectors")
+    lost = findings_of(asyncio.run(look(settings)), "vectors")
     assert "lacks vectors of 3 of 3 frames that were looked at" in lost
     assert "--set embedder=gazeloop-small" in lost
     assert "models fill` makes them again" in lost
     healed = gazeloop(settings, "models", "fill")
 
     assert "embedding 3 frames again" in healed.output
-    assert "no vector is missing of 3 frames" in said(asyncio.run(look(settings)), "vectors")
+    assert "no vector is missing of 3 frames" in findings_of(asyncio.run(look(settings)), "vectors")
     assert errors(asyncio.run(look(settings, model=True))) == []
     assert asyncio.run(points(settings)) == (3, 3)
 
@@ -158,7 +158,7 @@ async def test_a_collection_of_another_dimension_is_found(settings: Settings) ->
     store = open_vector_store(settings)
     await store.ensure(collection_of(REGION_VECTORS, model), 7, keywords=[], numbers=[])
     await store.close()
-    found = said(await look(settings, model=True), "vectors")
+    found = findings_of(await look(settings, model=True), "vectors")
     assert "holds vectors of 7 numbers, and the embedder makes" in found
     assert "delete it in Qdrant" in found
 
@@ -168,7 +168,7 @@ async def test_a_live_model_that_is_not_the_settings_is_found(settings: Settings
     await store.ensure("regions-other", 7, keywords=[], numbers=[])
     await store.alias({REGION_VECTORS: "regions-other", FRAME_VECTORS: "frames-other"})
     await store.close()
-    found = said(await look(settings, model=True), "embedder")
+    found = findings_of(await look(settings, model=True), "embedder")
     assert found.startswith("warning: searches use other")
     assert "`gazeloop models use`" in found
 
@@ -177,19 +177,19 @@ async def test_an_image_that_is_gone_is_found(settings: Settings, stores: Stores
     await stores.frames.record([captured(stores, number) for number in range(2)])
     assert errors(await look(settings)) == []
     shutil.rmtree(settings.data / "blobs")
-    found = said(await look(settings), "blobs")
+    found = findings_of(await look(settings), "blobs")
     assert "2 of 2 images that were looked for are not there" in found
     assert "restore the blob store's backup" in found
 
 
 @pytest.mark.usefixtures("stores")
 async def test_a_missing_index_is_found_by_its_collection(settings: Settings) -> None:
-    assert "indexes" not in said(await look(settings), "mongodb")
+    assert "indexes" not in findings_of(await look(settings), "mongodb")
     database = connect_as_set(settings)
     await database["matches"].drop_index("frame_id_1")
     await database["review_sessions"].drop_index("ends_at_1")
     await database.client.close()
-    found = said(await look(settings), "mongodb")
+    found = findings_of(await look(settings), "mongodb")
     assert "warning: indexes are missing in matches, review_sessions" in found
     assert "start the services" in found
 
@@ -199,7 +199,7 @@ async def test_records_of_a_newer_version_are_found(settings: Settings) -> None:
     database = connect_as_set(settings)
     await database["schemas"].update_one({"_id": "events"}, {"$set": {"newest": 2}})
     await database.client.close()
-    found = said(await look(settings), "mongodb")
+    found = findings_of(await look(settings), "mongodb")
     assert "error: its records are of schema 2, and this version knows 1" in found
     assert "use the newest version everywhere" in found
 
@@ -209,7 +209,7 @@ async def test_a_disk_that_is_almost_full_is_found(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, free: int, level: str
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100, 100 - free, free))
-    found = said(await look(settings), "blobs")
+    found = findings_of(await look(settings), "blobs")
     assert f"{level}: " in found
     assert f"has {free}% of its disk left: give it more room" in found
 
@@ -223,7 +223,7 @@ async def test_a_qdrant_key_is_one_that_writes(
     settings: Settings, stand_in: str, key: str, level: str
 ) -> None:
     told = settings.model_copy(update={"qdrant": stand_in, "qdrant_api_key": SecretStr(key)})
-    found = said(await look(told), "vectors")
+    found = findings_of(await look(told), "vectors")
     assert found.startswith(f"{level}: ")
     assert ("is GAZELOOP_QDRANT_API_KEY right, and may it write?" in found) == (level == "error")
     assert key not in found
@@ -231,7 +231,7 @@ async def test_a_qdrant_key_is_one_that_writes(
 
 async def test_a_qdrant_that_is_away_is_found(settings: Settings) -> None:
     away = settings.model_copy(update={"qdrant": "http://127.0.0.1:1"})
-    found = said(await look(away), "vectors")
+    found = findings_of(await look(away), "vectors")
     assert found.startswith("error: reading the aliases")
     assert "run the same command again once it is reachable" in found
 

@@ -11,29 +11,33 @@ from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings
 from tests.fakes.clock import FakeClock
-from tests.integration.doctor.conftest import said, settings_for
+from tests.integration.doctor.conftest import findings_of, settings_for
 
 
 async def test_a_sound_deployment_has_no_error(
     kafka: BrokerAddress, mongodb_url: str, tmp_path: Path
 ) -> None:
     found = await examine(settings_for(kafka, mongodb_url, tmp_path), SystemClock(), model=False)
-    assert {each.part for each in found if each.level is Level.OK} == {"kafka", "mongodb", "blobs"}
-    assert not [each for each in found if each.level is Level.ERROR]
+    assert {finding.part for finding in found if finding.level is Level.OK} == {
+        "kafka",
+        "mongodb",
+        "blobs",
+    }
+    assert not [finding for finding in found if finding.level is Level.ERROR]
 
 
 async def test_a_lone_mongod_is_a_warning_with_its_remedy(
     kafka: BrokerAddress, mongodb_url: str, tmp_path: Path
 ) -> None:
     found = await examine(settings_for(kafka, mongodb_url, tmp_path), SystemClock(), model=False)
-    assert "warning: it is a lone server: use a replica set" in said(found, "mongodb")
+    assert "warning: it is a lone server: use a replica set" in findings_of(found, "mongodb")
 
 
 async def test_clocks_that_differ_are_told(
     kafka: BrokerAddress, mongodb_url: str, tmp_path: Path
 ) -> None:
     found = await examine(settings_for(kafka, mongodb_url, tmp_path), FakeClock(), model=False)
-    assert "apart: run NTP" in said(found, "mongodb")
+    assert "apart: run NTP" in findings_of(found, "mongodb")
 
 
 async def test_topics_that_are_not_as_the_settings_say_are_told(
@@ -41,7 +45,7 @@ async def test_topics_that_are_not_as_the_settings_say_are_told(
 ) -> None:
     settings = settings_for(kafka, mongodb_url, tmp_path, topic_partitions=99)
     found = await examine(settings, SystemClock(), model=False)
-    assert "gaze.frames has 8 partitions, not 99" in said(found, "kafka")
+    assert "gaze.frames has 8 partitions, not 99" in findings_of(found, "kafka")
 
 
 # kafka-python leaves the socket of a failed attempt to the garbage collector.
@@ -52,8 +56,8 @@ async def test_parts_that_are_away_are_errors_and_the_others_are_looked_at(
 ) -> None:
     settings = settings_for("127.0.0.1:1", mongodb_url, tmp_path)
     found = await examine(settings, SystemClock(), model=False)
-    assert said(found, "kafka").startswith("error: ")
-    assert "can be written" in said(found, "mongodb")
+    assert findings_of(found, "kafka").startswith("error: ")
+    assert "can be written" in findings_of(found, "mongodb")
     gc.collect()
 
 
@@ -69,5 +73,5 @@ async def test_the_parts_of_a_folder_that_nobody_runs_are_started_to_be_looked_a
     (tmp_path / "mongodb").mkdir()
     settings = settings_for(kafka, "", tmp_path)
     found = await examine(settings, SystemClock(), model=False)
-    sound = {each.part for each in found if each.level is Level.OK}
+    sound = {finding.part for finding in found if finding.level is Level.OK}
     assert sound == {"kafka", "mongodb", "blobs", "vectors"}

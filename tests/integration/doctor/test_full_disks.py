@@ -17,7 +17,7 @@ from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import open_stores
-from tests.integration.doctor.conftest import said, settings_for
+from tests.integration.doctor.conftest import findings_of, settings_for
 
 SIZE = 700 << 20
 """MongoDB's journal alone is two files of 100 MB."""
@@ -50,7 +50,7 @@ def fill(disk: Path, *, leaving: float) -> None:
 
 
 async def looked(settings: Settings, part: str) -> str:
-    return said(await examine(settings, SystemClock(), model=False), part)
+    return findings_of(await examine(settings, SystemClock(), model=False), part)
 
 
 async def test_mongodbs_disk_is_found_before_it_is_full(

@@ -18,7 +18,7 @@ from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.blobs_probe import Access, probe_blobs
 from services.runtime.stores.mongo import connected
-from tests.integration.doctor.conftest import said, settings_for
+from tests.integration.doctor.conftest import findings_of, settings_for
 
 
 @pytest.fixture
@@ -75,8 +75,8 @@ def test_a_bucket_is_probed_and_left_as_it_was(s3_bucket: str) -> None:
 async def test_nothing_of_the_doctor_stays(settings: Settings, tmp_path: Path) -> None:
     before = everything_in(tmp_path)
     found = await examine(settings, SystemClock(), model=False)
-    assert "can be written" in said(found, "mongodb")
-    assert "can be written and read" in said(found, "blobs")
+    assert "can be written" in findings_of(found, "mongodb")
+    assert "can be written and read" in findings_of(found, "blobs")
     assert everything_in(tmp_path) == before
     async with connected(settings) as database:
         assert await database.list_collection_names() == []
@@ -89,7 +89,9 @@ async def test_a_mount_that_is_read_only_is_fine_for_all_but_ingest(
         # Kafka's user: MongoDB knows none here, and this part does not ask Kafka.
         known = settings.model_copy(update={"kafka_user": user, "blobs": read_only.as_uri()})
         found = await look_at_blobs(known)
-        assert said(found, "blobs").startswith(f"{level}: {read_only.as_uri()} is mounted"), user
+        assert findings_of(found, "blobs").startswith(
+            f"{level}: {read_only.as_uri()} is mounted"
+        ), user
 
 
 @pytest.mark.parametrize(
@@ -108,4 +110,4 @@ async def test_a_service_is_asked_about_what_it_uses(
     given = {"mongodb_user": user, "mongodb_password": SecretStr("any")}
     given |= {"qdrant": "http://127.0.0.1:1"}
     found = await examine(settings.model_copy(update=given), SystemClock(), model=False)
-    assert {each.part for each in found} == parts
+    assert {finding.part for finding in found} == parts

@@ -14,7 +14,7 @@ from services.contracts.errors import InvalidSettings
 from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings
 from tests.integration.cvat.protocol import TOKEN, serving
-from tests.integration.doctor.conftest import said, settings_for
+from tests.integration.doctor.conftest import findings_of, settings_for
 
 SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
 
@@ -42,7 +42,7 @@ async def test_receivers_that_answer_and_those_that_do_not_are_told(tmp_path: Pa
         server.shutdown()
         thread.join()
 
-    text = said(found, "webhooks")
+    text = findings_of(found, "webhooks")
     assert f"ok: here at 127.0.0.1:{port} answers" in text
     assert "warning: gone at 127.0.0.1:1 does not answer" in text
     assert "a-key" not in text
@@ -61,16 +61,16 @@ async def test_what_is_named_and_wrong_is_an_error_and_the_others_are_looked_at(
     )
     found = await examine(settings, SystemClock(), model=False)
 
-    assert "error: " in said(found, "webhooks")
-    assert "holds no secret" in said(found, "webhooks")
-    assert f"Label Studio at {away} does not answer" in said(found, "label_studio")
-    assert "127.0.0.1" in said(found, "cvat")
-    assert "can be written" in said(found, "mongodb")
+    assert "error: " in findings_of(found, "webhooks")
+    assert "holds no secret" in findings_of(found, "webhooks")
+    assert f"Label Studio at {away} does not answer" in findings_of(found, "label_studio")
+    assert "127.0.0.1" in findings_of(found, "cvat")
+    assert "can be written" in findings_of(found, "mongodb")
 
 
 def test_cvat_is_asked_with_our_token() -> None:
     with serving() as cvat:
         good = Settings(cvat_url=cvat.url, cvat_token=SecretStr(TOKEN))
-        assert "ok: " in said(look_at_cvat(good), "cvat")
+        assert "ok: " in findings_of(look_at_cvat(good), "cvat")
         with pytest.raises(InvalidSettings, match="GAZELOOP_CVAT_TOKEN"):
             look_at_cvat(good.model_copy(update={"cvat_token": SecretStr("no")}))

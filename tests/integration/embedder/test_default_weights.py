@@ -39,15 +39,15 @@ def objects() -> list[Example]:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    items = [each for each in read_voc(PHOTOS, images=PHOTOS).items if isinstance(each, FrameItem)]
-    frames = [_labelled(each) for each in items[:: len(items) // FRAMES]]
+    items = [item for item in read_voc(PHOTOS, images=PHOTOS).items if isinstance(item, FrameItem)]
+    frames = [_labelled(item) for item in items[:: len(items) // FRAMES]]
     return examples(frames, Looked.CROPS, LabelRule.LARGEST)
 
 
 def _labelled(item: FrameItem) -> LabelledFrame:
     assert item.image is not None
-    truths = [each.value for each in item.annotations or ()]
-    found = tuple(LabelledObject(each.category, each.bbox) for each in truths)
+    truths = [annotation.value for annotation in item.annotations or ()]
+    found = tuple(LabelledObject(truth.category, truth.bbox) for truth in truths)
     return LabelledFrame(item.frame_id, item.frame_id, item.image.read_bytes, LIMITS, found)
 
 
@@ -56,8 +56,8 @@ def nearest_is_alike(objects: list[Example], name: str) -> float:
     embedder = embedder_of(Choice.parse(name), Settings(), None)
     vectors = embed(embedder, objects, None, lambda _: None).vectors
     similar = vectors @ vectors.T
-    frame = np.array([each.frame.frame_id for each in objects])
-    label = np.array([each.label for each in objects])
+    frame = np.array([example.frame.frame_id for example in objects])
+    label = np.array([example.label for example in objects])
     similar[frame[:, None] == frame] = -1
     asked = [np.any((label == label[q]) & (frame != frame[q])) for q in range(len(objects))]
     return float(np.mean((label[similar.argmax(1)] == label)[asked]))
@@ -81,11 +81,11 @@ def test_stored_in_half_the_bytes_they_give_the_same_vectors(objects: list[Examp
     some = objects[:40]
     settings = Settings(embedder="squeezenet1_0")
 
-    ours = _vectors(settings, some)
+    computed = _vectors(settings, some)
     theirs = _vectors(settings.model_copy(update={"weights": SOURCE}), some)
 
-    assert float((ours * theirs).sum(axis=1).min()) > 0.9999
-    assert not np.array_equal(ours, theirs)
+    assert float((computed * theirs).sum(axis=1).min()) > 0.9999
+    assert not np.array_equal(computed, theirs)
 
 
 def _vectors(settings: Settings, objects: list[Example]) -> NDArray[np.float32]:

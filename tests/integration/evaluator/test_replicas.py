@@ -92,8 +92,8 @@ def replicas(
     }
     with ExitStack() as running:
         for port in ports:
-            ours = {**environment, "GAZELOOP_METRICS_PORT": str(port)}
-            running.enter_context(Victim(COMMAND, tmp_path / f"{port}.log", ours))
+            variables = {**environment, "GAZELOOP_METRICS_PORT": str(port)}
+            running.enter_context(Victim(COMMAND, tmp_path / f"{port}.log", variables))
         asked = prometheus(tmp_path, *(f"127.0.0.1:{port}" for port in ports))
         yield Replicas(ports, DetectorId(f"{database}@1"), running.enter_context(asked))
 

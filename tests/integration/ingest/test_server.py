@@ -119,7 +119,7 @@ async def test_a_correction_with_a_label_that_nobody_knows_is_held_until_it_is_a
         held = await post(UNKNOWN)
         assert (held["held"], held["unknown"]) == ("unknown_category", ["trafic sign"])
         assert await post(UNKNOWN) == held
-        assert [each.event_id for each in outbox.published] == [first["event_id"]]
+        assert [event.event_id for event in outbox.published] == [first["event_id"]]
 
         await answer_label(commands_on(stores, outbox), "trafic sign", "", new=True)
 
@@ -148,7 +148,9 @@ async def test_what_is_said_first_of_a_frame_may_name_what_nobody_has_named_befo
         first = await client.post("/v1/ground-truth", json=UNKNOWN)
         again = await client.post("/v1/ground-truth", json=UNKNOWN)
         changed = UNKNOWN | {"annotations": [BOX | {"category": "yeild"}]}
-        lines = "\n".join(json.dumps(each) for each in (changed, TRUTH | {"frame_id": "v1:2"}))
+        lines = "\n".join(
+            json.dumps(document) for document in (changed, TRUTH | {"frame_id": "v1:2"})
+        )
         many = await client.post(
             "/v1/ground-truth", content=lines, headers={"content-type": "application/x-ndjson"}
         )
@@ -157,8 +159,8 @@ async def test_what_is_said_first_of_a_frame_may_name_what_nobody_has_named_befo
     assert first.json()["revision"] == 1
     answer = many.json()
     assert (answer["accepted"], answer["held"], answer["refused"]) == (1, 1, 0)
-    assert [each["status"] for each in answer["results"]] == ["held", "accepted"]
-    assert len({each.event_id for each in outbox.published}) == 2
+    assert [item["status"] for item in answer["results"]] == ["held", "accepted"]
+    assert len({event.event_id for event in outbox.published}) == 2
 
 
 async def test_a_newer_correction_takes_the_place_of_one_that_waits(stores: Stores) -> None:
@@ -168,7 +170,7 @@ async def test_a_newer_correction_takes_the_place_of_one_that_waits(stores: Stor
             await client.post("/v1/ground-truth", json=truth)
 
     assert await stores.held.waiting() == []
-    assert [getattr(each, "revision", 0) for each in outbox.published] == [1, 2]
+    assert [getattr(event, "revision", 0) for event in outbox.published] == [1, 2]
 
 
 async def test_of_several_lines_about_one_frame_the_last_one_counts(stores: Stores) -> None:

@@ -101,8 +101,10 @@ def export(form: Format, frames: list[ExportFrame], folder: Path) -> Manifest:
     exported = EXPORTERS[form](frames)
     images = folder / IMAGES[form]
     images.mkdir(parents=True)
-    for each in frames:
-        Image.new("RGB", (each.width, each.height)).save(images / each.file_name)
+    for export_frame in frames:
+        Image.new("RGB", (export_frame.width, export_frame.height)).save(
+            images / export_frame.file_name
+        )
     write({**exported.files, "manifest.json": manifest(exported)}, folder)
     return Manifest.read(folder / "manifest.json")
 
@@ -115,19 +117,27 @@ def test_datumaro_opens_what_we_export_and_gives_it_back(form: Format, tmp_path:
     back = restored(opened(form, tmp_path / "back", sent), sent, TOOLS[form].says)
     found = truths(back)
 
-    for each in FRAMES:
-        boxes = {one["label"] for one in seen[each.stem]}
-        assert boxes == {one.category for one in each.annotations or ()}
-    assert found.keys() == {each.frame_id for each in FRAMES} - TOOLS[form].forgets
+    for export_frame in FRAMES:
+        boxes = {one["label"] for one in seen[export_frame.stem]}
+        assert boxes == {one.category for one in export_frame.annotations or ()}
+    assert found.keys() == {export_frame.frame_id for export_frame in FRAMES} - TOOLS[form].forgets
     assert back.left == TOOLS[form].forgets
-    for each in FRAMES:
-        if each.frame_id in found:
-            assert in_some_order(found[each.frame_id]) == in_some_order(each.annotations or ())
+    for export_frame in FRAMES:
+        if export_frame.frame_id in found:
+            assert in_some_order(found[export_frame.frame_id]) == in_some_order(
+                export_frame.annotations or ()
+            )
 
 
 def in_some_order(annotations: Any) -> list[tuple[Any, ...]]:
     """Without the area, which Datumaro reckons anew; in COCO it makes polygons of masks."""
     return sorted(
-        (each.category, each.bbox, each.crowd, each.ignore, each.mask is None)
-        for each in annotations
+        (
+            annotation.category,
+            annotation.bbox,
+            annotation.crowd,
+            annotation.ignore,
+            annotation.mask is None,
+        )
+        for annotation in annotations
     )

@@ -13,16 +13,18 @@ from datumaro import Dataset  # noqa: E402
 
 form, folder, new_form, new_folder = sys.argv[1:]
 dataset = Dataset.import_from(folder, form)
-labels = dataset.categories()[next(each for each in dataset.categories() if each.name == "label")]
+labels = dataset.categories()[
+    next(category for category in dataset.categories() if category.name == "label")
+]
 seen = {
     item.id: [
         {
-            "label": labels[each.label].name,
-            "type": each.type.name,
-            "bbox": [float(side) for side in each.get_bbox()],
-            "attributes": {str(key): value for key, value in each.attributes.items()},
+            "label": labels[annotation.label].name,
+            "type": annotation.type.name,
+            "bbox": [float(side) for side in annotation.get_bbox()],
+            "attributes": {str(key): value for key, value in annotation.attributes.items()},
         }
-        for each in item.annotations
+        for annotation in item.annotations
     ]
     for item in dataset
 }

@@ -22,8 +22,8 @@ errors = [
         ("annotations", interface._validate_object),
         ("predictions", interface.validate_prediction),
     )
-    for each in task[given]
-    for error in check(each, return_errors=True)
+    for item in task[given]
+    for error in check(item, return_errors=True)
 ]
 for number, task in enumerate(tasks, 1):  # as the server's own export has them
     task["id"] = number

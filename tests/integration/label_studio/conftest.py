@@ -25,7 +25,7 @@ from tests.review_world import add_needle
 
 
 @dataclass(frozen=True)
-class Desk:
+class Studio:
     """Gazeloop with one needle and four candidates, and its project in Label Studio."""
 
     server: real.Server
@@ -41,16 +41,18 @@ class Desk:
 
     @property
     def corrections(self) -> list[FrameAnnotated]:
-        return [each for each in self.outbox.published if isinstance(each, FrameAnnotated)]
+        return [truth for truth in self.outbox.published if isinstance(truth, FrameAnnotated)]
 
     def task_of(self, frame_id: str) -> dict[str, Any]:
         (task,) = [
-            each for each in self.server.tasks(self.title) if each["data"]["frame_id"] == frame_id
+            document
+            for document in self.server.tasks(self.title)
+            if document["data"]["frame_id"] == frame_id
         ]
         return task
 
     async def shortlist(self) -> ShortlistPublished:
-        (found,) = [each.shortlist async for each in self.stores.needles.scan()]
+        (found,) = [record.shortlist async for record in self.stores.needles.scan()]
         assert found is not None
         return found
 
@@ -62,9 +64,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real.Server]:
 
 
 @asynccontextmanager
-async def desk_on(
+async def studio_on(
     server: real.Server, mongodb_url: str, folder: Path, **settings: object
-) -> AsyncIterator[Desk]:
+) -> AsyncIterator[Studio]:
     name = uuid4().hex[:8]
     wanted = Settings(
         data=folder,
@@ -82,19 +84,19 @@ async def desk_on(
     ):
         stores = await open_annotation_stores(shared)
         await add_needle(stores, 0, candidates=4)
-        desk = Desk(server, wanted, stores, parts, outbox, clock)
-        await stores.annotation_tasks.ask([await desk.shortlist()])
+        studio = Studio(server, wanted, stores, parts, outbox, clock)
+        await stores.annotation_tasks.ask([await studio.shortlist()])
         # As ingest leaves it: the ground truth that is there is revision 1 in the ledger, too.
         frames = [FrameId(f"h000-{place}") for place in range(4)]
         entries = [Entry(f"ground_truth {frame_id}", "as imported") for frame_id in frames]
         await stores.ledger.assign(entries)
-        yield desk
+        yield studio
         database = connect(mongodb_url, wanted.mongodb_database)
         await database.client.drop_database(database.name)
         await database.client.close()
 
 
 @pytest.fixture
-async def desk(server: real.Server, mongodb_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
-    async with desk_on(server, mongodb_url, tmp_path) as desk:
-        yield desk
+async def studio(server: real.Server, mongodb_url: str, tmp_path: Path) -> AsyncIterator[Studio]:
+    async with studio_on(server, mongodb_url, tmp_path) as studio:
+        yield studio

@@ -39,7 +39,7 @@ class Server:
 
     def project(self, title: str) -> dict[str, Any]:
         (found,) = [
-            each for each in self._get("/api/projects")["results"] if each["title"] == title
+            item for item in self._get("/api/projects")["results"] if item["title"] == title
         ]
         return dict(found)
 

@@ -20,9 +20,9 @@ from services.annotation.label_studio.project import (
 from services.app.doctor.tools import look_at_label_studio
 from services.app.label_studio_parts import outside_routes
 from services.runtime.http.answers import add_answers
-from tests.integration.doctor.conftest import said
+from tests.integration.doctor.conftest import findings_of
 from tests.integration.label_studio import server as real
-from tests.integration.label_studio.conftest import Desk, desk_on
+from tests.integration.label_studio.conftest import Studio, studio_on
 from tests.review_world import picture
 
 INGEST = "http://127.0.0.1:8000"
@@ -32,61 +32,65 @@ SECRET = "only we know"
 @pytest.fixture
 async def reached(
     server: real.Server, mongodb_url: str, tmp_path: Path
-) -> AsyncIterator[tuple[Desk, httpx.AsyncClient]]:
-    """A desk whose ingest Label Studio can reach, and somebody who asks."""
+) -> AsyncIterator[tuple[Studio, httpx.AsyncClient]]:
+    """A studio whose ingest Label Studio can reach, and somebody who asks."""
     wanted = {"public_url": INGEST, "label_studio_webhook_secret": SecretStr(SECRET)}
-    async with desk_on(server, mongodb_url, tmp_path, **wanted) as desk:
+    async with studio_on(server, mongodb_url, tmp_path, **wanted) as studio:
         app = FastAPI()
         add_answers(app)
-        for router in outside_routes(desk.stores, desk.settings, desk.clock):
+        for router in outside_routes(studio.stores, studio.settings, studio.clock):
             app.include_router(router)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=INGEST) as asking:
-            yield desk, asking
+            yield studio, asking
 
 
 async def test_a_task_shows_its_image_by_a_link_that_ends(
-    reached: tuple[Desk, httpx.AsyncClient],
+    reached: tuple[Studio, httpx.AsyncClient],
 ) -> None:
-    desk, asking = reached
-    await desk.parts.pusher.push()
+    studio, asking = reached
+    await studio.parts.pusher.push()
 
-    link = desk.task_of("h000-0")["data"]["image"]
+    link = studio.task_of("h000-0")["data"]["image"]
     assert (await asking.get(link)).content == picture("h000-0", 0)
     other = link.replace("h000-0", "h000-1")
     assert (await asking.get(other)).status_code == 403
-    desk.clock.advance((LASTING + timedelta(hours=1)).total_seconds())
+    studio.clock.advance((LASTING + timedelta(hours=1)).total_seconds())
     assert (await asking.get(link)).status_code == 403
 
 
 async def test_only_who_knows_the_secret_is_heard(
-    reached: tuple[Desk, httpx.AsyncClient],
+    reached: tuple[Studio, httpx.AsyncClient],
 ) -> None:
-    desk, asking = reached
+    studio, asking = reached
     for headers, status in (
         ({}, 401),
         ({SECRET_HEADER: "no"}, 401),
         ({SECRET_HEADER: SECRET}, 202),
     ):
         assert (await asking.post(EVENTS_PATH, headers=headers)).status_code == status
-    state = await desk.stores.annotation_tasks.state()
+    state = await studio.stores.annotation_tasks.state()
     assert (state.webhooks, state.webhooks_followed) == (1, 0)
 
 
 async def test_the_webhook_is_registered_once(
-    reached: tuple[Desk, httpx.AsyncClient],
+    reached: tuple[Studio, httpx.AsyncClient],
 ) -> None:
-    desk, _ = reached
-    assert "is not there" in said(await look_at_label_studio(desk.settings), "label_studio")
-    project, _ = await ensure_project(desk.parts.tool, desk.settings, desk.stores)
-    told = said(await look_at_label_studio(desk.settings), "label_studio")
-    assert "no webhook to" in told
-    assert "USE_DEFAULT_BANNED_SUBNETS=false" in told
+    studio, _ = reached
+    assert "is not there" in findings_of(
+        await look_at_label_studio(studio.settings), "label_studio"
+    )
+    project, _ = await ensure_project(studio.parts.tool, studio.settings, studio.stores)
+    found = findings_of(await look_at_label_studio(studio.settings), "label_studio")
+    assert "no webhook to" in found
+    assert "USE_DEFAULT_BANNED_SUBNETS=false" in found
     for _ in range(2):
-        url = await ensure_webhook(desk.parts.tool, desk.settings, project)
+        url = await ensure_webhook(studio.parts.tool, studio.settings, project)
         assert url is not None
         assert urlsplit(url).path == EVENTS_PATH
 
-    (webhook,) = await desk.parts.tool.webhooks(project)
-    assert "changes are sent to" in said(await look_at_label_studio(desk.settings), "label_studio")
+    (webhook,) = await studio.parts.tool.webhooks(project)
+    assert "changes are sent to" in findings_of(
+        await look_at_label_studio(studio.settings), "label_studio"
+    )
     assert webhook["url"] == url
     assert webhook["headers"] == {SECRET_HEADER: SECRET}

@@ -18,7 +18,7 @@ from services.runtime.clock import SystemClock
 from services.runtime.http.server import serving_http
 from tests.deadline import until
 from tests.integration.label_studio import server as real
-from tests.integration.label_studio.conftest import Desk, desk_on
+from tests.integration.label_studio.conftest import Studio, studio_on
 from tests.integration.label_studio.test_pulling import FRAME, box
 
 
@@ -32,20 +32,20 @@ async def test_label_studio_tells_us_of_what_is_submitted(
         "label_studio_webhook_secret": SecretStr("only we know"),
         "label_studio_poll_s": 600.0,  # so that nothing but the webhook brings it
     }
-    async with desk_on(server, mongodb_url, tmp_path, **reached) as desk:
+    async with studio_on(server, mongodb_url, tmp_path, **reached) as studio:
         app = FastAPI()
-        for router in outside_routes(desk.stores, desk.settings, SystemClock()):
+        for router in outside_routes(studio.stores, studio.settings, SystemClock()):
             app.include_router(router)
         async with (
             serving_http(app, "127.0.0.1", port, drain_s=1),
-            carrying(desk.stores, desk.outbox, desk.settings, SystemClock()),
+            carrying(studio.stores, studio.outbox, studio.settings, SystemClock()),
         ):
-            await until(lambda: is_pushed(desk) and is_told(desk))
-            task = int(desk.task_of(FRAME)["id"])
-            await asyncio.to_thread(desk.server.submit, task, [box()])
-            await until(lambda: bool(desk.corrections))
+            await until(lambda: is_pushed(studio) and is_subscribed(studio))
+            task = int(studio.task_of(FRAME)["id"])
+            await asyncio.to_thread(studio.server.submit, task, [box()])
+            await until(lambda: bool(studio.corrections))
 
-    (correction,) = desk.corrections
+    (correction,) = studio.corrections
     assert (correction.frame_id, correction.revision) == (FRAME, 2)
 
 
@@ -56,16 +56,16 @@ async def test_an_address_that_label_studio_may_not_call_is_told_with_what_to_do
         "public_url": "ftp://ingest.example",
         "label_studio_webhook_secret": SecretStr("only we know"),
     }
-    async with desk_on(server, mongodb_url, tmp_path, **refused) as desk:
-        project, _ = await ensure_project(desk.parts.tool, desk.settings, desk.stores)
+    async with studio_on(server, mongodb_url, tmp_path, **refused) as studio:
+        project, _ = await ensure_project(studio.parts.tool, studio.settings, studio.stores)
         with pytest.raises(InvalidRecord, match="USE_DEFAULT_BANNED_SUBNETS=false"):
-            await ensure_webhook(desk.parts.tool, desk.settings, project)
-        async with carrying(desk.stores, desk.outbox, desk.settings, SystemClock()):
-            await until(lambda: is_pushed(desk))
+            await ensure_webhook(studio.parts.tool, studio.settings, project)
+        async with carrying(studio.stores, studio.outbox, studio.settings, SystemClock()):
+            await until(lambda: is_pushed(studio))
 
 
 async def test_the_webhook_is_asked_for_until_label_studio_answers_and_then_no_more(
-    desk: Desk,
+    studio: Studio,
 ) -> None:
     asked = 0
 
@@ -75,8 +75,8 @@ async def test_the_webhook_is_asked_for_until_label_studio_answers_and_then_no_m
         if asked == 1:
             raise ToolUnavailable("away")
 
-    parts, tasks = desk.parts, desk.stores.annotation_tasks
-    loop = SyncLoop(parts.pusher, parts.puller, tasks, desk.clock, 60.0, subscribe)
+    parts, tasks = studio.parts, studio.stores.annotation_tasks
+    loop = SyncLoop(parts.pusher, parts.puller, tasks, studio.clock, 60.0, subscribe)
     for _ in range(4):
         await loop.sync()
 
@@ -84,7 +84,7 @@ async def test_the_webhook_is_asked_for_until_label_studio_answers_and_then_no_m
 
 
 async def test_a_stored_value_that_cannot_be_used_ends_nothing(
-    desk: Desk,
+    studio: Studio,
 ) -> None:
     async def heard_of() -> None:
         """Label Studio may call us."""
@@ -94,28 +94,30 @@ async def test_a_stored_value_that_cannot_be_used_ends_nothing(
             raise ValueError("a stored value that nobody foresaw")
 
     puller = object.__new__(FailingPuller)
-    tasks = desk.stores.annotation_tasks
-    carrier = SyncLoop(desk.parts.pusher, puller, tasks, desk.clock, 60.0, heard_of)
+    tasks = studio.stores.annotation_tasks
+    loop = SyncLoop(studio.parts.pusher, puller, tasks, studio.clock, 60.0, heard_of)
 
-    assert [await carrier.sync() for _ in range(3)] == [2.0, 4.0, 8.0]
-
-
-def is_told(desk: Desk) -> bool:
-    return bool(desk.server._get("/api/webhooks/", project=desk.server.project(desk.title)["id"]))
+    assert [await loop.sync() for _ in range(3)] == [2.0, 4.0, 8.0]
 
 
-def is_pushed(desk: Desk) -> bool:
-    titles = {each["title"] for each in desk.server._get("/api/projects")["results"]}
-    return desk.title in titles and len(desk.server.tasks(desk.title)) == 4
+def is_subscribed(studio: Studio) -> bool:
+    return bool(
+        studio.server._get("/api/webhooks/", project=studio.server.project(studio.title)["id"])
+    )
 
 
-async def test_what_is_asked_goes_out_and_what_is_submitted_comes_back(desk: Desk) -> None:
-    quick = desk.settings.model_copy(update={"label_studio_poll_s": 0.2})
+def is_pushed(studio: Studio) -> bool:
+    titles = {item["title"] for item in studio.server._get("/api/projects")["results"]}
+    return studio.title in titles and len(studio.server.tasks(studio.title)) == 4
 
-    async with carrying(desk.stores, desk.outbox, quick, SystemClock()):
-        await until(lambda: is_pushed(desk))
-        desk.server.submit(int(desk.task_of(FRAME)["id"]), [box()])
-        await until(lambda: bool(desk.corrections))
 
-    (correction,) = desk.corrections
+async def test_what_is_asked_goes_out_and_what_is_submitted_comes_back(studio: Studio) -> None:
+    quick = studio.settings.model_copy(update={"label_studio_poll_s": 0.2})
+
+    async with carrying(studio.stores, studio.outbox, quick, SystemClock()):
+        await until(lambda: is_pushed(studio))
+        studio.server.submit(int(studio.task_of(FRAME)["id"]), [box()])
+        await until(lambda: bool(studio.corrections))
+
+    (correction,) = studio.corrections
     assert (correction.frame_id, correction.revision) == (FRAME, 2)

@@ -14,9 +14,9 @@ from tests.unit.ingest.test_exporters import (
     FRAMES,
     PLAIN,
     PROPOSAL,
+    contents_of,
     frame,
     near,
-    said,
     truths,
     write,
 )
@@ -25,7 +25,7 @@ from tests.unit.ingest.test_exporters import (
 def test_what_its_import_takes_its_export_gives_back_to_the_pixel(
     server: real.Server, tmp_path: Path
 ) -> None:
-    annotated = [each for each in FRAMES if each.annotations is not None]
+    annotated = [export_frame for export_frame in FRAMES if export_frame.annotations is not None]
     sent = [*annotated, frame("asked", annotations=PLAIN[:1], proposals=(PROPOSAL,))]
     exported = EXPORTERS[Format.LABEL_STUDIO](sent)
     write({**exported.files, "manifest.json": manifest(exported)}, tmp_path)
@@ -42,9 +42,11 @@ def test_what_its_import_takes_its_export_gives_back_to_the_pixel(
     file = tmp_path / "export.json"
     file.write_bytes(given_back.raise_for_status().content)
     bare = truths(read_label_studio(file))
-    assert {name: said(each) for name, each in bare.items()} == {
-        each.frame_id: near(each.annotations or ()) for each in sent
+    assert {name: contents_of(item) for name, item in bare.items()} == {
+        export_frame.frame_id: near(export_frame.annotations or ()) for export_frame in sent
     }
     exact = restored(read_label_studio(file), known, ("crowd", "ignore"))
-    assert truths(exact) == {FrameId(each.frame_id): [*(each.annotations or ())] for each in sent}
+    assert truths(exact) == {
+        FrameId(export_frame.frame_id): [*(export_frame.annotations or ())] for export_frame in sent
+    }
     assert exact.left == set()

@@ -21,7 +21,7 @@ from services.domain.ports.held_corrections import (
 from services.formats.adjustments import Adjustment
 from services.ground_truth.holding import HeldRelease
 from services.ground_truth.publishing import GroundTruthPublisher
-from tests.integration.label_studio.conftest import Desk
+from tests.integration.label_studio.conftest import Studio
 from tests.integration.label_studio.server import EMAIL
 from tests.review_world import HEIGHT, OTHER, REGION, STOP, WIDTH
 
@@ -43,19 +43,19 @@ def box(x: float = 10.0, label: str = "stop sign", **more: Any) -> dict[str, Any
 
 
 @pytest.fixture
-async def task(desk: Desk) -> int:
+async def task(studio: Studio) -> int:
     """The first frame's task, pushed."""
-    await desk.parts.pusher.push()
-    return int(desk.task_of(FRAME)["id"])
+    await studio.parts.pusher.push()
+    return int(studio.task_of(FRAME)["id"])
 
 
 async def test_what_is_submitted_is_the_next_revision_with_who_and_how_long(
-    desk: Desk, task: int
+    studio: Studio, task: int
 ) -> None:
-    desk.server.submit(task, [box()])
+    studio.server.submit(task, [box()])
 
-    assert await desk.parts.puller.pull() == Pulled(published=1)
-    (correction,) = desk.corrections
+    assert await studio.parts.puller.pull() == Pulled(published=1)
+    (correction,) = studio.corrections
     assert correction == FrameAnnotated(
         frame_id=FRAME,
         revision=2,
@@ -64,20 +64,20 @@ async def test_what_is_submitted_is_the_next_revision_with_who_and_how_long(
         lead_time_s=12.5,
         annotations=(Annotation(category=STOP, bbox=(16.0, 24.0, 32.0, 30.0)),),
     )
-    assert await desk.parts.puller.pull() == Pulled()
+    assert await studio.parts.puller.pull() == Pulled()
 
 
 async def test_what_is_filled_in_and_submitted_unchanged_says_the_same_to_the_pixel(
-    desk: Desk, task: int
+    studio: Studio, task: int
 ) -> None:
-    (prediction,) = desk.task_of(FRAME)["predictions"]
-    desk.server.submit(task, prediction["result"])
+    (prediction,) = studio.task_of(FRAME)["predictions"]
+    studio.server.submit(task, prediction["result"])
 
-    await desk.parts.puller.pull()
+    await studio.parts.puller.pull()
 
-    (correction,) = desk.corrections
+    (correction,) = studio.corrections
     boxes: list[tuple[Category, object]] = [
-        (each.category, each.bbox) for each in correction.annotations
+        (annotation.category, annotation.bbox) for annotation in correction.annotations
     ]
     assert boxes == [
         (STOP, pytest.approx(REGION)),
@@ -86,46 +86,49 @@ async def test_what_is_filled_in_and_submitted_unchanged_says_the_same_to_the_pi
     ]
 
 
-async def test_nothing_on_it_is_an_answer_too(desk: Desk, task: int) -> None:
-    desk.server.submit(task, [])
+async def test_nothing_on_it_is_an_answer_too(studio: Studio, task: int) -> None:
+    studio.server.submit(task, [])
 
-    assert (await desk.parts.puller.pull()).published == 1
-    assert desk.corrections[0].annotations == ()
+    assert (await studio.parts.puller.pull()).published == 1
+    assert studio.corrections[0].annotations == ()
 
 
 async def test_a_changed_mind_is_one_more_revision_also_back_to_what_was_said_before(
-    desk: Desk, task: int
+    studio: Studio, task: int
 ) -> None:
-    annotation = desk.server.submit(task, [box()])
-    await desk.parts.puller.pull()
-    desk.server.update(annotation, [box(label="yield")])
-    await desk.parts.puller.pull()
-    desk.server.update(annotation, [box()])
-    await desk.parts.puller.pull()
+    annotation = studio.server.submit(task, [box()])
+    await studio.parts.puller.pull()
+    studio.server.update(annotation, [box(label="yield")])
+    await studio.parts.puller.pull()
+    studio.server.update(annotation, [box()])
+    await studio.parts.puller.pull()
 
-    said = [(each.revision, each.annotations[0].category) for each in desk.corrections]
-    assert said == [(2, "stop sign"), (3, "yield"), (4, "stop sign")]
+    found = [
+        (correction.revision, correction.annotations[0].category)
+        for correction in studio.corrections
+    ]
+    assert found == [(2, "stop sign"), (3, "yield"), (4, "stop sign")]
 
 
 async def test_a_pull_that_is_cut_off_before_it_is_noted_says_the_same_again(
-    desk: Desk, task: int
+    studio: Studio, task: int
 ) -> None:
-    desk.server.submit(task, [box()])
-    await desk.parts.puller.pull()
-    await desk.stores.annotation_tasks.note(FRAME, read="", revision=None)
+    studio.server.submit(task, [box()])
+    await studio.parts.puller.pull()
+    await studio.stores.annotation_tasks.note(FRAME, read="", revision=None)
 
-    await desk.parts.puller.pull()
+    await studio.parts.puller.pull()
 
-    assert {each.revision for each in desk.corrections} == {2}
+    assert {correction.revision for correction in studio.corrections} == {2}
 
 
-async def test_what_is_not_finished_is_counted_and_says_nothing(desk: Desk, task: int) -> None:
-    desk.server.draft(task, [box()])
-    desk.server.submit(int(desk.task_of("h000-1")["id"]), [], was_cancelled=True)
+async def test_what_is_not_finished_is_counted_and_says_nothing(studio: Studio, task: int) -> None:
+    studio.server.draft(task, [box()])
+    studio.server.submit(int(studio.task_of("h000-1")["id"]), [], was_cancelled=True)
 
-    assert await desk.parts.puller.pull() == Pulled(unfinished=1, skipped=1)
-    assert desk.corrections == []
-    counts = await desk.stores.annotation_tasks.counts()
+    assert await studio.parts.puller.pull() == Pulled(unfinished=1, skipped=1)
+    assert studio.corrections == []
+    counts = await studio.stores.annotation_tasks.counts()
     assert (counts[TaskStatus.STARTED], counts[TaskStatus.SKIPPED]) == (1, 1)
 
 
@@ -138,25 +141,25 @@ async def test_what_is_not_finished_is_counted_and_says_nothing(desk: Desk, task
     ],
 )
 async def test_a_box_that_is_none_is_a_dead_letter_and_its_task_says_so(
-    desk: Desk, task: int, drawn: dict[str, Any], reason: str
+    studio: Studio, task: int, drawn: dict[str, Any], reason: str
 ) -> None:
-    annotation = desk.server.submit(task, [drawn])
+    annotation = studio.server.submit(task, [drawn])
 
-    pulled = await desk.parts.puller.pull()
+    pulled = await studio.parts.puller.pull()
 
     assert dict(pulled.refused) == {reason: 1}
-    assert f"refused: {pulled.first_refusal}" == desk.task_of(FRAME)["data"]["gazeloop"]
-    (letter,) = [each for each in desk.outbox.published if isinstance(each, DeadLettered)]
+    assert f"refused: {pulled.first_refusal}" == studio.task_of(FRAME)["data"]["gazeloop"]
+    (letter,) = [item for item in studio.outbox.published if isinstance(item, DeadLettered)]
     assert letter.reason == reason
     assert b'"rectanglelabels"' in letter.original_value
-    assert desk.task_of(FRAME)["data"]["gazeloop"].startswith("refused: ")
-    assert await desk.parts.puller.pull() == Pulled()
-    desk.server.update(annotation, [box()])
-    assert (await desk.parts.puller.pull()).published == 1
+    assert studio.task_of(FRAME)["data"]["gazeloop"].startswith("refused: ")
+    assert await studio.parts.puller.pull() == Pulled()
+    studio.server.update(annotation, [box()])
+    assert (await studio.parts.puller.pull()).published == 1
 
 
 async def test_what_hides_no_object_is_left_out_and_a_rotated_box_is_made_upright(
-    desk: Desk, task: int
+    studio: Studio, task: int
 ) -> None:
     weather = {
         "type": "choices",
@@ -164,106 +167,108 @@ async def test_what_hides_no_object_is_left_out_and_a_rotated_box_is_made_uprigh
         "to_name": "image",
         "value": {"choices": ["rain"]},
     }
-    desk.server.submit(task, [box(rotation=90), box(x=150.0), weather])
+    studio.server.submit(task, [box(rotation=90), box(x=150.0), weather])
 
-    pulled = await desk.parts.puller.pull()
+    pulled = await studio.parts.puller.pull()
 
     assert pulled == Pulled(
         published=1,
         left_out=Counter(box_outside_image=1),
         adjusted=Counter({Adjustment.ROTATED_BOX: 1, Adjustment.NO_SHAPE: 1}),
     )
-    (letter,) = [each for each in desk.outbox.published if isinstance(each, DeadLettered)]
+    (letter,) = [item for item in studio.outbox.published if isinstance(item, DeadLettered)]
     assert letter.reason == "box_outside_image"
-    (truth,) = desk.corrections
+    (truth,) = studio.corrections
     assert len(truth.annotations) == 1
 
 
-def choice(desk: Desk, held: HeldCorrection, chosen: int) -> VersionChoice:
+def choice(studio: Studio, held: HeldCorrection, chosen: int) -> VersionChoice:
     return VersionChoice(
-        held.held_id, held.question, chosen, by="Cem", token_id="cem", at=desk.clock.now()
+        held.held_id, held.question, chosen, by="Cem", token_id="cem", at=studio.clock.now()
     )
 
 
 async def test_a_correction_of_what_has_changed_meanwhile_is_held_and_not_published(
-    desk: Desk, task: int
+    studio: Studio, task: int
 ) -> None:
-    publisher = GroundTruthPublisher(desk.stores.ledger, desk.outbox, "test")
+    publisher = GroundTruthPublisher(studio.stores.ledger, studio.outbox, "test")
     by_hand = FrameAnnotated(frame_id=FRAME, annotated_by="Ben", annotations=())
     assert await publisher.publish_next(by_hand, 1, "the review page")
-    desk.server.submit(task, [box()])
+    studio.server.submit(task, [box()])
 
-    pulled = await desk.parts.puller.pull()
+    pulled = await studio.parts.puller.pull()
 
     assert dict(pulled.held) == {"overtaken": 1}
-    (held,) = await desk.stores.held.waiting()
-    release = HeldRelease(desk.stores.held, publisher)
+    (held,) = await studio.stores.held.waiting()
+    release = HeldRelease(studio.stores.held, publisher)
     assert await release.release() == 0
-    assert await desk.stores.held.choose(choice(desk, held, 0))
+    assert await studio.stores.held.choose(choice(studio, held, 0))
     assert await release.release() == 1
-    assert [each.revision for each in desk.corrections] == [2, 3]
+    assert [correction.revision for correction in studio.corrections] == [2, 3]
 
 
 async def test_two_who_disagree_are_both_kept_until_somebody_says_who_is_right(
-    desk: Desk, task: int
+    studio: Studio, task: int
 ) -> None:
-    desk.server.submit(task, [box()])
-    desk.server.submit(task, [box(label="yield")])
+    studio.server.submit(task, [box()])
+    studio.server.submit(task, [box(label="yield")])
 
-    pulled = await desk.parts.puller.pull()
+    pulled = await studio.parts.puller.pull()
 
     assert dict(pulled.held) == {"annotators_disagree": 1}
-    (held,) = await desk.stores.held.waiting()
+    (held,) = await studio.stores.held.waiting()
     assert held.question is Question.ANNOTATORS_DISAGREE
-    await desk.stores.held.choose(choice(desk, held, 1))
-    publisher = GroundTruthPublisher(desk.stores.ledger, desk.outbox, "test")
-    assert await HeldRelease(desk.stores.held, publisher).release() == 1
-    assert desk.corrections[0].annotations[0].category == "yield"
+    await studio.stores.held.choose(choice(studio, held, 1))
+    publisher = GroundTruthPublisher(studio.stores.ledger, studio.outbox, "test")
+    assert await HeldRelease(studio.stores.held, publisher).release() == 1
+    assert studio.corrections[0].annotations[0].category == "yield"
 
 
 async def test_an_unknown_label_is_held_until_somebody_says_what_it_means(
-    desk: Desk, task: int
+    studio: Studio, task: int
 ) -> None:
-    desk.server.submit(task, [box(label="trafic sign"), box(x=60.0)])
+    studio.server.submit(task, [box(label="trafic sign"), box(x=60.0)])
 
-    pulled = await desk.parts.puller.pull()
+    pulled = await studio.parts.puller.pull()
 
     assert dict(pulled.held) == {"unknown_category": 1}
     answer = LabelAnswer(
-        "trafic sign", 1, Meaning.SAME, Category("yield"), "Cem", "t", desk.clock.now()
+        "trafic sign", 1, Meaning.SAME, Category("yield"), "Cem", "t", studio.clock.now()
     )
-    assert await desk.stores.held.answer(answer)
-    publisher = GroundTruthPublisher(desk.stores.ledger, desk.outbox, "test")
-    assert await HeldRelease(desk.stores.held, publisher).release() == 1
-    (correction,) = desk.corrections
-    assert [each.category for each in correction.annotations] == ["yield", "stop sign"]
+    assert await studio.stores.held.answer(answer)
+    publisher = GroundTruthPublisher(studio.stores.ledger, studio.outbox, "test")
+    assert await HeldRelease(studio.stores.held, publisher).release() == 1
+    (correction,) = studio.corrections
+    assert [annotation.category for annotation in correction.annotations] == ["yield", "stop sign"]
     assert correction.lead_time_s == 12.5
 
 
 async def test_what_is_submitted_and_deleted_again_is_counted_and_its_revision_stays(
-    desk: Desk, task: int
+    studio: Studio, task: int
 ) -> None:
-    annotation = desk.server.submit(task, [box()])
-    await desk.parts.puller.pull()
-    desk.server.person.delete(f"/api/annotations/{annotation}/").raise_for_status()
+    annotation = studio.server.submit(task, [box()])
+    await studio.parts.puller.pull()
+    studio.server.person.delete(f"/api/annotations/{annotation}/").raise_for_status()
 
-    assert await desk.parts.puller.pull() == Pulled(unanswered=1)
-    assert len(desk.corrections) == 1
+    assert await studio.parts.puller.pull() == Pulled(unanswered=1)
+    assert len(studio.corrections) == 1
 
 
-async def test_a_broker_that_is_away_loses_nothing(desk: Desk, task: int) -> None:
-    desk.server.submit(task, [box()])
-    desk.outbox.failures.append(ToolUnavailable("the broker is away"))
+async def test_a_broker_that_is_away_loses_nothing(studio: Studio, task: int) -> None:
+    studio.server.submit(task, [box()])
+    studio.outbox.failures.append(ToolUnavailable("the broker is away"))
     with pytest.raises(ToolUnavailable):
-        await desk.parts.puller.pull()
+        await studio.parts.puller.pull()
 
-    assert await desk.parts.puller.pull() == Pulled(published=1)
+    assert await studio.parts.puller.pull() == Pulled(published=1)
 
 
-async def test_an_answered_task_is_left_when_nobody_asks_any_more(desk: Desk, task: int) -> None:
-    desk.server.submit(task, [box()])
-    await desk.parts.puller.pull()
-    await desk.stores.annotation_tasks.touch([FRAME])
+async def test_an_answered_task_is_left_when_nobody_asks_any_more(
+    studio: Studio, task: int
+) -> None:
+    studio.server.submit(task, [box()])
+    await studio.parts.puller.pull()
+    await studio.stores.annotation_tasks.touch([FRAME])
 
-    assert (await desk.parts.pusher.push()).changed == 0
-    assert desk.task_of(FRAME)["id"] == task
+    assert (await studio.parts.pusher.push()).changed == 0
+    assert studio.task_of(FRAME)["id"] == task

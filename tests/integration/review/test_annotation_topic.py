@@ -69,7 +69,10 @@ async def test_the_documents_consumer_sees_each_revision_once_and_in_order(
         await outbox.close()
 
     def asked(event: ShortlistPublished) -> list[object]:
-        return [[each.frame_id, each.category, list(each.bbox)] for each in event.candidates]
+        return [
+            [candidate.frame_id, candidate.category, list(candidate.bbox)]
+            for candidate in event.candidates
+        ]
 
     assert seen == [[1, asked(first)], [2, asked(second)], [3, []]]
 

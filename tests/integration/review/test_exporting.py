@@ -68,7 +68,7 @@ async def test_a_training_set_never_holds_a_reference_frame_and_weighs_what_is_c
         frame.frame_id: SplitRule(0.4).split_of(frame.frame_id, frame.drive_id)  # type: ignore[arg-type]
         for frame in everything
     }
-    assert ids(frames) == [each for each in splits if splits[each] is Split.HAYSTACK]
+    assert ids(frames) == [split for split in splits if splits[split] is Split.HAYSTACK]
     assert 0 < len(frames) < len(everything)
     assert {frame.weight for frame in frames if frame.frame_id.startswith("h000")} <= {3}
     assert {frame.weight for frame in frames if not frame.frame_id.startswith("h000")} == {1}
@@ -89,14 +89,17 @@ async def test_an_export_has_its_images_and_a_manifest_and_is_reproducible(
     assert (tmp_path / "a/images/r000.png").read_bytes()[:4] == b"\x89PNG"
     assert content["frames"]["r000.png"]["revision"] == 1
     assert content["counts"] == {"frames": 3, "annotations": 3, "proposals": 3}
-    images = {f"images/{name}": each["sha256"] for name, each in content["frames"].items()}
+    images = {f"images/{name}": item["sha256"] for name, item in content["frames"].items()}
     for path, digest in (content["files"] | images).items():
         assert hashlib.sha256((tmp_path / "a" / path).read_bytes()).hexdigest() == digest
 
 
 async def test_a_folder_that_holds_something_is_left_alone(world: World, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
-    frames = [replace(each) for each in await chosen_frames(world.stores, What.NEEDLES, EVERY)]
+    frames = [
+        replace(chosen_frame)
+        for chosen_frame in await chosen_frames(world.stores, What.NEEDLES, EVERY)
+    ]
 
     with pytest.raises(InvalidRecord, match="not empty"):
         write_export(frames, Format.COCO, tmp_path, {}, None)

@@ -69,7 +69,7 @@ async def test_dead_letters_are_read_and_replayed_through_the_broker(
     assert "what was wrong" in page
     assert "1 replayed." in answer.text
     letters = await asyncio.to_thread(read_letters, kafka, settings)
-    (found_,) = [each for each in letters if each.failed(None, reason)]
+    (found_,) = [item for item in letters if item.failed(None, reason)]
     assert found_.state is LetterState.REPLAYED
 
 

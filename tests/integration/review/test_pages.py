@@ -163,7 +163,7 @@ async def test_a_frame_lists_the_revisions_of_its_ground_truth(ana: Browser) -> 
     revisions = await stores.frame_times.revisions(FrameId("h001-3"))
     page = (await ana.get("/frames?id=h001-3")).text
 
-    assert [(each.revision, each.by, each.objects) for each in revisions] == [
+    assert [(revision.revision, revision.by, revision.objects) for revision in revisions] == [
         (3, "Eve", 1),
         (2, "Eve", 1),
         (1, None, 1),
@@ -172,19 +172,21 @@ async def test_a_frame_lists_the_revisions_of_its_ground_truth(ana: Browser) -> 
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "message"),
     [
         ("/frames?id=nowhere", "There is no frame"),
         ("/needles/nothing", "There is no such needle."),
         ("/nowhere", "There is no page at this address."),
     ],
 )
-async def test_what_is_not_there_is_a_page_that_says_so(ana: Browser, path: str, said: str) -> None:
+async def test_what_is_not_there_is_a_page_that_says_so(
+    ana: Browser, path: str, message: str
+) -> None:
     answer = await ana.get(path)
 
     assert answer.status_code == HTTPStatus.NOT_FOUND
     assert "Not found" in answer.text
-    assert said in answer.text
+    assert message in answer.text
     assert 'aria-label="Main"' in answer.text
 
 

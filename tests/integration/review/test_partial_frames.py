@@ -60,7 +60,7 @@ async def test_nobody_completes_what_they_have_not_seen(ana: Browser) -> None:
         await ana.post("/frames/complete", {"id": "nowhere", "revision": "2"}),
         await ana.post_raw("/frames/complete", {"id": FRAME, "revision": "2"}),
     ]
-    assert [each.status_code for each in answers] == [409, 404, 403]
+    assert [answer.status_code for answer in answers] == [409, 404, 403]
     assert not (await latest(ana.world)).complete
 
 
@@ -86,7 +86,9 @@ async def copied(world: World) -> None:
     assert record.captured is not None
     assert record.ground_truth is not None
     name = {"frame_id": FrameId("copy")}
-    facts = [each.model_copy(update=name) for each in (record.captured, record.ground_truth)]
+    facts = [
+        captured.model_copy(update=name) for captured in (record.captured, record.ground_truth)
+    ]
     await world.stores.frames.record(facts)
 
 
@@ -109,7 +111,7 @@ async def test_training_sets_leave_out_partial_frames_and_copies(world: World) -
 async def test_a_partial_frame_goes_to_annotation_tools_with_what_was_taken(world: World) -> None:
     partial = await partial_truth(world)
     frames = await chosen_frames(world.stores, What.SHORTLISTED, NeedleFilter())
-    frame = next(each for each in frames if each.frame_id == FRAME)
+    frame = next(export_frame for export_frame in frames if export_frame.frame_id == FRAME)
     assert (frame.complete, frame.annotations) == (False, partial.annotations)
 
 

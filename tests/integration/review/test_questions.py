@@ -21,7 +21,7 @@ async def released(world: World) -> list[FrameAnnotated]:
     publisher = GroundTruthPublisher(world.stores.ledger, world.outbox, "answer")
     await world.stores.ledger.assign([])
     await HeldRelease(world.stores.held, publisher).release()
-    return [each for each in world.outbox.published if isinstance(each, FrameAnnotated)]
+    return [truth for truth in world.outbox.published if isinstance(truth, FrameAnnotated)]
 
 
 def choice_form(one: HeldCorrection, version: int) -> dict[str, object]:
@@ -69,7 +69,7 @@ async def test_a_label_that_is_explained_lets_its_corrections_go(ana: Browser) -
     kept = (await ana.world.stores.held.answers())[UNKNOWN]
     assert (kept.meaning, kept.by, kept.at) == (Meaning.SAME, "Ana", ana.world.clock.now())
     (event,) = await released(ana.world)
-    assert [each.category for each in event.annotations] == [STOP, "yield"]
+    assert [annotation.category for annotation in event.annotations] == [STOP, "yield"]
     following = (await ana.get(answer.headers["Location"].removeprefix("/review"))).text
     assert "Which version is right?" in following
     assert f"<b>Ana</b>: <q>{UNKNOWN}</q> is <b>{STOP}</b>" in following
@@ -84,7 +84,7 @@ async def test_a_label_may_be_new_or_no_object_at_all(
     await ana.post("/questions/label", {"label": UNKNOWN, "seen": "0", "meaning": meaning})
 
     (event,) = await released(ana.world)
-    assert [each.category for each in event.annotations] == left
+    assert [annotation.category for annotation in event.annotations] == left
 
 
 async def test_of_two_who_explain_a_label_at_once_the_second_is_told(
@@ -113,7 +113,7 @@ async def test_an_answer_about_a_label_can_be_changed_for_what_comes_later(ana: 
 
 
 @pytest.mark.parametrize(
-    ("form", "told"),
+    ("form", "message"),
     [
         ({**SAME, "category": "stp sign"}, "Choose an existing category"),
         ({"label": UNKNOWN, "seen": "0"}, "Choose what the label means first"),
@@ -121,13 +121,13 @@ async def test_an_answer_about_a_label_can_be_changed_for_what_comes_later(ana: 
     ],
 )
 async def test_an_answer_that_makes_no_sense_is_told_and_not_kept(
-    ana: Browser, form: dict[str, object], told: str
+    ana: Browser, form: dict[str, object], message: str
 ) -> None:
     await ask(ana.world.stores)
 
     answer = await ana.post("/questions/label", form)
 
-    assert (answer.status_code, told in answer.text) == (HTTPStatus.CONFLICT, True)
+    assert (answer.status_code, message in answer.text) == (HTTPStatus.CONFLICT, True)
     assert await ana.world.stores.held.answers() == {}
 
 
@@ -161,7 +161,9 @@ async def test_of_two_who_disagree_one_counts_or_none(
 
     assert answer.status_code == HTTPStatus.SEE_OTHER
     events = await released(ana.world)
-    assert [[each.category for each in event.annotations] for event in events] == published
+    assert [
+        [annotation.category for annotation in event.annotations] for event in events
+    ] == published
     kept = await ana.world.stores.held.find(choice.held_id)
     assert kept is not None
     assert (kept.by, kept.decided_at) == ("Ana", ana.world.clock.now())

@@ -140,8 +140,8 @@ async def test_a_claim_can_be_taken_over(ana: Browser, ben: Browser) -> None:
 
     await ben.post(f"{PAGE}/claim", {"force": "yes"}, **HTMX)
 
-    told = await ana.post(f"{PAGE}/undo", {}, **HTMX)
-    assert "Ben works on this needle" in told.text
+    refusal = await ana.post(f"{PAGE}/undo", {}, **HTMX)
+    assert "Ben works on this needle" in refusal.text
 
 
 async def test_a_decision_that_was_overtaken_is_told_and_does_not_overwrite(
@@ -173,20 +173,22 @@ async def test_a_missing_label_becomes_the_next_revision(ana: Browser) -> None:
     assert isinstance(event, FrameAnnotated)
     assert (event.frame_id, event.revision) == ("h000-1", 2)
     assert (event.annotated_by, event.annotation_source) == ("Ana", "reannotation")
-    assert [each.category for each in event.annotations] == ["yield", "street lamp"]
+    assert [annotation.category for annotation in event.annotations] == ["yield", "street lamp"]
     assert event.annotations[1].bbox == REGION
 
 
 async def test_no_object_here_removes_the_annotation_and_leaves_the_others(ana: Browser) -> None:
     await correct(ana, 0, "no_object")
 
-    assert [each.category for each in (await latest(ana, "h000-0")).annotations] == ["yield"]
+    assert [annotation.category for annotation in (await latest(ana, "h000-0")).annotations] == [
+        "yield"
+    ]
 
 
 async def test_a_wrong_category_is_renamed_in_place(ana: Browser) -> None:
     await correct(ana, 0, "wrong_category", category="billboard")
 
-    names = [each.category for each in (await latest(ana, "h000-0")).annotations]
+    names = [annotation.category for annotation in (await latest(ana, "h000-0")).annotations]
     assert names == ["billboard", "yield"]
 
 
@@ -202,9 +204,9 @@ async def test_what_makes_no_sense_is_told_and_publishes_nothing(ana: Browser) -
 async def test_a_correction_of_what_has_changed_since_is_told(ana: Browser) -> None:
     await correct(ana, 1, "missing_label", category="street lamp")
 
-    told = await correct(ana, 1, "missing_label", category="shop lamp")
+    found = await correct(ana, 1, "missing_label", category="shop lamp")
 
-    assert "has changed since you loaded the page" in told
+    assert "has changed since you loaded the page" in found
     assert len(ana.world.outbox.published) == 1
 
 
@@ -230,8 +232,8 @@ async def test_undoing_a_correction_publishes_what_was_said_before(ana: Browser)
 async def test_a_correction_is_sent_later_when_the_broker_is_away(ana: Browser) -> None:
     ana.world.outbox.failures.append(BrokerUnavailable("away"))
 
-    told = await correct(ana, 0, "no_object")
-    assert "is stored and will be sent later" in told
+    found = await correct(ana, 0, "no_object")
+    assert "is stored and will be sent later" in found
     assert await ana.world.context.corrector.resume() == 1
     assert await ana.world.context.corrector.resume() == 0
 

@@ -59,7 +59,7 @@ async def test_frames_from_before_are_compared_when_something_new_is_said_of_the
     await step.run([first])
 
     needles = [e for e in outbox.published if isinstance(e, NeedleFound | NeedleRetracted)]
-    assert [(type(each), each.frame_id) for each in needles] == [
+    assert [(type(needle), needle.frame_id) for needle in needles] == [
         (NeedleFound, "f1"),
         (NeedleFound, "f2"),
         (NeedleRetracted, "f1"),

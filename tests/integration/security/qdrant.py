@@ -25,8 +25,8 @@ class Qdrant(BaseHTTPRequestHandler):
         """Points are written: there is no collection, but that is only for those who may."""
         self.rfile.read(int(self.headers["Content-Length"]))
         status = {KEY: HTTPStatus.NOT_FOUND, READING_KEY: HTTPStatus.FORBIDDEN}
-        said = {"status": {"error": "Forbidden: Global write access is required"}, "time": 0.0}
-        self._answer(status.get(self.headers["api-key"], HTTPStatus.UNAUTHORIZED), said)
+        refusal = {"status": {"error": "Forbidden: Global write access is required"}, "time": 0.0}
+        self._answer(status.get(self.headers["api-key"], HTTPStatus.UNAUTHORIZED), refusal)
 
     def _answer(self, status: HTTPStatus, body: object) -> None:
         content = json.dumps(body).encode()

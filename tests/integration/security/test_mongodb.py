@@ -45,9 +45,9 @@ async def stored(settings: Settings) -> None:
 async def refusal(settings: Settings) -> str:
     with pytest.raises(InvalidSettings) as refused:
         await stored(settings)
-    said = str(refused.value)
-    assert settings.mongodb_password.get_secret_value() not in said
-    return said
+    message = str(refused.value)
+    assert settings.mongodb_password.get_secret_value() not in message
+    return message
 
 
 async def test_a_service_writes_and_reads(mongodb: str, authority: Authority) -> None:
@@ -57,23 +57,23 @@ async def test_a_service_writes_and_reads(mongodb: str, authority: Authority) ->
 async def test_a_wrong_password_is_refused_by_its_settings_name(
     mongodb: str, authority: Authority
 ) -> None:
-    said = await refusal(settings_of(mongodb, authority.file, password="swordfish"))
-    assert "GAZELOOP_MONGODB_PASSWORD" in said
+    message = await refusal(settings_of(mongodb, authority.file, password="swordfish"))
+    assert "GAZELOOP_MONGODB_PASSWORD" in message
 
 
 async def test_a_stranger_is_refused_with_the_role_to_grant(
     mongodb: str, authority: Authority
 ) -> None:
-    said = await refusal(settings_of(mongodb, authority.file, user="stranger"))
-    assert "readWrite" in said
+    message = await refusal(settings_of(mongodb, authority.file, user="stranger"))
+    assert "readWrite" in message
 
 
 async def test_an_expired_certificate_is_refused(outdated: str, authority: Authority) -> None:
-    said = await refusal(settings_of(outdated, authority.file))
-    assert "GAZELOOP_MONGODB_CA" in said
-    assert "renew" in said
+    message = await refusal(settings_of(outdated, authority.file))
+    assert "GAZELOOP_MONGODB_CA" in message
+    assert "renew" in message
 
 
 async def test_an_authority_that_cannot_be_read_is_named(mongodb: str, tmp_path: Path) -> None:
-    said = await refusal(settings_of(mongodb, tmp_path / "nothing.pem"))
-    assert "nothing.pem" in said
+    message = await refusal(settings_of(mongodb, tmp_path / "nothing.pem"))
+    assert "nothing.pem" in message

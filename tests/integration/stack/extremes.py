@@ -49,7 +49,7 @@ def _extreme(node: Schema, whole: Schema, sound: Any) -> st.SearchStrategy[Any]:
     if "$ref" in node:
         node = whole["$defs"][node["$ref"].rpartition("/")[2]]
     if "anyOf" in node:
-        return st.one_of([_extreme(each, whole, sound) for each in node["anyOf"]])
+        return st.one_of([_extreme(item, whole, sound) for item in node["anyOf"]])
     if node.get("type") == "array":
         return _array(node, whole, sound)
     if "properties" in node:

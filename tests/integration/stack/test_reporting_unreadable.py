@@ -26,8 +26,8 @@ async def test_two_processes_and_a_restart_make_one_letter_of_a_document(mongodb
     for documents in (met("a", "b"), met("b", "c"), met("a", "b", "c")):
         await UnreadableReporter(reported, outbox, FakeClock(), documents).report()
     letters = [event for event in outbox.published if isinstance(event, DeadLettered)]
-    assert [each.location for each in letters] == [f"mongodb:frames/{name}" for name in "abc"]
-    assert {each.reason for each in letters} == {"unreadable_document"}
+    assert [letter.location for letter in letters] == [f"mongodb:frames/{name}" for name in "abc"]
+    assert {letter.reason for letter in letters} == {"unreadable_document"}
     await database.client.close()
 
 

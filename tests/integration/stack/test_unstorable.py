@@ -27,6 +27,6 @@ async def test_a_document_that_cannot_be_stored_is_invalid(
 ) -> None:
     database = connect(mongodb_url, "unstorable")
     with pytest.raises(Invalid) as caught:
-        await write(database["documents"], [upsert("one", each) for each in assigned])
+        await write(database["documents"], [upsert("one", document) for document in assigned])
     assert caught.value.reason == "unstorable_document"
     await database.client.close()

@@ -31,7 +31,10 @@ class Collector:
     def take(self, body: bytes) -> None:
         """Keep the spans of one request."""
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-            named = {each.key: each.value.string_value for each in resource.resource.attributes}
+            named = {
+                attribute.key: attribute.value.string_value
+                for attribute in resource.resource.attributes
+            }
             self.spans += [
                 Received(
                     named["service.name"].removeprefix("gazeloop-"),
@@ -39,7 +42,7 @@ class Collector:
                     span.trace_id.hex(),
                     span.span_id.hex(),
                     span.parent_span_id.hex(),
-                    {each.key: each.value.string_value for each in span.attributes},
+                    {attribute.key: attribute.value.string_value for attribute in span.attributes},
                 )
                 for scope in resource.scope_spans
                 for span in scope.spans

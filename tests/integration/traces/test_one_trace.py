@@ -143,7 +143,7 @@ async def test_one_trace_leads_from_a_request_to_the_shortlist(
         for topic in ("gaze.frames", "gaze.predictions")
     ]
     every = [path_to(span, spans)[2:] for span in spans.values()]
-    assert [each for each in embedded if each in every]
+    assert [item for item in embedded if item in every]
     lines = [json.loads(line) for line in logged.getvalue().splitlines()]
     joined = [line for line in lines if line.get("trace_id") == TRACE]
     assert {line["event"] for line in joined} >= {"record_accepted", "event_done", "batch_embedded"}

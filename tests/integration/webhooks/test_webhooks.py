@@ -77,7 +77,7 @@ def receiving() -> Iterator[Receiver]:
             kept.traces.append(self.headers.get("traceparent", ""))
             name = self.headers["webhook-id"]
             answer = kept.answers.get(name)
-            tried = sum(each["event_id"] == name for each in kept.tries)
+            tried = sum(document["event_id"] == name for document in kept.tries)
             status, headers = answer(tried) if answer else TAKEN
             if status < 300:
                 kept.ids.append(name)
@@ -144,7 +144,9 @@ class Bench:
     def letters(self, name: str) -> list[DeadLettered]:
         service = f"webhooks.{name}-{self.run}"
         return [
-            each for each in read_dead_letters(self.kafka, Settings()) if each.service == service
+            letter
+            for letter in read_dead_letters(self.kafka, Settings())
+            if letter.service == service
         ]
 
     def count(self, name: str, outcome: str) -> float:
@@ -167,8 +169,8 @@ async def test_every_shortlist_arrives_once_signed_under_its_own_id(
     async with bench.sending(well=receiver.url):
         await until(lambda: receiver.has(*events))
 
-    ours = {event.event_id for event in events}
-    assert sorted(each for each in receiver.ids if each in ours) == sorted(ours)
+    expected = {event.event_id for event in events}
+    assert sorted(id_ for id_ in receiver.ids if id_ in expected) == sorted(expected)
     bodies = {body["event_id"]: body for body in receiver.tries}
     assert bodies[events[0].event_id] == json.loads(written(events[0], 1)[0][1])
 
@@ -185,9 +187,9 @@ async def test_a_receiver_may_go_on_in_the_shortlists_trace(
     async with bench.sending(traces, traced=receiver.url):
         await until(lambda: receiver.has(event))
 
-    (taken,) = [each for each in kept.get_finished_spans() if each.name.startswith("process")]
-    said = dict(zip(receiver.ids, receiver.traces, strict=True))[event.event_id]
-    *ids, flags = said.split("-")
+    (taken,) = [span for span in kept.get_finished_spans() if span.name.startswith("process")]
+    trace = dict(zip(receiver.ids, receiver.traces, strict=True))[event.event_id]
+    *ids, flags = trace.split("-")
     assert ids == ["00", f"{taken.context.trace_id:032x}", f"{taken.context.span_id:016x}"]
     assert int(flags, 16) & 1  # sampled
 
@@ -229,8 +231,8 @@ async def test_one_that_is_away_or_slow_holds_up_nobody_else(
             await until(lambda: receiver.has(*events))
             await until(lambda: bool(bench.letters("slow") and bench.letters("gone")))
 
-    assert {each.reason for each in bench.letters("slow")} == {"receiver_slow"}
-    assert {each.reason for each in bench.letters("gone")} == {"receiver_unreachable"}
+    assert {letter.reason for letter in bench.letters("slow")} == {"receiver_slow"}
+    assert {letter.reason for letter in bench.letters("gone")} == {"receiver_unreachable"}
 
 
 async def test_a_redirect_is_not_followed(bench: Bench, receiver: Receiver) -> None:

@@ -32,8 +32,8 @@ def invoke(street: Path, tmp_path: Path) -> Invoke:
 
     def call(*arguments: str) -> Result:
         given = ["--coco", str(street), "--images", str(street.parent)]
-        told = ["--data", str(tmp_path / "data"), "benchmark", "retrieval", *given]
-        return runner.invoke(app, [*told, "--to", str(tmp_path / "out"), *arguments])
+        options = ["--data", str(tmp_path / "data"), "benchmark", "retrieval", *given]
+        return runner.invoke(app, [*options, "--to", str(tmp_path / "out"), *arguments])
 
     return call
 
@@ -44,9 +44,9 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_colour_finds_what_has_the_colour_by_every_search(invoke: Invoke, tmp_path: Path) -> None:
-    said = invoke("--model", "hsv-histogram", "--montages", "2")
+    result = invoke("--model", "hsv-histogram", "--montages", "2")
 
-    assert said.exit_code == 0, said.output
+    assert result.exit_code == 0, result.output
     found = rows(tmp_path)
     assert {(row["search"], row["level"]) for row in found} == {
         (search, level) for search in SEARCHES for level in ("category", "supercategory")
@@ -62,11 +62,11 @@ def test_colour_finds_what_has_the_colour_by_every_search(invoke: Invoke, tmp_pa
     with Image.open(pictures[0]) as picture:
         assert picture.width > 1000
     assert (tmp_path / "out" / "retrieval.svg").read_text().startswith("<svg")
-    assert "By supercategory, 24 queries" in said.output
+    assert "By supercategory, 24 queries" in result.output
 
 
 def test_whole_frames_are_prepared_as_the_report_did(invoke: Invoke, tmp_path: Path) -> None:
-    said = invoke(
+    result = invoke(
         "--of",
         "frames",
         "--letterbox",
@@ -81,7 +81,7 @@ def test_whole_frames_are_prepared_as_the_report_did(invoke: Invoke, tmp_path: P
         "gt:000000000001",
     )
 
-    assert said.exit_code == 0, said.output
+    assert result.exit_code == 0, result.output
     assert {row["examples"] for row in rows(tmp_path)} == {"12"}
     assert [path.stem for path in (tmp_path / "out").glob("*.png")] == [
         "gazeloop-small-random-000000"
@@ -89,7 +89,7 @@ def test_whole_frames_are_prepared_as_the_report_did(invoke: Invoke, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--model", "resnet19"], "there is no embedder 'resnet19'"),
         (["--model", "resnet18@trained"], "NAME@random"),
@@ -98,11 +98,11 @@ def test_whole_frames_are_prepared_as_the_report_did(invoke: Invoke, tmp_path: P
         (["--model", "hsv-histogram", "--query", "nowhere"], "no query is on a frame 'nowhere'"),
     ],
 )
-def test_what_is_not_there_is_named(invoke: Invoke, arguments: list[str], said: str) -> None:
+def test_what_is_not_there_is_named(invoke: Invoke, arguments: list[str], message: str) -> None:
     outcome = invoke(*arguments)
 
     assert isinstance(outcome.exception, InvalidSettings)
-    assert said in str(outcome.exception)
+    assert message in str(outcome.exception)
 
 
 def test_one_network_with_several_weights_is_told_apart() -> None:
@@ -111,8 +111,13 @@ def test_one_network_with_several_weights_is_told_apart() -> None:
         for text in ("resnet18", "resnet18@random", "resnet18=a/tuned.pth", "resnet18=b/white.pth")
     ]
 
-    assert [each.title for each in choices][1:3] == ["resnet18 (random)", "resnet18 (tuned.pth)"]
-    assert len({each.title for each in choices}) == len({each.stem for each in choices}) == 4
+    assert [choice.title for choice in choices][1:3] == [
+        "resnet18 (random)",
+        "resnet18 (tuned.pth)",
+    ]
+    assert (
+        len({choice.title for choice in choices}) == len({choice.stem for choice in choices}) == 4
+    )
 
 
 def test_frames_alone_are_padded(invoke: Invoke) -> None:
@@ -124,10 +129,10 @@ def test_a_picture_that_cannot_be_read_is_said_and_the_rest_goes_through(
 ) -> None:
     (street.parent / "004.png").write_bytes(b"not a picture")
 
-    said = invoke("--model", "hsv-histogram", "--search", "exact-cosine", "--montages", "0")
+    result = invoke("--model", "hsv-histogram", "--search", "exact-cosine", "--montages", "0")
 
-    assert said.exit_code == 0, said.output
-    assert "1 frames whose image cannot be read" in said.output
+    assert result.exit_code == 0, result.output
+    assert "1 frames whose image cannot be read" in result.output
     assert {row["examples"] for row in rows(tmp_path)} == {"22"}
 
 

@@ -38,17 +38,17 @@ def test_a_network_that_bears_it_is_written_and_its_use_is_told(
 ) -> None:
     runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
 
-    said = runner.invoke(app, arguments)
+    result = runner.invoke(app, arguments)
 
-    assert said.exit_code == 0, said.output
-    assert "cosine to full precision, 6 frames held out: least" in said.output
+    assert result.exit_code == 0, result.output
+    assert "cosine to full precision, 6 frames held out: least" in result.output
     file = tmp_path / "network.int8"
     use = f"--set embedder=conv_ae --set embed_precision=int8 --set embed_int8={file}"
-    assert use in said.output
-    assert "Applying" not in said.output  # NNCF's own bars
-    sha256 = said.output.split("GAZELOOP_EMBED_INT8_SHA256: ")[1].strip()
-    told = {"embed_precision": "int8", "embed_int8": file, "embed_int8_sha256": sha256}
-    embedder = TorchEmbedder.of(Settings.model_validate(chosen | told))
+    assert use in result.output
+    assert "Applying" not in result.output  # NNCF's own bars
+    sha256 = result.output.split("GAZELOOP_EMBED_INT8_SHA256: ")[1].strip()
+    int8 = {"embed_precision": "int8", "embed_int8": file, "embed_int8_sha256": sha256}
+    embedder = TorchEmbedder.of(Settings.model_validate(chosen | int8))
     assert "-int8-" in embedder.model_id
 
 
@@ -64,16 +64,16 @@ def test_a_network_that_does_not_is_refused_with_figures_and_remedy(
     with pytest.raises(SystemExit) as leaving:
         main()
 
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert leaving.value.code == 1
-    assert "conv_ae does not bear 8 bits" in said
-    assert "mAP goes from" in said
-    assert "GAZELOOP_EMBED_PRECISION to bf16" in said
+    assert "conv_ae does not bear 8 bits" in output
+    assert "mAP goes from" in output
+    assert "GAZELOOP_EMBED_PRECISION to bf16" in output
     assert not (tmp_path / "network.int8").exists()
 
 
 def test_the_files_name_says_what_it_is(arguments: list[str]) -> None:
-    said = CliRunner().invoke(app, [*arguments[:-1], "network.bin"])
+    result = CliRunner().invoke(app, [*arguments[:-1], "network.bin"])
 
-    assert said.exit_code == 2
-    assert ".int8" in said.output
+    assert result.exit_code == 2
+    assert ".int8" in result.output

@@ -61,15 +61,15 @@ def _errors(
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_explains_itself(runner: CliRunner, command: list[str]) -> None:
-    said = runner.invoke(app, [*command, "--help"])
-    assert said.exit_code == 0
-    assert len(said.output.splitlines()) > 5
+    result = runner.invoke(app, [*command, "--help"])
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) > 5
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_shows_how_it_is_called(runner: CliRunner, command: list[str]) -> None:
-    said = runner.invoke(app, [*command, "--help"]).output
-    _, found, examples = said.partition("Example")
+    output = runner.invoke(app, [*command, "--help"]).output
+    _, found, examples = output.partition("Example")
     assert found
     assert f"{' '.join(command)}" in examples
 
@@ -93,15 +93,15 @@ def test_the_version_stands_alone_where_no_commit_is_known(tmp_path: Path) -> No
 def test_a_misspelt_setting_names_the_one_that_is_meant(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, said = _errors(["--set", "embeder=resnet18", "settings"], monkeypatch, capsys)
+    code, message = _errors(["--set", "embeder=resnet18", "settings"], monkeypatch, capsys)
     assert code == 1
-    assert "GAZELOOP_EMBEDER: no such setting; is GAZELOOP_EMBEDDER meant?" in said
+    assert "GAZELOOP_EMBEDER: no such setting; is GAZELOOP_EMBEDDER meant?" in message
 
 
 def test_help_names_every_command(runner: CliRunner) -> None:
-    said = runner.invoke(app, ["--help"]).output
+    output = runner.invoke(app, ["--help"]).output
     for command in COMMANDS:
-        assert command[0] in said
+        assert command[0] in output
 
 
 @pytest.mark.parametrize("command", _lazy_commands(), ids=lambda command: command.name)
@@ -111,9 +111,9 @@ def test_the_line_in_the_help_is_the_first_of_the_commands_own(command: LazyComm
 
 
 def test_a_misspelt_command_names_the_one_that_is_meant(runner: CliRunner) -> None:
-    said = runner.invoke(app, ["mien"])
-    assert said.exit_code == 2
-    assert "Did you mean 'mine'" in said.output
+    result = runner.invoke(app, ["mien"])
+    assert result.exit_code == 2
+    assert "Did you mean 'mine'" in result.output
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_misspelt_command_names_the_one_that_is_meant(runner: CliRunner) -> No
     ],
 )
 def test_the_shell_completes_commands_and_their_options(line: str, meant: str) -> None:
-    said = subprocess.run(
+    completed = subprocess.run(
         [
             sys.executable,
             "-c",
@@ -141,18 +141,18 @@ def test_the_shell_completes_commands_and_their_options(line: str, meant: str) -
         capture_output=True,
         text=True,
     )
-    assert said.stdout.split() == [meant]
+    assert completed.stdout.split() == [meant]
 
 
 def test_help_comes_within_a_second() -> None:
     started = time.monotonic()
-    said = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "services.cli.main", "--help"],
         check=True,
         capture_output=True,
         text=True,
     )
-    assert "gazeloop demo" in said.stdout
+    assert "gazeloop demo" in completed.stdout
     assert time.monotonic() - started < 1.0 or os.getloadavg()[0] > 2
 
 
@@ -169,8 +169,10 @@ def test_help_comes_within_a_second() -> None:
 def test_nothing_heavy_is_imported_that_is_not_needed(needed: str, heavy: list[str]) -> None:
     services = ["torch", "faust", "fastapi", "openvino", "PIL"]
     code = f"import sys, {needed}; print(*sys.modules)"
-    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert not {*heavy, *services} & set(said.stdout.split())
+    completed = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert not {*heavy, *services} & set(completed.stdout.split())
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
@@ -180,10 +182,10 @@ def test_the_top_level_help_and_the_version_import_no_command(option: str) -> No
         "try: main()\n"
         "finally: print(*sys.modules, file=sys.stderr)"
     )
-    said = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", code, option], check=True, capture_output=True, text=True
     )
-    imported = set(said.stderr.split())
+    imported = set(completed.stderr.split())
     heavy = {"torch", "faust", "numba", "kafka", "pymongo", "numpy", "pydantic", "fastapi"}
     assert not heavy & imported
     assert not [name for name in imported if name.endswith("_command")]
@@ -195,18 +197,18 @@ def test_settings_names_variables_that_are_nearly_a_setting_and_no_others(
     monkeypatch.setenv("GAZELOOP_EMBEDER", "resnet18")
     monkeypatch.setenv("GAZELOOP_INGEST_SERVICE_PORT", "8000")
     monkeypatch.setenv("GAZELOOP_EMBEDDER", "resnet50")
-    said = [
+    warnings = [
         line
         for line in runner.invoke(app, ["settings"]).output.splitlines()
         if "did you mean" in line
     ]
-    assert said == ["GAZELOOP_EMBEDER is set but unknown; did you mean GAZELOOP_EMBEDDER?"]
+    assert warnings == ["GAZELOOP_EMBEDER is set but unknown; did you mean GAZELOOP_EMBEDDER?"]
 
 
 def test_settings_lists_every_setting(runner: CliRunner) -> None:
-    said = runner.invoke(app, ["settings"]).output
+    output = runner.invoke(app, ["settings"]).output
     for name in Settings.model_fields:
-        assert f"GAZELOOP_{name.upper()}" in said
+        assert f"GAZELOOP_{name.upper()}" in output
 
 
 def test_every_setting_has_a_meaning() -> None:
@@ -215,28 +217,28 @@ def test_every_setting_has_a_meaning() -> None:
 
 
 def test_secrets_are_not_shown(runner: CliRunner) -> None:
-    said = runner.invoke(app, ["--set", "qdrant_api_key=hush", "settings"]).output
-    assert "hush" not in said
-    assert "***" in said
+    output = runner.invoke(app, ["--set", "qdrant_api_key=hush", "settings"]).output
+    assert "hush" not in output
+    assert "***" in output
 
 
 def test_a_setting_given_by_hand_wins_over_the_environment(
     runner: CliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GAZELOOP_SPLIT_SEED", "11")
-    said = runner.invoke(app, ["--set", "split_seed=12345", "settings"]).output
-    assert "12345" in said
+    output = runner.invoke(app, ["--set", "split_seed=12345", "settings"]).output
+    assert "12345" in output
 
 
 @pytest.mark.parametrize("text", ["operating_score=7", "no_such_setting=1"])
 def test_a_wrong_setting_is_one_clear_line(
     text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, said = _errors(["--set", text, "settings"], monkeypatch, capsys)
+    code, message = _errors(["--set", text, "settings"], monkeypatch, capsys)
     assert code == 1
-    assert f"GAZELOOP_{text.partition('=')[0].upper()}" in said
-    assert "gazeloop settings" in said
-    assert "Traceback" not in said
+    assert f"GAZELOOP_{text.partition('=')[0].upper()}" in message
+    assert "gazeloop settings" in message
+    assert "Traceback" not in message
 
 
 @pytest.mark.parametrize(
@@ -259,9 +261,9 @@ def test_a_folder_that_holds_nothing_is_said_at_once_and_not_made(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, said = _errors(["--data", "misspelt", *command], monkeypatch, capsys)
+    code, message = _errors(["--data", "misspelt", *command], monkeypatch, capsys)
     assert code == 1
-    assert "nothing is stored in the data folder misspelt" in said
+    assert "nothing is stored in the data folder misspelt" in message
     assert not list(tmp_path.iterdir())
 
 
@@ -293,14 +295,14 @@ def test_what_is_logged_does_not_stand_among_what_is_printed(
     command: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "mongodb").mkdir()
-    said = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", _LOGGING, "--data", str(tmp_path), *command],
         check=False,
         capture_output=True,
         text=True,
     )
-    assert "enough is seen" in said.stderr
-    assert "seen_in_the_log" not in said.stdout + said.stderr
+    assert "enough is seen" in completed.stderr
+    assert "seen_in_the_log" not in completed.stdout + completed.stderr
     (log,) = (tmp_path / "logs").iterdir()
     assert "seen_in_the_log" in log.read_text()
 
@@ -320,9 +322,9 @@ def test_predictions_without_a_detector_are_wrong_usage(runner: CliRunner, tmp_p
     (tmp_path / "gt.json").write_text("{}")
     arguments = ["mine", "coco", "--images", str(tmp_path)]
     arguments += ["--ground-truth", str(tmp_path / "gt.json")]
-    said = runner.invoke(app, [*arguments, "--predictions", str(tmp_path / "gt.json")])
-    assert said.exit_code == 2
-    assert "--detector" in said.output
+    result = runner.invoke(app, [*arguments, "--predictions", str(tmp_path / "gt.json")])
+    assert result.exit_code == 2
+    assert "--detector" in result.output
 
 
 @pytest.mark.parametrize("name", ["ods", "ods@", "@1", "a b@1", "ods@1@2"])
@@ -330,11 +332,11 @@ def test_a_detector_is_a_name_and_a_version(runner: CliRunner, tmp_path: Path, n
     (tmp_path / "gt.json").write_text("{}")
     arguments = ["mine", "coco", "--images", str(tmp_path), "--detector", name]
     arguments += ["--ground-truth", str(tmp_path / "gt.json")]
-    said = runner.invoke(app, [*arguments, "--predictions", str(tmp_path / "gt.json")])
-    assert said.exit_code == 2
+    result = runner.invoke(app, [*arguments, "--predictions", str(tmp_path / "gt.json")])
+    assert result.exit_code == 2
 
 
 def test_status_where_nothing_runs_says_how_to_start(runner: CliRunner, tmp_path: Path) -> None:
-    said = runner.invoke(app, ["--data", str(tmp_path), "status"])
-    assert said.exit_code == 1
-    assert "gazeloop up" in said.output
+    result = runner.invoke(app, ["--data", str(tmp_path), "status"])
+    assert result.exit_code == 1
+    assert "gazeloop up" in result.output

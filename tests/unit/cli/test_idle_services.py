@@ -38,10 +38,10 @@ async def test_a_service_with_nothing_to_do_warns_and_names_the_setting(
 ) -> None:
     await deployed_until_its_broker_is_missing(service, Settings(data=tmp_path))
 
-    (said,) = logged.entries
-    assert (said["event"], said["log_level"]) == ("nothing_to_do", "warning")
-    assert said["service"] == service
-    assert variable in said["remedy"]
+    (message,) = logged.entries
+    assert (message["event"], message["log_level"]) == ("nothing_to_do", "warning")
+    assert message["service"] == service
+    assert variable in message["remedy"]
 
 
 @pytest.mark.parametrize(

@@ -27,5 +27,5 @@ async def test_what_is_learnt_from_is_where_the_picture_shows_it(
 
     (frame,) = await labelled_frames(source, Context(tmp_path / "data"), _none)
 
-    assert [each.box for each in frame.objects] == [(0.5, 1, 5, 5)]
+    assert [labelled_object.box for labelled_object in frame.objects] == [(0.5, 1, 5, 5)]
     assert "1 size_mismatch" in capsys.readouterr().err

@@ -14,7 +14,7 @@ def logging_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
     before = list(root.handlers)
     yield
-    for handler in [each for each in root.handlers if each not in before]:
+    for handler in [item for item in root.handlers if item not in before]:
         if isinstance(handler, logging.StreamHandler):
             handler.stream.close()
     root.handlers = before
@@ -32,9 +32,9 @@ def test_a_person_is_told_of_an_error_in_one_line_and_where_the_log_is(
 
     logging.getLogger("kafka.net").error("connection lost")
 
-    said = capsys.readouterr().err
-    assert "retriever: batch_failed: ValueError: no such thing" in said
-    assert str(path) in said
-    assert "batch_mined" not in said
-    assert "connection lost" not in said
+    output = capsys.readouterr().err
+    assert "retriever: batch_failed: ValueError: no such thing" in output
+    assert str(path) in output
+    assert "batch_mined" not in output
+    assert "connection lost" not in output
     assert "batch_mined" in path.read_text()

@@ -29,8 +29,8 @@ def draw(ctx: typer.Context, name: str, *, size: _Size, bold: bool = False) -> N
 
 
 def test_the_fields_of_a_group_are_options_of_the_command() -> None:
-    said = CliRunner().invoke(app, ["box", "--width", "5", "--bold"])
-    assert said.output == "draw box 5x3 True\n"
+    result = CliRunner().invoke(app, ["box", "--width", "5", "--bold"])
+    assert result.output == "draw box 5x3 True\n"
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,6 @@ def test_what_a_group_refuses_is_wrong_usage(options: list[str]) -> None:
 
 
 def test_the_help_lists_the_fields_where_the_group_stands() -> None:
-    said = CliRunner(env={"TERM": "dumb"}).invoke(app, ["--help"]).output
-    assert said.index("--width") < said.index("--height") < said.index("--bold")
-    assert "Draw a rectangle." in said
+    output = CliRunner(env={"TERM": "dumb"}).invoke(app, ["--help"]).output
+    assert output.index("--width") < output.index("--height") < output.index("--bold")
+    assert "Draw a rectangle." in output

@@ -72,16 +72,16 @@ def test_what_is_not_defined_is_a_dash_and_not_a_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("order", "said"), [(True, "holds:"), (False, "does not hold"), (None, "not enough")]
+    ("order", "message"), [(True, "holds:"), (False, "does not hold"), (None, "not enough")]
 )
-def test_the_order_of_the_subsets_is_judged(order: bool | None, said: str) -> None:
-    assert said in _shown(_report(order=order))
+def test_the_order_of_the_subsets_is_judged(order: bool | None, message: str) -> None:
+    assert message in _shown(_report(order=order))
 
 
 def test_one_detector_is_an_object_and_several_are_a_list() -> None:
     assert orjson.loads(as_json([_report()]))["detector"] == "ods@1"
     both = orjson.loads(as_json([_report("ods@1"), _report("ods@2")]))
-    assert [each["detector"] for each in both] == ["ods@1", "ods@2"]
+    assert [item["detector"] for item in both] == ["ods@1", "ods@2"]
 
 
 def _concluded(mined: Mined) -> str:

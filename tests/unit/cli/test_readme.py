@@ -17,9 +17,9 @@ DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
-    *sorted(str(each.relative_to(ROOT)) for each in (ROOT / "docs").rglob("*.md")),
+    *sorted(str(item.relative_to(ROOT)) for item in (ROOT / "docs").rglob("*.md")),
 ]
-SOURCES = sorted(str(each.relative_to(ROOT)) for each in (ROOT / "services").rglob("*.py"))
+SOURCES = sorted(str(item.relative_to(ROOT)) for item in (ROOT / "services").rglob("*.py"))
 GLOBAL = {"--data", "--set"}
 """Options in front of a command that are followed by a value."""
 
@@ -37,7 +37,7 @@ def _named(text: str) -> list[list[str]]:
 def _in_messages(text: str) -> list[list[str]]:
     """The same in what the program says; a string may go on in the next line."""
     joined = re.sub(r'"\s*\n\s*f?"', "", text)
-    return [each.split() for each in re.findall(r"`gazeloop ([^`{]+)`", joined)]
+    return [item.split() for item in re.findall(r"`gazeloop ([^`{]+)`", joined)]
 
 
 def _command(words: list[str]) -> tuple[list[str], Any, list[str]]:
@@ -60,7 +60,7 @@ def _loaded(command: Any) -> Any:
 
 def _options(command: Any) -> set[str]:
     """A command's; of a group that is named without one of its commands, those of all."""
-    own = {each for option in command.params for each in (*option.opts, *option.secondary_opts)}
+    own = {opt for option in command.params for opt in (*option.opts, *option.secondary_opts)}
     below = map(_loaded, command.commands.values()) if isinstance(command, TyperGroup) else ()
     return own.union({"--help"}, *map(_options, below))
 

@@ -36,9 +36,9 @@ def test_what_may_be_tried_again_says_so(kind: type[errors.GazeloopError]) -> No
     ],
 )
 def test_every_error_names_its_remedy(error: Exception, remedy: str) -> None:
-    said = explained(error)
-    assert remedy in said
-    assert len(said.splitlines()) == 2
+    message = explained(error)
+    assert remedy in message
+    assert len(message.splitlines()) == 2
 
 
 def test_our_own_error_is_found_among_those_that_tasks_raised_together() -> None:

@@ -97,8 +97,8 @@ async def test_slow_work_is_repeated_at_its_share_of_the_time(
 
 
 async def test_the_end_does_not_wait_for_a_pause() -> None:
-    async def waiting(pauses: Ticker) -> None:
-        while await pauses.passed(FOREVER_S):
+    async def waiting(ticker: Ticker) -> None:
+        while await ticker.passed(FOREVER_S):
             raise AssertionError
 
     async with asyncio.timeout(10), going_on(waiting):

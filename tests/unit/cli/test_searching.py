@@ -45,12 +45,12 @@ class World:
             collection = collection_of(alias, MODEL)
             await self.vectors.ensure(collection, 2, keywords=(), numbers=())
             await self.vectors.alias({alias: collection})
-        said: Payload = {"frame_id": frame_id, "category": category, "score": 0.9}
+        found: Payload = {"frame_id": frame_id, "category": category, "score": 0.9}
         points = [
             Point(
                 region_point_id(MODEL, region),
                 vector,
-                {**said, **dict(zip(("x", "y", "width", "height"), box, strict=True))},
+                {**found, **dict(zip(("x", "y", "width", "height"), box, strict=True))},
             )
             for region, vector, box in zip(
                 predictions.region_ids(), embedded.regions, boxes, strict=True
@@ -69,7 +69,7 @@ class World:
         where = Where({"category": category} if category else {})
         asked = SearchQuery(saved(picture()), box, where, limit)
         found = await search(asked, self.embedder, self.vectors, self.frames, LIMITS)
-        return [each.frame.frame_id for each in found]
+        return [item.frame.frame_id for item in found]
 
 
 def picture() -> Image.Image:

@@ -30,9 +30,11 @@ def test_every_topic_has_somebody_who_writes_it() -> None:
 @pytest.mark.parametrize("service", [*CONSUMERS, *OPTIONAL_SERVICES])
 def test_a_service_reads_its_own_topics_as_its_own_group(service: str) -> None:
     grants = grants_of(service)
-    read = {each.name for each in grants if "Read" in each.operations and each.resource == "topic"}
+    read = {
+        grant.name for grant in grants if "Read" in grant.operations and grant.resource == "topic"
+    }
     assert read == {topic.name for topic in READS[service]}
-    assert [each.name for each in grants if each.resource == "group"] == [group_of(service)]
+    assert [grant.name for grant in grants if grant.resource == "group"] == [group_of(service)]
 
 
 def test_the_review_page_writes_corrections_and_dead_letters_and_reads_only_these() -> None:
@@ -43,17 +45,17 @@ def test_the_review_page_writes_corrections_and_dead_letters_and_reads_only_thes
 
 
 def test_the_retriever_publishes_no_ground_truth() -> None:
-    written = {each.name for each in grants_of("retriever") if "Write" in each.operations}
+    written = {item.name for item in grants_of("retriever") if "Write" in item.operations}
     assert written == {REANNOTATION_TOPIC.name, DEAD_LETTERS.name}
 
 
 def test_the_evaluator_cannot_write_what_it_reads() -> None:
-    (matches,) = [each for each in grants_of("evaluator") if each.name == MATCHES.name]
+    (matches,) = [item for item in grants_of("evaluator") if item.name == MATCHES.name]
     assert matches.operations == ("Describe", "Read")
 
 
 def test_the_scaler_only_looks() -> None:
-    assert {each.operations for each in grants_of(SCALER)} == {("Describe",)}
+    assert {item.operations for item in grants_of(SCALER)} == {("Describe",)}
 
 
 def test_a_grant_reads_as_a_command_of_kafkas_own_tool() -> None:

@@ -40,10 +40,10 @@ def test_boxes_that_are_near_to_each_other_are_paired_whatever_their_rounding() 
 
 
 def test_what_another_has_drawn_elsewhere_or_named_otherwise_is_apart() -> None:
-    mine = [box(10.0), box(50.0), box(90.0)]
+    first = [box(10.0), box(50.0), box(90.0)]
     other = [box(90.4), box(50.0, "street lamp"), box(10.6)]
 
-    assert apart(mine, [mine, other]) == [0, 1]
+    assert apart(first, [first, other]) == [0, 1]
 
 
 def test_an_empty_version_sets_everything_apart() -> None:

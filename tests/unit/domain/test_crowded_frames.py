@@ -51,11 +51,11 @@ def crowded(detections: int, truths: int) -> Frame:
 def test_matches_of_ten_thousand_detections_are_pycocotools() -> None:
     frame = crowded(MANY, 40)
     evaluation = coco_eval([frame])
-    ours = match_frame(frame.predictions, frame.truth)
+    computed = match_frame(frame.predictions, frame.truth)
     for k, category in enumerate(CATEGORIES):
         there = evaluation.evaluateImg(1, k, evaluation.params.areaRng[0], 100)
-        matched = [[bool(word >> t & 1) for word in ours[category].matched] for t in range(10)]
-        assert list(ours[category].scores) == there["dtScores"]
+        matched = [[bool(word >> t & 1) for word in computed[category].matched] for t in range(10)]
+        assert list(computed[category].scores) == there["dtScores"]
         assert matched == (there["dtMatches"] > 0).tolist()
 
 

@@ -66,7 +66,7 @@ FIRST_REPLAY = [*TWICE, change(REPLAYED, at=10, replay=1)]
 def test_a_record_is_one_letter_however_many_services_failed_on_it() -> None:
     letter = only(*TWICE)
     assert letter.state is LetterState.OPEN
-    assert [each.service for each in letter.failures] == ["embedder", "fp_miner"]
+    assert [failure.service for failure in letter.failures] == ["embedder", "fp_miner"]
 
 
 def test_copies_that_earlier_replays_made_are_the_same_letter() -> None:

@@ -31,8 +31,8 @@ BOX = (0.0, 0.0, 100.0, 100.0)
 
 def frames_of(case: dict[str, Any]) -> list[Pair]:
     return [
-        frame(number, each["detections"], each["annotations"])
-        for number, each in enumerate(case["frames"])
+        frame(number, item["detections"], item["annotations"])
+        for number, item in enumerate(case["frames"])
     ]
 
 
@@ -50,9 +50,9 @@ def frame(number: int, found: list[Any], there: list[Any]) -> Pair:
 def test_the_costs_are_tidecvs(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     # tidecv reads at x / 100, which is not always the same number as COCO's linspace has.
     monkeypatch.setattr(subject, "RECALLS", np.array([x / 100 for x in range(101)]))
-    said = error_costs(frames_of(case))
-    assert said.ap50 == pytest.approx(case["ap50"], abs=1e-12)
-    assert {kind.value: cost for kind, cost in said.costs.items()} == pytest.approx(
+    costs = error_costs(frames_of(case))
+    assert costs.ap50 == pytest.approx(case["ap50"], abs=1e-12)
+    assert {kind.value: cost for kind, cost in costs.costs.items()} == pytest.approx(
         case["costs"], abs=1e-12
     )
 
@@ -74,11 +74,11 @@ def test_the_error_types_are_tidecvs(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_what_nothing_is_repaired_of_is_cocos_ap50(seed: int) -> None:
     frames = oracle.random_frames(seed, 12)
-    said = error_costs((frame.predictions, frame.truth) for frame in frames)
+    costs = error_costs((frame.predictions, frame.truth) for frame in frames)
     state = MatchState(0.5)
     state.add(match for frame in frames for match in oracle.matched(frame))
     expected = twelve(state.of(frames[0].predictions.detector_id, Subset.ALL).values())
-    assert said.ap50 == pytest.approx(expected["AP50"], abs=1e-9)
+    assert costs.ap50 == pytest.approx(expected["AP50"], abs=1e-9)
 
 
 def test_an_error_of_class_names_the_category_that_was_there() -> None:
@@ -88,14 +88,14 @@ def test_an_error_of_class_names_the_category_that_was_there() -> None:
 
 
 def test_repairing_the_only_error_makes_all_right() -> None:
-    said = error_costs([frame(0, [("a", 0.9, BOX)], [("b", BOX)])])
-    assert said.ap50 == 0
-    assert said.costs[ErrorType.CLASSIFICATION] == pytest.approx(1)
-    assert said.costs[Cost.MISSED] == 0
+    costs = error_costs([frame(0, [("a", 0.9, BOX)], [("b", BOX)])])
+    assert costs.ap50 == 0
+    assert costs.costs[ErrorType.CLASSIFICATION] == pytest.approx(1)
+    assert costs.costs[Cost.MISSED] == 0
 
 
 @pytest.mark.parametrize("pairs", [[], [frame(0, [("a", 0.9, BOX)], [])]])
 def test_without_ground_truth_nothing_costs_anything(pairs: list[Pair]) -> None:
-    said = error_costs(pairs)
-    assert said.ap50 is None
-    assert set(said.costs.values()) == {0.0}
+    costs = error_costs(pairs)
+    assert costs.ap50 is None
+    assert set(costs.costs.values()) == {0.0}

@@ -6,7 +6,7 @@ from services.domain.mining.family_changes import Change, FamilyChange, family_c
 
 def families(**of: str) -> dict[NeedleId, FamilyId]:
     """Needles by the letters of each family: `A="abc"`."""
-    return {NeedleId(each): FamilyId(name) for name, needles in of.items() for each in needles}
+    return {NeedleId(needle): FamilyId(name) for name, needles in of.items() for needle in needles}
 
 
 def test_a_family_that_another_takes_in_has_merged() -> None:

@@ -34,14 +34,14 @@ def match(
 
 def lift(matches: list[CategoryMatched], *listed: str) -> Lift | None:
     of = {
-        region: Stratum.at(each.category, each.drive_id, each.captured_at)
-        for each in matches
-        for region in each.regions
+        region: Stratum.at(match_.category, match_.drive_id, match_.captured_at)
+        for match_ in matches
+        for region in match_.regions
         if region in listed
     }
     pool = LiftPool(operating_score=0.5)
-    for each in matches:
-        pool.put(each)
+    for match_ in matches:
+        pool.put(match_)
     return pool.lift(of)
 
 
@@ -52,27 +52,27 @@ def test_the_draw_is_of_the_same_drive_and_hour() -> None:
         match("other-hour", (0.9, True), hour=1),
     ]
 
-    said = lift(matches, "a/0")
+    value = lift(matches, "a/0")
 
-    assert said is not None
-    assert (said.found.value, said.random.value) == (1.0, 0.5)
-    assert said.over_random is not None
-    assert said.over_random.value == 2.0
-    assert said.gain is not None
-    assert said.gain.value == 1.0
+    assert value is not None
+    assert (value.found.value, value.random.value) == (1.0, 0.5)
+    assert value.over_random is not None
+    assert value.over_random.value == 2.0
+    assert value.gain is not None
+    assert value.gain.value == 1.0
 
 
 def test_the_lowest_scores_are_as_many_as_are_listed() -> None:
     matches = [match("a", (0.9, True), (0.8, True), (0.6, False), (0.55, True), (0.4, True))]
 
-    said = lift(matches, "a/0", "a/1")
+    value = lift(matches, "a/0", "a/1")
 
-    assert said is not None
+    assert value is not None
     # .55 is wrong and .6 is right; .4 is not shown.
-    assert said.lowest.value == 0.5
-    assert said.over_lowest is not None
-    assert said.over_lowest.value == 2.0
-    assert said.random.value == 0.75
+    assert value.lowest.value == 0.5
+    assert value.over_lowest is not None
+    assert value.over_lowest.value == 2.0
+    assert value.random.value == 0.75
 
 
 def test_strata_weigh_by_what_is_listed_there() -> None:
@@ -81,11 +81,11 @@ def test_strata_weigh_by_what_is_listed_there() -> None:
         match("b", (0.9, True), (0.8, True), drive="d2"),
     ]
 
-    said = lift(matches, "a/0", "b/0", "b/1")
+    value = lift(matches, "a/0", "b/0", "b/1")
 
-    assert said is not None
-    assert said.random.value == pytest.approx((0.25 + 1 + 1) / 3)
-    assert (said.confirmed, said.rejected) == (3, 0)
+    assert value is not None
+    assert value.random.value == pytest.approx((0.25 + 1 + 1) / 3)
+    assert (value.confirmed, value.rejected) == (3, 0)
 
 
 def test_what_is_listed_but_not_annotated_or_not_shown_does_not_count() -> None:
@@ -94,12 +94,12 @@ def test_what_is_listed_but_not_annotated_or_not_shown_does_not_count() -> None:
 
 
 def test_a_lift_over_nothing_is_not_defined() -> None:
-    said = lift([match("a", (0.9, False), (0.8, False))], "a/0")
+    value = lift([match("a", (0.9, False), (0.8, False))], "a/0")
 
-    assert said is not None
-    assert (said.over_random, said.over_lowest) == (None, None)
-    assert said.gain is not None
-    assert said.gain.value == 0
+    assert value is not None
+    assert (value.over_random, value.over_lowest) == (None, None)
+    assert value.gain is not None
+    assert value.gain.value == 0
 
 
 def test_shortlists_drawn_at_random_have_an_interval_around_no_lift() -> None:
@@ -111,8 +111,8 @@ def test_shortlists_drawn_at_random_have_an_interval_around_no_lift() -> None:
             for number in range(60)
         ]
         listed = [f"f{number}/0" for number in rng.permutation(60)[:20]]
-        said = lift(matches, *listed)
-        assert said is not None
-        assert said.over_random is not None
-        covered += said.over_random.low <= 1 <= said.over_random.high
+        value = lift(matches, *listed)
+        assert value is not None
+        assert value.over_random is not None
+        covered += value.over_random.low <= 1 <= value.over_random.high
     assert covered >= 34

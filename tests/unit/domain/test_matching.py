@@ -37,12 +37,12 @@ def test_every_bit_equals_pycocotools_evaluate_img(seed: int) -> None:
                 if there is None:
                     assert category not in matches
                     continue
-                ours = matches[category]
+                computed = matches[category]
                 shift = 10 * area
-                assert list(ours.scores) == there["dtScores"]
-                assert _rows(ours.matched, shift) == (there["dtMatches"] > 0).tolist()
-                assert _rows(ours.ignored, shift) == there["dtIgnore"].tolist()
-                assert ours.ground_truths[area] == np.count_nonzero(there["gtIgnore"] == 0)
+                assert list(computed.scores) == there["dtScores"]
+                assert _rows(computed.matched, shift) == (there["dtMatches"] > 0).tolist()
+                assert _rows(computed.ignored, shift) == there["dtIgnore"].tolist()
+                assert computed.ground_truths[area] == np.count_nonzero(there["gtIgnore"] == 0)
 
 
 def _rows(words: tuple[int, ...], shift: int) -> list[list[bool]]:
@@ -52,10 +52,10 @@ def _rows(words: tuple[int, ...], shift: int) -> list[list[bool]]:
 @pytest.mark.parametrize("seed", range(20))
 def test_the_overlap_of_a_true_positive_is_that_of_the_box_it_matched(seed: int) -> None:
     for frame in random_frames(seed, 6):
-        for category, ours in match_frame(frame.predictions, frame.truth).items():
+        for category, computed in match_frame(frame.predictions, frame.truth).items():
             boxes = [a.bbox for a in frame.truth.annotations if a.category == category]
             for word, ignored, bbox, overlap in zip(
-                ours.matched, ours.ignored, ours.bboxes, ours.overlaps, strict=True
+                computed.matched, computed.ignored, computed.bboxes, computed.overlaps, strict=True
             ):
                 assert (overlap >= 0.5) == bool(word & 1)
                 if word & 1 and not ignored & 1:
@@ -65,16 +65,16 @@ def test_the_overlap_of_a_true_positive_is_that_of_the_box_it_matched(seed: int)
 
 def test_an_ignored_annotation_takes_one_detection_out_of_the_count() -> None:
     there = [Annotation(category=SIGN, bbox=BOX, ignore=True)]
-    ours = match([sign(0.9), sign(0.8)], there)[SIGN]
-    assert ours.ground_truths == (0, 0, 0, 0)
-    assert [word & 1 for word in ours.ignored] == [1, 0]
-    assert [word & 1 for word in ours.matched] == [1, 0]
+    computed = match([sign(0.9), sign(0.8)], there)[SIGN]
+    assert computed.ground_truths == (0, 0, 0, 0)
+    assert [word & 1 for word in computed.ignored] == [1, 0]
+    assert [word & 1 for word in computed.matched] == [1, 0]
 
 
 def test_a_crowd_takes_all_detections_inside_it_out_of_the_count() -> None:
     there = [Annotation(category=SIGN, bbox=(0, 0, 400, 400), crowd=True)]
-    ours = match([sign(0.9), sign(0.8)], there)[SIGN]
-    assert [word & 1 for word in ours.ignored] == [1, 1]
+    computed = match([sign(0.9), sign(0.8)], there)[SIGN]
+    assert [word & 1 for word in computed.ignored] == [1, 1]
 
 
 def test_an_annotation_without_an_area_has_its_masks_and_then_its_boxs() -> None:
@@ -89,8 +89,8 @@ def test_an_annotation_without_an_area_has_its_masks_and_then_its_boxs() -> None
 
 
 def test_of_more_than_a_hundred_detections_the_best_hundred_count() -> None:
-    ours = match([sign(i / 200) for i in range(150)], [])[SIGN]
-    assert ours.scores == tuple(i / 200 for i in range(149, 49, -1))
+    computed = match([sign(i / 200) for i in range(150)], [])[SIGN]
+    assert computed.scores == tuple(i / 200 for i in range(149, 49, -1))
 
 
 def test_regions_keep_the_ids_that_the_predictions_give_them() -> None:

@@ -24,7 +24,7 @@ def question(
 
 
 def value(measure: RankingMeasure, *questions: RankedRegions) -> float:
-    frames = max(int(each.frame.max()) for each in questions) + 1
+    frames = max(int(question.frame.max()) for question in questions) + 1
     return float(replicates(questions, measure, frames)[0])
 
 
@@ -85,8 +85,8 @@ def test_the_interval_of_a_known_share_has_its_usual_width() -> None:
     # Any ranking at random puts as many into the first R as chance does.
     asked = question(rng.random(2000).tolist(), [1] * 2000, same.tolist())
 
-    said = interval(replicates([asked], RankingMeasure.SAME_MODE, 2000))
+    bounds = interval(replicates([asked], RankingMeasure.SAME_MODE, 2000))
 
-    assert said is not None
-    assert said.low < 0.3 < said.high
-    assert 0.03 < said.high - said.low < 0.12
+    assert bounds is not None
+    assert bounds.low < 0.3 < bounds.high
+    assert 0.03 < bounds.high - bounds.low < 0.12

@@ -67,10 +67,10 @@ def test_the_exact_ranking_equals_a_plain_loop(seed: int) -> None:
 
     averages = []
     for query in range(count):
-        others = [each for each in range(count) if apart[each] != apart[query]]
-        order = sorted(others, key=lambda each: -(vectors[each] @ vectors[query]))
+        others = [number for number in range(count) if apart[number] != apart[query]]
+        order = sorted(others, key=lambda other: -(vectors[other] @ vectors[query]))
         assert [place for place in ranked[query] if place >= 0] == order
-        hits = [labels[each] == labels[query] for each in order]
+        hits = [labels[number] == labels[query] for number in order]
         assert total[query] == sum(hits)
         assert relevant[query].sum() == sum(hits)
         if any(hits):

@@ -61,16 +61,16 @@ def similar(similarity: Mapping[str, Sequence[float]], **worths: float) -> Group
         candidate(context(name), worth, row)
         for (name, worth), row in zip(worths.items(), rows.tolist(), strict=True)
     ]
-    return Group({each: np.array(row, np.float32) for each, row in similarity.items()}, candidates)
+    return Group({text: np.array(row, np.float32) for text, row in similarity.items()}, candidates)
 
 
 def allocator_of(groups: Sequence[Group]) -> BudgetAllocator:
     allocator = BudgetAllocator()
-    for number, each in enumerate(groups):
+    for number, group in enumerate(groups):
         key = (str(number),)
-        for needle, vector in each.needles.items():
+        for needle, vector in group.needles.items():
             allocator.add_needle(key, NeedleId(needle), vector)
-        allocator.add_candidates(key, [one for one in each.candidates if one.worth > 0])
+        allocator.add_candidates(key, [one for one in group.candidates if one.worth > 0])
     return allocator
 
 
@@ -81,16 +81,16 @@ def allocated(
 ) -> dict[str, list[str]]:
     allocator = allocator_of(groups)
     for needle, contexts in (kept or {}).items():
-        for each in contexts:
-            allocator.keep(needle, each, FAMILY, limits)
+        for context in contexts:
+            allocator.keep(needle, context, FAMILY, limits)
     return frames_of(allocator, limits)
 
 
 def frames_of(allocator: BudgetAllocator, limits: Limits = WIDE) -> dict[str, list[str]]:
     """What is dealt now, by needle."""
     chosen: dict[str, list[str]] = {}
-    for each in allocator.allocate(limits):
-        chosen.setdefault(each.needle, []).append(each.candidate.context.frame)
+    for limit in allocator.allocate(limits):
+        chosen.setdefault(limit.needle, []).append(limit.candidate.context.frame)
     return chosen
 
 

@@ -124,9 +124,9 @@ def test_torchvisions_own_files_give_what_torchvisions_own_forward_has_before_it
     network = load_network(Settings(embedder=backbone.name, weights=path))
 
     with torch.inference_mode():
-        ours = network.head(network.features(normalised(pixels)))[0]
+        computed = network.head(network.features(normalised(pixels)))[0]
         theirs = _before_the_last_layer(model, normalised(pixels))
-    assert ours.numpy() == pytest.approx((theirs / theirs.norm()).numpy(), abs=1e-5)
+    assert computed.numpy() == pytest.approx((theirs / theirs.norm()).numpy(), abs=1e-5)
 
 
 def _before_the_last_layer(model: nn.Module, pixels: Tensor) -> Tensor:

@@ -43,8 +43,8 @@ def network(name: str) -> Network:
 
 def pixels(count: int = 3, height: int = 64, width: int = 96) -> Pixels:
     coarse = np.random.default_rng(5).integers(0, 255, (count, 8, 8, 3), dtype=np.uint8)
-    scaled = [Image.fromarray(each).resize((width, height)) for each in coarse]
-    return np.stack([np.asarray(each) for each in scaled])
+    scaled = [Image.fromarray(item).resize((width, height)) for item in coarse]
+    return np.stack([np.asarray(image) for image in scaled])
 
 
 def plain(name: str, shown: Pixels) -> Tensor:
@@ -106,7 +106,7 @@ def test_precision_is_part_of_the_identity_and_the_runtime_is_not() -> None:
         TorchForward(one.features, CPU, Precision.BF16),
     ]
 
-    ids = [TorchEmbedder(one, RegionEncoder.CROP, each).model_id for each in forwards]
+    ids = [TorchEmbedder(one, RegionEncoder.CROP, forward).model_id for forward in forwards]
 
     assert ids[0] == ids[1]
     assert ids[2] == f"{ids[0]}-bf16"

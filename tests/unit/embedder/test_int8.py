@@ -81,7 +81,7 @@ def in_8_bits(settings: Settings, file: Path | None, sha256: str = "") -> Settin
 
 
 def looked(settings: Settings) -> FrameVectors:
-    boxes = np.array([each.box for each in frame(90).objects], np.float64)
+    boxes = np.array([labelled_object.box for labelled_object in frame(90).objects], np.float64)
     return TorchEmbedder.of(settings).embed([picture(90)], [boxes])[0]
 
 
@@ -216,7 +216,7 @@ def test_it_is_of_one_network_only(settings: Settings, made: Path) -> None:
 
 def test_objects_too_small_to_be_seen_are_none(settings: Settings, tmp_path: Path) -> None:
     dots = LabelledObject("stop", (8, 16, 2, 2)), LabelledObject("go", (88, 16, 2, 2))
-    frames = [dataclasses.replace(each, objects=dots) for each in FRAMES]
+    frames = [dataclasses.replace(frame, objects=dots) for frame in FRAMES]
 
     with pytest.raises(InvalidSettings, match="no category"):
         write_calibrated(settings, frames, PLAN, tmp_path / "dots.int8", _ignored)
@@ -243,12 +243,12 @@ def test_int8_without_a_file_or_by_torch_is_a_wrong_setting(settings: Settings, 
 
 
 def test_no_drive_is_both_calibrated_and_measured_on() -> None:
-    frames = [dataclasses.replace(each, drive=each.drive[:2]) for each in FRAMES]
+    frames = [dataclasses.replace(frame, drive=frame.drive[:2]) for frame in FRAMES]
 
     learnt, held = parted([*frames, *FRAMES], Plan("a street", frames=20, held_out=0.3))
 
     assert len(learnt) + len(held) == 20
-    assert {each.drive for each in learnt}.isdisjoint(each.drive for each in held)
+    assert {item.drive for item in learnt}.isdisjoint(item.drive for item in held)
     assert min(len(learnt), len(held)) > 0
 
 
@@ -271,7 +271,7 @@ def test_frames_are_decoded_and_their_boxes_scaled_as_the_service_does(
             self, images: Sequence[Image.Image], boxes: Sequence[Boxes]
         ) -> list[FrameVectors]:
             sizes = [image.size for image in images]
-            shown.extend(zip(sizes, [each.tolist() for each in boxes], strict=True))
+            shown.extend(zip(sizes, [box.tolist() for box in boxes], strict=True))
             return super().embed(images, boxes)
 
     def large(number: int) -> bytes:
@@ -285,8 +285,8 @@ def test_frames_are_decoded_and_their_boxes_scaled_as_the_service_does(
         for category, left in (("stop", 88), ("go", 968))
     )
     frames = [
-        dataclasses.replace(each, content=partial(large, number), objects=objects)
-        for number, each in enumerate(FRAMES)
+        dataclasses.replace(frame, content=partial(large, number), objects=objects)
+        for number, frame in enumerate(FRAMES)
     ]
     on_maps = settings.model_copy(update={"region_encoder": "roi"})
 
@@ -302,8 +302,8 @@ def test_where_nothing_is_alike_nobody_could_say_what_is_lost(
     settings: Settings, tmp_path: Path
 ) -> None:
     frames = [
-        dataclasses.replace(each, objects=(LabelledObject(each.frame_id, (8, 16, 62, 62)),))
-        for each in FRAMES
+        dataclasses.replace(frame, objects=(LabelledObject(frame.frame_id, (8, 16, 62, 62)),))
+        for frame in FRAMES
     ]
 
     with pytest.raises(InvalidSettings, match="give more drives"):

@@ -171,7 +171,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(
     assert stops >= 3
     # Else the weights that are compared would be those of before the stops.
     assert card_of(whole)["metrics"]["best_epoch"] == 3
-    one, other = (load_file(each.weights) for each in (whole, again))
+    one, other = (load_file(trained.weights) for trained in (whole, again))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert card_of(whole)["metrics"] == card_of(again)["metrics"]
@@ -262,7 +262,7 @@ def test_too_few_drives_are_refused_with_the_remedy(tmp_path: Path) -> None:
 
 def test_one_label_alone_is_refused(tmp_path: Path, crops: list[Example]) -> None:
     with pytest.raises(InvalidSettings, match="nothing to tell apart"):
-        run(course(tmp_path), [each for each in crops if each.label == "go"])
+        run(course(tmp_path), [crop for crop in crops if crop.label == "go"])
 
 
 def test_drives_are_held_out_the_same_for_the_same_seed() -> None:
@@ -287,7 +287,7 @@ def test_a_frames_label_is_its_most_frequent_category_or_its_largest() -> None:
     tied = dataclasses.replace(one, objects=(objects[3], objects[0]))
 
     def labels(rule: LabelRule) -> list[str]:
-        return [each.label for each in examples([one, empty, tied], Looked.FRAMES, rule)]
+        return [example.label for example in examples([one, empty, tied], Looked.FRAMES, rule)]
 
     assert labels(LabelRule.MOST_FREQUENT) == ["sign", "car"]
     assert labels(LabelRule.LARGEST) == ["car", "car"]

@@ -23,36 +23,39 @@ SMALL = {"embedder": "gazeloop-small", "embed_runtime": "torch"}
 def test_what_the_id_says_makes_the_same_model_again(given: dict[str, str]) -> None:
     model = TorchEmbedder.of(Settings.model_validate(SMALL | given)).model_id
 
-    said = settings_of(model)
+    found = settings_of(model)
 
-    assert said is not None
-    assert said.settings == {"embedder": "gazeloop-small", **given}
-    again = {"embed_runtime": "torch", **said.settings}
+    assert found is not None
+    assert found.settings == {"embedder": "gazeloop-small", **given}
+    again = {"embed_runtime": "torch", **found.settings}
     assert TorchEmbedder.of(Settings.model_validate(again)).model_id == model
-    assert said.weights in model
+    assert found.weights in model
 
 
 def test_the_default_model_is_said_by_its_plainest_names() -> None:
     model = TorchEmbedder.of(Settings.model_validate(SMALL)).model_id
 
-    said = settings_of(model)
+    given = settings_of(model)
 
-    assert said is not None
-    again = {"embed_runtime": "torch", **said.settings}
+    assert given is not None
+    again = {"embed_runtime": "torch", **given.settings}
     assert TorchEmbedder.of(Settings.model_validate(again)).model_id == model
 
 
 def test_a_model_of_8_bits_is_told_from_that_of_32() -> None:
     made = "gazeloop-small-embedding-gem-side192-crop112x1x2-imagenet-whitened-128d-32c886fc"
 
-    said = [settings_of(ModelId(each)) for each in (made, f"{made}-int8-01ab23cd")]
+    found = [settings_of(ModelId(name)) for name in (made, f"{made}-int8-01ab23cd")]
 
-    assert [each and each.settings.get("embed_precision") for each in said] == [None, "int8"]
-    assert [each and each.weights for each in said] == ["32c886fc", "32c886fc"]
+    assert [settings and settings.settings.get("embed_precision") for settings in found] == [
+        None,
+        "int8",
+    ]
+    assert [settings and settings.weights for settings in found] == ["32c886fc", "32c886fc"]
 
 
 def test_an_id_can_be_taken_apart_whatever_the_backbone() -> None:
-    assert not [each.name for each in BY_NAME.values() if "-" in each.tap]
+    assert not [backbone.name for backbone in BY_NAME.values() if "-" in backbone.tap]
 
 
 @pytest.mark.parametrize("model", ["precomputed", "resnet9-x-gem-side1-crop-a-1d-12345678"])

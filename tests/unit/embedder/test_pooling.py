@@ -88,17 +88,17 @@ def test_whitened_vectors_have_no_mean_unit_variance_and_no_correlation() -> Non
 
 
 @pytest.mark.parametrize(
-    ("count", "wanted", "said"),
+    ("count", "wanted", "message"),
     [(400, 7, "cannot be whitened to 7"), (4, 4, "give more images"), (400, 6, "at most 3")],
 )
 def test_vectors_that_do_not_carry_the_dimensions_are_refused(
-    count: int, wanted: int, said: str
+    count: int, wanted: int, message: str
 ) -> None:
     vectors = correlated(count)
-    if said == "at most 3":
+    if message == "at most 3":
         vectors[:, 3:] = 0.1
 
-    with pytest.raises(InvalidSettings, match=said):
+    with pytest.raises(InvalidSettings, match=message):
         fit_whitening(vectors, wanted)
 
 

@@ -170,7 +170,7 @@ def test_frames_of_any_shape_are_embedded() -> None:
 
     vectors = model.embed(images, [np.empty((0, 4))] * 4)
 
-    assert all(np.isfinite(each.frame).all() for each in vectors)
+    assert all(np.isfinite(vector.frame).all() for vector in vectors)
 
 
 def test_gem_pooling_is_the_cubic_mean_of_what_is_positive() -> None:

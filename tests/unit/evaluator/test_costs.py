@@ -17,22 +17,22 @@ async def test_each_detector_has_its_own_costs() -> None:
         samples.frame_annotated(samples.annotation(), frame_id=f"f{number}") for number in range(3)
     ]
     right = samples.detection(score=0.6)
-    said_of_it = {"1": samples.detection("billboard", 0.9), "2": ELSEWHERE}
+    detection_of = {"1": samples.detection("billboard", 0.9), "2": ELSEWHERE}
     made = [
         samples.predictions_made(right, shown, frame_id=f"f{number}", version=version)
         for number in range(2)
-        for version, shown in said_of_it.items()
+        for version, shown in detection_of.items()
     ]
     frames = InMemoryFrameStore()
     await frames.record([*truths, *made])
 
-    said = await StoredErrorCosts(frames, InMemoryMatchStore(), FakeClock()).now()
+    outcome = await StoredErrorCosts(frames, InMemoryMatchStore(), FakeClock()).now()
 
-    assert len(said) == 2
-    for detector, costs in said.items():
-        own = [each for each in made if each.detector_id == detector]
+    assert len(outcome) == 2
+    for detector, costs in outcome.items():
+        own = [predictions for predictions in made if predictions.detector_id == detector]
         assert costs == error_costs(zip(own, truths, strict=False))
-    assert len({costs.costs[ErrorType.BACKGROUND] for costs in said.values()}) == 2
+    assert len({costs.costs[ErrorType.BACKGROUND] for costs in outcome.values()}) == 2
 
 
 async def test_what_does_not_count_costs_nothing_until_it_is_cured() -> None:

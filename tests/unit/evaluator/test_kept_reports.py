@@ -72,17 +72,17 @@ class Stored:
         """Store what is said of frames, in place of what was said before."""
         self._revision += 1
         for frame in frames:
-            said = {"revision": self._revision}
-            made = frame.predictions.model_copy(update=said)
-            truth = frame.truth.model_copy(update=said)
+            state = {"revision": self._revision}
+            made = frame.predictions.model_copy(update=state)
+            truth = frame.truth.model_copy(update=state)
             await self.frames.record([made, truth])
             known = await self.matches.load([frame.frame_id])
             now = matched(Frame(made, truth), revision=self._revision)
-            there = {each.category for each in now}
+            there = {category_matched.category for category_matched in now}
             gone = [
-                replace(each, **NOTHING, **said)  # type: ignore[arg-type]  # the columns' types vary
-                for each in known
-                if each.category not in there
+                replace(category_matched, **NOTHING, **state)  # type: ignore[arg-type]  # the columns' types vary
+                for category_matched in known
+                if category_matched.category not in there
             ]
             await self.matches.record(samples.published([*now, *gone]))
 
@@ -95,8 +95,8 @@ class Stored:
 
 def changed(frame: Frame, rng: random.Random) -> Frame:
     """The same frame after its detector, or its annotator, left something out."""
-    found = tuple(each for each in frame.predictions.detections if rng.random() < 0.7)
-    there = tuple(each for each in frame.truth.annotations if rng.random() < 0.7)
+    found = tuple(detection for detection in frame.predictions.detections if rng.random() < 0.7)
+    there = tuple(annotation for annotation in frame.truth.annotations if rng.random() < 0.7)
     return Frame(
         frame.predictions.model_copy(update={"detections": found}),
         frame.truth.model_copy(update={"annotations": there}),
@@ -135,7 +135,7 @@ async def test_only_what_changed_is_read_again() -> None:
         await costs.now()
 
     name = frames[0].frame_id
-    assert [each for each in stored.matches.named if each] == [{name}]
+    assert [item for item in stored.matches.named if item] == [{name}]
     assert stored.frames.asked == [None, {name}, set()]
 
 

@@ -91,31 +91,31 @@ async def reports(
 ) -> list[Report]:
     match_store, needle_store = InMemoryMatchStore(), InMemoryNeedleStore()
     await match_store.record(published(matches))
-    await needle_store.record([each.needle for each in shortlists])
-    for each in shortlists:
-        await needle_store.write_shortlists([each])
+    await needle_store.record([shortlist.needle for shortlist in shortlists])
+    for shortlist in shortlists:
+        await needle_store.write_shortlists([shortlist])
     return await Reports(match_store, needle_store, 0.5, FakeClock()).now(COUNTS)
 
 
 async def test_the_json_has_every_key_that_a_reader_counts_on() -> None:
     (report,) = await reports(matched(frame("f", 0.9, right=True)))
-    said = json.loads(report.json_text())
-    assert set(said) == {
+    document = json.loads(report.json_text())
+    assert set(document) == {
         *("detector", "counts", "needles_by_error_type", "error_costs", "map", "order_holds"),
         *("operating", "shortlist", "calibration", "calibration_by_category"),
     }
-    assert set(said["counts"]) == {
+    assert set(document["counts"]) == {
         *("frames", "predictions", "ground_truth", "needles", "shortlists", "dead_letters"),
         *("partial_predictions", "partial_ground_truth", "copies"),
     }
-    assert set(said["needles_by_error_type"]) == {kind.value for kind in FALSE_POSITIVES}
-    assert list(said["map"]) == ["all", "R", "H", "S", "H-S"]
-    assert all(tuple(numbers) == METRICS for numbers in said["map"].values())
-    assert set(said["operating"]) == {
+    assert set(document["needles_by_error_type"]) == {kind.value for kind in FALSE_POSITIVES}
+    assert list(document["map"]) == ["all", "R", "H", "S", "H-S"]
+    assert all(tuple(numbers) == METRICS for numbers in document["map"].values())
+    assert set(document["operating"]) == {
         *("score", "precision", "recall", "f1", "mean_iou"),
         *("true_positives", "false_positives", "false_negatives"),
     }
-    assert set(said["shortlist"]) == {
+    assert set(document["shortlist"]) == {
         *("yield", "random_yield", "lowest_yield", "lift", "lift_over_lowest", "gain"),
         *("intervals", "confirmed", "rejected", "regions"),
     }
@@ -123,7 +123,7 @@ async def test_the_json_has_every_key_that_a_reader_counts_on() -> None:
 
 async def test_the_map_is_pycocotools_own() -> None:
     frames = random_frames(3, 20)
-    (report,) = await reports([match for each in frames for match in matched(each)])
+    (report,) = await reports([match for frame in frames for match in matched(frame)])
     expected = twelve(coco_eval(frames))
     assert report.map["all"] == pytest.approx(expected, abs=1e-9)  # type: ignore[index]  # a StrEnum
     assert set(report.map["S"].values()) == {None}  # type: ignore[index]
@@ -131,10 +131,19 @@ async def test_the_map_is_pycocotools_own() -> None:
 
 async def test_the_operating_point_counts_what_is_shown() -> None:
     shown = [frame("f1", 0.9, 0.8, right=True), frame("f2", 0.7, 0.2, right=False)]
-    (report,) = await reports([match for each in shown for match in matched(each)])
-    said = report.operating
-    assert (said.true_positives, said.false_positives, said.false_negatives) == (1, 2, 1)
-    assert (said.precision, said.recall, said.f1, said.mean_iou) == (1 / 3, 1 / 2, 2 / 5, 1)
+    (report,) = await reports([match for item in shown for match in matched(item)])
+    operating = report.operating
+    assert (operating.true_positives, operating.false_positives, operating.false_negatives) == (
+        1,
+        2,
+        1,
+    )
+    assert (operating.precision, operating.recall, operating.f1, operating.mean_iou) == (
+        1 / 3,
+        1 / 2,
+        2 / 5,
+        1,
+    )
 
 
 async def test_shortlists_are_weighed_against_a_random_draw() -> None:
@@ -142,11 +151,11 @@ async def test_shortlists_are_weighed_against_a_random_draw() -> None:
     wrong = [matched(frame(f"w{i}", 0.9, right=False), shortlisted=True)[0] for i in range(2)]
     right = [matched(frame(f"t{i}", 0.9, right=True))[0] for i in range(2)]
     (report,) = await reports([*wrong, *right], [shortlist(needle, wrong)])
-    said = report.shortlist
-    assert (said.found, said.random_yield, said.lift, said.gain) == (1.0, 0.5, 2.0, 1.0)
-    assert (said.confirmed, said.rejected, said.regions) == (2, 0, 2)
-    assert said.intervals["yield"] == (1.0, 1.0)
-    assert said.intervals["random_yield"][0] < 0.5 < said.intervals["random_yield"][1]
+    outcome = report.shortlist
+    assert (outcome.found, outcome.random_yield, outcome.lift, outcome.gain) == (1.0, 0.5, 2.0, 1.0)
+    assert (outcome.confirmed, outcome.rejected, outcome.regions) == (2, 0, 2)
+    assert outcome.intervals["yield"] == (1.0, 1.0)
+    assert outcome.intervals["random_yield"][0] < 0.5 < outcome.intervals["random_yield"][1]
     assert report.counts == COUNTS.model_copy(update={"needles": 1, "shortlists": 1})
     assert report.needles_by_error_type[ErrorType.BACKGROUND] == 1
 
@@ -169,17 +178,22 @@ async def test_a_region_that_two_needles_shortlist_counts_once() -> None:
 
 async def test_evidence_is_held_against_what_came_true_where_it_was_learnt() -> None:
     needle = needle_of(matched(frame("r", 0.9, right=False), split=Split.REFERENCE)[0])
-    hay = [matched(frame(f"h{i}", 0.9, right=i > 0))[0] for i in range(4)]
-    listed = shortlist(needle, hay)
+    haystack = [matched(frame(f"h{i}", 0.9, right=i > 0))[0] for i in range(4)]
+    listed = shortlist(needle, haystack)
     learnt = listed.provenance.model_copy(update={"method": "logistic"})
-    (guessed,) = await reports(hay, [listed])
-    (report,) = await reports(hay, [listed.model_copy(update={"provenance": learnt})])
+    (guessed,) = await reports(haystack, [listed])
+    (report,) = await reports(haystack, [listed.model_copy(update={"provenance": learnt})])
 
     # Evidence is 1 for each, and one of four fails as the needle does.
     assert (guessed.calibration.count, guessed.calibration.error) == (0, None)
-    said = report.calibration
-    assert (said.error, said.said, said.came_true, said.count) == (0.75, 1.0, 0.25, 4)
-    assert report.calibration_by_category == {SIGN: said}
+    calibration = report.calibration
+    assert calibration.model_dump(by_alias=True) == {
+        "error": 0.75,
+        "said": 1.0,
+        "came_true": 0.25,
+        "count": 4,
+    }
+    assert report.calibration_by_category == {SIGN: calibration}
 
 
 async def test_a_retracted_needle_leaves_the_report() -> None:

@@ -128,16 +128,16 @@ async def test_a_match_that_is_anothers_by_now_is_not_shown() -> None:
     assert shown_categories() == {"sign"}
 
 
-def record(match: FrameMatched, **said: object) -> Record:
+def record(match: FrameMatched, **changes: object) -> Record:
     """The match as a record, with some of it said otherwise, past all that checks it."""
     value = json.loads(encode(match))
-    for name, changed in said.items():
+    for name, changed in changes.items():
         (value if name in value else value["groups"])[name] = changed
     return Record(MATCHES.name, 0, 0, match.key().encode(), json.dumps(value).encode())
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("changes", "reason"),
     [
         (
             {"scores": base64.urlsafe_b64encode(struct.pack("d", math.nan)).decode()},
@@ -148,12 +148,12 @@ def record(match: FrameMatched, **said: object) -> Record:
     ],
 )
 async def test_what_cannot_be_held_is_dead_lettered_and_its_neighbours_are_shown(
-    said: dict[str, object], reason: str
+    changes: dict[str, object], reason: str
 ) -> None:
     matches, expected = matches_of(8)
     single = next(match for match in categories_of(matches) if len(match.scores) == 1)
     (template,) = published([single])
-    bad = record(template, frame_id="bad", **said)
+    bad = record(template, frame_id="bad", **changes)
     clock, outbox = FakeClock(), InMemoryOutbox()
     evaluator = step(InMemoryMatchStore(), clock)
     runner = Runner("evaluator", evaluator, outbox, Settings(), clock, exit_process=leave)
@@ -200,8 +200,8 @@ async def test_an_evaluator_says_how_long_it_took_to_come_back(logged: LogCaptur
 
     clock = FakeClock()
     await step(SlowStore(), clock).rebuild()
-    said = [line for line in logged.entries if line["event"] == "evaluator_rebuilt"]
-    assert [line["seconds"] for line in said] == [2.5]
+    found = [line for line in logged.entries if line["event"] == "evaluator_rebuilt"]
+    assert [line["seconds"] for line in found] == [2.5]
     assert read(metrics.REBUILD_SECONDS) == 2.5
 
 

@@ -31,7 +31,8 @@ def matches_of(frame: FrameRecord, **context: object) -> list[FrameMatched]:
         memberships,  # type: ignore[arg-type]
         count_copies=bool(context.get("count_copies")),
     )
-    matches = [logic.with_vanished(logic.match(each, SPLIT), known) for each in complete]  # type: ignore[arg-type]
+    matches = [logic.match(matched_frame, SPLIT) for matched_frame in complete]
+    matches = [logic.with_vanished(match, known) for match in matches]  # type: ignore[arg-type]
     return [match for match in matches if match.groups.categories]
 
 

@@ -19,4 +19,4 @@ def evaluated(truth: Json, results: list[Json]) -> list[float]:
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return [float(each) for each in evaluation.stats]
+    return [float(stat) for stat in evaluation.stats]

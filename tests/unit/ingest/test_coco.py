@@ -72,7 +72,7 @@ def test_a_detector_that_found_nothing_has_looked(folder: Path) -> None:
 def test_annotations_keep_area_and_crowd(folder: Path) -> None:
     annotations = frames(read(folder, coco()))[0].annotations or ()
 
-    sign, crossing = (each.value for each in annotations)
+    sign, crossing = (annotation.value for annotation in annotations)
     assert (sign.category, sign.bbox, sign.area, sign.crowd) == (
         "stop sign",
         (1, 2, 10, 10),
@@ -155,7 +155,7 @@ def test_a_bad_detection_is_named_and_the_rest_goes_through(
     items = read(folder, coco(), [detection(), detection(**change), detection(score=0.25)])
 
     assert reasons(items) == [reason]
-    assert [each.value.score for each in frames(items)[0].detections or ()] == [0.5, 0.25]
+    assert [part.value.score for part in frames(items)[0].detections or ()] == [0.5, 0.25]
     rejection = next(item for item in items if isinstance(item, Rejection))
     assert rejection.location == f"{folder}/dt.json:[1]"
     assert json.loads(rejection.raw).keys() >= {"image_id", "score"}
@@ -446,7 +446,7 @@ def test_results_may_bring_their_own_categories(folder: Path) -> None:
 
     found = frames(read(folder, coco(), results))[0].detections or ()
 
-    assert [each.value.category for each in found] == ["crossing", "stop sign"]
+    assert [part.value.category for part in found] == ["crossing", "stop sign"]
 
 
 def random_dataset(seed: int) -> tuple[Json, list[Json]]:
@@ -456,7 +456,7 @@ def random_dataset(seed: int) -> tuple[Json, list[Json]]:
 
     def box() -> list[float]:
         x, y = random.integers(-10, 50), random.integers(-10, 40)
-        return [float(each) for each in (x, y, *random.integers(11, 40, 2))]
+        return [float(number) for number in (x, y, *random.integers(11, 40, 2))]
 
     def placed() -> Json:
         return {
@@ -482,8 +482,8 @@ def random_dataset(seed: int) -> tuple[Json, list[Json]]:
 @pytest.mark.parametrize("seed", range(5))
 def test_what_was_read_evaluates_as_the_files_do(folder: Path, seed: int) -> None:
     truth, results = random_dataset(seed)
-    write_images(folder / "images", *(each["file_name"] for each in truth["images"]))
-    ids = {each["name"]: each["id"] for each in truth["categories"]}
+    write_images(folder / "images", *(item["file_name"] for item in truth["images"]))
+    ids = {item["name"]: item["id"] for item in truth["categories"]}
     items = read(folder, truth, results)
     annotations: list[dict[str, Any]] = []
     detections: list[dict[str, Any]] = []

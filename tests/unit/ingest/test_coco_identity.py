@@ -56,7 +56,7 @@ def twice(name: str, *annotations: Json) -> Json:
     content = coco()
     content["images"].append({"id": 99, "file_name": name, "width": 64, "height": 48})
     content["annotations"] += [
-        {"id": 100, "image_id": 99, "category_id": 1, **each} for each in annotations
+        {"id": 100, "image_id": 99, "category_id": 1, **annotation} for annotation in annotations
     ]
     return content
 
@@ -105,7 +105,7 @@ def test_two_files_of_one_id_are_both_refused(folder: Path) -> None:
 
     items = list(read_coco(write_json(folder / "x.json", content), images=None).items)
 
-    assert [each.reason for each in rejections(items)] == ["duplicate_id", "duplicate_id"]
+    assert [rejection.reason for rejection in rejections(items)] == ["duplicate_id", "duplicate_id"]
     assert "may be of either" in rejections(items)[1].detail
     assert [frame.frame_id for frame in frames(items)] == ["x:000000000010"]
 
@@ -133,7 +133,7 @@ def test_the_upright_box_around_a_rotated_one_is_taken(
     frame = frames(read(folder, content, results))[0]
 
     parts: Any = frame.detections if results else frame.annotations
-    assert [list(each.value.bbox) for each in parts] == [expected]
+    assert [list(item.value.bbox) for item in parts] == [expected]
     count = 2 if results else 1
     is_turned = expected != [8, 122, 27, 43]
     assert frame.adjustments == ({Adjustment.ROTATED_BOX: count} if is_turned else {})
@@ -179,7 +179,7 @@ def test_a_mask_of_another_size_is_scaled_and_its_box_with_it(folder: Path, bbox
 
     frame = frames(read(folder, coco(), [detection(bbox=bbox, segmentation=segmentation)]))[0]
 
-    (found,) = (each.value for each in frame.detections or ())
+    (found,) = (part.value for part in frame.detections or ())
     assert list(found.bbox) == [10, 6, 8, 4]
     assert found.mask is not None
     assert found.mask.model_dump(mode="json") == runs((64, 48), (10, 6, 8, 4))
@@ -195,7 +195,7 @@ def test_a_refused_annotation_where_another_was_taken_hides_nothing(folder: Path
     missing = read(folder, content | {"annotations": [*content["annotations"], other]})
 
     for items in (again, missing):
-        assert [each.reason for each in rejections(items)] == ["invalid_area"]
+        assert [rejection.reason for rejection in rejections(items)] == ["invalid_area"]
     assert [frames(items)[0].complete for items in (again, missing)] == [True, False]
 
 
@@ -207,7 +207,7 @@ def test_a_category_that_is_named_says_more_than_its_number(folder: Path) -> Non
 
     frame = frames(read(folder, coco(), results))[0]
 
-    assert [each.value.category for each in frame.detections or ()] == ["stop sign"] * 2
+    assert [part.value.category for part in frame.detections or ()] == ["stop sign"] * 2
     assert frame.adjustments == {Adjustment.CATEGORY_BY_NAME: 1}
 
 
@@ -217,7 +217,7 @@ def test_a_number_that_is_also_a_categorys_name_is_refused(folder: Path) -> None
 
     items = read(folder, content, results)
 
-    assert [each.reason for each in rejections(items)] == ["unknown_category"]
+    assert [rejection.reason for rejection in rejections(items)] == ["unknown_category"]
     assert "2 categories" in rejections(items)[0].detail
 
 

@@ -82,8 +82,8 @@ def result(bbox: Box, size: tuple[int, int] = SIZE, **value: Any) -> dict[str, A
 
 def tasks(*results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
-        {"data": {"frame_id": A}, "annotations": [{"result": each, "was_cancelled": False}]}
-        for each in results
+        {"data": {"frame_id": A}, "annotations": [{"result": result, "was_cancelled": False}]}
+        for result in results
     ]
 
 
@@ -132,7 +132,7 @@ async def one(dataset: Dataset, frames: InMemoryFrameStore | None = None) -> Ite
 
 def boxes(item: Item) -> list[Any]:
     assert isinstance(item, FrameItem)
-    return [pytest.approx(each.value.bbox) for each in item.annotations or ()]
+    return [pytest.approx(annotation.value.bbox) for annotation in item.annotations or ()]
 
 
 # Rotation
@@ -184,7 +184,7 @@ async def test_datumaro_keeps_the_rotation_as_an_attribute(tmp_path: Path) -> No
 @pytest.mark.parametrize("rotation", ["north", "nan"])
 async def test_a_rotation_that_is_no_angle_is_named(rotation: str, tmp_path: Path) -> None:
     dataset = through_cvat(tmp_path, cvat([SIGN], rotation=f'rotation="{rotation}"'))
-    refused = (each for each in dataset.items if isinstance(each, Rejection))
+    refused = (item for item in dataset.items if isinstance(item, Rejection))
     assert next(refused).reason in {"invalid_box", "rotated_box"}
 
 
@@ -237,7 +237,9 @@ def voc_twice(folder: Path, *versions: Sequence[Box]) -> Dataset:
 
 
 def label_studio_twice(folder: Path, *versions: Sequence[Box]) -> Dataset:
-    return through_label_studio(folder, tasks(*([result(b) for b in each] for each in versions)))
+    return through_label_studio(
+        folder, tasks(*([result(b) for b in version] for version in versions))
+    )
 
 
 def cvat_twice(folder: Path, *versions: Sequence[Box]) -> Dataset:
@@ -258,8 +260,8 @@ async def test_a_frame_that_is_there_twice_and_differs_is_asked_about(
     item = await one(through(tmp_path, [SIGN, LIGHT], [SIGN]))
 
     assert isinstance(item, Disputed)
-    assert [len(each.annotations or ()) for each in item.versions] == [2, 1]
-    assert all(each.location in item.location for each in item.versions)
+    assert [len(version.annotations or ()) for version in item.versions] == [2, 1]
+    assert all(version.location in item.location for version in item.versions)
 
 
 @pytest.mark.parametrize("through", TWICE)
@@ -367,7 +369,7 @@ async def test_a_box_without_area_or_outside_is_named_and_its_frame_is_taken(
     text = cvat([SIGN, (10.0, 10.0, 0.0, 5.0), (400.0, 10.0, 5.0, 5.0)])
     (truth,), rejected = await published(through_cvat(tmp_path, text))
 
-    assert [each.bbox for each in truth.annotations] == [SIGN]
+    assert [annotation.bbox for annotation in truth.annotations] == [SIGN]
     assert rejected == {"box_without_area": 1, "box_outside_image": 1}
 
 
@@ -398,8 +400,8 @@ async def published(dataset: Dataset) -> tuple[list[FrameAnnotated], dict[str, i
     """The ground truth that is published of frame A, and what is refused by reason."""
     outbox, ledger = InMemoryOutbox(), InMemoryLedger()
     seen = [samples.frame_captured(A)]
-    await ledger.assign([entry_of(each) for each in seen])
-    await ledger.confirm([entry_of(each) for each in seen])
+    await ledger.assign([entry_of(captured) for captured in seen])
+    await ledger.confirm([entry_of(captured) for captured in seen])
     summary = await publish_dataset(
         dataset.items,
         source=Source.REANNOTATION,
@@ -410,5 +412,5 @@ async def published(dataset: Dataset) -> tuple[list[FrameAnnotated], dict[str, i
         clock=FakeClock(),
         frames=await stored(SIZE),
     )
-    truths = [each for each in outbox.published if isinstance(each, FrameAnnotated)]
+    truths = [truth for truth in outbox.published if isinstance(truth, FrameAnnotated)]
     return truths, dict(summary.rejected)

@@ -7,7 +7,7 @@ A, B, C = frame("a"), frame("b"), frame("c")
 
 
 def names(*plans: object) -> list[tuple[str, list[str]]]:
-    return [(each.name, [one.frame_id for one in each.frames]) for each in plans]  # type: ignore[attr-defined]
+    return [(plan.name, [one.frame_id for one in plan.frames]) for plan in plans]  # type: ignore[attr-defined]
 
 
 def test_each_unit_is_a_task_under_its_own_name() -> None:

@@ -13,7 +13,10 @@ __all__ = ["ingest"]
 def test_the_highest_scores_are_kept_in_their_order_and_the_first_of_ties() -> None:
     scores = [0.2, 0.9, 0.5, 0.5, 0.1]
     assert highest_scored(scores, float, 3) == (0.9, 0.5, 0.5)
-    assert highest_scored(list(enumerate(scores)), lambda each: each[1], 2) == ((1, 0.9), (2, 0.5))
+    assert highest_scored(list(enumerate(scores)), lambda score: score[1], 2) == (
+        (1, 0.9),
+        (2, 0.5),
+    )
     assert highest_scored(scores, float, 5) == tuple(scores)
 
 
@@ -31,7 +34,7 @@ async def test_detections_beyond_the_limit_are_left_out_counted_and_told(ingest:
     summary = await ingest.run(many, ingest.frame("f2"))
     first, second = ingest.published(PredictionsMade)
     assert isinstance(first, PredictionsMade)
-    assert [each.score for each in first.detections] == [0.9, 0.8]
+    assert [detection.score for detection in first.detections] == [0.9, 0.8]
     assert isinstance(second, PredictionsMade)
     assert second.detections == (FOUND,)
     assert summary.adjusted[Adjustment.DETECTIONS_OVER_LIMIT] == 2

@@ -77,18 +77,21 @@ def truths(dataset: Dataset) -> dict[str, list[Annotation]]:
     items = list(dataset.items)
     assert all(isinstance(item, FrameItem) for item in items)
     return {
-        item.frame_id: [each.value for each in item.annotations or ()]
+        item.frame_id: [annotation.value for annotation in item.annotations or ()]
         for item in items
         if isinstance(item, FrameItem)
     }
 
 
 def near(annotations: Any) -> list[Any]:
-    return [(each.category, pytest.approx(each.bbox, abs=1e-6)) for each in annotations]
+    return [
+        (annotation.category, pytest.approx(annotation.bbox, abs=1e-6))
+        for annotation in annotations
+    ]
 
 
-def said(annotations: Any) -> list[Any]:
-    return [(each.category, each.bbox) for each in annotations]
+def contents_of(annotations: Any) -> list[Any]:
+    return [(annotation.category, annotation.bbox) for annotation in annotations]
 
 
 def test_coco_comes_back_exactly_by_our_own_reader(tmp_path: Path) -> None:
@@ -99,7 +102,7 @@ def test_coco_comes_back_exactly_by_our_own_reader(tmp_path: Path) -> None:
     back = truths(read_coco(tmp_path / INSTANCES, images=None, dataset="other"))
 
     assert sorted(back) == ["survey:000000000002", "veh/7#1", "z"]
-    assert said(back["survey:000000000002"]) == said(PLAIN)
+    assert contents_of(back["survey:000000000002"]) == contents_of(PLAIN)
     assert back["veh/7#1"] == []
     assert (back["z"][0].crowd, back["z"][0].area, back["z"][0].mask) == (True, 40.0, mask)
 
@@ -111,8 +114,8 @@ def test_coco_is_read_by_pycocotools_with_its_results(tmp_path: Path) -> None:
         truth = COCO(str(tmp_path / INSTANCES))
         results = truth.loadRes(str(tmp_path / "predictions.json"))
 
-    assert [each["bbox"] for each in truth.loadAnns([1, 2])] == [list(a.bbox) for a in PLAIN]
-    assert [each["score"] for each in results.loadAnns(results.getAnnIds())] == [0.75]
+    assert [loadAnn["bbox"] for loadAnn in truth.loadAnns([1, 2])] == [list(a.bbox) for a in PLAIN]
+    assert [loadAnn["score"] for loadAnn in results.loadAnns(results.getAnnIds())] == [0.75]
 
 
 def test_voc_comes_back_to_the_pixel_under_the_same_ids(tmp_path: Path) -> None:
@@ -122,7 +125,7 @@ def test_voc_comes_back_to_the_pixel_under_the_same_ids(tmp_path: Path) -> None:
     back = truths(read_voc(tmp_path / "Annotations", images=None))
 
     assert sorted(back) == ["survey:000000000002", "veh/7#1", "z"]
-    assert said(back["survey:000000000002"]) == near(PLAIN)
+    assert contents_of(back["survey:000000000002"]) == near(PLAIN)
     assert back["z"][0].ignore
 
 
@@ -157,11 +160,13 @@ def test_cvat_comes_back_to_the_pixel_and_proposals_are_marked() -> None:
         (box.get("label"), (x, y, right - x, bottom - y))
         for box, (x, y, right, bottom) in zip(boxes, corners, strict=True)
     ]
-    marks = [{each.get("name"): each.text for each in box.findall("attribute")} for box in boxes]
+    marks = [
+        {element.get("name"): element.text for element in box.findall("attribute")} for box in boxes
+    ]
     assert back[:2] == near(PLAIN)
     assert marks[2] == {"proposal": "true", "score": "0.75", "needle_id": "n"}
     assert marks[:2] == [{}, {}]
-    labels = {each.findtext("name") for each in root.findall("meta/task/labels/label")}
+    labels = {element.findtext("name") for element in root.findall("meta/task/labels/label")}
     assert labels == {STOP, ODD}
 
 
@@ -187,11 +192,11 @@ def test_label_studio_comes_back_to_the_pixel_with_proposals_as_predictions() ->
 
 def test_datumaro_comes_back_exactly_by_its_own_form() -> None:
     content = json.loads(to_datumaro([FRAMES[0]]).files["annotations/default.json"])
-    names = [each["name"] for each in content["categories"]["label"]["labels"]]
+    names = [entry["name"] for entry in content["categories"]["label"]["labels"]]
     (item,) = content["items"]
 
-    back = [(names[each["label_id"]], tuple(each["bbox"])) for each in item["annotations"]]
-    assert back == said(PLAIN)
+    back = [(names[entry["label_id"]], tuple(entry["bbox"])) for entry in item["annotations"]]
+    assert back == contents_of(PLAIN)
     assert item["image"] == {"path": FRAMES[0].file_name, "size": [360, 640]}
 
 
@@ -222,7 +227,7 @@ def test_the_same_frames_in_any_order_give_the_same_bytes(form: Format) -> None:
 
 
 def test_file_names_of_like_ids_differ_and_stay_in_their_folder() -> None:
-    names = [frame(each).file_name for each in ("../a/b", "a:b", "a_b", "a/b", "é" * 200, ".x")]
+    names = [frame(text).file_name for text in ("../a/b", "a:b", "a_b", "a/b", "é" * 200, ".x")]
 
     assert len(set(names)) == len(names)
     assert not any("/" in name or name.startswith(".") for name in names)

@@ -41,15 +41,15 @@ def results() -> list[Json]:
 
 
 def named_results() -> list[Json]:
-    names = {each["id"]: each["name"] for each in truth()["categories"]}
+    names = {item["id"]: item["name"] for item in truth()["categories"]}
     return [
         {
-            "image_id": f"f{each['image_id']:03}",
-            "category_name": names[each["category_id"]],
-            "bbox": each["bbox"],
-            "score": each["score"],
+            "image_id": f"f{result['image_id']:03}",
+            "category_name": names[result["category_id"]],
+            "bbox": result["bbox"],
+            "score": result["score"],
         }
-        for each in results()
+        for result in results()
     ]
 
 
@@ -84,7 +84,7 @@ class Read:
 
     @property
     def reasons(self) -> Counter[str]:
-        return Counter(each.reason for each in self.rejections)
+        return Counter(rejection.reason for rejection in self.rejections)
 
     @property
     def adjustments(self) -> Counter[Adjustment]:
@@ -93,7 +93,7 @@ class Read:
     @property
     def stats(self) -> list[float]:
         """pycocotools' twelve numbers of the events."""
-        ids = {each["name"]: each["id"] for each in truth()["categories"]}
+        ids = {item["name"]: item["id"] for item in truth()["categories"]}
         images, annotations, detections = [], list[Json](), list[Json]()
         for number, frame in enumerate(self.frames, start=1):
             for draft in frame.drafts:
@@ -107,22 +107,22 @@ class Read:
                             {
                                 "id": len(annotations) + at,
                                 "image_id": number,
-                                "category_id": ids[each.category],
-                                "bbox": list(each.bbox),
-                                "area": each.area or each.bbox[2] * each.bbox[3],
-                                "iscrowd": int(each.crowd),
+                                "category_id": ids[annotation.category],
+                                "bbox": list(annotation.bbox),
+                                "area": annotation.area or annotation.bbox[2] * annotation.bbox[3],
+                                "iscrowd": int(annotation.crowd),
                             }
-                            for at, each in enumerate(draft.annotations, start=1)
+                            for at, annotation in enumerate(draft.annotations, start=1)
                         ]
                     case PredictionsMade():
                         detections += [
                             {
                                 "image_id": number,
-                                "category_id": ids[each.category],
-                                "bbox": list(each.bbox),
-                                "score": each.score,
+                                "category_id": ids[detection.category],
+                                "bbox": list(detection.bbox),
+                                "score": detection.score,
                             }
-                            for each in draft.detections
+                            for detection in draft.detections
                         ]
         content = truth() | {"images": images, "annotations": annotations}
         return evaluated(content, detections)
@@ -161,32 +161,32 @@ def test_annotation_ids_that_repeat_mean_nothing(images: Path, number: Any) -> N
     assert is_right(read(images, content, results()))
 
 
-def ultralytics(each: Json) -> Json:
-    name = f"f{each['image_id']:03}"
-    return each | {"image_id": name, "file_name": f"{name}.jpg"}
+def ultralytics(image: Json) -> Json:
+    name = f"f{image['image_id']:03}"
+    return image | {"image_id": name, "file_name": f"{name}.jpg"}
 
 
 @pytest.mark.parametrize(
     "named",
     [
         ultralytics,
-        lambda each: each | {"image_id": f"f{each['image_id']:03}"},
-        lambda each: each | {"image_id": f"f{each['image_id']:03}.jpg"},
-        lambda each: each | {"image_id": f"/elsewhere/img/f{each['image_id']:03}.jpg"},
-        lambda each: each | {"image_id": str(each["image_id"])},
-        lambda each: each | {"image_id": float(each["image_id"])},
-        lambda each: each | {"category_id": str(each["category_id"])},
-        lambda each: each | {"category_id": ["", "sign", "light"][each["category_id"]]},
+        lambda item: item | {"image_id": f"f{item['image_id']:03}"},
+        lambda item: item | {"image_id": f"f{item['image_id']:03}.jpg"},
+        lambda item: item | {"image_id": f"/elsewhere/img/f{item['image_id']:03}.jpg"},
+        lambda item: item | {"image_id": str(item["image_id"])},
+        lambda item: item | {"image_id": float(item["image_id"])},
+        lambda item: item | {"category_id": str(item["category_id"])},
+        lambda item: item | {"category_id": ["", "sign", "light"][item["category_id"]]},
     ],
 )
 def test_results_may_name_images_and_categories_in_any_way(images: Path, named: Any) -> None:
-    assert is_right(read(images, truth(), [named(each) for each in results()]))
+    assert is_right(read(images, truth(), [named(result) for result in results()]))
 
 
 def test_a_file_name_says_more_than_a_number(images: Path) -> None:
     found = [
-        each | {"file_name": f"f{each['image_id']:03}.jpg", "image_id": 13 - each["image_id"]}
-        for each in results()
+        result | {"file_name": f"f{result['image_id']:03}.jpg", "image_id": 13 - result["image_id"]}
+        for result in results()
     ]
     assert is_right(read(images, truth(), found), adjustments={Adjustment.RESULT_BY_FILE_NAME: 36})
 
@@ -212,7 +212,7 @@ def test_texts_that_may_be_two_images_are_refused_and_neither_has_predictions(
     content = numbered(images, {n: n for n in range(1, 13)} | {1: 2, 2: 1})
 
     found = read(
-        images, content, [each | {"image_id": str(each["image_id"])} for each in results()]
+        images, content, [result | {"image_id": str(result["image_id"])} for result in results()]
     )
 
     assert found.reasons == {"unknown_image": 6}
@@ -234,7 +234,9 @@ def test_numbers_that_are_all_names_and_not_all_ids_are_names(images: Path) -> N
     content = numbered(images, {n: 6 + n for n in range(1, 13)})
 
     assert is_right(
-        read(images, content, [each | {"image_id": 6 + each["image_id"]} for each in results()])
+        read(
+            images, content, [result | {"image_id": 6 + result["image_id"]} for result in results()]
+        )
     )
 
 
@@ -250,7 +252,7 @@ def test_results_of_another_data_set_stop_before_anything_is_published(
     images: Path, reason: str, change: Json
 ) -> None:
     with pytest.raises(InvalidRecord, match="Give them") as caught:
-        read(images, truth(), [each | change for each in results()])
+        read(images, truth(), [result | change for result in results()])
 
     assert caught.value.reason == reason
 
@@ -266,7 +268,7 @@ def test_annotations_of_no_listed_image_stop_before_every_frame_is_empty(images:
 
 def test_results_with_their_own_images_go_by_their_file_names(images: Path) -> None:
     own = [{"id": 13 - n, "file_name": f"data/f{n:03}.jpg"} for n in range(1, 13)]
-    found = [each | {"image_id": 13 - each["image_id"]} for each in results()]
+    found = [result | {"image_id": 13 - result["image_id"]} for result in results()]
 
     assert is_right(read(images, truth(), {"images": own, "annotations": found}))
 
@@ -284,7 +286,7 @@ def test_results_with_images_of_their_own_size_are_scaled(images: Path) -> None:
     own = [
         {"id": n, "file_name": f"f{n:03}.jpg", "width": 640, "height": 480} for n in range(1, 13)
     ]
-    found = [each | {"bbox": [2 * side for side in each["bbox"]]} for each in results()]
+    found = [result | {"bbox": [2 * side for side in result["bbox"]]} for result in results()]
 
     assert is_right(
         read(images, truth(), {"images": own, "annotations": found}),
@@ -336,16 +338,16 @@ def test_file_names_that_lead_into_the_folder_are_found(images: Path, spelled: A
 
 def test_scores_that_float32_rounded_above_one_are_one(images: Path) -> None:
     found = [
-        each | {"score": 1.0000001192092896} if at % 3 == 0 else each
-        for at, each in enumerate(results())
+        result | {"score": 1.0000001192092896} if at % 3 == 0 else result
+        for at, result in enumerate(results())
     ]
 
-    came = read(images, truth(), found)
+    returned = read(images, truth(), found)
 
-    assert came.reasons == {}
-    assert came.adjustments == {Adjustment.SCORE_CLIPPED: 12}
-    assert came.stats == pytest.approx(evaluated(truth(), found), abs=1e-12)
-    assert came.stats[0] == pytest.approx(0.6208, abs=5e-5)
+    assert returned.reasons == {}
+    assert returned.adjustments == {Adjustment.SCORE_CLIPPED: 12}
+    assert returned.stats == pytest.approx(evaluated(truth(), found), abs=1e-12)
+    assert returned.stats[0] == pytest.approx(0.6208, abs=5e-5)
 
 
 @pytest.mark.parametrize("crowd", ["0", False, 0.0, None])
@@ -382,10 +384,10 @@ def test_reversed_corners_of_coco_boxes_are_sorted(images: Path) -> None:
 
 
 def boxes_of(content: Json) -> dict[int, list[tuple[str, list[float]]]]:
-    names = {each["id"]: each["name"] for each in content["categories"]}
+    names = {item["id"]: item["name"] for item in content["categories"]}
     boxes: dict[int, list[tuple[str, list[float]]]] = {}
-    for each in content["annotations"]:
-        boxes.setdefault(each["image_id"], []).append((names[each["category_id"]], each["bbox"]))
+    for item in content["annotations"]:
+        boxes.setdefault(item["image_id"], []).append((names[item["category_id"]], item["bbox"]))
     return boxes
 
 
@@ -429,9 +431,9 @@ def test_a_stale_file_name_in_voc_gives_way_to_the_image_of_the_same_stem(
     annotations = write_voc(tmp_path / "ann", "f001.jpg")
 
     expected = {Adjustment.IMAGE_BY_STEM: 11}
-    came = read_as_voc(images, annotations)
-    assert is_right(came, adjustments=expected)
-    assert [frame.item.image for frame in came.frames] == sorted(images.iterdir())
+    returned = read_as_voc(images, annotations)
+    assert is_right(returned, adjustments=expected)
+    assert [frame.item.image for frame in returned.frames] == sorted(images.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -442,9 +444,9 @@ def test_file_names_of_another_machine_give_way_to_the_stem(
 ) -> None:
     annotations = write_voc(tmp_path / "ann", filename)
 
-    came = read_as_voc(images, annotations)
+    returned = read_as_voc(images, annotations)
 
-    assert is_right(came, adjustments={Adjustment.IMAGE_BY_STEM: 11})
+    assert is_right(returned, adjustments={Adjustment.IMAGE_BY_STEM: 11})
 
 
 def test_several_voc_files_of_one_image_are_counted(images: Path, tmp_path: Path) -> None:
@@ -517,10 +519,10 @@ def test_the_category_of_via_may_be_in_an_attribute_in_capitals(images: Path) ->
 
 
 def test_an_attribute_that_nobody_knows_is_named_with_the_option(images: Path) -> None:
-    came = read_as_via(images, "what")
+    returned = read_as_via(images, "what")
 
-    assert came.reasons == {"unknown_category": 24}
-    assert "'what', 'quality'" in came.rejections[0].detail
-    assert "--category-attribute" in came.rejections[0].detail
-    assert not any(frame.item.complete for frame in came.frames)
+    assert returned.reasons == {"unknown_category": 24}
+    assert "'what', 'quality'" in returned.rejections[0].detail
+    assert "--category-attribute" in returned.rejections[0].detail
+    assert not any(frame.item.complete for frame in returned.frames)
     assert is_right(read_as_via(images, "what", named="what"))

@@ -137,7 +137,7 @@ def test_a_byte_order_mark_in_yolo_files_is_passed_over(tmp_path: Path) -> None:
     (item,) = read_yolo(tmp_path, SENT).items
 
     assert isinstance(item, FrameItem)
-    assert [each.value.category for each in item.annotations or ()] == ["sign"]
+    assert [annotation.value.category for annotation in item.annotations or ()] == ["sign"]
 
 
 def test_the_layout_and_the_names_of_roboflow_are_read(tmp_path: Path) -> None:

@@ -36,7 +36,9 @@ def refusal(response: httpx.Response) -> tuple[int, str]:
 
 
 def lines(*records: object) -> bytes:
-    texts = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in records]
+    texts = [
+        record if isinstance(record, bytes) else json.dumps(record).encode() for record in records
+    ]
     return b"\n".join(texts)
 
 
@@ -82,7 +84,7 @@ async def test_a_client_may_say_that_something_is_missing(web: Web) -> None:
     whole = await web.post("/v1/ground-truth", GROUND_TRUTH, "annotation")
     wrong = await web.post("/v1/predictions", PREDICTIONS | {"complete": "no"})
 
-    assert [each.complete for each in web.published] == [False, False, True]  # type: ignore[attr-defined]
+    assert [event.complete for event in web.published] == [False, False, True]  # type: ignore[attr-defined]
     assert whole.json()["revision"] == 2
     assert refusal(wrong) == (422, "malformed_record")
     schemas = (await web.client.get("/openapi.json")).json()["components"]["schemas"]
@@ -109,13 +111,15 @@ async def test_a_correction_that_is_taken_back_is_the_next_revision_again(web: W
     nothing = GROUND_TRUTH | {"annotations": []}
     posted = [GROUND_TRUTH, GROUND_TRUTH, nothing, GROUND_TRUTH, GROUND_TRUTH, nothing]
 
-    answers = [await web.post("/v1/ground-truth", each, "annotation:ana") for each in posted]
+    answers = [
+        await web.post("/v1/ground-truth", document, "annotation:ana") for document in posted
+    ]
 
-    assert [each.json()["revision"] for each in answers] == [1, 1, 2, 3, 3, 4]
+    assert [answer.json()["revision"] for answer in answers] == [1, 1, 2, 3, 3, 4]
     together = await web.post(
         "/v1/ground-truth", lines(GROUND_TRUTH, nothing, GROUND_TRUTH), "annotation:ana", NDJSON
     )
-    assert [each["revision"] for each in together.json()["results"]] == [5, 6, 7]
+    assert [item["revision"] for item in together.json()["results"]] == [5, 6, 7]
 
 
 async def test_many_lines_have_a_result_each(web: Web) -> None:
@@ -133,7 +137,7 @@ async def test_many_lines_have_a_result_each(web: Web) -> None:
     answer = response.json()
     assert response.status_code == 207
     assert (answer["accepted"], answer["refused"]) == (2, 3)
-    assert [(each["line"], each["status"]) for each in answer["results"]] == [
+    assert [(item["line"], item["status"]) for item in answer["results"]] == [
         (1, "accepted"),
         (3, "refused"),
         (4, "accepted"),
@@ -180,8 +184,8 @@ async def test_without_a_valid_token_nothing_is_read(web: Web) -> None:
     wrong = ["", "Bearer", "Bearer nonsense", "Basic abc", f"Bearer {revoked}", f"Bearer {other}"]
 
     answers = [
-        await web.client.post("/v1/predictions", json=PREDICTIONS, headers={"Authorization": each})
-        for each in wrong
+        await web.client.post("/v1/predictions", json=PREDICTIONS, headers={"Authorization": name})
+        for name in wrong
     ]
 
     assert {refusal(answer) for answer in answers} == {(401, "unauthorized")}
@@ -235,9 +239,9 @@ async def test_a_token_may_name_another_prefix_than_the_vehicles_id(web: Web) ->
 
     own, other = [
         await web.client.post(
-            "/v1/predictions", json=PREDICTIONS | {"frame_id": each}, headers=headers
+            "/v1/predictions", json=PREDICTIONS | {"frame_id": name}, headers=headers
         )
-        for each in ("7:1", "vehicle-7:1")
+        for name in ("7:1", "vehicle-7:1")
     ]
 
     assert (own.status_code, refusal(other)) == (202, (403, "foreign_frame"))
@@ -504,7 +508,7 @@ async def test_ground_truth_that_cannot_be_of_its_picture_is_refused_by_name(web
     assert refusal(one) == (422, "box_outside_image")
     assert "64 x 48" in one.json()["detail"]
     assert many.status_code == 207
-    statuses = [each["status"] for each in many.json()["results"]]
+    statuses = [item["status"] for item in many.json()["results"]]
     assert statuses == ["refused", "accepted", "accepted"]
 
 

@@ -224,9 +224,9 @@ async def test_a_frame_that_comes_twice_in_a_data_set_is_refused_the_second_time
     assert summary.rejected == {"duplicate_id": 1}
     assert summary.done == 3
     assert [
-        each.annotations
-        for each in ingest.published(FrameAnnotated)
-        if isinstance(each, FrameAnnotated)
+        truth.annotations
+        for truth in ingest.published(FrameAnnotated)
+        if isinstance(truth, FrameAnnotated)
     ] == [(TRUTH,), (TRUTH,)]
 
 
@@ -293,9 +293,9 @@ async def test_a_box_outside_is_refused_and_one_partly_outside_is_kept(ingest: I
 
     (predicted,) = ingest.published(PredictionsMade)
     assert isinstance(predicted, PredictionsMade)
-    assert [each.bbox for each in predicted.detections] == boxes[:1]
+    assert [detection.bbox for detection in predicted.detections] == boxes[:1]
     assert summary.rejected == {"box_outside_image": 3}
-    assert [each.location for each in summary.rejections] == [
+    assert [rejection.location for rejection in summary.rejections] == [
         "dt.json:[1]",
         "dt.json:[2]",
         "dt.json:[3]",
@@ -322,7 +322,7 @@ async def test_boxes_for_a_picture_of_twice_the_size_are_scaled_and_counted(
 
     (predicted,) = ingest.published(PredictionsMade)
     assert isinstance(predicted, PredictionsMade)
-    assert [each.bbox for each in predicted.detections] == [(0.5, 1, 1.5, 2)]
+    assert [detection.bbox for detection in predicted.detections] == [(0.5, 1, 1.5, 2)]
     assert summary.adjusted == {Adjustment.SCALED: 1}
     assert summary.adjusted_at == {Adjustment.SCALED: "gt.json:f1"}
 
@@ -332,7 +332,7 @@ async def test_what_comes_without_its_picture_is_brought_onto_the_stored_one(
 ) -> None:
     await ingest.run(ingest.frame(), ingest.frame("f2"))
     ingest.frames = InMemoryFrameStore()
-    captured = [each for each in ingest.outbox.published if isinstance(each, FrameCaptured)]
+    captured = [item for item in ingest.outbox.published if isinstance(item, FrameCaptured)]
     await ingest.frames.record(captured)
     newer = Detector("ods", "2")
     half, other = (
@@ -344,7 +344,7 @@ async def test_what_comes_without_its_picture_is_brought_onto_the_stored_one(
 
     latest = ingest.published(PredictionsMade)[-1]
     assert isinstance(latest, PredictionsMade)
-    assert [each.bbox for each in latest.detections] == [(0.5, 1, 1.5, 2)]
+    assert [detection.bbox for detection in latest.detections] == [(0.5, 1, 1.5, 2)]
     assert summary.rejected == {"size_mismatch": 1}
     assert summary.adjusted == {Adjustment.SCALED: 1}
 

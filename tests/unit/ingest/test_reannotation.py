@@ -63,10 +63,10 @@ class Stack:
             settings=Settings(),
             clock=FakeClock(),
         )
-        said = outbox.published
-        assert not any(isinstance(each, FrameCaptured) for each in said)
-        truths = {each.key(): each for each in said if isinstance(each, FrameAnnotated)}
-        letters = [each for each in said if isinstance(each, DeadLettered)]
+        published = outbox.published
+        assert not any(isinstance(event, FrameCaptured) for event in published)
+        truths = {truth.key(): truth for truth in published if isinstance(truth, FrameAnnotated)}
+        letters = [letter for letter in published if isinstance(letter, DeadLettered)]
         return Returned(summary, truths, letters, set(dataset.left))
 
 
@@ -78,7 +78,7 @@ async def publish(dataset: Dataset, *known: str) -> Returned:
 def exported(form: Format, folder: Path, **frames: tuple[Annotation, ...]) -> Dataset:
     """What a tool wrote after it was sent both frames with one good box."""
     before = [frame(name, annotations=(GOOD,)) for name in ("good", "bad")]
-    now = [frame(name, annotations=each) for name, each in frames.items()]
+    now = [frame(name, annotations=item) for name, item in frames.items()]
     files = {**EXPORTERS[form](now).files, "manifest.json": manifest(EXPORTERS[form](before))}
     write(files, folder)
     sent = Manifest.read(folder / "manifest.json")
@@ -90,12 +90,14 @@ def exported(form: Format, folder: Path, **frames: tuple[Annotation, ...]) -> Da
 async def test_a_box_outside_the_image_is_named_and_its_frame_goes_on_without_it(
     form: Format, tmp_path: Path
 ) -> None:
-    came = await publish(exported(form, tmp_path, good=(GOOD,), bad=(GOOD, OUTSIDE)), "good", "bad")
+    returned = await publish(
+        exported(form, tmp_path, good=(GOOD,), bad=(GOOD, OUTSIDE)), "good", "bad"
+    )
 
-    assert [each.bbox for each in came.truths["bad"].annotations] == [GOOD.bbox]
-    assert came.left == set()
-    assert dict(came.summary.rejected) == {"box_outside_image": 1}
-    (letter,) = came.letters
+    assert [annotation.bbox for annotation in returned.truths["bad"].annotations] == [GOOD.bbox]
+    assert returned.left == set()
+    assert dict(returned.summary.rejected) == {"box_outside_image": 1}
+    (letter,) = returned.letters
     kept = letter.original_value
     assert any(x in kept for x in (b"5000", b"781.25", b"7.8359375"))  # as the format says it
     assert letter.location
@@ -103,23 +105,23 @@ async def test_a_box_outside_the_image_is_named_and_its_frame_goes_on_without_it
 
 @pytest.mark.parametrize("form", Format)
 async def test_a_changed_label_is_taken_as_it_is(form: Format, tmp_path: Path) -> None:
-    came = await publish(exported(form, tmp_path, good=(GOOD,), bad=(RENAMED,)), "good", "bad")
+    returned = await publish(exported(form, tmp_path, good=(GOOD,), bad=(RENAMED,)), "good", "bad")
 
-    (renamed,) = came.truths["bad"].annotations
+    (renamed,) = returned.truths["bad"].annotations
     assert renamed.category == "yield"
-    assert came.truths["bad"].annotation_source == "reannotation"
-    assert came.letters == []
+    assert returned.truths["bad"].annotation_source == "reannotation"
+    assert returned.letters == []
 
 
 @pytest.mark.parametrize("form", Format)
 async def test_a_deleted_task_leaves_its_frame_as_it_was_and_is_named(
     form: Format, tmp_path: Path
 ) -> None:
-    came = await publish(exported(form, tmp_path, good=()), "good", "bad")
+    returned = await publish(exported(form, tmp_path, good=()), "good", "bad")
 
-    assert list(came.truths) == ["good"]
-    assert came.truths["good"].annotations == ()
-    assert came.left == {"bad"}
+    assert list(returned.truths) == ["good"]
+    assert returned.truths["good"].annotations == ()
+    assert returned.left == {"bad"}
 
 
 async def test_a_correction_that_is_taken_back_gets_a_revision_and_a_repeat_gets_none(
@@ -133,8 +135,8 @@ async def test_a_correction_that_is_taken_back_gets_a_revision_and_a_repeat_gets
     async def again(folder: Path) -> list[int]:
         sent = Manifest.read(folder / "manifest.json")
         reader, says = READERS[Format.COCO]
-        came = await stack.publish(restored(reader(folder, sent), sent, says))
-        return [each.revision for each in came.truths.values()]
+        returned = await stack.publish(restored(reader(folder, sent), sent, says))
+        return [truth.revision for truth in returned.truths.values()]
 
     folders = (first, first, second, second, first, first, second)
     assert [await again(folder) for folder in folders] == [[1], [], [2], [], [3], [], [4]]
@@ -166,11 +168,11 @@ async def test_a_record_that_cannot_be_used_refuses_its_frame_and_no_other(
     sent = Manifest.read(tmp_path / "manifest.json")
     reader, says = READERS[form]
 
-    came = await publish(restored(reader(tmp_path, sent), sent, says), "good", "bad")
+    returned = await publish(restored(reader(tmp_path, sent), sent, says), "good", "bad")
 
-    assert list(came.truths) == ["good"]
-    assert came.summary.rejected.total() >= 1
-    assert came.letters
+    assert list(returned.truths) == ["good"]
+    assert returned.summary.rejected.total() >= 1
+    assert returned.letters
 
 
 async def test_a_via_project_comes_back_to_the_frames_that_were_sent(tmp_path: Path) -> None:
@@ -189,11 +191,11 @@ async def test_a_via_project_comes_back_to_the_frames_that_were_sent(tmp_path: P
     sent = Manifest.read(tmp_path / "manifest.json")
 
     dataset = restored(read_via(tmp_path / "via.json", images=None, sent=sent), sent, ())
-    came = await publish(dataset, "good", "bad")
+    returned = await publish(dataset, "good", "bad")
 
-    assert came.truths["good"].annotations == (GOOD,)
-    assert list(came.truths) == ["good"]
-    assert dict(came.summary.rejected) == {
+    assert returned.truths["good"].annotations == (GOOD,)
+    assert list(returned.truths) == ["good"]
+    assert dict(returned.summary.rejected) == {
         "unsupported_shape": 1,
         "incomplete_frame": 1,
         "unknown_image": 1,

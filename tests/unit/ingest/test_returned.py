@@ -29,9 +29,9 @@ from tests.unit.ingest.test_exporters import (
     PLAIN,
     PROPOSAL,
     STOP,
+    contents_of,
     frame,
     near,
-    said,
     truths,
     write,
 )
@@ -82,8 +82,8 @@ def test_what_comes_back_unchanged_says_the_same_of_the_same_frames(
 ) -> None:
     back = truths(WAYS[form](SENT, tmp_path))
 
-    assert sorted(back) == [each.frame_id for each in SENT]
-    assert said(back[SENT[0].frame_id]) == near(PLAIN)
+    assert sorted(back) == [export_frame.frame_id for export_frame in SENT]
+    assert contents_of(back[SENT[0].frame_id]) == near(PLAIN)
     assert back[SENT[1].frame_id] == []
 
 
@@ -110,7 +110,7 @@ def test_a_confirmed_proposal_in_cvat_is_ground_truth(tmp_path: Path) -> None:
     file = tmp_path / "annotations.xml"
     file.write_text(file.read_text().replace('"proposal">true<', '"proposal">false<'))
 
-    assert said(truths(read_cvat(file, sent))["a"]) == near([PROPOSAL])
+    assert contents_of(truths(read_cvat(file, sent))["a"]) == near([PROPOSAL])
 
 
 def test_the_name_that_cvat_gives_an_image_may_have_folders_and_another_ending(
@@ -156,7 +156,7 @@ def test_annotators_who_disagree_are_both_kept(other: dict[str, Any], tmp_path: 
     disputed = one(read_label_studio(file))
 
     assert isinstance(disputed, Disputed)
-    assert len({str(each.annotations) for each in disputed.versions}) == 2
+    assert len({str(version.annotations) for version in disputed.versions}) == 2
 
 
 def test_a_frame_that_is_disputed_has_come_back_and_what_was_not_moved_is_exact(
@@ -171,7 +171,9 @@ def test_a_frame_that_is_disputed_has_come_back_and_what_was_not_moved_is_exact(
     disputed = one(dataset)
 
     assert isinstance(disputed, Disputed)
-    first, second = ([each.value for each in one.annotations or ()] for one in disputed.versions)
+    first, second = (
+        [annotation.value for annotation in one.annotations or ()] for one in disputed.versions
+    )
     assert first == [before]
     assert second[0].area is None
     assert dataset.left == set()
@@ -198,7 +200,7 @@ def test_annotators_of_two_jobs_in_cvat_who_disagree_are_both_kept() -> None:
     disputed, agreed = asyncio.run(corrections_of(dataset.items, None))
 
     assert isinstance(disputed, Disputed)
-    assert [each.annotated_by for each in disputed.versions] == ["ana", "ben"]
+    assert [version.annotated_by for version in disputed.versions] == ["ana", "ben"]
     assert disputed.location == "cvat job 1: a.jpg, cvat job 2: a.jpg"
     assert isinstance(agreed, FrameItem)
 

@@ -88,7 +88,7 @@ def annotations(draw: st.DrawFn) -> Annotation:
 
 some_frames = st.dictionaries(
     FRAME_IDS, st.none() | st.lists(annotations(), max_size=3).map(tuple), min_size=1, max_size=4
-).map(lambda given: [frame(name, annotations=each) for name, each in given.items()])
+).map(lambda given: [frame(name, annotations=item) for name, item in given.items()])
 
 
 def came_back(form: Format, frames: list[ExportFrame]) -> dict[str, list[Annotation]]:
@@ -115,10 +115,11 @@ def test_what_comes_back_unchanged_is_exactly_what_it_was(
     form: Format, frames: list[ExportFrame]
 ) -> None:
     # What nobody has annotated cannot come back as it went out where a tool knows only "empty".
-    frames = [each for each in frames if each.annotations is not None]
+    frames = [export_frame for export_frame in frames if export_frame.annotations is not None]
 
     assert came_back(form, frames) == {
-        each.frame_id: [as_kept(form, one) for one in each.annotations or ()] for each in frames
+        export_frame.frame_id: [as_kept(form, one) for one in export_frame.annotations or ()]
+        for export_frame in frames
     }
 
 

@@ -26,13 +26,13 @@ def region(shape: object = RECT, attributes: object = None) -> Json:
     return {"shape_attributes": shape, "region_attributes": attributes}
 
 
-def export(*regions: object, said: Json | None = None) -> Json:
+def export(*regions: object, attributes: Json | None = None) -> Json:
     return {
         "b.jpg123": {
             "filename": "b.jpg",
             "size": 123,
             "regions": list(regions),
-            "file_attributes": said or {},
+            "file_attributes": attributes or {},
         },
         "a.jpg9": {"filename": "a.jpg", "size": 9, "regions": [], "file_attributes": {}},
     }
@@ -65,7 +65,7 @@ def test_an_export_and_a_project_say_the_same(folder: Path) -> None:
     first, second = frames(read(folder, project))
     assert [first.frame_id, second.frame_id] == ["survey:a.jpg", "survey:b.jpg"]
     assert first.annotations == ()
-    (sign,) = (each.value for each in second.annotations or ())
+    (sign,) = (annotation.value for annotation in second.annotations or ())
     assert (sign.category, [*sign.bbox]) == ("stop sign", [1, 2, 30, 20.5])
 
 
@@ -112,7 +112,9 @@ def test_other_shapes_are_named_and_counted(folder: Path, name: str | None) -> N
 def test_the_category_is_found_among_the_attributes(folder: Path, attributes: Json) -> None:
     items = read(folder, export(region(attributes=attributes)))
 
-    assert [each.value.category for each in frames(items)[1].annotations or ()] == ["crossing"]
+    assert [annotation.value.category for annotation in frames(items)[1].annotations or ()] == [
+        "crossing"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -140,12 +142,12 @@ def test_a_bad_region_is_named_and_the_rest_goes_through(
 ) -> None:
     items = read(folder, export(bad, region()))
 
-    assert [each.reason for each in rejections(items)] == [reason]
+    assert [rejection.reason for rejection in rejections(items)] == [reason]
     assert len(frames(items)[1].annotations or ()) == 1
 
 
 def test_file_attributes_say_where_and_when(folder: Path) -> None:
-    said = {
+    attributes = {
         "drive_id": "d 1",
         "vehicle_id": "v1",
         "captured_at": "2026-05-04T10:00:00Z",
@@ -154,7 +156,7 @@ def test_file_attributes_say_where_and_when(folder: Path) -> None:
         "heading": "",
     }
 
-    frame = frames(read(folder, export(said=said)))[1]
+    frame = frames(read(folder, export(attributes=attributes)))[1]
 
     assert (frame.drive_id, frame.vehicle_id) == ("d%201", "v1")
     assert frame.captured_at == datetime(2026, 5, 4, 10, tzinfo=UTC)
@@ -198,7 +200,7 @@ def test_a_bad_frame_is_one_dead_letter(folder: Path, reason: str, change: Json)
 def test_a_record_that_is_no_image_is_named(folder: Path, reason: str, record: object) -> None:
     items = read(folder, export() | {"more": record})
 
-    assert [each.reason for each in rejections(items)] == [reason]
+    assert [rejection.reason for rejection in rejections(items)] == [reason]
     assert len(frames(items)) == 2
 
 

@@ -60,7 +60,7 @@ def test_text_of_any_script_is_left_alone(text: str) -> None:
 async def test_no_such_name_comes_in_by_http(text: str) -> None:
     web = Web()
     frames = [METADATA | {"frame_id": f"v1:{text}"}, METADATA | {"drive_id": f"v1:{text}"}]
-    answers = [await web.post_frame(json.dumps(each)) for each in frames]
+    answers = [await web.post_frame(json.dumps(frame)) for frame in frames]
     for part in ("detector", "version", "frame_id"):
         prefix = "v1:" if part == "frame_id" else ""
         answers.append(await web.post("/v1/predictions", PREDICTIONS | {part: prefix + text}))
@@ -125,7 +125,7 @@ def test_the_name_of_an_annotator_that_a_tool_gives_is_written_out() -> None:
 
     opened = open_frame(item, ImageLimits.of(Settings()), "reannotation")
 
-    assert [each.annotated_by for each in getattr(opened, "versions", [])] == ["Eve\\u202e"]
+    assert [entry.annotated_by for entry in getattr(opened, "versions", [])] == ["Eve\\u202e"]
 
 
 def test_ground_truth_of_any_source_that_was_stored_is_still_read() -> None:
@@ -143,7 +143,7 @@ def test_the_schemas_for_producers_say_so(event: type) -> None:
     assert not any(pattern.search(text) for name, text in HIDDEN.items() if name != "tag")
 
 
-@pytest.mark.parametrize("text", [each for each in HIDDEN.values() if each >= "a\x20"])
+@pytest.mark.parametrize("text", [name for name in HIDDEN.values() if name >= "a\x20"])
 def test_what_was_stored_before_this_rule_is_still_read(text: str) -> None:
     event = samples.frame_annotated(Annotation(category=Category(text), bbox=(1, 2, 3, 4)))
 
@@ -168,10 +168,10 @@ async def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
         "application/x-ndjson",
     )
 
-    assert {(each.status_code, each.json()["reason"]) for each in answers} == {
+    assert {(answer.status_code, answer.json()["reason"]) for answer in answers} == {
         (400, "duplicate_key")
     }
-    assert [each["status"] for each in many.json()["results"]] == ["refused", "accepted"]
+    assert [item["status"] for item in many.json()["results"]] == ["refused", "accepted"]
     assert len(web.published) == 1
     file = tmp_path / "gt.json"
     file.write_text('{"images": [], "annotations": [1], "annotations": []}')

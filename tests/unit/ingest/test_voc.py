@@ -63,7 +63,7 @@ def test_objects_become_boxes_with_their_names(folder: Path) -> None:
 
     assert frame.frame_id == "street:a%201"
     assert frame.image == (folder / "a 1.jpg").resolve()
-    sign, truck = (each.value for each in frame.annotations or ())
+    sign, truck = (annotation.value for annotation in frame.annotations or ())
     assert (sign.category, sign.bbox, sign.ignore) == ("Traffic sign", (1, 2, 10.5, 20), False)
     assert (truck.category, truck.ignore) == ("truck", True)
 
@@ -132,7 +132,7 @@ def test_an_ambiguous_name_is_refused(folder: Path) -> None:
     result = {"image_id": 1, "category": "sign", "bbox": [1, 2, 3, 4], "score": 0.5}
     items = read(folder, [result, result | {"image_id": "01.jpg"}])
 
-    assert [each.reason for each in rejections(items)] == ["unknown_image"]
+    assert [rejection.reason for rejection in rejections(items)] == ["unknown_image"]
 
 
 def test_a_category_number_needs_a_list(folder: Path) -> None:
@@ -142,9 +142,9 @@ def test_a_category_number_needs_a_list(folder: Path) -> None:
 
     by_name = result | {"category_id": "shop lamp"}
     refused = rejections(read(folder, [result, by_name]))
-    assert [each.reason for each in refused] == ["unknown_category"]
+    assert [rejection.reason for rejection in refused] == ["unknown_category"]
     found = frames(read(folder, listed))[0].detections or ()
-    assert [each.value.category for each in found] == ["shop lamp"]
+    assert [part.value.category for part in found] == ["shop lamp"]
 
 
 @pytest.mark.parametrize(
@@ -227,5 +227,5 @@ def test_endless_nesting_is_refused_and_not_followed(folder: Path) -> None:
 
     items = read(folder)
 
-    assert [each.reason for each in rejections(items)] == ["unknown_category"]
+    assert [rejection.reason for rejection in rejections(items)] == ["unknown_category"]
     assert frames(items)[0].annotations == ()

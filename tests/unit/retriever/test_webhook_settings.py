@@ -68,7 +68,7 @@ def test_receivers_have_their_secrets_from_files_of_their_name(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("webhooks", "said"),
+    ("webhooks", "message"),
     [
         ("https://x.example/", "NAME=URL"),
         ("A b=https://x.example/", "NAME=URL"),
@@ -82,8 +82,8 @@ def test_receivers_have_their_secrets_from_files_of_their_name(tmp_path: Path) -
         ("a=https://x.example:99999/", "Port"),
     ],
 )
-def test_an_address_that_may_not_be_sent_to_is_refused(webhooks: str, said: str) -> None:
-    with pytest.raises(InvalidSettings, match=said):
+def test_an_address_that_may_not_be_sent_to_is_refused(webhooks: str, message: str) -> None:
+    with pytest.raises(InvalidSettings, match=message):
         names_of(Settings(webhooks=webhooks))
 
 

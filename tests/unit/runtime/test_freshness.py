@@ -33,7 +33,7 @@ class Asking:
         self.times: list[float | None] = []
 
     async def run(self, events: Sequence[Event]) -> None:
-        self.times += [freshness.taken_at(each) for each in events]
+        self.times += [freshness.taken_at(event) for event in events]
 
 
 class Stage:
@@ -47,8 +47,8 @@ class Stage:
         taken_at = self._clock.now().timestamp()
         self._clock.advance(late_s)
         records = [
-            Record(topic_of(each).name, 0, offset, b"k", encode(each), taken_at)
-            for offset, each in enumerate(events)
+            Record(topic_of(event).name, 0, offset, b"k", encode(event), taken_at)
+            for offset, event in enumerate(events)
         ]
         await self._runner.process(records)
 

@@ -51,17 +51,17 @@ def test_an_error_keeps_its_traceback_on_its_line(written: io.StringIO) -> None:
 def test_a_library_that_repeats_itself_is_held_back_and_counted() -> None:
     quiet = RepeatedWarnings(quiet_s=30.0)
 
-    def said(at_s: float, name: str = "aiokafka") -> str | None:
+    def message(at_s: float, name: str = "aiokafka") -> str | None:
         record = logging.makeLogRecord(
             {"name": name, "msg": "no node %d", "args": (1,), "created": 1e9 + at_s}
         )
         return record.getMessage() if quiet.filter(record) else None
 
-    assert said(0) == "no node 1"
-    assert [said(1), said(2), said(29)] == [None, None, None]
-    assert said(31) == "no node 1 (and 3 times since the last line)"
-    assert said(62) == "no node 1"
-    assert said(62, name="kafka") == "no node 1"
+    assert message(0) == "no node 1"
+    assert [message(1), message(2), message(29)] == [None, None, None]
+    assert message(31) == "no node 1 (and 3 times since the last line)"
+    assert message(62) == "no node 1"
+    assert message(62, name="kafka") == "no node 1"
 
 
 def test_a_message_that_still_repeats_is_held_back_while_many_others_come() -> None:

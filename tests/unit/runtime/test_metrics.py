@@ -18,9 +18,7 @@ from tests.fakes.outbox import InMemoryOutbox
 from tests.fakes.vectors import InMemoryVectors
 from tests.samples import frame_captured
 
-DECLARED = {
-    name: each for name, each in vars(metrics).items() if isinstance(each, MetricWrapperBase)
-}
+DECLARED = {name: var for name, var in vars(metrics).items() if isinstance(var, MetricWrapperBase)}
 UNITS = ("seconds", "bytes", "events", "frames", "regions", "records", "total")
 ENUMERATED = {
     "budget",
@@ -85,7 +83,7 @@ def test_a_counter_is_exported_with_the_suffix_total() -> None:
 
 def test_the_values_beyond_a_labels_limit_share_one_name() -> None:
     bounded = BoundedLabel(2)
-    assert [bounded(each) for each in ("a", "b", "c", "a", "d")] == [
+    assert [bounded(name) for name in ("a", "b", "c", "a", "d")] == [
         "a",
         "b",
         "other",

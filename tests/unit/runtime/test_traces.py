@@ -108,14 +108,14 @@ def test_outside_of_a_request_each_frame_starts_a_trace_for_all_that_is_said_of_
     collector = Collector()
     truth = samples.frame_annotated(frame_id="f1")
     headers = sent(collector.of("ingest"), FRAME, OTHER, truth)
-    traces = [dict(each)["traceparent"].split(b"-")[1] for each in headers]
+    traces = [dict(header)["traceparent"].split(b"-")[1] for header in headers]
     assert traces[0] == traces[2] != traces[1]
 
 
 def test_a_share_of_the_frames_is_traced_and_the_rest_carries_nothing() -> None:
     collector = Collector(share=0.25)
     frames = [samples.frame_captured(f"f{number}") for number in range(400)]
-    with_header = sum(bool(each) for each in sent(collector.of("ingest"), *frames))
+    with_header = sum(bool(frame) for frame in sent(collector.of("ingest"), *frames))
     assert 50 < with_header < 150
 
 

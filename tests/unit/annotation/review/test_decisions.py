@@ -25,7 +25,7 @@ def event(
 def test_the_last_decision_about_a_candidate_counts() -> None:
     review = review_of([event(1, Act.ACCEPT, A, B), event(2, Act.REJECT, A)])
 
-    assert {region: each.act for region, each in review.decisions.items()} == {
+    assert {region: decision.act for region, decision in review.decisions.items()} == {
         A: Act.REJECT,
         B: Act.ACCEPT,
     }

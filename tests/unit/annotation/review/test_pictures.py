@@ -74,9 +74,9 @@ async def test_the_least_used_pictures_make_room(blobs: InMemoryBlobs, tmp_path:
     wanted = [Wanted(image, None, 100 + number, 50) for number in range(12)]
     size = len(await PictureCache(tmp_path / "probe", 10**6, blobs, LIMITS).get(wanted[0]))
     cache = PictureCache(tmp_path / "kept", 4 * size, blobs, LIMITS)
-    for each in wanted:
+    for item in wanted:
         await cache.get(wanted[0])
-        await cache.get(each)
+        await cache.get(item)
 
     kept = {path.name for path in (tmp_path / "kept").iterdir()}
     assert wanted[0].name in kept
