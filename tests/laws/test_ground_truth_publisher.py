@@ -10,9 +10,10 @@ from prometheus_client import REGISTRY
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import BrokerUnavailable, InvalidRecord
 from services.contracts.events import Event
+from services.contracts.identity import VehicleId
 from services.contracts.topics import GROUND_TRUTH
 from services.domain.ports.ledger import RevisionLedger
-from services.ground_truth.drafts import entry_of
+from services.ground_truth.drafts import entry_of, owner_entry
 from services.ground_truth.publishing import Accepted, GroundTruthPublisher, Submission
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.mongo import connect
@@ -201,14 +202,14 @@ async def test_an_id_that_another_image_or_vehicle_has_is_a_conflict(
     assert outbox.published == []
 
 
-async def test_a_frame_that_only_its_vehicle_distinguishes_is_a_conflict(
+async def test_an_id_that_another_vehicle_has_claimed_is_a_conflict(
     publisher: GroundTruthPublisher,
 ) -> None:
-    """The id of a frame may be claimed before its frame is published."""
-    claimed = frame_captured().model_copy(update={"vehicle_id": "v2"})
-    await publisher.conflicting([claimed])
+    """An id may be claimed before any frame is published under it."""
+    frame = frame_captured()
+    await publisher.ledger.assign([owner_entry(frame.frame_id, VehicleId("v2"))])
 
-    assert await publisher.conflicting([frame_captured()]) == [frame_captured()]
+    assert await publisher.conflicting([frame]) == [frame]
 
 
 async def test_acknowledged_events_are_counted_by_topic_and_way(

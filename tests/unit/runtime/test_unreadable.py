@@ -76,3 +76,14 @@ def test_a_document_that_is_not_json_is_described_all_the_same(
     readable("things", [{"_id": "b", "number": object()}], number)
     (found,) = documents.take()
     assert b"object" in found.content
+
+
+def test_of_a_collection_that_nobody_can_read_a_bounded_number_is_reported(
+    documents: UnreadableDocuments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unreadable, "_MOST_WAITING", 3)
+    readable("things", [{"_id": name} for name in "abcde"], number)
+
+    assert [document.document_id for document in documents.take()] == ["a", "b", "c"]
+    readable("things", [{"_id": name} for name in "abcde"], number)
+    assert documents.take() == []
