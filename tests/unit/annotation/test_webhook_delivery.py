@@ -110,6 +110,14 @@ async def test_an_event_that_was_given_up_and_is_replayed_gets_its_time_again() 
     await delivery.fails(FIRST)
 
 
+async def test_another_event_has_a_failing_time_of_its_own() -> None:
+    """After a rebalance, the event that failed may be another replica's."""
+    delivery = Delivery(status(500))
+    await delivery.fails(FIRST)
+
+    await delivery.fails(SECOND, after_s=GIVE_UP_S)
+
+
 async def test_a_success_ends_the_failing_time() -> None:
     delivery = Delivery(status(500))
     await delivery.fails(FIRST)

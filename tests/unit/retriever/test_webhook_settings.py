@@ -77,7 +77,11 @@ def test_receivers_have_their_secrets_from_files_of_their_name(tmp_path: Path) -
         ("a=http://x.example/", "https:// is required"),
         ("a=http://127.0.0.1.x.example/", "https:// is required"),
         ("a=ftp://x.example/", "https:// is required"),
+        (f"{'a' * 41}=https://x.example/", "NAME=URL"),
+        ("-a=https://x.example/", "NAME=URL"),
         ("a=https://user:password@x.example/", "no user"),
+        ("a=https://@x.example/", "no user"),
+        ("a=https://x.example/#part", "no fragment"),
         ("a=https:///path", "not an address"),
         ("a=https://x.example:99999/", "Port"),
     ],
@@ -85,6 +89,35 @@ def test_receivers_have_their_secrets_from_files_of_their_name(tmp_path: Path) -
 def test_an_address_that_may_not_be_sent_to_is_refused(webhooks: str, message: str) -> None:
     with pytest.raises(InvalidSettings, match=message):
         names_of(Settings(webhooks=webhooks))
+
+
+@pytest.mark.parametrize(
+    "url", ["https://x.example/", "http://localhost:8/", "http://127.0.0.1/", "http://[::1]/"]
+)
+def test_an_address_with_https_or_of_this_machine_is_allowed(url: str) -> None:
+    name = "a" * 40
+
+    assert names_of(Settings(webhooks=f" {name}={url} ,")) == [name]
+
+
+@pytest.mark.parametrize("length", [24, 64])
+def test_a_secret_has_24_to_64_bytes(length: int) -> None:
+    def encoded(count: int) -> str:
+        return "whsec_" + base64.b64encode(bytes(count)).decode()
+
+    assert secret_of(encoded(length)) == bytes(length)
+    for count in (23, 65):
+        with pytest.raises(InvalidSettings, match="24 to 64 bytes"):
+            secret_of(encoded(count))
+
+
+def test_trying_for_half_of_the_stall_limit_is_allowed(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(SECRET)
+    half = Settings().stall_limit_s / 2
+
+    assert len(receivers_of(settings("a=https://x.example/", tmp_path, give_up_s=half))) == 1
+    with pytest.raises(InvalidSettings, match="STALL_LIMIT"):
+        receivers_of(settings("a=https://x.example/", tmp_path, give_up_s=half + 1))
 
 
 def test_a_missing_secret_says_how_to_make_one(tmp_path: Path) -> None:
