@@ -147,7 +147,7 @@ def _compared(options: argparse.Namespace) -> dict[str, object]:
                     out = subprocess.check_output([sys.executable, *command, *child])  # noqa: S603
                     cost[f"{way}_{batch}"].append(float(out))
     return {
-        "us_per_event": {name: round(statistics.median(each), 1) for name, each in cost.items()},
+        "us_per_event": {name: round(statistics.median(item), 1) for name, item in cost.items()},
         "ratio": {
             batch: round(
                 statistics.median(cost[f"take_events_{batch}"])

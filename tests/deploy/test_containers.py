@@ -19,8 +19,7 @@ from tests.deploy.checking import ROOT, check, read_yaml, tool
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 NOT_SETTINGS = {"GAZELOOP_SECRETS_DIR", "GAZELOOP_IMAGE", "GAZELOOP_GPU_IMAGE"}
-<<<<<<< HEAD
-OURS = {
+SERVICES = {
     "ingest",
     "embedder",
     "fp-miner",
@@ -30,9 +29,6 @@ OURS = {
     "webhooks",
     "label-studio",
 }
-=======
-SERVICES = {"ingest", "embedder", "fp-miner", "retriever", "evaluator", "webhooks", "label-studio"}
->>>>>>> a12a1ad (tests, benchmarks: name variables after what they hold)
 
 
 def known_variables() -> set[str]:

@@ -150,7 +150,7 @@ async def the_needle_gets_its_missing_label(
 
 def is_withdrawn(deployment: Deployment, shortlist: ShortlistPublished) -> bool:
     """Whether the retriever has published that the shortlist has no candidates any more."""
-    found = [each for each in deployment.shortlists() if each.needle_id == shortlist.needle_id]
+    found = [item for item in deployment.shortlists() if item.needle_id == shortlist.needle_id]
     return not found[-1].candidates
 
 
@@ -173,7 +173,7 @@ async def test_a_shortlist_is_on_the_page_and_a_verdict_comes_back_to_the_retrie
             reviewing.enter_context(review)
             await until(lambda: is_ready(metrics[1]), deadline_s=DEADLINE_S)
             await until(lambda: deployment.done("fp_miner", "retriever"), deadline_s=DEADLINE_S)
-            shortlist = next(each for each in deployment.shortlists() if each.candidates)
+            shortlist = next(item for item in deployment.shortlists() if item.candidates)
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/review") as client:
                 await client.post("/login", data={"token": token})
                 await the_needle_gets_its_missing_label(client, shortlist)

@@ -73,8 +73,8 @@ class World:
             for curve in curves.tolist():
                 matches = [m for m in self.held.values() if m.curve == curve]
                 matches = [m for m in matches if m.inside(view, self.until)]
-                said = (numbers[curve], shown[curve], counts[curve])
-                for value, expected in zip(said, plain(matches), strict=True):
+                found = (numbers[curve], shown[curve], counts[curve])
+                for value, expected in zip(found, plain(matches), strict=True):
                     assert value == pytest.approx(expected, abs=1e-12, nan_ok=True), view
         frames = {m.frame for m in self.held.values() if m.part != 1}
         assert self.index.frame_count(0, 0b101) == len(frames)
