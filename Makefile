@@ -6,7 +6,8 @@ BIN := .venv/bin
 KAFKA_JARS := deploy/kafka/jars
 # Each worker may start a broker, a database and a model: more need more memory (about 2 GB each).
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+# A worker that crashed is not replaced: the next one would run the same test, and crash too.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --max-worker-restart 0 --dist loadscope --no-loadscope-reorder
 
 # The environments of a fresh clone are installed two at a time.
 MAKEFLAGS += --jobs=2
