@@ -106,16 +106,19 @@ async def test_a_newer_correction_supersedes_waiting_ones_of_its_frame(
 async def test_a_correction_of_one_revision_supersedes_what_the_same_place_held_before(
     held: HeldCorrections,
 ) -> None:
-    await held.hold([correction("latest", origin="task 1"), correction("a", after=1, origin="t 2")])
-    await held.hold([correction("b", after=1, origin="task 1")])
-    await held.hold([correction("far", after=1, origin="t 2", frame_id=FrameId("f2"))])
+    waiting, superseded = HeldOutcome.WAITING, HeldOutcome.SUPERSEDED
+    await held.hold([correction("latest", origin="file"), correction("a", after=1, origin="task")])
+    await held.hold([correction("b", after=1, origin="task")])
+    await held.hold([correction("far", after=1, origin="task", frame_id=FrameId("f2"))])
 
     assert await outcomes(held, "latest", "a", "b", "far") == [
-        HeldOutcome.SUPERSEDED,
-        HeldOutcome.WAITING,
-        HeldOutcome.WAITING,
-        HeldOutcome.WAITING,
+        waiting,
+        superseded,
+        waiting,
+        waiting,
     ]
+    await held.hold([correction("newest", origin="task")])
+    assert await outcomes(held, "latest", "b", "newest") == [superseded, waiting, waiting]
 
 
 async def test_newer_ground_truth_supersedes_what_would_follow_the_latest_revision(

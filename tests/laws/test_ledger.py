@@ -6,6 +6,7 @@ import pytest
 
 from services.domain.ports.ledger import Entry, RevisionLedger
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
+from services.runtime.stores.ledger_older import KEPT, MOST, OlderContents
 from services.runtime.stores.mongo import Database, connect
 from tests.fakes.ledger import InMemoryLedger
 
@@ -172,6 +173,44 @@ async def test_revisions_of_a_frame_that_is_corrected_very_often_stay(
     await ledger.confirm([contents[1]])
     assert await ledger.published(contents[:3]) == set(contents[:3])
     assert await ledger.assign([CORRECTED, Entry("ground_truth f1", "next")]) == [271, 272]
+
+
+async def test_of_a_frame_that_is_corrected_very_often_every_change_is_recognised(
+    ledger: RevisionLedger,
+) -> None:
+    contents = [Entry("ground_truth f1", f"content {number}") for number in range(270)]
+    for content in contents:
+        await ledger.assign([content])
+
+    known = [await ledger.assign_next(content, after=n) for n, content in enumerate(contents)]
+    assert all(known)
+    others = [await ledger.assign_next(CORRECTED, after=after) for after in range(270)]
+    assert not any(others)
+    assert await ledger.assign_next(CORRECTED, after=270)
+
+
+async def test_at_a_bound_older_contents_move_and_placeholders_of_a_gap_go(
+    database: Database,
+) -> None:
+    ledger = MongoRevisionLedger(database, "broker-1")
+    await ledger.assign_next(CORRECTED, after=MOST - 1)
+    assert await ledger.assign([CORRECTED]) == [MOST]
+
+    document = await database["revisions"].find_one({"_id": CORRECTED.subject})
+    assert document is not None
+    assert (len(document["digests"]), document["moved"]) == (1 + KEPT, MOST - 1 - KEPT)
+    assert await database["older_revisions"].count_documents({}) == 0
+    assert await ledger.assign([CORRECTED, ORIGINAL]) == [MOST, MOST + 1]
+
+
+async def test_a_content_that_moves_twice_keeps_its_first_revision(database: Database) -> None:
+    older = OlderContents(database)
+    newest = [f"content {number}" for number in range(MOST)]
+    for moved, before in ((0, ["first", "twice"]), (MOST, ["first", "other", "twice"])):
+        await older.keep(ORIGINAL.subject, {"digests": [*before, *newest], "moved": moved})
+
+    twice = Entry(ORIGINAL.subject, "twice")
+    assert (await older.load([twice]))[twice].revision == 2
 
 
 async def test_a_way_may_go_back_and_forth_very_often(ledger: RevisionLedger) -> None:

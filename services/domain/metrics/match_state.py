@@ -37,8 +37,8 @@ class MatchState:
         self._score = operating_score
         self._lengths = tuple(lengths)
         self._frames = FrameOrder()
-        microseconds = np.array([length // _MICROSECOND for length in lengths], np.int64)
-        self._index = MatchIndex(microseconds, operating_score)
+        lengths_us = np.array([length // _MICROSECOND for length in lengths], np.int64)
+        self._index = MatchIndex(lengths_us, operating_score)
         self._curves: dict[Curve, int] = {}
         self._detectors: dict[DetectorId, int] = {}
         self._figures = KeptFigures(self._index)
