@@ -22,7 +22,7 @@ from services.runtime.settings import Settings, load_settings
 from tests.deploy.checking import ROOT, TOOLS, check, documents, module, tool
 
 OVERLAYS = ("dev", "prod", "gpu")
-OURS = tuple(service.value.replace("_", "-") for service in Service)
+SERVICES = tuple(service.value.replace("_", "-") for service in Service)
 VECTORS = {"gazeloop-embedder", "gazeloop-retriever"}
 IMAGES = {user_of(service) for service in USES_IMAGES}
 Resource = dict[str, Any]
@@ -41,13 +41,17 @@ def parsed(overlay: str) -> list[Resource]:
 def resources(overlay: str, kind: str) -> dict[str, Resource]:
     """An overlay's resources of one kind, by name."""
     return {
-        each["metadata"]["name"]: each for each in documents(built(overlay)) if each["kind"] == kind
+        document["metadata"]["name"]: document
+        for document in documents(built(overlay))
+        if document["kind"] == kind
     }
 
 
 def pods(overlay: str) -> dict[str, Resource]:
     deployments = resources(overlay, "Deployment")
-    return {name: each["spec"]["template"]["spec"] for name, each in deployments.items()}
+    return {
+        name: deployment["spec"]["template"]["spec"] for name, deployment in deployments.items()
+    }
 
 
 def containers(overlay: str) -> dict[str, Resource]:
@@ -93,9 +97,9 @@ def test_every_resource_is_valid(tmp_path: Path) -> None:
     manifests = [tmp_path / f"{overlay}.yaml" for overlay in OVERLAYS]
     for manifest in manifests:
         manifest.write_text(built(manifest.stem))
-    said = json.loads(check(*conform("-summary", "-output", "json", *map(str, manifests))))
-    assert said["summary"]["skipped"] == 0
-    assert said["summary"]["valid"] == sum(len(parsed(overlay)) for overlay in OVERLAYS)
+    document = json.loads(check(*conform("-summary", "-output", "json", *map(str, manifests))))
+    assert document["summary"]["skipped"] == 0
+    assert document["summary"]["valid"] == sum(len(parsed(overlay)) for overlay in OVERLAYS)
 
 
 def test_what_is_misspelt_is_found(tmp_path: Path) -> None:
@@ -106,7 +110,7 @@ def test_what_is_misspelt_is_found(tmp_path: Path) -> None:
         ("KafkaUser", "type: scram-sha-512", "type: scram-sha-521"),
         ("PodMonitor", "podMetricsEndpoints:", "podMetricEndpoints:"),
     ):
-        one = next(each for each in text.split("---\n") if f"\nkind: {kind}\n" in each)
+        one = next(name for name in text.split("---\n") if f"\nkind: {kind}\n" in name)
         assert right in one
         (tmp_path / f"{kind}.yaml").write_text(one.replace(right, wrong))
     done = subprocess.run(
@@ -117,8 +121,8 @@ def test_what_is_misspelt_is_found(tmp_path: Path) -> None:
         check=False,
         timeout=120,
     )
-    said = {each["kind"]: each["status"] for each in json.loads(done.stdout)["resources"]}
-    assert said == dict.fromkeys(
+    found = {load["kind"]: load["status"] for load in json.loads(done.stdout)["resources"]}
+    assert found == dict.fromkeys(
         ("Deployment", "ScaledObject", "KafkaUser", "PodMonitor"), "statusInvalid"
     )
 
@@ -127,23 +131,23 @@ def test_what_is_misspelt_is_found(tmp_path: Path) -> None:
 def test_nothing_is_critical_by_common_practice(overlay: str, tmp_path: Path) -> None:
     manifest = tmp_path / "all.yaml"
     manifest.write_text(built(overlay))
-    said = scored(manifest)
-    assert "[OK]" in said
-    assert "[CRITICAL]" not in said
+    scores = scored(manifest)
+    assert "[OK]" in scores
+    assert "[CRITICAL]" not in scores
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_service_has_its_deployment_budget_and_account(overlay: str) -> None:
-    names = {f"gazeloop-{name}" for name in OURS}
+    names = {f"gazeloop-{name}" for name in SERVICES}
     assert set(resources(overlay, "Deployment")) == names
     assert set(resources(overlay, "PodDisruptionBudget")) == names
     accounts = resources(overlay, "ServiceAccount")
     assert set(accounts) == names
-    assert not any(each["automountServiceAccountToken"] for each in accounts.values())
+    assert not any(account["automountServiceAccountToken"] for account in accounts.values())
     for name, pod in pods(overlay).items():
         assert pod["serviceAccountName"] == name
         assert pod["automountServiceAccountToken"] is False
-    runs = {tuple(each["args"]) for each in containers(overlay).values()}
+    runs = {tuple(container["args"]) for container in containers(overlay).values()}
     assert runs == {("run", service.value) for service in Service}
 
 
@@ -171,7 +175,7 @@ def test_the_environment_makes_valid_settings(
     (shared,) = resources(overlay, "ConfigMap").values()
     for name, pod in pods(overlay).items():
         (container,) = pod["containers"]
-        given = shared["data"] | {each["name"]: each["value"] for each in container["env"]}
+        given = shared["data"] | {item["name"]: item["value"] for item in container["env"]}
         assert set(given) - {"GAZELOOP_SECRETS_DIR"} <= known
         with monkeypatch.context() as patch:
             for variable, value in given.items():
@@ -199,7 +203,7 @@ def test_who_uses_images_reaches_the_store_and_has_its_keys(overlay: str) -> Non
     url = urlsplit(shared["data"]["GAZELOOP_BLOBS"])
     for name, pod in pods(overlay).items():
         (container,) = pod["containers"]
-        sources = {each["name"] for source in container["envFrom"] for each in source.values()}
+        sources = {item["name"] for source in container["envFrom"] for item in source.values()}
         folders = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
         assert shared["metadata"]["name"] in sources
         assert ("gazeloop-blobs" in sources) == (name in IMAGES and url.scheme == "s3")
@@ -207,9 +211,9 @@ def test_who_uses_images_reaches_the_store_and_has_its_keys(overlay: str) -> Non
         if url.path in folders:
             assert bool(folders[url.path].get("readOnly")) == (name != "gazeloop-ingest")
             claims = [
-                each["persistentVolumeClaim"]["claimName"]
-                for each in pod["volumes"]
-                if "persistentVolumeClaim" in each
+                item["persistentVolumeClaim"]["claimName"]
+                for item in pod["volumes"]
+                if "persistentVolumeClaim" in item
             ]
             assert set(claims) == set(resources(overlay, "PersistentVolumeClaim"))
 
@@ -223,7 +227,7 @@ def test_images_lie_in_a_folder_in_dev_and_in_a_bucket_elsewhere() -> None:
 
 
 def secret_files(pod: Resource) -> set[str]:
-    (volume,) = [each for each in pod["volumes"] if each["name"] == "secrets"]
+    (volume,) = [entry for entry in pod["volumes"] if entry["name"] == "secrets"]
     sources = volume["projected"]["sources"]
     return {item["path"] for source in sources for item in source["secret"]["items"]}
 
@@ -232,7 +236,7 @@ def secret_files(pod: Resource) -> set[str]:
 def test_no_secret_is_in_the_manifests(overlay: str) -> None:
     assert not resources(overlay, "Secret")
     for container in containers(overlay).values():
-        assert not {each["name"] for each in container["env"]} & {
+        assert not {item["name"] for item in container["env"]} & {
             "GAZELOOP_KAFKA_PASSWORD",
             "GAZELOOP_MONGODB_PASSWORD",
             "GAZELOOP_QDRANT_API_KEY",
@@ -262,7 +266,7 @@ def test_ports_agree_from_the_settings_to_the_ingress(overlay: str) -> None:
     hosts = {rule["host"] for rule in ingress["spec"]["rules"]}
     assert {host for tls in ingress["spec"]["tls"] for host in tls["hosts"]} == hosts
     (monitor,) = resources(overlay, "PodMonitor").values()
-    assert [each["port"] for each in monitor["spec"]["podMetricsEndpoints"]] == ["metrics"]
+    assert [item["port"] for item in monitor["spec"]["podMetricsEndpoints"]] == ["metrics"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -299,8 +303,8 @@ def test_topics_are_those_of_the_contracts_as_the_settings_say(overlay: str) -> 
         assert spec["partitions"] == settings.partitions_of(topic.name)
         assert spec["replicas"] == settings.topic_replication
         assert spec["config"]["min.insync.replicas"] == min(2, settings.topic_replication)
-        ours = configuration_of(topic, settings)
-        assert {name: str(spec["config"][name]) for name in ours} == ours
+        computed = configuration_of(topic, settings)
+        assert {name: str(spec["config"][name]) for name in computed} == computed
 
 
 def test_users_are_granted_what_the_command_prints_and_no_more() -> None:
@@ -309,12 +313,12 @@ def test_users_are_granted_what_the_command_prints_and_no_more() -> None:
     for service in (*WRITES, SCALER, OPERATOR):
         granted = [
             Grant(
-                each["resource"]["type"],
-                each["resource"]["name"],
-                tuple(each["operations"]),
-                each["resource"]["patternType"],
+                item["resource"]["type"],
+                item["resource"]["name"],
+                tuple(item["operations"]),
+                item["resource"]["patternType"],
             )
-            for each in declared[user_of(service)]["spec"]["authorization"]["acls"]
+            for item in declared[user_of(service)]["spec"]["authorization"]["acls"]
         ]
         assert granted == grants_of(service)
 
@@ -345,7 +349,7 @@ def test_there_is_never_more_than_one_retriever(overlay: str) -> None:
 
 def flows(overlay: str, direction: str) -> dict[str, set[int | str]]:
     """The ports that each service may reach, or be reached at."""
-    found: dict[str, set[int | str]] = {f"gazeloop-{name}": set() for name in OURS}
+    found: dict[str, set[int | str]] = {f"gazeloop-{name}": set() for name in SERVICES}
     for policy in resources(overlay, "NetworkPolicy").values():
         selector = policy["spec"]["podSelector"]
         chosen = set(found)
@@ -376,9 +380,9 @@ def test_only_the_flows_of_the_design_are_open(overlay: str) -> None:
 
 def test_the_operators_rules_are_those_of_prometheus() -> None:
     generate = module("deploy.prometheus.generate")
-    said = generate.FILE.read_text()
-    assert said == generate.rendered(), "run: python -m deploy.prometheus.generate"
-    groups = documents(said)[0]["spec"]["groups"]
+    text = generate.FILE.read_text()
+    assert text == generate.rendered(), "run: python -m deploy.prometheus.generate"
+    groups = documents(text)[0]["spec"]["groups"]
     files = sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yml"), reverse=True)
     assert groups == [group for file in files for group in documents(file.read_text())[0]["groups"]]
 
@@ -389,7 +393,7 @@ def test_the_embedder_has_a_gpu_where_it_should() -> None:
         for overlay in OVERLAYS
     }
     assert [name for name, limit in limits.items() if "nvidia.com/gpu" in limit] == ["gpu"]
-    images = {name: each["image"] for name, each in containers("gpu").items()}
+    images = {name: container["image"] for name, container in containers("gpu").items()}
     assert images.pop("gazeloop-embedder") == "gazeloop:0.1.0-gpu"
     assert set(images.values()) == {"gazeloop:0.1.0-cpu"}
 
@@ -412,12 +416,12 @@ def test_cvats_finished_jobs_are_fetched_where_that_is_asked_for(
     text = manifest.read_text()
     assert "[CRITICAL]" not in scored(manifest)
 
-    (job,) = [each for each in documents(text) if each["kind"] == "CronJob"]
+    (job,) = [document for document in documents(text) if document["kind"] == "CronJob"]
     pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["args"] == ["cvat", "pull"]
-    (shared,) = [each for each in documents(text) if each["kind"] == "ConfigMap"]
-    given = shared["data"] | {each["name"]: each["value"] for each in container["env"]}
+    (shared,) = [document for document in documents(text) if document["kind"] == "ConfigMap"]
+    given = shared["data"] | {item["name"]: item["value"] for item in container["env"]}
     for variable, value in given.items():
         monkeypatch.setenv(variable, value)
     for path in secret_files(pod):
@@ -434,7 +438,7 @@ def test_cvats_finished_jobs_are_fetched_where_that_is_asked_for(
 def test_traces_may_leave_where_they_are_asked_for(tmp_path: Path) -> None:
     manifest = built_with("traces", tmp_path)
     text = manifest.read_text()
-    (shared,) = [each for each in documents(text) if each["kind"] == "ConfigMap"]
+    (shared,) = [document for document in documents(text) if document["kind"] == "ConfigMap"]
     given = {
         name.removeprefix("GAZELOOP_").lower(): value
         for name, value in shared["data"].items()
@@ -443,9 +447,9 @@ def test_traces_may_leave_where_they_are_asked_for(tmp_path: Path) -> None:
     settings = Settings.model_validate(given)
     opened = [
         port["port"]
-        for each in documents(text)
-        if each["kind"] == "NetworkPolicy" and each["metadata"]["name"] == "gazeloop-traces"
-        for rule in each["spec"]["egress"]
+        for document in documents(text)
+        if document["kind"] == "NetworkPolicy" and document["metadata"]["name"] == "gazeloop-traces"
+        for rule in document["spec"]["egress"]
         for port in rule["ports"]
     ]
     assert opened == [urlsplit(settings.traces).port]

@@ -53,7 +53,9 @@ def _write(folder: Path) -> None:
     categories = [{"id": 1, "name": "light"}, {"id": 2, "name": "sign"}]
     truth = {"images": images, "annotations": [], "categories": categories}
     (folder / "gt.json").write_bytes(orjson.dumps(truth))
-    sent = {file: {"frame_id": each, "annotations": [], **size} for file, each in _frames().items()}
+    sent = {
+        file: {"frame_id": frame, "annotations": [], **size} for file, frame in _frames().items()
+    }
     (folder / "manifest.json").write_bytes(orjson.dumps({"frames": sent}))
 
 

@@ -31,9 +31,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     command += ["--predictions", results, "--detector", "fastestdet@coco", "--montages", "4"]
     mined = _gazeloop(data, *command)
     assert mined.returncode == 0, mined.stdout + mined.stderr
-    said = _gazeloop(data, "report", "--json")
-    assert said.returncode == 0, said.stderr
-    document: dict[str, Any] = orjson.loads(said.stdout)
+    found = _gazeloop(data, "report", "--json")
+    assert found.returncode == 0, found.stderr
+    document: dict[str, Any] = orjson.loads(found.stdout)
     return document
 
 

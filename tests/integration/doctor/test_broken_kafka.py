@@ -95,16 +95,18 @@ def found(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_wrong_is_found_with_its_remedy(found: list[Finding], what: str) -> None:
-    (remedy,) = {each.remedy for each in found if f"{each.part}: {each.what}".startswith(what)} or {
-        "not found"
-    }
+    (remedy,) = {
+        finding.remedy for finding in found if f"{finding.part}: {finding.what}".startswith(what)
+    } or {"not found"}
     assert WRONG[what] in remedy
 
 
 def test_what_loses_events_is_an_error_and_what_may_lose_some_a_warning(
     found: list[Finding],
 ) -> None:
-    of_kafka = [each for each in found if each.part == "kafka" and each.level is not Level.OK]
-    errors = {each.what for each in of_kafka if each.level is Level.ERROR}
+    of_kafka = [
+        finding for finding in found if finding.part == "kafka" and finding.level is not Level.OK
+    ]
+    errors = {finding.what for finding in of_kafka if finding.level is Level.ERROR}
     assert len(errors) == len(ERRORS)
-    assert all(any(sign in each for each in errors) for sign in ERRORS)
+    assert all(any(sign in error for error in errors) for sign in ERRORS)

@@ -78,7 +78,11 @@ class _Listening:
 
     def reminded(self) -> bool:
         """Whether it was told twice of as many partitions as there are in the end."""
-        after = [each for each in self.assignments if each.totals == {MATCHES.name: _AFTER}]
+        after = [
+            assignment
+            for assignment in self.assignments
+            if assignment.totals == {MATCHES.name: _AFTER}
+        ]
         return len(after) > 1 and after[-1] == after[-2]
 
 

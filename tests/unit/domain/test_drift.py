@@ -30,7 +30,7 @@ def drifts(taken: dict[str, list[oracle.Frame]]) -> list[Drift]:
 
 
 def drifting(taken: dict[str, list[oracle.Frame]]) -> set[tuple[str, DriftMeasure]]:
-    return {(each.vehicle, each.measure) for each in drifts(taken) if each.drifts}
+    return {(drift.vehicle, drift.measure) for drift in drifts(taken) if drift.drifts}
 
 
 def changed(frame: oracle.Frame, **update: object) -> oracle.Frame:
@@ -64,10 +64,10 @@ def test_a_vehicle_whose_boxes_are_off_drifts_in_map() -> None:
     taken = fleet(3)
     rng = np.random.default_rng(3)
     taken["v3"] = [renamed(f, f"v3-{f.frame_id}") for f in survey(rng, 60, slip=30)]
-    said = {(str(d.vehicle), d.measure): d for d in drifts(taken)}
-    assert said["v3", DriftMeasure.MAP].drifts
-    assert said["v3", DriftMeasure.MAP].effect < -0.05
-    assert not said["v3", DriftMeasure.CLASSES].drifts
+    found = {(str(d.vehicle), d.measure): d for d in drifts(taken)}
+    assert found["v3", DriftMeasure.MAP].drifts
+    assert found["v3", DriftMeasure.MAP].effect < -0.05
+    assert not found["v3", DriftMeasure.CLASSES].drifts
 
 
 def test_too_few_frames_say_nothing() -> None:
@@ -82,15 +82,15 @@ def test_the_number_of_series_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(subject, "MOST_VEHICLES", 2)
     taken = fleet(5, vehicles=3, frames=40)
     taken["v0"] = taken["v0"][:35]
-    assert {each.vehicle for each in drifts(taken)} == {"v1", "v2"}
+    assert {drift.vehicle for drift in drifts(taken)} == {"v1", "v2"}
 
 
 def test_the_p_values_are_those_of_the_tables() -> None:
     # Chi-squared 3.841 at one degree of freedom, and Kolmogorov's 1.358, are the 5% points.
     half = 1000
     ratio = (1 + np.sqrt(3.8415 / (2 * half))) / 2
-    mine = np.array([round(half * ratio), half - round(half * ratio)])
-    _, p = subject._chi_squared(mine, mine[::-1], (half, half))
+    first = np.array([round(half * ratio), half - round(half * ratio)])
+    _, p = subject._chi_squared(first, first[::-1], (half, half))
     assert p == pytest.approx(0.05, abs=0.01)
     bins = np.full(100, 100)
     moved = bins.copy()

@@ -73,11 +73,11 @@ def test_a_weighted_frame_counts_as_often_as_its_weight_says(seed: int) -> None:
 
 def test_the_value_is_the_map_itself() -> None:
     state = state_of(survey(np.random.default_rng(0), 30))
-    said = state.snapshot().interval(ONE, Subset.ALL)
-    assert said is not None
+    interval = state.snapshot().interval(ONE, Subset.ALL)
+    assert interval is not None
     expected = twelve(state.of(ONE, Subset.ALL).values())["AP"]
-    assert said.value == pytest.approx(expected, abs=1e-9)
-    assert said.low < said.value < said.high
+    assert interval.value == pytest.approx(expected, abs=1e-9)
+    assert interval.low < interval.value < interval.high
 
 
 def test_without_frames_there_is_no_interval() -> None:
@@ -95,8 +95,8 @@ def test_the_first_order_agrees_with_resampling(monkeypatch: pytest.MonkeyPatch)
     assert width(first_order) == pytest.approx(width(resampled), rel=0.15)
 
 
-def width(said: Interval) -> float:
-    return said.high - said.low
+def width(interval: Interval) -> float:
+    return interval.high - interval.low
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -108,8 +108,10 @@ def test_the_interval_holds_the_true_map_about_as_often_as_it_says(
     rng = np.random.default_rng(2)
     truth = twelve(state_of(survey(rng, 2500)).of(ONE, Subset.ALL).values())["AP"]
     assert truth is not None
-    said = [state_of(survey(rng, 100)).snapshot().interval(ONE, Subset.ALL) for _ in range(30)]
-    held = sum(each is not None and each.low <= truth <= each.high for each in said)
+    found = [state_of(survey(rng, 100)).snapshot().interval(ONE, Subset.ALL) for _ in range(30)]
+    held = sum(
+        interval is not None and interval.low <= truth <= interval.high for interval in found
+    )
     assert held >= 25  # below that with a chance of 0.3% if each holds with 95%
 
 
@@ -122,13 +124,13 @@ def test_a_paired_difference_is_surer_than_two_intervals(
     two = survey(np.random.default_rng(3), 200, detector="e", slip=16)
     state = state_of(one, two)
     apart = [state.snapshot().interval(d, Subset.ALL) for d in (ONE, TWO)]
-    said = state.snapshot().difference(ONE, TWO, Subset.ALL)
-    assert said is not None
+    interval = state.snapshot().difference(ONE, TWO, Subset.ALL)
+    assert interval is not None
     assert apart[0] is not None
     assert apart[1] is not None
-    assert said.value == pytest.approx(apart[0].value - apart[1].value, abs=1e-9)
-    assert said.low > 0
-    assert width(said) < np.hypot(width(apart[0]), width(apart[1]))
+    assert interval.value == pytest.approx(apart[0].value - apart[1].value, abs=1e-9)
+    assert interval.low > 0
+    assert width(interval) < np.hypot(width(apart[0]), width(apart[1]))
 
 
 def test_a_difference_is_of_the_frames_that_both_looked_at() -> None:
@@ -136,5 +138,5 @@ def test_a_difference_is_of_the_frames_that_both_looked_at() -> None:
     same = [
         oracle.Frame(f.predictions.model_copy(update={"detector": "e"}), f.truth) for f in one[:20]
     ]
-    said = state_of(one, same).snapshot().difference(ONE, TWO, Subset.ALL)
-    assert said == Interval(0.0, 0.0, 0.0)
+    found = state_of(one, same).snapshot().difference(ONE, TWO, Subset.ALL)
+    assert found == Interval(0.0, 0.0, 0.0)

@@ -79,19 +79,19 @@ class World:
             start = self.until - window.length
             frames = [f for f in frames if start < f.captured_at <= self.until]
         expected = oracle.twelve(oracle.coco_eval(frames)) if frames else twelve([])
-        said = twelve(self.state.of(DETECTOR, subset, window).values())
-        assert said == pytest.approx(expected, abs=1e-9), (subset, window)
+        found = twelve(self.state.of(DETECTOR, subset, window).values())
+        assert found == pytest.approx(expected, abs=1e-9), (subset, window)
 
 
 def matches(known: Known) -> list[CategoryMatched]:
     """The frame's matches, and an empty one of every category that has none (any more)."""
-    said = oracle.matched(
+    matched = oracle.matched(
         known.frame,
         revision=known.revision,
         split=known.split,
         shortlisted=known.shortlisted,
     )
-    there = {match.category for match in said}
+    there = {match.category for match in matched}
     template = CategoryMatched(
         frame_id=known.frame.frame_id,
         detector=DETECTOR,
@@ -106,7 +106,7 @@ def matches(known: Known) -> list[CategoryMatched]:
         **EMPTY,  # type: ignore[arg-type]
     )
     gone = [c for c in oracle.CATEGORIES if c not in there]
-    return said + [replace(template, category=category) for category in gone]
+    return matched + [replace(template, category=category) for category in gone]
 
 
 def add(world: World, rng: np.random.Generator) -> None:
@@ -211,7 +211,7 @@ def test_a_window_of_another_length_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("changes", "reason"),
     [
         ({"scores": (math.nan,)}, "score_not_finite"),
         ({"scores": (math.inf,)}, "score_not_finite"),
@@ -222,13 +222,13 @@ def test_a_window_of_another_length_is_refused() -> None:
     ],
 )
 def test_a_match_that_cannot_be_held_leaves_the_state_as_it_was(
-    said: dict[str, object], reason: str
+    changes: dict[str, object], reason: str
 ) -> None:
     world = World()
     first, second = known_frames(1, 2)
     world.say(replace(first, revision=LAST_REVISION))
     one = dict.fromkeys(MANY, (0.5,)) | {"matched": (1,), "ignored": (0,), "errors": (None,)}
-    bad = replace(matches(second)[0], **{**one, **said})  # type: ignore[arg-type]
+    bad = replace(matches(second)[0], **{**one, **changes})  # type: ignore[arg-type]
     curves = world.state.curves()
     with pytest.raises(InvalidRecord) as caught:
         world.state.add([*matches(replace(second, revision=9)), bad])

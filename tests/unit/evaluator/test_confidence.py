@@ -54,8 +54,8 @@ async def test_a_window_ends_with_the_last_frame_captured() -> None:
     await step(FakeClock()).run(matches_of(hours))
     for window, last in (("1h", 1), ("24h", 20), ("7d", 20)):
         expected = oracle.twelve(oracle.coco_eval(frames[-last:]))["AP"]
-        said = read(metrics.MAP_WINDOW, detector="d@1", subset="all", window=window)
-        assert said == pytest.approx(expected, abs=1e-9)
+        value = read(metrics.MAP_WINDOW, detector="d@1", subset="all", window=window)
+        assert value == pytest.approx(expected, abs=1e-9)
 
 
 async def test_a_vehicle_whose_clock_runs_ahead_does_not_empty_the_windows() -> None:
@@ -65,8 +65,8 @@ async def test_a_vehicle_whose_clock_runs_ahead_does_not_empty_the_windows() -> 
     ahead = replace(frames[0], captured_at=clock.now() + timedelta(days=400))
     await step(clock).run(matches_of([ahead, *frames[1:]]))
     expected = oracle.twelve(oracle.coco_eval(frames[1:]))["AP"]
-    said = read(metrics.MAP_WINDOW, detector="d@1", subset="all", window="1h")
-    assert said == pytest.approx(expected, abs=1e-9)
+    value = read(metrics.MAP_WINDOW, detector="d@1", subset="all", window="1h")
+    assert value == pytest.approx(expected, abs=1e-9)
 
 
 async def test_map_lies_within_its_bounds() -> None:
@@ -132,16 +132,16 @@ async def test_two_versions_are_compared_on_the_same_frames() -> None:
     old = survey(np.random.default_rng(4), 60, slip=25)
     new = survey(np.random.default_rng(4), 60, detector="e")
     await assessed(matches_of([*old, *new]))
-    said = {
+    found = {
         bound: read(metrics.MAP_DIFFERENCE, detector="e@1", other="d@1", bound=bound)
         for bound in ("value", "low", "high")
     }
     better, worse = (read(metrics.MAP, detector=d, subset="all") for d in ("e@1", "d@1"))
     assert better is not None
     assert worse is not None
-    assert said["value"] == pytest.approx(better - worse, abs=1e-9)
-    assert said["low"] is not None
-    assert said["low"] > 0
+    assert found["value"] == pytest.approx(better - worse, abs=1e-9)
+    assert found["low"] is not None
+    assert found["low"] > 0
 
 
 async def test_the_vehicle_that_drifts_is_named() -> None:

@@ -100,7 +100,7 @@ async def _consume(at: Sequence[float], step: Noting, clock: FakeClock, settings
     consuming = asyncio.ensure_future(service._consume(stream))
     for offset, second in enumerate(at):
         await asyncio.sleep(second - clock.monotonic())
-        await stream.channel.put(_arrival(app, offset))
+        await stream.channel.put(_faust_event(app, offset))
     await step.all.wait()
     consuming.cancel()
     await asyncio.gather(consuming, return_exceptions=True)
@@ -134,7 +134,7 @@ def _stream_of(service: ConsumingService) -> tuple[StreamApp, Any]:
     return app, app.channel().stream()
 
 
-def _arrival(app: Any, offset: int) -> FaustEvent:
+def _faust_event(app: Any, offset: int) -> FaustEvent:
     frame = samples.frame_captured(f"f{offset}")
     key, value = frame.key().encode(), encode(frame)
     message = Message(
@@ -219,7 +219,7 @@ def test_a_batch_is_acknowledged_once_it_is_processed_and_not_before() -> None:
     async def consume() -> None:
         service = _service(step, clock, SETTINGS)
         app, stream = _stream_of(service)
-        events.extend(_arrival(app, offset) for offset in range(8))
+        events.extend(_faust_event(app, offset) for offset in range(8))
         consuming = asyncio.ensure_future(service._consume(stream))
         for event in events:
             await stream.channel.put(event)
@@ -241,7 +241,7 @@ def test_a_batch_that_a_stop_gives_back_is_not_acknowledged() -> None:
     async def consume() -> None:
         service = _service(step, clock, SETTINGS)
         app, stream = _stream_of(service)
-        events.extend(_arrival(app, offset) for offset in range(4))
+        events.extend(_faust_event(app, offset) for offset in range(4))
         for event in events:
             await stream.channel.put(event)
         consuming = asyncio.ensure_future(service._consume(stream))
@@ -262,7 +262,7 @@ def test_events_of_partitions_that_have_moved_are_left_to_their_new_owner() -> N
     async def consume() -> None:
         service = _service(step, clock, SETTINGS)
         app, stream = _stream_of(service)
-        moved, current = _arrival(app, 0), _arrival(app, 1)
+        moved, current = _faust_event(app, 0), _faust_event(app, 1)
         moved.message.generation_id = app.consumer_generation_id - 1
         for event in (moved, current):
             await stream.channel.put(event)
@@ -283,7 +283,7 @@ def test_the_buffer_is_full_by_number_and_by_bytes_and_empty_once_cleared() -> N
             _service(Noting(clock, 0, 0), clock, Settings(batch_size=2, batch_bytes=300))
         )
         buffer = stream.channel.queue
-        event = _arrival(app, 0)
+        event = _faust_event(app, 0)
         room = 0
         while not buffer.full():
             buffer.put_nowait(event)
