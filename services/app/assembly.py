@@ -6,6 +6,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -18,17 +19,13 @@ from tenacity import (
 )
 
 from services.app.consumers import consumers, is_asked_for, warn_where_idle
-from services.app.figures_noted import note_figures
+from services.app.elected import elected
+from services.app.figures_job import JOB, figures_kept_up
 from services.app.needs import ServedPages, readiness_of
 from services.app.pages import pages_served
 from services.app.parts import App, opened
-from services.app.repeating import kept_up
-from services.app.when_changed import WhenChanged
 from services.contracts.errors import InvalidSettings, Transient
 from services.contracts.flow import CONSUMERS, OPTIONAL_SERVICES, REVIEW, SERVICES, USES_IMAGES
-from services.evaluator.reports.costs import StoredErrorCosts
-from services.evaluator.reports.detector_reports import Reports
-from services.evaluator.reports.report import Counts
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.embedded import stack
 from services.runtime.embedded.room import room_kept
@@ -38,13 +35,10 @@ from services.runtime.observability import metrics
 from services.runtime.serving import serving
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import open_blobs
-from services.runtime.stores.opening import Stores
 
 log = structlog.get_logger(__name__)
 
 _START_POLL_S = 1.0
-_FIGURES_S = 15.0
-"""Interval of recomputing figures from all records; longer if that takes long."""
 
 
 def wanted_services(settings: Settings) -> tuple[str, ...]:
@@ -186,29 +180,6 @@ async def _serving(
             addresses |= await closing.enter_async_context(pages_served(services, app, clock))
             served.serve(addresses)
         if "evaluator" in services:
-            await _figures_in_background(stores, settings, clock, closing)
+            job = partial(figures_kept_up, stores, settings, clock)
+            await closing.enter_async_context(elected(JOB, stores.leases, job, clock))
         yield replace(app, addresses=addresses, settle=built.settle)
-
-
-async def _figures_in_background(
-    stores: Stores, settings: Settings, clock: Clock, closing: AsyncExitStack
-) -> None:
-    """Compute figures over time and the cost of errors, from all records, in the background."""
-    nothing_counted = Counts(frames=0, predictions=0, ground_truth=0)
-    reports = Reports(stores.matches, stores.needles, settings.operating_score, clock)
-    copies = settings.count_copies
-    costs = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=copies)
-    current_reports = WhenChanged(
-        lambda: reports.now(nothing_counted), stores.matches, stores.needles.plans, clock
-    )
-
-    async def note() -> None:
-        """Store figures when they change, so that the page can draw them over time."""
-        await note_figures(stores, await current_reports(), clock)
-
-    show = WhenChanged(costs.show, stores.matches, stores.needles.plans, clock)
-    for name, take_in, show_ in (
-        ("note_figures", reports.take_in, note),
-        ("error_costs", costs.take_in, show),
-    ):
-        await closing.enter_async_context(kept_up(name, take_in, show_, clock, every_s=_FIGURES_S))

@@ -9,6 +9,7 @@ from services.domain.ports.categories import Categories
 from services.domain.ports.family_marks import FamilyMarks
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.held_corrections import HeldCorrections
+from services.domain.ports.leases import LeaseStore
 from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleStore
@@ -25,6 +26,7 @@ from services.runtime.stores.frame_ids import MongoFrameIds
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.held_corrections import MongoHeldCorrections
 from services.runtime.stores.indexes import INDEXED_STORES, make_indexes
+from services.runtime.stores.leases_mongo import MongoLeaseStore
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database, connected
@@ -61,6 +63,7 @@ class Stores:
     embeddings: Embeddings
     held: HeldCorrections
     categories: Categories
+    leases: LeaseStore
     unreadable: MongoUnreadableLog
 
 
@@ -98,5 +101,6 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             embeddings=MongoEmbeddings(database),
             held=MongoHeldCorrections(database),
             categories=MongoCategories(database),
+            leases=MongoLeaseStore(database),
             unreadable=MongoUnreadableLog(database),
         )
