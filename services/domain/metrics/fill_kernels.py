@@ -4,9 +4,9 @@
 import numpy as np
 
 from services.domain.compiled import compiled
-from services.domain.detection.coco import BitsArray, IntArray
+from services.domain.detection.coco import BitsArray, FloatArray, IntArray
 from services.domain.detection.match_kernels import best_first
-from services.domain.metrics import index_kernels, plane_kernels
+from services.domain.metrics import block_kernels, plane_kernels
 from services.domain.metrics.index_layout import COUNTED, FILLED, PART, Array, Index
 
 
@@ -21,12 +21,17 @@ def reserve(index: Index, curves: IntArray, detections: IntArray) -> None:  # pr
     for c in range(curves.size):
         curve = curves[c]
         count = -(-detections[c] // FILLED)
-        index_kernels.open_blocks(index, curve, index.begins[curve], count)
+        block_kernels.open_blocks(index, curve, index.begins[curve], count)
 
 
 @compiled
 def fill(
-    index: Index, curve: int, rows: tuple[int, int], positive: BitsArray, counted: BitsArray
+    index: Index,
+    curve: int,
+    rows: tuple[int, int],
+    scores: FloatArray,
+    positive: BitsArray,
+    counted: BitsArray,
 ) -> None:  # pragma: no cover
     """Fill the blocks of a curve that `reserve` opened.
 
@@ -34,12 +39,13 @@ def fill(
     ----------
     rows : first and end of the curve's rows, which are in the order of their frames, and whose
         detections follow one another
-    positive, counted : (D,) uint64, words of these detections
+    scores : (D,) float64, of these detections
+    positive, counted : (D,) uint64, their words
     """
     base = index.rows[rows[0]]["start"]
     order = np.empty(positive.size, np.int64)
     # Stable, so equal scores stay in the order of their frames, and of their places on them.
-    best_first(index.scores[base : base + positive.size], order)
+    best_first(scores, order)
     row_of = np.empty(positive.size, np.int32)
     for row in range(rows[0], rows[1]):
         start = index.rows[row]["start"] - base
@@ -47,8 +53,10 @@ def fill(
     for first in range(0, positive.size, FILLED):
         at = index.begins[curve] + first // FILLED
         some = order[first : first + FILLED]
-        _fill_block(index, index.order[at], some, row_of, positive, counted)
-        index_kernels.set_key(index, at)
+        block = index.order[at]
+        index.block_score[block, : some.size] = scores[some]
+        _fill_block(index, block, some, row_of, positive, counted)
+        block_kernels.set_key(index, at)
 
 
 @compiled
@@ -68,9 +76,9 @@ def _fill_block(
         d = some[k]
         row = row_of[d]
         place = base + d - index.rows[row]["start"]
-        index.block_score[block, k] = index.scores[base + d]
         index.block_row[block, k] = row
         index.block_place[block, k] = place
+        index.block_of[base + d] = block
         squares[0, k & 63] = positive[d]
         squares[1, k & 63] = counted[d]
         squares[2, k & 63] = plane_kernels.belongs(

@@ -5,12 +5,10 @@ import numpy as np
 
 from services.domain.compiled import compiled
 from services.domain.detection.coco import IntArray
-from services.domain.metrics import plane_kernels
+from services.domain.metrics import block_kernels, plane_kernels
 from services.domain.metrics.index_layout import (
-    BLOCK,
     CHUNK,
     COUNTS,
-    CURVES,
     DETECTIONS,
     ERROR,
     ERRORS,
@@ -20,6 +18,7 @@ from services.domain.metrics.index_layout import (
     RIGHT,
     RIGHTS,
     ROWS,
+    SHOWN,
     SPARE_BLOCKS,
     TRUTHS,
     USED_PLACES,
@@ -34,7 +33,6 @@ from services.domain.metrics.plane_kernels import signed
 _HASH = np.uint64(0x9E3779B97F4A7C15)
 _CURVE = np.uint64(32)
 _OVERLAP_BITS = 2 * OVERLAP - 1
-_HALF = BLOCK // 2
 
 
 @compiled
@@ -45,7 +43,7 @@ def _slot(index: Index, curve: int, frame: int) -> int:  # pragma: no cover
     slot = signed(mixed >> _CURVE) & mask
     while True:
         row = index.slots[slot]
-        if row < 0 or (index.rows[row]["frame"] == frame and index.rows[row]["curve"] == curve):
+        if row < 0 or (index.row_frame[row] == frame and index.rows[row]["curve"] == curve):
             return slot
         slot = slot + 1 & mask
 
@@ -54,191 +52,8 @@ def _slot(index: Index, curve: int, frame: int) -> int:  # pragma: no cover
 def rehash(index: Index) -> None:  # pragma: no cover
     """Put all rows into an empty hash table."""
     for row in range(index.used[USED_ROWS]):
-        slot = _slot(index, index.rows[row]["curve"], index.rows[row]["frame"])
+        slot = _slot(index, index.rows[row]["curve"], index.row_frame[row])
         index.slots[slot] = row
-
-
-@compiled
-def _after(
-    ranks: IntArray,
-    score: float,
-    frame: int,
-    place: int,
-    other_score: float,
-    other_frame: int,
-    other_place: int,
-) -> bool:  # pragma: no cover
-    """Whether a detection comes after another one in COCO's order, or is the same."""
-    if score != other_score:
-        return score < other_score
-    if frame != other_frame:
-        return bool(ranks[frame] > ranks[other_frame])
-    return place >= other_place
-
-
-@compiled
-def _block_at(
-    index: Index, ranks: IntArray, curve: int, score: float, frame: int, place: int
-) -> int:  # pragma: no cover
-    """Where in `order` the block is in which a detection belongs; the curve has a block."""
-    low, high = index.begins[curve], index.begins[curve + 1]
-    first = low
-    while low < high:
-        middle = (low + high) >> 1
-        if _after(
-            ranks,
-            score,
-            frame,
-            place,
-            index.key_score[middle],
-            index.key_frame[middle],
-            index.key_place[middle],
-        ):
-            low = middle + 1
-        else:
-            high = middle
-    return signed(max(low - 1, first))
-
-
-@compiled
-def _place_in(
-    index: Index, ranks: IntArray, block: int, score: float, frame: int, place: int
-) -> int:  # pragma: no cover
-    """The number of detections in a block that come before this one."""
-    low, high = 0, index.sizes[block]
-    rounded = np.float32(score)
-    while low < high:
-        middle = (low + high) >> 1
-        near = index.block_score[block, middle]
-        if near != rounded:
-            if near > rounded:
-                low = middle + 1
-            else:
-                high = middle
-            continue
-        row = index.block_row[block, middle]
-        other = signed(index.block_place[block, middle])
-        if not _after(
-            ranks,
-            index.scores[index.rows[row]["start"] + other],
-            index.rows[row]["frame"],
-            other,
-            score,
-            frame,
-            place,
-        ):
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@compiled
-def open_blocks(index: Index, curve: int, at: int, count: int) -> None:  # pragma: no cover
-    """Insert empty blocks of a curve into the order, from `at` on; they are spare."""
-    curves = index.used[CURVES]
-    for k in range(index.begins[curves] - 1, at - 1, -1):
-        index.order[k + count] = index.order[k]
-        index.key_score[k + count] = index.key_score[k]
-        index.key_frame[k + count] = index.key_frame[k]
-        index.key_place[k + count] = index.key_place[k]
-    index.begins[curve + 1 : curves + 1] += count
-    for k in range(at, at + count):
-        index.used[SPARE_BLOCKS] -= 1
-        block = index.spare[index.used[SPARE_BLOCKS]]
-        index.order[k] = block
-        index.sizes[block] = 0
-        index.planes[block] = 0
-
-
-@compiled
-def _close_block(index: Index, curve: int, at: int) -> None:  # pragma: no cover
-    """Take an empty block out of the order."""
-    curves = index.used[CURVES]
-    index.spare[index.used[SPARE_BLOCKS]] = index.order[at]
-    index.used[SPARE_BLOCKS] += 1
-    for k in range(at, index.begins[curves] - 1):
-        index.order[k] = index.order[k + 1]
-        index.key_score[k] = index.key_score[k + 1]
-        index.key_frame[k] = index.key_frame[k + 1]
-        index.key_place[k] = index.key_place[k + 1]
-    index.begins[curve + 1 : curves + 1] -= 1
-
-
-@compiled
-def set_key(index: Index, at: int) -> None:  # pragma: no cover
-    """Note the first detection of the block at this place of the order."""
-    block = index.order[at]
-    row, place = index.block_row[block, 0], index.block_place[block, 0]
-    index.key_score[at] = index.scores[index.rows[row]["start"] + place]
-    index.key_frame[at] = index.rows[row]["frame"]
-    index.key_place[at] = place
-
-
-@compiled
-def _split(index: Index, curve: int, at: int) -> None:  # pragma: no cover
-    """Move the upper half of a full block into a new one behind it."""
-    open_blocks(index, curve, at + 1, 1)
-    block, upper = index.order[at], index.order[at + 1]
-    plane_kernels.split(index.planes[block], index.planes[upper])
-    index.block_score[upper, :_HALF] = index.block_score[block, _HALF:]
-    index.block_row[upper, :_HALF] = index.block_row[block, _HALF:]
-    index.block_place[upper, :_HALF] = index.block_place[block, _HALF:]
-    index.sizes[block] = index.sizes[upper] = _HALF
-    set_key(index, at + 1)
-
-
-@compiled
-def _insert(
-    index: Index, ranks: IntArray, row: int, place: int, positive: np.uint64, counted: np.uint64
-) -> None:  # pragma: no cover
-    """Insert a detection of a row into its block."""
-    match = index.rows[row]
-    curve, frame = match["curve"], match["frame"]
-    score = index.scores[match["start"] + place]
-    if index.begins[curve] == index.begins[curve + 1]:
-        open_blocks(index, curve, index.begins[curve], 1)
-    at = _block_at(index, ranks, curve, score, frame, place)
-    if index.sizes[index.order[at]] == BLOCK:
-        _split(index, curve, at)
-        at = _block_at(index, ranks, curve, score, frame, place)
-    block = index.order[at]
-    size = index.sizes[block]
-    to = _place_in(index, ranks, block, score, frame, place)
-    for k in range(size, to, -1):
-        index.block_score[block, k] = index.block_score[block, k - 1]
-        index.block_row[block, k] = index.block_row[block, k - 1]
-        index.block_place[block, k] = index.block_place[block, k - 1]
-    index.block_score[block, to] = score
-    index.block_row[block, to] = row
-    index.block_place[block, to] = place
-    belonging = plane_kernels.belongs(match["part"], match["windows"], place)
-    plane_kernels.insert(index.planes[block], size, to, positive, counted, belonging)
-    index.sizes[block] = size + 1
-    if to == 0:
-        set_key(index, at)
-
-
-@compiled
-def _remove(index: Index, ranks: IntArray, row: int, place: int) -> None:  # pragma: no cover
-    """Remove a detection of a row from its block."""
-    match = index.rows[row]
-    curve, frame = match["curve"], match["frame"]
-    score = index.scores[match["start"] + place]
-    at = _block_at(index, ranks, curve, score, frame, place)
-    block = index.order[at]
-    gone = _place_in(index, ranks, block, score, frame, place)
-    size = index.sizes[block]
-    plane_kernels.remove(index.planes[block], size, gone)
-    for k in range(gone, size - 1):
-        index.block_score[block, k] = index.block_score[block, k + 1]
-        index.block_row[block, k] = index.block_row[block, k + 1]
-        index.block_place[block, k] = index.block_place[block, k + 1]
-    index.sizes[block] = size - 1
-    if size == 1:
-        _close_block(index, curve, at)
-    elif gone == 0:
-        set_key(index, at)
 
 
 @compiled
@@ -248,7 +63,7 @@ def _changes(part: int, windows: int) -> int:  # pragma: no cover
 
 
 @compiled
-def _count(index: Index, row: int, sign: int, score: float) -> None:  # pragma: no cover
+def _count(index: Index, row: int, sign: int) -> None:  # pragma: no cover
     """Add a row to the totals, or subtract it."""
     match = index.rows[row]
     part, windows = signed(match["part"]), signed(match["windows"])
@@ -258,9 +73,9 @@ def _count(index: Index, row: int, sign: int, score: float) -> None:  # pragma: 
     for a in range(4):
         totals[TRUTHS + a] += sign * signed(match["truths"][a])
     for k in range(match["start"], match["start"] + match["size"]):
-        if index.scores[k] < score:
-            break
         mark = signed(index.marks[k])
+        if not mark >> SHOWN & 1:
+            break  # the best come first
         right, counts = mark >> RIGHT & 1, mark >> COUNTS & 1
         totals[RIGHTS] += sign * right
         totals[WRONGS] += sign * (counts - right)
@@ -268,7 +83,7 @@ def _count(index: Index, row: int, sign: int, score: float) -> None:  # pragma: 
         error = mark >> ERROR & 7
         if error and counts:
             totals[ERRORS + error - 1] += sign
-    _see(index, index.detector[match["curve"]], match["frame"], part, sign)
+    _see(index, index.detector[match["curve"]], index.row_frame[row], part, sign)
 
 
 @compiled
@@ -319,7 +134,7 @@ def _places(index: Index, size: int) -> int:  # pragma: no cover
     """The first of as many free places as a match has detections."""
     freed = index.freed[size]
     if freed >= 0:
-        index.freed[size] = signed(index.scores[freed])
+        index.freed[size] = signed(index.block_of[freed])
         return signed(freed)
     first = signed(index.used[USED_PLACES])
     index.used[USED_PLACES] += size
@@ -332,10 +147,10 @@ def _drop(index: Index, row: int, criteria: Criteria) -> int:  # pragma: no cove
     match = index.rows[row]
     size = signed(match["size"])
     for place in range(size):
-        _remove(index, criteria.ranks, row, place)
-    _count(index, row, -1, criteria.score)
+        block_kernels.remove(index, criteria.ranks, row, place)
+    _count(index, row, -1)
     if size:
-        index.scores[match["start"]] = index.freed[size]
+        index.block_of[match["start"]] = index.freed[size]
         index.freed[size] = match["start"]
     chunk = row // CHUNK
     if match["captured"] == index.latest[chunk]:
@@ -360,7 +175,7 @@ def _write(
     """
     first, size = batch.starts[k], batch.starts[k + 1] - batch.starts[k]
     match = index.rows[row]
-    match["curve"], match["frame"] = batch.curve[k], batch.frame[k]
+    match["curve"], index.row_frame[row] = batch.curve[k], batch.frame[k]
     match["start"], match["size"] = start, size
     match["captured"], match["revision"] = batch.captured[k], batch.revision[k]
     match["part"] = batch.part[k]
@@ -368,10 +183,9 @@ def _write(
     for a in range(4):
         match["truths"][a] = batch.truths[k, a]
     for place in range(size):
-        index.scores[start + place] = batch.scores[first + place]
         index.marks[start + place] = batch.marks[first + place]
     _watch(index, row, criteria)
-    _count(index, row, 1, criteria.score)
+    _count(index, row, 1)
     return _changes(signed(match["part"]), signed(match["windows"]))
 
 
@@ -383,7 +197,7 @@ def _new_row(index: Index, curve: int, frame: int) -> int:  # pragma: no cover
     index.used[USED_ROWS] += 1
     index.slots[slot] = row
     # What the hash table compares, before the row is written.
-    index.rows[row]["curve"], index.rows[row]["frame"] = curve, frame
+    index.rows[row]["curve"], index.row_frame[row] = curve, frame
     return row
 
 
@@ -418,7 +232,8 @@ def add(
         changed[curve] |= _write(index, row, _places(index, size), batch, k, criteria)
         for place in range(size):
             d = batch.starts[k] + place
-            _insert(index, criteria.ranks, row, place, batch.positive[d], batch.counted[d])
+            words = batch.positive[d], batch.counted[d]
+            block_kernels.insert(index, criteria.ranks, row, place, batch.scores[d], *words)
     return batch.curve.size
 
 
@@ -460,24 +275,22 @@ def slide(
             due = min(due, _due(captured, criteria))
             windows = _windows(captured, criteria)
             if windows != index.rows[row]["windows"]:
-                changed[index.rows[row]["curve"]] |= _move(index, row, windows, criteria)
+                changed[index.rows[row]["curve"]] |= _move(index, row, windows)
         index.due[chunk] = due
 
 
 @compiled
-def _move(index: Index, row: int, windows: int, criteria: Criteria) -> int:  # pragma: no cover
+def _move(index: Index, row: int, windows: int) -> int:  # pragma: no cover
     """Move a row to other windows; returns what changes."""
     match = index.rows[row]
     before = signed(match["windows"])
-    _count(index, row, -1, criteria.score)
+    _count(index, row, -1)
     match["windows"] = windows
-    _count(index, row, 1, criteria.score)
-    curve, frame = match["curve"], match["frame"]
+    _count(index, row, 1)
     for place in range(signed(match["size"])):
-        score = index.scores[match["start"] + place]
-        at = _block_at(index, criteria.ranks, curve, score, frame, place)
-        block = index.order[at]
-        to = _place_in(index, criteria.ranks, block, score, frame, place)
+        block = index.block_of[match["start"] + place]
         belonging = plane_kernels.belongs(match["part"], windows, place)
-        plane_kernels.assign(index.planes[block], to, belonging)
+        plane_kernels.assign(
+            index.planes[block], block_kernels.place_of(index, block, row, place), belonging
+        )
     return (before ^ windows) << 4 * signed(match["part"]) + 1

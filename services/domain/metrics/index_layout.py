@@ -33,8 +33,7 @@ WINDOWS: Final = BEST - WINDOW
 ROW: Final = np.dtype(
     [
         ("curve", "i4"),
-        ("frame", "i4"),
-        ("start", "i8"),
+        ("start", "i4"),
         ("captured", "i8"),
         ("revision", "u4"),
         ("truths", "u2", 4),
@@ -43,7 +42,7 @@ ROW: Final = np.dtype(
         ("windows", "u1"),
     ]
 )
-"""A match, 39 bytes: its detections are `size` places from `start` on; `captured` in microseconds
+"""A match, 31 bytes: its detections are `size` places from `start` on; `captured` in microseconds
 since the epoch; `truths` per area range; `windows` has bit w set if it is in window w."""
 CHUNK: Final = 4096
 """Rows that share a time at which one of them next enters or leaves a window."""
@@ -54,6 +53,8 @@ RIGHT: Final = 28
 """The bit of a mark that says: a true positive in setting 0."""
 COUNTS: Final = 29
 """The bit of a mark that says: not ignored in setting 0."""
+SHOWN: Final = 30
+"""The bit of a mark that says: the score is at least the operating score."""
 OVERLAP: Final = 1 << 24
 """The unit of a mark's overlap. Multiples of 2**-24 hold a float32 from .5 to 1 exactly, and sum
 exactly, so that a detection can be subtracted again."""
@@ -80,14 +81,15 @@ class Index(NamedTuple):
     Attributes
     ----------
     rows : (R,) of `ROW`, the latest match of every curve and frame, in the order of arrival
+    row_frame : (R,) int32, the frame of each row
     slots : (S,) int32, hash table of rows by curve and frame; -1 is empty
-    scores, marks : (P,) float64 and uint32, of each detection, together for each match
-    freed : (101,) int64, by size, the first of the places that a former match of this size left
-        free; the score there is the next one; -1 is none
+    block_of, marks : (P,) int32 and uint32, of each detection, together for each match: its block,
+        and what the totals need of it
+    freed : (256,) int64, by size, the first of the places that a former match of this size left
+        free; the block there is the next one; -1 is none
     planes : (B, PLANES, WORDS) uint64, bit i of a plane is about the block's i-th detection
-    block_score : (B, BLOCK) float32, the rounded score of each detection: searches read it, and
-        need the exact one only between equals
-    block_row, block_place : (B, BLOCK) int32 and uint8, row and place on it of each detection
+    block_score, block_row, block_place : (B, BLOCK) float64, int32 and uint8, score, row and place
+        on it of each detection
     sizes : (B,) int64, detections in each block
     spare : (B,) int32, stack of the blocks that are not in use
     order : (B,) int32, the blocks in the order of their curves and detections
@@ -103,8 +105,9 @@ class Index(NamedTuple):
     """
 
     rows: Array
+    row_frame: Array
     slots: Array
-    scores: FloatArray
+    block_of: Array
     marks: Array
     freed: IntArray
     planes: BitsArray
@@ -154,20 +157,18 @@ class Batch(NamedTuple):
 
 
 class Criteria(NamedTuple):
-    """What decides the order of detections, the windows that a row is in, and what is shown.
+    """What decides the order of detections, and the windows that a row is in.
 
     Attributes
     ----------
     ranks : (F,) int64, the rank of each frame number, which breaks ties of score
     lengths : (W,) int64, the windows' lengths in microseconds
     until : the end of all windows, inclusive, in microseconds since the epoch
-    score : the operating score
     """
 
     ranks: IntArray
     lengths: IntArray
     until: int
-    score: float
 
 
 @dataclass(frozen=True)

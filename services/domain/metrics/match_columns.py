@@ -27,6 +27,7 @@ from services.domain.metrics.index_layout import (
     ERROR,
     OVERLAP,
     RIGHT,
+    SHOWN,
     Array,
     Batch,
     microseconds,
@@ -161,12 +162,13 @@ class Cells:
     def __len__(self) -> int:
         return self.revision.size
 
-    def batch(self, curve: IntArray, frame: IntArray) -> Batch:
+    def batch(self, curve: IntArray, frame: IntArray, score: float) -> Batch:
         """The matches as the index takes them.
 
         Parameters
         ----------
         curve, frame : (K,) int64, numbers of each match's curve and frame
+        score : the operating score
         """
         counted = ~self.ignored & _SETTINGS
         positive = self.matched & counted
@@ -179,10 +181,19 @@ class Cells:
             self.truths,
             self.starts,
             self.scores,
-            _marks(self.overlaps, self.errors, positive, counted),
+            self._marks(positive, counted, score),
             positive,
             counted,
         )
+
+    def _marks(self, positive: BitsArray, counted: BitsArray, score: float) -> Array:
+        """(D,) uint32, what totals need of each detection; see `index_layout`."""
+        marks: Array = np.rint(self.overlaps.clip(0, 1) * OVERLAP).astype(np.uint32)
+        marks |= self.errors.astype(np.uint32) << ERROR
+        marks |= (positive & _FIRST_SETTING).astype(np.uint32) << RIGHT
+        marks |= (counted & _FIRST_SETTING).astype(np.uint32) << COUNTS
+        marks |= (self.scores >= score).astype(np.uint32) << SHOWN
+        return marks
 
     def taken(self, order: IntArray) -> "Cells":
         """The cells of some matches, in this order."""
@@ -375,18 +386,6 @@ class NamedColumns:
             self.vehicle_id.taken(order),
             self.cells.taken(order),
         )
-
-
-def _marks(
-    overlaps: FloatArray, errors: IntArray, positive: BitsArray, counted: BitsArray
-) -> Array:
-    """(D,) uint32, what the operating point needs of each detection; see `index_layout`."""
-    right, counts = (words & _FIRST_SETTING for words in (positive, counted))
-    marks: Array = np.rint(overlaps.clip(0, 1) * OVERLAP).astype(np.uint32)
-    marks |= errors.astype(np.uint32) << ERROR
-    marks |= right.astype(np.uint32) << RIGHT
-    marks |= counts.astype(np.uint32) << COUNTS
-    return marks
 
 
 def _column(values: Sequence[Sequence[float]], dtype: type) -> NDArray[Any]:

@@ -14,12 +14,12 @@ whether it is among the best of its frame. A subset within a window is a mask: t
 planes, intersected with a window's plane. So true positives and detections of a block, in any
 setting, subset and window, are eight population counts each, and no subset or window needs a copy.
 
-**Changes.** A match is found by a hash of its curve and frame. Its scores are stored with it, so
-each of its detections is found by two binary searches: among the first detections of the curve's
-blocks, then within a block. Inserting or removing it shifts one block's planes by a bit. A full
-block splits into two halves. So a change touches one block, and the order of blocks, an array of a
-few bytes per block. A match that enters or leaves a time window is found by its chunk of rows,
-which knows when the next of them does.
+**Changes.** A match is found by a hash of its curve and frame, and knows the block of each of its
+detections. A new detection's place is found by two binary searches: among the first detections of
+the curve's blocks, then within a block. Inserting or removing one shifts that block's planes by a
+bit. A full block splits into two halves. So a change touches one block, and the order of blocks, an
+array of a few bytes per block. A match that enters or leaves a time window is found by its chunk of
+rows, which knows when the next of them does.
 
 **Totals.** Counts of frames, detections, ground truths and errors are sums over matches. They are
 kept per part and set of windows, as integers, and added up when they are asked for.
@@ -48,30 +48,23 @@ must be stored and built again after each change, so they were not worth their c
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from services.domain.detection.coco import METRICS, BoolArray, FloatArray, IntArray
+from services.domain.metrics import index_arrays
 from services.domain.metrics.index_layout import (
     BLOCK,
     CHUNK,
     CURVES,
     EARLIEST,
     FILLED,
-    LATEST,
-    PLANES,
-    ROW,
-    SPARE_BLOCKS,
-    TOTALS,
     USED_PLACES,
     USED_ROWS,
     WINDOWS,
-    WORDS,
-    Array,
     Batch,
     Criteria,
-    Index,
     View,
 )
 from services.domain.metrics.match_columns import detections_of
@@ -80,8 +73,6 @@ from services.domain.statistics.resampling import Sample
 _CORES: Final = len(os.sched_getaffinity(0))
 _THREADS: Final = ThreadPoolExecutor(_CORES, thread_name_prefix="index")
 _FEW: Final = 8
-_GROWTH: Final = 1.25
-"""New arrays are larger by this: memory is used only where it is written to."""
 _SPARE: Final = 256
 """Fewest spare blocks before matches are added: more than one match can need."""
 _SORTED: Final = 128
@@ -94,10 +85,9 @@ class MatchIndex:
     Parameters
     ----------
     lengths : (W,) int64, lengths of the time windows in microseconds, at most three
-    score : the operating score
     """
 
-    def __init__(self, lengths: IntArray, score: float) -> None:
+    def __init__(self, lengths: IntArray) -> None:
         from services.domain.metrics import (  # noqa: PLC0415  # see compiled.py
             curve_kernels,
             fill_kernels,
@@ -110,9 +100,8 @@ class MatchIndex:
         self._kernels, self._fill = index_kernels, fill_kernels
         self._curves, self._samples = curve_kernels, sample_kernels
         self._lengths = lengths
-        self._score = score
         self._until = EARLIEST
-        self._index = _empty()
+        self._index = index_arrays.empty()
 
     def __len__(self) -> int:
         return int(self._index.used[CURVES])
@@ -126,30 +115,16 @@ class MatchIndex:
     @property
     def nbytes(self) -> int:
         """Bytes in use, in all arrays."""
-        index = self._index
-        rows, places, spare, curves = index.used.tolist()
-        blocks = index.spare.size - spare
-        of_curves = (index.totals, index.begins, index.detector)
-        columns = (index.block_score, index.block_row, index.block_place)
-        of_blocks = (index.planes, *columns, index.sizes)
-        of_order = (index.order, index.spare, index.key_score, index.key_frame, index.key_place)
-        return int(
-            sum(_bytes_of(array, curves) for array in of_curves)
-            + sum(_bytes_of(array, blocks) for array in (*of_blocks, *of_order))
-            + sum(_bytes_of(array, places) for array in (index.scores, index.marks))
-            + _bytes_of(index.rows, rows)
-            + index.slots.nbytes
-            + index.seen.nbytes
-        )
+        return index_arrays.bytes_used(self._index)
 
     def append(self, detector: int) -> int:
         """Add an empty curve of a detector; returns its number."""
         curve = len(self)
-        self._reserve(curves=curve + 1, detectors=detector + 1)
-        index = self._index
+        index = index_arrays.with_curves(self._index, curve + 1, detector + 1)
         index.used[CURVES] = curve + 1
         index.begins[curve + 1] = index.begins[curve]
         index.detector[curve] = detector
+        self._index = index
         return curve
 
     def add(self, batch: Batch, ranks: IntArray) -> IntArray:
@@ -168,11 +143,7 @@ class MatchIndex:
         if self._until == EARLIEST and batch.captured.size:
             # Where windows most probably end, so that few of the matches change theirs soon.
             self._until = int(batch.captured.max())
-        self._reserve(
-            rows=int(self._index.used[USED_ROWS]) + batch.curve.size,
-            places=int(self._index.used[USED_PLACES]) + batch.scores.size,
-            frames=ranks.size,
-        )
+        self._reserve(batch, ranks.size)
         criteria = self._criteria(ranks)
         new = self._new_curves(batch)
         if new.any():
@@ -181,7 +152,8 @@ class MatchIndex:
             batch = taken(batch, np.flatnonzero(~mask))
         done = 0
         while done < batch.curve.size:
-            self._reserve(blocks=_SPARE + batch.scores.size // BLOCK)
+            spare = _SPARE + batch.scores.size // BLOCK
+            self._index = index_arrays.with_spare_blocks(self._index, spare)
             done = self._kernels.add(self._index, batch, done, criteria, changed)
         return changed
 
@@ -221,7 +193,7 @@ class MatchIndex:
         rows = self._index.rows[: self._index.used[USED_ROWS]]
         order = np.argsort(rows["curve"], kind="stable")
         bounds = np.searchsorted(rows["curve"][order], np.arange(len(self) + 1))
-        frame, part = rows["frame"][order], rows["part"][order]
+        frame, part = self._index.row_frame[order], rows["part"][order]
         truths = rows["truths"][order, 0].astype(np.int64)
         samples = []
         for curve in curves:
@@ -230,8 +202,19 @@ class MatchIndex:
             samples.append(Sample(frame[of], part[of], truths[of], *detections))
         return samples
 
+    def _reserve(self, batch: Batch, frames: int) -> None:
+        """Make room for the matches of a batch, but not for their blocks."""
+        rows = int(self._index.used[USED_ROWS]) + batch.curve.size
+        places = int(self._index.used[USED_PLACES]) + batch.scores.size
+        index = index_arrays.with_frames(index_arrays.with_rows(self._index, rows), frames)
+        self._index = index_arrays.with_places(index, places)
+        if 3 * rows > 2 * self._index.slots.size:  # a third stays empty: searches stay short
+            slots = 1 << (3 * rows // 2).bit_length()
+            self._index = self._index._replace(slots=np.full(slots, -1, np.int32))
+            self._kernels.rehash(self._index)
+
     def _criteria(self, ranks: IntArray) -> Criteria:
-        return Criteria(ranks, self._lengths, self._until, self._score)
+        return Criteria(ranks, self._lengths, self._until)
 
     def _new_curves(self, batch: Batch) -> BoolArray:
         """(C,) bool, the curves without rows of which a batch has many detections."""
@@ -247,7 +230,8 @@ class MatchIndex:
         curves, firsts = np.unique(batch.curve, return_index=True)
         bounds = np.append(firsts, batch.curve.size)
         detections = np.diff(batch.starts[bounds])
-        self._reserve(blocks=int((-(-detections // FILLED)).sum()))
+        blocks = int((-(-detections // FILLED)).sum())
+        self._index = index_arrays.with_spare_blocks(self._index, blocks)
         row = int(self._index.used[USED_ROWS])
         self._kernels.append(self._index, batch, criteria, changed)
         self._fill.reserve(self._index, curves, detections)
@@ -256,69 +240,10 @@ class MatchIndex:
             for c in some.tolist():
                 rows = (row + int(bounds[c]), row + int(bounds[c + 1]))
                 part = slice(batch.starts[bounds[c]], batch.starts[bounds[c + 1]])
-                words = (batch.positive[part], batch.counted[part])
-                self._fill.fill(self._index, int(curves[c]), rows, *words)
+                columns = (batch.scores[part], batch.positive[part], batch.counted[part])
+                self._fill.fill(self._index, int(curves[c]), rows, *columns)
 
         _by_all_cores(np.arange(curves.size), fill)
-
-    def _reserve(
-        self,
-        *,
-        rows: int = 0,
-        places: int = 0,
-        blocks: int = 0,
-        curves: int = 0,
-        frames: int = 0,
-        detectors: int = 0,
-    ) -> None:
-        """Make room for so many rows, places, curves, frames and detectors, and spare blocks."""
-        index = self._index
-        if rows > index.rows.size:
-            self._grow_rows(rows)
-        if 3 * rows > 2 * index.slots.size:  # a third stays empty, so that searches stay short
-            slots = 1 << (3 * rows // 2).bit_length()
-            self._replace(slots=np.full(slots, -1, np.int32))
-            self._kernels.rehash(self._index)
-        if places > index.scores.size:
-            self._replace(scores=_grown(index.scores, places), marks=_grown(index.marks, places))
-        if blocks > index.used[SPARE_BLOCKS]:
-            self._grow_blocks(blocks)
-        if curves >= index.begins.size:
-            names = ("begins", "totals", "detector")
-            self._replace(**{n: _grown(getattr(index, n), curves + 1) for n in names})
-        if frames > index.seen.shape[1]:
-            seen = _grown(np.swapaxes(index.seen, 0, 1), frames)
-            self._replace(seen=np.ascontiguousarray(np.swapaxes(seen, 0, 1)))
-        if detectors > index.seen.shape[0]:
-            self._replace(
-                seen=_grown(self._index.seen, detectors),
-                seen_in=_grown(index.seen_in, detectors),
-            )
-
-    def _grow_rows(self, rows: int) -> None:
-        index = self._index
-        held = _grown(index.rows, rows)
-        chunks = -(-held.size // CHUNK)
-        self._replace(
-            rows=held,
-            due=_grown(index.due, chunks, LATEST),
-            latest=_grown(index.latest, chunks, EARLIEST),
-        )
-
-    def _grow_blocks(self, spare: int) -> None:
-        index = self._index
-        had, stacked = index.spare.size, int(index.used[SPARE_BLOCKS])
-        names = ("planes", "block_score", "block_row", "block_place", "sizes", "spare", "order")
-        keys = ("key_score", "key_frame", "key_place")
-        grown = {n: _grown(getattr(index, n), had - stacked + spare) for n in (*names, *keys)}
-        self._replace(**grown)
-        blocks = self._index.spare.size
-        # The lowest number is on top, so that blocks are used in the order of memory.
-        self._index.spare[stacked : stacked + blocks - had] = np.arange(blocks - 1, had - 1, -1)
-        self._index.used[SPARE_BLOCKS] += blocks - had
-
-    def _replace(self, **arrays: Array) -> None:
-        self._index = self._index._replace(**arrays)
 
 
 def taken(batch: Batch, order: IntArray) -> Batch:
@@ -346,54 +271,6 @@ def _latest(batch: Batch, ranks: IntArray) -> Batch:
     first = np.ones(order.size, np.bool_)
     first[1:] = (curve[1:] != curve[:-1]) | (rank[1:] != rank[:-1])
     return taken(batch, order[first])
-
-
-def _empty() -> Index:
-    """An index without any room."""
-
-    def zeros(*shape: int, dtype: Any = np.int64) -> Array:
-        return np.zeros(shape, dtype)
-
-    return Index(
-        rows=zeros(0, dtype=ROW),
-        slots=np.full(16, -1, np.int32),
-        scores=zeros(0, dtype=np.float64),
-        marks=zeros(0, dtype=np.uint32),
-        freed=np.full(256, -1, np.int64),
-        planes=zeros(0, PLANES, WORDS, dtype=np.uint64),
-        block_score=zeros(0, BLOCK, dtype=np.float32),
-        block_row=zeros(0, BLOCK, dtype=np.int32),
-        block_place=zeros(0, BLOCK, dtype=np.uint8),
-        sizes=zeros(0),
-        spare=zeros(0, dtype=np.int32),
-        order=zeros(0, dtype=np.int32),
-        key_score=zeros(0, dtype=np.float64),
-        key_frame=zeros(0, dtype=np.int32),
-        key_place=zeros(0, dtype=np.uint8),
-        begins=zeros(1),
-        totals=zeros(0, 3, 1 << WINDOWS, TOTALS),
-        due=zeros(0),
-        latest=zeros(0),
-        detector=zeros(0),
-        seen=zeros(0, 0, 3, dtype=np.uint16),
-        seen_in=zeros(0, 8),
-        used=zeros(4),
-    )
-
-
-def _grown(array: Array, size: int, value: int = 0) -> Array:
-    """A copy with room for more than this size; what is new has this value."""
-    size = int(_GROWTH * size) + 1
-    new = np.zeros((size, *array.shape[1:]), array.dtype)  # memory of zeros is not touched yet
-    new[: len(array)] = array
-    if value:
-        new[len(array) :] = value
-    return new
-
-
-def _bytes_of(array: Array, used: int) -> int:
-    """Bytes of the used part of an array."""
-    return used * array.itemsize * int(np.prod(array.shape[1:]))
 
 
 def _by_all_cores(items: IntArray, work: Callable[[IntArray], None]) -> None:

@@ -38,7 +38,7 @@ class MatchState:
         self._lengths = tuple(lengths)
         self._frames = FrameOrder()
         lengths_us = np.array([length // _MICROSECOND for length in lengths], np.int64)
-        self._index = MatchIndex(lengths_us, operating_score)
+        self._index = MatchIndex(lengths_us)
         self._curves: dict[Curve, int] = {}
         self._detectors: dict[DetectorId, int] = {}
         self._figures = KeptFigures(self._index)
@@ -66,7 +66,7 @@ class MatchState:
         named.cells.check()
         frame = self._frames.numbers(named.frame_id.values)[named.frame_id.codes]
         self._frames.taken_by(frame, named.vehicle_id)
-        batch = named.cells.batch(self._numbers_of(named), frame)
+        batch = named.cells.batch(self._numbers_of(named), frame, self._score)
         changed = self._index.add(batch, self._frames.ranks)
         self._figures.forget(changed)
         curves = list(self._curves)

@@ -33,8 +33,8 @@ def detections(
     for block in blocks:
         planes = index.planes[block]
         for k in range(index.sizes[block]):
-            match = index.rows[index.block_row[block, k]]
-            frame[d], part[d] = match["frame"], match["part"]
+            row = index.block_row[block, k]
+            frame[d], part[d] = index.row_frame[row], index.rows[row]["part"]
             score[d] = index.block_score[block, k]
             right = counts = np.uint64(0)
             for t in range(_TEN):

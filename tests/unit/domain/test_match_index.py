@@ -40,7 +40,7 @@ class World:
     """An index, and the matches that it should hold. Frame 0 comes last in the order of frames."""
 
     def __init__(self, curves: int = 2) -> None:
-        self.index = MatchIndex(LENGTHS, SCORE)
+        self.index = MatchIndex(LENGTHS)
         for _ in range(curves):
             self.index.append(0)
         self.held: dict[tuple[int, int], Match] = {}
@@ -51,7 +51,7 @@ class World:
         cells = cells_of(matches)
         curve = np.array([match.curve for match in matches])
         frame = np.array([match.frame for match in matches])
-        self.index.add(cells.batch(curve, frame), self.ranks(frames))
+        self.index.add(cells.batch(curve, frame, SCORE), self.ranks(frames))
         for match in matches:
             old = self.held.get((match.curve, match.frame))
             if old is None or old.revision < match.revision:
