@@ -8,6 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi import FastAPI
+from prometheus_client import REGISTRY
 
 from services.app.figures_noted import note_figures
 from services.app.review_page import reviewing
@@ -20,7 +21,9 @@ from services.evaluator.reports.report import Counts
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.dead_letters import read_letters
 from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.observability import metrics
 from services.runtime.settings import Settings
+from tests.deadline import until
 from tests.integration.review.conftest import BASE
 from tests.review_world import START, Seed, World, review_world
 from tests.samples import frame_annotated, frame_matched
@@ -104,6 +107,20 @@ async def test_a_correction_that_was_held_up_is_sent_once_the_page_is_served_aga
 
     (correction,) = await world.stores.corrections.published(truth.frame_id)
     assert correction.event.revision == 2
+
+
+async def test_the_process_of_the_page_measures_the_queue(
+    world: World, outbox: KafkaOutbox, kafka: BrokerAddress
+) -> None:
+    metrics.REVIEW_NEEDLES.clear()
+    settings = world.context.settings.model_copy(update={"kafka": ",".join(kafka.servers)})
+
+    async with reviewing(FastAPI(), world.stores, outbox, settings, world.clock):
+        await until(lambda: exported("gazeloop_review_needles", status="open") == 3)
+
+
+def exported(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(name, labels)
 
 
 async def test_figures_are_noted_when_they_change_and_only_then(world: World) -> None:
