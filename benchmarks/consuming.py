@@ -30,7 +30,8 @@ from services.runtime.clock import SystemClock
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import ConsumingService
-from services.runtime.kafka.outbox import KafkaOutbox, OutgoingRecord
+from services.runtime.kafka.delivery import OutgoingRecord
+from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.kafka.records import Record
 from services.runtime.kafka.runner import Runner
 from services.runtime.kafka.stream import StreamApp, record_of
@@ -147,7 +148,7 @@ def _compared(options: argparse.Namespace) -> dict[str, object]:
                     out = subprocess.check_output([sys.executable, *command, *child])  # noqa: S603
                     cost[f"{way}_{batch}"].append(float(out))
     return {
-        "us_per_event": {name: round(statistics.median(item), 1) for name, item in cost.items()},
+        "us_per_event": {name: round(statistics.median(costs), 1) for name, costs in cost.items()},
         "ratio": {
             batch: round(
                 statistics.median(cost[f"take_events_{batch}"])

@@ -12,7 +12,7 @@ from services.runtime.kafka.broker import BrokerAddress
 def events_on(broker: BrokerAddress, topic: str) -> list[tuple[int, Event]]:
     """All readable events of a topic, each with its partition."""
     found = []
-    for record in _records_on(broker, topic):
+    for record in records_on(broker, topic):
         try:
             found.append((record.partition, decode(topic, record.value)))
         except Invalid:
@@ -22,18 +22,19 @@ def events_on(broker: BrokerAddress, topic: str) -> list[tuple[int, Event]]:
 
 def values_on(broker: BrokerAddress, topic: str) -> list[bytes]:
     """All records of a topic, byte for byte."""
-    return [record.value for record in _records_on(broker, topic)]
+    return [record.value for record in records_on(broker, topic)]
 
 
 def keys_on(broker: BrokerAddress, topic: str) -> dict[tuple[int, int], str]:
     """The keys of all records of a topic, by partition and offset."""
     return {
         (record.partition, record.offset): record.key.decode()
-        for record in _records_on(broker, topic)
+        for record in records_on(broker, topic)
     }
 
 
-def _records_on(broker: BrokerAddress, topic: str) -> list[Any]:
+def records_on(broker: BrokerAddress, topic: str) -> list[Any]:
+    """All records of a topic, as kafka-python gives them."""
     consumer = KafkaConsumer(
         **broker.client_options,
         group_id=None,

@@ -28,6 +28,7 @@ from services.runtime.clock import Clock
 from services.runtime.embedded.embedders import note_embedder
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import ConsumingService
+from services.runtime.kafka.librdkafka_producer import connect_librdkafka
 from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.observability.trace_export import Traces
 from services.runtime.observability.traces import ServiceTraces
@@ -186,7 +187,8 @@ def warn_where_idle(name: str, settings: Settings) -> None:
 
 
 async def _fill_in_background(settings: Settings, parts: Parts, closing: AsyncExitStack) -> None:
-    outbox = KafkaOutbox("embedder", BrokerAddress.of(settings), settings)
+    broker = BrokerAddress.of(settings)
+    outbox = KafkaOutbox("embedder", broker, settings, connect=connect_librdkafka)
     closing.push_async_callback(outbox.close)
     vectors = parts.open_vectors()
     work = await filler(settings, parts.stores, vectors, outbox=outbox, clock=parts.clock)
@@ -224,7 +226,9 @@ def _webhook(
     closing: AsyncExitStack,
 ) -> ConsumingService:
     broker = BrokerAddress.of(settings)
-    outbox = KafkaOutbox(receiver.service, broker, settings, traces=traces)
+    outbox = KafkaOutbox(
+        receiver.service, broker, settings, connect=connect_librdkafka, traces=traces
+    )
     closing.push_async_callback(outbox.close)
     return ConsumingService(
         receiver.service,
@@ -244,7 +248,7 @@ async def _consumer(
 ) -> tuple[ConsumingService, Step]:
     broker = BrokerAddress.of(parts.settings)
     traces = parts.traces.of(name)
-    outbox = KafkaOutbox(name, broker, parts.settings, traces=traces)
+    outbox = KafkaOutbox(name, broker, parts.settings, connect=connect_librdkafka, traces=traces)
     closing.push_async_callback(outbox.close)
     step = await asyncio.to_thread(_BUILDERS[name], parts, outbox)
     listener = step if isinstance(step, EvaluateMatches) else None

@@ -42,8 +42,9 @@ from services.runtime.embedded.mongod import Mongod
 from services.runtime.http.tokens import issue
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.dead_letters import read_dead_letters
+from services.runtime.kafka.delivery import OutgoingRecord
 from services.runtime.kafka.lag import LagReader
-from services.runtime.kafka.outbox import KafkaOutbox, OutgoingRecord
+from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.kafka.topic_admin import broker_identity, create_topics
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores, open_stores

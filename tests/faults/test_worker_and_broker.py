@@ -10,19 +10,24 @@ from pathlib import Path
 
 import pytest
 
+from services.contracts.errors import Transient
 from services.contracts.flow import group_of
 from services.contracts.topics import FRAMES
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.exits import ExitCode
 from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.delivery import Connect, OutgoingRecord
+from services.runtime.kafka.kafka_python_producer import connect_kafka_python
 from services.runtime.kafka.lag import LagReader
-from services.runtime.kafka.outbox import KafkaOutbox, OutgoingRecord
+from services.runtime.kafka.librdkafka_producer import connect_librdkafka
+from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings
 from tests import samples
 from tests.deadline import until
 from tests.faults.commits import CommitWatch
 from tests.faults.victims import Victim
+from tests.reading import keys_on
 
 SETTINGS = Settings(delivery_timeout_s=20, retry_wait_max_s=1)
 pytestmark = pytest.mark.usefixtures("collected_sockets")
@@ -194,6 +199,16 @@ async def test_a_batch_that_outlasts_the_session_comes_once(bench: Bench) -> Non
     assert len(bench.noted()) == 8 * BATCH
 
 
+async def test_a_member_whose_session_expires_joins_again_and_loses_nothing(bench: Bench) -> None:
+    await bench.publish(0, 8 * BATCH)
+    with bench.worker(seconds=0.3) as worker:
+        for wanted in (BATCH, 3 * BATCH):
+            await until(lambda wanted=wanted: len(set(bench.noted())) > wanted)  # type: ignore[misc]
+            await asyncio.to_thread(worker.suspend, 5.0)  # its session is 3 s
+        await bench.until_processed(8 * BATCH)
+        assert worker.exits == []
+
+
 async def test_poison_is_committed_only_as_dead_letters_although_the_worker_is_killed(
     bench: Bench,
 ) -> None:
@@ -213,3 +228,26 @@ async def test_poison_is_committed_only_as_dead_letters_although_the_worker_is_k
     await outbox.close()
     names = {f"{bench.name}-{number}" for number in range(3 * BATCH)}
     assert set(bench.noted()) == names | set(keys)
+
+
+@pytest.mark.parametrize("connect", [connect_kafka_python, connect_librdkafka])
+async def test_what_a_publisher_sends_again_after_an_outage_is_there(
+    own_kafka: EmbeddedKafka, request: pytest.FixtureRequest, connect: Connect
+) -> None:
+    broker = BrokerAddress.parse(own_kafka.bootstrap)
+    outbox = KafkaOutbox("faults", broker, Settings(delivery_timeout_s=2), connect=connect)
+    names = [f"{request.node.name}-{number}" for number in range(3)]
+    before, during, after = [samples.frame_captured(name) for name in names]
+    await outbox.publish([before])
+    await asyncio.to_thread(own_kafka.kill)
+    with pytest.raises(Transient):
+        await outbox.publish([during])
+    await asyncio.to_thread(own_kafka.restart)
+    while True:
+        try:
+            await outbox.publish([during, after])
+            break
+        except Transient:
+            continue
+    await outbox.close()
+    assert set(names) <= set(keys_on(broker, FRAMES.name).values())

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -46,6 +47,12 @@ class Victim:
         self._process.kill()
         self._process.wait()
         self._process = self._start()
+
+    def suspend(self, seconds: float) -> None:
+        """Let it do nothing for a while, as on a machine that is out of memory."""
+        self._process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self._process.send_signal(signal.SIGCONT)
 
     def tend(self) -> None:
         """Start it again if it has ended by itself, as a supervisor would; `exits` says how."""

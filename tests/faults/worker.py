@@ -14,6 +14,7 @@ from services.contracts.topics import FRAMES
 from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import ConsumingService
+from services.runtime.kafka.librdkafka_producer import connect_librdkafka
 from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.observability.logs import configure_logs
 from services.runtime.serving import serving, until_signalled
@@ -59,7 +60,7 @@ class NotingOutbox(KafkaOutbox):
 async def main(broker: str, name: str, notes: str, seconds: str, first_seconds: str) -> None:
     settings = load_settings(metrics_port=0)
     address = BrokerAddress.parse(broker)
-    outbox = NotingOutbox(name, address, settings)
+    outbox = NotingOutbox(name, address, settings, connect=connect_librdkafka)
     outbox.notes = Notes(notes)
     service = ConsumingService(
         name,

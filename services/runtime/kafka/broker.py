@@ -64,22 +64,34 @@ class BrokerAccess:
 
 
 def translate(exc: KafkaError, broker: "BrokerAddress") -> GazeloopError:
-    """Translate a Kafka client's error: InvalidSettings if refused, else BrokerUnavailable."""
+    """Translate kafka-python's error: InvalidSettings if refused, else BrokerUnavailable."""
     message = f"{broker}: {exc}"  # the text of a KafkaError names its class
     if isinstance(exc, _REFUSED_LOGIN):
-        user = broker.access.user or "an anonymous user"
-        return InvalidSettings(
-            f"Kafka does not let {user} in: check GAZELOOP_KAFKA_USER and"
-            f" GAZELOOP_KAFKA_PASSWORD ({message})"
-        )
+        return InvalidSettings(not_let_in(broker, message))
     # The idempotent producer wraps an authorization error in a bare KafkaError.
     if isinstance(exc, AuthorizationError) or "AuthorizationFailed" in str(exc):
-        user = broker.access.user or "an anonymous user"
-        return InvalidSettings(
-            f"Kafka lets {user} in, but not to this: grant what `gazeloop topics acls` prints"
-            f" ({message})"
-        )
+        return InvalidSettings(not_granted(broker, message))
     return BrokerUnavailable(message)
+
+
+def not_let_in(broker: "BrokerAddress", detail: str) -> str:
+    """What to do where Kafka refuses the login."""
+    return (
+        f"Kafka does not let {_user(broker)} in: check GAZELOOP_KAFKA_USER and"
+        f" GAZELOOP_KAFKA_PASSWORD ({detail})"
+    )
+
+
+def not_granted(broker: "BrokerAddress", detail: str) -> str:
+    """What to do where Kafka refuses an operation to a user that it lets in."""
+    return (
+        f"Kafka lets {_user(broker)} in, but not to this: grant what `gazeloop topics acls` prints"
+        f" ({detail})"
+    )
+
+
+def _user(broker: "BrokerAddress") -> str:
+    return broker.access.user or "an anonymous user"
 
 
 @dataclass(frozen=True)
@@ -139,6 +151,24 @@ class BrokerAddress:
         # and then sends requests that this one does not support.
         version = {"api_version": (2, 3)} if self.in_memory else {}
         return {"bootstrap_servers": list(self.servers), **version, **self._access_options}
+
+    @property
+    def librdkafka_options(self) -> dict[str, str]:
+        """Configuration for any client of librdkafka."""
+        access = self.access
+        options = {
+            "bootstrap.servers": ",".join(self.servers),
+            "security.protocol": access.protocol,
+        }
+        if access.tls and access.ca is not None:
+            options["ssl.ca.location"] = str(access.ca)
+        if access.user:
+            options |= {
+                "sasl.mechanism": access.mechanism,
+                "sasl.username": access.user,
+                "sasl.password": access.password.get_secret_value(),
+            }
+        return options
 
     @property
     def _access_options(self) -> dict[str, Any]:

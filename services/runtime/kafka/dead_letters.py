@@ -17,8 +17,8 @@ from services.contracts.events import Event
 from services.contracts.topics import DEAD_LETTERS
 from services.domain.dead_letters import UNSETTLED, Letter, LetterEvent, fold_letters
 from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.delivery import OutgoingRecord
 from services.runtime.kafka.limits import MAX_DEAD_LETTER_BYTES
-from services.runtime.kafka.outbox import OutgoingRecord
 from services.runtime.kafka.records import REPLAY_HEADER
 from services.runtime.settings import Settings
 

@@ -3,57 +3,28 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
-from threading import Lock
-from typing import Any, Self
 
-from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
-
-from services.contracts.codec import EventVersion, in_one_partition, written
-from services.contracts.errors import BrokerUnavailable, DeliveryUnconfirmed, InvalidRecord
+from services.contracts.codec import in_one_partition
+from services.contracts.errors import BrokerUnavailable, DeliveryUnconfirmed, InvalidSettings
 from services.contracts.events import Event
 from services.contracts.matches import FrameMatched
-from services.contracts.topics import MATCHES, topic_of
-from services.runtime.kafka.broker import BrokerAddress, translate
-from services.runtime.kafka.limits import largest_value
+from services.contracts.topics import MATCHES
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.delivery import Connect, OutgoingRecord, Producer
+from services.runtime.kafka.kafka_python_producer import connect_kafka_python
+from services.runtime.kafka.limits import largest_value, too_large
 from services.runtime.kafka.partitions import partition_of_key
-from services.runtime.kafka.shared_producer import MISCONFIGURED, SharedProducer, uncancelled
+from services.runtime.kafka.shared_producer import SharedProducer, uncancelled
 from services.runtime.observability import metrics
-from services.runtime.observability.traces import OFF, Headers, ServiceTraces
+from services.runtime.observability.traces import OFF, ServiceTraces
 from services.runtime.settings import Settings
 
-_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _MARGIN_S = 1.0
 """Wait this much longer than the producer's delivery timeout, so that its error arrives first."""
 _THREADS = 8  # tasks that pass records to the producer at once; acknowledgements use no thread
-
-
-@dataclass(frozen=True)
-class OutgoingRecord:
-    """An encoded record to be published; `partitioned_by` may differ from its key."""
-
-    topic: str
-    key: bytes
-    value: bytes
-    partitioned_by: str
-    headers: Headers = ()
-
-    @classmethod
-    def of(
-        cls,
-        event: Event,
-        version: EventVersion,
-        partition: Callable[[str], int] = in_one_partition,
-        headers: Headers = (),
-    ) -> list[Self]:
-        """The records that carry this event; see `codec.written`."""
-        return [
-            cls(topic_of(event).name, form.key().encode(), value, form.partitioned_by(), headers)
-            for form, value in written(event, version, partition)
-        ]
 
 
 class KafkaOutbox:
@@ -64,6 +35,7 @@ class KafkaOutbox:
     Parameters
     ----------
     service : name of the publishing service, for the metrics
+    connect : makes the producer
     traces : the service's traces
     """
 
@@ -73,6 +45,7 @@ class KafkaOutbox:
         broker: BrokerAddress,
         settings: Settings,
         *,
+        connect: Connect = connect_kafka_python,
         traces: ServiceTraces = OFF,
     ) -> None:
         self._service = service
@@ -80,7 +53,7 @@ class KafkaOutbox:
         self._broker = broker
         self._version = settings.event_version
         self._patience_s = settings.delivery_timeout_s + _MARGIN_S
-        self._shared = SharedProducer(broker, settings)
+        self._shared = SharedProducer(broker, settings, connect)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"outbox-{service}")
 
     async def publish(self, events: Sequence[Event]) -> None:
@@ -111,9 +84,9 @@ class KafkaOutbox:
         async with self._producer() as producer:
             loop = asyncio.get_running_loop()
             partitions = await loop.run_in_executor(
-                self._threads, producer.partitions_for, MATCHES.name
+                self._threads, producer.partitions_of, MATCHES.name
             )
-        return partial(partition_of_key, partitions=len(partitions))
+        return partial(partition_of_key, partitions=partitions)
 
     async def publish_records(self, records: Sequence[OutgoingRecord]) -> None:
         """Like `publish`, for records that are encoded already."""
@@ -133,77 +106,30 @@ class KafkaOutbox:
     async def _deliver(self, records: Sequence[OutgoingRecord]) -> None:
         async with self._producer() as producer:
             loop = asyncio.get_running_loop()
-            sent = await loop.run_in_executor(self._threads, _hand_over, producer, records)
+            sent = await loop.run_in_executor(self._threads, producer.send, records)
             await uncancelled(sent)
 
     @asynccontextmanager
-    async def _producer(self) -> AsyncIterator[Any]:
-        """The connected producer; translates its errors, and the end of our patience."""
+    async def _producer(self) -> AsyncIterator[Producer]:
+        """The connected producer; it is discarded after an error, and at the end of our patience.
+
+        A producer that gave up a record may have a gap in its sequence numbers, so the next publish
+        starts a new one. Consumers tolerate records that are sent twice.
+        """
         producer = await self._shared.connected()
         try:
             async with asyncio.timeout(self._patience_s):
                 yield producer
-        except _TOO_LARGE as exc:
-            raise _too_large(str(exc)) from exc
-        except MISCONFIGURED:
-            raise
-        except (KafkaError, TimeoutError) as exc:
-            # A producer that gave up a record may have a gap in its sequence numbers, so the next
-            # publish starts a new one. Consumers tolerate records that are sent twice.
+        except TimeoutError as exc:
             self._shared.discard(producer)
-            raise self._translated(exc) from exc
-
-    def _translated(self, exc: KafkaError | TimeoutError) -> Exception:
-        if isinstance(exc, TimeoutError):
-            return DeliveryUnconfirmed(f"{self._broker}: no answer in {self._patience_s:.0f} s")
-        known = translate(exc, self._broker)
-        if isinstance(known, BrokerUnavailable):
-            return DeliveryUnconfirmed(f"{type(exc).__name__}: {exc}")
-        return known
-
-
-class _Delivery:
-    """Counts the acknowledgements of records; `done` ends with the last, or with the first error.
-
-    The producer's own thread calls it, so that no other thread waits for the broker.
-    """
-
-    def __init__(self, records: int) -> None:
-        self.done: Future[None] = Future()
-        self._missing = records
-        self._lock = Lock()
-
-    def acknowledged(self, _: object) -> None:
-        with self._lock:
-            self._missing -= 1
-            if not self._missing and not self.done.done():
-                self.done.set_result(None)
-
-    def failed(self, exc: BaseException) -> None:
-        with self._lock:
-            if not self.done.done():
-                self.done.set_exception(exc)
-
-
-def _hand_over(producer: Any, records: Sequence[OutgoingRecord]) -> "Future[None]":
-    """Queue all in the producer, whose thread sends them; blocks only on a topic's first use."""
-    delivery = _Delivery(len(records))
-    for record in records:
-        partitions = producer.partitions_for(record.topic)
-        partition = partition_of_key(record.partitioned_by, len(partitions))
-        future = producer.send(
-            record.topic, record.value, record.key, list(record.headers), partition=partition
-        )
-        future.add_callback(delivery.acknowledged)
-        future.add_errback(delivery.failed)
-    return delivery.done
+            detail = f"{self._broker}: no answer in {self._patience_s:.0f} s"
+            raise DeliveryUnconfirmed(detail) from exc
+        except (BrokerUnavailable, DeliveryUnconfirmed, InvalidSettings):
+            self._shared.discard(producer)
+            raise
 
 
 def _check_size(record: OutgoingRecord) -> None:
     most = largest_value(record.topic)
     if len(record.value) > most:
-        raise _too_large(f"{record.topic}: {len(record.value)} bytes, and {most} are allowed")
-
-
-def _too_large(detail: str) -> InvalidRecord:
-    return InvalidRecord(detail, reason="event_too_large")
+        raise too_large(f"{record.topic}: {len(record.value)} bytes, and {most} are allowed")

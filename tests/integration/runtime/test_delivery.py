@@ -20,8 +20,10 @@ from services.runtime.kafka.assignment import Assignment
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import AssignmentListener, ConsumingService
 from services.runtime.kafka.dead_letters import read_dead_letters, read_letters, replay
+from services.runtime.kafka.delivery import OutgoingRecord
 from services.runtime.kafka.lag import LagReader
-from services.runtime.kafka.outbox import KafkaOutbox, OutgoingRecord
+from services.runtime.kafka.librdkafka_producer import connect_librdkafka
+from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.settings import Settings
 from services.runtime.step import Step
 from tests import samples
@@ -57,7 +59,7 @@ class Bench:
     def __init__(self, broker: BrokerAddress) -> None:
         self.broker = broker
         self.name = f"tester-{next(_numbers)}"
-        self.outbox = KafkaOutbox(self.name, broker, SETTINGS)
+        self.outbox = KafkaOutbox(self.name, broker, SETTINGS, connect=connect_librdkafka)
         self.step = Keeping()
         self.services: list[ConsumingService] = []
 

@@ -25,7 +25,7 @@ from services.contracts.codec import encode
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import GazeloopError, InvalidSettings
 from services.contracts.events import Event
-from services.contracts.flow import group_of
+from services.contracts.flow import REVIEW, group_of
 from services.contracts.matches import FrameMatched
 from services.contracts.topics import MATCHES, topic_of
 from services.domain.dead_letters import fold_letters
@@ -33,7 +33,10 @@ from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import ConsumingService
 from services.runtime.kafka.dead_letters import replay
+from services.runtime.kafka.delivery import Connect
+from services.runtime.kafka.kafka_python_producer import connect_kafka_python
 from services.runtime.kafka.lag import LagReader
+from services.runtime.kafka.librdkafka_producer import connect_librdkafka
 from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.kafka.topic_admin import broker_identity
 from services.runtime.settings import Settings
@@ -61,17 +64,24 @@ def settings_of(
     )
 
 
-async def published_by(service: str, settings: Settings, event: Event) -> None:
-    outbox = KafkaOutbox(service, BrokerAddress.of(settings), settings)
+@pytest.fixture(params=[connect_kafka_python, connect_librdkafka])
+def connect(request: pytest.FixtureRequest) -> Connect:
+    """Each of the producers in turn."""
+    connect: Connect = request.param
+    return connect
+
+
+async def published_by(service: str, settings: Settings, event: Event, connect: Connect) -> None:
+    outbox = KafkaOutbox(service, BrokerAddress.of(settings), settings, connect=connect)
     try:
         await outbox.publish([event])
     finally:
         await outbox.close()
 
 
-async def refusal(service: str, settings: Settings, event: Event) -> str:
+async def refusal(service: str, settings: Settings, event: Event, connect: Connect) -> str:
     with pytest.raises(InvalidSettings) as refused:
-        await published_by(service, settings, event)
+        await published_by(service, settings, event, connect)
     return all_that_is_said(refused.value)
 
 
@@ -92,10 +102,10 @@ class Collecting:
 
 
 async def test_each_service_reads_and_writes_what_it_must(
-    kafka: dict[str, str], authority: Authority
+    kafka: dict[str, str], authority: Authority, connect: Connect
 ) -> None:
     match = samples.frame_matched("secured:1")
-    await published_by("fp_miner", settings_of("fp_miner", kafka, authority.file), match)
+    await published_by("fp_miner", settings_of("fp_miner", kafka, authority.file), match, connect)
     settings = settings_of("evaluator", kafka, authority.file)
     broker = BrokerAddress.of(settings)
     step = Collecting()
@@ -132,19 +142,19 @@ async def test_a_service_learns_whose_broker_it_is(
 
 
 async def test_a_wrong_password_is_refused_by_its_settings_name(
-    kafka: dict[str, str], authority: Authority
+    kafka: dict[str, str], authority: Authority, connect: Connect
 ) -> None:
     settings = settings_of("ingest", kafka, authority.file, password="swordfish")
-    said = await refusal("ingest", settings, samples.frame_captured())
+    said = await refusal("ingest", settings, samples.frame_captured(), connect)
     assert "GAZELOOP_KAFKA_PASSWORD" in said
     assert "swordfish" not in said
 
 
 async def test_a_foreign_topic_is_refused_with_what_to_grant(
-    kafka: dict[str, str], authority: Authority
+    kafka: dict[str, str], authority: Authority, connect: Connect
 ) -> None:
     settings = settings_of("evaluator", kafka, authority.file)
-    said = await refusal("evaluator", settings, samples.frame_captured())
+    said = await refusal("evaluator", settings, samples.frame_captured(), connect)
     assert "gazeloop topics acls" in said
     assert "gazeloop-evaluator" in said
 
@@ -153,7 +163,7 @@ async def test_the_review_page_replays_ground_truth_and_leaves_the_rest_to_who_r
     kafka: dict[str, str], authority: Authority
 ) -> None:
     truth, frame = samples.frame_annotated(), samples.frame_captured()
-    outbox = outbox_of("retriever", kafka, authority)
+    outbox = outbox_of(REVIEW, kafka, authority)
     try:
         assert await replayed(outbox, letter_of(truth)) == 1
         with pytest.raises(InvalidSettings, match="gazeloop topics acls"):
@@ -211,17 +221,19 @@ async def test_a_foreign_group_is_refused_with_what_to_grant(
 
 
 async def test_an_expired_certificate_is_refused(
-    kafka: dict[str, str], authority: Authority
+    kafka: dict[str, str], authority: Authority, connect: Connect
 ) -> None:
     settings = settings_of("ingest", kafka, authority.file, listener="EXPIRED")
-    said = await refusal("ingest", settings, samples.frame_captured())
+    said = await refusal("ingest", settings, samples.frame_captured(), connect)
     assert "GAZELOOP_KAFKA_CA" in said
     assert "renew" in said
 
 
-async def test_a_certificate_of_an_unknown_authority_is_refused(kafka: dict[str, str]) -> None:
+async def test_a_certificate_of_an_unknown_authority_is_refused(
+    kafka: dict[str, str], connect: Connect
+) -> None:
     settings = settings_of("ingest", kafka, None)
-    said = await refusal("ingest", settings, samples.frame_captured())
+    said = await refusal("ingest", settings, samples.frame_captured(), connect)
     assert "GAZELOOP_KAFKA_CA" in said
 
 

@@ -24,7 +24,8 @@ from services.contracts.errors import GazeloopError
 from services.runtime.clock import SystemClock
 from services.runtime.http.tokens import issue
 from services.runtime.kafka.broker import BrokerAddress
-from services.runtime.kafka.outbox import KafkaOutbox, OutgoingRecord
+from services.runtime.kafka.delivery import OutgoingRecord
+from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.observability.logs import configure_logs
 from services.runtime.settings import Settings, load_settings
 from services.runtime.stores.vectors_open import open_vector_store

@@ -31,8 +31,8 @@ from services.contracts.matches import FrameMatched
 from services.contracts.topics import BY_NAME, DEAD_LETTERS, TOPICS
 from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.delivery import OutgoingRecord
 from services.runtime.kafka.lag import LagReader
-from services.runtime.kafka.outbox import OutgoingRecord
 from services.runtime.settings import Settings
 from services.runtime.stores.mongo import connect_as_set
 from services.runtime.stores.unreadable import UNREADABLE

@@ -7,7 +7,7 @@ from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, Let
 from services.contracts.events import Event
 from services.domain.dead_letters import LetterState, fold_letters
 from services.runtime.kafka.dead_letters import discard, replay
-from services.runtime.kafka.outbox import OutgoingRecord
+from services.runtime.kafka.delivery import OutgoingRecord
 from services.runtime.kafka.records import REPLAY_HEADER
 from tests import samples
 

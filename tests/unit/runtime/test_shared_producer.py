@@ -7,6 +7,7 @@ from kafka.errors import KafkaTimeoutError
 
 from services.contracts.errors import BrokerUnavailable
 from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.kafka_python_producer import KafkaPythonProducer
 from services.runtime.kafka.shared_producer import SharedProducer
 from services.runtime.settings import Settings
 from tests.deadline import until
@@ -22,7 +23,7 @@ class Sender:
         self.ended.set()
 
 
-class Producer:
+class Client:
     """Closes as kafka-python's does: it raises while records wait for a broker that is away."""
 
     def __init__(self) -> None:
@@ -40,18 +41,18 @@ class Brokers:
 
     def __init__(self) -> None:
         self.attempts = 0
-        self.made: list[Producer] = []
+        self.made: list[Client] = []
         self.away = False
         self.answer = Event()
         self.answer.set()
 
-    def connect(self, *_: object) -> Producer:
+    def connect(self, *_: object) -> KafkaPythonProducer:
         self.attempts += 1
         self.answer.wait(30)
         if self.away:
             raise BrokerUnavailable("away")
-        self.made.append(Producer())
-        return self.made[-1]
+        self.made.append(Client())
+        return KafkaPythonProducer(self.made[-1], BROKER)
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def brokers() -> Brokers:
 
 
 def shared_on(brokers: Brokers, **settings: float) -> SharedProducer:
-    return SharedProducer(BROKER, Settings.model_validate(settings), connect=brokers.connect)
+    return SharedProducer(BROKER, Settings.model_validate(settings), brokers.connect)
 
 
 async def at_once(shared: SharedProducer, callers: int) -> list[Any]:
@@ -86,7 +87,7 @@ async def test_all_callers_fail_with_the_one_attempt_and_the_next_one_tries_agai
     assert {type(each) for each in await waiting} == {BrokerUnavailable}
     assert brokers.attempts == 1
     brokers.away = False
-    assert isinstance(await shared.connected(), Producer)
+    assert isinstance(await shared.connected(), KafkaPythonProducer)
     assert brokers.attempts == 2
 
 
@@ -99,7 +100,7 @@ async def test_nobody_waits_longer_than_a_delivery_may_take_for_an_attempt_that_
     assert {type(each) for each in failed} == {BrokerUnavailable}
     assert brokers.attempts == 1
     brokers.answer.set()
-    assert isinstance(await connected_in_the_end(shared), Producer)
+    assert isinstance(await connected_in_the_end(shared), KafkaPythonProducer)
 
 
 async def connected_in_the_end(shared: SharedProducer) -> Any:
@@ -116,7 +117,7 @@ async def test_a_producer_that_is_discarded_ends_although_its_close_raises(
     shared = shared_on(brokers)
     first = await shared.connected()
     shared.discard(first)
-    assert await asyncio.to_thread(first.closed.wait, 30)
+    assert await asyncio.to_thread(brokers.made[0].closed.wait, 30)
     second = await shared.connected()
     assert second is not first
     shared.discard(first)  # another publisher's, who found out later
@@ -125,9 +126,9 @@ async def test_a_producer_that_is_discarded_ends_although_its_close_raises(
 
 async def test_closing_ends_a_producer_whose_broker_is_away(brokers: Brokers) -> None:
     shared = shared_on(brokers)
-    producer = await shared.connected()
+    await shared.connected()
     await shared.close()
-    assert producer.closed.is_set()
+    assert brokers.made[0].closed.is_set()
 
 
 async def test_a_connection_that_comes_after_the_close_is_closed(brokers: Brokers) -> None:
@@ -137,4 +138,4 @@ async def test_a_connection_that_comes_after_the_close_is_closed(brokers: Broker
         await shared.connected()
     await shared.close()
     brokers.answer.set()
-    await until(lambda: any(producer.closed.is_set() for producer in brokers.made))
+    await until(lambda: any(client.closed.is_set() for client in brokers.made))
