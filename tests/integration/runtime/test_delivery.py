@@ -30,7 +30,13 @@ from tests import samples
 from tests.deadline import until
 
 _numbers = count()
-SETTINGS = Settings(batch_size=20, batch_wait_s=0.05, retry_wait_max_s=0.2, drain_deadline_s=20)
+SETTINGS = Settings(
+    batch_size=20,
+    batch_wait_s=0.05,
+    retry_wait_max_s=0.2,
+    drain_deadline_s=20,
+    event_version=2,  # what is published is what `encode` says
+)
 
 
 class Keeping:
