@@ -29,6 +29,8 @@ from services.domain.metrics.index_layout import (
 from services.domain.metrics.plane_kernels import ones, signed
 
 _NEAR = 1e-6
+_FEW = 1024
+"""True positives up to which reading all is faster than finding those that decide."""
 _ONE = np.uint64(1)
 _NONE = np.uint64(0)
 
@@ -256,6 +258,26 @@ def _points(
 
 
 @compiled
+def _every_point(
+    index: Index, blocks: IntArray, setting: int, keep: BitsArray, seen: IntArray
+) -> IntArray:  # pragma: no cover
+    """The number of detections down to each true positive; `seen` is filled and returned."""
+    hits = before = 0
+    for b in range(blocks.size):
+        planes = index.planes[blocks[b]]
+        for w in range(WORDS):
+            right = planes[setting, w] & keep[b, w]
+            counted = planes[COUNTED + setting, w] & keep[b, w]
+            while right:
+                lowest = right & (~right + _ONE)
+                right ^= lowest
+                seen[hits] = before + ones(counted & (lowest | (lowest - _ONE)))
+                hits += 1
+            before += ones(counted)
+    return seen
+
+
+@compiled
 def _precision(
     index: Index,
     blocks: IntArray,
@@ -266,8 +288,12 @@ def _precision(
     needs: IntArray,
 ) -> float:  # pragma: no cover
     """Precision averaged over the 101 recalls, in one setting."""
-    points = np.empty((2, RECALLS.size), np.int64)
     decides = np.empty(RECALLS.size, np.int64)
+    total = signed(hits[blocks.size])
+    if total <= _FEW:
+        every = _every_point(index, blocks, setting, keep, np.empty(total, np.int64))
+        return envelope(needs, np.arange(1, total + 1), every, decides)
+    points = np.empty((2, RECALLS.size), np.int64)
     count = _points(index, blocks, setting, keep, hits, seen, needs, points)
     ascending = points[:, :count][:, ::-1]
     return envelope(needs, ascending[0], ascending[1], decides)

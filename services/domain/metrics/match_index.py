@@ -38,11 +38,12 @@ and IEEE division rounds monotonically: if one quotient is at most another, so a
 Hence a block that is skipped cannot hold a larger floating-point precision either, and the result
 is that of a plain pass, bit for bit.
 
-**Cost.** Counting is a pass over the planes, 64 detections per operation, and over at most
-40 settings; the sweep reads some two blocks per recall and setting on curves whose precision falls,
-and on any curve at most all of them. Upper convex hulls of each block's points would make the bound
-tight (a tangent to a hull); finding a tangent takes as long as counting a block's bits, and hulls
-must be stored and built again after each change, so they were not worth their code.
+**Cost.** Counting is a pass over the planes, 64 detections per operation, for 40 settings. The
+sweep reads some two blocks per recall and setting on curves whose precision falls, and on any curve
+at most all of them. A setting with few true positives is read in full, which is faster. Upper
+convex hulls of each block's points would make the bound tight (a tangent to a hull); but finding a
+tangent takes as long as counting a block's bits, and hulls must be stored for each subset and
+window, and built again after each change.
 """
 
 import os
@@ -148,7 +149,8 @@ class MatchIndex:
         new = self._new_curves(batch)
         if new.any():
             mask = new[batch.curve]
-            self._append(_latest(taken(batch, np.flatnonzero(mask)), ranks), criteria, changed)
+            added = batch if mask.all() else taken(batch, np.flatnonzero(mask))
+            self._append(_latest(added, ranks), criteria, changed)
             batch = taken(batch, np.flatnonzero(~mask))
         done = 0
         while done < batch.curve.size:
