@@ -135,7 +135,9 @@ async def test_headers_come_with_their_record(kafka: BrokerAddress, connect: Con
     headers = (("traceparent", b"00-1"), ("gazeloop-replay", b"r"))
     await outbox.publish_records(OutgoingRecord.of(event, 2, headers=headers))
     await outbox.close()
-    (found,) = [each for each in records_on(kafka, "gaze.frames") if each.key == name.encode()]
+    (found,) = [
+        record for record in records_on(kafka, "gaze.frames") if record.key == name.encode()
+    ]
     assert tuple(found.headers) == headers
 
 
