@@ -10,9 +10,8 @@ they stay there and are only read the next time.
 import argparse
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -36,7 +35,6 @@ from services.runtime.stores.mongo import connect
 
 _START = datetime(2026, 5, 4, tzinfo=UTC)
 _FRAMES_AT_ONCE = 1000
-_MATCHES_AT_ONCE = 2000
 _NEW_FRAMES = 100
 _BETWEEN_S = 0.25
 
@@ -93,8 +91,12 @@ def _match(
     )
 
 
-def _published(match: CategoryMatched) -> FrameMatched:
-    return version_1.FrameMatched.of(match).upgraded()
+def _published(matches: Iterable[CategoryMatched]) -> list[FrameMatched]:
+    """The events that say this, one per frame."""
+    by_frame: dict[FrameId, list[version_1.FrameMatched]] = {}
+    for match in matches:
+        by_frame.setdefault(match.frame_id, []).append(version_1.FrameMatched.of(match))
+    return [version_1.joined(groups[0], groups) for groups in by_frame.values()]
 
 
 async def fill(store: MongoMatchStore, frames: int) -> None:
@@ -102,8 +104,7 @@ async def fill(store: MongoMatchStore, frames: int) -> None:
     await store.prepare()
     for first in range(0, frames, _FRAMES_AT_ONCE):
         made = matches(first, min(first + _FRAMES_AT_ONCE, frames))
-        while some := list(islice(made, _MATCHES_AT_ONCE)):
-            await store.record(list(map(_published, some)))
+        await store.record(_published(made))
 
 
 async def rebuilt(store: MongoMatchStore, count: int, console: Console) -> EvaluateMatches:
@@ -134,7 +135,7 @@ async def freshness(evaluator: EvaluateMatches, frames: int) -> list[float]:
     before = _frames_shown()
     for number in range(_NEW_FRAMES):
         handed_over[before + number + 1] = time.perf_counter()
-        await evaluator.run([_published(m) for m in matches(frames + number, frames + number + 1)])
+        await evaluator.run(_published(matches(frames + number, frames + number + 1)))
         await asyncio.sleep(_BETWEEN_S)
     await watching
     for task in going_on:

@@ -231,11 +231,7 @@ class Survey:
         await self._vectors.upsert(
             collection_of(FRAME_VECTORS, MODEL), [each.frame_point() for each in seen]
         )
-        facts = [
-            fact
-            for each in seen
-            for fact in (each.captured, each.predictions, each.truth, each.embedded)
-        ]
+        facts = [fact for each in seen for fact in (each.captured, each.predictions, each.truth)]
         await self._stores.frames.record(facts)
         events: list[Event] = [each.embedded for each in seen]
         for each in seen:

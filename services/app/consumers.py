@@ -62,6 +62,7 @@ def _embedder(parts: Parts, outbox: Outbox) -> Step:
     note_embedder(parts.settings, embedder.model_id)
     return EmbedFrames(
         embedder,
+        parts.stores.embeddings,
         parts.stores.frames,
         parts.stores.blobs,
         parts.open_vectors(),

@@ -34,6 +34,7 @@ async def filler(
     note_embedder(settings, embedder.model_id)
     step = EmbedFrames(
         embedder,
+        stores.embeddings,
         stores.frames,
         stores.blobs,
         vectors,

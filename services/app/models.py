@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import ModelId
+from services.domain.ports.embeddings import Embeddings
 from services.domain.ports.vectors import (
     FRAME_VECTORS,
     REGION_VECTORS,
@@ -14,7 +15,6 @@ from services.domain.ports.vectors import (
     models_of,
 )
 from services.runtime.step import Outbox
-from services.runtime.stores.embeddings import Embeddings
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,14 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
         ),
     ),
     (
+        errors.StoresNotMigrated,
+        "Stop all services and run `gazeloop migrate`; it keeps the old documents.",
+    ),
+    (
+        errors.StoresFromLater,
+        "Use that version, or name another data folder or database. Nothing was changed.",
+    ),
+    (
         errors.UnfitInt8,
         (
             "Set GAZELOOP_EMBED_PRECISION to bf16 or fp32, or name with GAZELOOP_EMBED_INT8 a file"

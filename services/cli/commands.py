@@ -115,6 +115,10 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "Create, list, rotate and revoke bearer tokens of vehicles and annotators.",
         ),
         "topics": ("topics_command", "Create or alter the topics of a real Kafka cluster."),
+        "migrate": (
+            "migrate_command",
+            "Migrate the stores of an older version; resumable, with a dry run.",
+        ),
     },
 }
 

@@ -23,6 +23,8 @@ GazeloopError
     ├── DiskFull               the data folder's disk has too little room
     ├── PartEnded              an embedded part ended without a request
     ├── MissingWeights         no weights, or not those that their sha256 names
+    ├── StoresNotMigrated      the stores are of an older version
+    ├── StoresFromLater        the stores are of a newer version
     ├── NothingStored          a data folder that is to be read holds nothing
     ├── UnfitInt8              no 8-bit network, or not the one meant, or too far from exact
     └── TooManyDeadLetters     so many events in a row fail that the deployment must be wrong
@@ -150,6 +152,14 @@ class DamagedVectors(Fatal):
 
 class DiskFull(Fatal):
     """The data folder's disk has too little room to begin or to go on."""
+
+
+class StoresNotMigrated(Fatal):
+    """The stores are of an older version: `gazeloop migrate` has not run, or not to its end."""
+
+
+class StoresFromLater(Fatal):
+    """The stores are of a newer version."""
 
 
 class NothingStored(Fatal):

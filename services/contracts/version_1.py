@@ -4,7 +4,7 @@ Version 2 adds optional fields, so a version 1 event reads as itself; only Frame
 form. Written as version 1, an event loses the fields that version 1 does not have.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -104,22 +104,31 @@ class FrameMatched(FrameEvent):
 
     def upgraded(self) -> FrameMatchedNow:
         """The event as version 2 states it."""
-        columns = CategoryMatch(**{name: getattr(self, name) for name in _COLUMNS})
-        return FrameMatchedNow(
-            frame_id=self.frame_id,
-            detector=self.detector,
-            revisions=MatchRevisions(membership=self.revision),
-            split=self.split,
-            shortlisted=self.shortlisted,
-            reannotated=self.reannotated,
-            vehicle_id=self.vehicle_id,
-            drive_id=self.drive_id,
-            captured_at=self.captured_at,
-            groups=MatchGroups.of({self.category: columns}),
-        )
+        return joined(self, [self])
 
 
 _COLUMNS: Final = tuple(CategoryMatch.__dataclass_fields__)
+
+
+def joined(header: FrameMatched, groups: Iterable[FrameMatched]) -> FrameMatchedNow:
+    """The version 2 event of several categories of one frame; all else is the header's."""
+    return FrameMatchedNow(
+        frame_id=header.frame_id,
+        detector=header.detector,
+        revisions=MatchRevisions(membership=header.revision),
+        split=header.split,
+        shortlisted=header.shortlisted,
+        reannotated=header.reannotated,
+        vehicle_id=header.vehicle_id,
+        drive_id=header.drive_id,
+        captured_at=header.captured_at,
+        groups=MatchGroups.of(
+            {
+                group.category: CategoryMatch(**{name: getattr(group, name) for name in _COLUMNS})
+                for group in groups
+            }
+        ),
+    )
 
 
 def downgraded(event: Event) -> list[Event]:
@@ -153,11 +162,13 @@ def is_expressible(event: Event) -> bool:
         case FrameCaptured():
             return _lacks(event.tags, event.camera, event.vector)
         case PredictionsMade():
-            found = event.detections
-            return all(_lacks(item.track_id, item.attributes, item.vector) for item in found)
+            return all(
+                item.track_id is None and item.attributes is None and item.vector is None
+                for item in event.detections
+            )
         case FrameAnnotated():
             return _lacks(event.categories, event.sampling) and all(
-                _lacks(item.track_id, item.attributes) for item in event.annotations
+                item.track_id is None and item.attributes is None for item in event.annotations
             )
         case _:
             return True

@@ -13,8 +13,8 @@ import structlog
 
 from services.contracts.errors import VALUE_ERRORS, Invalid, Unprocessable
 from services.contracts.identity import FrameId, ModelId
+from services.domain.ports.embeddings import Embeddings
 from services.embedder.service import EmbedFrames
-from services.runtime.stores.embeddings import Embeddings
 
 _AT_ONCE = 64
 """Frames per round: Ctrl-C waits for the current round, whose vectors are then durable."""

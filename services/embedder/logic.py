@@ -16,7 +16,7 @@ from services.contracts.identity import (
     region_point_id,
 )
 from services.domain.detection.coco import FloatArray
-from services.domain.ports.frames import FrameRecord
+from services.domain.ports.embeddings import EmbeddingRecord
 from services.domain.ports.vectors import Payload, Point, Vector
 from services.domain.splits import SplitRule
 
@@ -46,7 +46,7 @@ class EmbeddingTask:
     ----------
     embedded : the event to publish when the frame is done
     missing : regions that have no vector yet
-    stored : whether the frame store has `embedded` already, so that only publishing is left
+    stored : whether the embedding store has `embedded` already, so that only publishing is left
     revised : whether vectors of dropped regions may be stored
     first : whether no model has embedded the frame before
     """
@@ -59,11 +59,11 @@ class EmbeddingTask:
     first: bool
 
 
-def regions_of(record: FrameRecord, score: float) -> list[Region]:
-    """Detections of every detector that reach the score."""
+def regions_of(record: EmbeddingRecord, score: float) -> list[Region]:
+    """Detections that wait for vectors, of every detector, and reach the score."""
     return [
         Region(region_id, detector, detection)
-        for detector, predictions in sorted(record.predictions.items())
+        for detector, predictions in sorted(record.waiting.items())
         for region_id, detection in zip(
             predictions.region_ids(), predictions.detections, strict=True
         )
@@ -71,7 +71,7 @@ def regions_of(record: FrameRecord, score: float) -> list[Region]:
     ]
 
 
-def task_of(record: FrameRecord, model: ModelId, score: float) -> EmbeddingTask | None:
+def task_of(record: EmbeddingRecord, model: ModelId, score: float) -> EmbeddingTask | None:
     """The task for a frame; None while its image is unknown."""
     if record.captured is None:
         return None
@@ -84,23 +84,26 @@ def task_of(record: FrameRecord, model: ModelId, score: float) -> EmbeddingTask 
         embedded=embedded,
         missing=tuple(region for region in regions if region.region_id not in done),
         stored=stored == embedded,
-        revised=any(made.revision > 1 for made in record.predictions.values()) or bool(stored),
+        revised=any(made.revision > 1 for made in record.waiting.values()) or bool(stored),
         first=not record.embedded,
     )
 
 
-def _embedded(record: FrameRecord, model: ModelId, regions: Sequence[Region]) -> FrameEmbedded:
+def _embedded(record: EmbeddingRecord, model: ModelId, regions: Sequence[Region]) -> FrameEmbedded:
+    """The event that says what the model has done after the task."""
+    stored = record.embedded.get(model)
+    done, done_revisions = (stored.regions, stored.predictions_revisions) if stored else ({}, {})
+    waiting = {
+        detector: tuple(r.region_id for r in regions if r.detector == detector)
+        for detector in record.waiting
+    }
+    revisions = {detector: made.revision for detector, made in record.waiting.items()}
     return FrameEmbedded(
         frame_id=record.frame_id,
         model=model,
         frame_point=frame_point_id(model, record.frame_id),
-        regions={
-            detector: tuple(r.region_id for r in regions if r.detector == detector)
-            for detector in sorted(record.predictions)
-        },
-        predictions_revisions={
-            detector: made.revision for detector, made in sorted(record.predictions.items())
-        },
+        regions=dict(sorted({**done, **waiting}.items())),
+        predictions_revisions=dict(sorted({**done_revisions, **revisions}.items())),
     )
 
 

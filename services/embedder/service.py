@@ -1,7 +1,8 @@
 """embedder: computes vectors of all captured frames, and of detections with a sufficient score."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ from services.contracts.events import Event, FrameCaptured, FrameEmbedded, Predi
 from services.contracts.identity import FrameId, ModelId, region_point_id
 from services.domain.ports import vectors as collections
 from services.domain.ports.blobs import BlobStore
+from services.domain.ports.embeddings import EmbeddingRecord, Embeddings, Points
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.vectors import Point, VectorStore, Where
 from services.embedder import logic
@@ -23,7 +25,7 @@ from services.runtime.observability import metrics
 from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
-from services.runtime.stores.embeddings import Points, held_points, lost_frames
+from services.runtime.stores.embeddings import held_points, lost_frames
 
 _REGIONS_MAX = 10_000
 """Limit of one frame's regions that are searched for dropped ones; detectors report hundreds."""
@@ -36,13 +38,14 @@ class EmbedFrames:
     """Embeds frames when their image is known, and regions that new predictions add.
 
     Each model has its own collections; the first model's become live under the aliases that
-    searches use. Vectors are durable before the frame store records them, and recorded before the
-    event is published.
+    searches use. Vectors are durable before the embedding store records them, and recorded before
+    the event is published. The frame store is only read.
     """
 
     def __init__(
         self,
         embedder: Embedder,
+        embeddings: Embeddings,
         frames: FrameStore,
         blobs: BlobStore,
         vectors: VectorStore,
@@ -52,6 +55,7 @@ class EmbedFrames:
         clock: Clock,
     ) -> None:
         self._embedder = embedder
+        self._embeddings = embeddings
         self._frames = frames
         self._blobs = blobs
         self._vectors = vectors
@@ -132,17 +136,30 @@ class EmbedFrames:
             if not isinstance(event, FrameCaptured | PredictionsMade):
                 raise Fatal(f"embedder does not consume {type(event).__name__}")
             facts.append(event)
-        await self._frames.record(facts)
+        await self._embeddings.record(facts)
         return {fact.frame_id for fact in facts}
 
     async def _tasks(self, frame_ids: Collection[FrameId]) -> list[EmbeddingTask]:
-        records = await self._frames.load(frame_ids)
+        records = await self._embeddings.load(frame_ids)
+        records |= await self._with_predictions(records.values())
         score = self._settings.region_score
         found = [
             logic.task_of(records[record], self._embedder.model_id, score)
             for record in sorted(records)
         ]
         return [task for task in found if task is not None]
+
+    async def _with_predictions(
+        self, records: Iterable[EmbeddingRecord]
+    ) -> dict[FrameId, EmbeddingRecord]:
+        """Those records that lack predictions, which another model has embedded, with these."""
+        bare = {r.frame_id: r for r in records if r.lacks_predictions(self.model_id)}
+        frames = await self._frames.load(bare) if bare else {}
+        return {
+            frame_id: replace(record, waiting={**frames[frame_id].predictions, **record.waiting})
+            for frame_id, record in bare.items()
+            if frame_id in frames
+        }
 
     async def _embed(self, tasks: Sequence[EmbeddingTask]) -> dict[FrameId, Invalid]:
         """Embed and store pass by pass, while the next pass is decoded.
@@ -221,7 +238,7 @@ class EmbedFrames:
         for task in tasks:
             if task.revised:
                 await self._drop_stale(task)
-        await self._frames.record([task.embedded for task in tasks])
+        await self._embeddings.record([task.embedded for task in tasks])
 
     def _region_points(self, both: Sequence[tuple[EmbeddingTask, FrameVectors]]) -> list[Point]:
         rule = self._settings.split_rule

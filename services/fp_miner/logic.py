@@ -1,8 +1,7 @@
 """The miner's rules: from a frame's record to its matches and needles."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 from services.contracts import identity
 from services.contracts.events import (
@@ -14,7 +13,7 @@ from services.contracts.events import (
     PredictionsMade,
     Split,
 )
-from services.contracts.identity import Category, FrameId
+from services.contracts.identity import Category
 from services.contracts.matches import (
     CategoryMatched,
     FrameMatched,
@@ -51,46 +50,6 @@ class MatchedFrame:
             predictions=self.predictions.revision,
             membership=membership,
         )
-
-
-@dataclass(frozen=True)
-class Touched:
-    """The matches that some events may change: of every detector on a frame, or of one."""
-
-    frames: frozenset[FrameId]
-    pairs: frozenset[Pair]
-
-    @classmethod
-    def by(
-        cls,
-        facts: Iterable[FrameCaptured | PredictionsMade | FrameAnnotated],
-        moved: Iterable[Pair],
-    ) -> Self:
-        """By facts about frames, and by shortlists that took frames on or off.
-
-        Predictions and shortlists are of one detector. It does not matter what is stored already:
-        a repeated event touches the same matches, whether or not the first one was announced.
-        """
-        facts = list(facts)
-        made = {(f.frame_id, f.detector_id) for f in facts if isinstance(f, PredictionsMade)}
-        others = {fact.frame_id for fact in facts if not isinstance(fact, PredictionsMade)}
-        return cls(frozenset(others), frozenset(made.union(moved)))
-
-    @property
-    def frame_ids(self) -> set[FrameId]:
-        """All frames that are touched."""
-        return {*self.frames, *(frame_id for frame_id, _ in self.pairs)}
-
-    def narrowed(self, record: FrameRecord) -> FrameRecord:
-        """The frame with the predictions of the detectors whose matches may change."""
-        if record.frame_id in self.frames:
-            return record
-        kept = {
-            detector: made
-            for detector, made in record.predictions.items()
-            if (record.frame_id, detector) in self.pairs
-        }
-        return replace(record, predictions=kept)
 
 
 def complete_frames(

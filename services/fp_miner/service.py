@@ -1,7 +1,7 @@
 """fp_miner: matches predictions with ground truth, frame by frame, and publishes needles."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -21,11 +21,11 @@ from services.contracts.events import (
 )
 from services.contracts.identity import FrameId
 from services.contracts.matches import FrameMatched
-from services.domain.ports.frames import FrameRecord, FrameStore, Pair
+from services.domain.ports.frames import FrameFact, FrameRecord, FrameStore, Pair, Wanted
 from services.domain.ports.matches import MatchStore
-from services.domain.ports.shortlists import ShortlistStore
+from services.domain.ports.shortlists import Membership, ShortlistStore
 from services.fp_miner import logic
-from services.fp_miner.logic import MatchedFrame, Touched
+from services.fp_miner.logic import MatchedFrame
 from services.runtime.clock import Clock
 from services.runtime.observability import freshness, metrics
 from services.runtime.progress import report_progress
@@ -57,7 +57,7 @@ class MineNeedles:
         self._freshness = metrics.FRESHNESS_SECONDS.labels("ground_truth_to_needle")
 
     async def run(self, events: Sequence[Event]) -> None:
-        complete = await self._complete(await self._record(events))
+        complete = self._complete(*await self._record(events))
         matches = await asyncio.to_thread(self._match, complete)
         mined = await self._announce(matches)
         _count_left_out(complete)
@@ -65,9 +65,15 @@ class MineNeedles:
         self._measure_needles(annotated, mined)
         _measure_verdicts(annotated, complete, self._clock.now())
 
-    async def _record(self, events: Sequence[Event]) -> Touched:
-        """Store the events; returns the matches that they may change."""
-        facts: list[FrameCaptured | PredictionsMade | FrameAnnotated] = []
+    async def _record(
+        self, events: Sequence[Event]
+    ) -> tuple[dict[FrameId, FrameRecord], dict[Pair, Membership]]:
+        """Store the events; returns the frames whose matches they may change, and where they are.
+
+        What may change follows from the events alone, so that a repeated event announces again
+        what a crash kept from being published.
+        """
+        facts: list[FrameFact] = []
         shortlists: list[ShortlistPublished] = []
         for event in events:
             match event:
@@ -77,35 +83,20 @@ class MineNeedles:
                     shortlists.append(event)
                 case _:
                     raise Fatal(f"fp_miner does not consume {type(event).__name__}")
-        await self._frames.record(facts)
         moved: set[Pair] = set()
         if shortlists:
             await self._shortlists.record(shortlists)
             moved = await self._shortlists.moved(shortlists)
-        return Touched.by(facts, moved)
+        records = await self._frames.record(facts, moved)
+        # After the facts are written: a process that moves one of these frames meanwhile sees them.
+        return records, await self._shortlists.memberships(Wanted.by(facts, moved).frame_ids)
 
-    async def _complete(self, touched: Touched) -> list[MatchedFrame]:
-        # Concurrently: each is a round trip to the store, and needles wait for both.
-        records, memberships = await asyncio.gather(
-            self._frames.load(touched.frame_ids), self._shortlists.memberships(touched.frame_ids)
-        )
-        records |= await self._claimed(records.values())
-        ordered = [touched.narrowed(records[frame_id]) for frame_id in sorted(records)]
+    def _complete(
+        self, records: Mapping[FrameId, FrameRecord], memberships: Mapping[Pair, Membership]
+    ) -> list[MatchedFrame]:
+        ordered = [records[frame_id] for frame_id in sorted(records)]
         count_copies = self._settings.count_copies
         return logic.complete_frames(ordered, memberships, count_copies=count_copies)
-
-    async def _claimed(self, records: Iterable[FrameRecord]) -> dict[FrameId, FrameRecord]:
-        """Determine whether frames are copies where that is unknown; returns these, reloaded.
-
-        They were stored before images were compared, or by another service a moment ago.
-        """
-        open_ = [
-            record.captured for record in records if record.captured and record.original is None
-        ]
-        if not open_:
-            return {}
-        await self._frames.record(open_)
-        return await self._frames.load({captured.frame_id for captured in open_})
 
     def _match(self, frames: Sequence[MatchedFrame]) -> list[FrameMatched]:
         rule = self._settings.split_rule
@@ -119,22 +110,17 @@ class MineNeedles:
         self, matches: Sequence[FrameMatched]
     ) -> list[NeedleFound | NeedleRetracted]:
         score = self._settings.operating_score
-        pairs = [(match.frame_id, match.detector) for match in matches]
-        before = await self._matches.known(pairs)
-        matches = [
-            logic.with_vanished(match, before.get(pair, {}))
-            for pair, match in zip(pairs, matches, strict=True)
-        ]
-        matches = [match for match in matches if match.groups.categories]
-        await self._matches.record(
-            matches, [needle for match in matches for needle in logic.needles_in(match, score)]
-        )
-        known = await self._matches.known(pairs)
+        found = [needle for match in matches for needle in logic.needles_in(match, score)]
+        known = await self._matches.record(matches, found)
         mined = [
             needle
             for match in matches
             for needle in logic.needle_events(known[match.frame_id, match.detector], match, score)
         ]
+        matches = [
+            logic.with_vanished(match, known[match.frame_id, match.detector]) for match in matches
+        ]
+        matches = [match for match in matches if match.groups.categories]
         await self._outbox.publish([*matches, *mined])
         _count(matches, mined)
         return mined

@@ -1,17 +1,24 @@
 """Embeddings of the frames in memory."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
-from services.contracts.events import FrameEmbedded
+from services.contracts.events import FrameCaptured, FrameEmbedded, PredictionsMade
 from services.contracts.identity import FrameId, ModelId
-from services.domain.ports.frames import FrameRecord
-from services.runtime.stores.embeddings import Points
-from tests.fakes.frames import InMemoryFrameStore
+from services.domain.ports.embeddings import EmbeddingFact, EmbeddingRecord, Points
 
 
 class InMemoryEmbeddings:
-    def __init__(self, frames: InMemoryFrameStore) -> None:
-        self._frames = frames
+    def __init__(self) -> None:
+        self._records: dict[FrameId, EmbeddingRecord] = {}
+
+    async def record(self, facts: Sequence[EmbeddingFact]) -> None:
+        for fact in facts:
+            record = self._records.get(fact.frame_id, EmbeddingRecord(fact.frame_id))
+            self._records[fact.frame_id] = _merged(record, fact)
+
+    async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, EmbeddingRecord]:
+        return {each: self._records[each] for each in frame_ids if each in self._records}
 
     async def captured(self) -> int:
         return len(self._captured())
@@ -30,38 +37,67 @@ class InMemoryEmbeddings:
         return next((r.embedded[model] for r in self._captured() if model in r.embedded), None)
 
     async def points(self) -> dict[ModelId, Points]:
-        embedded_frames = [each for r in self._frames.records() for each in r.embedded.values()]
+        events = [each for r in self._records.values() for each in r.embedded.values()]
         return {
             model: Points(
-                sum(each.model == model for each in embedded_frames),
+                sum(each.model == model for each in events),
                 sum(
                     len(regions)
-                    for each in embedded_frames
+                    for each in events
                     if each.model == model
                     for regions in each.regions.values()
                 ),
             )
-            for model in {each.model for each in embedded_frames}
+            for model in {each.model for each in events}
         }
 
     async def embedded_frames(
         self, model: ModelId, after: FrameId | None, limit: int
     ) -> list[FrameEmbedded]:
-        embedded_frames = {
-            r.frame_id: r.embedded[model] for r in self._frames.records() if model in r.embedded
+        events = {
+            r.frame_id: r.embedded[model] for r in self._records.values() if model in r.embedded
         }
-        ids = sorted(each for each in embedded_frames if after is None or each > after)
-        return [embedded_frames[each] for each in ids[:limit]]
+        ids = sorted(each for each in events if after is None or each > after)
+        return [events[each] for each in ids[:limit]]
 
     async def forget(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
-        self._frames.forget_embedded(model, frame_ids)
+        for frame_id in frame_ids:
+            record = self._records[frame_id]
+            kept = {each: event for each, event in record.embedded.items() if each != model}
+            self._records[frame_id] = replace(record, embedded=kept)
 
-    def _captured(self) -> list[FrameRecord]:
-        return [each for each in self._frames.records() if each.captured is not None]
+    def _captured(self) -> list[EmbeddingRecord]:
+        return [each for each in self._records.values() if each.captured is not None]
 
 
-def _is_done(record: FrameRecord, model: ModelId) -> bool:
+def _merged(record: EmbeddingRecord, fact: EmbeddingFact) -> EmbeddingRecord:
+    match fact:
+        case FrameCaptured():
+            return replace(record, captured=record.captured or fact)
+        case PredictionsMade():
+            if fact.revision <= record.revisions.get(fact.detector_id, 0):
+                return record
+            return replace(
+                record,
+                revisions={**record.revisions, fact.detector_id: fact.revision},
+                waiting={**record.waiting, fact.detector_id: fact},
+            )
+        case FrameEmbedded():
+            return _embedded(record, fact)
+
+
+def _embedded(record: EmbeddingRecord, fact: FrameEmbedded) -> EmbeddingRecord:
+    done = fact.predictions_revisions
+    stored = record.embedded.get(fact.model)
+    if stored is None or sum(done.values()) >= sum(stored.predictions_revisions.values()):
+        record = replace(record, embedded={**record.embedded, fact.model: fact})
+    if any(record.revisions.get(detector) != revision for detector, revision in done.items()):
+        return record
+    kept = {detector: made for detector, made in record.waiting.items() if detector not in done}
+    return replace(record, waiting=kept)
+
+
+def _is_done(record: EmbeddingRecord, model: ModelId) -> bool:
     if model not in record.embedded:
         return False
-    latest = {detector: made.revision for detector, made in record.predictions.items()}
-    return dict(record.embedded[model].predictions_revisions) == latest
+    return dict(record.embedded[model].predictions_revisions) == dict(record.revisions)

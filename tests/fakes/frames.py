@@ -5,11 +5,17 @@ from services.contracts.errors import ConflictingRevision
 from services.contracts.events import (
     FrameAnnotated,
     FrameCaptured,
-    FrameEmbedded,
     PredictionsMade,
 )
-from services.contracts.identity import FrameId, ModelId
-from services.domain.ports.frames import FrameFact, FrameRecord, FrameTally, content_of
+from services.contracts.identity import FrameId
+from services.domain.ports.frames import (
+    FrameFact,
+    FrameRecord,
+    FrameTally,
+    Pair,
+    Wanted,
+    content_of,
+)
 
 
 class InMemoryFrameStore:
@@ -17,7 +23,9 @@ class InMemoryFrameStore:
         self._frames: dict[FrameId, FrameRecord] = {}
         self._originals: dict[str, FrameId] = {}
 
-    async def record(self, facts: Sequence[FrameFact]) -> None:
+    async def record(
+        self, facts: Sequence[FrameFact], pairs: Collection[Pair] = ()
+    ) -> dict[FrameId, FrameRecord]:
         conflicts = [fact.frame_id for fact in facts if not self._merge(fact)]
         if conflicts:
             raise ConflictingRevision(f"frame {conflicts[0]}: known with another content")
@@ -26,6 +34,9 @@ class InMemoryFrameStore:
                 original = self._originals.setdefault(fact.image.sha256, fact.frame_id)
                 record = self._frames[fact.frame_id]
                 self._frames[fact.frame_id] = replace(record, original=original)
+        wanted = Wanted.by(facts, pairs)
+        records = await self.load(wanted.frame_ids)
+        return {name: wanted.of(record) for name, record in records.items()}
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
         return {each: self._frames[each] for each in frame_ids if each in self._frames}
@@ -36,7 +47,7 @@ class InMemoryFrameStore:
         for frame_id, record in list(self._frames.items()):
             wanted = frame_ids is None or frame_id in frame_ids
             if wanted and record.predictions and record.ground_truth:
-                yield [replace(record, captured=None, embedded={})]
+                yield [replace(record, captured=None)]
 
     async def annotated_from(self, source: str) -> set[FrameId]:
         return {
@@ -46,15 +57,6 @@ class InMemoryFrameStore:
             and record.ground_truth.annotation_source == source
             and record.ground_truth.complete
         }
-
-    def forget_embedded(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
-        for frame_id in frame_ids:
-            record = self._frames[frame_id]
-            kept = {each: event for each, event in record.embedded.items() if each != model}
-            self._frames[frame_id] = replace(record, embedded=kept)
-
-    def records(self) -> list[FrameRecord]:
-        return list(self._frames.values())
 
     async def tally(self) -> FrameTally:
         records = self._frames.values()
@@ -88,23 +90,10 @@ class InMemoryFrameStore:
                 latest = fact if newer or stored is None else stored
                 predictions = {**record.predictions, fact.detector_id: latest}
                 merged = replace(record, predictions=predictions)
-            case FrameEmbedded():
-                return self._merge_embedded(record, fact)
         self._frames[fact.frame_id] = merged
         return stored is None or _agrees(fact, stored)
-
-    def _merge_embedded(self, record: FrameRecord, fact: FrameEmbedded) -> bool:
-        stored = record.embedded.get(fact.model)
-        if stored is None or _rank(fact) >= _rank(stored):
-            embedded = {**record.embedded, fact.model: fact}
-            self._frames[fact.frame_id] = replace(record, embedded=embedded)
-        return True
 
 
 def _agrees(fact: FrameFact, stored: FrameFact) -> bool:
     same_revision = getattr(fact, "revision", 1) == getattr(stored, "revision", 1)
     return not same_revision or content_of(fact) == content_of(stored)
-
-
-def _rank(fact: FrameEmbedded) -> int:
-    return sum(fact.predictions_revisions.values())

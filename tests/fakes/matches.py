@@ -21,8 +21,8 @@ class InMemoryMatchStore:
 
     async def record(
         self, matches: Sequence[FrameMatched], needles: Iterable[NeedleFound] = ()
-    ) -> None:
-        for match in categories_of(matches):
+    ) -> dict[Pair, KnownCategories]:
+        for match in categories_of(self._whole(matches)):
             key = (match.detector, match.category, match.frame_id)
             stored = self._latest.get(key)
             if stored is None or match.revision > stored.revision:
@@ -31,6 +31,23 @@ class InMemoryMatchStore:
         for needle in needles:
             key = (needle.detector, needle.category, needle.frame_id)
             self._needles[key].add(needle.needle_id)
+        pairs = {(match.frame_id, match.detector) for match in matches}
+        return {pair: {} for pair in pairs} | await self.known(pairs)
+
+    def _whole(self, matches: Sequence[FrameMatched]) -> list[FrameMatched]:
+        """The matches with an empty group for each category that vanished."""
+        return [
+            match.model_copy(
+                update={
+                    "groups": match.groups.with_vanished(
+                        category
+                        for detector, category, frame_id in self._latest
+                        if (frame_id, detector) == (match.frame_id, match.detector)
+                    )
+                }
+            )
+            for match in matches
+        ]
 
     async def known(self, pairs: Collection[Pair]) -> dict[Pair, KnownCategories]:
         known: dict[Pair, dict[Category, frozenset[NeedleId]]] = {}

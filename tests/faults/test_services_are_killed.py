@@ -259,6 +259,7 @@ async def _lost(survey: list[Fact], stores: Stores) -> list[str]:
     """The frames of which a part that was acknowledged is not stored."""
     ids = {FrameId(fact.frame_id) for fact in survey}
     records = await stores.frames.load(ids)
+    embedded = await stores.embeddings.load(ids)
     return sorted(
         frame_id
         for frame_id in ids
@@ -266,7 +267,7 @@ async def _lost(survey: list[Fact], stores: Stores) -> list[str]:
         or record.captured is None
         or record.ground_truth is None
         or not record.predictions
-        or not record.embedded
+        or not embedded[frame_id].embedded
     )
 
 
@@ -326,7 +327,7 @@ def _expected_dead_letters() -> Counter[tuple[str, str | None, bytes]]:
 
 async def _missing_vectors(survey: list[Fact], stores: Stores, settings: Settings) -> list[PointId]:
     """The vectors that were announced and are not there."""
-    records = await stores.frames.load({FrameId(fact.frame_id) for fact in survey})
+    records = await stores.embeddings.load({FrameId(fact.frame_id) for fact in survey})
     announced: dict[str, set[PointId]] = defaultdict(set)
     for each in (embedded for record in records.values() for embedded in record.embedded.values()):
         announced[collection_of(COLLECTION_FRAMES, each.model)].add(each.frame_point)

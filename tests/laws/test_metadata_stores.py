@@ -18,8 +18,9 @@ from services.contracts.identity import (
     VehicleId,
     frame_point_id,
 )
-from services.contracts.matches import FrameMatched, categories_of
+from services.contracts.matches import FrameMatched, MatchGroups, categories_of
 from services.domain.metrics.match_columns import NamedColumns
+from services.domain.ports.embeddings import EmbeddingFact, Embeddings, Points
 from services.domain.ports.frames import FrameFact, FrameRecord, FrameStore, FrameTally
 from services.domain.ports.matches import MatchStore, Revised
 from services.domain.ports.needles import NeedleStore
@@ -31,7 +32,7 @@ from services.runtime.stores.budget_reports import (
     HeldBackFrame,
     MongoBudgetReports,
 )
-from services.runtime.stores.embeddings import Embeddings, MongoEmbeddings, Points
+from services.runtime.stores.embeddings import MongoEmbeddings
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import connect
@@ -67,7 +68,7 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
             InMemoryMatchStore(),
             InMemoryNeedleStore(),
             InMemoryShortlistStore(),
-            InMemoryEmbeddings(frames),
+            InMemoryEmbeddings(),
             InMemoryBudgetReports(),
         )
         return
@@ -86,9 +87,8 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
 async def test_a_frame_gathers_its_facts_in_any_order(stores: Stores) -> None:
     captured, annotated = samples.frame_captured(), samples.frame_annotated(samples.annotation())
     predicted = samples.predictions_made(samples.detection())
-    embedded = samples.frame_embedded(predicted)
 
-    await stores.frames.record([annotated, embedded])
+    await stores.frames.record([annotated])
     await stores.frames.record([predicted])
     await stores.frames.record([captured])
 
@@ -96,7 +96,6 @@ async def test_a_frame_gathers_its_facts_in_any_order(stores: Stores) -> None:
     assert record.captured == captured
     assert record.ground_truth == annotated
     assert record.predictions == {predicted.detector_id: predicted}
-    assert record.embedded == {embedded.model: embedded}
 
 
 async def test_a_frame_that_nobody_recorded_is_not_there(stores: Stores) -> None:
@@ -360,6 +359,67 @@ async def test_needles_are_remembered_even_when_an_old_match_brings_them(stores:
     assert known == {pair: {needle.category: frozenset({needle.needle_id})}}
 
 
+async def test_a_match_is_recorded_with_what_was_known_of_it_before(stores: Stores) -> None:
+    """Categories and needles of former matches, so that they can be retracted."""
+    first, needle = samples.frame_matched(), samples.needle_found()
+    pair = first.frame_id, first.detector
+    assert await stores.matches.record([first], [needle]) == {
+        pair: {needle.category: frozenset({needle.needle_id})}
+    }
+    emptied = samples.revised(first, 2).model_copy(update={"groups": MatchGroups()})
+    known = await stores.matches.record([emptied])
+    assert known == {pair: {needle.category: frozenset({needle.needle_id})}}
+    (left,) = await stores.matches.load([first.frame_id])
+    assert (left.category, left.regions, left.revision) == (needle.category, (), 2)
+    nothing = samples.frame_matched("f9").model_copy(update={"groups": MatchGroups()})
+    assert await stores.matches.record([nothing]) == {("f9", first.detector): {}}
+    assert await stores.matches.categories() == [needle.category]
+
+
+async def test_frames_are_recorded_and_read_at_once_with_the_predictions_that_matter(
+    stores: Stores,
+) -> None:
+    old, new = (samples.predictions_made(version=version) for version in ("1", "2"))
+    captured = samples.frame_captured()
+    frame_id = captured.frame_id
+    assert (await stores.frames.record([old]))[frame_id].predictions == {old.detector_id: old}
+    record = (await stores.frames.record([new]))[frame_id]
+    assert record.predictions == {new.detector_id: new}
+    record = (await stores.frames.record([], [(frame_id, old.detector_id)]))[frame_id]
+    assert record.predictions == {old.detector_id: old}
+    both = {old.detector_id: old, new.detector_id: new}
+    record = (await stores.frames.record([captured]))[frame_id]
+    assert (record.captured, record.predictions) == (captured, both)
+    truth = samples.frame_annotated()
+    record = (await stores.frames.record([truth, new]))[frame_id]
+    assert (record.captured, record.ground_truth, record.predictions) == (captured, truth, both)
+    assert await stores.frames.record([], [(FrameId("nobody"), old.detector_id)]) == {}
+
+
+async def test_predictions_wait_until_they_are_embedded(stores: Stores) -> None:
+    first, second = (
+        samples.predictions_made(samples.detection(score=score), revision=revision)
+        for revision, score in ((1, 0.5), (2, 0.6))
+    )
+    captured = samples.frame_captured()
+    await stores.embeddings.record([first, captured])
+    record = (await stores.embeddings.load([captured.frame_id]))[captured.frame_id]
+    assert (record.captured, record.waiting) == (captured, {first.detector_id: first})
+    await stores.embeddings.record([second])
+    await stores.embeddings.record([first, samples.frame_embedded(first)])
+    record = (await stores.embeddings.load([captured.frame_id]))[captured.frame_id]
+    assert (record.revisions, record.waiting) == (
+        {first.detector_id: 2},
+        {first.detector_id: second},
+    )
+    await stores.embeddings.record([samples.frame_embedded(second)])
+    record = (await stores.embeddings.load([captured.frame_id]))[captured.frame_id]
+    assert record.waiting == {}
+    assert record.embedded == {samples.MODEL: samples.frame_embedded(second)}
+    assert not record.lacks_predictions(samples.MODEL)
+    assert record.lacks_predictions(ModelId("another"))
+
+
 async def test_a_needle_is_active_until_a_newer_retraction(stores: Stores) -> None:
     needle = samples.needle_found(revision=2)
     await stores.needles.record([needle])
@@ -414,7 +474,7 @@ async def test_what_was_said_of_embedded_frames_is_counted_read_and_forgotten(
     for name in ("f1", "f2", "f3"):
         made = samples.predictions_made(samples.detection(), frame_id=name)
         events.append(samples.frame_embedded(made))
-        await stores.frames.record([samples.frame_captured(name), made, events[-1]])
+        await stores.embeddings.record([samples.frame_captured(name), made, events[-1]])
     model = samples.MODEL
     f2 = FrameId("f2")
 
@@ -426,7 +486,7 @@ async def test_what_was_said_of_embedded_frames_is_counted_read_and_forgotten(
     assert await stores.embeddings.points() == {model: Points(frames=2, regions=2)}
     assert await stores.embeddings.pending(model, None, 9) == [f2]
 
-    await stores.frames.record([events[1]])
+    await stores.embeddings.record([events[1]])
     assert await stores.embeddings.pending(model, None, 9) == []
 
 
@@ -521,14 +581,14 @@ async def test_a_model_is_done_with_a_frame_once_it_has_its_latest_predictions(
     old, new = ModelId("net-1.0-3d"), ModelId("net-2.0-4d")
     for name in ("f1", "f2", "f3"):
         predicted = samples.predictions_made(samples.detection(), frame_id=name)
-        facts: list[FrameFact] = [samples.frame_captured(name), predicted]
+        facts: list[EmbeddingFact] = [samples.frame_captured(name), predicted]
         if name != "f3":
             facts.append(samples.frame_embedded(predicted, old))
-        await stores.frames.record(facts)
+        await stores.embeddings.record(facts)
     bare = samples.frame_embedded(samples.predictions_made(frame_id="f1"), new)
-    await stores.frames.record([bare])
+    await stores.embeddings.record([bare])
     later = samples.predictions_made(samples.detection(score=0.4), frame_id="f1", revision=2)
-    await stores.frames.record([later])
+    await stores.embeddings.record([later])
 
     assert await stores.embeddings.captured() == 3
     assert [await stores.embeddings.done(model) for model in (old, new)] == [1, 0]
@@ -538,14 +598,14 @@ async def test_a_model_is_done_with_a_frame_once_it_has_its_latest_predictions(
     assert await stores.embeddings.one(new) == bare
     assert await stores.embeddings.one(ModelId("net-3.0")) is None
 
-    await stores.frames.record([samples.frame_embedded(later, new)])
+    await stores.embeddings.record([samples.frame_embedded(later, new)])
 
     assert await stores.embeddings.done(new) == 1
 
 
 async def test_a_frame_without_predictions_is_done_once_it_is_embedded(stores: Stores) -> None:
     captured = samples.frame_captured("f1")
-    await stores.frames.record([captured])
+    await stores.embeddings.record([captured])
     assert await stores.embeddings.pending(samples.MODEL, None, 5) == ["f1"]
 
     nothing = FrameEmbedded(
@@ -555,7 +615,7 @@ async def test_a_frame_without_predictions_is_done_once_it_is_embedded(stores: S
         regions={},
         predictions_revisions={},
     )
-    await stores.frames.record([nothing])
+    await stores.embeddings.record([nothing])
 
     assert await stores.embeddings.done(samples.MODEL) == 1
 

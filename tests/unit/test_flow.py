@@ -41,6 +41,7 @@ from tests.fakes.budget_reports import InMemoryBudgetReports
 from tests.fakes.bus import LocalBus, Order, as_published, thrice_and_shuffled
 from tests.fakes.clock import FakeClock
 from tests.fakes.embedder import WidthEmbedder
+from tests.fakes.embeddings import InMemoryEmbeddings
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
@@ -58,6 +59,7 @@ class World:
     bus: LocalBus
     settings: Settings = SETTINGS
     blobs: InMemoryBlobs = field(default_factory=InMemoryBlobs)
+    embeddings: InMemoryEmbeddings = field(default_factory=InMemoryEmbeddings)
     frames: InMemoryFrameStore = field(default_factory=InMemoryFrameStore)
     matches: InMemoryMatchStore = field(default_factory=InMemoryMatchStore)
     needles: InMemoryNeedleStore = field(default_factory=InMemoryNeedleStore)
@@ -75,6 +77,7 @@ class World:
         return {
             "embedder": embedder.EmbedFrames(
                 WidthEmbedder(),
+                self.embeddings,
                 self.frames,
                 self.blobs,
                 self.vectors,
@@ -287,7 +290,7 @@ async def is_stored(world: World, event: Event) -> bool:
             known = await world.matches.known([pair])
             return event.needle_id in known[pair][event.category]
         case FrameEmbedded():
-            record = (await world.frames.load([event.frame_id]))[event.frame_id]
+            record = (await world.embeddings.load([event.frame_id]))[event.frame_id]
             points = await world.vectors.load(
                 collection_of(FRAME_VECTORS, event.model), [event.frame_point]
             )

@@ -16,7 +16,6 @@ from services.annotation.review.rendering import Pages
 from services.contracts.events import FrameAnnotated, PredictionsMade
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord
-from services.runtime.stores.mongo import field_name
 
 _LONGEST_ID = 200
 _OVERTAKEN = (
@@ -112,7 +111,7 @@ def _steps(
         Step("Received by Gazeloop", captured is not None, "", times.get("captured")),
     ]
     for detector, made in record.predictions.items():
-        at = times.get(f"predictions {field_name(detector)}")
+        at = times.get(f"predictions {detector}")
         text = f"{len(made.detections)} detections of {detector}{_partial(made)}"
         steps.append(Step("Predicted", there=True, text=text, at=at))
     if not record.predictions:
@@ -121,10 +120,10 @@ def _steps(
     if truth is not None:
         text = f"revision {truth.revision}, {len(truth.annotations)} objects{_partial(truth)}"
     steps.append(Step("Annotated", truth is not None, text, times.get("ground_truth")))
-    for model in record.embedded:
-        at = times.get(f"embedded {field_name(model)}")
-        steps.append(Step("Embedded", there=True, text=model, at=at))
-    if not record.embedded:
+    embedded = {name: at for name, at in times.items() if name.startswith("embedded ")}
+    for name, at in sorted(embedded.items()):
+        steps.append(Step("Embedded", there=True, text=name.removeprefix("embedded "), at=at))
+    if not embedded:
         steps.append(Step("Embedded", there=False, text="not yet"))
     return [
         *steps,

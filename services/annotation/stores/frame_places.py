@@ -26,9 +26,8 @@ class MongoFramePlaces:
         self._frames = database["frames"]
 
     async def some(self, limit: int) -> list[tuple[float, float]]:
-        path = "captured.event.position"
-        where = {f"{path}.lat": {"$type": "number"}}
+        path = "position"
+        where = {path: {"$exists": True}}
         with translated():
             found = await self._frames.find(where, {path: 1}).limit(limit).to_list()
-        positions = [document["captured"]["event"]["position"] for document in found]
-        return [(position["lat"], position["lon"]) for position in positions]
+        return [(lat, lon) for lat, lon in (document[path] for document in found)]

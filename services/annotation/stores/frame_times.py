@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from services.contracts.identity import FrameId
-from services.runtime.stores.mongo import Database, Document, translated
+from services.runtime.stores.mongo import Database, text_of_field, translated
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,12 @@ class FrameTimes(Protocol):
 
 
 class MongoFrameTimes:
-    """Reads times from `frames`, `matches` and `needles`; the oldest documents lack them."""
+    """Reads times from a frame's parts, its matches and needles; the oldest documents lack them."""
 
     def __init__(self, database: Database) -> None:
         self._frames = database["frames"]
+        self._predictions = database["predictions"]
+        self._embeddings = database["embeddings"]
         self._matches = database["matches"]
         self._needles = database["needles"]
 
@@ -56,7 +58,9 @@ class MongoFrameTimes:
         own = {"frame_id": frame_id}
         naming = {"shortlist.event.candidates.frame_id": frame_id}
         with translated():
-            found = await self._frames.find_one({"_id": frame_id}, {"times": 1})
+            found = await self._frames.find_one({"_id": frame_id}, dict.fromkeys(_STORED, 1)) or {}
+            made = await self._predictions.find(own, {"detector": 1, "stored": 1}).to_list()
+            embedded = await self._embeddings.find_one({"_id": frame_id}, {"embedded": 1})
             matches = await self._matches.find(own, {"matched_at": 1}).to_list()
             needles = await self._needles.find(own, {"times.state": 1}).to_list()
             shortlists = await self._needles.find(naming, {"times.shortlist": 1}).to_list()
@@ -68,7 +72,13 @@ class MongoFrameTimes:
             ),
         }
         known = {name: at for name, at in last.items() if at is not None}
-        return _flat(found.get("times", {}) if found else {}) | known
+        times = {name: found.get(field) for field, name in _STORED.items()}
+        times |= {f"predictions {item['detector']}": item.get("stored") for item in made}
+        known |= {name: at.as_datetime() for name, at in times.items() if at is not None}
+        for name, part in (embedded or {}).get("embedded", {}).items():
+            if "at" in part:  # older documents lack it
+                known[f"embedded {text_of_field(name)}"] = part["at"]
+        return known
 
     async def revisions(self, frame_id: FrameId) -> list[TruthRevision]:
         with translated():
@@ -80,15 +90,9 @@ class MongoFrameTimes:
         )
 
 
+_STORED: Final = {"captured_stored": "captured", "truth_stored": "ground_truth"}
+"""The fields of a frame with the time of each part."""
+
+
 def _latest(times: list[datetime | None]) -> datetime | None:
     return max((time_ for time_ in times if time_ is not None), default=None)
-
-
-def _flat(times: Document) -> dict[str, datetime]:
-    flat = {}
-    for name, value in times.items():
-        if isinstance(value, datetime):
-            flat[name] = value
-        else:
-            flat |= {f"{name} {part}": at for part, at in value.items()}
-    return flat

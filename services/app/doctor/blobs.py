@@ -7,7 +7,10 @@ from urllib.parse import unquote, urlsplit
 
 from services.app.doctor.finding import Finding, Level, space
 from services.app.topic_access import service_of_user
+from services.contracts.codec import decode
 from services.contracts.errors import Invalid
+from services.contracts.events import FrameCaptured
+from services.contracts.topics import FRAMES
 from services.domain.ports.blobs import BlobStore
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import open_blobs
@@ -57,21 +60,27 @@ def _disk(settings: Settings) -> list[Finding]:
 async def _lost(blobs: BlobStore, settings: Settings) -> list[Finding]:
     """Sampled frames whose image is missing from the store."""
     sample: list[Document] = [
-        {"$match": {"captured": {"$exists": True}}},
+        {"$match": {"captured_at": {"$exists": True}}},
         {"$sample": {"size": _SAMPLED}},
-        {"$project": {"uri": "$captured.event.image.uri"}},
+        {"$project": {"captured": 1}},
     ]
     async with connected(settings) as database:
         with translated():
             frames = await (await database["frames"].aggregate(sample)).to_list()
     gone = [
-        frame["_id"] for frame in frames if not await asyncio.to_thread(_has, blobs, frame["uri"])
+        frame["_id"] for frame in frames if not await asyncio.to_thread(_has, blobs, _uri(frame))
     ]
     if not gone:
         return []
     what = f"{len(gone)} of {len(frames)} images that were looked for are not there: {gone[0]}"
     remedy = "restore the blob store's backup, or publish the images again: the same are the same"
     return [Finding(Level.ERROR, _PART, what, remedy)]
+
+
+def _uri(frame: Document) -> str:
+    captured = decode(FRAMES.name, frame["captured"])
+    assert isinstance(captured, FrameCaptured)
+    return captured.image.uri
 
 
 def _has(blobs: BlobStore, uri: str) -> bool:

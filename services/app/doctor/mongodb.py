@@ -6,6 +6,8 @@ from typing import Any
 
 from services.annotation.stores.opening import INDEXED_STORES as ANNOTATION
 from services.app.doctor.finding import Finding, Level, space
+from services.app.remedies import remedy_of
+from services.contracts.errors import StoresFromLater, StoresNotMigrated
 from services.contracts.events import SCHEMA_VERSION
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
@@ -13,6 +15,7 @@ from services.runtime.stores.indexes import INDEXED_STORES as SHARED
 from services.runtime.stores.indexes import missing_indexes
 from services.runtime.stores.mongo import Database, connected, translated
 from services.runtime.stores.schema_stamp import newest_schema
+from services.runtime.stores.store_version import refuse_other, store_version
 
 _PART = "mongodb"
 _MOST_SKEW_S = 2.0  # ages and freshness are differences between two machines' clocks
@@ -59,6 +62,10 @@ def _unfit(hello: dict[str, Any], version: list[int], now: datetime) -> Iterator
 
 
 async def _records(database: Database) -> list[Finding]:
+    try:
+        refuse_other(await store_version(database))
+    except (StoresNotMigrated, StoresFromLater) as exc:
+        return [Finding(Level.ERROR, _PART, str(exc), remedy_of(exc))]
     found = []
     bare = await missing_indexes(database, (*SHARED, *ANNOTATION))
     if bare:

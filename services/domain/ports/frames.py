@@ -1,22 +1,57 @@
 """The frame store's protocol: the latest event of each type for every frame."""
 
 import hashlib
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, Self
 
 from services.contracts import version_1
 from services.contracts.events import (
     REANNOTATION_SOURCE,
     FrameAnnotated,
     FrameCaptured,
-    FrameEmbedded,
     PredictionsMade,
 )
-from services.contracts.identity import DetectorId, FrameId, ModelId
+from services.contracts.identity import DetectorId, FrameId
 
 Pair = tuple[FrameId, DetectorId]
-FrameFact = FrameCaptured | PredictionsMade | FrameAnnotated | FrameEmbedded
+FrameFact = FrameCaptured | PredictionsMade | FrameAnnotated
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The predictions that some events may concern: of every detector on a frame, or of one."""
+
+    frames: frozenset[FrameId]
+    pairs: frozenset[Pair]
+
+    @classmethod
+    def by(cls, facts: Iterable[FrameFact], pairs: Iterable[Pair] = ()) -> Self:
+        """Those that facts about frames concern, and these pairs.
+
+        Predictions are of one detector; an image and a ground truth concern all. It does not
+        matter what is stored already: a repeated event concerns the same.
+        """
+        facts = list(facts)
+        made = {(f.frame_id, f.detector_id) for f in facts if isinstance(f, PredictionsMade)}
+        others = {fact.frame_id for fact in facts if not isinstance(fact, PredictionsMade)}
+        return cls(frozenset(others), frozenset(made.union(pairs)))
+
+    @property
+    def frame_ids(self) -> set[FrameId]:
+        """All frames that are concerned."""
+        return {*self.frames, *(frame_id for frame_id, _ in self.pairs)}
+
+    def of(self, record: "FrameRecord") -> "FrameRecord":
+        """The frame with no other predictions than those."""
+        if record.frame_id in self.frames:
+            return record
+        kept = {
+            detector: made
+            for detector, made in record.predictions.items()
+            if (record.frame_id, detector) in self.pairs
+        }
+        return replace(record, predictions=kept)
 
 
 @dataclass(frozen=True)
@@ -25,15 +60,14 @@ class FrameRecord:
 
     Attributes
     ----------
-    original : the first frame with the same image, possibly this frame; None where images have not
-        been compared yet
+    original : the first frame with the same image, possibly this frame; None while the image is
+        unknown
     """
 
     frame_id: FrameId
     captured: FrameCaptured | None = None
     ground_truth: FrameAnnotated | None = None
     predictions: Mapping[DetectorId, PredictionsMade] = field(default_factory=dict)
-    embedded: Mapping[ModelId, FrameEmbedded] = field(default_factory=dict)
     original: FrameId | None = None
 
     @property
@@ -71,11 +105,21 @@ class FrameTally:
 class FrameStore(Protocol):
     """Frames by id. Writing is idempotent, and an older revision never overwrites a newer one."""
 
-    async def record(self, facts: Sequence[FrameFact]) -> None:
-        """Merge the facts into their frames, durably.
+    async def record(
+        self, facts: Sequence[FrameFact], pairs: Collection[Pair] = ()
+    ) -> dict[FrameId, FrameRecord]:
+        """Merge the facts into their frames, durably; returns these frames as they are then.
 
         The first frame that is recorded with an image (by its sha256) is permanently that image's
         original; every other frame with it is a copy.
+
+        Parameters
+        ----------
+        pairs : frames and detectors that are returned too
+
+        Returns
+        -------
+        The frames of the facts and pairs, each with the predictions that `Wanted` names.
 
         Raises
         ------
@@ -125,6 +169,7 @@ def content_of(fact: FrameFact) -> str:
         if getattr(fact, "complete", True):
             # Keeps the digests of facts published before the field existed.
             exclude["complete"] = True
-    stated = fact.model_copy(update={"schema_version": 1}) if old else fact
-    content = stated.model_dump_json(exclude=exclude, warnings=False)
+    content = fact.model_dump_json(exclude=exclude)
+    if old:
+        content = content.replace('"schema_version":2', '"schema_version":1', 1)
     return hashlib.sha256(content.encode()).hexdigest()

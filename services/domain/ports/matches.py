@@ -27,10 +27,14 @@ class MatchStore(Protocol):
 
     async def record(
         self, matches: Sequence[FrameMatched], needles: Iterable[NeedleFound] = ()
-    ) -> None:
+    ) -> dict[Pair, KnownCategories]:
         """Store matches, unless a newer revision is stored, and the ids of their needles.
 
         Categories and needle ids are kept for good: a later match retracts what is gone.
+
+        Returns
+        -------
+        What `known` says of these matches then.
 
         Raises
         ------

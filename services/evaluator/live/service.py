@@ -191,7 +191,7 @@ class EvaluateMatches:
 def _report_impossible(columns: NamedColumns) -> None:
     """Report matches with impossible times, stored before events were checked for it."""
     for k in np.flatnonzero(columns.cells.impossible_times()).tolist():
-        names = (columns.detector[k], columns.category[k], columns.frame_id[k])
+        document = f"{columns.frame_id[k]} {columns.detector[k]}"
         captured = {"captured_at_microseconds": int(columns.cells.captured[k])}
         found = InvalidRecord("captured_at is no possible time", reason="time_out_of_range")
-        UNREADABLE.add("matches", "|".join(names), captured, found)
+        UNREADABLE.add("matches", document, captured, found)

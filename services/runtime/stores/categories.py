@@ -5,7 +5,7 @@ from collections.abc import Collection
 from services.contracts.identity import Category
 from services.runtime.stores.mongo import Database, translated
 
-_ANNOTATED_AS = "ground_truth.event.annotations.category"
+_ANNOTATED_AS = "categories"
 
 
 class MongoCategories:
@@ -15,18 +15,16 @@ class MongoCategories:
         self._matches = database["matches"]
         self._frames = database["frames"]
 
-    async def prepare(self) -> None:
-        """Create the index, unless it is there."""
-        with translated():
-            await self._matches.create_index("category")
-
     async def all(self) -> list[Category]:
         with translated():
-            return sorted(await self._matches.distinct("category"))
+            found = await self._matches.distinct("categories")
+        # Null stands for the matches that never had a category.
+        return sorted(name for name in found if name is not None)
 
     async def known(self, names: Collection[Category]) -> set[Category]:
         with translated():
-            found = set(await self._matches.distinct("category", {"category": {"$in": [*names]}}))
+            where = {"categories": {"$in": [*names]}}
+            found = set(names) & set(await self._matches.distinct("categories", where))
         left = set(names) - found
         return found | (await self._annotated_as(left) if left else set())
 

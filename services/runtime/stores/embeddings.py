@@ -1,14 +1,17 @@
-"""The progress of each embedding model: which captured frames have its vectors.
+"""What the embedder knows of each frame in MongoDB, and which vectors the vector store has."""
 
-A frame is done once its vectors match the latest predictions of all detectors.
-"""
-
+import asyncio
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Any
 
-from services.contracts.events import FrameEmbedded
-from services.contracts.identity import FrameId, ModelId, region_point_id
+from pymongo import UpdateOne
+
+from services.contracts.codec import decode, stored
+from services.contracts.events import FrameCaptured, FrameEmbedded, PredictionsMade
+from services.contracts.identity import DetectorId, FrameId, ModelId, region_point_id
+from services.contracts.topics import EMBEDDED, FRAMES, PREDICTIONS, Topic
+from services.domain.ports.embeddings import EmbeddingFact, EmbeddingRecord, Points
 from services.domain.ports.vectors import (
     FRAME_VECTORS,
     REGION_VECTORS,
@@ -16,20 +19,16 @@ from services.domain.ports.vectors import (
     Where,
     collection_of,
 )
-from services.runtime.stores.mongo import Database, Document, field_name, translated
+from services.runtime.stores.mongo import (
+    Database,
+    Document,
+    Guarded,
+    field_name,
+    text_of_field,
+    translated,
+    write_guarded,
+)
 from services.runtime.stores.unreadable import readable
-
-
-@dataclass(frozen=True)
-class Points:
-    """How many points of one model there are: one per frame, and one per region."""
-
-    frames: int
-    regions: int
-
-    def cover(self, points: "Points") -> bool:
-        """Whether there are at least as many of both."""
-        return self.frames >= points.frames and self.regions >= points.regions
 
 
 async def held_points(vectors: VectorStore, model: ModelId) -> Points:
@@ -69,49 +68,30 @@ async def lost_frames(vectors: VectorStore, events: Sequence[FrameEmbedded]) -> 
     return sorted({frame for point, frame in (frames | regions).items() if point not in there})
 
 
-class Embeddings(Protocol):
-    """Embedded frames by model. Every method raises StoreUnavailable if the store is down."""
-
-    async def captured(self) -> int:
-        """How many frames have an image."""
-        ...
-
-    async def done(self, model: ModelId) -> int:
-        """How many of them this model has finished."""
-        ...
-
-    async def lacking(self, model: ModelId, live: ModelId) -> int:
-        """How many `live` has finished and `model` has not: a search by `model` misses them."""
-        ...
-
-    async def pending(self, model: ModelId, after: FrameId | None, limit: int) -> list[FrameId]:
-        """The first frames after `after`, by id, that the model has not finished."""
-        ...
-
-    async def one(self, model: ModelId) -> FrameEmbedded | None:
-        """The event of any one frame that the model has embedded."""
-        ...
-
-    async def points(self) -> dict[ModelId, Points]:
-        """How many points each model must have according to the FrameEmbedded events."""
-        ...
-
-    async def embedded_frames(
-        self, model: ModelId, after: FrameId | None, limit: int
-    ) -> list[FrameEmbedded]:
-        """The events of the first frames after `after`, by id."""
-        ...
-
-    async def forget(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
-        """Delete the events of these frames, because their vectors are gone."""
-        ...
-
-
 class MongoEmbeddings:
-    """Reads the collection `frames`."""
+    """The collection `embeddings`, one document per frame."""
 
     def __init__(self, database: Database) -> None:
-        self._frames = database["frames"]
+        self._frames = database["embeddings"]
+
+    async def record(self, facts: Sequence[EmbeddingFact]) -> None:
+        await write_guarded(
+            self._frames, [_update(fact) for fact in facts if not isinstance(fact, FrameEmbedded)]
+        )
+        events = [fact for fact in facts if isinstance(fact, FrameEmbedded)]
+        if not events:
+            return
+        with translated():
+            done = await self._frames.bulk_write([*map(_embedded_all, events)], ordered=False)
+        if done.matched_count < len(events):
+            # Newer predictions or vectors are stored, or nothing at all.
+            await write_guarded(self._frames, [Guarded(*_embedding(event)) for event in events])
+
+    async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, EmbeddingRecord]:
+        with translated():
+            found = await self._frames.find({"_id": {"$in": list(frame_ids)}}).to_list()
+        records = await asyncio.to_thread(readable, "embeddings", found, _record)
+        return {record.frame_id: record for record in records}
 
     async def captured(self) -> int:
         with translated():
@@ -135,13 +115,10 @@ class MongoEmbeddings:
         return [document["_id"] for document in found]
 
     async def one(self, model: ModelId) -> FrameEmbedded | None:
-        path = f"embedded.{field_name(model)}"
+        path = _path(model)
         with translated():
             found = await self._frames.find_one({path: {"$exists": True}}, {path: 1})
-        if found is None:
-            return None
-        event = found["embedded"][field_name(model)]["event"]
-        return FrameEmbedded.model_validate(event, extra="ignore")
+        return _embedded(found, model) if found else None
 
     async def points(self) -> dict[ModelId, Points]:
         pipeline: list[Document] = [
@@ -149,17 +126,17 @@ class MongoEmbeddings:
             {"$unwind": "$of"},
             {
                 "$group": {
-                    "_id": "$of.v.event.model",
+                    "_id": "$of.k",
                     "frames": {"$sum": 1},
-                    "regions": {"$sum": _regions("$of.v.event.regions")},
+                    "regions": {"$sum": "$of.v.regions"},
                 }
             },
         ]
         with translated():
             found = await (await self._frames.aggregate(pipeline)).to_list()
         return {
-            ModelId(document["_id"]): Points(document["frames"], document["regions"])
-            for document in found
+            ModelId(text_of_field(item["_id"])): Points(item["frames"], item["regions"])
+            for item in found
         }
 
     async def sample(self, newest: int, others: int) -> list[FrameEmbedded]:
@@ -174,44 +151,33 @@ class MongoEmbeddings:
                 *await last.to_list(),
                 *await (await self._frames.aggregate(drawn)).to_list(),
             ]
-
-        def events(document: Document) -> list[FrameEmbedded]:
-            parts = document.get("embedded", {}).values()
-            return [FrameEmbedded.model_validate(part["event"], extra="ignore") for part in parts]
-
         # The random sample may contain a frame twice, or a newest one.
         different = {item["_id"]: item for item in found}.values()
-        return [event for some in readable("frames", different, events) for event in some]
+        records = readable("embeddings", different, _record)
+        return [event for record in records for event in record.embedded.values()]
 
     async def embedded_frames(
         self, model: ModelId, after: FrameId | None, limit: int
     ) -> list[FrameEmbedded]:
-        path = f"embedded.{field_name(model)}"
-        where: Document = {path: {"$exists": True}}
+        where: Document = {_path(model): {"$exists": True}}
         if after is not None:
             where["_id"] = {"$gt": after}
         with translated():
-            found = await self._frames.find(where, {path: 1}).sort("_id", 1).to_list(limit)
-
-        def event(document: Document) -> FrameEmbedded:
-            part = document["embedded"][field_name(model)]
-            return FrameEmbedded.model_validate(part["event"], extra="ignore")
-
-        return readable("frames", found, event)
+            found = await self._frames.find(where, {_path(model): 1}).sort("_id", 1).to_list(limit)
+        return readable("embeddings", found, partial(_embedded, model=model))
 
     async def forget(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
-        parts = {f"{part}.{field_name(model)}": "" for part in ("embedded", "times.embedded")}
         with translated():
-            await self._frames.update_many({"_id": {"$in": [*frame_ids]}}, {"$unset": parts})
+            await self._frames.update_many(
+                {"_id": {"$in": [*frame_ids]}}, {"$unset": {_path(model): ""}}
+            )
 
 
 _CAPTURED: Document = {"captured": {"$exists": True}}
 
 
-def _regions(by_detector: str) -> Document:
-    """Expression for the number of regions of all detectors."""
-    sizes = {"$map": {"input": {"$objectToArray": by_detector}, "in": {"$size": "$$this.v"}}}
-    return {"$sum": sizes}
+def _path(model: ModelId) -> str:
+    return f"embedded.{field_name(model)}"
 
 
 def _is_done(model: ModelId) -> Document:
@@ -219,7 +185,61 @@ def _is_done(model: ModelId) -> Document:
 
     Revisions only rise, so equal sums mean that every detector's revision is equal.
     """
-    predictions = {"$objectToArray": {"$ifNull": ["$predictions", {}]}}
-    latest = {"$sum": {"$map": {"input": predictions, "in": "$$this.v.revision"}}}
-    embedded = {"$ifNull": [f"$embedded.{field_name(model)}.revision", -1]}
-    return {"$eq": [embedded, latest]}
+    made = {"$objectToArray": {"$ifNull": ["$made", {}]}}
+    latest = {"$sum": {"$map": {"input": made, "in": "$$this.v"}}}
+    return {"$eq": [{"$ifNull": [f"${_path(model)}.revision", -1]}, latest]}
+
+
+def _update(fact: FrameCaptured | PredictionsMade) -> Guarded:
+    own: Document = {"_id": fact.frame_id}
+    if isinstance(fact, FrameCaptured):
+        captured = {"captured": stored(fact)}
+        return Guarded(own | {"captured": {"$exists": False}}, {"$set": captured}, own | captured)
+    name = field_name(fact.detector_id)
+    made = {f"made.{name}": fact.revision, f"waiting.{name}": stored(fact)}
+    return Guarded(own | {f"made.{name}": {"$not": {"$gte": fact.revision}}}, {"$set": made})
+
+
+def _embedded_all(event: FrameEmbedded) -> UpdateOne:
+    """Record the event, and drop what it embedded, unless predictions came meanwhile."""
+    made = {f"made.{field_name(d)}": n for d, n in event.predictions_revisions.items()}
+    dropped = {f"waiting.{field_name(detector)}": "" for detector in event.predictions_revisions}
+    where, update = _embedding(event)
+    return UpdateOne(where | made, update | ({"$unset": dropped} if dropped else {}))
+
+
+def _embedding(event: FrameEmbedded) -> tuple[Document, Document]:
+    path, revision = _path(event.model), sum(event.predictions_revisions.values())
+    embedded = {
+        f"{path}.revision": revision,
+        f"{path}.regions": sum(map(len, event.regions.values())),
+        f"{path}.event": stored(event),
+    }
+    # Equal revisions replace too: after vectors were lost, they are computed again.
+    where = {"_id": event.frame_id, f"{path}.revision": {"$not": {"$gt": revision}}}
+    return where, {"$set": embedded, "$currentDate": {f"{path}.at": True}}
+
+
+def _record(document: Document) -> EmbeddingRecord:
+    captured = document.get("captured")
+    waiting = [_read(PREDICTIONS, raw) for raw in document.get("waiting", {}).values()]
+    embedded = [_read(EMBEDDED, part["event"]) for part in document.get("embedded", {}).values()]
+    return EmbeddingRecord(
+        frame_id=document["_id"],
+        captured=_read(FRAMES, captured) if captured else None,
+        revisions={
+            DetectorId(text_of_field(name)): revision
+            for name, revision in document.get("made", {}).items()
+        },
+        waiting={event.detector_id: event for event in waiting},
+        embedded={event.model: event for event in embedded},
+    )
+
+
+def _embedded(document: Document, model: ModelId) -> FrameEmbedded:
+    event: FrameEmbedded = _read(EMBEDDED, document["embedded"][field_name(model)]["event"])
+    return event
+
+
+def _read(topic: Topic, raw: bytes) -> Any:
+    return decode(topic.name, raw)

@@ -1,8 +1,9 @@
 """The ids of frames, by what is known of them."""
 
+from collections import defaultdict
 from typing import NamedTuple
 
-from services.contracts.identity import DetectorId, FrameId, detector_id
+from services.contracts.identity import DetectorId, FrameId
 from services.runtime.stores.mongo import Database, Document, translated
 
 
@@ -23,10 +24,11 @@ class LeftOut(NamedTuple):
 
 
 class MongoFrameIds:
-    """Reads the collection `frames`."""
+    """Reads the collections `frames` and `predictions`."""
 
     def __init__(self, database: Database) -> None:
         self._frames = database["frames"]
+        self._predictions = database["predictions"]
 
     async def captured(self) -> list[FrameId]:
         """The frames that have an image, ordered by id.
@@ -36,7 +38,7 @@ class MongoFrameIds:
         StoreUnavailable
             The store does not answer.
         """
-        return await self._having("captured")
+        return await self._having("captured_at")
 
     async def annotated(self) -> list[FrameId]:
         """The captured frames that have ground truth, ordered by id.
@@ -46,7 +48,7 @@ class MongoFrameIds:
         StoreUnavailable
             The store does not answer.
         """
-        return await self._having("ground_truth", "captured")
+        return await self._having("truth_revision", "captured_at")
 
     async def left_out(self, limit: int) -> list[LeftOut]:
         """The first frames, ordered by id, that are partial or copies.
@@ -56,29 +58,25 @@ class MongoFrameIds:
         StoreUnavailable
             The store does not answer.
         """
-        made: Document = {"$objectToArray": {"$ifNull": ["$predictions", {}]}}
-        stages: list[Document] = [
-            {"$sort": {"_id": 1}},
-            {
-                "$project": {
-                    "truth": {"$eq": ["$ground_truth.event.complete", False]},
-                    "made": {
-                        "$filter": {
-                            "input": made,
-                            "cond": {"$eq": ["$$this.v.event.complete", False]},
-                        }
-                    },
-                    "original": {"$ifNull": ["$original", "$_id"]},
-                }
-            },
-            {"$match": {"$expr": {"$or": ["$truth", {"$ne": ["$made", []]}, _IS_COPY]}}},
-            {"$limit": limit},
-        ]
+        frames: Document = {"$or": [{"truth_complete": False}, {"original": {"$exists": True}}]}
+        partial: defaultdict[FrameId, list[DetectorId]] = defaultdict(list)
         with translated():
-            return [
-                _left_out(document)
-                for document in await (await self._frames.aggregate(stages)).to_list()
-            ]
+            of_frames = await self._frames.find(frames, _REASONS).sort("_id", 1).to_list(limit)
+            made = self._predictions.find({"complete": False}, {"frame_id": 1, "detector": 1})
+            for document in await made.sort("_id", 1).to_list(limit):
+                partial[document["frame_id"]].append(document["detector"])
+            ids = sorted({*partial, *(document["_id"] for document in of_frames)})[:limit]
+            named = await self._frames.find({"_id": {"$in": ids}}, _REASONS).to_list()
+        reasons = {document["_id"]: document for document in named}
+        return [
+            LeftOut(
+                frame_id=frame_id,
+                partial_ground_truth=not reasons.get(frame_id, {}).get("truth_complete", True),
+                partial_predictions=tuple(partial.get(frame_id, ())),
+                original=reasons.get(frame_id, {}).get("original"),
+            )
+            for frame_id in ids
+        ]
 
     async def _having(self, *parts: str) -> list[FrameId]:
         where = {part: {"$exists": True} for part in parts}
@@ -87,14 +85,4 @@ class MongoFrameIds:
         return [FrameId(document["_id"]) for document in found]
 
 
-_IS_COPY: Document = {"$ne": ["$original", "$_id"]}
-
-
-def _left_out(document: Document) -> LeftOut:
-    made = [part["v"]["event"] for part in document["made"]]
-    return LeftOut(
-        frame_id=document["_id"],
-        partial_ground_truth=document["truth"],
-        partial_predictions=tuple(detector_id(item["detector"], item["version"]) for item in made),
-        original=document["original"] if document["original"] != document["_id"] else None,
-    )
+_REASONS: Document = {"truth_complete": 1, "original": 1}

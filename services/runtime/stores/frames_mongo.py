@@ -1,32 +1,44 @@
-"""Frames in MongoDB: one document per frame, with one part per type of event."""
+"""Frames in MongoDB: one document per frame, and one per frame and detector version.
+
+Events are kept as the bytes that the codec writes; beside them stands only what queries need.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from pymongo import UpdateOne
 
+from services.contracts.codec import decode, stored
 from services.contracts.errors import ConflictingRevision
 from services.contracts.events import (
     REANNOTATION_SOURCE,
+    Event,
     FrameAnnotated,
     FrameCaptured,
-    FrameEmbedded,
     PredictionsMade,
 )
-from services.contracts.identity import FrameId
-from services.domain.ports.frames import FrameFact, FrameRecord, FrameTally, content_of
+from services.contracts.identity import DetectorId, FrameId
+from services.contracts.topics import FRAMES, GROUND_TRUTH, PREDICTIONS, Topic
+from services.domain.ports.frames import (
+    FrameFact,
+    FrameRecord,
+    FrameTally,
+    Pair,
+    Wanted,
+    content_of,
+)
 from services.runtime.stores.mongo import (
+    NOW,
+    STORED_NOW,
     Database,
     Document,
-    field_name,
-    literal,
-    newest,
-    parsed,
-    time_of,
+    Guarded,
+    insert_new,
+    pair_id,
     translated,
-    upsert,
     write,
+    write_guarded,
 )
 from services.runtime.stores.unreadable import readable
 
@@ -34,14 +46,9 @@ _AT_ONCE = 500
 _REVISIONS_LISTED = 200
 """How many revisions of a frame's ground truth keep a summary. Limited, because all summaries are
 in the frame's document, which every revision rewrites."""
-_SOURCE = "ground_truth.event.annotation_source"
-
-
-_COMPLETE = "ground_truth.event.complete"
-_MADE: Document = {"$objectToArray": {"$ifNull": ["$predictions", {}]}}
-_PARTLY_MADE: Document = {
-    "$filter": {"input": _MADE, "cond": {"$eq": ["$$this.v.event.complete", False]}}
-}
+_PARTS = ("captured", "captured_content", "truth", "truth_revision", "truth_content", "original")
+_TRUTH: Document = {"truth_revision": {"$exists": True}}
+E = TypeVar("E", bound=Event)
 
 
 def _number(condition: Document) -> Document:
@@ -49,116 +56,130 @@ def _number(condition: Document) -> Document:
     return {"$sum": {"$cond": [condition, 1, 0]}}
 
 
-_IS_COPY: Document = {"$ne": ["$_id", {"$ifNull": ["$original", "$_id"]}]}
-_COUNTING: Document = {
+_OF_FRAMES: Document = {
     "_id": None,
-    "frames": _number({"$gt": ["$captured", None]}),
-    "predictions": {"$sum": {"$size": _MADE}},
-    "ground_truth": _number({"$gt": ["$ground_truth", None]}),
-    "partial_predictions": {"$sum": {"$size": _PARTLY_MADE}},
-    "partial_ground_truth": _number({"$eq": [f"${_COMPLETE}", False]}),
-    "copies": _number(_IS_COPY),
+    "frames": _number({"$gt": ["$captured_at", None]}),
+    "ground_truth": _number({"$gt": ["$truth_revision", None]}),
+    "partial_ground_truth": _number({"$eq": ["$truth_complete", False]}),
+    "copies": _number({"$gt": ["$original", None]}),
 }
-"""The aggregation that yields a FrameTally."""
+_OF_PREDICTIONS: Document = {
+    "_id": None,
+    "predictions": {"$sum": 1},
+    "partial_predictions": _number({"$eq": ["$complete", False]}),
+}
+"""The aggregations that yield a FrameTally."""
 
 
 class MongoFrameStore:
-    """The collections `frames`, and `pictures`: which frame showed each picture first."""
+    """The collections `frames`, `predictions`, and `pictures`: which frame showed each first."""
 
     def __init__(self, database: Database) -> None:
         self._frames = database["frames"]
+        self._predictions = database["predictions"]
         self._pictures = database["pictures"]
 
     async def prepare(self) -> None:
-        """Create the index, unless it is there."""
+        """Create the indexes, unless they are there."""
         with translated():
             # Verdicts are read from these few frames, and often; so a partial index.
             await self._frames.create_index(
-                [(_SOURCE, 1), ("_id", 1)], partialFilterExpression={_SOURCE: REANNOTATION_SOURCE}
+                [("truth_source", 1), ("_id", 1)],
+                partialFilterExpression={"truth_source": REANNOTATION_SOURCE},
             )
+            await self._predictions.create_index("frame_id")
 
-    async def record(self, facts: Sequence[FrameFact]) -> None:
-        await write(self._frames, [_update(fact) for fact in facts])
+    async def record(
+        self, facts: Sequence[FrameFact], pairs: Collection[Pair] = ()
+    ) -> dict[FrameId, FrameRecord]:
+        of_frames = [_update(fact) for fact in facts if not isinstance(fact, PredictionsMade)]
+        made = [_made(fact) for fact in facts if isinstance(fact, PredictionsMade)]
+        await asyncio.gather(
+            write_guarded(self._frames, of_frames), write_guarded(self._predictions, made)
+        )
+        # Written first and read then: of two processes that complete a frame at the same time, one
+        # at least sees both parts.
+        wanted = Wanted.by(facts, pairs)
+        frames, predictions = await self._read(wanted.frame_ids, _of(wanted))
+        _refuse_conflicts(facts, frames, predictions)
+        await write(self._frames, _late_summaries(facts, frames))
         # After the check for conflicts: a refused frame must not claim its image.
-        claimed = await self._refuse_conflicts(facts)
-        captured = [fact for fact in facts if isinstance(fact, FrameCaptured)]
-        await self._claim([fact for fact in captured if fact.frame_id not in claimed])
+        await self._claim([fact for fact in facts if isinstance(fact, FrameCaptured)], frames)
+        return await asyncio.to_thread(_records, frames.values(), predictions.values())
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
-        with translated():
-            found = await self._frames.find(
-                {"_id": {"$in": list(frame_ids)}}, {"revisions": 0, "times": 0}
-            ).to_list()
-        records = await asyncio.to_thread(readable, "frames", found, _record)
-        return {record.frame_id: record for record in records}
+        ids = list(frame_ids)
+        frames, predictions = await self._read(ids, {"frame_id": {"$in": ids}})
+        return await asyncio.to_thread(_records, frames.values(), predictions.values())
 
     async def evaluable(
         self, frame_ids: Collection[FrameId] | None = None
     ) -> AsyncIterator[Sequence[FrameRecord]]:
-        there = {"predictions": {"$exists": True}, "ground_truth": {"$exists": True}}
-        parts = dict.fromkeys((*there, "original"), 1)
+        parts = dict.fromkeys(("truth", "original", "captured_at"), 1)
         for where in _named(frame_ids):
             with translated():
-                found = self._frames.find(there | where, parts)
-                async for some in parsed(found, _record, _AT_ONCE):
-                    yield some
+                found = self._frames.find(_TRUTH | where, parts)
+                while some := await found.to_list(_AT_ONCE):
+                    ids = {"frame_id": {"$in": [document["_id"] for document in some]}}
+                    made = await self._predictions.find(ids).to_list()
+                    yield await asyncio.to_thread(_evaluable, some, made)
 
     async def annotated_from(self, source: str) -> set[FrameId]:
+        where = {"truth_source": source, "truth_complete": True}
         with translated():
-            # Documents from before the field existed are complete.
-            where = {_SOURCE: source, _COMPLETE: {"$ne": False}}
             found = await self._frames.find(where, {"_id": 1}).to_list()
         return {document["_id"] for document in found}
 
     async def tally(self) -> FrameTally:
         with translated():
-            found = await (await self._frames.aggregate([{"$group": _COUNTING}])).to_list()
-        if not found:
-            return FrameTally(0, 0, 0)
-        return FrameTally(**{name: found[0][name] for name in _COUNTING if name != "_id"})
+            frames = await (await self._frames.aggregate([{"$group": _OF_FRAMES}])).to_list()
+            counting: list[Document] = [{"$group": _OF_PREDICTIONS}]
+            made = await (await self._predictions.aggregate(counting)).to_list()
+        counts = {"frames": 0, "predictions": 0, "ground_truth": 0}
+        for document in (*frames, *made):
+            counts |= {name: count for name, count in document.items() if name != "_id"}
+        return FrameTally(**counts)
 
-    async def _claim(self, captured: Sequence[FrameCaptured]) -> None:
-        """Record the first frame with each image, and store it on these frames as `original`."""
-        if not captured:
-            return
+    async def _read(
+        self, frame_ids: Collection[FrameId], made: Document
+    ) -> tuple[dict[str, Document], dict[str, Document]]:
+        """The documents of these frames, and those of the predictions that meet a condition."""
+        with translated():
+            frames, predictions = await asyncio.gather(
+                self._frames.find(
+                    {"_id": {"$in": list(frame_ids)}}, dict.fromkeys(_PARTS, 1)
+                ).to_list(),
+                self._predictions.find(made).to_list(),
+            )
+        return (
+            {document["_id"]: document for document in frames},
+            {document["_id"]: document for document in predictions},
+        )
+
+    async def _claim(
+        self, captured: Sequence[FrameCaptured], frames: Mapping[str, Document]
+    ) -> None:
+        """Make each frame its image's original, unless another has been; note who that is."""
         first: dict[str, FrameId] = {}
         for fact in captured:
             first.setdefault(fact.image.sha256, fact.frame_id)
-        claims = [
-            UpdateOne({"_id": sha256}, {"$setOnInsert": {"frame_id": frame_id}}, upsert=True)
-            for sha256, frame_id in first.items()
-        ]
-        await write(self._pictures, claims)
+        if not first:
+            return
+        claims = [{"_id": sha256, "frame_id": frame_id} for sha256, frame_id in first.items()]
+        await insert_new(self._pictures, claims)
         with translated():
             found = await self._pictures.find({"_id": {"$in": list(first)}}).to_list()
         originals = {document["_id"]: document["frame_id"] for document in found}
-        noted = [
-            UpdateOne({"_id": fact.frame_id}, {"$set": {"original": originals[fact.image.sha256]}})
+        copies = {
+            fact.frame_id: originals[fact.image.sha256]
             for fact in captured
-        ]
-        await write(self._frames, noted)
-
-    async def _refuse_conflicts(self, facts: Sequence[FrameFact]) -> set[FrameId]:
-        """Raise if a stored fact contradicts one of these; returns the frames with an original."""
-        parts_of = [fact for fact in facts if not isinstance(fact, FrameEmbedded)]
-        if not parts_of:
-            return set()
-        # Compared here, because MongoDB plans a condition per fact, which took eight times as long.
-        parts = {
-            f"{_path(fact)}.{name}": 1 for fact in parts_of for name in ("revision", "content")
+            if originals[fact.image.sha256] != fact.frame_id
         }
-        parts["original"] = 1
-        ids = list({fact.frame_id for fact in parts_of})
-        with translated():
-            found = await self._frames.find({"_id": {"$in": ids}}, parts).to_list()
-        stored = {document["_id"]: document for document in found}
-        for fact in parts_of:
-            if _contradicts(fact, stored.get(fact.frame_id, {})):
-                raise ConflictingRevision(
-                    f"frame {fact.frame_id}: this revision is known with another content; "
-                    "publish the change with a higher revision"
-                )
-        return {frame_id for frame_id, document in stored.items() if "original" in document}
+        # Only copies name their original: they are few, and so most frames are written once.
+        noted = [UpdateOne({"_id": c}, {"$set": {"original": o}}) for c, o in copies.items()]
+        await write(self._frames, noted)
+        for copy, original in copies.items():
+            frames[copy]["original"] = original
 
 
 def _named(frame_ids: Collection[FrameId] | None) -> list[Document]:
@@ -171,94 +192,173 @@ def _named(frame_ids: Collection[FrameId] | None) -> list[Document]:
     ]
 
 
-def _path(fact: FrameFact) -> str:
-    match fact:
-        case FrameCaptured():
-            return "captured"
-        case FrameAnnotated():
-            return "ground_truth"
-        case PredictionsMade():
-            return f"predictions.{field_name(fact.detector_id)}"
-        case FrameEmbedded():
-            return f"embedded.{field_name(fact.model)}"
+def _of(wanted: Wanted) -> Document:
+    """The condition that finds the predictions that are wanted."""
+    pairs = {"_id": {"$in": [pair_id(*pair) for pair in wanted.pairs]}}
+    frames = {"frame_id": {"$in": list(wanted.frames)}}
+    if not wanted.frames or not wanted.pairs:
+        return frames if wanted.frames else pairs
+    return {"$or": [frames, pairs]}
 
 
-def _revision(fact: FrameFact) -> int:
-    match fact:
-        case FrameCaptured():
-            return 1
-        case FrameEmbedded():
-            return sum(fact.predictions_revisions.values())
-        case _:
-            return fact.revision
-
-
-def _update(fact: FrameFact) -> UpdateOne:
-    path, revision = _path(fact), _revision(fact)
-    part = {
-        "revision": revision,
-        "content": content_of(fact),
-        "event": fact.model_dump(mode="json"),
+def _update(fact: FrameCaptured | FrameAnnotated) -> Guarded:
+    if isinstance(fact, FrameCaptured):
+        captured, own = captured_fields(fact), {"_id": fact.frame_id}
+        return Guarded(
+            own | {"captured": {"$exists": False}},
+            {"$set": captured, "$currentDate": {"captured_stored": NOW}},
+            own | captured | {"captured_stored": STORED_NOW},
+        )
+    summary = _summary(fact)
+    update: Document = {
+        "$set": truth_fields(fact) | summary["$set"],
+        "$currentDate": {"truth_stored": NOW} | summary["$currentDate"],
     }
-    stored = {"$ifNull": [f"${path}.revision", 0]}
-    if isinstance(fact, FrameEmbedded):
-        # Equal revisions replace too: a changed setting makes the embedder compute vectors again.
-        value: Document = {"$cond": [{"$gte": [revision, stored]}, literal(part), f"${path}"]}
-    else:
-        value = newest(path, revision, part)
-    times = f"times.{path}"
-    assignments: Document = {path: value, times: time_of(path, revision, times)}
-    if isinstance(fact, FrameAnnotated):
-        assignments[f"revisions.{revision}"] = _summary(fact)
-        if revision > _REVISIONS_LISTED + 1:
-            # Revision 1 stays, because it has the ground truth's original source.
-            assignments[f"revisions.{revision - _REVISIONS_LISTED}"] = "$$REMOVE"
-    return upsert(fact.frame_id, assignments)
+    if fact.revision > _REVISIONS_LISTED + 1:
+        # Revision 1 stays, because it has the ground truth's original source.
+        update["$unset"] = {f"revisions.{fact.revision - _REVISIONS_LISTED}": ""}
+    where = {"_id": fact.frame_id, "truth_revision": {"$not": {"$gte": fact.revision}}}
+    return Guarded(where, update)
 
 
 def _summary(fact: FrameAnnotated) -> Document:
-    """Expression for a revision's summary; an existing summary stays."""
-    revision = {
-        "source": literal(fact.annotation_source),
-        "by": literal(fact.annotated_by),
-        "objects": len(fact.annotations),
-        "at": "$$NOW",
+    """The update that adds a summary of a revision."""
+    path = f"revisions.{fact.revision}"
+    parts = {
+        f"{path}.source": fact.annotation_source,
+        f"{path}.by": fact.annotated_by,
+        f"{path}.objects": len(fact.annotations),
     }
-    return {"$ifNull": [f"$revisions.{fact.revision}", revision]}
+    return {"$set": parts, "$currentDate": {f"{path}.at": True}}
 
 
-def _contradicts(fact: FrameFact, stored: Document) -> bool:
-    """Whether the frame has the same revision of this part with another content."""
-    part = stored
-    for name in _path(fact).split("."):
-        part = part.get(name, {})
-    return part.get("revision") == _revision(fact) and part["content"] != content_of(fact)
+def captured_fields(fact: FrameCaptured) -> Document:
+    """The fields of a frame that say how it was captured."""
+    fields: Document = {
+        "captured": stored(fact),
+        "captured_content": content_of(fact),
+        "captured_at": fact.captured_at,
+        "vehicle_id": fact.vehicle_id,
+        "drive_id": fact.drive_id,
+    }
+    if fact.position is not None:
+        fields["position"] = [fact.position.lat, fact.position.lon]
+    return fields
 
 
-def _record(document: Document) -> FrameRecord:
-    captured = document.get("captured")
-    ground_truth = document.get("ground_truth")
-    predictions = [
-        PredictionsMade.model_validate(_event(part), extra="ignore")
-        for part in document.get("predictions", {}).values()
-    ]
-    embedded = [
-        FrameEmbedded.model_validate(_event(part), extra="ignore")
-        for part in document.get("embedded", {}).values()
-    ]
-    return FrameRecord(
-        frame_id=document["_id"],
-        captured=FrameCaptured.model_validate(_event(captured), extra="ignore")
-        if captured
-        else None,
-        ground_truth=FrameAnnotated.model_validate(_event(ground_truth), extra="ignore")
-        if ground_truth
-        else None,
-        predictions={event.detector_id: event for event in predictions},
-        embedded={event.model: event for event in embedded},
-        original=document.get("original"),
+def truth_fields(fact: FrameAnnotated) -> Document:
+    """The fields of a frame that say how it is annotated."""
+    return {
+        "truth": stored(fact),
+        "truth_revision": fact.revision,
+        "truth_content": content_of(fact),
+        "truth_source": fact.annotation_source,
+        "truth_complete": fact.complete,
+        "categories": sorted({annotation.category for annotation in fact.annotations}),
+    }
+
+
+def made_fields(fact: PredictionsMade) -> Document:
+    """The fields of a detector version's predictions on a frame."""
+    return {
+        "frame_id": fact.frame_id,
+        "detector": fact.detector_id,
+        "revision": fact.revision,
+        "content": content_of(fact),
+        "complete": fact.complete,
+        "event": stored(fact),
+    }
+
+
+def _made(fact: PredictionsMade) -> Guarded:
+    made, own = made_fields(fact), {"_id": pair_id(fact.frame_id, fact.detector_id)}
+    return Guarded(
+        own | {"revision": {"$not": {"$gte": fact.revision}}},
+        {"$set": made, "$currentDate": {"stored": NOW}},
+        own | made | {"stored": STORED_NOW},
     )
 
 
-def _event(part: Document) -> Any:
-    return part["event"]
+def _refuse_conflicts(
+    facts: Iterable[FrameFact], frames: Mapping[str, Document], made: Mapping[str, Document]
+) -> None:
+    """Raise if a stored fact contradicts one of these."""
+    revision: int | None
+    for fact in facts:
+        match fact:
+            case FrameCaptured():
+                there = frames.get(fact.frame_id, {})
+                revision, content = 1, there.get("captured_content")
+            case FrameAnnotated():
+                there = frames.get(fact.frame_id, {})
+                revision, content = there.get("truth_revision"), there.get("truth_content")
+            case PredictionsMade():
+                there = made.get(pair_id(fact.frame_id, fact.detector_id), {})
+                revision, content = there.get("revision"), there.get("content")
+        known = content is not None and revision == getattr(fact, "revision", 1)
+        if known and content != content_of(fact):
+            raise ConflictingRevision(
+                f"frame {fact.frame_id}: this revision is known with another content; "
+                "publish the change with a higher revision"
+            )
+
+
+def _late_summaries(facts: Iterable[FrameFact], frames: Mapping[str, Document]) -> list[UpdateOne]:
+    """Updates that list revisions of ground truth that arrived after a newer one."""
+    return [
+        UpdateOne(
+            {"_id": fact.frame_id, f"revisions.{fact.revision}": {"$exists": False}},
+            _summary(fact),
+        )
+        for fact in facts
+        if isinstance(fact, FrameAnnotated)
+        and 0 < frames[fact.frame_id]["truth_revision"] - fact.revision < _REVISIONS_LISTED
+    ]
+
+
+def _records(
+    frames: Iterable[Document], predictions: Iterable[Document]
+) -> dict[FrameId, FrameRecord]:
+    """The records of these frames, and of frames of which only predictions are known."""
+    of_frame: dict[FrameId, dict[DetectorId, PredictionsMade]] = {}
+    for made in readable("predictions", predictions, _predictions):
+        of_frame.setdefault(made.frame_id, {})[made.detector_id] = made
+    documents: dict[str, Document] = {frame_id: {"_id": frame_id} for frame_id in of_frame}
+    documents |= {document["_id"]: document for document in frames}
+
+    def record(document: Document) -> FrameRecord:
+        frame_id = document["_id"]
+        return FrameRecord(
+            frame_id=frame_id,
+            captured=_event(document, "captured", FRAMES, FrameCaptured),
+            ground_truth=_event(document, "truth", GROUND_TRUTH, FrameAnnotated),
+            predictions=of_frame.get(frame_id, {}),
+            original=document.get("original", frame_id if _is_captured(document) else None),
+        )
+
+    records = readable("frames", documents.values(), record)
+    return {item.frame_id: item for item in records}
+
+
+def _is_captured(document: Document) -> bool:
+    return "captured" in document or "captured_at" in document
+
+
+def _evaluable(frames: Sequence[Document], made: Sequence[Document]) -> list[FrameRecord]:
+    named = {document["_id"] for document in frames}
+    records = _records(frames, (item for item in made if item["frame_id"] in named))
+    return [record for record in records.values() if record.predictions and record.ground_truth]
+
+
+def _predictions(document: Document) -> PredictionsMade:
+    event = decode(PREDICTIONS.name, document["event"])
+    assert isinstance(event, PredictionsMade)
+    return event
+
+
+def _event(document: Document, part: str, topic: Topic, kind: type[E]) -> E | None:
+    if part not in document:
+        return None
+    event: Any = decode(topic.name, document[part])
+    assert isinstance(event, kind)
+    return event

@@ -6,7 +6,6 @@ from typing import Any, Protocol, cast
 
 from pymongo import IndexModel
 
-from services.runtime.stores.categories import MongoCategories
 from services.runtime.stores.figures import MongoFigureStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.held_corrections import MongoHeldCorrections
@@ -22,7 +21,6 @@ INDEXED_STORES = (
     MongoShortlistStore,
     MongoFigureStore,
     MongoHeldCorrections,
-    MongoCategories,
 )
 """The shared stores that declare indexes; annotation has its own."""
 

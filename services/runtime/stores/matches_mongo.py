@@ -1,48 +1,57 @@
-"""Matches in MongoDB: one document per detector, category and frame."""
+"""Matches in MongoDB: one document per frame and detector version.
+
+The columns of its groups are kept as the bytes of the event, so that a rebuild joins them and
+reads each kind at once.
+"""
 
 import asyncio
+from array import array
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from datetime import datetime
-from typing import Any, Final, cast
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import Any, Final
 
 import numpy as np
-from bson import decode_all, encode
+import orjson
+from pymongo import UpdateOne
 
-from services.contracts import version_1
 from services.contracts.events import NeedleFound, Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId, VehicleId
-from services.contracts.matches import CategoryMatched, FrameMatched, categories_of
-from services.domain.detection.coco import FloatArray, IntArray
-from services.domain.detection.error_types import TYPES
+from services.contracts.matches import (
+    CategoryMatched,
+    FrameMatched,
+    MatchGroups,
+    MatchRevisions,
+    MissedAnnotations,
+    categories_of,
+)
 from services.domain.metrics.index_layout import microseconds
 from services.domain.metrics.match_columns import Cells, NamedColumns, Names
 from services.domain.metrics.subsets import part_of
 from services.domain.ports.frames import Pair
 from services.domain.ports.matches import KnownCategories, Revised
-from services.runtime.stores.bson_columns import BsonColumns, one_ahead
 from services.runtime.stores.mongo import (
     Database,
     Document,
+    field_name,
     literal,
-    newest,
+    pair_id,
     parsed,
-    time_of,
     translated,
-    upsert,
     write,
 )
 from services.runtime.stores.unreadable import READ_ERRORS, readable
 
-_AT_ONCE = 50_000  # documents per batch; MongoDB limits a batch to 16 MB
-_SCANNED = 1000
+_AT_ONCE: Final = 10_000  # documents per batch; MongoDB limits a batch to 16 MB
+_SCANNED: Final = 1000
+_BYTES: Final = ("bboxes", "scores", "matched", "ignored", "overlaps", "errors")
 _COUNTED: Final = (
-    *("detector", "category", "frame_id", "vehicle_id", "captured_at", "revision", "split"),
-    *("shortlisted", "scores", "matched", "ignored", "overlaps", "errors", "ground_truths"),
+    *("detector", "frame_id", "vehicle_id", "captured_us", "revision", "split", "shortlisted"),
+    *(f"groups.{name}" for name in ("categories", "sizes", "ground_truths")),
+    *(f"groups.{name}" for name in _BYTES if name != "bboxes"),
 )
 """The fields of a match that mAP needs."""
-_SPLITS: Final = tuple(split.value for split in Split)
-_WORDS: Final = tuple(error.value for error in TYPES)
 
 
 class MongoMatchStore:
@@ -54,60 +63,41 @@ class MongoMatchStore:
     async def prepare(self) -> None:
         """Create the indexes, unless they are there."""
         with translated():
-            await self._matches.create_index("frame_id")
-            await self._matches.create_index(
-                [("detector", 1), ("category", 1), ("latest.split", 1)]
-            )
-            await self._matches.create_index("matched_at")
+            for field in ("frame_id", "categories", "matched_at"):
+                await self._matches.create_index(field)
             # Reference matches are a tenth of all, and failure models and families read them all.
             await self._matches.create_index(
-                "latest.split", partialFilterExpression={"latest.split": Split.REFERENCE.value}
+                "split", partialFilterExpression={"split": Split.REFERENCE.value}
             )
 
     async def record(
         self, matches: Sequence[FrameMatched], needles: Iterable[NeedleFound] = ()
-    ) -> None:
-        found_in = defaultdict(list)
+    ) -> dict[Pair, KnownCategories]:
+        found: defaultdict[Pair, defaultdict[Category, list[NeedleId]]]
+        found = defaultdict(lambda: defaultdict(list))
         for needle in needles:
-            found_in[needle.frame_id, needle.detector, needle.category].append(needle.needle_id)
-        updates = []
-        for match in map(version_1.FrameMatched.of, categories_of(matches)):
-            latest = {
-                "revision": match.revision,
-                "split": match.split.value,
-                "event": match.model_dump(mode="json"),
-            }
-            known = {"$ifNull": ["$needles", []]}
-            found = literal(sorted(found_in[match.frame_id, match.detector, match.category]))
-            assignments = {
-                "latest": newest("latest", match.revision, latest),
-                "matched_at": time_of("latest", match.revision, "matched_at"),
-                "detector": literal(match.detector),
-                "category": literal(match.category),
-                "frame_id": literal(match.frame_id),
-                "needles": {"$setUnion": [known, found]},
-            }
-            updates.append(upsert(match.key(), assignments))
+            found[needle.frame_id, needle.detector][needle.category].append(needle.needle_id)
+        pairs = [(match.frame_id, match.detector) for match in matches]
+        updates = [_update(match, found[pair]) for pair, match in zip(pairs, matches, strict=True)]
+        # Written first and read then, so that no needle of another process is overlooked.
         await write(self._matches, updates)
+        return await self.known(pairs)
 
     async def known(self, pairs: Collection[Pair]) -> dict[Pair, KnownCategories]:
-        fields = {"frame_id": 1, "detector": 1, "category": 1, "needles": 1}
-        where = {"frame_id": {"$in": list({frame_id for frame_id, _ in pairs})}}
+        where = {"_id": {"$in": [pair_id(*pair) for pair in pairs]}}
+        fields = dict.fromkeys(("frame_id", "detector", "categories", "needles"), 1)
         with translated():
             found = await self._matches.find(where, fields).to_list()
-        known: dict[Pair, dict[Category, frozenset[NeedleId]]] = {}
-        for document in found:
-            pair = document["frame_id"], document["detector"]
-            if pair in pairs:
-                categories = known.setdefault(pair, {})
-                categories[document["category"]] = frozenset(document["needles"])
-        return dict(known)
+        return {(item["frame_id"], item["detector"]): _known(item) for item in found}
 
     async def load(self, frame_ids: Collection[FrameId]) -> list[CategoryMatched]:
-        where = {"frame_id": {"$in": list(frame_ids)}}
         with translated():
-            found = await self._matches.find(where, {"latest.event": 1}).sort("_id", 1).to_list()
-        return readable("matches", found, _event)
+            found = await self._matches.find({"frame_id": {"$in": list(frame_ids)}}).to_list()
+        matches = await asyncio.to_thread(readable, "matches", found, _match)
+        return sorted(
+            categories_of(matches),
+            key=lambda match: (match.detector, match.category, match.frame_id),
+        )
 
     async def scan(
         self,
@@ -120,118 +110,202 @@ class MongoMatchStore:
         if detector is not None:
             where["detector"] = detector
         if categories is not None:
-            where["category"] = {"$in": list(categories)}
+            where["categories"] = {"$in": list(categories)}
         if split is not None:
-            where["latest.split"] = split.value
+            where["split"] = split.value
         with translated():
-            found = self._matches.find(where, {"latest.event": 1}, batch_size=_SCANNED)
-            async for some in parsed(found, _event, _SCANNED):
-                for match in some:
-                    yield match
+            found = self._matches.find(where, batch_size=_SCANNED)
+            async for some in parsed(found, _match, _SCANNED):
+                for match in categories_of(some):
+                    if categories is None or match.category in categories:
+                        yield match
+
+    async def changed_since(self, at: datetime) -> bool:
+        with translated():
+            found = await self._matches.find_one({"matched_at": {"$gte": at}}, {"_id": 1})
+        return found is not None
 
     async def revised_since(self, at: datetime) -> set[Revised]:
-        fields = {"frame_id": 1, "detector": 1, "category": 1, "latest.revision": 1}
+        fields = dict.fromkeys(("frame_id", "detector", "categories", "revision"), 1)
         revised: set[Revised] = set()
         with translated():
             found = self._matches.find({"matched_at": {"$gte": at}}, fields)
             async for some in parsed(found, _revised, _SCANNED):
-                revised.update(some)
+                revised.update(chain.from_iterable(some))
         return revised
 
     async def counted(self, categories: Collection[Category]) -> AsyncIterator[NamedColumns]:
-        where = {"category": {"$in": list(categories)}}
-        fields = {"_id": 0, **{f"latest.event.{name}": 1 for name in _COUNTED}}
+        where = {"categories": {"$in": list(categories)}}
+        fields = {"_id": 1, **dict.fromkeys(_COUNTED, 1)}
+        wanted = frozenset(categories)
         with translated():
-            found = self._matches.find_raw_batches(where, fields, batch_size=_AT_ONCE)
-            # The driver declares its raw batches as documents, but they are bytes.
-            raw = one_ahead(cast(AsyncIterator[bytes], found))
-            # A pipeline of three: MongoDB sends one batch, one is parsed, the caller has one.
-            async for columns in one_ahead(_read(raw)):
-                yield columns
+            found = self._matches.find(where, fields, batch_size=_AT_ONCE)
+            while some := await found.to_list(_AT_ONCE):
+                yield await asyncio.to_thread(_readable_columns, some, wanted)
 
     async def categories(self) -> list[Category]:
         with translated():
-            return sorted(await self._matches.distinct("category"))
+            found = await self._matches.distinct("categories")
+        # Null stands for the matches that never had a category.
+        return sorted(name for name in found if name is not None)
 
 
-def _event(document: Document) -> CategoryMatched:
-    event = version_1.FrameMatched.model_validate(document["latest"]["event"], extra="ignore")
-    (match,) = categories_of([event.upgraded()])
-    return match
+def _update(match: FrameMatched, needles: Mapping[Category, Sequence[NeedleId]]) -> UpdateOne:
+    """Replace an older match, and add to the categories and needles of all matches.
+
+    A pipeline, because it does both at once, and MongoDB finds a document faster by `_id` alone
+    than by a filter that compares revisions too.
+    """
+    known: dict[str, list[Any]] = {"categories": list(match.groups.categories)}
+    known |= {f"needles.{field_name(category)}": list(ids) for category, ids in needles.items()}
+    added = {
+        path: {"$setUnion": [{"$ifNull": [f"${path}", []]}, literal(items)]}
+        for path, items in known.items()
+    }
+    newer = {"$gt": [match.revision, {"$ifNull": ["$revision", 0]}]}
+    replaced = {
+        "$mergeObjects": ["$$ROOT", literal(match_fields(match)), {"matched_at": "$$NOW"}],
+    }
+    stages: list[Document] = [
+        {"$set": added},
+        {"$replaceWith": {"$cond": [newer, replaced, "$$ROOT"]}},
+    ]
+    return UpdateOne({"_id": pair_id(match.frame_id, match.detector)}, stages, upsert=True)
 
 
-def _revised(document: Document) -> Revised:
-    return Revised(
-        document["frame_id"],
-        document["detector"],
-        document["category"],
-        document["latest"]["revision"],
+def match_fields(match: FrameMatched) -> Document:
+    """What replaces an older match; the categories and needles of all matches stand beside it."""
+    return {
+        "frame_id": match.frame_id,
+        "detector": match.detector,
+        "revision": match.revision,
+        "revisions": match.revisions.model_dump(),
+        "split": match.split.value,
+        "shortlisted": match.shortlisted,
+        "reannotated": match.reannotated,
+        "vehicle_id": match.vehicle_id,
+        "drive_id": match.drive_id,
+        # Not a date: MongoDB's have milliseconds.
+        "captured_us": microseconds(match.captured_at),
+        "iou_type": match.iou_type,
+        "groups": _packed(match.groups),
+    }
+
+
+def _packed(groups: MatchGroups) -> Document:
+    missed = groups.missed
+    return {
+        "categories": list(groups.categories),
+        "sizes": array("i", groups.sizes).tobytes(),
+        "ground_truths": array("i", chain.from_iterable(groups.ground_truths)).tobytes(),
+        "regions": orjson.dumps(groups.regions),
+        "true_categories": orjson.dumps(groups.true_categories),
+        **{name: getattr(groups, name) for name in _BYTES},
+        "missed": missed and missed.model_dump_json().encode(),
+    }
+
+
+def _known(document: Document) -> dict[Category, frozenset[NeedleId]]:
+    needles = document.get("needles", {})
+    return {
+        category: frozenset(needles.get(field_name(category), ()))
+        for category in document.get("categories", ())
+    }
+
+
+def _match(document: Document) -> FrameMatched:
+    """The stored match, with an empty group for each category that vanished."""
+    packed = document["groups"]
+    missed = packed["missed"]
+    truths = array("i", packed["ground_truths"])
+    groups = MatchGroups(
+        categories=packed["categories"],
+        sizes=array("i", packed["sizes"]).tolist(),
+        ground_truths=[truths[at : at + 4].tolist() for at in range(0, len(truths), 4)],
+        regions=orjson.loads(packed["regions"]),
+        true_categories=orjson.loads(packed["true_categories"]),
+        missed=missed and MissedAnnotations.model_validate_json(missed),
+        **{name: packed[name] for name in _BYTES},
+    )
+    return FrameMatched(
+        frame_id=document["frame_id"],
+        detector=document["detector"],
+        revisions=MatchRevisions(**document["revisions"]),
+        split=document["split"],
+        shortlisted=document["shortlisted"],
+        reannotated=document["reannotated"],
+        vehicle_id=document["vehicle_id"],
+        drive_id=document["drive_id"],
+        captured_at=_EPOCH + timedelta(microseconds=document["captured_us"]),
+        iou_type=document["iou_type"],
+        groups=groups.with_vanished(document["categories"]),
     )
 
 
-async def _read(batches: AsyncIterator[bytes]) -> AsyncIterator[NamedColumns]:
-    async for raw in batches:
-        yield await asyncio.to_thread(_readable_columns, raw)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _readable_columns(raw: bytes) -> NamedColumns:
-    """The columns of the readable documents; documents are checked one by one only on an error."""
+def _revised(document: Document) -> list[Revised]:
+    return [
+        Revised(document["frame_id"], document["detector"], category, document["revision"])
+        for category in document.get("categories", ())
+        if "revision" in document
+    ]
+
+
+def _readable_columns(documents: Sequence[Document], wanted: frozenset[Category]) -> NamedColumns:
+    """The columns of the readable documents; they are checked one by one only on an error."""
     try:
-        return _columns(raw)
+        return _columns(documents, wanted)
     except READ_ERRORS:
-        return _columns(b"".join(readable("matches", map(_named, decode_all(raw)), _checked)))
+
+        def checked(document: Document) -> Document:
+            _columns([document], wanted)
+            return document
+
+        return _columns(readable("matches", documents, checked), wanted)
 
 
-def _named(document: Document) -> Document:
-    """The document with its `_id`, which the projection leaves out."""
-    event = document.get("latest", {}).get("event", {})
-    names = (event.get(name) for name in ("detector", "category", "frame_id"))
-    return {"_id": "|".join(map(str, names)), **document}
+def _columns(documents: Sequence[Document], wanted: frozenset[Category]) -> NamedColumns:
+    """The columns of the wanted categories, without validation: they were valid when written."""
+    groups = [document["groups"] for document in documents]
+    categories = [group["categories"] for group in groups]
+    sizes = np.frombuffer(b"".join(group["sizes"] for group in groups), np.int32)
+    counts = [len(some) for some in categories]
+    document_of = np.repeat(np.arange(len(documents)), counts)
 
+    def of_groups(values: Sequence[int]) -> Any:
+        return np.array(values, np.int64)[document_of]
 
-def _checked(document: Document) -> bytes:
-    """The document's bytes; raises if the document alone cannot be read."""
-    raw = encode({name: value for name, value in document.items() if name != "_id"})
-    _columns(raw)
-    return raw
+    def of_rows(name: str, dtype: type) -> Any:
+        return np.frombuffer(b"".join(group[name] for group in groups), dtype)
 
-
-def _columns(raw: bytes) -> NamedColumns:
-    """The columns of some documents, without validation: they were valid when written."""
-    columns = BsonColumns(raw, _COUNTED, _WORDS)
-    sizes, scores = columns.lists("scores")
-    for name in ("overlaps", "matched", "ignored", "errors"):
-        if not np.array_equal(columns.lists(name)[0], sizes):
-            raise ValueError(f"a match has other {name} than scores")
+    parts = [part_of(Split(d["split"]), shortlisted=d["shortlisted"]) for d in documents]
     cells = Cells(
-        part=_parts(columns.mapped("split", _SPLITS.index), columns.numbers("shortlisted")),
-        captured=columns.mapped("captured_at", _moment),
-        revision=columns.numbers("revision").astype(np.int64),
-        truths=columns.lists("ground_truths")[1].astype(np.int64).reshape(-1, 4),
-        starts=np.append(0, np.cumsum(sizes)),
-        scores=scores,
-        overlaps=columns.lists("overlaps")[1],
-        matched=columns.lists("matched")[1].astype(np.uint64),
-        ignored=columns.lists("ignored")[1].astype(np.uint64),
-        errors=columns.lists("errors")[1].astype(np.int64),
+        part=of_groups(parts),
+        captured=of_groups([document["captured_us"] for document in documents]),
+        revision=of_groups([document["revision"] for document in documents]),
+        truths=of_rows("ground_truths", np.int32).astype(np.int64).reshape(-1, 4),
+        starts=np.append(0, np.cumsum(sizes, dtype=np.int64)),
+        scores=of_rows("scores", np.float64),
+        overlaps=of_rows("overlaps", np.float64),
+        matched=of_rows("matched", np.uint64),
+        ignored=of_rows("ignored", np.uint64),
+        errors=of_rows("errors", np.uint8).astype(np.int64),
     )
-    return NamedColumns(
-        cast(Names[DetectorId], Names(*columns.spelled("detector"))),
-        cast(Names[Category], Names(*columns.spelled("category"))),
-        cast(Names[FrameId], Names(*columns.spelled("frame_id"))),
-        cast(Names[VehicleId], Names(*columns.spelled("vehicle_id"))),
+    _check(cells, sizes.size)
+    columns = NamedColumns(
+        Names.of([DetectorId(document["detector"]) for document in documents]).taken(document_of),
+        Names.of([Category(name) for name in chain.from_iterable(categories)]),
+        Names.of([FrameId(document["frame_id"]) for document in documents]).taken(document_of),
+        Names.of([VehicleId(document["vehicle_id"]) for document in documents]).taken(document_of),
         cells,
     )
+    return columns.of_categories(wanted.__contains__)
 
 
-def _moment(text: str) -> int:
-    return microseconds(datetime.fromisoformat(text))
-
-
-def _parts(splits: IntArray, shortlisted: FloatArray) -> IntArray:
-    """(N,) int64, the part of each match's frame."""
-    known = [
-        [part_of(split, shortlisted=shortlisted) for shortlisted in (False, True)]
-        for split in Split
-    ]
-    return np.array(known, np.int64)[splits, shortlisted.astype(np.int64)]
+def _check(cells: Cells, groups: int) -> None:
+    rows = {len(cells.scores), len(cells.overlaps), len(cells.matched)}
+    rows |= {len(cells.ignored), len(cells.errors), int(cells.starts[-1])}
+    if len(rows) != 1 or {len(cells.part), len(cells.truths)} != {groups}:
+        raise ValueError("a match's columns differ in length")

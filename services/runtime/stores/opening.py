@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.categories import Categories
+from services.domain.ports.embeddings import Embeddings
 from services.domain.ports.family_marks import FamilyMarks
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.held_corrections import HeldCorrections
@@ -19,7 +20,7 @@ from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import LazyBlobs
 from services.runtime.stores.budget_reports import BudgetReports, MongoBudgetReports
 from services.runtime.stores.categories import MongoCategories
-from services.runtime.stores.embeddings import Embeddings, MongoEmbeddings
+from services.runtime.stores.embeddings import MongoEmbeddings
 from services.runtime.stores.family_marks import MongoFamilyMarks
 from services.runtime.stores.figures import FigureStore, MongoFigureStore
 from services.runtime.stores.frame_ids import MongoFrameIds
@@ -33,6 +34,7 @@ from services.runtime.stores.mongo import Database, connected
 from services.runtime.stores.needles_mongo import MongoNeedleStore
 from services.runtime.stores.schema_stamp import stamp_schema
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
+from services.runtime.stores.store_version import require_version
 from services.runtime.stores.timed import TimedBlobs
 from services.runtime.stores.tokens_mongo import MongoTokenStore
 from services.runtime.stores.unreadable_mongo import MongoUnreadableLog
@@ -81,8 +83,11 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
         A store does not answer.
     InvalidSettings
         A store refuses the login, or its URL is wrong.
+    StoresNotMigrated, StoresFromLater
+        The stores are of another version.
     """
     async with connected(settings) as database:
+        await require_version(database)
         await make_indexes(database, INDEXED_STORES)
         await stamp_schema(database, settings.event_version)
         yield Stores(

@@ -15,15 +15,15 @@ from typing import Any, Final, TypeVar
 import structlog
 from bson import json_util
 
-from services.contracts.errors import VALUE_ERRORS, Fatal, Invalid
+from services.contracts.errors import VALUE_ERRORS, Invalid
 from services.runtime.observability import metrics
 
 T = TypeVar("T")
 Document = dict[str, Any]
 log = structlog.get_logger(__name__)
 
-READ_ERRORS: Final = (*VALUE_ERRORS, Invalid, Fatal)
-"""What parsing a document may raise; `BsonColumns` raises Fatal for unexpected types."""
+READ_ERRORS: Final = (*VALUE_ERRORS, Invalid)
+"""What parsing a document may raise."""
 _MOST_WAITING = 10_000
 _LONGEST_ID = 500
 _LONGEST_DETAIL = 2_000

@@ -10,6 +10,7 @@ from services.annotation.ports.needle_filters import NeedleFilter
 from services.app.cvat_tasks import Pushed, pull_jobs, push_tasks
 from services.contracts.errors import InvalidSettings, ToolUnavailable
 from services.contracts.events import FrameAnnotated, FrameCaptured
+from services.contracts.matches import categories_of
 from services.ground_truth.drafts import entry_of
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings
@@ -18,7 +19,7 @@ from tests.fakes.outbox import InMemoryOutbox
 from tests.faults.victims import Victim
 from tests.integration.cvat.protocol import TOKEN, Cvat, serving
 from tests.review_world import HOSTILE, Seed, World, review_world, seeded
-from tests.samples import frame_matched
+from tests.samples import frame_matched, published
 
 EVERY = NeedleFilter()
 
@@ -50,7 +51,7 @@ async def world(seed: Seed) -> AsyncIterator[World]:
         await world.stores.ledger.assign(entries)
         await world.stores.ledger.confirm(entries)
         known = [frame_matched("r001", category=name) for name in ("stop sign", HOSTILE)]
-        await world.stores.matches.record(known)
+        await world.stores.matches.record(published(categories_of(known)))
         yield world
 
 

@@ -115,7 +115,8 @@ async def survey(stores: Stores, model: ModelId) -> None:
     for number in range(3):
         frame = captured(stores, number)
         made = samples.predictions_made(samples.detection(bbox=BOX), frame_id=frame.frame_id)
-        await stores.frames.record([frame, made, samples.frame_embedded(made, model)])
+        await stores.frames.record([frame, made])
+        await stores.embeddings.record([frame, made, samples.frame_embedded(made, model)])
 
 
 async def points(settings: Settings) -> tuple[int, int]:
@@ -197,10 +198,10 @@ async def test_a_missing_index_is_found_by_its_collection(settings: Settings) ->
 @pytest.mark.usefixtures("stores")
 async def test_records_of_a_newer_version_are_found(settings: Settings) -> None:
     database = connect_as_set(settings)
-    await database["schemas"].update_one({"_id": "events"}, {"$set": {"newest": 2}})
+    await database["schemas"].update_one({"_id": "events"}, {"$set": {"newest": 3}})
     await database.client.close()
     found = findings_of(await look(settings), "mongodb")
-    assert "error: its records are of schema 2, and this version knows 1" in found
+    assert "error: its records are of schema 3, and this version knows 2" in found
     assert "use the newest version everywhere" in found
 
 

@@ -18,6 +18,7 @@ from services.runtime.settings import Settings
 from services.runtime.stores.vectors_open import open_vector_store
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.clock import FakeClock
+from tests.fakes.embeddings import InMemoryEmbeddings
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.outbox import InMemoryOutbox
 from tests.samples import detection, frame_captured, predictions_made
@@ -86,9 +87,17 @@ async def test_the_same_thing_is_found_on_other_frames(
     settings: Settings, embedder: TorchEmbedder, vectors: VectorStore
 ) -> None:
     frames, blobs, outbox = InMemoryFrameStore(), InMemoryBlobs(), InMemoryOutbox()
+    embeddings = InMemoryEmbeddings()
     survey = Survey(blobs)
     step = EmbedFrames(
-        embedder, frames, blobs, vectors, outbox=outbox, settings=settings, clock=FakeClock()
+        embedder,
+        embeddings,
+        frames,
+        blobs,
+        vectors,
+        outbox=outbox,
+        settings=settings,
+        clock=FakeClock(),
     )
     numbers = range(20)
     events: Sequence[Event] = [
@@ -115,6 +124,7 @@ async def test_what_is_embedded_outlives_the_process_and_its_revisions(
     settings: Settings, embedder: TorchEmbedder
 ) -> None:
     frames, blobs, outbox = InMemoryFrameStore(), InMemoryBlobs(), InMemoryOutbox()
+    embeddings = InMemoryEmbeddings()
     survey = Survey(blobs)
     points = {
         region_point_id(embedder.model_id, region) for region in survey.predictions(1).region_ids()
@@ -123,7 +133,14 @@ async def test_what_is_embedded_outlives_the_process_and_its_revisions(
     for revision in (1, 2):
         store = open_vector_store(settings)
         step = EmbedFrames(
-            embedder, frames, blobs, store, outbox=outbox, settings=settings, clock=FakeClock()
+            embedder,
+            embeddings,
+            frames,
+            blobs,
+            store,
+            outbox=outbox,
+            settings=settings,
+            clock=FakeClock(),
         )
         await step.run([survey.frame(1), survey.predictions(1, revision)])
         await store.close()
@@ -142,13 +159,21 @@ async def test_a_truncated_frame_fails_alone_and_its_neighbours_are_kept(
     settings: Settings, embedder: TorchEmbedder, vectors: VectorStore
 ) -> None:
     frames, blobs, outbox = InMemoryFrameStore(), InMemoryBlobs(), InMemoryOutbox()
+    embeddings = InMemoryEmbeddings()
     survey = Survey(blobs)
     step = EmbedFrames(
-        embedder, frames, blobs, vectors, outbox=outbox, settings=settings, clock=FakeClock()
+        embedder,
+        embeddings,
+        frames,
+        blobs,
+        vectors,
+        outbox=outbox,
+        settings=settings,
+        clock=FakeClock(),
     )
 
     with pytest.raises(InvalidImage):
         await step.run([survey.frame(1), survey.broken(), survey.frame(2)])
 
-    embedded = await frames.load([FrameId("f01"), FrameId("f02"), FrameId("broken")])
+    embedded = await embeddings.load([FrameId("f01"), FrameId("f02"), FrameId("broken")])
     assert {frame_id for frame_id, record in embedded.items() if record.embedded} == {"f01", "f02"}

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from services.app.assembly import running
 from services.app.parts import App
 from services.app.unreadable_letters import REASON, UnreadableReporter
 from services.cli.dead_letter_reading import dead_letter_count
+from services.contracts.codec import encode
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.events import (
     Event,
@@ -25,7 +27,7 @@ from services.contracts.events import (
     PredictionsMade,
     ShortlistPublished,
 )
-from services.contracts.flow import CONSUMERS, READS, group_of
+from services.contracts.flow import CONSUMERS, READS, REVIEW, group_of
 from services.contracts.identity import LetterId
 from services.contracts.matches import FrameMatched
 from services.contracts.topics import BY_NAME, DEAD_LETTERS, TOPICS
@@ -34,7 +36,7 @@ from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.delivery import OutgoingRecord
 from services.runtime.kafka.lag import LagReader
 from services.runtime.settings import Settings
-from services.runtime.stores.mongo import connect_as_set
+from services.runtime.stores.mongo import connect_as_set, pair_id
 from services.runtime.stores.unreadable import UNREADABLE
 from tests import samples
 from tests.deadline import until
@@ -55,7 +57,7 @@ _SETTINGS = Settings(
     reference_share=0.5,
     split_by="frame",
 )
-_SERVICES = ("ingest", *CONSUMERS)
+_SERVICES = ("ingest", *CONSUMERS, REVIEW)
 _FRAMES = [f"f{number}" for number in range(40)]
 _SOUND = [f"sound-{number}" for number in range(8)]
 _FIXED: dict[type[Event], dict[str, Sequence[Any]]] = {
@@ -139,15 +141,20 @@ def _sound_events() -> list[Event]:
     ]
 
 
+def _bytes_of(event: Event, **changed: object) -> bytes:
+    return json.dumps({**json.loads(encode(event)), **changed}).encode()
+
+
 async def _store_what_was_valid_once(settings_: Settings) -> set[str]:
     """Documents as former versions may have left them; where they are."""
     database = connect_as_set(settings_)
     late, early = "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"
+    captured, truth = _captured("f"), samples.frame_annotated()
     for collection, field, value in (
-        ("frames", "captured.event.captured_at", late),
-        ("frames", "ground_truth.event.revision", 2**62),
-        ("matches", "latest.event.captured_at", late),
-        ("matches", "latest.event.scores", ["high"]),
+        ("frames", "captured", _bytes_of(captured, captured_at=late)),
+        ("frames", "truth", _bytes_of(truth, revision=2**62)),
+        ("matches", "captured_us", 2**62),
+        ("matches", "groups.scores", b"high"),
         ("needles", "needle.captured_at", early),
         ("needles", "needle.score", {}),
     ):
@@ -160,8 +167,8 @@ async def _store_what_was_valid_once(settings_: Settings) -> set[str]:
             part = part[name]
         part[last] = value
         if collection == "matches":
-            sound["latest"]["event"]["frame_id"] = sound["frame_id"] = sound["_id"]
-            sound["_id"] = f"{samples.DETECTOR}|{samples.STOP_SIGN}|{sound['_id']}"
+            sound["frame_id"] = sound["_id"]
+            sound["_id"] = pair_id(sound["frame_id"], samples.DETECTOR)
         await database[collection].insert_one(sound)
     await database["corrections"].insert_one({"_id": "half", "outcome": "pending", "event": {}})
     await database["held_corrections"].insert_one({"_id": "half", "outcome": "waiting"})

@@ -8,7 +8,6 @@ from services.contracts.identity import ModelId
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, collection_of
 from tests import samples
 from tests.fakes.embeddings import InMemoryEmbeddings
-from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.outbox import InMemoryOutbox
 from tests.fakes.vectors import InMemoryVectors
 
@@ -19,8 +18,7 @@ class World:
     """Two models with collections; the old one is live."""
 
     def __init__(self) -> None:
-        self.frames = InMemoryFrameStore()
-        self.embeddings = InMemoryEmbeddings(self.frames)
+        self.embeddings = InMemoryEmbeddings()
         self.vectors = InMemoryVectors()
         self.outbox = InMemoryOutbox()
 
@@ -33,10 +31,10 @@ class World:
         )
         for number in range(frames):
             made = samples.predictions_made(samples.detection(), frame_id=f"f{number}")
-            await self.frames.record([samples.frame_captured(f"f{number}"), made])
-            await self.frames.record([samples.frame_embedded(made, OLD)])
+            await self.embeddings.record([samples.frame_captured(f"f{number}"), made])
+            await self.embeddings.record([samples.frame_embedded(made, OLD)])
             if number < by_new:
-                await self.frames.record([samples.frame_embedded(made, NEW)])
+                await self.embeddings.record([samples.frame_embedded(made, NEW)])
 
     async def read(self) -> Models:
         return await read_models(self.vectors, self.embeddings)

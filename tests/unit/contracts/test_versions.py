@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from services.contracts import codec
-from services.contracts.documents import VERSION_1, event_types, example
-from services.contracts.events import ErrorType, Event, FrameErased
+from services.contracts.documents import VERSION_1, example
+from services.contracts.events import ErrorType, Event, FrameAnnotated, PredictionsMade
 from services.contracts.identity import Category
 from services.contracts.matches import ROWS_AT_ONCE, CategoryMatched, FrameMatched, categories_of
 from services.contracts.topics import MATCHES, TOPICS
@@ -23,7 +23,8 @@ from tests import samples
 from tests.unit.domain import oracle
 
 PUBLISHED = [(topic.name, event) for topic in TOPICS for event in topic.events]
-NAMES = [event.__name__ for event in event_types() if event is not FrameErased]
+DIGESTS = {FrameAnnotated: "a08fb309faa2edcd", PredictionsMade: "dc3a9e2efcd2e86e"}
+"""How the sample events' digests began before they could say that they are not complete."""
 
 
 def decoded(topic: str, event: type[Event]) -> Event:
@@ -77,6 +78,14 @@ def test_a_new_field_changes_the_content_and_an_absent_one_does_not() -> None:
     )
     assert content_of(tracked) != content_of(plain)
     assert content_of(codec.decode("gaze.predictions", codec.encode(plain))) == content_of(plain)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fact", [samples.frame_annotated(), samples.predictions_made()])
+def test_what_was_published_before_is_known_by_the_same_digest(
+    fact: FrameAnnotated | PredictionsMade,
+) -> None:
+    assert content_of(fact)[:16] == DIGESTS[type(fact)]
+    assert content_of(fact.model_copy(update={"complete": False}))[:16] != DIGESTS[type(fact)]
 
 
 def crowded(categories: int, size: int) -> FrameMatched:

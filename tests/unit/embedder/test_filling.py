@@ -8,7 +8,6 @@ from services.contracts.identity import FrameId, ModelId, frame_point_id, region
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Where, collection_of
 from services.embedder.filling import Filled, FillModel
 from tests.fakes.embedder import MeanColour
-from tests.fakes.embeddings import InMemoryEmbeddings
 from tests.fakes.vectors import InMemoryVectors
 from tests.samples import predictions_made
 from tests.unit.embedder.test_service import LAMP, STOP, World
@@ -18,10 +17,6 @@ NEW = MeanColour("colour-new")
 
 class Beside(World):
     """A world in which frames are embedded by the live model, and a second one may be filled."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embeddings = InMemoryEmbeddings(self.frames)
 
     async def survey(self, *frame_ids: str) -> None:
         for frame_id in frame_ids:
@@ -72,7 +67,7 @@ async def test_what_is_filled_is_not_embedded_again_but_what_comes_meanwhile_is(
 async def test_an_image_that_cannot_be_read_is_named_once_and_its_neighbours_are_filled() -> None:
     world = Beside()
     await world.survey("f1", "f3")
-    await world.frames.record([world.captured("f2", b"\xff\xd8\xff no picture")])
+    await world.embeddings.record([world.captured("f2", b"\xff\xd8\xff no picture")])
     filler = world.filler()
     seen: list[Filled] = []
 
@@ -134,7 +129,7 @@ async def test_vectors_that_the_store_has_lost_are_made_again() -> None:
     await world.vectors.delete(
         collection_of(FRAME_VECTORS, model), [frame_point_id(model, FrameId("f1"))]
     )
-    record = (await world.frames.load([FrameId("f2")]))[FrameId("f2")]
+    record = (await world.embeddings.load([FrameId("f2")]))[FrameId("f2")]
     region = next(iter(record.embedded[model].regions.values()))[0]
     await world.vectors.delete(
         collection_of(REGION_VECTORS, model), [region_point_id(model, region)]

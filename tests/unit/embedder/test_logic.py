@@ -5,7 +5,7 @@ import pytest
 
 from services.contracts.events import Image
 from services.contracts.identity import ModelId
-from services.domain.ports.frames import FrameRecord
+from services.domain.ports.embeddings import EmbeddingRecord
 from services.embedder import logic
 from services.embedder.logic import EmbeddingTask
 from tests.samples import detection, frame_captured, predictions_made
@@ -19,10 +19,11 @@ def task(
     captured = frame_captured(frame_id)
     shown = captured.image.model_copy(update={"width": width, "height": height, "media_type": kind})
     made = predictions_made(detection(bbox=(10, 20, 30, 40)))
-    record = FrameRecord(
+    record = EmbeddingRecord(
         captured.frame_id,
         captured=captured.model_copy(update={"image": shown}),
-        predictions={made.detector_id: made},
+        revisions={made.detector_id: made.revision},
+        waiting={made.detector_id: made},
     )
     found = logic.task_of(record, ModelId("model"), 0.3)
     assert found is not None

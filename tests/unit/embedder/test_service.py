@@ -16,7 +16,7 @@ from services.contracts.errors import (
 )
 from services.contracts.events import Event, FrameCaptured, FrameEmbedded, PredictionsMade
 from services.contracts.identity import FrameId, PointId, frame_point_id, region_point_id
-from services.domain.ports.frames import FrameRecord
+from services.domain.ports.embeddings import EmbeddingRecord
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, Where
 from services.embedder.embedder import Boxes, FrameVectors
 from services.embedder.service import EmbedFrames
@@ -24,6 +24,7 @@ from services.runtime.settings import Settings
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.embedder import MeanColour
+from tests.fakes.embeddings import InMemoryEmbeddings
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.outbox import InMemoryOutbox
 from tests.fakes.vectors import InMemoryVectors
@@ -53,6 +54,7 @@ class World:
     """The fakes around the step."""
 
     def __init__(self, vectors: InMemoryVectors | None = None) -> None:
+        self.embeddings = InMemoryEmbeddings()
         self.frames = InMemoryFrameStore()
         self.blobs = InMemoryBlobs()
         self.vectors = vectors or InMemoryVectors()
@@ -69,6 +71,7 @@ class World:
     def step(self, embedder: MeanColour) -> EmbedFrames:
         return EmbedFrames(
             embedder,
+            self.embeddings,
             self.frames,
             self.blobs,
             self.vectors,
@@ -80,6 +83,10 @@ class World:
     async def run(self, *events: Event) -> list[FrameEmbedded]:
         """What a step that has just started publishes for these events."""
         before = len(self.outbox.published)
+        # As fp_miner does; it may be later, or earlier.
+        await self.frames.record(
+            [e for e in events if isinstance(e, FrameCaptured | PredictionsMade)]
+        )
         await self.step(self.embedder).run(events)
         published = self.outbox.published[before:]
         return [event for event in published if isinstance(event, FrameEmbedded)]
@@ -89,8 +96,8 @@ class World:
         hits = await self.vectors.nearest(alias, np.ones(size, np.float32), Where(), 1000)
         return {hit.point_id for hit in hits}
 
-    async def record(self, frame_id: str = "f1") -> FrameRecord:
-        return (await self.frames.load([FrameId(frame_id)]))[FrameId(frame_id)]
+    async def record(self, frame_id: str = "f1") -> EmbeddingRecord:
+        return (await self.embeddings.load([FrameId(frame_id)]))[FrameId(frame_id)]
 
     def points(self, made: PredictionsMade, *places: int) -> set[PointId]:
         ids = made.region_ids()

@@ -53,7 +53,6 @@ def test_a_candidate_names_its_image_in_the_store_as_it_is_now() -> None:
             captured=captured,
             ground_truth=None,
             predictions={predictions.detector_id: predictions},
-            embedded={},
         )
     )
     assert facts is not None

@@ -31,7 +31,6 @@ class TwoModels(World):
         assert [hit.point_id for hit in held] == [first]
         vector = np.array([np.cos(angle), np.sin(angle)], np.float32)
         told = samples.frame_embedded(made, OTHER)
-        await self.frames.record([told])
         for alias, point in (
             (REGION_VECTORS, Point(region_point_id(OTHER, region), vector, held[0].payload)),
             (FRAME_VECTORS, Point(told.frame_point, vector, {"split": held[0].payload["split"]})),

@@ -89,7 +89,7 @@ class World:
         predictions = samples.predictions_made(samples.detection(), frame_id=frame_id)
         embedded = samples.frame_embedded(predictions, model)
         captured = captured or samples.frame_captured(frame_id, drive)
-        await self.frames.record([captured, predictions, embedded])
+        await self.frames.record([captured, predictions])
         regions, frames = collection_of(REGION_VECTORS, model), collection_of(FRAME_VECTORS, model)
         await self.vectors.ensure(regions, 2, keywords=(), numbers=())
         await self.vectors.alias({REGION_VECTORS: regions})

@@ -1,0 +1,101 @@
+"""The embedding store's protocol: what the embedder knows of each frame, and what it has done.
+
+A frame is done once its vectors match the latest predictions of all detectors.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from services.contracts.events import FrameCaptured, FrameEmbedded, PredictionsMade
+from services.contracts.identity import DetectorId, FrameId, ModelId
+
+EmbeddingFact = FrameCaptured | PredictionsMade | FrameEmbedded
+
+
+@dataclass(frozen=True)
+class EmbeddingRecord:
+    """What is known of one frame.
+
+    Attributes
+    ----------
+    revisions : the latest revision of each detector's predictions
+    waiting : predictions of that revision that have no vectors of the model that is filled first
+    embedded : the last event of each model
+    """
+
+    frame_id: FrameId
+    captured: FrameCaptured | None = None
+    revisions: Mapping[DetectorId, int] = field(default_factory=dict)
+    waiting: Mapping[DetectorId, PredictionsMade] = field(default_factory=dict)
+    embedded: Mapping[ModelId, FrameEmbedded] = field(default_factory=dict)
+
+    def lacks_predictions(self, model: ModelId) -> bool:
+        """Whether the model must embed predictions that are not here: another model has."""
+        stored = self.embedded.get(model)
+        done = stored.predictions_revisions if stored else {}
+        return any(
+            detector not in self.waiting and done.get(detector) != revision
+            for detector, revision in self.revisions.items()
+        )
+
+
+@dataclass(frozen=True)
+class Points:
+    """How many points of one model there are: one per frame, and one per region."""
+
+    frames: int
+    regions: int
+
+    def cover(self, points: "Points") -> bool:
+        """Whether there are at least as many of both."""
+        return self.frames >= points.frames and self.regions >= points.regions
+
+
+class Embeddings(Protocol):
+    """Embedded frames by model. Every method raises StoreUnavailable if the store is down."""
+
+    async def record(self, facts: Sequence[EmbeddingFact]) -> None:
+        """Merge the facts, durably; an older revision never overwrites a newer one.
+
+        Predictions that an event has embedded are dropped.
+        """
+        ...
+
+    async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, EmbeddingRecord]:
+        """What is known of those of these frames that are known at all."""
+        ...
+
+    async def captured(self) -> int:
+        """How many frames have an image."""
+        ...
+
+    async def done(self, model: ModelId) -> int:
+        """How many of them this model has finished."""
+        ...
+
+    async def lacking(self, model: ModelId, live: ModelId) -> int:
+        """How many `live` has finished and `model` has not: a search by `model` misses them."""
+        ...
+
+    async def pending(self, model: ModelId, after: FrameId | None, limit: int) -> list[FrameId]:
+        """The first frames after `after`, by id, that the model has not finished."""
+        ...
+
+    async def one(self, model: ModelId) -> FrameEmbedded | None:
+        """The event of any one frame that the model has embedded."""
+        ...
+
+    async def points(self) -> dict[ModelId, Points]:
+        """How many points each model must have according to the FrameEmbedded events."""
+        ...
+
+    async def embedded_frames(
+        self, model: ModelId, after: FrameId | None, limit: int
+    ) -> list[FrameEmbedded]:
+        """The events of the first frames after `after`, by id."""
+        ...
+
+    async def forget(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
+        """Delete the events of these frames, because their vectors are gone."""
+        ...
