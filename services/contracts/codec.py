@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cache, reduce
 from operator import or_
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -13,7 +13,8 @@ from services.contracts.events import Event
 from services.contracts.matches import FrameMatched
 from services.contracts.topics import BY_NAME
 
-EventVersion = Literal[1, 2]
+EventVersion = int
+"""1 or 2."""
 
 
 @cache

@@ -108,8 +108,10 @@ class Settings(BaseSettings):
     topic_retention_days_of: str = Field(
         "", description="Other retention for single topics, `gaze.dead-letters=90,…`."
     )
-    event_version: Literal[1, 2] = Field(
+    event_version: int = Field(
         1,
+        ge=1,
+        le=2,
         description="Version of the events that are written; both are read. Set 2 once no process"
         " of version 0.1 runs any more.",
     )

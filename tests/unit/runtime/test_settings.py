@@ -34,6 +34,23 @@ def test_single_topics_have_their_own_partitions_and_retention() -> None:
     assert settings.retention_days_of("gaze.frames") == settings.topic_retention_days
 
 
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_the_version_of_events_is_read_from_the_environment(
+    version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAZELOOP_EVENT_VERSION", version)
+    assert load_settings().event_version == int(version)
+
+
+@pytest.mark.parametrize("version", ["0", "3", "two"])
+def test_a_version_of_events_that_does_not_exist_is_refused(
+    version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAZELOOP_EVENT_VERSION", version)
+    with pytest.raises(InvalidSettings, match="GAZELOOP_EVENT_VERSION"):
+        load_settings()
+
+
 @pytest.mark.parametrize(
     ("name", "listed"),
     [
