@@ -8,9 +8,12 @@ from typing import Annotated
 
 import typer
 
+from services.cli.console import console
 from services.contracts.errors import InvalidRecord
 from services.formats.items import Dataset, Detector
 from services.formats.readers.coco import read_coco
+from services.formats.readers.detections.output import Output
+from services.formats.readers.detections.registry import FORMATS, FormatName, read_output
 from services.formats.readers.restored import restored
 from services.formats.readers.returned import Manifest
 from services.formats.readers.via import read_via
@@ -79,7 +82,29 @@ Predictions = Annotated[
     Path | None,
     typer.Option(
         "--predictions",
-        help="The detector's results in COCO format: image_id, category_id, bbox, score.",
+        help="The detector's results: COCO (image_id, category_id, bbox, score), or another format"
+        " of --predictions-format; a file, or a folder with one per image.",
+        exists=True,
+        metavar="PATH",
+    ),
+]
+PredictionsFormat = Annotated[
+    FormatName,
+    typer.Option(
+        "--predictions-format",
+        help="The format of the results; `auto` takes the only one that recognises them. "
+        + ". ".join(f"`{name}`: {known.description}" for name, known in FORMATS.items())
+        + ".",
+        metavar="NAME",
+    ),
+]
+ClassNamesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--class-names",
+        help="Names of the detector's classes: data.yaml, or a text file with a name per line."
+        " Default for yolo-txt and mmdetection: data.yaml, dataset.yaml, classes.txt or obj.names"
+        " beside the results.",
         exists=True,
         dir_okay=False,
         metavar="FILE",
@@ -141,6 +166,8 @@ class DetectionOptions:
     """
 
     predictions: Predictions = None
+    predictions_format: PredictionsFormat = FormatName.AUTO
+    class_names: ClassNamesFile = None
     detector: DetectorName = None
     name: Name = None
 
@@ -173,7 +200,15 @@ class DetectionOptions:
             predictions=self.predictions,
             detector=self.made_by(),
             dataset=self.name,
+            output_of=self._output_of,
         )
+
+    def _output_of(self, path: Path) -> Output:
+        """Read the results, and print their format if it was guessed."""
+        output = read_output(path, self.predictions_format, self.class_names)
+        if self.predictions_format is FormatName.AUTO:
+            console().print(f"results read as {output.format}", highlight=False)
+        return output
 
 
 _NO_DETECTIONS = DetectionOptions()

@@ -38,6 +38,10 @@ REMEDIES: Final[Mapping[str, str]] = {
         "Annotate the images as they were published. In a data set, declare the width and height"
         " of the images that the boxes were drawn on, or omit them if they are the actual size."
     ),
+    "unknown_size": (
+        "Set --images, or declare width and height in the data set: these boxes are fractions of"
+        " the image."
+    ),
     "box_inverted": "A bbox is [x, y, width, height]; width and height are not negative.",
     "invalid_crowd": "iscrowd is 0 or 1.",
     "box_without_area": "A bbox is [x, y, width, height] in pixels, not two corners.",

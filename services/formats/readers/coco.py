@@ -24,6 +24,7 @@ from services.formats.items import (
 )
 from services.formats.json_files import read_json
 from services.formats.readers.coco_images import ListedImage, listed_images
+from services.formats.readers.detections.registry import OutputReader, read_output
 from services.formats.readers.folders import image_file, image_size
 from services.formats.readers.names import ImageNames, ImageReferences
 from services.formats.readers.records import (
@@ -60,6 +61,7 @@ def read_coco(
     detector: Detector | None = None,
     dataset: str | None = None,
     sent: Manifest | None = None,
+    output_of: OutputReader = read_output,
 ) -> Dataset:
     """Open a COCO data set. A given detector counts as run on every listed image.
 
@@ -68,6 +70,7 @@ def read_coco(
     images : the folder that `file_name` is relative to; None reads no images
     dataset : prefix of every frame id; default: the ground truth's file name without extension
     sent : the export's manifest; maps file names to frames where nothing else does
+    output_of : reads the predictions, in any format
 
     Raises
     ------
@@ -102,7 +105,7 @@ def read_coco(
         truths = _Truths.of(ground_truth, content["annotations"], ids, names, categories, rejected)
     results = None
     if predictions:
-        results = Results(predictions, ids=ids, names=names, categories=categories)
+        results = Results(output_of(predictions), ids=ids, names=names, categories=categories)
         rejected += results.rejected
     opened = _Coco(name, images, listed, truths, results, detector)
     return Dataset(name, len(ids), opened.items(rejected))
@@ -265,7 +268,7 @@ class _Coco:
         size = declared_size(record)
         known = size or self._read_size(image, file, notes)
         truths, complete = self.truths.read(image, known, notes) if self.truths else (None, True)
-        found = self._found(image, known, notes)
+        found = self._found(image, known, notes, file)
         drive = record.get("drive_id")
         return FrameItem(
             frame_id=image.frame_id,
@@ -293,10 +296,12 @@ class _Coco:
         notes.adjustments[Adjustment.SIZE_READ] += 1
         return image_size(file)
 
-    def _found(self, image: ListedImage, size: Size | None, notes: Notes) -> Found:
+    def _found(
+        self, image: ListedImage, size: Size | None, notes: Notes, file: Path | None
+    ) -> Found:
         if self.results is None:
             return NOT_LOOKED
-        found = self.results.found(image.key, size, notes)
+        found = self.results.found(image.key, size, notes, file)
         if not any(self.results.records(copy.key) for copy in image.copies):
             return found
         # The detections of the copies are refused, so this image's are incomplete.

@@ -1,7 +1,8 @@
-"""Detector results in COCO format: a list, or an object that also has categories and images."""
+"""A detector's results in COCO's form, whatever format they were read from."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,9 @@ from services.formats.adjustments import Adjustment
 from services.formats.fields import Record
 from services.formats.geometry import Size
 from services.formats.items import Located, RecordKind, Rejection
-from services.formats.json_files import read_json
+from services.formats.readers.detections.boxes import RelativeBox
+from services.formats.readers.detections.output import Output
+from services.formats.readers.folders import image_size
 from services.formats.readers.names import ImageNames, ImageReferences, other_form
 from services.formats.readers.records import (
     Groups,
@@ -25,8 +28,10 @@ from services.formats.readers.records import (
     hide_nothing,
     located,
     parsed,
+    without,
 )
 from services.formats.readers.shapes import detected_shape
+from services.formats.readers.traits import attributes, track_id
 from services.formats.visible_names import check_name
 
 Categories = Mapping[ImageKey, frozenset[Category]]
@@ -153,10 +158,11 @@ NOT_LOOKED = Found(None)
 
 
 class Results:
-    """One results file, with its records grouped by image.
+    """A detector's output, with its records grouped by image.
 
     Parameters
     ----------
+    output : the records of any format
     ids : the data set's image ids; empty if it has only names
     names : the data set's images by name
     categories : the data set's categories; the file's own take precedence
@@ -165,40 +171,37 @@ class Results:
     Raises
     ------
     InvalidRecord
-        The file is unreadable, or none of its records names a known image and category: the file
-        then belongs to another data set, and its silence here would be taken for misses.
+        None of the records names a known image and category: they then belong to another data
+        set, and their silence here would be taken for misses.
     """
 
     def __init__(
         self,
-        file: Path,
+        output: Output,
         *,
         ids: Collection[ImageKey],
         names: ImageNames,
         categories: Categories,
         category_of: CategoryRule = listed_category,
     ) -> None:
-        content = read_json(file)
         self.rejected: list[Rejection] = []
-        own: dict[ImageKey, Record] = {}
-        if isinstance(content, dict):
-            listed = categories_of(file, content.get("categories", []), self.rejected)
+        file, sources = output.path, output.sources
+        if output.categories is not None:
+            listed = categories_of(file, output.categories, self.rejected)
             categories = {**categories, **listed}
-            own = _own_images(file, content.get("images", []), self.rejected)
-            name = "annotations" if "annotations" in content else "predictions"
-            sources = located(file, name, content.get(name))
-        else:
-            sources = located(file, "", content)
+        own = _own_images(file, output.images, self.rejected)
         own_names = {key: str(image["file_name"]) for key, image in own.items()}
         self._references = ImageReferences(ids, names, sources, own_names)
         self._categories = categories
         self._category_of = category_of
+        self._errors = output.errors
         self._groups: Groups = by_image(
             sources, self._references.of, self.rejected, RecordKind.DETECTION
         )
         self._sizes = _sizes(own, names)
         if sources and names:
             self._check_use(file, len(sources))
+        self.rejected += output.rejected
 
     def _check_use(self, file: Path, count: int) -> None:
         if not self._groups:
@@ -214,11 +217,15 @@ class Results:
         error = None
         for source in (source for group in self._groups.values() for source in group):
             try:
-                self._category_of(source.value, self._categories, Counter())
+                self._category(source, Counter())
             except InvalidRecord as exc:
                 error = error or exc
             else:
                 return
+        if error is not None and error.reason != "unknown_category":
+            raise InvalidRecord(
+                f"{file}: no result can be read; the first: {error}", reason=error.reason
+            )
         if error is not None:
             raise InvalidRecord(
                 f"{file}: no result is of a known category; the first: {error}. Give them the ids"
@@ -226,25 +233,40 @@ class Results:
                 reason="unknown_category",
             )
 
+    def _category(self, source: Located[Record], adjustments: Counter[Adjustment]) -> Category:
+        if source.location in self._errors:
+            raise self._errors[source.location]
+        return self._category_of(source.value, self._categories, adjustments)
+
     def records(self, image: ImageKey) -> list[Located[Record]]:
         """The image's raw records."""
         return self._groups.get(image, [])
 
-    def found(self, image: ImageKey, size: Size | None, notes: Notes) -> Found:
+    def found(
+        self, image: ImageKey, size: Size | None, notes: Notes, file: Path | None = None
+    ) -> Found:
         """The image's detections.
 
         Parameters
         ----------
-        size : the image's size, if known; a size that the file declares takes precedence
+        size : the image's size, if known; a size that the output declares takes precedence
+        file : the image, whose size is read if relative boxes need it
         """
         own_size = self._sizes.get(image)
+        known = own_size or size or self._read_size(image, file, notes)
 
         def parse(source: Located[Record]) -> Detection:
-            record = source.value
-            category = self._category_of(record, self._categories, notes.adjustments)
-            score = fields.score(record.get("score"), notes.adjustments)
-            bbox, mask = detected_shape(source, own_size or size, notes)
-            return fields.checked(Detection, category=category, score=score, bbox=bbox, mask=mask)
+            category = self._category(source, notes.adjustments)
+            score = fields.score(source.value.get("score"), notes.adjustments)
+            bbox, mask = detected_shape(_in_pixels(source, known), known, notes)
+            return fields.checked(
+                Detection,
+                category=category,
+                score=score,
+                bbox=bbox,
+                mask=mask,
+                **_traits(source, notes.rejected),
+            )
 
         refused: list[Rejection] = []
         found = tuple(parsed(self.records(image), parse, refused, RecordKind.DETECTION))
@@ -255,6 +277,44 @@ class Results:
             return Found(found, complete=hide_nothing(refused) and not unsure, size=own_size)
         notes.adjustments[Adjustment.NO_DETECTIONS_LEFT] += 1
         return Found(None, complete=False)
+
+    def _read_size(self, image: ImageKey, file: Path | None, notes: Notes) -> Size | None:
+        boxes = (source.value.get("bbox") for source in self.records(image))
+        if file is None or not any(isinstance(box, RelativeBox) for box in boxes):
+            return None
+        notes.adjustments[Adjustment.SIZE_READ] += 1
+        return image_size(file)
+
+
+def _traits(source: Located[Record], rejected: list[Rejection]) -> dict[str, object]:
+    """The track id and the attributes; if one is refused, the detection stays without it."""
+    readers: dict[str, Callable[[Record], object]] = {
+        "track_id": track_id,
+        "attributes": attributes,
+    }
+    return {
+        key: without(partial(read, source.value), source, rejected)
+        for key, read in readers.items()
+        if key in source.value
+    }
+
+
+def _in_pixels(source: Located[Record], size: Size | None) -> Located[Record]:
+    """The record with its box in pixels.
+
+    Raises
+    ------
+    InvalidRecord
+        `unknown_size`: the box is relative to an image whose size is unknown.
+    """
+    box = source.value.get("bbox")
+    if not isinstance(box, RelativeBox):
+        return source
+    if size is None:
+        raise InvalidRecord(
+            "the box is a fraction of an image whose size is unknown", reason="unknown_size"
+        )
+    return Located({**source.value, "bbox": box.in_pixels(size)}, source.location)
 
 
 def _own_images(file: Path, values: object, rejected: list[Rejection]) -> dict[ImageKey, Record]:

@@ -28,6 +28,7 @@ from services.formats.items import (
     Rejection,
 )
 from services.formats.json_files import read_json
+from services.formats.readers.detections.registry import OutputReader, read_output
 from services.formats.readers.folders import image_file, image_size, plain_name
 from services.formats.readers.names import ImageNames
 from services.formats.readers.records import (
@@ -54,6 +55,7 @@ def read_via(
     dataset: str | None = None,
     category_attribute: str | None = None,
     sent: Manifest | None = None,
+    output_of: OutputReader = read_output,
 ) -> Dataset:
     """Open a VIA data set.
 
@@ -66,6 +68,7 @@ def read_via(
     category_attribute : the region attribute that holds the category; default: the only one, or
         `category`, `class`, `label`, `name`, `type` or `object`, in any letter case
     sent : the export's manifest; maps file names to frames
+    output_of : reads the predictions, in any format
 
     Raises
     ------
@@ -88,7 +91,7 @@ def read_via(
     if predictions:
         names = ImageNames({name: name for name in files})
         results = Results(
-            predictions, ids=(), names=names, categories={}, category_of=named_category
+            output_of(predictions), ids=(), names=names, categories={}, category_of=named_category
         )
         rejected += results.rejected
     name = dataset or annotations.stem
@@ -177,7 +180,7 @@ class _Via:
         annotation = partial(self._annotation, size, notes)
         annotations = tuple(parsed(regions, annotation, refused, RecordKind.ANNOTATION))
         notes.rejected += refused
-        found = self.results.found(name, size, notes) if self.results else NOT_LOOKED
+        found = self.results.found(name, size, notes, file) if self.results else NOT_LOOKED
         return FrameItem(
             frame_id=self.sent.of(name).frame_id if self.sent else fields.frame_id(self.name, name),
             vehicle_id=VehicleId(fields.quoted(str(attributes.get("vehicle_id", self.name)))),

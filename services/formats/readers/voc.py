@@ -31,6 +31,7 @@ from services.formats.items import (
     RecordKind,
     Rejection,
 )
+from services.formats.readers.detections.registry import OutputReader, read_output
 from services.formats.readers.folders import image_file, visible_files
 from services.formats.readers.names import ImageNames
 from services.formats.readers.records import Notes, hide_nothing, rejection, whole_frame
@@ -53,6 +54,7 @@ def read_voc(
     detector: Detector | None = None,
     dataset: str | None = None,
     sent: Manifest | None = None,
+    output_of: OutputReader = read_output,
 ) -> Dataset:
     """Open a VOC data set; XML files and images may be in subfolders.
 
@@ -63,6 +65,7 @@ def read_voc(
         number, and whose category is a name, or an id that the file itself lists
     dataset : prefix of every frame id; default: the folder's name
     sent : the export's manifest; maps file names to frames where nothing else does
+    output_of : reads the predictions, in any format
 
     Raises
     ------
@@ -76,7 +79,7 @@ def read_voc(
     if predictions:
         names = ImageNames({stem: stem for stem in files})
         results = Results(
-            predictions, ids=(), names=names, categories={}, category_of=named_category
+            output_of(predictions), ids=(), names=names, categories={}, category_of=named_category
         )
         rejected += results.rejected
     voc = _Voc(name, annotations, files, images, results, detector, sent)
@@ -140,7 +143,7 @@ class _Voc:
         refused: list[Rejection] = []
         annotations = tuple(_annotations(file, content, root, notes.adjustments, refused))
         notes.rejected += refused
-        found = self.results.found(stem, size, notes) if self.results else NOT_LOOKED
+        found = self.results.found(stem, size, notes, image) if self.results else NOT_LOOKED
         return FrameItem(
             frame_id=self._frame_id(root, stem),
             vehicle_id=VehicleId(fields.quoted(self.name)),

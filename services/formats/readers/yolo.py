@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-import yaml
-
 from services.contracts.errors import InvalidRecord
 from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
+from services.formats.readers.detections.class_names import yaml_names
 from services.formats.readers.returned import Drawn, Frame, Manifest, Version, returned, version_of
 
 _FIELDS = 5
@@ -32,7 +31,7 @@ def read_yolo(folder: Path, sent: Manifest) -> Dataset:
             f"{folder} holds no data.yaml: name the folder that holds it, and `labels/`",
             reason="unreadable_file",
         )
-    names = _names(folder / "data.yaml")
+    names = yaml_names(folder / "data.yaml")
     files = {str(file): file for file in sorted(_label_files(folder))}
     if not files and sent.frames:
         raise InvalidRecord(
@@ -61,23 +60,6 @@ def _label_files(folder: Path) -> Iterator[Path]:
         for file in labels.rglob("*.txt"):
             if not any(_HIDDEN.match(part) for part in file.relative_to(folder).parts):
                 yield file
-
-
-def _names(file: Path) -> dict[str, str]:
-    """Names by number, from a list or a mapping; every scalar stays a string."""
-    try:
-        # BaseLoader only creates strings: `no` stays a name, and no object is constructed.
-        content = yaml.load(file.read_bytes(), yaml.BaseLoader)  # noqa: S506  # see above
-    except OSError as exc:
-        raise InvalidRecord(f"{file}: {exc.strerror}", reason="unreadable_file") from exc
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as exc:
-        raise InvalidRecord(f"{file}: not YAML: {exc}", reason="invalid_yaml") from exc
-    names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, list):
-        names = {str(number): name for number, name in enumerate(names)}
-    if not isinstance(names, dict):
-        raise InvalidRecord(f"{file} has no names", reason="invalid_yaml")
-    return {number: name for number, name in names.items() if isinstance(name, str)}
 
 
 def _drawn(names: dict[str, str], size: Size, line: str) -> Drawn:

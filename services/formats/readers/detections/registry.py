@@ -1,0 +1,182 @@
+"""The formats of detectors' output by name, and how one is chosen."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from services.contracts.errors import InvalidRecord
+from services.formats.readers.detections import (
+    coco,
+    deepstream,
+    deepstream_full,
+    dlstreamer,
+    frigate,
+    mmdetection,
+    openimages,
+    roboflow,
+    torchvision,
+    ultralytics_json,
+    ultralytics_predictions,
+    yolo_text,
+)
+from services.formats.readers.detections.files import OutputFiles
+from services.formats.readers.detections.output import Output
+
+OutputReader = Callable[[Path], Output]
+"""Reads a detector's output."""
+
+
+class FormatName(StrEnum):
+    """The names of the formats."""
+
+    AUTO = "auto"
+    COCO = "coco"
+    ULTRALYTICS_PREDICTIONS = "ultralytics-predictions"
+    ULTRALYTICS_JSON = "ultralytics-json"
+    YOLO_TEXT = "yolo-txt"
+    ROBOFLOW = "roboflow"
+    TORCHVISION = "torchvision"
+    MMDETECTION = "mmdetection"
+    DEEPSTREAM = "deepstream"
+    DEEPSTREAM_FULL = "deepstream-full"
+    DLSTREAMER = "dlstreamer"
+    FRIGATE = "frigate"
+    OPENIMAGES = "openimages-csv"
+
+
+class Format(NamedTuple):
+    """A format of detectors' output.
+
+    Attributes
+    ----------
+    description : one line
+    recognises : whether files are probably of this format
+    read : reads the files; raises `InvalidRecord` if they are unreadable as a whole
+    takes_names : whether it can have numbers or codes of classes that a file names
+    """
+
+    description: str
+    recognises: Callable[[OutputFiles], bool]
+    read: Callable[[OutputFiles], Output]
+    takes_names: bool = False
+
+
+FORMATS: Final = {
+    FormatName.COCO: Format(
+        "COCO results, as detectron2 and mmdetection's evaluation write them",
+        coco.recognises,
+        coco.read,
+    ),
+    FormatName.ULTRALYTICS_PREDICTIONS: Format(
+        "Ultralytics' predictions.json (val, save_json=True)",
+        ultralytics_predictions.recognises,
+        ultralytics_predictions.read,
+        takes_names=True,
+    ),
+    FormatName.ULTRALYTICS_JSON: Format(
+        "Ultralytics' Results.to_json(), a file or a key per image",
+        ultralytics_json.recognises,
+        ultralytics_json.read,
+    ),
+    FormatName.YOLO_TEXT: Format(
+        "YOLO text files with confidences, one per image",
+        yolo_text.recognises,
+        yolo_text.read,
+        takes_names=True,
+    ),
+    FormatName.ROBOFLOW: Format(
+        "Roboflow Inference's responses, a file or a key per image",
+        roboflow.recognises,
+        roboflow.read,
+        takes_names=True,
+    ),
+    FormatName.TORCHVISION: Format(
+        "boxes, labels and scores of torchvision's models",
+        torchvision.recognises,
+        torchvision.read,
+        takes_names=True,
+    ),
+    FormatName.MMDETECTION: Format(
+        "mmdetection's files in preds/, one per image",
+        mmdetection.recognises,
+        mmdetection.read,
+        takes_names=True,
+    ),
+    FormatName.DEEPSTREAM: Format(
+        "NVIDIA DeepStream messages, minimal schema", deepstream.recognises, deepstream.read
+    ),
+    FormatName.DEEPSTREAM_FULL: Format(
+        "NVIDIA DeepStream messages, full schema", deepstream_full.recognises, deepstream_full.read
+    ),
+    FormatName.DLSTREAMER: Format(
+        "Intel DL Streamer's gvametaconvert messages", dlstreamer.recognises, dlstreamer.read
+    ),
+    FormatName.FRIGATE: Format(
+        "Frigate's events, of MQTT or the API", frigate.recognises, frigate.read
+    ),
+    FormatName.OPENIMAGES: Format(
+        "Open Images' CSV of boxes",
+        openimages.recognises,
+        openimages.read,
+        takes_names=True,
+    ),
+}
+
+
+def read_output(
+    path: Path, format_name: FormatName = FormatName.AUTO, class_names: Path | None = None
+) -> Output:
+    """A detector's output.
+
+    Parameters
+    ----------
+    path : a file, or a folder with a file per image or message
+    format_name : `auto` takes the only format that recognises it
+    class_names : a file with the names of the detector's classes; formats that have only numbers
+        take one beside the output by default
+
+    Raises
+    ------
+    InvalidRecord
+        It is unreadable, or `unsupported_format`: no format recognises it, or several do, or
+        `class_names` would be ignored.
+    """
+    files = OutputFiles(path, class_names)
+    name = recognised(files) if format_name is FormatName.AUTO else format_name
+    if class_names is not None and not FORMATS[name].takes_names:
+        raise InvalidRecord(
+            f"{path} is read as {name}, whose classes are names or the data set's ids: leave"
+            " out --class-names",
+            reason="unsupported_format",
+        )
+    found = FORMATS[name].read(files)
+    found.format = name
+    if found.rejected and not found.sources:
+        # Nothing would be left of it but its silence, which would count as misses.
+        first = found.rejected[0]
+        raise InvalidRecord(
+            f"{path}: none of {len(found.rejected):,} parts can be read as {name}; the first:"
+            f" {first.detail} ({first.location})",
+            reason=first.reason,
+        )
+    return found
+
+
+def recognised(files: OutputFiles) -> FormatName:
+    """The only format that recognises these files.
+
+    Raises
+    ------
+    InvalidRecord
+        `unsupported_format`, or a single file is unreadable.
+    """
+    found = [name for name, known in FORMATS.items() if known.recognises(files)]
+    if len(found) == 1:
+        return found[0]
+    what = f"may be {' or '.join(found)}" if found else "is of no known format of results"
+    raise InvalidRecord(
+        f"{files.path} {what}: name its format with --predictions-format, one of"
+        f" {', '.join(FORMATS)}",
+        reason="unsupported_format",
+    )

@@ -1,0 +1,62 @@
+"""Track ids and attributes of detections."""
+
+from typing import Final
+
+from services.formats import fields
+from services.formats.fields import Record
+
+_LONGEST_TRACK = 100
+_MOST = 16
+_LONGEST_KEY = 64
+_LONGEST_VALUE = 128
+_APPLIED: Final = frozenset({"rotation"})
+"""Attributes that the box takes into account."""
+
+
+def track_id(record: Record) -> str | None:
+    """The `track_id` as text, if there is one.
+
+    Raises
+    ------
+    InvalidRecord
+        `malformed_record`: it is no id, or too long.
+    """
+    value = record.get("track_id")
+    if value is None:
+        return None
+    found = str(fields.key(value))
+    if len(found) > _LONGEST_TRACK or not found.isprintable() or not found.strip():
+        raise fields.malformed(f"track_id {found!r:.60} is not an id")
+    return found
+
+
+def attributes(record: Record) -> dict[str, str] | None:
+    """The single values in `attributes` as texts; lists and objects in it are left out.
+
+    Raises
+    ------
+    InvalidRecord
+        `malformed_record`: there are more than 16, or one is too long.
+    """
+    given = record.get("attributes")
+    if not isinstance(given, dict):
+        return None
+    found = {
+        str(key): _text(value)
+        for key, value in given.items()
+        if isinstance(value, str | bool | int | float) and value != "" and key not in _APPLIED
+    }
+    if len(found) > _MOST or not all(map(_fits, found, found.values())):
+        raise fields.malformed(
+            f"attributes are more than {_MOST}, or longer than {_LONGEST_KEY} and {_LONGEST_VALUE}"
+        )
+    return found or None
+
+
+def _text(value: str | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _fits(key: str, value: str) -> bool:
+    sizes = 0 < len(key) <= _LONGEST_KEY and len(value) <= _LONGEST_VALUE
+    return sizes and key.isprintable() and value.isprintable()
