@@ -1,7 +1,7 @@
 """Plans that are compared: which frames are listed under a split, a seed and a budget."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,7 +31,7 @@ from services.domain.mining.failure_model import FailureMode
 from services.domain.mining.ranking import Vectors
 from services.domain.shortlists.allocation import BudgetAllocator
 from services.domain.shortlists.budgets import Budgets
-from services.domain.shortlists.scored_candidates import Limits
+from services.domain.shortlists.scored_candidates import Limits, ScoredCandidate
 from services.domain.shortlists.strategies import STRATEGIES, Blend, CategoryStats, Strategy
 from services.retriever.allocation.budgets import limits_of
 from services.runtime.settings import Settings
@@ -137,8 +137,19 @@ class Families:
     yields: Mapping[FamilyId, float]
 
     def mode_query(self, places: Sequence[int], vectors: Vectors) -> ModeQuery:
-        """The needles of a mode."""
-        return ModeQuery(vectors, [self.of.get(place, _ONE) for place in places], self.yields)
+        """The needles of a mode, all of them exemplars."""
+        return ModeQuery(vectors, [self.family(place) for place in places])
+
+    def family(self, place: int) -> FamilyId:
+        """The family of a needle."""
+        return self.of.get(place, _ONE)
+
+    def weighed(self, candidates: Iterable[ScoredCandidate]) -> list[ScoredCandidate]:
+        """The candidates, worth as much more or less as their families have yielded."""
+        return [
+            replace(candidate, worth=candidate.worth * self.yields.get(candidate.family, 1.0))
+            for candidate in candidates
+        ]
 
 
 _ONE = FamilyId("all")
@@ -163,7 +174,7 @@ def allocator_of(
     worths: Counter[FrameId] = Counter()
     for name, category_model in category_models.items():
         worths.update(frame_worths(category_model, hay[name], strategy))
-    allocator = BudgetAllocator()
+    allocator = BudgetAllocator(allowed(haystack, 1.0))
     for name, task in searched.items():
         of_mode = _needles(task)
         vectors = {mode: task.data.vectors["crop"][places] for mode, places in of_mode.items()}
@@ -173,9 +184,9 @@ def allocator_of(
         )
         for mode, places in of_mode.items():
             key = (name, mode.error, mode.taken_for or "")
-            for place, vector in zip(places, vectors[mode], strict=True):
-                allocator.add_needle(key, NeedleId(f"{place:06d}"), vector)
-            allocator.add_candidates(key, candidates.get(mode, ()))
+            for place in places:
+                allocator.add_needle(key, NeedleId(f"{place:06d}"), families.family(place))
+            allocator.add_candidates(key, families.weighed(candidates.get(mode, ())))
     return allocator
 
 

@@ -23,7 +23,7 @@ from services.contracts.identity import FamilyId, NeedleId
 from services.domain.mining.failure_model import FailureMode
 from services.domain.mining.families import LeaderClusters, beyond, shared_by
 from services.domain.shortlists.budgets import optimistic_yield
-from services.domain.shortlists.scored_candidates import Assignment
+from services.domain.shortlists.scored_candidates import Assignment, ListedFrame
 from services.domain.shortlists.strategies import STRATEGIES
 from services.runtime.settings import Settings
 
@@ -117,7 +117,12 @@ def second_plan(first: First, weigh: Weigh | None) -> list[Assignment]:
     )
     whole = allowed(first.haystack, 2 * BUDGET)
     for each in first.dealt:
-        allocator.keep(each.needle, each.candidate.context, each.candidate.family, whole)
+        candidate = each.candidate
+        allocator.keep(
+            ListedFrame(
+                each.needle, candidate.region, candidate.context, candidate.family, corrected=True
+            )
+        )
     return allocator.allocate(whole)
 
 

@@ -40,6 +40,7 @@ from services.contracts.matches import (
     MatchGroups,
     MatchRevisions,
 )
+from services.domain.shortlists.epochs import Epoch, Size
 
 CAPTURED_AT = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 DETECTOR = DetectorId("ods@1")
@@ -229,4 +230,16 @@ def shortlist_published(
         provenance=Provenance(
             model=MODEL, strategy="worst-frames", size_limit=10, method="contrast"
         ),
+    )
+
+
+def epoch(number: int = 1, detector: DetectorId = DETECTOR) -> Epoch:
+    return Epoch(
+        detector,
+        number,
+        offsets={"gaze.needles/0": number},
+        models={STOP_SIGN: f"model-{number}"},
+        sizes=(Size(90, 9), Size(100, 10)),
+        budget=15,
+        settled=True,
     )

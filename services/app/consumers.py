@@ -16,14 +16,14 @@ from services.app.family_marking import mark_families
 from services.app.filling import filled_in_background, filler
 from services.app.label_studio_parts import carrying
 from services.app.repeating import Ticker, attempted, going_on, repeated
-from services.app.when_changed import WhenChanged
+from services.app.when_changed import WhenChanged, epochs_closed
 from services.contracts.flow import LABEL_STUDIO, READS, WEBHOOKS
 from services.domain.ports.vectors import REGION_VECTORS, VectorStore, live_model
 from services.embedder.models.choosing import embedder_of
 from services.embedder.service import EmbedFrames
 from services.evaluator.live.service import EvaluateMatches
 from services.fp_miner.service import MineNeedles
-from services.retriever.service import ExtendShortlists
+from services.retriever.service import PublishShortlists
 from services.runtime.clock import Clock
 from services.runtime.embedded.embedders import note_embedder
 from services.runtime.kafka.broker import BrokerAddress
@@ -84,11 +84,13 @@ def _fp_miner(parts: Parts, outbox: Outbox) -> Step:
 
 
 def _retriever(parts: Parts, outbox: Outbox) -> Step:
-    return ExtendShortlists(
+    return PublishShortlists(
         frames=parts.stores.frames,
         matches=parts.stores.matches,
         needles=parts.stores.needles,
         vectors=parts.open_vectors(),
+        epochs=parts.stores.epochs,
+        openings=parts.stores.openings,
         budgets=parts.stores.budgets,
         outbox=outbox,
         settings=parts.settings,
@@ -127,7 +129,7 @@ class Consumers:
 
     async def settle(self) -> bool:
         """Do deferred work; return whether there was any."""
-        retrievers = [step for step in self.steps if isinstance(step, ExtendShortlists)]
+        retrievers = [step for step in self.steps if isinstance(step, PublishShortlists)]
         return any([await retriever.settle() for retriever in retrievers])
 
 
@@ -254,7 +256,7 @@ async def _consumer(
     step = await asyncio.to_thread(_BUILDERS[name], parts, outbox)
     listener = step if isinstance(step, EvaluateMatches) else None
     progress = Progress()
-    if isinstance(step, ExtendShortlists):
+    if isinstance(step, PublishShortlists):
         # While a batch waits for a background plan, the plan's steps count as its progress.
         with progress_of(progress):
             await _retriever_background(step, parts, closing)
@@ -284,21 +286,21 @@ async def _consumer(
 
 
 async def _retriever_background(
-    step: ExtendShortlists, parts: Parts, closing: AsyncExitStack
+    step: PublishShortlists, parts: Parts, closing: AsyncExitStack
 ) -> None:
     for name, work, every_s in (
         ("mark_families", _families_marked(parts), _FAMILIES_S),
         ("report_budgets", step.report_budgets, _BUDGETS_S),
-        ("settle_shortlists", step.settle_in_a_pause, parts.settings.plan_pause_s / 4),
+        ("settle_shortlists", step.settle_when_due, parts.settings.epoch_s / 4),
     ):
         await closing.enter_async_context(repeated(name, work, parts.clock, every_s=every_s))
 
 
 def _batched(name: str, settings: Settings) -> Settings:
-    """Larger batches for the retriever: a plan has a fixed cost, so it should cover many events."""
+    """A batch of the retriever is an epoch."""
     if name != "retriever":
         return settings
-    larger = {"batch_size": settings.plan_batch_size, "batch_wait_s": settings.plan_wait_s}
+    larger = {"batch_size": settings.epoch_events, "batch_wait_s": settings.epoch_s}
     return settings.model_copy(update=larger)
 
 
@@ -306,8 +308,8 @@ def _families_marked(parts: Parts) -> WhenChanged[int]:
     stores, vectors = parts.stores, parts.open_vectors()
 
     async def planned() -> Hashable:
-        # New embeddings cause a plan; a switch of the live model does not, so compare it too.
-        return await stores.needles.plans(), await live_model(vectors, REGION_VECTORS)
+        # New embeddings close an epoch; a switch of the live model does not, so compare it too.
+        return await epochs_closed(stores.epochs), await live_model(vectors, REGION_VECTORS)
 
     async def mark() -> int:
         return await mark_families(stores, vectors, parts.settings, parts.clock)

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from services.app.figures_noted import note_figures
 from services.app.repeating import kept_up
-from services.app.when_changed import WhenChanged
+from services.app.when_changed import WhenChanged, epochs_closed
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Counts
@@ -28,17 +29,18 @@ async def figures_kept_up(stores: Stores, settings: Settings, clock: Clock) -> A
     """
     nothing_counted = Counts(frames=0, predictions=0, ground_truth=0)
     reports = Reports(stores.matches, stores.needles, settings.operating_score, clock)
+    closed = partial(epochs_closed, stores.epochs)
     copies = settings.count_copies
     costs = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=copies)
     current_reports = WhenChanged(
-        lambda: reports.now(nothing_counted), stores.matches, stores.needles.plans, clock
+        lambda: reports.now(nothing_counted), stores.matches, closed, clock
     )
 
     async def note() -> None:
         """Store figures when they change, so that the page can draw them over time."""
         await note_figures(stores, await current_reports(), clock)
 
-    show = WhenChanged(costs.show, stores.matches, stores.needles.plans, clock)
+    show = WhenChanged(costs.show, stores.matches, closed, clock)
     async with AsyncExitStack() as closing:
         closing.callback(metrics.ERROR_COST.clear)  # last: another process shows it then
         for name, take_in, show_ in (

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+from services.domain.ports.epochs import EpochStore
 from services.domain.ports.matches import MatchStore
 from services.evaluator.reports.revised_frames import RevisedFrames
 from services.runtime.clock import Clock
@@ -44,3 +45,16 @@ class WhenChanged(Generic[T]):
             if self._last is None or frames or planned != self._last[0]:
                 self._last = planned, await self._work()
         return self._last[1]
+
+
+async def epochs_closed(epochs: EpochStore) -> Hashable:
+    """The number of each detector's last epoch: shortlists change only when one is closed.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not answer.
+    """
+    return frozenset(
+        (detector, epoch.number) for detector, epoch in (await epochs.latest()).items()
+    )

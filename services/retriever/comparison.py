@@ -112,7 +112,7 @@ class ModelComparer:
         vectors: VectorStore,
         settings: Settings,
     ) -> None:
-        self._frames = FrameCache(frames)
+        self._frames = FrameCache(frames, settings.frame_cache_bytes)
         self._matches = matches
         self._needles = needles
         self._vectors = vectors
@@ -132,7 +132,10 @@ class ModelComparer:
         features = {region: row for fact in facts.values() for region, row in fact.features.items()}
         wanted = {region for category in categories for region in category.regions}
         vectors = {
-            model_id: await VectorCache(self._vectors).load(model_id, wanted) for model_id in models
+            model_id: await VectorCache(self._vectors, self._settings.vector_cache_bytes).load(
+                model_id, wanted
+            )
+            for model_id in models
         }
         common = wanted & features.keys()
         common = common.intersection(*(set(vector) for vector in vectors.values()))

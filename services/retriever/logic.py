@@ -135,6 +135,12 @@ def detector_category_of(match: CategoryMatched) -> DetectorCategory:
     return match.detector, match.category
 
 
+def category_mode_of(needle: NeedleFound) -> tuple[DetectorCategory, FailureMode]:
+    """The detector, category and failure mode of a needle."""
+    mode = FailureMode.of(needle.error_type, needle.true_category)
+    return (needle.detector, needle.category), mode
+
+
 def key_of(detector_category: DetectorCategory, mode: FailureMode) -> Key:
     """The key of a failure mode."""
     return (*detector_category, mode.error, mode.taken_for or "")
@@ -277,8 +283,14 @@ def next_shortlist(
     needle: NeedleFound,
     candidates: Sequence[Candidate],
     provenance: Provenance,
+    epoch: int | None,
 ) -> ShortlistPublished | None:
-    """The needle's next shortlist, with the next revision; None if nothing changes."""
+    """The needle's next shortlist, with the next revision; None if nothing changes.
+
+    Parameters
+    ----------
+    epoch : the epoch that it is allocated in; None outside of one
+    """
     before = record.shortlist
     if before is None and not candidates:
         return None
@@ -291,6 +303,7 @@ def next_shortlist(
         needle=needle,
         candidates=tuple(candidates),
         provenance=provenance,
+        epoch=epoch,
     )
 
 
@@ -303,4 +316,4 @@ def withdrawn(record: NeedleRecord) -> ShortlistPublished | None:
     """The empty shortlist of a retracted needle; None if it had no shortlist."""
     if record.shortlist is None or record.needle is None:
         return None
-    return next_shortlist(record, record.needle, (), record.shortlist.provenance)
+    return next_shortlist(record, record.needle, (), record.shortlist.provenance, None)

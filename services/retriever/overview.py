@@ -65,9 +65,9 @@ async def read_overview(
         return Overview((), (), {})
     reference = [match async for match in matches.scan(split=Split.REFERENCE)]
     found = {record.needle_id: record.needle for record in records if record.needle is not None}
-    known = VectorCache(vectors)
+    known = VectorCache(vectors, settings.vector_cache_bytes)
     of_needles = await known.load(model, [needle.region_id for needle in found.values()])
-    reannotated = await FrameCache(frames).reannotated()
+    reannotated = await FrameCache(frames, settings.frame_cache_bytes).reannotated()
 
     def clustered() -> list[Family]:
         return families(

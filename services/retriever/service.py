@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import structlog
@@ -19,13 +20,17 @@ from services.contracts.events import (
 )
 from services.contracts.identity import DetectorId, FrameId, ModelId, NeedleId
 from services.contracts.matches import CategoryMatched, FrameMatched, categories_of
+from services.domain.ports.epochs import EpochStore
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
+from services.domain.ports.openings import Openings
 from services.domain.ports.vectors import REGION_VECTORS, VectorStore, live_model
+from services.domain.shortlists.epochs import WINDOW, Epoch, Size, is_settled, sizes_with
+from services.domain.shortlists.scored_candidates import Limits
 from services.retriever import logic
-from services.retriever.allocation.budgets import show_budgets
-from services.retriever.allocation.planning import DetectorPlan
+from services.retriever.allocation.budgets import limits_of, show_budgets
+from services.retriever.allocation.detector_plan import DetectorPlan
 from services.retriever.allocation.sources import Sources
 from services.retriever.learning.fitting import Learning
 from services.retriever.logic import FrameFacts
@@ -38,6 +43,7 @@ from services.retriever.scoring.caches import (
 )
 from services.retriever.scoring.candidate_source import CandidateSource
 from services.runtime.clock import Clock
+from services.runtime.consumed import consumed_offsets
 from services.runtime.observability import freshness, metrics
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
@@ -54,16 +60,40 @@ class _Awaited(NamedTuple):
     """When the broker took the needle or its region's vector, whichever was later."""
 
 
-class ExtendShortlists:
-    """Extends shortlists with every batch, and replans all of them when the stream pauses.
+@dataclass(frozen=True)
+class _News:
+    """What an epoch is closed with.
 
-    Needles, haystack regions and annotated reference frames arrive in any order; each is stored
-    before its event. While events arrive, listed frames stay and new candidates are assigned within
-    the budget, at a cost that depends on the batch and not on what is stored. A full replan removes
-    any dependence on event order: it uses only what is stored.
+    Attributes
+    ----------
+    records : needles that changed
+    frames : the current facts of frames that changed
+    is_empty : whether there were no events
+    """
 
-    Several instances may run at once. An instance that finishes a plan while another planned
-    discards its caches and plans again: the last one to plan has read everything.
+    records: Sequence[NeedleRecord]
+    frames: Mapping[FrameId, FrameFacts]
+    is_empty: bool = False
+
+    def of(self, detector: DetectorId) -> "_News":
+        """The news for one detector."""
+        return replace(
+            self, records=[record for record in self.records if _detector_of(record) == detector]
+        )
+
+
+_NO_NEWS = _News((), {}, is_empty=True)
+
+
+class PublishShortlists:
+    """Closes an epoch with every batch, and publishes the shortlists that it changes.
+
+    Needles, haystack regions and annotated frames arrive in any order; each is stored before its
+    event. A batch's offsets are committed after its epoch is recorded and its shortlists are
+    acknowledged, so an epoch never has to remember what it has not stored.
+
+    An epoch is recorded once per detector, by compare-and-swap on its number. A process that finds
+    its number taken reads that detector's state again and closes the next one.
     """
 
     def __init__(
@@ -73,90 +103,86 @@ class ExtendShortlists:
         matches: MatchStore,
         needles: NeedleStore,
         vectors: VectorStore,
+        epochs: EpochStore,
+        openings: Openings,
         budgets: BudgetReports,
         outbox: Outbox,
         settings: Settings,
         clock: Clock,
     ) -> None:
-        self._frames = FrameCache(frames)
+        self._frames = FrameCache(frames, settings.frame_cache_bytes)
         self._match_cache = MatchCache(matches, self._frames)
         self._needles = needles
-        self._needle_cache = NeedleCache(needles)
+        self._needle_cache = NeedleCache(needles, settings.needle_cache_bytes)
         self._vectors = vectors
         self._size = HaystackSizeCache(vectors)
+        self._epoch_store = epochs
         self._budgets = budgets
         self._reported: list[BudgetReport] | None = None
         self._outbox = outbox
         self._settings = settings
         self._clock = clock
-        vector_cache = VectorCache(vectors)
+        vector_cache = VectorCache(vectors, settings.vector_cache_bytes)
         self._learning = Learning(self._frames, self._match_cache, vector_cache, settings)
         self._sources = Sources(
             self._frames,
             self._needle_cache,
             vector_cache,
-            self._size,
             self._learning,
             CandidateSource(self._frames, vectors, vector_cache, settings),
+            openings,
             settings,
         )
-        self._plans: dict[DetectorId, DetectorPlan] = {}
+        self._plans: dict[DetectorId, DetectorPlan] | None = None
+        """None until the stores were read."""
         self._planned_for: ModelId | None = None
-        self._last_plan: int | None = None
-        self._replan_due = True
-        self._last_event_at = clock.monotonic()
-        self._plans_seen: int | None = None
+        self._epochs: dict[DetectorId, Epoch] = {}
+        self._closed_at = clock.monotonic()
         self._lock = asyncio.Lock()
+        """Batches and the closing of epochs without events take turns."""
         self._freshness = metrics.FRESHNESS_SECONDS.labels("needle_to_shortlist")
         self._awaited: dict[NeedleId, _Awaited] = {}
-        """Needles that no plan has considered yet; a restart empties this."""
+        """Needles that no epoch has considered yet; a restart empties this."""
 
     async def run(self, events: Sequence[Event]) -> None:
         async with self._forgetting_on_error():
-            await self._take_in(events)
-            # Set after the batch: a slow batch does not count as a pause.
-            self._last_event_at = self._clock.monotonic()
+            await self._close_epochs(await self._take_in(events), consumed_offsets())
 
     async def settle(self) -> bool:
-        """Replan all shortlists if any was only extended; returns whether it did."""
+        """Close an epoch without events if frames wait to be listed; returns whether they did."""
         async with self._forgetting_on_error():
-            if not self._replan_due:
+            if self._plans is not None and not self._held():
                 return False
-            await self._replan()
+            await self._close_epochs(_NO_NEWS, {})
         await self.report_budgets()
         return True
 
-    async def settle_in_a_pause(self) -> None:
-        """Like `settle`, but only after a pause of `plan_pause_s`. Call this periodically."""
-        async with self._forgetting_on_error():
-            if not self._replan_due or not await self._is_pause():
-                return
-            await self._replan()
-        await self.report_budgets()
-
-    async def _is_pause(self) -> bool:
-        now, finished = self._clock.monotonic(), await self._needles.plans()
-        if finished != self._plans_seen:
-            self._plans_seen, self._last_event_at = finished, now
-        return now - self._last_event_at >= self._settings.plan_pause_s
-
-    async def _replan(self) -> None:
-        self._plans.clear()
-        await self._update([], {})
+    async def settle_when_due(self) -> None:
+        """Like `settle`, but only when no events came for a while. Call this periodically."""
+        # As long as the window within which growth is measured: for less, a stage may be behind.
+        if self._clock.monotonic() - self._closed_at >= WINDOW * self._settings.epoch_s:
+            await self.settle()
 
     async def report_budgets(self) -> None:
         """Publish what of the budgets is spent and what they hold back, if that changed.
 
-        Call this periodically: while events arrive, nothing else publishes it.
+        Call this periodically.
         """
         async with self._lock:
-            plans = sorted(self._plans.items())
-            reports = [await plan.report(detector) for detector, plan in plans]
+            plans = sorted((self._plans or {}).items())
+            reports = [await plan.report() for _, plan in plans]
         if not reports or reports == self._reported:
             return
         await self._budgets.show(reports)
         self._reported = reports
         show_budgets(reports)
+
+    def _held(self) -> bool:
+        """Whether any detector's last epoch listed no frames because too much was new."""
+        return any(not epoch.settled for epoch in self._epochs.values() if self._planned(epoch))
+
+    def _planned(self, epoch: Epoch) -> bool:
+        return self._plans is not None and epoch.detector in self._plans
 
     @asynccontextmanager
     async def _forgetting_on_error(self) -> AsyncIterator[None]:
@@ -168,7 +194,17 @@ class ExtendShortlists:
                 self._forget_all()
                 raise
 
-    async def _take_in(self, events: Sequence[Event]) -> None:
+    def _forget_all(self) -> None:
+        self._forget_caches()
+        self._plans = None
+
+    def _forget_caches(self) -> None:
+        self._frames.forget_all()
+        self._match_cache.forget_all()
+        self._needle_cache.forget_all()
+        self._size.forget()
+
+    async def _take_in(self, events: Sequence[Event]) -> _News:
         found: list[NeedleFound | NeedleRetracted] = []
         embedded: list[FrameEmbedded] = []
         matched: list[CategoryMatched] = []
@@ -188,9 +224,8 @@ class ExtendShortlists:
         self._note_embedded(embedded)
         examples = self._match_cache.note(matched)
         frames = await self._facts_of(embedded, examples)
-        if found or embedded or examples:
-            self._replan_due = True
-            await self._update(list(records.values()), frames)
+        of_needles = [records[needle_id] for needle_id in sorted(records)]
+        return _News(of_needles, frames)
 
     def _note_awaited(
         self,
@@ -219,9 +254,6 @@ class ExtendShortlists:
         frame_ids = {event.frame_id for event in embedded}
         frame_ids |= {example.frame_id for example in examples}
         self._frames.forget(frame_ids)
-        if not self._plans:
-            # A full plan loads the frames that it needs.
-            return {}
         facts = await self._frames.load(frame_ids)
         for example in examples:
             self._learning.observe(logic.detector_category_of(example))
@@ -236,76 +268,105 @@ class ExtendShortlists:
                 self._learning.observe(detector_category)
         return facts
 
-    async def _update(
-        self, records: Sequence[NeedleRecord], frames: Mapping[FrameId, FrameFacts]
-    ) -> None:
-        """Plan with these changes, write, and publish."""
+    async def _close_epochs(self, news: _News, offsets: Mapping[str, int]) -> None:
+        """Update the plans, record an epoch of each, write and publish what changes."""
         started = self._clock.monotonic()
-        before = await self._needles.plans()
-        if before != self._last_plan:
-            self._forget_all()
         model = await live_model(self._vectors, REGION_VECTORS)
-        if model != self._planned_for:
-            self._plans.clear()
-        self._planned_for = model
-        if self._plans:
-            changed = await self._incremental_plan(records, frames, model)
-        else:
-            changed = await self._full_plan(model)
-            self._replan_due = False
-        await self._write(changed)
-        if not await self._needles.finish_plan(before):
-            raise StoreUnavailable("another retriever planned at the same time")
-        self._last_plan = before + 1
+        frames = 0 if model is None else await self._size.haystack_frames(model)
+        limits = limits_of(frames, self._settings)
+        withdrawn = await self._plan_new(news.records, model, limits)
+        await self._write(withdrawn)
+        for detector in sorted(self._plans or {}):
+            of_plan = news.of(detector)
+            while not await self._close(detector, of_plan, offsets, frames=frames, limits=limits):
+                await self._read_again(detector, model, limits)
+        self._closed_at = self._clock.monotonic()
         await self._publish()
-        # Needles that this plan gave no candidates do not count toward latency later on.
+        # Needles that this epoch gave no frames, because there were no candidates or too much was
+        # new, do not count toward latency later on.
         if model is not None:
-            waiting = {needle_id for plan in self._plans.values() for needle_id in plan.waiting}
+            waiting = {item for plan in (self._plans or {}).values() for item in plan.waiting}
             self._awaited = {
                 needle_id: at for needle_id, at in self._awaited.items() if needle_id in waiting
             }
         metrics.SEARCH_SECONDS.observe(self._clock.monotonic() - started)
 
-    async def _full_plan(self, model: ModelId | None) -> list[ShortlistPublished]:
-        """Plan all shortlists from the stores; returns those that change."""
-        self._size.forget()
-        records = await self._needle_cache.all()
-        changed = _withdrawn(records)
-        for detector, of_detector in _by_detector(records).items():
-            if model is not None:
-                self._plans[detector] = DetectorPlan(self._sources, model)
-                changed += await self._plans[detector].plan(of_detector)
-        return changed
-
-    async def _incremental_plan(
-        self,
-        records: Sequence[NeedleRecord],
-        frames: Mapping[FrameId, FrameFacts],
-        model: ModelId | None,
+    async def _plan_new(
+        self, records: Sequence[NeedleRecord], model: ModelId | None, limits: Limits
     ) -> list[ShortlistPublished]:
-        """Extend the shortlists by these changes; returns those that change."""
-        changed = _withdrawn(records)
-        by_detector = defaultdict(list)
-        for record in records:
-            if record.needle is not None:
-                by_detector[record.needle.detector].append(record)
-        for detector, plan in self._plans.items():
-            changed += await plan.extend(by_detector.pop(detector, []), frames)
-        for detector, of_detector in sorted(by_detector.items()):
-            if model is not None:
-                self._plans[detector] = DetectorPlan(self._sources, model)
-                active = [item for item in of_detector if item.active]
-                changed += await self._plans[detector].plan(active)
-        return changed
+        """Make the plans that are missing; returns shortlists that retractions empty."""
+        if self._plans is None:
+            self._epochs = await self._epoch_store.latest()
+            self._plans = {}
+            records = await self._needle_cache.all()
+        elif model != self._planned_for:
+            self._plans = {}
+            records = [*records, *await self._needle_cache.all()]
+        self._planned_for = model
+        for detector, plan in list(self._plans.items()):
+            if plan.needs_clustering:
+                del self._plans[detector]
+                records = [*records, *await self._needle_cache.all(detector)]
+        if model is not None:
+            by_detector = _by_detector(records)
+            for detector in sorted(by_detector.keys() - self._plans.keys()):
+                self._plans[detector] = await self._loaded(detector, model, limits)
+        return _withdrawn({record.needle_id: record for record in records}.values())
 
-    def _forget_all(self) -> None:
-        """Drop all caches and plans, so that everything is read again."""
-        self._frames.forget_all()
-        self._match_cache.forget_all()
-        self._needle_cache.forget_all()
-        self._plans.clear()
+    async def _close(
+        self,
+        detector: DetectorId,
+        news: _News,
+        offsets: Mapping[str, int],
+        *,
+        frames: int,
+        limits: Limits,
+    ) -> bool:
+        """Close an epoch of one detector; False if another process has closed its number."""
+        assert self._plans is not None
+        plan = self._plans[detector]
+        before = self._epochs.get(detector)
+        epoch = _next_epoch(before, detector, offsets)
+        again = before is not None and epoch.number == before.number
+        size = Size(frames, self._learning.observed(detector))
+        sizes = epoch.sizes if again else sizes_with(before, size)
+        settled = is_settled(sizes) or (news.is_empty and before is not None)
+        refresh = settled and (again or before is None or not before.settled)
+        changed = await plan.update(news.records, news.frames, limits, refresh=refresh)
+        settled = settled and not plan.unfinished
+        planned = await plan.allocate(changed, epoch.number, settled=settled)
+        epoch = replace(
+            epoch,
+            models=planned.models,
+            sizes=sizes,
+            budget=limits.budgets.haystack,
+            settled=settled,
+        )
+        if not again and not await self._epoch_store.close(epoch):
+            log.info("epoch_taken", detector=detector, epoch=epoch.number)
+            return False
+        self._epochs[detector] = epoch
+        await self._write(planned.shortlists)
+        return True
+
+    async def _read_again(
+        self, detector: DetectorId, model: ModelId | None, limits: Limits
+    ) -> None:
+        """Read a detector's state again: events that this process has not seen have changed it."""
+        assert self._plans is not None
+        assert model is not None
+        self._forget_caches()
+        self._epochs = await self._epoch_store.latest()
+        self._plans[detector] = await self._loaded(detector, model, limits)
+
+    async def _loaded(self, detector: DetectorId, model: ModelId, limits: Limits) -> DetectorPlan:
+        plan = DetectorPlan(self._sources, detector, model, limits)
+        await plan.load(await self._needle_cache.all(detector))
+        return plan
 
     async def _write(self, shortlists: Sequence[ShortlistPublished]) -> None:
+        if not shortlists:
+            return
         await self._needles.write_shortlists(shortlists)
         stored = await self._needle_cache.refresh([shortlist.needle_id for shortlist in shortlists])
         for shortlist in shortlists:
@@ -315,7 +376,7 @@ class ExtendShortlists:
                 )
 
     async def _publish(self) -> None:
-        """Publish the shortlists that are not acknowledged, whichever instance stored them."""
+        """Publish the shortlists that are not acknowledged, whichever process stored them."""
         due = await self._needle_cache.unpublished()
         if not due:
             return
@@ -333,6 +394,26 @@ class ExtendShortlists:
         log.info("shortlists_published", shortlists=len(due))
 
 
+def _next_epoch(before: Epoch | None, detector: DetectorId, offsets: Mapping[str, int]) -> Epoch:
+    """The epoch that ends at these offsets: the one before if it did, which is then closed again.
+
+    A batch is delivered again when its epoch was recorded and the process then ended.
+    """
+    if before is None:
+        return Epoch(detector, 1, dict(offsets), {}, (), 0, settled=False)
+    merged = {
+        name: max(before.offsets.get(name, 0), offsets.get(name, 0))
+        for name in sorted(before.offsets.keys() | offsets.keys())
+    }
+    if offsets and merged == before.offsets:
+        return before
+    return replace(before, number=before.number + 1, offsets=merged)
+
+
+def _detector_of(record: NeedleRecord) -> DetectorId | None:
+    return record.needle.detector if record.needle is not None else None
+
+
 def _withdrawn(records: Collection[NeedleRecord]) -> list[ShortlistPublished]:
     withdrawn = [logic.withdrawn(record) for record in records if not record.active]
     return [shortlist for shortlist in withdrawn if shortlist is not None]
@@ -343,4 +424,4 @@ def _by_detector(records: Collection[NeedleRecord]) -> dict[DetectorId, list[Nee
     for record in records:
         if record.active and record.needle is not None:
             by_detector[record.needle.detector].append(record)
-    return dict(sorted(by_detector.items()))
+    return dict(by_detector)

@@ -192,14 +192,20 @@ class Settings(BaseSettings):
     torch_threads: Count = Field(2, description="CPU threads for the backbone.")
 
     # Shortlists
-    plan_batch_size: Count = Field(
-        2048, description="Most events that the retriever takes before it plans shortlists again."
+    epoch_s: Seconds = Field(
+        2.0, description="How often shortlists are allocated while events arrive, in seconds."
     )
-    plan_wait_s: Seconds = Field(
-        0.1, description="How long the retriever gathers events before it plans, in seconds."
+    epoch_events: Count = Field(
+        2048, description="Events after which they are allocated sooner than that."
     )
-    plan_pause_s: Seconds = Field(
-        2.0, description="Pause in the stream after which all shortlists are planned anew, in s."
+    frame_cache_bytes: Count = Field(
+        268_435_456, description="Most bytes of frames that the retriever keeps in memory."
+    )
+    needle_cache_bytes: Count = Field(
+        134_217_728, description="Most bytes of needles with their shortlists that it keeps."
+    )
+    vector_cache_bytes: Count = Field(
+        134_217_728, description="Most bytes of region vectors that it keeps."
     )
     shortlist_size: Count = Field(10, description="Most frames per shortlist.")
     shortlist_per_drive: Count = Field(3, description="Most frames of one drive per shortlist.")

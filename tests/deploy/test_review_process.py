@@ -73,7 +73,7 @@ def deployment(mongodb_url: str, tmp_path: Path) -> Iterator[Deployment]:
             http_port=0,
             metrics_port=0,
             topic_partitions=1,
-            plan_pause_s=0.2,
+            epoch_s=0.05,
             reference_share=0.3,
             split_by="frame",
             rate_limit="100000/minute",

@@ -117,7 +117,7 @@ async def _story(folder: Path) -> Story:
         embedder="gazeloop-small",
         torch_threads=1,
         reference_share=0.3,
-        plan_wait_s=0.2,
+        epoch_s=0.2,
     )
     beside = settings.model_copy(update={"pooling": "gem"})
     seen = Story()

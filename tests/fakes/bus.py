@@ -41,10 +41,11 @@ class LocalBus:
         self._order = order
         self._batch = batch
         self._waiting: list[tuple[str, bytes]] = []
-        self._readers: list[tuple[frozenset[str], Step]] = []
+        self._readers: list[tuple[frozenset[str], Step, int]] = []
 
-    def subscribe(self, step: Step, topics: Iterable[Topic]) -> None:
-        self._readers.append((frozenset(topic.name for topic in topics), step))
+    def subscribe(self, step: Step, topics: Iterable[Topic], batch: int | None = None) -> None:
+        names = frozenset(topic.name for topic in topics)
+        self._readers.append((names, step, batch or self._batch))
 
     async def publish(self, events: Sequence[Event]) -> None:
         self.log.extend(events)
@@ -61,8 +62,8 @@ class LocalBus:
             if not self._waiting:
                 return
             delivered, self._waiting = self._order(self._waiting), []
-            for topics, step in self._readers:
+            for topics, step, batch in self._readers:
                 wanted = [decode(topic, value) for topic, value in delivered if topic in topics]
-                for start in range(0, len(wanted), self._batch):
-                    await step.run(wanted[start : start + self._batch])
+                for start in range(0, len(wanted), batch):
+                    await step.run(wanted[start : start + batch])
         raise AssertionError(f"still talking after {rounds} rounds")

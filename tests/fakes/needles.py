@@ -10,7 +10,6 @@ class InMemoryNeedleStore:
     def __init__(self) -> None:
         self._records: dict[NeedleId, NeedleRecord] = {}
         self._facts: dict[NeedleId, NeedleFound | NeedleRetracted] = {}
-        self._plans = 0
 
     async def record(self, facts: Sequence[NeedleFound | NeedleRetracted]) -> None:
         for fact in facts:
@@ -52,14 +51,6 @@ class InMemoryNeedleStore:
             stored = self._records[each.needle_id]
             if stored.shortlist is None or each.revision > stored.shortlist.revision:
                 self._records[each.needle_id] = replace(stored, shortlist=each)
-
-    async def plans(self) -> int:
-        return self._plans
-
-    async def finish_plan(self, before: int) -> bool:
-        current = self._plans == before
-        self._plans += current
-        return current
 
     async def mark_published(self, shortlists: Sequence[ShortlistPublished]) -> None:
         for each in shortlists:

@@ -21,6 +21,7 @@ from services.contracts.identity import (
 from services.contracts.matches import FrameMatched, MatchGroups, categories_of
 from services.domain.metrics.match_columns import NamedColumns
 from services.domain.ports.embeddings import EmbeddingFact, Embeddings, Points
+from services.domain.ports.epochs import EPOCHS_KEPT, EpochStore
 from services.domain.ports.frames import FrameFact, FrameRecord, FrameStore, FrameTally
 from services.domain.ports.matches import MatchStore, Revised
 from services.domain.ports.needles import NeedleStore
@@ -33,6 +34,7 @@ from services.runtime.stores.budget_reports import (
     MongoBudgetReports,
 )
 from services.runtime.stores.embeddings import MongoEmbeddings
+from services.runtime.stores.epochs_mongo import MongoEpochStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import connect
@@ -41,6 +43,7 @@ from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from tests import samples
 from tests.fakes.budget_reports import InMemoryBudgetReports
 from tests.fakes.embeddings import InMemoryEmbeddings
+from tests.fakes.epochs import InMemoryEpochStore
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
@@ -57,6 +60,7 @@ class Stores:
     shortlists: ShortlistStore
     embeddings: Embeddings
     budgets: BudgetReports
+    epochs: EpochStore
 
 
 @pytest.fixture(params=["in_memory", "mongod"])
@@ -70,16 +74,18 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
             InMemoryShortlistStore(),
             InMemoryEmbeddings(),
             InMemoryBudgetReports(),
+            InMemoryEpochStore(),
         )
         return
     database = connect(request.getfixturevalue("mongodb_url"), f"laws-{uuid4().hex[:8]}")
     kept, shortlists = MongoFrameStore(database), MongoShortlistStore(database)
     matches, needles = MongoMatchStore(database), MongoNeedleStore(database)
-    for store in (kept, matches, needles, shortlists):
+    epochs = MongoEpochStore(database)
+    for store in (kept, matches, needles, shortlists, epochs):
         await store.prepare()
     embeddings = MongoEmbeddings(database)
     budgets = MongoBudgetReports(database)
-    yield Stores(kept, matches, needles, shortlists, embeddings, budgets)
+    yield Stores(kept, matches, needles, shortlists, embeddings, budgets, epochs)
     await database.client.drop_database(database.name)
     await database.client.close()
 
@@ -490,13 +496,23 @@ async def test_what_was_said_of_embedded_frames_is_counted_read_and_forgotten(
     assert await stores.embeddings.pending(model, None, 9) == []
 
 
-async def test_a_plan_is_finished_only_if_no_other_was_meanwhile(stores: Stores) -> None:
-    assert await stores.needles.plans() == 0
-    assert await stores.needles.finish_plan(0)
-    assert await stores.needles.plans() == 1
-    assert await stores.needles.finish_plan(1)
-    assert not await stores.needles.finish_plan(1)
-    assert await stores.needles.plans() == 2
+async def test_of_two_processes_one_closes_an_epoch(stores: Stores) -> None:
+    assert await stores.epochs.latest() == {}
+    first, second = samples.epoch(1), samples.epoch(2)
+    other = samples.epoch(7, DetectorId("other@1"))
+    assert await stores.epochs.close(first)
+    assert not await stores.epochs.close(replace(first, budget=1))
+    assert await stores.epochs.close(other)
+    assert await stores.epochs.close(second)
+    assert await stores.epochs.latest() == {first.detector: second, other.detector: other}
+    assert await stores.epochs.of(first.detector) == [first, second]
+
+
+async def test_old_epochs_are_dropped(stores: Stores) -> None:
+    for number in (1, 2, EPOCHS_KEPT + 1):
+        assert await stores.epochs.close(samples.epoch(number))
+    kept = await stores.epochs.of(samples.DETECTOR)
+    assert [epoch.number for epoch in kept] == [2, EPOCHS_KEPT + 1]
 
 
 async def test_a_frame_is_shortlisted_while_any_needle_names_it(stores: Stores) -> None:

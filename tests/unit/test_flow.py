@@ -42,9 +42,11 @@ from tests.fakes.bus import LocalBus, Order, as_published, thrice_and_shuffled
 from tests.fakes.clock import FakeClock
 from tests.fakes.embedder import WidthEmbedder
 from tests.fakes.embeddings import InMemoryEmbeddings
+from tests.fakes.epochs import InMemoryEpochStore
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
+from tests.fakes.openings import InMemoryOpenings
 from tests.fakes.shortlists import InMemoryShortlistStore
 from tests.fakes.vectors import InMemoryVectors
 
@@ -63,14 +65,17 @@ class World:
     frames: InMemoryFrameStore = field(default_factory=InMemoryFrameStore)
     matches: InMemoryMatchStore = field(default_factory=InMemoryMatchStore)
     needles: InMemoryNeedleStore = field(default_factory=InMemoryNeedleStore)
+    epochs: InMemoryEpochStore = field(default_factory=InMemoryEpochStore)
     vectors: InMemoryVectors = field(default_factory=InMemoryVectors)
     shortlists: InMemoryShortlistStore = field(default_factory=InMemoryShortlistStore)
     budgets: InMemoryBudgetReports = field(default_factory=InMemoryBudgetReports)
 
     def __post_init__(self) -> None:
         self.retriever = self.new_retriever()
-        for service, step in {**self.new_steps(), "retriever": self.retriever}.items():
+        for service, step in self.new_steps().items():
             self.bus.subscribe(step, READS[service])
+        # All that a round delivers is one epoch: the order inside of it must not matter.
+        self.bus.subscribe(self.retriever, READS["retriever"], Settings().epoch_events)
 
     def new_steps(self) -> dict[str, Step]:
         """Processes of the embedder and fp_miner that know what the stores know."""
@@ -95,13 +100,15 @@ class World:
             ),
         }
 
-    def new_retriever(self) -> retriever.ExtendShortlists:
+    def new_retriever(self) -> retriever.PublishShortlists:
         """A process of the retriever that knows what the stores know."""
-        return retriever.ExtendShortlists(
+        return retriever.PublishShortlists(
             frames=self.frames,
             matches=self.matches,
             needles=self.needles,
             vectors=self.vectors,
+            epochs=self.epochs,
+            openings=InMemoryOpenings(),
             budgets=self.budgets,
             outbox=self.bus,
             settings=self.settings,
@@ -340,7 +347,8 @@ async def test_a_step_does_not_return_before_its_events_are_acknowledged(service
         if service == "retriever":
             step = world.new_retriever()
             await step.run(again)
-            await step.settle()
+            while await step.settle():
+                pass
         else:
             await world.new_steps()[service].run(again)
 

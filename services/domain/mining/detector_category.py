@@ -47,21 +47,19 @@ class CategoryModel:
 
 @dataclass(frozen=True)
 class ModeQuery:
-    """The M needles of a mode, and the yields of their families.
+    """The families of a mode's needles, each represented by its exemplar.
 
     Attributes
     ----------
-    vectors : (M, D) float32, unit length
-    families : M
-    yields : of the families that have verdicts; a family without counts as 1
+    vectors : (E, D) float32, unit length, of the exemplars
+    families : E
     """
 
     vectors: Vectors
     families: Sequence[FamilyId]
-    yields: Mapping[FamilyId, float]
 
     def families_of(self, vectors: Vectors) -> list[FamilyId]:
-        """The family of the needle that each region resembles most; of equals, the first.
+        """The family of the exemplar that each region resembles most; of equals, the first.
 
         Parameters
         ----------
@@ -93,7 +91,7 @@ def scored_candidates(
 ) -> dict[FailureMode, list[ScoredCandidate]]:
     """The candidates of each mode.
 
-    A region is worth its frame's worth, times the evidence for the mode, times its family's yield.
+    A region is worth its frame's worth, times the evidence for the mode.
 
     Parameters
     ----------
@@ -115,8 +113,7 @@ def scored_candidates(
             ScoredCandidate(
                 haystack.regions[row],
                 haystack.contexts[row],
-                haystack.vectors[row],
-                float(gain[row]) * query.yields.get(family, 1.0),
+                float(gain[row]),
                 float(evidence[row]),
                 family,
             )

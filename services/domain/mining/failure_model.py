@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -28,6 +29,7 @@ PER_MODE_MIN: Final = 2
 """Examples that give a mode a class of its own; rarer modes share one class."""
 _NEEDLES_MAX: Final = 50
 """Needles of a mode without a class that are used as queries; few modes have more."""
+_DIGEST_CHARACTERS: Final = 16
 _STEEPNESS: Final = 10.0
 """Scales differences of cosines, which are a few tenths, to the range of a sigmoid."""
 
@@ -72,6 +74,13 @@ class Examples:
     def wrong(self) -> int:
         """The number of failures of any mode."""
         return sum(mode is not None for mode in self.modes)
+
+    def digest(self) -> str:
+        """Identifies these examples: a model fitted to them is the same wherever it is fitted."""
+        content = sha256(repr(list(self.modes)).encode())
+        content.update(np.ascontiguousarray(self.vectors).tobytes())
+        content.update(np.ascontiguousarray(self.features).tobytes())
+        return content.hexdigest()[:_DIGEST_CHARACTERS]
 
     @property
     def right_vectors(self) -> Vectors:

@@ -102,6 +102,11 @@ def _clusters(members: Iterable[Member], likeness: float) -> list[list[Member]]:
     return list(groups.values())
 
 
+_LEADERS_MAX = 256
+"""Families of one failure mode; then a needle joins the most similar, however similar it is. It
+bounds what a needle and a candidate cost; a person reads some tens of families."""
+
+
 class LeaderClusters:
     """Online leader clustering of the needles of one failure mode."""
 
@@ -111,11 +116,14 @@ class LeaderClusters:
         self._vectors = GrowingRows(np.float32)
 
     def join(self, needle: NeedleId, vector: Vectors) -> NeedleId:
-        """The leader of the needle's family; the needle itself if no leader is similar enough."""
+        """The leader of the needle's family; the needle itself if no leader is similar enough.
+
+        After _LEADERS_MAX leaders, the most similar one.
+        """
         if self._needles:
             similar = self._vectors.rows @ vector
             nearest = int(similar.argmax())
-            if similar[nearest] >= self._likeness:
+            if similar[nearest] >= self._likeness or len(self._needles) >= _LEADERS_MAX:
                 return self._needles[nearest]
         self._needles.append(needle)
         self._vectors.add(vector)

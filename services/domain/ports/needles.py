@@ -63,19 +63,6 @@ class NeedleStore(Protocol):
         """Store shortlists, each unless its revision or a newer one is stored."""
         ...
 
-    async def plans(self) -> int:
-        """The number of finished plans of all shortlists."""
-        ...
-
-    async def finish_plan(self, before: int) -> bool:
-        """Increment the number of plans if it still is `before`; False if it is not.
-
-        Parameters
-        ----------
-        before : the result of `plans` before planning
-        """
-        ...
-
     async def mark_published(self, shortlists: Sequence[ShortlistPublished]) -> None:
         """Remember that the broker has acknowledged these."""
         ...

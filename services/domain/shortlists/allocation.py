@@ -5,233 +5,106 @@ frame first, and every frame goes to one needle only. Failure modes are served r
 by their number of needles, those with the most to gain first, until the budget is spent.
 
 Within a mode, one shortlist is filled before the next is opened: an annotator corrects ten frames
-that fail alike as one task, and one frame on each of ten shortlists as ten. A new shortlist is
-opened for the needle that the frame resembles most.
+that fail alike as one task, and one frame on each of ten shortlists as ten. A mode's needles are
+represented by the exemplars of their families: a frame goes to an open shortlist of the family that
+it resembles most, else to another open one, else it opens one of its family.
 
 A frame whose budget is spent is skipped for the next best; `held_back` names the frames that were
 skipped or not reached.
 
-An allocator keeps its assignments: when needles, regions or the budget grow, it adds to them, and
-its work is proportional to what is new. A new allocator starts from nothing, so its shortlists
-depend only on what is stored.
+`allocate` is the rule, a function of its arguments in any order. `BudgetAllocator` holds the same
+state from one epoch to the next, so that an epoch costs what is new in it.
 """
 
 import heapq
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
-from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, RegionId
-from services.domain.mining.ranking import Vectors
-from services.domain.shortlists.budgets import Budget, BudgetedTask, Spending
-from services.domain.shortlists.needle_rows import NeedleRows
+from services.contracts.identity import FamilyId, FrameId, NeedleId, RegionId
+from services.domain.shortlists.assigned_frames import AssignedFrames
+from services.domain.shortlists.budgets import Budget, optimistic_yield
+from services.domain.shortlists.mode_queue import ModeQueue
 from services.domain.shortlists.scored_candidates import (
     Assignment,
-    CaptureContext,
     HeldBack,
     Key,
     Limits,
+    ListedFrame,
+    ModeNeedles,
     ScoredCandidate,
-    near,
-    task_of,
 )
 
-_WORTH_DECIMALS = 12
-"""Worths that are equal to this many decimals tie; smaller differences are float noise."""
-_WAITING_MAX = 20_000
-"""Candidates that a mode holds in memory; beyond it, the worse half is dropped."""
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict on a task: whether its region fails in the needle's mode."""
+
+    family: FamilyId
+    confirmed: bool
 
 
-class _AssignedFrames:
-    """The frames on shortlists: which needle has each, and what budgets they use up."""
-
-    def __init__(self) -> None:
-        self.owners: dict[FrameId, NeedleId] = {}
-        self._listed: defaultdict[NeedleId, dict[FrameId, CaptureContext]] = defaultdict(dict)
-        self._drives: Counter[tuple[NeedleId, DriveId]] = Counter()
-        self._tasks: dict[FrameId, BudgetedTask] = {}
-        self.spending = Spending()
-
-    def count(self, needle: NeedleId) -> int:
-        return len(self._listed[needle])
-
-    def frames(self, needle: NeedleId) -> list[FrameId]:
-        return list(self._listed[needle])
-
-    def fits(self, needle: NeedleId, context: CaptureContext, limits: Limits) -> bool:
-        if self.count(needle) >= limits.size:
-            return False
-        return context.drive is None or self._drives[needle, context.drive] < limits.per_drive
-
-    def assign(self, needle: NeedleId, context: CaptureContext, task: BudgetedTask) -> None:
-        self.owners[context.frame] = needle
-        self._tasks[context.frame] = task
-        self.spending.add(task)
-        self._listed[needle][context.frame] = context
-        if context.drive is not None:
-            self._drives[needle, context.drive] += 1
-
-    def release(self, frame: FrameId) -> tuple[NeedleId, CaptureContext]:
-        needle = self.owners.pop(frame)
-        self.spending.remove(self._tasks.pop(frame))
-        context = self._listed[needle].pop(frame)
-        if context.drive is not None:
-            self._drives[needle, context.drive] -= 1
-        return needle, context
+Shortlists = dict[NeedleId, tuple[FrameId, ...]]
+"""The frames of each needle's shortlist, by id; needles without frames are left out."""
 
 
-class _ModeQueue:
-    """The needles of one mode, and their candidates in order of worth."""
+def allocate(
+    candidates: Mapping[Key, Iterable[ScoredCandidate]],
+    needles: Mapping[Key, ModeNeedles],
+    verdicts: Iterable[Verdict],
+    previous: Iterable[ListedFrame],
+    limits: Limits,
+) -> Shortlists:
+    """The shortlists of one detector at the end of an epoch.
 
-    def __init__(self) -> None:
-        self.needles = NeedleRows()
-        self.assigned_count = 0
-        self._candidates: dict[RegionId, ScoredCandidate] = {}
-        self._waiting: list[tuple[float, FrameId, RegionId]] = []
-        self._shown: defaultdict[DriveId | None, list[CaptureContext]] = defaultdict(list)
+    Frames of `previous` stay on the shortlists of active needles, unless their evidence is gone and
+    no annotator has opened or corrected them. What the budgets leave goes to candidates.
 
-    def add_candidates(self, candidates: Iterable[ScoredCandidate]) -> None:
-        for candidate in candidates:
-            self._candidates[candidate.region] = candidate
-            heapq.heappush(self._waiting, _rank(candidate))
-        if len(self._waiting) > _WAITING_MAX:
-            self._keep_best(_WAITING_MAX // 2)
-
-    def remove_candidates(self, frames: Collection[FrameId]) -> None:
-        self._candidates = {
-            region: candidate
-            for region, candidate in self._candidates.items()
-            if candidate.context.frame not in frames
-        }
-
-    def remove_all_candidates(self) -> None:
-        self._candidates.clear()
-        self._waiting.clear()
-
-    def candidate_frames(self) -> Iterator[FrameId]:
-        return (candidate.context.frame for candidate in self._candidates.values())
-
-    def next_candidate(
-        self, assigned: _AssignedFrames, limits: Limits
-    ) -> tuple[ScoredCandidate, int] | None:
-        """The best candidate that can be assigned, and the row of the needle that would get it."""
-        while self._waiting and self.needles.any_waiting():
-            rank = self._waiting[0]
-            candidate = self._candidates.get(rank[2])
-            if (
-                candidate is not None
-                and rank == _rank(candidate)
-                and not assigned.spending.exhausted(candidate.task, limits.budgets)
-            ):
-                context = candidate.context
-                if context.frame not in assigned.owners and not self._repeats(context, limits):
-                    row = self._best_needle(candidate, assigned, limits)
-                    if row is not None:
-                        return candidate, row
-                del self._candidates[candidate.region]
-            heapq.heappop(self._waiting)
-        return None
-
-    def take(
-        self, candidate: ScoredCandidate, row: int, assigned: _AssignedFrames, limits: Limits
-    ) -> Assignment:
-        """Assign a candidate to a needle."""
-        similarity = float(self.needles.similarity(row, candidate.vector))
-        del self._candidates[candidate.region]
-        self.show(row, candidate.context, candidate.task, assigned, limits)
-        return Assignment(self.needles.id_of(row), candidate, similarity)
-
-    def show(
-        self,
-        row: int,
-        context: CaptureContext,
-        task: BudgetedTask,
-        assigned: _AssignedFrames,
-        limits: Limits,
-    ) -> None:
-        """Put a frame on a needle's shortlist."""
-        needle = self.needles.id_of(row)
-        assigned.assign(needle, context, task)
-        self._shown[context.drive].append(context)
-        self.needles.open(row)
-        if assigned.count(needle) >= limits.size:
-            self.needles.fill(row)
-
-    def hide(self, needle: NeedleId, context: CaptureContext, assigned: _AssignedFrames) -> None:
-        """Update the mode after a frame left a needle's shortlist."""
-        self._shown[context.drive].remove(context)
-        row = self.needles.row_of(needle)
-        if assigned.count(needle):
-            self.needles.open(row)
-        else:
-            self.needles.close(row)
-
-    def unassigned(self, assigned: _AssignedFrames, limits: Limits) -> Iterator[ScoredCandidate]:
-        """Candidates not assigned that no distance limit excludes, best first."""
-        if not self.needles.any_waiting():
-            return
-        accepted: defaultdict[DriveId | None, list[CaptureContext]] = defaultdict(list)
-        for _, _, region in sorted(map(_rank, self._candidates.values())):
-            candidate = self._candidates[region]
-            context = candidate.context
-            if context.frame in assigned.owners or self._repeats(context, limits):
-                continue
-            if context.drive is not None and any(
-                near(context, o, limits) for o in accepted[context.drive]
-            ):
-                continue
-            accepted[context.drive].append(context)
-            yield candidate
-
-    def _repeats(self, context: CaptureContext, limits: Limits) -> bool:
-        return context.drive is not None and any(
-            near(context, other, limits) for other in self._shown[context.drive]
-        )
-
-    def _best_needle(
-        self, candidate: ScoredCandidate, assigned: _AssignedFrames, limits: Limits
-    ) -> int | None:
-        open_rows = [
-            row
-            for row in self.needles.opened()
-            if assigned.fits(self.needles.id_of(row), candidate.context, limits)
-        ]
-        if open_rows:
-            return self.needles.most_similar_of(open_rows, candidate.vector)
-        return self.needles.most_similar_closed(candidate.vector)
-
-    def _keep_best(self, count: int) -> None:
-        best = heapq.nsmallest(count, (_rank(candidate) for candidate in self._candidates.values()))
-        self._candidates = {rank[2]: self._candidates[rank[2]] for rank in best}
-        self._waiting = best
-
-
-def _rank(candidate: ScoredCandidate) -> tuple[float, FrameId, RegionId]:
-    return -round(candidate.worth, _WORTH_DECIMALS), candidate.context.frame, candidate.region
+    Parameters
+    ----------
+    candidates : by failure mode, with one candidate per region
+    needles : the active needles by failure mode
+    verdicts : on all tasks so far
+    previous : the shortlists of the epoch before
+    """
+    allocator = BudgetAllocator(limits)
+    for key, of_mode in needles.items():
+        for needle, family in of_mode.items():
+            allocator.add_needle(key, needle, family)
+    allocator.judge(verdicts)
+    for listed in previous:
+        if listed.stays:
+            allocator.keep(listed)
+    for key, of_mode_ in candidates.items():
+        allocator.add_candidates(key, of_mode_)
+    allocator.allocate(limits)
+    return allocator.shortlists()
 
 
 class BudgetAllocator:
     """Assigns frames to needles, incrementally as needles and candidates arrive."""
 
-    def __init__(self) -> None:
-        self._assigned = _AssignedFrames()
-        self._queues: defaultdict[Key, _ModeQueue] = defaultdict(_ModeQueue)
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._assigned = AssignedFrames()
+        self._yields: dict[FamilyId, float] = {}
+        self._queues: defaultdict[Key, ModeQueue] = defaultdict(lambda: ModeQueue(self._yields))
         self._key_of: dict[NeedleId, Key] = {}
+        self._uncounted: set[FrameId] = set()
+        """Corrected frames, which do not count as turns of their mode."""
+        self._releases = 0
+        """Each may make room, in every mode, for candidates that had none."""
 
-    def add_needle(self, key: Key, needle: NeedleId, vector: Vectors) -> None:
-        """Add a needle to its mode; frames that it held in another mode become free.
-
-        Parameters
-        ----------
-        vector : (D,) float32, unit length
-        """
+    def add_needle(self, key: Key, needle: NeedleId, family: FamilyId) -> None:
+        """Add a needle to its mode; frames that it held in another mode become free."""
         before = self._key_of.get(needle)
         if before == key:
             return
         if before is not None:
             self.remove_needle(needle)
         self._key_of[needle] = key
-        self._queues[key].needles.add(needle, vector)
+        self._queues[key].add_needle(needle, family)
 
     def remove_needle(self, needle: NeedleId) -> None:
         """Remove a needle; its frames become free."""
@@ -242,33 +115,73 @@ class BudgetAllocator:
             self.release(frame)
         del self._key_of[needle]
         self._queues[key].needles.remove(needle)
+        if not self._queues[key].needles.ids():
+            del self._queues[key]
 
-    def keep(
-        self, needle: NeedleId, context: CaptureContext, family: FamilyId, limits: Limits
-    ) -> None:
-        """Record a frame that stays on a needle's shortlist, whatever the limits say."""
-        queue, task = self._queues[self._key_of[needle]], task_of(context, family)
-        queue.show(queue.needles.row_of(needle), context, task, self._assigned, limits)
+    def judge(self, verdicts: Iterable[Verdict]) -> None:
+        """Replace the yields of families by those of these verdicts."""
+        judged: Counter[FamilyId] = Counter()
+        confirmed: Counter[FamilyId] = Counter()
+        for verdict in verdicts:
+            judged[verdict.family] += 1
+            confirmed[verdict.family] += verdict.confirmed
+        yields = {family: optimistic_yield(confirmed[family], n) for family, n in judged.items()}
+        if yields != self._yields:
+            self._yields = yields
+            for queue in self._queues.values():
+                queue.rerank(yields)
+
+    def keep(self, listed: ListedFrame) -> None:
+        """Keep a frame on the shortlist of an active needle, whatever the limits say."""
+        key, frame = self._key_of.get(listed.needle), listed.context.frame
+        if key is None or frame in self._assigned.owners:
+            return
+        queue = self._queues[key]
+        queue.show(listed, self._assigned, self._limits)
+        if listed.corrected:
+            self._uncounted.add(frame)
+        else:
+            queue.turns += 1
 
     def owner(self, frame: FrameId) -> NeedleId | None:
         """The needle whose shortlist has the frame; None if no shortlist does."""
         return self._assigned.owners.get(frame)
 
+    def regions(self, frames: Iterable[FrameId]) -> dict[FrameId, RegionId]:
+        """The listed region of those of these frames that are on a shortlist."""
+        listed = self._assigned.regions
+        return {frame: listed[frame] for frame in frames if frame in listed}
+
+    def listed(self, key: Key) -> dict[FrameId, RegionId]:
+        """The frames on the shortlists of a mode that are not corrected, with their regions."""
+        return {
+            frame: self._assigned.regions[frame]
+            for needle in self.needles(key)
+            for frame in self._assigned.frames(needle)
+            if frame not in self._uncounted
+        }
+
+    def correct(self, frame: FrameId) -> None:
+        """Note that a listed frame was corrected: it stays, and is no turn of its mode any more."""
+        if frame not in self._uncounted:
+            self._uncounted.add(frame)
+            self._queues[self._key_of[self._assigned.owners[frame]]].turns -= 1
+
     def release(self, frame: FrameId) -> NeedleId:
         """Take a frame off its shortlist; returns the needle that had it."""
         needle, context = self._assigned.release(frame)
         queue = self._queues[self._key_of[needle]]
-        queue.hide(needle, context, self._assigned)
-        queue.assigned_count = max(0, queue.assigned_count - 1)
+        queue.hide(needle, context, self._assigned, self._limits)
+        if frame in self._uncounted:
+            self._uncounted.discard(frame)
+        else:
+            queue.turns -= 1
+        self._releases += 1
         return needle
 
     def needles(self, key: Key) -> list[NeedleId]:
         """The needles of a mode."""
-        return self._queues[key].needles.ids()
-
-    def vectors(self, key: Key) -> Vectors:
-        """(M, D), the vectors of a mode's needles, in the order of `needles`."""
-        return self._queues[key].needles.vectors()
+        return self._queues[key].needles.ids() if key in self._queues else []
 
     def add_candidates(self, key: Key, candidates: Iterable[ScoredCandidate]) -> None:
         """Add candidates to a mode; a region that it already has is replaced."""
@@ -276,18 +189,23 @@ class BudgetAllocator:
 
     def candidate_frames(self, key: Key) -> set[FrameId]:
         """The frames of a mode's candidates."""
-        return set(self._queues[key].candidate_frames())
+        return set(self._queues[key].candidate_frames()) if key in self._queues else set()
 
     def remove_candidates(self, key: Key, frames: Collection[FrameId]) -> None:
         """Drop a mode's candidates on these frames."""
-        self._queues[key].remove_candidates(frames)
+        if key in self._queues:
+            self._queues[key].remove_candidates(frames)
 
     def remove_all_candidates(self, key: Key) -> None:
         """Drop all candidates of a mode."""
-        self._queues[key].remove_all_candidates()
+        if key in self._queues:
+            self._queues[key].remove_all_candidates()
 
     def allocate(self, limits: Limits) -> list[Assignment]:
         """Assign as many frames as the budgets allow, best first."""
+        if _without_total(limits) != _without_total(self._limits):
+            self._releases += 1
+        self._limits = limits
         assignments = []
         keys = sorted(key for key, queue in self._queues.items() if len(queue.needles))
         waiting = [(self._round(key), -math.inf, number) for number, key in enumerate(keys)]
@@ -295,31 +213,44 @@ class BudgetAllocator:
         while waiting and len(self._assigned.owners) < limits.budgets.haystack:
             round_, expected, number = heapq.heappop(waiting)
             queue = self._queues[keys[number]]
+            queue.reconsider_after(self._releases)
             next_candidate = queue.next_candidate(self._assigned, limits)
             if next_candidate is None:
                 continue
-            candidate, row = next_candidate
-            if -candidate.worth > expected:
+            candidate, needle = next_candidate
+            worth = queue.rank(candidate)[0]
+            if worth > expected:
                 # Its best candidate is worth less than expected, so another mode may come first.
-                heapq.heappush(waiting, (round_, -candidate.worth, number))
+                heapq.heappush(waiting, (round_, worth, number))
                 continue
-            assignments.append(queue.take(candidate, row, self._assigned, limits))
-            queue.assigned_count += 1
-            heapq.heappush(waiting, (self._round(keys[number]), -candidate.worth, number))
+            listed = ListedFrame(needle, candidate.region, candidate.context, candidate.family)
+            queue.show(listed, self._assigned, limits)
+            queue.turns += 1
+            assignments.append(Assignment(needle, candidate))
+            heapq.heappush(waiting, (self._round(keys[number]), worth, number))
+        for queue in self._queues.values():
+            queue.keep_best(self._assigned.owners)
         return assignments
+
+    def shortlists(self) -> Shortlists:
+        """The frames on every shortlist now."""
+        found: defaultdict[NeedleId, list[FrameId]] = defaultdict(list)
+        for frame, needle in sorted(self._assigned.owners.items()):
+            found[needle].append(frame)
+        return {needle: tuple(frames) for needle, frames in sorted(found.items())}
 
     def held_back(self, limits: Limits) -> list[HeldBack]:
         """The frames that only a spent budget keeps off shortlists, the most valuable first."""
-        found: dict[FrameId, HeldBack] = {}
+        found: dict[FrameId, tuple[float, HeldBack]] = {}
         for key, queue in sorted(self._queues.items()):
             for candidate in queue.unassigned(self._assigned, limits):
                 budget = self._assigned.spending.exhausted(candidate.task, limits.budgets)
                 known = found.get(candidate.context.frame)
-                if budget is not None and (
-                    known is None or candidate.worth > known.candidate.worth
-                ):
-                    found[candidate.context.frame] = HeldBack(key, candidate, budget)
-        return sorted(found.values(), key=lambda item: _rank(item.candidate))
+                worth = queue.rank(candidate)[0]
+                if budget is not None and (known is None or worth < known[0]):
+                    found[candidate.context.frame] = worth, HeldBack(key, candidate, budget)
+        ordered = sorted(found.items(), key=lambda item: (item[1][0], item[0]))
+        return [held for _, (_, held) in ordered]
 
     def spent(self) -> dict[Budget, int]:
         """How much of the budgets is spent; see `Spending.latest`."""
@@ -327,4 +258,9 @@ class BudgetAllocator:
 
     def _round(self, key: Key) -> int:
         queue = self._queues[key]
-        return queue.assigned_count // len(queue.needles)
+        return queue.turns // len(queue.needles)
+
+
+def _without_total(limits: Limits) -> Limits:
+    """The limits that exclude candidates: the total only ends an allocation."""
+    return replace(limits, budgets=replace(limits.budgets, haystack=0))

@@ -1,16 +1,19 @@
 """Candidates of shortlists, with where and when they were captured and what they are worth."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, RegionId, VehicleId
-from services.domain.mining.ranking import Vectors
 from services.domain.shortlists.budgets import Budget, BudgetedTask, Budgets, day_of
 
 _EARTH_M = 6_371_000.0
 
 Key = tuple[str, ...]
 """Identifies a failure mode; of equal worths, the mode with the lower key comes first."""
+
+ModeNeedles = Mapping[NeedleId, FamilyId]
+"""The needles of one failure mode, each with its family."""
 
 
 @dataclass(frozen=True)
@@ -25,21 +28,19 @@ class CaptureContext:
     vehicle: VehicleId
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScoredCandidate:
     """A haystack region that may go on a shortlist of a failure mode.
 
     Attributes
     ----------
-    vector : (D,) float32, unit length
-    worth : the value of listing the region's frame, more than 0
+    worth : the value of listing the region's frame, more than 0, before its family's yield
     evidence : in [0, 1], how likely the region fails in the mode
-    family : the family of the mode's most similar needle
+    family : the family of the mode whose exemplar the region resembles most
     """
 
     region: RegionId
     context: CaptureContext
-    vector: Vectors
     worth: float
     evidence: float
     family: FamilyId
@@ -56,6 +57,34 @@ def task_of(context: CaptureContext, family: FamilyId) -> BudgetedTask:
 
 
 @dataclass(frozen=True)
+class ListedFrame:
+    """A frame on a needle's shortlist, from an earlier epoch.
+
+    Attributes
+    ----------
+    family : the family that its task counts for
+    corrected : its ground truth came back from re-annotation. It stays, counts toward the budgets,
+        and not toward its mode's turns
+    opened : an annotator has opened its shortlist or its task, so it stays
+    supported : the failure model still finds enough evidence; without it, only frames that are
+        corrected or opened stay
+    """
+
+    needle: NeedleId
+    region: RegionId
+    context: CaptureContext
+    family: FamilyId
+    corrected: bool = False
+    opened: bool = False
+    supported: bool = True
+
+    @property
+    def stays(self) -> bool:
+        """Whether the frame stays on its shortlist while its needle is active."""
+        return self.corrected or self.opened or self.supported
+
+
+@dataclass(frozen=True)
 class HeldBack:
     """A candidate that is not listed because a budget is spent."""
 
@@ -66,11 +95,10 @@ class HeldBack:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A candidate on a needle's shortlist, and the cosine of their vectors."""
+    """A candidate on a needle's shortlist."""
 
     needle: NeedleId
     candidate: ScoredCandidate
-    similarity: float
 
 
 @dataclass(frozen=True)

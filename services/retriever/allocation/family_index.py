@@ -1,8 +1,7 @@
-"""The families of a detector's active needles, and the yields of their tasks."""
+"""The families of a detector's active needles, and the exemplars that represent them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -12,31 +11,34 @@ from services.domain.mining.detector_category import ModeQuery
 from services.domain.mining.families import LeaderClusters, beyond, shared_by
 from services.domain.mining.ranking import Vectors
 from services.domain.ports.vectors import Vector
-from services.domain.shortlists.budgets import optimistic_yield
 from services.domain.shortlists.scored_candidates import Key
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """The verdict on a task: whether its region fails in the needle's mode."""
-
-    family: FamilyId
-    confirmed: bool
+_CLUSTERED_AGAIN = 1.5
+"""Cluster again when there are so many times the needles of the first clustering, because the mean
+that is taken off their vectors is that of the first."""
 
 
 class FamilyIndex:
     """Assigns needles to families; the same as `gazeloop families` if all join in one call.
 
-    Later needles join in the order of the calls; the mean vector is that of the first call.
+    Later needles join in the order of the calls; the mean vector is that of the first call. A
+    family's exemplar is the needle that leads it, which stays when the family grows.
     """
 
     def __init__(self, likeness: float) -> None:
         self._shared: Vectors | None = None
+        self._first_count = 0
         self._clusters: defaultdict[Key, LeaderClusters] = defaultdict(
             lambda: LeaderClusters(likeness)
         )
-        self._families: dict[NeedleId, FamilyId] = {}
-        self._yields: Mapping[FamilyId, float] = {}
+        self._families: dict[NeedleId, tuple[Key, FamilyId]] = {}
+        self._sizes: defaultdict[Key, Counter[FamilyId]] = defaultdict(Counter)
+        self._exemplars: defaultdict[Key, dict[FamilyId, Vector]] = defaultdict(dict)
+
+    @property
+    def needs_clustering(self) -> bool:
+        """Whether there are so many more needles that all should be clustered again."""
+        return len(self._families) >= max(2, _CLUSTERED_AGAIN * self._first_count)
 
     def join(
         self, needles: Iterable[tuple[Key, NeedleFound]], vectors: Mapping[RegionId, Vector]
@@ -48,23 +50,26 @@ class FamilyIndex:
         rows = np.stack([vectors[needle.region_id] for _, needle in ordered])
         if self._shared is None:
             self._shared = shared_by(rows)
+            self._first_count = len(ordered)
         for (key, needle), row in zip(ordered, beyond(self._shared, rows), strict=True):
             leader = self._clusters[key].join(needle.needle_id, row)
-            self._families[needle.needle_id] = family_id(leader)
+            family = family_id(leader)
+            if leader == needle.needle_id:
+                self._exemplars[key][family] = vectors[needle.region_id]
+            self._families[needle.needle_id] = key, family
+            self._sizes[key][family] += 1
 
-    def judge(self, verdicts: Iterable[Verdict]) -> None:
-        """Replace the yields of families by those of these verdicts."""
-        judged: Counter[FamilyId] = Counter()
-        confirmed: Counter[FamilyId] = Counter()
-        for verdict in verdicts:
-            judged[verdict.family] += 1
-            confirmed[verdict.family] += verdict.confirmed
-        self._yields = {item: optimistic_yield(confirmed[item], n) for item, n in judged.items()}
+    def leave(self, needle: NeedleId) -> None:
+        """Remove a needle. The exemplar of its family stays until the family is empty."""
+        key, family = self._families.pop(needle)
+        self._sizes[key][family] -= 1
 
     def family_of(self, needle: NeedleId) -> FamilyId:
         """The family of a needle that joined."""
-        return self._families[needle]
+        return self._families[needle][1]
 
-    def mode_query(self, needles: Sequence[NeedleId], vectors: Vectors) -> ModeQuery:
-        """The needles of one mode, with their families and yields."""
-        return ModeQuery(vectors, [self._families[needle] for needle in needles], self._yields)
+    def mode_query(self, key: Key) -> ModeQuery:
+        """The families of one mode that have needles, with their exemplars."""
+        exemplars = self._exemplars[key]
+        families = [family for family in exemplars if self._sizes[key][family] > 0]
+        return ModeQuery(np.stack([exemplars[family] for family in families]), families)

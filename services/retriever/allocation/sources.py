@@ -2,13 +2,9 @@
 
 from dataclasses import dataclass
 
+from services.domain.ports.openings import Openings
 from services.retriever.learning.fitting import Learning
-from services.retriever.scoring.caches import (
-    FrameCache,
-    HaystackSizeCache,
-    NeedleCache,
-    VectorCache,
-)
+from services.retriever.scoring.caches import FrameCache, NeedleCache, VectorCache
 from services.retriever.scoring.candidate_source import CandidateSource
 from services.runtime.settings import Settings
 
@@ -20,7 +16,7 @@ class Sources:
     frames: FrameCache
     needles: NeedleCache
     vectors: VectorCache
-    size: HaystackSizeCache
     learning: Learning
     candidates: CandidateSource
+    openings: Openings
     settings: Settings

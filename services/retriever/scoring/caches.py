@@ -2,16 +2,25 @@
 
 The stores keep all of this; the caches save reading it again. A frame's entry is dropped when an
 event reports a change of the frame; a match's is replaced by a higher revision; a needle's is read
-again after a write; a vector never changes. After another retriever has planned, everything but
-vectors is read again, because its events did not reach this one.
+again after a write; a vector never changes.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from typing import TypeVar
+
+from cachetools import LRUCache
 
 from services.contracts.events import REANNOTATION_SOURCE, ShortlistPublished, Split
-from services.contracts.identity import FrameId, ModelId, NeedleId, RegionId, region_point_id
+from services.contracts.identity import (
+    DetectorId,
+    FrameId,
+    ModelId,
+    NeedleId,
+    RegionId,
+    region_point_id,
+)
 from services.contracts.matches import CategoryMatched
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.matches import MatchStore
@@ -23,22 +32,30 @@ from services.domain.ports.vectors import (
     VectorStore,
     collection_of,
 )
+from services.retriever import logic
 from services.retriever.logic import HAYSTACK_FRAMES, Annotated, DetectorCategory, FrameFacts
 from services.runtime.progress import report_progress
 
-_FRAMES_MAX = 50_000
-_VECTORS_MAX = 50_000
-"""100 MB at 512 dimensions."""
+_REGION_BYTES = 900
+_FRAME_BYTES = 1_000
+_ENTRY_BYTES = 300
+_CANDIDATE_BYTES = 1_500
+"""Sizes of Python objects with what they refer to, measured with tracemalloc, rounded up."""
 _UNCOUNTED = 0.1
 """Count the haystack again when it has grown by this share: a count scans all of it."""
 
 
 class FrameCache:
-    """Caches the facts of frames."""
+    """Caches the facts of frames.
 
-    def __init__(self, store: FrameStore) -> None:
+    Parameters
+    ----------
+    most_bytes : beyond it, the facts that were not used for longest are dropped
+    """
+
+    def __init__(self, store: FrameStore, most_bytes: int) -> None:
         self._store = store
-        self._facts: dict[FrameId, FrameFacts] = {}
+        self._facts: LRUCache[FrameId, FrameFacts] = LRUCache(most_bytes, _bytes_of_facts)
         self._reannotated: set[FrameId] | None = None
 
     def forget(self, frame_ids: Iterable[FrameId]) -> None:
@@ -59,26 +76,47 @@ class FrameCache:
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameFacts]:
         """The facts of those frames whose image is known."""
-        wanted = set(frame_ids)
-        missing = wanted - self._facts.keys()
+        found, missing = _cached(self._facts, frame_ids)
         if missing:
-            if len(self._facts) + len(missing) > _FRAMES_MAX:
-                self._facts.clear()
-                missing = wanted
             records = (await self._store.load(missing)).values()
             # In a thread: a frame may have thousands of detections.
             for facts in await asyncio.to_thread(_facts_of, records):
-                self._note(facts.context.frame, facts)
-        return {frame_id: self._facts[frame_id] for frame_id in wanted if frame_id in self._facts}
+                self._note(facts)
+                found[facts.context.frame] = facts
+        return found
 
-    def _note(self, frame_id: FrameId, facts: FrameFacts) -> None:
-        self._facts[frame_id] = facts
+    def _note(self, facts: FrameFacts) -> None:
+        frame_id = facts.context.frame
+        _keep(self._facts, frame_id, facts)
         if self._reannotated is None:
             return
         if facts.reannotated:
             self._reannotated.add(frame_id)
         else:
             self._reannotated.discard(frame_id)
+
+
+def _bytes_of_facts(facts: FrameFacts) -> int:
+    return _FRAME_BYTES + _REGION_BYTES * len(facts.regions)
+
+
+_K = TypeVar("_K", bound=Hashable)
+_V = TypeVar("_V")
+
+
+def _cached(cache: LRUCache[_K, _V], wanted: Iterable[_K]) -> tuple[dict[_K, _V], set[_K]]:
+    """What the cache has of what is wanted, and what it lacks."""
+    keys = set(wanted)
+    found = {key: cache[key] for key in keys if key in cache}
+    return found, keys - found.keys()
+
+
+def _keep(cache: LRUCache[_K, _V], key: _K, value: _V) -> None:
+    """Cache a value unless it alone is too large."""
+    if cache.getsizeof(value) <= cache.maxsize:
+        cache[key] = value
+    else:
+        cache.pop(key, None)
 
 
 def _facts_of(records: Iterable[FrameRecord]) -> list[FrameFacts]:
@@ -140,88 +178,97 @@ class MatchCache:
 
 
 class NeedleCache:
-    """Caches needles that are active, have a shortlist, or have one that is not published."""
+    """Caches needles with their shortlists, and knows which are not published yet.
 
-    def __init__(self, store: NeedleStore) -> None:
+    Parameters
+    ----------
+    most_bytes : beyond it, the needles that were not used for longest are dropped
+    """
+
+    def __init__(self, store: NeedleStore, most_bytes: int) -> None:
         self._store = store
-        self._records: dict[NeedleId, NeedleRecord] = {}
-        self._unpublished: set[NeedleId] = set()
-        self._complete = False
+        self._records: LRUCache[NeedleId, NeedleRecord] = LRUCache(most_bytes, _bytes_of_needle)
+        self._unpublished: set[NeedleId] | None = None
 
-    async def all(self) -> list[NeedleRecord]:
-        """All cached records, in the order of their ids."""
-        await self._read()
-        return [self._records[needle_id] for needle_id in sorted(self._records)]
+    async def all(self, detector: DetectorId | None = None) -> list[NeedleRecord]:
+        """The stored needles that are active or have a shortlist, in the order of their ids."""
+        records = []
+        unpublished = set(self._unpublished or ())
+        async for record in self._store.scan(detector=detector):
+            _note_publication(unpublished, record)
+            if record.active or logic.listed(record):
+                records.append(record)
+        if detector is None or self._unpublished is not None:
+            self._unpublished = unpublished
+        return records
 
     async def unpublished(self) -> list[ShortlistPublished]:
-        """The shortlists that are stored but not acknowledged, whichever retriever stored them."""
-        await self._read()
-        found = [self._records[needle_id].shortlist for needle_id in sorted(self._unpublished)]
+        """The shortlists that are stored but not acknowledged, whichever process stored them."""
+        if self._unpublished is None:
+            await self.all()
+        records = await self.load(self._unpublished or ())
+        found = [records[needle_id].shortlist for needle_id in sorted(records)]
         return [shortlist for shortlist in found if shortlist is not None]
-
-    def get(self, needle_id: NeedleId) -> NeedleRecord:
-        """The record of an active needle that is cached."""
-        return self._records[needle_id]
 
     def forget_all(self) -> None:
         """Drop everything, so that it is read again."""
         self._records.clear()
-        self._unpublished.clear()
-        self._complete = False
+        self._unpublished = None
+
+    async def load(self, needle_ids: Collection[NeedleId]) -> dict[NeedleId, NeedleRecord]:
+        """Those of these needles that are stored."""
+        found, missing = _cached(self._records, needle_ids)
+        return found | await self.refresh(missing)
 
     async def refresh(self, needle_ids: Collection[NeedleId]) -> dict[NeedleId, NeedleRecord]:
         """Read these records again, after they were written."""
         found = await self._store.load(needle_ids) if needle_ids else {}
         for record in found.values():
-            self._note(record)
+            _keep(self._records, record.needle_id, record)
+            if self._unpublished is not None:
+                _note_publication(self._unpublished, record)
         return found
 
-    async def _read(self) -> None:
-        if not self._complete:
-            self._records.clear()
-            async for record in self._store.scan():
-                self._note(record)
-            self._complete = True
 
-    def _note(self, record: NeedleRecord) -> None:
-        shortlist = record.shortlist
-        if shortlist is not None and shortlist.revision > record.published_revision:
-            self._unpublished.add(record.needle_id)
-        else:
-            self._unpublished.discard(record.needle_id)
-        listed = shortlist is not None and len(shortlist.candidates) > 0
-        if record.active or listed or record.needle_id in self._unpublished:
-            self._records[record.needle_id] = record
-        else:
-            self._records.pop(record.needle_id, None)
+def _bytes_of_needle(record: NeedleRecord) -> int:
+    return _CANDIDATE_BYTES * (1 + len(logic.listed(record)))
+
+
+def _note_publication(unpublished: set[NeedleId], record: NeedleRecord) -> None:
+    shortlist = record.shortlist
+    if shortlist is not None and shortlist.revision > record.published_revision:
+        unpublished.add(record.needle_id)
+    else:
+        unpublished.discard(record.needle_id)
 
 
 class VectorCache:
-    """Caches the vectors of regions."""
+    """Caches the vectors of regions.
 
-    def __init__(self, store: VectorStore) -> None:
+    Parameters
+    ----------
+    most_bytes : beyond it, the vectors that were not used for longest are dropped
+    """
+
+    def __init__(self, store: VectorStore, most_bytes: int) -> None:
         self._store = store
-        self._vectors: dict[tuple[ModelId, RegionId], Vector] = {}
+        self._vectors: LRUCache[tuple[ModelId, RegionId], Vector] = LRUCache(
+            most_bytes, lambda vector: _ENTRY_BYTES + vector.nbytes
+        )
 
     async def load(
         self, model: ModelId, regions: Collection[RegionId]
     ) -> Mapping[RegionId, Vector]:
         """The vectors of those regions that are embedded."""
-        wanted = set(regions)
-        missing = {region_id for region_id in wanted if (model, region_id) not in self._vectors}
+        found, missing = _cached(self._vectors, {(model, region) for region in regions})
+        vectors = {region: vector for (_, region), vector in found.items()}
         if missing:
-            if len(self._vectors) + len(missing) > _VECTORS_MAX:
-                self._vectors.clear()
-                missing = wanted
-            points = {region_point_id(model, region): region for region in missing}
-            found = await self._store.load(collection_of(REGION_VECTORS, model), points)
-            for point, vector in found.items():
-                self._vectors[model, points[point]] = vector
-        return {
-            region_id: self._vectors[model, region_id]
-            for region_id in wanted
-            if (model, region_id) in self._vectors
-        }
+            points = {region_point_id(model, region): region for _, region in missing}
+            stored = await self._store.load(collection_of(REGION_VECTORS, model), points)
+            for point, vector in stored.items():
+                vectors[points[point]] = vector
+                _keep(self._vectors, (model, points[point]), vector)
+        return vectors
 
 
 class HaystackSizeCache:

@@ -29,6 +29,7 @@ from services.contracts.errors import (
     Unprocessable,
 )
 from services.runtime.clock import Clock
+from services.runtime.consumed import consuming
 from services.runtime.exits import Exit, ExitCode, exit_now
 from services.runtime.kafka.records import Parsed, Record, TracedRecord
 from services.runtime.observability import metrics
@@ -266,7 +267,7 @@ class Runner:
         self._in_hand = batch
         events = [parsed.event for parsed in batch]
         causes = [(parsed.event, parsed.span) for parsed in batch]
-        with self._traces.within(causes), in_hand(batch):
+        with self._traces.within(causes), in_hand(batch), consuming(batch):
             await self._until_not_transient(lambda: self._step.run(events))
         if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
             for parsed in batch:

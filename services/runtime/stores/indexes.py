@@ -6,6 +6,7 @@ from typing import Any, Protocol, cast
 
 from pymongo import IndexModel
 
+from services.runtime.stores.epochs_mongo import MongoEpochStore
 from services.runtime.stores.figures import MongoFigureStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.held_corrections import MongoHeldCorrections
@@ -19,6 +20,7 @@ INDEXED_STORES = (
     MongoMatchStore,
     MongoNeedleStore,
     MongoShortlistStore,
+    MongoEpochStore,
     MongoFigureStore,
     MongoHeldCorrections,
 )

@@ -35,16 +35,14 @@ TO_REVIEW: Document = {
     }
 }
 """Whether candidates wait for a decision; stored on every change, so that it can be indexed."""
-_PLANS = "shortlists"
 _SCANNED = 500
 
 
 class MongoNeedleStore:
-    """The collection `needles`, and one document in `plans`."""
+    """The collection `needles`."""
 
     def __init__(self, database: Database) -> None:
         self._needles = database["needles"]
-        self._plans = database["plans"]
 
     async def prepare(self) -> None:
         """Create the indexes, unless they are there."""
@@ -93,20 +91,6 @@ class MongoNeedleStore:
             assignments = {"shortlist": value, "times.shortlist": time, "shortlisted_at": since}
             updates.append(upsert(shortlist.needle_id, assignments, TO_REVIEW))
         await write(self._needles, updates)
-
-    async def plans(self) -> int:
-        with translated():
-            found = await self._plans.find_one({"_id": _PLANS})
-        return int(found["finished"]) if found else 0
-
-    async def finish_plan(self, before: int) -> bool:
-        # Only the first plan may create the document; a concurrent first plan gets a duplicate
-        # key, which is StoreUnavailable like any lost race.
-        with translated():
-            done = await self._plans.update_one(
-                {"_id": _PLANS, "finished": before}, {"$inc": {"finished": 1}}, upsert=before == 0
-            )
-        return bool(done.matched_count or done.upserted_id)
 
     async def mark_published(self, shortlists: Sequence[ShortlistPublished]) -> None:
         updates = [

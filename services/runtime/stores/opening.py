@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.categories import Categories
 from services.domain.ports.embeddings import Embeddings
+from services.domain.ports.epochs import EpochStore
 from services.domain.ports.family_marks import FamilyMarks
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.held_corrections import HeldCorrections
@@ -14,6 +15,7 @@ from services.domain.ports.leases import LeaseStore
 from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleStore
+from services.domain.ports.openings import Openings
 from services.domain.ports.shortlists import ShortlistStore
 from services.domain.ports.tokens import TokenStore
 from services.runtime.settings import Settings
@@ -21,6 +23,7 @@ from services.runtime.stores.blobs_fsspec import LazyBlobs
 from services.runtime.stores.budget_reports import BudgetReports, MongoBudgetReports
 from services.runtime.stores.categories import MongoCategories
 from services.runtime.stores.embeddings import MongoEmbeddings
+from services.runtime.stores.epochs_mongo import MongoEpochStore
 from services.runtime.stores.family_marks import MongoFamilyMarks
 from services.runtime.stores.figures import FigureStore, MongoFigureStore
 from services.runtime.stores.frame_ids import MongoFrameIds
@@ -32,6 +35,7 @@ from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database, connected
 from services.runtime.stores.needles_mongo import MongoNeedleStore
+from services.runtime.stores.openings_mongo import MongoOpenings
 from services.runtime.stores.schema_stamp import stamp_schema
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from services.runtime.stores.store_version import require_version
@@ -56,6 +60,8 @@ class Stores:
     matches: MatchStore
     needles: NeedleStore
     shortlists: ShortlistStore
+    epochs: EpochStore
+    openings: Openings
     ledger: RevisionLedger
     tokens: TokenStore
     family_marks: FamilyMarks
@@ -97,6 +103,8 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             matches=MongoMatchStore(database),
             needles=MongoNeedleStore(database),
             shortlists=MongoShortlistStore(database),
+            epochs=MongoEpochStore(database),
+            openings=MongoOpenings(database),
             ledger=MongoRevisionLedger(database, broker_identity),
             tokens=MongoTokenStore(database),
             family_marks=MongoFamilyMarks(database),

@@ -53,7 +53,7 @@ _SETTINGS = Settings(
     http_port=0,
     metrics_port=0,
     batch_wait_s=0.05,
-    plan_pause_s=0.2,
+    epoch_s=0.1,
     reference_share=0.5,
     split_by="frame",
 )

@@ -1,15 +1,16 @@
 """Work on all that is recorded, and when it is left out."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
-from services.app.when_changed import WhenChanged
+from services.app.when_changed import WhenChanged, epochs_closed
 from services.contracts.errors import StoreUnavailable
 from tests import samples
 from tests.fakes.clock import FakeClock
+from tests.fakes.epochs import InMemoryEpochStore
 from tests.fakes.matches import InMemoryMatchStore
-from tests.fakes.needles import InMemoryNeedleStore
 
 
 class Record:
@@ -21,8 +22,9 @@ class Record:
         self.matches = InMemoryMatchStore(
             lambda: self.clock.now() - timedelta(seconds=self.behind_s)
         )
-        self.needles = InMemoryNeedleStore()
-        self.work = WhenChanged(self._count, self.matches, self.needles.plans, self.clock)
+        self.epochs = InMemoryEpochStore()
+        closed = partial(epochs_closed, self.epochs)
+        self.work = WhenChanged(self._count, self.matches, closed, self.clock)
         self._times = 0
         self.failures = 0
 
@@ -37,7 +39,7 @@ class Record:
         await self.matches.record([samples.frame_matched(revision=revision)])
 
     async def plan(self) -> None:
-        assert await self.needles.finish_plan(await self.needles.plans())
+        assert await self.epochs.close(samples.epoch())
 
 
 async def test_what_nothing_has_changed_in_is_not_read_again() -> None:

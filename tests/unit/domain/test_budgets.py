@@ -2,7 +2,6 @@
 
 import random
 
-import numpy as np
 import pytest
 
 from services.contracts.identity import FamilyId, FrameId, NeedleId, RegionId, VehicleId
@@ -15,7 +14,12 @@ from services.domain.shortlists.budgets import (
     day_of,
     optimistic_yield,
 )
-from services.domain.shortlists.scored_candidates import CaptureContext, Limits, ScoredCandidate
+from services.domain.shortlists.scored_candidates import (
+    CaptureContext,
+    Limits,
+    ListedFrame,
+    ScoredCandidate,
+)
 
 DAY_S = 86_400
 KEY = ("detector", "stop sign", "background", "")
@@ -30,13 +34,12 @@ def candidate(
     name: str, worth: float, *, day: int = 0, vehicle: str = "v", family: str = "f"
 ) -> ScoredCandidate:
     context = CaptureContext(FrameId(name), None, day * DAY_S + 1.0, None, VehicleId(vehicle))
-    vector = np.ones(1, np.float32)
-    return ScoredCandidate(RegionId(f"on-{name}"), context, vector, worth, 1.0, FamilyId(family))
+    return ScoredCandidate(RegionId(f"on-{name}"), context, worth, 1.0, FamilyId(family))
 
 
 def allocator_of(*candidates: ScoredCandidate) -> BudgetAllocator:
-    allocator = BudgetAllocator()
-    allocator.add_needle(KEY, NEEDLE, np.ones(1, np.float32))
+    allocator = BudgetAllocator(limits())
+    allocator.add_needle(KEY, NEEDLE, FamilyId("f"))
     allocator.add_candidates(KEY, candidates)
     return allocator
 
@@ -109,10 +112,7 @@ def test_a_place_is_held_back_once() -> None:
         CaptureContext(FrameId(name), "d", second, None, VehicleId("v"))  # type: ignore[arg-type]
         for name, second in (("a", 0.0), ("b", 10.0), ("c", 10.5))
     ]
-    rows = [
-        ScoredCandidate(RegionId(s.frame), s, np.ones(1, np.float32), 1.0, 1.0, FamilyId("f"))
-        for s in contexts
-    ]
+    rows = [ScoredCandidate(RegionId(s.frame), s, 1.0, 1.0, FamilyId("f")) for s in contexts]
     allocator = allocator_of(*rows)
     given = Limits(Budgets(1), size=9, per_drive=9, apart_s=1.0, apart_m=0.0)
     assert allocated(allocator, given) == ["a"]
@@ -122,11 +122,11 @@ def test_a_place_is_held_back_once() -> None:
 def test_what_is_kept_is_spent_and_what_is_taken_back_is_not() -> None:
     given = limits(day=1)
     allocator = allocator_of(candidate("a", 5))
-    allocator.keep(NEEDLE, candidate("z", 1).context, FamilyId("f"), given)
+    other = candidate("z", 1)
+    allocator.keep(ListedFrame(NEEDLE, other.region, other.context, FamilyId("f")))
     assert allocated(allocator, given) == []
     assert allocator.spent()[Budget.DAY] == 1
     allocator.release(FrameId("z"))
-    allocator.add_candidates(KEY, [candidate("a", 5)])
     assert allocated(allocator, given) == ["a"]
 
 

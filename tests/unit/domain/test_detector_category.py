@@ -21,7 +21,7 @@ CATEGORY_MODEL = CategoryModel(
     FailureModel(NO_EXAMPLES), CategoryStats(np.empty(0), np.empty((0, 1), np.bool_), 2)
 )
 FAMILY = FamilyId("f")
-NEEDLES = {BACKGROUND: ModeQuery(AXES[:1], [FAMILY], {})}
+NEEDLES = {BACKGROUND: ModeQuery(AXES[:1], [FAMILY])}
 
 
 def haystack(*frames: str) -> Haystack:
@@ -49,23 +49,12 @@ def test_a_region_is_offered_for_its_frames_worth_times_the_evidence() -> None:
 
 def test_a_region_is_of_the_family_of_the_needle_that_it_resembles_most() -> None:
     families = [FamilyId("first"), FamilyId("second")]
-    query = ModeQuery(AXES, families, {})
+    query = ModeQuery(AXES, families)
     assert query.families_of(AXES[[1, 0, 1]]) == ["second", "first", "second"]
     (each,) = scored_candidates(
         CATEGORY_MODEL, haystack("a"), {BACKGROUND: query}, {FrameId("a"): 1.0}, 0.0
     )[BACKGROUND]
     assert each.family == "first"
-
-
-def test_what_a_family_yielded_so_far_scales_what_its_regions_are_worth() -> None:
-    plain, judged = (
-        scored_candidates(
-            CATEGORY_MODEL, haystack("a"), {BACKGROUND: query}, {FrameId("a"): 1.0}, 0.0
-        )[BACKGROUND][0]
-        for query in (NEEDLES[BACKGROUND], ModeQuery(AXES[:1], [FAMILY], {FAMILY: 0.25}))
-    )
-    assert judged.worth == pytest.approx(plain.worth / 4)
-    assert judged.evidence == plain.evidence
 
 
 def test_what_has_too_little_evidence_is_not_offered() -> None:

@@ -33,7 +33,7 @@ def at(store: str) -> list[Candidate]:
 def again(store: str) -> ShortlistPublished | None:
     before = PUBLISHED.model_copy(update={"candidates": tuple(at("file:///before"))})
     provenance: Provenance = PUBLISHED.provenance
-    return logic.next_shortlist(record(before), NEEDLE, at(store), provenance)
+    return logic.next_shortlist(record(before), NEEDLE, at(store), provenance, 1)
 
 
 def test_a_store_that_moved_changes_no_shortlist() -> None:

@@ -55,11 +55,11 @@ async def test_the_plan_after_the_alias_moved_is_of_the_other_model_and_back_aga
     embedded = [await world.embed(name, angle) for name, angle in (("a", 0.1), ("b", 0.5))]
     for name, angle in (("needle", 0.0), ("a", 0.9), ("b", 0.1)):
         await world.see(name, angle)
-    await world.step.run([needle, *embedded])
+    await world.run([needle, *embedded])
     for model in (OTHER, samples.MODEL):
         await world.vectors.alias({REGION_VECTORS: collection_of(REGION_VECTORS, model)})
         made = samples.predictions_made(samples.detection(), frame_id="a")
-        await world.step.run([samples.frame_embedded(made, model)])
+        await world.run([samples.frame_embedded(made, model)])
 
     assert world.shortlists() == [["a", "b"], ["b", "a"], ["a", "b"]]
 

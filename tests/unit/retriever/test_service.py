@@ -1,5 +1,4 @@
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -19,33 +18,33 @@ from services.contracts.events import (
 from services.contracts.identity import Box, FrameId, ModelId
 from services.contracts.matches import FrameMatched
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, collection_of
-from services.retriever.service import ExtendShortlists
+from services.domain.shortlists.epochs import Epoch
+from services.retriever.service import PublishShortlists
 from services.runtime.settings import Settings
 from tests import samples
 from tests.fakes.budget_reports import InMemoryBudgetReports
 from tests.fakes.clock import FakeClock
+from tests.fakes.epochs import InMemoryEpochStore
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
+from tests.fakes.openings import InMemoryOpenings
 from tests.fakes.outbox import InMemoryOutbox
 from tests.fakes.vectors import InMemoryVectors
 
 NEEDLE_BOX: Box = samples.BOX
 
 
-class BusyNeedleStore(InMemoryNeedleStore):
-    """One in which another retriever may finish a plan just before ours, or something else come."""
+class BusyEpochStore(InMemoryEpochStore):
+    """One in which another retriever may close an epoch just before ours."""
 
     overtaken = False
-    meanwhile: Callable[[], Awaitable[None]] | None = None
 
-    async def finish_plan(self, before: int) -> bool:
-        if self.meanwhile is not None:
-            await self.meanwhile()
+    async def close(self, epoch: Epoch) -> bool:
         if self.overtaken:
             self.overtaken = False
-            await super().finish_plan(before)
-        return await super().finish_plan(before)
+            await super().close(epoch)
+        return await super().close(epoch)
 
 
 class World:
@@ -54,7 +53,9 @@ class World:
     def __init__(self, **settings: float | str) -> None:
         self.frames = InMemoryFrameStore()
         self.matches = InMemoryMatchStore()
-        self.needles = BusyNeedleStore()
+        self.needles = InMemoryNeedleStore()
+        self.epochs = BusyEpochStore()
+        self.openings = InMemoryOpenings()
         self.budgets = InMemoryBudgetReports()
         self.outbox = InMemoryOutbox()
         self.vectors = InMemoryVectors()
@@ -62,18 +63,27 @@ class World:
         self._settings = Settings(**settings)  # type: ignore[arg-type]  # pydantic checks
         self.step = self.retriever()
 
-    def retriever(self) -> ExtendShortlists:
+    def retriever(self) -> PublishShortlists:
         """One more on the same stores."""
-        return ExtendShortlists(
+        return PublishShortlists(
             frames=self.frames,
             matches=self.matches,
             needles=self.needles,
             vectors=self.vectors,
+            epochs=self.epochs,
+            openings=self.openings,
             budgets=self.budgets,
             outbox=self.outbox,
             settings=self._settings,
             clock=self.clock,
         )
+
+    async def run(self, events: Sequence[Event], step: PublishShortlists | None = None) -> None:
+        """Close an epoch with these events, then others until no frame waits to be listed."""
+        step = step or self.step
+        await step.run(events)
+        while await step.settle():
+            pass
 
     async def embed(
         self,
@@ -175,7 +185,7 @@ async def test_the_haystack_regions_nearest_to_the_needle_come_first() -> None:
     needle = await found(world)
     for name, angle in (("far", 1.0), ("near", 0.1), ("middle", 0.5)):
         await world.embed(name, angle)
-    await world.step.run([needle])
+    await world.run([needle])
     assert world.shortlists() == [["near", "middle", "far"]]
 
 
@@ -183,17 +193,17 @@ async def test_a_region_embedded_later_is_added_to_the_standing_shortlist() -> N
     world = World()
     needle = await found(world)
     await world.embed("first", 0.5)
-    await world.step.run([needle])
-    await world.step.run([await world.embed("second", 0.1)])
+    await world.run([needle])
+    await world.run([await world.embed("second", 0.1)])
     assert world.shortlists() == [["first"], ["second", "first"]]
 
 
 async def test_a_needle_that_comes_before_its_vector_waits_for_it() -> None:
     world = World()
     await world.embed("hay", 0.1)
-    await world.step.run([samples.needle_found("needle")])
+    await world.run([samples.needle_found("needle")])
     assert world.shortlists() == []
-    await world.step.run([await world.embed("needle", 0.0, split="reference", drive="d1")])
+    await world.run([await world.embed("needle", 0.0, split="reference", drive="d1")])
     assert world.shortlists() == [["hay"]]
 
 
@@ -202,7 +212,7 @@ async def test_a_shortlist_that_does_not_change_is_not_published_again() -> None
     needle = await found(world)
     hay = await world.embed("hay", 0.1)
     for _ in range(3):
-        await world.step.run([needle, hay])
+        await world.run([needle, hay])
     assert world.shortlists() == [["hay"]]
 
 
@@ -212,8 +222,8 @@ async def test_a_shortlist_that_the_broker_did_not_acknowledge_is_published_by_t
     await world.embed("hay", 0.1)
     world.outbox.failures.append(StoreUnavailable("the broker is away"))
     with pytest.raises(StoreUnavailable):
-        await world.step.run([needle])
-    await world.step.run([needle])
+        await world.run([needle])
+    await world.run([needle])
     assert world.shortlists() == [["hay"]]
 
 
@@ -221,9 +231,9 @@ async def test_a_retracted_needle_has_its_shortlist_withdrawn() -> None:
     world = World()
     needle = await found(world)
     hay = await world.embed("hay", 0.1)
-    await world.step.run([needle])
-    await world.step.run([samples.needle_retracted(needle, revision=2)])
-    await world.step.run([hay])
+    await world.run([needle])
+    await world.run([samples.needle_retracted(needle, revision=2)])
+    await world.run([hay])
     assert world.shortlists() == [["hay"], []]
 
 
@@ -232,7 +242,7 @@ async def test_shortlists_are_thinned_per_drive_and_cut_to_size() -> None:
     needle = await found(world)
     for number, drive in enumerate(("a", "a", "b", "c")):
         await world.embed(f"h{number}", 0.1 * (number + 1), drive=drive)
-    await world.step.run([needle])
+    await world.run([needle])
     assert world.shortlists() == [["h0", "h2"]]
 
 
@@ -251,7 +261,7 @@ async def test_reannotated_frames_are_not_asked_for_again() -> None:
             )
         ]
     )
-    await world.step.run([needle])
+    await world.run([needle])
     assert world.shortlists() == [["open"]]
 
 
@@ -261,7 +271,7 @@ async def test_a_frame_of_which_a_correction_lacks_something_is_asked_for_again(
     await world.embed("part", 0.1)
     answer = samples.frame_annotated(frame_id="part", revision=2, complete=False)
     await world.frames.record([answer.model_copy(update={"annotation_source": "reannotation"})])
-    await world.step.run([needle])
+    await world.run([needle])
     assert world.shortlists() == [["part"]]
 
 
@@ -276,7 +286,7 @@ async def test_a_copy_is_listed_beside_its_original_only_where_copies_count(
     copy = samples.frame_captured("copy", "drive-of-copy").model_copy(update={"image": image})
     await world.frames.record([copy])
     await world.embed("copy", 0.1, captured=copy)
-    await world.step.run([needle])
+    await world.run([needle])
     (listed,) = world.shortlists()
     assert sorted(listed) == (["copy", "original"] if count_copies else ["original"])
 
@@ -285,7 +295,7 @@ async def test_a_frame_stays_on_its_shortlist_while_it_is_reannotated() -> None:
     world = World()
     needle = await found(world)
     hay = await world.embed("hay", 0.1)
-    await world.step.run([needle])
+    await world.run([needle])
     await world.frames.record(
         [
             FrameAnnotated(
@@ -296,7 +306,7 @@ async def test_a_frame_stays_on_its_shortlist_while_it_is_reannotated() -> None:
             )
         ]
     )
-    await world.step.run([hay])
+    await world.run([hay])
     assert world.shortlists() == [["hay"]]
 
 
@@ -305,7 +315,7 @@ async def test_needles_that_fail_alike_share_the_frames_and_none_is_shown_twice(
     needles = [await found(world, "n1", 0.0), await found(world, "n2", 0.05)]
     for number in range(5):
         await world.embed(f"h{number}", 0.1 * number)
-    await world.step.run(needles)
+    await world.run(needles)
     listed = [[c.frame_id for c in each.candidates] for each in world.latest().values()]
     assert sorted(frame for frames in listed for frame in frames) == ["h0", "h1", "h2", "h3"]
     assert [len(frames) for frames in listed] == [2, 2]
@@ -316,7 +326,7 @@ async def test_no_more_of_the_haystack_is_listed_than_the_budget() -> None:
     needles = [await found(world, f"n{number}") for number in range(6)]
     for number in range(6):
         await world.embed(f"h{number}", 0.1 * number)
-    await world.step.run(needles)
+    await world.run(needles)
     listed = {c.frame_id for each in world.latest().values() for c in each.candidates}
     assert listed == {"h0", "h1", "h2"}
 
@@ -328,7 +338,7 @@ async def test_what_is_as_like_the_right_ones_as_the_needle_is_contrasted_away()
     needle = await found(world)
     await world.embed("like-the-needle", 0.2)
     await world.embed("like-the-right-ones", 0.7)
-    await world.step.run([needle])
+    await world.run([needle])
     (shortlist,) = world.latest().values()
     assert [c.frame_id for c in shortlist.candidates] == ["like-the-needle"]
     assert shortlist.provenance.method == "contrast"
@@ -342,7 +352,7 @@ async def test_enough_examples_teach_what_fails_and_the_shortlist_says_so() -> N
     needle = samples.needle_found("wrong0")
     await world.embed("wrong-too", 0.1)
     await world.embed("right-too", 1.1)
-    await world.step.run([needle])
+    await world.run([needle])
     (shortlist,) = world.latest().values()
     assert [c.frame_id for c in shortlist.candidates] == ["wrong-too"]
     assert shortlist.provenance.method == "logistic"
@@ -351,10 +361,10 @@ async def test_enough_examples_teach_what_fails_and_the_shortlist_says_so() -> N
 
 async def test_a_shortlist_names_the_model_that_found_it_once_another_is_live() -> None:
     world = World()
-    await world.step.run([await found(world), await world.embed("hay", 0.1)])
+    await world.run([await found(world), await world.embed("hay", 0.1)])
     other = ModelId("another")
     await world.embed("needle", 0.0, split="reference", drive="d1", model=other)
-    await world.step.run([await world.embed("hay", 0.1, model=other)])
+    await world.run([await world.embed("hay", 0.1, model=other)])
     before, after = [
         each for each in world.outbox.published if isinstance(each, ShortlistPublished)
     ]
@@ -366,7 +376,7 @@ async def test_without_anything_annotated_similarity_is_used_and_named() -> None
     world = World(shortlist_strategy="costliest-errors")
     needle = await found(world)
     await world.embed("hay", 0.1)
-    await world.step.run([needle])
+    await world.run([needle])
     (shortlist,) = world.latest().values()
     assert shortlist.provenance.method == "similarity"
     assert shortlist.provenance.strategy == "costliest-errors"
@@ -376,10 +386,10 @@ async def test_a_reference_frame_annotated_later_changes_the_shortlists() -> Non
     world = World()
     needle = await found(world)
     await world.embed("hay", 0.7)
-    await world.step.run([needle])
+    await world.run([needle])
     assert world.shortlists() == [["hay"]]
     taught = [await world.example(f"right{n}", 0.75, right=True) for n in range(3)]
-    await world.step.run(taught)
+    await world.run(taught)
     assert world.shortlists() == [["hay"], []]
 
 
@@ -388,8 +398,8 @@ async def test_a_rejected_verdict_keeps_what_looks_like_it_off_the_shortlists() 
     needle = await found(world)
     await world.embed("judged", 0.7)
     await world.embed("alike", 0.72)
-    await world.step.run([needle])
-    await world.step.run([await world.correct("judged", right=True)])
+    await world.run([needle])
+    await world.run([await world.correct("judged", right=True)])
     (shortlist,) = world.latest().values()
     assert [c.frame_id for c in shortlist.candidates] == ["judged"]
 
@@ -400,7 +410,7 @@ async def test_a_retriever_that_starts_anew_knows_all_verdicts() -> None:
     await world.embed("judged", 0.7)
     hay = await world.embed("alike", 0.72)
     await world.correct("judged", right=True)
-    await world.step.run([needle, hay])
+    await world.run([needle, hay])
     assert world.shortlists() == []
 
 
@@ -408,114 +418,52 @@ async def test_two_retrievers_together_see_all_that_either_heard_of() -> None:
     world = World()
     other = world.retriever()
     needle = await found(world)
-    await world.step.run([needle, await world.embed("first", 0.5)])
-    await other.run([await world.embed("second", 0.1)])
-    await world.step.run([await world.embed("third", 0.3)])
+    await world.run([needle, await world.embed("first", 0.5)])
+    await world.run([await world.embed("second", 0.1)], other)
+    await world.run([await world.embed("third", 0.3)])
     taught = [await world.example(f"right{n}", 0.5, right=True) for n in range(3)]
-    await other.run(taught)
-    await world.step.run([await world.embed("fourth", 0.2)])
+    await world.run(taught, other)
+    await world.run([await world.embed("fourth", 0.2)])
     assert [c.frame_id for c in world.latest()["needle"].candidates] == [
         "second",
-        "fourth",
         "third",
+        "fourth",
     ]
-
-
-async def test_a_plan_during_which_another_was_finished_is_made_again() -> None:
-    world = World()
-    events = [await found(world), await world.embed("hay", 0.1)]
-    world.needles.overtaken = True
-    with pytest.raises(StoreUnavailable):
-        await world.step.run(events)
-    assert world.shortlists() == []
-    await world.step.run(events)
-    assert world.shortlists() == [["hay"]]
 
 
 async def test_a_match_of_a_haystack_frame_that_nobody_corrected_changes_nothing() -> None:
     world = World()
-    await world.step.run([await found(world), await world.embed("hay", 0.1)])
-    await world.step.run([await world.annotate("hay", right=True, split=Split.HAYSTACK)])
+    await world.run([await found(world), await world.embed("hay", 0.1)])
+    await world.run([await world.annotate("hay", right=True, split=Split.HAYSTACK)])
     assert world.shortlists() == [["hay"]]
 
 
 async def narrow(frame: str = "first") -> World:
     """One frame may be listed in all, and this one is."""
     world = World(shortlist_size=1, shortlist_budget=0.01)
-    await world.step.run([await found(world), await world.embed(frame, 0.5)])
+    await world.run([await found(world), await world.embed(frame, 0.5)])
     assert world.shortlists() == [[frame]]
     return world
 
 
-async def test_while_events_come_what_is_listed_stays_and_a_pause_puts_the_best_in_its_place() -> (
-    None
-):
-    world = await narrow()
-    await world.step.run([await world.embed("better", 0.1)])
-    assert world.shortlists() == [["first"]]
-    assert await world.step.settle()
-    assert world.shortlists() == [["first"], ["better"]]
-    assert not await world.step.settle()
-
-
-async def test_shortlists_are_planned_anew_once_no_event_came_for_a_while() -> None:
-    world = await narrow()
-    await world.step.run([await world.embed("better", 0.1)])
-    for _ in range(3):
-        await world.step.settle_in_a_pause()
-        world.clock.advance(Settings().plan_pause_s / 2)
-    assert world.shortlists() == [["first"], ["better"]]
-
-
-async def test_a_batch_that_takes_long_is_no_pause() -> None:
-    world = await narrow()
-    settling: list[asyncio.Task[None]] = []
-
-    async def time_passes() -> None:
-        world.clock.advance(2 * Settings().plan_pause_s)
-        settling.append(asyncio.create_task(world.step.settle_in_a_pause()))
-        await asyncio.sleep(0)  # as far as it gets while the batch is on
-
-    await world.step.run([await world.embed("worse", 1.0)])
-    await world.step.settle_in_a_pause()
-    world.needles.meanwhile = time_passes
-    await world.step.run([await world.embed("better", 0.1)])
-    await asyncio.gather(*settling)
-
-    assert len(settling) == 1
-    assert world.shortlists() == [["first"]]
-
-
-async def test_a_retriever_does_not_take_for_a_pause_what_another_one_works_in() -> None:
-    world = await narrow()
-    other = world.retriever()
-    await world.step.run([await world.embed("better", 0.1)])
-    before = await world.needles.plans()
-    for number in range(5):
-        await world.step.settle_in_a_pause()
-        world.clock.advance(Settings().plan_pause_s / 2)
-        await other.run([await world.embed(f"more{number}", 1.4)])
-    assert await world.needles.plans() == before + 5
-
-
 async def test_a_larger_haystack_admits_more_without_moving_what_is_listed() -> None:
     world = World(shortlist_size=2, shortlist_budget=0.5)
-    await world.step.run([await found(world), await world.embed("h0", 0.5)])
+    await world.run([await found(world), await world.embed("j0", 0.5)])
     for number in range(1, 7):
-        await world.step.run([await world.embed(f"h{number}", 0.5 - 0.05 * number)])
+        await world.run([await world.embed(f"j{number}", 0.5 - 0.05 * number)])
     other = await found(world, "another", 0.01)
-    await world.step.run([other])
+    await world.run([other])
     shortlists = world.latest()
-    assert [c.frame_id for c in shortlists["needle"].candidates] == ["h1", "h0"]
-    assert [c.frame_id for c in shortlists["another"].candidates] == ["h6"]
+    assert [c.frame_id for c in shortlists["needle"].candidates] == ["j1", "j0"]
+    assert [c.frame_id for c in shortlists["another"].candidates] == ["j6"]
 
 
 async def test_a_listed_region_that_the_detector_no_longer_reports_is_taken_off() -> None:
     world = World()
-    await world.step.run([await found(world), await world.embed("hay", 0.5)])
+    await world.run([await found(world), await world.embed("hay", 0.5)])
     nothing = samples.predictions_made(frame_id="hay", revision=2)
     await world.frames.record([nothing])
-    await world.step.run([samples.frame_embedded(nothing)])
+    await world.run([samples.frame_embedded(nothing)])
     assert world.shortlists() == [["hay"], []]
 
 
@@ -523,20 +471,21 @@ async def test_a_frame_that_was_annotated_again_is_dealt_to_nobody() -> None:
     world = await narrow()
     await world.embed("judged", 0.1)
     judged = await world.correct("judged", right=False)
-    await world.step.run([judged, samples.needle_retracted(await found(world), revision=2)])
-    await world.step.run([await found(world, "another", 0.05)])
+    await world.run([judged, samples.needle_retracted(await found(world), revision=2)])
+    await world.run([await found(world, "another", 0.05)])
     assert [c.frame_id for c in world.latest()["another"].candidates] == ["first"]
 
 
-async def test_what_was_dealt_and_not_written_is_dealt_again() -> None:
-    world = await narrow()
-    hay = await world.embed("hay", 0.1)
-    needle = await found(world, "another", 0.0)
-    world.needles.overtaken = True
-    with pytest.raises(StoreUnavailable):
-        await world.step.run([hay, needle])
-    await world.step.run([hay, needle])
-    assert [frame for each in world.shortlists()[1:] for frame in each] == ["hay"]
+async def test_a_process_whose_epoch_is_taken_reads_again_and_closes_the_next() -> None:
+    world = World()
+    await world.step.run([await found(world), await world.embed("hay", 0.1)])
+    world.epochs.overtaken = True
+    await world.run([])
+    assert world.shortlists() == [["hay"]]
+    epochs = await world.epochs.of(samples.DETECTOR)
+    assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
+    (shortlist,) = world.latest().values()
+    assert shortlist.epoch == len(epochs)
 
 
 async def spending(budgets: World) -> dict[str, tuple[int, int]]:
@@ -549,24 +498,13 @@ async def test_a_days_budget_is_spent_on_the_best_and_what_it_holds_back_is_told
     world = World(budget_per_day=2, shortlist_budget=0.99)
     needle = await found(world)
     hay = [await world.embed(f"h{number}", 0.1 * number) for number in range(4)]
-    await world.step.run([needle, *hay])
+    await world.run([needle, *hay])
     await world.step.report_budgets()
     assert world.shortlists() == [["h0", "h1"]]
     assert await spending(world) == {"haystack": (2, 0), "day": (2, 2)}
     (report,) = await world.budgets.all()
     assert [each.frame_id for each in report.frames] == ["h2", "h3"]
     assert {each.budget.value for each in report.frames} == {"day"}
-
-
-async def test_a_pause_gives_a_days_budget_to_what_came_late() -> None:
-    world = World(budget_per_vehicle=1, shortlist_budget=0.99)
-    await world.step.run([await found(world), await world.embed("early", 0.5)])
-    await world.step.run([await world.embed("late", 0.1)])
-    assert world.shortlists() == [["early"]]
-    await world.step.settle()
-    assert world.shortlists() == [["early"], ["late"]]
-    (report,) = await world.budgets.all()
-    assert [(each.frame_id, each.budget.value) for each in report.frames] == [("early", "vehicle")]
 
 
 async def test_families_have_budgets_of_their_own_whosever_shortlist_a_frame_is_on() -> None:
@@ -576,7 +514,7 @@ async def test_families_have_budgets_of_their_own_whosever_shortlist_a_frame_is_
     hay = [
         await world.embed(f"h{number}", angle) for number, angle in enumerate((0, 0.1, 1.4, 1.5))
     ]
-    await world.step.run([*needles, *hay])
+    await world.run([*needles, *hay])
     await world.step.report_budgets()
     listed = {c.frame_id for each in world.latest().values() for c in each.candidates}
     assert listed == {"h0", "h3"}
@@ -589,18 +527,18 @@ async def test_the_family_whose_tasks_came_true_is_asked_for_before_one_whose_di
     for number in range(3):
         await world.embed(f"otherwise{number}", 0.0)
         await world.embed(f"alike{number}", 1.5)
-    await world.step.run(needles)
+    await world.run(needles)
     for number in range(3):
         alike = await world.correct(f"alike{number}", right=False)
         otherwise = await world.correct(f"otherwise{number}", right=False)
         # It is wrong, and not as the needle is.
         misplaced = samples.with_rows(otherwise, errors=(ErrorType.LOCALIZATION,))
         await world.matches.record([samples.revised(misplaced, 3)])
-        await world.step.run([alike, misplaced])
+        await world.run([alike, misplaced])
     # One more may be listed, and by looks alone it is the first.
     await world.embed("like-n1", 0.01)
     await world.embed("like-n2", 1.4)
-    await world.retriever().settle()
+    await world.run([], world.retriever())
     listed = {c.frame_id for each in world.latest().values() for c in each.candidates}
     assert {"like-n1", "like-n2"} & listed == {"like-n2"}
 

@@ -1,15 +1,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, RegionId, VehicleId
-from services.domain.mining.ranking import Vectors
+from services.contracts.identity import (
+    DriveId,
+    FamilyId,
+    FrameId,
+    NeedleId,
+    RegionId,
+    VehicleId,
+    family_id,
+)
 from services.domain.shortlists.allocation import BudgetAllocator
 from services.domain.shortlists.budgets import Budgets
 from services.domain.shortlists.scored_candidates import (
     CaptureContext,
     Limits,
+    ListedFrame,
     ScoredCandidate,
     near,
 )
@@ -21,9 +27,9 @@ WIDE = Limits(Budgets(100), size=100, per_drive=100, apart_s=0.0, apart_m=0.0)
 
 @dataclass(frozen=True)
 class Group:
-    """A mode: its needles with their vectors, and what it is offered."""
+    """A mode: its needles with their families, and what it is offered."""
 
-    needles: Mapping[str, Vectors]
+    needles: Mapping[str, FamilyId]
     candidates: Sequence[ScoredCandidate]
 
 
@@ -37,52 +43,56 @@ def context(
 
 
 def candidate(
-    seen: CaptureContext, worth: float, vector: Sequence[float] = (1.0,)
+    seen: CaptureContext, worth: float, family: FamilyId = FAMILY, region: str = ""
 ) -> ScoredCandidate:
-    return ScoredCandidate(
-        RegionId(f"on-{seen.frame}"), seen, np.array(vector, np.float32), worth, 1.0, FAMILY
-    )
+    region_id = RegionId(region or f"on-{seen.frame}")
+    return ScoredCandidate(region_id, seen, worth, 1.0, family)
 
 
 def group(needles: str, **worths: float) -> Group:
-    """Needles of one letter each, frames without a drive, all equally similar."""
+    """Needles of one letter each and one family, frames without a drive."""
     return alike(needles, [context(name) for name in worths], list(worths.values()))
 
 
 def alike(needles: str, contexts: Sequence[CaptureContext], worths: Sequence[float]) -> Group:
     candidates = [candidate(seen, worth) for seen, worth in zip(contexts, worths, strict=True)]
-    return Group({needle: np.ones(1, np.float32) for needle in needles}, candidates)
+    return Group(dict.fromkeys(needles, FAMILY), candidates)
 
 
-def similar(similarity: Mapping[str, Sequence[float]], **worths: float) -> Group:
-    """Needles by how similar each is to each frame."""
-    rows = np.eye(len(worths))
-    candidates = [
-        candidate(context(name), worth, row)
-        for (name, worth), row in zip(worths.items(), rows.tolist(), strict=True)
-    ]
-    return Group({text: np.array(row, np.float32) for text, row in similarity.items()}, candidates)
+def in_families(needles: Mapping[str, str], **frames: tuple[float, str]) -> Group:
+    """Needles by family, and frames by their worth and the family that they resemble."""
+    return Group(
+        {needle: FamilyId(family) for needle, family in needles.items()},
+        [
+            candidate(context(name), worth, FamilyId(family))
+            for name, (worth, family) in frames.items()
+        ],
+    )
+
+
+def listed(needle: str, seen: CaptureContext) -> ListedFrame:
+    return ListedFrame(NeedleId(needle), RegionId(f"on-{seen.frame}"), seen, FAMILY, corrected=True)
 
 
 def allocator_of(groups: Sequence[Group]) -> BudgetAllocator:
-    allocator = BudgetAllocator()
-    for number, group in enumerate(groups):
+    allocator = BudgetAllocator(WIDE)
+    for number, group_ in enumerate(groups):
         key = (str(number),)
-        for needle, vector in group.needles.items():
-            allocator.add_needle(key, NeedleId(needle), vector)
-        allocator.add_candidates(key, [one for one in group.candidates if one.worth > 0])
+        for needle, family in group_.needles.items():
+            allocator.add_needle(key, NeedleId(needle), family)
+        allocator.add_candidates(key, [one for one in group_.candidates if one.worth > 0])
     return allocator
 
 
 def allocated(
     groups: Sequence[Group],
     limits: Limits = WIDE,
-    kept: Mapping[NeedleId, Sequence[CaptureContext]] | None = None,
+    kept: Mapping[str, Sequence[CaptureContext]] | None = None,
 ) -> dict[str, list[str]]:
     allocator = allocator_of(groups)
     for needle, contexts in (kept or {}).items():
-        for context in contexts:
-            allocator.keep(needle, context, FAMILY, limits)
+        for context_ in contexts:
+            allocator.keep(listed(needle, context_))
     return frames_of(allocator, limits)
 
 
@@ -117,22 +127,32 @@ def test_needles_of_a_mode_share_its_frames_and_none_is_shown_twice() -> None:
     assert allocated([one], limits(size=2)) == {"m": ["a", "b"], "n": ["c", "d"]}
 
 
-def test_a_shortlist_is_opened_for_the_most_similar_needle_and_filled_first() -> None:
-    one = similar({"m": [0.1, 0.9, 0.9], "n": [0.8, 0.2, 0.2]}, a=3, b=2, c=1)
+def test_a_shortlist_is_opened_for_the_family_that_the_frame_resembles_and_filled_first() -> None:
+    one = in_families({"m": "f", "n": "g"}, a=(3, "g"), b=(2, "f"), c=(1, "f"))
     assert allocated([one], limits(size=2)) == {"n": ["a", "b"], "m": ["c"]}
 
 
-def test_of_two_open_shortlists_the_more_similar_needles_gets_the_frame() -> None:
-    one = similar({"m": [0.9, 0.0, 0.1], "n": [0.0, 0.9, 0.8]}, b=3, c=2, d=1)
-    kept = {NeedleId("m"): [context("a")], NeedleId("n"): [context("e")]}
+def test_of_two_open_shortlists_that_of_its_family_gets_the_frame() -> None:
+    one = in_families({"m": "f", "n": "g"}, b=(3, "f"), c=(2, "g"), d=(1, "g"))
+    kept = {"m": [context("a")], "n": [context("e")]}
     assert allocated([one], WIDE, kept) == {"m": ["b"], "n": ["c", "d"]}
+
+
+def test_of_two_open_shortlists_of_other_families_the_fuller_gets_the_frame() -> None:
+    one = in_families({"m": "f", "n": "g"}, b=(3, "h"))
+    kept = {"m": [context("a")], "n": [context("d"), context("e")]}
+    assert allocated([one], WIDE, kept) == {"n": ["b"]}
+
+
+def test_the_needle_that_leads_its_family_gets_the_first_shortlist() -> None:
+    leader = NeedleId("z")
+    one = in_families({"m": family_id(leader), leader: family_id(leader)}, a=(1, family_id(leader)))
+    assert allocated([one], limits(size=1)) == {leader: ["a"]}
 
 
 def test_two_regions_of_one_frame_are_one_frame() -> None:
     one = group("n", a=3, b=1)
-    again = ScoredCandidate(
-        RegionId("another-on-a"), context("a"), np.ones(1, np.float32), 2.0, 1.0, FAMILY
-    )
+    again = candidate(context("a"), 2.0, region="another-on-a")
     assert allocated([Group(one.needles, [*one.candidates, again])]) == {"n": ["a", "b"]}
 
 
@@ -173,7 +193,7 @@ def test_a_mode_is_not_shown_one_place_twice() -> None:
 
 
 def test_what_is_kept_counts_in_every_limit_and_is_not_dealt_again() -> None:
-    kept = {NeedleId("n"): [context("a")]}
+    kept = {"n": [context("a")]}
     assert allocated([group("n", a=3, b=2, c=1)], limits(budget=2), kept) == {"n": ["b"]}
     assert allocated([group("n", a=3, b=2, c=1)], limits(size=1), kept) == {}
 
@@ -210,16 +230,17 @@ def test_rounds_go_on_where_they_were() -> None:
 def test_a_needle_more_opens_another_shortlist() -> None:
     allocator = allocator_of([group("m", a=3, b=2)])
     assert frames_of(allocator, limits(size=1)) == {"m": ["a"]}
-    allocator.add_needle(("0",), NeedleId("n"), np.ones(1, np.float32))
+    allocator.add_needle(("0",), NeedleId("n"), FAMILY)
     assert frames_of(allocator, limits(size=1)) == {"n": ["b"]}
 
 
-def test_what_is_taken_back_may_be_offered_and_dealt_again() -> None:
+def test_what_is_taken_back_is_dealt_again_while_it_is_a_candidate() -> None:
     allocator = allocator_of([group("m", a=1, b=2)])
     frames_of(allocator, limits(size=2))
-    assert allocator.release(FrameId("b")) == "m"
-    assert allocator.owner(FrameId("b")) is None
-    allocator.add_candidates(("0",), [candidate(context("b"), 2)])
+    for frame in ("a", "b"):
+        assert allocator.release(FrameId(frame)) == "m"
+        assert allocator.owner(FrameId(frame)) is None
+    allocator.remove_candidates(("0",), [FrameId("a")])
     assert frames_of(allocator, limits(size=2)) == {"m": ["b"]}
 
 
@@ -227,7 +248,7 @@ def test_a_needle_that_retires_sets_its_frames_free() -> None:
     allocator = allocator_of([group("m", a=1)])
     frames_of(allocator)
     allocator.remove_needle(NeedleId("m"))
-    allocator.add_needle(("0",), NeedleId("n"), np.ones(1, np.float32))
+    allocator.add_needle(("0",), NeedleId("n"), FAMILY)
     allocator.add_candidates(("0",), [candidate(context("a"), 1)])
     assert frames_of(allocator) == {"n": ["a"]}
 
@@ -235,7 +256,7 @@ def test_a_needle_that_retires_sets_its_frames_free() -> None:
 def test_a_needle_of_another_mode_than_before_asks_with_that_one() -> None:
     allocator = allocator_of([group("m", a=1), group("n", b=1)])
     frames_of(allocator, limits(size=1))
-    allocator.add_needle(("1",), NeedleId("m"), np.ones(1, np.float32))
+    allocator.add_needle(("1",), NeedleId("m"), FAMILY)
     allocator.add_candidates(("1",), [candidate(context("c"), 1)])
     assert allocator.needles(("1",)) == ["n", "m"]
     assert frames_of(allocator, limits(size=1)) == {"m": ["c"]}

@@ -1,0 +1,78 @@
+"""Epochs: when a detector's shortlists are allocated, and from what.
+
+An epoch is what a detector's allocator consumed up to recorded offsets. Its shortlists follow from
+that and from the shortlists of the epoch before, so a replay of the recorded epochs gives the same
+shortlists, whatever the order of events inside an epoch.
+
+While an import runs, what is known grows all the time: models get better, and the best frames are
+still to come. A frame that is listed then would be listed for want of better ones, and it stays,
+because an annotator's list does not change during work. So frames are listed only once growth has
+slowed down. A continuous stream reaches that while it flows; after an import, the first epoch
+without events does.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from services.contracts.identity import Category, DetectorId
+
+GROWTH_MAX = 0.05
+WINDOW = 30
+"""Epochs. Frames are listed if the haystack and the examples grew by at most GROWTH_MAX in so many:
+a minute, so a stream or an import of constant rate gets there after twenty minutes, whatever its
+rate. An import that takes less is listed as a whole; docs/measurements/shortlists.md."""
+
+
+class Size(NamedTuple):
+    """How much an epoch had to allocate from.
+
+    Attributes
+    ----------
+    haystack : the number of haystack frames
+    observed : the number of events so far that may change the examples of failure models
+    """
+
+    haystack: int
+    observed: int
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What the shortlists of one detector were allocated from.
+
+    Attributes
+    ----------
+    number : from 1, without a gap
+    offsets : the next offset to consume of each `topic/partition`
+    models : the id of each category's failure model
+    sizes : of this epoch and of up to WINDOW before it, the oldest first
+    budget : the number of haystack frames that may be listed
+    settled : whether frames were listed
+    """
+
+    detector: DetectorId
+    number: int
+    offsets: Mapping[str, int]
+    models: Mapping[Category, str]
+    sizes: Sequence[Size]
+    budget: int
+    settled: bool
+
+
+def sizes_with(before: Epoch | None, size: Size) -> tuple[Size, ...]:
+    """The sizes that an epoch of this size records."""
+    return (*(before.sizes if before is not None else ()), size)[-1 - WINDOW :]
+
+
+def is_settled(sizes: Sequence[Size]) -> bool:
+    """Whether so little is new that frames may be listed.
+
+    Parameters
+    ----------
+    sizes : of the epoch and of those before it, the oldest first
+    """
+    if len(sizes) <= WINDOW:
+        return False
+    then, now = sizes[0], sizes[-1]
+    return all(n <= before * (1 + GROWTH_MAX) for before, n in zip(then, now, strict=True))

@@ -1,0 +1,179 @@
+"""Epochs of the retriever: what is listed in them, what stays, and what a replay gives."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from services.contracts.codec import encode
+from services.contracts.errors import StoreUnavailable
+from services.contracts.events import Event, NeedleFound, ShortlistPublished
+from services.contracts.identity import FrameId
+from services.domain.shortlists.epochs import WINDOW
+from services.runtime.consumed import consuming
+from services.runtime.kafka.records import Parsed, Record
+from services.runtime.settings import Settings
+from tests import samples
+from tests.unit.retriever.test_service import World, found
+
+
+def at_offset(offset: int, event: Event) -> Parsed:
+    return Parsed(Record("gaze.needles", 0, offset, b"", b"", None, ()), None, event)
+
+
+async def delivered(world: World, events: Sequence[Event], offset: int) -> None:
+    """Close an epoch with these events, the last of which has this offset."""
+    with consuming([at_offset(offset, event) for event in events]):
+        await world.step.run(events)
+
+
+async def test_frames_wait_while_what_is_known_grows_and_are_listed_without_events() -> None:
+    world = World()
+    await world.step.run([await found(world), await world.embed("j0", 0.1)])
+    for number in range(1, 4):
+        await world.step.run([await world.embed(f"j{number}", 0.1 + 0.1 * number)])
+        assert world.shortlists() == []
+    assert await world.step.settle()
+    assert world.shortlists() == [["j0", "j1", "j2", "j3"]]
+    assert not await world.step.settle()
+
+
+async def test_frames_are_listed_while_events_arrive_once_growth_has_slowed_down() -> None:
+    world = World()
+    needle = await found(world)
+    await world.step.run([needle, await world.embed("j0", 0.1)])
+    for _ in range(WINDOW):
+        assert world.shortlists() == []
+        await world.step.run([needle])
+    assert world.shortlists() == [["j0"]]
+
+
+async def test_the_epoch_without_events_comes_after_a_pause() -> None:
+    world = World()
+    await world.step.run([await found(world), await world.embed("j0", 0.1)])
+    world.clock.advance((WINDOW - 1) * Settings().epoch_s)
+    await world.step.settle_when_due()
+    assert world.shortlists() == []
+    world.clock.advance(Settings().epoch_s)
+    await world.step.settle_when_due()
+    assert world.shortlists() == [["j0"]]
+
+
+async def narrow() -> World:
+    """One frame may be listed in all, and this one is."""
+    world = World(shortlist_size=1, shortlist_budget=0.01)
+    await world.run([await found(world), await world.embed("first", 0.5)])
+    assert world.shortlists() == [["first"]]
+    return world
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_listed_frame_stays_when_a_better_one_comes(restarted: bool) -> None:
+    world = await narrow()
+    step = world.retriever() if restarted else world.step
+    await world.run([await world.embed("better", 0.1)], step)
+    assert world.shortlists() == [["first"]]
+
+
+async def annotations_of_right(world: World) -> list[Event]:
+    """Annotations after which a frame at .7 has no evidence."""
+    return [await world.example(f"right{n}", 0.75, right=True) for n in range(3)]
+
+
+@pytest.mark.parametrize("opened", ["needle", "frame"])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_an_annotator_has_opened_stays_without_evidence(
+    opened: str, restarted: bool
+) -> None:
+    world = World()
+    needle = await found(world)
+    await world.run([needle, await world.embed("hay", 0.7)])
+    if opened == "needle":
+        world.openings.needles.add(needle.needle_id)
+    else:
+        world.openings.frames.add(FrameId("hay"))
+    step = world.retriever() if restarted else world.step
+    await world.run(await annotations_of_right(world), step)
+    assert world.shortlists() == [["hay"]]
+
+
+async def epoch_after_epoch(seed: int, rng: random.Random) -> World:
+    """Ten epochs of needles, haystack frames, annotations and verdicts; `rng` shuffles each."""
+    world = World(shortlist_size=3, shortlist_budget=0.4)
+    story = random.Random(seed)
+    for number in range(10):
+        events: list[Event] = []
+        for place in range(story.randint(1, 4)):
+            name = f"{number}-{place}"
+            kind = story.choice(["needle", "hay", "hay", "right", "wrong"])
+            angle = story.uniform(0.0, 1.5)
+            match kind:
+                case "needle":
+                    events.append(await found(world, f"needle{name}", angle))
+                case "hay":
+                    events.append(await world.embed(f"hay{name}", angle))
+                case _:
+                    right = kind == "right"
+                    events.append(await world.example(f"{kind}{name}", angle, right=right))
+        listed = [frame for frames in world.shortlists()[-1:] for frame in frames]
+        if listed and story.random() < 0.5:
+            events.append(await world.correct(story.choice(listed), right=story.random() < 0.5))
+        await delivered(world, rng.sample(events, len(events)), number)
+        if story.random() < 0.5:
+            await world.step.settle()
+    await world.run([])
+    return world
+
+
+def published(world: World) -> list[bytes]:
+    events = world.outbox.published
+    return [encode(event) for event in events if isinstance(event, ShortlistPublished)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_the_same_epochs_give_the_same_shortlists_whatever_the_order_inside(
+    seed: int,
+) -> None:
+    first, second = [await epoch_after_epoch(seed, random.Random(n)) for n in (1, 2)]
+    assert published(first) == published(second)
+    assert await first.epochs.of(samples.DETECTOR) == await second.epochs.of(samples.DETECTOR)
+
+
+async def test_an_epoch_records_what_it_was_allocated_from() -> None:
+    world = World()
+    needle = await found(world)
+    await delivered(world, [needle, await world.embed("j0", 0.1)], 6)
+    await world.step.settle()
+    await delivered(world, [needle], 7)
+    epochs = await world.epochs.of(samples.DETECTOR)
+    assert [epoch.offsets for epoch in epochs] == [
+        {"gaze.needles/0": 7},
+        {"gaze.needles/0": 7},
+        {"gaze.needles/0": 8},
+    ]
+    assert [epoch.settled for epoch in epochs] == [False, True, False]
+    assert [epoch.sizes[-1].haystack for epoch in epochs] == [1, 1, 1]
+    assert all(epoch.budget == Settings().shortlist_size for epoch in epochs)
+    (model,) = epochs[-1].models.values()
+    assert epochs[1].models == {samples.STOP_SIGN: model}
+    (shortlist,) = world.latest().values()
+    assert shortlist.epoch == 2
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_batch_that_is_delivered_again_closes_its_epoch_again(restarted: bool) -> None:
+    world = World()
+    needle: NeedleFound = await found(world)
+    for number in range(WINDOW):
+        await delivered(world, [needle, await world.embed("j0", 0.1)], number)
+    world.outbox.failures.append(StoreUnavailable("the broker is away"))
+    with pytest.raises(StoreUnavailable):
+        await delivered(world, [needle], WINDOW)
+    before = await world.epochs.of(samples.DETECTOR)
+    assert before[-1].settled
+    if restarted:
+        world.step = world.retriever()
+    await delivered(world, [needle], WINDOW)
+    assert await world.epochs.of(samples.DETECTOR) == before
+    (shortlist,) = world.latest().values()
+    assert shortlist.epoch == before[-1].number
