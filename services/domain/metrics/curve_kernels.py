@@ -1,5 +1,5 @@
 # ruff: noqa: PLR0917  # Numba compiles functions of arrays, called by position
-"""Precision-recall curves: the 101-point envelope, and its points from blocks of planes."""
+"""Precision-recall curves: the 101-point envelope, and its points in blocks; see `match_index`."""
 
 import numpy as np
 

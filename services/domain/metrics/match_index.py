@@ -5,14 +5,14 @@ frame, and all detections in COCO's order: by descending score, then by frame, t
 on the frame. It answers, for any subset of the frames and any time window, what pycocotools
 computes from scratch on the same frames.
 
-**Blocks.** A curve's detections lie in blocks of at most 512. Within a block, bits are stored by
-property and not by detection: a plane is 512 bits, one cache line, of which bit i is about the i-th
+**Blocks.** A curve's detections lie in blocks of at most 256. Within a block, bits are stored by
+property and not by detection: a plane is 256 bits, four words, of which bit i is about the i-th
 detection (a bit-sliced index: O'Neil and Quass, SIGMOD 1997). There are 40 planes of true
 positives, one for each setting (ten IoU thresholds in four area ranges), 40 of detections that are
 not ignored, and 8 that say which part of the frames and which windows a detection belongs to, and
 whether it is among the best of its frame. A subset within a window is a mask: the union of part
 planes, intersected with a window's plane. So true positives and detections of a block, in any
-setting, subset and window, are eight population counts each, and no subset or window needs a copy.
+setting, subset and window, are four population counts each, and no subset or window needs a copy.
 
 **Changes.** A match is found by a hash of its curve and frame, and knows the block of each of its
 detections. A new detection's place is found by two binary searches: among the first detections of

@@ -1,5 +1,5 @@
 # ruff: noqa: PLR0917  # Numba compiles functions of arrays, called by position
-"""Bits of a block's detections, a plane per property, and how detections go in and out of it."""
+"""Bits of a block's detections, a plane per property, and how they change; see `match_index`."""
 
 from typing import Any
 
