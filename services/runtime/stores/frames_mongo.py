@@ -92,8 +92,9 @@ class MongoFrameStore:
     async def record(
         self, facts: Sequence[FrameFact], pairs: Collection[Pair] = ()
     ) -> dict[FrameId, FrameRecord]:
-        of_frames = [_update(fact) for fact in facts if not isinstance(fact, PredictionsMade)]
-        made = [_made(fact) for fact in facts if isinstance(fact, PredictionsMade)]
+        writes = [(fact, _update(fact)) for fact in facts]
+        made = [update for fact, update in writes if isinstance(fact, PredictionsMade)]
+        of_frames = [update for fact, update in writes if not isinstance(fact, PredictionsMade)]
         await asyncio.gather(
             write_guarded(self._frames, of_frames), write_guarded(self._predictions, made)
         )
@@ -101,7 +102,7 @@ class MongoFrameStore:
         # at least sees both parts.
         wanted = Wanted.by(facts, pairs)
         frames, predictions = await self._read(wanted.frame_ids, _of(wanted))
-        _refuse_conflicts(facts, frames, predictions)
+        _refuse_conflicts(writes, frames, predictions)
         await write(self._frames, _late_summaries(facts, frames))
         # After the check for conflicts: a refused frame must not claim its image.
         await self._claim([fact for fact in facts if isinstance(fact, FrameCaptured)], frames)
@@ -201,7 +202,9 @@ def _of(wanted: Wanted) -> Document:
     return {"$or": [frames, pairs]}
 
 
-def _update(fact: FrameCaptured | FrameAnnotated) -> Guarded:
+def _update(fact: FrameFact) -> Guarded:
+    if isinstance(fact, PredictionsMade):
+        return _made(fact)
     if isinstance(fact, FrameCaptured):
         captured, own = captured_fields(fact), {"_id": fact.frame_id}
         return Guarded(
@@ -280,23 +283,23 @@ def _made(fact: PredictionsMade) -> Guarded:
 
 
 def _refuse_conflicts(
-    facts: Iterable[FrameFact], frames: Mapping[str, Document], made: Mapping[str, Document]
+    writes: Iterable[tuple[FrameFact, Guarded]],
+    frames: Mapping[str, Document],
+    made: Mapping[str, Document],
 ) -> None:
-    """Raise if a stored fact contradicts one of these."""
-    revision: int | None
-    for fact in facts:
+    """Raise if a stored fact contradicts one of those that were to be written."""
+    for fact, guarded in writes:
+        written, _id = guarded.update["$set"], guarded.where["_id"]
         match fact:
             case FrameCaptured():
-                there = frames.get(fact.frame_id, {})
-                revision, content = 1, there.get("captured_content")
+                name, same = "captured_content", True
             case FrameAnnotated():
-                there = frames.get(fact.frame_id, {})
-                revision, content = there.get("truth_revision"), there.get("truth_content")
+                name = "truth_content"
+                same = frames[_id]["truth_revision"] == fact.revision
             case PredictionsMade():
-                there = made.get(pair_id(fact.frame_id, fact.detector_id), {})
-                revision, content = there.get("revision"), there.get("content")
-        known = content is not None and revision == getattr(fact, "revision", 1)
-        if known and content != content_of(fact):
+                name, same = "content", made[_id]["revision"] == fact.revision
+        there = made if isinstance(fact, PredictionsMade) else frames
+        if same and there[_id][name] != written[name]:
             raise ConflictingRevision(
                 f"frame {fact.frame_id}: this revision is known with another content; "
                 "publish the change with a higher revision"
