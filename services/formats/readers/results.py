@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Detection
@@ -33,6 +33,11 @@ from services.formats.readers.records import (
 from services.formats.readers.shapes import detected_shape
 from services.formats.readers.traits import attributes, track_id
 from services.formats.visible_names import check_name
+
+_TRAITS: Final[Mapping[str, Callable[[Record], object]]] = {
+    "track_id": track_id,
+    "attributes": attributes,
+}
 
 Categories = Mapping[ImageKey, frozenset[Category]]
 """Names by id; several where a file gives one id to several."""
@@ -288,13 +293,9 @@ class Results:
 
 def _traits(source: Located[Record], rejected: list[Rejection]) -> dict[str, object]:
     """The track id and the attributes; if one is refused, the detection stays without it."""
-    readers: dict[str, Callable[[Record], object]] = {
-        "track_id": track_id,
-        "attributes": attributes,
-    }
     return {
         key: without(partial(read, source.value), source, rejected)
-        for key, read in readers.items()
+        for key, read in _TRAITS.items()
         if key in source.value
     }
 

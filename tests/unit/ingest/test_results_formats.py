@@ -459,6 +459,58 @@ def test_a_camera_with_slashes_does_not_stand_for_another_ones_frames(tmp_path: 
         read(tmp_path, {"1_252.jpg": (1920, 1080)}, path)
 
 
+def test_masks_of_mmdetection_are_kept(tmp_path: Path) -> None:
+    (coco,) = json.loads((EXAMPLES / "coco_instances_results.json").read_text())
+    lists = {"labels": [0], "scores": [0.5], "bboxes": [[8, 4, 24, 12]]}
+    path = write_json(tmp_path / "bus.json", {**lists, "masks": [coco["segmentation"]]})
+
+    items = read(tmp_path, SMALL_BUS, path, class_names=EXAMPLES / "yolo-txt/data.yaml")
+
+    (detection,) = by_image(items, SMALL_BUS)["bus.jpg"]
+    assert detection.mask is not None
+    assert detection.bbox == (8, 4, 16, 8)
+
+
+def test_lists_of_different_lengths_leave_the_image_without_predictions(tmp_path: Path) -> None:
+    good = {"labels": [1], "scores": [0.5], "boxes": [[8, 4, 24, 12]]}
+    content = {"bus.jpg": good, "car.jpg": {**good, "scores": []}}
+    images = dict.fromkeys(content, (640, 480))
+
+    items = read(tmp_path, images, write_json(tmp_path / "dt.json", content))
+
+    assert reasons(items) == ["malformed_record"]
+    frames = [item for item in items if isinstance(item, FrameItem)]
+    assert [frame.detections is None for frame in frames] == [False, True]
+
+
+def test_dl_streamer_names_an_image_by_its_source_or_by_its_file(tmp_path: Path) -> None:
+    message = json.loads((EXAMPLES / "dlstreamer.jsonl").read_text().splitlines()[0])
+    of_image = {**message, "source": "file:///data/street/bus.jpg"}
+    unnamed = {key: value for key, value in message.items() if key != "source"}
+    folder = tmp_path / "messages"
+    folder.mkdir()
+    write_json(folder / "0001.json", of_image)
+    write_json(folder / "car.json", unnamed)
+    images = dict.fromkeys(("bus.jpg", "car.jpg"), (640, 480))
+
+    items = read(tmp_path, images, folder)
+
+    assert reasons(items) == []
+    assert by_image(items, images).keys() == images.keys()
+
+
+def test_records_of_rotated_boxes_get_the_upright_box(tmp_path: Path) -> None:
+    corners = [10, 20, 30, 10, 40, 30, 20, 40]
+    record = {"image_id": "bus", "file_name": "bus.jpg", "category_id": 2, "score": 0.5}
+    path = write_json(
+        tmp_path / "dt.json", [{**record, "rbox": [25, 25, 1, 1, 0], "poly": corners}]
+    )
+
+    items = read(tmp_path, SMALL_BUS, path)
+
+    assert by_image(items, SMALL_BUS)["bus.jpg"] == [found("bus", 0.5, 10, 10, 30, 30)]
+
+
 def test_names_beside_the_results_do_not_rename_category_ids(tmp_path: Path) -> None:
     path = tmp_path / "dt.json"
     path.write_bytes((EXAMPLES / "ultralytics_predictions.json").read_bytes())

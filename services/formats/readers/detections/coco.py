@@ -6,6 +6,7 @@ torchvision's reference scripts write it. See https://cocodataset.org/#format-re
 
 from typing import Any
 
+from services.formats import fields
 from services.formats.readers.detections import ultralytics_predictions
 from services.formats.readers.detections.files import OutputFiles
 from services.formats.readers.detections.output import Output
@@ -50,6 +51,8 @@ def read(files: OutputFiles) -> Output:
     InvalidRecord
         The path is a folder, or the file is unreadable or has no list of records.
     """
+    if files.path.is_dir():
+        raise fields.malformed(f"{files.path}: COCO results are a single file")
     found = Output(files.path)
     for document in files.documents():
         content = document.value

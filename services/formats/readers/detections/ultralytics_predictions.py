@@ -67,7 +67,7 @@ def _image(value: object) -> Record:
 
 
 def _first_class(values: list[Any]) -> int:
-    """0 if a record has class 0, as in versions before 8.2; else 1."""
+    """0 if a record has class 0, as in earlier versions; else 1."""
     is_from_zero = any(
         isinstance(value, dict) and value.get("category_id") == 0 for value in values
     )
