@@ -48,7 +48,15 @@ PRODUCERS = (connect_kafka_python, connect_librdkafka)
 REAL = [(broker, connect) for broker in ("kafka", "memory_broker") for connect in PRODUCERS]
 
 
-@pytest.fixture(params=["fake", *REAL], ids=str)
+def _named(part: object) -> str:
+    """An id that is the same in every process, as two workers must collect the same tests."""
+    if isinstance(part, tuple):
+        broker, connect = part
+        return f"{broker}-{connect.__name__}"
+    return str(part)
+
+
+@pytest.fixture(params=["fake", *REAL], ids=_named)
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     if request.param == "fake":
         fake = InMemoryOutbox()
