@@ -36,8 +36,9 @@ MOST_ROWS: Final = 1_000_000
 """Bounds of one event: 10,000 categories of 100 detections. MongoDB's 16 MB are reached earlier."""
 ROWS_AT_ONCE: Final = 2_000
 """Detections from which a frame's groups are divided over several records: about 300 kB."""
-ErrorCode = Mapping[ErrorType | None, int]
-ERROR_CODES: Final[ErrorCode] = {None: 0} | {e: 1 + k for k, e in enumerate(FALSE_POSITIVES)}
+ERROR_CODES: Final[Mapping[ErrorType | None, int]] = {None: 0} | {
+    e: 1 + k for k, e in enumerate(FALSE_POSITIVES)
+}
 """How a column of bytes names error types."""
 _ERRORS: Final = tuple(ERROR_CODES)
 _BITS: Final = 1 << 40
@@ -243,15 +244,16 @@ class MatchGroups(_Columns):
         gone = sorted(set(categories).difference(self.categories))
         if not gone:
             return self
+        nothing = (0,) * len(gone)
         missed = self.missed
-        added = {"sizes": (*self.sizes, *(0 for _ in gone))}
+        if missed is not None:
+            missed = missed.model_copy(update={"sizes": (*missed.sizes, *nothing)})
         return self.model_copy(
             update={
                 "categories": (*self.categories, *gone),
+                "sizes": (*self.sizes, *nothing),
                 "ground_truths": (*self.ground_truths, *((0, 0, 0, 0) for _ in gone)),
-                **added,
-                "missed": missed
-                and missed.model_copy(update={"sizes": (*missed.sizes, *(0 for _ in gone))}),
+                "missed": missed,
             }
         )
 

@@ -280,9 +280,8 @@ def _columns(documents: Sequence[Document], wanted: frozenset[Category]) -> Name
     def of_rows(name: str, dtype: type) -> Any:
         return np.frombuffer(b"".join(group[name] for group in groups), dtype)
 
-    parts = [part_of(Split(d["split"]), shortlisted=d["shortlisted"]) for d in documents]
     cells = Cells(
-        part=of_groups(parts),
+        part=of_groups([_part(document) for document in documents]),
         captured=of_groups([document["captured_us"] for document in documents]),
         revision=of_groups([document["revision"] for document in documents]),
         truths=of_rows("ground_truths", np.int32).astype(np.int64).reshape(-1, 4),
@@ -302,6 +301,10 @@ def _columns(documents: Sequence[Document], wanted: frozenset[Category]) -> Name
         cells,
     )
     return columns.of_categories(wanted.__contains__)
+
+
+def _part(document: Document) -> int:
+    return part_of(Split(document["split"]), shortlisted=document["shortlisted"])
 
 
 def _check(cells: Cells, groups: int) -> None:
