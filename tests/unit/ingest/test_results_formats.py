@@ -446,6 +446,21 @@ def test_a_bad_line_is_refused_alone(line: str, reason: str, tmp_path: Path) -> 
     assert by_image(items, SMALL_BUS) == {"bus.jpg": [found("bus", 0.9375, 240, 120, 160, 240)]}
 
 
+def test_coco_results_are_a_single_file() -> None:
+    with pytest.raises(InvalidRecord, match="a single file"):
+        read_output(EXAMPLES, FormatName.COCO)
+
+
+def test_labels_without_any_confidence_are_refused_as_a_whole(tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (labels / "bus.txt").write_text("0 0.5 0.5 0.25 0.5\n")
+    (tmp_path / "classes.txt").write_text("person\nbus\n")
+
+    with pytest.raises(InvalidRecord, match=r"no result can be read.*save_conf=True"):
+        read(tmp_path, SMALL_BUS, labels)
+
+
 def test_class_names_are_not_ignored() -> None:
     with pytest.raises(InvalidRecord, match="leave out --class-names"):
         read_output(EXAMPLES / "coco.json", class_names=EXAMPLES / "yolo-txt/data.yaml")
