@@ -117,7 +117,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "topics": ("topics_command", "Create or alter the topics of a real Kafka cluster."),
         "migrate": (
             "migrate_command",
-            "Migrate the stores of an older version; resumable, with a dry run.",
+            "Migrate the stores to the version that this Gazeloop uses.",
         ),
     },
 }

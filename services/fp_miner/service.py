@@ -8,9 +8,7 @@ import structlog
 
 from services.contracts.errors import Fatal
 from services.contracts.events import (
-    REANNOTATION_SOURCE as REANNOTATED,
-)
-from services.contracts.events import (
+    REANNOTATION_SOURCE,
     Event,
     FrameAnnotated,
     FrameCaptured,
@@ -162,7 +160,9 @@ def _measure_verdicts(
     annotated: Sequence[FrameAnnotated], complete: Sequence[MatchedFrame], now: datetime
 ) -> None:
     """Measure how long shortlisted frames took to come back corrected."""
-    corrected = {truth.frame_id for truth in annotated if truth.annotation_source == REANNOTATED}
+    corrected = {
+        truth.frame_id for truth in annotated if truth.annotation_source == REANNOTATION_SOURCE
+    }
     for frame in complete:
         since = frame.membership.since
         if frame.captured.frame_id in corrected and since is not None:
