@@ -17,7 +17,6 @@ state from one epoch to the next, so that an epoch costs what is new in it.
 """
 
 import heapq
-import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -95,6 +94,8 @@ class BudgetAllocator:
         """Corrected frames, which do not count as turns of their mode."""
         self._releases = 0
         """Each may make room, in every mode, for candidates that had none."""
+        self._grown: set[Key] = set()
+        """Modes with new candidates since the last allocation."""
 
     def add_needle(self, key: Key, needle: NeedleId, family: FamilyId) -> None:
         """Add a needle to its mode; frames that it held in another mode become free."""
@@ -186,6 +187,7 @@ class BudgetAllocator:
     def add_candidates(self, key: Key, candidates: Iterable[ScoredCandidate]) -> None:
         """Add candidates to a mode; a region that it already has is replaced."""
         self._queues[key].add_candidates(candidates)
+        self._grown.add(key)
 
     def candidate_frames(self, key: Key) -> set[FrameId]:
         """The frames of a mode's candidates."""
@@ -208,7 +210,10 @@ class BudgetAllocator:
         self._limits = limits
         assignments = []
         keys = sorted(key for key, queue in self._queues.items() if len(queue.needles))
-        waiting = [(self._round(key), -math.inf, number) for number, key in enumerate(keys)]
+        waiting = [
+            (self._round(key), self._queues[key].bound(self._releases), number)
+            for number, key in enumerate(keys)
+        ]
         heapq.heapify(waiting)
         while waiting and len(self._assigned.owners) < limits.budgets.haystack:
             round_, expected, number = heapq.heappop(waiting)
@@ -228,8 +233,9 @@ class BudgetAllocator:
             queue.turns += 1
             assignments.append(Assignment(needle, candidate))
             heapq.heappush(waiting, (self._round(keys[number]), worth, number))
-        for queue in self._queues.values():
-            queue.keep_best(self._assigned.owners)
+        for key in self._grown & self._queues.keys():
+            self._queues[key].keep_best(self._assigned.owners)
+        self._grown.clear()
         return assignments
 
     def shortlists(self) -> Shortlists:

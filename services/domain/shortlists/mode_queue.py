@@ -1,6 +1,7 @@
 """The candidates of one failure mode in the order of their worth, and its shortlists."""
 
 import heapq
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -98,6 +99,12 @@ class ModeQueue:
             self._releases = releases
             self._waiting = [self.rank(candidate) for candidate in self._candidates.values()]
             heapq.heapify(self._waiting)
+
+    def bound(self, releases: int) -> float:
+        """The worth, negated, that no candidate exceeds; see `rank`."""
+        if releases != self._releases:
+            return -math.inf
+        return self._waiting[0][0] if self._waiting else math.inf
 
     def rerank(self, yields: Yields) -> None:
         """Order the candidates by their worth under these yields."""

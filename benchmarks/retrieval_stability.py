@@ -1,0 +1,180 @@
+"""How many listed frames are taken off shortlists again during an import, and what that costs.
+
+`python -m benchmarks.retrieval_stability`. Each seed is a split and an import: frames arrive in
+a random order of drives, so many per epoch. Reference frames bring examples and needles, haystack
+frames bring candidates. *Withdrawn* is the share of the frames ever listed that were taken off
+again. The quality of the last shortlists is that of `benchmarks.retrieval_quality`, at a budget of
+15%, as the paired difference to one plan of everything: `PLANS["worst-frames"]`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.retrieval_data import DataSet, survey, trapedesveh
+from benchmarks.retrieval_measures import figure, options
+from benchmarks.retrieval_plans import PLANS, Frames, allocator_of, allowed, haystack_of
+from benchmarks.retrieval_quality import bought
+from benchmarks.retrieval_rankings import Task, tasks
+from services.contracts.identity import FrameId
+from services.domain.detection.coco import IntArray
+from services.domain.mining.failure_model import FailureMode
+from services.domain.shortlists.epochs import WINDOW, Size, is_settled
+from services.domain.shortlists.scored_candidates import Assignment, ListedFrame
+from services.domain.shortlists.strategies import STRATEGIES
+
+SHARE = 0.15
+PER_EPOCH = {"trapedesveh": 20, "survey-7": 60}
+"""Some 10 and 30 frames a second."""
+STRATEGY = "worst-frames"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """When frames are listed, and whether they stay.
+
+    Attributes
+    ----------
+    in_every_epoch : list frames in every epoch; else as the retriever does, when growth is slow or
+        without events
+    stays : frames that are listed stay; else a plan at the end of the import takes none over
+    """
+
+    in_every_epoch: bool
+    stays: bool
+
+
+POLICIES: Mapping[str, Policy] = {
+    "as the retriever does": Policy(in_every_epoch=False, stays=True),
+    "in every epoch, and kept": Policy(in_every_epoch=True, stays=True),
+    "in every epoch, all planned again at the end": Policy(in_every_epoch=True, stays=False),
+}
+
+
+@dataclass
+class Import:
+    """An import of a data set under one split, so far."""
+
+    data: DataSet
+    seed: int
+    seen: Frames = field(init=False)
+    haystack: Frames = field(init=False)
+    listed: dict[FrameId, Assignment] = field(default_factory=dict)
+    ever: set[FrameId] = field(default_factory=set)
+    withdrawn: set[FrameId] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.haystack = haystack_of(self.data, self.seed)
+        self.seen = np.zeros(len(self.data.spots), np.bool_)
+
+    def arrivals(self, per_epoch: int) -> Iterator[IntArray]:
+        """The frames of each epoch, drive by drive."""
+        units = np.random.default_rng([self.seed, 2]).permutation(self.data.units.max() + 1)
+        order = np.concatenate([np.flatnonzero(self.data.units == unit) for unit in units])
+        for start in range(0, len(order), per_epoch):
+            yield order[start : start + per_epoch]
+
+    def size(self) -> Size:
+        """What there is to allocate from."""
+        return Size(int((self.seen & self.haystack).sum()), int((self.seen & ~self.haystack).sum()))
+
+    def list_frames(self, *, kept: bool) -> None:
+        """Allocate from what was seen."""
+        searched = {str(number): task for number, task in enumerate(self._tasks())}
+        if not searched:
+            return
+        allocator = allocator_of(searched, self.haystack | ~self.seen, STRATEGIES[STRATEGY])
+        before = self.listed if kept else {}
+        for assignment in before.values():
+            candidate = assignment.candidate
+            allocator.keep(
+                ListedFrame(
+                    assignment.needle, candidate.region, candidate.context, candidate.family
+                )
+            )
+        limits = allowed(self.haystack & self.seen, SHARE)
+        new = {
+            assignment.candidate.context.frame: assignment
+            for assignment in allocator.allocate(limits)
+        }
+        after = before | new
+        self.withdrawn |= self.listed.keys() - after.keys()
+        self.ever |= after.keys()
+        self.listed = after
+
+    def plan(
+        self, data: DataSet, haystack: Frames, seed: int, budget: float
+    ) -> tuple[Frames, list[tuple[int, FailureMode | None]]]:
+        """The last shortlists, as a plan of `benchmarks.retrieval_quality`."""
+        del haystack, seed, budget
+        regions = [
+            (int(item.candidate.region), data.modes[int(item.needle)])
+            for item in self.listed.values()
+        ]
+        taken = np.zeros(len(data.spots), np.bool_)
+        taken[[data.frame[region] for region, _ in regions]] = True
+        return taken, regions
+
+    def _tasks(self) -> list[Task]:
+        seen = self.seen[self.data.frame]
+        found = [
+            replace(
+                task,
+                reference=task.reference[seen[task.reference]],
+                needles=task.needles[seen[task.needles]],
+                haystack=task.haystack[seen[task.haystack]],
+            )
+            for task in tasks(self.data, self.haystack, self.seed)
+        ]
+        return [task for task in found if len(task.needles) and len(task.haystack)]
+
+
+def imported(data: DataSet, seed: int, policy: Policy) -> Import:
+    """An import under a policy, and the epoch without events that follows it."""
+    state = Import(data, seed)
+    sizes: list[Size] = []
+    for frames in state.arrivals(PER_EPOCH[data.name]):
+        state.seen[frames] = True
+        sizes.append(state.size())
+        if policy.in_every_epoch or is_settled(sizes[-1 - WINDOW :]):
+            state.list_frames(kept=True)
+    state.list_frames(kept=policy.stays)
+    return state
+
+
+def print_stability(out: Console, data: DataSet, seeds: Sequence[int]) -> None:
+    """The table of withdrawn frames, and of the quality against one plan of everything."""
+    table = Table(title=f"Listed frames: {data.name}", title_justify="left")
+    for column in ("frames are listed", "withdrawn", "AP recovered", "same mode", "order"):
+        table.add_column(column)
+    whole = [bought(data, PLANS[STRATEGY], seed, SHARE) for seed in seeds]
+    measures = ("recovered", "mode", "order")
+    table.add_row("one plan", "", *(figure([item[name] for item in whole], 4) for name in measures))
+    for name, policy in POLICIES.items():
+        states = [imported(data, seed, policy) for seed in seeds]
+        last = [bought(data, state.plan, state.seed, SHARE) for state in states]
+        differences = [
+            figure([item[measure] - one[measure] for item, one in zip(last, whole, strict=True)], 4)
+            for measure in measures
+        ]
+        shares = [len(state.withdrawn) / max(1, len(state.ever)) for state in states]
+        table.add_row(name, figure(shares, 3), *differences)
+    out.print(table)
+
+
+def main() -> None:
+    """Print a table per data set."""
+    parser = options(__doc__)
+    parser.add_argument("--data", choices=("trapedesveh", "survey", "both"), default="both")
+    given = parser.parse_args()
+    out = Console(width=140)
+    for name, load in (("trapedesveh", trapedesveh), ("survey", survey)):
+        if given.data in {name, "both"}:
+            print_stability(out, load(), given.seeds)
+
+
+if __name__ == "__main__":
+    main()
