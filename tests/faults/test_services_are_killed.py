@@ -35,6 +35,7 @@ from services.domain.ports.needles import NeedleRecord
 from services.domain.ports.vectors import FRAME_VECTORS as COLLECTION_FRAMES
 from services.domain.ports.vectors import REGION_VECTORS as COLLECTION_REGIONS
 from services.domain.ports.vectors import collection_of
+from services.domain.shortlists.epochs import WINDOW
 from services.runtime.clock import SystemClock
 from services.runtime.embedded.child import steady_port
 from services.runtime.embedded.kafka import EmbeddedKafka
@@ -60,6 +61,7 @@ KILLS_EACH = 5
 SURVEY_FRAMES = 150
 PAUSE_S = 0.1
 PROGRESS_DEADLINE_S = 12.0
+EPOCH_S = 0.5
 POISON = (b"", b"\x00\xff", b"{}", b'{"type": "FrameCaptured"}')
 POISONED = (FRAMES, PREDICTIONS, GROUND_TRUTH, MATCHES, NEEDLES)
 RUN = ("-m", "services.cli.main", "run")
@@ -176,6 +178,7 @@ def chaos(tmp_path: Path) -> Iterator[Chaos]:
             http_port=ports["http"],
             topic_partitions=4,
             batch_size=16,
+            epoch_s=EPOCH_S,
             session_timeout_s=2,
             reference_share=0.3,
             split_by="frame",
@@ -224,7 +227,7 @@ async def test_killing_every_process_loses_nothing_and_shows_nothing_twice(
     needles = [needle async for needle in stores.needles.scan() if needle.active]
     assert _frames_of(needles) == Counter(reference_frames(survey, chaos.settings))
     assert await asyncio.to_thread(_published_needles, chaos) == {n.needle_id for n in needles}
-    assert await asyncio.to_thread(_published_shortlists, chaos) == _stored_shortlists(needles)
+    assert await _shortlists(chaos, stores)
     assert await asyncio.to_thread(_dead_letters, chaos) == _expected_dead_letters()
     await until(lambda: chaos.evaluated_frames() == SURVEY_FRAMES, deadline_s=20)
     await until(chaos.all_export, deadline_s=60)
@@ -299,9 +302,19 @@ def _published_shortlists(chaos: Chaos) -> dict[NeedleId, ShortlistPublished]:
     return latest
 
 
+async def _shortlists(chaos: Chaos, stores: Stores) -> dict[NeedleId, ShortlistPublished]:
+    """The shortlists, once an epoch has listed frames and all that is stored is published."""
+    async with asyncio.timeout(PROGRESS_DEADLINE_S + 2 * WINDOW * EPOCH_S):
+        while True:
+            needles = [needle async for needle in stores.needles.scan() if needle.active]
+            stored = _stored_shortlists(needles)
+            if stored and stored == await asyncio.to_thread(_published_shortlists, chaos):
+                return stored
+            await asyncio.sleep(PAUSE_S)
+
+
 def _stored_shortlists(needles: list[NeedleRecord]) -> dict[NeedleId, ShortlistPublished]:
     stored = {needle.needle_id: needle.shortlist for needle in needles if needle.shortlist}
-    assert stored
     for shortlist in stored.values():
         frames = [candidate.frame_id for candidate in shortlist.candidates]
         assert len(set(frames)) == len(frames)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 import structlog
+from aiokafka.errors import KafkaConnectionError
 from faust.types import EventT, StreamT
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
@@ -143,10 +144,16 @@ class ConsumingService:
 
     async def start(self) -> None:
         """Wait for the broker and its topics, then begin to consume."""
-        await self._wait_for_broker()
-        self._app = self._build()
-        self._app.finalize()
-        await self._app.start()
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(BrokerUnavailable),
+            wait=wait_fixed(_BROKER_POLL_S),
+            before_sleep=self._note_wait,
+            reraise=True,
+        ):
+            with attempt:
+                # A Faust app gives up for good if its broker is down when it starts.
+                await self._positions()
+                await self._start_app()
         self._watching = asyncio.create_task(self._watch(), name=f"watch-{self.name}")
         log.info("service_started", service=self.name, topics=self.topics)
 
@@ -286,16 +293,16 @@ class ConsumingService:
             if not self._draining:
                 await self._inform_listener(self._assignment)
 
-    async def _wait_for_broker(self) -> None:
-        # A Faust app gives up for good if its broker is down when it starts.
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(BrokerUnavailable),
-            wait=wait_fixed(_BROKER_POLL_S),
-            before_sleep=self._note_wait,
-            reraise=True,
-        ):
-            with attempt:
-                await self._positions()
+    async def _start_app(self) -> None:
+        self._app = app = self._build()
+        app.finalize()
+        try:
+            await app.start()
+        except KafkaConnectionError as exc:
+            # The broker has gone since it answered; another attempt needs another app.
+            self._app = None
+            await app.stop()
+            raise BrokerUnavailable(f"{self._broker}: {exc}") from exc
 
     def _note_wait(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

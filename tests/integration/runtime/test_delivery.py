@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from itertools import count
+from itertools import chain, count, repeat
 
 import pytest
 
@@ -142,6 +142,19 @@ async def test_all_that_was_published_is_processed_and_committed(bench: Bench) -
         await until(lambda: lag.caught_up({service.group: service.topics}))
     assert bench.seen() == ids(before) | ids(after)
     assert service.unhealthy() is None
+
+
+@pytest.mark.usefixtures("collected_sockets")
+async def test_a_broker_that_goes_while_a_service_starts_is_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = bench.frames(3)
+    await bench.outbox.publish(frames)
+    # The lag reader has an answer; Faust asks where nobody listens, the first time.
+    urls = chain(["kafka://127.0.0.1:9"], repeat(bench.broker.faust_url))
+    monkeypatch.setattr(BrokerAddress, "faust_url", property(lambda _: next(urls)))
+    await bench.service().start()
+    await until(lambda: bench.seen() == ids(frames))
 
 
 async def test_poison_is_dead_lettered_and_its_neighbours_go_on(bench: Bench) -> None:
