@@ -56,6 +56,7 @@ class _Awaited(NamedTuple):
     """The frame of a needle that waits for its first shortlist, and since when it waits."""
 
     frame_id: FrameId
+    detector: DetectorId
     since: float
     """When the broker took the needle or its region's vector, whichever was later."""
 
@@ -238,14 +239,15 @@ class PublishShortlists:
             if record is None or not record.active:
                 self._awaited.pop(needle.needle_id, None)
             elif record.shortlist is None and taken_at is not None:
-                self._awaited.setdefault(needle.needle_id, _Awaited(needle.frame_id, taken_at))
+                awaited = _Awaited(needle.frame_id, needle.detector, taken_at)
+                self._awaited.setdefault(needle.needle_id, awaited)
 
     def _note_embedded(self, embedded: Sequence[FrameEmbedded]) -> None:
         """Start the clock of a needle again when its region's vector arrives after it."""
         taken = {item.frame_id: freshness.taken_at(item) or 0.0 for item in embedded}
         for needle_id, item in self._awaited.items():
             if taken.get(item.frame_id, 0.0) > item.since:
-                self._awaited[needle_id] = _Awaited(item.frame_id, taken[item.frame_id])
+                self._awaited[needle_id] = item._replace(since=taken[item.frame_id])
 
     async def _facts_of(
         self, embedded: Sequence[FrameEmbedded], examples: Sequence[CategoryMatched]
@@ -282,14 +284,23 @@ class PublishShortlists:
                 await self._read_again(detector, model, limits)
         self._closed_at = self._clock.monotonic()
         await self._publish()
-        # Needles that this epoch gave no frames, because there were no candidates or too much was
-        # new, do not count toward latency later on.
         if model is not None:
-            waiting = {item for plan in (self._plans or {}).values() for item in plan.waiting}
-            self._awaited = {
-                needle_id: at for needle_id, at in self._awaited.items() if needle_id in waiting
-            }
+            self._forget_unlisted()
         metrics.SEARCH_SECONDS.observe(self._clock.monotonic() - started)
+
+    def _forget_unlisted(self) -> None:
+        """Forget needles that a settled epoch found no candidates for.
+
+        What they are given one day says nothing about latency. Needles wait on while their region
+        has no vector, and while too much is new for frames to be listed.
+        """
+        waiting = {item for plan in (self._plans or {}).values() for item in plan.waiting}
+        held = {detector for detector, epoch in self._epochs.items() if not epoch.settled}
+        self._awaited = {
+            needle_id: awaited
+            for needle_id, awaited in self._awaited.items()
+            if needle_id in waiting or awaited.detector in held
+        }
 
     async def _plan_new(
         self, records: Sequence[NeedleRecord], model: ModelId | None, limits: Limits

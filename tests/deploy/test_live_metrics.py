@@ -30,6 +30,7 @@ PATIENCE_S = 120.0
 RUN = ("-c", "from services.cli.main import main; main()", "run")
 TELLS = {
     "ingest": 'gazeloop_http_requests_total{route="/v1/frames"',
+    "review": 'gazeloop_review_needles{status="open"}',
     "webhooks": 'gazeloop_assigned_partitions{service="webhooks.lab"}',
 }
 """What nobody else exports; others have partitions under their own name."""

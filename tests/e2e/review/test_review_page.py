@@ -42,7 +42,8 @@ def keep(page: Page, name: str) -> None:
     """A picture of the page, where CI wants artifacts."""
     if os.environ.get("GAZELOOP_ARTIFACTS"):
         ARTIFACTS.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=ARTIFACTS / f"{name}.png")
+        # A caret that is hidden takes a style, which the page's policy may block.
+        page.screenshot(path=ARTIFACTS / f"{name}.png", caret="initial")
 
 
 def overflow(page: Page) -> int:

@@ -10,6 +10,7 @@ from services.contracts.errors import InvalidSettings
 from services.runtime.settings import Settings
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.mongo import connect_as_set
+from services.runtime.stores.store_version import require_version
 from tests import samples
 from tests.integration.security.certificates import Authority, Certificate
 from tests.integration.security.parts import PASSWORD, tls_server
@@ -34,6 +35,7 @@ async def stored(settings: Settings) -> None:
     """Write one frame and read it again."""
     database = connect_as_set(settings)
     try:
+        await require_version(database)  # others open these stores too
         frames = MongoFrameStore(database)
         frame = samples.frame_captured("secured")
         await frames.record([frame])

@@ -137,6 +137,7 @@ async def test_a_shortlist_counts_from_its_needles_vector_where_that_comes_later
     await stage.take(samples.needle_found("needle"), late_s=1)
     embedded = await world.embed("needle", 0.0, split="reference", drive="d1")
     await stage.take(embedded, late_s=2)
+    await world.step.settle()
     assert world.shortlists() == [["hay"]]
     after = measured("gazeloop_freshness_seconds", **labels)
     assert grown(before, after) == pytest.approx((1, 2))
@@ -151,6 +152,7 @@ async def test_a_shortlist_counts_from_its_needle_where_the_vector_was_there() -
     embedded.append(await world.embed("needle", 0.0, split="reference", drive="d1"))
     await stage.take(*embedded, late_s=60)
     await stage.take(samples.needle_found("needle"), late_s=3)
+    await world.step.settle()
     after = measured("gazeloop_freshness_seconds", **labels)
     assert grown(before, after) == pytest.approx((1, 3))
 
@@ -161,6 +163,8 @@ async def test_a_needle_that_nothing_is_like_says_nothing_when_something_comes_o
     world = World()
     stage = Stage(world.step, world.clock)
     await stage.take(await found(world), late_s=1)
+    await world.step.settle()
     await stage.take(await world.embed("hay", 0.1), late_s=86400)
+    await world.step.settle()
     assert world.shortlists() == [["hay"]]
     assert measured("gazeloop_freshness_seconds", **labels) == before

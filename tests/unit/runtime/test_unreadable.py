@@ -50,7 +50,7 @@ def test_what_could_not_be_reported_waits_again(documents: UnreadableDocuments) 
     assert documents.take() == taken
 
 
-@pytest.mark.parametrize("error", [InvalidRecord("x"), Fatal("x"), OverflowError(), KeyError("x")])
+@pytest.mark.parametrize("error", [InvalidRecord("x"), OverflowError(), KeyError("x")])
 def test_whatever_a_value_raises_is_the_documents(
     documents: UnreadableDocuments, error: Exception
 ) -> None:
@@ -61,7 +61,7 @@ def test_whatever_a_value_raises_is_the_documents(
     assert len(documents.take()) == 1
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("away"), MemoryError(), OSError()])
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), Fatal("x"), MemoryError(), OSError()])
 def test_what_a_machine_raises_is_not_the_documents(error: BaseException) -> None:
     def parse(_: dict[str, Any]) -> int:
         raise error
