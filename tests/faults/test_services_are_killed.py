@@ -179,6 +179,7 @@ def chaos(tmp_path: Path) -> Iterator[Chaos]:
             topic_partitions=4,
             batch_size=16,
             epoch_s=EPOCH_S,
+            event_version=2,  # version 1 of a shortlist lacks its epoch
             session_timeout_s=2,
             reference_share=0.3,
             split_by="frame",
@@ -227,7 +228,7 @@ async def test_killing_every_process_loses_nothing_and_shows_nothing_twice(
     needles = [needle async for needle in stores.needles.scan() if needle.active]
     assert _frames_of(needles) == Counter(reference_frames(survey, chaos.settings))
     assert await asyncio.to_thread(_published_needles, chaos) == {n.needle_id for n in needles}
-    assert await _shortlists(chaos, stores)
+    await _all_shortlists_are_published(chaos, stores)
     assert await asyncio.to_thread(_dead_letters, chaos) == _expected_dead_letters()
     await until(lambda: chaos.evaluated_frames() == SURVEY_FRAMES, deadline_s=20)
     await until(chaos.all_export, deadline_s=60)
@@ -302,14 +303,16 @@ def _published_shortlists(chaos: Chaos) -> dict[NeedleId, ShortlistPublished]:
     return latest
 
 
-async def _shortlists(chaos: Chaos, stores: Stores) -> dict[NeedleId, ShortlistPublished]:
-    """The shortlists, once an epoch has listed frames and all that is stored is published."""
+async def _all_shortlists_are_published(chaos: Chaos, stores: Stores) -> None:
+    """Wait until an epoch has listed frames, and all that is stored is published."""
     async with asyncio.timeout(PROGRESS_DEADLINE_S + 2 * WINDOW * EPOCH_S):
         while True:
             needles = [needle async for needle in stores.needles.scan() if needle.active]
             stored = _stored_shortlists(needles)
-            if stored and stored == await asyncio.to_thread(_published_shortlists, chaos):
-                return stored
+            published = await asyncio.to_thread(_published_shortlists, chaos)
+            epochs = await stores.epochs.latest()
+            if stored == published and epochs and all(e.settled for e in epochs.values()):
+                return
             await asyncio.sleep(PAUSE_S)
 
 

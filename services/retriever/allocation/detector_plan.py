@@ -47,8 +47,8 @@ class PlannedEpoch:
 class DetectorPlan:
     """The needles, candidates and shortlists of one detector under one embedding model.
 
-    It holds in memory what follows from the stores. A plan that was made anew differs from one that
-    was updated only in the refits and clusterings that the latter has put off.
+    It holds in memory what follows from the stores. A plan that was loaded again differs from one
+    that was updated only in the refits and clusterings that the latter has put off.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class DetectorPlan:
 
     @property
     def needs_clustering(self) -> bool:
-        """Whether the plan should be made anew because there are many more needles."""
+        """Whether the plan should be loaded again because there are many more needles."""
         return self._families.needs_clustering
 
     async def load(self, records: Sequence[NeedleRecord]) -> None:
