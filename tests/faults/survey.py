@@ -55,7 +55,12 @@ def facts(frames: int, seed: int) -> list[Fact]:
                     "detections": [right | {"score": 0.9}, wrong | {"score": 0.8}],
                 },
             ),
-            Fact("/v1/ground-truth", frame_id, {"frame_id": frame_id, "annotations": [right]}),
+            # Imported, not corrected: a frame that is corrected before it is listed never is.
+            Fact(
+                "/v1/ground-truth",
+                frame_id,
+                {"frame_id": frame_id, "annotation_source": "import", "annotations": [right]},
+            ),
         ]
     random.Random(seed).shuffle(found)
     return found

@@ -311,7 +311,8 @@ async def _all_shortlists_are_published(chaos: Chaos, stores: Stores) -> None:
             stored = _stored_shortlists(needles)
             published = await asyncio.to_thread(_published_shortlists, chaos)
             epochs = await stores.epochs.latest()
-            if stored == published and epochs and all(e.settled for e in epochs.values()):
+            settled = epochs and all(epoch.settled for epoch in epochs.values())
+            if settled and stored and stored == published:
                 return
             await asyncio.sleep(PAUSE_S)
 

@@ -20,7 +20,7 @@ _SPACING: Final = 1 << 36
 _STEP: Final = 1 << 18
 """Largest distance of an inserted rank to the one before: a drive's frames follow in a row."""
 _ROOM: Final = 1 << 10
-"""Fewest ranks between neighbours after some are spread anew."""
+"""Fewest ranks between neighbours after some are spread again."""
 _RUN: Final = 1024
 """Most ids in a run."""
 _INSERTED_SHARE: Final = 1 / 64
