@@ -38,54 +38,28 @@ from services.contracts.bounds import (
     Side,
     SourceRevision,
 )
-from services.contracts.identity import (
-    Category,
-    DetectorId,
-    DriveId,
-    EventId,
-    FrameId,
-    ModelId,
-    NeedleId,
-    PointId,
-    RegionId,
-    VehicleId,
+from services.contracts.identity import DetectorId, EventId, RegionId
+from services.contracts.names import (
+    NAME,
+    AnyCategory,
+    AnyDetectorId,
+    AnyDriveId,
+    AnyFrameId,
+    AnyModelId,
+    AnyNeedleId,
+    AnyPointId,
+    AnyRegionId,
+    AnyVehicleId,
+    Attributes,
+    DetectorPart,
+    Tags,
+    TrackId,
 )
-from services.contracts.visible_text import HIDDEN
 
 SCHEMA_VERSION: Literal[2] = 2
 REANNOTATION_SOURCE = "reannotation"
 """The `annotation_source` of ground truth that the annotation team has corrected."""
-
-# The schemas are for producers: they state what ingest accepts. Events stored before ingest refused
-# indistinguishable names can still be read, because the models' own patterns are wider.
-_Id = Field(
-    min_length=1,
-    max_length=200,
-    pattern=r"^[^\s\x00-\x1f]+$",
-    json_schema_extra={"pattern": rf"^[^\s{HIDDEN}]+$"},
-)
-NAME = Field(
-    min_length=1,
-    max_length=100,
-    pattern=r"^[^\x00-\x1f]+$",
-    json_schema_extra={"pattern": rf"^[^{HIDDEN}]*[^\s{HIDDEN}][^{HIDDEN}]*$"},
-)
-AnyModelId = Annotated[ModelId, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f]+$")]
-DetectorPart = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\s@\x00-\x1f]+$")]
-AnyDetectorId = Annotated[DetectorId, _Id]
-# No pattern: an event has hundreds of these, and a pattern would double the time of validation.
-AnyRegionId = Annotated[RegionId, Field(min_length=1, max_length=200)]
-_NeedleId = Annotated[NeedleId, _Id]
-AnyFrameId = Annotated[FrameId, _Id]
-AnyVehicleId = Annotated[VehicleId, _Id]
-AnyDriveId = Annotated[DriveId, _Id]
-AnyCategory = Annotated[Category, NAME]
 AnyBox = tuple[Coordinate, Coordinate, Side, Side]
-_Key = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
-_Value = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f]*$")]
-TrackId = Annotated[str, NAME]
-Tags = Annotated[dict[_Key, _Value], Field(max_length=32)]
-Attributes = Annotated[dict[_Key, _Value], Field(max_length=16)]
 
 
 class Strict(BaseModel):
@@ -296,7 +270,7 @@ class FrameEmbedded(FrameEvent):
 
     type: Literal["FrameEmbedded"] = "FrameEmbedded"
     model: AnyModelId
-    frame_point: Annotated[PointId, _Id]
+    frame_point: AnyPointId
     regions: Annotated[
         dict[AnyDetectorId, Annotated[tuple[AnyRegionId, ...], Field(max_length=MAX_OBJECTS)]],
         Field(max_length=MAX_DETECTORS),
@@ -310,7 +284,7 @@ class FrameEmbedded(FrameEvent):
 
 
 class _NeedleEvent(Event):
-    needle_id: _NeedleId
+    needle_id: AnyNeedleId
     revision: Revision
     frame_id: AnyFrameId
     detector: AnyDetectorId
@@ -349,10 +323,7 @@ class NeedleRetracted(_NeedleEvent):
 
 
 class Candidate(Strict):
-    """A haystack region that would fail as the needle does, and why we think so.
-
-    Without a region it is a whole frame.
-    """
+    """A haystack region that would fail as the needle does, and why we think so."""
 
     frame_id: AnyFrameId
     region_id: AnyRegionId
@@ -386,7 +357,7 @@ class ShortlistPublished(Event):
     """A needle's ranked candidates, all of them; none any more when the needle is retracted."""
 
     type: Literal["ShortlistPublished"] = "ShortlistPublished"
-    needle_id: _NeedleId
+    needle_id: AnyNeedleId
     revision: Revision
     needle: NeedleFound
     candidates: Annotated[tuple[Candidate, ...], Field(max_length=MAX_CANDIDATES)]

@@ -18,11 +18,6 @@ from services.contracts.events import (
     FALSE_POSITIVES,
     SCHEMA_VERSION,
     AnyBox,
-    AnyCategory,
-    AnyDetectorId,
-    AnyDriveId,
-    AnyRegionId,
-    AnyVehicleId,
     ErrorType,
     FrameEvent,
     IouType,
@@ -30,6 +25,13 @@ from services.contracts.events import (
     Strict,
 )
 from services.contracts.identity import Category, DetectorId, DriveId, FrameId, RegionId, VehicleId
+from services.contracts.names import (
+    AnyCategory,
+    AnyDetectorId,
+    AnyDriveId,
+    AnyRegionId,
+    AnyVehicleId,
+)
 
 MOST_GROUPS: Final = 10_000
 MOST_ROWS: Final = 1_000_000

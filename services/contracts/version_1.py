@@ -12,11 +12,6 @@ from pydantic import Field, model_validator
 from services.contracts.bounds import CaptureTime, ObjectCount, Overlap, Revision, Share
 from services.contracts.events import (
     AnyBox,
-    AnyCategory,
-    AnyDetectorId,
-    AnyDriveId,
-    AnyRegionId,
-    AnyVehicleId,
     ErrorType,
     Event,
     FrameAnnotated,
@@ -36,6 +31,13 @@ from services.contracts.matches import (
     categories_of,
 )
 from services.contracts.matches import FrameMatched as FrameMatchedNow
+from services.contracts.names import (
+    AnyCategory,
+    AnyDetectorId,
+    AnyDriveId,
+    AnyRegionId,
+    AnyVehicleId,
+)
 
 _Bits = Annotated[int, Field(ge=0, lt=1 << 40)]
 _OF_AN_OBJECT: Final = {"__all__": {"track_id", "attributes", "vector"}}

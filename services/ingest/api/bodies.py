@@ -8,15 +8,12 @@ from services.contracts.bounds import TIME_OUT_OF_RANGE, CaptureTime
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import (
     Annotation,
-    AnyDriveId,
-    AnyFrameId,
-    AnyVehicleId,
     Detection,
-    DetectorPart,
     FrameAnnotated,
     PredictionsMade,
 )
 from services.contracts.events import Position as Place
+from services.contracts.names import AnyDriveId, AnyFrameId, AnyVehicleId, DetectorPart
 from services.formats import fields, masks
 from services.formats.json_keys import check_keys
 
