@@ -226,17 +226,21 @@ class Survey:
         seen = await asyncio.to_thread(lambda: [self._world.seen(number) for number in numbers])
         await self._vectors.upsert(
             collection_of(REGION_VECTORS, MODEL),
-            [point for each in seen for point in each.points()],
+            [point for frame in seen for point in frame.points()],
         )
         await self._vectors.upsert(
-            collection_of(FRAME_VECTORS, MODEL), [each.frame_point() for each in seen]
+            collection_of(FRAME_VECTORS, MODEL), [frame.frame_point() for frame in seen]
         )
-        facts = [fact for each in seen for fact in (each.captured, each.predictions, each.truth)]
+        facts = [
+            fact for frame in seen for fact in (frame.captured, frame.predictions, frame.truth)
+        ]
         await self._stores.frames.record(facts)
-        events: list[Event] = [each.embedded for each in seen]
-        for each in seen:
-            if each.split is Split.REFERENCE:
-                whole = MatchedFrame(each.captured, each.truth, each.predictions, NOT_SHORTLISTED)
+        events: list[Event] = [frame.embedded for frame in seen]
+        for frame in seen:
+            if frame.split is Split.REFERENCE:
+                whole = MatchedFrame(
+                    frame.captured, frame.truth, frame.predictions, NOT_SHORTLISTED
+                )
                 matched = match(whole, self._world.settings.split_rule)
                 await self._stores.matches.record([matched])
                 events += [matched, *needles_in(matched, 0.5)]
@@ -249,27 +253,27 @@ class Consumer:
     def __init__(self, step: PublishShortlists, settings: Settings) -> None:
         self._step = step
         self._settings = settings
-        self._came: asyncio.Queue[tuple[float, Event]] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[float, Event]] = asyncio.Queue()
         self.seconds: list[float] = []
         self.batches: list[float] = []
 
     def tell(self, events: Sequence[Event]) -> None:
         """Say these now."""
-        for each in events:
-            self._came.put_nowait((time.perf_counter(), each))
+        for event in events:
+            self._queue.put_nowait((time.perf_counter(), event))
 
     async def consume(self) -> None:
         """Batch after batch."""
         while True:
-            batch = [await self._came.get()]
+            batch = [await self._queue.get()]
             await asyncio.sleep(self._settings.epoch_s)
-            while not self._came.empty():
-                batch.append(self._came.get_nowait())
+            while not self._queue.empty():
+                batch.append(self._queue.get_nowait())
             started = time.perf_counter()
             await self._step.run([event for _, event in batch])
             ended = time.perf_counter()
             self.batches.append(ended - started)
-            self.seconds += [ended - at for at, each in batch if isinstance(each, NeedleFound)]
+            self.seconds += [ended - at for at, event in batch if isinstance(event, NeedleFound)]
 
 
 @dataclass(frozen=True)
@@ -311,21 +315,21 @@ async def fill(survey: Survey, vectors: VectorStore, load: Load, dimension: int)
 async def stream(survey: Survey, world: World, consumer: Consumer, load: Load) -> float:
     """Tell needles and embeddings at their rates; how many needles a second that were."""
     numbers = range(load.frames, 100 * load.frames)
-    hay = (n for n in numbers if world.split(n) is Split.HAYSTACK)
+    haystack = (n for n in numbers if world.split(n) is Split.HAYSTACK)
     reference = (n for n in numbers if world.split(n) is Split.REFERENCE)
-    told = {Split.HAYSTACK: 0.0, Split.REFERENCE: 0.0}
+    sent = {Split.HAYSTACK: 0.0, Split.REFERENCE: 0.0}
     started = time.perf_counter()
     while (passed := time.perf_counter() - started) < load.seconds:
-        if passed * load.embedded_per_s - told[Split.HAYSTACK] >= WRITE:
-            consumer.tell(await survey.store(list(islice(hay, WRITE))))
-            told[Split.HAYSTACK] += WRITE
-        if passed * load.needles_per_s - told[Split.REFERENCE] >= WRITE:
+        if passed * load.embedded_per_s - sent[Split.HAYSTACK] >= WRITE:
+            consumer.tell(await survey.store(list(islice(haystack, WRITE))))
+            sent[Split.HAYSTACK] += WRITE
+        if passed * load.needles_per_s - sent[Split.REFERENCE] >= WRITE:
             # A frame has one needle, on average.
             events = await survey.store(list(islice(reference, WRITE)))
             consumer.tell(events)
-            told[Split.REFERENCE] += sum(isinstance(each, NeedleFound) for each in events)
+            sent[Split.REFERENCE] += sum(isinstance(event, NeedleFound) for event in events)
         await asyncio.sleep(0.01)
-    return told[Split.REFERENCE] / passed
+    return sent[Split.REFERENCE] / passed
 
 
 async def measured(load: Load, dimension: int, folder: Path) -> dict[str, str]:
@@ -375,7 +379,7 @@ async def measured(load: Load, dimension: int, folder: Path) -> dict[str, str]:
         consuming.cancel()
         published = outbox.count - before
         return {
-            "needles before": f"{sum(isinstance(each, NeedleFound) for each in events):,}",
+            "needles before": f"{sum(isinstance(event, NeedleFound) for event in events):,}",
             "needles told a second": f"{rate:.0f}",
             "shortlists published": f"{published:,}",
             "needle to shortlist, median / p99 / most, ms": _three(consumer.seconds),
@@ -386,7 +390,7 @@ async def measured(load: Load, dimension: int, folder: Path) -> dict[str, str]:
 
 def _three(seconds: Sequence[float]) -> str:
     return " / ".join(
-        f"{each:.0f}" for each in np.percentile(np.array(seconds) * 1e3, (50, 99, 100))
+        f"{value:.0f}" for value in np.percentile(np.array(seconds) * 1e3, (50, 99, 100))
     )
 
 
@@ -411,8 +415,8 @@ def main() -> None:
     )
     table.add_column("")
     table.add_column("", justify="right")
-    for each in figures.items():
-        table.add_row(*each)
+    for row in figures.items():
+        table.add_row(*row)
     Console(width=100).print(table)
 
 

@@ -111,8 +111,8 @@ def by_strategy(strategy: Strategy) -> Plan:
         searched = {str(number): task for number, task in enumerate(tasks(data, haystack, seed))}
         allocator = allocator_of(searched, haystack, strategy)
         listed = [
-            (int(each.candidate.region), data.modes[int(each.needle)])
-            for each in allocator.allocate(allowed(haystack, budget))
+            (int(assignment.candidate.region), data.modes[int(assignment.needle)])
+            for assignment in allocator.allocate(allowed(haystack, budget))
         ]
         taken = np.zeros(len(data.spots), np.bool_)
         taken[[data.frame[place] for place, _ in listed]] = True
@@ -170,17 +170,17 @@ def allocator_of(
     """
     evidence_min = Settings().shortlist_evidence
     category_models = {name: _category_model(task, haystack) for name, task in searched.items()}
-    hay = {name: _haystack(task) for name, task in searched.items()}
+    haystacks = {name: _haystack(task) for name, task in searched.items()}
     worths: Counter[FrameId] = Counter()
     for name, category_model in category_models.items():
-        worths.update(frame_worths(category_model, hay[name], strategy))
+        worths.update(frame_worths(category_model, haystacks[name], strategy))
     allocator = BudgetAllocator(allowed(haystack, 1.0))
     for name, task in searched.items():
         of_mode = _needles(task)
         vectors = {mode: task.data.vectors["crop"][places] for mode, places in of_mode.items()}
         queries = {mode: families.mode_query(of_mode[mode], rows) for mode, rows in vectors.items()}
         candidates = scored_candidates(
-            category_models[name], hay[name], queries, worths, evidence_min
+            category_models[name], haystacks[name], queries, worths, evidence_min
         )
         for mode, places in of_mode.items():
             key = (name, mode.error, mode.taken_for or "")

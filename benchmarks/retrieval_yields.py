@@ -47,33 +47,33 @@ class First:
     searched: Mapping[str, Task]
     families: Mapping[int, FamilyId]
     strategy: str
-    dealt: Sequence[Assignment]
+    assignments: Sequence[Assignment]
 
     @property
     def taken(self) -> Frames:
         """(F,), its frames."""
-        return frames_of(self.data, self.dealt)
+        return frames_of(self.data, self.assignments)
 
     def yields(self, weigh: Weigh) -> dict[FamilyId, float]:
         """Of families that were judged."""
         judged, confirmed = Counter[FamilyId](), Counter[FamilyId]()
-        for each in self.dealt:
-            judged[each.candidate.family] += 1
-            confirmed[each.candidate.family] += fails_alike(self.data, each)
+        for assignment in self.assignments:
+            judged[assignment.candidate.family] += 1
+            confirmed[assignment.candidate.family] += fails_alike(self.data, assignment)
         return {family: weigh(confirmed[family], n) for family, n in judged.items()}
 
 
-def frames_of(data: DataSet, dealt: Sequence[Assignment]) -> Frames:
-    """(F,), which frames were dealt."""
+def frames_of(data: DataSet, assignments: Sequence[Assignment]) -> Frames:
+    """(F,), which frames the assignments list."""
     taken = np.zeros(len(data.spots), np.bool_)
-    taken[[data.frame[int(each.candidate.region)] for each in dealt]] = True
+    taken[[data.frame[int(assignment.candidate.region)] for assignment in assignments]] = True
     return taken
 
 
-def fails_alike(data: DataSet, dealt: Assignment) -> bool:
+def fails_alike(data: DataSet, assignment: Assignment) -> bool:
     """Whether a listed region is wrong as its needle is."""
-    mode: FailureMode | None = data.modes[int(dealt.candidate.region)]
-    return mode is not None and mode == data.modes[int(dealt.needle)]
+    mode: FailureMode | None = data.modes[int(assignment.candidate.region)]
+    return mode is not None and mode == data.modes[int(assignment.needle)]
 
 
 def families_of(searched: Mapping[str, Task]) -> dict[int, FamilyId]:
@@ -83,29 +83,29 @@ def families_of(searched: Mapping[str, Task]) -> dict[int, FamilyId]:
     shared = shared_by(data.vectors["crop"][needles])
     found: dict[int, FamilyId] = {}
     for name, task in searched.items():
-        founders: dict[FailureMode | None, LeaderClusters] = {}
+        clusters: dict[FailureMode | None, LeaderClusters] = {}
         for place, row in zip(
             task.needles.tolist(), beyond(shared, data.vectors["crop"][task.needles]), strict=True
         ):
             mode = data.modes[place]
-            of_mode = founders.setdefault(mode, LeaderClusters(Settings().family_likeness))
+            of_mode = clusters.setdefault(mode, LeaderClusters(Settings().family_likeness))
             founder = of_mode.join(NeedleId(str(place)), row)
             found[place] = FamilyId(f"{name} {founder}")
     return found
 
 
 def first_plan(data: DataSet, seed: int, strategy: str) -> First:
-    """What is dealt before anything came back."""
+    """The assignments before any verdict."""
     haystack = haystack_of(data, seed)
     searched = {str(number): task for number, task in enumerate(tasks(data, haystack, seed))}
     families = families_of(searched)
     allocator = allocator_of(searched, haystack, STRATEGIES[strategy], Families(families, {}))
-    dealt = allocator.allocate(allowed(haystack, BUDGET))
-    return First(data, haystack, searched, families, strategy, dealt)
+    assignments = allocator.allocate(allowed(haystack, BUDGET))
+    return First(data, haystack, searched, families, strategy, assignments)
 
 
 def second_plan(first: First, weigh: Weigh | None) -> list[Assignment]:
-    """What is dealt once the first plan's frames are known."""
+    """The assignments once the first plan's frames are annotated."""
     taken = first.taken
     wiser = {name: _corrected(task, taken) for name, task in first.searched.items()}
     yields = first.yields(weigh) if weigh else {}
@@ -116,18 +116,22 @@ def second_plan(first: First, weigh: Weigh | None) -> list[Assignment]:
         Families(first.families, yields),
     )
     whole = allowed(first.haystack, 2 * BUDGET)
-    for each in first.dealt:
-        candidate = each.candidate
+    for assignment in first.assignments:
+        candidate = assignment.candidate
         allocator.keep(
             ListedFrame(
-                each.needle, candidate.region, candidate.context, candidate.family, corrected=True
+                assignment.needle,
+                candidate.region,
+                candidate.context,
+                candidate.family,
+                corrected=True,
             )
         )
     return allocator.allocate(whole)
 
 
 def _corrected(task: Task, taken: Frames) -> Task:
-    """The task once these frames are annotated: their regions are examples, and sought no more."""
+    """The task once these frames are annotated: their regions are now examples."""
     data = task.data
     there = np.flatnonzero((data.category == task.category) & taken[data.frame])
     return replace(
@@ -140,21 +144,25 @@ def _corrected(task: Task, taken: Frames) -> Task:
 def outcome(first: First, weigh: Weigh | None) -> tuple[float, float, float]:
     """AP recovered by both plans; of the second's regions, the shares wrong and wrong alike."""
     data = first.data
-    dealt = second_plan(first, weigh)
-    known = first.taken | frames_of(data, dealt)
+    assignments = second_plan(first, weigh)
+    known = first.taken | frames_of(data, assignments)
     repaired = mean_ap(data, first.haystack, data.wrong & known[data.frame])
     return (
         repaired - mean_ap(data, first.haystack),
-        float(np.mean([data.wrong[int(each.candidate.region)] for each in dealt])),
-        float(np.mean([fails_alike(data, each) for each in dealt])),
+        float(
+            np.mean([data.wrong[int(assignment.candidate.region)] for assignment in assignments])
+        ),
+        float(np.mean([fails_alike(data, assignment) for assignment in assignments])),
     )
 
 
 def print_outcomes(out: Console, data: DataSet, strategy: str, seeds: Sequence[int]) -> None:
     """A row for each way, and how it differs from no yield, split by split."""
     firsts = [first_plan(data, seed, strategy) for seed in seeds]
-    judged = float(np.mean([len(first.dealt) for first in firsts]))
-    families = float(np.mean([len({each.candidate.family for each in f.dealt}) for f in firsts]))
+    judged = float(np.mean([len(first.assignments) for first in firsts]))
+    families = float(
+        np.mean([len({item.candidate.family for item in f.assignments}) for f in firsts])
+    )
     title = f"{data.name}, {strategy}: {judged:.0f} verdicts on {families:.0f} families"
     table = Table(title=title, title_justify="left")
     for column in ("worth times", "AP recovered", "more", "wrong", "same mode", "more"):

@@ -49,7 +49,7 @@ def records_on(broker: BrokerAddress, topic: str) -> list[Any]:
         consumer.assign(partitions)
         ends = consumer.end_offsets(partitions)
         consumer.seek_to_beginning(*partitions)
-        while any(consumer.position(each) < ends[each] for each in partitions):
+        while any(consumer.position(partition) < ends[partition] for partition in partitions):
             for records in consumer.poll(timeout_ms=200).values():
                 found += records
     return found

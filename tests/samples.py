@@ -159,7 +159,9 @@ def published(matches: Iterable[CategoryMatched]) -> list[FrameMatched]:
 
 def rows_of(match: CategoryMatched) -> CategoryMatch:
     """The columns of a match."""
-    return CategoryMatch(**{each.name: getattr(match, each.name) for each in fields(CategoryMatch)})
+    return CategoryMatch(
+        **{column.name: getattr(match, column.name) for column in fields(CategoryMatch)}
+    )
 
 
 def with_rows(match: FrameMatched, **columns: object) -> FrameMatched:

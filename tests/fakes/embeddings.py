@@ -18,7 +18,9 @@ class InMemoryEmbeddings:
             self._records[fact.frame_id] = _merged(record, fact)
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, EmbeddingRecord]:
-        return {each: self._records[each] for each in frame_ids if each in self._records}
+        return {
+            frame_id: self._records[frame_id] for frame_id in frame_ids if frame_id in self._records
+        }
 
     async def captured(self) -> int:
         return len(self._captured())
@@ -31,24 +33,24 @@ class InMemoryEmbeddings:
 
     async def pending(self, model: ModelId, after: FrameId | None, limit: int) -> list[FrameId]:
         ids = [r.frame_id for r in self._captured() if not _is_done(r, model)]
-        return sorted(each for each in ids if after is None or each > after)[:limit]
+        return sorted(frame_id for frame_id in ids if after is None or frame_id > after)[:limit]
 
     async def one(self, model: ModelId) -> FrameEmbedded | None:
         return next((r.embedded[model] for r in self._captured() if model in r.embedded), None)
 
     async def points(self) -> dict[ModelId, Points]:
-        events = [each for r in self._records.values() for each in r.embedded.values()]
+        events = [event for r in self._records.values() for event in r.embedded.values()]
         return {
             model: Points(
-                sum(each.model == model for each in events),
+                sum(event.model == model for event in events),
                 sum(
                     len(regions)
-                    for each in events
-                    if each.model == model
-                    for regions in each.regions.values()
+                    for event in events
+                    if event.model == model
+                    for regions in event.regions.values()
                 ),
             )
-            for model in {each.model for each in events}
+            for model in {event.model for event in events}
         }
 
     async def embedded_frames(
@@ -57,17 +59,17 @@ class InMemoryEmbeddings:
         events = {
             r.frame_id: r.embedded[model] for r in self._records.values() if model in r.embedded
         }
-        ids = sorted(each for each in events if after is None or each > after)
-        return [events[each] for each in ids[:limit]]
+        ids = sorted(frame_id for frame_id in events if after is None or frame_id > after)
+        return [events[frame_id] for frame_id in ids[:limit]]
 
     async def forget(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
         for frame_id in frame_ids:
             record = self._records[frame_id]
-            kept = {each: event for each, event in record.embedded.items() if each != model}
+            kept = {name: event for name, event in record.embedded.items() if name != model}
             self._records[frame_id] = replace(record, embedded=kept)
 
     def _captured(self) -> list[EmbeddingRecord]:
-        return [each for each in self._records.values() if each.captured is not None]
+        return [record for record in self._records.values() if record.captured is not None]
 
 
 def _merged(record: EmbeddingRecord, fact: EmbeddingFact) -> EmbeddingRecord:

@@ -39,7 +39,9 @@ class InMemoryFrameStore:
         return {name: wanted.of(record) for name, record in records.items()}
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
-        return {each: self._frames[each] for each in frame_ids if each in self._frames}
+        return {
+            frame_id: self._frames[frame_id] for frame_id in frame_ids if frame_id in self._frames
+        }
 
     async def evaluable(
         self, frame_ids: Collection[FrameId] | None = None

@@ -58,7 +58,7 @@ class InMemoryMatchStore:
         return dict(known)
 
     async def load(self, frame_ids: Collection[FrameId]) -> list[CategoryMatched]:
-        return [each for _, each in sorted(self._latest.items()) if each.frame_id in frame_ids]
+        return [match for _, match in sorted(self._latest.items()) if match.frame_id in frame_ids]
 
     async def scan(
         self,
@@ -77,8 +77,8 @@ class InMemoryMatchStore:
 
     async def revised_since(self, at: datetime) -> set[Revised]:
         return {
-            Revised(each.frame_id, each.detector, each.category, each.revision)
-            for key, each in self._latest.items()
+            Revised(match.frame_id, match.detector, match.category, match.revision)
+            for key, match in self._latest.items()
             if self._changed_at[key] >= at
         }
 

@@ -28,7 +28,11 @@ class InMemoryNeedleStore:
             self._records[fact.needle_id] = replace(stored, needle=known)
 
     async def load(self, needle_ids: Collection[NeedleId]) -> dict[NeedleId, NeedleRecord]:
-        return {each: self._records[each] for each in needle_ids if each in self._records}
+        return {
+            needle_id: self._records[needle_id]
+            for needle_id in needle_ids
+            if needle_id in self._records
+        }
 
     async def scan(
         self,
@@ -47,13 +51,13 @@ class InMemoryNeedleStore:
                 yield self._records[needle_id]
 
     async def write_shortlists(self, shortlists: Sequence[ShortlistPublished]) -> None:
-        for each in shortlists:
-            stored = self._records[each.needle_id]
-            if stored.shortlist is None or each.revision > stored.shortlist.revision:
-                self._records[each.needle_id] = replace(stored, shortlist=each)
+        for shortlist in shortlists:
+            stored = self._records[shortlist.needle_id]
+            if stored.shortlist is None or shortlist.revision > stored.shortlist.revision:
+                self._records[shortlist.needle_id] = replace(stored, shortlist=shortlist)
 
     async def mark_published(self, shortlists: Sequence[ShortlistPublished]) -> None:
-        for each in shortlists:
-            stored = self._records[each.needle_id]
-            published = max(stored.published_revision, each.revision)
-            self._records[each.needle_id] = replace(stored, published_revision=published)
+        for shortlist in shortlists:
+            stored = self._records[shortlist.needle_id]
+            published = max(stored.published_revision, shortlist.revision)
+            self._records[shortlist.needle_id] = replace(stored, published_revision=published)

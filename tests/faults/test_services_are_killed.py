@@ -57,7 +57,7 @@ from tests.faults.victims import Victim
 from tests.reading import events_on
 
 SEED = 20261121
-KILLS_EACH = 5
+KILLS_PER_PROCESS = 5
 SURVEY_FRAMES = 150
 PAUSE_S = 0.1
 PROGRESS_DEADLINE_S = 12.0
@@ -117,7 +117,7 @@ class Chaos:
 
     def faults_in_metrics(self) -> dict[str, str]:
         """What promtool says of each process's own metrics; nothing where it is not there."""
-        promtool, said = TOOLS / "promtool", {}
+        promtool, faults = TOOLS / "promtool", {}
         for name in COMMANDS if promtool.exists() else ():
             checked = subprocess.run(
                 [str(promtool), "check", "metrics"],
@@ -126,15 +126,15 @@ class Chaos:
                 text=True,
                 check=False,
             )
-            said[name] = checked.stdout + checked.stderr
-        return {name: each for name, each in said.items() if each}
+            faults[name] = checked.stdout + checked.stderr
+        return {name: text for name, text in faults.items() if text}
 
-    async def kill_each(self, rng: random.Random, acknowledged: Callable[[], int]) -> None:
+    async def kill_all(self, rng: random.Random, acknowledged: Callable[[], int]) -> None:
         """Kill every process, in a random order, each time after it has got something done.
 
         In between, the broker and the metadata store are killed once each.
         """
-        deck = [name for name in self.victims for _ in range(KILLS_EACH)]
+        deck = [name for name in self.victims for _ in range(KILLS_PER_PROCESS)]
         rng.shuffle(deck)
         for number, name in enumerate(deck):
             if number == len(deck) // 3:
@@ -217,7 +217,7 @@ async def test_killing_every_process_loses_nothing_and_shows_nothing_twice(
     publisher = await _publisher(chaos, stores)
     publishing = asyncio.create_task(publisher.publish(survey, pause_s=PAUSE_S))
     await _publish_poison(chaos)
-    await chaos.kill_each(random.Random(SEED), lambda: publisher.acknowledged)
+    await chaos.kill_all(random.Random(SEED), lambda: publisher.acknowledged)
     await publishing
     await until(lambda: chaos.lag.caught_up(SUBSCRIPTIONS), deadline_s=120)
 
@@ -346,11 +346,11 @@ async def _missing_vectors(survey: list[Fact], stores: Stores, settings: Setting
     """The vectors that were announced and are not there."""
     records = await stores.embeddings.load({FrameId(fact.frame_id) for fact in survey})
     announced: dict[str, set[PointId]] = defaultdict(set)
-    for each in (embedded for record in records.values() for embedded in record.embedded.values()):
-        announced[collection_of(COLLECTION_FRAMES, each.model)].add(each.frame_point)
-        announced[collection_of(COLLECTION_REGIONS, each.model)] |= {
-            identity.region_point_id(each.model, region)
-            for regions in each.regions.values()
+    for event in (embedded for record in records.values() for embedded in record.embedded.values()):
+        announced[collection_of(COLLECTION_FRAMES, event.model)].add(event.frame_point)
+        announced[collection_of(COLLECTION_REGIONS, event.model)] |= {
+            identity.region_point_id(event.model, region)
+            for regions in event.regions.values()
             for region in regions
         }
     assert sum(map(len, announced.values())) >= 3 * SURVEY_FRAMES

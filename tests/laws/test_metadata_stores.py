@@ -134,8 +134,8 @@ async def test_frames_are_found_by_the_source_of_their_latest_ground_truth(
 async def test_frames_that_can_be_evaluated_are_all_found_or_those_that_are_named(
     stores: Stores,
 ) -> None:
-    truths = [samples.frame_annotated(frame_id=each) for each in ("f2", "f1", "f3")]
-    made = [samples.predictions_made(frame_id=each) for each in ("f4", "f2", "f1")]
+    truths = [samples.frame_annotated(frame_id=name) for name in ("f2", "f1", "f3")]
+    made = [samples.predictions_made(frame_id=name) for name in ("f4", "f2", "f1")]
     captured = samples.frame_captured(frame_id="f1")
     await stores.frames.record([*truths, *made, captured])
 
@@ -145,8 +145,8 @@ async def test_frames_that_can_be_evaluated_are_all_found_or_those_that_are_name
         return sorted(found, key=lambda record: record.frame_id)
 
     first, second = (
-        FrameRecord(truth.frame_id, None, truth, {each.detector_id: each})
-        for truth, each in ((truths[1], made[2]), (truths[0], made[1]))
+        FrameRecord(truth.frame_id, None, truth, {prediction.detector_id: prediction})
+        for truth, prediction in ((truths[1], made[2]), (truths[0], made[1]))
     )
     first = replace(first, original=FrameId("f1"))
     assert await evaluable() == [first, second]
@@ -215,7 +215,7 @@ async def test_the_first_frame_with_a_picture_is_its_original_for_good(stores: S
     assert (await stores.frames.tally()).copies == 2
     await stores.frames.record([samples.predictions_made(frame_id="f1")])
     some = [record async for records in stores.frames.evaluable() for record in records]
-    assert [(each.frame_id, each.original) for each in some] == [("f1", "f2")]
+    assert [(known.frame_id, known.original) for known in some] == [("f1", "f2")]
 
 
 async def test_of_frames_that_come_at_once_one_is_the_original(stores: Stores) -> None:
@@ -224,8 +224,8 @@ async def test_of_frames_that_come_at_once_one_is_the_original(stores: Stores) -
         samples.frame_captured(f"f{number}").model_copy(update={"image": image})
         for number in range(8)
     ]
-    await asyncio.gather(*(stores.frames.record([each]) for each in events))
-    found = (await stores.frames.load([each.frame_id for each in events])).values()
+    await asyncio.gather(*(stores.frames.record([event]) for event in events))
+    found = (await stores.frames.load([event.frame_id for event in events])).values()
     assert len({record.original for record in found}) == 1
     assert sum(not record.is_copy for record in found) == 1
 
@@ -324,9 +324,9 @@ async def test_the_columns_of_matches_say_what_the_matches_say(stores: Stores) -
     other = samples.frame_matched("f2", category="other")
     await stores.matches.record([*samples.published(matches), other])
     wanted = sorted({match.category for match in matches})
-    said = [columns async for columns in stores.matches.counted(wanted)]
-    assert sum(map(len, said)) == len(matches)
-    assert spelled(NamedColumns.joined(said)) == spelled(NamedColumns.of(matches))
+    parts = [columns async for columns in stores.matches.counted(wanted)]
+    assert sum(map(len, parts)) == len(matches)
+    assert spelled(NamedColumns.joined(parts)) == spelled(NamedColumns.of(matches))
 
 
 async def test_the_matches_of_frames_are_found(stores: Stores) -> None:
@@ -535,7 +535,7 @@ async def test_a_frame_is_shortlisted_since_the_first_of_the_lists_that_it_is_on
 ) -> None:
     first, second = samples.needle_found("f1"), samples.needle_found("f2")
     frames = [FrameId("h1"), FrameId("h2")]
-    kept, dropped = ((each, samples.DETECTOR) for each in frames)
+    kept, dropped = ((frame, samples.DETECTOR) for frame in frames)
 
     await stores.shortlists.record([samples.shortlist_published(first, "h1", "h2")])
     before = await stores.shortlists.memberships(frames)
@@ -573,9 +573,9 @@ async def test_a_revision_moves_what_came_and_what_went_and_nothing_else(stores:
         samples.shortlist_published(needle, "h2", "h3", "h4", revision=3),
     ]
     assert await moved_by(stores, revisions) == set()
-    for each in revisions:
-        await stores.shortlists.record([each])
-    assert [await moved_by(stores, [each]) for each in revisions] == [
+    for shortlist in revisions:
+        await stores.shortlists.record([shortlist])
+    assert [await moved_by(stores, [shortlist]) for shortlist in revisions] == [
         {"h2"},  # h1 has moved again since
         {"h1", "h3"},
         {"h4"},
@@ -583,7 +583,7 @@ async def test_a_revision_moves_what_came_and_what_went_and_nothing_else(stores:
     await stores.shortlists.record(revisions)
     assert await moved_by(stores, revisions) == {"h1", "h2", "h3", "h4"}
     versions = await stores.shortlists.memberships([FrameId(f"h{n}") for n in range(1, 5)])
-    assert {frame: each.version for (frame, _), each in versions.items()} == {
+    assert {frame: membership.version for (frame, _), membership in versions.items()} == {
         "h1": 2,
         "h2": 1,
         "h3": 2,

@@ -130,9 +130,9 @@ class World:
 
     async def listed(self) -> list[FrameId]:
         shortlists = (await self.active_shortlists()).values()
-        return [each.frame_id for candidates in shortlists for each in candidates]
+        return [candidate.frame_id for candidates in shortlists for candidate in candidates]
 
-    async def standing(self) -> dict[tuple[str, ...], CategoryMatched]:
+    async def current_matches(self) -> dict[tuple[str, ...], CategoryMatched]:
         return {
             (match.detector, match.category, match.frame_id): match
             async for match in self.matches.scan()
@@ -186,7 +186,9 @@ async def settled(
 async def test_the_frames_that_fail_alike_are_shortlisted_once_each() -> None:
     world = await settled()
     listed = await world.listed()
-    haystack = {m.frame_id for m in (await world.standing()).values() if m.split is Split.HAYSTACK}
+    haystack = {
+        m.frame_id for m in (await world.current_matches()).values() if m.split is Split.HAYSTACK
+    }
     assert len(listed) == int(len(haystack) * SETTINGS.shortlist_budget)
     assert len(set(listed)) == len(listed)
     assert all(int(frame[1:]) % 3 == 0 for frame in listed)
@@ -195,13 +197,13 @@ async def test_the_frames_that_fail_alike_are_shortlisted_once_each() -> None:
 async def test_a_shortlisted_frame_moves_from_h_minus_s_to_s() -> None:
     world = await settled()
     listed = await world.listed()
-    for match in (await world.standing()).values():
+    for match in (await world.current_matches()).values():
         assert match.shortlisted == (match.frame_id in listed)
         assert not (match.shortlisted and match.split is Split.REFERENCE)
 
 
 def without_revision(matches: Mapping[Any, CategoryMatched]) -> dict[Any, CategoryMatched]:
-    return {key: replace(each, revision=1) for key, each in matches.items()}
+    return {key: replace(match, revision=1) for key, match in matches.items()}
 
 
 @pytest.mark.parametrize("versions", [(1,), (1, 2), (2, 2, 1)])
@@ -214,14 +216,18 @@ async def test_during_a_rollout_both_versions_end_in_the_same_state(
     await mixed.quiet()
     assert needles_of(mixed) == needles_of(plain)
     assert await mixed.active_shortlists() == await plain.active_shortlists()
-    assert without_revision(await mixed.standing()) == without_revision(await plain.standing())
+    assert without_revision(await mixed.current_matches()) == without_revision(
+        await plain.current_matches()
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_any_order_and_three_deliveries_of_all_end_in_the_same_state(seed: int) -> None:
     plain, shaken = await settled(), await settled(thrice_and_shuffled(seed))
     assert await shaken.active_shortlists() == await plain.active_shortlists()
-    assert without_revision(await shaken.standing()) == without_revision(await plain.standing())
+    assert without_revision(await shaken.current_matches()) == without_revision(
+        await plain.current_matches()
+    )
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -233,14 +239,14 @@ async def test_whatever_the_order_budgets_of_a_day_are_spent_on_the_same_frames(
     assert await shaken.active_shortlists() == await plain.active_shortlists()
     assert await shaken.budgets.all() == await plain.budgets.all()
     (report,) = await plain.budgets.all()
-    assert {each.budget.value for each in report.frames} == {"day"}
+    assert {frame.budget.value for frame in report.frames} == {"day"}
 
 
 async def test_a_correction_clears_the_needle_and_withdraws_its_shortlist() -> None:
     before = await settled()
     listed = await before.active_shortlists()
-    found = [each for each in before.bus.log if isinstance(each, NeedleFound)]
-    needle = next(each for each in found if each.needle_id in listed)
+    found = [event for event in before.bus.log if isinstance(event, NeedleFound)]
+    needle = next(event for event in found if event.needle_id in listed)
     sign = (await before.frames.load([needle.frame_id]))[needle.frame_id].ground_truth
     assert sign is not None
     corrected = sign.model_copy(
@@ -255,9 +261,9 @@ async def test_a_correction_clears_the_needle_and_withdraws_its_shortlist() -> N
 
     assert needle.needle_id not in await after.active_shortlists()
     published = [
-        each
-        for each in after.bus.log
-        if isinstance(each, ShortlistPublished) and each.needle_id == needle.needle_id
+        event
+        for event in after.bus.log
+        if isinstance(event, ShortlistPublished) and event.needle_id == needle.needle_id
     ]
     assert published[-1].candidates == ()
 
@@ -367,12 +373,12 @@ async def test_a_step_does_not_return_before_its_events_are_acknowledged(service
 def needles_of(world: World) -> set[NeedleId]:
     """The needles that stand, by the events alone."""
     latest: dict[NeedleId, NeedleFound | NeedleRetracted] = {}
-    for each in world.bus.log:
-        if isinstance(each, NeedleFound | NeedleRetracted):
-            before = latest.get(each.needle_id)
-            if before is None or each.revision >= before.revision:
-                latest[each.needle_id] = each
-    return {needle for needle, each in latest.items() if isinstance(each, NeedleFound)}
+    for event in world.bus.log:
+        if isinstance(event, NeedleFound | NeedleRetracted):
+            before = latest.get(event.needle_id)
+            if before is None or event.revision >= before.revision:
+                latest[event.needle_id] = event
+    return {needle for needle, event in latest.items() if isinstance(event, NeedleFound)}
 
 
 @pytest.mark.parametrize("part", [FrameAnnotated, PredictionsMade])
@@ -381,19 +387,19 @@ async def test_a_frame_of_which_something_was_refused_does_not_count_until_it_is
     part: type[FrameAnnotated | PredictionsMade], order: Order
 ) -> None:
     sound = await settled()
-    everything = {each.frame_id for each in (await sound.standing()).values()}
+    everything = {match.frame_id for match in (await sound.current_matches()).values()}
     world = World(LocalBus(order))
     events = survey(world.blobs)
     partial = [
-        each.model_copy(update={"complete": False})
-        if isinstance(each, part) and int(each.frame_id[1:]) % 2
-        else each
-        for each in events
+        event.model_copy(update={"complete": False})
+        if isinstance(event, part) and int(event.frame_id[1:]) % 2
+        else event
+        for event in events
     ]
     await world.bus.publish(partial)
     await world.quiet()
 
-    counted = {each.frame_id for each in (await world.standing()).values()}
+    counted = {match.frame_id for match in (await world.current_matches()).values()}
     assert counted == {frame for frame in everything if not int(frame[1:]) % 2}
     assert needles_of(world) < needles_of(sound)
 
@@ -406,53 +412,57 @@ async def test_a_frame_of_which_something_was_refused_does_not_count_until_it_is
     await world.quiet()
 
     assert needles_of(world) == needles_of(sound)
-    assert {each.frame_id for each in (await world.standing()).values()} == everything
+    assert {match.frame_id for match in (await world.current_matches()).values()} == everything
 
 
 async def test_a_later_revision_of_which_something_was_refused_takes_needles_back() -> None:
     world = await settled()
     before = needles_of(world)
-    events = [each for each in world.bus.log if isinstance(each, FrameAnnotated)]
-    later = [each.model_copy(update={"revision": 2, "complete": False}) for each in events]
+    events = [event for event in world.bus.log if isinstance(event, FrameAnnotated)]
+    later = [event.model_copy(update={"revision": 2, "complete": False}) for event in events]
     await world.bus.publish(later)
     await world.quiet()
 
     assert before
     assert needles_of(world) == set()
     assert await world.active_shortlists() == {}
-    assert all(not each.regions for each in (await world.standing()).values())
+    assert all(not match.regions for match in (await world.current_matches()).values())
 
 
 @pytest.mark.parametrize("order", [as_published, thrice_and_shuffled(5)])
 async def test_of_frames_with_one_picture_one_counts(order: Order) -> None:
     world = World(LocalBus(order))
     events = survey(world.blobs)
-    frames = [each for each in events if isinstance(each, FrameCaptured)]
+    frames = [frame for frame in events if isinstance(frame, FrameCaptured)]
     first = frames[0].image
-    shared = {each.frame_id for each in frames[:20]}
+    shared = {frame.frame_id for frame in frames[:20]}
     await world.bus.publish(
         [
-            each.model_copy(update={"image": first})
-            if isinstance(each, FrameCaptured) and each.frame_id in shared
-            else each
-            for each in events
+            event.model_copy(update={"image": first})
+            if isinstance(event, FrameCaptured) and event.frame_id in shared
+            else event
+            for event in events
         ]
     )
     await world.quiet()
 
-    counted = {each.frame_id for each in (await world.standing()).values() if each.regions}
+    counted = {
+        match.frame_id for match in (await world.current_matches()).values() if match.regions
+    }
     assert len(counted & shared) == 1
-    assert counted - shared == {each.frame_id for each in frames[20:]}
+    assert counted - shared == {frame.frame_id for frame in frames[20:]}
     assert len(shared.intersection(await world.listed())) <= 1
 
 
 async def test_where_a_setting_says_so_copies_count() -> None:
     world = World(LocalBus(), SETTINGS.model_copy(update={"count_copies": True}))
     events = survey(world.blobs)
-    (first, *_) = (each for each in events if isinstance(each, FrameCaptured))
+    (first, *_) = (event for event in events if isinstance(event, FrameCaptured))
     same = [
-        each.model_copy(update={"image": first.image}) if isinstance(each, FrameCaptured) else each
-        for each in events
+        event.model_copy(update={"image": first.image})
+        if isinstance(event, FrameCaptured)
+        else event
+        for event in events
     ]
     await world.bus.publish(same)
     await world.quiet()

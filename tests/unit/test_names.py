@@ -8,47 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("services", "tests", "benchmarks")
-NOT_YET = frozenset(
-    {
-        "benchmarks/retrieval_latency.py",
-        "benchmarks/retrieval_plans.py",
-        "benchmarks/retrieval_yields.py",
-        "services/runtime/stores/bson_columns.py",
-        "tests/fakes/embeddings.py",
-        "tests/fakes/frames.py",
-        "tests/fakes/matches.py",
-        "tests/fakes/needles.py",
-        "tests/faults/test_services_are_killed.py",
-        "tests/integration/doctor/test_broken_stores.py",
-        "tests/integration/runtime/test_delivery.py",
-        "tests/integration/security/test_kafka.py",
-        "tests/integration/security/test_secrets.py",
-        "tests/laws/test_metadata_stores.py",
-        "tests/reading.py",
-        "tests/samples.py",
-        "tests/unit/cli/test_models.py",
-        "tests/unit/domain/test_budgets.py",
-        "tests/unit/domain/test_detector_category.py",
-        "tests/unit/embedder/test_filling.py",
-        "tests/unit/embedder/test_logic.py",
-        "tests/unit/embedder/test_service.py",
-        "tests/unit/retriever/test_image_locations.py",
-        "tests/unit/retriever/test_known.py",
-        "tests/unit/retriever/test_learning.py",
-        "tests/unit/retriever/test_models.py",
-        "tests/unit/retriever/test_service.py",
-        "tests/unit/runtime/test_replay.py",
-        "tests/unit/runtime/test_shared_producer.py",
-        "tests/unit/test_flow.py",
-    }
-)
-"""Files that still have such names; one that is renamed leaves this list, and none may join it."""
-SOURCES = sorted(
-    path
-    for folder in FOLDERS
-    for path in (ROOT / folder).rglob("*.py")
-    if path.relative_to(ROOT).as_posix() not in NOT_YET
-)
+SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 REFUSED = frozenset(
     {
         "anew",

@@ -223,8 +223,8 @@ async def test_a_disk_that_is_almost_full_is_found(
 async def test_a_qdrant_key_is_one_that_writes(
     settings: Settings, stand_in: str, key: str, level: str
 ) -> None:
-    told = settings.model_copy(update={"qdrant": stand_in, "qdrant_api_key": SecretStr(key)})
-    found = findings_of(await look(told), "vectors")
+    secured = settings.model_copy(update={"qdrant": stand_in, "qdrant_api_key": SecretStr(key)})
+    found = findings_of(await look(secured), "vectors")
     assert found.startswith(f"{level}: ")
     assert ("is GAZELOOP_QDRANT_API_KEY right, and may it write?" in found) == (level == "error")
     assert key not in found
@@ -243,7 +243,7 @@ def test_its_exit_code_says_whether_a_deployment_is_fit(
 ) -> None:
     done = gazeloop(settings, "doctor", "--no-model", "--json", *more)
     assert done.exit_code == code, done.output
-    assert {each["level"] for each in json.loads(done.output)} == {"ok", "warning"}
+    assert {finding["level"] for finding in json.loads(done.output)} == {"ok", "warning"}
 
 
 def test_an_error_is_an_exit_code_of_one(settings: Settings) -> None:

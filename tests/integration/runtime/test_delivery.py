@@ -101,7 +101,7 @@ class Bench:
         """The letters of these frames."""
         values = {encode(frame) for frame in frames}
         letters = read_letters(self.broker, SETTINGS)
-        return [each for each in letters if each.latest.original_value in values]
+        return [letter for letter in letters if letter.latest.original_value in values]
 
     def states(self, *frames: FrameCaptured) -> list[LetterState]:
         return [letter.state for letter in self.folded(*frames)]
@@ -239,15 +239,15 @@ async def test_what_was_not_processed_when_a_service_stopped_is_processed_later(
 
 
 async def test_a_listener_knows_its_partitions_before_the_first_batch(bench: Bench) -> None:
-    told: list[Assignment] = []
+    assigned: list[Assignment] = []
 
     class Listening(Keeping):
         async def run(self, events: Sequence[Event]) -> None:
-            assert told
+            assert assigned
             await super().run(events)
 
         async def assigned(self, assignment: Assignment) -> None:
-            told.append(assignment)
+            assigned.append(assignment)
 
     bench.step = Listening()
     frames = bench.frames(10)
@@ -255,8 +255,8 @@ async def test_a_listener_knows_its_partitions_before_the_first_batch(bench: Ben
     service = bench.service(listener=bench.step)
     await service.start()
     await until(lambda: bench.seen() == ids(frames))
-    await until(lambda: told[-1].owns(MATCHES, samples.STOP_SIGN))
-    assert not told[-1].owns(FRAMES.__class__("gaze.other", ()), samples.STOP_SIGN)
+    await until(lambda: assigned[-1].owns(MATCHES, samples.STOP_SIGN))
+    assert not assigned[-1].owns(FRAMES.__class__("gaze.other", ()), samples.STOP_SIGN)
 
 
 async def test_two_replicas_share_the_partitions_and_lose_nothing(kafka: BrokerAddress) -> None:

@@ -82,13 +82,13 @@ async def published_by(service: str, settings: Settings, event: Event, connect: 
 async def refusal(service: str, settings: Settings, event: Event, connect: Connect) -> str:
     with pytest.raises(InvalidSettings) as refused:
         await published_by(service, settings, event, connect)
-    return all_that_is_said(refused.value)
+    return message_of(refused.value)
 
 
-def all_that_is_said(error: GazeloopError) -> str:
-    said = str(error)
-    assert PASSWORD not in said
-    return said
+def message_of(error: GazeloopError) -> str:
+    message = str(error)
+    assert PASSWORD not in message
+    return message
 
 
 class Collecting:
@@ -126,7 +126,7 @@ async def test_each_service_reads_and_writes_what_it_must(
     finally:
         await service.stop()
         await outbox.close()
-    assert [each for each in step.seen if isinstance(each, FrameMatched)] == step.seen
+    assert [event for event in step.seen if isinstance(event, FrameMatched)] == step.seen
 
 
 def lag_of(service: str, settings: Settings) -> int:
@@ -145,18 +145,18 @@ async def test_a_wrong_password_is_refused_by_its_settings_name(
     kafka: dict[str, str], authority: Authority, connect: Connect
 ) -> None:
     settings = settings_of("ingest", kafka, authority.file, password="swordfish")
-    said = await refusal("ingest", settings, samples.frame_captured(), connect)
-    assert "GAZELOOP_KAFKA_PASSWORD" in said
-    assert "swordfish" not in said
+    message = await refusal("ingest", settings, samples.frame_captured(), connect)
+    assert "GAZELOOP_KAFKA_PASSWORD" in message
+    assert "swordfish" not in message
 
 
 async def test_a_foreign_topic_is_refused_with_what_to_grant(
     kafka: dict[str, str], authority: Authority, connect: Connect
 ) -> None:
     settings = settings_of("evaluator", kafka, authority.file)
-    said = await refusal("evaluator", settings, samples.frame_captured(), connect)
-    assert "gazeloop topics acls" in said
-    assert "gazeloop-evaluator" in said
+    message = await refusal("evaluator", settings, samples.frame_captured(), connect)
+    assert "gazeloop topics acls" in message
+    assert "gazeloop-evaluator" in message
 
 
 async def test_the_review_page_replays_ground_truth_and_leaves_the_rest_to_who_runs_it(
@@ -181,8 +181,8 @@ async def test_the_review_page_replays_ground_truth_and_leaves_the_rest_to_who_r
 async def test_who_runs_it_replays_by_a_command_that_creates_nothing(
     kafka: dict[str, str], authority: Authority, mongodb_url: str, tmp_path: Path
 ) -> None:
-    told = {"mongodb": mongodb_url, "mongodb_database": "replayed", "data": tmp_path}
-    settings = settings_of(OPERATOR, kafka, authority.file).model_copy(update=told)
+    changes = {"mongodb": mongodb_url, "mongodb_database": "replayed", "data": tmp_path}
+    settings = settings_of(OPERATOR, kafka, authority.file).model_copy(update=changes)
 
     async with joined(settings) as app:
         assert await replayed(app.outbox, letter_of(samples.frame_captured())) == 1
@@ -224,17 +224,17 @@ async def test_an_expired_certificate_is_refused(
     kafka: dict[str, str], authority: Authority, connect: Connect
 ) -> None:
     settings = settings_of("ingest", kafka, authority.file, listener="EXPIRED")
-    said = await refusal("ingest", settings, samples.frame_captured(), connect)
-    assert "GAZELOOP_KAFKA_CA" in said
-    assert "renew" in said
+    message = await refusal("ingest", settings, samples.frame_captured(), connect)
+    assert "GAZELOOP_KAFKA_CA" in message
+    assert "renew" in message
 
 
 async def test_a_certificate_of_an_unknown_authority_is_refused(
     kafka: dict[str, str], connect: Connect
 ) -> None:
     settings = settings_of("ingest", kafka, None)
-    said = await refusal("ingest", settings, samples.frame_captured(), connect)
-    assert "GAZELOOP_KAFKA_CA" in said
+    message = await refusal("ingest", settings, samples.frame_captured(), connect)
+    assert "GAZELOOP_KAFKA_CA" in message
 
 
 async def test_the_doctor_finds_no_fault_with_a_users_grants(
@@ -242,7 +242,7 @@ async def test_the_doctor_finds_no_fault_with_a_users_grants(
 ) -> None:
     settings = settings_of("evaluator", kafka, authority.file)
     found = await asyncio.to_thread(look_at_kafka, settings)
-    assert not [each for each in found if each.level is Level.ERROR]
+    assert not [finding for finding in found if finding.level is Level.ERROR]
 
 
 async def test_the_doctor_names_what_a_service_may_not_do_and_must(
@@ -252,13 +252,13 @@ async def test_the_doctor_names_what_a_service_may_not_do_and_must(
     revoke(kafka["OWNER"], user_of("webhooks"), "gaze.dead-letters")
     what = "gazeloop-webhooks may not Write on gaze.dead-letters"
 
-    def told() -> bool:
-        errors = [each for each in look_at_kafka(settings) if each.level is Level.ERROR]
-        return [(each.what, each.remedy) for each in errors] == [
+    def is_found() -> bool:
+        errors = [finding for finding in look_at_kafka(settings) if finding.level is Level.ERROR]
+        return [(finding.what, finding.remedy) for finding in errors] == [
             (what, "grant what `gazeloop topics acls` prints")
         ]
 
-    await until(told)
+    await until(is_found)
 
 
 async def test_who_runs_it_sees_everything(
@@ -269,7 +269,9 @@ async def test_who_runs_it_sees_everything(
     assert {topic for _, topic in status.lag} >= {"gaze.frames", "gaze.matches"}
     assert status.dead_letters >= 0
     findings = await asyncio.to_thread(look_at_kafka, settings)
-    assert not [each for each in findings if "may not" in each.what or "missing" in each.what]
+    assert not [
+        finding for finding in findings if "may not" in finding.what or "missing" in finding.what
+    ]
 
 
 def revoke(owner: str, user: str, topic: str) -> None:

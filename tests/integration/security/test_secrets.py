@@ -47,7 +47,7 @@ class Everything:
     """All that is said, by where, and what must not be in it."""
 
     def __init__(self) -> None:
-        self.said: dict[str, str] = {}
+        self.texts: dict[str, str] = {}
         self.secrets: dict[str, str] = {
             "password": PASSWORD,
             "wrong password": WRONG,
@@ -56,14 +56,14 @@ class Everything:
         }
 
     def add(self, where: str, text: str) -> None:
-        self.said[where] = self.said.get(where, "") + text
+        self.texts[where] = self.texts.get(where, "") + text
 
     def leaks(self) -> set[tuple[str, str]]:
         """Which secret is where."""
         return {
             (name, where)
             for name, secret in self.secrets.items()
-            for where, text in self.said.items()
+            for where, text in self.texts.items()
             if secret in text
         }
 
@@ -71,24 +71,24 @@ class Everything:
 @pytest.fixture
 def everything() -> Iterator[Everything]:
     """What is said, the logs among it: as JSON, and as a terminal would show them."""
-    root, ours = logging.getLogger(), logging.getLogger("services")
-    before = (root.handlers, root.level, ours.level)
-    heard, shown = io.StringIO(), _Terminal()
+    root, package = logging.getLogger(), logging.getLogger("services")
+    before = (root.handlers, root.level, package.level)
+    logged, shown = io.StringIO(), _Terminal()
     configure_logs(level="DEBUG", stream=shown)
     terminal = root.handlers
-    configure_logs(level="DEBUG", stream=heard)
+    configure_logs(level="DEBUG", stream=logged)
     root.handlers = [*root.handlers, *terminal]
     everything = Everything()
     yield everything
     root.handlers, level = before[0], before[1]
     root.setLevel(level)
-    ours.setLevel(before[2])
+    package.setLevel(before[2])
     structlog.reset_defaults()
-    everything.add("logs", heard.getvalue())
+    everything.add("logs", logged.getvalue())
     everything.add("logs on a terminal", shown.getvalue())
     for event in ("record_accepted", "event_dead_lettered", "boom"):
-        assert event in everything.said["logs"]
-        assert event in everything.said["logs on a terminal"]
+        assert event in everything.texts["logs"]
+        assert event in everything.texts["logs on a terminal"]
     assert everything.leaks() == set()
 
 
@@ -288,7 +288,7 @@ def settings_are_shown(given: Given, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(f"GAZELOOP_{name.upper()}", getattr(given(), name).get_secret_value())
     shown = CliRunner().invoke(command_line, ["settings"])
     assert "***" in shown.output
-    said = shown.output + repr(given()) + str(given().model_dump())
+    output = shown.output + repr(given()) + str(given().model_dump())
     for name, url in (
         ("mongodb", f"mongodb://root:{PASSWORD}@localhost/"),
         ("qdrant", f"https://root:{PASSWORD}@localhost/"),
@@ -297,8 +297,8 @@ def settings_are_shown(given: Given, monkeypatch: pytest.MonkeyPatch) -> str:
         with pytest.raises(GazeloopError) as refused:
             load_settings(**{name: url})
         assert f"GAZELOOP_{name.upper()}" in str(refused.value)
-        said += "".join(traceback.format_exception(refused.value))
-    return said
+        output += "".join(traceback.format_exception(refused.value))
+    return output
 
 
 async def test_no_secret_is_said_anywhere(

@@ -47,7 +47,7 @@ async def test_every_model_says_how_many_frames_it_lacks() -> None:
     found = await world.read()
 
     assert found.captured == 5
-    assert [(each.model_id, each.live, each.done, each.lacking) for each in found.models] == [
+    assert [(model.model_id, model.live, model.done, model.lacking) for model in found.models] == [
         (OLD, True, 5, 0),
         (NEW, False, 2, 3),
     ]
@@ -77,12 +77,12 @@ async def test_a_part_of_an_id_names_a_model(name: str) -> None:
     assert (await world.read()).named(name).model_id == NEW
 
 
-@pytest.mark.parametrize(("name", "said"), [("net", "several"), ("resnet50", "net-a-3d")])
+@pytest.mark.parametrize(("name", "message"), [("net", "several"), ("resnet50", "net-a-3d")])
 async def test_a_name_that_is_of_no_model_or_of_two_is_refused_with_those_there_are(
-    name: str, said: str
+    name: str, message: str
 ) -> None:
     world = World()
     await world.prepare(1, by_new=1)
 
-    with pytest.raises(InvalidSettings, match=said):
+    with pytest.raises(InvalidSettings, match=message):
         (await world.read()).named(name)

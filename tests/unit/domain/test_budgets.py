@@ -45,12 +45,13 @@ def allocator_of(*candidates: ScoredCandidate) -> BudgetAllocator:
 
 
 def allocated(allocator: BudgetAllocator, given: Limits) -> list[str]:
-    return [each.candidate.context.frame for each in allocator.allocate(given)]
+    return [assignment.candidate.context.frame for assignment in allocator.allocate(given)]
 
 
 def held(allocator: BudgetAllocator, given: Limits) -> list[tuple[str, str]]:
     return [
-        (each.candidate.context.frame, each.budget.value) for each in allocator.held_back(given)
+        (withheld.candidate.context.frame, withheld.budget.value)
+        for withheld in allocator.held_back(given)
     ]
 
 

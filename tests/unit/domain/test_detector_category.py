@@ -38,12 +38,12 @@ def test_a_frame_is_worth_the_sum_of_its_regions() -> None:
     assert worths[FrameId("b")] == pytest.approx(2 * worths[FrameId("a")])
 
 
-def test_a_region_is_offered_for_its_frames_worth_times_the_evidence() -> None:
+def test_a_candidates_worth_is_its_frames_worth_times_the_evidence() -> None:
     worths = {FrameId("a"): 3.0, FrameId("b"): 5.0}
     found = scored_candidates(CATEGORY_MODEL, haystack("a", "b"), NEEDLES, worths, 0.0)
-    by_frame = {each.context.frame: each for each in found[BACKGROUND]}
-    assert {frame: each.worth for frame, each in by_frame.items()} == pytest.approx(
-        {frame: worths[frame] * each.evidence for frame, each in by_frame.items()}
+    by_frame = {candidate.context.frame: candidate for candidate in found[BACKGROUND]}
+    assert {frame: candidate.worth for frame, candidate in by_frame.items()} == pytest.approx(
+        {frame: worths[frame] * candidate.evidence for frame, candidate in by_frame.items()}
     )
 
 
@@ -51,10 +51,10 @@ def test_a_region_is_of_the_family_of_the_needle_that_it_resembles_most() -> Non
     families = [FamilyId("first"), FamilyId("second")]
     query = ModeQuery(AXES, families)
     assert query.families_of(AXES[[1, 0, 1]]) == ["second", "first", "second"]
-    (each,) = scored_candidates(
+    (candidate,) = scored_candidates(
         CATEGORY_MODEL, haystack("a"), {BACKGROUND: query}, {FrameId("a"): 1.0}, 0.0
     )[BACKGROUND]
-    assert each.family == "first"
+    assert candidate.family == "first"
 
 
 def test_what_has_too_little_evidence_is_not_offered() -> None:

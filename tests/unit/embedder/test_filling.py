@@ -29,11 +29,11 @@ class Beside(World):
     async def points_of(self, model: ModelId) -> int:
         return await self.vectors.count(collection_of(REGION_VECTORS, model), Where())
 
-    def told_of(self, model: ModelId) -> list[str]:
+    def embedded_by(self, model: ModelId) -> list[str]:
         return sorted(
-            each.frame_id
-            for each in self.outbox.published
-            if isinstance(each, FrameEmbedded) and each.model == model
+            event.frame_id
+            for event in self.outbox.published
+            if isinstance(event, FrameEmbedded) and event.model == model
         )
 
 
@@ -46,7 +46,7 @@ async def test_every_stored_frame_is_embedded_and_searches_stay_where_they_were(
 
     assert filled == Filled(done=3, captured=3)
     assert await world.points_of(NEW.model_id) == await world.points_of(world.embedder.model_id)
-    assert world.told_of(NEW.model_id) == ["f1", "f2", "f3"]
+    assert world.embedded_by(NEW.model_id) == ["f1", "f2", "f3"]
     assert await world.vectors.aliases() == live
 
 
@@ -61,7 +61,7 @@ async def test_what_is_filled_is_not_embedded_again_but_what_comes_meanwhile_is(
     filled = await again.fill()
 
     assert filled == Filled(done=4, captured=4)
-    assert world.told_of(NEW.model_id) == ["f0", "f1", "f1", "f2", "f9"]
+    assert world.embedded_by(NEW.model_id) == ["f0", "f1", "f1", "f2", "f9"]
 
 
 async def test_an_image_that_cannot_be_read_is_named_once_and_its_neighbours_are_filled() -> None:
@@ -77,7 +77,7 @@ async def test_an_image_that_cannot_be_read_is_named_once_and_its_neighbours_are
     assert (first.done, first.captured) == (2, 3)
     assert list(first.unreadable) == [FrameId("f2")]
     assert second == first
-    assert [each.done for each in seen] == [0, 2]
+    assert [progress.done for progress in seen] == [0, 2]
 
 
 async def test_a_frame_on_which_the_code_fails_is_named_and_its_neighbours_are_filled(
@@ -119,7 +119,7 @@ async def test_a_filling_that_was_cut_off_goes_on_where_it_was(
         await FillModel(step, world.embeddings).fill()
     await FillModel(step, world.embeddings).fill()
 
-    assert [list(each) for each in calls] == [["f1"], ["f2"], ["f2"], ["f3"]]
+    assert [list(frame_ids) for frame_ids in calls] == [["f1"], ["f2"], ["f2"], ["f3"]]
 
 
 async def test_vectors_that_the_store_has_lost_are_made_again() -> None:
@@ -141,7 +141,7 @@ async def test_vectors_that_the_store_has_lost_are_made_again() -> None:
 
     assert await work.recover() == 0
     assert await world.points_of(model) == 6
-    assert sorted(world.told_of(model)) == ["f1", "f1", "f2", "f2", "f3"]
+    assert sorted(world.embedded_by(model)) == ["f1", "f1", "f2", "f2", "f3"]
 
 
 async def test_a_store_that_was_emptied_is_filled_and_searched_again() -> None:

@@ -33,7 +33,7 @@ def task(
 def sizes(tasks: list[EmbeddingTask], frames: int, megapixels: float) -> list[int]:
     room = round(megapixels * MEGAPIXEL)
     parted = logic.passes(tasks, frames=frames, size_bytes=room, decoded_side=None)
-    assert [each for one in parted for each in one] == tasks
+    assert [task for group in parted for task in group] == tasks
     return [len(one) for one in parted]
 
 

@@ -326,7 +326,7 @@ class Watching(MeanColour):
         self.shown: list[tuple[tuple[int, int], list[list[float]]]] = []
 
     def embed(self, images: Sequence[Image.Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
-        self.shown += [(each.size, of.tolist()) for each, of in zip(images, boxes, strict=True)]
+        self.shown += [(image.size, of.tolist()) for image, of in zip(images, boxes, strict=True)]
         return super().embed(images, boxes)
 
 

@@ -26,7 +26,8 @@ def record(published: ShortlistPublished) -> NeedleRecord:
 
 def at(store: str) -> list[Candidate]:
     return [
-        each.model_copy(update={"image_uri": f"{store}/{PLACE}"}) for each in PUBLISHED.candidates
+        candidate.model_copy(update={"image_uri": f"{store}/{PLACE}"})
+        for candidate in PUBLISHED.candidates
     ]
 
 

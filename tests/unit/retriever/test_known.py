@@ -9,8 +9,8 @@ from tests.unit.retriever.test_service import World, found
 
 async def held(world: World) -> list[NeedleId]:
     return [
-        each.needle_id
-        for each in await NeedleCache(world.needles, Settings().needle_cache_bytes).all()
+        record.needle_id
+        for record in await NeedleCache(world.needles, Settings().needle_cache_bytes).all()
     ]
 
 

@@ -63,10 +63,10 @@ async def test_frames_are_listed_by_models_of_all_examples(fits: Fits) -> None:
 
 async def test_the_same_examples_are_fitted_once(fits: Fits) -> None:
     world = World()
-    hay = await world.embed("hay", 0.1)
-    await world.run([await found(world), hay])
+    frame = await world.embed("hay", 0.1)
+    await world.run([await found(world), frame])
     for _ in range(3):
-        await world.run([hay])
+        await world.run([frame])
     assert fits.count == 1
 
 
@@ -79,7 +79,7 @@ async def test_another_failure_mode_is_searched_for_at_once() -> None:
     match = await example(world, "other", -0.8, right=False)
     duplicate = {"error_type": ErrorType.DUPLICATE}
     await world.run([match, samples.needle_found("other").model_copy(update=duplicate)])
-    assert [each.frame_id for each in world.latest()["other"].candidates] == ["other-hay"]
+    assert [candidate.frame_id for candidate in world.latest()["other"].candidates] == ["other-hay"]
 
 
 async def test_a_fit_that_fails_stops_the_retriever_and_is_made_again(fits: Fits) -> None:

@@ -30,10 +30,13 @@ class TwoModels(World):
         )
         assert [hit.point_id for hit in held] == [first]
         vector = np.array([np.cos(angle), np.sin(angle)], np.float32)
-        told = samples.frame_embedded(made, OTHER)
+        embedded = samples.frame_embedded(made, OTHER)
         for alias, point in (
             (REGION_VECTORS, Point(region_point_id(OTHER, region), vector, held[0].payload)),
-            (FRAME_VECTORS, Point(told.frame_point, vector, {"split": held[0].payload["split"]})),
+            (
+                FRAME_VECTORS,
+                Point(embedded.frame_point, vector, {"split": held[0].payload["split"]}),
+            ),
         ):
             await self.vectors.ensure(collection_of(alias, OTHER), 2, keywords=(), numbers=())
             await self.vectors.upsert(collection_of(alias, OTHER), [point])
@@ -86,10 +89,10 @@ async def judged_world(frames: int = 24) -> TwoModels:
 async def test_the_model_that_puts_what_was_confirmed_above_what_was_rejected_is_better() -> None:
     world = await judged_world()
 
-    said = await world.compared(samples.MODEL, OTHER)
+    comparison = await world.compared(samples.MODEL, OTHER)
 
-    assert (said.confirmed, said.rejected, said.frames) == (12, 12, 24)
-    live, other = said.models
+    assert (comparison.confirmed, comparison.rejected, comparison.frames) == (12, 12, 24)
+    live, other = comparison.models
     assert [live.haystack_frames, other.haystack_frames] == [24, 24]
     for measure in RankingMeasure:
         best, above = other.measures[measure], other.over_first[measure]
@@ -105,16 +108,16 @@ async def test_only_what_every_model_has_embedded_is_asked() -> None:
     await world.embed("unseen", 0.3)
     await world.correct("unseen", right=False)
 
-    said = await world.compared(samples.MODEL, OTHER)
+    comparison = await world.compared(samples.MODEL, OTHER)
 
-    assert said.frames == 24
-    assert [model.haystack_frames for model in said.models] == [25, 24]
+    assert comparison.frames == 24
+    assert [model.haystack_frames for model in comparison.models] == [25, 24]
 
 
 async def test_without_verdicts_nothing_is_said_of_any_model() -> None:
     world = await judged_world(0)
 
-    said = await world.compared(samples.MODEL, OTHER)
+    comparison = await world.compared(samples.MODEL, OTHER)
 
-    assert (said.confirmed, said.rejected, said.frames) == (0, 0, 0)
-    assert all(value is None for model in said.models for value in model.measures.values())
+    assert (comparison.confirmed, comparison.rejected, comparison.frames) == (0, 0, 0)
+    assert all(value is None for model in comparison.models for value in model.measures.values())

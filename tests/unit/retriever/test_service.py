@@ -140,14 +140,16 @@ class World:
 
     def latest(self) -> dict[str, ShortlistPublished]:
         """The last shortlist of each needle, by its frame."""
-        published = [each for each in self.outbox.published if isinstance(each, ShortlistPublished)]
-        return {each.needle.frame_id: each for each in published}
+        published = [
+            event for event in self.outbox.published if isinstance(event, ShortlistPublished)
+        ]
+        return {shortlist.needle.frame_id: shortlist for shortlist in published}
 
     def shortlists(self) -> list[list[str]]:
         return [
-            [candidate.frame_id for candidate in each.candidates]
-            for each in self.outbox.published
-            if isinstance(each, ShortlistPublished)
+            [candidate.frame_id for candidate in event.candidates]
+            for event in self.outbox.published
+            if isinstance(event, ShortlistPublished)
         ]
 
 
@@ -210,9 +212,9 @@ async def test_a_needle_that_comes_before_its_vector_waits_for_it() -> None:
 async def test_a_shortlist_that_does_not_change_is_not_published_again() -> None:
     world = World()
     needle = await found(world)
-    hay = await world.embed("hay", 0.1)
+    frame = await world.embed("hay", 0.1)
     for _ in range(3):
-        await world.run([needle, hay])
+        await world.run([needle, frame])
     assert world.shortlists() == [["hay"]]
 
 
@@ -230,10 +232,10 @@ async def test_a_shortlist_that_the_broker_did_not_acknowledge_is_published_by_t
 async def test_a_retracted_needle_has_its_shortlist_withdrawn() -> None:
     world = World()
     needle = await found(world)
-    hay = await world.embed("hay", 0.1)
+    frame = await world.embed("hay", 0.1)
     await world.run([needle])
     await world.run([samples.needle_retracted(needle, revision=2)])
-    await world.run([hay])
+    await world.run([frame])
     assert world.shortlists() == [["hay"], []]
 
 
@@ -294,7 +296,7 @@ async def test_a_copy_is_listed_beside_its_original_only_where_copies_count(
 async def test_a_frame_stays_on_its_shortlist_while_it_is_reannotated() -> None:
     world = World()
     needle = await found(world)
-    hay = await world.embed("hay", 0.1)
+    frame = await world.embed("hay", 0.1)
     await world.run([needle])
     await world.frames.record(
         [
@@ -306,7 +308,7 @@ async def test_a_frame_stays_on_its_shortlist_while_it_is_reannotated() -> None:
             )
         ]
     )
-    await world.run([hay])
+    await world.run([frame])
     assert world.shortlists() == [["hay"]]
 
 
@@ -316,7 +318,7 @@ async def test_needles_that_fail_alike_share_the_frames_and_none_is_shown_twice(
     for number in range(5):
         await world.embed(f"h{number}", 0.1 * number)
     await world.run(needles)
-    listed = [[c.frame_id for c in each.candidates] for each in world.latest().values()]
+    listed = [[c.frame_id for c in shortlist.candidates] for shortlist in world.latest().values()]
     assert sorted(frame for frames in listed for frame in frames) == ["h0", "h1", "h2", "h3"]
     assert [len(frames) for frames in listed] == [2, 2]
 
@@ -327,7 +329,7 @@ async def test_no_more_of_the_haystack_is_listed_than_the_budget() -> None:
     for number in range(6):
         await world.embed(f"h{number}", 0.1 * number)
     await world.run(needles)
-    listed = {c.frame_id for each in world.latest().values() for c in each.candidates}
+    listed = {c.frame_id for shortlist in world.latest().values() for c in shortlist.candidates}
     assert listed == {"h0", "h1", "h2"}
 
 
@@ -366,7 +368,7 @@ async def test_a_shortlist_names_the_model_that_found_it_once_another_is_live() 
     await world.embed("needle", 0.0, split="reference", drive="d1", model=other)
     await world.run([await world.embed("hay", 0.1, model=other)])
     before, after = [
-        each for each in world.outbox.published if isinstance(each, ShortlistPublished)
+        event for event in world.outbox.published if isinstance(event, ShortlistPublished)
     ]
     assert before.candidates == after.candidates
     assert (before.provenance.model, after.provenance.model) == (samples.MODEL, other)
@@ -388,8 +390,8 @@ async def test_a_reference_frame_annotated_later_changes_the_shortlists() -> Non
     await world.embed("hay", 0.7)
     await world.run([needle])
     assert world.shortlists() == [["hay"]]
-    taught = [await world.example(f"right{n}", 0.75, right=True) for n in range(3)]
-    await world.run(taught)
+    examples = [await world.example(f"right{n}", 0.75, right=True) for n in range(3)]
+    await world.run(examples)
     assert world.shortlists() == [["hay"], []]
 
 
@@ -408,9 +410,9 @@ async def test_a_retriever_that_starts_anew_knows_all_verdicts() -> None:
     world = World()
     needle = await found(world)
     await world.embed("judged", 0.7)
-    hay = await world.embed("alike", 0.72)
+    frame = await world.embed("alike", 0.72)
     await world.correct("judged", right=True)
-    await world.run([needle, hay])
+    await world.run([needle, frame])
     assert world.shortlists() == []
 
 
@@ -421,8 +423,8 @@ async def test_two_retrievers_together_see_all_that_either_heard_of() -> None:
     await world.run([needle, await world.embed("first", 0.5)])
     await world.run([await world.embed("second", 0.1)], other)
     await world.run([await world.embed("third", 0.3)])
-    taught = [await world.example(f"right{n}", 0.5, right=True) for n in range(3)]
-    await world.run(taught, other)
+    examples = [await world.example(f"right{n}", 0.5, right=True) for n in range(3)]
+    await world.run(examples, other)
     await world.run([await world.embed("fourth", 0.2)])
     assert [c.frame_id for c in world.latest()["needle"].candidates] == [
         "second",
@@ -491,32 +493,34 @@ async def test_a_process_whose_epoch_is_taken_reads_again_and_closes_the_next() 
 async def spending(budgets: World) -> dict[str, tuple[int, int]]:
     """What is listed and held back, by budget."""
     (report,) = await budgets.budgets.all()
-    return {each.value: (report.spent[each], report.held_back[each]) for each in report.sizes}
+    return {
+        budget.value: (report.spent[budget], report.held_back[budget]) for budget in report.sizes
+    }
 
 
 async def test_a_days_budget_is_spent_on_the_best_and_what_it_holds_back_is_told() -> None:
     world = World(budget_per_day=2, shortlist_budget=0.99)
     needle = await found(world)
-    hay = [await world.embed(f"h{number}", 0.1 * number) for number in range(4)]
-    await world.run([needle, *hay])
+    frames = [await world.embed(f"h{number}", 0.1 * number) for number in range(4)]
+    await world.run([needle, *frames])
     await world.step.report_budgets()
     assert world.shortlists() == [["h0", "h1"]]
     assert await spending(world) == {"haystack": (2, 0), "day": (2, 2)}
     (report,) = await world.budgets.all()
-    assert [each.frame_id for each in report.frames] == ["h2", "h3"]
-    assert {each.budget.value for each in report.frames} == {"day"}
+    assert [frame.frame_id for frame in report.frames] == ["h2", "h3"]
+    assert {frame.budget.value for frame in report.frames} == {"day"}
 
 
 async def test_families_have_budgets_of_their_own_whosever_shortlist_a_frame_is_on() -> None:
     # One shortlist is filled before the next: it takes frames of both families.
     world = World(budget_per_family=1, shortlist_budget=0.99, shortlist_evidence=0.0)
     needles = [await found(world, "n1", 0.0), await found(world, "n2", 1.5)]
-    hay = [
+    frames = [
         await world.embed(f"h{number}", angle) for number, angle in enumerate((0, 0.1, 1.4, 1.5))
     ]
-    await world.run([*needles, *hay])
+    await world.run([*needles, *frames])
     await world.step.report_budgets()
-    listed = {c.frame_id for each in world.latest().values() for c in each.candidates}
+    listed = {c.frame_id for shortlist in world.latest().values() for c in shortlist.candidates}
     assert listed == {"h0", "h3"}
     assert (await spending(world))["family"] == (1, 2)
 
@@ -539,7 +543,7 @@ async def test_the_family_whose_tasks_came_true_is_asked_for_before_one_whose_di
     await world.embed("like-n1", 0.01)
     await world.embed("like-n2", 1.4)
     await world.run([], world.retriever())
-    listed = {c.frame_id for each in world.latest().values() for c in each.candidates}
+    listed = {c.frame_id for shortlist in world.latest().values() for c in shortlist.candidates}
     assert {"like-n1", "like-n2"} & listed == {"like-n2"}
 
 

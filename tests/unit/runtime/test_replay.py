@@ -19,13 +19,15 @@ class Parcels:
         self.sent: list[OutgoingRecord] = []
 
     async def publish(self, events: Sequence[Event]) -> None:
-        await self.publish_records([each for e in events for each in OutgoingRecord.of(e, 1)])
+        await self.publish_records(
+            [record for event in events for record in OutgoingRecord.of(event, 1)]
+        )
 
     async def publish_records(self, records: Sequence[OutgoingRecord]) -> None:
         self.sent.extend(records)
 
     def originals(self) -> list[OutgoingRecord]:
-        return [each for each in self.sent if each.topic != "gaze.dead-letters"]
+        return [record for record in self.sent if record.topic != "gaze.dead-letters"]
 
     def changes(self) -> list[DeadLetterChanged]:
         events = [decode(p.topic, p.value) for p in self.sent if p.topic == "gaze.dead-letters"]
@@ -90,4 +92,4 @@ async def test_a_discarded_letter_stays_and_waits_for_nothing() -> None:
     failures = [letter(b"x"), letter(b"{}", topic=None)]
     assert await discard(fold_letters(failures), outbox, NOW) == 2
     after = fold_letters([*failures, *outbox.changes()])
-    assert [each.state for each in after] == [LetterState.DISCARDED] * 2
+    assert [letter.state for letter in after] == [LetterState.DISCARDED] * 2

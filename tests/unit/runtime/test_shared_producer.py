@@ -84,7 +84,7 @@ async def test_all_callers_fail_with_the_one_attempt_and_the_next_one_tries_agai
     waiting = asyncio.create_task(at_once(shared, 50))
     await until(lambda: brokers.attempts > 0)
     brokers.answer.set()
-    assert {type(each) for each in await waiting} == {BrokerUnavailable}
+    assert {type(error) for error in await waiting} == {BrokerUnavailable}
     assert brokers.attempts == 1
     brokers.away = False
     assert isinstance(await shared.connected(), KafkaPythonProducer)
@@ -97,7 +97,7 @@ async def test_nobody_waits_longer_than_a_delivery_may_take_for_an_attempt_that_
     brokers.answer.clear()
     shared = shared_on(brokers, delivery_timeout_s=0.01)
     failed = await at_once(shared, 50)
-    assert {type(each) for each in failed} == {BrokerUnavailable}
+    assert {type(error) for error in failed} == {BrokerUnavailable}
     assert brokers.attempts == 1
     brokers.answer.set()
     assert isinstance(await connected_in_the_end(shared), KafkaPythonProducer)
