@@ -3,6 +3,8 @@
 import gc
 import importlib
 import os
+import threading
+import time
 import warnings
 from collections.abc import Iterator
 
@@ -22,6 +24,7 @@ from services.runtime.embedded.mongod import Mongod
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings
+from tests.threads import is_of_kafka
 from tests.workers import ModulesToWorkers
 
 _PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
@@ -59,6 +62,22 @@ def pytest_runtest_logfinish(nodeid: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_kafka_thread_left() -> Iterator[None]:
+    """A client that a module left open would go on looking for its broker.
+
+    It draws its pauses from `random`, which Hypothesis refuses in the tests that come after.
+    """
+    before = set(threading.enumerate())
+    yield
+    end = time.monotonic() + 60
+    while left := [
+        item for item in threading.enumerate() if is_of_kafka(item) and item not in before
+    ]:
+        assert time.monotonic() < end, f"kafka-python's threads were left running: {left}"
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,10 @@ from rich.text import Text
 
 from services.app.subscriptions import SUBSCRIPTIONS, webhook_subscriptions
 from services.runtime.embedded import stack
+from services.runtime.kafka.admin_connection import connect_admin
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.dead_letters import count_unsettled
 from services.runtime.kafka.lag import LagReader, Subscriptions
-from services.runtime.kafka.topic_admin import connect_admin
 from services.runtime.settings import Settings
 
 

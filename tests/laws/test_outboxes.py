@@ -9,6 +9,7 @@ import pytest
 from services.contracts.errors import InvalidRecord, Transient
 from services.contracts.events import Event, FrameAnnotated, FrameCaptured
 from services.contracts.topics import topic_of
+from services.runtime.kafka.admin_connection import connect_admin
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.delivery import Connect, OutgoingRecord
 from services.runtime.kafka.kafka_python_producer import connect_kafka_python
@@ -16,7 +17,6 @@ from services.runtime.kafka.librdkafka_producer import connect_librdkafka
 from services.runtime.kafka.limits import MAX_EVENT_BYTES
 from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.kafka.partitions import partition_of
-from services.runtime.kafka.topic_admin import connect_admin
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from tests import samples

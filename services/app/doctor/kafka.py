@@ -13,9 +13,9 @@ from services.app.subscriptions import SUBSCRIPTIONS
 from services.app.topic_access import grants_of, service_of_user, user_of
 from services.contracts.errors import GazeloopError
 from services.contracts.topics import TOPICS
+from services.runtime.kafka.admin_connection import connect_admin
 from services.runtime.kafka.broker import BrokerAddress, translate
 from services.runtime.kafka.lag import LagReader
-from services.runtime.kafka.topic_admin import connect_admin
 from services.runtime.kafka.topic_layout import topic_differences
 from services.runtime.settings import Settings
 

@@ -16,6 +16,7 @@ from services.contracts.errors import BrokerUnavailable, Invalid
 from services.contracts.events import Event
 from services.contracts.topics import DEAD_LETTERS
 from services.domain.dead_letters import UNSETTLED, Letter, LetterEvent, fold_letters
+from services.runtime.kafka.admin_connection import closed_on_error
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.delivery import OutgoingRecord
 from services.runtime.kafka.limits import MAX_DEAD_LETTER_BYTES
@@ -175,12 +176,14 @@ def _values(broker: BrokerAddress, settings: Settings) -> Iterator[bytes]:
 
 
 def _consumer(broker: BrokerAddress, settings: Settings) -> KafkaConsumer:
-    return KafkaConsumer(
-        **broker.client_options,
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        max_partition_fetch_bytes=MAX_DEAD_LETTER_BYTES,
-        bootstrap_timeout_ms=int(settings.delivery_timeout_s * 1000),
-    )
+    with closed_on_error() as network:
+        return KafkaConsumer(
+            **broker.client_options,
+            kafka_client=network,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=MAX_DEAD_LETTER_BYTES,
+            bootstrap_timeout_ms=int(settings.delivery_timeout_s * 1000),
+        )

@@ -15,6 +15,7 @@ from kafka.errors import (
 )
 
 from services.contracts.errors import BrokerUnavailable, DeliveryUnconfirmed
+from services.runtime.kafka.admin_connection import closed_on_error
 from services.runtime.kafka.broker import BrokerAddress, translate
 from services.runtime.kafka.broker_login import check_login
 from services.runtime.kafka.delivery import Delivery, OutgoingRecord
@@ -115,21 +116,23 @@ def connect_kafka_python(broker: BrokerAddress, settings: Settings) -> KafkaPyth
     check_login(broker)
     timeout_ms = int(settings.delivery_timeout_s * 1000)
     try:
-        producer = KafkaProducer(
-            **broker.client_options,
-            acks="all",
-            enable_idempotence=True,  # explicit, so that a conflicting option is an error
-            max_request_size=MAX_REQUEST_BYTES,
-            linger_ms=_LINGER_MS,
-            delivery_timeout_ms=timeout_ms,
-            request_timeout_ms=timeout_ms // 2,
-            max_block_ms=timeout_ms,
-            metadata_max_age_ms=int(settings.metadata_max_age_s * 1000),
-            bootstrap_timeout_ms=timeout_ms,
-            reconnect_backoff_max_ms=1000,
-            allow_auto_create_topics=broker.in_memory,
-            metrics_enabled=False,
-        )
+        with closed_on_error() as network:
+            producer = KafkaProducer(
+                **broker.client_options,
+                kafka_client=network,
+                acks="all",
+                enable_idempotence=True,  # explicit, so that a conflicting option is an error
+                max_request_size=MAX_REQUEST_BYTES,
+                linger_ms=_LINGER_MS,
+                delivery_timeout_ms=timeout_ms,
+                request_timeout_ms=timeout_ms // 2,
+                max_block_ms=timeout_ms,
+                metadata_max_age_ms=int(settings.metadata_max_age_s * 1000),
+                bootstrap_timeout_ms=timeout_ms,
+                reconnect_backoff_max_ms=1000,
+                allow_auto_create_topics=broker.in_memory,
+                metrics_enabled=False,
+            )
     except _MISCONFIGURED:
         raise
     except KafkaError as exc:

@@ -1,7 +1,6 @@
 """Consumer lag of the services, from the broker's offsets."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -10,8 +9,8 @@ from kafka.admin import OffsetSpec
 from kafka.errors import AuthorizationError, KafkaError, RetriableError, for_code
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from services.runtime.kafka.admin_connection import AdminConnection
 from services.runtime.kafka.broker import BrokerAddress, translate
-from services.runtime.kafka.topic_admin import connect_admin
 from services.runtime.settings import Settings
 
 _PATIENCE_S = 10.0
@@ -45,13 +44,12 @@ class Position:
 class LagReader:
     """Reads offsets; connects at the first call, and again after an error.
 
-    Not thread-safe. It blocks, so keep it off the event loop.
+    It blocks, so keep it off the event loop. One thread reads; any thread may close it.
     """
 
     def __init__(self, broker: BrokerAddress, settings: Settings) -> None:
         self._broker = broker
-        self._settings = settings
-        self._admin: KafkaAdminClient | None = None
+        self._connection = AdminConnection(broker, settings)
 
     def __enter__(self) -> Self:
         return self
@@ -61,9 +59,7 @@ class LagReader:
 
     def close(self) -> None:
         """Close the connection."""
-        admin, self._admin = self._admin, None
-        if admin is not None:
-            admin.close()
+        self._connection.close()
 
     def positions(self, subscriptions: Subscriptions) -> dict[str, dict[Partition, Position]]:
         """Every group's positions in its topics; reads all committed offsets before any end.
@@ -80,8 +76,7 @@ class LagReader:
         try:
             return self._patiently(subscriptions)
         except KafkaError as exc:
-            with suppress(KafkaError):
-                self.close()
+            self._connection.reset()
             raise translate(exc, self._broker) from exc
 
     def lags(self, subscriptions: Subscriptions) -> dict[tuple[str, str], int]:
@@ -129,7 +124,7 @@ class LagReader:
         return self._positions(subscriptions)
 
     def _positions(self, subscriptions: Subscriptions) -> dict[str, dict[Partition, Position]]:
-        admin = self._connected()
+        admin = self._connection.client()
         partitions = self._partitions(
             admin, {topic for topics in subscriptions.values() for topic in topics}
         )
@@ -171,11 +166,6 @@ class LagReader:
                 TopicPartition(name, item["partition_index"]) for item in described["partitions"]
             ]
         return partitions
-
-    def _connected(self) -> KafkaAdminClient:
-        if self._admin is None:
-            self._admin = connect_admin(self._broker, self._settings)
-        return self._admin
 
 
 def _position(committed: int | None, first: int, end: int) -> Position:

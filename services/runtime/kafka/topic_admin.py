@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from kafka import KafkaAdminClient, KafkaProducer
@@ -12,8 +12,8 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from services.contracts.errors import BrokerUnavailable
 from services.contracts.topics import TOPICS, Topic
+from services.runtime.kafka.admin_connection import AdminConnection, closed_on_error, connect_admin
 from services.runtime.kafka.broker import BrokerAddress, translate
-from services.runtime.kafka.broker_login import check_login
 from services.runtime.kafka.topic_layout import (
     PARTITIONS,
     Difference,
@@ -112,15 +112,14 @@ def broker_identity(broker: BrokerAddress, settings: Settings) -> str:
 
 
 class BrokerProbe:
-    """Checks whether the broker accepts writes; not thread-safe.
+    """Checks whether the broker accepts writes.
 
-    Connects at the first call, and again after an error.
+    Connects at the first call, and again after an error. One thread asks; any thread may close it.
     """
 
     def __init__(self, broker: BrokerAddress, settings: Settings) -> None:
         self._broker = broker
-        self._settings = settings
-        self._admin: KafkaAdminClient | None = None
+        self._connection = AdminConnection(broker, settings)
 
     def ask(self, topic: str) -> None:
         """Return if the topic can be written.
@@ -132,24 +131,20 @@ class BrokerProbe:
         InvalidSettings
             The broker refuses the user.
         """
-        if self._admin is None:
-            self._admin = connect_admin(self._broker, self._settings)
+        admin = self._connection.client()
         try:
-            (described,) = self._admin.describe_topics([topic])
+            (described,) = admin.describe_topics([topic])
             if described["error_code"]:
                 raise for_code(described["error_code"])(topic)
         except KafkaError as exc:
-            self.close()
+            self._connection.reset()
             raise translate(exc, self._broker) from exc
         if any(item["leader_id"] < 0 for item in described["partitions"]):
             raise BrokerUnavailable(f"{self._broker}: {topic} has partitions without a leader")
 
     def close(self) -> None:
         """Close the connection."""
-        admin, self._admin = self._admin, None
-        if admin is not None:
-            with suppress(KafkaError):
-                admin.close()
+        self._connection.close()
 
 
 @contextmanager
@@ -162,32 +157,13 @@ def _admin_client(broker: BrokerAddress, settings: Settings) -> Iterator[KafkaAd
             raise translate(exc, broker) from exc
 
 
-def connect_admin(broker: BrokerAddress, settings: Settings) -> KafkaAdminClient:
-    """A kafka-python admin client; the caller closes it.
-
-    Raises
-    ------
-    BrokerUnavailable
-        The broker does not answer.
-    InvalidSettings
-        The broker refuses the login.
-    """
-    check_login(broker)
-    timeout_ms = int(settings.delivery_timeout_s * 1000)
-    try:
-        return KafkaAdminClient(
-            **broker.client_options,
-            bootstrap_timeout_ms=timeout_ms,
-            request_timeout_ms=timeout_ms,
-            reconnect_backoff_max_ms=1000,
-        )
-    except KafkaError as exc:
-        raise translate(exc, broker) from exc
-
-
 def _touch(broker: BrokerAddress, topics: Sequence[Topic]) -> TopicReport:
     # The in-memory broker has no CreateTopics; it creates a topic on a metadata request.
-    with closing(KafkaProducer(**broker.client_options, metrics_enabled=False)) as producer:
+    with closed_on_error() as network:
+        producer = KafkaProducer(
+            **broker.client_options, kafka_client=network, metrics_enabled=False
+        )
+    with closing(producer):
         for topic in topics:
             producer.partitions_for(topic.name)
     return TopicReport((), ())

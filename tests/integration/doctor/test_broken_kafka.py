@@ -16,8 +16,8 @@ from services.contracts.flow import group_of
 from services.contracts.topics import TOPICS
 from services.runtime.clock import SystemClock
 from services.runtime.embedded.kafka import EmbeddedKafka
+from services.runtime.kafka.admin_connection import connect_admin
 from services.runtime.kafka.broker import BrokerAddress
-from services.runtime.kafka.topic_admin import connect_admin
 from services.runtime.settings import Settings
 from tests.integration.doctor.conftest import settings_for
 
