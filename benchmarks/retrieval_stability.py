@@ -22,35 +22,42 @@ from benchmarks.retrieval_rankings import Task, tasks
 from services.contracts.identity import FrameId
 from services.domain.detection.coco import IntArray
 from services.domain.mining.failure_model import FailureMode
-from services.domain.shortlists.epochs import WINDOW, Size, is_settled
-from services.domain.shortlists.scored_candidates import Assignment, ListedFrame
+from services.domain.shortlists.epochs import (
+    EARLY_EXAMPLES_MIN,
+    WINDOW,
+    Size,
+    is_settled,
+)
+from services.domain.shortlists.scored_candidates import Assignment, Key, ListedFrame
 from services.domain.shortlists.strategies import STRATEGIES
 
 SHARE = 0.15
-PER_EPOCH = {"trapedesveh": 20, "survey-7": 60}
-"""Some 10 and 30 frames a second."""
+PER_EPOCH = {"trapedesveh": 10, "survey-7": 20}
+"""Some 5 and 10 frames a second."""
 STRATEGY = "worst-frames"
 
 
 @dataclass(frozen=True)
 class Policy:
-    """When frames are listed, and whether they stay.
+    """How many frames are listed while the import runs, and whether they stay.
 
     Attributes
     ----------
-    in_every_epoch : list frames in every epoch; else as the retriever does, when growth is slow or
-        without events
+    early : share of the budget that is listed in every epoch before growth is slow. The retriever
+        lists it once a minute, so from fuller models
     stays : frames that are listed stay; else a plan at the end of the import takes none over
     """
 
-    in_every_epoch: bool
-    stays: bool
+    early: float
+    stays: bool = True
 
 
 POLICIES: Mapping[str, Policy] = {
-    "as the retriever does": Policy(in_every_epoch=False, stays=True),
-    "in every epoch, and kept": Policy(in_every_epoch=True, stays=True),
-    "in every epoch, all planned again at the end": Policy(in_every_epoch=True, stays=False),
+    "when growth is slow": Policy(early=0.0),
+    "a twentieth of the budget early": Policy(early=0.05),
+    "a fifth of the budget early": Policy(early=0.2),
+    "in every epoch": Policy(early=1.0),
+    "in every epoch, all planned again at the end": Policy(early=1.0, stays=False),
 }
 
 
@@ -81,10 +88,11 @@ class Import:
         """What there is to allocate from."""
         return Size(int((self.seen & self.haystack).sum()), int((self.seen & ~self.haystack).sum()))
 
-    def list_frames(self, *, kept: bool) -> None:
-        """Allocate from what was seen."""
+    def list_frames(self, share: float, *, kept: bool) -> None:
+        """Allocate a share of the budget from what was seen."""
+        limits = allowed(self.haystack & self.seen, share * SHARE)
         searched = {str(number): task for number, task in enumerate(self._tasks())}
-        if not searched:
+        if not searched or (kept and len(self.listed) >= limits.budgets.haystack):
             return
         allocator = allocator_of(searched, self.haystack | ~self.seen, STRATEGIES[STRATEGY])
         before = self.listed if kept else {}
@@ -95,10 +103,10 @@ class Import:
                     assignment.needle, candidate.region, candidate.context, candidate.family
                 )
             )
-        limits = allowed(self.haystack & self.seen, SHARE)
+        modes = None if share == 1 else _modes_fitted_well(searched)
         new = {
             assignment.candidate.context.frame: assignment
-            for assignment in allocator.allocate(limits)
+            for assignment in allocator.allocate(limits, modes)
         }
         after = before | new
         self.withdrawn |= self.listed.keys() - after.keys()
@@ -132,6 +140,17 @@ class Import:
         return [task for task in found if len(task.needles) and len(task.haystack)]
 
 
+def _modes_fitted_well(searched: Mapping[str, Task]) -> set[Key]:
+    """The modes whose model has enough examples for frames to be listed early."""
+    return {
+        (name, mode.error, mode.taken_for or "")
+        for name, task in searched.items()
+        if len(task.reference) >= EARLY_EXAMPLES_MIN
+        for place in task.needles
+        if (mode := task.data.modes[place]) is not None
+    }
+
+
 def imported(data: DataSet, seed: int, policy: Policy) -> Import:
     """An import under a policy, and the epoch without events that follows it."""
     state = Import(data, seed)
@@ -139,9 +158,10 @@ def imported(data: DataSet, seed: int, policy: Policy) -> Import:
     for frames in state.arrivals(PER_EPOCH[data.name]):
         state.seen[frames] = True
         sizes.append(state.size())
-        if policy.in_every_epoch or is_settled(sizes[-1 - WINDOW :]):
-            state.list_frames(kept=True)
-    state.list_frames(kept=policy.stays)
+        share = 1.0 if is_settled(sizes[-1 - WINDOW :]) else policy.early
+        if share:
+            state.list_frames(share, kept=True)
+    state.list_frames(1.0, kept=policy.stays)
     return state
 
 

@@ -243,5 +243,7 @@ def epoch(number: int = 1, detector: DetectorId = DETECTOR) -> Epoch:
         models={STOP_SIGN: f"model-{number}"},
         sizes=(Size(90, 9), Size(100, 10)),
         budget=15,
-        settled=True,
+        settled=False,
+        released=4,
+        settled_budget=3,
     )

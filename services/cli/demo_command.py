@@ -66,7 +66,9 @@ async def _demo(
     context: Context, size: tuple[int, int], montages: MontageOptions, *, serve: bool | None
 ) -> None:
 
-    settings = context.settings(data=DATA, embedder=_EMBEDDER, http_port=0, metrics_port=0)
+    settings = context.settings(
+        data=DATA, embedder=_EMBEDDER, http_port=0, metrics_port=0, shortlist_early=0.0
+    )
     out = console()
     log_to_file(settings, "gazeloop")
     plan = montages.plan(settings)

@@ -131,7 +131,8 @@ async def _mine_alone(
     typer.Exit
         With 1, if data was lost.
     """
-    settings = context.settings(http_port=0, metrics_port=0)  # any free ports: nobody connects
+    # Any free ports: nobody connects. Nothing is listed early: nobody waits for part of a list.
+    settings = context.settings(http_port=0, metrics_port=0, shortlist_early=0.0)
     out = console()
     log_to_file(settings, "gazeloop")
     plan = montages.plan(settings)

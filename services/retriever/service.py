@@ -26,7 +26,14 @@ from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
 from services.domain.ports.openings import Openings
 from services.domain.ports.vectors import REGION_VECTORS, VectorStore, live_model
-from services.domain.shortlists.epochs import WINDOW, Epoch, Size, is_settled, sizes_with
+from services.domain.shortlists.epochs import (
+    WINDOW,
+    Epoch,
+    Size,
+    is_settled,
+    sizes_with,
+    with_release,
+)
 from services.domain.shortlists.scored_candidates import Limits
 from services.retriever import logic
 from services.retriever.allocation.budgets import limits_of, show_budgets
@@ -345,14 +352,11 @@ class PublishShortlists:
         refresh = settled and (again or before is None or not before.settled)
         changed = await plan.update(news.records, news.frames, limits, refresh=refresh)
         settled = settled and not plan.unfinished
-        planned = await plan.allocate(changed, epoch.number, settled=settled)
-        epoch = replace(
-            epoch,
-            models=planned.models,
-            sizes=sizes,
-            budget=limits.budgets.haystack,
-            settled=settled,
-        )
+        epoch = replace(epoch, sizes=sizes, budget=limits.budgets.haystack, settled=settled)
+        if not again:
+            epoch = with_release(epoch, before, self._settings.shortlist_early)
+        planned = await plan.allocate(changed, epoch)
+        epoch = replace(epoch, models=planned.models)
         if not again and not await self._epoch_store.close(epoch):
             log.info("epoch_taken", detector=detector, epoch=epoch.number)
             return False
@@ -411,7 +415,9 @@ def _next_epoch(before: Epoch | None, detector: DetectorId, offsets: Mapping[str
     A batch is delivered again when its epoch was recorded and the process then ended.
     """
     if before is None:
-        return Epoch(detector, 1, dict(offsets), {}, (), 0, settled=False)
+        return Epoch(
+            detector, 1, dict(offsets), {}, (), 0, settled=False, released=0, settled_budget=0
+        )
     merged = {
         name: max(before.offsets.get(name, 0), offsets.get(name, 0))
         for name in sorted(before.offsets.keys() | offsets.keys())

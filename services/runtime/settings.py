@@ -215,6 +215,9 @@ class Settings(BaseSettings):
     shortlist_budget: Share = Field(
         0.15, description="Share of haystack frames on shortlists; at least one shortlist's size."
     )
+    shortlist_early: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.05, description="Share of the budget that is listed while the haystack still grows fast."
+    )
     budget_per_day: Limit = Field(
         0, description="Most frames on shortlists that were captured on one UTC day; 0: no limit."
     )

@@ -37,7 +37,7 @@ from services.runtime.stores.embeddings import MongoEmbeddings
 from services.runtime.stores.epochs_mongo import MongoEpochStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.matches_mongo import MongoMatchStore
-from services.runtime.stores.mongo import connect
+from services.runtime.stores.mongo import Database, connect
 from services.runtime.stores.needles_mongo import MongoNeedleStore
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from tests import samples
@@ -513,6 +513,19 @@ async def test_old_epochs_are_dropped(stores: Stores) -> None:
         assert await stores.epochs.close(samples.epoch(number))
     kept = await stores.epochs.of(samples.DETECTOR)
     assert [epoch.number for epoch in kept] == [2, EPOCHS_KEPT + 1]
+
+
+@pytest.mark.parametrize("settled", [False, True])
+async def test_an_epoch_without_a_release_had_listed_all_of_its_budget_or_nothing(
+    empty_database: Database, settled: bool
+) -> None:
+    epochs, epoch = MongoEpochStore(empty_database), replace(samples.epoch(), settled=settled)
+    assert await epochs.close(epoch)
+    earlier = {"$unset": {"released": "", "settled_budget": ""}}
+    await empty_database["epochs"].update_one({}, earlier)
+    listed = epoch.budget if settled else 0
+    expected = replace(epoch, released=listed, settled_budget=listed)
+    assert await epochs.of(epoch.detector) == [expected]
 
 
 async def test_a_frame_is_shortlisted_while_any_needle_names_it(stores: Stores) -> None:

@@ -203,13 +203,22 @@ class BudgetAllocator:
         if key in self._queues:
             self._queues[key].remove_all_candidates()
 
-    def allocate(self, limits: Limits) -> list[Assignment]:
-        """Assign as many frames as the budgets allow, best first."""
+    def allocate(self, limits: Limits, modes: Collection[Key] | None = None) -> list[Assignment]:
+        """Assign as many frames as the budgets allow, best first.
+
+        Parameters
+        ----------
+        modes : that may be given frames; all if None
+        """
         if _without_total(limits) != _without_total(self._limits):
             self._releases += 1
         self._limits = limits
         assignments = []
-        keys = sorted(key for key, queue in self._queues.items() if len(queue.needles))
+        keys = sorted(
+            key
+            for key, queue in self._queues.items()
+            if len(queue.needles) and (modes is None or key in modes)
+        )
         waiting = [
             (self._round(key), self._queues[key].bound(self._releases), number)
             for number, key in enumerate(keys)

@@ -6,13 +6,14 @@ shortlists, whatever the order of events inside an epoch.
 
 While an import runs, what is known grows all the time: models get better, and the best frames are
 still to come. A frame that is listed then would be listed for want of better ones, and it stays,
-because an annotator's list does not change during work. So frames are listed only once growth has
-slowed down. A continuous stream reaches that while it flows; after an import, the first epoch
-without events does.
+because an annotator's list does not change during work. So the whole budget is listed only once
+growth has slowed down. A continuous stream reaches that while it flows; after an import, the first
+epoch without events does. Until then a small share of the budget is released, so that annotators
+have work: so little that it costs no quality that can be measured.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from services.contracts.identity import Category, DetectorId
@@ -22,6 +23,10 @@ WINDOW = 30
 """Epochs. Frames are listed if the haystack and the examples grew by at most GROWTH_MAX in so many:
 a minute, so a stream or an import of constant rate gets there after twenty minutes, whatever its
 rate. An import that takes less is listed as a whole; docs/measurements/shortlists.md."""
+
+EARLY_EXAMPLES_MIN = 50
+"""Before that, only modes whose failure model has so many examples are listed: with fewer, early
+frames fail in the needle's own mode less often than later ones."""
 
 
 class Size(NamedTuple):
@@ -47,8 +52,10 @@ class Epoch:
     offsets : the next offset to consume of each `topic/partition`
     models : the id of each category's failure model
     sizes : of this epoch and of up to WINDOW before it, the oldest first
-    budget : the number of haystack frames that may be listed
-    settled : whether frames were listed
+    budget : the number of haystack frames that may be listed once growth has slowed down
+    settled : whether it has
+    released : the number of haystack frames that may be listed in this epoch
+    settled_budget : the budget of the last settled epoch, this one included; 0 before the first
     """
 
     detector: DetectorId
@@ -58,6 +65,8 @@ class Epoch:
     sizes: Sequence[Size]
     budget: int
     settled: bool
+    released: int
+    settled_budget: int
 
 
 def sizes_with(before: Epoch | None, size: Size) -> tuple[Size, ...]:
@@ -76,3 +85,23 @@ def is_settled(sizes: Sequence[Size]) -> bool:
         return False
     then, now = sizes[0], sizes[-1]
     return all(n <= before * (1 + GROWTH_MAX) for before, n in zip(then, now, strict=True))
+
+
+def with_release(epoch: Epoch, before: Epoch | None, share: float) -> Epoch:
+    """The epoch with the number of haystack frames that may be listed in it.
+
+    That is the whole budget if it is settled. If not, it is what was released before; and once per
+    WINDOW, a share of what the budget has grown since the last settled epoch.
+
+    Parameters
+    ----------
+    share : in [0, 1]
+    """
+    if epoch.settled:
+        return replace(epoch, released=epoch.budget, settled_budget=epoch.budget)
+    if before is None:
+        return epoch
+    released, settled_budget = before.released, before.settled_budget
+    if epoch.number % WINDOW == 0:
+        released = settled_budget + int(share * max(0, epoch.budget - settled_budget))
+    return replace(epoch, released=released, settled_budget=settled_budget)

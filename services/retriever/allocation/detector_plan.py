@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.contracts.events import Candidate, NeedleFound, Provenance, ShortlistPublished
 from services.contracts.identity import (
@@ -20,6 +20,7 @@ from services.domain.mining.failure_model import FailureMode
 from services.domain.ports.needles import NeedleRecord
 from services.domain.ports.vectors import Vector
 from services.domain.shortlists.allocation import BudgetAllocator, Verdict
+from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, Epoch
 from services.domain.shortlists.scored_candidates import Assignment, Limits, ListedFrame
 from services.retriever import logic
 from services.retriever.allocation.budgets import budget_report
@@ -126,25 +127,24 @@ class DetectorPlan:
         changed |= await self._drop_unsupported()
         return changed & self._mode_of.keys()
 
-    async def allocate(
-        self, changed: Collection[NeedleId], epoch: int, *, settled: bool
-    ) -> PlannedEpoch:
+    async def allocate(self, changed: Collection[NeedleId], epoch: Epoch) -> PlannedEpoch:
         """The shortlists at the end of the epoch.
 
         Parameters
         ----------
         changed : needles whose shortlists lost a frame
-        settled : whether frames may be listed
         """
-        assignments: Sequence[Assignment] = ()
-        if settled:
+        if epoch.settled:
             # Whoever switches the embedding model wants the shortlists of the new one.
             changed = {*changed, *await self._release_unopened(self._of_another_model)}
             self._of_another_model.clear()
-            assignments = await asyncio.to_thread(self._allocator.allocate, self._limits)
+        budgets = replace(self._limits.budgets, haystack=epoch.released)
+        limits = replace(self._limits, budgets=budgets)
+        modes = None if epoch.settled else self._scores.modes_fitted_to(EARLY_EXAMPLES_MIN)
+        assignments = await asyncio.to_thread(self._allocator.allocate, limits, modes)
         needles = {*changed, *(assignment.needle for assignment in assignments)}
         return PlannedEpoch(
-            await self._shortlists(needles, assignments, epoch), self._scores.model_ids()
+            await self._shortlists(needles, assignments, epoch.number), self._scores.model_ids()
         )
 
     async def report(self) -> BudgetReport:

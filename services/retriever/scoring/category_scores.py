@@ -94,6 +94,15 @@ class CategoryScores:
         """The modes of a category that have needles."""
         return sorted(self._categories[detector_category].modes, key=str)
 
+    def modes_fitted_to(self, examples: int) -> set[Key]:
+        """The modes of categories whose model has at least so many examples."""
+        return {
+            logic.key_of(detector_category, mode)
+            for detector_category, category in self._categories.items()
+            if category.fitted is not None and category.fitted.examples >= examples
+            for mode in category.modes
+        }
+
     def fitted(self, detector_category: DetectorCategory) -> FittedModel | None:
         """The model of a category; None before its first fit."""
         return self._categories[detector_category].fitted

@@ -63,10 +63,14 @@ def _document(epoch: Epoch) -> Document:
         "sizes": [list(size) for size in epoch.sizes],
         "budget": epoch.budget,
         "settled": epoch.settled,
+        "released": epoch.released,
+        "settled_budget": epoch.settled_budget,
     }
 
 
 def _epoch(document: Document) -> Epoch:
+    # An epoch that was recorded before part of a budget could be released listed all of it or none.
+    listed: int = document["budget"] if document["settled"] else 0
     return Epoch(
         detector=DetectorId(document["detector"]),
         number=document["number"],
@@ -75,4 +79,6 @@ def _epoch(document: Document) -> Epoch:
         sizes=tuple(Size(*size) for size in document["sizes"]),
         budget=document["budget"],
         settled=document["settled"],
+        released=document.get("released", listed),
+        settled_budget=document.get("settled_budget", listed),
     )

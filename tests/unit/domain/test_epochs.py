@@ -2,7 +2,13 @@
 
 from dataclasses import replace
 
-from services.domain.shortlists.epochs import WINDOW, Size, is_settled, sizes_with
+from services.domain.shortlists.epochs import (
+    WINDOW,
+    Size,
+    is_settled,
+    sizes_with,
+    with_release,
+)
 from tests import samples
 
 
@@ -39,3 +45,35 @@ def test_an_epoch_records_the_sizes_of_its_window() -> None:
         before = replace(samples.epoch(), sizes=sizes)
         sizes = sizes_with(before, Size(number, 0))
     assert [size.haystack for size in sizes] == list(range(WINDOW - 1, 2 * WINDOW))
+
+
+def released(budgets: list[int], share: float, *, settled: frozenset[int]) -> list[int]:
+    """How many frames may be listed in each epoch, from the first."""
+    found, before = [], None
+    for number, budget in enumerate(budgets, start=1):
+        epoch = replace(samples.epoch(number), budget=budget, settled=number in settled)
+        epoch = replace(epoch, released=0, settled_budget=0)
+        before = with_release(epoch, before, share)
+        found.append(before.released)
+    return found
+
+
+def test_a_share_of_the_budget_is_released_once_a_window_while_much_is_new() -> None:
+    found = released(list(range(1, 3 * WINDOW)), 0.1, settled=frozenset())
+    assert found == [0] * (WINDOW - 1) + [3] * WINDOW + [6] * WINDOW
+
+
+def test_the_whole_budget_is_released_once_growth_is_slow() -> None:
+    found = released(list(range(1, WINDOW)), 0.1, settled=frozenset({5, 7}))
+    assert found[:7] == [0, 0, 0, 0, 5, 5, 7]
+
+
+def test_after_slow_growth_a_share_of_what_is_added_is_released() -> None:
+    budgets = [100] * 5 + [300] * WINDOW
+    found = released(budgets, 0.1, settled=frozenset({5}))
+    assert found == [0] * 4 + [100] * (WINDOW - 5) + [120] * 6
+
+
+def test_a_smaller_budget_takes_nothing_back() -> None:
+    found = released([100, *[50] * WINDOW], 0.1, settled=frozenset({1}))
+    assert set(found) == {100}

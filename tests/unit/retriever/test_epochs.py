@@ -9,7 +9,7 @@ from services.contracts.codec import encode
 from services.contracts.errors import StoreUnavailable
 from services.contracts.events import Event, NeedleFound, ShortlistPublished
 from services.contracts.identity import FrameId
-from services.domain.shortlists.epochs import WINDOW
+from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, WINDOW
 from services.runtime.consumed import consuming
 from services.runtime.kafka.records import Parsed, Record
 from services.runtime.settings import Settings
@@ -39,13 +39,45 @@ async def test_frames_wait_while_what_is_known_grows_and_are_listed_without_even
 
 
 async def test_frames_are_listed_while_events_arrive_once_growth_has_slowed_down() -> None:
-    world = World()
+    world = World(shortlist_early=0.0)
     needle = await found(world)
     await world.step.run([needle, await world.embed("j0", 0.1)])
     for _ in range(WINDOW):
         assert world.shortlists() == []
         await world.step.run([needle])
     assert world.shortlists() == [["j0"]]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_part_of_the_budget_is_listed_in_the_first_minute_of_a_stream_and_stays(
+    restarted: bool,
+) -> None:
+    world = World(shortlist_size=2, shortlist_budget=0.5, shortlist_early=0.5)
+    for number in range(EARLY_EXAMPLES_MIN):
+        await world.example(f"right{number}", 1.4, right=True)
+    await world.step.run([await found(world)])
+    for number in range(WINDOW - 2):
+        await world.step.run([await world.embed(f"j{number}", 0.9 - 0.01 * number)])
+        assert world.shortlists() == []
+    last = await world.embed("best", 0.1)
+    if restarted:
+        world.step = world.retriever()
+    await world.step.run([last])
+    (early,) = world.latest().values()
+    assert [item.frame_id for item in early.candidates] == ["best", f"j{WINDOW - 3}"]
+    await world.run([await found(world, "another", 0.5)])
+    assert world.latest()["needle"].candidates == early.candidates
+    assert len(world.latest()["another"].candidates) == 2
+
+
+async def test_nothing_is_listed_early_by_a_model_of_few_examples() -> None:
+    world = World(shortlist_budget=0.9, shortlist_early=0.9)
+    for number in range(EARLY_EXAMPLES_MIN - 1):
+        await world.example(f"right{number}", 1.4, right=True)
+    await world.step.run([await found(world)])
+    for number in range(WINDOW):
+        await world.step.run([await world.embed(f"j{number}", 0.1)])
+    assert world.shortlists() == []
 
 
 async def test_the_epoch_without_events_comes_after_a_pause() -> None:
@@ -162,7 +194,7 @@ async def test_an_epoch_records_what_it_was_allocated_from() -> None:
 
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_a_batch_that_is_delivered_again_closes_its_epoch_again(restarted: bool) -> None:
-    world = World()
+    world = World(shortlist_early=0.0)
     needle: NeedleFound = await found(world)
     for number in range(WINDOW):
         await delivered(world, [needle, await world.embed("j0", 0.1)], number)
