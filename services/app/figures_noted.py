@@ -36,7 +36,9 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
                 gain=report.shortlist.gain,
                 intervals=report.shortlist.intervals,
                 queue={
-                    progress.value: sum(kind.count for kind in own if kind.progress is progress)
+                    progress.value: sum(
+                        kind.work.shortlists for kind in own if kind.progress is progress
+                    )
                     for progress in ReviewProgress
                 },
             )

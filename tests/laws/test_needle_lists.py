@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
-from services.annotation.ports.needle_lists import ListPosition, NeedleLists
+from services.annotation.ports.needle_lists import ListPosition, NeedleLists, ReviewWork
 from services.annotation.ports.needle_modes import FailureModes
 from services.annotation.ports.reviews import Projection
 from services.annotation.stores.needle_lists import MongoNeedleLists
@@ -120,19 +120,51 @@ async def test_every_needle_has_one_stage(stored: Stored) -> None:
 
     by_stage = {stage: await stored.names(NeedleFilter(stage=stage)) for stage in Stage}
     assert by_stage == {
+        Stage.LISTED: ["a", "c", "b"],
         Stage.TODO: ["c", "b"],
-        Stage.OPEN: ["d"],
+        Stage.OPEN: [],
         Stage.STARTED: ["c"],
         Stage.DONE: ["a"],
         Stage.EXTENDED: ["b"],
+        Stage.UNLISTED: ["d"],
     }
     queue = await stored.lists.queue()
-    assert queue.stages == {stage: 1 for stage in Stage if stage is not Stage.TODO}
+    assert queue.stages == {Stage.OPEN: 0, Stage.STARTED: 1, Stage.DONE: 1, Stage.EXTENDED: 1}
     assert queue.waits_since is None
     assert queue.oldest_wait_s == 0.0
     rows = await stored.lists.page(NeedleFilter(), Sort.SCORE, limit=9)
     assert {row.needle.frame_id: row.stage for row in rows} == {
-        name: stage for stage in queue.stages for name in by_stage[stage]
+        name: stage for stage in (*queue.stages, Stage.UNLISTED) for name in by_stage[stage]
+    }
+
+
+async def test_the_work_of_a_group_counts_shortlists_frames_and_verdicts(stored: Stored) -> None:
+    await stored.needles.write_shortlists(
+        [shortlist_published(NEEDLES["a"], "h1", "h2"), shortlist_published(NEEDLES["b"], "h3")]
+    )
+    started = Projection(1, ReviewProgress.STARTED, 1, 0, 1, "Ana", NOW, unsure=1)
+    await stored.reviews.project(NEEDLES["a"].needle_id, started)
+    # Of the two candidates that were decided, the shortlist has kept one.
+    shorter = Projection(1, ReviewProgress.DONE, 2, 2, 1, "Ana", NOW)
+    await stored.reviews.project(NEEDLES["b"].needle_id, shorter)
+
+    work = sum((group.work for group in await stored.lists.kinds()), ReviewWork())
+
+    assert work == ReviewWork(shortlists=2, to_review=1, frames=3, decided=2, accepted=1, unsure=1)
+    assert (work.done, work.rejected) == (1, 0)
+
+
+async def test_a_needle_names_its_family_and_how_many_are_in_it(stored: Stored) -> None:
+    in_family = {NEEDLES[name].needle_id: Mark("family-1") for name in "ab"}
+    await stored.marks.show(in_family, NOW)
+
+    rows = await stored.lists.page(NeedleFilter(), Sort.SCORE, limit=9)
+
+    assert {row.needle.frame_id: (row.family, row.relatives) for row in rows} == {
+        "a": ("family-1", 1),
+        "b": ("family-1", 1),
+        "c": (None, 0),
+        "d": (None, 0),
     }
 
 

@@ -16,15 +16,23 @@ class Sort(StrEnum):
 
 
 class Stage(StrEnum):
-    """The progress of reviews, as lists filter by it."""
+    """The progress of reviews, as lists filter by it.
 
+    `LISTED` is every stage but `UNLISTED`; `TODO` is `OPEN`, `STARTED` and `EXTENDED`.
+    """
+
+    LISTED = "listed"
+    """It has candidates."""
     TODO = "todo"
     """It has candidates, and not all of them are decided."""
     OPEN = "open"
+    """It has candidates, and none of them is decided."""
     STARTED = "started"
     DONE = "done"
     EXTENDED = "extended"
     """Done, but the shortlist has changed since."""
+    UNLISTED = "unlisted"
+    """It has no candidates, so there is nothing to decide."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Lists of active needles, and the protocol of the store that answers them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -14,24 +14,67 @@ from services.domain.ports.needles import ReviewProgress
 
 @dataclass(frozen=True)
 class NeedleRow:
-    """A needle with what a list shows of it."""
+    """A needle with what a list shows of it.
+
+    Attributes
+    ----------
+    relatives : the number of other active needles of its family
+    """
 
     needle: NeedleFound
     candidates: int
     review: Projection | None
     extended: bool
+    family: str | None = None
+    relatives: int = 0
 
     @property
     def stage(self) -> Stage:
         """The stage of its review."""
+        if self.candidates == 0:
+            return Stage.UNLISTED
         if self.review is None:
             return Stage.OPEN
         return Stage.EXTENDED if self.extended else Stage(self.review.progress.value)
 
 
 @dataclass(frozen=True)
+class ReviewWork:
+    """What there is to decide, and what was decided.
+
+    Attributes
+    ----------
+    shortlists : number of needles with candidates
+    to_review : number of those with a candidate that is not decided
+    frames : number of candidates; a frame is on one shortlist only
+    decided : number of candidates with a decision, of which `accepted` and `unsure`
+    """
+
+    shortlists: int = 0
+    to_review: int = 0
+    frames: int = 0
+    decided: int = 0
+    accepted: int = 0
+    unsure: int = 0
+
+    @property
+    def done(self) -> int:
+        """The number of shortlists without an undecided candidate."""
+        return self.shortlists - self.to_review
+
+    @property
+    def rejected(self) -> int:
+        """The number of rejected candidates."""
+        return self.decided - self.accepted - self.unsure
+
+    def __add__(self, other: "ReviewWork") -> "ReviewWork":
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return ReviewWork(*(one + another for one, another in pairs))
+
+
+@dataclass(frozen=True)
 class NeedleGroup:
-    """The number of needles of one failure mode, family and review progress."""
+    """The needles of one failure mode, family and review progress, and their review work."""
 
     detector: str
     category: Category
@@ -40,11 +83,12 @@ class NeedleGroup:
     family: str | None
     progress: ReviewProgress
     count: int
+    work: ReviewWork
 
 
 @dataclass(frozen=True)
 class Queue:
-    """The number of active needles by stage of review, and since when open ones wait.
+    """The number of shortlists by stage of review, and since when open ones wait.
 
     Attributes
     ----------
@@ -76,9 +120,9 @@ class NeedleLists(Protocol):
     """Lists of active needles: filtered, sorted, counted and paged."""
 
     async def mark_older(self) -> None:
-        """Set `to_review` on needles that an older version wrote without it.
+        """Set the fields that lists filter by on needles that an older version wrote.
 
-        If none lacks the field, an index alone answers that.
+        If none lacks them, an index alone answers that.
         """
         ...
 
@@ -105,7 +149,7 @@ class NeedleLists(Protocol):
         ...
 
     async def kinds(self) -> list[NeedleGroup]:
-        """All active needles, counted by group; answered from an index alone."""
+        """All active needles and their work, by group; answered from an index alone."""
         ...
 
     async def queue(self) -> Queue:

@@ -63,6 +63,7 @@ class Projection:
     """The revision of the reviewed shortlist; a higher one has changed since."""
     by: str
     at: datetime
+    unsure: int = 0
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def _charts(rows: Sequence[Figures]) -> list[Chart]:
         ),
         chart(
             "Queue",
-            "Number of needles by review progress.",
+            "Number of shortlists by review progress.",
             [series(progress.value, _queued(progress)) for progress in ReviewProgress],
             digits=0,
             from_zero=True,

@@ -7,7 +7,7 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
-from services.annotation.ports.needle_lists import NeedleGroup
+from services.annotation.ports.needle_lists import NeedleGroup, ReviewWork
 from services.contracts.events import ErrorType
 from services.domain.ports.needles import ReviewProgress
 
@@ -17,39 +17,49 @@ _LONGEST = 200
 _E = TypeVar("_E", bound=StrEnum)
 
 
-_EVERY = NeedleFilter()
-_BY_DOCUMENT = (Stage.TODO, Stage.DONE, Stage.EXTENDED)
-"""Stages that depend on the shortlist too, so the group counts cannot answer for them."""
+_LISTED = NeedleFilter(stage=Stage.LISTED)
+_ANY = "any"
+"""The URL's value of `stage` for needles of any stage; without a value, those with a shortlist."""
 
 
 @dataclass(frozen=True)
 class View:
-    """Filters, order and page of a list; `View.of` and `query` are inverse."""
+    """Filters, order and page of a list; `View.of` and `query` are inverse.
 
-    wanted: NeedleFilter = _EVERY
+    Attributes
+    ----------
+    ignored : names and values of parameters that have no meaning, for the person
+    """
+
+    wanted: NeedleFilter = _LISTED
     sort: Sort = Sort.SCORE
     page: int = 1
+    ignored: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, params: Mapping[str, str]) -> "View":
-        """The view that a URL's parameters name; invalid values are ignored."""
+        """The view that a URL's parameters name; unknown values are ignored and named."""
         texts = {
             name: value[:_LONGEST]
             for name in ("category", "true_category", "detector", "drive", "family")
             if (value := params.get(name, "").strip())
         }
+        stage = params.get("stage")
         wanted = NeedleFilter(
             **texts,
             error_type=_member(ErrorType, params.get("error_type")),
-            stage=_member(Stage, params.get("stage")),
+            stage=None if stage == _ANY else _member(Stage, stage) or Stage.LISTED,
         )
         page = params.get("page", "1")
         number = min(int(page), _MOST_PAGES) if page.isascii() and page.isdigit() else 1
-        return cls(wanted, _member(Sort, params.get("sort")) or Sort.SCORE, max(1, number))
+        sort = _member(Sort, params.get("sort")) or Sort.SCORE
+        return cls(wanted, sort, max(1, number), _ignored(params))
 
     def query(self, **changes: object) -> str:
         """The URL's query with its `?`; empty for the default view."""
         parts: dict[str, object] = {**asdict(self.wanted)}
+        stage = self.wanted.stage
+        parts["stage"] = _ANY if stage is None else None if stage is Stage.LISTED else stage
         parts["sort"] = None if self.sort is Sort.SCORE else self.sort
         parts["page"] = None if self.page == 1 else self.page
         parts |= changes
@@ -68,7 +78,7 @@ class View:
     @property
     def is_filtered(self) -> bool:
         """Whether a filter is set."""
-        return self.wanted != _EVERY
+        return self.wanted != _LISTED
 
 
 @dataclass(frozen=True)
@@ -94,23 +104,62 @@ def choices(groups: Sequence[NeedleGroup]) -> dict[str, list[Choice]]:
     }
 
 
-def total(groups: Sequence[NeedleGroup], view: View) -> int | None:
-    """The number of needles in the view; None if the group counts cannot answer it."""
-    wanted = view.wanted
-    if wanted.drive or wanted.family or wanted.stage in _BY_DOCUMENT:
+def work(groups: Sequence[NeedleGroup], wanted: NeedleFilter) -> ReviewWork:
+    """The review work of the needles that a filter selects, whatever their stage and drive."""
+    return sum((group.work for group in _chosen(groups, wanted)), ReviewWork())
+
+
+def total(groups: Sequence[NeedleGroup], wanted: NeedleFilter) -> int | None:
+    """The number of needles that a filter selects; None if the group counts cannot answer it."""
+    if wanted.drive:
         return None
-    filters = {
-        "category": wanted.category,
-        "error_type": wanted.error_type,
-        "true_category": wanted.true_category,
-        "detector": wanted.detector,
-        "progress": wanted.stage and ReviewProgress(wanted.stage.value),
-    }
-    return sum(
-        group.count
+    return sum(_count(group, wanted.stage) for group in _chosen(groups, wanted))
+
+
+def _chosen(groups: Sequence[NeedleGroup], wanted: NeedleFilter) -> list[NeedleGroup]:
+    names = ("category", "error_type", "true_category", "detector", "family")
+    filters = {name: value for name in names if (value := getattr(wanted, name)) is not None}
+    return [
+        group
         for group in groups
-        if all(value is None or getattr(group, name) == value for name, value in filters.items())
-    )
+        if all(getattr(group, name) == value for name, value in filters.items())
+    ]
+
+
+def _count(group: NeedleGroup, stage: Stage | None) -> int:
+    """The number of needles of a group in a stage."""
+    match stage:
+        case None:
+            return group.count
+        case Stage.LISTED:
+            return group.work.shortlists
+        case Stage.UNLISTED:
+            return group.count - group.work.shortlists
+        case Stage.TODO:
+            return group.work.to_review
+        case Stage.DONE:
+            return group.work.done if group.progress is ReviewProgress.DONE else 0
+        case Stage.OPEN | Stage.STARTED | Stage.EXTENDED:
+            progress = _TO_REVIEW[stage]
+            return group.work.to_review if group.progress is progress else 0
+
+
+_TO_REVIEW = {
+    Stage.OPEN: ReviewProgress.OPEN,
+    Stage.STARTED: ReviewProgress.STARTED,
+    Stage.EXTENDED: ReviewProgress.DONE,
+}
+
+
+def _ignored(params: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The parameters whose value is none of those that their filter knows."""
+    known = {
+        "error_type": [*ErrorType],
+        "stage": [*Stage, _ANY],
+        "sort": [*Sort],
+    }
+    given = ((name, params.get(name, "")[:_LONGEST]) for name in known)
+    return tuple((name, value) for name, value in given if value and value not in known[name])
 
 
 def _member(enum: type[_E], value: str | None) -> _E | None:

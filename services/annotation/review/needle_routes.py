@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +17,7 @@ from services.annotation.review.context import ReviewContext
 from services.annotation.review.decisions import Seen
 from services.annotation.review.edits import Edit
 from services.annotation.review.guard import Form, In, whole_number
-from services.annotation.review.listing import PAGE_SIZE, View, choices, total
+from services.annotation.review.listing import PAGE_SIZE, View, choices, total, work
 from services.annotation.review.needle_view import needle_view, until
 from services.annotation.review.queued_acts import act_id, refused_act, seen_acts, taken_act
 from services.annotation.review.rendering import Pages, is_fragment
@@ -44,6 +45,10 @@ def needle_routes(context: ReviewContext, pages: Pages) -> APIRouter:
     @router.get("/needles/more")
     async def more(request: Request, session: In) -> Response:
         return await answers.more(request, session)
+
+    @router.get("/needles/relatives")
+    async def relatives(request: Request, session: In) -> Response:
+        return await answers.relatives(request, session)
 
     @router.get("/needles/{needle_id}")
     async def needle(request: Request, needle_id: str, session: In) -> Response:
@@ -134,11 +139,12 @@ class _Answers:
     async def listed(self, request: Request, session: Session) -> Response:
         view = View.of(request.query_params)
         context, wanted = self._context, view.wanted
+        whole = replace(wanted, stage=None)
         rows, groups = await asyncio.gather(
             context.lists.page(wanted, view.sort, skip=view.skip, limit=PAGE_SIZE),
             context.lists.kinds(),
         )
-        counted = total(groups, view)
+        counted, needles = (total(groups, item) for item in (wanted, whole))
         return self._pages.html(
             request,
             "needles.html",
@@ -147,6 +153,8 @@ class _Answers:
             stages=list(Stage),
             sorts=list(Sort),
             total=await context.lists.count(wanted) if counted is None else counted,
+            needles=await context.lists.count(whole) if needles is None else needles,
+            work=None if wanted.drive else work(groups, wanted),
             **await self._rows(view, rows),
         )
 
@@ -161,10 +169,21 @@ class _Answers:
         values = await self._rows(view, rows)
         return self._pages.html(request, "needle_rows.html", session=session, total=of, **values)
 
+    async def relatives(self, request: Request, session: Session) -> Response:
+        """The other needles of a needle's family, as rows of a list."""
+        view = View.of(request.query_params)
+        shown = NeedleId(request.query_params.get("of", ""))
+        rows = await self._context.lists.page(view.wanted, view.sort, limit=PAGE_SIZE)
+        others = [row for row in rows if row.needle.needle_id != shown]
+        values = await self._rows(view, others)
+        return self._pages.html(
+            request, "needle_rows.html", session=session, total=0, **(values | {"under": shown})
+        )
+
     async def _rows(self, view: View, rows: Sequence[NeedleRow]) -> dict[str, Any]:
         ids = [row.needle.needle_id for row in rows]
         claims = await self._context.reviews.claims(ids, self._context.clock.now())
-        return {"view": view, "rows": rows, "claims": claims}
+        return {"view": view, "rows": rows, "claims": claims, "under": None}
 
     async def shown(
         self,

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
-from services.annotation.ports.needle_filters import NeedleFilter, Stage
-from services.annotation.ports.needle_lists import NeedleGroup
+from services.annotation.ports.needle_lists import NeedleGroup, ReviewWork
 from services.annotation.ports.needle_modes import FailureModeCounts
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
-from services.domain.ports.needles import ReviewProgress
 
 _SHOWN = 200
 _RECENT = 12
@@ -22,8 +20,7 @@ class ModeView:
     """A failure mode with the progress of its review."""
 
     mode: FailureModeCounts
-    done: int
-    started: int
+    work: ReviewWork
 
     @property
     def bars(self) -> list[tuple[int, float]]:
@@ -38,25 +35,19 @@ def overview_routes(context: ReviewContext, pages: Pages) -> APIRouter:
 
     @router.get("/")
     async def overview(request: Request, session: In) -> Response:
-        modes, groups, recent, todo = await asyncio.gather(
+        modes, groups, recent = await asyncio.gather(
             context.modes.modes(),
             context.lists.kinds(),
             context.reviews.recent(_RECENT),
-            context.lists.count(NeedleFilter(stage=Stage.TODO)),
         )
-        progress = {
-            item: sum(group.count for group in groups if group.progress is item)
-            for item in ReviewProgress
-        }
         return pages.html(
             request,
             "overview.html",
             session=session,
             modes=[_view(mode, groups) for mode in modes[:_SHOWN]],
-            progress=progress,
-            total=sum(progress.values()),
+            work=sum((group.work for group in groups), ReviewWork()),
+            total=sum(group.count for group in groups),
             recent=recent,
-            todo=todo,
         )
 
     return router
@@ -69,8 +60,4 @@ def _view(mode: FailureModeCounts, groups: list[NeedleGroup]) -> ModeView:
         if (group.family, group.detector, group.category, group.error_type, group.true_category)
         == (mode.family, mode.detector, mode.category, mode.error_type, mode.true_category)
     ]
-    return ModeView(
-        mode,
-        done=sum(group.count for group in own if group.progress is ReviewProgress.DONE),
-        started=sum(group.count for group in own if group.progress is ReviewProgress.STARTED),
-    )
+    return ModeView(mode, sum((group.work for group in own), ReviewWork()))

@@ -1,25 +1,33 @@
 """Lists of active needles, answered by MongoDB with indexes."""
 
 import asyncio
-from dataclasses import fields
+from collections.abc import Collection
+from dataclasses import fields, replace
 from datetime import UTC
 from typing import Any
 
 from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
-from services.annotation.ports.needle_lists import ListPosition, NeedleGroup, NeedleRow, Queue
+from services.annotation.ports.needle_lists import (
+    ListPosition,
+    NeedleGroup,
+    NeedleRow,
+    Queue,
+    ReviewWork,
+)
 from services.annotation.ports.reviews import Projection
 from services.contracts.events import ErrorType, NeedleFound
 from services.contracts.identity import FrameId, NeedleId
 from services.domain.ports.needles import ReviewProgress
 from services.runtime.stores.mongo import Database, Document, translated
-from services.runtime.stores.needles_mongo import TO_REVIEW
+from services.runtime.stores.needles_mongo import REVIEW_WORK
 from services.runtime.stores.unreadable import readable
 
 _GROUP = ("detector", "needle.category", "needle.error_type", "needle.true_category")
 _ROW = {
     "needle": 1,
     "review": 1,
-    "candidates": {"$size": {"$ifNull": ["$shortlist.event.candidates", []]}},
+    "candidates": 1,
+    "mark.family": 1,
     "shortlist.revision": 1,
 }
 _SHOWN: Document = {"state.active": True, "needle.score": {"$gte": 0}}
@@ -32,7 +40,9 @@ _ORDERS = {
 
 
 _ACTIVE = ("state.active", 1)
-_EVERY = NeedleFilter()
+_FACTS = (*_GROUP, "mark.family", "review.progress")
+_WORK = ("to_review", "candidates", "review.decided", "review.accepted", "review.unsure")
+_GROUP_INDEX = [_ACTIVE, *((field, 1) for field in (*_FACTS, *_WORK))]
 
 
 class MongoNeedleLists:
@@ -48,16 +58,15 @@ class MongoNeedleLists:
                 await self._needles.create_index(_index(sort))
             await self._needles.create_index("shortlist.event.candidates.frame_id")
             await self._needles.create_index([_ACTIVE, ("needle.drive_id", 1)])
-            for field in ("to_review", "mark.family", "needle.category"):
+            for field in ("listed", "to_review", "mark.family", "needle.category"):
                 await self._needles.create_index(_marked(field))
-            group = [(field, 1) for field in (*_GROUP, "mark.family", "review.progress")]
-            await self._needles.create_index([_ACTIVE, *group])
+            await self._needles.create_index(_GROUP_INDEX)
 
     async def mark_older(self) -> None:
-        unmarked = {"state.active": True, "to_review": None}
+        unmarked = {"state.active": True, "listed": None}
         with translated():
             await self._needles.update_many(
-                unmarked, [{"$set": TO_REVIEW}], hint=_marked("to_review")
+                unmarked, [{"$set": REVIEW_WORK}], hint=_marked("listed")
             )
 
     async def page(
@@ -77,27 +86,30 @@ class MongoNeedleLists:
         with translated():
             # Ids first: skipping ten thousand index keys is cheap, reading the documents is not.
             ids = self._needles.find(where, {"_id": 1}).sort(order).skip(skip).limit(limit)
-            if wanted == _EVERY and after is None:
+            if wanted in _HINTED and after is None:
                 # Without the hint, MongoDB tries the other indexes too: ten times as slow.
-                ids = ids.hint(_index(sort))
+                ids = ids.hint(_hint(wanted, sort))
             places = {document["_id"]: place for place, document in enumerate(await ids.to_list())}
             found = await self._needles.find({"_id": {"$in": [*places]}}, _ROW).to_list()
         found.sort(key=lambda document: places[document["_id"]])
-        return readable("needles", found, _row)
+        rows = readable("needles", found, _row)
+        sizes = await self._family_sizes({row.family for row in rows if row.family})
+        return [replace(row, relatives=sizes.get(row.family or "", 1) - 1) for row in rows]
 
     async def count(self, wanted: NeedleFilter) -> int:
         with translated():
             return await self._needles.count_documents(_where(wanted))
 
     async def kinds(self) -> list[NeedleGroup]:
-        names = (*_GROUP, "mark.family", "review.progress")
-        group = {field.rpartition(".")[2]: f"${field}" for field in names}
+        group: Document = {field.rpartition(".")[2]: f"${field}" for field in _FACTS}
         pipeline: list[Document] = [
             {"$match": {"state.active": True}},
-            {"$group": {"_id": group, "count": {"$sum": 1}}},
+            {"$group": {"_id": group, "count": {"$sum": 1}, **_SUMS}},
         ]
         with translated():
-            found = await (await self._needles.aggregate(pipeline)).to_list()
+            # With the hint, because folders of an older version have an index that is shorter.
+            counted = await self._needles.aggregate(pipeline, hint=dict(_GROUP_INDEX))
+            found = await counted.to_list()
         return [_group(document) for document in found if document["_id"].get("category")]
 
     async def queue(self) -> Queue:
@@ -110,12 +122,7 @@ class MongoNeedleLists:
             found = await first.limit(1).to_list()
             hello = await self._needles.database.command("hello")
         return Queue(
-            # Every needle has exactly one of these stages; TODO overlaps with them.
-            {
-                stage: await self.count(NeedleFilter(stage=stage))
-                for stage in Stage
-                if stage != Stage.TODO
-            },
+            {stage: await self.count(NeedleFilter(stage=stage)) for stage in _QUEUED},
             found[0]["shortlisted_at"] if found else None,
             hello["localTime"].replace(tzinfo=UTC),
         )
@@ -148,10 +155,43 @@ class MongoNeedleLists:
             found = await self._needles.find(where, _ROW).limit(limit).to_list()
         return readable("needles", found, _row)
 
+    async def _family_sizes(self, families: Collection[str]) -> dict[str, int]:
+        """The number of active needles of each of these families."""
+        if not families:
+            return {}
+        pipeline: list[Document] = [
+            {"$match": {"state.active": True, "mark.family": {"$in": [*families]}}},
+            {"$group": {"_id": "$mark.family", "count": {"$sum": 1}}},
+        ]
+        with translated():
+            found = await (await self._needles.aggregate(pipeline)).to_list()
+        return {document["_id"]: document["count"] for document in found}
+
     async def _nearest(self, where: Document, field: str, direction: int) -> NeedleId | None:
         order = [(field, direction), ("_id", direction)]
         found = await self._needles.find(where, {"_id": 1}).sort(order).limit(1).to_list()
         return NeedleId(found[0]["_id"]) if found else None
+
+
+_SUMS: Document = {
+    "shortlists": {"$sum": {"$cond": [{"$gt": ["$candidates", 0]}, 1, 0]}},
+    "to_review": {"$sum": {"$cond": ["$to_review", 1, 0]}},
+    "frames": {"$sum": "$candidates"},
+    **{
+        # A shortlist may have become shorter since it was reviewed.
+        name: {"$sum": {"$min": [{"$ifNull": [f"$review.{name}", 0]}, "$candidates"]}}
+        for name in ("decided", "accepted", "unsure")
+    },
+}
+"""The sums of `ReviewWork`, by the names of its fields."""
+_QUEUED = (Stage.OPEN, Stage.STARTED, Stage.DONE, Stage.EXTENDED)
+"""Every shortlist has exactly one of these stages."""
+_HINTED = (NeedleFilter(), NeedleFilter(stage=Stage.LISTED))
+
+
+def _hint(wanted: NeedleFilter, sort: Sort) -> list[tuple[str, int]]:
+    every = wanted.stage is None or sort is not Sort.SCORE
+    return _index(sort) if every else _marked("listed")
 
 
 def _index(sort: Sort) -> list[tuple[str, int]]:
@@ -185,21 +225,25 @@ def _where(wanted: NeedleFilter) -> Document:
         "mark.family": wanted.family,
     }
     where |= {field: {"$eq": value} for field, value in named.items() if value is not None}
-    newer = {"$gt": ["$shortlist.revision", "$review.shortlist_revision"]}
-    match wanted.stage:
-        case Stage.TODO:
-            where["to_review"] = True
-        case Stage.OPEN:
-            where["review.progress"] = {"$in": [None, ReviewProgress.OPEN.value]}
-        case Stage.STARTED:
-            where["review.progress"] = ReviewProgress.STARTED.value
-        case Stage.DONE:
-            where |= {"review.progress": ReviewProgress.DONE.value, "$expr": {"$not": [newer]}}
-        case Stage.EXTENDED:
-            where |= {"review.progress": ReviewProgress.DONE.value, "$expr": newer}
-        case None:
-            pass
-    return where
+    return where | (_BY_STAGE[wanted.stage] if wanted.stage else {})
+
+
+_BY_STAGE: dict[Stage, Document] = {
+    Stage.LISTED: {"listed": True},
+    Stage.UNLISTED: {"listed": False},
+    Stage.TODO: {"to_review": True},
+    Stage.OPEN: {
+        "to_review": True,
+        "review.progress": {"$in": [None, ReviewProgress.OPEN.value]},
+    },
+    Stage.STARTED: {"to_review": True, "review.progress": ReviewProgress.STARTED.value},
+    Stage.DONE: {
+        "listed": True,
+        "to_review": False,
+        "review.progress": ReviewProgress.DONE.value,
+    },
+    Stage.EXTENDED: {"to_review": True, "review.progress": ReviewProgress.DONE.value},
+}
 
 
 def _row(document: Document) -> NeedleRow:
@@ -211,13 +255,14 @@ def _row(document: Document) -> NeedleRow:
         candidates=document["candidates"],
         review=review,
         extended=review is not None and done and revision > review.shortlist_revision,
+        family=document.get("mark", {}).get("family"),
     )
 
 
 def _projection(part: Document | None) -> Projection | None:
     if part is None:
         return None
-    known = {field.name: part[field.name] for field in fields(Projection)}
+    known = {field.name: part[field.name] for field in fields(Projection) if field.name in part}
     return Projection(**{**known, "progress": ReviewProgress(part["progress"])})
 
 
@@ -231,4 +276,5 @@ def _group(document: Document) -> NeedleGroup:
         family=key.get("family"),
         progress=ReviewProgress(key.get("progress") or ReviewProgress.OPEN),
         count=document["count"],
+        work=ReviewWork(**{name: document[name] or 0 for name in _SUMS}),
     )

@@ -18,7 +18,7 @@ from services.runtime.stores.mongo import (
     upsert,
     write,
 )
-from services.runtime.stores.needles_mongo import TO_REVIEW
+from services.runtime.stores.needles_mongo import REVIEW_WORK
 from services.runtime.stores.unreadable import readable
 
 _KEY_BYTES = 32
@@ -59,7 +59,7 @@ class MongoReviewStore:
         part = asdict(projection)
         part["revision"] = projection.version
         value = newest("review", projection.version, part)
-        await write(self._needles, [upsert(needle_id, {"review": value}, TO_REVIEW)])
+        await write(self._needles, [upsert(needle_id, {"review": value}, REVIEW_WORK)])
 
     async def of_frame(self, frame_id: FrameId) -> Sequence[ReviewEvent]:
         with translated():

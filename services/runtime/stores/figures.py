@@ -16,7 +16,7 @@ class Figures:
     Attributes
     ----------
     map : mean average precision by subset (`all`, `R`, `H`, `S`, `H-S`)
-    queue : number of needles by review progress
+    queue : number of shortlists by review progress
     """
 
     detector: str

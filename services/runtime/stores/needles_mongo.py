@@ -21,10 +21,13 @@ from services.runtime.stores.mongo import (
 )
 from services.runtime.stores.unreadable import readable
 
-TO_REVIEW: Document = {
+_CANDIDATES: Document = {"$size": {"$ifNull": ["$shortlist.event.candidates", []]}}
+REVIEW_WORK: Document = {
+    "candidates": _CANDIDATES,
+    "listed": {"$gt": [_CANDIDATES, 0]},
     "to_review": {
         "$and": [
-            {"$gt": [{"$size": {"$ifNull": ["$shortlist.event.candidates", []]}}, 0]},
+            {"$gt": [_CANDIDATES, 0]},
             {
                 "$or": [
                     {"$ne": ["$review.progress", ReviewProgress.DONE.value]},
@@ -32,9 +35,12 @@ TO_REVIEW: Document = {
                 ]
             },
         ]
-    }
+    },
 }
-"""Whether candidates wait for a decision; stored on every change, so that it can be indexed."""
+"""The number of candidates, whether there are any, and whether any waits for a decision.
+
+Stored on every change, so that they can be indexed.
+"""
 _SCANNED = 500
 
 
@@ -89,7 +95,7 @@ class MongoNeedleStore:
                 {"$ifNull": ["$shortlisted_at", "$$NOW"]} if shortlist.candidates else "$$REMOVE"
             )
             assignments = {"shortlist": value, "times.shortlist": time, "shortlisted_at": since}
-            updates.append(upsert(shortlist.needle_id, assignments, TO_REVIEW))
+            updates.append(upsert(shortlist.needle_id, assignments, REVIEW_WORK))
         await write(self._needles, updates)
 
     async def mark_published(self, shortlists: Sequence[ShortlistPublished]) -> None:
@@ -118,7 +124,7 @@ def _update(fact: NeedleFound | NeedleRetracted) -> UpdateOne:
         missing = {"$eq": [{"$type": "$needle"}, "missing"]}
         assignments["needle"] = {"$cond": [{"$or": [newer, missing]}, event, "$needle"]}
     # Set without a shortlist too, so that an index finds needles of versions without this field.
-    return upsert(fact.needle_id, assignments, TO_REVIEW)
+    return upsert(fact.needle_id, assignments, REVIEW_WORK)
 
 
 def _record(document: Document) -> NeedleRecord:

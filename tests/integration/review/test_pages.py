@@ -64,7 +64,7 @@ async def test_needles_without_candidates_are_not_to_be_reviewed(ana: Browser) -
 async def test_needles_of_a_folder_from_before_are_to_be_reviewed_too(ana: Browser) -> None:
     settings = ana.world.context.settings
     database = connect(settings.mongodb, settings.mongodb_database)
-    await database["needles"].update_many({}, {"$unset": {"to_review": ""}})
+    await database["needles"].update_many({}, {"$unset": {"listed": "", "to_review": ""}})
     assert "No needle matches" in (await ana.get("/needles?stage=todo")).text
 
     await ana.world.stores.needle_lists.mark_older()
@@ -91,10 +91,31 @@ async def test_a_filter_that_nothing_matches_says_so(ana: Browser) -> None:
     assert "No needle matches" in (await ana.get("/needles?drive=none")).text
 
 
-async def test_nonsense_in_the_address_is_left_out(ana: Browser) -> None:
+async def test_unknown_values_in_the_address_are_ignored_and_named(ana: Browser) -> None:
     answer = await ana.get("/needles?page=-1&sort=up&stage=%00&error_type=evil&category=%24where")
 
     assert answer.status_code == HTTPStatus.OK
+    assert "unknown value <q>up</q> of <b>sort</b>" in answer.text
+    assert "unknown value <q>evil</q> of <b>error type</b>" in answer.text
+    assert "$where (0)" in answer.text
+
+
+async def test_needles_without_a_shortlist_are_listed_on_request(ana: Browser) -> None:
+    record = (await ana.world.stores.needles.load([needle_id_of(0)]))[needle_id_of(0)]
+    assert record.needle is not None
+    await ana.world.stores.needles.write_shortlists([shortlist(record.needle, [], revision=2)])
+
+    listed = (await ana.get("/needles")).text
+    every = (await ana.get("/needles?stage=any")).text
+
+    assert "2 with a shortlist; " in listed
+    assert "3 needles with and without a shortlist" in listed
+    assert "0 of 2 shortlists, 0 of 8 frames decided" in listed
+    assert [f"/review/needles/{needle_id_of(0)}" in page for page in (listed, every)] == [
+        False,
+        True,
+    ]
+    assert "no shortlist" in every
 
 
 async def test_a_needle_tells_its_place_and_its_neighbours(ana: Browser) -> None:
@@ -259,6 +280,7 @@ def test_a_view_survives_its_address() -> None:
 
     assert view.query() == "?category=a+%26+b&stage=done&sort=oldest&page=3"
     assert View.of({}).query() == ""
+    assert View.of({"stage": "any"}).query() == "?stage=any"
 
 
 async def test_charts_draw_each_subset_and_say_the_latest_figures(ana: Browser) -> None:

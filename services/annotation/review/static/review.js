@@ -260,6 +260,15 @@
     if (live && title) live.textContent = title.textContent.replace(/\s+/g, " ").trim();
   };
 
+  // Shows or hides the other needles of a family below its row.
+  const unfold = (link) => {
+    const rows = all(`[data-under="${link.dataset.unfolds}"]`);
+    const shown = rows.length === 0 || rows[0].hidden;
+    link.setAttribute("aria-expanded", String(shown));
+    if (!rows.length) window.htmx.trigger(link, "unfold");
+    for (const row of rows) row.hidden = !shown;
+  };
+
   const boxes = (shown) => {
     document.body.classList.toggle("no-boxes", !shown);
     sessionStorage.setItem("boxes", shown ? "on" : "off");
@@ -371,6 +380,8 @@
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-opens]");
     if (opener) dialog();
+    const fold = event.target.closest("[data-unfolds]");
+    if (fold && !event.ctrlKey && !event.metaKey) { event.preventDefault(); unfold(fold); }
     if (event.target.closest('[data-toggles="boxes"]')) boxes(document.body.classList.contains("no-boxes"));
   });
   // Continues with what was awaited before the page load.
