@@ -37,6 +37,7 @@ _MEANING = {
     ErrorType.BOTH: "it is of another category, and the box does not fit",
     ErrorType.DUPLICATE: "it was found already",
     ErrorType.BACKGROUND: "there is nothing to find",
+    ErrorType.MISSED: "no detection found it",
 }
 
 

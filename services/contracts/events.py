@@ -261,6 +261,12 @@ class FrameAnnotated(FrameEvent):
     sampling: Sampling | None = None
     annotations: Annotated[tuple[Annotation, ...], Field(max_length=MAX_OBJECTS)]
 
+    def annotation_ids(self) -> list[RegionId]:
+        """Ids of the annotations, in their order."""
+        return identity.annotation_ids(
+            self.frame_id, ((a.category, a.bbox) for a in self.annotations)
+        )
+
     def source(self) -> tuple[object, ...]:
         return (self.frame_id, self.revision)
 

@@ -15,7 +15,7 @@ DetectorId = NewType("DetectorId", str)
 Category = NewType("Category", str)
 EventId = NewType("EventId", str)
 RegionId = NewType("RegionId", str)
-"""One detection of one detector on one frame, named by its content."""
+"""One detection of one detector on one frame, or one annotation, named by its content."""
 NeedleId = NewType("NeedleId", str)
 FamilyId = NewType("FamilyId", str)
 """Needles that fail alike; the id derives from the one that was captured first."""
@@ -57,10 +57,28 @@ def region_ids(
     The id derives from the content of the detection and not from its index, so an unchanged
     detection keeps its id in a new revision of the predictions. Exact repeats are numbered.
     """
+    return _numbered(
+        _name("region", frame_id, detector, category, [*bbox], score)
+        for category, bbox, score in regions
+    )
+
+
+def annotation_ids(
+    frame_id: FrameId, annotations: Iterable[tuple[Category, Box]]
+) -> list[RegionId]:
+    """Ids of a frame's annotations (category, bbox), in their order.
+
+    An unchanged annotation keeps its id in a new revision of the ground truth.
+    """
+    return _numbered(
+        _name("annotation", frame_id, category, [*bbox]) for category, bbox in annotations
+    )
+
+
+def _numbered(names: Iterable[str]) -> list[RegionId]:
     seen: Counter[str] = Counter()
     ids = []
-    for category, bbox, score in regions:
-        name = _name("region", frame_id, detector, category, [*bbox], score)
+    for name in names:
         ids.append(RegionId(name if not seen[name] else _name("repeat", name, seen[name])))
         seen[name] += 1
     return ids
@@ -69,6 +87,11 @@ def region_ids(
 def needle_id(region: RegionId) -> NeedleId:
     """Id of the needle of a region."""
     return NeedleId(_name("needle", region))
+
+
+def missed_needle_id(detector: DetectorId, annotation: RegionId) -> NeedleId:
+    """Id of the needle of an annotation that a detector misses; others may find it."""
+    return NeedleId(_name("missed_needle", detector, annotation))
 
 
 def family_id(leader: NeedleId) -> FamilyId:

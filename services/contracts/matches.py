@@ -11,9 +11,19 @@ from datetime import datetime
 from itertools import accumulate, chain
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from services.contracts.bounds import MAX_COORDINATE, MAX_EXACT, MIN_SIDE, CaptureTime, ObjectCount
+from services.contracts.columns import (
+    MOST_GROUPS,
+    MOST_ROWS,
+    BoxColumn,
+    CodeColumn,
+    Columns,
+    Float64Column,
+    WordColumn,
+    check_column,
+)
 from services.contracts.events import (
     FALSE_POSITIVES,
     SCHEMA_VERSION,
@@ -25,6 +35,7 @@ from services.contracts.events import (
     Strict,
 )
 from services.contracts.identity import Category, DetectorId, DriveId, FrameId, RegionId, VehicleId
+from services.contracts.missed import MissedAnnotations
 from services.contracts.names import (
     AnyCategory,
     AnyDetectorId,
@@ -33,9 +44,6 @@ from services.contracts.names import (
     AnyVehicleId,
 )
 
-MOST_GROUPS: Final = 10_000
-MOST_ROWS: Final = 1_000_000
-"""Bounds of one event: 10,000 categories of 100 detections. MongoDB's 16 MB are reached earlier."""
 ROWS_AT_ONCE: Final = 2_000
 """Detections from which a frame's groups are divided over several records: about 300 kB."""
 ERROR_CODES: Final[Mapping[ErrorType | None, int]] = {None: 0} | {
@@ -46,21 +54,6 @@ _ERRORS: Final = tuple(ERROR_CODES)
 _BITS: Final = 1 << 40
 
 
-def _column(item: str, size: int) -> WithJsonSchema:
-    return WithJsonSchema(
-        {
-            "type": "string",
-            "format": "base64url",
-            "maxLength": -(-size * MOST_ROWS // 3) * 4,
-            "description": f"Little-endian {item}, one after the other",
-        }
-    )
-
-
-_Float64 = Annotated[bytes, _column("float64", 8)]
-_Boxes = Annotated[bytes, _column("float64, four for each box [x, y, width, height]", 32)]
-_Words = Annotated[bytes, _column("uint64", 8)]
-_Codes = Annotated[bytes, _column("uint8", 1)]
 _Counts = tuple[ObjectCount, ObjectCount, ObjectCount, ObjectCount]
 _Part = Annotated[int, Field(ge=0, le=MAX_EXACT)]
 
@@ -96,34 +89,7 @@ class CategoryMatch:
     ground_truths: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
-class _Columns(Strict):
-    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
-
-
-class MissedAnnotations(_Columns):
-    """The annotations that no detection found at IoU .5, group by group.
-
-    `area_ranges` numbers each one's range: 1 small, 2 medium, 3 large.
-    """
-
-    sizes: Annotated[tuple[ObjectCount, ...], Field(max_length=MOST_GROUPS)]
-    regions: Annotated[tuple[AnyRegionId, ...], Field(max_length=MOST_ROWS)]
-    bboxes: _Boxes
-    area_ranges: _Codes
-
-    @model_validator(mode="after")
-    def _parallel(self) -> Self:
-        count = sum(self.sizes)
-        if (len(self.regions), len(self.bboxes), len(self.area_ranges)) != (
-            count,
-            32 * count,
-            count,
-        ):
-            raise ValueError("the missed annotations' columns differ in length")
-        return self
-
-
-class MatchGroups(_Columns):
+class MatchGroups(Columns):
     """The matches of some categories on one frame: a table whose rows are detections.
 
     Group `k` is category `categories[k]`, whose `sizes[k]` detections follow those of group
@@ -137,13 +103,13 @@ class MatchGroups(_Columns):
     ground_truths: Annotated[tuple[_Counts, ...], Field(max_length=MOST_GROUPS)] = ()
     """The number that counts (neither crowd nor ignored), per area range."""
     regions: Annotated[tuple[AnyRegionId, ...], Field(max_length=MOST_ROWS)] = ()
-    bboxes: _Boxes = b""
-    scores: _Float64 = b""
-    matched: _Words = b""
-    ignored: _Words = b""
-    overlaps: _Float64 = b""
+    bboxes: BoxColumn = b""
+    scores: Float64Column = b""
+    matched: WordColumn = b""
+    ignored: WordColumn = b""
+    overlaps: Float64Column = b""
     """IoU with the ground truth matched at .5; 0 where there is none."""
-    errors: _Codes = b""
+    errors: CodeColumn = b""
     """False positives at IoU .5: 0 none, 1 classification, 2 localization, 3 both, 4 duplicate,
     5 background."""
     true_categories: Annotated[tuple[AnyCategory | None, ...], Field(max_length=MOST_ROWS)] = ()
@@ -164,19 +130,28 @@ class MatchGroups(_Columns):
             raise ValueError("the detections' columns differ in length")
         if self.missed is not None and len(self.missed.sizes) != len(self.categories):
             raise ValueError("the missed annotations have other groups")
-        _check(array("d", self.scores), 0, 1, "a score")
-        _check(array("d", self.overlaps), 0, 2, "an overlap")
+        check_column(array("d", self.scores), 0, 1, "a score")
+        check_column(array("d", self.overlaps), 0, 2, "an overlap")
         boxes = array("d", self.bboxes)
-        _check(boxes, -MAX_COORDINATE, MAX_COORDINATE, "a box")
-        _check((*boxes[2::4], *boxes[3::4]), MIN_SIDE, MAX_COORDINATE, "a box's side")
-        _check(array("Q", self.matched), 0, _BITS - 1, "matched")
-        _check(array("Q", self.ignored), 0, _BITS - 1, "ignored")
-        _check(self.errors, 0, len(FALSE_POSITIVES), "an error")
+        check_column(boxes, -MAX_COORDINATE, MAX_COORDINATE, "a box")
+        check_column((*boxes[2::4], *boxes[3::4]), MIN_SIDE, MAX_COORDINATE, "a box's side")
+        check_column(array("Q", self.matched), 0, _BITS - 1, "matched")
+        check_column(array("Q", self.ignored), 0, _BITS - 1, "ignored")
+        check_column(self.errors, 0, len(FALSE_POSITIVES), "an error")
         return self
 
     @classmethod
-    def of(cls, matches: Mapping[Category, CategoryMatch]) -> Self:
-        """The table of these categories, in their order."""
+    def of(
+        cls,
+        matches: Mapping[Category, CategoryMatch],
+        missed: MissedAnnotations | None = None,
+    ) -> Self:
+        """The table of these categories, in their order.
+
+        Parameters
+        ----------
+        missed : in groups of the same order
+        """
         groups = matches.values()
 
         def joined(name: str) -> Iterable[Any]:
@@ -194,6 +169,7 @@ class MatchGroups(_Columns):
             overlaps=array("d", joined("overlaps")).tobytes(),
             errors=bytes(ERROR_CODES[error] for error in joined("errors")),
             true_categories=tuple(joined("true_categories")),
+            missed=missed,
         )
 
     def by_category(self) -> dict[Category, CategoryMatch]:
@@ -238,7 +214,7 @@ class MatchGroups(_Columns):
             overlaps=bytes_of(self.overlaps, 8),
             errors=bytes_of(self.errors, 1),
             true_categories=rows_of(self.true_categories),
-            missed=_missed(self.missed, places),
+            missed=self.missed and self.missed.taken(places),
         )
 
     def with_vanished(self, categories: Iterable[Category]) -> Self:
@@ -247,15 +223,12 @@ class MatchGroups(_Columns):
         if not gone:
             return self
         nothing = (0,) * len(gone)
-        missed = self.missed
-        if missed is not None:
-            missed = missed.model_copy(update={"sizes": (*missed.sizes, *nothing)})
         return self.model_copy(
             update={
                 "categories": (*self.categories, *gone),
                 "sizes": (*self.sizes, *nothing),
                 "ground_truths": (*self.ground_truths, *((0, 0, 0, 0) for _ in gone)),
-                "missed": missed,
+                "missed": self.missed and self.missed.with_empty(len(gone)),
             }
         )
 
@@ -374,22 +347,3 @@ def categories_of(matches: Iterable[FrameMatched]) -> list[CategoryMatched]:
         for match in matches
         for category, rows in match.groups.by_category().items()
     ]
-
-
-def _check(values: Iterable[float], least: float, most: float, name: str) -> None:
-    # Written so that NaN fails.
-    if not all(least <= value <= most for value in values):
-        raise ValueError(f"{name} is not from {least} to {most}")
-
-
-def _missed(missed: MissedAnnotations | None, places: Sequence[int]) -> MissedAnnotations | None:
-    if missed is None:
-        return None
-    ends = list(accumulate(missed.sizes))
-    bounds = [(ends[k] - missed.sizes[k], ends[k]) for k in places]
-    return MissedAnnotations(
-        sizes=tuple(missed.sizes[k] for k in places),
-        regions=tuple(chain.from_iterable(missed.regions[a:b] for a, b in bounds)),
-        bboxes=b"".join(missed.bboxes[32 * a : 32 * b] for a, b in bounds),
-        area_ranges=b"".join(missed.area_ranges[a:b] for a, b in bounds),
-    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from services.contracts import identity
 from services.contracts.events import (
     REANNOTATION_SOURCE,
+    ErrorType,
     FrameAnnotated,
     FrameCaptured,
     NeedleFound,
@@ -21,7 +22,9 @@ from services.contracts.matches import (
     MatchRevisions,
     categories_of,
 )
-from services.domain.detection.matching import match_frame
+from services.contracts.missed import MissedAnnotations
+from services.domain.detection.matching import category_matches, frame_match
+from services.domain.detection.missed import missed_annotations
 from services.domain.metrics.counting import NotCounted, why_not_counted
 from services.domain.ports.frames import FrameRecord, Pair
 from services.domain.ports.matches import KnownCategories
@@ -76,8 +79,10 @@ def complete_frames(
     ]
 
 
-def match(frame: MatchedFrame, rule: SplitRule) -> FrameMatched:
+def match(frame: MatchedFrame, rule: SplitRule, operating_score: float) -> FrameMatched:
     """The match of a detector on a frame.
+
+    An annotation that only detections below the operating score find counts as missed.
 
     A frame that does not count has no groups: with its vanished categories, it retracts its
     needles and removes it from mAP.
@@ -85,7 +90,7 @@ def match(frame: MatchedFrame, rule: SplitRule) -> FrameMatched:
     split = rule.split_of(frame.captured.frame_id, frame.captured.drive_id)
     groups = MatchGroups()
     if frame.left_out is None:
-        groups = MatchGroups.of(match_frame(frame.predictions, frame.ground_truth))
+        groups = _groups(frame.predictions, frame.ground_truth, operating_score)
     return FrameMatched(
         frame_id=frame.captured.frame_id,
         detector=frame.predictions.detector_id,
@@ -101,21 +106,47 @@ def match(frame: MatchedFrame, rule: SplitRule) -> FrameMatched:
     )
 
 
+def _groups(
+    predictions: PredictionsMade, truth: FrameAnnotated, operating_score: float
+) -> MatchGroups:
+    frame = frame_match(predictions, truth)
+    missed = missed_annotations(frame, truth, operating_score)
+    return MatchGroups.of(category_matches(frame, predictions), MissedAnnotations.of(missed))
+
+
 def with_vanished(match: FrameMatched, known: Collection[Category]) -> FrameMatched:
     """The match with an empty group for each known category that has nothing left."""
     return match.model_copy(update={"groups": match.groups.with_vanished(known)})
 
 
-def needles_in(match: FrameMatched, operating_score: float) -> list[NeedleFound]:
-    """The false positives at or above the operating score; a haystack frame has no needles."""
-    if match.split is not Split.REFERENCE or not any(match.groups.errors):
+@dataclass(frozen=True)
+class NeedleRule:
+    """Which failures become needles.
+
+    Attributes
+    ----------
+    operating_score : from which a false positive is one
+    misses : whether missed objects are needles too
+    """
+
+    operating_score: float
+    misses: bool = False
+
+
+def needles_in(match: FrameMatched, rule: NeedleRule) -> list[NeedleFound]:
+    """The failures on a reference frame that become needles; a haystack frame has none."""
+    if match.split is not Split.REFERENCE:
         return []
-    return [
-        needle for group in categories_of([match]) for needle in _needles_of(group, operating_score)
-    ]
+    found: list[NeedleFound] = []
+    if any(match.groups.errors):
+        for group in categories_of([match]):
+            found += _false_positives(group, rule.operating_score)
+    if rule.misses:
+        found += _misses(match)
+    return found
 
 
-def _needles_of(match: CategoryMatched, operating_score: float) -> Iterable[NeedleFound]:
+def _false_positives(match: CategoryMatched, operating_score: float) -> Iterable[NeedleFound]:
     columns = zip(
         *(match.regions, match.scores, match.bboxes, match.errors, match.true_categories),
         strict=True,
@@ -138,15 +169,35 @@ def _needles_of(match: CategoryMatched, operating_score: float) -> Iterable[Need
             )
 
 
+def _misses(match: FrameMatched) -> Iterable[NeedleFound]:
+    groups = match.groups.missed.by_group() if match.groups.missed else ()
+    for category, missed in zip(match.groups.categories, groups, strict=False):
+        for annotation in missed:
+            yield NeedleFound(
+                needle_id=identity.missed_needle_id(match.detector, annotation.region),
+                revision=match.revision,
+                frame_id=match.frame_id,
+                detector=match.detector,
+                category=category,
+                region_id=annotation.region,
+                annotation_id=annotation.region,
+                score=0.0,
+                bbox=annotation.bbox,
+                error_type=ErrorType.MISSED,
+                drive_id=match.drive_id,
+                captured_at=match.captured_at,
+            )
+
+
 def needle_events(
-    known: KnownCategories, match: FrameMatched, operating_score: float
+    known: KnownCategories, match: FrameMatched, rule: NeedleRule
 ) -> list[NeedleFound | NeedleRetracted]:
     """The needles that this match finds, and retractions of known ones that it clears.
 
     Every needle ever published is either found or retracted again, so a replay after a crash
     publishes all that the crash prevented. For readers, the highest revision wins.
     """
-    found = needles_in(match, operating_score)
+    found = needles_in(match, rule)
     still = {needle.needle_id for needle in found}
     retracted = [
         NeedleRetracted(

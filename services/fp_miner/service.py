@@ -23,7 +23,7 @@ from services.domain.ports.frames import FrameFact, FrameRecord, FrameStore, Pai
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.shortlists import Membership, ShortlistStore
 from services.fp_miner import logic
-from services.fp_miner.logic import MatchedFrame
+from services.fp_miner.logic import MatchedFrame, NeedleRule
 from services.runtime.clock import Clock
 from services.runtime.observability import freshness, metrics
 from services.runtime.progress import report_progress
@@ -97,23 +97,23 @@ class MineNeedles:
         return logic.complete_frames(ordered, memberships, count_copies=count_copies)
 
     def _match(self, frames: Sequence[MatchedFrame]) -> list[FrameMatched]:
-        rule = self._settings.split_rule
+        rule, score = self._settings.split_rule, self._settings.operating_score
         matches: list[FrameMatched] = []
         for frame in frames:
-            matches.append(logic.match(frame, rule))
+            matches.append(logic.match(frame, rule, score))
             report_progress()
         return matches
 
     async def _announce(
         self, matches: Sequence[FrameMatched]
     ) -> list[NeedleFound | NeedleRetracted]:
-        score = self._settings.operating_score
-        found = [needle for match in matches for needle in logic.needles_in(match, score)]
+        rule = NeedleRule(self._settings.operating_score, self._settings.mine_misses)
+        found = [needle for match in matches for needle in logic.needles_in(match, rule)]
         known = await self._matches.record(matches, found)
         mined = [
             needle
             for match in matches
-            for needle in logic.needle_events(known[match.frame_id, match.detector], match, score)
+            for needle in logic.needle_events(known[match.frame_id, match.detector], match, rule)
         ]
         matches = [
             logic.with_vanished(match, known[match.frame_id, match.detector]) for match in matches

@@ -180,7 +180,7 @@ class ModelComparer:
         """Truths and needles of each category with needles, and the frame of each region."""
         needles: defaultdict[DetectorCategory, list[NeedleFound]] = defaultdict(list)
         async for record in self._needles.scan():
-            if record.active and record.needle is not None:
+            if record.active and record.needle is not None and not record.is_miss:
                 needles[record.needle.detector, record.needle.category].append(record.needle)
         reference: defaultdict[DetectorCategory, list[Annotated]] = defaultdict(list)
         async for match in self._matches.scan(split=Split.REFERENCE):

@@ -227,7 +227,8 @@ class PublishShortlists:
                 case _:
                     raise Fatal(f"retriever does not consume {type(event).__name__}")
         await self._needles.record(found)
-        records = await self._needle_cache.refresh({needle.needle_id for needle in found})
+        stored = await self._needle_cache.refresh({needle.needle_id for needle in found})
+        records = {id_: record for id_, record in stored.items() if not record.is_miss}
         self._note_awaited(found, records)
         self._note_embedded(embedded)
         examples = self._match_cache.note(matched)

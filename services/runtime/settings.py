@@ -154,6 +154,11 @@ class Settings(BaseSettings):
     operating_score: Score = Field(
         0.5, description="Score from which a detection counts as shown on the map."
     )
+    mine_misses: bool = Field(
+        False,
+        description="Whether annotated objects that no detection found become needles; needs"
+        " version 2 of the events.",
+    )
 
     # Embedding
     embedder: str = Field(
@@ -354,6 +359,14 @@ class Settings(BaseSettings):
     def split_rule(self) -> SplitRule:
         """Which frames are the reference and which the haystack."""
         return SplitRule(self.reference_share, self.split_seed, by_frame=self.split_by == "frame")
+
+    @field_validator("mine_misses")
+    @classmethod
+    def _misses_can_be_written(cls, mined: bool, info: ValidationInfo) -> bool:
+        """Refuse misses where version 1 is written, which would drop them."""
+        if mined and info.data.get("event_version") == 1:
+            raise ValueError("misses need GAZELOOP_EVENT_VERSION=2")
+        return mined
 
     @field_validator("trusted_proxies")
     @classmethod

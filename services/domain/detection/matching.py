@@ -88,7 +88,9 @@ class FrameMatch:
     wrong : (M,) bool, the false positives at IoU .5 over all areas
     errors : of the false positives, in their order
     truths : (G,) int64, the group of each ground truth that counts; `errors.truth` indexes these
-    used : (G,) bool, whether a detection found it at IoU .5
+    annotated : (G,) int64, its index in the ground truth's annotations
+    areas : (G,) float64, its area in square pixels
+    found : (G,) float64, the score of the detection that found it at IoU .5; NaN where none did
     """
 
     categories: Sequence[Category]
@@ -98,14 +100,27 @@ class FrameMatch:
     wrong: BoolArray
     errors: Errors
     truths: IntArray
-    used: BoolArray
+    annotated: IntArray
+    areas: FloatArray
+    found: FloatArray
+
+    @property
+    def used(self) -> BoolArray:
+        """(G,) bool, whether a detection found the ground truth at IoU .5."""
+        return ~np.isnan(self.found)
 
 
 def match_frame(
     predictions: PredictionsMade, ground_truth: FrameAnnotated
 ) -> dict[Category, CategoryMatch]:
     """Match one frame: every category that has a detection or an annotation, in its order."""
-    frame = frame_match(predictions, ground_truth)
+    return category_matches(frame_match(predictions, ground_truth), predictions)
+
+
+def category_matches(
+    frame: FrameMatch, predictions: PredictionsMade
+) -> dict[Category, CategoryMatch]:
+    """The columns of each category of a frame that was matched with these predictions."""
     regions, found, matches = predictions.region_ids(), predictions.detections, frame.matches
     types, mistaken = _errors(frame)
     columns: tuple[Sequence[Any], ...] = (
@@ -138,20 +153,30 @@ def frame_match(predictions: PredictionsMade, ground_truth: FrameAnnotated) -> F
         np.array([found[i].bbox for i in order], np.float64).reshape(-1, 4),
         np.array([found[i].score for i in order], np.float64),
     )
-    annotations = _annotations(there, place)
+    annotated, annotations = _annotations(there, place)
     matches = match_groups(detections, annotations)
     counts = ~(annotations.crowd | annotations.ignore)
     truths = group_of(annotations.starts)[counts]
-    wrong, used = _wrong_and_used(annotations, matches)
+    wrong, found_at = _wrong_and_found(detections, annotations, matches)
     errors = error_types(
         detections.boxes[matches.source[wrong]],
         group_of(matches.starts)[wrong],
         annotations.boxes[counts],
         truths,
-        used[counts],
+        ~np.isnan(found_at[counts]),
     )
-    source = order[matches.source]
-    return FrameMatch(categories, detections, matches, source, wrong, errors, truths, used[counts])
+    return FrameMatch(
+        categories,
+        detections,
+        matches,
+        order[matches.source],
+        wrong,
+        errors,
+        truths,
+        annotated[counts],
+        annotations.areas[counts],
+        found_at[counts],
+    )
 
 
 def grouped(group: IntArray, groups: int) -> tuple[IntArray, IntArray]:
@@ -179,10 +204,13 @@ def group_of(starts: IntArray) -> IntArray:
     return np.repeat(np.arange(starts.size - 1), np.diff(starts))
 
 
-def _annotations(there: Sequence[Annotation], place: Mapping[Category, int]) -> Annotations:
+def _annotations(
+    there: Sequence[Annotation], place: Mapping[Category, int]
+) -> tuple[IntArray, Annotations]:
+    """The order that groups the annotations, and the groups."""
     order, starts = grouped(_codes(there, place), len(place))
     truths = [there[i] for i in order]
-    return Annotations(
+    return order, Annotations(
         starts,
         np.array([a.bbox for a in truths], np.float64).reshape(-1, 4),
         np.array([_area(a) for a in truths], np.float64),
@@ -203,12 +231,15 @@ def _codes(items: Sequence[Detection | Annotation], place: Mapping[Category, int
     return np.array([place[item.category] for item in items], np.int64)
 
 
-def _wrong_and_used(annotations: Annotations, matches: Matches) -> tuple[BoolArray, BoolArray]:
-    """At IoU .5 over all areas: the false positives, and the ground truths that are found."""
+def _wrong_and_found(
+    detections: Detections, annotations: Annotations, matches: Matches
+) -> tuple[BoolArray, FloatArray]:
+    """At IoU .5 over all areas: the false positives, and the score that found each ground truth."""
     matched, ignored = (matches.matched & 1).astype(bool), (matches.ignored & 1).astype(bool)
-    used = np.zeros(len(annotations.boxes), np.bool_)
-    used[matches.partner[matched & ~ignored]] = True
-    return ~matched & ~ignored, used
+    finds = matched & ~ignored
+    found = np.full(len(annotations.boxes), np.nan)
+    found[matches.partner[finds]] = detections.scores[matches.source[finds]]
+    return ~matched & ~ignored, found
 
 
 def _errors(frame: FrameMatch) -> tuple[list[ErrorType | None], list[Category | None]]:

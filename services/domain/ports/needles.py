@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
+from services.contracts.events import ErrorType, NeedleFound, NeedleRetracted, ShortlistPublished
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
 
 
@@ -30,6 +30,11 @@ class NeedleRecord:
     shortlist: ShortlistPublished | None = None
     published_revision: int = 0
     """The shortlist revision that the broker has acknowledged."""
+
+    @property
+    def is_miss(self) -> bool:
+        """Whether it is an annotated object that no detection found."""
+        return self.needle is not None and self.needle.error_type is ErrorType.MISSED
 
 
 class NeedleStore(Protocol):

@@ -144,8 +144,11 @@ class Reports:
         return Report(
             detector=detector,
             counts=counts.model_copy(update=found),
+            # Misses are counted only where the deployment mines them.
             needles_by_error_type={
-                error_type: tally.errors[error_type] for error_type in FALSE_POSITIVES
+                error_type: tally.errors[error_type]
+                for error_type in ErrorType
+                if error_type in FALSE_POSITIVES or tally.errors[error_type]
             },
             map={subset: dict(evaluation.numbers) for subset, evaluation in evaluations.items()},
             order_holds=order_holds(

@@ -191,12 +191,15 @@ class NeedleCache:
         self._unpublished: set[NeedleId] | None = None
 
     async def all(self, detector: DetectorId | None = None) -> list[NeedleRecord]:
-        """The stored needles that are active or have a shortlist, in the order of their ids."""
+        """The stored needles that are active or have a shortlist, in the order of their ids.
+
+        Without misses: there is no haystack region to look for.
+        """
         records = []
         unpublished = set(self._unpublished or ())
         async for record in self._store.scan(detector=detector):
             _note_publication(unpublished, record)
-            if record.active or logic.listed(record):
+            if (record.active or logic.listed(record)) and not record.is_miss:
                 records.append(record)
         if detector is None or self._unpublished is not None:
             self._unpublished = unpublished

@@ -23,9 +23,9 @@ from services.contracts.matches import (
     FrameMatched,
     MatchGroups,
     MatchRevisions,
-    MissedAnnotations,
     categories_of,
 )
+from services.contracts.missed import MissedAnnotations
 from services.domain.metrics.index_layout import microseconds
 from services.domain.metrics.match_columns import Cells, NamedColumns, Names
 from services.domain.metrics.subsets import part_of

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from services.contracts.events import ErrorType, NeedleFound, NeedleRetracted, Split
@@ -7,6 +10,7 @@ from services.domain.ports.frames import FrameRecord
 from services.domain.ports.shortlists import Membership
 from services.domain.splits import SplitRule
 from services.fp_miner import logic
+from services.fp_miner.logic import NeedleRule
 from tests import samples
 
 SPLIT = SplitRule(0.5)
@@ -31,7 +35,7 @@ def matches_of(frame: FrameRecord, **context: object) -> list[FrameMatched]:
         memberships,  # type: ignore[arg-type]
         count_copies=bool(context.get("count_copies")),
     )
-    matches = [logic.match(matched_frame, SPLIT) for matched_frame in complete]
+    matches = [logic.match(matched_frame, SPLIT, 0.5) for matched_frame in complete]
     matches = [logic.with_vanished(match, known) for match in matches]  # type: ignore[arg-type]
     return [match for match in matches if match.groups.categories]
 
@@ -66,18 +70,18 @@ def test_annotated_and_empty_makes_every_detection_a_false_positive() -> None:
 def test_a_right_detection_is_no_needle() -> None:
     (match,) = matches_of(record(ground_truth=samples.frame_annotated(samples.annotation())))
     assert columns(match).errors == (None,)
-    assert logic.needles_in(match, 0.5) == []
+    assert logic.needles_in(match, NeedleRule(0.5)) == []
 
 
 def test_only_what_is_shown_on_the_map_is_a_needle() -> None:
     (match,) = matches_of(record())
-    assert len(logic.needles_in(match, 0.9)) == 1
-    assert logic.needles_in(match, 0.91) == []
+    assert len(logic.needles_in(match, NeedleRule(0.9))) == 1
+    assert logic.needles_in(match, NeedleRule(0.91)) == []
 
 
 def test_a_haystack_frame_has_no_needles() -> None:
     (match,) = matches_of(record(captured=samples.frame_captured(drive_id=HAYSTACK_DRIVE)))
-    assert logic.needles_in(match, 0.5) == []
+    assert logic.needles_in(match, NeedleRule(0.5)) == []
 
 
 def test_a_category_that_vanished_is_matched_with_nothing() -> None:
@@ -119,15 +123,15 @@ def test_a_pair_of_which_something_was_refused_says_nothing_but_that_nothing_is_
 
 def test_a_revision_of_which_something_was_refused_retracts_and_a_cured_one_brings_back() -> None:
     (sound,) = matches_of(record())
-    (needle,) = logic.needles_in(sound, 0.5)
+    (needle,) = logic.needles_in(sound, NeedleRule(0.5))
     known = [samples.STOP_SIGN]
 
     (partial,) = matches_of(
         record(ground_truth=samples.frame_annotated(revision=2, complete=False)), known=known
     )
-    (retracted,) = logic.needle_events(known_to_be(needle), partial, 0.5)
+    (retracted,) = logic.needle_events(known_to_be(needle), partial, NeedleRule(0.5))
     (cured,) = matches_of(record(ground_truth=samples.frame_annotated(revision=3)), known=known)
-    (found,) = logic.needle_events(known_to_be(needle), cured, 0.5)
+    (found,) = logic.needle_events(known_to_be(needle), cured, NeedleRule(0.5))
 
     assert isinstance(retracted, NeedleRetracted)
     assert isinstance(found, NeedleFound)
@@ -160,13 +164,13 @@ def test_a_frame_that_turns_out_to_be_a_copy_overtakes_its_match() -> None:
 
 def test_a_known_needle_is_found_again_or_retracted_on_every_delivery() -> None:
     (match,) = matches_of(record())
-    (needle,) = logic.needles_in(match, 0.5)
+    (needle,) = logic.needles_in(match, NeedleRule(0.5))
     (cleared,) = matches_of(
         record(ground_truth=samples.frame_annotated(samples.annotation(), revision=2))
     )
     for _ in range(2):
-        assert logic.needle_events(known_to_be(needle), match, 0.5) == [needle]
-        (retracted,) = logic.needle_events(known_to_be(needle), cleared, 0.5)
+        assert logic.needle_events(known_to_be(needle), match, NeedleRule(0.5)) == [needle]
+        (retracted,) = logic.needle_events(known_to_be(needle), cleared, NeedleRule(0.5))
         assert isinstance(retracted, NeedleRetracted)
         assert retracted.revision > needle.revision
 
@@ -176,9 +180,75 @@ def test_a_needle_names_the_category_that_was_mistaken() -> None:
     mined = [
         needle
         for match in matches_of(record(ground_truth=truth))
-        for needle in logic.needle_events({}, match, 0.5)
+        for needle in logic.needle_events({}, match, NeedleRule(0.5))
     ]
     (needle,) = mined
     assert isinstance(needle, NeedleFound)
     assert needle.error_type is ErrorType.CLASSIFICATION
     assert needle.true_category == "crossing"
+
+
+MISSES = NeedleRule(0.5, misses=True)
+
+
+def missed_by(frame: FrameRecord, rule: NeedleRule = MISSES) -> list[NeedleFound]:
+    (match,) = matches_of(frame)
+    return [n for n in logic.needles_in(match, rule) if n.error_type is ErrorType.MISSED]
+
+
+def annotated_and_found(*scores: float) -> FrameRecord:
+    made = samples.predictions_made(*(samples.detection(score=score) for score in scores))
+    truth = samples.frame_annotated(samples.annotation())
+    return record(ground_truth=truth, predictions={made.detector_id: made})
+
+
+def test_an_annotation_that_no_detection_found_is_a_needle() -> None:
+    frame = annotated_and_found()
+    (needle,) = missed_by(frame)
+    assert frame.ground_truth is not None
+    (annotation_id,) = frame.ground_truth.annotation_ids()
+    assert (needle.category, needle.bbox, needle.score) == (samples.STOP_SIGN, samples.BOX, 0.0)
+    assert needle.region_id == needle.annotation_id == annotation_id
+
+
+@pytest.mark.parametrize(("score", "misses"), [(0.49, 1), (0.5, 0)])
+def test_only_detections_at_the_operating_score_find_an_annotation(
+    score: float, misses: int
+) -> None:
+    assert len(missed_by(annotated_and_found(score))) == misses
+
+
+def test_misses_are_needles_only_where_the_setting_says_so() -> None:
+    assert missed_by(annotated_and_found(), NeedleRule(0.5)) == []
+
+
+def test_a_haystack_frame_has_no_misses() -> None:
+    haystack = samples.frame_captured(drive_id=HAYSTACK_DRIVE)
+    assert missed_by(replace(annotated_and_found(), captured=haystack)) == []
+
+
+def test_two_detectors_that_miss_one_annotation_have_a_needle_each() -> None:
+    versions = [samples.predictions_made(version=version) for version in ("1", "2")]
+    truth = samples.frame_annotated(samples.annotation())
+    frame = record(ground_truth=truth, predictions={made.detector_id: made for made in versions})
+    needles = [n for match in matches_of(frame) for n in logic.needles_in(match, MISSES)]
+    assert len({needle.needle_id for needle in needles}) == 2
+    assert len({needle.region_id for needle in needles}) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ground_truth": samples.frame_annotated(revision=2)},
+        {"predictions": {samples.DETECTOR: samples.predictions_made(samples.detection())}},
+    ],
+    ids=["annotation removed", "detection added"],
+)
+def test_a_miss_that_a_change_clears_is_retracted_on_every_delivery(
+    change: dict[str, Any],
+) -> None:
+    (missed,) = missed_by(annotated_and_found())
+    (cleared,) = matches_of(replace(annotated_and_found(), **change), known=[samples.STOP_SIGN])
+    for _ in range(2):
+        events = logic.needle_events(known_to_be(missed), cleared, MISSES)
+        assert [(type(e), e.needle_id) for e in events] == [(NeedleRetracted, missed.needle_id)]

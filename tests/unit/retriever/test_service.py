@@ -556,3 +556,18 @@ async def test_nothing_is_told_of_budgets_before_anything_was_planned() -> None:
 async def test_an_event_of_another_service_stops_the_retriever() -> None:
     with pytest.raises(Fatal):
         await World().step.run([samples.frame_captured()])
+
+
+async def test_a_miss_has_no_shortlist_and_leaves_those_of_false_positives_alone() -> None:
+    world = World()
+    needle = await found(world)
+    missed = needle.model_copy(
+        update={"needle_id": "missed", "error_type": ErrorType.MISSED, "score": 0.0}
+    )
+    await world.embed("hay", 0.1)
+    await world.run([missed])
+    assert world.shortlists() == []
+    await world.run([needle])
+    assert world.shortlists() == [["hay"]]
+    await world.run([samples.needle_retracted(missed, revision=2)], world.retriever())
+    assert world.shortlists() == [["hay"]]

@@ -51,6 +51,12 @@ def test_a_version_of_events_that_does_not_exist_is_refused(
         load_settings()
 
 
+def test_misses_are_refused_where_version_1_of_the_events_would_drop_them() -> None:
+    assert load_settings(mine_misses=True, event_version=2).mine_misses
+    with pytest.raises(InvalidSettings, match="GAZELOOP_EVENT_VERSION=2"):
+        load_settings(mine_misses=True, event_version=1)
+
+
 @pytest.mark.parametrize(
     ("name", "listed"),
     [

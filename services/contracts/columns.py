@@ -1,0 +1,48 @@
+"""Columns of an event that are bytes on the wire: little-endian numbers, one after the other."""
+
+from collections.abc import Iterable
+from typing import Annotated, Final
+
+from pydantic import ConfigDict, WithJsonSchema
+
+from services.contracts.events import Strict
+
+MOST_GROUPS: Final = 10_000
+MOST_ROWS: Final = 1_000_000
+"""Bounds of one event: 10,000 categories of 100 detections. MongoDB's 16 MB are reached earlier."""
+
+
+def _column(item: str, size: int) -> WithJsonSchema:
+    return WithJsonSchema(
+        {
+            "type": "string",
+            "format": "base64url",
+            "maxLength": -(-size * MOST_ROWS // 3) * 4,
+            "description": f"Little-endian {item}, one after the other",
+        }
+    )
+
+
+Float64Column = Annotated[bytes, _column("float64", 8)]
+BoxColumn = Annotated[bytes, _column("float64, four for each box [x, y, width, height]", 32)]
+WordColumn = Annotated[bytes, _column("uint64", 8)]
+CodeColumn = Annotated[bytes, _column("uint8", 1)]
+
+
+class Columns(Strict):
+    """A part of an event with columns of bytes."""
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+
+def check_column(values: Iterable[float], least: float, most: float, name: str) -> None:
+    """Refuse values outside of these bounds.
+
+    Raises
+    ------
+    ValueError
+        A value is NaN, less than `least` or more than `most`.
+    """
+    # Written so that NaN fails.
+    if not all(least <= value <= most for value in values):
+        raise ValueError(f"{name} is not from {least} to {most}")
