@@ -21,7 +21,15 @@ from services.contracts.events import (
 from services.contracts.visible_text import escaped
 from services.formats import fields
 from services.formats.adjustments import Adjustment
-from services.formats.items import Disputed, FrameItem, Located, RecordKind, Rejection
+from services.formats.capture_metadata import capture_metadata
+from services.formats.items import (
+    UNKNOWN_TIME,
+    Disputed,
+    FrameItem,
+    Located,
+    RecordKind,
+    Rejection,
+)
 from services.formats.readers.records import hide_nothing
 from services.formats.rules import Picture, fitted, require_touching
 from services.formats.visible_names import check_names
@@ -199,21 +207,28 @@ def _opened(
 
 
 def _captured(item: FrameItem, content: bytes, facts: ImageFacts) -> FrameCaptured:
-    image = Image(
+    found = capture_metadata(facts)
+    known_time = item.captured_at if item.captured_at != UNKNOWN_TIME else found.captured_at
+    return FrameCaptured(
+        frame_id=item.frame_id,
+        vehicle_id=item.vehicle_id,
+        drive_id=item.drive_id,
+        captured_at=known_time or UNKNOWN_TIME,
+        position=item.position or found.position,
+        image=image_of(content, facts),
+        camera=found.camera,
+    )
+
+
+def image_of(content: bytes, facts: ImageFacts) -> Image:
+    """An image that is not in the blob store yet."""
+    return Image(
         sha256=hashlib.sha256(content).hexdigest(),
         uri=NOT_STORED,
         size_bytes=len(content),
         media_type=facts.media_type,
         width=facts.width,
         height=facts.height,
-    )
-    return FrameCaptured(
-        frame_id=item.frame_id,
-        vehicle_id=item.vehicle_id,
-        drive_id=item.drive_id,
-        captured_at=item.captured_at,
-        position=item.position,
-        image=image,
     )
 
 

@@ -1,19 +1,19 @@
 """Process authorised HTTP requests: check, store, number, publish."""
 
 import asyncio
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated, FrameCaptured, Image
+from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated, FrameCaptured
 from services.contracts.identity import FrameId
 from services.domain.namespaces import Vehicle, foreign_drive, foreign_frame
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.held_corrections import HeldCorrection
 from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.shortlists import ShortlistStore
-from services.formats.frames import NOT_STORED, stored_at
+from services.formats.capture_metadata import capture_metadata
+from services.formats.frames import image_of, stored_at
 from services.formats.visible_names import check_names
 from services.ground_truth.drafts import (
     Draft,
@@ -123,7 +123,7 @@ class Acceptance:
         self._decoders = asyncio.Semaphore(DECODERS)
 
     async def frame(self, content: bytes, metadata: FrameMetadata, vehicle: Vehicle) -> Accepted:
-        """Publish a vehicle's image.
+        """Publish a vehicle's image; its position comes from the image where the metadata has none.
 
         Raises
         ------
@@ -136,21 +136,15 @@ class Acceptance:
         """
         async with self._decoders:
             facts = await asyncio.to_thread(inspect, content, self._limits)
-        image = Image(
-            sha256=hashlib.sha256(content).hexdigest(),
-            uri=NOT_STORED,
-            size_bytes=len(content),
-            media_type=facts.media_type,
-            width=facts.width,
-            height=facts.height,
-        )
+        found = capture_metadata(facts)
         draft = FrameCaptured(
             frame_id=metadata.frame_id,
             vehicle_id=vehicle.vehicle_id,
             drive_id=metadata.drive_id,
             captured_at=metadata.captured_at,
-            position=metadata.position,
-            image=image,
+            position=metadata.position or found.position,
+            image=image_of(content, facts),
+            camera=found.camera,
         )
         check_names(draft)
         if not all(await self.claimed([metadata.frame_id], vehicle)):

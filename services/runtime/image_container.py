@@ -44,18 +44,23 @@ _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _PADDING = re.compile(rb"\xff*(?=\xff)")
 _EXIF = b"Exif\x00\x00"
+_XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 _ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
 class Container:
-    """The bytes of one image without metadata, and its orientation."""
+    """The bytes of one image without metadata, and the metadata apart."""
 
     media_type: MediaType
     pixels: bytes
     """An image file that contains only what decoding needs."""
     orientation: int
     """EXIF orientation, 1 to 8; 1, which is upright, if absent."""
+    exif: bytes = b""
+    """From its TIFF header on, at most 64 kB of a JPEG; empty if absent."""
+    xmp: bytes = b""
+    """A JPEG's XML, at most 64 kB; empty if absent."""
 
 
 def open_container(content: bytes) -> Container:
@@ -124,7 +129,7 @@ def _rows_bytes(width: int, height: int, bits: int) -> int:
 
 def _open_png(content: bytes) -> Container:
     kept = _Kept(content, len(_PNG_SIGNATURE))
-    orientation, headers = 1, 0
+    exif, headers = b"", 0
     at = len(_PNG_SIGNATURE)
     for chunk_type, chunk in _png_chunks(memoryview(content)):
         if chunk_type in _PNG_PIXELS:
@@ -135,9 +140,9 @@ def _open_png(content: bytes) -> Container:
                 raise InvalidImage("a PNG begins with one header of 13 bytes")
             kept.add(at, at + len(chunk))
         elif chunk_type == b"eXIf":
-            orientation = _orientation(bytes(chunk[8:-4]))
+            exif = bytes(chunk[8:-4])
         at += len(chunk)
-    return Container("image/png", kept.joined(), orientation)
+    return Container("image/png", kept.joined(), _orientation(exif), exif)
 
 
 class _Kept:
@@ -182,11 +187,13 @@ def _png_chunks(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 
 def _open_jpeg(content: bytes) -> Container:
     kept = _Kept(content, len(_JPEG_START))
-    orientation, scans = 1, 0
+    exif, xmp, scans = b"", b"", 0
     for marker, start, end in _jpeg_segments(content):
         segment = memoryview(content)[start:end]
         if marker == _APP1 and segment[4:10] == _EXIF:
-            orientation = _orientation(bytes(segment[10:]))
+            exif = bytes(segment[4 + len(_EXIF) :])
+        elif marker == _APP1 and bytes(segment[4 : 4 + len(_XMP)]) == _XMP:
+            xmp = bytes(segment[4 + len(_XMP) :])
         # APP0 and APP14 define the colour encoding; the other segments do not affect pixels.
         metadata = _APP1 <= marker <= _APP15 and marker != _APP14
         if not metadata and marker != _COM:
@@ -194,7 +201,7 @@ def _open_jpeg(content: bytes) -> Container:
         scans += marker == _SOS
         if scans > MAX_JPEG_SCANS:
             raise InvalidImage(f"more than {MAX_JPEG_SCANS} scans", reason="too_many_scans")
-    return Container("image/jpeg", kept.joined(), orientation)
+    return Container("image/jpeg", kept.joined(), _orientation(exif), exif, xmp)
 
 
 def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:

@@ -57,6 +57,8 @@ class ImageFacts(NamedTuple):
     height: int
     orientation: int = 1
     """EXIF orientation, 1 to 8, which `decode_rgb` applies to the stored pixels."""
+    exif: bytes = b""
+    xmp: bytes = b""
 
 
 class Decoded(NamedTuple):
@@ -148,7 +150,9 @@ def _facts(container: Container, picture: Image.Image) -> ImageFacts:
     width, height = picture.size
     if container.orientation >= 5:  # noqa: PLR2004  # EXIF: 5 to 8 lie on their side
         width, height = height, width
-    return ImageFacts(container.media_type, width, height, container.orientation)
+    return ImageFacts(
+        container.media_type, width, height, container.orientation, container.exif, container.xmp
+    )
 
 
 def _opened(container: Container, limits: ImageLimits) -> ImageFile.ImageFile:

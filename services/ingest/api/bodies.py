@@ -49,7 +49,9 @@ class FrameMetadata(_Body):
     )
     drive_id: AnyDriveId | None = None
     captured_at: CaptureTime
-    position: Place | None = None
+    position: Place | None = Field(
+        None, description="The image's own, from EXIF or XMP, where it is not given."
+    )
 
 
 class SentDetection(Detection):

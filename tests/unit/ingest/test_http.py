@@ -19,6 +19,7 @@ from services.domain.ports.blob_uris import place_of
 from services.runtime.http.tokens import issue
 from tests import samples
 from tests.unit.ingest.datasets import Json, jpeg
+from tests.unit.ingest.pictures import BERLIN, GPS, picture
 from tests.unit.ingest.web import BOX, FRAME, GROUND_TRUTH, METADATA, PREDICTIONS, Web
 
 NDJSON = "application/x-ndjson"
@@ -53,6 +54,18 @@ async def test_a_frame_is_stored_and_published_before_it_is_accepted(web: Web) -
     assert response.json() == {"frame_id": FRAME, "event_id": event.event_id, "revision": 1}
     assert (event.vehicle_id, event.drive_id) == ("v1", "v1:d1")
     assert web.blobs.get(event.image.uri) == jpeg()
+
+
+async def test_an_image_names_the_position_that_its_metadata_leaves_out(web: Web) -> None:
+    image = picture({GPS: BERLIN})
+
+    await web.post_frame(image=image)
+
+    (event,) = web.published
+    assert isinstance(event, FrameCaptured)
+    assert event.captured_at == datetime.fromisoformat(METADATA["captured_at"])
+    assert event.position is not None
+    assert event.position.lat == pytest.approx(52.5164)
 
 
 async def test_metadata_may_be_a_file_part(web: Web) -> None:

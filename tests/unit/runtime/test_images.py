@@ -107,10 +107,10 @@ def test_a_turned_camera_gives_an_upright_picture(
     decoded = decode_rgb(content, LIMITS)
 
     assert np.array_equal(np.asarray(decoded), np.asarray(expected))
-    _, *size, found = inspect(content, LIMITS)
+    facts = inspect(content, LIMITS)
 
-    assert tuple(size) == decoded.size == expected.size
-    assert found == orientation
+    assert (facts.width, facts.height) == decoded.size == expected.size
+    assert facts.orientation == orientation
 
 
 @pytest.mark.parametrize(
