@@ -10,6 +10,7 @@ import typer
 
 from services.cli.console import console
 from services.contracts.errors import InvalidRecord
+from services.contracts.events import IouType
 from services.formats.items import Dataset, Detector
 from services.formats.readers.coco import read_coco
 from services.formats.readers.detections.output import Output
@@ -118,6 +119,15 @@ DetectorName = Annotated[
         metavar="NAME@VERSION",
     ),
 ]
+IouTypeOption = Annotated[
+    IouType,
+    typer.Option(
+        "--iou-type",
+        help="What the detector's results are matched by: boxes, or the masks of COCO results"
+        " (`segmentation`). The same for all imports of a detector version.",
+        metavar="bbox|segm",
+    ),
+]
 Name = Annotated[
     str | None,
     typer.Option(
@@ -169,6 +179,7 @@ class DetectionOptions:
     predictions_format: PredictionsFormat = FormatName.AUTO
     class_names: ClassNamesFile = None
     detector: DetectorName = None
+    iou_type: IouTypeOption = "bbox"
     name: Name = None
 
     def __post_init__(self) -> None:
@@ -187,7 +198,9 @@ class DetectionOptions:
 
     def made_by(self) -> Detector | None:
         """The detector, if there are results."""
-        return None if self.detector is None else Detector.parse(self.detector)
+        if self.detector is None:
+            return None
+        return Detector.parse(self.detector)._replace(iou_type=self.iou_type)
 
     def reader(
         self, read: Callable[..., Dataset], annotations: Path, images: Path | None

@@ -4,9 +4,10 @@ An event carries the full state of its subject, so only the highest revision cou
 drop, repeat or reorder all others.
 """
 
+import math
 from abc import ABC, abstractmethod
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -14,7 +15,9 @@ from pydantic import (
     ConfigDict,
     Field,
     computed_field,
+    model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from services.contracts import identity
 from services.contracts.bounds import (
@@ -55,6 +58,7 @@ from services.contracts.names import (
     Tags,
     TrackId,
 )
+from services.contracts.run_lengths import INVALID_MASK, MAX_PIXELS, run_lengths
 
 SCHEMA_VERSION: Literal[2] = 2
 REANNOTATION_SOURCE = "reannotation"
@@ -119,6 +123,17 @@ class Rle(Strict):
 
     size: tuple[PixelCount, PixelCount]
     counts: Annotated[str, Field(max_length=MAX_RLE)]
+
+    @model_validator(mode="after")
+    def _fills_its_size(self) -> Self:
+        # Comparing masks whose runs do not fill their size, native code would never return.
+        try:
+            filled = sum(run_lengths(self.counts))
+        except ValueError as exc:
+            raise PydanticCustomError(INVALID_MASK, "{why}", {"why": str(exc)}) from exc
+        if filled != math.prod(self.size) or filled >= MAX_PIXELS:
+            raise PydanticCustomError(INVALID_MASK, "the run lengths do not fill the mask")
+        return self
 
 
 class FrameVector(Strict):
@@ -226,6 +241,8 @@ class PredictionsMade(FrameEvent):
     revision: SourceRevision = 1
     complete: bool = True
     """False where detections were refused; the frame is not matched for this detector."""
+    iou_type: IouType = "bbox"
+    """What the detections are matched by; an object without a mask counts as its box, filled."""
     detections: Annotated[tuple[Detection, ...], Field(max_length=MAX_OBJECTS)]
 
     @property

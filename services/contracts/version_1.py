@@ -44,7 +44,7 @@ _OF_AN_OBJECT: Final = {"__all__": {"track_id", "attributes", "vector"}}
 _OF_A_NEEDLE: Final = {"annotation_id": True, "mask": True}
 ADDED: Final[Mapping[type[Event], Mapping[str, Any]]] = {
     FrameCaptured: {"tags": True, "camera": True, "vector": True},
-    PredictionsMade: {"detections": _OF_AN_OBJECT},
+    PredictionsMade: {"iou_type": True, "detections": _OF_AN_OBJECT},
     FrameAnnotated: {"categories": True, "sampling": True, "annotations": _OF_AN_OBJECT},
     NeedleFound: _OF_A_NEEDLE,
     ShortlistPublished: {
@@ -154,8 +154,12 @@ def encode(event: Event) -> bytes:
     number = {"schema_version": 1}
     if isinstance(event, ShortlistPublished):
         event = event.model_copy(update={"needle": event.needle.model_copy(update=number)})
+    added = dict(ADDED.get(type(event), {}))
+    if isinstance(event, PredictionsMade) and event.iou_type != "bbox":
+        # Readers of version 1 ignore it; left out, fp_miner could not match masks.
+        del added["iou_type"]
     old = event.model_copy(update=number)
-    return old.model_dump_json(exclude=dict(ADDED.get(type(event), {})), warnings=False).encode()
+    return old.model_dump_json(exclude=added, warnings=False).encode()
 
 
 def is_expressible(event: Event) -> bool:
@@ -164,7 +168,7 @@ def is_expressible(event: Event) -> bool:
         case FrameCaptured():
             return _lacks(event.tags, event.camera, event.vector)
         case PredictionsMade():
-            return all(
+            return event.iou_type == "bbox" and all(
                 item.track_id is None and item.attributes is None and item.vector is None
                 for item in event.detections
             )

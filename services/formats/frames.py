@@ -239,6 +239,7 @@ def _looked_at(item: FrameItem, source: str) -> Iterator[PredictionsMade | Frame
             detector=item.detector.name,
             version=item.detector.version,
             complete=item.detections_complete,
+            iou_type=item.detector.iou_type,
             detections=tuple(detection.value for detection in item.detections),
         )
     if item.annotations is not None:

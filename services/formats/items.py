@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, Self, TypeVar
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import Annotation, Detection, Position
+from services.contracts.events import Annotation, Detection, IouType, Position
 from services.contracts.identity import DriveId, FrameId, VehicleId
 from services.formats.adjustments import Adjustment
 
@@ -20,10 +20,16 @@ UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Detector(NamedTuple):
-    """A detector and its version, written `NAME@VERSION` on the command line."""
+    """A detector and its version, written `NAME@VERSION` on the command line.
+
+    Attributes
+    ----------
+    iou_type : what its detections are matched by
+    """
 
     name: str
     version: str
+    iou_type: IouType = "bbox"
 
     @classmethod
     def parse(cls, text: str) -> Self:

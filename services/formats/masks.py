@@ -1,4 +1,4 @@
-"""COCO masks: validate run lengths before native code reads them, and rasterise polygons."""
+"""COCO masks: read run lengths, rasterise polygons, move masks to the actual image."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from services.contracts.bounds import MAX_COORDINATE
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Rle
 from services.contracts.identity import Box
+from services.contracts.run_lengths import INVALID_MASK, MAX_PIXELS, run_lengths
 from services.formats import fields
 from services.formats.geometry import Size, is_scaling
 
@@ -44,7 +45,7 @@ class Shape(NamedTuple):
 
 
 def _invalid(detail: str) -> InvalidRecord:
-    return InvalidRecord(detail, reason="invalid_mask")
+    return InvalidRecord(detail, reason=INVALID_MASK)
 
 
 def from_coco(segmentation: object, size: tuple[int, int] | None) -> Shape | None:
@@ -121,18 +122,6 @@ def moved(mask: Rle, orientation: int, actual: Size) -> Rle:
     return Rle(size=(height, width), counts=encoded["counts"].decode())
 
 
-def check(mask: Rle) -> None:
-    """Check that native code can read the mask safely.
-
-    Raises
-    ------
-    InvalidRecord
-        `invalid_mask`: its counts do not add up to its size.
-    """
-    if sum(_decoded(mask.counts)) != math.prod(_size(list(mask.size))):
-        raise _invalid("the run lengths do not fill the mask")
-
-
 def from_polygons(polygons: Sequence[object], size: tuple[int, int]) -> Shape:
     """The union of polygons `[x1, y1, x2, y2, …]`, rasterised as pycocotools does.
 
@@ -181,35 +170,25 @@ def _size(value: object) -> tuple[int, int]:
         isinstance(value, list)
         and len(value) == 2  # noqa: PLR2004  # height and width
         and all(isinstance(side, int) and 0 < side <= MAX_COORDINATE for side in value)
-        and math.prod(value) < 2**32
+        and math.prod(value) < MAX_PIXELS
     ):
         return value[0], value[1]
     raise _invalid("size is not [height, width]")
 
 
 def _listed(counts: object) -> list[int]:
-    if isinstance(counts, list) and all(type(run) is int and 0 <= run < 2**32 for run in counts):
+    if isinstance(counts, list) and all(
+        type(run) is int and 0 <= run < MAX_PIXELS for run in counts
+    ):
         return counts
     raise _invalid("counts are not run lengths")
 
 
 def _decoded(counts: str) -> list[int]:
-    """Run lengths from COCO's compressed string, as in `rleFrString` but with bounds checks."""
-    runs: list[int] = []
-    at = 0
-    while at < len(counts):
-        run, shift, more = 0, 0, True
-        while more:
-            if at == len(counts) or not 0 <= ord(counts[at]) - 48 < 64 or shift > 60:  # noqa: PLR2004  # six bits a sign
-                raise _invalid("counts are not COCO's run lengths")
-            bits = ord(counts[at]) - 48
-            run |= (bits & 0x1F) << shift
-            more = bool(bits & 0x20)
-            at, shift = at + 1, shift + 5
-        if bits & 0x10:
-            run -= 1 << shift
-        runs.append(run + runs[-2] if len(runs) > 2 else run)  # noqa: PLR2004  # differences from the fourth on
-    return _listed(runs)
+    try:
+        return run_lengths(counts)
+    except ValueError as exc:
+        raise _invalid(str(exc)) from exc
 
 
 def _shape(mask: Rle) -> Shape:

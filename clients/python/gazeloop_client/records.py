@@ -33,12 +33,23 @@ class FrameMetadata(_Frame, total=False):
     position: Position
 
 
-class Detection(TypedDict):
-    """One box of a detector: [x, y, width, height] in pixels, score from 0 to 1."""
+class Mask(TypedDict):
+    """A COCO run-length mask: [height, width] of the image, and its compressed counts."""
 
+    size: Sequence[int]
+    counts: str
+
+
+class _Detection(TypedDict):
     category: str
     score: float
     bbox: Sequence[float]
+
+
+class Detection(_Detection, total=False):
+    """One box of a detector: [x, y, width, height] in pixels, score from 0 to 1."""
+
+    mask: Mask
 
 
 class _Predictions(TypedDict):
@@ -51,17 +62,23 @@ class _Predictions(TypedDict):
 class Predictions(_Predictions, total=False):
     """All that one detector version found on one frame; nothing found is a record too.
 
-    `complete` is False if some detections could not be sent.
+    `complete` is False if some detections could not be sent; `iou_type` is "segm" if detections
+    are to be matched by their masks.
     """
 
     complete: bool
+    iou_type: Literal["bbox", "segm"]
 
 
-class Annotation(TypedDict):
-    """One annotated object: [x, y, width, height] in pixels."""
-
+class _Annotation(TypedDict):
     category: str
     bbox: Sequence[float]
+
+
+class Annotation(_Annotation, total=False):
+    """One annotated object: [x, y, width, height] in pixels."""
+
+    mask: Mask
 
 
 class _GroundTruth(TypedDict):

@@ -6,6 +6,7 @@ import numpy as np
 
 from services.contracts.errors import InvalidRecord
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.detection.masks import Masks
 
 
 def check_boxes(boxes: FloatArray) -> None:
@@ -31,6 +32,11 @@ def _check_length(name: str, values: FloatArray | BoolArray, boxes: FloatArray) 
         )
 
 
+def _check_masks(masks: Masks | None, boxes: FloatArray) -> None:
+    if masks is not None and len(masks) != len(boxes):
+        raise InvalidRecord(f"{len(masks)} masks and boxes {boxes.shape} differ", reason="length")
+
+
 def _check_groups(starts: IntArray, boxes: FloatArray) -> None:
     ends = starts.size > 0 and starts[0] == 0 and starts[-1] == len(boxes)
     if not ends or (np.diff(starts) < 0).any():
@@ -46,6 +52,7 @@ class Detections:
     starts : (K + 1,) int64; group k is `[starts[k]:starts[k + 1]]`
     boxes : (D, 4) float64, [x, y, width, height] in pixels
     scores : (D,) float64
+    masks : D masks to be matched instead of the boxes
 
     Raises
     ------
@@ -56,6 +63,7 @@ class Detections:
     starts: IntArray
     boxes: FloatArray
     scores: FloatArray
+    masks: Masks | None = None
 
     def __post_init__(self) -> None:
         check_boxes(self.boxes)
@@ -63,6 +71,15 @@ class Detections:
         _check_length("scores", self.scores, self.boxes)
         if not np.isfinite(self.scores).all():
             raise InvalidRecord("a score is not finite", reason="score_not_finite")
+        _check_masks(self.masks, self.boxes)
+
+    @property
+    def areas(self) -> FloatArray:
+        """(D,) float64 square pixels, of the masks if they are matched."""
+        if self.masks is not None:
+            return self.masks.areas
+        areas: FloatArray = self.boxes[:, 2] * self.boxes[:, 3]
+        return areas
 
 
 @dataclass(frozen=True)
@@ -76,6 +93,7 @@ class Annotations:
     areas : (G,) float64 square pixels, of the mask where there is one
     crowd : (G,) bool; may be matched many times, by intersection over the detection's area
     ignore : (G,) bool; matched once at most, and counts neither for nor against
+    masks : G masks to be matched instead of the boxes
 
     Raises
     ------
@@ -88,6 +106,7 @@ class Annotations:
     areas: FloatArray
     crowd: BoolArray
     ignore: BoolArray
+    masks: Masks | None = None
 
     def __post_init__(self) -> None:
         check_boxes(self.boxes)
@@ -96,6 +115,7 @@ class Annotations:
             _check_length(name, getattr(self, name), self.boxes)
         if not (self.areas >= 0).all() or np.isinf(self.areas).any():
             raise InvalidRecord("an area is negative or not finite", reason="area")
+        _check_masks(self.masks, self.boxes)
 
 
 def iou_matrix(detections: FloatArray, annotations: FloatArray, crowd: BoolArray) -> FloatArray:

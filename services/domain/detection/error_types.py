@@ -11,13 +11,13 @@ ECCV 2020, section 2.2. The first condition that holds decides, in the order of 
 5. both: the rest, a ground truth of another category, badly localized
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from services.contracts.events import FALSE_POSITIVES, ErrorType
-from services.domain.detection.boxes import iou_matrix
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 
 FOREGROUND: Final = 0.5
@@ -45,9 +45,8 @@ class Errors:
 
 
 def error_types(
-    boxes: FloatArray,
+    overlaps: Callable[[slice], FloatArray],
     categories: IntArray,
-    truths: FloatArray,
     truth_categories: IntArray,
     used: BoolArray,
 ) -> Errors:
@@ -55,18 +54,19 @@ def error_types(
 
     Parameters
     ----------
-    boxes, categories : (N, 4) and (N,), the false positives
-    truths, truth_categories : (G, 4) and (G,), the ground truths that count, of all categories
+    overlaps : of some of the N false positives, with the G ground truths that count, of all
+        categories: (n, G) IoU
+    categories, truth_categories : (N,) and (G,)
     used : (G,) bool, whether a detection of its own category matched the ground truth
     """
-    if not len(truths) or not len(boxes):
-        nowhere = np.full(len(boxes), TYPES.index(ErrorType.BACKGROUND), np.int64)
-        return Errors(nowhere, np.full(len(boxes), -1, np.int64))
+    if not truth_categories.size or not categories.size:
+        nowhere = np.full(categories.size, TYPES.index(ErrorType.BACKGROUND), np.int64)
+        return Errors(nowhere, np.full(categories.size, -1, np.int64))
     # In chunks of rows, because all pairs of a crowded frame at once take gigabytes.
-    rows = max(1, _PAIRS_AT_ONCE // len(truths))
+    rows = max(1, _PAIRS_AT_ONCE // truth_categories.size)
     parts = [
-        _of_rows(boxes[at], categories[at], truths, truth_categories, used)
-        for at in (slice(start, start + rows) for start in range(0, len(boxes), rows))
+        _of_rows(overlaps(at), categories[at], truth_categories, used)
+        for at in (slice(start, start + rows) for start in range(0, categories.size, rows))
     ]
     return Errors(
         np.concatenate([part.kind for part in parts]),
@@ -75,13 +75,8 @@ def error_types(
 
 
 def _of_rows(
-    boxes: FloatArray,
-    categories: IntArray,
-    truths: FloatArray,
-    truth_categories: IntArray,
-    used: BoolArray,
+    overlap: FloatArray, categories: IntArray, truth_categories: IntArray, used: BoolArray
 ) -> Errors:
-    overlap = iou_matrix(boxes, truths, np.zeros(len(truths), np.bool_))
     same = categories[:, None] == truth_categories[None, :]
     own, own_truth = _best(overlap * same)
     other, other_truth = _best(overlap * ~same)
@@ -91,7 +86,11 @@ def _of_rows(
         (ErrorType.LOCALIZATION, (own >= BACKGROUND) & (own <= FOREGROUND), own_truth),
         (ErrorType.CLASSIFICATION, other >= FOREGROUND, other_truth),
         (ErrorType.DUPLICATE, twin >= FOREGROUND, twin_truth),
-        (ErrorType.BACKGROUND, np.maximum(own, other) <= BACKGROUND, np.full(len(boxes), -1)),
+        (
+            ErrorType.BACKGROUND,
+            np.maximum(own, other) <= BACKGROUND,
+            np.full(categories.size, -1),
+        ),
     ]
     holds = [condition for _, condition, _ in cases]
     kind = np.select(holds, [TYPES.index(t) for t, _, _ in cases], TYPES.index(ErrorType.BOTH))

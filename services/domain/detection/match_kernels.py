@@ -64,22 +64,30 @@ def overlap_of(one: FloatArray, two: FloatArray, crowd: bool) -> float:  # pragm
 
 
 @compiled
+def _box_overlaps(
+    box: FloatArray, boxes: FloatArray, crowd: BoolArray, overlaps: FloatArray
+) -> None:  # pragma: no cover
+    for g in range(len(boxes)):
+        overlaps[g] = overlap_of(box, boxes[g], crowd[g])
+
+
+@compiled
 def _candidates(
-    box: FloatArray, boxes: FloatArray, crowd: BoolArray, found: IntArray, overlaps: FloatArray
+    overlaps: FloatArray, found: IntArray, reach: FloatArray
 ) -> int:  # pragma: no cover
     """Collect ground truths above the lowest threshold, largest overlap first; their number."""
     count = 0
-    for g in range(len(boxes)):
-        overlap = overlap_of(box, boxes[g], crowd[g])
+    for g in range(overlaps.size):
+        overlap = overlaps[g]
         if overlap < _LOWEST:
             continue
         j = count
-        while j > 0 and overlaps[j - 1] <= overlap:  # the later one wins a tie
+        while j > 0 and reach[j - 1] <= overlap:  # the later one wins a tie
             found[j] = found[j - 1]
-            overlaps[j] = overlaps[j - 1]
+            reach[j] = reach[j - 1]
             j -= 1
         found[j] = g
-        overlaps[j] = overlap
+        reach[j] = overlap
         count += 1
     return count
 
@@ -88,21 +96,36 @@ def _candidates(
 def _match_group(
     order: IntArray,
     boxes: FloatArray,
+    areas: FloatArray,
     truths: FloatArray,
     crowd: BoolArray,
     uncounted: BitsArray,
+    pairs: FloatArray,
     matched: BitsArray,
     ignored: BitsArray,
     overlaps: FloatArray,
     partner: IntArray,
 ) -> None:  # pragma: no cover
-    """Match one group; see `match_groups` for what is written."""
-    taken = np.zeros(len(truths), np.uint64)
-    found = np.empty(len(truths), np.int64)
-    reach = np.empty(len(truths), np.float64)
+    """Match one group; see `match_groups` for what is written.
+
+    Parameters
+    ----------
+    boxes, areas : of the group's detections
+    order : (M,) indices of these
+    pairs : (M * G,) overlaps, row by row of `order`, with the group's truths; empty for boxes
+    """
+    count_truths = len(truths)
+    taken = np.zeros(count_truths, np.uint64)
+    found = np.empty(count_truths, np.int64)
+    reach = np.empty(count_truths, np.float64)
+    row = np.empty(count_truths, np.float64)
     for d in range(order.size):
-        box = boxes[order[d]]
-        count = _candidates(box, truths, crowd, found, reach)
+        n = order[d]
+        if pairs.size:
+            row = pairs[d * count_truths : (d + 1) * count_truths]
+        else:
+            _box_overlaps(boxes[n], truths, crowd, row)
+        count = _candidates(row, found, reach)
         pending = _ALL
         for counted in (True, False):
             for c in range(count):
@@ -118,7 +141,7 @@ def _match_group(
                 if take & _FIRST:
                     overlaps[d] = reach[c]
                     partner[d] = g
-        ignored[d] |= pending & outside(box[2] * box[3])
+        ignored[d] |= pending & outside(areas[n])
 
 
 @compiled
@@ -144,16 +167,26 @@ def best_first(scores: FloatArray, order: IntArray) -> None:  # pragma: no cover
 def match_groups(
     starts: IntArray,
     boxes: FloatArray,
+    areas: FloatArray,
     scores: FloatArray,
     truth_starts: IntArray,
     truths: FloatArray,
     truth_areas: FloatArray,
     crowd: BoolArray,
     ignore: BoolArray,
+    pair_starts: IntArray,
+    pairs: FloatArray,
 ) -> tuple[
     IntArray, IntArray, BitsArray, BitsArray, FloatArray, IntArray, IntArray
 ]:  # pragma: no cover
     """Match every group of detections with its group of ground truths.
+
+    Parameters
+    ----------
+    pair_starts : (K + 1,), see `pairs`
+    pairs : (P,) overlaps to match by, row by row: those of group k's best 100 detections, best
+        first, with its ground truths are `[pair_starts[k]:pair_starts[k + 1]]`; without any, boxes
+        are compared
 
     Returns
     -------
@@ -184,15 +217,19 @@ def match_groups(
         for g in range(to, end):
             for a in range(4):
                 counts[k, a] += not uncounted[g] & (_FIRST << np.uint64(10 * a))
+        rows = slice(first, starts[k + 1])
         order = np.empty(starts[k + 1] - first, np.int64)
-        best_first(scores[first : starts[k + 1]], order)
-        source[kept_rows] = first + order[: kept[k + 1] - kept[k]]
+        best_first(scores[rows], order)
+        order = order[: kept[k + 1] - kept[k]]
+        source[kept_rows] = first + order
         _match_group(
-            source[kept_rows],
-            boxes,
+            order,
+            boxes[rows],
+            areas[rows],
             truths[to:end],
             crowd[to:end],
             uncounted[to:end],
+            pairs[pair_starts[k] : pair_starts[k + 1]],
             matched[kept_rows],
             ignored[kept_rows],
             overlaps[kept_rows],

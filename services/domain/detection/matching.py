@@ -1,14 +1,15 @@
 """Matching detections with ground truth by COCO's rules, once, for all 40 settings.
 
-Equal to pycocotools' `COCOeval.evaluateImg` for boxes, with one addition. `COCOeval._prepare`
-overwrites an annotation's `ignore` by its `iscrowd`; here `ignore` is kept. An ignored annotation
-does not count, and is matched at most once, by plain IoU.
+Equal to pycocotools' `COCOeval.evaluateImg` for boxes and masks, with one addition.
+`COCOeval._prepare` overwrites an annotation's `ignore` by its `iscrowd`; here `ignore` is kept. An
+ignored annotation does not count, and is matched at most once, by plain IoU.
 
 The area of an annotation is its `area`, else its mask's, else its box's; the area of a detection
-is its box's, as in `COCO.loadRes` for boxes.
+is its box's, or its mask's if masks are matched, as in `COCO.loadRes` for results with either. (For
+results with both, that function takes the box's area even for masks.)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +25,17 @@ from services.contracts.events import (
 )
 from services.contracts.identity import Category
 from services.contracts.matches import CategoryMatch
-from services.domain.detection.boxes import Annotations, Detections
-from services.domain.detection.coco import BitsArray, BoolArray, FloatArray, IntArray, whole
+from services.domain.detection.boxes import Annotations, Detections, iou_matrix
+from services.domain.detection.coco import (
+    MAX_DETECTIONS,
+    BitsArray,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    whole,
+)
 from services.domain.detection.error_types import TYPES, Errors, error_types
+from services.domain.detection.masks import Grid, Masks, grid_of, mask_iou_matrix
 
 
 @dataclass(frozen=True)
@@ -67,14 +76,35 @@ def match_groups(detections: Detections, annotations: Annotations) -> Matches:
     columns = match_kernels.match_groups(
         detections.starts,
         detections.boxes,
+        detections.areas,
         detections.scores,
         annotations.starts,
         annotations.boxes,
         annotations.areas,
         annotations.crowd,
         annotations.ignore,
+        *_pairs(detections, annotations),
     )
     return Matches(*columns)
+
+
+def _pairs(detections: Detections, annotations: Annotations) -> tuple[IntArray, FloatArray]:
+    """The overlaps of masks within each group, as the kernel reads them; none for boxes."""
+    found, there = detections.masks, annotations.masks
+    starts = np.zeros(detections.starts.size, np.int64)
+    if found is None or there is None:
+        return starts, np.zeros(0)
+    kept = np.diff(detections.starts).clip(max=MAX_DETECTIONS)
+    np.cumsum(kept * np.diff(annotations.starts), out=starts[1:])
+    pairs = np.zeros(starts[-1])
+    for k in np.flatnonzero(np.diff(starts)):
+        rows = slice(annotations.starts[k], annotations.starts[k + 1])
+        scores = detections.scores[detections.starts[k] : detections.starts[k + 1]]
+        best = detections.starts[k] + np.argsort(-scores, kind="stable")[: kept[k]]
+        pairs[starts[k] : starts[k + 1]] = mask_iou_matrix(
+            found.taken(best), there.taken(rows), annotations.crowd[rows]
+        ).ravel()
+    return starts, pairs
 
 
 @dataclass(frozen=True)
@@ -108,6 +138,23 @@ class FrameMatch:
     def used(self) -> BoolArray:
         """(G,) bool, whether a detection found the ground truth at IoU .5."""
         return ~np.isnan(self.found)
+
+    @property
+    def scores(self) -> FloatArray:
+        """(M,) float64, of each match."""
+        return self.detections.scores[self.matches.source]
+
+    @property
+    def groups(self) -> IntArray:
+        """(M,) int64, of each match."""
+        return group_of(self.matches.starts)
+
+    @property
+    def error_codes(self) -> IntArray:
+        """(M,) int64, of each match: 0 for no error, else 1 + index in `TYPES`."""
+        codes = np.zeros(self.wrong.size, np.int64)
+        codes[self.wrong] = 1 + self.errors.kind
+        return codes
 
 
 def match_frame(
@@ -147,21 +194,23 @@ def frame_match(predictions: PredictionsMade, ground_truth: FrameAnnotated) -> F
     found, there = predictions.detections, ground_truth.annotations
     categories = sorted({d.category for d in found} | {a.category for a in there})
     place = {category: k for k, category in enumerate(categories)}
+    grid = grid_of((*found, *there)) if predictions.iou_type == "segm" else None
     order, starts = grouped(_codes(found, place), len(place))
+    ordered = [found[i] for i in order]
     detections = Detections(
         starts,
-        np.array([found[i].bbox for i in order], np.float64).reshape(-1, 4),
-        np.array([found[i].score for i in order], np.float64),
+        np.array([d.bbox for d in ordered], np.float64).reshape(-1, 4),
+        np.array([d.score for d in ordered], np.float64),
+        Masks.of(ordered, grid) if grid else None,
     )
-    annotated, annotations = _annotations(there, place)
+    annotated, annotations = _annotations(there, place, grid)
     matches = match_groups(detections, annotations)
     counts = ~(annotations.crowd | annotations.ignore)
     truths = group_of(annotations.starts)[counts]
     wrong, found_at = _wrong_and_found(detections, annotations, matches)
     errors = error_types(
-        detections.boxes[matches.source[wrong]],
+        _overlaps(detections, matches.source[wrong], annotations, np.flatnonzero(counts)),
         group_of(matches.starts)[wrong],
-        annotations.boxes[counts],
         truths,
         ~np.isnan(found_at[counts]),
     )
@@ -204,8 +253,20 @@ def group_of(starts: IntArray) -> IntArray:
     return np.repeat(np.arange(starts.size - 1), np.diff(starts))
 
 
+def _overlaps(
+    detections: Detections, rows: IntArray, annotations: Annotations, columns: IntArray
+) -> Callable[[slice], FloatArray]:
+    """IoU of some detections with some annotations, by slices of the former."""
+    no_crowd = np.zeros(columns.size, np.bool_)
+    if detections.masks is None or annotations.masks is None:
+        boxes, truths = detections.boxes[rows], annotations.boxes[columns]
+        return lambda at: iou_matrix(boxes[at], truths, no_crowd)
+    found, there = detections.masks.taken(rows), annotations.masks.taken(columns)
+    return lambda at: mask_iou_matrix(found.taken(at), there, no_crowd)
+
+
 def _annotations(
-    there: Sequence[Annotation], place: Mapping[Category, int]
+    there: Sequence[Annotation], place: Mapping[Category, int], grid: Grid | None
 ) -> tuple[IntArray, Annotations]:
     """The order that groups the annotations, and the groups."""
     order, starts = grouped(_codes(there, place), len(place))
@@ -216,6 +277,7 @@ def _annotations(
         np.array([_area(a) for a in truths], np.float64),
         np.array([a.crowd for a in truths], np.bool_),
         np.array([a.ignore for a in truths], np.bool_),
+        Masks.of(truths, grid) if grid else None,
     )
 
 

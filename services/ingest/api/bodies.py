@@ -10,16 +10,22 @@ from services.contracts.events import (
     Annotation,
     Detection,
     FrameAnnotated,
+    IouType,
     PredictionsMade,
 )
 from services.contracts.events import Position as Place
 from services.contracts.names import AnyDriveId, AnyFrameId, AnyVehicleId, DetectorPart
-from services.formats import fields, masks
+from services.contracts.run_lengths import INVALID_MASK
+from services.formats import fields
 from services.formats.json_keys import check_keys
 
 _Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")]
 
-_REASONS = {"json_invalid": "invalid_json", TIME_OUT_OF_RANGE: "invalid_time"}
+_REASONS = {
+    "json_invalid": "invalid_json",
+    TIME_OUT_OF_RANGE: "invalid_time",
+    INVALID_MASK: INVALID_MASK,
+}
 _BOX: dict[str, Any] = {"category": "stop sign", "bbox": [412.0, 96.5, 48.0, 51.0]}
 
 
@@ -89,6 +95,11 @@ class Predictions(_Body):
         description="Whether these are all detections. Where some could not be sent, false keeps"
         " the frame out of reference and mAP until all are sent again.",
     )
+    iou_type: IouType = Field(
+        "bbox",
+        description="What the detections are matched by: their boxes, or their masks. The same"
+        " for all frames of a detector version.",
+    )
     detections: tuple[SentDetection, ...]
 
     @property
@@ -104,6 +115,7 @@ class Predictions(_Body):
             detector=self.detector,
             version=self.version,
             complete=self.complete,
+            iou_type=self.iou_type,
             detections=tuple(detection.clipped() for detection in self.detections),
         )
 
@@ -157,7 +169,7 @@ def read_body(model: type[Body], content: bytes | str) -> Body:
     Raises
     ------
     InvalidRecord
-        `invalid_json`, `invalid_time`, `malformed_record` or `duplicate_key`.
+        `invalid_json`, `invalid_time`, `invalid_mask`, `malformed_record` or `duplicate_key`.
     """
     try:
         body = model.model_validate_json(content, strict=True)
@@ -173,5 +185,3 @@ def read_body(model: type[Body], content: bytes | str) -> Body:
 def _check_boxes(parts: tuple[SentDetection, ...] | tuple[Annotation, ...]) -> None:
     for part in parts:
         fields.box(part.bbox)
-        if part.mask:
-            masks.check(part.mask)

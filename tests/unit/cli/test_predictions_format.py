@@ -4,8 +4,12 @@ import pytest
 
 from services.cli.datasets import DetectionOptions, coco_opener
 from services.contracts.errors import InvalidRecord
+from services.contracts.events import PredictionsMade
+from services.formats.frames import OpenedFrame, open_frame
 from services.formats.items import FrameItem
 from services.formats.readers.detections.registry import FormatName
+from services.runtime.images import ImageLimits
+from services.runtime.settings import Settings
 from tests.unit.ingest.datasets import write_json
 
 RESULTS = Path(__file__).parents[1] / "ingest" / "results"
@@ -69,3 +73,12 @@ def test_class_names_reach_the_format(ground_truth: Path) -> None:
     (frame,) = frames(ground_truth, options)
 
     assert [part.value.category for part in frame.detections or ()] == ["bus", "person"]
+
+
+def test_results_of_masks_are_published_as_such(ground_truth: Path) -> None:
+    options = DetectionOptions(predictions=RESULTS / "roboflow", detector="ods@1", iou_type="segm")
+    (frame,) = frames(ground_truth, options)
+    opened = open_frame(frame, ImageLimits.of(Settings()), "import")
+    assert isinstance(opened, OpenedFrame)
+    (made,) = (draft for draft in opened.drafts if isinstance(draft, PredictionsMade))
+    assert (made.detector_id, made.iou_type) == ("ods@1", "segm")

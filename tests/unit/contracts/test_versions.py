@@ -70,6 +70,16 @@ def test_what_version_1_cannot_say_is_not_written_as_version_1() -> None:
     assert len(codec.written(missed, 2)) == 1
 
 
+def test_predictions_that_are_matched_by_masks_say_so_in_both_versions() -> None:
+    boxes = samples.predictions_made(samples.detection())
+    masks = boxes.model_copy(update={"iou_type": "segm"})
+    ((_, old),), ((_, new),) = (codec.written(masks, version) for version in (1, 2))
+    assert {json.loads(value)["iou_type"] for value in (old, new)} == {"segm"}
+    ((_, old),) = codec.written(boxes, 1)
+    assert "iou_type" not in json.loads(old)
+    assert content_of(masks) != content_of(boxes)
+
+
 def test_a_new_field_changes_the_content_and_an_absent_one_does_not() -> None:
     plain = samples.predictions_made(samples.detection())
     (found,) = plain.detections

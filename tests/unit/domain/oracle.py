@@ -14,6 +14,7 @@ from services.contracts.events import (
     Annotation,
     Detection,
     FrameAnnotated,
+    IouType,
     PredictionsMade,
     Split,
 )
@@ -107,13 +108,16 @@ def matched(
     ]
 
 
-def coco_eval(frames: Sequence[Frame]) -> COCOeval:
+def coco_eval(frames: Sequence[Frame], iou_type: IouType = "bbox") -> COCOeval:
     """pycocotools on these frames, from scratch; images in the order of their frame ids."""
     images: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
     results: list[dict[str, object]] = []
     for image_id, frame in enumerate(sorted(frames, key=lambda f: f.frame_id), start=1):
-        images.append({"id": image_id})
+        masks = [item.mask for item in frame.truth.annotations]
+        masks += [item.mask for item in frame.predictions.detections]
+        height, width = next((mask.size for mask in masks if mask), (1, 1))
+        images.append({"id": image_id, "height": height, "width": width})
         for a in frame.truth.annotations:
             area = a.bbox[2] * a.bbox[3] if a.area is None else a.area
             annotations.append(
@@ -124,25 +128,36 @@ def coco_eval(frames: Sequence[Frame]) -> COCOeval:
                     "bbox": list(a.bbox),
                     "area": area,
                     "iscrowd": int(a.crowd),
+                    **_segmentation(a, iou_type),
                 }
             )
         results += [
             {
                 "image_id": image_id,
                 "category_id": CATEGORIES.index(d.category),
-                "bbox": list(d.bbox),
                 "score": d.score,
+                **(_segmentation(d, iou_type) or {"bbox": list(d.bbox)}),
             }
             for d in frame.predictions.detections
         ]
     categories = [{"id": i, "name": name} for i, name in enumerate(CATEGORIES)]
     return evaluated(
-        {"images": images, "annotations": annotations, "categories": categories}, results
+        {"images": images, "annotations": annotations, "categories": categories}, results, iou_type
     )
 
 
-def evaluated(truth: Mapping[str, object], results: list[dict[str, object]]) -> COCOeval:
-    """A finished COCOeval for boxes."""
+def _segmentation(item: Annotation | Detection, iou_type: IouType) -> dict[str, object]:
+    """What COCO's form has of a mask, if masks are matched."""
+    if iou_type == "bbox":
+        return {}
+    assert item.mask is not None
+    return {"segmentation": {"size": list(item.mask.size), "counts": item.mask.counts}}
+
+
+def evaluated(
+    truth: Mapping[str, object], results: list[dict[str, object]], iou_type: IouType = "bbox"
+) -> COCOeval:
+    """A finished COCOeval."""
     with contextlib.redirect_stdout(io.StringIO()):
         ground_truth = COCO()
         ground_truth.dataset = dict(truth)
@@ -153,7 +168,7 @@ def evaluated(truth: Mapping[str, object], results: list[dict[str, object]]) -> 
             found = COCO()
             found.dataset = {**truth, "annotations": []}
             found.createIndex()
-        evaluation = COCOeval(ground_truth, found, "bbox")
+        evaluation = COCOeval(ground_truth, found, iou_type)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

@@ -8,6 +8,7 @@ import pytest
 from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade
 from services.contracts.identity import FrameId
 from services.domain.detection import error_types
+from services.domain.detection.boxes import iou_matrix
 from services.domain.detection.coco import IntArray
 from services.domain.detection.matching import match_frame
 from tests.unit.domain.oracle import CATEGORIES, Frame, coco_eval
@@ -84,7 +85,8 @@ def test_errors_found_in_slices_are_those_found_at_once(monkeypatch: pytest.Monk
     def numbers(count: int) -> IntArray:
         return rng.integers(0, 3, count)
 
-    asked = (boxes(101), numbers(101), boxes(17), numbers(17), rng.random(17) < 0.5)
+    overlap = iou_matrix(boxes(101), boxes(17), np.zeros(17, np.bool_))
+    asked = (overlap.__getitem__, numbers(101), numbers(17), rng.random(17) < 0.5)
     whole = error_types.error_types(*asked)
     monkeypatch.setattr(error_types, "_PAIRS_AT_ONCE", 40)
     sliced = error_types.error_types(*asked)

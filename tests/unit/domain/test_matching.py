@@ -78,7 +78,7 @@ def test_a_crowd_takes_all_detections_inside_it_out_of_the_count() -> None:
 
 
 def test_an_annotation_without_an_area_has_its_masks_and_then_its_boxs() -> None:
-    mask = Rle(size=(4, 4), counts="04l0")  # four pixels
+    mask = Rle(size=(4, 4), counts="04<")  # four pixels
     wide = (0.0, 0.0, 200.0, 200.0)
     by_mask = match([], [Annotation(category=SIGN, bbox=wide, mask=mask)])[SIGN]
     by_box = match([], [Annotation(category=SIGN, bbox=wide)])[SIGN]

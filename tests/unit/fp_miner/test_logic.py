@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from services.contracts.events import ErrorType, NeedleFound, NeedleRetracted, Split
+from services.contracts.events import ErrorType, NeedleFound, NeedleRetracted, Rle, Split
 from services.contracts.identity import Category, FrameId, NeedleId
 from services.contracts.matches import CategoryMatch, FrameMatched
 from services.domain.ports.frames import FrameRecord
@@ -89,6 +89,22 @@ def test_a_category_that_vanished_is_matched_with_nothing() -> None:
     (match,) = matches_of(record(), known=[gone])
     assert match.groups.by_category()[gone] == CategoryMatch()
     assert match.groups.sizes == (1, 0)
+
+
+def test_predictions_that_say_so_are_matched_by_their_masks() -> None:
+    box = (0.0, 0.0, 4.0, 4.0)
+    upper, lower = (Rle(size=(4, 4), counts=counts) for counts in ("022000000", "22200000"))
+    truth = samples.frame_annotated(samples.annotation(bbox=box).model_copy(update={"mask": upper}))
+    found = samples.detection(bbox=box).model_copy(update={"mask": lower})
+    by_boxes = samples.predictions_made(found)
+    by_masks = by_boxes.model_copy(update={"iou_type": "segm"})
+    kinds = []
+    for predicted in (by_boxes, by_masks):
+        (match,) = matches_of(
+            record(ground_truth=truth, predictions={predicted.detector_id: predicted})
+        )
+        kinds.append((match.iou_type, columns(match).errors))
+    assert kinds == [("bbox", (None,)), ("segm", (ErrorType.BACKGROUND,))]
 
 
 def test_every_change_of_a_part_raises_the_revision() -> None:
