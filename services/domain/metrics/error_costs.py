@@ -28,7 +28,7 @@ from services.contracts.events import ErrorType, FrameAnnotated, PredictionsMade
 from services.contracts.identity import Category, FrameId
 from services.domain.detection.coco import RECALLS, BoolArray, FloatArray, IntArray
 from services.domain.detection.error_types import TYPES
-from services.domain.detection.matching import FrameMatch, frame_match, group_of
+from services.domain.detection.matching import FrameMatch, frame_match
 
 _REPAIRABLE: Final = (
     TYPES.index(ErrorType.LOCALIZATION),
@@ -111,7 +111,10 @@ class ErrorCostPool:
 
     def put(self, predictions: PredictionsMade, truth: FrameAnnotated) -> None:
         """Add a frame, or replace it."""
-        frame = frame_match(predictions, truth)
+        self.put_match(predictions.frame_id, frame_match(predictions, truth))
+
+    def put_match(self, frame_id: FrameId, frame: FrameMatch) -> None:
+        """Add a frame that is matched already, or replace it."""
         codes = np.array([self._code(name) for name in frame.categories], np.int64)
         truths = np.zeros(frame.truths.size, _TRUTH)
         truths["category"] = codes[frame.truths]
@@ -120,13 +123,13 @@ class ErrorCostPool:
         truths["unfound"] = ~frame.used
         matches = frame.matches
         detections = np.zeros(frame.wrong.size, _DETECTION)
-        detections["category"] = codes[group_of(matches.starts)]
-        detections["score"] = frame.detections.scores[matches.source]
+        detections["category"] = codes[frame.groups]
+        detections["score"] = frame.scores
         detections["right"] = ~frame.wrong
         detections["kind"] = -1
         detections["kind"][frame.wrong] = frame.errors.kind
         detections["repaired"] = repaired
-        self._frames[predictions.frame_id] = detections[(matches.ignored & 1) == 0], truths
+        self._frames[frame_id] = detections[(matches.ignored & 1) == 0], truths
 
     def drop(self, frame_id: FrameId) -> None:
         """Remove a frame, if it is there."""
@@ -174,7 +177,7 @@ def _repairs(frame: FrameMatch, truths: IntArray) -> tuple[IntArray, BoolArray]:
     repaired = np.full(frame.wrong.size, -1)
     reachable = np.zeros(truths.size, np.bool_)
     wrong = np.flatnonzero(frame.wrong)
-    scores = frame.detections.scores[frame.matches.source[wrong]]
+    scores = frame.scores[wrong]
     for n in np.argsort(-scores, kind="stable"):
         truth = frame.errors.truth[n]
         if frame.errors.kind[n] in _REPAIRABLE and not frame.used[truth] and not reachable[truth]:

@@ -69,6 +69,7 @@ from services.domain.metrics.index_layout import (
     View,
 )
 from services.domain.metrics.match_columns import detections_of
+from services.domain.metrics.score_curves import ScoreCurve
 from services.domain.statistics.resampling import Sample
 
 _CORES: Final = len(os.sched_getaffinity(0))
@@ -94,12 +95,14 @@ class MatchIndex:
             fill_kernels,
             index_kernels,
             sample_kernels,
+            score_kernels,
         )
 
         if lengths.size > WINDOWS:
             raise ValueError(f"more than {WINDOWS} time windows")
         self._kernels, self._fill = index_kernels, fill_kernels
         self._curves, self._samples = curve_kernels, sample_kernels
+        self._scores = score_kernels
         self._lengths = lengths
         self._until = EARLIEST
         self._index = index_arrays.empty()
@@ -185,6 +188,17 @@ class MatchIndex:
             lambda some: self._curves.figures(self._index, some, view.parts, view.window, *out),
         )
         return out
+
+    def score_curve(self, curve: int, view: View, threshold: int) -> ScoreCurve:
+        """Precision, recall and F1 of a curve against the score.
+
+        Parameters
+        ----------
+        threshold : index in `THRESHOLDS`
+        """
+        detections = self._scores.kept(self._index, curve, view.parts, view.window, threshold)
+        truths = self._scores.truths_of(self._index, curve, view.parts, view.window)
+        return ScoreCurve.of(*detections, truths)
 
     def frame_count(self, detector: int, parts: int) -> int:
         """The number of frames that have a match of a detector in these parts."""

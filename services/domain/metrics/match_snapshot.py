@@ -37,6 +37,10 @@ class MatchSnapshot:
         """A detector's mAP with its 95% interval; None where it is undefined."""
         return interval(self._of(detector, subset), self.vehicle.size)
 
+    def category_interval(self, curve: Curve, subset: Subset) -> Interval | None:
+        """A category's AP with its 95% interval; None where it is undefined."""
+        return interval([self.samples[curve].of(subset.word)], self.vehicle.size)
+
     def difference(self, first: DetectorId, second: DetectorId, subset: Subset) -> Interval | None:
         """The mAP of the first detector minus the second's, on frames with matches of both."""
         new, old = self._of(first, subset), self._of(second, subset)

@@ -18,6 +18,7 @@ from services.domain.metrics.kept_figures import EVER, KeptFigures, Window
 from services.domain.metrics.match_columns import Counted, NamedColumns
 from services.domain.metrics.match_index import MatchIndex
 from services.domain.metrics.match_snapshot import Curve, MatchSnapshot
+from services.domain.metrics.score_curves import ScoreCurve
 from services.domain.metrics.subsets import Subset
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -111,6 +112,27 @@ class MatchState:
         curves = [curve for curve in self.curves() if curve[0] == detector]
         figures = self._read(curves, subset, window)
         return {category: part for (_, category), part in zip(curves, figures, strict=True)}
+
+    def score_curves(
+        self, detector: DetectorId, subset: Subset, window: Window = EVER, threshold: int = 0
+    ) -> dict[Category, ScoreCurve]:
+        """Precision, recall and F1 of a detector's categories against the score.
+
+        Parameters
+        ----------
+        threshold : index in `THRESHOLDS` of the IoU from which detections match
+
+        Raises
+        ------
+        ValueError
+            The window's length is none of those that the state was made for.
+        """
+        view = View(subset.word, self._window(window))
+        return {
+            curve[1]: self._index.score_curve(self._curves[curve], view, threshold)
+            for curve in self.curves()
+            if curve[0] == detector
+        }
 
     def frame_count(self, detector: DetectorId, subset: Subset) -> int:
         """The number of frames of the subset that have a match."""

@@ -1,0 +1,62 @@
+"""Which categories are taken for which."""
+
+import numpy as np
+import pytest
+
+from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade
+from services.contracts.identity import Category, DetectorId, FrameId
+from services.domain.detection.matching import frame_match
+from services.domain.metrics.confusion import Confusions, confusion_matrix, confusions_of
+from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.subsets import Subset
+from tests.unit.domain import oracle
+
+SIGN, LIGHT = Category("sign"), Category("light")
+HERE, THERE, NOWHERE = (0.0, 0.0, 9.0, 9.0), (50.0, 0.0, 9.0, 9.0), (0.0, 50.0, 9.0, 9.0)
+
+
+def frame_of(
+    found: list[tuple[Category, float, tuple[float, float, float, float]]],
+    there: list[tuple[Category, tuple[float, float, float, float]]],
+) -> oracle.Frame:
+    detections = tuple(Detection(category=c, score=s, bbox=box) for c, s, box in found)
+    annotations = tuple(Annotation(category=c, bbox=box) for c, box in there)
+    return oracle.Frame(
+        PredictionsMade(frame_id=FrameId("f"), detector="d", version="1", detections=detections),
+        FrameAnnotated(frame_id=FrameId("f"), annotations=annotations),
+    )
+
+
+def test_every_detection_counts_where_it_lies_and_every_object_that_was_not_found() -> None:
+    frame = frame_of(
+        [(SIGN, 0.9, HERE), (SIGN, 0.8, THERE), (SIGN, 0.7, NOWHERE), (LIGHT, 0.1, THERE)],
+        [(SIGN, HERE), (LIGHT, THERE)],
+    )
+    state = MatchState(0.5)
+    state.add(oracle.matched(frame))
+    figures = state.of(DetectorId("d@1"), Subset.ALL)
+    confusions = confusions_of(frame_match(frame.predictions, frame.truth), 0.5)
+    operating = {category: part.operating for category, part in figures.items()}
+    matrix = confusion_matrix(operating, confusions)
+    assert matrix.categories == (LIGHT, SIGN)
+    # The light was detected as a sign; its own detection is below the operating score.
+    assert matrix.counts.tolist() == [[0, 1, 1], [0, 1, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_column_counts_each_shown_detection_once(seed: int) -> None:
+    frames = oracle.random_frames(seed, 15)
+    state, confusions = MatchState(0.5), Confusions()
+    for frame in frames:
+        state.add(oracle.matched(frame))
+        confusions += confusions_of(frame_match(frame.predictions, frame.truth), 0.5)
+    figures = state.of(DetectorId("d@1"), Subset.ALL)
+    operating = {category: part.operating for category, part in figures.items()}
+    matrix = confusion_matrix(operating, confusions)
+    shown = [point.true_positives + point.false_positives for point in operating.values()]
+    np.testing.assert_array_equal(matrix.counts.sum(0)[:-1], shown)
+    np.testing.assert_array_equal(
+        np.diag(matrix.counts)[:-1] + matrix.counts[:-1, -1],
+        [part.ground_truths for part in figures.values()],
+    )
+    assert matrix.counts.min() >= 0
