@@ -29,8 +29,8 @@ from services.domain.statistics.ranking_quality import (
 )
 from services.domain.statistics.resampling import Interval
 from services.retriever import logic
+from services.retriever.caches import FrameCache, VectorCache
 from services.retriever.logic import Annotated, DetectorCategory
-from services.retriever.scoring.caches import FrameCache, VectorCache
 from services.runtime.settings import Settings
 
 

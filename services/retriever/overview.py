@@ -20,8 +20,8 @@ from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
 from services.domain.ports.vectors import REGION_VECTORS, Vector, VectorStore, live_model
 from services.retriever import logic
+from services.retriever.caches import FrameCache, VectorCache
 from services.retriever.logic import Annotated, DetectorCategory
-from services.retriever.scoring.caches import FrameCache, VectorCache
 from services.runtime.settings import Settings
 
 

@@ -209,6 +209,13 @@ class Settings(BaseSettings):
     needle_cache_bytes: Count = Field(
         134_217_728, description="Most bytes of needles with their shortlists that it keeps."
     )
+    match_cache_bytes: Count = Field(
+        536_870_912, description="Most bytes of labelled regions that it keeps to fit models."
+    )
+    model_cache_bytes: Count = Field(
+        1_073_741_824,
+        description="Most bytes of failure models that it keeps; others are refitted.",
+    )
     vector_cache_bytes: Count = Field(
         134_217_728, description="Most bytes of region vectors that it keeps."
     )

@@ -44,6 +44,11 @@ class CategoryModel:
     model: FailureModel
     stats: CategoryStats
 
+    @property
+    def nbytes(self) -> int:
+        """The size of its arrays in bytes."""
+        return self.model.nbytes + self.stats.scores.nbytes + self.stats.matched.nbytes
+
 
 @dataclass(frozen=True)
 class ModeQuery:

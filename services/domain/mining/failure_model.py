@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final, NamedTuple, Self
+from weakref import ref
 
 import numpy as np
 
@@ -92,10 +93,16 @@ class FailureModel:
     """Estimates from examples how likely a region fails, and in which mode."""
 
     def __init__(self, examples: Examples) -> None:
-        self._examples = examples
         self._true_positives = examples.right_vectors
+        self._wrong_share = (examples.wrong + 1) / (len(examples.modes) + 2)
         self._learnt = _Learnt.of(examples)
-        self._cached: tuple[Vectors, FloatArray, FloatArray] | None = None
+        self._cached: _Scored | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """The size of its arrays in bytes."""
+        learnt = self._learnt.nbytes if self._learnt is not None else 0
+        return self._true_positives.nbytes + learnt
 
     def method(self, mode: FailureMode) -> Method:
         """How evidence for this mode is computed."""
@@ -107,8 +114,7 @@ class FailureModel:
         """(N,), the probability that each region is a failure of any mode."""
         if self._learnt is not None:
             return np.asarray(1 - self._probabilities(self._learnt, vectors, features)[:, 0])
-        share = (self._examples.wrong + 1) / (len(self._examples.modes) + 2)
-        return np.full(len(vectors), share)
+        return np.full(len(vectors), self._wrong_share)
 
     def evidence(
         self, mode: FailureMode, needles: Vectors, vectors: Vectors, features: FloatArray
@@ -137,14 +143,12 @@ class FailureModel:
     def _probabilities(
         self, learnt: "_Learnt", vectors: Vectors, features: FloatArray
     ) -> FloatArray:
-        # Kept: the same haystack is scored once per mode, and again by the next plan.
-        if (
-            self._cached is None
-            or self._cached[0] is not vectors
-            or self._cached[1] is not features
-        ):
-            self._cached = vectors, features, learnt.probabilities(vectors, features)
-        return self._cached[2]
+        # Kept, because the same haystack is scored once per mode.
+        cached = self._cached
+        if cached is None or cached.vectors() is not vectors or cached.features() is not features:
+            probable = learnt.probabilities(vectors, features)
+            cached = self._cached = _Scored(ref(vectors), ref(features), probable)
+        return cached.probabilities
 
     def directions(self, needles: Mapping[FailureMode, Vectors]) -> Vectors:
         """Query vectors that find regions which fail in these modes.
@@ -171,6 +175,14 @@ class FailureModel:
         rows = self._learnt.discriminants()
         found = {mode: rows[column - 1] for mode, column in self._learnt.columns.items()}
         return {mode: row for mode, row in found.items() if np.linalg.norm(row) > 0}
+
+
+class _Scored(NamedTuple):
+    """The regions that a model scored last, which it does not keep in memory, and their scores."""
+
+    vectors: "ref[Vectors]"
+    features: "ref[FloatArray]"
+    probabilities: FloatArray
 
 
 @dataclass(frozen=True)
@@ -215,6 +227,11 @@ class _Learnt:
             ridge=RIDGE,
         )
         return cls(columns, model, mean, basis, shape.feature_mean, shape.feature_deviation)
+
+    @property
+    def nbytes(self) -> int:
+        arrays = (self.model.weights, self.mean, self.basis)
+        return sum(array.nbytes for array in arrays)
 
     def inputs(self, vectors: Vectors, features: FloatArray) -> FloatArray:
         standard = (features - self.feature_mean) / self.feature_deviation

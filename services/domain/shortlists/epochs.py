@@ -69,9 +69,51 @@ class Epoch:
     settled_budget: int
 
 
-def sizes_with(before: Epoch | None, size: Size) -> tuple[Size, ...]:
-    """The sizes that an epoch of this size records."""
-    return (*(before.sizes if before is not None else ()), size)[-1 - WINDOW :]
+def next_epoch(
+    before: Epoch | None,
+    detector: DetectorId,
+    offsets: Mapping[str, int],
+    size: Size,
+    budget: int,
+    *,
+    is_empty: bool,
+) -> Epoch:
+    """The epoch that ends at these offsets, with nothing released yet.
+
+    It is the one before if that ended there: its batch is delivered again when the process ended
+    after its epoch was recorded.
+
+    Parameters
+    ----------
+    is_empty : whether it consumed no events
+    """
+    if before is None:
+        return Epoch(
+            detector,
+            number=1,
+            offsets=dict(offsets),
+            models={},
+            sizes=(size,),
+            budget=budget,
+            settled=False,
+            released=0,
+            settled_budget=0,
+        )
+    merged = {
+        name: max(before.offsets.get(name, 0), offsets.get(name, 0))
+        for name in sorted(before.offsets.keys() | offsets.keys())
+    }
+    if offsets and merged == before.offsets:
+        return before
+    sizes = (*before.sizes, size)[-1 - WINDOW :]
+    return replace(
+        before,
+        number=before.number + 1,
+        offsets=merged,
+        sizes=sizes,
+        budget=budget,
+        settled=is_settled(sizes) or is_empty,
+    )
 
 
 def is_settled(sizes: Sequence[Size]) -> bool:

@@ -1,22 +1,26 @@
-"""The data sources of a plan."""
+"""What the allocator reads from."""
 
 from dataclasses import dataclass
 
 from services.domain.ports.openings import Openings
-from services.retriever.learning.fitting import Learning
-from services.retriever.scoring.caches import FrameCache, NeedleCache, VectorCache
-from services.retriever.scoring.candidate_source import CandidateSource
+from services.retriever.allocation.needle_cache import NeedleCache
+from services.retriever.caches import FrameCache, VectorCache
+from services.retriever.learning.match_cache import MatchCache
 from services.runtime.settings import Settings
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What a plan reads from."""
+    """The stores behind their caches.
+
+    Attributes
+    ----------
+    matches : whose verdicts on reannotated frames are the yields of families
+    """
 
     frames: FrameCache
     needles: NeedleCache
     vectors: VectorCache
-    learning: Learning
-    candidates: CandidateSource
+    matches: MatchCache
     openings: Openings
     settings: Settings

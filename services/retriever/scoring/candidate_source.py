@@ -12,8 +12,8 @@ from services.domain.mining.ranking import Vectors
 from services.domain.mining.region_features import FEATURES
 from services.domain.ports.vectors import REGION_VECTORS, VectorStore, collection_of
 from services.retriever import logic
+from services.retriever.caches import FrameCache, VectorCache
 from services.retriever.logic import DetectorCategory, FrameFacts, Seen
-from services.retriever.scoring.caches import FrameCache, VectorCache
 from services.runtime.settings import Settings
 
 

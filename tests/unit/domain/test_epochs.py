@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from services.domain.shortlists.epochs import (
     WINDOW,
+    Epoch,
     Size,
     is_settled,
-    sizes_with,
+    next_epoch,
     with_release,
 )
 from tests import samples
@@ -39,12 +40,35 @@ def test_a_stream_of_constant_rate_is_settled_after_twenty_windows() -> None:
     assert all(settled[settled.index(True) :])
 
 
+def following(before: Epoch | None, size: Size, *, offset: int = 99, empty: bool = False) -> Epoch:
+    offsets = {} if empty else {"gaze.needles/0": offset}
+    return next_epoch(before, samples.DETECTOR, offsets, size, 15, is_empty=empty)
+
+
 def test_an_epoch_records_the_sizes_of_its_window() -> None:
-    sizes = sizes_with(None, Size(0, 0))
-    for number in range(1, 2 * WINDOW):
-        before = replace(samples.epoch(), sizes=sizes)
-        sizes = sizes_with(before, Size(number, 0))
-    assert [size.haystack for size in sizes] == list(range(WINDOW - 1, 2 * WINDOW))
+    epoch = None
+    for number in range(2 * WINDOW):
+        epoch = following(epoch, Size(number, 0), offset=number)
+    assert epoch is not None
+    assert epoch.number == 2 * WINDOW
+    assert [size.haystack for size in epoch.sizes] == list(range(WINDOW - 1, 2 * WINDOW))
+
+
+def test_an_epoch_without_events_is_settled_unless_it_is_the_first() -> None:
+    assert not following(None, Size(9, 9), empty=True).settled
+    first = following(None, Size(9, 9))
+    assert not following(first, Size(10, 9), offset=100).settled
+    second = following(first, Size(10, 9), empty=True)
+    assert second.settled
+    assert second.offsets == first.offsets
+
+
+def test_a_batch_that_is_delivered_again_is_of_the_epoch_that_it_closed() -> None:
+    first = following(None, Size(9, 9), offset=5)
+    second = following(first, Size(10, 9), offset=7)
+    assert following(second, Size(12, 10), offset=7) is second
+    assert following(second, Size(12, 10), offset=6) is second
+    assert following(second, Size(12, 10), offset=8).number == 3
 
 
 def released(budgets: list[int], share: float, *, settled: frozenset[int]) -> list[int]:

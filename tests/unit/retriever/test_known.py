@@ -1,7 +1,7 @@
 """What the retriever remembers, and what it lets go."""
 
 from services.contracts.identity import NeedleId
-from services.retriever.scoring.caches import NeedleCache
+from services.retriever.allocation.needle_cache import NeedleCache
 from services.runtime.settings import Settings
 from tests import samples
 from tests.unit.retriever.test_service import World, found

@@ -3,11 +3,14 @@
 import pytest
 
 from services.contracts.events import ErrorType
+from services.contracts.identity import Category
 from services.contracts.matches import FrameMatched, categories_of
-from services.domain.mining.failure_model import Examples, FailureModel
+from services.domain.mining.failure_model import Examples, FailureMode, FailureModel
 from services.retriever import logic
-from services.retriever.learning import fitting
-from services.retriever.scoring.caches import FrameCache, MatchCache, VectorCache
+from services.retriever.caches import FrameCache, VectorCache
+from services.retriever.learning import learner
+from services.retriever.learning.learner import Learner
+from services.retriever.learning.match_cache import MatchCache
 from services.runtime.settings import Settings
 from tests import samples
 from tests.unit.retriever.test_service import World, found
@@ -30,8 +33,20 @@ class Fits:
 @pytest.fixture
 def fits(monkeypatch: pytest.MonkeyPatch) -> Fits:
     counted = Fits()
-    monkeypatch.setattr(fitting, "FailureModel", counted.fit)
+    monkeypatch.setattr(learner, "FailureModel", counted.fit)
     return counted
+
+
+(DETECTOR_CATEGORY,) = map(logic.detector_category_of, categories_of([samples.frame_matched()]))
+BACKGROUND = FailureMode(ErrorType.BACKGROUND)
+MODES = {DETECTOR_CATEGORY: {BACKGROUND}}
+
+
+def learner_of(world: World, **settings: int) -> Learner:
+    """A learner that starts on a world's stores."""
+    frames, given = FrameCache(world.frames, 10**6), Settings(**settings)  # type: ignore[arg-type]  # pydantic checks
+    matches = MatchCache(world.matches, frames, given.match_cache_bytes)
+    return Learner(frames, matches, VectorCache(world.vectors, 10**6), given)
 
 
 async def example(world: World, frame_id: str, angle: float, *, right: bool) -> FrameMatched:
@@ -52,13 +67,8 @@ async def test_frames_are_listed_by_models_of_all_examples(fits: Fits) -> None:
     assert before < due < before + 10
     assert fits.count == due + 1
     (model,) = (await world.epochs.latest())[samples.DETECTOR].models.values()
-    matches = MatchCache(world.matches, FrameCache(world.frames, 10**6))
-    fresh = fitting.Learning(
-        FrameCache(world.frames, 10**6), matches, VectorCache(world.vectors, 10**6), Settings()
-    )
-    detector_category = logic.detector_category_of(*categories_of([samples.frame_matched()]))
-    of_all = await fresh.fit(detector_category, samples.MODEL)
-    assert model == of_all.model_id
+    of_all = await learner_of(world).refit(MODES, samples.MODEL, refresh=True)
+    assert list(of_all.model_ids.values()) == [model]
 
 
 async def test_the_same_examples_are_fitted_once(fits: Fits) -> None:
@@ -101,14 +111,51 @@ async def test_a_kind_with_all_the_examples_that_are_fitted_is_learnt_again_more
     world = World()
     for number in range(4):
         await example(world, f"right{number}", 0.75, right=True)
-    frames = FrameCache(world.frames, 10**6)
-    matches, vectors = MatchCache(world.matches, frames), VectorCache(world.vectors, 10**6)
-    learning = fitting.Learning(frames, matches, vectors, Settings())
-    detector_category = logic.detector_category_of(*categories_of([samples.frame_matched()]))
-    await learning.fit(detector_category, samples.MODEL)
+    learning = learner_of(world)
+    await learning.refit(MODES, samples.MODEL, refresh=False)
 
     observed = 4
-    while not learning.needs_refit(detector_category):
-        learning.observe(detector_category)
+    while not learning.needs_refit(DETECTOR_CATEGORY):
+        learning.observe(DETECTOR_CATEGORY)
         observed += 1
     assert observed == 4 * times
+
+
+async def test_a_model_that_was_dropped_is_fitted_again_with_the_same_id(fits: Fits) -> None:
+    world = World()
+    for number in range(6):
+        await example(world, f"right{number}", 0.75, right=True)
+        await example(world, f"wrong{number}", 0.1, right=False)
+    bounded = learner_of(world, model_cache_bytes=1)
+    learned = await bounded.refit(MODES, samples.MODEL, refresh=False)
+    fitted = await bounded.model(DETECTOR_CATEGORY, samples.MODEL)
+    assert fitted.model_id == learned.model_ids[DETECTOR_CATEGORY]
+    assert fits.count == 2
+    roomy = learner_of(world)
+    assert await roomy.refit(MODES, samples.MODEL, refresh=False) == learned
+    assert (await roomy.model(DETECTOR_CATEGORY, samples.MODEL)).model_id == fitted.model_id
+    assert fits.count == 3
+
+
+@pytest.mark.parametrize("most_bytes", [1, 4_000, 10**6])
+async def test_the_match_cache_says_the_same_whatever_its_bound(most_bytes: int) -> None:
+    world = World()
+    categories = [samples.STOP_SIGN, Category("give way"), Category("speed limit")]
+    frames = [f"f{number}" for number in range(4)]
+    matches = samples.published(
+        categories_of(
+            samples.frame_matched(frame, category=category)
+            for frame in frames
+            for category in categories
+        )
+    )
+    await world.matches.record(matches)
+    await world.embed("judged", 0.1)
+    await world.correct("judged", right=True)
+    cache = MatchCache(world.matches, FrameCache(world.frames, 10**6), most_bytes)
+    for _ in range(2):
+        for category in categories:
+            labelled = await cache.of((samples.DETECTOR, category))
+            verdicts = ["judged"] if category == samples.STOP_SIGN else []
+            assert sorted(item.frame_id for item in labelled) == [*frames, *verdicts]
+            cache.note(categories_of(matches))

@@ -1,0 +1,135 @@
+"""The active needles of one detector by failure mode: what the haystack is searched for."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from services.contracts.events import NeedleFound
+from services.contracts.identity import FamilyId, FrameId, ModelId, NeedleId, RegionId
+from services.domain.mining.detector_category import ModeQuery
+from services.domain.mining.failure_model import FailureMode
+from services.domain.ports.needles import NeedleRecord
+from services.domain.ports.vectors import Vector
+from services.domain.shortlists.scored_candidates import Key
+from services.retriever import logic
+from services.retriever.allocation.family_index import FamilyIndex
+from services.retriever.caches import VectorCache
+from services.retriever.logic import DetectorCategory, FrameFacts
+
+
+class Admitted(NamedTuple):
+    """A needle that was added to a failure mode; `has_moved` if it left another one."""
+
+    needle: NeedleId
+    key: Key
+    family: FamilyId
+    has_moved: bool
+
+
+class ActiveNeedles:
+    """Needles whose regions are embedded, with their families; the others wait.
+
+    A needle whose kind has no region vector would be admitted here, under a mode of its own.
+    """
+
+    def __init__(self, vectors: VectorCache, likeness: float, model: ModelId) -> None:
+        self._vectors = vectors
+        self._model = model
+        self._families = FamilyIndex(likeness)
+        self._mode_of: dict[NeedleId, tuple[DetectorCategory, FailureMode]] = {}
+        self._modes: defaultdict[DetectorCategory, Counter[FailureMode]] = defaultdict(Counter)
+        self._joined: defaultdict[DetectorCategory, set[FailureMode]] = defaultdict(set)
+        self._not_embedded: dict[RegionId, NeedleId] = {}
+
+    def __contains__(self, needle: NeedleId) -> bool:
+        return needle in self._mode_of
+
+    @property
+    def waiting(self) -> Collection[NeedleId]:
+        """Needles whose region is not embedded yet."""
+        return self._not_embedded.values()
+
+    @property
+    def needs_clustering(self) -> bool:
+        """Whether there are so many more needles that all should be clustered again."""
+        return self._families.needs_clustering
+
+    def waiting_for(self, frames: Mapping[FrameId, FrameFacts]) -> list[NeedleId]:
+        """The needles that wait for a region on these frames."""
+        embedded = {region for facts in frames.values() for region in facts.regions}
+        return [self._not_embedded[r] for r in sorted(embedded & self._not_embedded.keys())]
+
+    async def admit(self, records: Iterable[NeedleRecord]) -> list[Admitted]:
+        """Add the needles whose regions are embedded; those that are new or changed their mode."""
+        found = {record.needle_id: record.needle for record in records if record.needle is not None}
+        regions = [needle.region_id for needle in found.values()]
+        vectors = await self._vectors.load(self._model, regions)
+        joining = {}
+        for needle_id, needle in sorted(found.items()):
+            if needle.region_id not in vectors:
+                self._not_embedded[needle.region_id] = needle_id
+                continue
+            self._not_embedded.pop(needle.region_id, None)
+            category_mode = logic.category_mode_of(needle)
+            before = self._mode_of.get(needle_id)
+            if before != category_mode:
+                self.remove(needle_id, needle)
+                joining[needle_id] = category_mode, needle, before is not None
+        keyed = [(logic.key_of(*of), needle) for of, needle, _ in joining.values()]
+        self._families.join(keyed, vectors)
+        admitted = []
+        for needle_id, (category_mode, _, has_moved) in joining.items():
+            self._join(needle_id, *category_mode)
+            family = self._families.family_of(needle_id)
+            admitted.append(Admitted(needle_id, logic.key_of(*category_mode), family, has_moved))
+        return admitted
+
+    def remove(self, needle_id: NeedleId, needle: NeedleFound | None) -> None:
+        """Remove a needle, unless it is not there."""
+        if needle is not None:
+            self._not_embedded.pop(needle.region_id, None)
+        if needle_id not in self._mode_of:
+            return
+        detector_category, mode = self._mode_of.pop(needle_id)
+        self._families.leave(needle_id)
+        modes = self._modes[detector_category]
+        modes[mode] -= 1
+        if not modes[mode]:
+            del modes[mode]
+        if not modes:
+            del self._modes[detector_category]
+
+    def mode_of(self, needle: NeedleId) -> tuple[DetectorCategory, FailureMode]:
+        """The failure mode of a needle that was admitted."""
+        return self._mode_of[needle]
+
+    def family(self, needle: NeedleId, vector: Vector | None) -> FamilyId:
+        """The family that a listed region counts for; its needle's if it has no vector."""
+        if vector is None:
+            return self._families.family_of(needle)
+        return self.exemplars(*self._mode_of[needle]).families_of(vector[None])[0]
+
+    def modes(self) -> Mapping[DetectorCategory, Collection[FailureMode]]:
+        """The modes with needles of each category."""
+        return self._modes
+
+    def joined(self, detector_category: DetectorCategory) -> Collection[FailureMode]:
+        """The modes that had no needle before this epoch, or for a while in it."""
+        return self._joined.get(detector_category, set())
+
+    def exemplars(self, detector_category: DetectorCategory, mode: FailureMode) -> ModeQuery:
+        """The families of a mode, each with its exemplar."""
+        return self._families.mode_query(logic.key_of(detector_category, mode))
+
+    def close_epoch(self) -> None:
+        """From now on, no mode is new."""
+        self._joined.clear()
+
+    def _join(
+        self, needle_id: NeedleId, detector_category: DetectorCategory, mode: FailureMode
+    ) -> None:
+        self._mode_of[needle_id] = detector_category, mode
+        modes = self._modes[detector_category]
+        if not modes[mode]:
+            self._joined[detector_category].add(mode)
+        modes[mode] += 1

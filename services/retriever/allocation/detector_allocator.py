@@ -1,0 +1,239 @@
+"""The allocator, last of three stages: from scored candidates to shortlists.
+
+One allocator serves one detector. Its shortlists are `allocate(candidates, needles, verdicts,
+previous, limits)` of what the epochs so far consumed; it holds that in memory from one epoch to the
+next, and reads it from the stores when it starts.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from services.contracts.events import ShortlistPublished
+from services.contracts.identity import DetectorId, FamilyId, FrameId, ModelId, NeedleId, RegionId
+from services.domain.mining.failure_model import FailureMode
+from services.domain.ports.needles import NeedleRecord
+from services.domain.shortlists.allocation import BudgetAllocator, Verdict
+from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, Epoch
+from services.domain.shortlists.scored_candidates import Assignment, Key, Limits, ListedFrame
+from services.retriever import logic
+from services.retriever.allocation.active_needles import ActiveNeedles
+from services.retriever.allocation.budgets import budget_report
+from services.retriever.allocation.shortlist_revisions import ShortlistRevisions
+from services.retriever.allocation.sources import Sources
+from services.retriever.logic import DetectorCategory, FrameFacts
+from services.retriever.scoring.scorer import FittedTo, Scored
+from services.runtime.stores.budget_reports import BudgetReport
+
+
+class DetectorAllocator:
+    """The needles, candidates and shortlists of one detector under one embedding model."""
+
+    def __init__(
+        self, sources: Sources, detector: DetectorId, model: ModelId, limits: Limits
+    ) -> None:
+        self.needles = ActiveNeedles(sources.vectors, sources.settings.family_likeness, model)
+        self._sources = sources
+        self._detector = detector
+        self._model = model
+        self._limits = limits
+        self._allocator = BudgetAllocator(limits)
+        self._revisions = ShortlistRevisions(sources, model)
+        self._fits: dict[Key, FittedTo] = {}
+        self._corrected: dict[FrameId, tuple[NeedleId, RegionId]] = {}
+        self._lost: set[NeedleId] = set()
+        """Needles whose shortlists lost a frame since the last allocation."""
+        self._of_another_model: set[FrameId] = set()
+        """Listed frames that another embedding model found."""
+
+    async def load(self, records: Sequence[NeedleRecord]) -> None:
+        """Take in the active needles and their shortlists. Call this once, before `update`."""
+        active = [record for record in records if record.active]
+        await self._admit(active)
+        await self._keep(active)
+
+    async def update(
+        self,
+        records: Sequence[NeedleRecord],
+        frames: Mapping[FrameId, FrameFacts],
+        limits: Limits,
+    ) -> None:
+        """Take in the needles and the frames that an epoch brought.
+
+        Parameters
+        ----------
+        records : needles of the detector that are new, changed or retracted
+        frames : the current facts of frames that were embedded or annotated again
+        """
+        self._limits = limits
+        self._lost |= self._release_gone(frames)
+        for record in records:
+            if not record.active:
+                self.needles.remove(record.needle_id, record.needle)
+                self._allocator.remove_needle(record.needle_id)
+        waited = self.needles.waiting_for(frames)
+        found = await self._sources.needles.load(waited)
+        await self._admit(
+            [record for record in records if record.active]
+            + [found[needle_id] for needle_id in waited if needle_id in found]
+        )
+        await self._note_corrections(frames)
+
+    def take(self, scored: Scored, frames: Collection[FrameId]) -> None:
+        """Take in what the scorer found.
+
+        Parameters
+        ----------
+        frames : that were scored again, so that their earlier candidates no longer count
+        """
+        for detector_category in scored.rescored:
+            for mode in self.needles.modes().get(detector_category, ()):
+                self._allocator.remove_candidates(logic.key_of(detector_category, mode), frames)
+        for detector_category in scored.replaced:
+            for mode in self.needles.modes()[detector_category]:
+                self._allocator.remove_all_candidates(logic.key_of(detector_category, mode))
+        for key, candidates in scored.candidates.items():
+            self._allocator.add_candidates(key, candidates)
+        self._fits.update(scored.fits)
+
+    def listed(
+        self, detector_category: DetectorCategory
+    ) -> dict[FailureMode, Mapping[FrameId, RegionId]]:
+        """The regions on shortlists that are not corrected, by failure mode."""
+        return {
+            mode: self._allocator.listed(logic.key_of(detector_category, mode))
+            for mode in self.needles.modes()[detector_category]
+        }
+
+    async def release_unopened(self, frames: Collection[FrameId]) -> None:
+        """Take frames off shortlists unless an annotator opened them."""
+        owners = {
+            frame: owner
+            for frame in sorted(frames)
+            if (owner := self._allocator.owner(frame)) is not None
+        }
+        opened = await self._sources.openings.among(set(owners.values()), owners.keys())
+        self._lost |= {
+            self._allocator.release(frame)
+            for frame, owner in owners.items()
+            if frame not in opened.frames and owner not in opened.needles
+        }
+
+    async def allocate(self, epoch: Epoch) -> list[ShortlistPublished]:
+        """The shortlists that change at the end of the epoch."""
+        if epoch.settled:
+            # Whoever switches the embedding model wants the shortlists of the new one.
+            await self.release_unopened(self._of_another_model)
+            self._of_another_model.clear()
+        budgets = replace(self._limits.budgets, haystack=epoch.released)
+        limits = replace(self._limits, budgets=budgets)
+        modes = None if epoch.settled else self._modes_fitted_well()
+        assignments = await asyncio.to_thread(self._allocator.allocate, limits, modes)
+        assignments = await self._without_gone(assignments)
+        changed = {*self._lost, *(assignment.needle for assignment in assignments)}
+        self._lost = set()
+        self.needles.close_epoch()
+        return await self._revisions.next(
+            {needle for needle in changed if needle in self.needles},
+            assignments,
+            self._allocator.owner,
+            lambda needle: self._fits[logic.key_of(*self.needles.mode_of(needle))].method,
+            epoch.number,
+        )
+
+    async def report(self) -> BudgetReport:
+        """How much of the budgets is spent now, and which frames they hold back."""
+        held = await asyncio.to_thread(self._allocator.held_back, self._limits)
+        budgets = self._limits.budgets
+        return budget_report(self._detector, budgets, self._allocator.spent(), held)
+
+    def _modes_fitted_well(self) -> set[Key]:
+        """The modes whose model has enough examples for frames to be listed early."""
+        return {key for key, fit in self._fits.items() if fit.examples >= EARLY_EXAMPLES_MIN}
+
+    async def _without_gone(self, assignments: Sequence[Assignment]) -> list[Assignment]:
+        gone = await self._revisions.gone(assignments)
+        self._lost |= {self._allocator.release(frame) for frame in sorted(gone)}
+        return [item for item in assignments if item.candidate.context.frame not in gone]
+
+    async def _admit(self, records: Iterable[NeedleRecord]) -> None:
+        for needle, key, family, has_moved in await self.needles.admit(records):
+            self._allocator.add_needle(key, needle, family)
+            if has_moved:
+                # The frames that it had in another mode are free.
+                self._lost.add(needle)
+
+    async def _keep(self, records: Iterable[NeedleRecord]) -> None:
+        """Keep the frames that are on shortlists."""
+        listed = [
+            (record, candidate)
+            for record in records
+            if record.needle_id in self.needles
+            for candidate in logic.listed(record)
+        ]
+        facts = await self._sources.frames.load({candidate.frame_id for _, candidate in listed})
+        families = await self._families_of(
+            [(record.needle_id, candidate.region_id) for record, candidate in listed]
+        )
+        for record, candidate in listed:
+            needle_id, region = record.needle_id, candidate.region_id
+            frame = facts.get(candidate.frame_id)
+            if frame is None or not (frame.reannotated or region in frame.regions):
+                self._lost.add(needle_id)
+                continue
+            family, corrected = families[region], frame.reannotated
+            self._allocator.keep(
+                ListedFrame(needle_id, region, frame.context, family, corrected=corrected)
+            )
+            if corrected:
+                self._corrected[candidate.frame_id] = needle_id, region
+            elif _model_of(record) != self._model:
+                self._of_another_model.add(candidate.frame_id)
+        await self._judge()
+
+    async def _families_of(
+        self, listed: Sequence[tuple[NeedleId, RegionId]]
+    ) -> dict[RegionId, FamilyId]:
+        """The family that each listed region counts for."""
+        vectors = await self._sources.vectors.load(self._model, [region for _, region in listed])
+        return {
+            region: self.needles.family(needle, vectors.get(region)) for needle, region in listed
+        }
+
+    def _release_gone(self, frames: Mapping[FrameId, FrameFacts]) -> set[NeedleId]:
+        """Take frames without their region off shortlists; returns the needles."""
+        return {
+            self._allocator.release(frame)
+            for frame, region in self._allocator.regions(frames.keys()).items()
+            if not frames[frame].reannotated and region not in frames[frame].regions
+        }
+
+    async def _note_corrections(self, frames: Mapping[FrameId, FrameFacts]) -> None:
+        regions = self._allocator.regions(
+            [frame for frame, facts in frames.items() if facts.reannotated]
+        )
+        for frame, region in regions.items():
+            owner = self._allocator.owner(frame)
+            assert owner is not None
+            self._corrected[frame] = owner, region
+            self._allocator.correct(frame)
+        if self._corrected.keys() & frames.keys():
+            await self._judge()
+
+    async def _judge(self) -> None:
+        """Compute the yields of families from the verdicts on corrected frames."""
+        listed = [item for item in self._corrected.values() if item[0] in self.needles]
+        families = await self._families_of(listed)
+        verdicts = []
+        for needle_id, region in listed:
+            detector_category, mode = self.needles.mode_of(needle_id)
+            labelled = await self._sources.matches.of(detector_category)
+            truths = logic.truths(labelled, self._sources.settings.region_score)
+            if region in truths:
+                verdicts.append(Verdict(families[region], confirmed=truths[region] == mode))
+        self._allocator.judge(verdicts)
+
+
+def _model_of(record: NeedleRecord) -> ModelId | None:
+    """The embedding model that found a needle's shortlist."""
+    return record.shortlist.provenance.model if record.shortlist is not None else None

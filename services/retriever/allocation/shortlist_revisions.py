@@ -1,0 +1,120 @@
+"""Writes what an epoch allocates as the next revisions of shortlists."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+from services.contracts.events import Candidate, Provenance, ShortlistPublished
+from services.contracts.identity import FrameId, ModelId, NeedleId
+from services.domain.mining.failure_model import Method
+from services.domain.ports.needles import NeedleRecord
+from services.domain.shortlists.scored_candidates import Assignment
+from services.retriever import logic
+from services.retriever.allocation.sources import Sources
+
+Owner = Callable[[FrameId], NeedleId | None]
+"""The needle whose shortlist has a frame."""
+Methods = Callable[[NeedleId], Method]
+"""How evidence is computed for a needle's failure mode."""
+
+
+class ShortlistRevisions:
+    """Makes the shortlists of one detector under one embedding model."""
+
+    def __init__(self, sources: Sources, model: ModelId) -> None:
+        self._sources = sources
+        self._settings = sources.settings
+        self._model = model
+
+    async def gone(self, assignments: Sequence[Assignment]) -> set[FrameId]:
+        """The assigned frames whose region has gone since they were scored.
+
+        An event that reports it will follow.
+        """
+        candidates = [assignment.candidate for assignment in assignments]
+        facts = await self._sources.frames.load({item.context.frame for item in candidates})
+        return {
+            item.context.frame
+            for item in candidates
+            if item.context.frame not in facts
+            or item.region not in facts[item.context.frame].regions
+        }
+
+    async def next(
+        self,
+        needles: set[NeedleId],
+        assignments: Sequence[Assignment],
+        owner: Owner,
+        method: Methods,
+        epoch: int,
+    ) -> list[ShortlistPublished]:
+        """The shortlists of these needles that change.
+
+        Parameters
+        ----------
+        assignments : the frames that are new on them
+        """
+        records = await self._sources.needles.load(needles)
+        fresh = await self._fresh(records, assignments)
+        found = []
+        for needle_id in sorted(needles & records.keys()):
+            record, new = records[needle_id], fresh.get(needle_id, {})
+            if record.shortlist is None and not new:
+                continue
+            assert record.needle is not None
+            staying = [
+                candidate
+                for candidate in logic.listed(record)
+                if candidate.frame_id not in new and owner(candidate.frame_id) == needle_id
+            ]
+            candidates = logic.in_order([*staying, *new.values()])
+            if record.shortlist is not None and not new:
+                # No candidate is new, so the provenance of the existing ones holds.
+                provenance = record.shortlist.provenance
+            else:
+                provenance = self._provenance(method(needle_id))
+            found.append(logic.next_shortlist(record, record.needle, candidates, provenance, epoch))
+        return [shortlist for shortlist in found if shortlist is not None]
+
+    async def _fresh(
+        self, records: Mapping[NeedleId, NeedleRecord], assignments: Sequence[Assignment]
+    ) -> dict[NeedleId, dict[FrameId, Candidate]]:
+        """The new candidates of each needle."""
+        candidates = [assignment.candidate for assignment in assignments]
+        facts = await self._sources.frames.load({item.context.frame for item in candidates})
+        similarities = await self._similarities(records, assignments)
+        fresh: defaultdict[NeedleId, dict[FrameId, Candidate]] = defaultdict(dict)
+        for assignment, similarity in zip(assignments, similarities, strict=True):
+            candidate = assignment.candidate
+            frame = candidate.context.frame
+            fresh[assignment.needle][frame] = logic.candidate(
+                candidate.region,
+                facts[frame],
+                similarity,
+                candidate.evidence,
+                self._settings.blob_url,
+            )
+        return fresh
+
+    async def _similarities(
+        self, records: Mapping[NeedleId, NeedleRecord], assignments: Sequence[Assignment]
+    ) -> list[float]:
+        """The cosine of each assigned region and its needle's."""
+        pairs = [
+            (record.needle.region_id, assignment.candidate.region)
+            for assignment in assignments
+            if (record := records.get(assignment.needle)) and record.needle is not None
+        ]
+        regions = {region for pair in pairs for region in pair}
+        vectors = await self._sources.vectors.load(self._model, regions)
+        return [
+            float(vectors[one] @ vectors[other]) if one in vectors and other in vectors else 0.0
+            for one, other in pairs
+        ]
+
+    def _provenance(self, method: Method) -> Provenance:
+        return Provenance(
+            model=self._model,
+            strategy=self._settings.shortlist_strategy,
+            size_limit=self._settings.shortlist_size,
+            method=method.value,
+        )

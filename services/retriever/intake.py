@@ -1,0 +1,113 @@
+"""Takes in an epoch's events: stores needles, and finds out what the events changed."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from services.contracts.errors import Fatal
+from services.contracts.events import Event, FrameEmbedded, NeedleFound, NeedleRetracted, Split
+from services.contracts.identity import FrameId
+from services.contracts.matches import CategoryMatched, FrameMatched, categories_of
+from services.domain.ports.needles import NeedleStore
+from services.domain.splits import SplitRule
+from services.retriever import logic
+from services.retriever.allocation.haystack_size import HaystackSizeCache
+from services.retriever.allocation.needle_cache import NeedleCache
+from services.retriever.awaited_needles import AwaitedNeedles
+from services.retriever.caches import FrameCache
+from services.retriever.learning.learner import Learner
+from services.retriever.learning.match_cache import MatchCache
+from services.retriever.logic import FrameFacts
+from services.retriever.stages import Changes
+
+
+class _Batch(NamedTuple):
+    """A batch's events by what they are about."""
+
+    needles: list[NeedleFound | NeedleRetracted]
+    embedded: list[FrameEmbedded]
+    matched: list[CategoryMatched]
+
+
+def _sorted(events: Sequence[Event]) -> _Batch:
+    """Every kind of event that the retriever reads has its case here.
+
+    Raises
+    ------
+    Fatal
+        An event of another service.
+    """
+    batch = _Batch([], [], [])
+    for event in events:
+        match event:
+            case NeedleFound() | NeedleRetracted():
+                batch.needles.append(event)
+            case FrameEmbedded():
+                batch.embedded.append(event)
+            case FrameMatched():
+                batch.matched.extend(categories_of([event]))
+            case _:
+                raise Fatal(f"retriever does not consume {type(event).__name__}")
+    return batch
+
+
+class Intake:
+    """Brings the stores and caches up to date with a batch of events."""
+
+    def __init__(
+        self,
+        *,
+        needle_store: NeedleStore,
+        needles: NeedleCache,
+        frames: FrameCache,
+        matches: MatchCache,
+        learner: Learner,
+        size: HaystackSizeCache,
+        awaited: AwaitedNeedles,
+        split_rule: SplitRule,
+    ) -> None:
+        self._needle_store = needle_store
+        self._needles = needles
+        self._frames = frames
+        self._matches = matches
+        self._learner = learner
+        self._size = size
+        self._awaited = awaited
+        self._split_rule = split_rule
+
+    async def take(self, events: Sequence[Event]) -> Changes:
+        """What these events change.
+
+        Raises
+        ------
+        Fatal
+            An event of another service.
+        """
+        batch = _sorted(events)
+        await self._needle_store.record(batch.needles)
+        stored = await self._needles.refresh({needle.needle_id for needle in batch.needles})
+        records = {id_: record for id_, record in stored.items() if not record.is_miss}
+        self._awaited.note(batch.needles, records)
+        self._awaited.note_embedded(batch.embedded)
+        frames = await self._facts_of(batch.embedded, self._matches.note(batch.matched))
+        return Changes([records[needle_id] for needle_id in sorted(records)], frames)
+
+    async def _facts_of(
+        self, embedded: Sequence[FrameEmbedded], labelled: Sequence[CategoryMatched]
+    ) -> dict[FrameId, FrameFacts]:
+        """The current facts of the frames that these events are about."""
+        frame_ids = {event.frame_id for event in embedded}
+        frame_ids |= {match_.frame_id for match_ in labelled}
+        self._frames.forget(frame_ids)
+        facts = await self._frames.load(frame_ids)
+        for match_ in labelled:
+            self._learner.observe(logic.detector_category_of(match_))
+        for item in embedded:
+            seen = facts.get(item.frame_id)
+            if seen is None:
+                continue
+            if seen.split(self._split_rule) is Split.HAYSTACK:
+                self._size.note([item.frame_id])
+                continue
+            for detector_category in {region.detector_category for region in seen.regions.values()}:
+                self._learner.observe(detector_category)
+        return facts

@@ -1,0 +1,141 @@
+"""Caches what the matches of reference and reannotated frames say of their regions."""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+
+from cachetools import LRUCache
+
+from services.contracts.events import Split
+from services.contracts.identity import FrameId
+from services.contracts.matches import CategoryMatched
+from services.domain.ports.matches import MatchStore
+from services.retriever import logic
+from services.retriever.caches import FrameCache, keep
+from services.retriever.logic import Annotated, DetectorCategory
+
+_MATCH_BYTES = 600
+_REGION_BYTES = 260
+"""Sizes of Python objects with what they refer to, measured with tracemalloc, rounded up."""
+
+
+@dataclass
+class _Labelled:
+    """The labelled frames of one category."""
+
+    frames: dict[FrameId, Annotated] = field(default_factory=dict)
+    nbytes: int = 0
+
+    def put(self, annotated: Annotated) -> None:
+        self.remove(annotated.frame_id)
+        self.frames[annotated.frame_id] = annotated
+        self.nbytes += _bytes_of(annotated)
+
+    def remove(self, frame_id: FrameId) -> None:
+        before = self.frames.pop(frame_id, None)
+        if before is not None:
+            self.nbytes -= _bytes_of(before)
+
+
+def _bytes_of(annotated: Annotated) -> int:
+    return _MATCH_BYTES + _REGION_BYTES * len(annotated.regions)
+
+
+class _Categories(LRUCache[DetectorCategory, _Labelled]):
+    """Remembers which categories it dropped: their frames have to be read again."""
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__(most_bytes, lambda labelled: labelled.nbytes)
+        self.dropped: set[DetectorCategory] = set()
+
+    def popitem(self) -> tuple[DetectorCategory, _Labelled]:
+        """Drop the category that was not used for longest."""
+        detector_category, labelled = super().popitem()
+        self.dropped.add(detector_category)
+        return detector_category, labelled
+
+
+class MatchCache:
+    """Caches the latest matches that label regions: of reference and of reannotated frames.
+
+    Parameters
+    ----------
+    most_bytes : beyond it, the categories that were not used for longest are dropped, and read
+        again when they are needed
+    """
+
+    def __init__(self, store: MatchStore, frames: FrameCache, most_bytes: int) -> None:
+        self._store = store
+        self._frames = frames
+        self._categories = _Categories(most_bytes)
+        self._verdicts: set[FrameId] = set()
+        self._is_complete = False
+        """Whether the store was read, so that only dropped categories are incomplete."""
+
+    def note(self, matches: Iterable[CategoryMatched]) -> list[CategoryMatched]:
+        """Record these matches; returns those that may change the examples."""
+        return [match_ for match_ in matches if self._record(match_)]
+
+    def forget_all(self) -> None:
+        """Drop everything, so that it is read again."""
+        self._categories.clear()
+        self._categories.dropped.clear()
+        self._verdicts.clear()
+        self._is_complete = False
+
+    async def of(self, detector_category: DetectorCategory) -> list[Annotated]:
+        """The labelled frames of a detector and category."""
+        if not self._is_complete:
+            async for match in self._labelling():
+                self._record(match)
+            self._is_complete = True
+        if detector_category in self._categories.dropped:
+            return await self._read_again(detector_category)
+        labelled = self._categories.get(detector_category)
+        return list(labelled.frames.values()) if labelled is not None else []
+
+    async def _read_again(self, detector_category: DetectorCategory) -> list[Annotated]:
+        labelled = _Labelled()
+        async for match in self._labelling(detector_category):
+            labelled.put(Annotated.of(match))
+        self._keep(detector_category, labelled)
+        return list(labelled.frames.values())
+
+    def _keep(self, detector_category: DetectorCategory, labelled: _Labelled) -> None:
+        if keep(self._categories, detector_category, labelled):
+            self._categories.dropped.discard(detector_category)
+        else:
+            self._categories.dropped.add(detector_category)
+
+    async def _labelling(
+        self, only: DetectorCategory | None = None
+    ) -> AsyncIterator[CategoryMatched]:
+        """The stored matches that label regions, of one category or of all."""
+        detector, category = only if only is not None else (None, None)
+        categories = None if category is None else [category]
+        async for match in self._store.scan(
+            detector=detector, categories=categories, split=Split.REFERENCE
+        ):
+            yield match
+        for match in await self._store.load(await self._frames.reannotated()):
+            if match.reannotated and only in {None, logic.detector_category_of(match)}:
+                yield match
+
+    def _record(self, match: CategoryMatched) -> bool:
+        is_label = match.split is Split.REFERENCE or match.reannotated
+        if not is_label and match.frame_id not in self._verdicts:
+            return False
+        if match.reannotated and match.split is Split.HAYSTACK:
+            self._verdicts.add(match.frame_id)
+        detector_category = logic.detector_category_of(match)
+        if detector_category in self._categories.dropped:
+            return True
+        labelled = self._categories.get(detector_category) or _Labelled()
+        before = labelled.frames.get(match.frame_id)
+        if before is not None and match.revision <= before.revision:
+            return False
+        if is_label:
+            labelled.put(Annotated.of(match))
+        else:
+            labelled.remove(match.frame_id)
+        self._keep(detector_category, labelled)
+        return True

@@ -1,0 +1,68 @@
+"""Stores shortlists, and publishes what is stored."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from services.contracts.errors import StoreUnavailable
+from services.contracts.events import ShortlistPublished
+from services.domain.ports.needles import NeedleStore
+from services.retriever.allocation.needle_cache import NeedleCache
+from services.retriever.awaited_needles import AwaitedNeedles
+from services.runtime.clock import Clock
+from services.runtime.observability import metrics
+from services.runtime.step import Outbox
+
+log = structlog.get_logger()
+
+
+class ShortlistPublication:
+    """Writes shortlists first, and publishes whatever is stored but not acknowledged."""
+
+    def __init__(
+        self,
+        store: NeedleStore,
+        needles: NeedleCache,
+        outbox: Outbox,
+        awaited: AwaitedNeedles,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._needles = needles
+        self._outbox = outbox
+        self._awaited = awaited
+        self._clock = clock
+
+    async def write(self, shortlists: Sequence[ShortlistPublished]) -> None:
+        """Store these shortlists.
+
+        Raises
+        ------
+        StoreUnavailable
+            Another process has stored another revision, or the store does not answer.
+        """
+        if not shortlists:
+            return
+        await self._store.write_shortlists(shortlists)
+        stored = await self._needles.refresh([shortlist.needle_id for shortlist in shortlists])
+        for shortlist in shortlists:
+            if stored[shortlist.needle_id].shortlist != shortlist:
+                raise StoreUnavailable(
+                    f"needle {shortlist.needle_id}: another retriever was faster"
+                )
+
+    async def publish(self) -> None:
+        """Publish the shortlists that are not acknowledged, whichever process stored them."""
+        due = await self._needles.unpublished()
+        if not due:
+            return
+        await self._outbox.publish(due)
+        await self._store.mark_published(due)
+        await self._needles.refresh([item.needle_id for item in due])
+        now = self._clock.now()
+        for shortlist in due:
+            self._awaited.note_published(shortlist.needle_id, now)
+            category = metrics.CATEGORIES(shortlist.needle.category)
+            metrics.SHORTLISTS_PUBLISHED.labels(category).inc()
+            metrics.SHORTLIST_FRAMES.observe(len(shortlist.candidates))
+        log.info("shortlists_published", shortlists=len(due))
