@@ -201,8 +201,7 @@ def write_export(
     MissingImage, StoreUnavailable
         An image cannot be read.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise InvalidRecord(f"{folder} is not empty", reason="folder_in_use")
+    require_empty(folder)
     export = EXPORTERS[form](frames)
     export = replace(export, losses={**export.losses, **(left_out or {})})
     files = {**export.files, MANIFEST: manifest(export, format=form.value, **facts)}
@@ -216,6 +215,18 @@ def write_export(
         for frame in export.frames:
             (images / frame.file_name).write_bytes(store.get(blobs[frame.frame_id]))
     return Written(export, len(export.frames) if store is not None else 0)
+
+
+def require_empty(folder: Path) -> None:
+    """Check that an export may be written to this folder.
+
+    Raises
+    ------
+    InvalidRecord
+        `folder_in_use`: it is not empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise InvalidRecord(f"{folder} is not empty", reason="folder_in_use")
 
 
 async def image_uris(stores: AnnotationStores, frames: Sequence[ExportFrame]) -> dict[FrameId, str]:

@@ -1,6 +1,7 @@
 """`gazeloop export` and `gazeloop training-set`: write frames in formats of other tools."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +13,7 @@ from services.annotation.export_choice import What
 from services.annotation.exporting import Written
 from services.annotation.ports.needle_filters import NeedleFilter
 from services.annotation.stores.opening import open_annotation_stores
+from services.annotation.tables import write_tables
 from services.app.parts import joined
 from services.cli.console import console
 from services.cli.context import Context, example, run, shared
@@ -20,6 +22,7 @@ from services.cli.needle_options import NeedleOptions
 from services.cli.option_groups import with_option_groups
 from services.domain.ports.blobs import BlobStore
 from services.formats.writers.formats import Format
+from services.formats.writers.tables import TableFormat
 
 app = typer.Typer()
 
@@ -30,13 +33,23 @@ To = Annotated[
         "--to", metavar="DIR", help="Output folder; must be empty or not exist.", show_default=False
     ),
 ]
-Form = Annotated[Format, typer.Option("--format", help="What is written.", show_default=False)]
+Form = Annotated[
+    Literal["coco", "voc", "yolo", "cvat", "label-studio", "datumaro", "csv", "parquet"],
+    typer.Option(
+        "--format",
+        help="What is written; csv and parquet are tables of everything.",
+        show_default=False,
+    ),
+]
 Images = Annotated[bool, typer.Option("--images", help="Copy the images too.")]
 
 
 @app.command(
     "export",
-    epilog=example("export --format cvat --to to-cvat --what shortlisted --images --proposals"),
+    epilog=example(
+        "export --format cvat --to to-cvat --what shortlisted --images --proposals",
+        "export --format parquet --to tables",
+    ),
 )
 @with_option_groups
 def export(
@@ -54,15 +67,24 @@ def export(
         ),
     ] = False,
 ) -> None:
-    """Write frames with their ground truth for an annotation tool.
+    """Write frames with their ground truth for an annotation tool, or all tables.
 
     The filters are those of the review page. What a format cannot express is counted and printed.
     Every format returns the same boxes if they come back unchanged.
+
+    `csv` and `parquet` write frames, detections with their matches, needles, shortlists, verdicts,
+    and the figures over time; they take no filter.
     """
     context = shared(ctx)
+    if form in {"csv", "parquet"}:
+        _refuse_filters(ctx, form)
+        _export_tables(context, TableFormat(form), to)
+        return
     wanted = needles.filter()
     written = run(
-        lambda: _export(context, form, to, what, wanted, images=images, proposals=proposals),
+        lambda: _export(
+            context, Format(form), to, what, wanted, images=images, proposals=proposals
+        ),
         interrupted="The folder is not complete; remove it and start again.",
     )
     _tell(written, to)
@@ -92,6 +114,44 @@ def training_set(
         interrupted="The folder is not complete; remove it and start again.",
     )
     _tell(written, to)
+
+
+def _is_given(ctx: typer.Context, name: str) -> bool:
+    """Whether the command line has the option."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _refuse_filters(ctx: typer.Context, form: str) -> None:
+    given = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if parameter.name not in {"form", "to"} and _is_given(ctx, str(parameter.name))
+    ]
+    if given:
+        raise typer.BadParameter(f"{form} writes everything: leave out {', '.join(given)}", ctx)
+
+
+def _export_tables(context: Context, form: TableFormat, to: Path) -> None:
+    rows = run(
+        lambda: _tables(context, form, to),
+        interrupted="The folder is not complete; remove it and start again.",
+    )
+    for name, count in rows.items():
+        console().print(f"{count:>12,} rows  {to / name}.{form.value}", highlight=False)
+
+
+async def _tables(context: Context, form: TableFormat, to: Path) -> Mapping[str, int]:
+    settings = context.stored()
+    log_to_file(settings, "export")
+    async with joined(settings) as stack:
+        with console(stderr=True).status("reading") as status:
+            return await write_tables(
+                await open_annotation_stores(stack.stores),
+                form,
+                to,
+                lambda table, count: status.update(f"{table}: {count:,} rows"),
+            )
 
 
 async def _export(

@@ -251,6 +251,7 @@ def test_a_wrong_setting_is_one_clear_line(
         ["dead-letters", "list"],
         ["shortlists", "held-back"],
         ["export", "--format", "coco", "--to", "out"],
+        ["export", "--format", "csv", "--to", "out"],
     ],
     ids=" ".join,
 )
@@ -265,6 +266,15 @@ def test_a_folder_that_holds_nothing_is_said_at_once_and_not_made(
     assert code == 1
     assert "nothing is stored in the data folder misspelt" in message
     assert not list(tmp_path.iterdir())
+
+
+def test_tables_take_no_filters(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["export", "--format", "csv", "--to", "out", "--what", "annotated", "--images"]
+    code, message = _errors(command, monkeypatch, capsys)
+    assert code == 2
+    assert "csv writes everything: leave out --what, --images" in " ".join(message.split())
 
 
 _LOGGING = """

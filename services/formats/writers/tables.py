@@ -1,0 +1,115 @@
+"""Tables of rows, as CSV or Parquet files."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol
+
+from services.contracts.errors import MissingPart
+
+Row = Mapping[str, object]
+"""Values by column; None where there is none."""
+Kind = type[str | int | float | bool | datetime]
+
+
+class TableFormat(StrEnum):
+    """The formats of tables."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+class Table(NamedTuple):
+    """A table's name, and the types of its columns by name."""
+
+    name: str
+    columns: Mapping[str, Kind]
+
+
+class TableWriter(Protocol):
+    """Writes the rows of one table in their order; blocks."""
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Append rows."""
+        ...
+
+
+def table_writer(
+    table: Table, form: TableFormat, folder: Path
+) -> AbstractContextManager[TableWriter]:
+    """A new file in the folder for this table; complete when the context ends.
+
+    Raises
+    ------
+    MissingPart
+        Parquet needs a package that is not installed.
+    """
+    path = folder / f"{table.name}.{form.value}"
+    return ParquetTable(table, path) if form is TableFormat.PARQUET else CsvTable(table, path)
+
+
+class CsvTable(AbstractContextManager["CsvTable"]):
+    """UTF-8 with a header; times as ISO 8601, `true` and `false`, nothing where there is no value.
+
+    A text that a spreadsheet would take for a formula gets a leading apostrophe.
+    """
+
+    def __init__(self, table: Table, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._writer = csv.DictWriter(self._file, [*table.columns])
+        self._writer.writeheader()
+
+    def write(self, rows: Sequence[Row]) -> None:
+        self._writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _cell(value: object) -> object:
+    match value:
+        case bool():
+            return str(value).lower()
+        case datetime():
+            return value.isoformat()
+        case str() if value.startswith(("=", "+", "-", "@", "\t", "\r")):
+            return f"'{value}"
+        case _:
+            return value
+
+
+class ParquetTable(AbstractContextManager["ParquetTable"]):
+    """Columns by type, times in UTC with microseconds; a row group per call of `write`."""
+
+    def __init__(self, table: Table, path: Path) -> None:
+        arrow, parquet = _pyarrow()
+        types: dict[Kind, Any] = {
+            str: arrow.string(),
+            int: arrow.int64(),
+            float: arrow.float64(),
+            bool: arrow.bool_(),
+            datetime: arrow.timestamp("us", tz="UTC"),
+        }
+        self._arrow = arrow
+        self._schema = arrow.schema([(name, types[kind]) for name, kind in table.columns.items()])
+        self._writer = parquet.ParquetWriter(path, self._schema)
+
+    def write(self, rows: Sequence[Row]) -> None:
+        self._writer.write_table(self._arrow.Table.from_pylist([*rows], schema=self._schema))
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+
+def _pyarrow() -> tuple[ModuleType, ModuleType]:
+    try:
+        return import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ModuleNotFoundError as exc:
+        raise MissingPart(
+            "Parquet needs pyarrow: pip install 'gazeloop[parquet]', or write csv"
+        ) from exc
