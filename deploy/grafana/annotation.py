@@ -23,11 +23,11 @@ def _worth(of: str, where: str, legend: str) -> Query:
 ANNOTATION = Board(
     uid="gazeloop-annotation",
     title="Gazeloop: annotation",
-    about="What goes to the annotators, and what comes back.",
+    about="Shortlists for annotators, and their corrections.",
     labels=ENVIRONMENTS | DETECTORS,
     rows=(
         Row(
-            "Out and back",
+            "Shortlists and corrections",
             (
                 Chart(
                     1,
@@ -39,8 +39,8 @@ ANNOTATION = Board(
                 Chart(
                     2,
                     "Frames per shortlist",
-                    "Candidates of a published shortlist, on average. Near 0: nothing like the"
-                    " needle is in the haystack.",
+                    "Average number of candidates per published shortlist. Near 0: the haystack"
+                    " has nothing similar to the needles.",
                     "short",
                     (
                         Query(
@@ -53,8 +53,8 @@ ANNOTATION = Board(
                 ),
                 Chart(
                     3,
-                    "Ground truth that comes in",
-                    "Acknowledged FrameAnnotated events per second, by the way they came.",
+                    "Ground truth received",
+                    "Acknowledged FrameAnnotated events per second, by way of ingest.",
                     "cps",
                     (
                         Query(
@@ -66,8 +66,9 @@ ANNOTATION = Board(
                 ),
                 Chart(
                     4,
-                    "Needles found and cleared",
-                    "Cleared: a correction made the detection right, or a new version drops it.",
+                    "Needles found and retracted",
+                    "Retracted: after a correction the detection is right, or the detector no"
+                    " longer makes it.",
                     "cps",
                     (
                         Query(
@@ -85,7 +86,8 @@ ANNOTATION = Board(
                 Chart(
                     5,
                     "Needle to shortlist",
-                    "From a needle's publication to its first shortlist, and the search alone.",
+                    "Time from a needle's publication to its first shortlist, and the duration of"
+                    " an epoch.",
                     "s",
                     (
                         quantile(
@@ -103,9 +105,9 @@ ANNOTATION = Board(
                 Chart(
                     15,
                     "Budgets",
-                    "Frames listed, most that may be, and held back because a budget is spent: of"
-                    " the whole haystack, or of the latest day: in all, and the vehicle and family"
-                    " with most. `gazeloop shortlists held-back` lists them.",
+                    "Frames listed, the limit, and frames held back because a budget is spent: of"
+                    " the whole haystack; of the latest day; of the vehicle and of the family with"
+                    " most frames on that day. `gazeloop shortlists held-back` lists the frames.",
                     "short",
                     tuple(
                         Query(
@@ -123,13 +125,13 @@ ANNOTATION = Board(
             ),
         ),
         Row(
-            "Queue and verdicts",
+            "Review",
             (
                 Chart(
                     11,
                     "Queue",
-                    "Active needles by how far their review is; extended: done, and listed anew"
-                    " since.",
+                    "Active needles by state of their review. Extended: the review was done, then"
+                    " frames were added.",
                     "short",
                     (
                         Query(
@@ -141,8 +143,8 @@ ANNOTATION = Board(
                 Chart(
                     12,
                     "Age of the queue",
-                    "How long the needle that has waited longest has had a shortlist and no review."
-                    " A week: more is listed than the team can look at.",
+                    "Age of the oldest shortlist without a review. A week or more: the team"
+                    " cannot keep up with the shortlists; lower the budgets.",
                     "s",
                     (Query(f"max(gazeloop_review_oldest_wait_seconds{{{HERE}}})", "oldest"),),
                     warn=259200,
@@ -151,8 +153,7 @@ ANNOTATION = Board(
                 Chart(
                     13,
                     "Shortlist to verdict",
-                    "From a frame's coming on a shortlist until its corrected ground truth is"
-                    " known.",
+                    "Time from a frame's listing on a shortlist to its corrected ground truth.",
                     "s",
                     (
                         quantile(0.5, "gazeloop_shortlist_to_verdict_seconds", ""),
@@ -162,8 +163,8 @@ ANNOTATION = Board(
                 Chart(
                     14,
                     "Verdicts",
-                    "Shortlisted regions with ground truth: confirmed, the detector was wrong there"
-                    " too; rejected, it was right.",
+                    "Shortlisted regions with ground truth. Confirmed: the detector is wrong"
+                    " there too. Rejected: it is right.",
                     "short",
                     (
                         Query(
@@ -176,13 +177,14 @@ ANNOTATION = Board(
             ),
         ),
         Row(
-            "What shortlists are worth",
+            "Yield of shortlists",
             (
                 Chart(
                     6,
                     "Lift",
-                    "How many times the yield of shortlists is that of as many regions drawn from"
-                    " the same categories, drives and hours, with 95% intervals. 1 is no better.",
+                    "Yield of shortlists divided by that of as many regions drawn from the same"
+                    " categories, drives and hours, with 95% confidence intervals. At 1,"
+                    " shortlists are no better than the draw.",
                     "short",
                     (
                         _worth("lift", 'draw="random"', "over random"),
@@ -192,23 +194,24 @@ ANNOTATION = Board(
                 Chart(
                     7,
                     "Yield",
-                    "Share of false positives among shortlisted regions with ground truth, and in"
-                    " both draws.",
+                    "Share of false positives among shortlisted regions with ground truth, and"
+                    " among those of both draws.",
                     "percentunit",
                     (_worth("yield", 'bound="value"', "{{draw}}"),),
                 ),
                 Chart(
                     8,
                     "Gain",
-                    "(yield - random) / (1 - random): the share that is found of what a random draw"
-                    " leaves.",
+                    "Normalised yield, (yield - random) / (1 - random): 0 equals the random draw,"
+                    " 1 is perfect.",
                     "percentunit",
                     (_worth("gain", "", ""),),
                 ),
                 Chart(
                     9,
                     "Families of needles",
-                    "Ways in which the detector fails; resolved: annotated, and not seen since.",
+                    "Groups of needles in which the detector fails alike. Resolved: reviewed, and"
+                    " without new members since.",
                     "short",
                     (
                         Query(
@@ -220,7 +223,8 @@ ANNOTATION = Board(
                 Chart(
                     10,
                     "Largest families",
-                    "Needles of the ten largest; `gazeloop families` has their exemplars.",
+                    "Number of needles of the ten largest families; `gazeloop families` shows an"
+                    " exemplar of each.",
                     "short",
                     (
                         Query(

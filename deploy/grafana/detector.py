@@ -6,7 +6,7 @@ from deploy.grafana.queries import CHOSEN, DETECTORS, ENVIRONMENTS, MEAN_AP, OR_
 DETECTOR = Board(
     uid="gazeloop-detector",
     title="Gazeloop: detector",
-    about="What a detector version is good at, and what it gets wrong.",
+    about="Accuracy of detector versions, and their errors.",
     labels=ENVIRONMENTS
     | DETECTORS
     | {"category": "gazeloop_category_ap", "vehicle": "gazeloop_vehicle_drift"},
@@ -30,8 +30,9 @@ DETECTOR = Board(
                 ),
                 Chart(
                     2,
-                    "AP of what is shortlisted",
-                    "The same on shortlisted frames: the lower, the better the shortlists are.",
+                    "AP on shortlisted frames",
+                    "AP of each category on shortlisted frames. The lower it is below the AP of"
+                    " all frames, the better the shortlists.",
                     "percentunit",
                     (
                         Query(
@@ -45,7 +46,7 @@ DETECTOR = Board(
                 Chart(
                     3,
                     "Versions side by side",
-                    "mAP, AP50 and AP75 over all frames, for every version that is chosen above.",
+                    "mAP, AP50 and AP75 over all frames, for every selected version.",
                     "percentunit",
                     (
                         Query(f'{MEAN_AP}{{{CHOSEN}, subset="all"}}', "{{detector}} mAP"),
@@ -65,8 +66,8 @@ DETECTOR = Board(
                 ),
                 Chart(
                     4,
-                    "Annotations and detections behind it",
-                    "How much each figure rests on.",
+                    "Annotations and detections",
+                    "Number of annotations and detections that the metrics are computed from.",
                     "short",
                     (
                         Query(
@@ -104,7 +105,8 @@ DETECTOR = Board(
                 Chart(
                     6,
                     "Mean IoU",
-                    "Of the true positives: how well the boxes sit.",
+                    "Mean IoU of the true positives at the operating score: how accurate the"
+                    " boxes are.",
                     "percentunit",
                     (
                         Query(
@@ -117,7 +119,8 @@ DETECTOR = Board(
                 Chart(
                     7,
                     "False positives by error type",
-                    "TIDE's error types, over all frames: what kind of wrong it mostly is.",
+                    "False positives at the operating score over all frames, by TIDE's error"
+                    " types.",
                     "short",
                     (
                         Query(
@@ -129,9 +132,9 @@ DETECTOR = Board(
                 ),
                 Chart(
                     13,
-                    "What each kind of error costs",
-                    "AP at IoU .50 that would be gained were this kind alone repaired: what is"
-                    " worth the work.",
+                    "AP cost by error type",
+                    "AP at IoU .50 that would be gained if only errors of this type were fixed"
+                    " (TIDE's dAP).",
                     "percentunit",
                     (
                         Query(
@@ -143,12 +146,13 @@ DETECTOR = Board(
             ),
         ),
         Row(
-            "How sure, and how it moves",
+            "Confidence and trends",
             (
                 Chart(
                     8,
-                    "mAP with its interval",
-                    "mAP over all frames, and where it lies with 95% confidence. Wide: few frames.",
+                    "mAP with its confidence interval",
+                    "mAP over all frames, with its 95% confidence interval. A wide interval means"
+                    " few frames.",
                     "percentunit",
                     (
                         Query(f'{MEAN_AP}{{{CHOSEN}, subset="all"}}', "{{detector}}"),
@@ -162,7 +166,8 @@ DETECTOR = Board(
                 Chart(
                     9,
                     "mAP of the last hour, day and week",
-                    "By the time of capture: the newest frames against the older ones.",
+                    "mAP of the frames captured in each window, to compare recent frames with"
+                    " older ones.",
                     "percentunit",
                     (
                         Query(
@@ -175,8 +180,8 @@ DETECTOR = Board(
                 Chart(
                     10,
                     "Versions against each other",
-                    "mAP of one version above another's on the same frames, with 95% confidence."
-                    " Where the interval holds 0, they may be equal.",
+                    "Difference in mAP of two versions on the same frames, with its 95%"
+                    " confidence interval. If the interval contains 0, the versions may be equal.",
                     "percentunit",
                     (
                         Query(
@@ -188,8 +193,8 @@ DETECTOR = Board(
                 ),
                 Chart(
                     11,
-                    "Vehicles unlike the fleet",
-                    "How many vehicles' scores, classes or mAP are unlike the others'.",
+                    "Vehicles that drift",
+                    "Number of vehicles whose scores, classes or mAP differ from the fleet's.",
                     "short",
                     (
                         Query(
@@ -203,8 +208,8 @@ DETECTOR = Board(
                 ),
                 Chart(
                     12,
-                    "How far they drift",
-                    "For each vehicle that drifts, how far it is from the fleet. A dirty camera?",
+                    "Size of the drift",
+                    "Distance of each drifting vehicle from the fleet. Check its camera first.",
                     "short",
                     (
                         Query(

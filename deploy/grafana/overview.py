@@ -15,18 +15,18 @@ from deploy.grafana.queries import (
 OVERVIEW = Board(
     uid="gazeloop-overview",
     title="Gazeloop: overview",
-    about="Is it running, and does it find what is wrong?",
+    about="Whether Gazeloop runs, and whether its shortlists find the detector's failures.",
     labels=ENVIRONMENTS | DETECTORS | {"vehicle": "gazeloop_vehicle_last_frame_timestamp_seconds"},
     rows=(
         Row(
-            "The point of it all",
+            "Do shortlists find failures?",
             (
                 Chart(
                     2,
                     "mAP by subset",
                     "Mean average precision (COCO, IoU .50 to .95) of the haystack H, the"
-                    " shortlisted S, the rest H-S and the reference R. H-S should lie above H, and"
-                    " H above S: then the shortlists hold what the detector gets wrong.",
+                    " shortlisted frames S, the rest H-S and the reference R. If mAP(H-S) > mAP(H)"
+                    " > mAP(S), the shortlists contain the frames on which the detector fails.",
                     "percentunit",
                     (
                         Query(
@@ -38,7 +38,7 @@ OVERVIEW = Board(
                 ),
                 Chart(
                     3,
-                    "By how much the order holds",
+                    "Margins of the order",
                     "mAP(H-S) - mAP(H) and mAP(H) - mAP(S). Below 0 the order is violated.",
                     "percentunit",
                     (gap("H-S", "H"), gap("H", "S")),
@@ -47,7 +47,7 @@ OVERVIEW = Board(
                 Chart(
                     4,
                     "Order holds",
-                    "1 where mAP(H-S) > mAP(H) > mAP(S), by the evaluator's own figures.",
+                    "1 if mAP(H-S) > mAP(H) > mAP(S), as computed by the evaluator.",
                     "none",
                     (
                         Query(
@@ -62,13 +62,13 @@ OVERVIEW = Board(
             ),
         ),
         Row(
-            "What it finds",
+            "Needles and shortlists",
             (
                 Chart(
                     5,
                     "Needles found",
-                    "False positives on reference frames, at or above the operating score, by"
-                    " error type, in the time shown.",
+                    "False positives on reference frames at or above the operating score, by"
+                    " error type, in the selected time range.",
                     "short",
                     (
                         Query(
@@ -82,15 +82,16 @@ OVERVIEW = Board(
                 Chart(
                     6,
                     "Shortlists published",
-                    "ShortlistPublished events per second by category. Zero while needles are"
-                    " found: the retriever is behind.",
+                    "ShortlistPublished events per second, by category. Zero while needles are"
+                    " found: the retriever lags.",
                     "cps",
                     (per_second("gazeloop_shortlists_published_total", "category"),),
                 ),
                 Chart(
                     7,
-                    "Frames behind the figures",
-                    "How many frames each subset has. Few frames make AP jump.",
+                    "Frames per subset",
+                    "Number of frames that each subset's metrics are computed from. With few"
+                    " frames, AP varies strongly.",
                     "short",
                     (
                         Query(
@@ -103,12 +104,12 @@ OVERVIEW = Board(
             ),
         ),
         Row(
-            "Is it running?",
+            "Services and vehicles",
             (
                 Chart(
                     1,
-                    "Instances that answer",
-                    "Instances whose /metrics answers, by component. Red: none.",
+                    "Instances up",
+                    "Number of instances whose /metrics responds, by component. Red: none.",
                     "short",
                     (
                         Query(
@@ -122,8 +123,8 @@ OVERVIEW = Board(
                 Chart(
                     8,
                     "Vehicles: time since the last frame",
-                    "How long ago the broker acknowledged a frame of this vehicle. Yellow after"
-                    " half an hour; beyond a day it is off duty.",
+                    "Time since the broker acknowledged a vehicle's last frame. Yellow: over 30"
+                    " minutes; red: over two hours, which is normal for a vehicle off duty.",
                     "s",
                     (
                         Query(

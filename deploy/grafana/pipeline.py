@@ -6,7 +6,7 @@ from deploy.grafana.queries import ENVIRONMENTS, HERE, OR_NONE, mean, per_second
 PIPELINE = Board(
     uid="gazeloop-pipeline",
     title="Gazeloop: pipeline",
-    about="Where events are, how long they take, and what is given up.",
+    about="Throughput, lag, latency and failures of every stage.",
     labels=ENVIRONMENTS,
     rows=(
         Row(
@@ -15,7 +15,7 @@ PIPELINE = Board(
                 Chart(
                     1,
                     "Events consumed",
-                    "Records done with, by service and topic.",
+                    "Records processed per second, by service and topic.",
                     "cps",
                     (
                         Query(
@@ -27,7 +27,7 @@ PIPELINE = Board(
                 Chart(
                     2,
                     "Events published",
-                    "Events that the broker acknowledged, by service and topic.",
+                    "Events acknowledged by the broker per second, by service and topic.",
                     "cps",
                     (
                         Query(
@@ -39,8 +39,8 @@ PIPELINE = Board(
                 Chart(
                     3,
                     "Lag",
-                    "Records that a service has not committed yet. It may be high in a bulk import;"
-                    " it should not rise without one.",
+                    "Records that a service has not committed yet. It rises during a bulk import;"
+                    " at other times it should not rise.",
                     "short",
                     (
                         Query(
@@ -54,7 +54,8 @@ PIPELINE = Board(
                 Chart(
                     4,
                     "Lag by partition",
-                    "Of each partition, by its owner. One line above the rest: a hot key.",
+                    "Lag of each partition, by its owner. One partition far above the others: a"
+                    " hot key.",
                     "short",
                     (
                         Query(
@@ -67,8 +68,8 @@ PIPELINE = Board(
                 Chart(
                     5,
                     "Time without progress",
-                    "How long there has been lag without a commit. At the stall limit (300 s) the"
-                    " service ends itself and takes the batch again.",
+                    "Time with lag but without a commit. At the stall limit (300 s) the service"
+                    " exits, and its successor processes the batch again.",
                     "s",
                     (
                         Query(
@@ -83,7 +84,8 @@ PIPELINE = Board(
                 Chart(
                     15,
                     "Partitions owned",
-                    "Partitions that each instance has. None at all: it waits for the group.",
+                    "Number of partitions of each instance. 0: it waits for the consumer group,"
+                    " or there are more instances than partitions.",
                     "short",
                     (
                         Query(
@@ -99,9 +101,9 @@ PIPELINE = Board(
             (
                 Chart(
                     6,
-                    "Age of events when done with (p99)",
-                    "From the broker's taking an event to its last effect. The objective is 5 s for"
-                    " 99 in 100.",
+                    "Age of processed events (p99)",
+                    "Time from the broker's receipt of an event to the end of its batch."
+                    " Objective: 99% within 5 s.",
                     "s",
                     (
                         Query(
@@ -115,7 +117,8 @@ PIPELINE = Board(
                 Chart(
                     14,
                     "Captured to embedded",
-                    "From the shutter to durable vectors: the vehicle's upload included.",
+                    "Time from capture to the durable storage of the vectors, including the"
+                    " vehicle's upload.",
                     "s",
                     (
                         quantile(0.5, "gazeloop_capture_to_embedded_seconds", ""),
@@ -125,9 +128,10 @@ PIPELINE = Board(
                 Chart(
                     20,
                     "Ground truth to needle to shortlist",
-                    "From the broker's taking ground truth until the needles in it are published,"
-                    " and from a needle until its shortlist, where it got one at once. The goal"
-                    " is 5 s for 99 in 100; a needle waits for its region to be embedded.",
+                    "Time from the broker's receipt of ground truth to the publication of its"
+                    " needles, and from a needle (or its region's vector, if that is later) to its"
+                    " shortlist. Needles that wait for candidates do not count. Objective: 99%"
+                    " within 5 s.",
                     "s",
                     (
                         quantile(0.5, "gazeloop_freshness_seconds", "stage"),
@@ -139,8 +143,8 @@ PIPELINE = Board(
                 Chart(
                     21,
                     "Late needles and shortlists",
-                    "Share of them that took over 5 s, by window. The month's budget is 1%; the"
-                    " fast alert is at 14.4%.",
+                    "Share of needles and shortlists that took over 5 s, by window. The month's"
+                    " error budget is 1%; the fast alert fires at 14.4%.",
                     "percentunit",
                     (
                         Query(
@@ -157,9 +161,9 @@ PIPELINE = Board(
                 ),
                 Chart(
                     16,
-                    "Share of the budget in use",
-                    "Share of events that took over 5 s, by window. The month's budget is 1%; the"
-                    " fast alert is at 14.4%.",
+                    "Late events",
+                    "Share of events that took over 5 s, by window. The month's error budget is"
+                    " 1%; the fast alert fires at 14.4%.",
                     "percentunit",
                     (
                         Query(
@@ -177,12 +181,13 @@ PIPELINE = Board(
             ),
         ),
         Row(
-            "Trouble",
+            "Failures",
             (
                 Chart(
                     7,
                     "Retries",
-                    "Batches tried again in place, by the error's class. A store was away.",
+                    "Retries of batches, by the error's class. Usual cause: a store or the broker"
+                    " was unavailable.",
                     "cps",
                     (per_second("gazeloop_retries_total", "service, reason"),),
                     bad=1,
@@ -190,15 +195,16 @@ PIPELINE = Board(
                 Chart(
                     8,
                     "Dead letters",
-                    "Events given up, by reason; gazeloop dead-letters list shows them.",
+                    "Events that could not be processed, by reason; `gazeloop dead-letters list`"
+                    " shows them.",
                     "cps",
                     (per_second("gazeloop_dead_letters_total", "service, reason"),),
                     bad=0.01,
                 ),
                 Chart(
                     17,
-                    "Records refused at the door",
-                    "What ingest refuses, by reason and the way it came.",
+                    "Records refused by ingest",
+                    "Records that ingest refused, by reason and way of ingest.",
                     "cps",
                     (per_second("gazeloop_rejected_records_total", "reason, way"),),
                 ),
@@ -210,7 +216,7 @@ PIPELINE = Board(
                 Chart(
                     12,
                     "Batch duration (p99)",
-                    "From taking a batch to its last effect, retries included.",
+                    "Duration of a batch, including retries.",
                     "s",
                     (
                         Query(
@@ -224,14 +230,15 @@ PIPELINE = Board(
                 Chart(
                     13,
                     "Batch size",
-                    "Records per batch, on average. At batch_size there is work enough.",
+                    "Average number of records per batch. At batch_size, the service is saturated.",
                     "short",
                     (mean("gazeloop_batch_events", "service", "{{service}}"),),
                 ),
                 Chart(
                     18,
                     "Embedder: decode and forward (p99)",
-                    "Reading and decoding the images of a pass, and the pass itself.",
+                    "Time to read and decode the images of a forward pass, and duration of the"
+                    " pass.",
                     "s",
                     (
                         quantile(0.99, "gazeloop_decode_duration_seconds", ""),
@@ -241,7 +248,7 @@ PIPELINE = Board(
                 Chart(
                     9,
                     "Stores (p99)",
-                    "Answers of MongoDB, the vector store and the blob store, by operation.",
+                    "Duration of operations of MongoDB, the vector store and the blob store.",
                     "s",
                     (
                         Query(
@@ -255,23 +262,24 @@ PIPELINE = Board(
                 Chart(
                     19,
                     "Store failures",
-                    "Operations that failed, by store.",
+                    "Failed operations, by store.",
                     "cps",
                     (per_second("gazeloop_store_failures_total", "store, operation"),),
                     bad=0.1,
                 ),
                 Chart(
                     10,
-                    "HTTP answers",
-                    "Ingest's answers by route and status. 503: the broker does not acknowledge.",
+                    "HTTP responses",
+                    "Responses of ingest, by route and status. 503: the broker does not"
+                    " acknowledge.",
                     "reqps",
                     (per_second("gazeloop_http_requests_total", "route, status"),),
                 ),
                 Chart(
                     11,
                     "Free space",
-                    "Share of the data folder's file system that is free, where parts are embedded;"
-                    " volumes of a cluster are the kubelet's to report.",
+                    "Free share of the data folder's file system, with embedded parts. In a"
+                    " cluster, the kubelet reports the volumes.",
                     "percentunit",
                     (
                         Query(

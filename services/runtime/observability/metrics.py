@@ -7,7 +7,7 @@ which stop a runaway detector from growing the registry without end.
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
-# One more series for each counter and histogram, which nobody reads.
+# They add a series to each counter and histogram that no dashboard or alert reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client does not type it
 
 _BATCH_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -37,19 +37,19 @@ CATEGORIES = BoundedLabel(2000)  # LVIS, the largest detection benchmark, has 12
 DETECTORS = BoundedLabel(50)
 VEHICLES = BoundedLabel(500)
 
-# From end to end: from one stage's event to what another makes of it
+# End to end: from one stage's event to the event that follows from it
 
 FRESHNESS_SECONDS = Histogram(
     "gazeloop_freshness_seconds",
-    "From the broker's taking an event to its taking what came of it: ground_truth_to_needle, where"
-    " the needle did not wait for predictions, or needle_to_shortlist, where it got one at once,"
-    " from the needle or its region's vector, whichever came later.",
+    "From the broker's receipt of an event to that of its result: ground_truth_to_needle, if the"
+    " needle did not wait for predictions, or needle_to_shortlist, if the needle got one without"
+    " waiting for candidates, from the later of the needle and its region's vector.",
     ["stage"],
     buckets=_AGE_SECONDS,
 )
 SHORTLIST_TO_VERDICT_SECONDS = Histogram(
     "gazeloop_shortlist_to_verdict_seconds",
-    "From a frame's coming on a shortlist until its corrected ground truth is known.",
+    "Time from a frame's listing on a shortlist to its corrected ground truth.",
     buckets=_DAYS_SECONDS,
 )
 
@@ -57,17 +57,17 @@ SHORTLIST_TO_VERDICT_SECONDS = Histogram(
 
 EVENTS_CONSUMED = Counter(
     "gazeloop_events_consumed_total",
-    "Records taken from the broker and done with, by topic.",
+    "Records consumed and processed, by topic.",
     ["service", "topic"],
 )
 EVENTS_DUPLICATED = Counter(
     "gazeloop_events_duplicated_total",
-    "Records dropped because their event was already in the same batch.",
+    "Records dropped because the same batch has their event already.",
     ["service"],
 )
 EVENTS_PUBLISHED = Counter(
     "gazeloop_events_published_total",
-    "Events that the broker has acknowledged, by topic.",
+    "Events acknowledged by the broker, by topic.",
     ["service", "topic"],
 )
 BATCH_EVENTS = Histogram(
@@ -78,142 +78,142 @@ BATCH_EVENTS = Histogram(
 )
 BATCH_SECONDS = Histogram(
     "gazeloop_batch_duration_seconds",
-    "From taking a batch to its last effect, retries included.",
+    "Duration of a batch, including retries.",
     ["service"],
     buckets=_BATCH_SECONDS,
 )
 EVENT_AGE_SECONDS = Histogram(
     "gazeloop_event_age_seconds",
-    "From the broker's taking a record to the last effect of its batch, by topic.",
+    "Time from the broker's receipt of a record to the end of its batch, by topic.",
     ["service", "topic"],
     buckets=_AGE_SECONDS,
 )
 RETRIES = Counter(
     "gazeloop_retries_total",
-    "Batches tried again in place, by the error's class.",
+    "Retries of batches, by the error's class.",
     ["service", "reason"],
 )
 DEAD_LETTERS = Counter(
     "gazeloop_dead_letters_total",
-    "Events given up and published to gaze.dead-letters, by reason.",
+    "Events that could not be processed and were published to gaze.dead-letters, by reason.",
     ["service", "reason"],
 )
 UNREADABLE_DOCUMENTS = Counter(
     "gazeloop_unreadable_documents_total",
-    "Stored documents that could not be read and were left out, by MongoDB collection.",
+    "Stored documents that could not be read and were skipped, by MongoDB collection.",
     ["collection"],
 )
 BACKGROUND_FAILURES = Counter(
     "gazeloop_background_failures_total",
-    "Background work that raised what nobody foresaw, and is done again later; by its name.",
+    "Unexpected errors of background jobs, which run again later; by job.",
     ["work"],
 )
 CONSUMER_LAG = Gauge(
     "gazeloop_consumer_lag_events",
-    "Records of a topic that the service has not committed yet.",
+    "Lag of the service on a topic, in records not committed yet.",
     ["service", "topic"],
 )
 PARTITION_LAG = Gauge(
     "gazeloop_partition_lag_events",
-    "Records of a partition that its owner, this instance, has not committed yet.",
+    "Lag of this instance on a partition it owns, in records not committed yet.",
     ["service", "topic", "partition"],
 )
 SECONDS_SINCE_PROGRESS = Gauge(
     "gazeloop_seconds_since_progress",
-    "How long there has been lag without a commit; 0 where there is no lag.",
+    "Time with lag but without a commit; 0 without lag.",
     ["service"],
 )
 ASSIGNED_PARTITIONS = Gauge(
     "gazeloop_assigned_partitions",
-    "Partitions that this instance of the service owns.",
+    "Number of partitions that this instance owns.",
     ["service"],
 )
 STORE_SECONDS = Histogram(
     "gazeloop_store_operation_duration_seconds",
-    "Answers of a store (mongodb, vectors, blobs), failures included, by operation.",
+    "Duration of store operations (mongodb, vectors, blobs), including failed ones.",
     ["store", "operation"],
     buckets=_STORE_SECONDS,
 )
 STORE_FAILURES = Counter(
     "gazeloop_store_failures_total",
-    "Operations of a store that failed, by operation.",
+    "Failed store operations.",
     ["store", "operation"],
 )
 DATA_FREE_BYTES = Gauge(
     "gazeloop_data_free_bytes",
-    "Free space of the file system that holds the data folder; only where parts are embedded.",
+    "Free space of the data folder's file system; only with embedded parts.",
 )
 DATA_SIZE_BYTES = Gauge(
     "gazeloop_data_size_bytes",
-    "Size of the file system that holds the data folder; only where parts are embedded.",
+    "Size of the data folder's file system; only with embedded parts.",
 )
 
 # ingest
 
 VEHICLE_LAST_FRAME = Gauge(
     "gazeloop_vehicle_last_frame_timestamp_seconds",
-    "When the last frame of a vehicle was acknowledged by the broker.",
+    "Time at which the broker acknowledged the vehicle's last frame.",
     ["vehicle"],
 )
 FRAMES_INGESTED = Counter(
     "gazeloop_ingested_records_total",
-    "Records accepted and acknowledged, by the event's topic and the way they came.",
+    "Records accepted and acknowledged by the broker, by topic and by way of ingest.",
     ["topic", "way"],
 )
 RECORDS_REJECTED = Counter(
     "gazeloop_rejected_records_total",
-    "Records refused, by reason and the way they came.",
+    "Records refused, by reason and by way of ingest.",
     ["reason", "way"],
 )
 DETECTIONS_LEFT_OUT = Counter(
     "gazeloop_detections_left_out_total",
-    "Detections beyond the limit per frame that were left out, by the way they came.",
+    "Detections dropped because of the limit per frame, by way of ingest.",
     ["way"],
 )
 HTTP_REQUESTS = Counter(
     "gazeloop_http_requests_total",
-    "Answers of the HTTP interface, by route and status.",
+    "HTTP responses, by route and status.",
     ["route", "status"],
 )
 HTTP_SECONDS = Histogram(
     "gazeloop_http_request_duration_seconds",
-    "From a request's arrival to its answer, the broker's acknowledgement included.",
+    "Duration of HTTP requests, including the broker's acknowledgement.",
     ["route"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 
 HELD_CORRECTIONS = Gauge(
     "gazeloop_held_corrections",
-    "Corrections that wait for an answer, by reason.",
+    "Corrections held until a question about them is answered, by reason.",
     ["reason"],
 )
 LABEL_STUDIO_TASKS = Gauge(
     "gazeloop_label_studio_tasks",
-    "Tasks in Label Studio by what has become of them; `waiting` are not there yet.",
+    "Label Studio tasks, by state; `waiting` ones are not created yet.",
     ["status"],
 )
 
 # embedder
 
 FRAMES_EMBEDDED = Counter(
-    "gazeloop_embedded_frames_total", "Frames whose vectors are durable.", ["model"]
+    "gazeloop_embedded_frames_total", "Frames whose vectors are stored durably.", ["model"]
 )
 REGIONS_EMBEDDED = Counter(
-    "gazeloop_embedded_regions_total", "Regions whose vectors are durable.", ["model"]
+    "gazeloop_embedded_regions_total", "Regions whose vectors are stored durably.", ["model"]
 )
 CAPTURE_TO_EMBEDDED_SECONDS = Histogram(
     "gazeloop_capture_to_embedded_seconds",
-    "From a frame's capture by the vehicle until its vectors are durable.",
+    "Time from a frame's capture to the durable storage of its vectors.",
     buckets=_DAYS_SECONDS,
 )
 DECODE_SECONDS = Histogram(
     "gazeloop_decode_duration_seconds",
-    "Reading and decoding the images of one pass.",
+    "Time to read and decode the images of one forward pass.",
     buckets=_BATCH_SECONDS,
 )
 FORWARD_SECONDS = Histogram(
     "gazeloop_forward_duration_seconds",
-    "One pass through the backbone.",
+    "Duration of one forward pass of the backbone.",
     ["model"],
     buckets=_BATCH_SECONDS,
 )
@@ -222,7 +222,7 @@ FORWARD_SECONDS = Histogram(
 
 FRAMES_MATCHED = Counter(
     "gazeloop_matched_frames_total",
-    "Matches of one frame and category that were published.",
+    "Published matches of one frame and category.",
     ["split"],
 )
 NEEDLES_FOUND = Counter(
@@ -232,7 +232,7 @@ NEEDLES_FOUND = Counter(
 )
 PAIRS_NOT_COUNTED = Counter(
     "gazeloop_pairs_not_counted_total",
-    "Frames with predictions and ground truth that were left out of reference and mAP, by why:"
+    "Frames with predictions and ground truth that do not count in reference or mAP, by reason:"
     " partial_ground_truth, partial_predictions or copy.",
     ["why"],
 )
@@ -252,38 +252,38 @@ SHORTLIST_FRAMES = Histogram(
 )
 SEARCH_SECONDS = Histogram(
     "gazeloop_search_duration_seconds",
-    "Answering one needle from the vector store.",
+    "Duration of closing an epoch, with all searches of the vector store.",
     buckets=_BATCH_SECONDS,
 )
 
 REVIEW_NEEDLES = Gauge(
     "gazeloop_review_needles",
-    "Active needles by how far their review is: open, started, done or extended since.",
+    "Active needles, by state of their review: open, started, done or extended.",
     ["status"],
 )
 REVIEW_OLDEST_SECONDS = Gauge(
     "gazeloop_review_oldest_wait_seconds",
-    "How long the needle that has waited longest has had a shortlist and no review; 0 where none.",
+    "Age of the oldest shortlist without a review; 0 if there is none.",
 )
 SHORTLIST_BUDGET = Gauge(
     "gazeloop_shortlist_budget_frames",
-    "Most frames that may be listed, by budget: haystack, or of one day: day, vehicle, family.",
+    "Size of each budget in frames: haystack for all, or day, vehicle, family for one day.",
     ["detector", "budget"],
 )
 SHORTLIST_SPENT = Gauge(
     "gazeloop_shortlist_spent_frames",
-    "Frames that are listed; by day, vehicle and family: the most of one on the latest day.",
+    "Frames listed per budget; of day, vehicle and family the fullest one of the latest day.",
     ["detector", "budget"],
 )
 SHORTLIST_HELD_BACK = Gauge(
     "gazeloop_shortlist_held_back_frames",
-    "Frames that would be listed, were the budget not spent.",
+    "Frames that are not listed because the budget is spent.",
     ["detector", "budget"],
 )
 
 WEBHOOK_DELIVERIES = Counter(
     "gazeloop_webhook_deliveries_total",
-    "Tries to send a shortlist to a receiver, by outcome: delivered, failed or given_up.",
+    "Attempts to send a shortlist to a receiver, by outcome: delivered, failed or given_up.",
     ["receiver", "outcome"],
 )
 
@@ -291,7 +291,7 @@ WEBHOOK_DELIVERIES = Counter(
 
 MAP = Gauge(
     "gazeloop_map",
-    "Mean average precision over IoU .50 to .95, as COCO reckons it.",
+    "Mean average precision over IoU .50 to .95, as defined by COCO.",
     ["detector", "subset"],
 )
 MAP_AP50 = Gauge("gazeloop_map_ap50", "Mean average precision at IoU .50.", ["detector", "subset"])
@@ -303,17 +303,17 @@ CATEGORY_AP = Gauge(
 )
 EVALUATED_FRAMES = Gauge(
     "gazeloop_evaluated_frames",
-    "Frames behind the figures of a subset.",
+    "Frames that a subset's metrics are computed from.",
     ["detector", "subset"],
 )
 EVALUATED_DETECTIONS = Gauge(
     "gazeloop_evaluated_detections",
-    "Detections behind the figures of a subset.",
+    "Detections that a subset's metrics are computed from.",
     ["detector", "subset"],
 )
 EVALUATED_GROUND_TRUTHS = Gauge(
     "gazeloop_evaluated_ground_truths",
-    "Annotations that count behind the figures of a subset.",
+    "Annotations, except ignored ones, that a subset's metrics are computed from.",
     ["detector", "subset"],
 )
 OPERATING_PRECISION = Gauge(
@@ -341,12 +341,12 @@ FALSE_POSITIVES = Gauge(
 )
 ERROR_COST = Gauge(
     "gazeloop_error_cost",
-    "AP at IoU .50 that is lost to a kind of error: TIDE's dAP, over all frames.",
+    "AP at IoU .50 that an error type costs, over all frames: TIDE's dAP.",
     ["detector", "error_type"],
 )
 ORDER_HOLDS = Gauge(
     "gazeloop_order_holds",
-    "1 where mAP(H-S) > mAP(H) > mAP(S), else 0; absent where one is not defined.",
+    "1 if mAP(H-S) > mAP(H) > mAP(S), else 0; absent while one of them is undefined.",
     ["detector"],
 )
 MAP_WINDOW = Gauge(
@@ -356,50 +356,50 @@ MAP_WINDOW = Gauge(
 )
 MAP_BOUND = Gauge(
     "gazeloop_map_bound",
-    "Where mAP lies with 95% confidence, by bound: low or high.",
+    "95% confidence interval of mAP, by bound: low or high.",
     ["detector", "subset", "bound"],
 )
 MAP_DIFFERENCE = Gauge(
     "gazeloop_map_difference",
-    "By how much a detector's mAP is above another's on the same frames: value, low, high (95%).",
+    "Difference of two detectors' mAP on the same frames, by bound: value, low or high (95%).",
     ["detector", "other", "bound"],
 )
 VEHICLES_DRIFTING = Gauge(
     "gazeloop_vehicles_drifting",
-    "Vehicles whose frames are unlike the fleet's, by what is: scores, classes or map.",
+    "Vehicles whose frames differ from the fleet's, by measure: scores, classes or map.",
     ["detector", "measure"],
 )
 VEHICLE_DRIFT = Gauge(
     "gazeloop_vehicle_drift",
-    "How far a drifting vehicle is from the fleet; at most 50 vehicles, and none that does not.",
+    "Distance of a drifting vehicle from the fleet; at most 50 vehicles.",
     ["detector", "measure", "vehicle"],
 )
 REBUILD_SECONDS = Gauge(
     "gazeloop_evaluator_rebuild_seconds",
-    "How long the evaluator last took to read the durable record again.",
+    "Duration of the evaluator's last recovery from the stores.",
 )
 
-# What shortlists are worth; bound is value, low or high (95%)
+# Yield of shortlists; bound is value, low or high (95%)
 
 SHORTLIST_YIELD = Gauge(
     "gazeloop_shortlist_yield",
-    "Share of false positives among shortlisted regions with ground truth, and in draws of as many"
+    "Share of false positives among shortlisted regions with ground truth, and among as many drawn"
     " from the same categories, drives and hours: shortlist, random or lowest_score.",
     ["detector", "draw", "bound"],
 )
 SHORTLIST_LIFT = Gauge(
     "gazeloop_shortlist_lift",
-    "How many times the yield of shortlists is that of a draw: random or lowest_score.",
+    "Yield of shortlists divided by that of a draw: random or lowest_score.",
     ["detector", "draw", "bound"],
 )
 SHORTLIST_GAIN = Gauge(
     "gazeloop_shortlist_gain",
-    "(yield - random) / (1 - random): 0 is the random draw, 1 is perfect.",
+    "Normalised yield, (yield - random) / (1 - random): 0 equals the random draw, 1 is perfect.",
     ["detector", "bound"],
 )
 SHORTLIST_VERDICTS = Gauge(
     "gazeloop_shortlist_verdicts",
-    "Shortlisted regions with ground truth, by what it says: confirmed or rejected.",
+    "Shortlisted regions with ground truth, by verdict: confirmed or rejected.",
     ["detector", "verdict"],
 )
 SHORTLIST_CALIBRATION_ERROR = Gauge(
@@ -409,7 +409,7 @@ SHORTLIST_CALIBRATION_ERROR = Gauge(
 )
 SHORTLIST_CALIBRATION_COUNT = Gauge(
     "gazeloop_shortlist_calibration_verdicts",
-    "Shortlisted regions behind the calibration error.",
+    "Shortlisted regions that the calibration error is computed from.",
     ["detector", "category"],
 )
 
@@ -418,6 +418,6 @@ SHORTLIST_CALIBRATION_COUNT = Gauge(
 FAMILIES = Gauge("gazeloop_families", "Families of needles, by state.", ["detector", "state"])
 FAMILY_NEEDLES = Gauge(
     "gazeloop_family_needles",
-    "Needles of a family; of the 50 largest, and none of any other.",
+    "Needles of a family; of the 50 largest families only.",
     ["detector", "category", "error_type", "family", "state"],
 )
