@@ -46,19 +46,21 @@ class Settings(BaseSettings):
     # Where the parts are. Empty: the embedded part, in the data folder.
     data: Path = Field(Path("gazeloop-data"), description="Data folder of the embedded parts.")
     kafka: str = Field("", description="Bootstrap servers `host:port,…`; empty: embedded.")
-    kafka_tls: bool = Field(False, description="Whether Kafka is spoken to over TLS.")
-    kafka_ca: Path | None = Field(None, description="CA of Kafka's certificate; empty: system's.")
+    kafka_tls: bool = Field(False, description="Whether connections to Kafka use TLS.")
+    kafka_ca: Path | None = Field(
+        None, description="CA certificate file for Kafka; empty: the system's."
+    )
     kafka_user: str = Field("", description="User for SCRAM-SHA-512; empty: no authentication.")
     kafka_password: SecretStr = Field(SecretStr(""), description="Kafka user's password.")
     mongodb: str = Field("", description="MongoDB URL, without password; empty: embedded mongod.")
     mongodb_database: str = Field("gazeloop", description="MongoDB database.")
     mongodb_user: str = Field("", description="MongoDB user; empty: no authentication.")
     mongodb_password: SecretStr = Field(SecretStr(""), description="MongoDB user's password.")
-    mongodb_tls: bool = Field(False, description="Whether MongoDB is spoken to over TLS.")
-    mongodb_ca: Path | None = Field(None, description="CA of MongoDB's certificate.")
+    mongodb_tls: bool = Field(False, description="Whether connections to MongoDB use TLS.")
+    mongodb_ca: Path | None = Field(None, description="CA certificate file for MongoDB.")
     qdrant: str = Field("", description="Qdrant URL; empty: Qdrant Edge in this process.")
     qdrant_api_key: SecretStr = Field(SecretStr(""), description="Qdrant API key.")
-    qdrant_ca: Path | None = Field(None, description="CA of Qdrant's certificate.")
+    qdrant_ca: Path | None = Field(None, description="CA certificate file for Qdrant.")
     blobs: str = Field("", description="fsspec URL for images; empty: `blobs` in the data folder.")
 
     # HTTP
@@ -78,19 +80,19 @@ class Settings(BaseSettings):
     tls_key: Path | None = Field(None, description="The certificate's private key (PEM).")
     allowed_hosts: str = Field(
         "",
-        description="Host names that we answer for, `name,…`, beside loopback, our own address and"
+        description="Accepted `Host` names, `name,…`, beside loopback, the server's address and"
         " GAZELOOP_PUBLIC_URL's.",
     )
     trusted_proxies: str = Field(
         "",
-        description="Proxies whose `X-Forwarded-For` and `-Proto` count, `address,network/bits,…`.",
+        description="Proxies whose `X-Forwarded-*` headers are trusted, `address,network/bits,…`.",
     )
     max_body_bytes: Count = Field(33_554_432, description="Largest HTTP request body, in bytes.")
-    rate_limit: str = Field("600/minute", description="Requests per token, as `limits` reads it.")
+    rate_limit: str = Field("600/minute", description="Rate limit per token, in `limits` notation.")
 
     max_detections_per_frame: Count = Field(
         10_000,
-        description="Most detections of one detector on a frame; beyond it, top scores are kept.",
+        description="Maximum detections per detector and frame; the highest scores are kept.",
     )
 
     # Images
@@ -98,61 +100,72 @@ class Settings(BaseSettings):
     max_image_pixels: Count = Field(50_000_000, description="Largest image, in pixels.")
 
     # Kafka and delivery
-    topic_partitions: Count = Field(8, description="Partitions of each topic that we create.")
+    topic_partitions: Count = Field(8, description="Number of partitions of new topics.")
     topic_partitions_of: str = Field(
-        "", description="Other numbers of partitions for single topics, `gaze.matches=24,…`."
+        "", description="Numbers of partitions of single topics, `gaze.matches=24,…`."
     )
     topic_retention_days: Days = Field(
-        7.0, description="How long topics that are not compacted keep events, in days."
+        7.0, description="Retention of topics that are not compacted, in days."
     )
     topic_retention_days_of: str = Field(
-        "", description="Other retention for single topics, `gaze.dead-letters=90,…`."
+        "", description="Retention of single topics, `gaze.dead-letters=90,…`, in days."
     )
     event_version: int = Field(
         1,
         ge=1,
         le=2,
-        description="Version of the events that are written; both are read. Set 2 once no process"
-        " of version 0.1 runs any more.",
+        description="Version of written events; both versions are read. Set 2 once no process"
+        " of version 0.1 is left.",
     )
-    topic_replication: Count = Field(1, description="Replicas of each topic that we create.")
-    batch_size: Count = Field(128, description="Most events that a service takes at once.")
+    topic_replication: Count = Field(1, description="Number of replicas of new topics.")
+    batch_size: Count = Field(128, description="Maximum number of events per batch.")
     batch_bytes: Count = Field(
         16_777_216,
-        description="Bytes from which a service's batch is full, however few its events.",
+        description="Maximum bytes per batch.",
     )
-    batch_wait_s: Seconds = Field(0.1, description="Longest wait for a full batch, in seconds.")
-    delivery_timeout_s: Seconds = Field(30.0, description="Wait for an acknowledgement, in s.")
-    retry_wait_max_s: Seconds = Field(30.0, description="Cap of the back-off, in seconds.")
-    drain_deadline_s: Seconds = Field(20.0, description="Time to finish a batch at SIGTERM, in s.")
+    batch_wait_s: Seconds = Field(
+        0.1, description="Maximum wait until a batch is full, in seconds."
+    )
+    delivery_timeout_s: Seconds = Field(
+        30.0, description="Maximum wait for the broker's acknowledgement, in seconds."
+    )
+    retry_wait_max_s: Seconds = Field(
+        30.0, description="Maximum back-off between retries, in seconds."
+    )
+    drain_deadline_s: Seconds = Field(
+        20.0, description="Time to finish the current batch at SIGTERM, in seconds."
+    )
     metadata_max_age_s: Seconds = Field(
-        30.0, description="How often Kafka is asked for new partitions of the topics, in seconds."
+        30.0, description="Interval at which services look for new partitions, in seconds."
     )
     start_wait_s: Seconds = Field(
-        300.0, description="Wait for the broker and the stores at a service's start, in seconds."
+        300.0, description="How long a starting service waits for broker and stores, in seconds."
     )
     session_timeout_s: Seconds = Field(
-        10.0, description="Silence after which a replica's partitions go to others, in s."
+        10.0,
+        description="Time without a heartbeat until a replica loses its partitions, in seconds.",
     )
-    stall_limit_s: Seconds = Field(300.0, description="Lag without progress before exit, in s.")
+    stall_limit_s: Seconds = Field(
+        300.0, description="Time with lag but without progress until a service exits, in seconds."
+    )
     dead_letter_run_limit: Count = Field(
-        1000, description="Dead letters in a row that stop a service."
+        1000, description="Number of consecutive dead letters that stops a service."
     )
     dead_letter_ratio_limit: Share = Field(
-        0.9, description="Share of dead letters among the last thousand events that stops it."
+        0.9, description="Share of dead letters in the last 1000 events that stops a service."
     )
 
     # The split
     reference_share: Share = Field(0.1, description="Share of drives in the reference split.")
     split_seed: int = Field(0, description="Seed of the split's hash.")
-    split_by: Literal["drive", "frame"] = Field("drive", description="What is kept together.")
+    split_by: Literal["drive", "frame"] = Field(
+        "drive", description="Unit that is not divided between the splits."
+    )
 
     # Matching and mining
-    count_copies: bool = Field(
-        False, description="Whether frames count whose picture another frame showed first."
-    )
+    count_copies: bool = Field(False, description="Whether copies of earlier frames' images count.")
     operating_score: Score = Field(
-        0.5, description="Score from which a detection counts as shown on the map."
+        0.5, description="Operating score: detections from it on count as shown to users."
     )
     mine_misses: bool = Field(
         False,
@@ -166,160 +179,171 @@ class Settings(BaseSettings):
         description="A backbone, .onnx file, timm:NAME or module:factory; docs/embedding.md.",
     )
     weights: Path | None = Field(None, description="Weights file; empty: the backbone's own.")
-    weights_sha256: str = Field("", description="The weights' sha256; empty: not checked.")
+    weights_sha256: str = Field("", description="sha256 of the weights file; empty: not checked.")
     pooling: Literal["penultimate", "average", "gem", "rmac", "grid"] = Field(
-        "penultimate", description="How the backbone's last map becomes a vector."
+        "penultimate", description="Pooling of the backbone's last feature map into a vector."
     )
     region_encoder: Literal["crop", "roi"] = Field(
-        "crop", description="Regions: cut out and encoded, or RoIAlign on the frame's own map."
+        "crop",
+        description="Regions: embedded as crops, or by RoIAlign on the frame's feature map.",
     )
-    region_score: Score = Field(0.3, description="Score from which a detection is embedded.")
+    region_score: Score = Field(0.3, description="Minimum score of an embedded detection.")
     vector_quantization: Literal["none", "int8"] = Field(
-        "none", description="How new collections are searched; int8 takes a third of the memory."
+        "none",
+        description="Vector quantisation of new collections; int8 takes a third of the memory.",
     )
-    embed_batch: Count = Field(16, description="Images per pass through the backbone.")
+    embed_batch: Count = Field(16, description="Maximum number of images per forward pass.")
     embed_queue_bytes: Count = Field(
-        536_870_912, description="Most bytes of decoded images: those of a pass, and of the next."
+        536_870_912,
+        description="Maximum bytes of decoded images, of a forward pass and the next one.",
     )
     embed_runtime: Literal["auto", "openvino", "torch", "cuda"] = Field(
-        "auto", description="What runs the backbone; auto: a GPU where there is one, else OpenVINO."
+        "auto", description="Inference engine; auto: the GPU if there is one, else OpenVINO."
     )
     embed_precision: Literal["fp32", "bf16", "int8"] = Field(
-        "fp32", description="The backbone's numbers; fewer bits are faster: docs/embedding.md."
+        "fp32", description="Numeric precision of the backbone; docs/embedding.md."
     )
     embed_int8: Path | None = Field(
-        None, description="For int8: the file that `gazeloop calibrate` made."
+        None, description="The file that `gazeloop calibrate` wrote, for int8."
     )
-    embed_int8_sha256: str = Field("", description="That file's sha256; empty: not checked.")
+    embed_int8_sha256: str = Field("", description="sha256 of that file; empty: not checked.")
     embed_decode: Literal["scaled", "full"] = Field(
-        "scaled", description="Frames by RoIAlign: decoded as far as needed, or in full."
+        "scaled",
+        description="Decoding of JPEG frames for RoIAlign: at the resolution needed, or in full.",
     )
-    torch_threads: Count = Field(2, description="CPU threads for the backbone.")
+    torch_threads: Count = Field(2, description="Number of CPU threads of the backbone.")
 
     # Shortlists
-    epoch_s: Seconds = Field(
-        2.0, description="How often shortlists are allocated while events arrive, in seconds."
-    )
-    epoch_events: Count = Field(
-        2048, description="Events after which they are allocated sooner than that."
-    )
+    epoch_s: Seconds = Field(2.0, description="Length of an epoch while events arrive, in seconds.")
+    epoch_events: Count = Field(2048, description="Number of events that closes an epoch early.")
     frame_cache_bytes: Count = Field(
-        268_435_456, description="Most bytes of frames that the retriever keeps in memory."
+        268_435_456, description="Size of the retriever's cache of frames, in bytes."
     )
     needle_cache_bytes: Count = Field(
-        134_217_728, description="Most bytes of needles with their shortlists that it keeps."
+        134_217_728,
+        description="Size of the retriever's cache of needles with their shortlists, in bytes.",
     )
     match_cache_bytes: Count = Field(
-        536_870_912, description="Most bytes of labelled regions that it keeps to fit models."
+        536_870_912, description="Size of the retriever's cache of labelled regions, in bytes."
     )
     model_cache_bytes: Count = Field(
         1_073_741_824,
-        description="Most bytes of failure models that it keeps; others are refitted.",
+        description="Size of its cache of failure models, in bytes; others are refitted.",
     )
     vector_cache_bytes: Count = Field(
-        134_217_728, description="Most bytes of region vectors that it keeps."
+        134_217_728, description="Size of the retriever's cache of region vectors, in bytes."
     )
-    shortlist_size: Count = Field(10, description="Most frames per shortlist.")
-    shortlist_per_drive: Count = Field(3, description="Most frames of one drive per shortlist.")
+    shortlist_size: Count = Field(10, description="Maximum number of frames per shortlist.")
+    shortlist_per_drive: Count = Field(
+        3, description="Maximum number of frames of one drive per shortlist."
+    )
     shortlist_strategy: Literal["worst-frames", "costliest-errors"] = Field(
-        "worst-frames", description="What shortlists are for; docs/shortlists.md compares them."
+        "worst-frames",
+        description="What shortlists optimise; docs/shortlists.md compares the strategies.",
     )
     shortlist_budget: Share = Field(
-        0.15, description="Share of haystack frames on shortlists; at least one shortlist's size."
+        0.15,
+        description="Share of haystack frames that may be listed; at least one shortlist's size.",
     )
     shortlist_early: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05, description="Share of the budget that is listed while the haystack still grows fast."
     )
     budget_per_day: Limit = Field(
-        0, description="Most frames on shortlists that were captured on one UTC day; 0: no limit."
+        0, description="Maximum frames on shortlists per UTC day of capture; 0: no limit."
     )
-    budget_per_vehicle: Limit = Field(
-        0, description="Most of them of one vehicle on one day; 0: no limit."
-    )
+    budget_per_vehicle: Limit = Field(0, description="Maximum of those per vehicle; 0: no limit.")
     budget_per_family: Limit = Field(
-        0, description="Most of them for one family of needles on one day; 0: no limit."
+        0, description="Maximum of those per family of needles; 0: no limit."
     )
     shortlist_evidence: Score = Field(
-        0.3, description="Evidence from which a region is shortlisted; a probability if learnt."
+        0.3, description="Minimum evidence of a shortlisted region; a probability if learnt."
     )
     shortlist_apart_s: Seconds = Field(
-        1.0, description="Frames of a drive closer than this show the same, in seconds."
+        1.0, description="Frames of a drive are near-duplicates within this time, in seconds."
     )
     shortlist_apart_m: Annotated[float, Field(ge=0)] = Field(
-        5.0, description="Frames of a drive closer than this show the same, in metres."
+        5.0, description="Frames of a drive are near-duplicates within this distance, in metres."
     )
     shortlist_pool: Count = Field(
-        1000, description="Regions of a kind that are looked at for each way of failing."
+        1000, description="Maximum number of nearest regions that are considered per failure mode."
     )
 
     # Families of needles
     family_likeness: Score = Field(
-        0.5, description="Cosine, beyond what all needles share, from which needles are a family."
+        0.5,
+        description="Minimum cosine of a family's needles, without what all needles share.",
     )
     family_quiet_drives: Count = Field(
-        3, description="Drives without a new member after which an answered family is resolved."
+        3, description="Number of drives without a new member until a reviewed family is resolved."
     )
     recheck_suspicion: Score = Field(
-        0.5, description="Suspicion from which a needle's annotation is to be looked at again."
+        0.5, description="Minimum suspicion at which an annotation is listed for checking."
     )
 
     # The evaluator
     evaluate_every_s: Seconds = Field(
-        0.5, description="How often the gauges are renewed, in seconds."
+        0.5, description="Interval at which the gauges are updated, in seconds."
     )
 
     # Logs and traces
-    log_level: LogLevel = Field("INFO", description="From which level events are logged.")
+    log_level: LogLevel = Field("INFO", description="Minimum level of logged events.")
     traces: str = Field(
-        "", description="OTLP collector, like `http://HOST:4318/v1/traces`; empty: no traces."
+        "", description="URL of an OTLP collector, `http://HOST:4318/v1/traces`; empty: no traces."
     )
     trace_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.05, description="Share of frames and requests that start a trace."
     )
 
     # The review page
-    review_claim_s: Seconds = Field(300.0, description="How long a needle stays claimed, in s.")
+    review_claim_s: Seconds = Field(
+        300.0, description="How long a claim on a needle lasts, in seconds."
+    )
     review_cache_bytes: Count = Field(
-        536_870_912, description="Most bytes of crops and thumbnails kept on disk."
+        536_870_912, description="Size of the disk cache of crops and thumbnails, in bytes."
     )
     annotation_tool: str = Field(
-        "", description="URL of the team's tool; `{frame_id}` in it becomes the frame's id."
+        "",
+        description="URL of the team's tool; `{frame_id}` is replaced by the frame's id.",
     )
 
     # CVAT
-    cvat_url: str = Field("", description="CVAT's URL, for `gazeloop cvat`.")
-    cvat_token: SecretStr = Field(SecretStr(""), description="CVAT's personal access token.")
+    cvat_url: str = Field("", description="URL of CVAT, for `gazeloop cvat`.")
+    cvat_token: SecretStr = Field(SecretStr(""), description="Personal access token of CVAT.")
 
     # Webhooks
     webhooks: str = Field(
-        "", description="Who is sent shortlists: `name=https://…,…`; docs/webhooks.md."
+        "", description="Receivers of shortlists, `name=https://…,…`; docs/webhooks.md."
     )
     webhook_secrets: Path | None = Field(
-        None, description="Folder of their secrets, a file a name; empty: `webhooks` in the data."
+        None,
+        description="Folder of their secrets, a file each; empty: `webhooks` in the data folder.",
     )
-    webhook_timeout_s: Seconds = Field(10.0, description="Wait for a receiver's answer, in s.")
+    webhook_timeout_s: Seconds = Field(
+        10.0, description="Maximum wait for a receiver's answer, in seconds."
+    )
     webhook_give_up_s: Seconds = Field(
-        120.0, description="Failing of a delivery after which it is a dead letter, in s."
+        120.0, description="How long a delivery is retried until it is a dead letter, in seconds."
     )
 
     # Label Studio
-    label_studio_url: str = Field("", description="Label Studio's URL; empty: it is not used.")
+    label_studio_url: str = Field("", description="URL of Label Studio; empty: not used.")
     label_studio_token: SecretStr = Field(
-        SecretStr(""), description="Label Studio's access token, from its account page."
+        SecretStr(""), description="Access token of Label Studio, from its account page."
     )
     label_studio_project: Annotated[str, Field(min_length=1, max_length=50)] = Field(
-        "Gazeloop", description="Title of the project that shortlists are pushed to."
+        "Gazeloop", description="Title of the project for shortlists."
     )
     label_studio_poll_s: Seconds = Field(
-        60.0, description="How often Label Studio is asked what has changed, in seconds."
+        60.0, description="Interval at which Label Studio is polled for changes, in seconds."
     )
     label_studio_webhook_secret: SecretStr = Field(
-        SecretStr(""), description="What Label Studio's webhooks must bring; empty: none are heard."
+        SecretStr(""),
+        description="Secret that Label Studio's webhooks must send; empty: webhooks are refused.",
     )
     public_url: str = Field(
         "",
-        description="Where Label Studio and annotators' browsers reach ingest; empty: they do not,"
-        " and images are uploaded.",
+        description="URL at which Label Studio and annotators' browsers reach ingest; empty: images"
+        " are uploaded.",
     )
 
     @field_validator(
@@ -378,7 +402,7 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _are_addresses(cls, listed: str) -> str:
-        """Refuse names and `*`, which would be trusted by nobody or by everybody."""
+        """Refuse host names, which never match, and `*`, which trusts every client."""
         for address in _parts(listed):
             ip_network(address)
         return listed
