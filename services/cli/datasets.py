@@ -15,6 +15,7 @@ from services.formats.items import Dataset, Detector
 from services.formats.readers.coco import read_coco
 from services.formats.readers.detections.output import Output
 from services.formats.readers.detections.registry import FORMATS, FormatName, read_output
+from services.formats.readers.image_folder import Taken, read_images
 from services.formats.readers.restored import restored
 from services.formats.readers.returned import Manifest
 from services.formats.readers.via import read_via
@@ -213,10 +214,10 @@ class DetectionOptions:
             predictions=self.predictions,
             detector=self.made_by(),
             dataset=self.name,
-            output_of=self._output_of,
+            output_of=self.output_of,
         )
 
-    def _output_of(self, path: Path) -> Output:
+    def output_of(self, path: Path) -> Output:
         """Read the results, and print their format if it was guessed."""
         output = read_output(path, self.predictions_format, self.class_names)
         if self.predictions_format is FormatName.AUTO:
@@ -225,6 +226,46 @@ class DetectionOptions:
 
 
 _NO_DETECTIONS = DetectionOptions()
+
+
+@dataclass(frozen=True)
+class TakenOptions:
+    """Who took the images of a folder."""
+
+    vehicle: Annotated[
+        str | None,
+        typer.Option("--vehicle", help="The vehicle. Default: the data set's name.", metavar="ID"),
+    ] = None
+    drive: Annotated[
+        str | None, typer.Option("--drive", help="The drive of all images.", metavar="ID")
+    ] = None
+    drive_per_folder: Annotated[
+        bool, typer.Option("--drive-per-folder", help="Each subfolder is a drive.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        if self.drive is not None and self.drive_per_folder:
+            raise typer.BadParameter(
+                "leave it out, or leave out --drive", param_hint="--drive-per-folder"
+            )
+
+    @property
+    def taken(self) -> Taken:
+        """The same for the reader."""
+        return Taken(self.vehicle, self.drive, self.drive_per_folder)
+
+
+def images_opener(folder: Path, by: TakenOptions, detections: DetectionOptions) -> Opener:
+    """A function that opens a folder of images."""
+    return partial(
+        read_images,
+        folder,
+        taken=by.taken,
+        predictions=detections.predictions,
+        detector=detections.made_by(),
+        dataset=detections.name,
+        output_of=detections.output_of,
+    )
 
 
 def opener_of(read: Callable[..., Dataset], manifest: Path | None, *says: str) -> Opener:

@@ -17,13 +17,16 @@ from services.cli.datasets import (
     CategoryAttribute,
     DetectionOptions,
     GroundTruth,
+    Images,
     ManifestFile,
     Opener,
     OptionalImages,
     OptionalManifest,
+    TakenOptions,
     ViaProject,
     VocAnnotations,
     coco_opener,
+    images_opener,
     opener_of,
     via_opener,
     voc_opener,
@@ -73,6 +76,28 @@ def ingesting() -> None:
     settings name. If neither runs, the broker and stores are started temporarily, and the services
     process the events at the next `gazeloop up`.
     """
+
+
+@app.command(
+    "images",
+    epilog=example(
+        "ingest images --images drive-12/ --drive drive-12",
+        "ingest images --images today/ --predictions dt/ --detector signs@4.2",
+    ),
+)
+@with_option_groups
+def images_alone(
+    ctx: typer.Context,
+    *,
+    images: Images,
+    by: TakenOptions,
+    detections: DetectionOptions,
+) -> None:
+    """Publish a folder of images without ground truth, with a detector's results if you have them.
+
+    Time, position and camera come from the images: EXIF, Mapillary's description, XMP.
+    """
+    _ingest(shared(ctx), images_opener(images, by, detections), PublishingOptions())
 
 
 @app.command("coco", epilog=example("ingest coco --images street/ --ground-truth gt.json"))

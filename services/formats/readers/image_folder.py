@@ -1,0 +1,132 @@
+"""A folder of images that nobody has annotated, with a detector's results if there are any.
+
+Time, position and camera come from the images themselves.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.identity import DriveId, VehicleId
+from services.formats import fields
+from services.formats.items import (
+    Dataset,
+    Detector,
+    FrameItem,
+    Item,
+    Located,
+    Rejection,
+)
+from services.formats.readers.detections.registry import OutputReader, read_output
+from services.formats.readers.folders import image_file, visible_files
+from services.formats.readers.names import ImageNames
+from services.formats.readers.records import Notes, rejection
+from services.formats.readers.results import NOT_LOOKED, Results, named_category
+
+_ENDINGS = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Who took the images of a folder.
+
+    Attributes
+    ----------
+    vehicle : default: the data set's name
+    drive : of all images; None if unknown
+    drive_per_folder : whether each subfolder is a drive instead
+    """
+
+    vehicle: str | None = None
+    drive: str | None = None
+    drive_per_folder: bool = False
+
+    def drive_of(self, name: str) -> DriveId | None:
+        """The drive of the image with this path in the folder."""
+        parent = PurePosixPath(name).parent.as_posix()
+        drive = parent if self.drive_per_folder and parent != "." else self.drive
+        return None if drive is None else DriveId(fields.quoted(drive))
+
+
+def listed(folder: Path) -> list[str]:
+    """The paths of a folder's images in it, sorted."""
+    return [str(file.relative_to(folder)) for file in visible_files(folder, _ENDINGS)]
+
+
+def read_images(
+    folder: Path,
+    *,
+    taken: Taken,
+    files: Sequence[str] | None = None,
+    predictions: Path | None = None,
+    detector: Detector | None = None,
+    dataset: str | None = None,
+    output_of: OutputReader = read_output,
+) -> Dataset:
+    """Open a folder of JPEG and PNG images; they may be in subfolders.
+
+    Parameters
+    ----------
+    files : paths of some images in the folder; default: all
+    predictions : results, which name images by path, file name, stem or number
+    dataset : prefix of every frame id; default: the folder's name
+    output_of : reads the predictions, in any format
+
+    Raises
+    ------
+    InvalidRecord
+        The results are unreadable.
+    """
+    name = dataset or folder.resolve().name
+    files = listed(folder) if files is None else files
+    results = None
+    if predictions:
+        results = Results(
+            output_of(predictions),
+            ids=(),
+            names=ImageNames({file: file for file in files}),
+            categories={},
+            category_of=named_category,
+        )
+    images = _Images(name, folder, taken, results, detector)
+    rejected = results.rejected if results else []
+    return Dataset(name, len(files), images.items(files, rejected))
+
+
+@dataclass(frozen=True)
+class _Images:
+    name: str
+    folder: Path
+    taken: Taken
+    results: Results | None
+    detector: Detector | None
+
+    def items(self, files: Sequence[str], rejected: list[Rejection]) -> Iterator[Item]:
+        yield from rejected
+        for file in sorted(files, key=fields.quoted):
+            notes = Notes()
+            try:
+                frame = self._frame(file, notes)
+            except InvalidRecord as exc:
+                source: Located[object] = Located({"file_name": file}, str(self.folder / file))
+                yield replace(rejection(exc, source), whole_frame=True)
+            else:
+                yield from notes.rejected
+                yield frame
+
+    def _frame(self, file: str, notes: Notes) -> FrameItem:
+        image = image_file(self.folder, file)
+        found = self.results.found(file, None, notes, image) if self.results else NOT_LOOKED
+        return FrameItem(
+            frame_id=fields.frame_id(self.name, file),
+            vehicle_id=VehicleId(fields.quoted(self.taken.vehicle or self.name)),
+            drive_id=self.taken.drive_of(file),
+            location=str(image),
+            image=image,
+            detector=self.detector,
+            detections=found.detections,
+            detections_size=found.size,
+            detections_complete=found.complete,
+            adjustments=notes.adjustments,
+        )
