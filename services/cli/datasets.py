@@ -1,6 +1,6 @@
 """Data sets as command options, and the functions that open them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -255,12 +255,18 @@ class TakenOptions:
         return Taken(self.vehicle, self.drive, self.drive_per_folder)
 
 
-def images_opener(folder: Path, by: TakenOptions, detections: DetectionOptions) -> Opener:
-    """A function that opens a folder of images."""
+def images_opener(
+    folder: Path,
+    by: TakenOptions,
+    detections: DetectionOptions,
+    files: Sequence[str] | None = None,
+) -> Opener:
+    """A function that opens a folder of images, or some files of it."""
     return partial(
         read_images,
         folder,
         taken=by.taken,
+        files=files,
         predictions=detections.predictions,
         detector=detections.made_by(),
         dataset=detections.name,

@@ -1,10 +1,11 @@
 """`gazeloop ingest`: publish a data set as events for the services."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.markup import escape
@@ -41,6 +42,7 @@ from services.cli.refusals import end_if_refused
 from services.contracts.identity import FrameId
 from services.formats.readers.cvat import read_cvat
 from services.formats.readers.datumaro import read_datumaro
+from services.formats.readers.image_folder import Arrivals
 from services.formats.readers.label_studio import read_label_studio
 from services.formats.readers.yolo import read_yolo
 from services.ingest.publishing import Source
@@ -49,6 +51,7 @@ from services.ingest.summary import Summary
 app = typer.Typer(no_args_is_help=True)
 
 _NAMED = 5
+_LOOK_EVERY_S = 2.0
 _RESUME = "Acknowledged records are kept; run the same command to send the rest."
 
 
@@ -92,12 +95,26 @@ def images_alone(
     images: Images,
     by: TakenOptions,
     detections: DetectionOptions,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", help="Go on with the images that arrive in the folder, until Ctrl-C."
+        ),
+    ] = False,
 ) -> None:
     """Publish a folder of images without ground truth, with a detector's results if you have them.
 
     Time, position and camera come from the images: EXIF, Mapillary's description, XMP.
     """
-    _ingest(shared(ctx), images_opener(images, by, detections), PublishingOptions())
+    context = shared(ctx)
+    if follow and detections.predictions is not None:
+        raise typer.BadParameter(
+            "results are read once: publish those of new images over HTTP or Kafka",
+            param_hint="--follow",
+        )
+    if follow:
+        run(lambda: _follow(context, images, by, detections), interrupted=_RESUME)
+    _ingest(context, images_opener(images, by, detections), PublishingOptions())
 
 
 @app.command("coco", epilog=example("ingest coco --images street/ --ground-truth gt.json"))
@@ -238,6 +255,26 @@ async def _publish(context: Context, opener: Opener, how: PublishingOptions) -> 
     print_rejections(out, summary)
     print_left_out(out, summary)
     end_if_refused(out, summary, how.source)
+
+
+async def _follow(
+    context: Context, folder: Path, by: TakenOptions, detections: DetectionOptions
+) -> NoReturn:
+    settings = context.settings()
+    out = console()
+    log_to_file(settings, "ingest")
+    arrivals = Arrivals(folder)
+    async with joined(settings) as stack:
+        out.print(f"following {escape(str(folder))}; Ctrl-C ends it", highlight=False)
+        while True:
+            if files := await asyncio.to_thread(arrivals.look):
+                dataset = images_opener(folder, by, detections, files)()
+                with ProgressView(out, time.monotonic) as view:
+                    watch = LagWatch(stack, view)
+                    summary, _ = await publish(stack, dataset, watch, view)
+                out.print(summary_text(summary, ""), highlight=False, soft_wrap=True)
+                print_rejections(out, summary)
+            await asyncio.sleep(_LOOK_EVERY_S)
 
 
 def _missing_text(left: list[FrameId]) -> str:

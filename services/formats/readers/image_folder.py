@@ -49,6 +49,41 @@ class Taken:
         return None if drive is None else DriveId(fields.quoted(drive))
 
 
+class Arrivals:
+    """The images that arrive in a folder.
+
+    An image has arrived once two looks have found the same file: before, it may still be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: dict[str, tuple[int, int]] = {}
+        self._arrived: set[str] = set()
+
+    def look(self) -> list[str]:
+        """The paths of the images that have arrived since the last look, sorted.
+
+        Raises
+        ------
+        OSError
+            The folder cannot be read.
+        """
+        states = ((name, self._state(name)) for name in listed(self._folder))
+        found = {name: state for name, state in states if state is not None}
+        same = {name for name, state in found.items() if self._seen.get(name) == state}
+        arrived = sorted(same - self._arrived)
+        self._arrived = (self._arrived | same) & found.keys()
+        self._seen = found
+        return arrived
+
+    def _state(self, name: str) -> tuple[int, int] | None:
+        try:
+            status = (self._folder / name).stat()
+        except FileNotFoundError:  # moved away since it was listed
+            return None
+        return status.st_size, status.st_mtime_ns
+
+
 def listed(folder: Path) -> list[str]:
     """The paths of a folder's images in it, sorted."""
     return [str(file.relative_to(folder)) for file in visible_files(folder, _ENDINGS)]

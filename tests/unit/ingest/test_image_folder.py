@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.formats.items import Detector, FrameItem, Rejection
-from services.formats.readers.image_folder import Taken, listed, read_images
+from services.formats.readers.image_folder import Arrivals, Taken, listed, read_images
 from tests.unit.ingest.datasets import write_images, write_json
 
 RESULTS = [
@@ -69,3 +69,26 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(folder: Path) -> None:
     assert isinstance(last, Rejection)
     assert (last.reason, last.whole_frame) == ("path_outside_folder", True)
     assert len(frames) == 3
+
+
+def test_an_image_has_arrived_once_it_stays_as_it_is(folder: Path) -> None:
+    arrivals = Arrivals(folder)
+
+    assert arrivals.look() == []
+    (folder / "new.jpg").write_bytes(b"half")
+    assert arrivals.look() == ["0.jpg", "a/1.jpg", "b/1.jpg"]
+    (folder / "new.jpg").write_bytes(b"half and the rest")
+    assert arrivals.look() == []
+    assert arrivals.look() == ["new.jpg"]
+    assert arrivals.look() == []
+
+
+def test_an_image_that_is_moved_away_and_comes_again_arrives_again(folder: Path) -> None:
+    arrivals = Arrivals(folder)
+    (arrivals.look(), arrivals.look())
+    moved = (folder / "0.jpg").rename(folder.parent / "0.jpg")
+    (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")
+
+    assert arrivals.look() == []
+    moved.rename(folder / "0.jpg")
+    assert (arrivals.look(), arrivals.look()) == ([], ["0.jpg"])
