@@ -67,6 +67,19 @@ def allocate(
     verdicts : on all tasks so far
     previous : the shortlists of the epoch before
     """
+    allocator = allocator_of(candidates, needles, verdicts, previous, limits)
+    allocator.allocate(limits)
+    return allocator.shortlists()
+
+
+def allocator_of(
+    candidates: Mapping[Key, Iterable[ScoredCandidate]],
+    needles: Mapping[Key, ModeNeedles],
+    verdicts: Iterable[Verdict],
+    previous: Iterable[ListedFrame],
+    limits: Limits,
+) -> "BudgetAllocator":
+    """An allocator in the state that these arguments of `allocate` describe."""
     allocator = BudgetAllocator(limits)
     for key, of_mode in needles.items():
         for needle, family in of_mode.items():
@@ -77,8 +90,17 @@ def allocate(
             allocator.keep(listed)
     for key, of_mode_ in candidates.items():
         allocator.add_candidates(key, of_mode_)
-    allocator.allocate(limits)
-    return allocator.shortlists()
+    return allocator
+
+
+def yields_of(verdicts: Iterable[Verdict]) -> dict[FamilyId, float]:
+    """The yield of each family that was judged."""
+    judged: Counter[FamilyId] = Counter()
+    confirmed: Counter[FamilyId] = Counter()
+    for verdict in verdicts:
+        judged[verdict.family] += 1
+        confirmed[verdict.family] += verdict.confirmed
+    return {family: optimistic_yield(confirmed[family], n) for family, n in judged.items()}
 
 
 class BudgetAllocator:
@@ -96,6 +118,8 @@ class BudgetAllocator:
         """Each may make room, in every mode, for candidates that had none."""
         self._grown: set[Key] = set()
         """Modes with new candidates since the last allocation."""
+        self.used_up: set[Key] = set()
+        """Modes whose shortlists had room in the last allocation, and no candidate for it."""
 
     def add_needle(self, key: Key, needle: NeedleId, family: FamilyId) -> None:
         """Add a needle to its mode; frames that it held in another mode become free."""
@@ -121,12 +145,7 @@ class BudgetAllocator:
 
     def judge(self, verdicts: Iterable[Verdict]) -> None:
         """Replace the yields of families by those of these verdicts."""
-        judged: Counter[FamilyId] = Counter()
-        confirmed: Counter[FamilyId] = Counter()
-        for verdict in verdicts:
-            judged[verdict.family] += 1
-            confirmed[verdict.family] += verdict.confirmed
-        yields = {family: optimistic_yield(confirmed[family], n) for family, n in judged.items()}
+        yields = yields_of(verdicts)
         if yields != self._yields:
             self._yields = yields
             for queue in self._queues.values():
@@ -213,6 +232,7 @@ class BudgetAllocator:
         if _without_total(limits) != _without_total(self._limits):
             self._releases += 1
         self._limits = limits
+        self.used_up = set()
         assignments = []
         keys = sorted(
             key
@@ -230,6 +250,8 @@ class BudgetAllocator:
             queue.reconsider_after(self._releases)
             next_candidate = queue.next_candidate(self._assigned, limits)
             if next_candidate is None:
+                if queue.needles.any_waiting():
+                    self.used_up.add(keys[number])
                 continue
             candidate, needle = next_candidate
             worth = queue.rank(candidate)[0]

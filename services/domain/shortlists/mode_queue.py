@@ -9,6 +9,7 @@ from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, Re
 from services.domain.shortlists.assigned_frames import AssignedFrames
 from services.domain.shortlists.family_shortlists import FamilyShortlists
 from services.domain.shortlists.scored_candidates import (
+    WORTH_DECIMALS,
     CaptureContext,
     Limits,
     ListedFrame,
@@ -17,17 +18,21 @@ from services.domain.shortlists.scored_candidates import (
     task_of,
 )
 
-_WORTH_DECIMALS = 12
-"""Worths that are equal to this many decimals tie; smaller differences are float noise."""
 CANDIDATES_MAX = 2_000
 """Candidates that a mode keeps from one allocation to the next: the best. At .2 kB each and 1,000
 modes, .4 GB at most. An epoch lists some tens of frames."""
 
 _STALE = -1
 
-_Rank = tuple[float, FrameId, RegionId]
+Rank = tuple[float, FrameId, RegionId]
 Yields = Mapping[FamilyId, float]
 """By family, see `optimistic_yield`; a family without verdicts counts as 1."""
+
+
+def rank_of(candidate: ScoredCandidate, yields: Yields) -> Rank:
+    """Sorts the candidate of most worth first; of equals, by frame and region."""
+    worth = candidate.worth * yields.get(candidate.family, 1.0)
+    return -round(worth, WORTH_DECIMALS), candidate.context.frame, candidate.region
 
 
 class ModeQueue:
@@ -45,7 +50,7 @@ class ModeQueue:
         self._yields = yields
         self._releases = 0
         self._candidates: dict[RegionId, ScoredCandidate] = {}
-        self._waiting: list[_Rank] = []
+        self._waiting: list[Rank] = []
         self._shown: defaultdict[DriveId, list[CaptureContext]] = defaultdict(list)
 
     def add_needle(self, needle: NeedleId, family: FamilyId) -> None:
@@ -111,10 +116,9 @@ class ModeQueue:
         self._yields = yields
         self._releases = _STALE
 
-    def rank(self, candidate: ScoredCandidate) -> _Rank:
-        """Sorts the candidate of most worth first; of equals, by frame and region."""
-        worth = candidate.worth * self._yields.get(candidate.family, 1.0)
-        return -round(worth, _WORTH_DECIMALS), candidate.context.frame, candidate.region
+    def rank(self, candidate: ScoredCandidate) -> Rank:
+        """See `rank_of`."""
+        return rank_of(candidate, self._yields)
 
     def next_candidate(
         self, assigned: AssignedFrames, limits: Limits

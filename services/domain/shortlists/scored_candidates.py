@@ -8,6 +8,8 @@ from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, Re
 from services.domain.shortlists.budgets import Budget, BudgetedTask, Budgets, day_of
 
 _EARTH_M = 6_371_000.0
+WORTH_DECIMALS = 12
+"""Worths that are equal to this many decimals tie; smaller differences are float noise."""
 
 Key = tuple[str, ...]
 """Identifies a failure mode; of equal worths, the mode with the lower key comes first."""
