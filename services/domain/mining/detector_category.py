@@ -1,5 +1,6 @@
 """Scored candidates of one detector and category: which haystack regions suit which mode."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,12 @@ import numpy as np
 from services.contracts.identity import FamilyId, FrameId, RegionId
 from services.domain.detection.coco import FloatArray
 from services.domain.mining.failure_model import FailureMode, FailureModel
-from services.domain.mining.ranking import Vectors
-from services.domain.shortlists.scored_candidates import CaptureContext, ScoredCandidate
+from services.domain.mining.ranking import Vectors, cosines
+from services.domain.shortlists.scored_candidates import (
+    WORTH_DECIMALS,
+    CaptureContext,
+    ScoredCandidate,
+)
 from services.domain.shortlists.strategies import CategoryStats, Strategy
 
 _SIMILARITY_DECIMALS = 6
@@ -70,21 +75,25 @@ class ModeQuery:
         ----------
         vectors : (N, D) of regions
         """
-        similarities = np.round(vectors @ self.vectors.T, _SIMILARITY_DECIMALS)
+        similarities = np.round(cosines(vectors, self.vectors), _SIMILARITY_DECIMALS)
         return [self.families[nearest] for nearest in similarities.argmax(axis=1).tolist()]
 
 
 def frame_worths(
     category_model: CategoryModel, haystack: Haystack, strategy: Strategy
 ) -> dict[FrameId, float]:
-    """The worth of each frame: the sum over its regions of this detector and category."""
-    worths: defaultdict[FrameId, float] = defaultdict(float)
-    if haystack.contexts:
-        wrong = category_model.model.wrong(haystack.vectors, haystack.features)
-        values = strategy(wrong, haystack.scores, category_model.stats)
-        for context, value in zip(haystack.contexts, values.tolist(), strict=True):
-            worths[context.frame] += value
-    return dict(worths)
+    """The worth of each frame: the sum over its regions of this detector and category.
+
+    Sums are correctly rounded, so they do not depend on the order of the regions.
+    """
+    if not haystack.contexts:
+        return {}
+    worths: defaultdict[FrameId, list[float]] = defaultdict(list)
+    wrong = category_model.model.wrong(haystack.vectors, haystack.features)
+    values = np.round(strategy(wrong, haystack.scores, category_model.stats), WORTH_DECIMALS)
+    for context, value in zip(haystack.contexts, values.tolist(), strict=True):
+        worths[context.frame].append(value)
+    return {frame: math.fsum(of_frame) for frame, of_frame in worths.items()}
 
 
 def scored_candidates(

@@ -20,7 +20,7 @@ from services.contracts.events import ErrorType
 from services.contracts.identity import Category
 from services.domain.detection.coco import FloatArray
 from services.domain.mining import logistic
-from services.domain.mining.ranking import Vectors, true_positive_similarity
+from services.domain.mining.ranking import Vectors, cosines, true_positive_similarity
 
 RIDGE: Final = 10.0
 COMPONENTS: Final = 64
@@ -31,6 +31,7 @@ PER_MODE_MIN: Final = 2
 _NEEDLES_MAX: Final = 50
 """Needles of a mode without a class that are used as queries; few modes have more."""
 _DIGEST_CHARACTERS: Final = 16
+_PROBABILITY_DECIMALS: Final = 9
 _STEEPNESS: Final = 10.0
 """Scales differences of cosines, which are a few tenths, to the range of a sigmoid."""
 
@@ -134,11 +135,11 @@ class FailureModel:
         if self._learnt is not None and mode in self._learnt.columns:
             probable = self._probabilities(self._learnt, vectors, features)
             return np.asarray(probable[:, self._learnt.columns[mode]])
-        nearest = np.asarray(needles @ vectors.T, np.float64).max(axis=0)
+        nearest = cosines(vectors, needles).max(axis=1)
         if not len(self._true_positives):
-            return np.asarray(np.clip(nearest, 0.0, 1.0))
+            return _without_noise(np.clip(nearest, 0.0, 1.0))
         similarity = true_positive_similarity(vectors, self._true_positives)
-        return np.asarray(1 / (1 + np.exp(-_STEEPNESS * (nearest - similarity))))
+        return _without_noise(1 / (1 + np.exp(-_STEEPNESS * (nearest - similarity))))
 
     def _probabilities(
         self, learnt: "_Learnt", vectors: Vectors, features: FloatArray
@@ -147,6 +148,7 @@ class FailureModel:
         cached = self._cached
         if cached is None or cached.vectors() is not vectors or cached.features() is not features:
             probable = learnt.probabilities(vectors, features)
+            probable = _without_noise(probable)
             cached = self._cached = _Scored(ref(vectors), ref(features), probable)
         return cached.probabilities
 
@@ -175,6 +177,11 @@ class FailureModel:
         rows = self._learnt.discriminants()
         found = {mode: rows[column - 1] for mode, column in self._learnt.columns.items()}
         return {mode: row for mode, row in found.items() if np.linalg.norm(row) > 0}
+
+
+def _without_noise(probabilities: FloatArray) -> FloatArray:
+    """Rounded: the last digits depend on which other regions are scored in the same call."""
+    return np.asarray(np.round(probabilities, _PROBABILITY_DECIMALS))
 
 
 class _Scored(NamedTuple):
