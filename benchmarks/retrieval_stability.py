@@ -22,6 +22,7 @@ from benchmarks.retrieval_rankings import Task, tasks
 from services.contracts.identity import FrameId
 from services.domain.detection.coco import IntArray
 from services.domain.mining.failure_model import FailureMode
+from services.domain.shortlists.budgets import Budgets
 from services.domain.shortlists.epochs import (
     EARLY_EXAMPLES_MIN,
     WINDOW,
@@ -90,7 +91,8 @@ class Import:
 
     def list_frames(self, share: float, *, kept: bool) -> None:
         """Allocate a share of the budget from what was seen."""
-        limits = allowed(self.haystack & self.seen, share * SHARE)
+        limits = allowed(self.haystack & self.seen, SHARE)
+        limits = replace(limits, budgets=Budgets(int(share * limits.budgets.haystack)))
         searched = {str(number): task for number, task in enumerate(self._tasks())}
         if not searched or (kept and len(self.listed) >= limits.budgets.haystack):
             return
