@@ -91,7 +91,14 @@ class DataSet:
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
+    """One frame's image, ground truth and predictions.
+
+    Attributes
+    ----------
+    unit : what a split keeps together: a drive, or the frame itself
+    """
+
     path: Path
     context: CaptureContext
     unit: str
@@ -105,22 +112,34 @@ _Row = tuple[int, int, float, int, FailureMode | None]
 """Frame, category, score, bits that matched, mode."""
 
 
+PHOTOS_EMBEDDER = "squeezenet1_0"
+SURVEY_EMBEDDER = "gazeloop-small"
+
+
 def trapedesveh() -> DataSet:
     """230 street photos with a published detector's results; no drives."""
+    return _data_set("trapedesveh", street_photos(), {"embedder": PHOTOS_EMBEDDER})
+
+
+def street_photos() -> list[Picture]:
+    """The frames of `trapedesveh`."""
     folder = SHARED / "trapedesveh"
     ground_truth = orjson.loads((folder / "derived_coco4.json").read_bytes())
     results = orjson.loads((folder / "fastestdet_results_coco4.json").read_bytes())
-    pictures = _pictures(folder, ground_truth, results, _without_drive)
-    return _data_set("trapedesveh", pictures, {"embedder": "squeezenet1_0"})
+    return pictures_of(folder, ground_truth, results, _without_drive)
 
 
 def survey(seed: int = 7) -> DataSet:
     """The synthetic survey: 600 frames of 30 drives, with the weights of the demo."""
+    return _data_set(f"survey-{seed}", survey_pictures(seed), {"embedder": SURVEY_EMBEDDER})
+
+
+def survey_pictures(seed: int = 7) -> list[Picture]:
+    """The frames of the synthetic survey."""
     files = generate_survey(CACHE / f"survey-{seed}", seed=seed)
     ground_truth = orjson.loads(files.ground_truth_json.read_bytes())
     results = orjson.loads(files.predictions_json.read_bytes())
-    pictures = _pictures(files.images_dir, ground_truth, results, _of_drive)
-    return _data_set(f"survey-{seed}", pictures, {"embedder": "gazeloop-small"})
+    return pictures_of(files.images_dir, ground_truth, results, _of_drive)
 
 
 def _without_drive(image: Mapping[str, object], frame_id: FrameId) -> tuple[str, CaptureContext]:
@@ -137,12 +156,13 @@ def _of_drive(image: Mapping[str, object], frame_id: FrameId) -> tuple[str, Capt
     )
 
 
-def _pictures(
+def pictures_of(
     folder: Path,
     ground_truth: Mapping[str, Sequence[Mapping[str, object]]],
     results: Sequence[Mapping[str, object]],
     placed: Callable[[Mapping[str, object], FrameId], tuple[str, CaptureContext]],
-) -> list[_Picture]:
+) -> list[Picture]:
+    """The frames of a COCO data set and of a detector's results."""
     names = {item["id"]: Category(str(item["name"])) for item in ground_truth["categories"]}
     there, found = defaultdict(list), defaultdict(list)
     for item in ground_truth["annotations"]:
@@ -166,7 +186,7 @@ def _pictures(
         frame_id = FrameId(f"{image['id']:06d}")
         unit, context = placed(image, frame_id)
         pictures.append(
-            _Picture(
+            Picture(
                 folder / str(image["file_name"]),
                 context,
                 unit,
@@ -184,7 +204,7 @@ def _pictures(
     return pictures
 
 
-def _data_set(name: str, pictures: Sequence[_Picture], embedding: Mapping[str, object]) -> DataSet:
+def _data_set(name: str, pictures: Sequence[Picture], embedding: Mapping[str, object]) -> DataSet:
     categories = sorted(
         {detection.category for p in pictures for detection in p.predictions.detections}
         | {annotation.category for p in pictures for annotation in p.ground_truth.annotations}
@@ -254,7 +274,7 @@ def _mode(error: ErrorType | None, truth: Category | None) -> FailureMode | None
     return None if error is None else FailureMode.of(error, truth)
 
 
-def _features(picture: _Picture, categories: Sequence[Category]) -> FloatArray:
+def _features(picture: Picture, categories: Sequence[Category]) -> FloatArray:
     found = picture.predictions.detections
     return region_features(
         Shown(
@@ -267,7 +287,7 @@ def _features(picture: _Picture, categories: Sequence[Category]) -> FloatArray:
     )
 
 
-def _looked(picture: _Picture) -> Looked:
+def _looked(picture: Picture) -> Looked:
     found = picture.predictions.detections
     return Looked(
         picture.path,

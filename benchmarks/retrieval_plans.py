@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -44,7 +45,16 @@ Plan = Callable[[DataSet, Frames, int, float], tuple[Frames, list[tuple[int, Fai
 """By data, haystack, seed and budget: the frames, and each listed region with its needle's mode."""
 
 
-def haystack_of(data: DataSet, seed: int) -> Frames:
+class InUnits(Protocol):
+    """Frames in units that a split keeps together."""
+
+    @property
+    def units(self) -> IntArray:
+        """(F,), from 0."""
+        ...
+
+
+def haystack_of(data: InUnits, seed: int) -> Frames:
     """All frames but those of a quarter of the units."""
     units = np.random.default_rng(seed).permutation(data.units.max() + 1)
     reference = units[: round(REFERENCE_SHARE * len(units))]

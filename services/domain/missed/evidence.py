@@ -1,0 +1,158 @@
+"""What the detections of a frame say about the objects that its detector missed.
+
+A missed object usually leaves a trace: a detection below the operating score, or one that does not
+fit. So a frame with many unsure detections has more misses, small ones most of all. Along a drive,
+an object that is found on the frames before or after, and not on this one, is a miss too.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from services.contracts.identity import DriveId
+from services.domain.detection.coco import AREA_RANGES, BoolArray, FloatArray, IntArray
+
+LEAST_SCORE: Final = 0.05
+"""Detections with lower scores are ignored."""
+SMALL_SHARE: Final = 0.02
+"""Largest share of the frame's area that a small detection has."""
+NEAR_S: Final = 3.0
+"""How far, in seconds, the frames before and after are from a frame."""
+SIZES: Final = len(AREA_RANGES) - 1
+"""COCO's small, medium and large."""
+
+
+@dataclass(frozen=True)
+class DetectedFrames:
+    """All detections of one detector on F frames.
+
+    Attributes
+    ----------
+    frame : (N,) int64, index of each detection's frame
+    category : (N,) int64, from 0 to `categories - 1`
+    scores : (N,) float64
+    boxes : (N, 4) float64, [x, y, width, height] in pixels
+    areas : (F,) float64, of the frames, in square pixels
+    drives : F, None where the frame has no drive
+    seconds : (F,) float64, when each frame was captured
+    """
+
+    frame: IntArray
+    category: IntArray
+    scores: FloatArray
+    boxes: FloatArray
+    areas: FloatArray
+    drives: Sequence[DriveId | None]
+    seconds: FloatArray
+    categories: int
+
+
+def evidence(frames: DetectedFrames, operating_score: float) -> FloatArray:
+    """The features of each frame and category.
+
+    Columns: log(1 + x) for the summed uncertainty, `score * (1 - score)`, and for the summed score
+    of small detections, both of the category and of all categories; then the log ratio of what is
+    shown within three seconds after, and before, to what is shown now (0 without such frames).
+
+    Parameters
+    ----------
+    operating_score : from which a detection is shown
+
+    Returns
+    -------
+    (F, C, 6) float64
+    """
+    own = np.stack([_uncertainty(frames), _small(frames)], axis=-1)
+    all_categories = np.broadcast_to(own.sum(axis=1, keepdims=True), own.shape)
+    return np.concatenate(
+        [np.log1p(own), np.log1p(all_categories), _changes(frames, operating_score)], axis=-1
+    )
+
+
+def evidence_by_size(frames: DetectedFrames, operating_score: float) -> FloatArray:
+    """The features of each frame, category and size of object.
+
+    Columns: log(1 + x) for the summed uncertainty and for the number shown among detections of
+    this size; then those of `evidence`.
+
+    Returns
+    -------
+    (F, C * 3, 8) float64; of each category small, medium and large
+    """
+    area = frames.boxes[:, 2] * frames.boxes[:, 3]
+    size = np.minimum(np.searchsorted(AREA_RANGES[1:, 1], area), SIZES - 1)
+    place, places = frames.category * SIZES + size, frames.categories * SIZES
+    shown = (frames.scores >= operating_score).astype(np.float64)
+    own = [
+        _summed(frames, np.where(_counts(frames), weight, 0.0), place, places)
+        for weight in (frames.scores * (1 - frames.scores), shown)
+    ]
+    of_category = np.repeat(evidence(frames, operating_score), SIZES, axis=1)
+    return np.concatenate([np.log1p(np.stack(own, axis=-1)), of_category], axis=-1)
+
+
+def _counts(frames: DetectedFrames) -> BoolArray:
+    return frames.scores >= LEAST_SCORE
+
+
+def _uncertainty(frames: DetectedFrames) -> FloatArray:
+    """(F, C): the variance of the number of objects, if scores were probabilities."""
+    weights = np.where(_counts(frames), frames.scores * (1 - frames.scores), 0.0)
+    return _summed(frames, weights, frames.category, frames.categories)
+
+
+def _small(frames: DetectedFrames) -> FloatArray:
+    share = frames.boxes[:, 2] * frames.boxes[:, 3] / frames.areas[frames.frame]
+    weights = np.where(_counts(frames) & (share < SMALL_SHARE), frames.scores, 0.0)
+    return _summed(frames, weights, frames.category, frames.categories)
+
+
+def _summed(
+    frames: DetectedFrames, weights: FloatArray, place: IntArray, places: int
+) -> FloatArray:
+    """(F, places), the weights of each frame's detections, by place."""
+    count = len(frames.areas)
+    sums: FloatArray = np.zeros(count * places)
+    sums += np.bincount(frames.frame * places + place, weights, minlength=count * places)
+    return sums.reshape(count, places)
+
+
+def _changes(frames: DetectedFrames, operating_score: float) -> FloatArray:
+    """(F, C, 2): the log ratio of what neighbours after, and before, show to what is shown now."""
+    shown = (frames.scores >= operating_score).astype(np.float64)
+    now = _summed(frames, shown, frames.category, frames.categories)
+    changes = np.zeros((*now.shape, 2))
+    for places in _drives(frames.drives):
+        order = places[np.argsort(frames.seconds[places], kind="stable")]
+        seconds, of_drive = frames.seconds[order], now[order]
+        after = (
+            np.searchsorted(seconds, seconds, "right"),
+            np.searchsorted(seconds, seconds + NEAR_S, "right"),
+        )
+        before = (
+            np.searchsorted(seconds, seconds - NEAR_S, "left"),
+            np.searchsorted(seconds, seconds, "left"),
+        )
+        for column, (first, last) in enumerate((after, before)):
+            changes[order, :, column] = _log_ratio(of_drive, first, last)
+    return changes
+
+
+def _drives(drives: Sequence[DriveId | None]) -> list[IntArray]:
+    """The frames of each drive; frames without one have no neighbours."""
+    places: defaultdict[DriveId, list[int]] = defaultdict(list)
+    for place, drive in enumerate(drives):
+        if drive is not None:
+            places[drive].append(place)
+    return [np.array(some) for some in places.values()]
+
+
+def _log_ratio(shown: FloatArray, first: IntArray, last: IntArray) -> FloatArray:
+    """(D, C): log1p of the mean over rows `first` to `last - 1`, less log1p of the own row."""
+    sums = np.concatenate([np.zeros((1, shown.shape[1])), shown.cumsum(axis=0)])
+    neighbours = (last - first)[:, None]
+    mean = (sums[last] - sums[first]) / np.maximum(neighbours, 1)
+    return np.where(neighbours > 0, np.log1p(mean) - np.log1p(shown), 0.0)
