@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from services.domain.metrics.subsets import Subset
 from services.domain.statistics.resampling import Interval, Sample, difference, interval
 
 Curve = tuple[DetectorId, Category]
+FEWEST_FRAMES: Final = 10
+"""Frames with ground truth of a category from which its AP has an interval. With fewer, resampled
+frames are much the same ones, and the interval is too narrow."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,11 @@ class MatchSnapshot:
         return interval(self._of(detector, subset), self.vehicle.size)
 
     def category_interval(self, curve: Curve, subset: Subset) -> Interval | None:
-        """A category's AP with its 95% interval; None where it is undefined."""
-        return interval([self.samples[curve].of(subset.word)], self.vehicle.size)
+        """A category's AP with its 95% interval; None if it is on too few frames to tell."""
+        sample = self.samples[curve].of(subset.word)
+        if np.count_nonzero(sample.truths) < FEWEST_FRAMES:
+            return None
+        return interval([sample], self.vehicle.size)
 
     def difference(self, first: DetectorId, second: DetectorId, subset: Subset) -> Interval | None:
         """The mAP of the first detector minus the second's, on frames with matches of both."""

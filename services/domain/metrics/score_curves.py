@@ -50,7 +50,7 @@ class ScoreCurve:
         `COCOeval.eval["scores"]`; NaN without ground truth
     true_positives, shown : (101,) int64, true positives and detections that count, from each score
         of `SCORES` on
-    best : the operating score with the largest F1; None without ground truth
+    best : the operating score with the largest F1; None without true positives
     """
 
     truths: int
@@ -73,7 +73,8 @@ class ScoreCurve:
         )
         if not truths:
             precision[:], reached[:] = np.nan, np.nan
-        best = OperatingChoice(*swept, truths) if truths else None
+        _, hits, _ = swept
+        best = OperatingChoice(*swept, truths) if hits else None
         return cls(truths, precision, reached, counts[:, 0], counts[:, 1], best)
 
     def at(self, k: int) -> OperatingChoice:

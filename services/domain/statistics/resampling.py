@@ -9,7 +9,7 @@ which takes one pass over any number of frames; a few draws give the bias.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -74,6 +74,10 @@ class Sample:
         """The matches of some frames: (F,) bool, by number."""
         return self._taken(frames[self.match_frame], frames[self.frame])
 
+    def renumbered(self, numbers: Column) -> "Sample":
+        """The same with other frame numbers: (F,) int32, by the present ones."""
+        return replace(self, match_frame=numbers[self.match_frame], frame=numbers[self.frame])
+
     def _taken(self, matches: BoolArray, detections: BoolArray) -> "Sample":
         if matches.all():
             return self
@@ -91,7 +95,11 @@ def interval(samples: Sequence[Sample], frames: int) -> Interval | None:
     ----------
     frames : the number of frame numbers
     """
-    return _interval([samples], frames)
+    found = _interval([samples], frames)
+    if found is None:
+        return None
+    # A pivotal interval may reach beyond what mAP can be.
+    return Interval(found.value, max(found.low, 0.0), min(found.high, 1.0))
 
 
 def difference(first: Sequence[Sample], second: Sequence[Sample], frames: int) -> Interval | None:
@@ -108,6 +116,7 @@ def difference(first: Sequence[Sample], second: Sequence[Sample], frames: int) -
 
 
 def _interval(detectors: Sequence[Sequence[Sample]], frames: int) -> Interval | None:
+    detectors, frames = _numbered(detectors, frames)
     value = _minus([_mean_ap(samples, np.ones(frames, np.int64)) for samples in detectors])
     if np.isnan(value):
         return None
@@ -123,6 +132,21 @@ def _interval(detectors: Sequence[Sequence[Sample]], frames: int) -> Interval | 
     # The remainder of a draw beyond first order is mostly that bias, and varies little.
     bias = float(np.mean(draws - value - (weights - 1) @ moved)) if draws.size else 0.0
     return Interval(value, value - bias - half, value - bias + half)
+
+
+def _numbered(
+    detectors: Sequence[Sequence[Sample]], frames: int
+) -> tuple[Sequence[Sequence[Sample]], int]:
+    """The samples with their own frames numbered without gaps, and how many these are.
+
+    One category may be on some hundred of millions of frames, each of which would get weights.
+    """
+    seen = np.zeros(frames, np.bool_)
+    for sample in (sample for samples in detectors for sample in samples):
+        seen[sample.match_frame] = True
+    numbers = (np.cumsum(seen) - 1).astype(np.int32)
+    renumbered = [[sample.renumbered(numbers) for sample in samples] for samples in detectors]
+    return renumbered, int(seen.sum())
 
 
 def _drawn(

@@ -85,8 +85,7 @@ def test_counts_and_the_best_score_are_those_of_a_plain_pass(seed: int) -> None:
             for at in {score for score, _ in rows}
         ]
         best = best_of(choices)
-        if truths and best and best.true_positives:
-            assert curve.best == best
+        assert curve.best == (best if best and best.true_positives else None)
 
 
 def test_a_category_without_ground_truth_has_counts_and_no_curve() -> None:
@@ -96,9 +95,9 @@ def test_a_category_without_ground_truth_has_counts_and_no_curve() -> None:
     assert (curve.shown[75], curve.shown[76], curve.best) == (1, 0, None)
 
 
-def test_a_category_without_detections_recommends_to_show_nothing() -> None:
-    curve = ScoreCurve.of(np.zeros(0), np.zeros(0, np.uint8), 3)
-    assert curve.best == OperatingChoice(1.0, 0, 0, 3)
+def test_a_category_without_true_positives_has_no_best_score() -> None:
+    curve = ScoreCurve.of(np.array([0.75]), np.array([1], np.uint8), 3)
+    assert curve.best is None
     assert (curve.precision == 0).all()
 
 
