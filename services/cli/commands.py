@@ -27,6 +27,10 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         ),
     },
     "View results": {
+        "evaluate": (
+            "evaluate_command",
+            "Evaluate a detector's results on a ground truth: two files in, COCO's numbers out.",
+        ),
         "report": (
             "report_command",
             (

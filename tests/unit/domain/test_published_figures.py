@@ -15,10 +15,15 @@ from services.domain.detection.coco import METRICS
 from services.domain.metrics.average_precision import operating_point, twelve
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
+from services.evaluator.files.evaluation import FileEvaluation
+from services.formats.items import Detector, FrameItem
+from services.formats.readers.coco import read_coco
 from tests.unit.domain import oracle
 
 PUBLISHED = ["505", "697", "573", "586", "519", "501", "387", "594", "595", "640", "566", "564"]
 """cocodataset/cocoapi, results/val2014_fake_eval_res.txt, bbox, in thousandths."""
+OF_MASKS = ["320", "562", "299", "387", "310", "327", "268", "415", "417", "469", "377", "381"]
+"""The same, segm."""
 
 
 @pytest.fixture
@@ -66,6 +71,25 @@ def test_the_numbers_published_for_a_hundred_coco_images_come_out(data: Path) ->
     numbers = twelve(state_of(truth, results).of(DetectorId("d@1"), Subset.ALL).values())
     assert [f"{(numbers[name] or 0) * 1000:.0f}" for name in METRICS] == PUBLISHED
     assert numbers == pytest.approx(oracle.twelve(oracle.evaluated(truth, results)), abs=1e-9)
+
+
+def test_the_numbers_published_for_the_masks_of_these_images_come_out(data: Path) -> None:
+    folder = data / "coco_val2014_100/faster_coco_eval/tests/dataset/cocoapi"
+    files = (
+        folder / "instances_val2014_100.json",
+        folder / "instances_val2014_fakesegm100_results.json",
+    )
+    evaluation = FileEvaluation(0.5, "segm")
+    detector = Detector("d", "1", "segm")
+    for item in read_coco(files[0], images=None, predictions=files[1], detector=detector).items:
+        assert isinstance(item, FrameItem)
+        evaluation.add(item)
+    numbers = twelve(evaluation.evaluated().figures.values())
+    assert [f"{(numbers[name] or 0) * 1000:.0f}" for name in METRICS] == OF_MASKS
+    truth, results = (json.loads(file.read_bytes()) for file in files)
+    assert numbers == pytest.approx(
+        oracle.twelve(oracle.evaluated(truth, results, "segm")), abs=1e-9
+    )
 
 
 def test_the_street_photos_have_pycocotools_own_numbers(data: Path) -> None:

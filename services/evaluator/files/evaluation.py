@@ -1,0 +1,167 @@
+"""Evaluates a data set's files once: without a broker, stores or services."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.contracts.events import FrameAnnotated, IouType, PredictionsMade
+from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
+from services.domain.detection.matching import FrameMatch, frame_match
+from services.domain.metrics.average_precision import Figures
+from services.domain.metrics.confusion import (
+    ConfusionMatrix,
+    Confusions,
+    confusion_matrix,
+    confusions_of,
+)
+from services.domain.metrics.counting import why_not_counted
+from services.domain.metrics.error_costs import ErrorCostPool, ErrorCosts
+from services.domain.metrics.match_columns import Cells, NamedColumns, Names
+from services.domain.metrics.match_snapshot import MatchSnapshot
+from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.score_curves import ScoreCurve
+from services.domain.metrics.subsets import REST, Subset
+from services.domain.statistics.resampling import Interval
+from services.formats.items import FrameItem
+
+_DETECTOR = DetectorId("file@1")
+_VEHICLE = VehicleId("file")
+_NO_DETECTIONS = "no_usable_detections"
+_NO_GROUND_TRUTH = "no_ground_truth"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The figures of a data set's files.
+
+    Attributes
+    ----------
+    operating_score : from which detections count in operating points and in the matrix
+    images : the number of images that count
+    left_out : images that do not, by reason
+    figures, curves, intervals : of each category; an interval is of AP, None where it is undefined
+    interval : of mAP
+    """
+
+    operating_score: float
+    images: int
+    left_out: Mapping[str, int]
+    figures: Mapping[Category, Figures]
+    curves: Mapping[Category, ScoreCurve]
+    intervals: Mapping[Category, Interval | None]
+    interval: Interval | None
+    confusion: ConfusionMatrix
+    costs: ErrorCosts
+
+
+class FileEvaluation:
+    """Matches frames as they come, and computes the figures of all of them.
+
+    Parameters
+    ----------
+    operating_score : from which a detection counts in the confusion matrix and operating points
+    accept_partial : whether to count frames of which annotations or detections were refused
+    """
+
+    def __init__(
+        self, operating_score: float, iou_type: IouType, *, accept_partial: bool = False
+    ) -> None:
+        self._score = operating_score
+        self._iou_type: IouType = iou_type
+        self._accept_partial = accept_partial
+        self._columns: list[NamedColumns] = []
+        self._costs = ErrorCostPool()
+        self._confusions: Confusions = Counter()
+        self._left_out: Counter[str] = Counter()
+
+    def add(self, item: FrameItem) -> None:
+        """Match a frame; it may not come again."""
+        if item.annotations is None:
+            self._left_out[_NO_GROUND_TRUTH] += 1
+            return
+        if item.detections is None and not self._accept_partial:
+            self._left_out[_NO_DETECTIONS] += 1
+            return
+        predictions, truth = self._events(item)
+        reason = why_not_counted(truth, predictions, copy=False)
+        if reason is not None:
+            self._left_out[reason] += 1
+            return
+        match = frame_match(predictions, truth)
+        self._columns.append(_columns(item.frame_id, match))
+        self._costs.put_match(item.frame_id, match)
+        self._confusions += confusions_of(match, self._score)
+
+    def evaluated(self) -> Evaluated:
+        """The figures of all frames."""
+        state = MatchState(self._score)
+        state.add_named(NamedColumns.joined(self._columns))
+        figures = state.of(_DETECTOR, Subset.ALL)
+        snapshot = state.snapshot()
+        return Evaluated(
+            operating_score=self._score,
+            images=len(self._columns),
+            left_out=self._left_out,
+            figures=figures,
+            curves=state.score_curves(_DETECTOR, Subset.ALL),
+            intervals=_intervals(snapshot, list(figures)),
+            interval=snapshot.interval(_DETECTOR, Subset.ALL),
+            confusion=confusion_matrix(
+                {category: part.operating for category, part in figures.items()}, self._confusions
+            ),
+            costs=self._costs.costs(),
+        )
+
+    def _events(self, item: FrameItem) -> tuple[PredictionsMade, FrameAnnotated]:
+        name, _, version = _DETECTOR.partition("@")
+        return (
+            PredictionsMade(
+                frame_id=item.frame_id,
+                detector=name,
+                version=version,
+                complete=item.detections_complete or self._accept_partial,
+                iou_type=self._iou_type,
+                detections=tuple(part.value for part in item.detections or ()),
+            ),
+            FrameAnnotated(
+                frame_id=item.frame_id,
+                complete=item.complete or self._accept_partial,
+                annotations=tuple(part.value for part in item.annotations or ()),
+            ),
+        )
+
+
+def _columns(frame_id: FrameId, frame: FrameMatch) -> NamedColumns:
+    """The matches of one frame's categories."""
+    matches, count = frame.matches, len(frame.categories)
+    one = np.zeros(count, np.int64)
+    cells = Cells(
+        part=np.full(count, REST, np.int64),
+        captured=one,
+        revision=one,
+        truths=matches.ground_truths,
+        starts=matches.starts,
+        scores=frame.scores,
+        overlaps=matches.overlaps,
+        matched=matches.matched,
+        ignored=matches.ignored,
+        errors=frame.error_codes,
+    )
+    return NamedColumns(
+        Names([_DETECTOR], one),
+        Names(frame.categories, np.arange(count)),
+        Names([frame_id], one),
+        Names([_VEHICLE], one),
+        cells,
+    )
+
+
+def _intervals(
+    snapshot: MatchSnapshot, categories: Sequence[Category]
+) -> dict[Category, Interval | None]:
+    return {
+        category: snapshot.category_interval((_DETECTOR, category), Subset.ALL)
+        for category in categories
+    }
