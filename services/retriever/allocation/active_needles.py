@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from services.contracts.events import NeedleFound
@@ -113,9 +114,9 @@ class ActiveNeedles:
         """The modes with needles of each category."""
         return self._modes
 
-    def joined(self, detector_category: DetectorCategory) -> Collection[FailureMode]:
+    def joined(self) -> Mapping[DetectorCategory, AbstractSet[FailureMode]]:
         """The modes that had no needle before this epoch, or for a while in it."""
-        return self._joined.get(detector_category, set())
+        return {of: joined for of, joined in self._joined.items() if of in self._modes}
 
     def exemplars(self, detector_category: DetectorCategory, mode: FailureMode) -> ModeQuery:
         """The families of a mode, each with its exemplar."""

@@ -6,8 +6,8 @@ in whatever order and however often they arrived.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -61,7 +61,7 @@ class _Fit:
     model_id: str
     examples: int
     observed: int
-    modes: Collection[FailureMode]
+    modes: frozenset[FailureMode]
 
 
 @dataclass(frozen=True)
@@ -132,17 +132,16 @@ class Learner:
         refresh : whether every model is due whose examples may have changed
         most_examples : after so many, models that are due wait for the next epoch
         """
-        spent = 0
-        for detector_category in self._due(modes, refresh=refresh):
-            if spent >= most_examples:
-                break
+        due, spent = deque(self._due(modes, refresh=refresh)), 0
+        while due and spent < most_examples:
+            detector_category = due.popleft()
             before = self._fits.get(detector_category)
             fitted = await self._fit(detector_category, modes[detector_category], model)
             report_progress()
             if before is None or fitted.model_id != before.model_id:
                 spent += fitted.examples
-        ids = {of: self._fits[of].model_id for of in sorted(modes) if of in self._fits}
-        return Learned(ids, unfinished=bool(self._due(modes, refresh=refresh)))
+        ids = {of: self._fits[of].model_id for of in modes if of in self._fits}
+        return Learned(ids, unfinished=bool(due))
 
     async def model(self, detector_category: DetectorCategory, model: ModelId) -> FittedModel:
         """The model of a category that has one; fitted again if it was dropped."""
@@ -167,12 +166,11 @@ class Learner:
     def _due(
         self, modes: Mapping[DetectorCategory, Collection[FailureMode]], *, refresh: bool
     ) -> list[DetectorCategory]:
-        wanted, fits = sorted(modes), self._fits
-        fitted = [key for key in wanted if key in fits]
-        has_new_mode = [key for key in fitted if set(modes[key]) - set(fits[key].modes)]
-        is_due = self._is_outdated if refresh else self.needs_refit
-        never_fitted: Iterable[DetectorCategory] = (key for key in wanted if key not in fits)
-        return list(dict.fromkeys([*never_fitted, *has_new_mode, *filter(is_due, fitted)]))
+        fitted = modes.keys() & self._fits.keys()
+        has_new_mode = [of for of in fitted if not self._fits[of].modes.issuperset(modes[of])]
+        grown = filter(self._is_outdated if refresh else self.needs_refit, fitted)
+        ordered = (modes.keys() - fitted, has_new_mode, grown)
+        return list(dict.fromkeys(of for part in ordered for of in sorted(part)))
 
     async def _fit(
         self,

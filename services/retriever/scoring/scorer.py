@@ -8,6 +8,7 @@ depend on its frame, its model and the exemplars alone, so frames may be scored 
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -49,8 +50,8 @@ class Queries(Protocol):
         """The modes with needles of each category."""
         ...
 
-    def joined(self, detector_category: DetectorCategory) -> Collection[FailureMode]:
-        """The modes that had no needle before this epoch."""
+    def joined(self) -> Mapping[DetectorCategory, AbstractSet[FailureMode]]:
+        """The modes that had no needle before this epoch, or for a while in it."""
         ...
 
     def exemplars(self, detector_category: DetectorCategory, mode: FailureMode) -> ModeQuery:
@@ -127,23 +128,18 @@ class Scorer:
         modes, rescored = queries.modes(), self._worths.forget(frames.keys())
         for gone in self._categories.keys() - modes.keys():
             del self._categories[gone]
-        for detector_category in model_ids:
-            category, joined = (
-                self._categories[detector_category],
-                queries.joined(detector_category),
-            )
-            category.searched = category.searched.intersection(modes[detector_category])
-            category.searched.difference_update(joined)
+        joined = queries.joined()
+        for detector_category, of_category in joined.items():
+            self._categories[detector_category].searched -= of_category
         changed = {of for of, id_ in model_ids.items() if self._categories[of].model_id != id_}
         new = await self._source.for_frames(frames, model_ids.keys() - changed, self._model)
         found: list[_Found] = []
-        for detector_category in sorted(model_ids):
+        # Only these: an epoch must not cost more because there are more categories.
+        for detector_category in sorted(model_ids.keys() & (changed | new.keys() | joined.keys())):
             report_progress()
-            missing = set(modes[detector_category]) - self._categories[detector_category].searched
-            if detector_category in changed or detector_category in new or missing:
-                fitted = await self._models.model(detector_category, self._model)
-                regions = new.get(detector_category)
-                found += await self._found(detector_category, fitted, regions, queries)
+            fitted = await self._models.model(detector_category, self._model)
+            regions = new.get(detector_category)
+            found += await self._found(detector_category, fitted, regions, queries)
         candidates = await asyncio.to_thread(self._candidates, found, queries)
         return Scored(
             model_ids=self._model_ids(),

@@ -239,6 +239,15 @@ async def test_a_retracted_needle_has_its_shortlist_withdrawn() -> None:
     assert world.shortlists() == [["hay"], []]
 
 
+async def test_a_needle_that_replaces_the_last_of_its_mode_in_one_batch_has_its_frames() -> None:
+    world = World()
+    needle = await found(world)
+    await world.run([needle, await world.embed("hay", 0.1)])
+    other = await found(world, "another", 0.05)
+    await world.run([samples.needle_retracted(needle, revision=2), other])
+    assert [item.frame_id for item in world.latest()["another"].candidates] == ["hay"]
+
+
 async def test_shortlists_are_thinned_per_drive_and_cut_to_size() -> None:
     world = World(shortlist_per_drive=1, shortlist_size=2)
     needle = await found(world)
