@@ -135,6 +135,10 @@ Name = Annotated[
         "--name", help="Prefix of every frame id, so that data sets never collide.", metavar="TEXT"
     ),
 ]
+VehicleName = Annotated[
+    str | None,
+    typer.Option("--vehicle", help="The vehicle. Default: the data set's name.", metavar="ID"),
+]
 AcceptPartial = Annotated[
     bool,
     typer.Option(
@@ -232,10 +236,7 @@ _NO_DETECTIONS = DetectionOptions()
 class TakenOptions:
     """Who took the images of a folder."""
 
-    vehicle: Annotated[
-        str | None,
-        typer.Option("--vehicle", help="The vehicle. Default: the data set's name.", metavar="ID"),
-    ] = None
+    vehicle: VehicleName = None
     drive: Annotated[
         str | None, typer.Option("--drive", help="The drive of all images.", metavar="ID")
     ] = None

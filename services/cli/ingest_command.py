@@ -3,8 +3,10 @@
 import asyncio
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, NoReturn
 
 import typer
@@ -20,10 +22,12 @@ from services.cli.datasets import (
     GroundTruth,
     Images,
     ManifestFile,
+    Name,
     Opener,
     OptionalImages,
     OptionalManifest,
     TakenOptions,
+    VehicleName,
     ViaProject,
     VocAnnotations,
     coco_opener,
@@ -39,11 +43,15 @@ from services.cli.option_groups import with_option_groups
 from services.cli.outcome import print_adjustments, print_left_out, print_rejections
 from services.cli.progress import ProgressView
 from services.cli.refusals import end_if_refused
+from services.contracts.errors import InvalidRecord
 from services.contracts.identity import FrameId
+from services.formats.items import Dataset
 from services.formats.readers.cvat import read_cvat
 from services.formats.readers.datumaro import read_datumaro
 from services.formats.readers.image_folder import Arrivals
 from services.formats.readers.label_studio import read_label_studio
+from services.formats.readers.track import read_track
+from services.formats.readers.video import Spacing, open_drive, read_video
 from services.formats.readers.yolo import read_yolo
 from services.ingest.publishing import Source
 from services.ingest.summary import Summary
@@ -115,6 +123,77 @@ def images_alone(
     if follow:
         run(lambda: _follow(context, images, by, detections), interrupted=_RESUME)
     _ingest(context, images_opener(images, by, detections), PublishingOptions())
+
+
+@app.command(
+    "video",
+    epilog=example(
+        "ingest video drive-12.mp4 --gpx drive-12.gpx --every 10m",
+        "ingest video drive-12.mp4 --every 0.5s --start 2026-05-04T10:00:00+02:00",
+    ),
+)
+def video(
+    ctx: typer.Context,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="VIDEO",
+            help="The drive's video.",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+        ),
+    ],
+    *,
+    every: Annotated[
+        str,
+        typer.Option(
+            "--every",
+            metavar="DISTANCE",
+            help="Between two frames: metres (10m) or seconds (0.5s).",
+        ),
+    ],
+    gpx: Annotated[
+        Path | None,
+        typer.Option(
+            "--gpx",
+            metavar="FILE",
+            help="The drive's track: GPX, or NMEA sentences.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    start: Annotated[
+        datetime | None,
+        typer.Option(
+            "--start",
+            metavar="TIME",
+            formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S"],
+            help="When the video begins, in UTC without an offset. Default: what the file says.",
+        ),
+    ] = None,
+    vehicle: VehicleName = None,
+    name: Name = None,
+) -> None:
+    """Publish frames of a drive's video, at equal distances or times.
+
+    One video is one drive. Frames on which the vehicle stands still are left out. With a track,
+    each frame has its position and heading. Needs `pip install 'gazeloop[video]'`.
+    """
+    context = shared(ctx)
+    begin = start if start is None or start.tzinfo else start.replace(tzinfo=UTC)
+    try:
+        spacing = Spacing.parse(every)
+    except InvalidRecord as exc:
+        raise typer.BadParameter(str(exc), param_hint="--every") from exc
+    with TemporaryDirectory(prefix="gazeloop-video-") as pictures:
+
+        def opened() -> Dataset:
+            track = read_track(gpx) if gpx is not None else None
+            drive = open_drive(path, spacing, track=track, begin=begin)
+            return read_video(drive, Path(pictures), dataset=name, vehicle=vehicle)
+
+        _ingest(context, opened, PublishingOptions())
 
 
 @app.command("coco", epilog=example("ingest coco --images street/ --ground-truth gt.json"))

@@ -1,13 +1,12 @@
 """Candidates of shortlists, with where and when they were captured and what they are worth."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, RegionId, VehicleId
+from services.domain.geodesy import metres_between
 from services.domain.shortlists.budgets import Budget, BudgetedTask, Budgets, day_of
 
-_EARTH_M = 6_371_000.0
 WORTH_DECIMALS = 12
 """Worths that are equal to this many decimals tie; smaller differences are float noise."""
 
@@ -131,11 +130,4 @@ def near(one: CaptureContext, other: CaptureContext, limits: Limits) -> bool:
         return True
     if one.position is None or other.position is None:
         return False
-    return _metres(one.position, other.position) < limits.apart_m
-
-
-def _metres(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """Distance in a plane tangent to the earth: exact enough for short distances."""
-    north = math.radians(one[0] - other[0])
-    east = math.radians(one[1] - other[1]) * math.cos(math.radians(one[0]))
-    return _EARTH_M * math.hypot(north, east)
+    return metres_between(*one.position, *other.position) < limits.apart_m

@@ -1,0 +1,159 @@
+"""A vehicle's track from a GPX or NMEA file: where it was at a time, and how far it had come."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Self
+from xml.etree.ElementTree import ParseError
+
+import numpy as np
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+from numpy.typing import NDArray
+
+from services.contracts.errors import InvalidRecord, MissingPart
+from services.contracts.events import Position
+from services.domain.geodesy import bearing, metres_between, offset
+
+_MAX_BYTES = 256 * 1024 * 1024
+_BEYOND_S = 2.0
+"""How far beyond its ends a track still says where the vehicle was."""
+_AHEAD_M = 5.0
+"""A heading is of at least this way: a receiver's noise turns that of a shorter one."""
+
+Array = NDArray[np.float64]
+_Point = tuple[datetime, float, float]
+
+
+@dataclass(frozen=True)
+class Track:
+    """Positions by time, with straight lines between them.
+
+    Attributes
+    ----------
+    seconds : float64 (n,), since 1970 in UTC, ascending
+    lats, lons : float64 (n,), WGS 84 degrees
+    metres : float64 (n,), the way from the first position
+    """
+
+    seconds: Array
+    lats: Array
+    lons: Array
+    metres: Array
+
+    @classmethod
+    def of(cls, points: list[_Point]) -> Self:
+        """The track through these points, in any order; of several at one time the first counts."""
+        first = {moment.timestamp(): (lat, lon) for moment, lat, lon in reversed(points)}
+        seconds = np.array(sorted(first))
+        lats, lons = np.array([first[moment] for moment in seconds]).T
+        places = [*zip(lats.tolist(), lons.tolist(), strict=True)]
+        ways = [metres_between(*one, *other) for one, other in pairwise(places)]
+        metres = np.cumsum([0.0, *ways])
+        return cls(seconds, lats, np.unwrap(lons, period=360), metres)
+
+    def covers(self, second: float) -> bool:
+        """Whether the track says where the vehicle was at this time."""
+        return bool(self.seconds[0] - _BEYOND_S <= second <= self.seconds[-1] + _BEYOND_S)
+
+    def metres_at(self, second: float) -> float:
+        """The way from the first position, in metres."""
+        return float(np.interp(second, self.seconds, self.metres))
+
+    def position_at(self, second: float) -> Position | None:
+        """Position and heading; None beyond the track's ends."""
+        if not self.covers(second):
+            return None
+        lat = float(np.interp(second, self.seconds, self.lats))
+        lon = float(np.interp(second, self.seconds, self.lons))
+        heading = self._heading(self.metres_at(second))
+        return Position(lat=lat, lon=(lon + 180) % 360 - 180, heading=heading)
+
+    def _heading(self, metres: float) -> float | None:
+        """The direction of the way around here; None for a vehicle that has not moved."""
+        around = np.clip([metres - _AHEAD_M / 2, metres + _AHEAD_M / 2], 0, self.metres[-1])
+        if around[1] - around[0] < _AHEAD_M / 2:
+            return None
+        (lat, to_lat), (lon, to_lon) = (
+            np.interp(around, self.metres, degrees) for degrees in (self.lats, self.lons)
+        )
+        return bearing(*offset(lat, lon, to_lat, to_lon))
+
+
+def read_track(path: Path) -> Track:
+    """The track in a GPX file, or in a file of NMEA 0183 sentences.
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_track`: the file is neither, or names fewer than two times with their positions.
+    MissingPart
+        The packages that read tracks are not installed.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except OSError as exc:
+        raise _invalid(path, exc.strerror or "unreadable") from exc
+    if len(content) > _MAX_BYTES:
+        raise _invalid(path, f"more than {_MAX_BYTES} bytes")
+    is_xml = content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+    points = [*_gpx(path, content)] if is_xml else [*_nmea(content)]
+    if len({moment for moment, _, _ in points}) < 2:  # noqa: PLR2004  # a line has two ends
+        raise _invalid(path, "it has fewer than two positions with a time")
+    return Track.of(points)
+
+
+def _invalid(path: Path, detail: str) -> InvalidRecord:
+    return InvalidRecord(f"{path}: {detail}", reason="invalid_track")
+
+
+def _gpx(path: Path, content: bytes) -> Iterator[_Point]:
+    try:
+        fromstring(content, forbid_dtd=True)  # gpxpy would expand the entities of a DTD
+        parsed = part_of_video("gpxpy").parse(content.decode())
+    except (ParseError, DefusedXmlException, ValueError) as exc:
+        raise _invalid(path, f"not GPX: {exc}") from exc
+    except part_of_video("gpxpy").gpx.GPXException as exc:
+        raise _invalid(path, f"not GPX: {exc}") from exc
+    for point, *_ in parsed.get_points_data():
+        if point.time is not None:
+            yield _utc(point.time), point.latitude, point.longitude
+
+
+def _nmea(content: bytes) -> Iterator[_Point]:
+    """The positions of RMC sentences, which alone name the day; broken sentences are passed over.
+
+    A receiver's file often begins and ends within a sentence, and each has a checksum.
+    """
+    nmea = part_of_video("pynmea2")
+    for line in content.decode("ascii", "replace").splitlines():
+        try:
+            sentence = nmea.parse(line.strip(), check=True)
+        except nmea.ParseError:
+            continue
+        if sentence.sentence_type == "RMC" and sentence.status == "A" and sentence.datestamp:
+            moment = datetime.combine(sentence.datestamp, sentence.timestamp)
+            yield _utc(moment), sentence.latitude, sentence.longitude
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def part_of_video(name: str) -> ModuleType:
+    """A package that only videos need.
+
+    Raises
+    ------
+    MissingPart
+        It is not installed.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as exc:
+        raise MissingPart(f"videos need {name}: pip install 'gazeloop[video]'") from exc

@@ -1,0 +1,228 @@
+"""A drive's video: frames at equal distances or times, with their positions from a track."""
+
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from services.contracts.bounds import is_possible_time
+from services.contracts.errors import InvalidRecord
+from services.contracts.identity import DriveId, VehicleId
+from services.formats import fields
+from services.formats.items import UNKNOWN_TIME, Dataset, FrameItem
+from services.formats.readers.track import Track, part_of_video
+
+_SPACING = re.compile(r"(\d+(?:\.\d+)?)(m|s)")
+_QUALITY = 95
+_ROUNDING = 1e-6
+"""Of a step: seconds since 1970 have seven digits after the point."""
+_STILL_M = 1.0
+_STILL_LEVELS = 1.5
+"""Mean difference of two grey pictures, of 256 levels, below which the vehicle stood still."""
+_SIGHT = (64, 36)
+"""Size at which pictures are compared."""
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """The distance of frames, written `10m` or `0.5s`."""
+
+    step: float
+    by_metres: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The spacing that a text names.
+
+        Raises
+        ------
+        InvalidRecord
+            It names none, or 0.
+        """
+        found = _SPACING.fullmatch(text)
+        if found is None or float(found[1]) == 0:
+            raise InvalidRecord(f"{text!r} is no spacing such as 10m or 0.5s", reason="malformed")
+        return cls(float(found[1]), found[2] == "m")
+
+
+class _Shot(NamedTuple):
+    """A chosen picture, and its time in the video in seconds."""
+
+    second: float
+    picture: Image.Image
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A video with what is known of its drive.
+
+    Attributes
+    ----------
+    begin : when it begins; None if unknown, which only a video without a track may have
+    seconds : its length; 0 if the file does not say
+    """
+
+    video: Path
+    spacing: Spacing
+    begin: datetime | None
+    seconds: float
+    track: Track | None
+
+    def at(self, second: float) -> float:
+        """The time in the video as seconds since 1970."""
+        return second + (self.begin.timestamp() if self.begin else 0.0)
+
+    def way(self, second: float) -> float:
+        """What frames are spaced by, at this time in the video: metres or seconds."""
+        if self.spacing.by_metres:
+            assert self.track is not None
+            return self.track.metres_at(self.at(second))
+        return second
+
+    @property
+    def most(self) -> int:
+        """The greatest number of frames that it gives; 0 if unknown."""
+        way = self.way(self.seconds) - self.way(0.0)
+        # The last picture is shown until the video ends, so none begins there.
+        return max(1, math.ceil(way / self.spacing.step - _ROUNDING)) if self.seconds else 0
+
+
+def open_drive(
+    video: Path, spacing: Spacing, *, track: Track | None, begin: datetime | None
+) -> Drive:
+    """Read the video's header, and bring it together with its track.
+
+    Parameters
+    ----------
+    begin : when the video begins; default: what the file says
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_video`: it cannot be read. `unknown_time`: a track does not help without the time
+        at which the video begins. `invalid_track`: the track is of another time, or there is none
+        and frames are to have equal distances.
+    MissingPart
+        PyAV is not installed.
+    """
+    if spacing.by_metres and track is None:
+        raise InvalidRecord("frames at equal distances need a track", reason="invalid_track")
+    with _opened(video) as container:
+        begin = begin or _creation_time(container.metadata.get("creation_time", ""))
+        seconds = (container.duration or 0) / 1e6
+    drive = Drive(video, spacing, begin, seconds, track)
+    if track is not None and begin is None:
+        detail = f"{video} does not say when it begins: say so with --start"
+        raise InvalidRecord(detail, reason="unknown_time")
+    if track is not None and not (track.covers(drive.at(0)) or track.covers(drive.at(seconds))):
+        first, last = (datetime.fromtimestamp(at, UTC) for at in track.seconds[[0, -1]])
+        raise InvalidRecord(
+            f"the video begins at {begin:%Y-%m-%d %H:%M:%S} UTC, and the track lasts from"
+            f" {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S}: correct it with --start",
+            reason="invalid_track",
+        )
+    return drive
+
+
+def read_video(
+    drive: Drive, pictures: Path, *, dataset: str | None = None, vehicle: str | None = None
+) -> Dataset:
+    """The frames of a video, which are decoded as they are read.
+
+    A frame is named by its time in the video in milliseconds, so that a repetition, or a closer
+    spacing later, brings the same frames again.
+
+    Parameters
+    ----------
+    pictures : a folder for the chosen pictures, as JPEG
+    dataset : prefix of every frame id; default: the video's name. It also names the drive
+    vehicle : default: the data set's name
+    """
+    name = dataset or drive.video.stem
+    return Dataset(name, drive.most, _items(drive, pictures, name, vehicle or name))
+
+
+def _items(drive: Drive, pictures: Path, name: str, vehicle: str) -> Iterator[FrameItem]:
+    for shot in _shots(drive):
+        milliseconds = round(shot.second * 1000)
+        image = pictures / f"{milliseconds:012d}.jpg"
+        shot.picture.save(image, quality=_QUALITY, subsampling=0)
+        at = drive.at(shot.second)
+        yield FrameItem(
+            frame_id=fields.frame_id(name, milliseconds),
+            vehicle_id=VehicleId(fields.quoted(vehicle)),
+            drive_id=DriveId(fields.quoted(name)),
+            location=f"{drive.video} at {shot.second:.3f} s",
+            image=image,
+            captured_at=UNKNOWN_TIME if drive.begin is None else datetime.fromtimestamp(at, UTC),
+            position=None if drive.track is None else drive.track.position_at(at),
+        )
+
+
+def _shots(drive: Drive) -> Iterator[_Shot]:
+    """The first picture of each step of the way, unless the vehicle stands still."""
+    start = drive.way(0.0)
+    due, last, seen = 0, -math.inf, None
+    for second, frame in _decoded(drive.video):
+        step = math.floor((drive.way(second) - start) / drive.spacing.step + _ROUNDING)
+        if step < due:
+            continue
+        picture = frame.to_image().rotate(frame.rotation, expand=True)
+        if drive.track is not None:
+            metres = drive.track.metres_at(drive.at(second))
+            still = metres - last < _STILL_M
+            last = last if still else metres
+        else:
+            sight = _sight(picture)
+            still = seen is not None and float(np.abs(sight - seen).mean()) < _STILL_LEVELS
+            seen = seen if still else sight
+        due = step + 1
+        if not still:
+            yield _Shot(second, picture)
+
+
+def _sight(picture: Image.Image) -> NDArray[np.int16]:
+    return np.asarray(picture.convert("L").resize(_SIGHT, Image.Resampling.BOX), np.int16)
+
+
+def _decoded(video: Path) -> Iterator[tuple[float, Any]]:
+    """Pictures with their seconds from the first one."""
+    with _opened(video) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        first = None
+        for frame in container.decode(stream):
+            if frame.time is None:
+                continue
+            first = frame.time if first is None else first
+            yield frame.time - first, frame
+
+
+@contextmanager
+def _opened(video: Path) -> Iterator[Any]:
+    av = part_of_video("av")
+    try:
+        with av.open(str(video)) as container:
+            if not container.streams.video:
+                raise InvalidRecord(f"{video} has no video stream", reason="invalid_video")
+            yield container
+    except (av.FFmpegError, OSError) as exc:
+        raise InvalidRecord(f"{video}: {exc.strerror}", reason="invalid_video") from exc
+
+
+def _creation_time(text: str) -> datetime | None:
+    """When the file says that it begins; cameras without a clock write 1904 or 1970."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return found if is_possible_time(found) and found > UNKNOWN_TIME else None

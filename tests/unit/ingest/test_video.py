@@ -1,0 +1,221 @@
+"""Frames of a drive's video, with the positions of its track."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from services.contracts.errors import InvalidRecord
+from services.formats.items import UNKNOWN_TIME, FrameItem
+from services.formats.readers.track import Track, read_track
+from services.formats.readers.video import Spacing, open_drive, read_video
+
+BEGIN = datetime(2026, 5, 4, 10, tzinfo=UTC)
+RATE, SECONDS = 10, 6
+METRE = 1 / 111_194.93
+"""In degrees of latitude, on the sphere that distances are measured on."""
+
+
+def track_of(metres: list[float], begin: datetime = BEGIN) -> list[tuple[datetime, float, float]]:
+    """Northward from 52.5 N, a position each second."""
+    return [
+        (begin + timedelta(seconds=second), 52.5 + metre * METRE, 13.4)
+        for second, metre in enumerate(metres)
+    ]
+
+
+def gpx(folder: Path, points: list[tuple[datetime, float, float]]) -> Path:
+    path = folder / "track.gpx"
+    written = "".join(
+        f'<trkpt lat="{lat}" lon="{lon}"><time>{moment:%Y-%m-%dT%H:%M:%SZ}</time></trkpt>'
+        for moment, lat, lon in points
+    )
+    path.write_text(
+        f'<?xml version="1.0"?><gpx version="1.1" creator="t"><trk><trkseg>{written}</trkseg></trk>'
+        "</gpx>"
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds in which the picture grows brighter, but stands still in the last two."""
+    path = tmp_path_factory.mktemp("video") / "drive 12.mp4"
+    with av.open(str(path), "w") as container:
+        container.metadata["creation_time"] = BEGIN.isoformat()
+        stream: Any = container.add_stream("mpeg4", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(RATE * SECONDS):
+            level = 40 + 4 * min(number, 40)
+            pixels = np.full((48, 64, 3), level, np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path
+
+
+def frames(
+    video: Path, folder: Path, every: str, track: Path | None = None, begin: datetime | None = None
+) -> list[FrameItem]:
+    known = read_track(track) if track else None
+    drive = open_drive(video, Spacing.parse(every), track=known, begin=begin)
+    dataset = read_video(drive, folder)
+    found = [item for item in dataset.items if isinstance(item, FrameItem)]
+    assert len(found) <= dataset.frames
+    return found
+
+
+def seconds(items: list[FrameItem]) -> list[float]:
+    return [(item.captured_at - BEGIN).total_seconds() for item in items]
+
+
+def test_frames_at_equal_times_without_those_that_stand_still(video: Path, tmp_path: Path) -> None:
+    items = frames(video, tmp_path, "1s")
+
+    assert seconds(items) == [0, 1, 2, 3, 4]
+    assert [item.frame_id for item in items][:2] == [
+        "drive%2012:000000000000",
+        "drive%2012:000000001000",
+    ]
+    assert {item.drive_id for item in items} == {"drive%2012"}
+    assert items[0].image is not None
+    with Image.open(items[0].image) as picture:
+        assert picture.size == (64, 48)
+
+
+def test_frames_at_equal_distances_have_position_and_heading(video: Path, tmp_path: Path) -> None:
+    # Ten metres a second, three seconds of stop, then ten again.
+    track = gpx(tmp_path, track_of([0, 10, 20, 20, 20, 20, 30, 40]))
+
+    items = frames(video, tmp_path, "5m", track)
+
+    assert seconds(items) == [0, 0.5, 1, 1.5, 2, 5.5]
+    for item, metres in zip(items, [0, 5, 10, 15, 20, 25], strict=True):
+        assert item.position is not None
+        assert item.position.lat == pytest.approx(52.5 + metres * METRE, abs=METRE / 100)
+        assert item.position.lon == pytest.approx(13.4)
+        assert item.position.heading == pytest.approx(0, abs=0.01)
+
+
+def test_a_stop_is_left_out_of_frames_at_equal_times(video: Path, tmp_path: Path) -> None:
+    track = gpx(tmp_path, track_of([0, 10, 20, 20, 20, 20, 30]))
+    assert seconds(frames(video, tmp_path, "1s", track)) == [0, 1, 2]
+
+
+def test_a_repetition_gives_the_same_bytes(video: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    one, two = (frames(video, tmp_path / name, "2s") for name in ("one", "two"))
+
+    assert [item.frame_id for item in one] == [item.frame_id for item in two]
+    assert [item.image.read_bytes() for item in one if item.image] == [
+        item.image.read_bytes() for item in two if item.image
+    ]
+
+
+def test_a_video_that_does_not_say_when_it_begins(tmp_path: Path) -> None:
+    path = tmp_path / "silent.mp4"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("mpeg4", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+        for packet in (*stream.encode(frame), *stream.encode()):
+            container.mux(packet)
+    track = gpx(tmp_path, track_of([0, 10]))
+
+    (item,) = frames(path, tmp_path, "1s")
+    assert item.captured_at == UNKNOWN_TIME
+    with pytest.raises(InvalidRecord, match="--start") as refused:
+        frames(path, tmp_path, "1s", track)
+    assert refused.value.reason == "unknown_time"
+    (item,) = frames(path, tmp_path, "1m", track, BEGIN)
+    assert item.captured_at == BEGIN
+
+
+def test_a_track_of_another_day_is_refused(video: Path, tmp_path: Path) -> None:
+    track = gpx(tmp_path, track_of([0, 10], BEGIN + timedelta(days=1)))
+    with pytest.raises(InvalidRecord, match="2026-05-05 10:00:00"):
+        frames(video, tmp_path, "1s", track)
+
+
+@pytest.mark.parametrize("text", ["", "10", "0m", "-1s", "10 m", "1e9m", "m"])
+def test_what_is_no_spacing_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRecord, match="10m"):
+        Spacing.parse(text)
+
+
+def test_equal_distances_need_a_track(video: Path) -> None:
+    with pytest.raises(InvalidRecord, match="need a track"):
+        open_drive(video, Spacing.parse("10m"), track=None, begin=None)
+
+
+@pytest.mark.parametrize("content", [b"", b"no video", b"\0" * 5000])
+def test_what_is_no_video_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(content)
+    with pytest.raises(InvalidRecord, match=r"a\.mp4") as refused:
+        open_drive(path, Spacing.parse("1s"), track=None, begin=None)
+    assert refused.value.reason == "invalid_video"
+
+
+def nmea(body: str) -> str:
+    checksum = 0
+    for character in body.encode():
+        checksum ^= character
+    return f"${body}*{checksum:02X}"
+
+
+def test_a_track_of_nmea_sentences(tmp_path: Path) -> None:
+    path = tmp_path / "track.nmea"
+    sentences = [
+        "cut off*00",
+        nmea("GPRMC,100000.00,A,5230.0000,N,01324.0000,E,19.4,0.0,040526,,,A"),
+        nmea("GPGGA,100000.00,5230.0000,N,01324.0000,E,1,08,0.9,34.0,M,46.9,M,,"),
+        nmea("GPRMC,100001.00,V,,,,,,,040526,,,N"),
+        nmea("GNRMC,100002.00,A,5230.0100,N,01324.0000,E,19.4,0.0,040526,,,A"),
+        "$GPRMC,100003.00,A,5230.9900,N,01324.0000,E,19.4,0.0,040526,,,A*00",
+    ]
+    path.write_text("\r\n".join(sentences))
+
+    track = read_track(path)
+
+    assert track.seconds.tolist() == [BEGIN.timestamp(), BEGIN.timestamp() + 2]
+    assert track.metres[-1] == pytest.approx(0.01 / 60 / METRE, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "<gpx",
+        "<gpx/>",
+        "<kml/>",
+        '<!DOCTYPE g [<!ENTITY a "b">]><gpx version="1.1" creator="t">&a;</gpx>',
+        '<gpx version="1.1" creator="t"><trk><trkseg><trkpt lat="x" lon="1"/></trkseg></trk></gpx>',
+        '<gpx version="1.1" creator="t"><trk><trkseg><trkpt lat="1" lon="1"/></trkseg></trk></gpx>',
+    ],
+    ids=["empty", "cut off", "no point", "KML", "entities", "no number", "no time"],
+)
+def test_what_is_no_track_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "track.gpx"
+    path.write_text(content)
+    with pytest.raises(InvalidRecord, match=r"track\.gpx") as refused:
+        read_track(path)
+    assert refused.value.reason == "invalid_track"
+
+
+def test_a_track_crosses_the_date_line() -> None:
+    points = [(BEGIN, 0.0, 179.9999), (BEGIN + timedelta(seconds=1), 0.0, -179.9999)]
+    track = Track.of(points)
+    position = track.position_at(BEGIN.timestamp() + 0.75)
+
+    assert position is not None
+    assert position.lon == pytest.approx(-179.99995)
+    assert position.heading == pytest.approx(90)
+    assert track.metres[-1] == pytest.approx(22.2, abs=0.1)
+    assert track.position_at(BEGIN.timestamp() + 60) is None
