@@ -5,12 +5,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
-from services.app.figures_noted import note_figures
+from services.app.figures_noted import note_curves, note_figures
 from services.app.repeating import kept_up
 from services.app.when_changed import WhenChanged, epochs_closed
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
-from services.evaluator.reports.report import Counts
+from services.evaluator.reports.report import Counts, Report
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
 from services.runtime.settings import Settings
@@ -32,9 +32,13 @@ async def figures_kept_up(stores: Stores, settings: Settings, clock: Clock) -> A
     closed = partial(epochs_closed, stores.epochs)
     copies = settings.count_copies
     costs = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=copies)
-    current_reports = WhenChanged(
-        lambda: reports.now(nothing_counted), stores.matches, closed, clock
-    )
+
+    async def computed() -> list[Report]:
+        found = await reports.now(nothing_counted)
+        await note_curves(stores.curves, reports, [report.detector for report in found])
+        return found
+
+    current_reports = WhenChanged(computed, stores.matches, closed, clock)
 
     async def note() -> None:
         """Store figures when they change, so that the page can draw them over time."""

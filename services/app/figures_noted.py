@@ -1,12 +1,16 @@
-"""Store the figures of reports over time, for the charts of the review page."""
+"""Store the figures of reports over time, and curves, for the charts of the review page."""
 
 from collections.abc import Sequence
 
 from services.annotation.stores.opening import AnnotationStores
+from services.contracts.identity import DetectorId
+from services.domain.metrics.subsets import Subset
 from services.domain.ports.needles import ReviewProgress
 from services.evaluator.live.gauges import show_calibration, show_lift
+from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Report
 from services.runtime.clock import Clock
+from services.runtime.stores.curves import CurveStore
 from services.runtime.stores.figures import Figures
 from services.runtime.stores.opening import Stores
 
@@ -43,3 +47,17 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
                 },
             )
         )
+
+
+async def note_curves(store: CurveStore, reports: Reports, detectors: Sequence[DetectorId]) -> None:
+    """Store the curves of these detectors on every subset.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not answer.
+    """
+    for detector in detectors:
+        for subset in Subset:
+            curves = await reports.curves(detector, subset)
+            await store.put(detector, subset, curves.model_dump_json().encode())

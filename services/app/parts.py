@@ -9,6 +9,7 @@ import structlog
 
 from services.app.subscriptions import SUBSCRIPTIONS
 from services.app.unreadable_letters import UnreadableReporter, unreadable_reported
+from services.domain.metrics.subsets import Subset
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Counts, Report
@@ -89,7 +90,11 @@ class App:
             dead_letters=dead_letters,
         )
         stores, clock, score = self.stores, SystemClock(), self.settings.operating_score
-        found = await Reports(stores.matches, stores.needles, score, clock).now(counts)
+        reports = Reports(stores.matches, stores.needles, score, clock)
+        found = [
+            report.with_curves(await reports.curves(report.detector, Subset.ALL))
+            for report in await reports.now(counts)
+        ]
         # Read after the reports, because a frame is stored before its matches. An unreadable
         # frame has no costs.
         count_copies = self.settings.count_copies

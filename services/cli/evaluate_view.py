@@ -14,12 +14,8 @@ from rich.text import Text
 
 from services.cli.refusals import REMEDIES
 from services.domain.detection.coco import METRICS
-from services.evaluator.files.report import (
-    CategoryEvaluation,
-    Confusion,
-    FileReport,
-    Point,
-)
+from services.evaluator.curves import Confusion, Point
+from services.evaluator.files.report import CategoryEvaluation, FileReport
 from services.formats.items import Rejection
 
 _IOUS: Final = {"AP50": "0.50     ", "AP75": "0.75     "}
@@ -59,7 +55,10 @@ def print_evaluation(out: Console, report: FileReport) -> None:
     for title, table in (
         ("Categories, lowest AP first; best F1 and its score, at IoU .5", _categories(report)),
         ("All categories at IoU .5, by the score from which detections are shown", _scores(report)),
-        (f"Confusions from score {report.operating.score:g} on", _confusion(report.confusion)),
+        (
+            f"Confusions from score {report.operating.score:g} on",
+            _confusion(report.curves.confusion),
+        ),
         ("AP at IoU .5 that each kind of error costs", _costs(report.error_costs)),
     ):
         out.print()
@@ -76,13 +75,13 @@ def as_csv(report: FileReport) -> str:
         + [f"best_{name}" for name in _BEST]
     )
     for part in report.categories:
-        rows.writerow([part.category, *_cells(part)])
-    rows.writerow(["all", *_cells(report)])
+        best = report.curves.categories[part.category].recommended
+        rows.writerow([part.category, *_cells(part, best)])
+    rows.writerow(["all", *_cells(report, report.curves.recommended)])
     return text.getvalue()
 
 
-def _cells(part: CategoryEvaluation | FileReport) -> list[object]:
-    best = part.recommended
+def _cells(part: CategoryEvaluation | FileReport, best: Point | None) -> list[object]:
     return [
         *(part.ground_truths, part.detections, *part.numbers.values()),
         *(part.interval or (None, None)),
@@ -126,7 +125,7 @@ def _categories(report: FileReport) -> Table:
     table = _table("category", "objects", *_COLUMNS, "95% of AP", "best F1", "from score")
     for part in sorted(report.categories, key=_by_precision):
         low_high = part.interval and f"{part.interval[0]:.3f} to {part.interval[1]:.3f}"
-        best = part.recommended
+        best = report.curves.categories[part.category].recommended
         table.add_row(
             part.category,
             f"{part.ground_truths:,}",
@@ -144,9 +143,12 @@ def _by_precision(part: CategoryEvaluation) -> tuple[bool, float, str]:
 
 def _scores(report: FileReport) -> Table:
     table = _table("score", "precision", "recall", "F1", "true positives", "false positives", "")
-    points = {point.score: point for point in report.scores[::_EVERY]}
+    points = {point.score: point for point in report.curves.scores[::_EVERY]}
     names: dict[float, list[str]] = {}
-    for point, name in ((report.recommended, "best F1"), (report.operating, "operating score")):
+    for point, name in (
+        (report.curves.recommended, "best F1"),
+        (report.operating, "operating score"),
+    ):
         if point is not None:
             points.setdefault(point.score, point)
             names.setdefault(point.score, []).append(name)

@@ -13,6 +13,7 @@ from services.annotation.review.budget_routes import budget_routes
 from services.annotation.review.chart_routes import chart_routes
 from services.annotation.review.context import DeadLetters, ReviewContext
 from services.annotation.review.corrections import Corrector
+from services.annotation.review.curve_routes import curve_routes
 from services.annotation.review.dead_letter_routes import dead_letter_routes
 from services.annotation.review.frame_routes import frame_routes
 from services.annotation.review.guard import (
@@ -91,6 +92,7 @@ def review_context(
             ImageLimits.of(settings),
         ),
         figures=stores.figures,
+        curves=stores.curves,
         budgets=stores.budgets,
         places=stores.frame_places,
         times=stores.frame_times,
@@ -116,6 +118,7 @@ def build_review_app(context: ReviewContext) -> FastAPI:
         needle_routes,
         frame_routes,
         chart_routes,
+        curve_routes,
         budget_routes,
         question_routes,
         dead_letter_routes,

@@ -25,6 +25,7 @@ from services.domain.ports.tokens import TokenStore
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.stores.budget_reports import BudgetReports
+from services.runtime.stores.curves import CurveStore
 from services.runtime.stores.figures import FigureStore
 
 
@@ -62,6 +63,7 @@ class ReviewContext:
     corrector: Corrector
     pictures: PictureCache
     figures: FigureStore
+    curves: CurveStore
     budgets: BudgetReports
     places: FramePlaces
     times: FrameTimes

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.contracts.events import ErrorType
-from services.contracts.identity import Category
+from services.contracts.identity import Category, FrameId
+from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import IntArray
 from services.domain.detection.error_types import TYPES
 from services.domain.detection.matching import FrameMatch
 from services.domain.metrics.average_precision import Operating
+from services.domain.metrics.subsets import Subset, part_of
 
 Confusions = Counter[tuple[Category, Category]]
 """Classification errors from the operating score on, by true and predicted category."""
@@ -57,16 +59,48 @@ def confusion_matrix(
 
     Parameters
     ----------
-    confusions : at the operating points' score, on the same frames
+    confusions : at the operating points' score, on the same frames; those with other categories
+        count as background
     """
     categories = tuple(operating)
     place = {category: k for k, category in enumerate(categories)}
     counts = np.zeros((len(categories) + 1, len(categories) + 1), np.int64)
     for (true, predicted), count in confusions.items():
-        counts[place[true], place[predicted]] = count
+        if true in place and predicted in place:
+            counts[place[true], place[predicted]] = count
     confused = counts.sum(axis=0)
     for k, point in enumerate(operating.values()):
         counts[k, k] = point.true_positives
         counts[k, -1] = point.false_negatives
         counts[-1, k] = point.false_positives - confused[k]
     return ConfusionMatrix(categories, counts)
+
+
+class ConfusionPool:
+    """The classification errors of one detector's matches, of which frames may be replaced."""
+
+    def __init__(self, operating_score: float) -> None:
+        self._score = operating_score
+        self._rows: dict[tuple[FrameId, Category], tuple[int, Counter[Category]]] = {}
+
+    def put(self, match: CategoryMatched) -> None:
+        """Add a category's match of a frame, or replace it."""
+        rows = zip(match.scores, match.errors, match.true_categories, strict=True)
+        confused = Counter(
+            true
+            for score, error, true in rows
+            if error is ErrorType.CLASSIFICATION and true is not None and score >= self._score
+        )
+        place = match.frame_id, match.category
+        self._rows.pop(place, None)
+        if confused:
+            self._rows[place] = part_of(match.split, shortlisted=match.shortlisted), confused
+
+    def on(self, subset: Subset) -> Confusions:
+        """The classification errors on a subset."""
+        found: Confusions = Counter()
+        for (_, predicted), (part, confused) in self._rows.items():
+            if subset.word >> part & 1:
+                for true, count in confused.items():
+                    found[true, predicted] += count
+        return found

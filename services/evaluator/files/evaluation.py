@@ -10,12 +10,7 @@ from services.contracts.events import FrameAnnotated, IouType, PredictionsMade
 from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
 from services.domain.detection.matching import FrameMatch, frame_match
 from services.domain.metrics.average_precision import Figures
-from services.domain.metrics.confusion import (
-    ConfusionMatrix,
-    Confusions,
-    confusion_matrix,
-    confusions_of,
-)
+from services.domain.metrics.confusion import Confusions, confusions_of
 from services.domain.metrics.counting import why_not_counted
 from services.domain.metrics.error_costs import ErrorCostPool, ErrorCosts
 from services.domain.metrics.match_columns import Cells, NamedColumns, Names
@@ -52,7 +47,7 @@ class Evaluated:
     curves: Mapping[Category, ScoreCurve]
     intervals: Mapping[Category, Interval | None]
     interval: Interval | None
-    confusion: ConfusionMatrix
+    confusions: Confusions
     costs: ErrorCosts
 
 
@@ -108,9 +103,7 @@ class FileEvaluation:
             curves=state.score_curves(_DETECTOR, Subset.ALL),
             intervals=_intervals(snapshot, list(figures)),
             interval=snapshot.interval(_DETECTOR, Subset.ALL),
-            confusion=confusion_matrix(
-                {category: part.operating for category, part in figures.items()}, self._confusions
-            ),
+            confusions=self._confusions,
             costs=self._costs.costs(),
         )
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from services.contracts.events import FALSE_POSITIVES, ErrorType
 from services.contracts.identity import Category, DetectorId, FrameId, RegionId
 from services.contracts.matches import CategoryMatched
+from services.domain.metrics.confusion import ConfusionPool
 from services.domain.metrics.lift import LiftPool, Stratum
 from services.domain.metrics.match_columns import sound_matches
 from services.domain.metrics.match_state import MatchState
@@ -16,6 +17,7 @@ from services.domain.metrics.subsets import Subset
 from services.domain.mining.failure_model import FailureMode, Method
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
+from services.evaluator.curves import DetectorCurves
 from services.evaluator.live.logic import Evaluation, evaluate, order_holds
 from services.evaluator.reports.report import (
     CalibrationReport,
@@ -28,6 +30,8 @@ from services.evaluator.reports.revised_frames import RevisedFrames
 from services.runtime.clock import Clock
 
 _CHUNK = 2000
+_MOST_CURVES = 500
+"""Categories with curves of their own: a store's document holds some thousand of them."""
 _NAMED = 200
 """Frames per query: decoding their matches blocks the event loop."""
 
@@ -82,6 +86,9 @@ class Reports:
         self._pools: defaultdict[DetectorId, LiftPool] = defaultdict(
             lambda: LiftPool(operating_score)
         )
+        self._confusions: defaultdict[DetectorId, ConfusionPool] = defaultdict(
+            lambda: ConfusionPool(operating_score)
+        )
 
     async def take_in(self) -> None:
         """Read changed frames in advance, so that `now` is fast; not concurrently with `now`."""
@@ -111,6 +118,22 @@ class Reports:
             for detector in sorted({*tallies, *self._pools})
         ]
 
+    async def curves(self, detector: DetectorId, subset: Subset) -> DetectorCurves:
+        """A detector's curves on a subset, on all that `now` has read. One call at a time.
+
+        Of many categories, those with the most ground truth have curves of their own.
+        """
+        return await asyncio.to_thread(self._curves, detector, subset)
+
+    def _curves(self, detector: DetectorId, subset: Subset) -> DetectorCurves:
+        figures = self._state.of(detector, subset)
+        most = sorted(figures, key=lambda name: -figures[name].ground_truths)[:_MOST_CURVES]
+        return DetectorCurves.of(
+            {category: figures[category] for category in sorted(most)},
+            self._state.score_curves(detector, subset),
+            self._confusions[detector].on(subset),
+        )
+
     async def _stored(
         self, frame_ids: Collection[FrameId] | None
     ) -> AsyncIterator[Sequence[CategoryMatched]]:
@@ -133,6 +156,7 @@ class Reports:
         sound = sound_matches(matches)
         for match in sound:
             self._pools[match.detector].put(match)
+            self._confusions[match.detector].put(match)
         self._state.add(sound)
 
     def _report(self, detector: DetectorId, tally: _Tally, counts: Counts) -> Report:

@@ -11,6 +11,7 @@ from services.domain.metrics.error_costs import ErrorCosts
 from services.domain.metrics.lift import Lift
 from services.domain.metrics.subsets import Subset
 from services.domain.statistics.calibration import calibration
+from services.evaluator.curves import DetectorCurves
 
 
 class _Part(BaseModel):
@@ -140,6 +141,12 @@ class Report(_Part):
     calibration: CalibrationReport
     calibration_by_category: dict[Category, CalibrationReport]
     """Of the categories with judged regions."""
+    curves: DetectorCurves | None = None
+    """On all frames; None unless requested."""
+
+    def with_curves(self, curves: DetectorCurves) -> Self:
+        """A copy of the report with curves."""
+        return self.model_copy(update={"curves": curves})
 
     def with_costs(self, error_costs: ErrorCosts) -> Self:
         """A copy of the report with error costs."""

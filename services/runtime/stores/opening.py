@@ -22,6 +22,7 @@ from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import LazyBlobs
 from services.runtime.stores.budget_reports import BudgetReports, MongoBudgetReports
 from services.runtime.stores.categories import MongoCategories
+from services.runtime.stores.curves import CurveStore, MongoCurveStore
 from services.runtime.stores.embeddings import MongoEmbeddings
 from services.runtime.stores.epochs_mongo import MongoEpochStore
 from services.runtime.stores.family_marks import MongoFamilyMarks
@@ -68,6 +69,7 @@ class Stores:
     budgets: BudgetReports
     frame_ids: MongoFrameIds
     figures: FigureStore
+    curves: CurveStore
     embeddings: Embeddings
     held: HeldCorrections
     categories: Categories
@@ -111,6 +113,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             budgets=MongoBudgetReports(database),
             frame_ids=MongoFrameIds(database),
             figures=MongoFigureStore(database),
+            curves=MongoCurveStore(database),
             embeddings=MongoEmbeddings(database),
             held=MongoHeldCorrections(database),
             categories=MongoCategories(database),

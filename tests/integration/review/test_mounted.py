@@ -10,12 +10,14 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
-from services.app.figures_noted import note_figures
+from services.app.figures_noted import note_curves, note_figures
 from services.app.review_page import reviewing
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import BrokerUnavailable
 from services.contracts.events import FrameAnnotated
 from services.domain.dead_letters import LetterState
+from services.domain.metrics.subsets import Subset
+from services.evaluator.curves import DetectorCurves
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Counts
 from services.runtime.kafka.broker import BrokerAddress
@@ -127,7 +129,8 @@ async def test_figures_are_noted_when_they_change_and_only_then(world: World) ->
     stores = world.stores
     await stores.matches.record([frame_matched("r000")])
     counts = Counts(frames=1, predictions=1, ground_truth=1)
-    reports = await Reports(stores.matches, stores.needles, 0.5, world.clock).now(counts)
+    source = Reports(stores.matches, stores.needles, 0.5, world.clock)
+    reports = await source.now(counts)
     before = len(await stores.figures.since(START))
 
     await note_figures(stores, reports, world.clock)
@@ -137,3 +140,10 @@ async def test_figures_are_noted_when_they_change_and_only_then(world: World) ->
     rows = await stores.figures.since(START)
     assert len(rows) - before == 1
     assert rows[-1].queue == {"open": 3, "started": 0, "done": 0}
+
+    await note_curves(stores.curves, source, [report.detector for report in reports])
+    for subset in Subset:
+        noted = await stores.curves.find(reports[0].detector, subset)
+        assert noted is not None
+        expected = await source.curves(reports[0].detector, subset)
+        assert DetectorCurves.model_validate_json(noted) == expected

@@ -11,6 +11,7 @@ from services.annotation.review.listing import View
 from services.contracts.errors import InvalidSettings, StoreUnavailable
 from services.contracts.events import Annotation
 from services.contracts.identity import FrameId
+from services.domain.metrics.subsets import Subset
 from services.runtime.stores.figures import Figures
 from services.runtime.stores.mongo import connect
 from tests.integration.review.conftest import Browser
@@ -281,6 +282,19 @@ def test_a_view_survives_its_address() -> None:
     assert view.query() == "?category=a+%26+b&stage=done&sort=oldest&page=3"
     assert View.of({}).query() == ""
     assert View.of({"stage": "any"}).query() == "?stage=any"
+
+
+async def test_curves_come_as_they_were_noted(ana: Browser) -> None:
+    await ana.world.stores.curves.put("ods@1", Subset.REST, b'{"scores": []}')
+
+    found = await ana.get("/curves?detector=ods@1&subset=H-S")
+    missing = await ana.get("/curves?detector=ods@1")
+    unknown = await ana.get("/curves?detector=ods@1&subset=T")
+
+    assert (found.headers["content-type"], found.json()) == ("application/json", {"scores": []})
+    assert missing.status_code == 404
+    assert "no curves of ods@1 on all yet" in missing.text
+    assert unknown.status_code == 422
 
 
 async def test_charts_draw_each_subset_and_say_the_latest_figures(ana: Browser) -> None:

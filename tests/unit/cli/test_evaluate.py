@@ -91,13 +91,13 @@ def test_json_holds_the_curves_and_nothing_else_is_printed() -> None:
     assert done.stderr == "results read as coco\n"
     assert (report["images"], report["left_out"], report["refused"]) == (24, {}, {})
     vehicle = next(part for part in report["categories"] if part["category"] == "vehicle")
-    curve = vehicle["curve"]
-    best = vehicle["recommended"]
+    of_vehicle = report["curves"]["categories"]["vehicle"]
+    curve, best = of_vehicle["curve"], of_vehicle["recommended"]
     assert {len(curve[name]) for name in curve} == {101}
     assert best["f1"] >= max(curve["f1"])
     assert sum(curve["precision"]) / 101 == pytest.approx(vehicle["numbers"]["AP50"])
-    place = report["confusion"]["categories"].index("vehicle")
-    counts = report["confusion"]["counts"]
+    place = report["curves"]["confusion"]["categories"].index("vehicle")
+    counts = report["curves"]["confusion"]["counts"]
     assert counts[place][place] == vehicle["operating"]["true_positives"]
     assert sum(row[place] for row in counts) == curve["shown"][50]
 

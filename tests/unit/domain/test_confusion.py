@@ -1,12 +1,20 @@
 """Which categories are taken for which."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade
 from services.contracts.identity import Category, DetectorId, FrameId
+from services.contracts.matches import CategoryMatch
 from services.domain.detection.matching import frame_match
-from services.domain.metrics.confusion import Confusions, confusion_matrix, confusions_of
+from services.domain.metrics.confusion import (
+    ConfusionPool,
+    Confusions,
+    confusion_matrix,
+    confusions_of,
+)
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
 from tests.unit.domain import oracle
@@ -41,6 +49,29 @@ def test_every_detection_counts_where_it_lies_and_every_object_that_was_not_foun
     assert matrix.categories == (LIGHT, SIGN)
     # The light was detected as a sign; its own detection is below the operating score.
     assert matrix.counts.tolist() == [[0, 1, 1], [0, 1, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_pool_holds_the_latest_confusions_of_every_frame(seed: int) -> None:
+    frames, pool = oracle.random_frames(seed, 15), ConfusionPool(0.5)
+    for number, frame in enumerate(frames):
+        for match in oracle.matched(frame):
+            pool.put(match)
+        # Half of the frames are put again, shortlisted, without detections of one category.
+        if number % 2:
+            for match in oracle.matched(frame, revision=2, shortlisted=True):
+                gone = match.category == "sign"
+                pool.put(replace(match, **vars(CategoryMatch())) if gone else match)
+    by_parity = [Confusions(), Confusions()]
+    for number, frame in enumerate(frames):
+        by_parity[number % 2] += confusions_of(frame_match(frame.predictions, frame.truth), 0.5)
+    of_signs = [pair for pair in by_parity[1] if pair[1] == "sign"]
+    for pair in of_signs:
+        del by_parity[1][pair]
+    assert pool.on(Subset.REST) == by_parity[0]
+    assert pool.on(Subset.S) == by_parity[1]
+    assert pool.on(Subset.ALL) == by_parity[0] + by_parity[1]
+    assert not pool.on(Subset.R)
 
 
 @pytest.mark.parametrize("seed", range(8))

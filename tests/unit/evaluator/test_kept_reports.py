@@ -11,6 +11,7 @@ from services.contracts.events import Split
 from services.contracts.identity import FrameId
 from services.contracts.matches import CategoryMatched, categories_of
 from services.domain.metrics.lift import LiftPool
+from services.domain.metrics.subsets import Subset
 from services.domain.ports.frames import FrameRecord
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
@@ -115,8 +116,13 @@ async def test_they_are_those_of_reading_everything(seed: int) -> None:
         await stored.tell([frames[place] for place in some])
         stored.clock.advance(rng.choice((1.0, 600.0)))
 
-        assert await reports.now(COUNTS) == await stored.reports().now(COUNTS)
+        from_scratch = stored.reports()
+        assert await reports.now(COUNTS) == await from_scratch.now(COUNTS)
         assert await costs.now() == await stored.costs().now()
+        for subset in Subset:
+            detector = frames[0].predictions.detector_id
+            curves = await reports.curves(detector, subset)
+            assert curves == await from_scratch.curves(detector, subset)
 
 
 async def test_only_what_changed_is_read_again() -> None:

@@ -1,0 +1,22 @@
+import pytest
+
+from services.domain.metrics.subsets import Subset
+from services.runtime.stores.curves import CurveStore, MongoCurveStore
+from services.runtime.stores.mongo import Database
+
+
+@pytest.fixture
+def curves(empty_database: Database) -> CurveStore:
+    return MongoCurveStore(empty_database)
+
+
+async def test_the_latest_curves_of_each_detector_and_subset_are_found(curves: CurveStore) -> None:
+    assert await curves.find("ods@1", Subset.S) is None
+
+    for content in (b"{}", b'{"scores": []}'):
+        await curves.put("ods@1", Subset.S, content)
+    await curves.put("ods@1", Subset.REST, b"1")
+    await curves.put("ods@2", Subset.S, b"2")
+
+    assert await curves.find("ods@1", Subset.S) == b'{"scores": []}'
+    assert await curves.find("ods@1", Subset.REST) == b"1"
