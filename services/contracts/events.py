@@ -301,9 +301,20 @@ class FrameEmbedded(FrameEvent):
     predictions_revisions: Annotated[
         dict[AnyDetectorId, SourceRevision], Field(max_length=MAX_DETECTORS)
     ]
+    annotations: Annotated[tuple[AnyRegionId, ...], Field(max_length=MAX_OBJECTS)] | None = None
+    """The annotated objects of a reference frame; None where annotations are not embedded."""
+    ground_truth_revision: SourceRevision | None = None
+
+    def region_ids(self) -> list[RegionId]:
+        """Every detection and annotation that has a vector."""
+        detected = (region for of in self.regions.values() for region in of)
+        return [*detected, *(self.annotations or ())]
 
     def source(self) -> tuple[object, ...]:
-        return (self.frame_id, self.model, sorted(self.predictions_revisions.items()))
+        revisions = sorted(self.predictions_revisions.items())
+        if self.ground_truth_revision is None:
+            return (self.frame_id, self.model, revisions)
+        return (self.frame_id, self.model, revisions, self.ground_truth_revision)
 
 
 class _NeedleEvent(Event):

@@ -37,7 +37,7 @@ USES_VECTORS = frozenset({"embedder", "retriever"})
 """The services that connect to Qdrant, and have its key."""
 
 READS: Mapping[str, Sequence[Topic]] = {
-    "embedder": (FRAMES, PREDICTIONS),
+    "embedder": (FRAMES, PREDICTIONS, GROUND_TRUTH),
     "fp_miner": (FRAMES, PREDICTIONS, GROUND_TRUTH, REANNOTATION_TOPIC),
     "retriever": (NEEDLES, EMBEDDED, MATCHES),
     "evaluator": (MATCHES,),

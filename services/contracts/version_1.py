@@ -16,6 +16,7 @@ from services.contracts.events import (
     Event,
     FrameAnnotated,
     FrameCaptured,
+    FrameEmbedded,
     FrameErased,
     FrameEvent,
     NeedleFound,
@@ -46,6 +47,7 @@ ADDED: Final[Mapping[type[Event], Mapping[str, Any]]] = {
     FrameCaptured: {"tags": True, "camera": True, "vector": True},
     PredictionsMade: {"iou_type": True, "detections": _OF_AN_OBJECT},
     FrameAnnotated: {"categories": True, "sampling": True, "annotations": _OF_AN_OBJECT},
+    FrameEmbedded: {"annotations": True, "ground_truth_revision": True},
     NeedleFound: _OF_A_NEEDLE,
     ShortlistPublished: {
         "epoch": True,

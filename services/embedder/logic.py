@@ -6,9 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.contracts.events import Detection, FrameCaptured, FrameEmbedded, Image
+from services.contracts.events import (
+    FrameAnnotated,
+    FrameCaptured,
+    FrameEmbedded,
+    Image,
+    Split,
+)
 from services.contracts.identity import (
     Box,
+    Category,
     DetectorId,
     ModelId,
     RegionId,
@@ -31,11 +38,18 @@ _JPEG_SCALES = (8, 4, 2)
 
 @dataclass(frozen=True)
 class Region:
-    """A detection that reaches the score for embedding."""
+    """A detection that reaches the score for embedding, or an annotated object.
+
+    Attributes
+    ----------
+    detector : None of an annotated object
+    """
 
     region_id: RegionId
-    detector: DetectorId
-    detection: Detection
+    detector: DetectorId | None
+    category: Category
+    score: float
+    bbox: Box
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,7 @@ class EmbeddingTask:
 def regions_of(record: EmbeddingRecord, score: float) -> list[Region]:
     """Detections that wait for vectors, of every detector, and reach the score."""
     return [
-        Region(region_id, detector, detection)
+        Region(region_id, detector, detection.category, detection.score, detection.bbox)
         for detector, predictions in sorted(record.waiting.items())
         for region_id, detection in zip(
             predictions.region_ids(), predictions.detections, strict=True
@@ -71,20 +85,39 @@ def regions_of(record: EmbeddingRecord, score: float) -> list[Region]:
     ]
 
 
-def task_of(record: EmbeddingRecord, model: ModelId, score: float) -> EmbeddingTask | None:
+def annotated_objects(truth: FrameAnnotated) -> list[Region]:
+    """The objects that can be missed: neither crowd nor ignored."""
+    return [
+        Region(region_id, None, annotation.category, 0.0, annotation.bbox)
+        for region_id, annotation in zip(truth.annotation_ids(), truth.annotations, strict=True)
+        if not (annotation.crowd or annotation.ignore)
+    ]
+
+
+def task_of(
+    record: EmbeddingRecord, model: ModelId, score: float, rule: SplitRule
+) -> EmbeddingTask | None:
     """The task for a frame; None while its image is unknown."""
-    if record.captured is None:
+    captured = record.captured
+    if captured is None:
         return None
-    regions = regions_of(record, score)
+    objects: list[Region] = []
+    # Only reference frames have misses.
+    is_reference = rule.split_of(captured.frame_id, captured.drive_id) is Split.REFERENCE
+    if record.ground_truth is not None and is_reference:
+        objects = annotated_objects(record.ground_truth)
+    regions = [*regions_of(record, score), *objects]
     embedded = _embedded(record, model, regions)
     stored = record.embedded.get(model)
-    done = {id_ for ids in stored.regions.values() for id_ in ids} if stored else set()
+    done = set(stored.region_ids()) if stored else set()
     return EmbeddingTask(
-        captured=record.captured,
+        captured=captured,
         embedded=embedded,
         missing=tuple(region for region in regions if region.region_id not in done),
         stored=stored == embedded,
-        revised=any(made.revision > 1 for made in record.waiting.values()) or bool(stored),
+        revised=any(made.revision > 1 for made in record.waiting.values())
+        or (record.ground_truth is not None and record.ground_truth.revision > 1)
+        or bool(stored),
         first=not record.embedded,
     )
 
@@ -98,12 +131,19 @@ def _embedded(record: EmbeddingRecord, model: ModelId, regions: Sequence[Region]
         for detector in record.waiting
     }
     revisions = {detector: made.revision for detector, made in record.waiting.items()}
+    annotations = stored.annotations if stored else None
+    truth_revision = stored.ground_truth_revision if stored else None
+    if record.ground_truth is not None:
+        annotations = tuple(r.region_id for r in regions if r.detector is None)
+        truth_revision = record.ground_truth.revision
     return FrameEmbedded(
         frame_id=record.frame_id,
         model=model,
         frame_point=frame_point_id(model, record.frame_id),
         regions=dict(sorted({**done, **waiting}.items())),
         predictions_revisions=dict(sorted({**done_revisions, **revisions}.items())),
+        annotations=annotations,
+        ground_truth_revision=truth_revision,
     )
 
 
@@ -143,7 +183,7 @@ def boxes_within(
     task: EmbeddingTask, decoded: tuple[int, int], whole: tuple[int, int]
 ) -> FloatArray:
     """(N, 4) boxes of the task's missing regions, in pixels of the decoded frame."""
-    return scaled_boxes([region.detection.bbox for region in task.missing], decoded, whole)
+    return scaled_boxes([region.bbox for region in task.missing], decoded, whole)
 
 
 def scaled_boxes(
@@ -188,12 +228,13 @@ def _frame_payload(task: EmbeddingTask, rule: SplitRule) -> Payload:
 
 
 def _region_payload(region: Region) -> Payload:
-    x, y, width, height = (float(value) for value in region.detection.bbox)
+    x, y, width, height = (float(value) for value in region.bbox)
     return {
         "region_id": region.region_id,
-        "detector": region.detector,
-        "category": region.detection.category,
-        "score": float(region.detection.score),
+        # An annotated object matches no filter by detector.
+        "detector": region.detector or "",
+        "category": region.category,
+        "score": float(region.score),
         "x": x,
         "y": y,
         "width": width,

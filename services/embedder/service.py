@@ -9,7 +9,13 @@ import numpy as np
 import structlog
 
 from services.contracts.errors import Fatal, Invalid
-from services.contracts.events import Event, FrameCaptured, FrameEmbedded, PredictionsMade
+from services.contracts.events import (
+    Event,
+    FrameAnnotated,
+    FrameCaptured,
+    FrameEmbedded,
+    PredictionsMade,
+)
 from services.contracts.identity import FrameId, ModelId, region_point_id
 from services.domain.ports import vectors as collections
 from services.domain.ports.blobs import BlobStore
@@ -131,32 +137,42 @@ class EmbedFrames:
         self._prepared = True
 
     async def _record(self, events: Sequence[Event]) -> set[FrameId]:
-        facts: list[FrameCaptured | PredictionsMade] = []
+        facts: list[FrameCaptured | PredictionsMade | FrameAnnotated] = []
         for event in events:
-            if not isinstance(event, FrameCaptured | PredictionsMade):
-                raise Fatal(f"embedder does not consume {type(event).__name__}")
-            facts.append(event)
+            match event:
+                case FrameCaptured() | PredictionsMade():
+                    facts.append(event)
+                case FrameAnnotated():
+                    if self._settings.mine_misses:
+                        facts.append(event)
+                case _:
+                    raise Fatal(f"embedder does not consume {type(event).__name__}")
         await self._embeddings.record(facts)
         return {fact.frame_id for fact in facts}
 
     async def _tasks(self, frame_ids: Collection[FrameId]) -> list[EmbeddingTask]:
         records = await self._embeddings.load(frame_ids)
-        records |= await self._with_predictions(records.values())
-        score = self._settings.region_score
+        records |= await self._with_regions(records.values())
+        score, rule = self._settings.region_score, self._settings.split_rule
         found = [
-            logic.task_of(records[record], self._embedder.model_id, score)
+            logic.task_of(records[record], self._embedder.model_id, score, rule)
             for record in sorted(records)
         ]
         return [task for task in found if task is not None]
 
-    async def _with_predictions(
+    async def _with_regions(
         self, records: Iterable[EmbeddingRecord]
     ) -> dict[FrameId, EmbeddingRecord]:
-        """Those records that lack predictions, which another model has embedded, with these."""
-        bare = {r.frame_id: r for r in records if r.lacks_predictions(self.model_id)}
+        """Those records that lack parts which another model has embedded, with these parts."""
+        bare = {r.frame_id: r for r in records if r.lacks_regions(self.model_id)}
         frames = await self._frames.load(bare) if bare else {}
         return {
-            frame_id: replace(record, waiting={**frames[frame_id].predictions, **record.waiting})
+            frame_id: replace(
+                record,
+                waiting={**frames[frame_id].predictions, **record.waiting},
+                ground_truth=record.ground_truth
+                or (frames[frame_id].ground_truth if record.ground_truth_revision else None),
+            )
             for frame_id, record in bare.items()
             if frame_id in frames
         }
@@ -259,8 +275,7 @@ class EmbedFrames:
         hits = await self._vectors.nearest(self._in_regions, anything, where, _REGIONS_MAX)
         wanted = {
             region_point_id(task.embedded.model, region_id)
-            for region_ids in task.embedded.regions.values()
-            for region_id in region_ids
+            for region_id in task.embedded.region_ids()
         }
         stale = {hit.point_id for hit in hits} - wanted
         await self._vectors.delete(self._in_regions, sorted(stale))

@@ -3,7 +3,12 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from services.contracts.events import FrameCaptured, FrameEmbedded, PredictionsMade
+from services.contracts.events import (
+    FrameAnnotated,
+    FrameCaptured,
+    FrameEmbedded,
+    PredictionsMade,
+)
 from services.contracts.identity import FrameId, ModelId
 from services.domain.ports.embeddings import EmbeddingFact, EmbeddingRecord, Points
 
@@ -43,12 +48,7 @@ class InMemoryEmbeddings:
         return {
             model: Points(
                 sum(event.model == model for event in events),
-                sum(
-                    len(regions)
-                    for event in events
-                    if event.model == model
-                    for regions in event.regions.values()
-                ),
+                sum(len(event.region_ids()) for event in events if event.model == model),
             )
             for model in {event.model for event in events}
         }
@@ -84,22 +84,38 @@ def _merged(record: EmbeddingRecord, fact: EmbeddingFact) -> EmbeddingRecord:
                 revisions={**record.revisions, fact.detector_id: fact.revision},
                 waiting={**record.waiting, fact.detector_id: fact},
             )
+        case FrameAnnotated():
+            if fact.revision <= record.ground_truth_revision:
+                return record
+            return replace(record, ground_truth_revision=fact.revision, ground_truth=fact)
         case FrameEmbedded():
             return _embedded(record, fact)
 
 
 def _embedded(record: EmbeddingRecord, fact: FrameEmbedded) -> EmbeddingRecord:
-    done = fact.predictions_revisions
+    done, truth = fact.predictions_revisions, fact.ground_truth_revision
     stored = record.embedded.get(fact.model)
-    if stored is None or sum(done.values()) >= sum(stored.predictions_revisions.values()):
+    if stored is None or _total(fact) >= _total(stored):
         record = replace(record, embedded={**record.embedded, fact.model: fact})
     if any(record.revisions.get(detector) != revision for detector, revision in done.items()):
         return record
+    if truth not in {None, record.ground_truth_revision}:
+        return record
     kept = {detector: made for detector, made in record.waiting.items() if detector not in done}
-    return replace(record, waiting=kept)
+    return replace(
+        record, waiting=kept, ground_truth=record.ground_truth if truth is None else None
+    )
+
+
+def _total(fact: FrameEmbedded) -> int:
+    return sum(fact.predictions_revisions.values()) + (fact.ground_truth_revision or 0)
 
 
 def _is_done(record: EmbeddingRecord, model: ModelId) -> bool:
     if model not in record.embedded:
         return False
-    return dict(record.embedded[model].predictions_revisions) == dict(record.revisions)
+    event = record.embedded[model]
+    return (
+        dict(event.predictions_revisions) == dict(record.revisions)
+        and (event.ground_truth_revision or 0) == record.ground_truth_revision
+    )

@@ -15,6 +15,7 @@ from services.contracts.identity import (
     FamilyId,
     FrameId,
     ModelId,
+    RegionId,
     VehicleId,
     frame_point_id,
 )
@@ -422,8 +423,34 @@ async def test_predictions_wait_until_they_are_embedded(stores: Stores) -> None:
     record = (await stores.embeddings.load([captured.frame_id]))[captured.frame_id]
     assert record.waiting == {}
     assert record.embedded == {samples.MODEL: samples.frame_embedded(second)}
-    assert not record.lacks_predictions(samples.MODEL)
-    assert record.lacks_predictions(ModelId("another"))
+    assert not record.lacks_regions(samples.MODEL)
+    assert record.lacks_regions(ModelId("another"))
+
+
+async def test_ground_truth_waits_until_it_is_embedded(stores: Stores) -> None:
+    first, second = (samples.frame_annotated(revision=revision) for revision in (1, 2))
+    made, captured = samples.predictions_made(), samples.frame_captured()
+    await stores.embeddings.record([captured, second, first, made])
+    record = (await stores.embeddings.load([captured.frame_id]))[captured.frame_id]
+    assert (record.ground_truth, record.ground_truth_revision) == (second, 2)
+    assert record.revisions == {made.detector_id: 1}
+
+    event = samples.frame_embedded(made)
+    object_ids = {"annotations": (RegionId("object"),), "ground_truth_revision": 1}
+    outdated = event.model_copy(update=object_ids)
+    await stores.embeddings.record([outdated])
+    assert await stores.embeddings.pending(samples.MODEL, None, 9) == [captured.frame_id]
+    latest = event.model_copy(update={**object_ids, "ground_truth_revision": 2})
+    await stores.embeddings.record([latest])
+    await stores.embeddings.record([outdated])
+
+    record = (await stores.embeddings.load([captured.frame_id]))[captured.frame_id]
+    assert (record.ground_truth, record.ground_truth_revision) == (None, 2)
+    assert record.embedded == {samples.MODEL: latest}
+    assert not record.lacks_regions(samples.MODEL)
+    assert record.lacks_regions(ModelId("another"))
+    assert await stores.embeddings.pending(samples.MODEL, None, 9) == []
+    assert await stores.embeddings.points() == {samples.MODEL: Points(frames=1, regions=1)}
 
 
 async def test_a_needle_is_active_until_a_newer_retraction(stores: Stores) -> None:

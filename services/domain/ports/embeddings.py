@@ -7,10 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.contracts.events import FrameCaptured, FrameEmbedded, PredictionsMade
+from services.contracts.events import (
+    FrameAnnotated,
+    FrameCaptured,
+    FrameEmbedded,
+    PredictionsMade,
+)
 from services.contracts.identity import DetectorId, FrameId, ModelId
 
-EmbeddingFact = FrameCaptured | PredictionsMade | FrameEmbedded
+EmbeddingFact = FrameCaptured | PredictionsMade | FrameAnnotated | FrameEmbedded
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class EmbeddingRecord:
     ----------
     revisions : the latest revision of each detector's predictions
     waiting : predictions of that revision that have no vectors of the model that is filled first
+    ground_truth_revision : the latest; 0 where none was recorded
+    ground_truth : the one of that revision, while it waits as predictions do
     embedded : the last event of each model
     """
 
@@ -28,16 +35,22 @@ class EmbeddingRecord:
     captured: FrameCaptured | None = None
     revisions: Mapping[DetectorId, int] = field(default_factory=dict)
     waiting: Mapping[DetectorId, PredictionsMade] = field(default_factory=dict)
+    ground_truth_revision: int = 0
+    ground_truth: FrameAnnotated | None = None
     embedded: Mapping[ModelId, FrameEmbedded] = field(default_factory=dict)
 
-    def lacks_predictions(self, model: ModelId) -> bool:
-        """Whether the model must embed predictions that are not here: another model has."""
+    def lacks_regions(self, model: ModelId) -> bool:
+        """Whether the model must embed regions that are not here: another model has."""
         stored = self.embedded.get(model)
         done = stored.predictions_revisions if stored else {}
-        return any(
+        return self._lacks_ground_truth(stored) or any(
             detector not in self.waiting and done.get(detector) != revision
             for detector, revision in self.revisions.items()
         )
+
+    def _lacks_ground_truth(self, stored: FrameEmbedded | None) -> bool:
+        done = (stored.ground_truth_revision or 0) if stored else 0
+        return self.ground_truth is None and done != self.ground_truth_revision
 
 
 @dataclass(frozen=True)
@@ -58,7 +71,7 @@ class Embeddings(Protocol):
     async def record(self, facts: Sequence[EmbeddingFact]) -> None:
         """Merge the facts, durably; an older revision never overwrites a newer one.
 
-        Predictions that an event has embedded are dropped.
+        Predictions and ground truth that an event has embedded are dropped.
         """
         ...
 

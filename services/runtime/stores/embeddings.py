@@ -8,9 +8,14 @@ from typing import Any
 from pymongo import UpdateOne
 
 from services.contracts.codec import decode, stored
-from services.contracts.events import FrameCaptured, FrameEmbedded, PredictionsMade
+from services.contracts.events import (
+    FrameAnnotated,
+    FrameCaptured,
+    FrameEmbedded,
+    PredictionsMade,
+)
 from services.contracts.identity import DetectorId, FrameId, ModelId, region_point_id
-from services.contracts.topics import EMBEDDED, FRAMES, PREDICTIONS, Topic
+from services.contracts.topics import EMBEDDED, FRAMES, GROUND_TRUTH, PREDICTIONS, Topic
 from services.domain.ports.embeddings import EmbeddingFact, EmbeddingRecord, Points
 from services.domain.ports.vectors import (
     FRAME_VECTORS,
@@ -60,8 +65,7 @@ async def lost_frames(vectors: VectorStore, events: Sequence[FrameEmbedded]) -> 
     regions = {
         region_point_id(model, region_id): event.frame_id
         for event in events
-        for region_ids in event.regions.values()
-        for region_id in region_ids
+        for region_id in event.region_ids()
     }
     there = await vectors.load(collection_of(FRAME_VECTORS, model), frames)
     there |= await vectors.load(collection_of(REGION_VECTORS, model), regions)
@@ -173,6 +177,8 @@ class MongoEmbeddings:
             )
 
 
+_TRUTH = "ground truth"
+"""Names the ground truth beside the detectors, whose ids have no spaces."""
 _CAPTURED: Document = {"captured": {"$exists": True}}
 
 
@@ -183,36 +189,45 @@ def _path(model: ModelId) -> str:
 def _is_done(model: ModelId) -> Document:
     """Expression for whether a model has finished a frame.
 
-    Revisions only rise, so equal sums mean that every detector's revision is equal.
+    Revisions only rise, so equal sums mean that every part's revision is equal.
     """
     made = {"$objectToArray": {"$ifNull": ["$made", {}]}}
     latest = {"$sum": {"$map": {"input": made, "in": "$$this.v"}}}
     return {"$eq": [{"$ifNull": [f"${_path(model)}.revision", -1]}, latest]}
 
 
-def _update(fact: FrameCaptured | PredictionsMade) -> Guarded:
+def _update(fact: FrameCaptured | PredictionsMade | FrameAnnotated) -> Guarded:
     own: Document = {"_id": fact.frame_id}
     if isinstance(fact, FrameCaptured):
         captured = {"captured": stored(fact)}
         return Guarded(own | {"captured": {"$exists": False}}, {"$set": captured}, own | captured)
-    name = field_name(fact.detector_id)
+    name = _TRUTH if isinstance(fact, FrameAnnotated) else field_name(fact.detector_id)
     made = {f"made.{name}": fact.revision, f"waiting.{name}": stored(fact)}
     return Guarded(own | {f"made.{name}": {"$not": {"$gte": fact.revision}}}, {"$set": made})
 
 
 def _embedded_all(event: FrameEmbedded) -> UpdateOne:
-    """Record the event, and drop what it embedded, unless predictions came meanwhile."""
-    made = {f"made.{field_name(d)}": n for d, n in event.predictions_revisions.items()}
-    dropped = {f"waiting.{field_name(detector)}": "" for detector in event.predictions_revisions}
+    """Record the event, and drop what it embedded, unless newer parts came meanwhile."""
+    parts = _parts(event)
+    made = {f"made.{name}": revision for name, revision in parts.items()}
+    dropped = {f"waiting.{name}": "" for name in parts}
     where, update = _embedding(event)
     return UpdateOne(where | made, update | ({"$unset": dropped} if dropped else {}))
 
 
+def _parts(event: FrameEmbedded) -> dict[str, int]:
+    """The revision of each part that the event has embedded, by its field's name."""
+    parts = {field_name(d): revision for d, revision in event.predictions_revisions.items()}
+    if event.ground_truth_revision is not None:
+        parts[_TRUTH] = event.ground_truth_revision
+    return parts
+
+
 def _embedding(event: FrameEmbedded) -> tuple[Document, Document]:
-    path, revision = _path(event.model), sum(event.predictions_revisions.values())
+    path, revision = _path(event.model), sum(_parts(event).values())
     embedded = {
         f"{path}.revision": revision,
-        f"{path}.regions": sum(map(len, event.regions.values())),
+        f"{path}.regions": len(event.region_ids()),
         f"{path}.event": stored(event),
     }
     # Equal revisions replace too: after vectors were lost, they are computed again.
@@ -222,15 +237,16 @@ def _embedding(event: FrameEmbedded) -> tuple[Document, Document]:
 
 def _record(document: Document) -> EmbeddingRecord:
     captured = document.get("captured")
-    waiting = [_read(PREDICTIONS, raw) for raw in document.get("waiting", {}).values()]
+    made, waits = dict(document.get("made", {})), dict(document.get("waiting", {}))
+    revision, truth = made.pop(_TRUTH, 0), waits.pop(_TRUTH, None)
+    waiting = [_read(PREDICTIONS, raw) for raw in waits.values()]
     embedded = [_read(EMBEDDED, part["event"]) for part in document.get("embedded", {}).values()]
     return EmbeddingRecord(
         frame_id=document["_id"],
         captured=_read(FRAMES, captured) if captured else None,
-        revisions={
-            DetectorId(text_of_field(name)): revision
-            for name, revision in document.get("made", {}).items()
-        },
+        revisions={DetectorId(text_of_field(name)): number for name, number in made.items()},
+        ground_truth_revision=revision,
+        ground_truth=_read(GROUND_TRUTH, truth) if truth else None,
         waiting={event.detector_id: event for event in waiting},
         embedded={event.model: event for event in embedded},
     )

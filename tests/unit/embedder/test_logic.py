@@ -6,6 +6,7 @@ import pytest
 from services.contracts.events import Image
 from services.contracts.identity import ModelId
 from services.domain.ports.embeddings import EmbeddingRecord
+from services.domain.splits import SplitRule
 from services.embedder import logic
 from services.embedder.logic import EmbeddingTask
 from tests.samples import detection, frame_captured, predictions_made
@@ -25,7 +26,7 @@ def task(
         revisions={made.detector_id: made.revision},
         waiting={made.detector_id: made},
     )
-    found = logic.task_of(record, ModelId("model"), 0.3)
+    found = logic.task_of(record, ModelId("model"), 0.3, SplitRule(0.1))
     assert found is not None
     return found
 

@@ -14,7 +14,13 @@ from services.contracts.errors import (
     MissingImage,
     StoreUnavailable,
 )
-from services.contracts.events import Event, FrameCaptured, FrameEmbedded, PredictionsMade
+from services.contracts.events import (
+    Event,
+    FrameAnnotated,
+    FrameCaptured,
+    FrameEmbedded,
+    PredictionsMade,
+)
 from services.contracts.identity import FrameId, PointId, frame_point_id, region_point_id
 from services.domain.ports.embeddings import EmbeddingRecord
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, Where
@@ -28,7 +34,15 @@ from tests.fakes.embeddings import InMemoryEmbeddings
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.outbox import InMemoryOutbox
 from tests.fakes.vectors import InMemoryVectors
-from tests.samples import DETECTOR, detection, frame_annotated, frame_captured, predictions_made
+from tests.samples import (
+    DETECTOR,
+    annotation,
+    detection,
+    frame_annotated,
+    frame_captured,
+    needle_found,
+    predictions_made,
+)
 
 SETTINGS = Settings(region_score=0.3, embed_batch=2)
 STOP = detection(score=0.9)
@@ -53,14 +67,16 @@ class FailingVectors(InMemoryVectors):
 class World:
     """The fakes around the step."""
 
-    def __init__(self, vectors: InMemoryVectors | None = None) -> None:
+    def __init__(
+        self, vectors: InMemoryVectors | None = None, settings: Settings = SETTINGS
+    ) -> None:
         self.embeddings = InMemoryEmbeddings()
         self.frames = InMemoryFrameStore()
         self.blobs = InMemoryBlobs()
         self.vectors = vectors or InMemoryVectors()
         self.outbox = InMemoryOutbox()
         self.embedder = MeanColour()
-        self.settings = SETTINGS
+        self.settings = settings
 
     def captured(self, frame_id: str = "f1", content: bytes | None = None) -> FrameCaptured:
         """A frame whose image is in the blob store."""
@@ -311,9 +327,95 @@ async def test_another_model_fills_collections_of_its_own_beside_the_live_ones()
     assert loaded.keys() == world.points(made, 0)
 
 
+MISSES = SETTINGS.model_copy(
+    update={"mine_misses": True, "event_version": 2, "reference_share": 0.99}
+)
+
+
+def object_points(world: World, truth: FrameAnnotated, *places: int) -> set[PointId]:
+    ids = truth.annotation_ids()
+    return {region_point_id(world.embedder.model_id, ids[place]) for place in places}
+
+
+async def test_the_objects_of_a_reference_frame_are_embedded_where_misses_are_mined() -> None:
+    world = World(settings=MISSES)
+    crowd = annotation(bbox=(1, 1, 5, 5)).model_copy(update={"crowd": True})
+    made, truth = predictions_made(STOP), frame_annotated(annotation(), crowd)
+
+    [embedded] = await world.run(world.captured(), made, truth)
+
+    assert await world.stored(REGION_VECTORS) == (
+        world.points(made, 0) | object_points(world, truth, 0)
+    )
+    assert embedded.annotations == (truth.annotation_ids()[0],)
+    assert embedded.ground_truth_revision == 1
+    where = Where(equals={"detector": DETECTOR})
+    hits = await world.vectors.nearest(REGION_VECTORS, np.ones(4, np.float32), where, 5)
+    assert {hit.point_id for hit in hits} == world.points(made, 0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "annotations"), [({"mine_misses": False}, None), ({"reference_share": 0.01}, ())]
+)
+async def test_no_other_objects_are_embedded(
+    changed: dict[str, object], annotations: tuple[str, ...] | None
+) -> None:
+    world = World(settings=MISSES.model_copy(update=changed))
+
+    embedded = await world.run(world.captured(), frame_annotated(annotation()))
+
+    assert embedded[-1].annotations == annotations
+    assert await world.stored(REGION_VECTORS) == set()
+
+
+async def test_a_correction_drops_the_vector_of_an_object_that_has_moved() -> None:
+    world = World(settings=MISSES)
+    made = predictions_made(STOP)
+    old = frame_annotated(annotation())
+    new = frame_annotated(annotation(bbox=(9, 9, 9, 9)), revision=2)
+    await world.run(world.captured(), made, old)
+
+    [embedded] = await world.run(new)
+
+    assert await world.stored(REGION_VECTORS) == (
+        world.points(made, 0) | object_points(world, new, 0)
+    )
+    assert embedded.ground_truth_revision == 2
+    assert await world.run(old) == [embedded]
+
+
+async def test_objects_and_detections_are_embedded_in_any_order() -> None:
+    ends = []
+    for turn in range(3):
+        world = World(settings=MISSES)
+        events: list[Event] = [
+            world.captured(),
+            predictions_made(STOP),
+            frame_annotated(annotation()),
+        ]
+        for event in [*events[turn:], *events[:turn]]:
+            last = await world.run(event)
+        ends.append((last, await world.stored(REGION_VECTORS)))
+
+    assert ends[0] == ends[1] == ends[2]
+
+
+async def test_another_model_embeds_the_objects_too() -> None:
+    world = World(settings=MISSES)
+    truth = frame_annotated(annotation())
+    await world.run(world.captured(), truth)
+    await world.frames.record([truth])
+    other = MeanColour("another")
+
+    await world.step(other).embed([FrameId("f1")])
+
+    record = await world.record()
+    assert record.embedded[other.model_id].annotations == tuple(truth.annotation_ids())
+
+
 async def test_an_event_of_another_kind_is_a_wrong_deployment() -> None:
-    with pytest.raises(Fatal, match="FrameAnnotated"):
-        await World().run(frame_annotated())
+    with pytest.raises(Fatal, match="NeedleFound"):
+        await World().run(needle_found())
 
 
 class Watching(MeanColour):
