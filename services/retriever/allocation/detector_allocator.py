@@ -128,8 +128,7 @@ class DetectorAllocator:
         budgets = replace(self._limits.budgets, haystack=epoch.released)
         limits = replace(self._limits, budgets=budgets)
         modes = None if epoch.settled else self._modes_fitted_well()
-        assignments = await asyncio.to_thread(self._allocator.allocate, limits, modes)
-        assignments = await self._without_gone(assignments)
+        assignments = await self._assigned(limits, modes)
         changed = {*self._lost, *(assignment.needle for assignment in assignments)}
         self._lost = set()
         self.needles.close_epoch()
@@ -151,10 +150,19 @@ class DetectorAllocator:
         """The modes whose model has enough examples for frames to be listed early."""
         return {key for key, fit in self._fits.items() if fit.examples >= EARLY_EXAMPLES_MIN}
 
-    async def _without_gone(self, assignments: Sequence[Assignment]) -> list[Assignment]:
-        gone = await self._revisions.gone(assignments)
-        self._lost |= {self._allocator.release(frame) for frame in sorted(gone)}
-        return [item for item in assignments if item.candidate.context.frame not in gone]
+    async def _assigned(self, limits: Limits, modes: Collection[Key] | None) -> list[Assignment]:
+        """Assign frames; others take the places of those that are gone."""
+        assigned: list[Assignment] = []
+        while True:
+            new = await asyncio.to_thread(self._allocator.allocate, limits, modes)
+            gone = await self._revisions.gone(new)
+            assigned += [item for item in new if item.candidate.context.frame not in gone]
+            if not gone:
+                return assigned
+            for frame in sorted(gone):
+                needle = self._allocator.release(frame)
+                key = logic.key_of(*self.needles.mode_of(needle))
+                self._allocator.remove_candidates(key, {frame})
 
     async def _admit(self, records: Iterable[NeedleRecord]) -> None:
         for needle, key, family, has_moved in await self.needles.admit(records):

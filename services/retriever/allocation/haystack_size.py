@@ -7,7 +7,9 @@ from services.domain.ports.vectors import FRAME_VECTORS, VectorStore, collection
 from services.retriever.logic import HAYSTACK_FRAMES
 
 _UNCOUNTED = 0.1
-"""Count the haystack again when it has grown by this share: a count scans all of it."""
+_UNCOUNTED_MAX = 100_000
+"""Count the haystack again when it has grown by this share, or by so many frames, whose ids take
+10 MB: a count scans all of it."""
 
 
 class HaystackSizeCache:
@@ -29,8 +31,11 @@ class HaystackSizeCache:
     async def haystack_frames(self, model: ModelId) -> int:
         """The number of frames; while it grows, a few may be counted twice."""
         counted = self._counted
-        if counted is None or counted[0] != model or len(self._since) > counted[1] * _UNCOUNTED:
+        if counted is None or counted[0] != model or self._has_grown_since(counted[1]):
             frames = await self._store.count(collection_of(FRAME_VECTORS, model), HAYSTACK_FRAMES)
             counted = self._counted = model, frames
             self._since.clear()
         return counted[1] + len(self._since)
+
+    def _has_grown_since(self, counted: int) -> bool:
+        return len(self._since) > min(counted * _UNCOUNTED, _UNCOUNTED_MAX)

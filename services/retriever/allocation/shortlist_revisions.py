@@ -26,17 +26,18 @@ class ShortlistRevisions:
         self._model = model
 
     async def gone(self, assignments: Sequence[Assignment]) -> set[FrameId]:
-        """The assigned frames whose region has gone since they were scored.
+        """The assigned frames that may not be listed any more, or lost their region.
 
-        An event that reports it will follow.
+        The event that reports it will follow, or it came when the scorer no longer knew the frame.
         """
         candidates = [assignment.candidate for assignment in assignments]
         facts = await self._sources.frames.load({item.context.frame for item in candidates})
         return {
             item.context.frame
             for item in candidates
-            if item.context.frame not in facts
-            or item.region not in facts[item.context.frame].regions
+            if (frame := facts.get(item.context.frame)) is None
+            or item.region not in frame.regions
+            or not frame.is_listable(count_copies=self._settings.count_copies)
         }
 
     async def next(

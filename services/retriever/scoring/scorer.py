@@ -31,7 +31,7 @@ from services.retriever.scoring.candidate_source import CandidateSource
 from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
 
-_WORTHS_MAX = 200_000
+WORTHS_MAX = 200_000
 """Frames whose worth is kept, .4 kB each; of a frame that was dropped, only new regions count."""
 
 
@@ -110,7 +110,7 @@ class Scorer:
         self._strategy = STRATEGIES[settings.shortlist_strategy]
         self._model = model
         self._categories: defaultdict[DetectorCategory, _Category] = defaultdict(_Category)
-        self._worths: FrameWorths[DetectorCategory] = FrameWorths(_WORTHS_MAX)
+        self._worths: FrameWorths[DetectorCategory] = FrameWorths(WORTHS_MAX)
 
     async def score(
         self,

@@ -19,6 +19,7 @@ from services.contracts.identity import Box, FrameId, ModelId
 from services.contracts.matches import FrameMatched
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, collection_of
 from services.domain.shortlists.epochs import Epoch
+from services.retriever.scoring import scorer
 from services.retriever.service import PublishShortlists
 from services.runtime.settings import Settings
 from tests import samples
@@ -274,6 +275,22 @@ async def test_reannotated_frames_are_not_asked_for_again() -> None:
     )
     await world.run([needle])
     assert world.shortlists() == [["open"]]
+
+
+async def test_a_candidate_that_the_scorer_forgot_is_not_listed_once_it_is_reannotated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scorer, "WORTHS_MAX", 1)
+    world = World(shortlist_size=1, shortlist_budget=0.01)
+    await world.run([await found(world), await world.embed("first", 0.1)])
+    second = await world.embed("second", 0.2)
+    await world.run([second])
+    await world.run([await world.embed("third", 0.3)])
+    await world.correct("second", right=False)
+    nothing = samples.predictions_made(frame_id="first", revision=2)
+    await world.frames.record([nothing])
+    await world.run([second, samples.frame_embedded(nothing)])
+    assert world.shortlists() == [["first"], [], ["third"]]
 
 
 async def test_a_frame_of_which_a_correction_lacks_something_is_asked_for_again() -> None:
