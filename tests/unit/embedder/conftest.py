@@ -8,7 +8,7 @@ import services.embedder  # noqa: F401  # before torch, for which it chooses how
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     import torch  # noqa: PLC0415  # after the above
 
     before = torch.get_num_threads()

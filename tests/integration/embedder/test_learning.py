@@ -256,7 +256,7 @@ def test_frames_that_cannot_be_read_are_left_out_and_counted(
 def test_too_few_drives_are_refused_with_the_remedy(tmp_path: Path) -> None:
     found = examples([frame(n, drives=2) for n in range(6)], Looked.CROPS, LabelRule.LARGEST)
 
-    with pytest.raises(InvalidSettings, match="2 drives, and at least 4"):
+    with pytest.raises(InvalidSettings, match="2 drives, but holding some out needs at least 4"):
         run(course(tmp_path), found)
 
 
