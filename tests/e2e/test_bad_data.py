@@ -1,32 +1,19 @@
 """A data set with all that goes wrong in one: the rest goes through, and nothing goes silently."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from services.runtime.embedded.stack import EmbeddedStack
+from services.runtime.settings import Settings
 from services.survey.generate import SurveyFiles, generate_survey
+from tests.e2e.command_line import Done, gazeloop
 
-ROOT = Path(__file__).parents[2]
-DEADLINE_S = 300
-Runs = tuple[Path, subprocess.CompletedProcess[str], subprocess.CompletedProcess[str]]
+Runs = tuple[Path, Done, Done]
 REASONS = {"missing_image", "unknown_category", "duplicate_id"}
-
-
-def _gazeloop(data: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GAZELOOP_")}
-    return subprocess.run(
-        [sys.executable, "-m", "services.cli.main", "--data", data, *arguments],
-        env=kept | {"PYTHONPATH": str(ROOT)},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-    )
 
 
 def _spoil(files: SurveyFiles) -> None:
@@ -42,15 +29,19 @@ def _spoil(files: SurveyFiles) -> None:
 
 
 @pytest.fixture(scope="module")
-def ingested(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """The data folder, and the same import twice."""
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """The data folder, and the same import twice.
+
+    Its broker and store run meanwhile, so that no command starts its own.
+    """
     data = tmp_path_factory.mktemp("bad")
     files = generate_survey(data / "survey", drives=2, frames_per_drive=4)
     _spoil(files)
     arguments: list[str | Path] = ["ingest", "coco", "--images", files.images_dir]
     arguments += ["--ground-truth", files.ground_truth_json]
     arguments += ["--predictions", files.predictions_json, "--detector", "survey@1"]
-    return data, _gazeloop(data, *arguments), _gazeloop(data, *arguments)
+    with EmbeddedStack(Settings(data=data)):
+        yield data, gazeloop(data, *arguments), gazeloop(data, *arguments)
 
 
 def test_the_rest_goes_through(ingested: Runs) -> None:
@@ -75,7 +66,7 @@ def test_a_second_import_sends_nothing_twice(ingested: Runs) -> None:
 
 def test_dead_letters_keep_every_rejected_record_once(ingested: Runs) -> None:
     data, _, _ = ingested
-    found = _gazeloop(data, "dead-letters", "list", "--json")
+    found = gazeloop(data, "dead-letters", "list", "--json")
     letters = [orjson.loads(line) for line in found.stdout.splitlines()]
     places = [(letter["reason"], letter["location"]) for letter in letters]
     assert len(places) == len(set(places)) >= 5
@@ -84,7 +75,7 @@ def test_dead_letters_keep_every_rejected_record_once(ingested: Runs) -> None:
 
 def test_what_never_was_on_a_topic_is_not_replayed(ingested: Runs) -> None:
     data, _, _ = ingested
-    found = _gazeloop(data, "dead-letters", "replay")
+    found = gazeloop(data, "dead-letters", "replay")
     assert found.returncode == 0
     assert "0 replayed" in found.stdout
     assert "gazeloop ingest" in found.stdout

@@ -2,10 +2,8 @@
 
 import contextlib
 import io
-import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,10 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-ROOT = Path(__file__).parents[2]
-GAZELOOP = [sys.executable, "-m", "services.cli.main"]
+from services.runtime.embedded.stack import EmbeddedStack
+from services.runtime.settings import Settings
+from tests.e2e.command_line import GAZELOOP, Done, environment, gazeloop
+
 DRIVES, FRAMES = 16, 8
 DEADLINE_S = 300
 NUMBERS = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
@@ -27,33 +27,17 @@ NUMBERS = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "A
 @dataclass
 class Demo:
     data: Path
-    stopped: subprocess.CompletedProcess[str]
-    finished: subprocess.CompletedProcess[str]
+    stopped: Done
+    finished: Done
     report: dict[str, Any]
+    held_back: Done
 
 
-def _environment() -> dict[str, str]:
-    # A newcomer has set nothing.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GAZELOOP_")}
-    return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-
-
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*GAZELOOP, *arguments],
-        env=_environment(),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-    )
-
-
-def _interrupted(*arguments: str, at: str) -> subprocess.CompletedProcess[str]:
+def _interrupted(data: Path, *arguments: str, at: str) -> Done:
     """Send Ctrl-C as soon as a line says `at`."""
     process = subprocess.Popen(
-        [*GAZELOOP, *arguments],
-        env=_environment(),
+        [*GAZELOOP, "--data", data, *arguments],
+        env=environment() | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -69,18 +53,20 @@ def _interrupted(*arguments: str, at: str) -> subprocess.CompletedProcess[str]:
                 break
         found += process.stdout.read()
         errors = process.stderr.read()
-        return subprocess.CompletedProcess([], process.wait(DEADLINE_S), found, errors)
+        return Done([], process.wait(DEADLINE_S), found, errors)
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     data = tmp_path_factory.mktemp("demo")
-    arguments = ["--data", str(data), "demo", "--drives", str(DRIVES), "--frames", str(FRAMES)]
-    stopped = _interrupted(*arguments, at="publishing")
-    finished = _run(*arguments)
-    report = _run("--data", str(data), "report", "--json")
+    arguments = ["demo", "--drives", str(DRIVES), "--frames", str(FRAMES)]
+    stopped = _interrupted(data, *arguments, at="publishing")
+    finished = gazeloop(data, *arguments)
+    with EmbeddedStack(Settings(data=data)):  # so that neither command starts its own
+        report = gazeloop(data, "report", "--json")
+        held_back = gazeloop(data, "shortlists", "held-back", "--most", "3")
     assert report.returncode == 0, report.stderr
-    return Demo(data, stopped, finished, orjson.loads(report.stdout))
+    return Demo(data, stopped, finished, orjson.loads(report.stdout), held_back)
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(demo: Demo) -> None:
@@ -147,10 +133,9 @@ def test_retrieval_beats_a_random_draw(demo: Demo) -> None:
 
 
 def test_budgets_say_what_they_hold_back(demo: Demo) -> None:
-    found = _run("--data", str(demo.data), "shortlists", "held-back", "--most", "3")
-    assert found.returncode == 0, found.stderr
-    assert "held back" in found.stdout
-    assert "haystack" in found.stdout
+    assert demo.held_back.returncode == 0, demo.held_back.stderr
+    assert "held back" in demo.held_back.stdout
+    assert "haystack" in demo.held_back.stdout
 
 
 def test_there_is_a_montage_for_each_shortlist_up_to_the_cap(demo: Demo) -> None:

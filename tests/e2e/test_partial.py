@@ -1,8 +1,6 @@
 """What is refused of a frame makes no needle and no figure, until the corrected file comes."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,10 +9,11 @@ import pytest
 
 from services.domain.splits import SplitRule
 from services.formats.fields import frame_id
+from services.runtime.embedded.kafka import EmbeddedKafka
+from services.runtime.embedded.mongod import Mongod
+from tests.e2e.command_line import Done, gazeloop
 from tests.unit.ingest.datasets import write_images
 
-ROOT = Path(__file__).parents[2]
-DEADLINE_S = 300
 SHARE = 0.7
 IMAGES = 10
 BOXES = [[2.0, 3.0, 20.0, 15.0], [30.0, 20.0, 18.0, 22.0]]
@@ -29,13 +28,15 @@ class Data(NamedTuple):
     results: list[dict[str, Any]]
     spoiled: tuple[int, int]
     """Images in the reference: one loses an annotation, one a detection."""
+    parts: Mapping[str, str]
+    """Variables with the addresses of a broker and a store, so that no command starts its own."""
 
     def write(self) -> None:
         (self.folder / "gt.json").write_bytes(orjson.dumps(self.truth))
         (self.folder / "dt.json").write_bytes(orjson.dumps(self.results))
 
 
-def _data(folder: Path) -> Data:
+def _data(folder: Path, parts: Mapping[str, str]) -> Data:
     rule = SplitRule(SHARE)
     ids = range(1, IMAGES + 1)
     first, second, *_ = (
@@ -59,20 +60,12 @@ def _data(folder: Path) -> Data:
         "categories": [{"id": 1, "name": "stop sign"}],
     }
     results = [{"score": 0.8, **document} for document in found]
-    return Data(folder, content, results, (first, second))
+    return Data(folder, content, results, (first, second), parts)
 
 
-def _gazeloop(data: Data, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GAZELOOP_")}
-    stack: list[str | Path] = ["--data", data.folder / "stack", "--set", f"reference_share={SHARE}"]
-    return subprocess.run(
-        [sys.executable, "-m", "services.cli.main", *stack, *arguments],
-        env=kept | {"PYTHONPATH": str(ROOT)},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-    )
+def _gazeloop(data: Data, *arguments: str | Path) -> Done:
+    share = f"reference_share={SHARE}"
+    return gazeloop(data.folder / "stack", "--set", share, *arguments, variables=data.parts)
 
 
 def _mined(data: Data, *options: str) -> str:
@@ -100,8 +93,15 @@ class Runs(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    data = _data(tmp_path_factory.mktemp("partial"))
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    folder = tmp_path_factory.mktemp("parts")
+    with EmbeddedKafka(folder / "kafka") as kafka, Mongod(folder / "mongodb") as mongod:
+        yield {"GAZELOOP_KAFKA": kafka.bootstrap, "GAZELOOP_MONGODB": mongod.url}
+
+
+@pytest.fixture(scope="module")
+def runs(parts: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    data = _data(tmp_path_factory.mktemp("partial"), parts)
     first, second = data.spoiled
     refused = next(item for item in data.truth["annotations"] if item["image_id"] == first)
     missed = next(result for result in data.results if result["image_id"] == second)

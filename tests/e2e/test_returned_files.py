@@ -1,8 +1,5 @@
 """Files of annotation tools through the command line: what is taken, what is said, how it ends."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,28 +10,14 @@ from services.contracts.identity import FrameId
 from services.formats.writers.frames import stem_of
 from services.runtime.embedded.stack import EmbeddedStack
 from services.runtime.settings import Settings
+from tests.e2e.command_line import Done, gazeloop
 from tests.unit.ingest.datasets import jpeg
 
-ROOT = Path(__file__).parents[2]
 FILES = Path(__file__).parent / "returned"
-DEADLINE_S = 300
 SIZE = (320, 240)
 SENT = {"drive": range(1, 4), "nofp": range(1, 8)}
 """Frames that were sent to the tools, by data set."""
-Done = subprocess.CompletedProcess[str]
 Gazeloop = Callable[..., Done]
-
-
-def _gazeloop(data: Path, *arguments: str | Path) -> Done:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GAZELOOP_")}
-    return subprocess.run(
-        [sys.executable, "-m", "services.cli.main", "--data", data, *arguments],
-        env=kept | {"PYTHONPATH": str(ROOT)},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-    )
 
 
 def _frames() -> dict[str, FrameId]:
@@ -80,7 +63,7 @@ def _publish(folder: Path) -> None:
         ["questions", "label", "light", "--new"],
     ]
     for arguments in commands:
-        done = _gazeloop(folder, *arguments)
+        done = gazeloop(folder, *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -93,7 +76,7 @@ def ingest(data: Path) -> Gazeloop:
             "--manifest",
             data / "manifest.json",
         ]
-        return _gazeloop(data, "ingest", tool, *given)
+        return gazeloop(data, "ingest", tool, *given)
 
     return run
 
@@ -101,7 +84,7 @@ def ingest(data: Path) -> Gazeloop:
 @pytest.mark.parametrize(
     ("tool", "file", "frames", "repaired"),
     [
-        ("cvat", "rotated.xml", 2, "1 rotated boxes: the upright box around them was taken"),
+        ("cvat", "rotated.xml", 2, "1 rotated boxes: replaced by their upright bounding boxes"),
         ("cvat", "scaled.xml", 1, "1 frames: boxes scaled from the declared size"),
         ("label-studio", "scaled.json", 1, "1 frames: boxes scaled from the declared size"),
         ("label-studio", "choices.json", 1, "1 results without a shape"),
@@ -125,7 +108,7 @@ def test_an_image_of_two_subsets_is_asked_about(ingest: Gazeloop, data: Path) ->
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ground truth: 0 published" in done.stdout
     assert "1 held until answered" in done.stdout
-    asked = _gazeloop(data, "questions", "list").stdout
+    asked = gazeloop(data, "questions", "list").stdout
     assert "annotators disagree  drive:000000000003" in asked
 
 
@@ -148,7 +131,7 @@ def test_another_format_ends_with_one_and_names_the_right_one(
 
 
 def test_corrections_that_are_all_refused_end_with_one_and_a_remedy(data: Path) -> None:
-    done = _gazeloop(data, "ingest", "label-studio", "--annotations", FILES / "uploaded.json")
+    done = gazeloop(data, "ingest", "label-studio", "--annotations", FILES / "uploaded.json")
 
     assert done.returncode == 1
     assert "ground truth: 0 published" in done.stdout

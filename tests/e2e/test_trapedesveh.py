@@ -1,18 +1,16 @@
 """Real street photographs, mined from the command line with a published detector's results."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.e2e.command_line import ROOT, gazeloop
+
 SHARED = ROOT.parent / "shared" / "data"
 PHOTOS = SHARED / "trapedesveh"
-DEADLINE_S = 500
 _SET = ("--set", "count_copies=true", "--set", "embedder=gazeloop-small")
 """Two of the pictures are there twice, and pycocotools counts all of them. No figure here depends
 on the embedder, so the fastest embeds them."""
@@ -29,24 +27,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     truth, results = PHOTOS / "derived_coco4.json", PHOTOS / "fastestdet_results_coco4.json"
     command: list[str | Path] = ["mine", "coco", "--images", PHOTOS, "--ground-truth", truth]
     command += ["--predictions", results, "--detector", "fastestdet@coco", "--montages", "4"]
-    mined = _gazeloop(data, *command)
+    mined = gazeloop(data, *_SET, *command)
     assert mined.returncode == 0, mined.stdout + mined.stderr
-    found = _gazeloop(data, "report", "--json")
+    found = gazeloop(data, *_SET, "report", "--json")
     assert found.returncode == 0, found.stderr
     document: dict[str, Any] = orjson.loads(found.stdout)
     return document
-
-
-def _gazeloop(data: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GAZELOOP_")}
-    return subprocess.run(
-        [sys.executable, "-m", "services.cli.main", "--data", data, *_SET, *arguments],
-        env=kept | {"PYTHONPATH": str(ROOT)},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-    )
 
 
 def test_average_precision_is_pycocotools_own(report: dict[str, Any]) -> None:
