@@ -100,12 +100,11 @@ async def search(
 async def _check_model(alias: str, embedder: Embedder, vectors: VectorStore) -> None:
     live = await live_model(vectors, alias)
     if live is None:
-        raise InvalidSettings("nothing is embedded here yet, so there is nothing to search")
+        raise InvalidSettings("no vectors are stored yet, so there is nothing to search")
     if live != embedder.model_id:
         raise InvalidSettings(
-            f"the vectors here are of the model {live}, and the embedder that is set gives"
-            f" {embedder.model_id}: leave GAZELOOP_EMBEDDER out for the one that made them, or set"
-            " it and what else their name says"
+            f"the stored vectors are of the model {live}, but the configured embedder is"
+            f" {embedder.model_id}: unset GAZELOOP_EMBEDDER, or configure the stored model"
         )
 
 
@@ -114,7 +113,7 @@ def _vector(query: SearchQuery, embedder: Embedder, limits: ImageLimits) -> Vect
     seen = decode_scaled(query.content, limits, embedder.decoded_side)
     if query.box is not None and not _meets(query.box, seen.width, seen.height):
         raise InvalidRecord(
-            f"the box lies outside of the picture, which is {seen.width} by {seen.height} pixels"
+            f"the box lies outside the image, which is {seen.width} by {seen.height} pixels"
         )
     whole = (seen.width, seen.height)
     boxes = scaled_boxes([query.box] if query.box else [], seen.picture.size, whole)

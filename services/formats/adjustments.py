@@ -31,29 +31,29 @@ class Adjustment(StrEnum):
 
 
 _SENTENCES: Final = {
-    Adjustment.ROTATED_BOX: "{count} rotated boxes: the upright box around them was taken",
+    Adjustment.ROTATED_BOX: "{count} rotated boxes: replaced by their upright bounding boxes",
     Adjustment.SCALED: "{count} frames: boxes scaled from the declared size to the image's",
-    Adjustment.TURNED: "{count} frames: boxes turned with the picture, by its EXIF orientation",
-    Adjustment.ORIENTATION_ASSUMED: "{count} frames have an EXIF orientation that their declared"
-    " size does not settle: boxes are taken as drawn on the upright picture",
-    Adjustment.MASK_LEFT_OUT: "{count} masks of another size than their image left out; their"
-    " boxes were taken",
-    Adjustment.MASK_SCALED: "{count} masks of another size than their image were scaled to it",
+    Adjustment.TURNED: "{count} frames: boxes rotated with the image, by its EXIF orientation",
+    Adjustment.ORIENTATION_ASSUMED: "{count} frames have an EXIF orientation, and their declared"
+    " size fits both ways: boxes are assumed to be drawn on the upright image",
+    Adjustment.MASK_LEFT_OUT: "{count} masks whose size differs from their image's were dropped;"
+    " their boxes were kept",
+    Adjustment.MASK_SCALED: "{count} masks were scaled to the size of their image",
     Adjustment.SCORE_CLIPPED: "{count} scores above 1 by rounding were set to 1",
     Adjustment.CORNERS_SORTED: "{count} boxes with exchanged corners: the corners were sorted",
-    Adjustment.BOX_FROM_POLYGON: "{count} records without a bbox: the box around their mask or"
-    " polygon was taken",
+    Adjustment.BOX_FROM_POLYGON: "{count} records without a bbox: it was computed from their mask"
+    " or polygon",
     Adjustment.SIZE_READ: "{count} frames without width and height: read from the image",
-    Adjustment.IMAGE_BY_STEM: "{count} files name another image than the one of their own name,"
-    " which was taken",
-    Adjustment.IMAGE_SHARED: "{count} files name an image that another file has named",
-    Adjustment.RESULT_BY_FILE_NAME: "{count} results went to the image of their file name; their"
-    " image_id is another one's",
-    Adjustment.CATEGORY_BY_NAME: "{count} records got the category that they name; their"
-    " category_id is another one's",
+    Adjustment.IMAGE_BY_STEM: "{count} files name another image: the image of the file's own"
+    " name was used",
+    Adjustment.IMAGE_SHARED: "{count} files name an image that another file names too",
+    Adjustment.RESULT_BY_FILE_NAME: "{count} results were assigned by file name; their image_id is"
+    " another image's",
+    Adjustment.CATEGORY_BY_NAME: "{count} records were assigned by category name; their"
+    " category_id is another category's",
     Adjustment.NO_DETECTIONS_LEFT: "{count} frames have no predictions, because all of their"
     " detections were refused",
-    Adjustment.DETECTIONS_OVER_LIMIT: "{count} detections beyond the limit per frame left out, the"
+    Adjustment.DETECTIONS_OVER_LIMIT: "{count} detections beyond the limit per frame were dropped,"
     " lowest scores first (GAZELOOP_MAX_DETECTIONS_PER_FRAME)",
-    Adjustment.NO_SHAPE: "{count} results without a shape (choices, text, tags) were left out",
+    Adjustment.NO_SHAPE: "{count} results without a shape (choices, text, tags) were ignored",
 }

@@ -149,7 +149,7 @@ class GroundTruthPublisher:
 
 def frame_conflict(frame: FrameCaptured) -> InvalidRecord:
     """The error for a frame whose id is taken."""
-    detail = f"frame {frame.frame_id} is known with another picture, time or place"
+    detail = f"frame {frame.frame_id} is known with another image, time or position"
     return InvalidRecord(detail, reason="duplicate_id")
 
 

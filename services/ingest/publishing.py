@@ -187,7 +187,7 @@ def _opened(
     if source is Source.REANNOTATION or not isinstance(item, FrameItem):
         return open_correction(item, limits)
     if item.frame_id in claimed:
-        detail = f"frame {item.frame_id} came before in the same data set"
+        detail = f"frame {item.frame_id} occurred before in the same data set"
         return refused(item, "duplicate_id", detail)
     claimed.add(item.frame_id)
     return open_frame(item, limits, source)

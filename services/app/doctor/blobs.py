@@ -45,8 +45,8 @@ def _accessible(settings: Settings, access: Access) -> Finding:
 def _here(settings: Settings) -> list[Finding]:
     if not settings.kafka or settings.blobs or (settings.data / "mongodb").exists():
         return []
-    remedy = "set GAZELOOP_BLOBS to what all services can reach"
-    return [Finding(Level.WARNING, _PART, "images are kept on this machine", remedy)]
+    remedy = "set GAZELOOP_BLOBS to a store that all services can reach"
+    return [Finding(Level.WARNING, _PART, "images are stored on this machine only", remedy)]
 
 
 def _disk(settings: Settings) -> list[Finding]:
@@ -54,7 +54,7 @@ def _disk(settings: Settings) -> list[Finding]:
     if url.scheme not in {"file", ""}:
         return []
     usage = shutil.disk_usage(nearest(Path(unquote(url.path))))
-    return space(_PART, url.path, usage.free / usage.total, "give it more room")
+    return space(_PART, url.path, usage.free / usage.total, "enlarge it")
 
 
 async def _lost(blobs: BlobStore, settings: Settings) -> list[Finding]:
@@ -72,8 +72,8 @@ async def _lost(blobs: BlobStore, settings: Settings) -> list[Finding]:
     ]
     if not gone:
         return []
-    what = f"{len(gone)} of {len(frames)} images that were looked for are not there: {gone[0]}"
-    remedy = "restore the blob store's backup, or publish the images again: the same are the same"
+    what = f"{len(gone)} of {len(frames)} sampled images are missing: {gone[0]}"
+    remedy = "restore the blob store's backup, or publish the same images again"
     return [Finding(Level.ERROR, _PART, what, remedy)]
 
 

@@ -36,7 +36,7 @@ def look_at_kafka(settings: Settings) -> list[Finding]:
     """
     broker = BrokerAddress.of(settings)
     if broker.in_memory:
-        remedy = "use Apache Kafka where something is to be kept"
+        remedy = "use Apache Kafka to keep events across restarts"
         return [Finding(Level.WARNING, _PART, "the broker is in memory", remedy)]
     with closing(connect_admin(broker, settings)) as admin:
         try:
@@ -84,7 +84,7 @@ def _absent(described: Sequence[Mapping[str, Any]], settings: Settings) -> Itera
         if item["error_code"] and (wanted is None or item["name"] in wanted)
     ]
     if missing:
-        what = f"missing, or hidden from this user: {', '.join(sorted(missing))}"
+        what = f"missing, or this user may not see them: {', '.join(sorted(missing))}"
         yield Finding(Level.ERROR, _PART, what, f"`gazeloop topics create`, or {_GRANT}")
 
 
@@ -103,7 +103,7 @@ def _hidden(configured: Mapping[str, Configuration]) -> Iterator[Finding]:
     hidden = sorted(name for name, values in configured.items() if not values)
     if hidden:
         what = f"this user may not see how topics are configured: {', '.join(hidden)}"
-        remedy = "look as the cluster's owner, or grant it DescribeConfigs on them"
+        remedy = "check as the cluster's owner, or grant this user DescribeConfigs on them"
         yield Finding(Level.WARNING, _PART, what, remedy)
 
 
@@ -122,24 +122,26 @@ def _unwritable(topic: Mapping[str, Any], values: Configuration) -> Iterator[Fin
     fewest = min(len(partition["isr_nodes"]) for partition in partitions)
     replicas = min(len(partition["replica_nodes"]) for partition in partitions)
     if replicas < in_sync:
-        what = f"{name} has {replicas} replicas and min.insync.replicas={in_sync}: nothing can be"
-        remedy = "add replicas by `kafka-reassign-partitions.sh`, or lower min.insync.replicas"
-        yield Finding(Level.ERROR, _PART, f"{what} written to it", remedy)
+        what = f"{name} has {replicas} replicas and min.insync.replicas={in_sync}: writes fail"
+        remedy = "add replicas with `kafka-reassign-partitions.sh`, or lower min.insync.replicas"
+        yield Finding(Level.ERROR, _PART, what, remedy)
     elif fewest < in_sync:
-        what = f"{name} has {fewest} replicas in sync, and must have {in_sync} to be written to"
-        yield Finding(Level.ERROR, _PART, what, "start the brokers that are away")
+        what = f"{name} has {fewest} replicas in sync; writes need {in_sync}"
+        yield Finding(Level.ERROR, _PART, what, "start the brokers that are down")
     elif fewest < replicas:
         what = f"{name} has {fewest} of {replicas} replicas in sync"
-        yield Finding(Level.WARNING, _PART, what, "start the brokers that are away")
+        yield Finding(Level.WARNING, _PART, what, "start the brokers that are down")
 
 
 def _risks(topic: Mapping[str, Any], values: Configuration, nodes: int) -> Iterator[Finding]:
-    """Settings with which a broker failure or a long weekend could lose events."""
+    """Settings with which a broker failure, or a service that is down for days, loses events."""
     name = topic["name"]
     replicas = min(len(item["replica_nodes"]) for item in topic["partitions"])
     if nodes > 1 and replicas == 1:
-        what = f"{name} is on one broker alone, and lost with it"
-        remedy = "add replicas by `kafka-reassign-partitions.sh`; three, where there are three"
+        what = f"{name} has one replica: it is lost if that broker's disk is"
+        remedy = (
+            "add replicas with `kafka-reassign-partitions.sh`: three, if there are three brokers"
+        )
         yield Finding(Level.WARNING, _PART, what, remedy)
     if not values:
         return
@@ -151,11 +153,11 @@ def _risks(topic: Mapping[str, Any], values: Configuration, nodes: int) -> Itera
     kept_ms = int(values["retention.ms"]["value"])
     if 0 <= kept_ms < _LEAST_RETENTION_MS:
         what = f"{name} keeps events for {kept_ms / _DAY_MS:.1f} days"
-        remedy = "a service that is away for longer loses them: raise retention.ms"
+        remedy = "a service that is down for longer loses events: raise retention.ms"
         yield Finding(Level.WARNING, _PART, what, remedy)
     if int(values["retention.bytes"]["value"]) >= 0:
-        what = f"{name} keeps no more than {values['retention.bytes']['value']} bytes a partition"
-        remedy = "a service that is away loses events sooner than retention.ms says: set it to -1"
+        what = f"{name} has retention.bytes={values['retention.bytes']['value']}"
+        remedy = "events may expire before retention.ms: set retention.bytes to -1"
         yield Finding(Level.WARNING, _PART, what, remedy)
 
 
@@ -170,7 +172,7 @@ def _space(admin: KafkaAdminClient) -> Iterator[Finding]:
             total = folder.get("total_bytes", -1)
             if not folder["error_code"] and total > 0:
                 where = f"broker {broker['broker']}, {folder['log_dir']},"
-                remedy = "grow its volume, or shorten retention.ms of gaze.frames"
+                remedy = "enlarge its volume, or lower retention.ms of gaze.frames"
                 yield from space(_PART, where, folder["usable_bytes"] / total, remedy)
 
 
@@ -184,5 +186,5 @@ def _expired(broker: BrokerAddress, settings: Settings) -> Iterator[Finding]:
                 continue  # this user may not see another service's group
             for partition, count in sorted(lost.items()):
                 what = f"{count} events of {partition.topic} were deleted before {group} read them"
-                remedy = "raise retention.ms; what came by `gazeloop ingest` or HTTP: send it again"
+                remedy = "raise retention.ms; send again what was sent by `gazeloop ingest` or HTTP"
                 yield Finding(Level.ERROR, _PART, f"{what} (partition {partition.number})", remedy)

@@ -44,7 +44,7 @@ async def _server(database: Database, clock: Clock) -> list[Finding]:
         await database["doctor"].update_one({"_id": "probe"}, {"$set": {"at": now}})
         stats = await database.command("dbStats")
     free = 1 - stats["fsUsedSize"] / stats["fsTotalSize"] if stats.get("fsTotalSize") else 1.0
-    remedy = "grow its volume: a full MongoDB stops everything"
+    remedy = "enlarge its volume: a full MongoDB stops all services"
     return [*_unfit(hello, version, now), *space(_PART, "it", free, remedy)]
 
 
@@ -53,11 +53,11 @@ def _unfit(hello: dict[str, Any], version: list[int], now: datetime) -> Iterator
         what = f"MongoDB {'.'.join(map(str, version[:3]))} is too old"
         yield Finding(Level.ERROR, _PART, what, "use 5.0 or newer")
     if "setName" not in hello:
-        remedy = "use a replica set of three where something is to be kept"
-        yield Finding(Level.WARNING, _PART, "it is a lone server", remedy)
+        remedy = "use a replica set of three, so that a failed disk loses nothing"
+        yield Finding(Level.WARNING, _PART, "it is a single server, not a replica set", remedy)
     skew = abs((hello["localTime"].replace(tzinfo=UTC) - now).total_seconds())
     if skew > _MOST_SKEW_S:
-        what = f"its clock and ours are {skew:.0f} s apart"
+        what = f"its clock differs from this machine's by {skew:.0f} s"
         yield Finding(Level.WARNING, _PART, what, "run NTP on both machines")
 
 
@@ -69,12 +69,12 @@ async def _records(database: Database) -> list[Finding]:
     found = []
     bare = await missing_indexes(database, (*SHARED, *ANNOTATION))
     if bare:
-        what = f"indexes are missing in {', '.join(bare)}: everything is slow, and slower each day"
-        remedy = "start the services: each makes its stores' indexes; after a restore, again"
+        what = f"indexes are missing in {', '.join(bare)}: queries get slower as data grow"
+        remedy = "restart the services: each creates its stores' indexes at its start"
         found.append(Finding(Level.WARNING, _PART, what, remedy))
     newest = await newest_schema(database)
     if newest > SCHEMA_VERSION:
-        what = f"its records are of schema {newest}, and this version knows {SCHEMA_VERSION}"
-        remedy = "use the newest version everywhere: an older one gives what it cannot read up"
+        what = f"its records have schema {newest}, but this version reads up to {SCHEMA_VERSION}"
+        remedy = "run the newest version everywhere: an older one dead-letters what it cannot read"
         found.append(Finding(Level.ERROR, _PART, what, remedy))
     return found

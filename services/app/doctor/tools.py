@@ -13,7 +13,7 @@ from services.app.doctor.finding import Finding, Level
 from services.runtime.settings import Settings
 
 _ANSWERED_WITHIN_S = 5.0
-_SETUP = "`gazeloop label-studio setup` makes it; so does whoever carries, at the first task"
+_SETUP = "`gazeloop label-studio setup` creates it; so does the first push of a task"
 
 
 async def look_at_webhooks(settings: Settings) -> list[Finding]:
@@ -35,9 +35,9 @@ async def _receiver(client: httpx.AsyncClient, receiver: Receiver) -> Finding:
         await client.head(receiver.url)
     except httpx.TransportError as exc:
         what = f"{receiver.name} at {host} does not answer: {type(exc).__name__}"
-        remedy = "tell its team; what it misses is tried again, then a dead letter to be replayed"
+        remedy = "inform its team; deliveries are retried, then become dead letters to be replayed"
         return Finding(Level.WARNING, "webhooks", what, remedy)
-    return Finding(Level.OK, "webhooks", f"{receiver.name} at {host} answers; its secret is there")
+    return Finding(Level.OK, "webhooks", f"{receiver.name} at {host} answers; its secret is set")
 
 
 async def look_at_label_studio(settings: Settings) -> list[Finding]:
@@ -52,8 +52,8 @@ async def look_at_label_studio(settings: Settings) -> list[Finding]:
         found = await tool.projects(settings.label_studio_project)
         title = f"{tool.url} answers; project {settings.label_studio_project!r}"
         if not found:
-            return [Finding(Level.WARNING, "label_studio", f"{title} is not there", _SETUP)]
-        there = Finding(Level.OK, "label_studio", f"{title} is there")
+            return [Finding(Level.WARNING, "label_studio", f"{title} does not exist", _SETUP)]
+        there = Finding(Level.OK, "label_studio", f"{title} exists")
         return [there, *await _webhook(tool, int(found[0]["id"]), settings)]
 
 
@@ -63,13 +63,13 @@ async def _webhook(tool: LabelStudio, project: int, settings: Settings) -> list[
         half = bool(settings.public_url) or bool(settings.label_studio_webhook_secret)
         remedy = "set both GAZELOOP_PUBLIC_URL and GAZELOOP_LABEL_STUDIO_WEBHOOK_SECRET"
         every = f"{settings.label_studio_poll_s:.0f} s"
-        what = f"no webhook, because it is half configured; changes are polled every {every}"
+        what = f"no webhook: one of two settings is missing; changes are polled every {every}"
         return [Finding(Level.WARNING, "label_studio", what, remedy)] if half else []
     if any(
         webhook["url"] == url and webhook["is_active"] for webhook in await tool.webhooks(project)
     ):
         return [Finding(Level.OK, "label_studio", f"changes are sent to {url}")]
-    remedy = f"`gazeloop label-studio setup`; for a private address start {LETS_OUT}"
+    remedy = f"run `gazeloop label-studio setup`; for a private address start {LETS_OUT}"
     return [Finding(Level.WARNING, "label_studio", f"no webhook to {url}", remedy)]
 
 
@@ -82,4 +82,4 @@ def look_at_cvat(settings: Settings) -> list[Finding]:
         It does not answer, refuses the token, or its SDK is not installed.
     """
     with cvat_server(settings):
-        return [Finding(Level.OK, "cvat", f"{settings.cvat_url} answers and takes the token")]
+        return [Finding(Level.OK, "cvat", f"{settings.cvat_url} answers and accepts the token")]

@@ -106,16 +106,16 @@ async def _lost_of(store: VectorStore, events: Sequence[FrameEmbedded]) -> int:
 
 def _counted(model: ModelId, frames: int, lost: int) -> Finding:
     if not lost:
-        what = f"{model}: no vector is missing of {frames:,} frames that were looked at"
+        what = f"{model}: {frames:,} sampled frames have all their vectors"
         drawn = frames - _NEWEST
         if drawn >= _FEWEST:
             # Rule of three (Hanley and Lippman-Hand, JAMA 1983): with none of n lost, the share
             # of lost ones is below 3 / n with 95% confidence.
-            what += f"; so it is of fewer than {3 / drawn:.1%} of all, with 95% certainty"
+            what += f"; with 95% confidence, fewer than {3 / drawn:.1%} of all frames lack one"
         return Finding(Level.OK, _PART, what)
     what = (
-        f"{model} lacks vectors of {lost:,} of {frames:,} frames that were looked at, and MongoDB"
-        " says are embedded: searches miss them"
+        f"{model} lacks vectors of {lost:,} of {frames:,} sampled frames that MongoDB records as"
+        " embedded: searches miss them"
     )
     return Finding(Level.ERROR, _PART, what, _filled_by(model))
 
@@ -123,12 +123,12 @@ def _counted(model: ModelId, frames: int, lost: int) -> Finding:
 def _filled_by(model: ModelId) -> str:
     from services.embedder.models.model_settings import settings_of  # noqa: PLC0415  # torch: seconds
 
-    again = "makes them again from the images"
+    again = "recomputes them from the images"
     made = settings_of(model)
     if made is None:
         return f"`gazeloop models fill`, with the settings of the embedder that made them, {again}"
     given = " ".join(f"--set {name}={value}" for name, value in made.settings.items())
-    file = f"; set GAZELOOP_WEIGHTS too where its weights ({made.weights}…) were a file of yours"
+    file = f"; set GAZELOOP_WEIGHTS too if its weights ({made.weights}…) came from a file"
     return f"`gazeloop {given} models fill` {again}{file}"
 
 
@@ -142,16 +142,16 @@ async def _compared(store: VectorStore, settings: Settings, live: ModelId | None
         collection = collection_of(alias, embedder.model_id)
         held = await store.dimension(collection)
         if held is not None and held != wanted:
-            what = f"{collection} holds vectors of {held} numbers, and the embedder makes {wanted}"
+            what = f"{collection} has vectors of dimension {held}, but the embedder makes {wanted}"
             remedy = (
-                "somebody else has made it: delete it in Qdrant, and `gazeloop models fill`"
-                " makes it again"
+                "something else created it: delete it in Qdrant, and `gazeloop models fill`"
+                " creates it again"
             )
             found.append(Finding(Level.ERROR, _PART, what, remedy))
     if live is not None and live != embedder.model_id:
-        what = f"searches use {live}, and the settings say {embedder.model_id}"
+        what = f"searches use {live}, but the configured embedder is {embedder.model_id}"
         remedy = (
-            "`gazeloop models fill`, then `gazeloop models use` it; or set the old embedder again"
+            "run `gazeloop models fill`, then `gazeloop models use`; or configure the live model"
         )
         found.append(Finding(Level.WARNING, "embedder", what, remedy))
     return found

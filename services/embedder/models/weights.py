@@ -148,7 +148,7 @@ def _parse(path: Path, content: bytes) -> State:
 def _published(backbone: Backbone) -> State:
     if backbone.published is None:
         raise MissingWeights(
-            f"{backbone.name} has no weights but those that you train: make them with `gazeloop"
+            f"{backbone.name} has no published weights: train them with `gazeloop"
             f" train --backbone {backbone.name}` and set GAZELOOP_WEIGHTS to the file"
         )
     weights = torchvision.models.get_weight(backbone.published)

@@ -50,17 +50,15 @@ def fit_whitening(vectors: NDArray[np.float32], dimension: int) -> Whitening:
         raise InvalidSettings(f"vectors of {channels} dimensions cannot be whitened to {dimension}")
     if count <= dimension:
         raise InvalidSettings(
-            f"{count} vectors do not tell {dimension} directions apart: give more images, or ask"
-            f" for fewer dimensions"
+            f"{count} vectors are too few for {dimension} dimensions: give more images, or ask for"
+            " fewer dimensions"
         )
     mean = vectors.mean(axis=0, dtype=np.float64)
     _, deviations, directions = np.linalg.svd(vectors - mean, full_matrices=False)
     variances = deviations**2 / (count - 1)
     kept = int((variances > _FLOOR * variances[0]).sum()) if variances[0] > 0 else 0
     if kept < dimension:
-        raise InvalidSettings(
-            f"the vectors vary in {kept} directions only: ask for at most {kept} dimensions"
-        )
+        raise InvalidSettings(f"the vectors vary in {kept} dimensions only: ask for at most {kept}")
     directions = directions[:dimension]
     # The solver's signs are arbitrary; make each direction's largest component positive.
     largest = np.abs(directions).argmax(axis=1)

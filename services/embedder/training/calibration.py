@@ -264,8 +264,8 @@ def _quality(seen: _Seen) -> RetrievalQuality:
     found = exact_quality(seen.regions, labels, drives, _DEPTH) if seen.examples else None
     if found is None:
         raise InvalidSettings(
-            "no category is on two of the drives that are held out, so nobody could say what a"
-            " search loses: give more drives, or hold out more with --held-out"
+            "no category occurs on two held-out drives, so retrieval cannot be measured: give"
+            " more drives, or hold out more with --held-out"
         )
     return found
 
@@ -287,10 +287,10 @@ def _require_faithful(name: str, measured: Faithfulness) -> None:
     if least >= LEAST_COSINE and lost <= MOST_MAP_LOST:
         return
     raise UnfitInt8(
-        f"{name} does not bear 8 bits: its vectors' least cosine to full precision is"
-        f" {measured.frames.least:.4f} for frames and {measured.regions.least:.4f} for regions,"
-        f" where {LEAST_COSINE} is wanted, and mAP goes from {measured.map_before:.3f} to"
-        f" {measured.map_after:.3f}, where {MOST_MAP_LOST} may be lost; nothing was written"
+        f"{name} loses too much with 8 bits: its vectors' least cosine to full precision is"
+        f" {measured.frames.least:.4f} for frames and {measured.regions.least:.4f} for regions"
+        f" (at least {LEAST_COSINE} is required), and mAP changes from {measured.map_before:.3f}"
+        f" to {measured.map_after:.3f} (at most {MOST_MAP_LOST} may be lost); nothing was written"
     )
 
 

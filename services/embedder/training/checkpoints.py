@@ -81,12 +81,12 @@ class Checkpoint:
             held = torch.load(self._path, map_location="cpu", weights_only=True)
         except UNREADABLE as exc:
             raise InvalidSettings(
-                f"{self._path} cannot be read: delete it to begin anew, or choose another --to"
+                f"{self._path} cannot be read: delete it to start over, or choose another --to"
             ) from exc
         if held["fingerprint"] != self._fingerprint:
             raise InvalidSettings(
                 f"{self._path.parent} holds a run of other data or settings: choose another --to,"
-                f" or delete {self._path.name} there to begin anew"
+                f" or delete {self._path.name} there to start over"
             )
         objective.load_state_dict(held["objective"])
         optimiser.load_state_dict(held["optimiser"])

@@ -52,8 +52,8 @@ def held_out_drives(drives: Sequence[str], share: float, seed: int) -> set[str]:
     every = {*drives}
     if len(every) < _FEWEST_DRIVES:
         raise InvalidSettings(
-            f"the annotated frames are of {len(every)} drives, and at least {_FEWEST_DRIVES} are"
-            " needed to hold some out: give more, or leave drive_id out where it says nothing"
+            f"the annotated frames are of {len(every)} drives, but holding some out needs at least"
+            f" {_FEWEST_DRIVES}: give more, or omit drive_id to hold out frames instead"
         )
     count = max(round(share * len(every)), _FEWEST_HELD_OUT)
     order = sorted(every, key=lambda item: hashlib.sha256(f"{seed}:{item}".encode()).digest())

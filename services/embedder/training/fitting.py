@@ -161,8 +161,8 @@ class _Run:
         quality = exact_quality(vectors, labels, drives, _DEPTH)
         if quality is None:
             raise InvalidSettings(
-                "no label is on two of the drives that are held out, so nobody could say whether"
-                " training helps: give more drives, or hold out more with --held-out"
+                "no label occurs on two held-out drives, so retrieval cannot be measured: give"
+                " more drives, or hold out more with --held-out"
             )
         row = {
             "epoch": float(progress.epoch),

@@ -103,7 +103,9 @@ def train(
         examples, held, side_of(backbone, course.looked), course.folder / "work", watch.read
     )
     if course.recipe.task is TrainingTask.CLASSIFY and len(data.names) < _FEWEST_LABELS:
-        raise InvalidSettings(f"all examples are {data.names[0]!r}: there is nothing to tell apart")
+        raise InvalidSettings(
+            f"all examples are {data.names[0]!r}; training needs at least two labels"
+        )
     objective = objective_of(backbone, model, way, course.recipe, len(data.names))
     checkpoint = Checkpoint(course.folder / "work" / "checkpoint.pt", fingerprint)
     conditions = Conditions(course.recipe, course.schedule, device)

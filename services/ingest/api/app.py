@@ -49,26 +49,26 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 
 
 class AcceptedRecord(BaseModel):
-    """The broker has acknowledged it."""
+    """A record that the broker has acknowledged."""
 
     frame_id: str
     event_id: str
     revision: int
     detections_left_out: int | None = None
-    """Those beyond the limit per frame, of the lowest scores; none where all were taken."""
+    """Number of detections dropped, lowest scores first, because of the limit per frame."""
     scores_clipped: int | None = None
-    """Those that rounding had moved above 1, by at most 1e-6, and that are taken as 1."""
+    """Number of scores that exceed 1 by rounding (at most 1e-6) and were stored as 1."""
 
 
 class HeldRecord(BaseModel):
-    """A correction that is kept, and published once somebody has answered what it asks."""
+    """A correction that is stored, and published once its question is answered."""
 
     frame_id: str
     held: str
-    """What it asks: `unknown_category`."""
+    """The question: `unknown_category`."""
     held_id: str
     unknown: list[str]
-    """The labels that nobody knows."""
+    """The labels that are no known category."""
 
 
 def build_http_app(
@@ -147,18 +147,20 @@ class _Api:
             "response_model_exclude_none": True,
         }
         add("/v1/frames", self.frames, openapi_extra=FRAME_BODY, **common)
-        common["responses"] = {207: {"model": LineResults, "description": "Some lines are refused"}}
+        common["responses"] = {
+            207: {"model": LineResults, "description": "Some lines were refused"}
+        }
         common["response_model"] = AcceptedRecord | HeldRecord | LineResults
         add("/v1/predictions", self.predictions, openapi_extra=record_body(Predictions), **common)
         add("/v1/ground-truth", self.ground_truth, openapi_extra=record_body(GroundTruth), **common)
         return router
 
     async def frames(self, request: Request, credentials: Credentials) -> AcceptedRecord:
-        """Publish one picture and what the vehicle says of it."""
+        """Publish one frame: its image and metadata."""
         vehicle = _vehicle(await self._caller(credentials))
         content, metadata = await read_frame(request)
         if metadata.vehicle_id not in {None, vehicle.vehicle_id}:
-            detail = f"the token is of another vehicle than {metadata.vehicle_id}"
+            detail = f"the token does not belong to vehicle {metadata.vehicle_id}"
             raise Refused(HTTPStatus.FORBIDDEN, "foreign_vehicle", detail)
         accepted = await self._acceptance.frame(content, metadata, vehicle)
         return AcceptedRecord(**asdict(accepted))
@@ -177,13 +179,15 @@ class _Api:
         """Publish the ground truth of one frame, or of many as NDJSON."""
         caller = await self._caller(credentials)
         if caller.scope.vehicle_id is not None:
-            raise Refused(HTTPStatus.FORBIDDEN, "wrong_scope", "this is for annotation tokens")
+            raise Refused(
+                HTTPStatus.FORBIDDEN, "wrong_scope", "this route needs an annotation token"
+            )
         return await self._records(request, GroundTruth, caller)
 
     async def _caller(self, credentials: HTTPAuthorizationCredentials | None) -> Caller:
         caller = credentials and await self._callers.caller(credentials.credentials)
         if not caller:
-            detail = "a valid bearer token is needed"
+            detail = "this route needs a valid bearer token"
             headers = {"WWW-Authenticate": "Bearer"}
             raise Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", detail, headers)
         self._rate.spend(caller.token_id)
@@ -252,7 +256,7 @@ class _Api:
 
 def _vehicle(caller: Caller) -> Vehicle:
     if caller.vehicle is None:
-        raise Refused(HTTPStatus.FORBIDDEN, "wrong_scope", "this is for vehicles' tokens")
+        raise Refused(HTTPStatus.FORBIDDEN, "wrong_scope", "this route needs a vehicle's token")
     return caller.vehicle
 
 
@@ -263,8 +267,8 @@ def _signed(line: Line, person: str | None) -> Line:
         return line
     if record.annotated_by not in {None, person}:
         detail = (
-            f"annotated_by is the token's person, {person}: leave it out, or use a token that"
-            f" `gazeloop tokens create annotation:NAME` makes for {record.annotated_by}"
+            f"annotated_by must be the token's person, {person}: omit it, or use a token that"
+            f" `gazeloop tokens create annotation:NAME` creates for {record.annotated_by}"
         )
         return Line(line.number, InvalidRecord(detail, reason="foreign_annotator"))
     return Line(line.number, record.model_copy(update={"annotated_by": person}))

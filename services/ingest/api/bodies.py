@@ -34,7 +34,7 @@ class _Body(BaseModel):
 
 
 class FrameMetadata(_Body):
-    """What a vehicle says of a picture; a repeated frame_id must bring the same again."""
+    """A frame's metadata; a repeated frame_id needs the same metadata and image."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -50,9 +50,7 @@ class FrameMetadata(_Body):
     )
 
     frame_id: AnyFrameId
-    vehicle_id: AnyVehicleId | None = Field(
-        None, description="The token's own vehicle, where it is not given."
-    )
+    vehicle_id: AnyVehicleId | None = Field(None, description="Default: the token's vehicle.")
     drive_id: AnyDriveId | None = None
     captured_at: CaptureTime
     position: Place | None = Field(
@@ -61,7 +59,7 @@ class FrameMetadata(_Body):
 
 
 class SentDetection(Detection):
-    """One box that a detector reports; a score that float32 rounds above 1 is read as 1."""
+    """One detection; a score that exceeds 1 by float32 rounding is stored as 1."""
 
     score: Annotated[float, Field(ge=0, le=fields.LARGEST_SCORE)]
 
@@ -72,7 +70,7 @@ class SentDetection(Detection):
 
 
 class Predictions(_Body):
-    """All that one detector version found on one frame."""
+    """All detections of one detector version on one frame."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -92,8 +90,8 @@ class Predictions(_Body):
     version: DetectorPart
     complete: bool = Field(
         True,
-        description="Whether these are all detections. Where some could not be sent, false keeps"
-        " the frame out of reference and mAP until all are sent again.",
+        description="Whether these are all detections. False keeps the frame out of reference"
+        " and mAP until all detections are sent.",
     )
     iou_type: IouType = Field(
         "bbox",
@@ -104,7 +102,7 @@ class Predictions(_Body):
 
     @property
     def scores_clipped(self) -> int:
-        """How many scores the event has as 1, and the client above it."""
+        """Number of sent scores above 1, which the event has as 1."""
         return sum(detection.score > 1 for detection in self.detections)
 
     def draft(self) -> PredictionsMade:
@@ -121,7 +119,7 @@ class Predictions(_Body):
 
 
 class GroundTruth(_Body):
-    """All objects of one frame; none at all says: annotated, and empty."""
+    """All objects of one frame; an empty list means that the frame has no objects."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -135,14 +133,12 @@ class GroundTruth(_Body):
     )
 
     frame_id: AnyFrameId
-    annotated_by: _Name | None = Field(
-        None, description="The token's own person, where it is not given."
-    )
+    annotated_by: _Name | None = Field(None, description="Default: the token's person.")
     annotation_source: Literal["import", "reannotation"] = "reannotation"
     complete: bool = Field(
         True,
-        description="Whether these are all objects. Where some could not be sent, false keeps the"
-        " frame out of reference and mAP until all are sent again.",
+        description="Whether these are all objects. False keeps the frame out of reference and mAP"
+        " until all objects are sent.",
     )
     annotations: tuple[Annotation, ...]
     scores_clipped: ClassVar[int] = 0

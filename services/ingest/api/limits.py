@@ -100,7 +100,7 @@ class _BodyLimit:
 
 
 def _too_slow() -> Refused:
-    detail = f"a body comes with {_BODY_BYTES_PER_S} bytes a second or more"
+    detail = f"a body must arrive with {_BODY_BYTES_PER_S} bytes a second or more"
     headers = {"Connection": "close"}
     return Refused(HTTPStatus.REQUEST_TIMEOUT, "body_too_slow", detail, headers)
 

@@ -15,15 +15,15 @@ _REFERENCE = "#/components/schemas/{model}"
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
     for status, description in {
-        400: "Not what its media type says, or a part is missing",
-        401: "No valid token",
-        403: "A token of another scope, or an id outside of the vehicle's namespace",
-        409: "The frame is known with another picture, time or place",
-        413: "Too large: body, image or event",
-        415: "Another media type, or neither JPEG nor PNG",
-        422: "A value breaks a rule, or the image is not complete",
-        429: "Too many requests; see Retry-After",
-        503: "The broker or a store is away; see Retry-After",
+        400: "The body does not match its media type, or a part is missing",
+        401: "The token is missing or invalid",
+        403: "The token has another scope, or an id is outside the vehicle's namespace",
+        409: "The frame is known with another image, time or position",
+        413: "The body, the image or the event is too large",
+        415: "The media type is not supported, or the image is neither JPEG nor PNG",
+        422: "A value is invalid, or the image is incomplete",
+        429: "The rate limit is exceeded; see Retry-After",
+        503: "The broker or a store is unavailable; see Retry-After",
     }.items()
 }
 

@@ -70,7 +70,7 @@ async def read_frame(request: Request) -> tuple[bytes, FrameMetadata]:
     async with request.form(max_files=2, max_fields=2, max_part_size=_MAX_METADATA_BYTES) as form:
         for name in ("image", "metadata"):
             if len(form.getlist(name)) > 1:
-                detail = f"the part `{name}` comes more than once: which one is meant?"
+                detail = f"the part `{name}` was sent more than once"
                 raise Refused(HTTPStatus.BAD_REQUEST, "duplicate_part", detail)
         image, metadata = form.get("image"), form.get("metadata")
         if not isinstance(image, UploadFile) or metadata is None:

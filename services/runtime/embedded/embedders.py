@@ -86,6 +86,6 @@ def _read(data: Path) -> dict[ModelId, MadeBy]:
         return {}
     except ValidationError as exc:
         raise InvalidSettings(
-            f"{file} cannot be read; take it away, and set GAZELOOP_EMBEDDER to what made the"
-            " vectors of this folder"
+            f"{file} cannot be read; move it away, and set GAZELOOP_EMBEDDER to the embedder that"
+            " made this folder's vectors"
         ) from exc

@@ -46,7 +46,7 @@ async def room_kept(folder: Path, free: Free = free_bytes) -> AsyncIterator[None
     ExceptionGroup
         Contains DiskFull.
     """
-    async with held_to(lambda: _check(folder, free, TO_GO_ON_BYTES, "to go on")):
+    async with held_to(lambda: _check(folder, free, TO_GO_ON_BYTES, "to continue")):
         yield
 
 

@@ -75,17 +75,17 @@ def translate(exc: KafkaError, broker: "BrokerAddress") -> GazeloopError:
 
 
 def not_let_in(broker: "BrokerAddress", detail: str) -> str:
-    """What to do where Kafka refuses the login."""
+    """The message if Kafka refuses the login."""
     return (
-        f"Kafka does not let {_user(broker)} in: check GAZELOOP_KAFKA_USER and"
+        f"Kafka refuses the login of {_user(broker)}: check GAZELOOP_KAFKA_USER and"
         f" GAZELOOP_KAFKA_PASSWORD ({detail})"
     )
 
 
 def not_granted(broker: "BrokerAddress", detail: str) -> str:
-    """What to do where Kafka refuses an operation to a user that it lets in."""
+    """The message if Kafka denies an operation to a user that is logged in."""
     return (
-        f"Kafka lets {_user(broker)} in, but not to this: grant what `gazeloop topics acls` prints"
+        f"Kafka denies {_user(broker)} this operation: grant what `gazeloop topics acls` prints"
         f" ({detail})"
     )
 

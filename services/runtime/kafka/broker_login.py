@@ -53,7 +53,7 @@ async def _log_in(broker: BrokerAddress) -> None:
         await connection.connect()
     except ssl.SSLCertVerificationError as exc:
         raise InvalidSettings(
-            f"{broker}: Kafka's certificate is not to be trusted: {exc.verify_message};"
+            f"{broker}: Kafka's certificate is not trusted: {exc.verify_message};"
             " renew it, or correct GAZELOOP_KAFKA_CA"
         ) from exc
     except (OSError, TimeoutError):
@@ -62,7 +62,7 @@ async def _log_in(broker: BrokerAddress) -> None:
         await _closed(connection)
         if not exc.retriable:
             raise InvalidSettings(
-                f"{broker}: Kafka does not let {access.user} in: check GAZELOOP_KAFKA_USER and"
+                f"{broker}: Kafka refuses the login of {access.user}: check GAZELOOP_KAFKA_USER and"
                 f" GAZELOOP_KAFKA_PASSWORD ({type(exc).__name__})"
             ) from exc
     else:

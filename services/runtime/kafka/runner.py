@@ -89,10 +89,12 @@ class DeadLetterLimit:
         self._run += 1
         self._recent.append(True)
         if self._run >= self._run_limit:
-            raise TooManyDeadLetters(f"{self._run} events in a row could not be processed")
+            raise TooManyDeadLetters(f"{self._run} consecutive events could not be processed")
         share = sum(self._recent) / _RATIO_WINDOW
         if len(self._recent) == _RATIO_WINDOW and share >= self._ratio_limit:
-            raise TooManyDeadLetters(f"{share:.0%} of the last {_RATIO_WINDOW} events were bad")
+            raise TooManyDeadLetters(
+                f"{share:.0%} of the last {_RATIO_WINDOW} events could not be processed"
+            )
 
 
 class _GivenBackError(Exception):

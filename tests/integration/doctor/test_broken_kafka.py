@@ -33,13 +33,13 @@ WRONG = {
     "kafka: gaze.needles has 3 partitions, not 2": "removes no partitions",
     "kafka: gaze.frames has retention.ms=3600000, not 604800000": "gazeloop topics alter",
     "kafka: gaze.frames has 1 replicas, not 3": "kafka-reassign-partitions.sh",
-    "kafka: missing, or hidden from this user: gaze.ground-truth": "gazeloop topics create",
+    "kafka: missing, or this user may not see them: gaze.ground-truth": "gazeloop topics create",
     "kafka: gaze.embedded has 1 replicas and min.insync.replicas=2": "add replicas",
     "kafka: gaze.matches has cleanup.policy=compact, not delete": "gazeloop topics alter",
-    "kafka: gaze.needles keeps no more than 1000000 bytes": "set it to -1",
-    "kafka: 3 events of gaze.predictions were deleted before gazeloop.embedder read": "send it",
+    "kafka: gaze.needles has retention.bytes=1000000": "set retention.bytes to -1",
+    "kafka: 3 events of gaze.predictions were deleted before gazeloop.embedder read": "send again",
 }
-ERRORS = {"missing", "nothing can be written", "were deleted"}
+ERRORS = {"missing", "writes fail", "were deleted"}
 
 
 def set_up(admin: KafkaAdminClient, broker: BrokerAddress) -> None:

@@ -143,13 +143,15 @@ def test_vectors_that_are_gone_are_found_and_the_remedy_makes_them_again(
     asyncio.run(lose(settings))
 
     lost = findings_of(asyncio.run(look(settings)), "vectors")
-    assert "lacks vectors of 3 of 3 frames that were looked at" in lost
+    assert "lacks vectors of 3 of 3 sampled frames" in lost
     assert "--set embedder=gazeloop-small" in lost
-    assert "models fill` makes them again" in lost
+    assert "models fill` recomputes them" in lost
     healed = gazeloop(settings, "models", "fill")
 
     assert "embedding 3 frames again" in healed.output
-    assert "no vector is missing of 3 frames" in findings_of(asyncio.run(look(settings)), "vectors")
+    assert "3 sampled frames have all their vectors" in findings_of(
+        asyncio.run(look(settings)), "vectors"
+    )
     assert errors(asyncio.run(look(settings, model=True))) == []
     assert asyncio.run(points(settings)) == (3, 3)
 
@@ -160,7 +162,7 @@ async def test_a_collection_of_another_dimension_is_found(settings: Settings) ->
     await store.ensure(collection_of(REGION_VECTORS, model), 7, keywords=[], numbers=[])
     await store.close()
     found = findings_of(await look(settings, model=True), "vectors")
-    assert "holds vectors of 7 numbers, and the embedder makes" in found
+    assert "has vectors of dimension 7, but the embedder makes" in found
     assert "delete it in Qdrant" in found
 
 
@@ -179,7 +181,7 @@ async def test_an_image_that_is_gone_is_found(settings: Settings, stores: Stores
     assert errors(await look(settings)) == []
     shutil.rmtree(settings.data / "blobs")
     found = findings_of(await look(settings), "blobs")
-    assert "2 of 2 images that were looked for are not there" in found
+    assert "2 of 2 sampled images are missing" in found
     assert "restore the blob store's backup" in found
 
 
@@ -192,7 +194,7 @@ async def test_a_missing_index_is_found_by_its_collection(settings: Settings) ->
     await database.client.close()
     found = findings_of(await look(settings), "mongodb")
     assert "warning: indexes are missing in matches, review_sessions" in found
-    assert "start the services" in found
+    assert "restart the services" in found
 
 
 @pytest.mark.usefixtures("stores")
@@ -201,8 +203,8 @@ async def test_records_of_a_newer_version_are_found(settings: Settings) -> None:
     await database["schemas"].update_one({"_id": "events"}, {"$set": {"newest": 3}})
     await database.client.close()
     found = findings_of(await look(settings), "mongodb")
-    assert "error: its records are of schema 3, and this version knows 2" in found
-    assert "use the newest version everywhere" in found
+    assert "error: its records have schema 3, but this version reads up to 2" in found
+    assert "run the newest version everywhere" in found
 
 
 @pytest.mark.parametrize(("free", "level"), [(8, "warning"), (1, "error")])
@@ -212,7 +214,7 @@ async def test_a_disk_that_is_almost_full_is_found(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100, 100 - free, free))
     found = findings_of(await look(settings), "blobs")
     assert f"{level}: " in found
-    assert f"has {free}% of its disk left: give it more room" in found
+    assert f"has {free}% of its disk left: enlarge it" in found
 
 
 # It is: to this machine itself.

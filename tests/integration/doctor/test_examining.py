@@ -30,14 +30,16 @@ async def test_a_lone_mongod_is_a_warning_with_its_remedy(
     kafka: BrokerAddress, mongodb_url: str, tmp_path: Path
 ) -> None:
     found = await examine(settings_for(kafka, mongodb_url, tmp_path), SystemClock(), model=False)
-    assert "warning: it is a lone server: use a replica set" in findings_of(found, "mongodb")
+    assert "warning: it is a single server, not a replica set: use a replica set" in findings_of(
+        found, "mongodb"
+    )
 
 
 async def test_clocks_that_differ_are_told(
     kafka: BrokerAddress, mongodb_url: str, tmp_path: Path
 ) -> None:
     found = await examine(settings_for(kafka, mongodb_url, tmp_path), FakeClock(), model=False)
-    assert "apart: run NTP" in findings_of(found, "mongodb")
+    assert "its clock differs from this machine's by" in findings_of(found, "mongodb")
 
 
 async def test_topics_that_are_not_as_the_settings_say_are_told(

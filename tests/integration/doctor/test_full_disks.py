@@ -65,7 +65,7 @@ async def test_mongodbs_disk_is_found_before_it_is_full(
 
         fill(disk, leaving=0.07)
         found = await looked(settings, "mongodb")
-        assert re.search(r"warning: it has \d% of its disk left: grow its volume", found)
+        assert re.search(r"warning: it has \d% of its disk left: enlarge its volume", found)
 
         fill(disk, leaving=0.015)
         found = await looked(settings, "mongodb")
@@ -84,7 +84,7 @@ async def test_kafkas_disk_is_found_before_it_is_full(
         fill(disk, leaving=0.07)
         found = await looked(settings, "kafka")
         assert re.search(
-            r"warning: broker 1, \S+, has \d% of its disk left: grow its volume", found
+            r"warning: broker 1, \S+, has \d% of its disk left: enlarge its volume", found
         )
 
         fill(disk, leaving=0.015)

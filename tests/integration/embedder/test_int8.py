@@ -155,7 +155,7 @@ def test_what_a_search_would_lose_is_refused_too(
 ) -> None:
     monkeypatch.setattr(calibration, "MOST_MAP_LOST", -1.0)
 
-    with pytest.raises(UnfitInt8, match=r"mAP goes from .* to .*"):
+    with pytest.raises(UnfitInt8, match=r"mAP changes from .* to .*"):
         write_calibrated(settings, FRAMES, PLAN, tmp_path / "lost.int8", _ignored)
 
 

@@ -261,7 +261,7 @@ def test_too_few_drives_are_refused_with_the_remedy(tmp_path: Path) -> None:
 
 
 def test_one_label_alone_is_refused(tmp_path: Path, crops: list[Example]) -> None:
-    with pytest.raises(InvalidSettings, match="nothing to tell apart"):
+    with pytest.raises(InvalidSettings, match="at least two labels"):
         run(course(tmp_path), [crop for crop in crops if crop.label == "go"])
 
 

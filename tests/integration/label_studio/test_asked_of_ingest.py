@@ -76,7 +76,7 @@ async def test_the_webhook_is_registered_once(
     reached: tuple[Studio, httpx.AsyncClient],
 ) -> None:
     studio, _ = reached
-    assert "is not there" in findings_of(
+    assert "does not exist" in findings_of(
         await look_at_label_studio(studio.settings), "label_studio"
     )
     project, _ = await ensure_project(studio.parts.tool, studio.settings, studio.stores)

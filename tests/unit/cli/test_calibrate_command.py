@@ -66,8 +66,8 @@ def test_a_network_that_does_not_is_refused_with_figures_and_remedy(
 
     output = capsys.readouterr().err
     assert leaving.value.code == 1
-    assert "conv_ae does not bear 8 bits" in output
-    assert "mAP goes from" in output
+    assert "conv_ae loses too much with 8 bits" in output
+    assert "mAP changes from" in output
     assert "GAZELOOP_EMBED_PRECISION to bf16" in output
     assert not (tmp_path / "network.int8").exists()
 

@@ -86,7 +86,7 @@ async def test_with_a_server_nothing_is_remembered(folder: Path) -> None:
 
 async def test_a_note_that_cannot_be_read_says_what_to_do(folder: Path) -> None:
     (folder / "embedders.json").write_text("{")
-    with pytest.raises(InvalidSettings, match=r"embedders\.json cannot be read; take it away"):
+    with pytest.raises(InvalidSettings, match=r"embedders\.json cannot be read; move it away"):
         Context(data=folder).settings()
 
 

@@ -125,7 +125,7 @@ async def test_the_picture_is_decoded_as_stored_frames_are() -> None:
 
 async def test_nothing_embedded_and_another_model_are_said_plainly() -> None:
     world = World()
-    with pytest.raises(InvalidSettings, match="nothing is embedded"):
+    with pytest.raises(InvalidSettings, match="no vectors are stored"):
         await world.found(30)
     await world.vectors.alias({REGION_VECTORS: collection_of(REGION_VECTORS, samples.MODEL)})
     with pytest.raises(InvalidSettings, match="small-test"):
