@@ -13,8 +13,9 @@ from services.annotation.ports.reviews import ReviewEvent
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.events import Position
 from services.contracts.matches import CategoryMatched
-from services.domain.ports.frames import FrameRecord, is_reannotated
+from services.domain.ports.frames import FrameRecord
 from services.domain.ports.needles import NeedleRecord
+from services.domain.reannotation import is_reannotated
 from services.formats.writers.tables import Row, Table, TableFormat, TableWriter, table_writer
 from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.stores.figures import Figures

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from services.contracts import identity
 from services.contracts.events import (
-    REANNOTATION_SOURCE,
     ErrorType,
     FrameAnnotated,
     FrameCaptured,
@@ -29,6 +28,7 @@ from services.domain.metrics.counting import NotCounted, why_not_counted
 from services.domain.ports.frames import FrameRecord, Pair
 from services.domain.ports.matches import KnownCategories
 from services.domain.ports.shortlists import NOT_SHORTLISTED, Membership
+from services.domain.reannotation import is_reannotated
 from services.domain.splits import SplitRule
 
 
@@ -97,8 +97,7 @@ def match(frame: MatchedFrame, rule: SplitRule, operating_score: float) -> Frame
         revisions=frame.revisions,
         split=split,
         shortlisted=split is Split.HAYSTACK and frame.membership.shortlisted,
-        reannotated=frame.ground_truth.annotation_source == REANNOTATION_SOURCE
-        and not frame.left_out,
+        reannotated=is_reannotated(frame.ground_truth) and not frame.left_out,
         vehicle_id=frame.captured.vehicle_id,
         drive_id=frame.captured.drive_id,
         captured_at=frame.captured.captured_at,

@@ -23,9 +23,10 @@ from services.domain.mining.failure_model import Examples, FailureMode
 from services.domain.mining.ranking import Vectors
 from services.domain.mining.region_features import FEATURES, Shown, region_features
 from services.domain.ports.blob_uris import absolute_uri
-from services.domain.ports.frames import FrameRecord, is_reannotated
+from services.domain.ports.frames import FrameRecord
 from services.domain.ports.needles import NeedleRecord
 from services.domain.ports.vectors import Where
+from services.domain.reannotation import is_reannotated
 from services.domain.shortlists.scored_candidates import CaptureContext, Key
 from services.domain.shortlists.strategies import CategoryStats
 from services.domain.splits import SplitRule

@@ -7,7 +7,6 @@ from typing import Protocol, Self
 
 from services.contracts import version_1
 from services.contracts.events import (
-    REANNOTATION_SOURCE,
     FrameAnnotated,
     FrameCaptured,
     PredictionsMade,
@@ -74,14 +73,6 @@ class FrameRecord:
     def is_copy(self) -> bool:
         """Whether another frame had the same image first."""
         return self.original not in {None, self.frame_id}
-
-
-def is_reannotated(truth: FrameAnnotated | None) -> bool:
-    """Whether the annotation team has annotated the frame in full.
-
-    A partial annotation is none: objects that it lacks would count as false positives.
-    """
-    return truth is not None and truth.complete and truth.annotation_source == REANNOTATION_SOURCE
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,11 @@ class BudgetedTask(NamedTuple):
     family: FamilyId
 
 
+def haystack_budget(frames: int, share: float, shortlist_size: int) -> int:
+    """The number of haystack frames that may be listed: a share, but at least one shortlist."""
+    return max(int(frames * share), shortlist_size)
+
+
 @dataclass(frozen=True)
 class Budgets:
     """Upper limits on the number of tasks.

@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, RegionId
 from services.domain.shortlists.assigned_frames import AssignedFrames
 from services.domain.shortlists.family_shortlists import FamilyShortlists
+from services.domain.shortlists.near_duplicates import are_near_duplicates
 from services.domain.shortlists.scored_candidates import (
     WORTH_DECIMALS,
     CaptureContext,
     Limits,
     ListedFrame,
     ScoredCandidate,
-    near,
     task_of,
 )
 
@@ -166,7 +166,9 @@ class ModeQueue:
             if context.frame in assigned.owners or self._repeats(context, limits):
                 continue
             if context.drive is not None:
-                if any(near(context, other, limits) for other in accepted[context.drive]):
+                if any(
+                    are_near_duplicates(context, other, limits) for other in accepted[context.drive]
+                ):
                     continue
                 accepted[context.drive].append(context)
             yield candidate
@@ -190,5 +192,6 @@ class ModeQueue:
 
     def _repeats(self, context: CaptureContext, limits: Limits) -> bool:
         return context.drive is not None and any(
-            near(context, other, limits) for other in self._shown.get(context.drive, ())
+            are_near_duplicates(context, other, limits)
+            for other in self._shown.get(context.drive, ())
         )

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, RegionId, VehicleId
-from services.domain.geodesy import metres_between
 from services.domain.shortlists.budgets import Budget, BudgetedTask, Budgets, day_of
 
 WORTH_DECIMALS = 12
@@ -120,14 +119,3 @@ class Limits:
     per_drive: int
     apart_s: float
     apart_m: float
-
-
-def near(one: CaptureContext, other: CaptureContext, limits: Limits) -> bool:
-    """Whether two frames show the same place at the same time."""
-    if one.drive is None or one.drive != other.drive:
-        return False
-    if abs(one.second - other.second) < limits.apart_s:
-        return True
-    if one.position is None or other.position is None:
-        return False
-    return metres_between(*one.position, *other.position) < limits.apart_m

@@ -23,10 +23,11 @@ from services.formats.items import (
     Rejection,
 )
 from services.formats.json_files import read_json
+from services.formats.readers.category_names import Categories, categories_of, listed_category
 from services.formats.readers.coco_images import ListedImage, listed_images
 from services.formats.readers.detections.registry import OutputReader, read_output
 from services.formats.readers.folders import image_file, image_size
-from services.formats.readers.names import ImageNames, ImageReferences
+from services.formats.readers.image_names import ImageNames, ImageReferences
 from services.formats.readers.records import (
     Groups,
     ImageKey,
@@ -39,14 +40,7 @@ from services.formats.readers.records import (
     rejection,
     whole_frame,
 )
-from services.formats.readers.results import (
-    NOT_LOOKED,
-    Categories,
-    Found,
-    Results,
-    categories_of,
-    listed_category,
-)
+from services.formats.readers.results import NOT_LOOKED, Found, Results
 from services.formats.readers.returned import Manifest
 from services.formats.readers.shapes import annotated_shape
 

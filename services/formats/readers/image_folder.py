@@ -18,11 +18,12 @@ from services.formats.items import (
     Located,
     Rejection,
 )
+from services.formats.readers.category_names import named_category
 from services.formats.readers.detections.registry import OutputReader, read_output
 from services.formats.readers.folders import image_file, visible_files
-from services.formats.readers.names import ImageNames
+from services.formats.readers.image_names import ImageNames
 from services.formats.readers.records import Notes, rejection
-from services.formats.readers.results import NOT_LOOKED, Results, named_category
+from services.formats.readers.results import NOT_LOOKED, Results
 
 _ENDINGS = (".jpg", ".jpeg", ".png")
 

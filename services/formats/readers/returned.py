@@ -15,8 +15,8 @@ from services.formats.adjustments import Adjustment
 from services.formats.geometry import Size, upright_box
 from services.formats.items import FrameItem, Item, Located, RecordKind, Rejection
 from services.formats.json_files import read_json
+from services.formats.readers.category_names import category_name
 from services.formats.readers.records import hide_nothing, rejection
-from services.formats.readers.results import category_name
 
 R = TypeVar("R")
 

@@ -28,9 +28,10 @@ from services.formats.items import (
     Rejection,
 )
 from services.formats.json_files import read_json
+from services.formats.readers.category_names import category_name, named_category
 from services.formats.readers.detections.registry import OutputReader, read_output
 from services.formats.readers.folders import image_file, image_size, plain_name
-from services.formats.readers.names import ImageNames
+from services.formats.readers.image_names import ImageNames
 from services.formats.readers.records import (
     Notes,
     hide_nothing,
@@ -39,7 +40,7 @@ from services.formats.readers.records import (
     whole_frame,
     without,
 )
-from services.formats.readers.results import NOT_LOOKED, Results, category_name, named_category
+from services.formats.readers.results import NOT_LOOKED, Results
 from services.formats.readers.returned import Manifest
 
 _CATEGORY_ATTRIBUTES = ("category", "class", "label", "name", "type", "object")

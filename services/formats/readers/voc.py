@@ -31,11 +31,12 @@ from services.formats.items import (
     RecordKind,
     Rejection,
 )
+from services.formats.readers.category_names import category_name, named_category
 from services.formats.readers.detections.registry import OutputReader, read_output
 from services.formats.readers.folders import image_file, visible_files
-from services.formats.readers.names import ImageNames
+from services.formats.readers.image_names import ImageNames
 from services.formats.readers.records import Notes, hide_nothing, rejection, whole_frame
-from services.formats.readers.results import NOT_LOOKED, Results, category_name, named_category
+from services.formats.readers.results import NOT_LOOKED, Results
 from services.formats.readers.returned import Manifest
 
 MAX_XML_BYTES = 16 * 1024 * 1024

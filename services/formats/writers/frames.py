@@ -10,7 +10,7 @@ from typing import Self
 
 from services.contracts.events import Annotation, FrameAnnotated, FrameCaptured
 from services.contracts.identity import Box, Category, FrameId, NeedleId, RegionId
-from services.domain.ports.frames import is_reannotated
+from services.domain.reannotation import is_reannotated
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_STEM = 120

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from services.contracts.identity import Category, DetectorId
-from services.domain.shortlists.budgets import Budget, Budgets
+from services.domain.shortlists.budgets import Budget, Budgets, haystack_budget
 from services.domain.shortlists.scored_candidates import HeldBack, Limits
 from services.runtime.observability import metrics
 from services.runtime.settings import Settings
@@ -16,9 +16,10 @@ _HELD_BACK_MAX = 1000
 
 def limits_of(haystack_frames: int, settings: Settings) -> Limits:
     """The limits of shortlists for a haystack of `haystack_frames` frames."""
-    budget = int(haystack_frames * settings.shortlist_budget)
     budgets = Budgets(
-        haystack=max(budget, settings.shortlist_size),
+        haystack=haystack_budget(
+            haystack_frames, settings.shortlist_budget, settings.shortlist_size
+        ),
         day=settings.budget_per_day,
         vehicle=settings.budget_per_vehicle,
         family=settings.budget_per_family,

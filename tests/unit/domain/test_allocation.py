@@ -12,12 +12,12 @@ from services.contracts.identity import (
 )
 from services.domain.shortlists.allocation import BudgetAllocator
 from services.domain.shortlists.budgets import Budgets
+from services.domain.shortlists.near_duplicates import are_near_duplicates
 from services.domain.shortlists.scored_candidates import (
     CaptureContext,
     Limits,
     ListedFrame,
     ScoredCandidate,
-    near,
 )
 
 VEHICLE = VehicleId("v")
@@ -201,10 +201,10 @@ def test_what_is_kept_counts_in_every_limit_and_is_not_dealt_again() -> None:
 def test_near_is_close_in_time_or_in_place_on_one_drive() -> None:
     apart = limits(apart_s=1.0, apart_m=5.0)
     here = context("a", "d1", 0.0, 0.0)
-    assert near(here, context("b", "d1", 0.9, 100.0), apart)
-    assert near(here, context("b", "d1", 60.0, 4.0), apart)
-    assert not near(here, context("b", "d1", 60.0, 6.0), apart)
-    assert not near(here, context("b", "d2", 0.0, 0.0), apart)
+    assert are_near_duplicates(here, context("b", "d1", 0.9, 100.0), apart)
+    assert are_near_duplicates(here, context("b", "d1", 60.0, 4.0), apart)
+    assert not are_near_duplicates(here, context("b", "d1", 60.0, 6.0), apart)
+    assert not are_near_duplicates(here, context("b", "d2", 0.0, 0.0), apart)
 
 
 def test_without_a_mode_or_a_frame_nothing_is_dealt() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from services.contracts.events import REANNOTATION_SOURCE
-from services.domain.ports.frames import is_reannotated
+from services.domain.reannotation import is_reannotated
 from tests.samples import frame_annotated
 
 

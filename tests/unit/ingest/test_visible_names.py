@@ -17,7 +17,7 @@ from services.formats import fields
 from services.formats.frames import open_frame
 from services.formats.items import FrameItem
 from services.formats.json_files import read_json
-from services.formats.readers.results import category_name
+from services.formats.readers.category_names import category_name
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from tests import samples
