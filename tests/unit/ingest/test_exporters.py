@@ -202,7 +202,7 @@ def test_datumaro_comes_back_exactly_by_its_own_form() -> None:
 
 @pytest.mark.parametrize("form", Format)
 def test_what_a_format_cannot_say_is_counted(form: Format) -> None:
-    mask = Rle(size=(360, 640), counts="PPYo1")
+    mask = Rle(size=(360, 640), counts="Z;3U;000nbo6")
     special = Annotation(
         category=STOP, bbox=(1.0, 2.0, 3.0, 4.0), crowd=True, ignore=True, mask=mask
     )

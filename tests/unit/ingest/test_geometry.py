@@ -107,7 +107,7 @@ def test_a_mask_is_scaled_as_its_box_is() -> None:
 
 def test_a_mask_beyond_all_pictures_is_not_drawn() -> None:
     with pytest.raises(InvalidRecord, match="pixels"):
-        moved(Rle(size=(2**16, 2**15), counts="x"), 1, (64, 48))
+        moved(Rle(size=(2**16, 2**15), counts="PPPPPP2"), 1, (64, 48))
 
 
 @pytest.mark.parametrize(
