@@ -35,17 +35,11 @@ help: ## list the targets
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
 	@touch $@
 
-$(KAFKA_JARS)/.stamp: deploy/kafka/pom.xml
-	@if command -v mvn >/dev/null && command -v java >/dev/null; then \
-	  echo "Resolving Apache Kafka (44 MB, once)"; rm -rf $(KAFKA_JARS); \
-	  mvn -q -B -f deploy/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=jars && touch $@; \
+$(KAFKA_JARS)/.stamp: services/runtime/embedded/kafka_pom.xml .venv/runtime.stamp
+	@if command -v mvn >/dev/null && command -v java >/dev/null; then $(BIN)/gazeloop broker fetch && touch $@; \
 	else echo "No Java 17 and Maven here: the in-memory broker will be used"; fi
 
-# Written by the broker itself, so that the next ones start in half the time.
-$(KAFKA_JARS)/.classes: $(KAFKA_JARS)/.stamp .venv/runtime.stamp
-	@if test -e $<; then $(BIN)/python -m services.runtime.embedded.kafka_classes && touch $@; fi
-
-broker: $(KAFKA_JARS)/.classes ## fetch Apache Kafka's jars, where Java and Maven are present
+broker: $(KAFKA_JARS)/.stamp ## fetch Apache Kafka's jars, where Java and Maven are present
 
 setup: .venv/runtime.stamp broker ## install everything that `gazeloop` needs into .venv
 

@@ -64,7 +64,7 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
         errors.MissingBroker,
         (
             "Install Java 17 or newer, put it on the PATH or name it with JAVA_HOME, and run"
-            " `make broker`; or name another folder with --data. Stored data is kept."
+            " `gazeloop broker fetch`; or name another folder with --data. Stored data is kept."
         ),
     ),
     (errors.MissingPart, "`make setup` installs what is missing."),

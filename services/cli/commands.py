@@ -119,6 +119,10 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "Create, list, rotate and revoke bearer tokens of vehicles and annotators.",
         ),
         "topics": ("topics_command", "Create or alter the topics of a real Kafka cluster."),
+        "broker": (
+            "broker_command",
+            ("Fetch the Apache Kafka that the embedded stack runs, instead of a broker in memory."),
+        ),
         "migrate": (
             "migrate_command",
             "Migrate the stores to the version that this Gazeloop uses.",

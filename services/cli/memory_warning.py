@@ -14,6 +14,6 @@ def warn_of_memory_broker(out: Console, settings: Settings) -> None:
         why = escape(lacks() or "so GAZELOOP_KAFKA says")
         out.print(
             "[yellow]Warning:[/] the broker is in memory, and its events are gone when this ends"
-            f" ({why}). With Java 17 or newer and `make broker` it is Apache Kafka.",
+            f" ({why}). With Java 17 or newer, `gazeloop broker fetch` makes it Apache Kafka.",
             highlight=False,
         )

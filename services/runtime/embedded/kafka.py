@@ -13,9 +13,9 @@ from typing import Self
 
 from services.contracts.errors import MissingPart
 from services.runtime.embedded.child import Child, is_listening, steady_port
+from services.runtime.embedded.kafka_jars import find_jars
 from services.runtime.kafka.limits import MAX_DEAD_LETTER_BYTES
 
-JARS = Path(__file__).parents[3] / "deploy" / "kafka" / "jars"
 CLASS_ARCHIVE = "kafka.jsa"
 """File beside the jars with Kafka's classes in the JVM's own form; `kafka_classes.py` writes it.
 
@@ -74,19 +74,6 @@ def find_java() -> Path:
         first = printed.partition("\n")[0][:80]
         raise MissingPart(f"no Java {_OLDEST_JAVA} or newer: {java} says {first!r}")
     return Path(java)
-
-
-def find_jars() -> Path:
-    """The folder of Kafka's jars.
-
-    Raises
-    ------
-    MissingPart
-        The jars are missing; `make broker` fetches them.
-    """
-    if not list(JARS.glob("kafka_2.13-*.jar")):
-        raise MissingPart(f"no Kafka in {JARS}; `make broker` fetches it")
-    return JARS.resolve()  # the archive of classes holds for jars at the same absolute path
 
 
 def lacks() -> str:

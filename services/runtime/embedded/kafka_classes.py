@@ -1,4 +1,4 @@
-"""Archives Kafka's classes, so that brokers start faster; `make broker` runs it once.
+"""Archives Kafka's classes, so that brokers start faster; `gazeloop broker fetch` runs it once.
 
 A JVM spends most of a broker's start parsing and verifying classes from the jars. An archive holds
 them as the JVM keeps them in memory (application class-data sharing, JEP 350).
@@ -9,13 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from services.runtime.embedded.kafka import (
-    CLASS_ARCHIVE,
-    EmbeddedKafka,
-    find_jars,
-    find_java,
-    lacks,
-)
+from services.runtime.embedded.kafka import EmbeddedKafka, find_java
+from services.runtime.embedded.kafka_jars import find_jars
 
 _WRITE_S = 120.0
 _USE_S = 60.0
@@ -38,7 +33,3 @@ def is_usable(archive: Path) -> bool:
     command += [f"-XX:ErrorFile={os.devnull}", "-cp", f"{find_jars()}/*", "-version"]
     tried = subprocess.run(command, capture_output=True, check=False, timeout=_USE_S)  # noqa: S603  # the user's own java
     return tried.returncode == 0
-
-
-if __name__ == "__main__" and not lacks():
-    archive_classes(find_jars() / CLASS_ARCHIVE)

@@ -15,8 +15,9 @@ from pymongo import MongoClient
 from services.contracts.errors import MissingBroker, MissingPart, PartEnded
 from services.contracts.topics import FRAMES
 from services.runtime.embedded.child import Child, FolderInUse, is_listening
-from services.runtime.embedded.kafka import CLASS_ARCHIVE, EmbeddedKafka, find_jars, find_java
+from services.runtime.embedded.kafka import CLASS_ARCHIVE, EmbeddedKafka, find_java
 from services.runtime.embedded.kafka_classes import is_usable
+from services.runtime.embedded.kafka_jars import find_jars
 from services.runtime.embedded.mongod import Mongod
 from services.runtime.embedded.stack import Addresses, EmbeddedStack, joined, running
 from services.runtime.kafka.broker import BrokerAddress
@@ -143,7 +144,7 @@ async def test_of_three_brokers_one_may_be_killed(tmp_path: Path) -> None:
 def test_an_archive_of_classes_that_is_cut_short_is_not_used(tmp_path: Path) -> None:
     archive, cut = find_jars() / CLASS_ARCHIVE, tmp_path / CLASS_ARCHIVE
     if not archive.exists():
-        pytest.skip("`make broker` was not run")
+        pytest.skip("`gazeloop broker fetch` was not run")
     cut.write_bytes(archive.read_bytes()[: 1 << 21])
     assert is_usable(archive)
     assert not is_usable(cut)

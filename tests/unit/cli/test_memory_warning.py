@@ -15,7 +15,7 @@ def test_only_a_broker_in_memory_is_warned_of(kafka: str, warned: bool) -> None:
     out = Console(file=io.StringIO(), width=200)
     warn_of_memory_broker(out, load_settings(kafka=kafka))
     assert isinstance(out.file, io.StringIO)
-    assert ("make broker" in out.file.getvalue()) is warned
+    assert ("broker fetch" in out.file.getvalue()) is warned
 
 
 def test_the_warning_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
