@@ -52,6 +52,8 @@ def record(value: object, what: str) -> Record:
 
 def number(value: object) -> float | None:
     """A JSON number as float64, infinite if too large; None for anything else."""
+    if type(value) is float:  # a short cut: files have millions of them
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -80,19 +82,20 @@ def box(value: object) -> Box:
         `malformed_record`, `box_not_finite`, `box_inverted` (a negative side), `box_without_area`
         or `box_out_of_range`.
     """
-    sides = [number(side) for side in value] if isinstance(value, list | tuple) else []
-    numbers = [side for side in sides if side is not None]
-    if len(sides) != 4 or len(numbers) != 4:  # noqa: PLR2004  # a box has four numbers
+    numbers = [number(side) for side in value] if isinstance(value, list | tuple) else []
+    if len(numbers) != 4:  # noqa: PLR2004  # a box has four numbers
         raise malformed("bbox is not [x, y, width, height]")
-    if not all(map(math.isfinite, numbers)):
-        raise InvalidRecord(f"bbox {numbers} is not finite", reason="box_not_finite")
     x, y, width, height = numbers
+    if x is None or y is None or width is None or height is None:
+        raise malformed("bbox is not [x, y, width, height]")
+    if not all(map(math.isfinite, (x, y, width, height))):
+        raise InvalidRecord(f"bbox {numbers} is not finite", reason="box_not_finite")
     if width < 0 or height < 0:
         detail = f"bbox {numbers} has a negative width or height"
         raise InvalidRecord(detail, reason="box_inverted")
     if width < MIN_SIDE or height < MIN_SIDE:
         raise InvalidRecord(f"bbox {numbers} has no area", reason="box_without_area")
-    if any(abs(side) > MAX_COORDINATE for side in numbers):
+    if max(abs(x), abs(y), width, height) > MAX_COORDINATE:
         raise InvalidRecord(f"bbox {numbers} is beyond any image", reason="box_out_of_range")
     return (x, y, width, height)
 
@@ -199,6 +202,8 @@ def key(value: object) -> int | str:
     InvalidRecord
         It is neither an integer nor a string.
     """
+    if type(value) is int and abs(value) <= 2**53:  # a short cut, as float64 holds it exactly
+        return value
     if isinstance(value, str) and value:
         return value
     found = number(value)

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from services.contracts.errors import InvalidRecord
 from services.formats import fields
@@ -59,8 +59,8 @@ def parsed(
     found = []
     for source in sources:
         try:
-            record = fields.record(source.value, "the record")
-            value = parse(Located(record, source.location))
+            fields.record(source.value, "the record")
+            value = parse(cast("Located[Record]", source))
         except InvalidRecord as exc:
             rejected.append(rejection(exc, source, kind))
         else:
