@@ -9,7 +9,9 @@ from services.contracts.codec import encode
 from services.contracts.errors import StoreUnavailable
 from services.contracts.events import Event, NeedleFound, ShortlistPublished
 from services.contracts.identity import FrameId
+from services.domain.shortlists import epochs
 from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, WINDOW
+from services.retriever.allocation import detector_allocator
 from services.runtime.consumed import consuming
 from services.runtime.kafka.records import Parsed, Record
 from services.runtime.settings import Settings
@@ -129,9 +131,9 @@ async def test_what_an_annotator_has_opened_stays_without_evidence(
     assert world.shortlists() == [["hay"]]
 
 
-async def epoch_after_epoch(seed: int, rng: random.Random) -> World:
+async def epoch_after_epoch(seed: int, rng: random.Random, *, early: float = 0.0) -> World:
     """Ten epochs of needles, haystack frames, annotations and verdicts; `rng` shuffles each."""
-    world = World(shortlist_size=3, shortlist_budget=0.4)
+    world = World(shortlist_size=3, shortlist_budget=0.4, shortlist_early=early)
     story = random.Random(seed)
     for number in range(10):
         events: list[Event] = []
@@ -169,6 +171,19 @@ async def test_the_same_epochs_give_the_same_shortlists_whatever_the_order_insid
     first, second = [await epoch_after_epoch(seed, random.Random(n)) for n in (1, 2)]
     assert published(first) == published(second)
     assert await first.epochs.of(samples.DETECTOR) == await second.epochs.of(samples.DETECTOR)
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3])
+async def test_frames_that_are_listed_early_do_not_depend_on_the_order_inside_epochs(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(epochs, "WINDOW", 3)
+    monkeypatch.setattr(detector_allocator, "EARLY_EXAMPLES_MIN", 1)
+    first, second = [await epoch_after_epoch(seed, random.Random(n), early=0.5) for n in (1, 2)]
+    assert published(first) == published(second)
+    recorded = await first.epochs.of(samples.DETECTOR)
+    assert recorded == await second.epochs.of(samples.DETECTOR)
+    assert any(0 < epoch.released < epoch.budget for epoch in recorded)
 
 
 async def test_an_epoch_records_what_it_was_allocated_from() -> None:
