@@ -18,14 +18,14 @@ from tenacity import (
     wait_fixed,
 )
 
-from services.app.consumers import consumers, is_asked_for, warn_where_idle
-from services.app.elected import elected
-from services.app.figures_job import JOB, figures_kept_up
+from services.app.consumers.building import BuiltService, Parts
+from services.app.consumers.registry import consumers_built, is_asked_for, warn_where_idle
 from services.app.needs import ServedPages, readiness_of
-from services.app.pages import pages_served
+from services.app.pages.server import pages_served
 from services.app.parts import App, opened
 from services.contracts.errors import InvalidSettings, Transient
 from services.contracts.flow import CONSUMERS, OPTIONAL_SERVICES, REVIEW, SERVICES, USES_IMAGES
+from services.domain.ports.vectors import VectorStore
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.embedded import stack
 from services.runtime.embedded.room import room_kept
@@ -35,6 +35,7 @@ from services.runtime.observability import metrics
 from services.runtime.serving import serving
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import open_blobs
+from services.runtime.stores.vectors_open import open_vector_store
 
 log = structlog.get_logger(__name__)
 
@@ -164,22 +165,38 @@ async def _serving(
     async with opened(settings, creating=creating) as app, AsyncExitStack() as closing:
         if USES_IMAGES.intersection(services):
             open_blobs(settings.blob_url)  # report a missing package now, not at the first image
-        stores, traces = app.stores, app.traces
-        built = await closing.enter_async_context(
-            consumers(services, stores, settings, clock, traces=traces, fill_settings=fill_settings)
-        )
+        vectors = _vectors_opened_once(settings, closing)
+        parts = Parts(app.stores, settings, clock, app.traces, vectors, fill_settings)
+        built = await closing.enter_async_context(consumers_built(services, parts))
         served = ServedPages(services)
         ready = None
         if served.names:
-            ready = await closing.enter_async_context(readiness_of(served, stores, settings, clock))
+            readiness = readiness_of(served, app.stores, settings, clock)
+            ready = await closing.enter_async_context(readiness)
+        consumers = [consumer for service in built for consumer in service.consumers]
         health = await closing.enter_async_context(
-            serving(built.services, settings, ready.checks if ready else None)
+            serving(consumers, settings, ready.checks if ready else None)
         )
         addresses = {"metrics": f"http://{settings.host}:{health.port}/metrics"}
         if served.names:
             addresses |= await closing.enter_async_context(pages_served(services, app, clock))
             served.serve(addresses)
-        if "evaluator" in services:
-            job = partial(figures_kept_up, stores, settings, clock)
-            await closing.enter_async_context(elected(JOB, stores.leases, job, clock))
-        yield replace(app, addresses=addresses, settle=built.settle)
+        yield replace(app, addresses=addresses, settle=partial(_settled, built))
+
+
+async def _settled(services: Sequence[BuiltService]) -> bool:
+    """Do the services' deferred work; return whether there was any."""
+    return any([await service.settle() for service in services if service.settle])
+
+
+def _vectors_opened_once(settings: Settings, closing: AsyncExitStack) -> Callable[[], VectorStore]:
+    """Open the vector store at the first call, and close it with `closing`."""
+    opened: list[VectorStore] = []
+
+    def open_() -> VectorStore:
+        if not opened:
+            opened.append(open_vector_store(settings))
+            closing.push_async_callback(opened[0].close)
+        return opened[0]
+
+    return open_

@@ -1,4 +1,4 @@
-"""Fill a second embedder's collections from stored frames, in the background."""
+"""Embed frames as they arrive, and fill a second embedder's collections from stored frames."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,6 +20,30 @@ FILL_PAUSE_S = 5.0
 """Pause between passes: how far a follower may lag behind the live model."""
 
 
+async def embedding_step(
+    settings: Settings, stores: Stores, vectors: VectorStore, *, outbox: Outbox, clock: Clock
+) -> EmbedFrames:
+    """The step of the embedder that these settings name; the data folder remembers the settings.
+
+    Raises
+    ------
+    MissingWeights, InvalidSettings
+        There is no such embedder.
+    """
+    embedder = await asyncio.to_thread(embedder_of, settings)
+    note_embedder(settings, embedder.model_id)
+    return EmbedFrames(
+        embedder,
+        stores.embeddings,
+        stores.frames,
+        stores.blobs,
+        vectors,
+        outbox=outbox,
+        settings=settings,
+        clock=clock,
+    )
+
+
 async def filler(
     settings: Settings, stores: Stores, vectors: VectorStore, *, outbox: Outbox, clock: Clock
 ) -> FillModel:
@@ -30,18 +54,7 @@ async def filler(
     MissingWeights, InvalidSettings
         There is no such embedder.
     """
-    embedder = await asyncio.to_thread(embedder_of, settings)
-    note_embedder(settings, embedder.model_id)
-    step = EmbedFrames(
-        embedder,
-        stores.embeddings,
-        stores.frames,
-        stores.blobs,
-        vectors,
-        outbox=outbox,
-        settings=settings,
-        clock=clock,
-    )
+    step = await embedding_step(settings, stores, vectors, outbox=outbox, clock=clock)
     return FillModel(step, stores.embeddings)
 
 

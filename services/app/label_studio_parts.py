@@ -1,13 +1,10 @@
-"""Wire the Label Studio integration for the service, ingest's HTTP routes and the commands."""
+"""Wire the Label Studio integration for the service and the commands."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from fastapi import APIRouter
-
 from services.annotation.label_studio.client import LabelStudio, opened
-from services.annotation.label_studio.http import event_routes, image_routes
 from services.annotation.label_studio.links import ImageLinks
 from services.annotation.label_studio.making import TaskMaker
 from services.annotation.label_studio.project import ensure_project, ensure_webhook
@@ -78,16 +75,3 @@ async def carrying(
 
         async with going_on(synchronise):
             yield
-
-
-def outside_routes(
-    stores: AnnotationStores, settings: Settings, clock: Clock
-) -> Sequence[APIRouter]:
-    """Ingest's routes for Label Studio and annotators' browsers; none if it is not configured."""
-    if not settings.label_studio_url:
-        return ()
-    links = ImageLinks(stores.reviews.signing_key, settings.public_url)
-    return (
-        event_routes(stores.annotation_tasks, settings),
-        image_routes(links, stores.frames, stores.blobs, settings, clock),
-    )

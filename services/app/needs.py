@@ -8,8 +8,8 @@ from http import HTTPStatus
 
 import httpx
 
+from services.app.pages.server import BUILDERS
 from services.contracts.errors import StoreUnavailable
-from services.contracts.flow import REVIEW
 from services.contracts.topics import GROUND_TRUTH
 from services.runtime.clock import Clock
 from services.runtime.kafka.broker import BrokerAddress
@@ -21,8 +21,6 @@ from services.runtime.stores.opening import Stores
 _PATIENCE_S = 5.0
 _NOBODY = "readiness"
 """A token id that is never issued."""
-_PAGES = ("ingest", REVIEW)
-"""The services that serve HTTP, which are also the names of their addresses."""
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # a target, not a bind address
 
 
@@ -35,7 +33,7 @@ class ServedPages:
     """
 
     def __init__(self, services: Sequence[str]) -> None:
-        self.names = tuple(name for name in _PAGES if name in services)
+        self.names = tuple(name for name in BUILDERS if name in services)
         self._urls: dict[str, str] = {}
 
     def serve(self, addresses: Mapping[str, str]) -> None:

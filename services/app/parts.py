@@ -9,10 +9,6 @@ import structlog
 
 from services.app.subscriptions import SUBSCRIPTIONS
 from services.app.unreadable_letters import UnreadableReporter, unreadable_reported
-from services.domain.metrics.subsets import Subset
-from services.evaluator.reports.costs import StoredErrorCosts
-from services.evaluator.reports.detector_reports import Reports
-from services.evaluator.reports.report import Counts, Report
 from services.runtime.clock import SystemClock
 from services.runtime.embedded import stack
 from services.runtime.kafka.broker import BrokerAddress
@@ -76,34 +72,6 @@ class App:
                 await asyncio.sleep(_POLL_S)
             if not await self.settle():
                 return
-
-    async def reports(self, dead_letters: int) -> list[Report]:
-        """One report per detector, from the stores."""
-        tally = await self.stores.frames.tally()
-        counts = Counts(
-            frames=tally.frames,
-            predictions=tally.predictions,
-            ground_truth=tally.ground_truth,
-            partial_predictions=tally.partial_predictions,
-            partial_ground_truth=tally.partial_ground_truth,
-            copies=tally.copies,
-            dead_letters=dead_letters,
-        )
-        stores, clock, score = self.stores, SystemClock(), self.settings.operating_score
-        reports = Reports(stores.matches, stores.needles, score, clock)
-        found = [
-            report.with_curves(await reports.curves(report.detector, Subset.ALL))
-            for report in await reports.now(counts)
-        ]
-        # Read after the reports, because a frame is stored before its matches. An unreadable
-        # frame has no costs.
-        count_copies = self.settings.count_copies
-        stored = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=count_copies)
-        costs = await stored.now()
-        return [
-            report.with_costs(costs[report.detector]) if report.detector in costs else report
-            for report in found
-        ]
 
 
 @asynccontextmanager

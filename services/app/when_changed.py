@@ -5,8 +5,8 @@ from typing import Generic, TypeVar
 
 from services.domain.ports.epochs import EpochStore
 from services.domain.ports.matches import MatchStore
-from services.evaluator.reports.revised_frames import RevisedFrames
 from services.runtime.clock import Clock
+from services.runtime.revised_frames import RevisedFrames
 
 T = TypeVar("T")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from services.app.gallery import write_montages
 from services.app.parts import App
+from services.app.reporting import read_reports
 from services.cli.dead_letter_reading import dead_letter_count
 from services.cli.empty_split import empty_split
 from services.cli.lag_watch import LagWatch
@@ -149,7 +150,7 @@ async def mine(
     await app.caught_up(watch.seen)
     await watch.look()
     lost = await audit.lost(app.stores.frames, summary)
-    reports = await app.reports(await dead_letter_count(app))
+    reports = await read_reports(app, await dead_letter_count(app))
     drawn: list[Path] = []
     if montages.most:
         view.at("drawing montages")

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from services.app.parts import joined
+from services.app.reporting import read_reports
 from services.cli import report_view
 from services.cli.console import console
 from services.cli.context import Context, example, run, shared
@@ -58,4 +59,4 @@ async def _reports(context: Context) -> list[Report]:
     settings = context.stored()
     log_to_file(settings, "report")
     async with joined(settings) as stack:
-        return await stack.reports(await dead_letter_count(stack))
+        return await read_reports(stack, await dead_letter_count(stack))

@@ -10,8 +10,8 @@ from services.domain.metrics.error_costs import ErrorCostPool, ErrorCosts
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.matches import MatchStore
 from services.evaluator.live.gauges import show_error_costs
-from services.evaluator.reports.revised_frames import RevisedFrames
 from services.runtime.clock import Clock
+from services.runtime.revised_frames import RevisedFrames
 
 
 class StoredErrorCosts:

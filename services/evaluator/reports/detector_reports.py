@@ -26,8 +26,8 @@ from services.evaluator.reports.report import (
     Report,
     ShortlistReport,
 )
-from services.evaluator.reports.revised_frames import RevisedFrames
 from services.runtime.clock import Clock
+from services.runtime.revised_frames import RevisedFrames
 
 _CHUNK = 2000
 _MOST_CURVES = 500

@@ -18,7 +18,7 @@ from services.annotation.label_studio.project import (
     ensure_webhook,
 )
 from services.app.doctor.tools import look_at_label_studio
-from services.app.label_studio_parts import outside_routes
+from services.app.label_studio_routes import outside_routes
 from services.runtime.http.answers import add_answers
 from tests.integration.doctor.conftest import findings_of
 from tests.integration.label_studio import server as real

@@ -12,7 +12,8 @@ from pydantic import SecretStr
 from services.annotation.label_studio.project import ensure_project, ensure_webhook
 from services.annotation.label_studio.pulling import Puller
 from services.annotation.label_studio.service import SyncLoop
-from services.app.label_studio_parts import carrying, outside_routes
+from services.app.label_studio_parts import carrying
+from services.app.label_studio_routes import outside_routes
 from services.contracts.errors import InvalidRecord, ToolUnavailable
 from services.runtime.clock import SystemClock
 from services.runtime.http.server import serving_http

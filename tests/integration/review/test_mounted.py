@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
 from services.app.figures_noted import note_curves, note_figures
-from services.app.review_page import reviewing
+from services.app.pages.review import reviewing
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import BrokerUnavailable
 from services.contracts.events import FrameAnnotated

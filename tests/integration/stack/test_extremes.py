@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from services.app.assembly import running
 from services.app.parts import App
+from services.app.reporting import read_reports
 from services.app.unreadable_letters import REASON, UnreadableReporter
 from services.cli.dead_letter_reading import dead_letter_count
 from services.contracts.codec import encode
@@ -204,7 +205,7 @@ async def test_extremes_of_every_field_end_no_service_now_or_later(
         await app.outbox.publish(again)
         await _caught_up(app, exits)
         await app.settle()
-        reports = await app.reports(await dead_letter_count(app))
+        reports = await read_reports(app, await dead_letter_count(app))
         assert all(report.json_text() for report in reports)
         assert samples.DETECTOR in {report.detector for report in reports}
         await until(lambda: _collections(_unreadable(app)) >= spoiled, deadline_s=_DEADLINE_S)
@@ -213,7 +214,7 @@ async def test_extremes_of_every_field_end_no_service_now_or_later(
     monkeypatch.setattr(UNREADABLE, "_seen", set())
     async with running(settings_, ["evaluator", "retriever"]) as app:
         await app.settle()
-        assert await app.reports(0)
+        assert await read_reports(app, 0)
         await UnreadableReporter(app.stores.unreadable, app.outbox, SystemClock()).report()
         assert await asyncio.to_thread(_unreadable, app) == first
     assert {len(letters) for letters in first.values()} == {1}

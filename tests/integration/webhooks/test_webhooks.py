@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from standardwebhooks import Webhook
 
-from services.app.consumers import webhook_consumers
+from services.app.consumers.webhooks import webhook_consumers
 from services.contracts.codec import written
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.events import ShortlistPublished

@@ -19,7 +19,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
     """What is logged, however logs were set up before."""
     capture = LogCapture()
     log = structlog.wrap_logger(None, processors=[structlog.processors.add_log_level, capture])
-    monkeypatch.setattr("services.app.consumers.log", log)
+    monkeypatch.setattr("services.app.consumers.registry.log", log)
     return capture
 
 

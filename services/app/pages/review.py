@@ -1,8 +1,8 @@
-"""Mount the review page on a server, with its background work."""
+"""Build the review page, with its background work."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
@@ -11,13 +11,15 @@ from services.annotation.ports.needle_lists import Queue
 from services.annotation.review.app import build_review_app, review_context
 from services.annotation.review.context import DeadLetters
 from services.annotation.review.sessions import Account
-from services.annotation.stores.opening import AnnotationStores
-from services.app.parts import REVIEW_PATH
+from services.annotation.stores.opening import AnnotationStores, open_annotation_stores
+from services.app.parts import REVIEW_PATH, App
 from services.app.repeating import repeated
 from services.contracts.errors import InvalidRecord
+from services.contracts.flow import REVIEW
 from services.contracts.identity import LetterId
 from services.domain.dead_letters import Letter
 from services.runtime.clock import Clock
+from services.runtime.http.server import traced
 from services.runtime.http.tokens import Authenticator
 from services.runtime.kafka import dead_letters
 from services.runtime.kafka.broker import BrokerAddress
@@ -27,6 +29,25 @@ from services.runtime.settings import Settings
 
 _RESUME_S = 15.0
 _QUEUE_S = 10.0
+
+
+@asynccontextmanager
+async def build(server: FastAPI | None, app: App, clock: Clock) -> AsyncIterator[FastAPI]:
+    """Mount the page on the process's server, or on one of its own.
+
+    It publishes corrections under its own name and with its own grants.
+    """
+    settings, traces = app.settings, app.traces
+    if server is None:
+        tracing = traced(traces.provider(REVIEW))
+        server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=tracing)
+    broker = BrokerAddress.of(settings)
+    outbox = KafkaOutbox(REVIEW, broker, settings, traces=traces.of(REVIEW))
+    async with AsyncExitStack() as closing:
+        closing.push_async_callback(outbox.close)
+        stores = await open_annotation_stores(app.stores)
+        await closing.enter_async_context(reviewing(server, stores, outbox, settings, clock))
+        yield server
 
 
 @asynccontextmanager

@@ -1,0 +1,30 @@
+"""Build the embedder, and the work that fills a second embedder's vectors."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from services.app.consumers.building import BuiltService, Parts
+from services.app.filling import embedding_step, filled_in_background, filler
+from services.contracts.flow import READS
+
+
+@asynccontextmanager
+async def build(parts: Parts) -> AsyncIterator[BuiltService]:
+    """Build it.
+
+    Raises
+    ------
+    MissingWeights, InvalidSettings
+        There is no such embedder.
+    """
+    stores, clock = parts.stores, parts.clock
+    async with parts.connected("embedder") as client, AsyncExitStack() as closing:
+        outbox = client.outbox
+        vectors = await asyncio.to_thread(parts.open_vectors)
+        step = await embedding_step(parts.settings, stores, vectors, outbox=outbox, clock=clock)
+        if parts.fill_settings is not None:
+            second = parts.fill_settings
+            work = await filler(second, stores, vectors, outbox=outbox, clock=clock)
+            await closing.enter_async_context(filled_in_background(work))
+        yield BuiltService([client.consumer(READS["embedder"], step)])

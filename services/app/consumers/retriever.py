@@ -1,0 +1,74 @@
+"""Build the retriever, with the work that it does in the background."""
+
+import asyncio
+from collections.abc import AsyncIterator, Hashable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from services.app.consumers.building import BuiltService, Parts
+from services.app.family_marking import mark_families
+from services.app.repeating import repeated
+from services.app.when_changed import WhenChanged, epochs_closed
+from services.contracts.flow import READS
+from services.domain.ports.vectors import REGION_VECTORS, live_model
+from services.retriever.service import PublishShortlists
+from services.runtime.progress import Progress, progress_of
+from services.runtime.settings import Settings
+from services.runtime.step import Outbox
+
+_FAMILIES_S = 15.0
+_BUDGETS_S = 15.0
+
+
+@asynccontextmanager
+async def build(parts: Parts) -> AsyncIterator[BuiltService]:
+    """Build it."""
+    async with parts.connected("retriever") as client, AsyncExitStack() as closing:
+        step = await asyncio.to_thread(_step, parts, client.outbox)
+        progress = Progress()
+        # While a batch waits for a background plan, the plan's steps count as its progress.
+        with progress_of(progress):
+            for name, work, every_s in (
+                ("mark_families", _families_marked(parts), _FAMILIES_S),
+                ("report_budgets", step.report_budgets, _BUDGETS_S),
+                ("settle_shortlists", step.settle_when_due, parts.settings.epoch_s / 4),
+            ):
+                repeating = repeated(name, work, parts.clock, every_s=every_s)
+                await closing.enter_async_context(repeating)
+        consumer = client.consumer(
+            READS["retriever"], step, settings=_batched(parts.settings), progress=progress
+        )
+        yield BuiltService([consumer], step.settle)
+
+
+def _step(parts: Parts, outbox: Outbox) -> PublishShortlists:
+    return PublishShortlists(
+        frames=parts.stores.frames,
+        matches=parts.stores.matches,
+        needles=parts.stores.needles,
+        vectors=parts.open_vectors(),
+        epochs=parts.stores.epochs,
+        openings=parts.stores.openings,
+        budgets=parts.stores.budgets,
+        outbox=outbox,
+        settings=parts.settings,
+        clock=parts.clock,
+    )
+
+
+def _batched(settings: Settings) -> Settings:
+    """A batch of the retriever is an epoch."""
+    larger = {"batch_size": settings.epoch_events, "batch_wait_s": settings.epoch_s}
+    return settings.model_copy(update=larger)
+
+
+def _families_marked(parts: Parts) -> WhenChanged[int]:
+    stores, vectors = parts.stores, parts.open_vectors()
+
+    async def planned() -> Hashable:
+        # New embeddings close an epoch; a switch of the live model does not, so compare it too.
+        return await epochs_closed(stores.epochs), await live_model(vectors, REGION_VECTORS)
+
+    async def mark() -> int:
+        return await mark_families(stores, vectors, parts.settings, parts.clock)
+
+    return WhenChanged(mark, stores.matches, planned, parts.clock)

@@ -1,0 +1,33 @@
+"""Build ingest's HTTP API, with the work that releases held corrections."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from services.annotation.stores.opening import AnnotationStores
+from services.app.held_parts import correction_holder, held_released
+from services.app.label_studio_routes import outside_routes
+from services.app.parts import App
+from services.ingest.api.app import build_http_app
+from services.runtime.clock import Clock
+
+
+@asynccontextmanager
+async def build(server: FastAPI | None, app: App, clock: Clock) -> AsyncIterator[FastAPI]:
+    """Build it; it is the process's server, to which the review page may be added."""
+    assert server is None, "ingest's API is built first"
+    stores = app.stores
+    async with held_released(stores, app.outbox, clock):
+        yield build_http_app(
+            outbox=app.outbox,
+            blobs=stores.blobs,
+            ledger=stores.ledger,
+            tokens=stores.tokens,
+            settings=app.settings,
+            clock=clock,
+            tracing=app.traces.provider("ingest"),
+            holder=correction_holder(stores, clock),
+            frames=stores.frames,
+            more=outside_routes(AnnotationStores.of(stores), app.settings, clock),
+        )

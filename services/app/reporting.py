@@ -1,0 +1,43 @@
+"""Read the detectors' reports from an app's stores."""
+
+from services.app.parts import App
+from services.domain.metrics.subsets import Subset
+from services.evaluator.reports.costs import StoredErrorCosts
+from services.evaluator.reports.detector_reports import Reports
+from services.evaluator.reports.report import Counts, Report
+from services.runtime.clock import SystemClock
+
+
+async def read_reports(app: App, dead_letters: int) -> list[Report]:
+    """One report per detector.
+
+    Raises
+    ------
+    StoreUnavailable
+        A store does not answer.
+    """
+    stores, settings, clock = app.stores, app.settings, SystemClock()
+    tally = await stores.frames.tally()
+    counts = Counts(
+        frames=tally.frames,
+        predictions=tally.predictions,
+        ground_truth=tally.ground_truth,
+        partial_predictions=tally.partial_predictions,
+        partial_ground_truth=tally.partial_ground_truth,
+        copies=tally.copies,
+        dead_letters=dead_letters,
+    )
+    reports = Reports(stores.matches, stores.needles, settings.operating_score, clock)
+    found = [
+        report.with_curves(await reports.curves(report.detector, Subset.ALL))
+        for report in await reports.now(counts)
+    ]
+    # Read after the reports, because a frame is stored before its matches. An unreadable frame
+    # has no costs.
+    count_copies = settings.count_copies
+    stored = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=count_copies)
+    costs = await stored.now()
+    return [
+        report.with_costs(costs[report.detector]) if report.detector in costs else report
+        for report in found
+    ]
