@@ -16,7 +16,8 @@ from services.contracts.events import Split
 from services.contracts.identity import DriveId, FrameId, RegionId
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.needles import NeedleRecord
-from services.formats.writers.formats import EXPORTERS, IMAGES, Format, manifest
+from services.formats.writers.format_names import Format
+from services.formats.writers.formats import EXPORTERS, IMAGES, manifest
 from services.formats.writers.frames import Export, ExportFrame, Proposal, stem_of
 from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.settings import Settings

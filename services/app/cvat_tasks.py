@@ -19,7 +19,8 @@ from services.formats.readers.restored import restored
 from services.formats.readers.returned import Manifest, Sent
 from services.formats.writers.frames import ExportFrame
 from services.ground_truth.holding import CorrectionGate
-from services.ingest.publishing import Source, publish_dataset
+from services.ingest.publishing import publish_dataset
+from services.ingest.source import Source
 from services.ingest.summary import Summary
 from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings

@@ -18,14 +18,8 @@ from services.contracts.errors import InvalidSettings
 from services.domain.detection.coco import IntArray
 from services.domain.statistics.collapse import collapse_of
 from services.domain.statistics.retrieval_quality import whole_map
-from services.embedder.training.labelled import (
-    Example,
-    LabelledFrame,
-    LabelRule,
-    Looked,
-    examples,
-    of_categories,
-)
+from services.embedder.training.choices import LabelRule, Looked
+from services.embedder.training.labelled import Example, LabelledFrame, examples, of_categories
 from services.formats.json_files import read_json
 from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.settings import Settings

@@ -5,23 +5,11 @@ from typing import Annotated
 
 import typer
 
-from services.annotation.export_choice import What
-from services.annotation.exporting import chosen_frames
-from services.annotation.ports.needle_filters import NeedleFilter
-from services.annotation.stores.opening import AnnotationStores
-from services.benchmark.running import Drawing, RetrievalRun, measured, shown
-from services.cli.console import console
-from services.cli.context import Context, example, run, shared
-from services.cli.labelled_source import (
-    Label,
-    LookedAt,
-    Source,
-    labelled_frames,
-)
+from services.cli.examples import example
+from services.cli.labelled_source import Label, LookedAt, Source
+from services.cli.lazy import done_by
 from services.cli.option_groups import with_option_groups
-from services.embedder.training.labelled import LabelRule, Looked
-from services.formats.writers.frames import ExportFrame
-from services.runtime.settings import Settings
+from services.embedder.training.choices import LabelRule, Looked
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -41,6 +29,7 @@ def benchmarking() -> None:
     ),
 )
 @with_option_groups
+@done_by("services.cli.work.benchmark")
 def retrieval(
     ctx: typer.Context,
     *,
@@ -111,33 +100,3 @@ def retrieval(
     retrieved or not. `report P@4` and `report R@4` are computed as in report 2: see
     docs/train-an-embedder.md.
     """
-    benchmark = RetrievalRun(
-        source.coco,
-        looked,
-        label,
-        models or [],
-        searches or [],
-        supercategories or [],
-        letterbox=letterbox,
-        queries=queries,
-        depth=depth,
-        seed=seed,
-        drawing=Drawing(query or [], montages),
-        to=to,
-    )
-    if letterbox is not None and looked is not Looked.FRAMES:
-        raise typer.BadParameter("only whole frames are padded", param_hint="--letterbox")
-    run(lambda: _retrieval(shared(ctx), source, benchmark), interrupted="Nothing was written.")
-
-
-async def _retrieval(context: Context, source: Source, benchmark: RetrievalRun) -> None:
-
-    settings = context.settings()
-    frames = await labelled_frames(source, context, _all_annotated)
-    shown(benchmark, measured(benchmark, frames, settings, console()), console())
-
-
-async def _all_annotated(stores: AnnotationStores, settings: Settings) -> list[ExportFrame]:
-
-    del settings
-    return await chosen_frames(stores, What.ANNOTATED, NeedleFilter())

@@ -1,4 +1,4 @@
-"""What all commands share: settings from the global options, examples, Ctrl-C handling."""
+"""What all commands share when they run: settings from the global options, Ctrl-C handling."""
 
 import asyncio
 import signal
@@ -62,12 +62,6 @@ class Context(GlobalOptions):
         if not named and not (settings.data / FOLDER).is_dir():
             raise NothingStored(f"nothing is stored in the data folder {settings.data}")
         return settings
-
-
-def example(*commands: str) -> str:
-    """Examples below a command's help."""
-    lines = " \n\n".join(f"`gazeloop {command}`" for command in commands)
-    return f"Example: {lines}" if len(commands) == 1 else f"Examples:\n\n{lines}"
 
 
 def shared(ctx: typer.Context) -> Context:

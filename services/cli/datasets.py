@@ -1,28 +1,15 @@
-"""Data sets as command options, and the functions that open them."""
+"""Data sets as command options."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from services.cli.console import console
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import IouType
-from services.formats.items import Dataset, Detector
-from services.formats.readers.coco import read_coco
-from services.formats.readers.detections.output import Output
-from services.formats.readers.detections.registry import FORMATS, FormatName, read_output
-from services.formats.readers.image_folder import Taken, read_images
-from services.formats.readers.restored import restored
-from services.formats.readers.returned import Manifest
-from services.formats.readers.via import read_via
-from services.formats.readers.voc import read_voc
-
-Opener = Callable[[], Dataset]
-"""Opens a data set; called once, after everything else is ready."""
+from services.formats.items import Detector
+from services.formats.readers.detections.format_names import DESCRIPTIONS, FormatName
 
 Images = Annotated[
     Path,
@@ -95,7 +82,7 @@ PredictionsFormat = Annotated[
     typer.Option(
         "--predictions-format",
         help="The format of the results; `auto` takes the only one that recognises them. "
-        + ". ".join(f"`{name}`: {known.description}" for name, known in FORMATS.items())
+        + ". ".join(f"`{name}`: {what}" for name, what in DESCRIPTIONS.items())
         + ".",
         metavar="NAME",
     ),
@@ -207,30 +194,6 @@ class DetectionOptions:
             return None
         return Detector.parse(self.detector)._replace(iou_type=self.iou_type)
 
-    def reader(
-        self, read: Callable[..., Dataset], annotations: Path, images: Path | None
-    ) -> Callable[..., Dataset]:
-        """The function that reads annotations and images together with the results."""
-        return partial(
-            read,
-            annotations,
-            images=images,
-            predictions=self.predictions,
-            detector=self.made_by(),
-            dataset=self.name,
-            output_of=self.output_of,
-        )
-
-    def output_of(self, path: Path) -> Output:
-        """Read the results, and print their format if it was guessed."""
-        output = read_output(path, self.predictions_format, self.class_names)
-        if self.predictions_format is FormatName.AUTO:
-            console().print(f"results read as {output.format}", highlight=False)
-        return output
-
-
-_NO_DETECTIONS = DetectionOptions()
-
 
 @dataclass(frozen=True)
 class TakenOptions:
@@ -249,82 +212,3 @@ class TakenOptions:
             raise typer.BadParameter(
                 "leave it out, or leave out --drive", param_hint="--drive-per-folder"
             )
-
-    @property
-    def taken(self) -> Taken:
-        """The same for the reader."""
-        return Taken(self.vehicle, self.drive, self.drive_per_folder)
-
-
-def images_opener(
-    folder: Path,
-    by: TakenOptions,
-    detections: DetectionOptions,
-    files: Sequence[str] | None = None,
-) -> Opener:
-    """A function that opens a folder of images, or some files of it."""
-    return partial(
-        read_images,
-        folder,
-        taken=by.taken,
-        files=files,
-        predictions=detections.predictions,
-        detector=detections.made_by(),
-        dataset=detections.name,
-        output_of=detections.output_of,
-    )
-
-
-def opener_of(read: Callable[..., Dataset], manifest: Path | None, *says: str) -> Opener:
-    """A function that opens what `read` reads.
-
-    Parameters
-    ----------
-    read : takes the manifest of an export as `sent`, if there is one
-    manifest : of the export that a tool's corrections began with
-    says : the annotation fields that the format carries in addition to the box
-    """
-    if manifest is None:
-        return read
-
-    def opener() -> Dataset:
-        sent = Manifest.read(manifest)
-        return restored(read(sent=sent), sent, says)
-
-    return opener
-
-
-def coco_opener(
-    ground_truth: Path,
-    images: Path | None,
-    detections: DetectionOptions = _NO_DETECTIONS,
-    manifest: Path | None = None,
-) -> Opener:
-    """A function that opens a COCO data set."""
-    read = detections.reader(read_coco, ground_truth, images)
-    return opener_of(read, manifest, "area", "crowd", "ignore", "mask")
-
-
-def voc_opener(
-    annotations: Path,
-    images: Path | None,
-    detections: DetectionOptions = _NO_DETECTIONS,
-    manifest: Path | None = None,
-) -> Opener:
-    """A function that opens a VOC data set."""
-    read = detections.reader(read_voc, annotations, images)
-    return opener_of(read, manifest, "crowd", "ignore")
-
-
-def via_opener(
-    annotations: Path,
-    images: Path | None,
-    detections: DetectionOptions = _NO_DETECTIONS,
-    manifest: Path | None = None,
-    *,
-    category_attribute: str | None = None,
-) -> Opener:
-    """A function that opens a VIA data set."""
-    read = detections.reader(read_via, annotations, images)
-    read = partial(read, category_attribute=category_attribute)
-    return opener_of(read, manifest, "area", "mask")

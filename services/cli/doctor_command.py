@@ -1,25 +1,17 @@
 """`gazeloop doctor`: check a deployment, and print a remedy for every problem."""
 
-import json
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from services.app.doctor.examining import examine
-from services.app.doctor.finding import Finding
-from services.cli.console import console
-from services.cli.context import Context, example, run, shared
-from services.runtime.clock import SystemClock
-from services.runtime.observability.logs import configure_logs
+from services.cli.examples import example
+from services.cli.lazy import done_by
 
 app = typer.Typer()
 
-_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
-
 
 @app.command("doctor", epilog=example("doctor", "doctor --strict --json"))
+@done_by("services.cli.work.doctor")
 def doctor(
     ctx: typer.Context,
     *,
@@ -37,30 +29,3 @@ def doctor(
 
     Each finding comes with its remedy. Exits with 1 if there is an error.
     """
-    context = shared(ctx)
-    found = run(lambda: _examine(context, model=model), interrupted="The check is incomplete.")
-    if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found], indent=2))
-    else:
-        _show(found)
-    bad = {"error", "warning"} if strict else {"error"}
-    if any(finding.level in bad for finding in found):
-        raise typer.Exit(1)
-
-
-async def _examine(context: Context, *, model: bool) -> list[Finding]:
-
-    configure_logs(level="DEBUG" if context.debug else "ERROR")
-    return await examine(context.settings(), SystemClock(), model=model)
-
-
-def _show(found: list[Finding]) -> None:
-    out = console()
-    for finding in found:
-        colour = _COLOURS[finding.level]
-        out.print(
-            f"[{colour}]{finding.level:<8}[/] {finding.part:<12} {escape(finding.what)}",
-            soft_wrap=True,
-        )
-        if finding.remedy:
-            out.print(f"{'':22}[dim]{escape(finding.remedy)}[/]", soft_wrap=True)

@@ -1,20 +1,12 @@
 """`gazeloop ingest`: publish a data set as events for the services."""
 
-import asyncio
-import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
+from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from services.app.parts import joined
-from services.cli.console import console
-from services.cli.context import Context, example, run, shared
 from services.cli.datasets import (
     AcceptPartial,
     CategoryAttribute,
@@ -23,44 +15,19 @@ from services.cli.datasets import (
     Images,
     ManifestFile,
     Name,
-    Opener,
     OptionalImages,
     OptionalManifest,
     TakenOptions,
     VehicleName,
     ViaProject,
     VocAnnotations,
-    coco_opener,
-    images_opener,
-    opener_of,
-    via_opener,
-    voc_opener,
 )
-from services.cli.lag_watch import LagWatch
-from services.cli.logs import log_to_file
-from services.cli.mining import publish
+from services.cli.examples import example
+from services.cli.lazy import done_by
 from services.cli.option_groups import with_option_groups
-from services.cli.outcome import print_adjustments, print_left_out, print_rejections
-from services.cli.progress import ProgressView
-from services.cli.refusals import end_if_refused
-from services.contracts.errors import InvalidRecord
-from services.contracts.identity import FrameId
-from services.formats.items import Dataset
-from services.formats.readers.cvat import read_cvat
-from services.formats.readers.datumaro import read_datumaro
-from services.formats.readers.image_folder import Arrivals
-from services.formats.readers.label_studio import read_label_studio
-from services.formats.readers.track import read_track
-from services.formats.readers.video import Spacing, open_drive, read_video
-from services.formats.readers.yolo import read_yolo
-from services.ingest.publishing import Source
-from services.ingest.summary import Summary
+from services.ingest.source import Source
 
 app = typer.Typer(no_args_is_help=True)
-
-_NAMED = 5
-_LOOK_EVERY_S = 2.0
-_RESUME = "Acknowledged records are kept; run the same command to send the rest."
 
 
 @dataclass(frozen=True)
@@ -97,6 +64,7 @@ def ingesting() -> None:
     ),
 )
 @with_option_groups
+@done_by("services.cli.work.ingest")
 def images_alone(
     ctx: typer.Context,
     *,
@@ -114,15 +82,6 @@ def images_alone(
 
     Time, position and camera come from the images: EXIF, Mapillary's description, XMP.
     """
-    context = shared(ctx)
-    if follow and detections.predictions is not None:
-        raise typer.BadParameter(
-            "results are read once: publish those of new images over HTTP or Kafka",
-            param_hint="--follow",
-        )
-    if follow:
-        run(lambda: _follow(context, images, by, detections), interrupted=_RESUME)
-    _ingest(context, images_opener(images, by, detections), PublishingOptions())
 
 
 @app.command(
@@ -132,6 +91,7 @@ def images_alone(
         "ingest video drive-12.mp4 --every 0.5s --start 2026-05-04T10:00:00+02:00",
     ),
 )
+@done_by("services.cli.work.ingest")
 def video(
     ctx: typer.Context,
     path: Annotated[
@@ -180,24 +140,11 @@ def video(
     One video is one drive. Frames on which the vehicle stands still are left out. With a track,
     each frame has its position and heading. Needs `pip install 'gazeloop[video]'`.
     """
-    context = shared(ctx)
-    begin = start if start is None or start.tzinfo else start.replace(tzinfo=UTC)
-    try:
-        spacing = Spacing.parse(every)
-    except InvalidRecord as exc:
-        raise typer.BadParameter(str(exc), param_hint="--every") from exc
-    with TemporaryDirectory(prefix="gazeloop-video-") as pictures:
-
-        def opened() -> Dataset:
-            track = read_track(gpx) if gpx is not None else None
-            drive = open_drive(path, spacing, track=track, begin=begin)
-            return read_video(drive, Path(pictures), dataset=name, vehicle=vehicle)
-
-        _ingest(context, opened, PublishingOptions())
 
 
 @app.command("coco", epilog=example("ingest coco --images street/ --ground-truth gt.json"))
 @with_option_groups
+@done_by("services.cli.work.ingest")
 def coco(
     ctx: typer.Context,
     *,
@@ -207,12 +154,11 @@ def coco(
     how: PublishingOptions,
 ) -> None:
     """Publish a COCO data set, with a detector's results if you have them."""
-    opener = coco_opener(ground_truth, images, detections, how.manifest)
-    _ingest(shared(ctx), opener, how)
 
 
 @app.command("voc", epilog=example("ingest voc --images JPEGImages/ --annotations Annotations/"))
 @with_option_groups
+@done_by("services.cli.work.ingest")
 def voc(
     ctx: typer.Context,
     *,
@@ -222,12 +168,11 @@ def voc(
     how: PublishingOptions,
 ) -> None:
     """Publish a Pascal VOC data set."""
-    opener = voc_opener(annotations, images, detections, how.manifest)
-    _ingest(shared(ctx), opener, how)
 
 
 @app.command("via", epilog=example("ingest via --images survey/ --annotations project.json"))
 @with_option_groups
+@done_by("services.cli.work.ingest")
 def via(
     ctx: typer.Context,
     *,
@@ -238,10 +183,6 @@ def via(
     how: PublishingOptions,
 ) -> None:
     """Publish a VIA 2.x data set: rectangles and polygons, the survey's own format."""
-    opener = via_opener(
-        annotations, images, detections, how.manifest, category_attribute=category_attribute
-    )
-    _ingest(shared(ctx), opener, how)
 
 
 ReturnedFile = Annotated[
@@ -256,39 +197,34 @@ ReturnedFile = Annotated[
 ]
 
 
-_CORRECTIONS = PublishingOptions(source=Source.REANNOTATION)
-
-
 @app.command(
     "cvat",
     epilog=example("ingest cvat --annotations a.xml --manifest to-cvat/manifest.json"),
 )
+@done_by("services.cli.work.ingest")
 def cvat(ctx: typer.Context, *, annotations: ReturnedFile, manifest: ManifestFile) -> None:
     """Publish corrections of a `gazeloop export` from CVAT's XML (images 1.1)."""
-    opener = opener_of(partial(read_cvat, annotations), manifest, "crowd", "ignore")
-    _ingest(shared(ctx), opener, _CORRECTIONS)
 
 
 @app.command(
     "datumaro",
     epilog=example("ingest datumaro --annotations default.json --manifest sent/manifest.json"),
 )
+@done_by("services.cli.work.ingest")
 def datumaro(ctx: typer.Context, *, annotations: ReturnedFile, manifest: ManifestFile) -> None:
     """Publish corrections of a `gazeloop export` from Datumaro's JSON."""
-    opener = opener_of(partial(read_datumaro, annotations), manifest, "crowd", "ignore")
-    _ingest(shared(ctx), opener, _CORRECTIONS)
 
 
 @app.command("label-studio", epilog=example("ingest label-studio --annotations export.json"))
+@done_by("services.cli.work.ingest")
 def label_studio(
     ctx: typer.Context, *, annotations: ReturnedFile, manifest: OptionalManifest = None
 ) -> None:
     """Publish corrections of a `gazeloop export` from Label Studio's JSON."""
-    opener = opener_of(partial(read_label_studio, annotations), manifest, "crowd", "ignore")
-    _ingest(shared(ctx), opener, _CORRECTIONS)
 
 
 @app.command("yolo", epilog=example("ingest yolo --labels out --manifest out/manifest.json"))
+@done_by("services.cli.work.ingest")
 def yolo(
     ctx: typer.Context,
     *,
@@ -305,82 +241,3 @@ def yolo(
     manifest: ManifestFile,
 ) -> None:
     """Publish corrections of a `gazeloop export` from YOLO text files."""
-    opener = opener_of(partial(read_yolo, labels), manifest)
-    _ingest(shared(ctx), opener, _CORRECTIONS)
-
-
-def _ingest(context: Context, opener: Opener, how: PublishingOptions) -> None:
-    run(lambda: _publish(context, opener, how), interrupted=_RESUME)
-
-
-async def _publish(context: Context, opener: Opener, how: PublishingOptions) -> None:
-    settings = context.settings()
-    out = console()
-    log_to_file(settings, "ingest")
-    dataset = opener()
-    with ProgressView(out, time.monotonic) as view:
-        async with joined(settings) as stack:
-            watch = LagWatch(stack, view)
-            summary, _ = await publish(
-                stack, dataset, watch, view, source=how.source, accept_partial=how.accept_partial
-            )
-            questions = stack.review("/questions")
-    if not dataset.frames:
-        out.print(f"[yellow]{escape(dataset.name)} lists no images: nothing to publish[/]")
-    out.print(summary_text(summary, questions), highlight=False, soft_wrap=True)
-    if dataset.left:
-        out.print(_missing_text(sorted(dataset.left)), highlight=False, markup=False)
-    print_adjustments(out, summary)
-    print_rejections(out, summary)
-    print_left_out(out, summary)
-    end_if_refused(out, summary, how.source)
-
-
-async def _follow(
-    context: Context, folder: Path, by: TakenOptions, detections: DetectionOptions
-) -> NoReturn:
-    settings = context.settings()
-    out = console()
-    log_to_file(settings, "ingest")
-    arrivals = Arrivals(folder)
-    async with joined(settings) as stack:
-        out.print(f"following {escape(str(folder))}; Ctrl-C ends it", highlight=False)
-        while True:
-            if files := await asyncio.to_thread(arrivals.look):
-                dataset = images_opener(folder, by, detections, files)()
-                with ProgressView(out, time.monotonic) as view:
-                    watch = LagWatch(stack, view)
-                    summary, _ = await publish(stack, dataset, watch, view)
-                out.print(summary_text(summary, ""), highlight=False, soft_wrap=True)
-                print_rejections(out, summary)
-            await asyncio.sleep(_LOOK_EVERY_S)
-
-
-def _missing_text(left: list[FrameId]) -> str:
-    named = ", ".join(left[:_NAMED]) + (", …" if len(left) > _NAMED else "")
-    return (
-        f"{len(left):,} frames of the manifest are not in the corrections, or were refused;"
-        f" they stay unchanged: {named}"
-    )
-
-
-def summary_text(summary: Summary, questions: str) -> str:
-    """The counts of a publishing run, one line per kind of event.
-
-    Parameters
-    ----------
-    questions : URL of the page that answers held corrections
-    """
-    kinds = (
-        ("frames", summary.frames),
-        ("predictions", summary.predictions),
-        ("ground truth", summary.ground_truth),
-    )
-    lines = [
-        f"{name}: {count.published:,} published, {count.known:,} known already"
-        for name, count in kinds
-    ]
-    if summary.held:
-        held = f"{summary.held.total():,} held until answered"
-        lines.append(f"{held}: on {questions}, or with `gazeloop questions`")
-    return "\n".join(lines)

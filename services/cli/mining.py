@@ -10,27 +10,21 @@ from services.app.reporting import read_reports
 from services.cli.dead_letter_reading import dead_letter_count
 from services.cli.empty_split import empty_split
 from services.cli.lag_watch import LagWatch
+from services.cli.montage_options import MontagePlan
 from services.cli.progress import ProgressView
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.evaluator.reports.report import Report
 from services.formats.items import Dataset, FrameItem, Item
 from services.ground_truth.holding import CorrectionGate
-from services.ingest.publishing import Source, publish_dataset
+from services.ingest.publishing import publish_dataset
+from services.ingest.source import Source
 from services.ingest.summary import Summary
 from services.runtime.clock import SystemClock
 from services.runtime.images import ImageLimits
 
 _CHUNK = 500
 """Frames loaded per query."""
-
-
-@dataclass(frozen=True)
-class MontagePlan:
-    """The output folder of montages, and their maximum number."""
-
-    folder: Path
-    most: int
 
 
 @dataclass(frozen=True)

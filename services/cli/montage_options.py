@@ -6,11 +6,16 @@ from typing import Annotated
 
 import typer
 
-from services.cli.mining import MontagePlan
-from services.runtime.settings import Settings
-
 DEFAULT_MONTAGES = 24
 """As many as a person would look through; drawing takes about five seconds."""
+
+
+@dataclass(frozen=True)
+class MontagePlan:
+    """The output folder of montages, and their maximum number."""
+
+    folder: Path
+    most: int
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,6 @@ class MontageOptions:
         ),
     ] = None
 
-    def plan(self, settings: Settings) -> MontagePlan:
-        """What to draw, and where to."""
-        return MontagePlan(self.montage_folder or settings.data / "montages", self.montages)
+    def plan(self, data: Path) -> MontagePlan:
+        """What to draw, and where to: by default, into the data folder."""
+        return MontagePlan(self.montage_folder or data / "montages", self.montages)

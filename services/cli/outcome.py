@@ -5,10 +5,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from services.cli.mining import Mined, MontagePlan
+from services.cli.mining import Mined
+from services.cli.montage_options import MontagePlan
 from services.cli.refusals import end_if_refused
 from services.cli.report_view import print_report
-from services.ingest.publishing import Source
+from services.ingest.source import Source
 from services.ingest.summary import Summary
 
 _NAMED = 5

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from services.formats.items import RecordKind
-from services.ingest.publishing import Source
+from services.ingest.source import Source
 from services.ingest.summary import Summary
 
 REMEDIES: Final[Mapping[str, str]] = {

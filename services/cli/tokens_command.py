@@ -1,19 +1,11 @@
 """`gazeloop tokens`: manage bearer tokens for HTTP clients."""
 
-from datetime import datetime, timedelta
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from services.app.parts import joined
-from services.cli.console import console
-from services.cli.context import Context, example, run, shared
-from services.cli.logs import log_to_file
-from services.domain.ports.tokens import TokenRecord
-from services.runtime.clock import SystemClock
-from services.runtime.http import tokens as bearer_tokens
-from services.runtime.settings import Settings
+from services.cli.examples import example
+from services.cli.lazy import done_by
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -27,6 +19,7 @@ def tokens() -> None:
     "create",
     epilog=example("tokens create vehicle:vehicle-7", "tokens create annotation:ada"),
 )
+@done_by("services.cli.work.tokens")
 def create(
     ctx: typer.Context,
     scope: Annotated[
@@ -54,35 +47,16 @@ def create(
     Vehicles' id prefixes must not overlap: a prefix that equals, contains or is contained in that
     of another vehicle's valid token is refused.
     """
-    context = shared(ctx)
-    token = run(lambda: _create(context, scope, prefix), interrupted="No token was created.")
-    _show(token)
 
 
 @app.command("list", epilog=example("tokens list"))
+@done_by("services.cli.work.tokens")
 def list_tokens(ctx: typer.Context) -> None:
     """List the tokens' public ids, scopes, ages, last uses and states."""
-    context = shared(ctx)
-    found = run(lambda: _list(context), interrupted="The tokens were not read.")
-    table = Table(box=None, header_style="dim")
-    for title in ("id", "scope", "prefix", "created", "age", "last used", "state"):
-        table.add_column(title)
-    now = SystemClock().now()
-    for token in found:
-        age = f"{(now - token.created_at).days} days"
-        table.add_row(
-            token.token_id,
-            token.scope,
-            token.prefix,
-            _minute(token.created_at),
-            age,
-            _minute(token.used_at) if token.used_at else "never",
-            _state(token, now),
-        )
-    console().print(table if found else "no tokens")
 
 
 @app.command("rotate", epilog=example("tokens rotate 0f3c9a1be2d47785 --grace-hours 48"))
+@done_by("services.cli.work.tokens")
 def rotate(
     ctx: typer.Context,
     token_id: Annotated[str, typer.Argument(help="As `tokens list` shows it.", show_default=False)],
@@ -96,82 +70,12 @@ def rotate(
     Until then both are valid, so that its owner can switch. `tokens revoke` ends the old one at
     once, as does `--grace-hours 0`.
     """
-    context = shared(ctx)
-    token = run(
-        lambda: _rotate(context, token_id, grace_hours),
-        interrupted="`gazeloop tokens list` shows whether there is a new token.",
-    )
-    if token is None:
-        _refuse(token_id)
-    else:
-        _show(token)
 
 
 @app.command("revoke", epilog=example("tokens revoke 0f3c9a1be2d47785"))
+@done_by("services.cli.work.tokens")
 def revoke(
     ctx: typer.Context,
     token_id: Annotated[str, typer.Argument(help="As `tokens list` shows it.", show_default=False)],
 ) -> None:
     """Revoke a token permanently."""
-    context = shared(ctx)
-    if not run(lambda: _revoke(context, token_id), interrupted="The token may still be valid."):
-        _refuse(token_id)
-    console().print(f"{token_id} is revoked", highlight=False)
-
-
-def _show(token: str) -> None:
-    print(token)  # noqa: T201  # to be piped
-    console(stderr=True).print(
-        "[dim]Keep it: only its hash is stored. Send it as `Authorization: Bearer TOKEN`.[/]"
-    )
-
-
-def _refuse(token_id: str) -> NoReturn:
-    console(stderr=True).print(
-        f"[bold red]Error:[/] no valid token has the id {token_id}\n"
-        "[dim]`gazeloop tokens list` shows them.[/]",
-        highlight=False,
-    )
-    raise typer.Exit(1)
-
-
-def _state(token: TokenRecord, now: datetime) -> str:
-    if token.revoked_at is None:
-        return "valid"
-    return f"{'until' if token.is_valid(now) else 'revoked'} {_minute(token.revoked_at)}"
-
-
-def _minute(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M}"
-
-
-async def _create(context: Context, scope: str, prefix: str) -> str:
-
-    bearer_tokens.check_scope(scope, prefix)  # before any part starts
-    async with joined(_logged(context.settings())) as stack:
-        return await bearer_tokens.create(stack.stores.tokens, scope, SystemClock().now(), prefix)
-
-
-async def _list(context: Context) -> list[TokenRecord]:
-
-    async with joined(_logged(context.stored())) as stack:
-        return list(await stack.stores.tokens.list())
-
-
-async def _rotate(context: Context, token_id: str, grace_hours: float) -> str | None:
-
-    async with joined(_logged(context.stored())) as stack:
-        tokens, now = stack.stores.tokens, SystemClock().now()
-        return await bearer_tokens.rotate(tokens, token_id, now, timedelta(hours=grace_hours))
-
-
-async def _revoke(context: Context, token_id: str) -> bool:
-
-    async with joined(_logged(context.stored())) as stack:
-        return await stack.stores.tokens.revoke(token_id, SystemClock().now())
-
-
-def _logged(settings: Settings) -> Settings:
-
-    log_to_file(settings, "tokens")
-    return settings

@@ -6,13 +6,11 @@ stopped anywhere and run again: it skips published events and sends the rest.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping
-from enum import StrEnum
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_exponential_jitter
 
-from services.contracts import events
 from services.contracts.errors import Transient
 from services.contracts.identity import FrameId
 from services.domain.ports.blobs import BlobStore
@@ -33,6 +31,7 @@ from services.formats.items import FrameItem, Item, Rejection
 from services.ground_truth.holding import CorrectionGate
 from services.ground_truth.publishing import GroundTruthPublisher
 from services.ingest.batches import Batch, BatchPublisher, Outcome, sifted
+from services.ingest.source import Source
 from services.ingest.summary import Summary
 from services.runtime.clock import Clock
 from services.runtime.images import ImageLimits
@@ -45,14 +44,6 @@ log = structlog.get_logger(__name__)
 _FILE = "import"
 MAX_BATCH_BYTES = 64 * 1024 * 1024
 """Maximum bytes of images in memory; a batch ends when it reaches them."""
-
-
-class Source(StrEnum):
-    """The origin of a data set."""
-
-    IMPORT = "import"
-    REANNOTATION = events.REANNOTATION_SOURCE
-    """Corrections: only ground truth is published, and only of known frames."""
 
 
 async def publish_dataset(

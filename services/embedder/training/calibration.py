@@ -37,8 +37,9 @@ from services.embedder.models.network import Network, load_network
 from services.embedder.models.openvino_forward import OpenVinoForward, converted, read
 from services.embedder.models.torch_embedder import TorchEmbedder
 from services.embedder.training.cards import write_with_card
+from services.embedder.training.choices import LabelRule, Looked
 from services.embedder.training.data import held_out_drives
-from services.embedder.training.labelled import Example, LabelledFrame, LabelRule, Looked, examples
+from services.embedder.training.labelled import Example, LabelledFrame, examples
 from services.embedder.training.quantising import made_with, quantised, require_nncf
 from services.runtime.settings import Settings
 

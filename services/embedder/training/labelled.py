@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import numpy as np
 from PIL.Image import Image, Resampling
@@ -11,27 +10,11 @@ from PIL.Image import new as new_image
 
 from services.contracts.identity import Box
 from services.embedder.models.crops import GREY, Pixels, cut
+from services.embedder.training.choices import LabelRule, Looked
 from services.runtime.images import Decoded, ImageLimits, decode_rgb, decode_scaled
 
 _LEAST_SIDE = 4.0
 """Least pixels of an annotation's shorter side; smaller ones show too little to learn from."""
-
-
-class Looked(StrEnum):
-    """What an example shows."""
-
-    CROPS = "crops"
-    """One annotated object."""
-    FRAMES = "frames"
-    """A whole frame."""
-
-
-class LabelRule(StrEnum):
-    """Which of its objects' categories becomes a frame's label."""
-
-    MOST_FREQUENT = "most-frequent"
-    """Report 2's rule; among equally frequent categories, the one with the larger area."""
-    LARGEST = "largest"
 
 
 @dataclass(frozen=True)

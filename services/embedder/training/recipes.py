@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.embedder.models.backbones import Backbone
-from services.embedder.training.labelled import Looked
+from services.embedder.training.choices import Looked, Start
 
 
 class TrainingTask(StrEnum):
@@ -15,14 +15,6 @@ class TrainingTask(StrEnum):
     """Reconstruct the input; mean squared error."""
     CLASSIFY = "classify"
     """Predict the label; cross-entropy."""
-
-
-class Start(StrEnum):
-    """The initial weights."""
-
-    RANDOM = "random"
-    WEIGHTS = "weights"
-    """The weights in the settings, else the backbone's own."""
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,12 @@ from services.embedder.models.network import resolved
 from services.embedder.models.pooling import Pooling
 from services.embedder.training.cards import write_with_card
 from services.embedder.training.checkpoints import Checkpoint, TrainingProgress
+from services.embedder.training.choices import LabelRule, Looked, Start
 from services.embedder.training.data import TrainingData, digest_of, held_out_drives, prepared
 from services.embedder.training.fitting import Conditions, Schedule, Watch, fit, vectors_of
-from services.embedder.training.labelled import Example, LabelRule, Looked
+from services.embedder.training.labelled import Example
 from services.embedder.training.objectives import Objective, objective_of
-from services.embedder.training.recipes import Recipe, Start, TrainingTask, side_of
+from services.embedder.training.recipes import Recipe, TrainingTask, side_of
 from services.runtime.settings import Settings
 
 _FEWEST_LABELS = 2

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -10,22 +9,11 @@ import orjson
 from services.formats.writers.coco import to_coco
 from services.formats.writers.cvat import to_cvat
 from services.formats.writers.datumaro import SUBSET, to_datumaro
+from services.formats.writers.format_names import Format
 from services.formats.writers.frames import Export, ExportFrame
 from services.formats.writers.label_studio import to_label_studio
 from services.formats.writers.voc import to_voc
 from services.formats.writers.yolo import to_yolo
-
-
-class Format(StrEnum):
-    """The export formats."""
-
-    COCO = "coco"
-    VOC = "voc"
-    YOLO = "yolo"
-    CVAT = "cvat"
-    LABEL_STUDIO = "label-studio"
-    DATUMARO = "datumaro"
-
 
 EXPORTERS: Mapping[Format, Callable[[Sequence[ExportFrame]], Export]] = {
     Format.COCO: to_coco,

@@ -10,14 +10,8 @@ from numpy.typing import NDArray
 from services.benchmark.measuring import embed
 from services.benchmark.models import Choice, embedder_of
 from services.embedder.models.torch_embedder import TorchEmbedder
-from services.embedder.training.labelled import (
-    Example,
-    LabelledFrame,
-    LabelledObject,
-    LabelRule,
-    Looked,
-    examples,
-)
+from services.embedder.training.choices import LabelRule, Looked
+from services.embedder.training.labelled import Example, LabelledFrame, LabelledObject, examples
 from services.formats.items import FrameItem
 from services.formats.readers.voc import read_voc
 from services.runtime.images import ImageLimits

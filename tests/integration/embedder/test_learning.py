@@ -17,18 +17,17 @@ from services.contracts.errors import InvalidSettings
 from services.embedder.models.backbones import backbone_named
 from services.embedder.models.network import load_network
 from services.embedder.training.checkpoints import TrainingProgress
+from services.embedder.training.choices import LabelRule, Looked, Start
 from services.embedder.training.data import held_out_drives
 from services.embedder.training.fitting import Schedule, Stopped
 from services.embedder.training.labelled import (
     Example,
     LabelledFrame,
     LabelledObject,
-    LabelRule,
-    Looked,
     examples,
     letterboxed,
 )
-from services.embedder.training.recipes import Start, TrainingTask, recipe_of, side_of
+from services.embedder.training.recipes import TrainingTask, recipe_of, side_of
 from services.embedder.training.training_run import Course, Trained, train
 from services.embedder.training.whitened import write_whitened
 from services.runtime.images import ImageLimits

@@ -10,7 +10,8 @@ import pytest
 
 from services.formats.items import Detector
 from services.formats.readers.coco import read_coco
-from services.ingest.publishing import Source, publish_dataset
+from services.ingest.publishing import publish_dataset
+from services.ingest.source import Source
 from services.ingest.summary import Count, Summary
 from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress

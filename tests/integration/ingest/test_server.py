@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from services.app.held_parts import correction_holder
 from services.app.parts import App
-from services.cli.questions_command import answer_label
+from services.cli.work.questions import answer_label
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import FrameId, VehicleId
 from services.formats.frames import OpenedFrame

@@ -20,7 +20,8 @@ from services.formats.readers.returned import Manifest
 from services.formats.readers.voc import read_voc
 from services.formats.readers.yolo import read_yolo
 from services.formats.writers.coco import INSTANCES
-from services.formats.writers.formats import EXPORTERS, IMAGES, Format, manifest
+from services.formats.writers.format_names import Format
+from services.formats.writers.formats import EXPORTERS, IMAGES, manifest
 from services.formats.writers.frames import ExportFrame
 from tests.deploy.checking import missing
 from tests.unit.ingest.test_exporters import ODD, STOP, frame, runs, truths, write

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from services.formats.readers.coco import read_coco
 from services.formats.readers.restored import restored
-from services.formats.writers.formats import Format
+from services.formats.writers.format_names import Format
 from tests.integration.interop.test_datumaro import FRAMES, export, interpreter
 from tests.unit.ingest.test_exporters import PROPOSAL, contents_of, truths
 

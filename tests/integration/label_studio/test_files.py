@@ -8,7 +8,8 @@ from services.contracts.identity import FrameId
 from services.formats.readers.label_studio import read_label_studio
 from services.formats.readers.restored import restored
 from services.formats.readers.returned import Manifest
-from services.formats.writers.formats import EXPORTERS, Format, manifest
+from services.formats.writers.format_names import Format
+from services.formats.writers.formats import EXPORTERS, manifest
 from tests.integration.label_studio import server as real
 from tests.unit.ingest.test_exporters import (
     FRAMES,

@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 
 from services.app.parts import App
-from services.cli.questions_command import answer_label, choose_version
+from services.cli.work.questions import answer_label, choose_version
 from services.contracts.errors import InvalidSettings
 from tests.integration.label_studio.conftest import Studio
 from tests.integration.label_studio.test_pulling import box

@@ -14,7 +14,7 @@ from services.annotation.ports.needle_filters import NeedleFilter
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Split
 from services.domain.splits import SplitRule
-from services.formats.writers.formats import Format
+from services.formats.writers.format_names import Format
 from services.formats.writers.frames import ExportFrame
 from tests.integration.review.conftest import Browser
 from tests.integration.review.test_reviewing import PAGE, values

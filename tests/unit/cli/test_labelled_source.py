@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from services.cli.context import Context
-from services.cli.labelled_source import Source, labelled_frames
+from services.cli.labelled_source import Source
+from services.cli.work.labelled import labelled_frames
 from services.formats.writers.frames import ExportFrame
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores

@@ -9,10 +9,11 @@ import pytest
 import typer
 from rich.console import Console
 
-from services.cli.ingest_command import summary_text
-from services.cli.mining import ImportAudit, Mined, MontagePlan
+from services.cli.mining import ImportAudit, Mined
+from services.cli.montage_options import MontagePlan
 from services.cli.outcome import concluded, left_out
 from services.cli.report_view import as_json, rendered
+from services.cli.work.ingest import summary_text
 from services.contracts.events import ErrorType
 from services.contracts.identity import DetectorId, FrameId, VehicleId
 from services.domain.metrics.subsets import Subset

@@ -2,12 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.datasets import DetectionOptions, coco_opener
+from services.cli.datasets import DetectionOptions
+from services.cli.work.opening import coco_opener
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import PredictionsMade
 from services.formats.frames import OpenedFrame, open_frame
 from services.formats.items import FrameItem
-from services.formats.readers.detections.registry import FormatName
+from services.formats.readers.detections.format_names import FormatName
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from tests.unit.ingest.datasets import write_json

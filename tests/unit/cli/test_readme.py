@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from services.cli.lazy import LazyCommand
 from services.cli.main import app
-from services.cli.settings_command import markdown_table
+from services.cli.work.settings import markdown_table
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = [

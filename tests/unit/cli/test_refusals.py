@@ -8,12 +8,12 @@ import typer
 from rich.console import Console
 
 from services.annotation.label_studio.pulling import Pulled
-from services.cli.label_studio_command import _end_if_refused
 from services.cli.refusals import REMEDIES, end_if_refused, of_tasks, refusals
+from services.cli.work.label_studio import _end_if_refused
 from services.contracts.events import Annotation
 from services.contracts.identity import Category
 from services.formats.items import RecordKind, Rejection
-from services.ingest.publishing import Source
+from services.ingest.source import Source
 from services.ingest.summary import Count, Summary
 from tests.samples import frame_annotated
 

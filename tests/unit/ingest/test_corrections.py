@@ -22,7 +22,8 @@ from services.formats.readers.returned import Manifest, Sent
 from services.formats.readers.voc import read_voc
 from services.formats.readers.yolo import read_yolo
 from services.ground_truth.drafts import entry_of
-from services.ingest.publishing import Source, publish_dataset
+from services.ingest.publishing import publish_dataset
+from services.ingest.source import Source
 from services.runtime.settings import Settings
 from tests import samples
 from tests.fakes.blobs import InMemoryBlobs

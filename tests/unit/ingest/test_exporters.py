@@ -22,7 +22,8 @@ from services.formats.readers.voc import read_voc
 from services.formats.writers.coco import INSTANCES, to_coco
 from services.formats.writers.cvat import to_cvat
 from services.formats.writers.datumaro import to_datumaro
-from services.formats.writers.formats import EXPORTERS, Format, manifest
+from services.formats.writers.format_names import Format
+from services.formats.writers.formats import EXPORTERS, manifest
 from services.formats.writers.frames import ExportFrame, Proposal
 from services.formats.writers.label_studio import to_label_studio
 from services.formats.writers.voc import to_voc

@@ -28,7 +28,8 @@ from services.contracts.identity import Category, FrameId, VehicleId
 from services.domain.ports.blob_uris import place_of
 from services.formats.adjustments import Adjustment
 from services.formats.items import Detector, FrameItem, Item, Located, RecordKind, Rejection
-from services.ingest.publishing import Source, publish_dataset
+from services.ingest.publishing import publish_dataset
+from services.ingest.source import Source
 from services.ingest.summary import Count, Summary
 from services.runtime.settings import Settings
 from tests.fakes.blobs import InMemoryBlobs

@@ -15,9 +15,11 @@ from services.formats.readers.restored import restored
 from services.formats.readers.returned import Manifest
 from services.formats.readers.via import read_via
 from services.formats.writers.coco import INSTANCES
-from services.formats.writers.formats import EXPORTERS, Format, manifest
+from services.formats.writers.format_names import Format
+from services.formats.writers.formats import EXPORTERS, manifest
 from services.ground_truth.drafts import entry_of
-from services.ingest.publishing import Source, publish_dataset
+from services.ingest.publishing import publish_dataset
+from services.ingest.source import Source
 from services.ingest.summary import Summary
 from services.runtime.settings import Settings
 from tests import samples

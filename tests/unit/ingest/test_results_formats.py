@@ -16,12 +16,8 @@ from services.contracts.identity import Category
 from services.formats.items import Detector, FrameItem, Item, Rejection
 from services.formats.readers.coco import read_coco
 from services.formats.readers.detections.files import OutputFiles
-from services.formats.readers.detections.registry import (
-    FORMATS,
-    FormatName,
-    read_output,
-    recognised,
-)
+from services.formats.readers.detections.format_names import FormatName
+from services.formats.readers.detections.registry import FORMATS, read_output, recognised
 from services.formats.readers.voc import read_voc
 from tests.unit.ingest.datasets import write_images, write_json
 

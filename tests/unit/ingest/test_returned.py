@@ -20,7 +20,8 @@ from services.formats.readers.restored import restored
 from services.formats.readers.returned import Manifest, Sent
 from services.formats.readers.yolo import read_yolo
 from services.formats.writers.cvat import to_cvat
-from services.formats.writers.formats import Format, manifest
+from services.formats.writers.format_names import Format
+from services.formats.writers.formats import manifest
 from services.formats.writers.frames import Export, ExportFrame
 from services.formats.writers.label_studio import to_label_studio
 from services.formats.writers.yolo import to_yolo

@@ -24,7 +24,8 @@ from services.formats.readers.returned import Manifest
 from services.formats.readers.voc import read_voc
 from services.formats.readers.yolo import read_yolo
 from services.formats.writers.coco import INSTANCES
-from services.formats.writers.formats import EXPORTERS, Format, manifest
+from services.formats.writers.format_names import Format
+from services.formats.writers.formats import EXPORTERS, manifest
 from services.formats.writers.frames import ExportFrame
 from tests.unit.ingest.test_exporters import frame, truths, write
 

@@ -1,7 +1,6 @@
 """The formats of detectors' output by name, and how one is chosen."""
 
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,28 +20,11 @@ from services.formats.readers.detections import (
     yolo_text,
 )
 from services.formats.readers.detections.files import OutputFiles
+from services.formats.readers.detections.format_names import FormatName
 from services.formats.readers.detections.output import Output
 
 OutputReader = Callable[[Path], Output]
 """Reads a detector's output."""
-
-
-class FormatName(StrEnum):
-    """The names of the formats."""
-
-    AUTO = "auto"
-    COCO = "coco"
-    ULTRALYTICS_PREDICTIONS = "ultralytics-predictions"
-    ULTRALYTICS_JSON = "ultralytics-json"
-    YOLO_TEXT = "yolo-txt"
-    ROBOFLOW = "roboflow"
-    TORCHVISION = "torchvision"
-    MMDETECTION = "mmdetection"
-    DEEPSTREAM = "deepstream"
-    DEEPSTREAM_FULL = "deepstream-full"
-    DLSTREAMER = "dlstreamer"
-    FRIGATE = "frigate"
-    OPENIMAGES = "openimages-csv"
 
 
 class Format(NamedTuple):
@@ -50,13 +32,11 @@ class Format(NamedTuple):
 
     Attributes
     ----------
-    description : one line
     recognises : whether files are probably of this format
     read : reads the files; raises `InvalidRecord` if they are unreadable as a whole
     takes_names : whether it can have numbers or codes of classes that a file names
     """
 
-    description: str
     recognises: Callable[[OutputFiles], bool]
     read: Callable[[OutputFiles], Output]
     takes_names: bool = False
@@ -64,59 +44,43 @@ class Format(NamedTuple):
 
 FORMATS: Final = {
     FormatName.COCO: Format(
-        "COCO results, as detectron2 and mmdetection's evaluation write them",
         coco.recognises,
         coco.read,
     ),
     FormatName.ULTRALYTICS_PREDICTIONS: Format(
-        "Ultralytics' predictions.json (val, save_json=True)",
         ultralytics_predictions.recognises,
         ultralytics_predictions.read,
         takes_names=True,
     ),
     FormatName.ULTRALYTICS_JSON: Format(
-        "Ultralytics' Results.to_json(), a file or a key per image",
         ultralytics_json.recognises,
         ultralytics_json.read,
     ),
     FormatName.YOLO_TEXT: Format(
-        "YOLO text files with confidences, one per image",
         yolo_text.recognises,
         yolo_text.read,
         takes_names=True,
     ),
     FormatName.ROBOFLOW: Format(
-        "Roboflow Inference's responses, a file or a key per image",
         roboflow.recognises,
         roboflow.read,
         takes_names=True,
     ),
     FormatName.TORCHVISION: Format(
-        "boxes, labels and scores of torchvision's models",
         torchvision.recognises,
         torchvision.read,
         takes_names=True,
     ),
     FormatName.MMDETECTION: Format(
-        "mmdetection's files in preds/, one per image",
         mmdetection.recognises,
         mmdetection.read,
         takes_names=True,
     ),
-    FormatName.DEEPSTREAM: Format(
-        "NVIDIA DeepStream messages, minimal schema", deepstream.recognises, deepstream.read
-    ),
-    FormatName.DEEPSTREAM_FULL: Format(
-        "NVIDIA DeepStream messages, full schema", deepstream_full.recognises, deepstream_full.read
-    ),
-    FormatName.DLSTREAMER: Format(
-        "Intel DL Streamer's gvametaconvert messages", dlstreamer.recognises, dlstreamer.read
-    ),
-    FormatName.FRIGATE: Format(
-        "Frigate's events, of MQTT or the API", frigate.recognises, frigate.read
-    ),
+    FormatName.DEEPSTREAM: Format(deepstream.recognises, deepstream.read),
+    FormatName.DEEPSTREAM_FULL: Format(deepstream_full.recognises, deepstream_full.read),
+    FormatName.DLSTREAMER: Format(dlstreamer.recognises, dlstreamer.read),
+    FormatName.FRIGATE: Format(frigate.recognises, frigate.read),
     FormatName.OPENIMAGES: Format(
-        "Open Images' CSV of boxes",
         openimages.recognises,
         openimages.read,
         takes_names=True,

@@ -1,0 +1,163 @@
+"""What `gazeloop dead-letters` does."""
+
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+import typer
+from rich.table import Table
+
+from services.app.parts import App, joined
+from services.cli.console import console
+from services.cli.context import Context, run, shared
+from services.cli.dead_letter_reading import dead_letters_of
+from services.cli.dead_letters_command import State
+from services.cli.logs import log_to_file
+from services.domain.dead_letters import TO_REPLAY, UNSETTLED, Letter, LetterState
+from services.runtime.clock import SystemClock
+from services.runtime.kafka import dead_letters as records
+
+T = TypeVar("T")
+
+
+def list_letters(
+    ctx: typer.Context,
+    *,
+    reason: str | None,
+    service: str | None,
+    state: State,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Run `gazeloop dead-letters list`."""
+    context = shared(ctx)
+    selected = run(lambda: _read(context), interrupted="The list is incomplete.")
+    chosen = _matching(selected, reason, service, state)
+    if as_json:
+        for letter in chosen:
+            print(_json(letter))  # noqa: T201  # to be piped
+        return
+    _print(chosen, limit, settled=len(selected) - len(_matching(selected, None, None)))
+
+
+def replay(ctx: typer.Context, *, reason: str | None, service: str | None, state: State) -> None:
+    """Run `gazeloop dead-letters replay`."""
+    context = shared(ctx)
+
+    async def send(selected: list[Letter], stack: App) -> tuple[int, int]:
+        report = await records.replay(selected, stack.outbox, SystemClock().now())
+        return report.replayed, len(report.not_replayable)
+
+    sent, kept = run(
+        lambda: _with_letters(context, reason, service, state, send),
+        interrupted="Run it again to send the rest.",
+    )
+    out = console()
+    if not sent and not kept:
+        out.print(
+            f"No dead letter that is {state.value} matches;"
+            " `gazeloop dead-letters list --state all` shows all.",
+            highlight=False,
+        )
+        return
+    out.print(f"{sent:,} replayed", highlight=False)
+    if kept:
+        out.print(
+            f"{kept:,} were never on a topic: correct the file that `gazeloop dead-letters list`"
+            " names and run `gazeloop ingest` again",
+            highlight=False,
+        )
+
+
+def discard(
+    ctx: typer.Context, *, reason: str | None, service: str | None, state: State, all_: bool
+) -> None:
+    """Run `gazeloop dead-letters discard`."""
+    if reason is None and service is None and not all_:
+        raise typer.BadParameter("give --reason, --service or --all")
+    context = shared(ctx)
+
+    async def give_up(selected: list[Letter], stack: App) -> int:
+        return await records.discard(selected, stack.outbox, SystemClock().now())
+
+    count = run(
+        lambda: _with_letters(context, reason, service, state, give_up),
+        interrupted="Run it again to discard the rest.",
+    )
+    console().print(f"{count:,} discarded", highlight=False)
+
+
+async def _read(context: Context) -> list[Letter]:
+    settings = context.stored()
+    log_to_file(settings, "dead-letters")
+    async with joined(settings) as stack:
+        return await dead_letters_of(stack)
+
+
+async def _with_letters(
+    context: Context,
+    reason: str | None,
+    service: str | None,
+    state: State,
+    work: Callable[[list[Letter], App], Awaitable[T]],
+) -> T:
+    """Apply `work` to the selected dead letters."""
+    settings = context.stored()
+    log_to_file(settings, "dead-letters")
+    async with joined(settings) as stack:
+        selected = _matching(await dead_letters_of(stack), reason, service, state)
+        return await work(selected, stack)
+
+
+def _matching(
+    selected: Iterable[Letter],
+    reason: str | None,
+    service: str | None,
+    state: State = State.UNSETTLED,
+) -> list[Letter]:
+    groups = {
+        State.UNSETTLED: UNSETTLED,
+        State.UNANSWERED: TO_REPLAY,
+        State.ALL: frozenset(LetterState),
+    }
+    states = groups[state] if state in groups else {LetterState(state.value)}
+    return [
+        letter for letter in selected if letter.state in states and letter.failed(service, reason)
+    ]
+
+
+def _json(letter: Letter) -> str:
+    """The last failure and the dead letter's state, as one JSON line."""
+    known = {
+        "letter_id": letter.letter_id,
+        "state": letter.state.value,
+        "services": [failure.service for failure in letter.failures],
+        "replays": letter.replays,
+    }
+    return json.dumps(json.loads(letter.latest.model_dump_json()) | known)
+
+
+def _print(selected: list[Letter], limit: int, settled: int) -> None:
+    out = console()
+    if settled:
+        out.print(f"{settled:,} resolved or discarded: `--state all` shows them", highlight=False)
+    if not selected:
+        out.print("no dead letters")
+        return
+    table = Table(box=None, header_style="dim")
+    for title in ("service", "reason", "letters"):
+        table.add_column(title, justify="right" if title == "letters" else "left")
+    counts = Counter(
+        (failure.service, failure.reason) for letter in selected for failure in letter.failures
+    )
+    for (service, reason), count in counts.most_common():
+        table.add_row(service, reason, f"{count:,}")
+    out.print(table)
+    for letter in selected[:limit]:
+        last = letter.latest
+        place = last.location or f"{last.original_topic}[{last.partition}]@{last.offset}"
+        state = letter.state.value.replace("_", " ")
+        out.print(f"  {state}  {place}: {last.detail}", markup=False, highlight=False)
+    if len(selected) > limit:
+        out.print(f"  … and {len(selected) - limit:,} more", highlight=False)

@@ -1,0 +1,46 @@
+"""What `gazeloop doctor` does."""
+
+import json
+from dataclasses import asdict
+
+import typer
+from rich.markup import escape
+
+from services.app.doctor.examining import examine
+from services.app.doctor.finding import Finding
+from services.cli.console import console
+from services.cli.context import Context, run, shared
+from services.runtime.clock import SystemClock
+from services.runtime.observability.logs import configure_logs
+
+_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+
+
+def doctor(ctx: typer.Context, *, strict: bool, model: bool, as_json: bool) -> None:
+    """Run `gazeloop doctor`."""
+    context = shared(ctx)
+    found = run(lambda: _examine(context, model=model), interrupted="The check is incomplete.")
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in found], indent=2))
+    else:
+        _show(found)
+    bad = {"error", "warning"} if strict else {"error"}
+    if any(finding.level in bad for finding in found):
+        raise typer.Exit(1)
+
+
+async def _examine(context: Context, *, model: bool) -> list[Finding]:
+    configure_logs(level="DEBUG" if context.debug else "ERROR")
+    return await examine(context.settings(), SystemClock(), model=model)
+
+
+def _show(found: list[Finding]) -> None:
+    out = console()
+    for finding in found:
+        colour = _COLOURS[finding.level]
+        out.print(
+            f"[{colour}]{finding.level:<8}[/] {finding.part:<12} {escape(finding.what)}",
+            soft_wrap=True,
+        )
+        if finding.remedy:
+            out.print(f"{'':22}[dim]{escape(finding.remedy)}[/]", soft_wrap=True)

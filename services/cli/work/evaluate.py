@@ -1,0 +1,89 @@
+"""What `gazeloop evaluate` does."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from services.cli import evaluate_view
+from services.cli.console import console
+from services.cli.context import shared
+from services.contracts.events import IouType
+from services.evaluator.files.evaluation import FileEvaluation
+from services.evaluator.files.report import FileReport
+from services.formats.items import Dataset, Detector, FrameItem, Rejection
+from services.formats.readers.coco import read_coco
+from services.formats.readers.detections.format_names import FormatName
+from services.formats.readers.detections.output import Output
+from services.formats.readers.detections.registry import read_output
+
+
+def evaluate(
+    ctx: typer.Context,
+    *,
+    ground_truth: Path,
+    predictions: Path,
+    predictions_format: FormatName,
+    class_names: Path | None,
+    iou_type: IouType,
+    operating_score: float | None,
+    accept_partial: bool,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Run `gazeloop evaluate`."""
+    if as_json and as_csv:
+        raise typer.BadParameter("choose --json or --csv")
+    score = shared(ctx).settings().operating_score if operating_score is None else operating_score
+    evaluation = FileEvaluation(score, iou_type, accept_partial=accept_partial)
+    dataset = read_coco(
+        ground_truth,
+        images=None,
+        predictions=predictions,
+        detector=Detector("evaluated", "1", iou_type),
+        output_of=partial(_output_of, format_name=predictions_format, class_names=class_names),
+    )
+    report = _report(evaluation, dataset, iou_type)
+    if as_json:
+        print(report.model_dump_json(indent=2))  # noqa: T201  # to be piped
+    elif as_csv:
+        print(evaluate_view.as_csv(report), end="")  # noqa: T201  # to be piped
+    else:
+        evaluate_view.print_evaluation(console(), report)
+    if report.left_out and not accept_partial:
+        raise typer.Exit(1)
+
+
+def _output_of(path: Path, format_name: FormatName, class_names: Path | None) -> Output:
+    """Read the results, and print their format if it was guessed."""
+    output = read_output(path, format_name, class_names)
+    if format_name is FormatName.AUTO:
+        console(stderr=True).print(f"results read as {output.format}", highlight=False)
+    return output
+
+
+def _report(evaluation: FileEvaluation, dataset: Dataset, iou_type: IouType) -> FileReport:
+    """Match all images, and print what could not be used."""
+    rejections: list[Rejection] = []
+    with _progress(dataset) as images:
+        for item in images:
+            if isinstance(item, Rejection):
+                rejections.append(item)
+            elif isinstance(item, FrameItem):
+                evaluation.add(item)
+    reasons = Counter(rejection.reason for rejection in rejections)
+    found = evaluation.evaluated()
+    evaluate_view.print_refused(console(stderr=True), rejections, found.left_out)
+    return FileReport.of(found, dict(reasons), iou_type)
+
+
+@contextmanager
+def _progress(dataset: Dataset) -> Iterator[Iterator[object]]:
+    """The items of a data set, with a progress bar on a terminal."""
+    columns, out = (TextColumn("matching"), BarColumn(), MofNCompleteColumn()), console(stderr=True)
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
+        yield iter(bar.track(dataset.items, total=dataset.frames))

@@ -1,0 +1,163 @@
+"""What `gazeloop export` and `gazeloop training-set` do."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import typer
+
+from services.annotation import exporting
+from services.annotation.export_choice import What
+from services.annotation.exporting import Written
+from services.annotation.ports.needle_filters import NeedleFilter
+from services.annotation.stores.opening import open_annotation_stores
+from services.annotation.tables import write_tables
+from services.app.parts import joined
+from services.cli.console import console
+from services.cli.context import Context, run, shared
+from services.cli.logs import log_to_file
+from services.cli.needle_options import NeedleOptions
+from services.domain.ports.blobs import BlobStore
+from services.formats.writers.format_names import Format
+from services.formats.writers.tables import TableFormat
+
+
+def export(
+    ctx: typer.Context,
+    *,
+    form: Literal["coco", "voc", "yolo", "cvat", "label-studio", "datumaro", "csv", "parquet"],
+    to: Path,
+    what: What,
+    needles: NeedleOptions,
+    images: bool,
+    proposals: bool,
+) -> None:
+    """Run `gazeloop export`."""
+    context = shared(ctx)
+    if form in {"csv", "parquet"}:
+        _refuse_filters(ctx, form)
+        _export_tables(context, TableFormat(form), to)
+        return
+    wanted = needles.filter()
+    written = run(
+        lambda: _export(
+            context, Format(form), to, what, wanted, images=images, proposals=proposals
+        ),
+        interrupted="The folder is not complete; remove it and start again.",
+    )
+    _tell(written, to)
+
+
+def training_set(
+    ctx: typer.Context, *, to: Path, form: Literal["coco", "yolo"], images: bool
+) -> None:
+    """Run `gazeloop training-set`."""
+    context = shared(ctx)
+    written = run(
+        lambda: _training_set(context, Format(form), to, images=images),
+        interrupted="The folder is not complete; remove it and start again.",
+    )
+    _tell(written, to)
+
+
+def _is_given(ctx: typer.Context, name: str) -> bool:
+    """Whether the command line has the option."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _refuse_filters(ctx: typer.Context, form: str) -> None:
+    given = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if parameter.name not in {"form", "to"} and _is_given(ctx, str(parameter.name))
+    ]
+    if given:
+        raise typer.BadParameter(f"{form} writes everything: leave out {', '.join(given)}", ctx)
+
+
+def _export_tables(context: Context, form: TableFormat, to: Path) -> None:
+    rows = run(
+        lambda: _tables(context, form, to),
+        interrupted="The folder is not complete; remove it and start again.",
+    )
+    for name, count in rows.items():
+        console().print(f"{count:>12,} rows  {to / name}.{form.value}", highlight=False)
+
+
+async def _tables(context: Context, form: TableFormat, to: Path) -> Mapping[str, int]:
+    settings = context.stored()
+    log_to_file(settings, "export")
+    async with joined(settings) as stack:
+        with console(stderr=True).status("reading") as status:
+            return await write_tables(
+                await open_annotation_stores(stack.stores),
+                form,
+                to,
+                lambda table, count: status.update(f"{table}: {count:,} rows"),
+            )
+
+
+async def _export(
+    context: Context,
+    form: Format,
+    to: Path,
+    what: What,
+    wanted: NeedleFilter,
+    *,
+    images: bool,
+    proposals: bool,
+) -> Written:
+    settings = context.stored()
+    log_to_file(settings, "export")
+    async with joined(settings) as stack:
+        stores = await open_annotation_stores(stack.stores)
+        frames = await exporting.chosen_frames(stores, what, wanted)
+        if not proposals:
+            frames = [replace(frame, proposals=()) for frame in frames]
+        uris = await exporting.image_uris(stores, frames)
+        blobs: BlobStore | None = stores.blobs if images else None
+        return await asyncio.to_thread(
+            exporting.write_export, frames, form, to, uris, blobs, what=what.value
+        )
+
+
+async def _training_set(context: Context, form: Format, to: Path, *, images: bool) -> Written:
+    settings = context.stored()
+    log_to_file(settings, "export")
+    facts: dict[str, Any] = {
+        "held_out": {
+            "reference_share": settings.reference_share,
+            "split_seed": settings.split_seed,
+            "split_by": settings.split_by,
+        },
+        "confirmed_weight": exporting.CONFIRMED_WEIGHT,
+    }
+    async with joined(settings) as stack:
+        stores = await open_annotation_stores(stack.stores)
+        chosen = await exporting.training_set(stores, settings)
+        uris = await exporting.image_uris(stores, chosen.frames)
+        blobs: BlobStore | None = stores.blobs if images else None
+        return await asyncio.to_thread(
+            exporting.write_export,
+            chosen.frames,
+            form,
+            to,
+            uris,
+            blobs,
+            left_out=chosen.left_out,
+            **facts,
+        )
+
+
+def _tell(written: Written, to: Path) -> None:
+    export = written.export
+    boxes = sum(len(frame.annotations or ()) for frame in export.frames)
+    out = console()
+    out.print(f"{len(export.frames):,} frames with {boxes:,} boxes in {to}", highlight=False)
+    for what, count in export.losses.items():
+        out.print(f"[yellow]left out:[/] {count:,} {what}", highlight=False)
+    if not export.frames:
+        out.print("[dim]No frame matches the filters.[/]", highlight=False)

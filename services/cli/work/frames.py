@@ -1,0 +1,62 @@
+"""What `gazeloop frames` does."""
+
+import orjson
+import typer
+from rich.table import Table
+
+from services.app.parts import joined
+from services.cli.console import console
+from services.cli.context import Context, run, shared
+from services.cli.logs import log_to_file
+from services.runtime.stores.frame_ids import LeftOut
+
+_EVERY = 1_000_000
+
+
+def not_counted(ctx: typer.Context, *, most: int, as_json: bool) -> None:
+    """Run `gazeloop frames not-counted`."""
+    context = shared(ctx)
+    limit = _EVERY if as_json else most + 1
+    found = run(lambda: _read(context, limit), interrupted="Nothing was changed.")
+    if as_json:
+        _print_json(found)
+    elif not found:
+        console().print("Every frame that has predictions and ground truth counts.")
+    else:
+        _print(found, most)
+
+
+async def _read(context: Context, limit: int) -> list[LeftOut]:
+    settings = context.stored()
+    log_to_file(settings, "frames")
+    async with joined(settings) as stack:
+        return await stack.stores.frame_ids.left_out(limit)
+
+
+def _print_json(found: list[LeftOut]) -> None:
+    rows = [item._asdict() for item in found]
+    print(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())  # noqa: T201  # to be piped
+
+
+def _print(found: list[LeftOut], most: int) -> None:
+    table = Table(box=None, header_style="dim")
+    for heading in ("frame", "why"):
+        table.add_column(heading, overflow="fold")
+    for item in found[:most]:
+        table.add_row(item.frame_id, reasons(item))
+    console().print(table)
+    if len(found) > most:
+        console().print("… and more: `--most`, or `--json` for all", highlight=False)
+
+
+def reasons(frame: LeftOut) -> str:
+    """Describe why a frame does not count."""
+    found = [
+        f"detections of {partial_prediction} were refused"
+        for partial_prediction in frame.partial_predictions
+    ]
+    if frame.partial_ground_truth:
+        found.insert(0, "annotations were refused")
+    if frame.original is not None:
+        found.append(f"a copy of {frame.original}")
+    return "; ".join(found)

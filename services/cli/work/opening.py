@@ -1,0 +1,122 @@
+"""Open the data sets that a command's options name."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from services.cli.console import console
+from services.cli.datasets import DetectionOptions, TakenOptions
+from services.formats.items import Dataset
+from services.formats.readers.coco import read_coco
+from services.formats.readers.detections.format_names import FormatName
+from services.formats.readers.detections.output import Output
+from services.formats.readers.detections.registry import read_output
+from services.formats.readers.image_folder import Taken, read_images
+from services.formats.readers.restored import restored
+from services.formats.readers.returned import Manifest
+from services.formats.readers.via import read_via
+from services.formats.readers.voc import read_voc
+
+Opener = Callable[[], Dataset]
+"""Opens a data set; called once, after everything else is ready."""
+_NO_DETECTIONS = DetectionOptions()
+
+
+def images_opener(
+    folder: Path,
+    by: TakenOptions,
+    detections: DetectionOptions,
+    files: Sequence[str] | None = None,
+) -> Opener:
+    """A function that opens a folder of images, or some files of it."""
+    return partial(
+        read_images,
+        folder,
+        taken=Taken(by.vehicle, by.drive, by.drive_per_folder),
+        files=files,
+        predictions=detections.predictions,
+        detector=detections.made_by(),
+        dataset=detections.name,
+        output_of=partial(_output_of, detections),
+    )
+
+
+def opener_of(read: Callable[..., Dataset], manifest: Path | None, *says: str) -> Opener:
+    """A function that opens what `read` reads.
+
+    Parameters
+    ----------
+    read : takes the manifest of an export as `sent`, if there is one
+    manifest : of the export that a tool's corrections began with
+    says : the annotation fields that the format carries in addition to the box
+    """
+    if manifest is None:
+        return read
+
+    def opener() -> Dataset:
+        sent = Manifest.read(manifest)
+        return restored(read(sent=sent), sent, says)
+
+    return opener
+
+
+def coco_opener(
+    ground_truth: Path,
+    images: Path | None,
+    detections: DetectionOptions = _NO_DETECTIONS,
+    manifest: Path | None = None,
+) -> Opener:
+    """A function that opens a COCO data set."""
+    read = _reader(detections, read_coco, ground_truth, images)
+    return opener_of(read, manifest, "area", "crowd", "ignore", "mask")
+
+
+def voc_opener(
+    annotations: Path,
+    images: Path | None,
+    detections: DetectionOptions = _NO_DETECTIONS,
+    manifest: Path | None = None,
+) -> Opener:
+    """A function that opens a VOC data set."""
+    read = _reader(detections, read_voc, annotations, images)
+    return opener_of(read, manifest, "crowd", "ignore")
+
+
+def via_opener(
+    annotations: Path,
+    images: Path | None,
+    detections: DetectionOptions = _NO_DETECTIONS,
+    manifest: Path | None = None,
+    *,
+    category_attribute: str | None = None,
+) -> Opener:
+    """A function that opens a VIA data set."""
+    read = _reader(detections, read_via, annotations, images)
+    read = partial(read, category_attribute=category_attribute)
+    return opener_of(read, manifest, "area", "mask")
+
+
+def _reader(
+    detections: DetectionOptions,
+    read: Callable[..., Dataset],
+    annotations: Path,
+    images: Path | None,
+) -> Callable[..., Dataset]:
+    """The function that reads annotations and images together with the results."""
+    return partial(
+        read,
+        annotations,
+        images=images,
+        predictions=detections.predictions,
+        detector=detections.made_by(),
+        dataset=detections.name,
+        output_of=partial(_output_of, detections),
+    )
+
+
+def _output_of(detections: DetectionOptions, path: Path) -> Output:
+    """Read the results, and print their format if it was guessed."""
+    output = read_output(path, detections.predictions_format, detections.class_names)
+    if detections.predictions_format is FormatName.AUTO:
+        console().print(f"results read as {output.format}", highlight=False)
+    return output

@@ -1,0 +1,42 @@
+"""What `gazeloop report` does."""
+
+import typer
+
+from services.app.parts import joined
+from services.app.reporting import read_reports
+from services.cli import report_view
+from services.cli.console import console
+from services.cli.context import Context, run, shared
+from services.cli.dead_letter_reading import dead_letter_count
+from services.cli.logs import log_to_file
+from services.evaluator.reports.report import Report
+
+
+def report(ctx: typer.Context, *, as_json: bool, detector: str | None) -> None:
+    """Run `gazeloop report`."""
+    context = shared(ctx)
+    found = run(lambda: _reports(context), interrupted="The report was not printed.")
+    chosen = [item for item in found if detector in (None, item.detector)]
+    if not chosen:
+        known = ", ".join(item.detector for item in found) or "none yet"
+        console(stderr=True).print(
+            "[bold red]Error:[/] no frame has both predictions and ground truth"
+            f"{f' for {detector}' if detector else ''}; detectors: {known}.\n"
+            "[dim]`gazeloop mine` or `gazeloop ingest` publishes them; `gazeloop status` shows"
+            " whether the services have caught up.[/]",
+            highlight=False,
+        )
+        raise typer.Exit(1)
+
+    if as_json:
+        print(report_view.as_json(chosen))  # noqa: T201  # to be piped
+        return
+    for item in chosen:
+        report_view.print_report(console(), item)
+
+
+async def _reports(context: Context) -> list[Report]:
+    settings = context.stored()
+    log_to_file(settings, "report")
+    async with joined(settings) as stack:
+        return await read_reports(stack, await dead_letter_count(stack))

@@ -1,0 +1,119 @@
+"""What `gazeloop tokens` does."""
+
+from datetime import datetime, timedelta
+from typing import NoReturn
+
+import typer
+from rich.table import Table
+
+from services.app.parts import joined
+from services.cli.console import console
+from services.cli.context import Context, run, shared
+from services.cli.logs import log_to_file
+from services.domain.ports.tokens import TokenRecord
+from services.runtime.clock import SystemClock
+from services.runtime.http import tokens as bearer_tokens
+from services.runtime.settings import Settings
+
+
+def create(ctx: typer.Context, scope: str, *, prefix: str) -> None:
+    """Run `gazeloop tokens create`."""
+    context = shared(ctx)
+    token = run(lambda: _create(context, scope, prefix), interrupted="No token was created.")
+    _show(token)
+
+
+def list_tokens(ctx: typer.Context) -> None:
+    """Run `gazeloop tokens list`."""
+    context = shared(ctx)
+    found = run(lambda: _list(context), interrupted="The tokens were not read.")
+    table = Table(box=None, header_style="dim")
+    for title in ("id", "scope", "prefix", "created", "age", "last used", "state"):
+        table.add_column(title)
+    now = SystemClock().now()
+    for token in found:
+        age = f"{(now - token.created_at).days} days"
+        table.add_row(
+            token.token_id,
+            token.scope,
+            token.prefix,
+            _minute(token.created_at),
+            age,
+            _minute(token.used_at) if token.used_at else "never",
+            _state(token, now),
+        )
+    console().print(table if found else "no tokens")
+
+
+def rotate(ctx: typer.Context, token_id: str, *, grace_hours: float) -> None:
+    """Run `gazeloop tokens rotate`."""
+    context = shared(ctx)
+    token = run(
+        lambda: _rotate(context, token_id, grace_hours),
+        interrupted="`gazeloop tokens list` shows whether there is a new token.",
+    )
+    if token is None:
+        _refuse(token_id)
+    else:
+        _show(token)
+
+
+def revoke(ctx: typer.Context, token_id: str) -> None:
+    """Run `gazeloop tokens revoke`."""
+    context = shared(ctx)
+    if not run(lambda: _revoke(context, token_id), interrupted="The token may still be valid."):
+        _refuse(token_id)
+    console().print(f"{token_id} is revoked", highlight=False)
+
+
+def _show(token: str) -> None:
+    print(token)  # noqa: T201  # to be piped
+    console(stderr=True).print(
+        "[dim]Keep it: only its hash is stored. Send it as `Authorization: Bearer TOKEN`.[/]"
+    )
+
+
+def _refuse(token_id: str) -> NoReturn:
+    console(stderr=True).print(
+        f"[bold red]Error:[/] no valid token has the id {token_id}\n"
+        "[dim]`gazeloop tokens list` shows them.[/]",
+        highlight=False,
+    )
+    raise typer.Exit(1)
+
+
+def _state(token: TokenRecord, now: datetime) -> str:
+    if token.revoked_at is None:
+        return "valid"
+    return f"{'until' if token.is_valid(now) else 'revoked'} {_minute(token.revoked_at)}"
+
+
+def _minute(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M}"
+
+
+async def _create(context: Context, scope: str, prefix: str) -> str:
+    bearer_tokens.check_scope(scope, prefix)  # before any part starts
+    async with joined(_logged(context.settings())) as stack:
+        return await bearer_tokens.create(stack.stores.tokens, scope, SystemClock().now(), prefix)
+
+
+async def _list(context: Context) -> list[TokenRecord]:
+    async with joined(_logged(context.stored())) as stack:
+        return list(await stack.stores.tokens.list())
+
+
+async def _rotate(context: Context, token_id: str, grace_hours: float) -> str | None:
+    async with joined(_logged(context.stored())) as stack:
+        tokens, now = stack.stores.tokens, SystemClock().now()
+        return await bearer_tokens.rotate(tokens, token_id, now, timedelta(hours=grace_hours))
+
+
+async def _revoke(context: Context, token_id: str) -> bool:
+    async with joined(_logged(context.stored())) as stack:
+        return await stack.stores.tokens.revoke(token_id, SystemClock().now())
+
+
+def _logged(settings: Settings) -> Settings:
+    log_to_file(settings, "tokens")
+    return settings
