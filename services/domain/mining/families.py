@@ -18,6 +18,7 @@ from services.contracts.identity import Category, DetectorId, DriveId, FamilyId,
 from services.domain.mining.failure_model import FailureMode
 from services.domain.mining.ranking import Vectors
 from services.domain.statistics.growing_rows import GrowingRows
+from services.domain.unit_vectors import scaled_to_unit
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,7 @@ def shared_by(vectors: Vectors) -> Vectors:
 
 def beyond(shared: Vectors, vectors: Vectors) -> Vectors:
     """(N, D) of unit length: the vectors without their shared part."""
-    rest = vectors - shared
-    return np.asarray(rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-9))
+    return scaled_to_unit(vectors - shared)
 
 
 def _family(

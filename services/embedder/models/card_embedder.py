@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from services.contracts.errors import InvalidSettings, MissingWeights
 from services.contracts.identity import ModelId
+from services.domain.unit_vectors import scaled_to_unit
 from services.embedder.embedder import Boxes
 from services.embedder.models.checked_file import checked_content
 from services.embedder.models.crops import Pixels
@@ -22,7 +23,6 @@ from services.runtime.settings import Settings
 
 GRID = 7
 """Cells per side of RoIAlign, as in torchvision."""
-_LEAST_NORM = 1e-12
 _RUNTIMES = ("auto", "openvino")
 _PRECISIONS = ("fp32", "bf16")
 log = structlog.get_logger(__name__)
@@ -196,12 +196,12 @@ class CardEmbedder(MapEmbedder[CellMaps]):
         return cells, down, across
 
     def _pooled(self, maps: CellMaps) -> NDArray[np.float32]:
-        return _unit(maps.frames)
+        return scaled_to_unit(maps.frames)
 
     def _aligned(self, maps: CellMaps, place: int, corners: Boxes) -> NDArray[np.float32]:
         height, width = maps.height, maps.width
         cells = (corners * (width, height, width, height)).astype(np.float32)
-        return _unit(region_shares(cells, height, width, GRID) @ maps.cells[place])
+        return scaled_to_unit(region_shares(cells, height, width, GRID) @ maps.cells[place])
 
 
 def _expect(array: NDArray[np.float32], rank: int, name: str) -> NDArray[np.float32]:
@@ -210,9 +210,3 @@ def _expect(array: NDArray[np.float32], rank: int, name: str) -> NDArray[np.floa
             f"the output {name!r} has the shape {array.shape}; {rank} dimensions are expected"
         )
     return array
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: NDArray[np.float32] = vectors / np.maximum(norms, _LEAST_NORM)
-    return scaled

@@ -12,13 +12,13 @@ from PIL.Image import Image
 
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import ModelId
+from services.domain.unit_vectors import scaled_to_unit
 from services.embedder.embedder import Boxes, FrameVectors
 from services.runtime.settings import Settings
 
 _IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _LONGEST = 16_384
 """Most dimensions of a vector, far above any published model's."""
-_LEAST_NORM = 1e-12
 log = structlog.get_logger(__name__)
 
 
@@ -128,6 +128,4 @@ class OwnEmbedder:
                 f"{self._name} returned an array {np.shape(vectors)}; {shape} is expected"
             )
         values = np.nan_to_num(np.asarray(vectors, np.float32), posinf=0, neginf=0)
-        norms = np.linalg.norm(values, axis=-1, keepdims=True)
-        scaled: NDArray[np.float32] = values / np.maximum(norms, _LEAST_NORM)
-        return scaled
+        return scaled_to_unit(values)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from services.domain.unit_vectors import scaled_to_unit
 from services.embedder.models.crops import Pixels
 from services.embedder.models.normalising import normalised
 from services.embedder.models.small import CHANNELS, GazeloopSmall
@@ -149,7 +150,7 @@ def vectors_of(model: GazeloopSmall, pixels: Pixels) -> NDArray[np.float32]:
 
 def precision_at(count: int, vectors: NDArray[np.float32], crops: Crops) -> float:
     """Share of each object's nearest crops, on other drives, that have its label."""
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = scaled_to_unit(vectors)
     objects = np.flatnonzero(crops.labels != BACKGROUND)
     near = unit[objects] @ unit.T
     near[crops.drives[objects][:, None] == crops.drives] = -2
