@@ -1,7 +1,6 @@
 """Sends records and waits until Gazeloop has them, for asyncio."""
 
 import asyncio
-import json
 import time
 from collections.abc import Iterable
 from types import TracebackType
@@ -9,9 +8,7 @@ from types import TracebackType
 import httpx
 
 from gazeloop_client import protocol
-from gazeloop_client.client import in_parts
-from gazeloop_client.errors import Unavailable
-from gazeloop_client.protocol import Accepted, Backoff, BatchResult, Request, Retry
+from gazeloop_client.protocol import Accepted, Attempts, BatchResult, Request, Retry
 from gazeloop_client.records import FrameMetadata, GroundTruth, Predictions
 
 _REQUEST_S = 60.0
@@ -72,26 +69,23 @@ class AsyncClient:
         return await self._batch(protocol.GROUND_TRUTH, records)
 
     async def _send(self, request: Request) -> httpx.Response:
-        deadline, backoff = time.monotonic() + self._timeout_s, Backoff()
+        attempts = Attempts(self._timeout_s, time.monotonic)
         while True:
             answer = await self._attempt(request)
-            if isinstance(answer, httpx.Response):
+            if not isinstance(answer, Retry):
                 return answer
-            wait_s = backoff.next_wait_s(answer)
-            if time.monotonic() + wait_s > deadline:
-                raise Unavailable(
-                    f"no answer within {self._timeout_s:g} s: {answer.cause}", answer.after_s
-                )
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(attempts.wait_s(answer))
 
     async def _attempt(self, request: Request) -> httpx.Response | Retry:
-        headers = {"Content-Type": request.media_type} if request.media_type else None
         try:
             response = await self._http.post(
-                request.path, content=request.content, files=request.files, headers=headers
+                request.path,
+                content=request.content,
+                files=request.files,
+                headers=request.headers,
             )
         except httpx.TransportError as exc:
-            return Retry(f"{type(exc).__name__}: {exc}")
+            return Retry.after(exc)
         retry = protocol.retry_of(response.status_code, response.headers, response.content)
         return retry or response
 
@@ -100,11 +94,9 @@ class AsyncClient:
         return protocol.accepted_of(response.status_code, response.content)
 
     async def _batch(self, path: str, records: Iterable[Predictions | GroundTruth]) -> BatchResult:
-        result, sent = BatchResult(), 0
-        for part in in_parts(records, protocol.LINES_PER_REQUEST):
-            lines = [json.dumps(record).encode() for record in part]
-            response = await self._send(protocol.lines_request(path, lines))
+        result = BatchResult()
+        for place, request in protocol.batch_requests(path, records):
+            response = await self._send(request)
             taken = protocol.batch_result_of(response.status_code, response.content)
-            result += taken.shifted(sent)
-            sent += len(part)
+            result += taken.shifted(place)
         return result

@@ -1,20 +1,16 @@
 """Sends records and waits until Gazeloop has them; blocking."""
 
-import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import httpx
 
 from gazeloop_client import protocol
-from gazeloop_client.errors import Unavailable
-from gazeloop_client.protocol import Accepted, Backoff, BatchResult, Request, Retry
+from gazeloop_client.protocol import Accepted, Attempts, BatchResult, Request, Retry
 from gazeloop_client.records import FrameMetadata, GroundTruth, Predictions
 
-T = TypeVar("T")
 _REQUEST_S = 60.0
 
 
@@ -119,8 +115,7 @@ class Client:
 
     def send_lines(self, path: str, lines: Sequence[bytes]) -> BatchResult:
         """Send up to a hundred records, each one line of JSON, in one request."""
-        response = self.send(protocol.lines_request(path, lines))
-        return protocol.batch_result_of(response.status_code, response.content)
+        return self._taken(protocol.lines_request(path, lines))
 
     def send(self, request: Request) -> httpx.Response:
         """Send until there is an answer other than "later".
@@ -130,26 +125,23 @@ class Client:
         Unavailable
             There is none within the client's time.
         """
-        deadline, backoff = self._clock.monotonic() + self._timeout_s, Backoff()
+        attempts = Attempts(self._timeout_s, self._clock.monotonic)
         while True:
             answer = self._attempt(request)
-            if isinstance(answer, httpx.Response):
+            if not isinstance(answer, Retry):
                 return answer
-            wait_s = backoff.next_wait_s(answer)
-            if self._clock.monotonic() + wait_s > deadline:
-                raise Unavailable(
-                    f"no answer within {self._timeout_s:g} s: {answer.cause}", answer.after_s
-                )
-            self._clock.sleep(wait_s)
+            self._clock.sleep(attempts.wait_s(answer))
 
     def _attempt(self, request: Request) -> httpx.Response | Retry:
-        headers = {"Content-Type": request.media_type} if request.media_type else None
         try:
             response = self._http.post(
-                request.path, content=request.content, files=request.files, headers=headers
+                request.path,
+                content=request.content,
+                files=request.files,
+                headers=request.headers,
             )
         except httpx.TransportError as exc:
-            return Retry(f"{type(exc).__name__}: {exc}")
+            return Retry.after(exc)
         retry = protocol.retry_of(response.status_code, response.headers, response.content)
         return retry or response
 
@@ -158,16 +150,11 @@ class Client:
         return protocol.accepted_of(response.status_code, response.content)
 
     def _batch(self, path: str, records: Iterable[Predictions | GroundTruth]) -> BatchResult:
-        result, sent = BatchResult(), 0
-        for part in in_parts(records, protocol.LINES_PER_REQUEST):
-            lines = [json.dumps(record).encode() for record in part]
-            result += self.send_lines(path, lines).shifted(sent)
-            sent += len(part)
+        result = BatchResult()
+        for place, request in protocol.batch_requests(path, records):
+            result += self._taken(request).shifted(place)
         return result
 
-
-def in_parts(records: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The records in lists of at most `size`."""
-    left = iter(records)
-    while part := list(islice(left, size)):
-        yield part
+    def _taken(self, request: Request) -> BatchResult:
+        response = self.send(request)
+        return protocol.batch_result_of(response.status_code, response.content)

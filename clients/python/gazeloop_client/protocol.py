@@ -2,12 +2,13 @@
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
-from gazeloop_client.errors import Refused, Unauthorized
+from gazeloop_client.errors import Refused, Unauthorized, Unavailable
 from gazeloop_client.records import FrameMetadata, GroundTruth, Predictions
 
 FRAMES, PREDICTIONS, GROUND_TRUTH = "/v1/frames", "/v1/predictions", "/v1/ground-truth"
@@ -33,6 +34,11 @@ class Request:
     content: bytes | None = None
     media_type: str | None = None
     files: Mapping[str, tuple[str, bytes, str]] | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str] | None:
+        """The headers that the body needs."""
+        return {"Content-Type": self.media_type} if self.media_type else None
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,11 @@ class Retry:
     cause: str
     after_s: float | None = None
 
+    @classmethod
+    def after(cls, error: Exception) -> "Retry":
+        """Where no answer came because of this error."""
+        return cls(f"{type(error).__name__}: {error}")
+
 
 def frame_request(image: bytes, metadata: FrameMetadata) -> Request:
     """One image with its metadata.
@@ -103,6 +114,11 @@ def frame_request(image: bytes, metadata: FrameMetadata) -> Request:
         The time has no time zone.
     """
     described = json.dumps({**metadata, "captured_at": _time(metadata["captured_at"])}).encode()
+    return described_frame_request(image, described)
+
+
+def described_frame_request(image: bytes, described: bytes) -> Request:
+    """One image with its metadata in JSON."""
     return Request(
         FRAMES,
         files={
@@ -120,6 +136,16 @@ def record_request(path: str, record: Predictions | GroundTruth) -> Request:
 def lines_request(path: str, lines: Sequence[bytes]) -> Request:
     """Many records, each one line of JSON."""
     return Request(path, b"\n".join(lines) + b"\n", "application/x-ndjson")
+
+
+def batch_requests(
+    path: str, records: Iterable[Predictions | GroundTruth]
+) -> Iterator[tuple[int, Request]]:
+    """The requests that send these records, each with the place of its first record."""
+    left, place = iter(records), 0
+    while lines := [json.dumps(record).encode() for record in islice(left, LINES_PER_REQUEST)]:
+        yield place, lines_request(path, lines)
+        place += len(lines)
 
 
 def _time(value: datetime | str) -> str:
@@ -214,3 +240,34 @@ class Backoff:
         self._attempts = min(self._attempts + 1, 30)
         jittered = ceiling * (0.5 + random.random() / 2)  # noqa: S311  # not a secret
         return max(jittered, retry.after_s or 0.0)
+
+
+class Attempts:
+    """The attempts to send one request, until there is an answer or the time is over.
+
+    Parameters
+    ----------
+    timeout_s : from now on
+    monotonic : the time now, in seconds since some moment
+    """
+
+    def __init__(self, timeout_s: float, monotonic: Callable[[], float]) -> None:
+        self._timeout_s = timeout_s
+        self._monotonic = monotonic
+        self._deadline = monotonic() + timeout_s
+        self._backoff = Backoff()
+
+    def wait_s(self, retry: Retry) -> float:
+        """Seconds until the next attempt.
+
+        Raises
+        ------
+        Unavailable
+            The time is over before that.
+        """
+        wait_s = self._backoff.next_wait_s(retry)
+        if self._monotonic() + wait_s > self._deadline:
+            raise Unavailable(
+                f"no answer within {self._timeout_s:g} s: {retry.cause}", retry.after_s
+            )
+        return wait_s

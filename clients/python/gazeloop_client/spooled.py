@@ -11,7 +11,7 @@ import httpx
 from gazeloop_client import protocol
 from gazeloop_client.client import Client
 from gazeloop_client.errors import Refused, Unauthorized, Unavailable
-from gazeloop_client.protocol import Backoff, Request, Retry
+from gazeloop_client.protocol import Backoff, Retry
 from gazeloop_client.records import FrameMetadata, GroundTruth, Predictions
 from gazeloop_client.spool import Spool, SpooledRecord
 
@@ -156,14 +156,7 @@ class SpooledClient:
                 self._spool.remove(record)
 
     def _publish_frame(self, record: SpooledRecord, image: bytes) -> None:
-        request = Request(
-            record.path,
-            files={
-                "image": ("frame", image, "application/octet-stream"),
-                "metadata": ("metadata.json", record.described, "application/json"),
-            },
-        )
-        response = self._client.send(request)
+        response = self._client.send(protocol.described_frame_request(image, record.described))
         protocol.accepted_of(response.status_code, response.content)
 
     def _note(self, error: Exception) -> None:
