@@ -17,7 +17,7 @@ from services.formats.readers.detections.output import ImageReference, Output
 
 _PLACE = 6
 """Fields before the first `#`: track, four sides, type."""
-UNTRACKED: Final = frozenset({"", "-1", "18446744073709551615"})
+_UNTRACKED: Final = frozenset({"", "-1", "18446744073709551615"})
 """Track ids of objects that no tracker follows: -1, also as an unsigned number of 64 bits."""
 
 # `generate_event_message_minimal`. Plates and names of persons are left out: they identify people.
@@ -80,7 +80,12 @@ def _converted(record: Record) -> Record:
         "bbox": from_corners([as_number(side) for side in sides]),
         "attributes": {name: value for name, value in kept if name and value},
     }
-    return found if track in UNTRACKED else found | {"track_id": track}
+    return found | track_of(track)
+
+
+def track_of(track: str) -> dict[str, str]:
+    """The `track_id` of an object, if a tracker follows it."""
+    return {} if track in _UNTRACKED else {"track_id": track}
 
 
 def as_number(text: str) -> float:

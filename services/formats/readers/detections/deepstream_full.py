@@ -10,7 +10,7 @@ from typing import Any, Final
 from services.formats import fields
 from services.formats.fields import Record
 from services.formats.readers.detections.boxes import from_corners
-from services.formats.readers.detections.deepstream import UNTRACKED
+from services.formats.readers.detections.deepstream import track_of
 from services.formats.readers.detections.files import OutputFiles
 from services.formats.readers.detections.messages import frame_name, messages
 from services.formats.readers.detections.output import Output
@@ -68,5 +68,4 @@ def _converted(record: Record) -> Record:
         "bbox": from_corners([box.get(side) for side in _SIDES]),
         "attributes": {key: value for key, value in traits.items() if key not in _LEFT_OUT},
     }
-    track = str(record.get("id", ""))
-    return found if track in UNTRACKED else found | {"track_id": track}
+    return found | track_of(str(record.get("id", "")))

@@ -1,30 +1,38 @@
 """Images whose detections are parallel lists: boxes, labels and scores."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from services.contracts.errors import InvalidRecord
 from services.formats import fields
 from services.formats.fields import Record
 from services.formats.readers.detections.boxes import from_corners
+from services.formats.readers.detections.class_names import ClassNames
 from services.formats.readers.detections.files import OutputFiles
 from services.formats.readers.detections.output import Output
 
-OfLabel = Callable[[object], Record]
-"""The `category_name` or `category_id` of a label."""
+
+def recognises_lists(files: OutputFiles, boxes: str) -> bool:
+    """Whether a part has the lists of boxes, under this key, `labels` and `scores`."""
+    return files.has(lambda value: _has_lists(value, _keys(boxes)))
 
 
-def has_lists(value: Any, keys: Sequence[str]) -> bool:
+def _keys(boxes: str) -> Sequence[str]:
+    return boxes, "labels", "scores"
+
+
+def _has_lists(value: Any, keys: Sequence[str]) -> bool:
     """Whether the value is an object with these lists."""
     return isinstance(value, dict) and all(isinstance(value.get(key), list) for key in keys)
 
 
-def read_lists(files: OutputFiles, boxes: str, of_label: OfLabel) -> Output:
+def read_lists(files: OutputFiles, boxes: str, names: ClassNames | None) -> Output:
     """The detections of all images.
 
     Parameters
     ----------
     boxes : the key of the boxes, which are `[left, top, right, bottom]` in pixels
+    names : of labels that are numbers; None where numbers are the data set's category ids
 
     Raises
     ------
@@ -32,16 +40,14 @@ def read_lists(files: OutputFiles, boxes: str, of_label: OfLabel) -> Output:
         A single file is unreadable.
     """
     found = Output(files.path)
-    keys = (boxes, "labels", "scores")
-    for part in files.parts(lambda value: has_lists(value, keys)):
+    keys = _keys(boxes)
+    for part in files.parts(lambda value: _has_lists(value, keys)):
         error = part.error or _unequal(part.value, keys)
         if error is not None:
             found.refuse(part.image, part.value, part.location, error)
             continue
         for at, value in enumerate(_rows(part.value, boxes)):
-            found.add(
-                part.image, value, f"{part.location}:[{at}]", lambda row: _record(row, of_label)
-            )
+            found.add(part.image, value, f"{part.location}:[{at}]", lambda row: _record(row, names))
     return found
 
 
@@ -64,8 +70,14 @@ def _rows(value: Record, boxes: str) -> list[Record]:
     ]
 
 
-def _record(row: Record, of_label: OfLabel) -> Record:
+def _record(row: Record, names: ClassNames | None) -> Record:
     # Only a run-length mask is small enough to stand in JSON; others are left out.
     mask = {"segmentation": row["mask"]} if isinstance(row["mask"], dict) else {}
     bbox = from_corners(row["box"])
-    return {**of_label(row["label"]), "score": row["score"], "bbox": bbox, **mask}
+    return {**_category(row["label"], names), "score": row["score"], "bbox": bbox, **mask}
+
+
+def _category(label: object, names: ClassNames | None) -> Record:
+    if isinstance(label, str):
+        return {"category_name": label}
+    return {"category_id": label} if names is None else names.record_of(label)

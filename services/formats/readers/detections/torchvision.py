@@ -6,24 +6,16 @@ lists. Labels are names, or numbers: with a file of names they are positions in 
 `weights.meta["categories"]` starts with `__background__`), else the data set's category ids.
 """
 
-from typing import Any
-
-from services.formats.fields import Record
-from services.formats.readers.detections.class_names import ClassNames
 from services.formats.readers.detections.files import OutputFiles
 from services.formats.readers.detections.output import Output
-from services.formats.readers.detections.parallel_lists import has_lists, read_lists
+from services.formats.readers.detections.parallel_lists import read_lists, recognises_lists
 
-_KEYS = ("boxes", "labels", "scores")
+_BOXES = "boxes"
 
 
 def recognises(files: OutputFiles) -> bool:
     """Whether a part has the lists `boxes`, `labels` and `scores`."""
-    return files.has(_is_part)
-
-
-def _is_part(value: Any) -> bool:
-    return has_lists(value, _KEYS)
+    return recognises_lists(files, _BOXES)
 
 
 def read(files: OutputFiles) -> Output:
@@ -34,11 +26,4 @@ def read(files: OutputFiles) -> Output:
     InvalidRecord
         A single file, or the file with the classes' names, is unreadable.
     """
-    names = files.names
-    return read_lists(files, "boxes", lambda label: _category(label, names))
-
-
-def _category(label: object, names: ClassNames | None) -> Record:
-    if isinstance(label, str):
-        return {"category_name": label}
-    return {"category_id": label} if names is None else names.record_of(label)
+    return read_lists(files, _BOXES, files.names)
