@@ -51,7 +51,11 @@ class App:
     def review(self, path: str) -> str:
         """The URL of a review page, as far as it is known."""
         public = self.settings.public_url.rstrip("/")
-        known = self.addresses.get("review") or (public and f"{public}{REVIEW_PATH}")
+        known = (
+            self.settings.review_url.rstrip("/")
+            or self.addresses.get("review")
+            or (public and f"{public}{REVIEW_PATH}")
+        )
         return f"{known}{path}" if known else f"{REVIEW_PATH}{path} of a running `gazeloop up`"
 
     async def lag(self) -> dict[tuple[str, str], int]:

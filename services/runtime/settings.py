@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     allowed_hosts: str = Field(
         "",
         description="Accepted `Host` names, `name,…`, beside loopback, the server's address and"
-        " GAZELOOP_PUBLIC_URL's.",
+        " those of GAZELOOP_PUBLIC_URL and GAZELOOP_REVIEW_URL.",
     )
     trusted_proxies: str = Field(
         "",
@@ -345,6 +345,12 @@ class Settings(BaseSettings):
         description="URL at which Label Studio and annotators' browsers reach ingest; empty: images"
         " are uploaded.",
     )
+    review_url: str = Field(
+        "",
+        description="URL at which people reach the review page, like https://review.example/review;"
+        " commands print links to it. Empty: the page of a running `gazeloop up`, else"
+        " GAZELOOP_PUBLIC_URL with /review.",
+    )
 
     @field_validator(
         "mongodb",
@@ -355,6 +361,7 @@ class Settings(BaseSettings):
         "cvat_url",
         "label_studio_url",
         "public_url",
+        "review_url",
     )
     @classmethod
     def _has_no_password(cls, url: str) -> str:
@@ -415,8 +422,8 @@ class Settings(BaseSettings):
     @property
     def hosts(self) -> list[str]:
         """Accepted host names, in addition to loopback's and the server's own address."""
-        public = urlsplit(self.public_url).hostname
-        return [*_parts(self.allowed_hosts), *([public] if public else [])]
+        public = (urlsplit(url).hostname for url in (self.public_url, self.review_url))
+        return [*_parts(self.allowed_hosts), *(name for name in public if name)]
 
     @property
     def blob_url(self) -> str:

@@ -2,9 +2,11 @@
 
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 
+from services.app.parts import REVIEW_PATH
 from services.runtime.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +22,18 @@ def test_on_kubernetes_every_host_of_the_ingress_is_answered_for() -> None:
     settings = load_settings(allowed_hosts=kubernetes()["GAZELOOP_ALLOWED_HOSTS"])
 
     assert {rule["host"] for rule in ingress["spec"]["rules"]} == {*settings.hosts}
+
+
+def test_on_kubernetes_links_lead_to_the_review_page_of_the_ingress() -> None:
+    ingress = yaml.safe_load((ROOT / "k8s/base/ingress.yaml").read_text())
+    link = urlsplit(kubernetes()["GAZELOOP_REVIEW_URL"])
+    backends = {
+        rule["host"]: rule["http"]["paths"][0]["backend"]["service"]["name"]
+        for rule in ingress["spec"]["rules"]
+    }
+
+    assert link.path == REVIEW_PATH
+    assert backends[link.hostname] == "gazeloop-review"
 
 
 def test_on_kubernetes_the_cluster_is_trusted_and_nothing_outside_of_it() -> None:

@@ -169,12 +169,14 @@ def test_a_trusted_proxy_that_is_no_address_is_named(given: str) -> None:
         load_settings(trusted_proxies=given)
 
 
-def test_the_host_of_the_public_address_is_known() -> None:
+def test_the_hosts_of_the_public_addresses_are_known() -> None:
     settings = load_settings(
-        public_url="https://Review.example:8443/", allowed_hosts="a.example, b"
+        public_url="https://Ingest.example:8443/",
+        review_url="https://Review.example/review",
+        allowed_hosts="a.example, b",
     )
 
-    assert settings.hosts == ["a.example", "b", "review.example"]
+    assert settings.hosts == ["a.example", "b", "ingest.example", "review.example"]
 
 
 async def exchange(port: int, request: str, address: str = "127.0.0.1") -> str:
