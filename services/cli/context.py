@@ -13,7 +13,8 @@ from services.cli.global_options import GlobalOptions
 from services.contracts.errors import NothingStored
 from services.runtime.embedded.embedders import live_embedder
 from services.runtime.embedded.mongod import FOLDER
-from services.runtime.settings import Settings, load_settings
+from services.runtime.settings import Settings
+from services.runtime.settings_reading import load_settings
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, by shell convention."""

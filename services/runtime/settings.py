@@ -1,21 +1,13 @@
-"""Every setting, its unit and its default. Read once by the command line, then handed down.
+"""Every setting, its unit and its default. Read once by the command line, then handed down."""
 
-A setting comes from the environment as `GAZELOOP_<NAME>`, or from a file in the directory that
-`GAZELOOP_SECRETS_DIR` names, whose file name is the variable's.
-"""
-
-import os
-from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.contracts.errors import InvalidSettings
 from services.contracts.topics import BY_NAME
 from services.domain.splits import SplitRule
 
@@ -26,18 +18,14 @@ Days = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Limit = Annotated[int, Field(ge=0)]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-_EXTRA = "extra_forbidden"
-"""pydantic's name for a value that no field takes."""
-_PREFIX = "GAZELOOP_"
-_NEARLY = 0.85
-"""Least similarity by difflib: about one letter missing, added or exchanged."""
+PREFIX = "GAZELOOP_"
 
 
 class Settings(BaseSettings):
     """All of Gazeloop's settings; docs/settings.md is generated from the descriptions."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX,
+        env_prefix=PREFIX,
         frozen=True,
         extra="forbid",
         hide_input_in_errors=True,  # it may be a secret, and tracebacks show it
@@ -439,45 +427,3 @@ def _numbers_of(listed: str) -> dict[str, float]:
     """The numbers in `name=number,…`."""
     pairs = (part.partition("=") for part in _parts(listed))
     return {name.strip(): float(number) for name, _, number in pairs}
-
-
-def load_settings(**given: object) -> Settings:
-    """Settings from `given`, then secrets and environment, then the defaults.
-
-    Raises
-    ------
-    InvalidSettings
-        A value breaks its bounds, or a setting is unknown.
-    """
-    secrets = os.environ.get("GAZELOOP_SECRETS_DIR")
-    try:
-        return Settings(_secrets_dir=secrets, **given)  # type: ignore[arg-type]  # pydantic checks
-    except ValidationError as exc:
-        lines = [
-            f"{_variable(name)}: {_unknown(name) if error['type'] == _EXTRA else error['msg']}"
-            for error in exc.errors(include_input=False)
-            for name in ["_".join(str(part) for part in error["loc"])]
-        ]
-        raise InvalidSettings("; ".join(lines)) from exc
-
-
-def misspelt(environment: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Variables whose names nearly match a setting, each with the setting that it may mean.
-
-    Other variables with the same prefix are legitimate: Kubernetes sets some for every service.
-    """
-    for variable in sorted(environment):
-        name = variable.removeprefix(_PREFIX).lower()
-        if variable.startswith(_PREFIX) and name not in Settings.model_fields:
-            for meant in get_close_matches(name, Settings.model_fields, n=1, cutoff=_NEARLY):
-                yield variable, _variable(meant)
-
-
-def _variable(name: str) -> str:
-    return f"{_PREFIX}{name.upper()}"
-
-
-def _unknown(name: str) -> str:
-    """Message for an unknown setting, with the setting that it may mean."""
-    meant = get_close_matches(name, Settings.model_fields, n=1)
-    return "no such setting" + (f"; is {_variable(meant[0])} meant?" if meant else "")

@@ -13,7 +13,8 @@ import pytest
 from services.cli.serve_command import Service
 from services.runtime.http.health import HealthServer
 from services.runtime.kafka.limits import MAX_DEAD_LETTER_BYTES
-from services.runtime.settings import Settings, load_settings
+from services.runtime.settings import Settings
+from services.runtime.settings_reading import load_settings
 from tests.deploy.checking import ROOT, check, read_yaml, tool
 
 DEPLOY = ROOT / "deploy"

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from services.app.parts import REVIEW_PATH
-from services.runtime.settings import load_settings
+from services.runtime.settings_reading import load_settings
 
 ROOT = Path(__file__).parents[2]
 

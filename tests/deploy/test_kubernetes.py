@@ -18,7 +18,8 @@ from services.contracts.flow import CONSUMERS, READS, USES_IMAGES, WRITES, group
 from services.contracts.topics import TOPICS
 from services.runtime.http.health import HealthServer
 from services.runtime.kafka.topic_layout import configuration_of
-from services.runtime.settings import Settings, load_settings
+from services.runtime.settings import Settings
+from services.runtime.settings_reading import load_settings
 from tests.deploy.checking import ROOT, TOOLS, check, documents, module, tool
 
 OVERLAYS = ("dev", "prod", "gpu")

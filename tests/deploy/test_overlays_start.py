@@ -24,7 +24,8 @@ from services.contracts.flow import USES_IMAGES
 from services.runtime.clock import SystemClock
 from services.runtime.http.tokens import issue
 from services.runtime.kafka.broker import BrokerAddress
-from services.runtime.settings import Settings, load_settings
+from services.runtime.settings import Settings
+from services.runtime.settings_reading import load_settings
 from tests.deadline import until
 from tests.deploy.checking import ROOT, check, documents, tool
 from tests.unit.ingest.datasets import jpeg

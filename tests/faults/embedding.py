@@ -5,7 +5,7 @@ import asyncio
 from services.app.assembly import running
 from services.runtime.observability.logs import configure_logs
 from services.runtime.serving import until_signalled
-from services.runtime.settings import load_settings
+from services.runtime.settings_reading import load_settings
 
 
 async def main() -> None:

@@ -18,7 +18,7 @@ from services.runtime.kafka.librdkafka_producer import connect_librdkafka
 from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.observability.logs import configure_logs
 from services.runtime.serving import serving, until_signalled
-from services.runtime.settings import load_settings
+from services.runtime.settings_reading import load_settings
 
 
 class Notes:

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from services.cli.console import console
 from services.cli.context import shared
-from services.runtime.settings import Settings, misspelt
+from services.runtime.settings import Settings
+from services.runtime.settings_reading import misspelt
 
 
 class SettingLine(NamedTuple):

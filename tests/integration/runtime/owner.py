@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from services.runtime.embedded.stack import EmbeddedStack
-from services.runtime.settings import load_settings
+from services.runtime.settings_reading import load_settings
 
 if __name__ == "__main__":
     with EmbeddedStack(load_settings(data=Path(sys.argv[1]))) as addresses:

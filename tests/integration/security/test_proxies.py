@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from services.annotation.review.app import build_review_app
 from services.contracts.errors import InvalidSettings
 from services.runtime.http.server import serving_http
-from services.runtime.settings import load_settings
+from services.runtime.settings_reading import load_settings
 from tests.review_world import Seed, World, review_world, seeded
 
 FORWARDED = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}

@@ -27,7 +27,8 @@ from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.delivery import OutgoingRecord
 from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.observability.logs import configure_logs
-from services.runtime.settings import Settings, load_settings
+from services.runtime.settings import Settings
+from services.runtime.settings_reading import load_settings
 from services.runtime.stores.vectors_open import open_vector_store
 from tests import samples
 from tests.deadline import until

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from services.cli.memory_warning import warn_of_memory_broker
-from services.runtime.settings import load_settings
+from services.runtime.settings_reading import load_settings
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import traceback
 import pytest
 
 from services.contracts.errors import InvalidSettings
-from services.runtime.settings import load_settings
+from services.runtime.settings_reading import load_settings
 
 PASSWORD = "hunter-two"
 
