@@ -19,7 +19,7 @@ from benchmarks.missed_data import OPERATING, Alike, MissedSet, photos, survey
 from benchmarks.retrieval_measures import figure, options
 from benchmarks.retrieval_plans import haystack_of
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
-from services.domain.missed.evidence import LEAST_SCORE, SIZES, evidence, evidence_by_size
+from services.domain.missed.evidence import LEAST_SCORE, SIZES, evidence, evidence_by_size, sums_of
 from services.domain.missed.expected import MissModel
 
 BUDGETS: Final = (0.05, 0.10, 0.15, 0.20)
@@ -121,7 +121,7 @@ RANKINGS: Final[Mapping[str, Ranking]] = {
 
 def _by_category(split: Split) -> FloatArray:
     data = split.data
-    return split.learnt(evidence(data.frames, OPERATING), data.missed_by_category())
+    return split.learnt(evidence(sums_of(data.frames, OPERATING)), data.missed_by_category())
 
 
 def _unshown(data: MissedSet) -> FloatArray:

@@ -85,7 +85,8 @@ class Intake:
         batch = _sorted(events)
         await self._needle_store.record(batch.needles)
         stored = await self._needles.refresh({needle.needle_id for needle in batch.needles})
-        records = {id_: record for id_, record in stored.items() if not record.is_miss}
+        lists_for = self._needles.lists_for
+        records = {id_: record for id_, record in stored.items() if lists_for(record)}
         self._awaited.note(batch.needles, records)
         self._awaited.note_embedded(batch.embedded)
         frames = await self._facts_of(batch.embedded, self._matches.note(batch.matched))

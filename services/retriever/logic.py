@@ -62,6 +62,8 @@ class FrameFacts:
     regions: Mapping[RegionId, Seen]
     is_copy: bool = False
     """Whether another frame had the same image first."""
+    area: float = 0.0
+    """Of the frame, in square pixels."""
 
     @classmethod
     def of(cls, record: FrameRecord) -> Self | None:
@@ -81,7 +83,8 @@ class FrameFacts:
         }
         reannotated = is_reannotated(record.ground_truth)
         context, uri = _context_of(captured), captured.image.uri
-        return cls(context, captured.captured_at, uri, reannotated, regions, record.is_copy)
+        area = float(captured.image.width * captured.image.height)
+        return cls(context, captured.captured_at, uri, reannotated, regions, record.is_copy, area)
 
     @property
     def features(self) -> dict[RegionId, FloatArray]:

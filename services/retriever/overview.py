@@ -96,7 +96,7 @@ def _members(
     if not embedded:
         return []
     rows = _centred(
-        [needle.detector for _, needle in embedded],
+        [(needle.detector, record.is_miss) for record, needle in embedded],
         np.stack([vectors[needle.region_id] for _, needle in embedded]),
     )
     return [
@@ -115,11 +115,16 @@ def _members(
     ]
 
 
-def _centred(detectors: Sequence[DetectorId], vectors: Vectors) -> Vectors:
-    """The vectors without the mean vector of their detector's needles."""
-    rows, of = np.empty_like(vectors), np.array(detectors)
-    for detector in set(detectors):
-        some = of == detector
+def _centred(kinds: Sequence[tuple[DetectorId, bool]], vectors: Vectors) -> Vectors:
+    """The vectors without the mean vector of their detector's needles, apart from its misses'.
+
+    Parameters
+    ----------
+    kinds : of each needle, its detector and whether it is a miss
+    """
+    rows = np.empty_like(vectors)
+    for kind in set(kinds):
+        some = np.array([other == kind for other in kinds])
         rows[some] = beyond(shared_by(vectors[some]), vectors[some])
     return rows
 

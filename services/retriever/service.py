@@ -29,6 +29,7 @@ from services.retriever.learning.learner import Learner
 from services.retriever.learning.match_cache import MatchCache
 from services.retriever.publication import ShortlistPublication
 from services.retriever.scoring.candidate_source import CandidateSource
+from services.retriever.scoring.miss_scorer import MissScorer, NoFailureModels
 from services.retriever.scoring.scorer import Scorer
 from services.retriever.stages import Changes, DetectorStages
 from services.runtime.clock import Clock
@@ -71,9 +72,12 @@ class PublishShortlists:
         self._vectors = vectors
         self._epoch_store = epochs
         self._budgets = budgets
+        self._frame_store = frames
         self._frames = FrameCache(frames, settings.frame_cache_bytes)
         self._matches = MatchCache(matches, self._frames, settings.match_cache_bytes)
-        self._needles = NeedleCache(needles, settings.needle_cache_bytes)
+        self._needles = NeedleCache(
+            needles, settings.needle_cache_bytes, of_misses=settings.lists_misses
+        )
         self._size = HaystackSizeCache(vectors)
         vector_cache = VectorCache(vectors, settings.vector_cache_bytes)
         self._learner = Learner(self._frames, self._matches, vector_cache, settings)
@@ -239,9 +243,12 @@ class PublishShortlists:
 
     async def _loaded(self, detector: DetectorId, model: ModelId, limits: Limits) -> DetectorStages:
         self._learner.forget(detector)
-        scorer = Scorer(self._candidates, self._learner, self._settings, model)
         allocator = DetectorAllocator(self._sources, detector, model, limits)
         await allocator.load(await self._needles.all(detector))
+        if self._settings.lists_misses:
+            misses = MissScorer(detector, self._frame_store, self._matches, self._settings)
+            return DetectorStages(NoFailureModels(), misses, allocator, model)
+        scorer = Scorer(self._candidates, self._learner, self._settings, model)
         return DetectorStages(self._learner, scorer, allocator, model)
 
 

@@ -6,19 +6,20 @@ ids and frames, the allocator of candidates, needles and verdicts. The decision 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from services.contracts.events import ShortlistPublished
-from services.contracts.identity import DetectorId, FrameId, ModelId
+from services.contracts.identity import DetectorId, FrameId, ModelId, RegionId
+from services.domain.mining.failure_model import FailureMode
 from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.epochs import Epoch, with_release
 from services.domain.shortlists.scored_candidates import Limits
 from services.retriever.allocation.detector_allocator import DetectorAllocator
-from services.retriever.learning.learner import EXAMPLES_PER_EPOCH, Learner
-from services.retriever.logic import FrameFacts
-from services.retriever.scoring.scorer import Scored, Scorer
+from services.retriever.learning.learner import EXAMPLES_PER_EPOCH, Learned
+from services.retriever.logic import DetectorCategory, FrameFacts
+from services.retriever.scoring.scorer import Queries, Scored
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,52 @@ class ClosedEpoch(NamedTuple):
     shortlists: Sequence[ShortlistPublished]
 
 
+class ModelFitter(Protocol):
+    """The first stage; see `Learner`."""
+
+    async def refit(
+        self,
+        modes: Mapping[DetectorCategory, Collection[FailureMode]],
+        model: ModelId,
+        *,
+        refresh: bool,
+        most_examples: float = EXAMPLES_PER_EPOCH,
+    ) -> Learned:
+        """Fit the models that are due."""
+        ...
+
+
+class FrameScorer(Protocol):
+    """The second stage; see `Scorer`."""
+
+    async def score(
+        self,
+        model_ids: Mapping[DetectorCategory, str],
+        frames: Mapping[FrameId, FrameFacts],
+        queries: Queries,
+    ) -> Scored:
+        """Score what is new."""
+        ...
+
+    async def unsupported(
+        self,
+        detector_category: DetectorCategory,
+        listed: Mapping[FailureMode, Mapping[FrameId, RegionId]],
+        queries: Queries,
+    ) -> set[FrameId]:
+        """The listed frames that no longer have enough evidence."""
+        ...
+
+
 class DetectorStages:
     """The stages of one detector under one embedding model; the learner is shared by detectors."""
 
     def __init__(
-        self, learner: Learner, scorer: Scorer, allocator: DetectorAllocator, model: ModelId
+        self,
+        learner: ModelFitter,
+        scorer: FrameScorer,
+        allocator: DetectorAllocator,
+        model: ModelId,
     ) -> None:
         self.allocator = allocator
         self._learner = learner

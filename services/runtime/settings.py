@@ -225,7 +225,7 @@ class Settings(BaseSettings):
     shortlist_per_drive: Count = Field(
         3, description="Maximum number of frames of one drive per shortlist."
     )
-    shortlist_strategy: Literal["worst-frames", "costliest-errors"] = Field(
+    shortlist_strategy: Literal["worst-frames", "costliest-errors", "missed-objects"] = Field(
         "worst-frames",
         description="What shortlists optimise; docs/shortlists.md compares the strategies.",
     )
@@ -386,6 +386,11 @@ class Settings(BaseSettings):
         """Which frames are the reference and which the haystack."""
         return SplitRule(self.reference_share, self.split_seed, by_frame=self.split_by == "frame")
 
+    @property
+    def lists_misses(self) -> bool:
+        """Whether shortlists are for missed objects, not for false positives."""
+        return self.shortlist_strategy == "missed-objects"
+
     @field_validator("mine_misses")
     @classmethod
     def _misses_can_be_written(cls, mined: bool, info: ValidationInfo) -> bool:
@@ -393,6 +398,15 @@ class Settings(BaseSettings):
         if mined and info.data.get("event_version") == 1:
             raise ValueError("misses need GAZELOOP_EVENT_VERSION=2")
         return mined
+
+    @field_validator("shortlist_strategy")
+    @classmethod
+    def _misses_are_mined(cls, strategy: str, info: ValidationInfo) -> str:
+        """Refuse to list for misses where there are none."""
+        # Absent where it is wrong itself.
+        if strategy == "missed-objects" and info.data.get("mine_misses") is False:
+            raise ValueError("missed-objects needs GAZELOOP_MINE_MISSES=true")
+        return strategy
 
     @field_validator("trusted_proxies")
     @classmethod

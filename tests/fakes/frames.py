@@ -7,7 +7,7 @@ from services.contracts.events import (
     FrameCaptured,
     PredictionsMade,
 )
-from services.contracts.identity import FrameId
+from services.contracts.identity import DetectorId, FrameId
 from services.domain.ports.frames import (
     FrameFact,
     FrameRecord,
@@ -50,6 +50,12 @@ class InMemoryFrameStore:
             wanted = frame_ids is None or frame_id in frame_ids
             if wanted and record.predictions and record.ground_truth:
                 yield [replace(record, captured=None)]
+
+    async def predicted(self, detector: DetectorId) -> AsyncIterator[Sequence[FrameRecord]]:
+        for record in list(self._frames.values()):
+            if detector in record.predictions:
+                made = {detector: record.predictions[detector]}
+                yield [replace(record, predictions=made)]
 
     async def annotated_from(self, source: str) -> set[FrameId]:
         return {

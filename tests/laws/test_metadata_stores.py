@@ -427,6 +427,20 @@ async def test_predictions_wait_until_they_are_embedded(stores: Stores) -> None:
     assert record.lacks_regions(ModelId("another"))
 
 
+async def test_the_frames_of_a_detector_are_read_with_its_predictions_only(
+    stores: Stores,
+) -> None:
+    made = samples.predictions_made(samples.detection())
+    other = samples.predictions_made(version="2")
+    elsewhere = samples.predictions_made(frame_id="f2", version="2")
+    captured = samples.frame_captured()
+    await stores.frames.record([captured, samples.frame_annotated(), made, other, elsewhere])
+    found = [r async for some in stores.frames.predicted(made.detector_id) for r in some]
+    assert [(r.captured, dict(r.predictions)) for r in found] == [
+        (captured, {made.detector_id: made})
+    ]
+
+
 async def test_ground_truth_waits_until_it_is_embedded(stores: Stores) -> None:
     first, second = (samples.frame_annotated(revision=revision) for revision in (1, 2))
     made, captured = samples.predictions_made(), samples.frame_captured()

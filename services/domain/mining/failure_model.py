@@ -55,6 +55,8 @@ class Method(StrEnum):
     LOGISTIC = "logistic"
     CONTRAST = "contrast"
     SIMILARITY = "similarity"
+    POISSON = "poisson"
+    """Of misses: the probability that an object of the category is missed on the frame."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from services.contracts.identity import DriveId
-from services.domain.detection.coco import AREA_RANGES, BoolArray, FloatArray, IntArray
+from services.domain.detection.coco import AREA_RANGES, FloatArray, IntArray
 
 LEAST_SCORE: Final = 0.05
 """Detections with lower scores are ignored."""
@@ -50,26 +50,68 @@ class DetectedFrames:
     categories: int
 
 
-def evidence(frames: DetectedFrames, operating_score: float) -> FloatArray:
+@dataclass(frozen=True)
+class FrameSums:
+    """What the detections of F frames add up to, in C categories.
+
+    Attributes
+    ----------
+    uncertainty : (F, C), the sum of `score * (1 - score)`: the variance of the number of objects,
+        if scores were probabilities
+    small : (F, C), the summed score of small detections
+    shown : (F, C), the number at or above the operating score
+    all_uncertainty, all_small : (F,), over all categories of the detector
+    drives : F, None where the frame has no drive
+    seconds : (F,), when each frame was captured
+    """
+
+    uncertainty: FloatArray
+    small: FloatArray
+    shown: FloatArray
+    all_uncertainty: FloatArray
+    all_small: FloatArray
+    drives: Sequence[DriveId | None]
+    seconds: FloatArray
+
+
+def sums_of(frames: DetectedFrames, operating_score: float) -> FrameSums:
+    """What the detections add up to."""
+    counts = frames.scores >= LEAST_SCORE
+    share = frames.boxes[:, 2] * frames.boxes[:, 3] / frames.areas[frames.frame]
+    uncertainty, small, shown = (
+        _summed(frames, np.where(condition, weight, 0.0), frames.category, frames.categories)
+        for condition, weight in (
+            (counts, frames.scores * (1 - frames.scores)),
+            (counts & (share < SMALL_SHARE), frames.scores),
+            (frames.scores >= operating_score, np.ones(len(frames.scores))),
+        )
+    )
+    return FrameSums(
+        uncertainty,
+        small,
+        shown,
+        uncertainty.sum(axis=1),
+        small.sum(axis=1),
+        frames.drives,
+        frames.seconds,
+    )
+
+
+def evidence(sums: FrameSums) -> FloatArray:
     """The features of each frame and category.
 
-    Columns: log(1 + x) for the summed uncertainty, `score * (1 - score)`, and for the summed score
-    of small detections, both of the category and of all categories; then the log ratio of what is
-    shown within three seconds after, and before, to what is shown now (0 without such frames).
-
-    Parameters
-    ----------
-    operating_score : from which a detection is shown
+    Columns: log(1 + x) for the uncertainty and for the small detections, of the category and of
+    all categories; then the log ratio of what is shown within three seconds after, and before, to
+    what is shown now (0 without such frames).
 
     Returns
     -------
     (F, C, 6) float64
     """
-    own = np.stack([_uncertainty(frames), _small(frames)], axis=-1)
-    all_categories = np.broadcast_to(own.sum(axis=1, keepdims=True), own.shape)
-    return np.concatenate(
-        [np.log1p(own), np.log1p(all_categories), _changes(frames, operating_score)], axis=-1
-    )
+    own = np.stack([sums.uncertainty, sums.small], axis=-1)
+    of_all = np.stack([sums.all_uncertainty, sums.all_small], axis=-1)[:, None, :]
+    of_all = np.broadcast_to(of_all, own.shape)
+    return np.concatenate([np.log1p(own), np.log1p(of_all), _changes(sums)], axis=-1)
 
 
 def evidence_by_size(frames: DetectedFrames, operating_score: float) -> FloatArray:
@@ -86,28 +128,13 @@ def evidence_by_size(frames: DetectedFrames, operating_score: float) -> FloatArr
     size = np.minimum(np.searchsorted(AREA_RANGES[1:, 1], area), SIZES - 1)
     place, places = frames.category * SIZES + size, frames.categories * SIZES
     shown = (frames.scores >= operating_score).astype(np.float64)
+    counts = frames.scores >= LEAST_SCORE
     own = [
-        _summed(frames, np.where(_counts(frames), weight, 0.0), place, places)
+        _summed(frames, np.where(counts, weight, 0.0), place, places)
         for weight in (frames.scores * (1 - frames.scores), shown)
     ]
-    of_category = np.repeat(evidence(frames, operating_score), SIZES, axis=1)
+    of_category = np.repeat(evidence(sums_of(frames, operating_score)), SIZES, axis=1)
     return np.concatenate([np.log1p(np.stack(own, axis=-1)), of_category], axis=-1)
-
-
-def _counts(frames: DetectedFrames) -> BoolArray:
-    return frames.scores >= LEAST_SCORE
-
-
-def _uncertainty(frames: DetectedFrames) -> FloatArray:
-    """(F, C): the variance of the number of objects, if scores were probabilities."""
-    weights = np.where(_counts(frames), frames.scores * (1 - frames.scores), 0.0)
-    return _summed(frames, weights, frames.category, frames.categories)
-
-
-def _small(frames: DetectedFrames) -> FloatArray:
-    share = frames.boxes[:, 2] * frames.boxes[:, 3] / frames.areas[frames.frame]
-    weights = np.where(_counts(frames) & (share < SMALL_SHARE), frames.scores, 0.0)
-    return _summed(frames, weights, frames.category, frames.categories)
 
 
 def _summed(
@@ -120,14 +147,12 @@ def _summed(
     return sums.reshape(count, places)
 
 
-def _changes(frames: DetectedFrames, operating_score: float) -> FloatArray:
+def _changes(sums: FrameSums) -> FloatArray:
     """(F, C, 2): the log ratio of what neighbours after, and before, show to what is shown now."""
-    shown = (frames.scores >= operating_score).astype(np.float64)
-    now = _summed(frames, shown, frames.category, frames.categories)
-    changes = np.zeros((*now.shape, 2))
-    for places in _drives(frames.drives):
-        order = places[np.argsort(frames.seconds[places], kind="stable")]
-        seconds, of_drive = frames.seconds[order], now[order]
+    changes = np.zeros((*sums.shown.shape, 2))
+    for places in _drives(sums.drives):
+        order = places[np.argsort(sums.seconds[places], kind="stable")]
+        seconds, shown = sums.seconds[order], sums.shown[order]
         after = (
             np.searchsorted(seconds, seconds, "right"),
             np.searchsorted(seconds, seconds + NEAR_S, "right"),
@@ -137,7 +162,7 @@ def _changes(frames: DetectedFrames, operating_score: float) -> FloatArray:
             np.searchsorted(seconds, seconds, "left"),
         )
         for column, (first, last) in enumerate((after, before)):
-            changes[order, :, column] = _log_ratio(of_drive, first, last)
+            changes[order, :, column] = _log_ratio(shown, first, last)
     return changes
 
 

@@ -138,6 +138,13 @@ class FrameStore(Protocol):
         """
         ...
 
+    def predicted(self, detector: DetectorId) -> AsyncIterator[Sequence[FrameRecord]]:
+        """Every frame that this detector has predicted, with no other detector's predictions.
+
+        In chunks of some hundreds, in no particular order.
+        """
+        ...
+
     async def annotated_from(self, source: str) -> set[FrameId]:
         """The frames whose latest ground truth has this source, and is complete."""
         ...

@@ -60,6 +60,8 @@ class _Tally:
         if record.shortlist is None or not record.shortlist.candidates:
             return
         self.shortlists += 1
+        if record.is_miss:
+            return  # its candidates are places to look at, not false positives
         mode = FailureMode.of(record.needle.error_type, record.needle.true_category)
         learnt = record.shortlist.provenance.method == Method.LOGISTIC
         for candidate in record.shortlist.candidates:

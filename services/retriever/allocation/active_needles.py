@@ -5,8 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from services.contracts.events import NeedleFound
-from services.contracts.identity import FamilyId, FrameId, ModelId, NeedleId, RegionId
+from services.contracts.identity import FamilyId, FrameId, ModelId, NeedleId
 from services.domain.mining.detector_category import ModeQuery
 from services.domain.mining.failure_model import FailureMode
 from services.domain.ports.needles import NeedleRecord
@@ -28,10 +27,7 @@ class Admitted(NamedTuple):
 
 
 class ActiveNeedles:
-    """Needles whose regions are embedded, with their families; the others wait.
-
-    A needle whose kind has no region vector would be admitted here, under a mode of its own.
-    """
+    """Needles whose regions are embedded, with their families; the others wait."""
 
     def __init__(self, vectors: VectorCache, likeness: float, model: ModelId) -> None:
         self._vectors = vectors
@@ -40,7 +36,7 @@ class ActiveNeedles:
         self._mode_of: dict[NeedleId, tuple[DetectorCategory, FailureMode]] = {}
         self._modes: defaultdict[DetectorCategory, Counter[FailureMode]] = defaultdict(Counter)
         self._joined: defaultdict[DetectorCategory, set[FailureMode]] = defaultdict(set)
-        self._not_embedded: dict[RegionId, NeedleId] = {}
+        self._not_embedded: dict[NeedleId, FrameId] = {}
 
     def __contains__(self, needle: NeedleId) -> bool:
         return needle in self._mode_of
@@ -48,7 +44,7 @@ class ActiveNeedles:
     @property
     def waiting(self) -> Collection[NeedleId]:
         """Needles whose region is not embedded yet."""
-        return self._not_embedded.values()
+        return self._not_embedded.keys()
 
     @property
     def needs_clustering(self) -> bool:
@@ -56,9 +52,8 @@ class ActiveNeedles:
         return self._families.needs_clustering
 
     def waiting_for(self, frames: Mapping[FrameId, FrameFacts]) -> list[NeedleId]:
-        """The needles that wait for a region on these frames."""
-        embedded = {region for facts in frames.values() for region in facts.regions}
-        return [self._not_embedded[r] for r in sorted(embedded & self._not_embedded.keys())]
+        """The needles on these frames that wait for their region's vector."""
+        return sorted(needle for needle, frame in self._not_embedded.items() if frame in frames)
 
     async def admit(self, records: Iterable[NeedleRecord]) -> list[Admitted]:
         """Add the needles whose regions are embedded; those that are new or changed their mode."""
@@ -68,13 +63,13 @@ class ActiveNeedles:
         joining = {}
         for needle_id, needle in sorted(found.items()):
             if needle.region_id not in vectors:
-                self._not_embedded[needle.region_id] = needle_id
+                self._not_embedded[needle_id] = needle.frame_id
                 continue
-            self._not_embedded.pop(needle.region_id, None)
+            self._not_embedded.pop(needle_id, None)
             category_mode = logic.category_mode_of(needle)
             before = self._mode_of.get(needle_id)
             if before != category_mode:
-                self.remove(needle_id, needle)
+                self.remove(needle_id)
                 joining[needle_id] = category_mode, needle, before is not None
         keyed = [(logic.key_of(*of), needle) for of, needle, _ in joining.values()]
         self._families.join(keyed, vectors)
@@ -85,10 +80,9 @@ class ActiveNeedles:
             admitted.append(Admitted(needle_id, logic.key_of(*category_mode), family, has_moved))
         return admitted
 
-    def remove(self, needle_id: NeedleId, needle: NeedleFound | None) -> None:
+    def remove(self, needle_id: NeedleId) -> None:
         """Remove a needle, unless it is not there."""
-        if needle is not None:
-            self._not_embedded.pop(needle.region_id, None)
+        self._not_embedded.pop(needle_id, None)
         if needle_id not in self._mode_of:
             return
         detector_category, mode = self._mode_of.pop(needle_id)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from services.contracts.events import ShortlistPublished
+from services.contracts.events import ErrorType, ShortlistPublished
 from services.contracts.identity import DetectorId, FamilyId, FrameId, ModelId, NeedleId, RegionId
 from services.domain.mining.failure_model import FailureMode
 from services.domain.ports.needles import NeedleRecord
@@ -69,7 +69,7 @@ class DetectorAllocator:
         self._lost |= self._release_gone(frames)
         for record in records:
             if not record.active:
-                self.needles.remove(record.needle_id, record.needle)
+                self.needles.remove(record.needle_id)
                 self._allocator.remove_needle(record.needle_id)
         waited = self.needles.waiting_for(frames)
         found = await self._sources.needles.load(waited)
@@ -235,6 +235,8 @@ class DetectorAllocator:
         verdicts = []
         for needle_id, region in listed:
             detector_category, mode = self.needles.mode_of(needle_id)
+            if mode.error is ErrorType.MISSED:
+                continue  # a match says nothing of a place where an object may be missed
             labelled = await self._sources.matches.of(detector_category)
             truths = logic.truths(labelled, self._sources.settings.region_score)
             if region in truths:

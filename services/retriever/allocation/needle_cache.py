@@ -20,27 +20,33 @@ class NeedleCache:
     Parameters
     ----------
     most_bytes : beyond it, the needles that were not used for longest are dropped
+    of_misses : whether misses are listed for, and not false positives
     """
 
-    def __init__(self, store: NeedleStore, most_bytes: int) -> None:
+    def __init__(self, store: NeedleStore, most_bytes: int, *, of_misses: bool = False) -> None:
         self._store = store
+        self._of_misses = of_misses
         self._records: LRUCache[NeedleId, NeedleRecord] = LRUCache(most_bytes, _bytes_of_needle)
         self._unpublished: set[NeedleId] | None = None
 
     async def all(self, detector: DetectorId | None = None) -> list[NeedleRecord]:
         """The stored needles that are active or have a shortlist, in the order of their ids.
 
-        Without misses: there is no haystack region to look for.
+        Only those that frames are listed for.
         """
         records = []
         unpublished = set(self._unpublished or ())
         async for record in self._store.scan(detector=detector):
             _note_publication(unpublished, record)
-            if (record.active or logic.listed(record)) and not record.is_miss:
+            if (record.active or logic.listed(record)) and self.lists_for(record):
                 records.append(record)
         if detector is None or self._unpublished is not None:
             self._unpublished = unpublished
         return records
+
+    def lists_for(self, record: NeedleRecord) -> bool:
+        """Whether frames are listed for needles of its kind."""
+        return record.is_miss == self._of_misses
 
     async def unpublished(self) -> list[ShortlistPublished]:
         """The shortlists that are stored but not acknowledged, whichever process stored them."""

@@ -125,6 +125,15 @@ class MongoFrameStore:
                     made = await self._predictions.find(ids).to_list()
                     yield await asyncio.to_thread(_evaluable, some, made)
 
+    async def predicted(self, detector: DetectorId) -> AsyncIterator[Sequence[FrameRecord]]:
+        with translated():
+            found = self._predictions.find({"detector": detector})
+            while some := await found.to_list(_AT_ONCE):
+                ids = {"_id": {"$in": [document["frame_id"] for document in some]}}
+                frames = await self._frames.find(ids, dict.fromkeys(_PARTS, 1)).to_list()
+                records = await asyncio.to_thread(_records, frames, some)
+                yield list(records.values())
+
     async def annotated_from(self, source: str) -> set[FrameId]:
         where = {"truth_source": source, "truth_complete": True}
         with translated():

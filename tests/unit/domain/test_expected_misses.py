@@ -5,7 +5,7 @@ import pytest
 
 from services.contracts.identity import DriveId
 from services.domain.detection.coco import FloatArray
-from services.domain.missed.evidence import DetectedFrames, evidence, evidence_by_size
+from services.domain.missed.evidence import DetectedFrames, evidence, evidence_by_size, sums_of
 from services.domain.missed.expected import MissModel
 
 SIGN, LIGHT = 0, 1
@@ -34,23 +34,23 @@ def frames(
 
 
 def test_unsure_and_small_detections_are_evidence_in_their_category_and_in_all() -> None:
-    one = evidence(frames((0, SIGN, 0.2, SMALL), (0, LIGHT, 0.5, LARGE)), OPERATING)
+    one = evidence(sums_of(frames((0, SIGN, 0.2, SMALL), (0, LIGHT, 0.5, LARGE)), OPERATING))
     assert one[0, SIGN] == pytest.approx([*np.log1p([0.16, 0.2, 0.16 + 0.25, 0.2]), 0, 0])
     assert one[0, LIGHT] == pytest.approx([*np.log1p([0.25, 0.0, 0.16 + 0.25, 0.2]), 0, 0])
 
 
 def test_detections_of_almost_no_score_are_no_evidence() -> None:
-    assert not evidence(frames((0, SIGN, 0.04, SMALL)), OPERATING).any()
+    assert not evidence(sums_of(frames((0, SIGN, 0.04, SMALL)), OPERATING)).any()
 
 
 def test_a_frame_without_detections_has_no_evidence() -> None:
-    assert not evidence(frames(count=3), OPERATING).any()
+    assert not evidence(sums_of(frames(count=3), OPERATING)).any()
 
 
 def test_what_neighbours_on_the_drive_show_is_compared_with_what_is_shown_now() -> None:
     shown = [(n, SIGN, 0.9, LARGE) for n in (0, 1, 1, 3)]
     drive = frames(*shown, count=4, drives=["a", "a", "a", "b"], seconds=[0, 1, 2, 1])
-    changes = evidence(drive, OPERATING)[:, SIGN, 4:]
+    changes = evidence(sums_of(drive, OPERATING))[:, SIGN, 4:]
     after = [np.log1p(1.0) - np.log1p(1), np.log1p(0) - np.log1p(2), 0, 0]
     before = [0, np.log1p(1) - np.log1p(2), np.log1p(1.5), 0]
     assert changes == pytest.approx(np.column_stack([after, before]))
@@ -59,7 +59,7 @@ def test_what_neighbours_on_the_drive_show_is_compared_with_what_is_shown_now() 
 def test_neighbours_are_at_most_three_seconds_away_in_any_order() -> None:
     shown = [(0, SIGN, 0.9, LARGE), (2, SIGN, 0.9, LARGE)]
     drive = frames(*shown, count=3, drives=["a"] * 3, seconds=[9.0, 5.0, 2.0])
-    assert evidence(drive, OPERATING)[1, SIGN, 4:] == pytest.approx([0, np.log1p(1)])
+    assert evidence(sums_of(drive, OPERATING))[1, SIGN, 4:] == pytest.approx([0, np.log1p(1)])
 
 
 def test_evidence_by_size_separates_small_from_large() -> None:

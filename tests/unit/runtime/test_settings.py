@@ -57,6 +57,13 @@ def test_misses_are_refused_where_version_1_of_the_events_would_drop_them() -> N
         load_settings(mine_misses=True, event_version=1)
 
 
+def test_shortlists_of_misses_are_refused_where_none_are_mined() -> None:
+    misses = {"shortlist_strategy": "missed-objects", "event_version": 2}
+    assert load_settings(mine_misses=True, **misses).lists_misses
+    with pytest.raises(InvalidSettings, match="GAZELOOP_MINE_MISSES"):
+        load_settings(**misses)
+
+
 @pytest.mark.parametrize(
     ("name", "listed"),
     [
