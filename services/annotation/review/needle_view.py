@@ -115,7 +115,8 @@ async def needle_view(
     claim = claims.get(record.needle_id)
     own = frames.get(needle.frame_id, FrameRecord(needle.frame_id))
     own_truth = truths.get(needle.frame_id)
-    alt = f"{needle.category} predicted on frame {needle.frame_id}"
+    verb = "missed" if record.is_miss else "predicted"
+    alt = f"{needle.category} {verb} on frame {needle.frame_id}"
     return NeedleView(
         needle=needle,
         active=record.active,

@@ -19,8 +19,8 @@ class Shape:
 
     Attributes
     ----------
-    kind : `truth`, `prediction`, `region` (the prediction in question) or `asked` (an annotation
-        in question)
+    kind : `truth`, `prediction`, `region` (the prediction in question, or the annotation that was
+        missed) or `asked` (an annotation in question)
     label : the title that a pointer or a screen reader shows
     """
 
@@ -139,10 +139,13 @@ def _size(captured: FrameCaptured) -> tuple[int, int]:
 def _shapes(
     record: FrameRecord, truth: FrameAnnotated | None, detector: str | None, region_id: str | None
 ) -> list[Shape]:
-    shapes = [
-        Shape("truth", annotation.bbox, f"ground truth: {annotation.category}")
-        for annotation in (truth.annotations if truth else ())
-    ]
+    shapes = []
+    annotated = zip(truth.annotation_ids(), truth.annotations, strict=True) if truth else ()
+    for annotation_id, annotation in annotated:
+        # A needle's region that is an annotation was missed.
+        is_missed = annotation_id == region_id
+        label = f"ground truth: {annotation.category}" + ", not detected" * is_missed
+        shapes.append(Shape("region" if is_missed else "truth", annotation.bbox, label))
     for name, predictions in record.predictions.items():
         if detector not in (None, name):
             continue

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from services.annotation.ports.needle_filters import NeedleFilter
+from services.contracts.events import ErrorType
 from services.contracts.identity import FamilyId
 from services.domain.mining.family_changes import Change, FamilyChange
 from services.domain.ports.family_marks import Mark
@@ -65,6 +66,24 @@ async def test_a_needle_that_is_perhaps_no_error_says_so(ana: Browser) -> None:
     await ana.world.stores.family_marks.show({needle_id_of(0): Mark(suspicion=0.9)}, CAPTURED_AT)
 
     assert "Possibly a missing label" in (await ana.get(f"/needles/{needle_id_of(0)}")).text
+
+
+async def test_a_miss_shows_what_was_not_detected_and_asks_to_look(ana: Browser) -> None:
+    stores, needle_id = ana.world.stores, needle_id_of(0)
+    record = (await stores.needles.load([needle_id]))[needle_id]
+    assert record.needle is not None
+    frame = (await stores.frames.load([record.needle.frame_id]))[record.needle.frame_id]
+    assert frame.ground_truth is not None
+    missed = {"error_type": ErrorType.MISSED, "revision": 2, "score": 0.0}
+    annotation = {"region_id": frame.ground_truth.annotation_ids()[0]}
+    await stores.needles.record([record.needle.model_copy(update=missed | annotation)])
+
+    page = (await ana.get(f"/needles/{needle_id}")).text
+
+    assert "not detected" in page
+    assert "missed on frame" in page
+    assert "Look here" in page
+    assert "score 0.00" not in page
 
 
 async def test_a_merge_and_a_split_are_recorded_once(world: World) -> None:
