@@ -79,7 +79,10 @@ class EmbedFrames:
         return self._embedder.model_id
 
     async def run(self, events: Sequence[Event]) -> None:
-        await self.embed(await self._record(events))
+        frame_ids = await self._record(events)
+        # Where misses are not mined, a batch of ground truth is nothing to do.
+        if frame_ids:
+            await self.embed(frame_ids)
 
     async def embed(self, frame_ids: Collection[FrameId]) -> None:
         """Embed what these frames lack, and publish their FrameEmbedded events.

@@ -368,6 +368,13 @@ async def test_no_other_objects_are_embedded(
     assert await world.stored(REGION_VECTORS) == set()
 
 
+async def test_ground_truth_is_no_work_where_misses_are_not_mined() -> None:
+    world = World()
+    assert await world.run(frame_annotated(annotation())) == []
+    assert await world.vectors.collections() == []
+    assert await world.embeddings.load([FrameId("f1")]) == {}
+
+
 async def test_a_correction_drops_the_vector_of_an_object_that_has_moved() -> None:
     world = World(settings=MISSES)
     made = predictions_made(STOP)
