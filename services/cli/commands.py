@@ -52,7 +52,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "Correct and retrain": {
         "export": (
             "export_command",
-            "Write frames with their ground truth for an annotation tool.",
+            "Write frames with their ground truth for an annotation tool, or all tables.",
         ),
         "training-set": (
             "export_command",
