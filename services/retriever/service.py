@@ -104,7 +104,9 @@ class PublishShortlists:
         self._allocated_for: ModelId | None = None
         self._epochs: dict[DetectorId, Epoch] = {}
         self._reported: list[BudgetReport] | None = None
-        self._closed_at = clock.monotonic()
+        self._quiet_s = 0.0
+        """How long no epoch has been closed."""
+        self._ticked_at = clock.monotonic()
         self._lock = asyncio.Lock()
         """Batches and the closing of epochs without events take turns."""
 
@@ -115,17 +117,37 @@ class PublishShortlists:
     async def settle(self) -> bool:
         """Close an epoch without events if frames wait to be listed; returns whether they did."""
         async with self._forgetting_on_error():
-            if self._detectors is not None and not self._held():
-                return False
-            await self._close_epochs(Changes((), {}, is_empty=True), {})
-        await self.report_budgets()
-        return True
+            listed = await self._list_held()
+        if listed:
+            await self.report_budgets()
+        return listed
 
     async def settle_when_due(self) -> None:
-        """Like `settle`, but only when no events came for a while. Call this periodically."""
+        """Like `settle`, but only when no events came for a while.
+
+        Call this periodically, several times per epoch.
+        """
+        now = self._clock.monotonic()
+        # Time in which the process was blocked does not count: events may have waited for it.
+        self._quiet_s += min(now - self._ticked_at, self._settings.epoch_s)
+        self._ticked_at = now
+        if not self._is_quiet():
+            return
+        async with self._forgetting_on_error():
+            # A batch may have been worked on all the time.
+            listed = self._is_quiet() and await self._list_held()
+        if listed:
+            await self.report_budgets()
+
+    def _is_quiet(self) -> bool:
         # As long as the window within which growth is measured: for less, a stage may be behind.
-        if self._clock.monotonic() - self._closed_at >= WINDOW * self._settings.epoch_s:
-            await self.settle()
+        return self._quiet_s >= WINDOW * self._settings.epoch_s
+
+    async def _list_held(self) -> bool:
+        if self._detectors is not None and not self._held():
+            return False
+        await self._close_epochs(Changes((), {}, is_empty=True), {})
+        return True
 
     async def report_budgets(self) -> None:
         """Publish what of the budgets is spent and what they hold back, if that changed.
@@ -173,7 +195,7 @@ class PublishShortlists:
             changes_of = changes.of(detector)
             while not await self._close(detector, changes_of, offsets, frames, limits):
                 await self._read_again(detector, model, limits)
-        self._closed_at = self._clock.monotonic()
+        self._quiet_s = 0.0
         await self._publication.publish()
         if model is not None:
             detectors = (self._detectors or {}).values()

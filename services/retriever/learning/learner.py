@@ -146,10 +146,9 @@ class Learner:
     async def model(self, detector_category: DetectorCategory, model: ModelId) -> FittedModel:
         """The model of a category that has one; fitted again if it was dropped."""
         fitted = self._models.get(detector_category)
-        fit = self._fits[detector_category]
-        if fitted is not None and fitted.model_id == fit.model_id:
+        if fitted is not None:
             return fitted
-        return await self._fit(detector_category, fit.modes, model)
+        return await self._fit(detector_category, self._fits[detector_category].modes, model)
 
     def needs_refit(self, detector_category: DetectorCategory) -> bool:
         """Whether enough was observed since the last fit to justify another."""

@@ -1,7 +1,10 @@
 """Epochs of the retriever: what is listed in them, what stays, and what a replay gives."""
 
+import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,9 @@ from services.contracts.events import Event, NeedleFound, ShortlistPublished
 from services.contracts.identity import FrameId
 from services.domain.shortlists import epochs
 from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, WINDOW
+from services.retriever import stages
 from services.retriever.allocation import detector_allocator
+from services.retriever.learning.learner import Learned, Learner
 from services.runtime.consumed import consuming
 from services.runtime.kafka.records import Parsed, Record
 from services.runtime.settings import Settings
@@ -85,12 +90,39 @@ async def test_nothing_is_listed_early_by_a_model_of_few_examples() -> None:
 async def test_the_epoch_without_events_comes_after_a_pause() -> None:
     world = World()
     await world.step.run([await found(world), await world.embed("j0", 0.1)])
-    world.clock.advance((WINDOW - 1) * Settings().epoch_s)
+    await quiet(world, WINDOW - 1)
+    assert world.shortlists() == []
+    await quiet(world, 1)
+    assert world.shortlists() == [["j0"]]
+
+
+async def quiet(world: World, epochs_long: int) -> None:
+    """No events come for so many epochs."""
+    for _ in range(epochs_long):
+        world.clock.advance(Settings().epoch_s)
+        await world.step.settle_when_due()
+
+
+async def test_a_process_that_was_blocked_for_long_does_not_take_that_for_a_pause() -> None:
+    world = World()
+    await world.step.run([await found(world), await world.embed("j0", 0.1)])
+    world.clock.advance(WINDOW * Settings().epoch_s)
     await world.step.settle_when_due()
     assert world.shortlists() == []
-    world.clock.advance(Settings().epoch_s)
-    await world.step.settle_when_due()
-    assert world.shortlists() == [["j0"]]
+
+
+async def test_a_batch_that_takes_long_is_no_pause() -> None:
+    world = World()
+    await world.step.run([await found(world)])
+    world.epochs.blocked = asyncio.Event()
+    batch = asyncio.create_task(world.step.run([await world.embed("j0", 0.1)]))
+    await world.epochs.is_closing.wait()
+    await quiet(world, WINDOW - 1)
+    ticking = asyncio.create_task(quiet(world, 1))
+    await asyncio.wait([ticking], timeout=0)
+    world.epochs.blocked.set()
+    await asyncio.gather(batch, ticking)
+    assert world.shortlists() == []
 
 
 async def narrow() -> World:
@@ -207,8 +239,27 @@ async def test_an_epoch_records_what_it_was_allocated_from() -> None:
     assert shortlist.epoch == 2
 
 
+async def test_frames_wait_while_models_wait_to_be_fitted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    await world.step.run([await found(world), await world.embed("j0", 0.1)])
+    refit, waits = Learner.refit, [True, False]
+
+    async def with_models_that_wait(*args: Any, **options: Any) -> Learned:
+        return replace(await refit(*args, **options), unfinished=waits.pop(0))
+
+    monkeypatch.setattr(Learner, "refit", with_models_that_wait)
+    await world.step.settle()
+    assert world.shortlists() == []
+    await world.step.settle()
+    assert world.shortlists() == [["j0"]]
+
+
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_a_batch_that_is_delivered_again_closes_its_epoch_again(restarted: bool) -> None:
+async def test_a_batch_that_is_delivered_again_closes_its_epoch_again(
+    monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
     world = World(shortlist_early=0.0)
     needle: NeedleFound = await found(world)
     for number in range(WINDOW):
@@ -220,6 +271,8 @@ async def test_a_batch_that_is_delivered_again_closes_its_epoch_again(restarted:
     assert before[-1].settled
     if restarted:
         world.step = world.retriever()
+    # It lists what it listed, so no model waits for the next epoch.
+    monkeypatch.setattr(stages, "EXAMPLES_PER_EPOCH", 0)
     await delivered(world, [needle], WINDOW)
     assert await world.epochs.of(samples.DETECTOR) == before
     (shortlist,) = world.latest().values()

@@ -137,6 +137,21 @@ async def test_a_model_that_was_dropped_is_fitted_again_with_the_same_id(fits: F
     assert fits.count == 3
 
 
+async def test_models_that_one_epoch_has_no_time_for_are_fitted_in_the_next() -> None:
+    world = World()
+    await example(world, "right", 0.75, right=True)
+    other = samples.DETECTOR, Category("yield")
+    modes = MODES | {other: {BACKGROUND}}
+    learning = learner_of(world)
+    first, second = [
+        await learning.refit(modes, samples.MODEL, refresh=False, most_examples=1) for _ in range(2)
+    ]
+    assert first.unfinished
+    assert set(first.model_ids) == {DETECTOR_CATEGORY}
+    assert not second.unfinished
+    assert set(second.model_ids) == {DETECTOR_CATEGORY, other}
+
+
 @pytest.mark.parametrize("most_bytes", [1, 4_000, 10**6])
 async def test_the_match_cache_says_the_same_whatever_its_bound(most_bytes: int) -> None:
     world = World()
@@ -159,3 +174,14 @@ async def test_the_match_cache_says_the_same_whatever_its_bound(most_bytes: int)
             verdicts = ["judged"] if category == samples.STOP_SIGN else []
             assert sorted(item.frame_id for item in labelled) == [*frames, *verdicts]
             cache.note(categories_of(matches))
+
+
+async def test_a_verdict_that_is_undone_labels_nothing() -> None:
+    world = World()
+    await world.embed("judged", 0.1)
+    verdict = await world.correct("judged", right=True)
+    cache = MatchCache(world.matches, FrameCache(world.frames, 10**6), 10**6)
+    assert len(await cache.of(DETECTOR_CATEGORY)) == 1
+    undone = samples.revised(verdict, 3).model_copy(update={"reannotated": False})
+    assert len(cache.note(categories_of([undone]))) == 1
+    assert await cache.of(DETECTOR_CATEGORY) == []

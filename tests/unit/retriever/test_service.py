@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,11 +38,19 @@ NEEDLE_BOX: Box = samples.BOX
 
 
 class BusyEpochStore(InMemoryEpochStore):
-    """One in which another retriever may close an epoch just before ours."""
+    """One in which another retriever may close an epoch before, or a test hold up its closing."""
 
     overtaken = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocked: asyncio.Event | None = None
+        self.is_closing = asyncio.Event()
+
     async def close(self, epoch: Epoch) -> bool:
+        if self.blocked is not None:
+            self.is_closing.set()
+            await self.blocked.wait()
         if self.overtaken:
             self.overtaken = False
             await super().close(epoch)
