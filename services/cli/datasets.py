@@ -33,7 +33,7 @@ GroundTruth = Annotated[
     typer.Option(
         "--ground-truth",
         help="COCO instances: images, annotations, categories. Images may carry vehicle_id,"
-        " drive_id, captured_at, lat, lon, heading.",
+        " drive_id, captured_at, lat, lon, heading, tags.",
         exists=True,
         dir_okay=False,
         metavar="FILE",

@@ -24,6 +24,7 @@ _MOST_COLUMNS: Final = 8
 """Categories up to which the confusion matrix is printed in full."""
 _CONFUSIONS: Final = 10
 _REJECTIONS: Final = 10
+_SLICES: Final = 20
 _EVERY: Final = 10
 """Of 101 scores, every tenth is printed."""
 _BEST: Final = ("score", "precision", "recall", "f1")
@@ -60,10 +61,28 @@ def print_evaluation(out: Console, report: FileReport) -> None:
             _confusion(report.curves.confusion),
         ),
         ("AP at IoU .5 that each kind of error costs", _costs(report.error_costs)),
+        ("Images by tag, worst first", _slices(report)),
     ):
-        out.print()
-        out.print(Text(title, style="bold"))
-        out.print(table)
+        if table.row_count:
+            out.print()
+            out.print(Text(title, style="bold"))
+            out.print(table)
+
+
+def _slices(report: FileReport) -> Table:
+    table = _table("tag", "images", "AP", "95% of AP", "minus others", "", "precision", "recall")
+    for part in report.slices[:_SLICES]:
+        table.add_row(
+            f"{part.key}={part.value}",
+            f"{part.images:,}",
+            _number(part.map),
+            "" if part.map_interval is None else _between(part.map_interval),
+            f"{part.difference:+.3f}",
+            "worse" if part.worse else "",
+            _number(part.precision),
+            _number(part.recall),
+        )
+    return table
 
 
 def as_csv(report: FileReport) -> str:
@@ -124,13 +143,12 @@ def _table(*names: str) -> Table:
 def _categories(report: FileReport) -> Table:
     table = _table("category", "objects", *_COLUMNS, "95% of AP", "best F1", "from score")
     for part in sorted(report.categories, key=_by_precision):
-        low_high = part.interval and f"{part.interval[0]:.3f} to {part.interval[1]:.3f}"
         best = report.curves.categories[part.category].recommended
         table.add_row(
             part.category,
             f"{part.ground_truths:,}",
             *(_number(part.numbers[name]) for name in _COLUMNS),
-            low_high or "",
+            "" if part.interval is None else _between(part.interval),
             *("", "") if best is None else (_number(best.f1), _rounded_down(best.score)),
         )
     return table
@@ -197,6 +215,10 @@ def _costs(costs: Mapping[str, float]) -> Table:
     table = _table(*(name.replace("_", " ") for name in names))
     table.add_row(*(f"{costs[name]:.3f}" for name in names))
     return table
+
+
+def _between(bounds: tuple[float, float]) -> str:
+    return f"{bounds[0]:.3f} to {bounds[1]:.3f}"
 
 
 def _number(value: float | None) -> str:

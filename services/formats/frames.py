@@ -216,6 +216,7 @@ def _captured(item: FrameItem, content: bytes, facts: ImageFacts) -> FrameCaptur
         captured_at=known_time or UNKNOWN_TIME,
         position=item.position or found.position,
         image=image_of(content, facts),
+        tags=None if item.tags is None else dict(item.tags),
         camera=found.camera,
     )
 

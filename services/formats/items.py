@@ -1,7 +1,7 @@
 """The items that a reader yields: frames with their boxes, and rejected records."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -61,6 +61,7 @@ class FrameItem:
     Parameters
     ----------
     image : the image file; None if the item describes a frame that is already known
+    tags : what the frame is sorted by, such as weather
     size : width and height of the image that the boxes were drawn on, if the data set declares it
     detections : the detector's output; None if it did not run on this frame, or if all its
         detections were refused
@@ -80,6 +81,7 @@ class FrameItem:
     drive_id: DriveId | None = None
     captured_at: datetime = UNKNOWN_TIME
     position: Position | None = None
+    tags: Mapping[str, str] | None = None
     size: tuple[int, int] | None = None
     detector: Detector | None = None
     detections: tuple[Located[Detection], ...] | None = None

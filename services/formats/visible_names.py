@@ -43,6 +43,8 @@ def _names(draft: Draft) -> Iterator[tuple[str, str]]:
         case FrameCaptured():
             yield "vehicle_id", draft.vehicle_id
             yield "drive_id", draft.drive_id or ""
+            for key, value in (draft.tags or {}).items():
+                yield "tag", f"{key}={value}"
         case PredictionsMade():
             yield "detector", draft.detector
             yield "version", draft.version

@@ -144,6 +144,7 @@ class Acceptance:
             captured_at=metadata.captured_at,
             position=metadata.position or found.position,
             image=image_of(content, facts),
+            tags=metadata.tags,
             camera=found.camera,
         )
         check_names(draft)

@@ -1,6 +1,6 @@
 """The records that a vehicle sends, as ingest's OpenAPI document describes them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal, TypedDict
 
@@ -31,6 +31,7 @@ class FrameMetadata(_Frame, total=False):
     drive_id: str
     vehicle_id: str
     position: Position
+    tags: Mapping[str, str]
 
 
 class Mask(TypedDict):

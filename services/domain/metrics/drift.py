@@ -22,14 +22,14 @@ from typing import Final
 import numpy as np
 
 from services.contracts.identity import VehicleId
-from services.domain.detection.coco import BoolArray, IntArray
+from services.domain.detection.coco import IntArray
 from services.domain.metrics.index_layout import Array
+from services.domain.statistics.map_difference import map_difference
 from services.domain.statistics.resampling import Sample
 from services.domain.statistics.significance import (
     chi_squared_p_value,
     holm_rejected,
     kolmogorov_smirnov_p_value,
-    normal_p_value,
 )
 
 MOST_VEHICLES: Final = 50
@@ -94,7 +94,7 @@ def drift(fleet: Fleet) -> list[Drift]:
                 *_kolmogorov_smirnov(scores[v], scores.sum(0) - scores[v], size),
             ),
             (v, DriftMeasure.CLASSES, *_chi_squared(classes[v], classes.sum(0) - classes[v], size)),
-            (v, DriftMeasure.MAP, *_map_difference(fleet, fleet.vehicle == v)),
+            (v, DriftMeasure.MAP, *map_difference(fleet.samples, fleet.vehicle == v)),
         ]
     rejected = holm_rejected([p for *_, p in results], LEVEL)
     return [
@@ -150,38 +150,3 @@ def _chi_squared(
         return effect, 1.0
     statistic = float(((seen - expected) ** 2 / expected).sum())
     return effect, chi_squared_p_value(statistic, freedom)
-
-
-def _map_difference(fleet: Fleet, own_frames: BoolArray) -> tuple[float, float]:
-    """A vehicle's mAP minus that of the rest, and the p-value of no difference.
-
-    Parameters
-    ----------
-    own_frames : (F,) bool, the vehicle's frames, by number
-    """
-    from services.domain.statistics import resampling_kernels  # noqa: PLC0415  # see compiled.py
-
-    total, known = 0.0, 0
-    moved = np.zeros(fleet.vehicle.size)
-    for sample in fleet.samples:
-        aps, outs = [], []
-        for keep in (own_frames, ~own_frames):
-            outs.append(np.zeros(own_frames.size))
-            ap = resampling_kernels.influence(
-                sample.match_frame,
-                sample.truths,
-                sample.frame,
-                sample.positive,
-                sample.counted,
-                keep,
-                outs[-1],
-            )
-            aps.append(ap)
-        if not np.isnan(aps).any():
-            total += aps[0] - aps[1]
-            known += 1
-            moved += outs[0] - outs[1]
-    deviation = float(np.sqrt(np.square(moved).sum()))
-    if not known or not deviation:
-        return 0.0, 1.0
-    return total / known, normal_p_value(total / deviation)

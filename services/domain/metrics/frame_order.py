@@ -4,14 +4,14 @@ COCO breaks ties of score by image; here the tie-break is `frame_id`.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Final
 
 import numpy as np
 
 from services.contracts.identity import FrameId, VehicleId
-from services.domain.detection.coco import IntArray
+from services.domain.detection.coco import BoolArray, IntArray
 from services.domain.metrics.index_layout import Array
 from services.domain.metrics.match_columns import Names
 
@@ -60,6 +60,12 @@ class FrameOrder:
         """(N,) int64, the numbers of these frames; new frames get the next numbers."""
         self._learn(frame_ids)
         return np.fromiter(map(self._numbers.__getitem__, frame_ids), np.int64, len(frame_ids))
+
+    def among(self, frame_ids: Iterable[FrameId]) -> BoolArray:
+        """(F,) bool, whether each frame number is of one of these frames; others are ignored."""
+        found = np.zeros(len(self._numbers), np.bool_)
+        found[[self._numbers[i] for i in frame_ids if i in self._numbers]] = True
+        return found
 
     def taken_by(self, numbers: IntArray, vehicles: Names[VehicleId]) -> None:
         """Record the vehicle of each of these frames."""

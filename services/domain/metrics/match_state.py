@@ -4,12 +4,12 @@ The evaluator holds this in memory. Figures are computed on demand and cached: a
 on a subset stay valid until a frame of that subset changes, or leaves or enters the window.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from services.contracts.identity import Category, DetectorId
+from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.detection.coco import IntArray
 from services.domain.metrics.average_precision import Figures
 from services.domain.metrics.frame_order import FrameOrder
@@ -19,6 +19,7 @@ from services.domain.metrics.match_columns import Counted, NamedColumns
 from services.domain.metrics.match_index import MatchIndex
 from services.domain.metrics.match_snapshot import Curve, MatchSnapshot
 from services.domain.metrics.score_curves import ScoreCurve
+from services.domain.metrics.slices import Slice, Tag, ranked_slices
 from services.domain.metrics.subsets import Subset
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -133,6 +134,23 @@ class MatchState:
             for curve in self.curves()
             if curve[0] == detector
         }
+
+    def slices(
+        self,
+        detector: DetectorId,
+        subset: Subset,
+        tagged: Mapping[Tag, Collection[FrameId]],
+    ) -> list[Slice]:
+        """The frames of each tag compared with all others of a subset; see `ranked_slices`.
+
+        Parameters
+        ----------
+        tagged : the frames of each tag
+        """
+        numbers = [number for curve, number in self._curves.items() if curve[0] == detector]
+        samples = [sample.of(subset.word) for sample in self._index.samples(numbers)]
+        members = {tag: self._frames.among(frame_ids) for tag, frame_ids in tagged.items()}
+        return ranked_slices(samples, members, self._score)
 
     def frame_count(self, detector: DetectorId, subset: Subset) -> int:
         """The number of frames of the subset that have a match."""

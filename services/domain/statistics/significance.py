@@ -70,18 +70,28 @@ def holm_rejected(p_values: Sequence[float], level: float) -> list[bool]:
     return rejected
 
 
+def wilson_interval(share: float, trials: float) -> tuple[float, float]:
+    """The 95% interval of a share.
+
+    Parameters
+    ----------
+    trials : above 0; independent ones, which may be fewer than were counted
+
+    References
+    ----------
+    Wilson (1927), the score interval
+    """
+    spread = NORMAL_975**2 / trials
+    middle = share + spread / 2
+    half = NORMAL_975 * math.sqrt(share * (1 - share) / trials + spread / (4 * trials))
+    return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
+
+
 def wilson_upper_bound(successes: int, trials: int) -> float:
     """The upper end of the 95% interval of a share.
 
     Parameters
     ----------
     trials : above 0
-
-    References
-    ----------
-    Wilson (1927), the score interval
     """
-    share, spread = successes / trials, NORMAL_975**2 / trials
-    middle = share + spread / 2
-    half = NORMAL_975 * math.sqrt(share * (1 - share) / trials + spread / (4 * trials))
-    return min(1.0, (middle + half) / (1 + spread))
+    return wilson_interval(successes / trials, trials)[1]

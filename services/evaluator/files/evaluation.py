@@ -1,6 +1,6 @@
 """Evaluates a data set's files once: without a broker, stores or services."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from services.domain.metrics.match_columns import Cells, NamedColumns, Names
 from services.domain.metrics.match_snapshot import MatchSnapshot
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.score_curves import ScoreCurve
+from services.domain.metrics.slices import Slice, Tag
 from services.domain.metrics.subsets import REST, Subset
 from services.domain.statistics.resampling import Interval
 from services.formats.items import FrameItem
@@ -49,6 +50,7 @@ class Evaluated:
     interval: Interval | None
     confusions: Confusions
     costs: ErrorCosts
+    slices: Sequence[Slice]
 
 
 class FileEvaluation:
@@ -70,6 +72,7 @@ class FileEvaluation:
         self._costs = ErrorCostPool()
         self._confusions: Confusions = Counter()
         self._left_out: Counter[str] = Counter()
+        self._tagged: defaultdict[Tag, set[FrameId]] = defaultdict(set)
 
     def add(self, item: FrameItem) -> None:
         """Match a frame; it may not come again."""
@@ -84,6 +87,8 @@ class FileEvaluation:
         if reason is not None:
             self._left_out[reason] += 1
             return
+        for tag in (item.tags or {}).items():
+            self._tagged[tag].add(item.frame_id)
         match = frame_match(predictions, truth)
         self._columns.append(_columns(item.frame_id, match))
         self._costs.put_match(item.frame_id, match)
@@ -105,6 +110,7 @@ class FileEvaluation:
             interval=snapshot.interval(_DETECTOR, Subset.ALL),
             confusions=self._confusions,
             costs=self._costs.costs(),
+            slices=state.slices(_DETECTOR, Subset.ALL, self._tagged),
         )
 
     def _events(self, item: FrameItem) -> tuple[PredictionsMade, FrameAnnotated]:

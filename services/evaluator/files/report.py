@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from services.contracts.events import IouType
 from services.contracts.identity import Category
 from services.domain.metrics.average_precision import Figures, named, operating_point, twelve
+from services.domain.metrics.slices import Slice
 from services.domain.statistics.resampling import Interval
 from services.evaluator.curves import DetectorCurves, Point
 from services.evaluator.files.evaluation import Evaluated
@@ -42,6 +43,45 @@ class CategoryEvaluation(_Part):
         )
 
 
+class SliceReport(_Part):
+    """The images with one tag, compared with all others."""
+
+    key: str
+    value: str
+    images: int
+    map: float | None
+    map_interval: tuple[float, float] | None
+    precision: float | None
+    precision_interval: tuple[float, float] | None
+    recall: float | None
+    recall_interval: tuple[float, float] | None
+    difference: float
+    """mAP minus that of the other images, over the categories that both have."""
+    p_value: float
+    """Of no difference, before Holm's correction over all slices."""
+    worse: bool
+    """Whether the difference is below 0, and significant at 5% after the correction."""
+
+    @classmethod
+    def of(cls, found: Slice) -> Self:
+        """The report of a slice."""
+        key, value = found.tag
+        return cls(
+            key=key,
+            value=value,
+            images=found.frames,
+            map=_value(found.map),
+            map_interval=_bounds(found.map),
+            precision=_value(found.precision),
+            precision_interval=_bounds(found.precision),
+            recall=_value(found.recall),
+            recall_interval=_bounds(found.recall),
+            difference=found.difference,
+            p_value=found.p_value,
+            worse=found.worse,
+        )
+
+
 class FileReport(_Part):
     """All figures of a data set's files."""
 
@@ -62,6 +102,8 @@ class FileReport(_Part):
     """AP at IoU .5 that each kind of error costs."""
     categories: tuple[CategoryEvaluation, ...]
     curves: DetectorCurves
+    slices: tuple[SliceReport, ...]
+    """By tag; worse ones first."""
 
     @classmethod
     def of(cls, found: Evaluated, refused: Mapping[str, int], iou_type: IouType) -> Self:
@@ -84,7 +126,12 @@ class FileReport(_Part):
                 for category, figures in found.figures.items()
             ),
             curves=DetectorCurves.of(found.figures, found.curves, found.confusions),
+            slices=tuple(map(SliceReport.of, found.slices)),
         )
+
+
+def _value(interval: Interval | None) -> float | None:
+    return None if interval is None else interval.value
 
 
 def _bounds(interval: Interval | None) -> tuple[float, float] | None:

@@ -39,10 +39,12 @@ from services.formats.readers.records import (
     parsed,
     rejection,
     whole_frame,
+    without,
 )
 from services.formats.readers.results import NOT_LOOKED, Found, Results
 from services.formats.readers.returned import Manifest
 from services.formats.readers.shapes import annotated_shape
+from services.formats.readers.traits import tags
 
 _Place = tuple[Category, Box]
 
@@ -272,6 +274,7 @@ class _Coco:
             drive_id=None if drive is None else DriveId(_id(drive)),
             captured_at=fields.captured_at(record) or UNKNOWN_TIME,
             position=fields.position(record),
+            tags=without(partial(tags, record), image.source, notes.rejected),
             size=size,
             detector=self.detector,
             detections=found.detections,

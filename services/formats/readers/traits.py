@@ -1,4 +1,4 @@
-"""Track ids and attributes of detections."""
+"""Track ids and attributes of detections, and tags of images."""
 
 from typing import Final
 
@@ -7,6 +7,7 @@ from services.formats.fields import Record
 
 _LONGEST_TRACK = 100
 _MOST = 16
+_MOST_TAGS = 32
 _LONGEST_KEY = 64
 _LONGEST_VALUE = 128
 _APPLIED: Final = frozenset({"rotation"})
@@ -49,6 +50,31 @@ def attributes(record: Record) -> dict[str, str] | None:
     if len(found) > _MOST or not all(map(_fits, found, found.values())):
         raise fields.malformed(
             f"attributes are more than {_MOST}, or longer than {_LONGEST_KEY} and {_LONGEST_VALUE}"
+        )
+    return found or None
+
+
+def tags(record: Record) -> dict[str, str] | None:
+    """The single values in an image's `tags` as texts; none without any.
+
+    Raises
+    ------
+    InvalidRecord
+        `malformed_record`: there are more than 32, one is too long, or they are no object.
+    """
+    given = record.get("tags")
+    if given is None:
+        return None
+    if not isinstance(given, dict):
+        raise fields.malformed("tags are not an object of keys and values")
+    found = {
+        str(key): _text(value)
+        for key, value in given.items()
+        if isinstance(value, str | bool | int | float) and value != ""
+    }
+    if len(found) > _MOST_TAGS or not all(map(_fits, found, found.values())):
+        raise fields.malformed(
+            f"tags are more than {_MOST_TAGS}, or longer than {_LONGEST_KEY} and {_LONGEST_VALUE}"
         )
     return found or None
 

@@ -14,7 +14,7 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.events import Position as Place
-from services.contracts.names import AnyDriveId, AnyFrameId, AnyVehicleId, DetectorPart
+from services.contracts.names import AnyDriveId, AnyFrameId, AnyVehicleId, DetectorPart, Tags
 from services.contracts.run_lengths import INVALID_MASK
 from services.formats import fields
 from services.formats.json_keys import check_keys
@@ -55,6 +55,9 @@ class FrameMetadata(_Body):
     captured_at: CaptureTime
     position: Place | None = Field(
         None, description="The image's own, from EXIF or XMP, where it is not given."
+    )
+    tags: Tags | None = Field(
+        None, description="What figures are compared by, such as `weather: rain`; 32 at most."
     )
 
 

@@ -148,6 +148,31 @@ def test_many_categories_have_their_largest_confusions_printed(tmp_path: Path) -
     assert "background" not in table
 
 
+def test_images_with_tags_are_compared_by_tag(tmp_path: Path) -> None:
+    """Half of the images have rain, in which nothing is detected."""
+    boxes = {"bbox": [10, 10, 40, 40], "category_id": 1}
+    truth = {
+        "images": [
+            {"id": k, "tags": {"weather": "rain" if k % 2 else "dry", "lanes": 2}}
+            for k in range(80)
+        ],
+        "categories": [{"id": 1, "name": "sign"}],
+        "annotations": [{"id": 1 + k, "image_id": k, **boxes} for k in range(80)],
+    }
+    found = [{"image_id": k, "score": 0.9 - k / 1000, **boxes} for k in range(0, 80, 2)]
+    found += [{"image_id": 1, "score": 0.8, **boxes}]
+    files = tmp_path / "gt.json", tmp_path / "dt.json"
+    for file, content in zip(files, (truth, found), strict=True):
+        file.write_text(json.dumps(content))
+    shown = evaluate_files(*files).stdout
+    rows = shown[shown.index("Images by tag, worst first") :].splitlines()[2:]
+    assert [row.split()[0] for row in rows] == ["weather=rain", "weather=dry"]
+    assert ["worse" in row for row in rows] == [True, False]
+    first, _ = json.loads(evaluate_files(*files, "--json").stdout)["slices"]
+    assert (first["key"], first["value"], first["images"]) == ("weather", "rain", 40)
+    assert (first["precision"], first["recall"]) == (1.0, 1 / 40)
+
+
 @pytest.fixture
 def partial(tmp_path: Path) -> Path:
     """The detections, of which one cannot be used."""

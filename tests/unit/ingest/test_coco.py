@@ -52,6 +52,30 @@ def test_frames_come_in_the_order_of_their_numbers(folder: Path) -> None:
     assert [frame.image and frame.image.name for frame in found] == ["b.jpg", "c d.jpg"]
 
 
+def test_an_image_has_the_tags_that_its_record_names(folder: Path) -> None:
+    truth = coco()
+    truth["images"][0]["tags"] = {"weather": "rain", "lanes": 2, "wet": True, "of": ["a", "list"]}
+    items = read(folder, truth)
+    assert [frame.tags for frame in frames(items)] == [
+        {"weather": "rain", "lanes": "2", "wet": "true"},
+        None,
+    ]
+    assert reasons(items) == []
+
+
+@pytest.mark.parametrize(
+    "tags", [{f"key{k}": "x" for k in range(33)}, {"k" * 65: "x"}, {"key": "x" * 129}, ["rain"]]
+)
+def test_tags_beyond_their_bounds_are_refused_and_the_image_is_kept(
+    folder: Path, tags: object
+) -> None:
+    truth = coco()
+    truth["images"][0]["tags"] = tags
+    items = read(folder, truth)
+    assert reasons(items) == ["malformed_record"]
+    assert [frame.tags for frame in frames(items)] == [None, None]
+
+
 def test_annotated_and_empty_is_not_unannotated(folder: Path) -> None:
     truth = coco()
 

@@ -56,6 +56,17 @@ async def test_a_frame_is_stored_and_published_before_it_is_accepted(web: Web) -
     assert web.blobs.get(event.image.uri) == jpeg()
 
 
+async def test_a_frame_has_the_tags_of_its_metadata(web: Web) -> None:
+    response = await web.post_frame(METADATA | {"tags": {"weather": "rain"}})
+    assert response.status_code == 202
+    (event,) = web.published
+    assert isinstance(event, FrameCaptured)
+    assert event.tags == {"weather": "rain"}
+
+    hidden = METADATA | {"frame_id": f"{FRAME}-2", "tags": {"weather": "ra\u202ein"}}
+    assert refusal(await web.post_frame(hidden)) == (422, "hidden_character")
+
+
 async def test_an_image_names_the_position_that_its_metadata_leaves_out(web: Web) -> None:
     image = picture({GPS: BERLIN})
 
