@@ -24,6 +24,7 @@ from services.runtime.kafka.assignment import Assignment
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.lag import LagReader, Partition, Position
 from services.runtime.kafka.member_metadata import partition_count, request_metadata
+from services.runtime.kafka.records import Decoder
 from services.runtime.kafka.runner import Runner
 from services.runtime.kafka.stream import StreamApp, batches, record_of
 from services.runtime.kafka.watchdog import Watchdog
@@ -68,6 +69,7 @@ class ConsumingService:
     ----------
     name : of the service; its consumer group is `gazeloop.<name>`
     topics : all topics that the service subscribes to
+    decoder : decodes the records; by default, those of our own topics
     listener : is informed of the owned partitions before their first batch
     progress : shared with the service's background work, where it has any
     """
@@ -82,6 +84,7 @@ class ConsumingService:
         broker: BrokerAddress,
         settings: Settings,
         clock: Clock,
+        decoder: Decoder | None = None,
         listener: AssignmentListener | None = None,
         traces: ServiceTraces = OFF,
         progress: Progress | None = None,
@@ -100,6 +103,7 @@ class ConsumingService:
             outbox,
             settings,
             clock,
+            decoder=decoder,
             traces=traces,
             progress=progress,
             exit_process=exit_process,

@@ -1,7 +1,7 @@
 """Lists, replays and discards dead letters."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -14,7 +14,7 @@ from services.contracts.codec import decode
 from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, LetterChange
 from services.contracts.errors import BrokerUnavailable, Invalid
 from services.contracts.events import Event
-from services.contracts.topics import DEAD_LETTERS
+from services.contracts.topics import BY_NAME, DEAD_LETTERS
 from services.domain.dead_letters import UNSETTLED, Letter, LetterEvent, fold_letters
 from services.runtime.kafka.admin_connection import closed_on_error
 from services.runtime.kafka.broker import BrokerAddress
@@ -154,10 +154,10 @@ def _original(dead_letter: Letter) -> OutgoingRecord:
     failure = dead_letter.latest
     assert failure.original_topic is not None
     topic, key, value = failure.original_topic, failure.original_key, failure.original_value
-    try:
-        partitioned_by = decode(topic, value).partitioned_by()
-    except Invalid:
-        partitioned_by = key.decode(errors="replace")
+    partitioned_by = key.decode(errors="replace")
+    if topic in BY_NAME:
+        with suppress(Invalid):
+            partitioned_by = decode(topic, value).partitioned_by()
     headers = ((REPLAY_HEADER, dead_letter.next_replay.encode()),)
     return OutgoingRecord(topic, key, value, partitioned_by, headers)
 

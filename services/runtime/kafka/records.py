@@ -1,9 +1,12 @@
 """Records as the broker delivers them, and as the runner decodes them."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Protocol
 
 from opentelemetry.trace import Span
 
+from services.contracts.codec import decode
 from services.contracts.events import Event
 from services.contracts.identity import ReplayId
 from services.contracts.subjects import frame_of
@@ -33,6 +36,36 @@ class Record:
         value = dict(self.headers).get(REPLAY_HEADER)
         # The header is untrusted: anyone who may write to the topic may set it.
         return ReplayId(value.decode(errors="replace")[:_LONGEST_ID]) if value else None
+
+
+class Decoder(Protocol):
+    """Decodes the records of a service's topics."""
+
+    def decode(self, record: Record) -> Event:
+        """The record's event.
+
+        Raises
+        ------
+        Invalid
+            The record holds none; it becomes a dead letter.
+        """
+        ...
+
+    def contents(self, record: Record) -> Hashable:
+        """What is equal for repeats of a record, of which a batch needs one."""
+        ...
+
+
+class EventDecoder:
+    """Decodes the records of our own topics."""
+
+    def decode(self, record: Record) -> Event:
+        return decode(record.topic, record.value)
+
+    def contents(self, record: Record) -> Hashable:
+        # By their bytes: an event's id takes as long to compute as the event to decode. Different
+        # contents under one id are a conflict, which the store refuses, and no duplicates.
+        return record.topic, record.value
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,12 @@ import asyncio
 import logging
 import traceback
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
-from services.contracts.codec import decode
 from services.contracts.dead_letters import (
     DeadLetterChanged,
     DeadLettered,
@@ -31,7 +30,8 @@ from services.contracts.errors import (
 from services.runtime.clock import Clock
 from services.runtime.consumed import consuming
 from services.runtime.exits import Exit, ExitCode, exit_now
-from services.runtime.kafka.records import Parsed, Record, TracedRecord
+from services.runtime.kafka.limits import MAX_EVENT_BYTES
+from services.runtime.kafka.records import Decoder, EventDecoder, Parsed, Record, TracedRecord
 from services.runtime.observability import metrics
 from services.runtime.observability.freshness import age_s, in_hand
 from services.runtime.observability.traces import (
@@ -53,6 +53,8 @@ _PARTS_AWAY = (BrokerUnavailable, DeliveryUnconfirmed, StoreUnavailable)
 _FIRST_WAIT_S = 0.1
 _LONGEST_DETAIL = 10_000  # characters; a dead letter must not exceed the topic's size limit
 _LONGEST_TRACEBACK = 50_000
+_LARGEST_WHOLE = MAX_EVENT_BYTES + 256 * 1024
+"""Bytes of a record that fit into a dead letter. Topics that are not ours may have larger ones."""
 _MOST_NAMED = 10  # events in one line of the log
 _RATIO_WINDOW = 1000  # events; `dead_letter_ratio_limit` is a share of these
 
@@ -118,6 +120,7 @@ class Runner:
     service : its name, for dead letters, logs and metrics
     step : processes the events
     outbox : publishes dead letters
+    decoder : decodes the records; by default, those of our own topics
     traces : the service's traces
     progress : shared with the service's background work, where it has any
     exit_process : ends the process; unit tests give one that raises
@@ -132,6 +135,7 @@ class Runner:
         settings: Settings,
         clock: Clock,
         *,
+        decoder: Decoder | None = None,
         traces: ServiceTraces = OFF,
         progress: Progress | None = None,
         exit_process: Exit = exit_now,
@@ -141,6 +145,7 @@ class Runner:
         self._step = step
         self._outbox = outbox
         self._clock = clock
+        self._decoder = decoder or EventDecoder()
         self._traces = traces
         self._in_hand: Sequence[Parsed] = ()
         self._limit = DeadLetterLimit(
@@ -244,19 +249,17 @@ class Runner:
         )
 
     async def _parse(self, records: Sequence[Record], spans: Spans) -> list[Parsed]:
-        # By their bytes: an event's id takes as long to compute as the event to decode. Different
-        # contents under one id are a conflict, which the store refuses, and no duplicates.
-        seen: set[tuple[str, bytes | None]] = set()
+        seen: set[Hashable] = set()
         batch = []
         for record in records:
-            contents = record.topic, record.value
+            contents = self._decoder.contents(record)
             # A replay is never skipped as a duplicate: its dead letter needs its own outcome.
             if contents in seen and record.replay is None:
                 metrics.EVENTS_DUPLICATED.labels(self._service).inc()
                 continue
             span = spans.get(RecordPosition.of(record)) if spans else None
             try:
-                event = decode(record.topic, record.value)
+                event = self._decoder.decode(record)
             except Invalid as exc:
                 await self._dead_letter(TracedRecord(record, span), exc)
                 continue
@@ -299,18 +302,21 @@ class Runner:
             raise _GivenBackError
 
     async def _dead_letter(self, traced: TracedRecord, error: Invalid) -> None:
-        record = traced.record
+        record, value = traced.record, traced.record.value or b""
         give_up(traced.span, error.reason)
+        # A part of a record must not be replayed.
+        is_whole = len(record.key) + len(value) <= _LARGEST_WHOLE
         dead_letter = DeadLettered(
             service=self._service,
             reason=error.reason,
             detail=str(error)[:_LONGEST_DETAIL],
             traceback="".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:],
-            original_topic=record.topic,
+            original_topic=record.topic if is_whole else None,
             partition=record.partition,
             offset=record.offset,
-            original_key=record.key,
-            original_value=record.value or b"",
+            location=None if is_whole else f"{record.topic}/{record.partition}/{record.offset}",
+            original_key=record.key if is_whole else b"",
+            original_value=value[:_LARGEST_WHOLE],
             failed_at=self._clock.now(),
             replay=record.replay,
         )

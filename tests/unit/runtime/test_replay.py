@@ -69,6 +69,14 @@ async def test_a_readable_event_goes_to_its_own_partition_again() -> None:
     assert (sent.key, sent.value) == (match.key().encode(), encode(match))
 
 
+async def test_a_detectors_record_goes_back_to_its_topic_and_key() -> None:
+    outbox = Parcels()
+    await replay(fold_letters([letter(b"{}", "detector.output")]), outbox, NOW)
+    (sent,) = outbox.originals()
+    assert (sent.topic, sent.key, sent.value) == ("detector.output", b"k", b"{}")
+    assert sent.partitioned_by == "k"
+
+
 async def test_what_never_was_on_a_topic_is_named_instead() -> None:
     outbox = Parcels()
     lost, found = fold_letters([letter(b"{}", topic=None), letter(b"x")])
