@@ -7,10 +7,10 @@ from services.formats.items import Rejection
 from services.runtime.kafka.limits import MAX_EVENT_BYTES
 
 
-def dead_letter(rejection: Rejection, now: datetime) -> DeadLettered:
+def dead_letter(rejection: Rejection, now: datetime, service: str = "ingest") -> DeadLettered:
     """The dead letter of a rejected record, with its content up to the topic's size limit."""
     return DeadLettered(
-        service="ingest",
+        service=service,
         reason=rejection.reason,
         detail=_text(rejection.detail),
         location=_text(rejection.location),

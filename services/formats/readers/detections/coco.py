@@ -17,7 +17,7 @@ _SAMPLE = 100
 
 def recognises(files: OutputFiles) -> bool:
     """Whether a single file holds records of images with `bbox` or the like."""
-    documents = [] if files.path.is_dir() else list(files.documents())
+    documents = [] if files.is_folder else list(files.documents())
     return (
         len(documents) == 1
         and _is_results(documents[0].value)
@@ -51,7 +51,7 @@ def read(files: OutputFiles) -> Output:
     InvalidRecord
         The path is a folder, or the file is unreadable or has no list of records.
     """
-    if files.path.is_dir():
+    if files.is_folder:
         raise fields.malformed(f"{files.path}: COCO results are a single file")
     found = Output(files.path)
     for document in files.documents():

@@ -54,6 +54,7 @@ def read(files: OutputFiles) -> Output:
     found = Output(files.path)
     for message in messages(files, _is_message, found):
         image = _image(message.value)
+        files.note_image(image, message.value)
         for at, text in enumerate(message.value["objects"]):
             location = f"{message.location}:objects[{at}]"
             found.add(image, {"object": text}, location, _converted)

@@ -50,6 +50,7 @@ def read(files: OutputFiles) -> Output:
     for message in messages(files, _is_message, found):
         value = message.value
         image = {"file_name": frame_name(value["sensor"].get("id"), value["@timestamp"])}
+        files.note_image(image, value)
         found.add(image, value["object"], f"{message.location}:object", _converted)
     return found
 

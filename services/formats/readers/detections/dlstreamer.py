@@ -50,6 +50,7 @@ def read(files: OutputFiles) -> Output:
     found, sizes = Output(files.path), DeclaredSizes()
     for message in messages(files, _is_message, found):
         image = _image(message)
+        files.note_image(image, message.value)
         resolution = message.value.get("resolution")
         if isinstance(resolution, dict):
             sizes.add(image, resolution)

@@ -84,9 +84,10 @@ class OutputFiles:
 
     def __init__(self, path: Path, class_names: Path | None = None) -> None:
         self.path = path
+        self.is_folder = path.is_dir()
         self._given_names = class_names
         self._names_file = class_names or found_names(path)
-        listed = visible_files(path, _ENDINGS) if path.is_dir() else [path]
+        listed = visible_files(path, _ENDINGS) if self.is_folder else [path]
         self.files = [file for file in listed if file != self._names_file and file.is_file()]
 
     @property
@@ -128,8 +129,8 @@ class OutputFiles:
         InvalidRecord
             The output is a single file, and is unreadable.
         """
-        if not self.path.is_dir():
-            yield from self._single
+        if not self.is_folder:
+            yield from self._single()
             return
         for file in self.files:
             yield from self._of_folder(file)
@@ -153,23 +154,36 @@ class OutputFiles:
             for part in document.parts(is_part, _SAMPLED_ITEMS)
         )
 
+    def note_image(self, image: ImageReference, value: object) -> None:
+        """Called by readers with each image that a part names, also where it has no detections.
+
+        Here it does nothing: the data set lists its images.
+
+        Parameters
+        ----------
+        value : the part
+        """
+
     def texts(self) -> Iterator[tuple[Path, ImageReference]]:
         """The files that are not JSON, with the image that each file's name stands for."""
         return ((file, self._image(file)) for file in self.files if not _is_json(file))
 
     def _image(self, file: Path) -> ImageReference:
-        folder = self.path if self.path.is_dir() else self.path.parent
+        folder = self.path if self.is_folder else self.path.parent
         relative = file.relative_to(folder).with_suffix("").as_posix()
         return {"file_name": relative.removeprefix("labels/")}
 
-    @cached_property
     def _single(self) -> list[Document]:
+        return self._file_documents
+
+    @cached_property
+    def _file_documents(self) -> list[Document]:
         return list(_documents(self.path, self._image(self.path))) if _is_json(self.path) else []
 
     @cached_property
     def _sample(self) -> list[Document]:
-        if not self.path.is_dir():
-            return self._single
+        if not self.is_folder:
+            return self._single()
         files = islice(filter(_is_json, self.files), _SAMPLE)
         return [document for file in files for document in self._of_folder(file)]
 
@@ -189,7 +203,7 @@ def _documents(file: Path, image: ImageReference) -> Iterator[Document]:
     try:
         value = read_json(file)
     except InvalidRecord as exc:
-        lines = _lines(file) if exc.reason == "invalid_json" else []
+        lines = lines_of(file.read_bytes(), str(file)) if exc.reason == "invalid_json" else []
         if not lines:
             raise
         yield from lines
@@ -197,11 +211,11 @@ def _documents(file: Path, image: ImageReference) -> Iterator[Document]:
         yield Document(str(file), image, value)
 
 
-def _lines(file: Path) -> list[Document]:
-    """The values of a file with one JSON object per line; empty if it is no such file."""
+def lines_of(content: bytes, location: str) -> list[Document]:
+    """The values of content with one JSON object per line; empty if it has another form."""
     lines = [
-        _line(text, f"{file}:{number}")
-        for number, text in enumerate(file.read_bytes().split(b"\n"), 1)
+        _line(text, f"{location}:{number}")
+        for number, text in enumerate(content.split(b"\n"), 1)
         if text.strip()
     ]
     is_lines = len(lines) > 1 and isinstance(lines[0].value, dict)

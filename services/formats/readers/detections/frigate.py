@@ -48,6 +48,7 @@ def read(files: OutputFiles) -> Output:
     for message in last.values():
         event = _event(message.value)
         image = {"file_name": f"{event['camera']}-{event['id']}"}
+        files.note_image(image, event)
         found.add(image, event, message.location, _converted)
     return found
 

@@ -46,6 +46,7 @@ def read_lists(files: OutputFiles, boxes: str, names: ClassNames | None) -> Outp
         if error is not None:
             found.refuse(part.image, part.value, part.location, error)
             continue
+        files.note_image(part.image, part.value)
         for at, value in enumerate(_rows(part.value, boxes)):
             found.add(part.image, value, f"{part.location}:[{at}]", lambda row: _record(row, names))
     return found

@@ -35,11 +35,15 @@ class Format(NamedTuple):
     recognises : whether files are probably of this format
     read : reads the files; raises `InvalidRecord` if they are unreadable as a whole
     takes_names : whether it can have numbers or codes of classes that a file names
+    is_json : whether it can be read from a message, too
+    whole_frames : whether a message has all detections of its frames
     """
 
     recognises: Callable[[OutputFiles], bool]
     read: Callable[[OutputFiles], Output]
     takes_names: bool = False
+    is_json: bool = True
+    whole_frames: bool = True
 
 
 FORMATS: Final = {
@@ -60,6 +64,7 @@ FORMATS: Final = {
         yolo_text.recognises,
         yolo_text.read,
         takes_names=True,
+        is_json=False,
     ),
     FormatName.ROBOFLOW: Format(
         roboflow.recognises,
@@ -77,13 +82,16 @@ FORMATS: Final = {
         takes_names=True,
     ),
     FormatName.DEEPSTREAM: Format(deepstream.recognises, deepstream.read),
-    FormatName.DEEPSTREAM_FULL: Format(deepstream_full.recognises, deepstream_full.read),
+    FormatName.DEEPSTREAM_FULL: Format(
+        deepstream_full.recognises, deepstream_full.read, whole_frames=False
+    ),
     FormatName.DLSTREAMER: Format(dlstreamer.recognises, dlstreamer.read),
     FormatName.FRIGATE: Format(frigate.recognises, frigate.read),
     FormatName.OPENIMAGES: Format(
         openimages.recognises,
         openimages.read,
         takes_names=True,
+        is_json=False,
     ),
 }
 
@@ -114,8 +122,7 @@ def read_output(
             " out --class-names",
             reason="unsupported_format",
         )
-    found = FORMATS[name].read(files)
-    found.format = name
+    found = read_as(name, files)
     if found.rejected and not found.sources:
         # Nothing would be left of it but its silence, which would count as misses.
         first = found.rejected[0]
@@ -124,6 +131,19 @@ def read_output(
             f" {first.detail} ({first.location})",
             reason=first.reason,
         )
+    return found
+
+
+def read_as(name: FormatName, files: OutputFiles) -> Output:
+    """The output in a format.
+
+    Raises
+    ------
+    InvalidRecord
+        It is unreadable as a whole.
+    """
+    found = FORMATS[name].read(files)
+    found.format = name
     return found
 
 

@@ -43,6 +43,7 @@ def read(files: OutputFiles) -> Output:
         if part.error is not None:
             found.refuse(part.image, part.value, part.location, part.error)
             continue
+        files.note_image(part.image, part.value)
         sizes.add(part.image, part.value["image"])
         for at, value in enumerate(part.value["predictions"]):
             location = f"{part.location}:predictions[{at}]"

@@ -45,6 +45,7 @@ def read(files: OutputFiles) -> Output:
         if part.error is not None:
             found.refuse(part.image, part.value, part.location, part.error)
             continue
+        files.note_image(part.image, part.value)
         for at, value in enumerate(part.value):
             found.add(part.image, value, f"{part.location}:[{at}]", convert)
     return found
