@@ -20,11 +20,19 @@ from services.domain.ports.frames import FrameStore
 from services.domain.ports.held_corrections import HeldCorrection
 from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.tokens import TokenStore
-from services.formats.corrections import misplaced
+from services.formats.corrections import misplaced, stored_sizes
 from services.ingest.accepting import Acceptance, CorrectionHolder
 from services.ingest.api.bodies import GroundTruth, Predictions
+from services.ingest.api.detector_output import PARAMETERS, DetectorOutput
 from services.ingest.api.limits import RateLimit, add_limits
-from services.ingest.api.lines import LineAnswer, cost_of, parts_of, read_bounded
+from services.ingest.api.lines import (
+    LINES_AT_ONCE,
+    LINES_PER_REQUEST,
+    LineAnswer,
+    cost_of,
+    parts_of,
+    read_bounded,
+)
 from services.ingest.api.openapi import FRAME_BODY, PROBLEMS, add_schemas, record_body
 from services.ingest.api.requests import (
     NDJSON,
@@ -110,7 +118,7 @@ def build_http_app(
     add_limits(app, settings.max_body_bytes)
     acceptance = Acceptance(outbox, blobs, ledger, ImageLimits.of(settings), holder)
     callers, rate = Authenticator(tokens, clock), RateLimit(settings.rate_limit)
-    api = _Api(acceptance, callers, rate, frames, settings.max_detections_per_frame)
+    api = _Api(acceptance, callers, rate, frames, settings)
     for router in (api.router(), *more):
         app.include_router(router)
     app.add_api_route("/healthz", _healthz, methods=["GET"])
@@ -130,13 +138,14 @@ class _Api:
         callers: Authenticator,
         rate: RateLimit,
         frames: FrameStore | None,
-        most: int,
+        settings: Settings,
     ) -> None:
         self._acceptance = acceptance
         self._callers = callers
         self._rate = rate
         self._frames = frames
-        self._most = most
+        self._limits = ImageLimits.of(settings)
+        self._most = settings.max_detections_per_frame
 
     def router(self) -> APIRouter:
         router = APIRouter(responses=PROBLEMS)
@@ -151,7 +160,8 @@ class _Api:
             207: {"model": LineResults, "description": "Some lines were refused"}
         }
         common["response_model"] = AcceptedRecord | HeldRecord | LineResults
-        add("/v1/predictions", self.predictions, openapi_extra=record_body(Predictions), **common)
+        predicted = record_body(Predictions, PARAMETERS)
+        add("/v1/predictions", self.predictions, openapi_extra=predicted, **common)
         add("/v1/ground-truth", self.ground_truth, openapi_extra=record_body(GroundTruth), **common)
         return router
 
@@ -168,9 +178,15 @@ class _Api:
     async def predictions(
         self, request: Request, credentials: Credentials
     ) -> AcceptedRecord | HeldRecord | Response:
-        """Publish a detector's predictions on one frame, or on many as NDJSON."""
+        """Publish a detector's predictions on one frame, or on many as NDJSON.
+
+        With `format`, the body is the detector's output as its vendor's software writes it, and the
+        answer has a result per image.
+        """
         caller = await self._caller(credentials)
-        _vehicle(caller)
+        output = DetectorOutput.of(request.query_params, _vehicle(caller))
+        if output is not None:
+            return await self._output(request, output, caller)
         return await self._records(request, Predictions, caller)
 
     async def ground_truth(
@@ -216,6 +232,22 @@ class _Api:
         if changes := line.changes.counts():
             return JSONResponse(asdict(fact) | changes, status_code=HTTPStatus.ACCEPTED)
         return AcceptedRecord(**asdict(fact))
+
+    async def _output(self, request: Request, output: DetectorOutput, caller: Caller) -> Response:
+        require_json(request)
+        body = bytes(await read_bounded(request))
+        images = await asyncio.to_thread(output.read, body, self._limits, self._most)
+        self._rate.spend(caller.token_id, (len(images.messages) - 1) // LINES_PER_REQUEST)
+        frames = await asyncio.to_thread(output.frames, images)
+        ids = [frame for frame in frames.values() if not isinstance(frame, InvalidRecord)]
+        sizes = await stored_sizes(ids, self._frames)
+        lines = await asyncio.to_thread(output.lines, images, frames, sizes)
+
+        async def parts() -> AsyncIterator[list[Line]]:
+            for start in range(0, len(lines), LINES_AT_ONCE):
+                yield list(lines[start : start + LINES_AT_ONCE])
+
+        return await self._lines(parts(), caller)
 
     async def _lines(self, parts: AsyncIterator[list[Line]], caller: Caller) -> Response:
         answer = LineAnswer()

@@ -21,7 +21,8 @@ MAX_LINES = 50_000
 """Maximum lines of a request, because the response lists each accepted one."""
 LINES_PER_REQUEST = 100
 """Number of lines that count as one request in a token's rate."""
-_LINES_AT_ONCE = 256
+LINES_AT_ONCE = 256
+"""Lines that are published together."""
 _BYTES_AT_ONCE = 1 << 20
 
 
@@ -73,7 +74,7 @@ def _part(
 ) -> tuple[list[Line], int, int]:
     lines: list[Line] = []
     first = start
-    while start < len(body) and len(lines) < _LINES_AT_ONCE and start - first < _BYTES_AT_ONCE:
+    while start < len(body) and len(lines) < LINES_AT_ONCE and start - first < _BYTES_AT_ONCE:
         end = body.find(b"\n", start)
         end = len(body) if end < 0 else end
         number += 1

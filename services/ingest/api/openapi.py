@@ -1,5 +1,6 @@
 """OpenAPI schemas of manually parsed bodies, and of error responses."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -55,10 +56,18 @@ FRAME_BODY: dict[str, Any] = {
 }
 
 
-def record_body(model: type[BaseModel]) -> dict[str, Any]:
-    """The body schema: one record as JSON, or one per line."""
+def record_body(
+    model: type[BaseModel], parameters: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """The body schema: one record as JSON, or one per line.
+
+    Parameters
+    ----------
+    parameters : of the query
+    """
     content = {media_type: {"schema": _reference(model)} for media_type in _MEDIA_TYPES}
-    return {"requestBody": {"required": True, "content": content}}
+    body = {"requestBody": {"required": True, "content": content}}
+    return body | ({"parameters": list(parameters)} if parameters else {})
 
 
 _MEDIA_TYPES = ("application/json", NDJSON)

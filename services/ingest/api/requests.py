@@ -13,16 +13,12 @@ from services.formats.detection_limit import count_left_out, strongest
 from services.formats.visible_names import check_names
 from services.ground_truth.drafts import is_too_large
 from services.ingest.api.bodies import FrameMetadata, GroundTruth, Predictions, read_body
+from services.ingest.cost import check_cost
 from services.runtime.http.answers import Refused
-from services.runtime.kafka.limits import MAX_EVENT_BYTES
 
 NDJSON = "application/x-ndjson"
 
 _MAX_METADATA_BYTES = 64 * 1024
-_VALUES_PER_DETECTION = 32
-"""Limit on a record's values per kept detection. A detection has 8 values, 13 with a mask, so a
-record may have two to three times the detections that are kept. A parsed one takes 700 bytes."""
-
 RecordType = type[Predictions] | type[GroundTruth]
 Record = PredictionsMade | FrameAnnotated
 
@@ -32,6 +28,7 @@ class Changes(NamedTuple):
 
     detections_left_out: int = 0
     scores_clipped: int = 0
+    detections_refused: int = 0
 
     def counts(self) -> dict[str, int]:
         """The nonzero counts."""
@@ -101,7 +98,7 @@ def read_record(kind: RecordType, content: bytes, most: int) -> tuple[Record, Ch
     InvalidRecord
         It breaks its schema, has a name with invisible characters, or is too large.
     """
-    _check_cost(content, most)
+    check_cost(content, most)
     body = read_body(kind, content)
     draft = body.draft()
     check_names(draft)
@@ -113,17 +110,6 @@ def read_record(kind: RecordType, content: bytes, most: int) -> tuple[Record, Ch
     if is_too_large(draft):
         raise InvalidRecord("more than one record may hold", reason="event_too_large")
     return draft, Changes(left_out, body.scores_clipped)
-
-
-def _check_cost(content: bytes, most: int) -> None:
-    """Refuse content that would take too much memory, before parsing it."""
-    if len(content) > MAX_EVENT_BYTES:
-        raise InvalidRecord("more than one record may hold", reason="event_too_large")
-    # Each value but the first of an object or array follows one of these.
-    values = sum(content.count(mark) for mark in (b",", b"{", b"["))
-    if values > _VALUES_PER_DETECTION * most:
-        detail = f"{values} values; a record of {most} detections has fewer"
-        raise InvalidRecord(detail, reason="too_many_values")
 
 
 def read_line(number: int, kind: RecordType, content: bytes, most: int) -> Line:

@@ -62,6 +62,8 @@ class LineResult(BaseModel):
     """Number of detections beyond the limit per frame, which are those with the lowest scores."""
     scores_clipped: int | None = None
     """Number of scores that rounding had moved above 1, by at most 1e-6, and that count as 1."""
+    detections_refused: int | None = None
+    """Number of detections in a vendor's format that cannot be read: the frame is not complete."""
     held_id: str | None = None
     reason: str | None = None
     detail: str | None = None

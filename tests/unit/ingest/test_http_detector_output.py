@@ -1,0 +1,132 @@
+"""A detector's output in its vendor's format, as the body of a request."""
+
+import json
+from typing import Any
+
+import pytest
+
+from services.contracts.events import PredictionsMade
+from tests.unit.ingest.test_http import refusal
+from tests.unit.ingest.web import Web
+
+MESSAGE = {
+    "id": "7",
+    "@timestamp": "2026-05-04T10:00:00.250Z",
+    "sensorId": "cam",
+    "objects": ["957|10|20|40|60|sign|#|0.75"],
+}
+QUERY = "/v1/predictions?format=deepstream&detector=signs@4.2"
+
+
+@pytest.fixture
+def web() -> Web:
+    return Web()
+
+
+def made(web: Web) -> list[PredictionsMade]:
+    return [event for event in web.published if isinstance(event, PredictionsMade)]
+
+
+async def test_a_message_is_published_as_the_predictions_of_the_vehicles_frame(web: Web) -> None:
+    answer = await web.post(f"{QUERY}&frame_id=v1:{{sensorId}}:{{id}}", MESSAGE)
+    (event,) = made(web)
+    assert answer.status_code == 202
+    assert answer.json()["results"] == [
+        {"line": 1, "status": "accepted", "event_id": event.event_id, "revision": 1}
+    ]
+    assert (event.frame_id, event.detector_id) == ("v1:cam:7", "signs@4.2")
+    (found,) = event.detections
+    assert (found.category, found.bbox, found.track_id) == ("sign", (10, 20, 30, 40), "957")
+
+
+async def test_without_a_template_the_image_is_named_within_the_vehicles_namespace(
+    web: Web,
+) -> None:
+    await web.post(QUERY, MESSAGE)
+    assert [event.frame_id for event in made(web)] == ["v1:cam_7"]
+
+
+async def test_the_same_body_again_is_the_same_event(web: Web) -> None:
+    first, second = [(await web.post(QUERY, MESSAGE)).json() for _ in range(2)]
+    assert first == second
+
+
+async def test_messages_of_objects_are_gathered_by_frame(web: Web) -> None:
+    box = {"topleftx": 10, "toplefty": 20, "bottomrightx": 40, "bottomrighty": 60}
+    objects = [
+        {
+            "@timestamp": "t0",
+            "sensor": {"id": "cam"},
+            "object": {"id": str(track), "bbox": box, "sign": {"confidence": 0.5}},
+        }
+        for track in range(3)
+    ]
+    body = b"\n".join(json.dumps(message).encode() for message in objects)
+    answer = await web.post(
+        "/v1/predictions?format=deepstream-full&detector=signs@4.2",
+        body,
+        media_type="application/x-ndjson",
+    )
+    assert answer.status_code == 202
+    (event,) = made(web)
+    assert [found.track_id for found in event.detections] == ["0", "1", "2"]
+
+
+async def test_a_refused_detection_is_counted_and_leaves_the_frame_incomplete(web: Web) -> None:
+    objects = [*MESSAGE["objects"], "7|1|2|3|4|sign|#|high"]
+    answer = await web.post(QUERY, MESSAGE | {"objects": objects})
+    assert answer.json()["results"][0]["detections_refused"] == 1
+    (event,) = made(web)
+    assert not event.complete
+
+
+async def test_of_several_images_the_wrong_ones_are_refused(web: Web) -> None:
+    messages = [MESSAGE, MESSAGE | {"sensorId": "x"}, MESSAGE | {"id": "8", "objects": ["broken"]}]
+    answer = await web.post(f"{QUERY}&frame_id=v1:{{id}}", messages)
+    assert answer.status_code == 207
+    results = answer.json()["results"]
+    assert [result.get("reason") for result in results] == [
+        None,
+        "duplicate_id",
+        "malformed_record",
+    ]
+
+
+async def test_a_frame_of_another_vehicle_is_refused(web: Web) -> None:
+    answer = await web.post(f"{QUERY}&frame_id=v2:{{id}}", MESSAGE)
+    assert answer.json()["reasons"] == {"foreign_frame": 1}
+    assert not made(web)
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "expected"),
+    [
+        ("format=yolo-txt&detector=signs@4.2", MESSAGE, (422, "unsupported_format")),
+        ("format=deepstream", MESSAGE, (422, "invalid_detector")),
+        ("format=deepstream&detector=signs@4.2&frame_id={", MESSAGE, (422, "invalid_template")),
+        ("format=deepstream&detector=signs@4.2", b"{", (400, "invalid_json")),
+        ("format=deepstream&detector=signs@4.2", [], (422, "malformed_record")),
+        ("format=coco&detector=signs@4.2", [], (422, "no_image")),
+        ("format=mmdetection&detector=signs@4.2", {}, (422, "unknown_category")),
+        ("format=coco&detector=signs@4.2", [0] * 400_000, (413, "too_many_values")),
+    ],
+)
+async def test_a_wrong_request_is_refused_with_its_reason(
+    web: Web, query: str, body: Any, expected: tuple[int, str]
+) -> None:
+    assert refusal(await web.post(f"/v1/predictions?{query}", body)) == expected
+    assert not made(web)
+
+
+async def test_it_is_for_vehicles(web: Web) -> None:
+    assert refusal(await web.post(QUERY, MESSAGE, "annotation:ana")) == (403, "wrong_scope")
+
+
+async def test_the_document_describes_the_query(web: Web) -> None:
+    document = (await web.client.get("/openapi.json")).json()
+    operation = document["paths"]["/v1/predictions"]["post"]
+    assert [parameter["name"] for parameter in operation["parameters"]] == [
+        "format",
+        "detector",
+        "frame_id",
+    ]
