@@ -15,7 +15,7 @@ while (!db.hello().isWritablePrimary) sleep(200);
 const admin = db.getSiblingDB("admin");
 const roles = [{ role: "readWrite", db: database }];
 // The operator is who runs commands: the service `cli` of compose.yaml.
-for (const service of ["ingest", "embedder", "fp-miner", "retriever", "evaluator", "review", "webhooks", "label-studio", "operator"]) {
+for (const service of ["ingest", "embedder", "fp-miner", "retriever", "evaluator", "review", "webhooks", "label-studio", "bridge", "operator"]) {
   const user = `gazeloop-${service}`;
   const pwd = secret("mongodb_password");
   if (admin.getUser(user)) admin.updateUser(user, { pwd, roles });

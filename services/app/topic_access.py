@@ -6,6 +6,7 @@ from typing import Literal
 
 from services.annotation.webhooks.receivers import service_of
 from services.contracts.flow import (
+    BRIDGE,
     CONSUMERS,
     OPTIONAL_SERVICES,
     READS,
@@ -46,8 +47,13 @@ def service_of_user(settings: Settings) -> str | None:
     return services.get(settings.kafka_user) or services.get(settings.mongodb_user)
 
 
-def grants_of(service: str) -> list[Grant]:
-    """A service's grants: read its inputs in its consumer group, and write its outputs."""
+def grants_of(service: str, bridge_topic: str = "") -> list[Grant]:
+    """A service's grants: read its inputs in its consumer group, and write its outputs.
+
+    Parameters
+    ----------
+    bridge_topic : the topic that the bridge reads; empty where it is not known
+    """
     if service == SCALER:
         topics = [Grant("topic", topic.name, ("Describe",)) for topic in TOPICS]
         return topics + [Grant("group", group_of(name), ("Describe",)) for name in CONSUMERS]
@@ -72,6 +78,8 @@ def grants_of(service: str) -> list[Grant]:
     ]
     if service in CONSUMERS or service in OPTIONAL_SERVICES:
         granted.append(Grant("group", group_of(service), ("Describe", "Read")))
+    if service == BRIDGE and bridge_topic:
+        granted.append(Grant("topic", bridge_topic, ("Describe", "Read")))
     if service == WEBHOOKS:
         # A prefix, because each receiver has its own group, and receivers change.
         granted.append(Grant("group", group_of(service_of("")), ("Describe", "Read"), "prefix"))
@@ -84,7 +92,7 @@ def _read_by(service: str) -> Sequence[Topic]:
     return (*READS.get(service, ()), *shown)
 
 
-def commands(service: str, bootstrap: str) -> list[str]:
+def commands(service: str, bootstrap: str, bridge_topic: str = "") -> list[str]:
     """The grants as `kafka-acls` commands."""
     user = user_of(service)
     return [
@@ -92,5 +100,5 @@ def commands(service: str, bootstrap: str) -> list[str]:
         + "".join(f" --operation {operation}" for operation in grant.operations)
         + f" --{grant.resource} {grant.name}"
         + (" --resource-pattern-type prefixed" if grant.pattern == "prefix" else "")
-        for grant in grants_of(service)
+        for grant in grants_of(service, bridge_topic)
     ]

@@ -22,6 +22,7 @@ class Service(StrEnum):
     REVIEW = "review"
     WEBHOOKS = "webhooks"
     LABEL_STUDIO = "label_studio"
+    BRIDGE = "bridge"
 
 
 @app.command("up", epilog=example("--data /srv/gl up", "--data /srv/gl --set http_port=9000 up"))
@@ -56,9 +57,9 @@ def run_service(
 
     Needs `GAZELOOP_KAFKA` and `GAZELOOP_MONGODB`; embedder and retriever also `GAZELOOP_QDRANT`;
     ingest, embedder, review and label_studio `GAZELOOP_BLOBS`; webhooks `GAZELOOP_WEBHOOKS`;
-    label_studio `GAZELOOP_LABEL_STUDIO_URL`. Logs JSON lines to standard error; serves `/metrics`
-    and `/healthz`; SIGTERM finishes the current batch. Replicas of a consuming service beyond the
-    number of partitions stay idle.
+    label_studio `GAZELOOP_LABEL_STUDIO_URL`; bridge `GAZELOOP_BRIDGE_TOPIC`. Logs JSON lines to
+    standard error; serves `/metrics` and `/healthz`; SIGTERM finishes the current batch. Replicas
+    of a consuming service beyond the number of partitions stay idle.
 
     Two serve HTTP on `GAZELOOP_HTTP_PORT`: ingest the vehicles' API, at `/v1`; review the review
     page, at `/review`. They consume no topic, so any number of replicas shares the requests.

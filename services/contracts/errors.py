@@ -6,7 +6,8 @@ GazeloopError
 │   ├── BrokerUnavailable      Kafka does not answer
 │   ├── ToolUnavailable        the annotation team's tool does not answer
 │   ├── DeliveryUnconfirmed    the broker did not acknowledge a record in time
-│   └── ReceiverUnavailable    a webhook's receiver does not take a delivery
+│   ├── ReceiverUnavailable    a webhook's receiver does not take a delivery
+│   └── FrameNotStored         no frame matches a detector's message, which may be early
 ├── Invalid                never works: dead-lettered by its `reason`, its neighbours go on
 │   ├── UnreadableEvent        bytes that are not an event of their topic
 │   ├── InvalidRecord          a data set's or a client's record that breaks a rule
@@ -62,6 +63,10 @@ class DeliveryUnconfirmed(Transient):
 
 class ReceiverUnavailable(Transient):
     """A webhook's receiver does not take a delivery."""
+
+
+class FrameNotStored(Transient):
+    """No stored frame matches a detector's message, which may be earlier than its frame."""
 
 
 class Invalid(GazeloopError):

@@ -18,8 +18,10 @@ CONSUMERS = ("embedder", "fp_miner", "retriever", "evaluator")
 """The consuming services that later services depend on, in the order of the flow."""
 
 LABEL_STUDIO = "label_studio"
-OPTIONAL_SERVICES = (LABEL_STUDIO,)
-"""Services that run only if the settings name their tool."""
+BRIDGE = "bridge"
+"""The service that reads a detector's topic, which the settings name."""
+OPTIONAL_SERVICES = (LABEL_STUDIO, BRIDGE)
+"""Services that run only if the settings name their tool or topic."""
 
 WEBHOOKS = "webhooks"
 """The service that sends shortlists to receivers: a consumer for each, and a group of its own."""
@@ -43,6 +45,8 @@ READS: Mapping[str, Sequence[Topic]] = {
     "evaluator": (MATCHES,),
     WEBHOOKS: (REANNOTATION_TOPIC,),
     LABEL_STUDIO: (REANNOTATION_TOPIC, GROUND_TRUTH),
+    # The settings name its topic, which is not ours.
+    BRIDGE: (),
 }
 """The topics that each service consumes."""
 
@@ -58,6 +62,7 @@ WRITES: Mapping[str, Sequence[Topic]] = {
     WEBHOOKS: (DEAD_LETTERS,),
     # Answers from Label Studio are ground truth, or are dead-lettered.
     LABEL_STUDIO: (GROUND_TRUTH, DEAD_LETTERS),
+    BRIDGE: (PREDICTIONS, DEAD_LETTERS),
 }
 """The topics that each service publishes to; all may publish dead letters."""
 

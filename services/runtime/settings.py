@@ -313,6 +313,38 @@ class Settings(BaseSettings):
         120.0, description="How long a delivery is retried until it is a dead letter, in seconds."
     )
 
+    # The bridge
+    bridge_topic: str = Field(
+        "", description="Topic that a detector writes to; empty: none. docs/connect-a-detector.md."
+    )
+    bridge_format: str = Field(
+        "", description="Its messages' format, as `--predictions-format` names it."
+    )
+    bridge_detector: str = Field("", description="Whose output it is, `NAME@VERSION`.")
+    bridge_class_names: str = Field(
+        "", description="File with the names of the detector's classes, for formats of numbers."
+    )
+    bridge_frame_id: str = Field(
+        "",
+        description="Frame of a message, such as `{sensorId}:{id}`; empty: `{image}`, or by time.",
+    )
+    bridge_vehicle: str = Field(
+        "", description="To pair by time: the frame's vehicle, such as `{sensorId}`."
+    )
+    bridge_time: str = Field(
+        "", description="To pair by time: the frame's capture time, such as `{@timestamp}`."
+    )
+    bridge_tolerance_s: Seconds = Field(
+        0.05, description="To pair by time: most between message and frame, in seconds."
+    )
+    bridge_unmatched: Literal["dead-letter", "skip"] = Field(
+        "dead-letter",
+        description="To pair by time: what becomes of messages of frames that were not captured.",
+    )
+    bridge_wait_s: Seconds = Field(
+        60.0, description="How long a message waits for its frame, from its time on, in seconds."
+    )
+
     # Label Studio
     label_studio_url: str = Field("", description="URL of Label Studio; empty: not used.")
     label_studio_token: SecretStr = Field(

@@ -133,7 +133,8 @@ def promtool_takes(exported: bytes, folder: Path) -> None:
 
 def processes() -> list[str]:
     """What deploy/compose.yaml starts of ours, each by `gazeloop run`."""
-    commands = [document.get("command") or [] for document in compose().values()]
+    started = [document for document in compose().values() if "profiles" not in document]
+    commands = [document.get("command") or [] for document in started]
     return [command[1] for command in commands if command[:1] == ["run"]]
 
 

@@ -11,6 +11,7 @@ from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import AssignmentListener, ConsumingService
 from services.runtime.kafka.librdkafka_producer import connect_librdkafka
 from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.kafka.records import Decoder
 from services.runtime.observability.trace_export import Traces
 from services.runtime.progress import Progress
 from services.runtime.settings import Settings
@@ -42,6 +43,7 @@ class BrokerClient:
         step: Step,
         *,
         settings: Settings | None = None,
+        decoder: Decoder | None = None,
         listener: AssignmentListener | None = None,
         progress: Progress | None = None,
     ) -> ConsumingService:
@@ -54,6 +56,7 @@ class BrokerClient:
             broker=self._broker,
             settings=settings or self._settings,
             clock=self._clock,
+            decoder=decoder,
             listener=listener,
             traces=self._traces,
             progress=progress,

@@ -9,7 +9,7 @@ import structlog
 
 from services.annotation.webhooks.receivers import names_of
 from services.app.consumers.building import Build, BuiltService, Parts
-from services.contracts.flow import LABEL_STUDIO, WEBHOOKS
+from services.contracts.flow import BRIDGE, LABEL_STUDIO, WEBHOOKS
 from services.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -22,10 +22,12 @@ BUILDERS: Final[Mapping[str, str]] = {
     "evaluator": "services.app.consumers.evaluator",
     LABEL_STUDIO: "services.app.consumers.label_studio",
     WEBHOOKS: "services.app.consumers.webhooks",
+    BRIDGE: "services.app.consumers.bridge",
 }
 """The modules whose `build` is a `Build`."""
 _NAMED_BY: Final[Mapping[str, str]] = {
     WEBHOOKS: "name receivers in GAZELOOP_WEBHOOKS (docs/webhooks.md), and start it again",
+    BRIDGE: "set GAZELOOP_BRIDGE_TOPIC (docs/connect-a-detector.md), and start it again",
     LABEL_STUDIO: "set GAZELOOP_LABEL_STUDIO_URL (docs/label-studio.md), and start it again",
 }
 """How to enable an optional service, for messages."""
@@ -56,6 +58,8 @@ def is_asked_for(name: str, settings: Settings) -> bool:
     """
     if name == WEBHOOKS:
         return bool(names_of(settings))
+    if name == BRIDGE:
+        return bool(settings.bridge_topic)
     return name != LABEL_STUDIO or bool(settings.label_studio_url)
 
 

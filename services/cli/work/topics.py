@@ -48,8 +48,9 @@ def _cluster(ctx: typer.Context, kafka: str) -> tuple[BrokerAddress, Settings]:
 
 def acls(ctx: typer.Context, kafka: str) -> None:
     """Run `gazeloop topics acls`."""
-    servers = kafka or shared(ctx).settings().kafka or "HOST:PORT"
+    settings = shared(ctx).settings()
+    servers = kafka or settings.kafka or "HOST:PORT"
     for service in (*WRITES, SCALER, OPERATOR):
-        for command in commands(service, servers):
+        for command in commands(service, servers, settings.bridge_topic):
             # Plain print, because the console would wrap lines that are to be piped.
             typer.echo(command)

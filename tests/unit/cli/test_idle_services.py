@@ -31,7 +31,11 @@ async def deployed_until_its_broker_is_missing(service: str, settings: Settings)
 
 @pytest.mark.parametrize(
     ("service", "variable"),
-    [("webhooks", "GAZELOOP_WEBHOOKS"), ("label_studio", "GAZELOOP_LABEL_STUDIO_URL")],
+    [
+        ("webhooks", "GAZELOOP_WEBHOOKS"),
+        ("label_studio", "GAZELOOP_LABEL_STUDIO_URL"),
+        ("bridge", "GAZELOOP_BRIDGE_TOPIC"),
+    ],
 )
 async def test_a_service_with_nothing_to_do_warns_and_names_the_setting(
     service: str, variable: str, tmp_path: Path, logged: LogCapture
@@ -49,6 +53,7 @@ async def test_a_service_with_nothing_to_do_warns_and_names_the_setting(
     [
         ("webhooks", {"webhooks": RECEIVER}),
         ("label_studio", {"label_studio_url": TOOL}),
+        ("bridge", {"bridge_topic": "detector.output"}),
         ("embedder", {}),
     ],
 )

@@ -37,6 +37,11 @@ def test_a_service_reads_its_own_topics_as_its_own_group(service: str) -> None:
     assert [grant.name for grant in grants if grant.resource == "group"] == [group_of(service)]
 
 
+def test_the_bridge_may_read_the_topic_that_the_settings_name() -> None:
+    (added,) = {*grants_of("bridge", "detector.output")} - {*grants_of("bridge")}
+    assert added == Grant("topic", "detector.output", ("Describe", "Read"))
+
+
 def test_the_review_page_writes_corrections_and_dead_letters_and_reads_only_these() -> None:
     assert grants_of(REVIEW) == [
         Grant("topic", DEAD_LETTERS.name, ("Describe", "Read", "Write")),

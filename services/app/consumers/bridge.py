@@ -1,0 +1,49 @@
+"""Build the bridge, which reads a detector's topic."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.app.consumers.building import BuiltService, Parts
+from services.contracts.flow import BRIDGE
+from services.ground_truth.publishing import GroundTruthPublisher
+from services.ingest.bridge.configuration import BridgeConfiguration, bridge_of
+from services.ingest.bridge.messages import MessageDecoder
+from services.ingest.bridge.pairing import Pairing, PairingById, PairingByTime
+from services.ingest.bridge.service import PublishDetections
+from services.runtime.stores.captures_mongo import MongoCaptures
+
+
+@asynccontextmanager
+async def build(parts: Parts) -> AsyncIterator[BuiltService]:
+    """Build it.
+
+    Raises
+    ------
+    InvalidSettings
+        It is wrongly configured.
+    StoreUnavailable
+        MongoDB does not answer.
+    """
+    settings = parts.settings
+    asked = bridge_of(settings)
+    pairing = await _pairing(asked, parts)
+    async with parts.connected(BRIDGE) as client:
+        step = PublishDetections(
+            asked,
+            pairing,
+            publisher=GroundTruthPublisher(parts.stores.ledger, client.outbox, BRIDGE),
+            frames=parts.stores.frames,
+            settings=settings,
+            clock=parts.clock,
+        )
+        decoder = MessageDecoder(settings.max_detections_per_frame)
+        yield BuiltService([client.consumer([asked.topic], step, decoder=decoder)])
+
+
+async def _pairing(asked: BridgeConfiguration, parts: Parts) -> Pairing:
+    if asked.vehicle is None or asked.time is None:
+        assert asked.frame_id is not None
+        return PairingById(asked.frame_id)
+    captures = MongoCaptures(parts.stores.database)
+    await captures.prepare()
+    return PairingByTime(asked.vehicle, asked.time, parts.settings.bridge_tolerance_s, captures)
