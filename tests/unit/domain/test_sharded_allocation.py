@@ -70,6 +70,13 @@ def test_a_mode_that_uses_up_what_was_nominated_is_asked_for_twice_as_many() -> 
     assert shard.counts == [4, 8]
 
 
+def test_no_candidate_is_taken_for_want_of_a_better_one_that_was_not_nominated() -> None:
+    given_ = one_mode([*SAME_DRIVE, 2, 4], apart_s=2 * DAY_S)
+    *first, last = given_.candidates[KEY]
+    shards = [Shard({KEY: first}), Shard({KEY: [last]})]
+    assert allocated(given_, shards) == given_.allocated() == {"a": ("frame01", "frame02")}
+
+
 def test_a_mode_that_is_served_is_not_asked_again() -> None:
     given_ = one_mode([*SAME_DRIVE, 2], apart_s=0.0)
     shard = Shard({KEY: list(given_.candidates[KEY])})
