@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.contracts.events import FrameAnnotated, IouType, PredictionsMade
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import (
+    Annotation,
+    Detection,
+    FrameAnnotated,
+    IouType,
+    PredictionsMade,
+)
 from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
 from services.domain.detection.matching import FrameMatch, frame_match
 from services.domain.metrics.average_precision import Figures
@@ -72,6 +79,8 @@ class FileEvaluation:
         self._costs = ErrorCostPool()
         self._confusions: Confusions = Counter()
         self._left_out: Counter[str] = Counter()
+        self._objects: Counter[str] = Counter()
+        self._masked: Counter[str] = Counter()
         self._tagged: defaultdict[Tag, set[FrameId]] = defaultdict(set)
 
     def add(self, item: FrameItem) -> None:
@@ -87,6 +96,7 @@ class FileEvaluation:
         if reason is not None:
             self._left_out[reason] += 1
             return
+        self._count_masks(detections=predictions.detections, annotations=truth.annotations)
         for tag in (item.tags or {}).items():
             self._tagged[tag].add(item.frame_id)
         match = frame_match(predictions, truth)
@@ -95,7 +105,15 @@ class FileEvaluation:
         self._confusions += confusions_of(match, self._score)
 
     def evaluated(self) -> Evaluated:
-        """The figures of all frames."""
+        """The figures of all frames.
+
+        Raises
+        ------
+        InvalidRecord
+            `no_masks`: masks are compared, and no detection, or no annotation, has one.
+        """
+        if self._iou_type == "segm":
+            self._require_masks()
         state = MatchState(self._score)
         state.add_named(NamedColumns.joined(self._columns))
         figures = state.of(_DETECTOR, Subset.ALL)
@@ -112,6 +130,21 @@ class FileEvaluation:
             costs=self._costs.costs(),
             slices=state.slices(_DETECTOR, Subset.ALL, self._tagged),
         )
+
+    def _count_masks(self, **parts: Sequence[Detection] | Sequence[Annotation]) -> None:
+        for name, some in parts.items():
+            self._objects[name] += len(some)
+            self._masked[name] += sum(part.mask is not None for part in some)
+
+    def _require_masks(self) -> None:
+        # One object without a mask counts as its box; all of them are another kind of file.
+        for name, count in self._objects.items():
+            if count and not self._masked[name]:
+                raise InvalidRecord(
+                    f"none of {count:,} {name} has a mask: give them `segmentation` (and images"
+                    " `width` and `height`, for polygons), or compare boxes",
+                    reason="no_masks",
+                )
 
     def _events(self, item: FrameItem) -> tuple[PredictionsMade, FrameAnnotated]:
         name, _, version = _DETECTOR.partition("@")

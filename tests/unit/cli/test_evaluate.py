@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from services.cli.evaluate_view import summary
 from services.cli.main import app
+from services.contracts.errors import InvalidRecord
 from services.domain.detection.coco import METRICS
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -146,6 +147,13 @@ def test_many_categories_have_their_largest_confusions_printed(tmp_path: Path) -
     table = shown[shown.index("Confusions") : shown.index("AP at IoU .5")]
     assert len(table.strip().splitlines()) == 2 + 10
     assert "background" not in table
+
+
+def test_files_without_masks_are_not_compared_by_masks() -> None:
+    done = evaluate_files(GROUND_TRUTH, DETECTIONS, "--iou-type", "segm")
+    assert isinstance(done.exception, InvalidRecord)
+    assert "none of 392 detections has a mask: give them `segmentation`" in str(done.exception)
+    assert done.stdout == ""
 
 
 def test_images_with_tags_are_compared_by_tag(tmp_path: Path) -> None:
