@@ -41,6 +41,9 @@ from services.runtime.stores.budget_reports import BudgetReport, BudgetReports
 
 log = structlog.get_logger()
 
+_BLOCKED_S = 2.0
+"""A call of `settle_when_due` that comes later than this and an epoch was held up."""
+
 
 class PublishShortlists:
     """Closes an epoch with every batch, and publishes the shortlists that it changes.
@@ -129,7 +132,7 @@ class PublishShortlists:
         """
         now = self._clock.monotonic()
         # Time in which the process was blocked does not count: events may have waited for it.
-        self._quiet_s += min(now - self._ticked_at, self._settings.epoch_s)
+        self._quiet_s += min(now - self._ticked_at, max(self._settings.epoch_s, _BLOCKED_S))
         self._ticked_at = now
         if not self._is_quiet():
             return
