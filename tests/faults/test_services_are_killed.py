@@ -9,7 +9,7 @@ import random
 import re
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -59,7 +59,7 @@ from tests.reading import events_on
 SEED = 20261121
 KILLS_PER_PROCESS = 5
 SURVEY_FRAMES = 150
-PAUSE_S = 0.1
+PAUSE_S = 0.05
 PROGRESS_DEADLINE_S = 12.0
 EPOCH_S = 0.5
 POISON = (b"", b"\x00\xff", b"{}", b'{"type": "FrameCaptured"}')
@@ -129,22 +129,31 @@ class Chaos:
             faults[name] = checked.stdout + checked.stderr
         return {name: text for name, text in faults.items() if text}
 
-    async def kill_all(self, rng: random.Random, acknowledged: Callable[[], int]) -> None:
+    async def kill_all(
+        self, rng: random.Random, survey: Sequence[Fact], publisher: Publisher
+    ) -> None:
         """Kill every process, in a random order, each time after it has got something done.
 
-        In between, the broker and the metadata store are killed once each.
+        In between, the broker and the metadata store are killed once each. A share of the survey is
+        published around each kill, so that all of them meet work.
         """
         deck = [name for name in self.victims for _ in range(KILLS_PER_PROCESS)]
         rng.shuffle(deck)
         for number, name in enumerate(deck):
+            share = survey[number :: len(deck)]
+            publishing = asyncio.create_task(publisher.publish(share, pause_s=PAUSE_S))
             if number == len(deck) // 3:
                 await asyncio.to_thread(self._restart_broker)
             if number == 2 * len(deck) // 3:
                 await asyncio.to_thread(self._restart_store)
-            progress = acknowledged if name == "ingest" else partial(self.committed, name)
-            await self._until_it_grows(progress)
+            await self._until_it_grows(
+                (lambda: publisher.acknowledged)
+                if name == "ingest"
+                else partial(self.committed, name)
+            )
             await asyncio.sleep(rng.random())
             await asyncio.to_thread(self.victims[name].kill)
+            await publishing
 
     def _restart_broker(self) -> None:
         self.kafka.kill()
@@ -215,10 +224,8 @@ async def test_killing_every_process_loses_nothing_and_shows_nothing_twice(
 ) -> None:
     survey = facts(SURVEY_FRAMES, SEED)
     publisher = await _publisher(chaos, stores)
-    publishing = asyncio.create_task(publisher.publish(survey, pause_s=PAUSE_S))
     await _publish_poison(chaos)
-    await chaos.kill_all(random.Random(SEED), lambda: publisher.acknowledged)
-    await publishing
+    await chaos.kill_all(random.Random(SEED), survey, publisher)
     await until(lambda: chaos.lag.caught_up(SUBSCRIPTIONS), deadline_s=120)
 
     assert publisher.acknowledged == len(survey)
