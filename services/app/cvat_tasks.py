@@ -89,6 +89,7 @@ async def pull_jobs(stores: AnnotationStores, outbox: Outbox, settings: Settings
         way="cvat",
         gate=CorrectionGate(stores.held, stores.categories, SystemClock()),
         frames=stores.frames,
+        tombstones=stores.tombstones,
     )
     return Pulled(finished, unfinished, summary)
 

@@ -87,8 +87,8 @@ def grants_of(service: str, bridge_topic: str = "") -> list[Grant]:
 
 
 def _read_by(service: str) -> Sequence[Topic]:
-    # The review page shows dead letters.
-    shown = (DEAD_LETTERS,) if service == REVIEW else ()
+    # The review page shows dead letters, and ingest looks for those of erased frames.
+    shown = (DEAD_LETTERS,) if service in {REVIEW, "ingest"} else ()
     return (*READS.get(service, ()), *shown)
 
 

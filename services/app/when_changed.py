@@ -42,7 +42,7 @@ class WhenChanged(Generic[T]):
         """
         planned = await self._planned()
         async with self._revised.taken() as frames:
-            if self._last is None or frames or planned != self._last[0]:
+            if frames is None or frames or self._last is None or planned != self._last[0]:
                 self._last = planned, await self._work()
         return self._last[1]
 

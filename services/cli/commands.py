@@ -116,7 +116,11 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         ),
         "tokens": (
             "tokens_command",
-            "Create, list, rotate and revoke bearer tokens of vehicles and annotators.",
+            "Create, list, rotate and revoke bearer tokens of vehicles and people.",
+        ),
+        "erase": (
+            "erase_command",
+            "Delete all that is known of a frame, a drive or a vehicle, and keep it out.",
         ),
         "topics": ("topics_command", "Create or alter the topics of a real Kafka cluster."),
         "broker": (

@@ -114,6 +114,7 @@ async def publish(
         clock=SystemClock(),
         source=source,
         accept_partial=accept_partial,
+        tombstones=app.stores.tombstones,
         gate=CorrectionGate(app.stores.held, app.stores.categories, SystemClock()),
         frames=app.stores.frames,
         on_progress=lambda so_far: view.counted(published=so_far.done),

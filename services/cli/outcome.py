@@ -81,6 +81,8 @@ def left_out(summary: Summary) -> list[str]:
             f"{'; '.join(parts)}. They count neither as reference nor in mAP: {named}{more}."
             " Import the corrected file, or this one again with --accept-partial."
         )
+    if summary.erased:
+        lines.append(f"{summary.erased:,} frames were erased on request, and are left out.")
     if summary.copies:
         lines.append(
             f"{summary.copies:,} frames are copies: an earlier frame has the same image."

@@ -12,7 +12,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def tokens() -> None:
-    """Create, list, rotate and revoke bearer tokens of vehicles and annotators."""
+    """Create, list, rotate and revoke bearer tokens of vehicles and people."""
 
 
 @app.command(
@@ -27,7 +27,7 @@ def create(
         typer.Argument(
             help="`vehicle:ID` may publish frames and predictions of that vehicle;"
             " `annotation:NAME` may publish ground truth, and logs that person in to the review"
-            " page.",
+            " page; `operator:NAME` may erase frames.",
             show_default=False,
         ),
     ],

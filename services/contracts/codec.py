@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from services.contracts import version_1
 from services.contracts.errors import UnreadableEvent
-from services.contracts.events import Event
+from services.contracts.events import Event, FrameErased, MatchesErased
 from services.contracts.matches import FrameMatched
 from services.contracts.topics import BY_NAME
 
@@ -20,13 +20,18 @@ EventVersion = int
 @cache
 def _adapter(topic: str) -> TypeAdapter[Any]:
     events = BY_NAME[topic].events
-    if events == (FrameMatched,):
-        both = FrameMatched | version_1.FrameMatched
-        return TypeAdapter(Annotated[both, Field(discriminator="schema_version")])
     if len(events) == 1:
         return TypeAdapter(events[0])
-    union: Any = reduce(or_, events)  # known at run time only
+    union: Any = reduce(or_, (_both_versions(event) for event in events))  # known at run time only
     return TypeAdapter(Annotated[union, Field(discriminator="type")])
+
+
+def _both_versions(event: type[Event]) -> Any:
+    """What reads an event: its class, or of FrameMatched that of each version."""
+    if event is not FrameMatched:
+        return event
+    both = FrameMatched | version_1.FrameMatched
+    return Annotated[both, Field(discriminator="schema_version")]
 
 
 def encode(event: Event) -> bytes:
@@ -53,6 +58,8 @@ def written(
     ----------
     partition : the partition of its topic to which a key belongs
     """
+    if isinstance(event, FrameErased | MatchesErased):  # version 1 has none, and none may be lost
+        return [(event, encode(event))]
     if version == 1:
         return [(old, version_1.encode(old)) for old in version_1.downgraded(event)]
     parts = event.divided(partition) if isinstance(event, FrameMatched) else [event]

@@ -72,6 +72,8 @@ class LetterChange(StrEnum):
     REPLAYED = "replayed"
     RESOLVED = "resolved"
     DISCARDED = "discarded"
+    ERASED = "erased"
+    """It is about an erased frame: nobody lists, counts or replays it any more."""
 
 
 class DeadLetterChanged(Event):

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from services.contracts.events import SCHEMA_VERSION, Event, FrameErased
+from services.contracts.events import SCHEMA_VERSION, Event
 from services.contracts.topics import TOPICS, Topic
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -18,8 +18,8 @@ ASYNCAPI = Path(__file__).parents[2] / "docs" / "asyncapi.json"
 
 
 def event_types() -> list[type[Event]]:
-    """Every event that some topic carries, and the one that no topic carries yet."""
-    return [*(event for topic in TOPICS for event in topic.events), FrameErased]
+    """Every event that some topic carries."""
+    return [event for topic in TOPICS for event in topic.events]
 
 
 def schema(event: type[Event]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     computed_field,
     model_validator,
 )
@@ -41,7 +42,7 @@ from services.contracts.bounds import (
     Side,
     SourceRevision,
 )
-from services.contracts.identity import DetectorId, EventId, RegionId
+from services.contracts.identity import DetectorId, EventId, FrameHash, FrameId, RegionId
 from services.contracts.names import (
     NAME,
     AnyCategory,
@@ -406,14 +407,10 @@ class ShortlistPublished(Event):
         return self.needle_id
 
 
-class FrameErased(Event):
-    """Somebody asked that all that is known of a frame be deleted.
+class _ErasureEvent(Event):
+    """An event about an erased frame. It outlives the frame, so it has only its id's hash."""
 
-    It outlives the frame, so it holds no more of its id than a digest.
-    """
-
-    type: Literal["FrameErased"] = "FrameErased"
-    frame_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    frame_hash: Annotated[FrameHash, Field(pattern=r"^[0-9a-f]{64}$")]
     """sha256 of the frame's id, in hexadecimal."""
     reason: Annotated[str, Field(max_length=500)]
     requested_by: Annotated[str, NAME]
@@ -423,3 +420,34 @@ class FrameErased(Event):
 
     def key(self) -> str:
         return self.frame_hash
+
+
+class FrameErased(_ErasureEvent):
+    """All that is known of a frame is to be deleted, and no later event of it counts.
+
+    It is in the partition of the frame's own events, behind them.
+    """
+
+    type: Literal["FrameErased"] = "FrameErased"
+    _frame_id: FrameId | None = PrivateAttr(default=None)
+
+    @classmethod
+    def of(cls, frame_id: FrameId, *, reason: str, requested_by: str) -> Self:
+        """The event for a frame, whose id chooses the partition and is not sent."""
+        event = cls(
+            frame_hash=identity.frame_hash(frame_id), reason=reason, requested_by=requested_by
+        )
+        event._frame_id = frame_id  # an attribute of this very class
+        return event
+
+    def partitioned_by(self) -> str:
+        return self._frame_id or self.frame_hash
+
+
+class MatchesErased(_ErasureEvent):
+    """A frame's matches are deleted: whoever holds some of them in memory forgets them.
+
+    It is in every partition of its topic, because a frame's matches are in several.
+    """
+
+    type: Literal["MatchesErased"] = "MatchesErased"

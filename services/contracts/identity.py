@@ -1,5 +1,6 @@
 """All ids: deterministic, so that a replay writes what is already stored."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from typing import NewType
@@ -25,6 +26,8 @@ LetterId = NewType("LetterId", str)
 """A record that could not be processed, whichever services failed on it, and how often."""
 ReplayId = NewType("ReplayId", str)
 """One replay of a dead letter."""
+FrameHash = NewType("FrameHash", str)
+"""sha256 of a frame's id, in hexadecimal: what is left of an erased frame."""
 ModelId = NewType("ModelId", str)
 """An embedding model with everything that shapes its vectors: `name-tap-pooling-sha`."""
 
@@ -42,6 +45,11 @@ def _name(kind: str, *parts: object) -> str:
 def event_id(event_type: str, *source: object) -> EventId:
     """Id of the event with this source identity; the same for every repeat."""
     return EventId(_name("event", event_type, *source))
+
+
+def frame_hash(frame_id: FrameId) -> FrameHash:
+    """Hash of a frame's id, by which an erased frame is recognised if it comes again."""
+    return FrameHash(hashlib.sha256(frame_id.encode()).hexdigest())
 
 
 def detector_id(name: str, version: str) -> DetectorId:

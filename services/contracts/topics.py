@@ -9,6 +9,8 @@ from services.contracts.events import (
     FrameAnnotated,
     FrameCaptured,
     FrameEmbedded,
+    FrameErased,
+    MatchesErased,
     NeedleFound,
     NeedleRetracted,
     PredictionsMade,
@@ -26,11 +28,11 @@ class Topic:
     retention: Literal["delete", "compact"] = "delete"
 
 
-FRAMES = Topic("gaze.frames", (FrameCaptured,))
+FRAMES = Topic("gaze.frames", (FrameCaptured, FrameErased))
 PREDICTIONS = Topic("gaze.predictions", (PredictionsMade,))
 GROUND_TRUTH = Topic("gaze.ground-truth", (FrameAnnotated,))
 EMBEDDED = Topic("gaze.embedded", (FrameEmbedded,))
-MATCHES = Topic("gaze.matches", (FrameMatched,))
+MATCHES = Topic("gaze.matches", (FrameMatched, MatchesErased))
 NEEDLES = Topic("gaze.needles", (NeedleFound, NeedleRetracted))
 REANNOTATION_TOPIC = Topic("gaze.reannotation", (ShortlistPublished,))
 DEAD_LETTERS = Topic("gaze.dead-letters", (DeadLettered, DeadLetterChanged))

@@ -17,7 +17,6 @@ from services.contracts.events import (
     FrameAnnotated,
     FrameCaptured,
     FrameEmbedded,
-    FrameErased,
     FrameEvent,
     NeedleFound,
     PredictionsMade,
@@ -140,8 +139,6 @@ def downgraded(event: Event) -> list[Event]:
     match event:
         case FrameMatchedNow():
             return [FrameMatched.of(match) for match in categories_of([event])]
-        case FrameErased():
-            return []
         case NeedleFound() if event.error_type is ErrorType.MISSED:
             return []
         case _:

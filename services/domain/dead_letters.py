@@ -77,17 +77,27 @@ class Letter:
 def fold_letters(events: Iterable[LetterEvent]) -> list[Letter]:
     """Fold events into dead letters, in the order of their first failures.
 
-    Changes of a letter whose failures have expired from the topic are ignored.
+    Changes of a letter whose failures have expired from the topic are ignored, and letters about
+    erased frames are left out.
     """
     by_letter: defaultdict[LetterId, dict[str, LetterEvent]] = defaultdict(dict)
     for event in events:
         by_letter[event.letter_id].setdefault(event.event_id, event)
     found = []
     for letter_id, of_letter in by_letter.items():
+        if _is_erased(of_letter.values()):
+            continue
         if any(isinstance(item, DeadLettered) for item in of_letter.values()):
             found.append((_first_failure(of_letter), _folded(letter_id, of_letter)))
     found.sort(key=lambda pair: (pair[0], pair[1].letter_id))
     return [letter for _, letter in found]
+
+
+def _is_erased(events: Iterable[LetterEvent]) -> bool:
+    return any(
+        isinstance(event, DeadLetterChanged) and event.change is LetterChange.ERASED
+        for event in events
+    )
 
 
 def _first_failure(events: Mapping[str, LetterEvent]) -> datetime:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -145,6 +146,15 @@ class GroundTruthPublisher:
         for event in events:
             metrics.FRAMES_INGESTED.labels(topic_of(event).name, self.way).inc()
             log.debug("record_accepted", event_id=event.event_id, frame_id=event.frame_id)
+
+
+ERASED: Final = "erased_frame"
+"""The reason for refusing what is about an erased frame."""
+
+
+def erased_frame(frame_id: FrameId) -> InvalidRecord:
+    """The error for a frame that somebody asked to erase."""
+    return InvalidRecord(f"frame {frame_id} was erased on request", reason=ERASED)
 
 
 def frame_conflict(frame: FrameCaptured) -> InvalidRecord:

@@ -1,7 +1,7 @@
 """Process authorised HTTP requests: check, store, number, publish."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -9,6 +9,7 @@ from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated, Frame
 from services.contracts.identity import FrameId
 from services.domain.namespaces import Vehicle, foreign_drive, foreign_frame
 from services.domain.ports.blobs import BlobStore
+from services.domain.ports.erasure import TombstoneStore
 from services.domain.ports.held_corrections import HeldCorrection
 from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.shortlists import ShortlistStore
@@ -28,6 +29,7 @@ from services.ground_truth.publishing import (
     Accepted,
     GroundTruthPublisher,
     Submission,
+    erased_frame,
     frame_conflict,
 )
 from services.ingest.api.bodies import FrameMetadata
@@ -105,6 +107,7 @@ class Acceptance:
     Parameters
     ----------
     holder : holds corrections that raise a question; None publishes all
+    tombstones : the erased frames, of which nothing is taken; None takes everything
     """
 
     def __init__(
@@ -114,12 +117,15 @@ class Acceptance:
         ledger: RevisionLedger,
         limits: ImageLimits,
         holder: CorrectionHolder | None = None,
+        *,
+        tombstones: TombstoneStore | None = None,
     ) -> None:
         self._publisher = GroundTruthPublisher(ledger, outbox, WAY)
         self._blobs = blobs
         self._ledger = ledger
         self._limits = limits
         self._holder = holder
+        self._tombstones = tombstones
         self._decoders = asyncio.Semaphore(DECODERS)
 
     async def frame(self, content: bytes, metadata: FrameMetadata, vehicle: Vehicle) -> Accepted:
@@ -130,7 +136,7 @@ class Acceptance:
         InvalidImage, InvalidRecord
             The image is incomplete or not allowed; the id is taken (`duplicate_id`), outside the
             vehicle's namespace (`foreign_frame`, `foreign_drive`), or contains an invisible
-            character (`hidden_character`).
+            character (`hidden_character`), or is erased (`erased_frame`).
         Transient
             A store or the broker is away.
         """
@@ -148,6 +154,8 @@ class Acceptance:
             camera=found.camera,
         )
         check_names(draft)
+        if await self.erased([metadata.frame_id]):
+            raise erased_frame(metadata.frame_id)
         if not all(await self.claimed([metadata.frame_id], vehicle)):
             raise foreign_frame(metadata.frame_id, vehicle)
         await self._check_drive(metadata, vehicle)
@@ -160,6 +168,10 @@ class Acceptance:
             metrics.VEHICLES(vehicle.vehicle_id)
         ).set_to_current_time()
         return accepted
+
+    async def erased(self, frame_ids: Collection[FrameId]) -> set[FrameId]:
+        """Those of the frames that were erased on request."""
+        return await self._tombstones.erased(frame_ids) if self._tombstones else set()
 
     async def claimed(self, frame_ids: Sequence[FrameId], vehicle: Vehicle) -> list[bool]:
         """Whether each frame belongs to the vehicle.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from services.contracts.events import FrameAnnotated, FrameCaptured
 from services.domain.ports.blobs import BlobStore
+from services.domain.ports.erasure import TombstoneStore
 from services.domain.ports.held_corrections import HeldCorrection
 from services.formats.frames import OpenedFrame, refused, stored_at, undecodable
 from services.formats.items import Rejection
@@ -13,9 +14,15 @@ from services.formats.rejections import dead_letter
 from services.ground_truth.answers import entry_of_versions
 from services.ground_truth.drafts import Draft, frame_subject, tags_of
 from services.ground_truth.holding import CorrectionGate, IncomingCorrection
-from services.ground_truth.publishing import GroundTruthPublisher, Submission, frame_conflict
+from services.ground_truth.publishing import (
+    ERASED,
+    GroundTruthPublisher,
+    Submission,
+    frame_conflict,
+)
 from services.runtime.clock import Clock
 from services.runtime.images import ImageLimits
+from services.runtime.observability import metrics
 
 
 @dataclass(frozen=True)
@@ -78,12 +85,17 @@ class BatchPublisher:
     """Publishes batches. A batch that failed may be published again unchanged.
 
     A correction that returns to earlier content of the publisher's way is a new one.
+
+    Parameters
+    ----------
+    tombstones : the erased frames, which `without_erased` leaves out; None leaves out none
     """
 
     publisher: GroundTruthPublisher
     blobs: BlobStore
     limits: ImageLimits
     clock: Clock
+    tombstones: TombstoneStore | None = None
 
     async def publish(self, batch: Batch) -> Outcome:
         """Return once everything is acknowledged and recorded in the ledger.
@@ -104,6 +116,24 @@ class BatchPublisher:
         dead = [dead_letter(rejection, self.clock.now()) for rejection in outcome.rejections]
         await self.publisher.publish(submissions, dead)
         return outcome
+
+    async def without_erased(self, batch: Batch) -> tuple[Batch, int]:
+        """The batch without erased frames, and their number.
+
+        They are no rejections, because a dead letter would keep what was erased.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        if self.tombstones is None:
+            return batch, 0
+        erased = await self.tombstones.erased({frame.item.frame_id for frame in batch.frames})
+        kept = [frame for frame in batch.frames if frame.item.frame_id not in erased]
+        refused_frames = len(batch.frames) - len(kept)
+        metrics.RECORDS_REJECTED.labels(ERASED, self.publisher.way).inc(refused_frames)
+        return Batch(kept, batch.rejections), refused_frames
 
     async def refuse_unknown(self, batch: Batch) -> Batch:
         """The batch, with records refused that name unpublished frames and bring no image."""

@@ -14,6 +14,7 @@ from tenacity.wait import wait_exponential_jitter
 from services.contracts.errors import Transient
 from services.contracts.identity import FrameId
 from services.domain.ports.blobs import BlobStore
+from services.domain.ports.erasure import TombstoneStore
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.held_corrections import HeldCorrection
 from services.domain.ports.ledger import RevisionLedger
@@ -57,6 +58,7 @@ async def publish_dataset(
     source: Source = Source.IMPORT,
     gate: CorrectionGate | None = None,
     frames: FrameStore | None = None,
+    tombstones: TombstoneStore | None = None,
     way: str = _FILE,
     accept_partial: bool = False,
     on_progress: Callable[[Summary], None] | None = None,
@@ -68,6 +70,7 @@ async def publish_dataset(
     ----------
     gate : holds corrections that raise a question; None publishes all
     frames : the source of image sizes for items without an image; None uses declared sizes
+    tombstones : the erased frames, which are left out; None leaves out none
     way : the input path, for metrics, and to recognise corrections that return to earlier content
     accept_partial : publish an import's frames as complete although parts of them were refused
     on_progress : called with the summary after every batch
@@ -80,7 +83,9 @@ async def publish_dataset(
     """
     summary = Summary()
     limits = ImageLimits.of(settings)
-    publisher = BatchPublisher(GroundTruthPublisher(ledger, outbox, way), blobs, limits, clock)
+    publisher = BatchPublisher(
+        GroundTruthPublisher(ledger, outbox, way), blobs, limits, clock, tombstones
+    )
     retrying = _retrying(settings)
     if source is Source.REANNOTATION:
         read = await asyncio.to_thread(list, items)  # parsing is slow, and must not block the loop
@@ -95,7 +100,8 @@ async def publish_dataset(
     while opened := await asyncio.to_thread(next, batches, None):
         if throttle:
             await throttle()
-        batch: Batch = await retrying(publisher.refuse_unknown, opened)
+        left: Batch = await _without_erased(publisher, opened, retrying, summary)
+        batch: Batch = await retrying(publisher.refuse_unknown, left)
         if source is Source.REANNOTATION:
             batch = await retrying(publisher.recognised, batch)
             if gate:
@@ -118,6 +124,16 @@ def _sizes_from(frames: FrameStore, retrying: AsyncRetrying) -> SizesOf:
         return asyncio.run_coroutine_threadsafe(asking, loop).result()
 
     return sizes
+
+
+async def _without_erased(
+    publisher: BatchPublisher, batch: Batch, retrying: AsyncRetrying, summary: Summary
+) -> Batch:
+    outcome: tuple[Batch, int] = await retrying(publisher.without_erased, batch)
+    left, erased = outcome
+    summary.erased += erased
+    summary.done += erased
+    return left
 
 
 async def _sifted(

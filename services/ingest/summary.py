@@ -59,6 +59,8 @@ class Summary:
     """Events that are not complete, because parts of them were refused."""
     partial_frames: dict[FrameId, None] = field(default_factory=dict)
     """The first frames with either, in the data set's order."""
+    erased: int = 0
+    """Frames that were left out, because they were erased on request."""
     copies: int = 0
     """Frames whose image an earlier frame of the data set has."""
     _pictures: set[int] = field(default_factory=set, repr=False, compare=False)

@@ -133,6 +133,10 @@ class VectorCache:
             most_bytes, lambda vector: _ENTRY_BYTES + vector.nbytes
         )
 
+    def forget_all(self) -> None:
+        """Drop everything, so that it is read again."""
+        self._vectors.clear()
+
     async def load(
         self, model: ModelId, regions: Collection[RegionId]
     ) -> Mapping[RegionId, Vector]:

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 
 import structlog
 
 from services.contracts.events import Event, ShortlistPublished
-from services.contracts.identity import DetectorId, ModelId
+from services.contracts.identity import DetectorId, FrameHash, ModelId
 from services.domain.ports.epochs import EpochStore
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.matches import MatchStore
@@ -82,7 +83,7 @@ class PublishShortlists:
             needles, settings.needle_cache_bytes, of_misses=settings.lists_misses
         )
         self._size = HaystackSizeCache(vectors)
-        vector_cache = VectorCache(vectors, settings.vector_cache_bytes)
+        self._vector_cache = vector_cache = VectorCache(vectors, settings.vector_cache_bytes)
         self._learner = Learner(self._frames, self._matches, vector_cache, settings)
         self._candidates = CandidateSource(self._frames, vectors, vector_cache, settings)
         self._sources = Sources(
@@ -116,6 +117,16 @@ class PublishShortlists:
     async def run(self, events: Sequence[Event]) -> None:
         async with self._forgetting_on_error():
             await self._close_epochs(await self._intake.take(events), consumed_offsets())
+
+    async def forget(self, _: AbstractSet[FrameHash]) -> None:
+        """Drop all that is in memory: an erased frame may be an example, a candidate or a needle.
+
+        The next epoch reads everything again, and fits the models again.
+        """
+        async with self._lock:
+            self._forget_caches()
+            self._vector_cache.forget_all()
+            self._detectors = None
 
     async def settle(self) -> bool:
         """Close an epoch without events if frames wait to be listed; returns whether they did."""

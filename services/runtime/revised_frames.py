@@ -14,17 +14,20 @@ differ."""
 
 
 class RevisedFrames:
-    """The frames whose matches changed since the last call."""
+    """The frames whose matches changed since the last call; all frames after an erasure."""
 
     def __init__(self, matches: MatchStore, clock: Clock) -> None:
         self._matches = matches
         self._clock = clock
         self._checked_at: datetime | None = None
         self._reported: set[Revised] = set()
+        self._erasures = 0
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator[Collection[FrameId] | None]:
-        """Yield the changed frames; the first time None, which stands for all frames.
+        """Yield the changed frames; None the first time, and after an erasure.
+
+        None stands for all frames: what is held of them is to be read again.
 
         If the body raises, the next call yields the same frames again.
 
@@ -34,8 +37,8 @@ class RevisedFrames:
             The store does not answer.
         """
         now = self._clock.now()
+        erasures = await self._matches.erasures()
         found = await self._matches.revised_since((self._checked_at or now) - _LATE)
-        yield (
-            None if self._checked_at is None else {item.frame_id for item in found - self._reported}
-        )
-        self._checked_at, self._reported = now, found
+        everything = self._checked_at is None or erasures != self._erasures
+        yield None if everything else {item.frame_id for item in found - self._reported}
+        self._checked_at, self._reported, self._erasures = now, found, erasures

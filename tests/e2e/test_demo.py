@@ -1,7 +1,9 @@
 """The demo as a newcomer runs it, without a terminal: stopped half-way, then run to its end."""
 
+import asyncio
 import contextlib
 import io
+import shutil
 import signal
 import subprocess
 import time
@@ -18,6 +20,7 @@ from pycocotools.cocoeval import COCOeval
 from services.runtime.embedded.stack import EmbeddedStack
 from services.runtime.settings import Settings
 from tests.e2e.command_line import GAZELOOP, Done, environment, gazeloop
+from tests.e2e.erasing import Erased, erased
 
 DRIVES, FRAMES = 16, 8
 DEADLINE_S = 300
@@ -143,6 +146,46 @@ def test_there_is_a_montage_for_each_shortlist_up_to_the_cap(demo: Demo) -> None
     assert len(montages) == min(demo.report["counts"]["shortlists"], 24)
     with Image.open(montages[0]) as sheet:
         assert sheet.width > 1500
+
+
+@pytest.fixture(scope="module")
+def erasure(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Erased]:
+    """A copy of the data folder, of which a frame is erased while all services run."""
+    data = tmp_path_factory.mktemp("erased") / "data"
+    shutil.copytree(demo.data, data)
+    return data, asyncio.run(erased(data))
+
+
+def test_an_erased_frame_leaves_no_trace(erasure: tuple[Path, Erased]) -> None:
+    _, done = erasure
+    everywhere = {"frames", "predictions", "embeddings", "matches", "needles", "revisions"}
+    assert everywhere <= set(done.before.stored)
+    assert done.before.listed > 0
+    assert done.answer["counts"]["frames"] == 1  # type: ignore[index]  # JSON
+    assert (done.after.stored, done.after.files) == ([], [])
+    assert (done.after.vectors, done.after.listed) == (0, 0)
+    assert done.hashed
+
+
+def test_metrics_forget_an_erased_frame(erasure: tuple[Path, Erased]) -> None:
+    _, done = erasure
+    assert done.after.shown == done.before.shown - 1
+
+
+def test_events_of_an_erased_frame_that_come_again_are_dropped_and_counted(
+    erasure: tuple[Path, Erased],
+) -> None:
+    _, done = erasure
+    assert done.repeated == done.after
+    assert done.dropped >= 5  # its image and predictions at two services, its ground truth at one
+
+
+def test_a_drive_is_erased_where_no_service_runs(erasure: tuple[Path, Erased]) -> None:
+    data, done = erasure
+    found = gazeloop(data, "erase", "--drive", done.drive_id, "--reason", "request 18")
+    assert found.returncode == 0, found.stderr
+    assert f"{FRAMES - 1} frames are erased" in found.stdout
+    assert "has yet to erase" not in found.stdout
 
 
 def test_no_process_is_left_behind(demo: Demo) -> None:

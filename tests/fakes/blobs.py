@@ -18,3 +18,6 @@ class InMemoryBlobs:
         if place not in self.contents:
             raise MissingImage(f"there is no {uri}")
         return self.contents[place]
+
+    def delete(self, uri: str) -> None:
+        self.contents.pop(place_in(uri), None)

@@ -18,6 +18,7 @@ class InMemoryMatchStore:
         self._changed_at: dict[Key, datetime] = {}
         self._latest: dict[Key, CategoryMatched] = {}
         self._needles: dict[Key, set[NeedleId]] = defaultdict(set)
+        self.erased = 0
 
     async def record(
         self, matches: Sequence[FrameMatched], needles: Iterable[NeedleFound] = ()
@@ -81,6 +82,9 @@ class InMemoryMatchStore:
             for key, match in self._latest.items()
             if self._changed_at[key] >= at
         }
+
+    async def erasures(self) -> int:
+        return self.erased
 
     async def counted(self, categories: Collection[Category]) -> AsyncIterator[NamedColumns]:
         yield NamedColumns.of([m for m in self._latest.values() if m.category in categories])

@@ -61,3 +61,20 @@ class InMemoryNeedleStore:
             stored = self._records[shortlist.needle_id]
             published = max(stored.published_revision, shortlist.revision)
             self._records[shortlist.needle_id] = replace(stored, published_revision=published)
+
+    async def naming(self, frame_ids: Collection[FrameId]) -> Sequence[NeedleRecord]:
+        return [
+            record
+            for needle_id, record in sorted(self._records.items())
+            if self._facts[needle_id].frame_id in frame_ids
+            or (
+                record.shortlist
+                and any(item.frame_id in frame_ids for item in record.shortlist.candidates)
+            )
+        ]
+
+    async def delete(self, frame_ids: Collection[FrameId]) -> None:
+        for needle_id, fact in list(self._facts.items()):
+            if fact.frame_id in frame_ids:
+                del self._facts[needle_id]
+                self._records.pop(needle_id, None)

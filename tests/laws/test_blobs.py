@@ -227,3 +227,15 @@ def test_an_object_store_that_does_not_answer_is_unavailable(s3_bucket: str) -> 
 
     with pytest.raises(StoreUnavailable):
         blobs.put(b"picture")
+
+
+def test_a_deleted_blob_is_missing_and_others_stay(blobs: BlobStore) -> None:
+    gone, kept = blobs.put(b"one"), blobs.put(b"two")
+
+    blobs.delete(gone)
+    blobs.delete(gone)
+
+    with pytest.raises(MissingImage):
+        blobs.get(gone)
+    assert blobs.get(kept) == b"two"
+    assert blobs.get(blobs.put(b"one")) == b"one"

@@ -713,3 +713,20 @@ async def test_a_report_of_budgets_takes_the_place_of_all_before(stores: Stores)
     assert await stores.budgets.all() == [budget_report("a@1"), budget_report("b@1")]
     await stores.budgets.show([budget_report("b@1", frames=2)])
     assert await stores.budgets.all() == [budget_report("b@1", frames=2)]
+
+
+async def test_needles_that_name_a_frame_are_found_and_its_own_deleted(stores: Stores) -> None:
+    own, other, third = (samples.needle_found(name) for name in ("f1", "f2", "f3"))
+    await stores.needles.record([own, other, third])
+    listing = samples.shortlist_published(other, "f1", "f4")
+    await stores.needles.write_shortlists([listing, samples.shortlist_published(third, "f4")])
+    naming = await stores.needles.naming([FrameId("f1")])
+    assert {record.needle_id for record in naming} == {own.needle_id, other.needle_id}
+    await stores.needles.delete([FrameId("f1")])
+    left = {record.needle_id async for record in stores.needles.scan()}
+    assert left == {other.needle_id, third.needle_id}
+    assert await stores.needles.naming([FrameId("f9")]) == []
+
+
+async def test_nothing_is_erased_at_first(stores: Stores) -> None:
+    assert await stores.matches.erasures() == 0

@@ -7,7 +7,13 @@ from typing import Protocol
 import pytest
 
 from services.contracts.errors import InvalidRecord, Transient
-from services.contracts.events import Event, FrameAnnotated, FrameCaptured
+from services.contracts.events import (
+    Event,
+    FrameAnnotated,
+    FrameCaptured,
+    FrameErased,
+    MatchesErased,
+)
 from services.contracts.topics import topic_of
 from services.runtime.kafka.admin_connection import connect_admin
 from services.runtime.kafka.broker import BrokerAddress
@@ -133,6 +139,26 @@ async def test_an_event_goes_to_the_partition_that_it_names(
     assert [where[match.event_id] for match in matches] == [
         partition_of(match, Settings().topic_partitions) for match in matches
     ]
+
+
+@pytest.mark.parametrize("connect", PRODUCERS)
+async def test_an_erasure_is_with_its_frame_and_in_every_partition_of_its_matches(
+    kafka: BrokerAddress, connect: Connect
+) -> None:
+    name = frame().frame_id
+    erased = FrameErased.of(name, reason="request 17", requested_by="ada")
+    facts = {"frame_hash": erased.frame_hash, "reason": "request 17", "requested_by": "ada"}
+    outbox = KafkaOutbox("laws", kafka, Settings(), connect=connect)
+    await outbox.publish([erased, MatchesErased.model_validate(facts)])
+    await outbox.close()
+    of_frames = [
+        number for number, event in events_on(kafka, "gaze.frames") if event.key() == erased.key()
+    ]
+    assert of_frames == [partition_of(samples.frame_captured(name), Settings().topic_partitions)]
+    of_matches = [
+        number for number, event in events_on(kafka, "gaze.matches") if event.key() == erased.key()
+    ]
+    assert sorted(of_matches) == list(range(Settings().topic_partitions))
 
 
 @pytest.mark.parametrize("connect", PRODUCERS)

@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import os
 import tempfile
+from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -44,9 +46,9 @@ class Wanted(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The file name: a hash of everything that determines the content, so it never expires."""
+        """The file name: the image, and a hash of all else that determines the content."""
         text = repr((_FORM, self.image.sha256, *self[1:]))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return f"{self.image.sha256}-{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 class PictureCache:
@@ -87,6 +89,22 @@ class PictureCache:
         if name not in self._rendering:
             self._rendering[name] = asyncio.ensure_future(self._render(wanted))
         return await asyncio.shield(self._rendering[name])
+
+    async def drop_unshown(
+        self, shown: Callable[[AbstractSet[str]], Awaitable[AbstractSet[str]]]
+    ) -> None:
+        """Delete the pictures of images that no frame shows any more; it was erased.
+
+        Parameters
+        ----------
+        shown : which of these images, by their sha256, some frame shows
+        """
+        files = await self._known()
+        images = {_image_of(name) for name in files}
+        gone = images - await shown(images) if images else set()
+        for name in [name for name in files if _image_of(name) in gone]:
+            files.pop(name, None)
+            await asyncio.to_thread((self._folder / name).unlink, missing_ok=True)
 
     async def _known(self) -> "_Files":
         """The files in the folder, listed once; afterwards kept up to date in memory."""
@@ -151,6 +169,12 @@ class PictureCache:
         kept.sort(key=lambda item: item[0].st_mtime)
         files.update((name, stat.st_size) for stat, name in kept)
         return files
+
+
+def _image_of(name: str) -> str:
+    """The sha256 of the image that a file shows a part of; older files are of none."""
+    image, separator, _ = name.partition("-")
+    return image if separator else ""
 
 
 class _Files(LRUCache[str, int]):

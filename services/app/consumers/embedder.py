@@ -5,8 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from services.app.consumers.building import BuiltService, Parts
+from services.app.erasure.vectors import VectorTraces
 from services.app.filling import embedding_step, filled_in_background, filler
 from services.contracts.flow import READS
+from services.runtime.erased_frames import ErasedFramesLeftOut
+from services.runtime.stores.frame_traces import ImageTraces, of_embedder
 
 
 @asynccontextmanager
@@ -27,4 +30,13 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
             second = parts.fill_settings
             work = await filler(second, stores, vectors, outbox=outbox, clock=clock)
             await closing.enter_async_context(filled_in_background(work))
-        yield BuiltService([client.consumer(READS["embedder"], step)])
+        images = ImageTraces(stores.database, stores.blobs)
+        served = ErasedFramesLeftOut(
+            "embedder",
+            step,
+            stores.tombstones,
+            outbox,
+            traces=[images, VectorTraces(vectors), *of_embedder(stores.database)],
+            drop_images=images.drop,
+        )
+        yield BuiltService([client.consumer(READS["embedder"], served)])

@@ -10,6 +10,7 @@ from services.app.figures_job import JOB, figures_kept_up
 from services.app.repeating import Ticker, attempted, going_on
 from services.contracts.flow import READS
 from services.evaluator.live.service import EvaluateMatches
+from services.runtime.erased_frames import ErasedFramesLeftOut
 from services.runtime.progress import Progress, progress_of
 
 
@@ -21,13 +22,16 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
         job = partial(figures_kept_up, stores, settings, clock)
         await closing.enter_async_context(elected(JOB, stores.leases, job, clock))
         step = EvaluateMatches(matches=stores.matches, settings=settings, clock=clock)
+        served = ErasedFramesLeftOut(
+            "evaluator", step, stores.tombstones, client.outbox, forget=step.forget
+        )
         progress = Progress()
         # A batch waits while the background refreshes gauges, whose steps are then its progress.
         with progress_of(progress):
             for name, work in (("refresh", step.refresh), ("assess", step.assess)):
                 going = _going_on(name, work, settings.evaluate_every_s)
                 await closing.enter_async_context(going)
-        consumer = client.consumer(READS["evaluator"], step, listener=step, progress=progress)
+        consumer = client.consumer(READS["evaluator"], served, listener=step, progress=progress)
         yield BuiltService([consumer])
 
 

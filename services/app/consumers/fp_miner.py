@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from services.app.consumers.building import BuiltService, Parts
 from services.contracts.flow import READS
 from services.fp_miner.service import MineNeedles
+from services.runtime.erased_frames import ErasedFramesLeftOut
+from services.runtime.stores.frame_traces import ImageTraces, of_fp_miner
 
 
 @asynccontextmanager
@@ -20,4 +22,13 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
             settings=parts.settings,
             clock=parts.clock,
         )
-        yield BuiltService([client.consumer(READS["fp_miner"], step)])
+        database = parts.stores.database
+        served = ErasedFramesLeftOut(
+            "fp_miner",
+            step,
+            parts.stores.tombstones,
+            client.outbox,
+            traces=[ImageTraces(database, None), *of_fp_miner(database)],
+            forwards=True,
+        )
+        yield BuiltService([client.consumer(READS["fp_miner"], served)])

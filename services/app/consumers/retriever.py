@@ -5,15 +5,18 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from services.app.consumers.building import BuiltService, Parts
+from services.app.erasure.needles import NeedleTraces
 from services.app.family_marking import mark_families
 from services.app.repeating import repeated
 from services.app.when_changed import WhenChanged, epochs_closed
 from services.contracts.flow import READS
 from services.domain.ports.vectors import REGION_VECTORS, live_model
 from services.retriever.service import PublishShortlists
+from services.runtime.erased_frames import ErasedFramesLeftOut
 from services.runtime.progress import Progress, progress_of
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
+from services.runtime.stores.frame_traces import of_retriever
 
 _FAMILIES_S = 15.0
 _BUDGETS_S = 15.0
@@ -24,6 +27,17 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
     """Build it."""
     async with parts.connected("retriever") as client, AsyncExitStack() as closing:
         step = await asyncio.to_thread(_step, parts, client.outbox)
+        served = ErasedFramesLeftOut(
+            "retriever",
+            step,
+            parts.stores.tombstones,
+            client.outbox,
+            traces=[
+                NeedleTraces(parts.stores.needles, client.outbox),
+                *of_retriever(parts.stores.database),
+            ],
+            forget=step.forget,
+        )
         progress = Progress()
         # While a batch waits for a background plan, the plan's steps count as its progress.
         with progress_of(progress):
@@ -35,7 +49,7 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
                 repeating = repeated(name, work, parts.clock, every_s=every_s)
                 await closing.enter_async_context(repeating)
         consumer = client.consumer(
-            READS["retriever"], step, settings=_batched(parts.settings), progress=progress
+            READS["retriever"], served, settings=_batched(parts.settings), progress=progress
         )
         yield BuiltService([consumer], step.settle)
 

@@ -10,7 +10,9 @@ from services.annotation.webhooks.receivers import receivers_of
 from services.annotation.webhooks.service import DeliverShortlists
 from services.app.consumers.building import BuiltService, Parts, connected
 from services.contracts.flow import READS, WEBHOOKS
+from services.domain.ports.erasure import TombstoneStore
 from services.runtime.clock import Clock
+from services.runtime.erased_frames import ErasedFramesLeftOut
 from services.runtime.kafka.consumer import ConsumingService
 from services.runtime.observability.trace_export import Traces
 from services.runtime.settings import Settings
@@ -27,13 +29,15 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
     InvalidSettings
         A receiver is wrongly configured.
     """
-    async with webhook_consumers(parts.settings, parts.clock, parts.traces) as consumers:
+    async with webhook_consumers(
+        parts.stores.tombstones, parts.settings, parts.clock, parts.traces
+    ) as consumers:
         yield BuiltService(consumers)
 
 
 @asynccontextmanager
 async def webhook_consumers(
-    settings: Settings, clock: Clock, traces: Traces
+    tombstones: TombstoneStore, settings: Settings, clock: Clock, traces: Traces
 ) -> AsyncIterator[list[ConsumingService]]:
     """One consumer per configured webhook receiver; not started yet.
 
@@ -53,5 +57,6 @@ async def webhook_consumers(
             connection = connected(receiver.service, settings, clock, traces)
             client = await closing.enter_async_context(connection)
             step = DeliverShortlists(receiver, http, settings, clock)
-            consumers.append(client.consumer(READS[WEBHOOKS], step, settings=one_by_one))
+            served = ErasedFramesLeftOut(receiver.service, step, tombstones, client.outbox)
+            consumers.append(client.consumer(READS[WEBHOOKS], served, settings=one_by_one))
         yield consumers

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from services.annotation.stores.opening import AnnotationStores
+from services.app.erasure.opening import erasing_for_operators
 from services.app.held_parts import correction_holder, held_released
 from services.app.label_studio_routes import outside_routes
 from services.app.parts import App
@@ -29,5 +30,7 @@ async def build(server: FastAPI | None, app: App, clock: Clock) -> AsyncIterator
             tracing=app.traces.provider("ingest"),
             holder=correction_holder(stores, clock),
             frames=stores.frames,
+            tombstones=stores.tombstones,
+            erase=erasing_for_operators(app, clock),
             more=outside_routes(AnnotationStores.of(stores), app.settings, clock),
         )

@@ -29,6 +29,7 @@ from services.runtime.settings import Settings
 
 _RESUME_S = 15.0
 _QUEUE_S = 10.0
+_UNSHOWN_S = 15.0
 
 
 @asynccontextmanager
@@ -55,7 +56,7 @@ async def reviewing(
     server: FastAPI, stores: AnnotationStores, outbox: KafkaOutbox, settings: Settings, clock: Clock
 ) -> AsyncIterator[None]:
     """Mount the page; meanwhile, send corrections that a crash or an outage has delayed, and
-    measure the queue of needles that wait for annotators.
+    measure the queue of needles that wait for annotators, and delete crops of erased frames.
     """
     callers = Authenticator(stores.tokens, clock)
 
@@ -77,8 +78,12 @@ async def reviewing(
     async def queue() -> None:
         note_queue(await stores.needle_lists.queue())
 
+    async def drop_unshown() -> None:
+        await context.pictures.drop_unshown(stores.frame_ids.shown)
+
+    dropping = repeated("drop_unshown_pictures", drop_unshown, clock, every_s=_UNSHOWN_S)
     resuming = repeated("resume_corrections", context.corrector.resume, clock, every_s=_RESUME_S)
-    async with resuming, repeated("note_queue", queue, clock, every_s=_QUEUE_S):
+    async with resuming, dropping, repeated("note_queue", queue, clock, every_s=_QUEUE_S):
         yield
 
 

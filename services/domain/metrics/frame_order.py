@@ -3,14 +3,16 @@
 COCO breaks ties of score by image; here the tie-break is `frame_id`.
 """
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Set as AbstractSet
+from itertools import chain, islice
 from typing import Final
 
 import numpy as np
 
-from services.contracts.identity import FrameId, VehicleId
+from services.contracts.identity import FrameHash, FrameId, VehicleId, frame_hash
 from services.domain.detection.coco import BoolArray, IntArray
 from services.domain.metrics.index_layout import Array
 from services.domain.metrics.match_columns import Names
@@ -43,6 +45,8 @@ class FrameOrder:
         self._ranks = np.zeros(1024, np.int64)
         self._vehicles: dict[VehicleId, int] = {}
         self._taken_by = np.full(1024, -1, np.int32)
+        self._prefixes = array("Q")
+        """The first 8 bytes of each frame's hash, as far as they were needed."""
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -66,6 +70,15 @@ class FrameOrder:
         found = np.zeros(len(self._numbers), np.bool_)
         found[[self._numbers[i] for i in frame_ids if i in self._numbers]] = True
         return found
+
+    def numbers_of(self, hashes: AbstractSet[FrameHash]) -> IntArray:
+        """(N,) int64, the numbers of those frames whose ids have these hashes."""
+        new = islice(self._numbers, len(self._prefixes), None)
+        self._prefixes.extend(_prefix(frame_hash(frame_id)) for frame_id in new)
+        wanted = np.array([_prefix(one) for one in hashes], np.uint64)
+        alike = np.flatnonzero(np.isin(np.array(self._prefixes, np.uint64), wanted))
+        ids = self.frame_ids() if alike.size else []
+        return alike[[frame_hash(ids[number]) in hashes for number in alike.tolist()]]
 
     def taken_by(self, numbers: IntArray, vehicles: Names[VehicleId]) -> None:
         """Record the vehicle of each of these frames."""
@@ -169,3 +182,7 @@ class FrameOrder:
         """Rank these frames, evenly."""
         places = np.fromiter(map(self._numbers.__getitem__, ids), np.int64, len(ids))
         self._ranks[places] = first + np.arange(places.size) * spacing
+
+
+def _prefix(digest: FrameHash) -> int:
+    return int(digest[:16], 16)

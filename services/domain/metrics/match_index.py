@@ -68,7 +68,7 @@ from services.domain.metrics.index_layout import (
     Criteria,
     View,
 )
-from services.domain.metrics.match_columns import detections_of
+from services.domain.metrics.match_columns import LAST_REVISION, detections_of
 from services.domain.metrics.score_curves import ScoreCurve
 from services.domain.statistics.resampling import Sample
 
@@ -77,6 +77,8 @@ _THREADS: Final = ThreadPoolExecutor(_CORES, thread_name_prefix="index")
 _FEW: Final = 8
 _SPARE: Final = 256
 """Fewest spare blocks before matches are added: more than one match can need."""
+_PART_BITS: Final = np.array([1, 2, 4])
+"""The bit of each part in a set of parts."""
 _SORTED: Final = 128
 """New curves with at least so many detections are filled by sorting."""
 
@@ -106,6 +108,8 @@ class MatchIndex:
         self._lengths = lengths
         self._until = EARLIEST
         self._index = index_arrays.empty()
+        self._erased: IntArray = np.zeros(0, np.int64)
+        """Numbers of the frames that `forget` removed; their rows stay."""
 
     def __len__(self) -> int:
         return int(self._index.used[CURVES])
@@ -162,6 +166,36 @@ class MatchIndex:
             done = self._kernels.add(self._index, batch, done, criteria, changed)
         return changed
 
+    def forget(self, frames: IntArray, ranks: IntArray) -> IntArray:
+        """Remove frames from every curve; returns what changed, as `add` does.
+
+        An empty match of the highest revision takes the place of each match, so that no late one
+        brings the frame back.
+
+        Parameters
+        ----------
+        frames : (N,) int64, frame numbers
+        ranks : (F,) int64, the rank of every frame number
+        """
+        used = int(self._index.used[USED_ROWS])
+        rows = np.flatnonzero(np.isin(self._index.row_frame[:used], frames))
+        of, none = self._index.rows[rows], np.zeros(0, np.float64)
+        nothing = Batch(
+            of["curve"].astype(np.int64),
+            self._index.row_frame[rows].astype(np.int64),
+            of["part"].astype(np.int64),
+            of["captured"].astype(np.int64),
+            np.full(rows.size, LAST_REVISION, np.int64),
+            np.zeros((rows.size, 4), np.int64),
+            np.zeros(rows.size + 1, np.int64),
+            none,
+            none.astype(np.uint32),
+            none.astype(np.uint64),
+            none.astype(np.uint64),
+        )
+        self._erased = np.union1d(self._erased, frames)
+        return self.add(nothing, ranks)
+
     def slide(self, until: int, ranks: IntArray) -> IntArray:
         """Move the end of all windows; returns what changed, as `add` does."""
         changed = np.zeros(len(self), np.int64)
@@ -202,7 +236,9 @@ class MatchIndex:
 
     def frame_count(self, detector: int, parts: int) -> int:
         """The number of frames that have a match of a detector in these parts."""
-        return int(sum(self._index.seen_in[detector, k] for k in range(8) if k & parts))
+        seen = int(sum(self._index.seen_in[detector, k] for k in range(8) if k & parts))
+        of_erased = (self._index.seen[detector, self._erased] > 0) @ _PART_BITS & parts
+        return seen - int(np.count_nonzero(of_erased))
 
     def samples(self, curves: Sequence[int]) -> list[Sample]:
         """The contents of these curves, copied."""

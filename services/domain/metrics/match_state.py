@@ -5,11 +5,12 @@ on a subset stay valid until a frame of that subset changes, or leaves or enters
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from services.contracts.identity import Category, DetectorId, FrameId
+from services.contracts.identity import Category, DetectorId, FrameHash, FrameId
 from services.domain.detection.coco import IntArray
 from services.domain.metrics.average_precision import Figures
 from services.domain.metrics.frame_order import FrameOrder
@@ -70,6 +71,13 @@ class MatchState:
         self._frames.taken_by(frame, named.vehicle_id)
         batch = named.cells.batch(self._numbers_of(named), frame, self._score)
         changed = self._index.add(batch, self._frames.ranks)
+        self._figures.forget(changed)
+        curves = list(self._curves)
+        return {curves[k] for k in np.flatnonzero(changed)}
+
+    def forget(self, frames: AbstractSet[FrameHash]) -> set[Curve]:
+        """Remove erased frames from every curve for good; returns the curves that changed."""
+        changed = self._index.forget(self._frames.numbers_of(frames), self._frames.ranks)
         self._figures.forget(changed)
         curves = list(self._curves)
         return {curves[k] for k in np.flatnonzero(changed)}

@@ -27,3 +27,15 @@ class BlobStore(Protocol):
             There is no such blob, or the URI names none.
         """
         ...
+
+    def delete(self, uri: str) -> None:
+        """Delete a blob durably, wherever it was put; one that is not there is fine.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer, or refuses.
+        MissingImage
+            The URI names no blob.
+        """
+        ...

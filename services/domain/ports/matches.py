@@ -65,6 +65,13 @@ class MatchStore(Protocol):
         """The matches with new revisions since then, by the store's clock, as they are now."""
         ...
 
+    async def erasures(self) -> int:
+        """The number of frames erased so far.
+
+        Whoever holds matches in memory reads all of them again when it changes.
+        """
+        ...
+
     def counted(self, categories: Collection[Category]) -> AsyncIterator[NamedColumns]:
         """The columns that mAP needs of these categories' matches, in chunks of some thousands."""
         ...

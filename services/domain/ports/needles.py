@@ -71,3 +71,11 @@ class NeedleStore(Protocol):
     async def mark_published(self, shortlists: Sequence[ShortlistPublished]) -> None:
         """Remember that the broker has acknowledged these."""
         ...
+
+    async def naming(self, frame_ids: Collection[FrameId]) -> Sequence[NeedleRecord]:
+        """The needles on these frames, and those whose shortlists have candidates on them."""
+        ...
+
+    async def delete(self, frame_ids: Collection[FrameId]) -> None:
+        """Delete the needles on these frames with their shortlists, durably."""
+        ...

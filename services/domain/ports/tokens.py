@@ -14,7 +14,7 @@ class TokenRecord:
     """Public: names the token in lists and logs."""
     secret_sha256: str
     scope: str
-    """`vehicle:<id>`, `annotation:<name>`, or `annotation` of older versions."""
+    """`vehicle:<id>`, `annotation:<name>`, `operator:<name>`, or the older `annotation`."""
     created_at: datetime
     revoked_at: datetime | None = None
     """From when it is invalid; in the future for a rotated token."""

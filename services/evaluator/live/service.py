@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 import structlog
 
 from services.contracts.errors import Fatal, InvalidRecord
 from services.contracts.events import Event
-from services.contracts.identity import Category, DetectorId
+from services.contracts.identity import Category, DetectorId, FrameHash
 from services.contracts.matches import FrameMatched
 from services.contracts.topics import MATCHES
 from services.domain.metrics.match_columns import NamedColumns
@@ -75,6 +76,14 @@ class EvaluateMatches:
             owned = NamedColumns.of_frames(matches).of_categories(self._owned)
             changed = await asyncio.to_thread(self._state.add_named, owned)
             self._note({detector for detector, _ in changed})
+        await self.refresh()
+
+    async def forget(self, frames: AbstractSet[FrameHash]) -> None:
+        """Remove erased frames, whose matches the store no longer has, from all figures."""
+        async with self._lock:
+            if self._state is not None:
+                changed = await asyncio.to_thread(self._state.forget, frames)
+                self._note({detector for detector, _ in changed})
         await self.refresh()
 
     async def assigned(self, assignment: Assignment) -> None:

@@ -32,6 +32,8 @@ class StoredErrorCosts:
     async def take_in(self) -> None:
         """Read changed frames in advance, so that `now` is fast; not concurrently with `now`."""
         async with self._revised.taken() as frame_ids:
+            if frame_ids is None:
+                self._pools.clear()
             async for records in self._frames.evaluable(frame_ids):
                 await asyncio.to_thread(self._put, records)
 

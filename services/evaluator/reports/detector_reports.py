@@ -95,6 +95,9 @@ class Reports:
     async def take_in(self) -> None:
         """Read changed frames in advance, so that `now` is fast; not concurrently with `now`."""
         async with self._revised.taken() as frame_ids:
+            if frame_ids is None:
+                self._state = MatchState(self._score)
+                self._pools.clear()
             async for matches in self._stored(frame_ids):
                 await asyncio.to_thread(self._put, matches)
 

@@ -16,14 +16,17 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import FrameAnnotated
 from services.domain.namespaces import Vehicle, foreign_frame
 from services.domain.ports.blobs import BlobStore
+from services.domain.ports.erasure import TombstoneStore
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.held_corrections import HeldCorrection
 from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.tokens import TokenStore
 from services.formats.corrections import misplaced, stored_sizes
+from services.ground_truth.publishing import erased_frame
 from services.ingest.accepting import Acceptance, CorrectionHolder
-from services.ingest.api.bodies import GroundTruth, Predictions
+from services.ingest.api.bodies import GroundTruth, Predictions, read_body
 from services.ingest.api.detector_output import PARAMETERS, DetectorOutput
+from services.ingest.api.erasures import Erase, EraseFrames, ErasureAnswer
 from services.ingest.api.limits import RateLimit, add_limits
 from services.ingest.api.lines import (
     LINES_AT_ONCE,
@@ -90,6 +93,8 @@ def build_http_app(
     tracing: TracerProvider | None = None,
     holder: CorrectionHolder | None = None,
     frames: FrameStore | None = None,
+    tombstones: TombstoneStore | None = None,
+    erase: EraseFrames | None = None,
     more: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """Build the HTTP API.
@@ -99,6 +104,8 @@ def build_http_app(
     tracing : provider for request traces; None turns traces off
     holder : holds corrections that raise a question; None publishes all
     frames : the source of image sizes to check ground truth with; None skips the check
+    tombstones : the erased frames, of which nothing is taken; None takes everything
+    erase : erases frames for operators; None refuses them
     more : additional routes
 
     Raises
@@ -116,9 +123,10 @@ def build_http_app(
     )
     add_answers(app)
     add_limits(app, settings.max_body_bytes)
-    acceptance = Acceptance(outbox, blobs, ledger, ImageLimits.of(settings), holder)
+    limits = ImageLimits.of(settings)
+    acceptance = Acceptance(outbox, blobs, ledger, limits, holder, tombstones=tombstones)
     callers, rate = Authenticator(tokens, clock), RateLimit(settings.rate_limit)
-    api = _Api(acceptance, callers, rate, frames, settings)
+    api = _Api(acceptance, callers, rate, frames, settings, erase=erase)
     for router in (api.router(), *more):
         app.include_router(router)
     app.add_api_route("/healthz", _healthz, methods=["GET"])
@@ -139,6 +147,8 @@ class _Api:
         rate: RateLimit,
         frames: FrameStore | None,
         settings: Settings,
+        *,
+        erase: EraseFrames | None,
     ) -> None:
         self._acceptance = acceptance
         self._callers = callers
@@ -146,6 +156,7 @@ class _Api:
         self._frames = frames
         self._limits = ImageLimits.of(settings)
         self._most = settings.max_detections_per_frame
+        self._erase = erase
 
     def router(self) -> APIRouter:
         router = APIRouter(responses=PROBLEMS)
@@ -162,6 +173,8 @@ class _Api:
         common["response_model"] = AcceptedRecord | HeldRecord | LineResults
         predicted = record_body(Predictions, PARAMETERS)
         add("/v1/predictions", self.predictions, openapi_extra=predicted, **common)
+        erasing: dict[str, Any] = {"methods": ["POST"], "openapi_extra": record_body(Erase)}
+        add("/v1/erasures", self.erasures, **erasing)
         add("/v1/ground-truth", self.ground_truth, openapi_extra=record_body(GroundTruth), **common)
         return router
 
@@ -194,11 +207,22 @@ class _Api:
     ) -> AcceptedRecord | HeldRecord | Response:
         """Publish the ground truth of one frame, or of many as NDJSON."""
         caller = await self._caller(credentials)
-        if caller.scope.vehicle_id is not None:
+        if caller.person is None:
             raise Refused(
                 HTTPStatus.FORBIDDEN, "wrong_scope", "this route needs an annotation token"
             )
         return await self._records(request, GroundTruth, caller)
+
+    async def erasures(self, request: Request, credentials: Credentials) -> ErasureAnswer:
+        """Delete all that is known of frames, a drive or a vehicle, and keep it out."""
+        caller = await self._caller(credentials)
+        if caller.scope.operator is None:
+            raise Refused(HTTPStatus.FORBIDDEN, "wrong_scope", "this route needs an operator token")
+        if self._erase is None:
+            raise Refused(HTTPStatus.NOT_IMPLEMENTED, "no_erasures", "this server erases nothing")
+        require_json(request)
+        wanted = read_body(Erase, bytes(await read_bounded(request)))
+        return await self._erase(wanted.checked(), caller.scope.operator)
 
     async def _caller(self, credentials: HTTPAuthorizationCredentials | None) -> Caller:
         caller = credentials and await self._callers.caller(credentials.credentials)
@@ -259,9 +283,21 @@ class _Api:
 
     async def _allowed(self, lines: Sequence[Line], caller: Caller) -> list[Line]:
         """The lines, with those refused that the caller may not publish."""
+        lines = await self._not_erased(lines)
         if caller.vehicle is None:
             return await self._placed([_signed(line, caller.person) for line in lines])
         return await self._owned(lines, caller.vehicle)
+
+    async def _not_erased(self, lines: Sequence[Line]) -> list[Line]:
+        """The lines, with those refused that are about an erased frame."""
+        named = {line.content.frame_id for line in lines if isinstance(line.content, Record)}
+        erased = await self._acceptance.erased(named)
+        return [
+            Line(line.number, erased_frame(line.content.frame_id))
+            if isinstance(line.content, Record) and line.content.frame_id in erased
+            else line
+            for line in lines
+        ]
 
     async def _placed(self, lines: Sequence[Line]) -> list[Line]:
         """The lines, with ground truth refused that cannot belong to its image."""

@@ -159,7 +159,7 @@ class GroundTruth(_Body):
         )
 
 
-Body = TypeVar("Body", bound=_Body)
+Body = TypeVar("Body", bound=BaseModel)
 
 
 def read_body(model: type[Body], content: bytes | str) -> Body:

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from services.ingest.api.bodies import FrameMetadata, GroundTruth, Predictions
+from services.ingest.api.erasures import Erase
 from services.ingest.api.requests import NDJSON
 from services.runtime.http.answers import Problem
 
@@ -20,6 +21,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         401: "The token is missing or invalid",
         403: "The token has another scope, or an id is outside the vehicle's namespace",
         409: "The frame is known with another image, time or position",
+        410: "The frame was erased on request",
         413: "The body, the image or the event is too large",
         415: "The media type is not supported, or the image is neither JPEG nor PNG",
         422: "A value is invalid, or the image is incomplete",
@@ -75,7 +77,7 @@ _MEDIA_TYPES = ("application/json", NDJSON)
 
 def add_schemas(app: FastAPI) -> None:
     """Add the bodies' schemas to the application's OpenAPI document."""
-    models: list[type[BaseModel]] = [FrameMetadata, Predictions, GroundTruth]
+    models: list[type[BaseModel]] = [FrameMetadata, Predictions, GroundTruth, Erase]
     _, schemas = models_json_schema(
         [(model, "validation") for model in models], ref_template=_REFERENCE
     )

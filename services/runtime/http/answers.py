@@ -30,6 +30,7 @@ _STATUS_OF = {
     "invalid_json": HTTPStatus.BAD_REQUEST,
     "duplicate_key": HTTPStatus.BAD_REQUEST,
     "duplicate_id": HTTPStatus.CONFLICT,
+    "erased_frame": HTTPStatus.GONE,
     "foreign_frame": HTTPStatus.FORBIDDEN,
     "foreign_drive": HTTPStatus.FORBIDDEN,
     "foreign_annotator": HTTPStatus.FORBIDDEN,

@@ -1,6 +1,6 @@
 """Bearer tokens: a public id and 256 random bits, of which only the hash is stored.
 
-A token authenticates one vehicle or one annotator.
+A token authenticates one vehicle, one annotator or one operator.
 """
 
 import hashlib
@@ -22,25 +22,32 @@ _TOKEN = re.compile(r"gz-([0-9a-f]{16})\.([A-Za-z0-9_-]{43})")
 _VEHICLE = re.compile(r"[^\s\x00-\x1f]{1,200}")
 _PERSON = re.compile(r"\S(?:.{0,58}\S)?")
 _ANNOTATION = "annotation"
+_OPERATOR = "operator"
 _KNOWN = (
     "known scopes: vehicle:ID (a vehicle's frames and predictions),"
-    " annotation:NAME (one annotator's ground truth and reviews)"
+    " annotation:NAME (one annotator's ground truth and reviews),"
+    " operator:NAME (one operator's erasures)"
 )
 _NOTED_EVERY = timedelta(hours=1)
 _NOBODY = hashlib.sha256(b"").hexdigest()
 
 
 class Scope(NamedTuple):
-    """What a token permits: a vehicle publishes its own frames, an annotator ground truth."""
+    """What a token permits.
+
+    A vehicle publishes its own frames, an annotator ground truth, and an operator erases frames.
+    """
 
     vehicle_id: VehicleId | None
-    """None for an annotator."""
+    """None for a person."""
     person: str | None = None
-    """The annotator's name; none for a vehicle, and for the annotation tokens of older versions."""
+    """The annotator's name; none for others, and for the annotation tokens of older versions."""
+    operator: str | None = None
+    """The operator's name; none for others."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse `vehicle:<id>`, `annotation:<name>` or, of older versions, `annotation`.
+        """Parse `vehicle:<id>`, `annotation:<name>`, `operator:<name>` or the older `annotation`.
 
         Raises
         ------
@@ -50,11 +57,12 @@ class Scope(NamedTuple):
         scope_type, separator, name = text.partition(":")
         if text == _ANNOTATION:
             return cls(None)
-        if not separator or scope_type not in {"vehicle", _ANNOTATION}:
+        if not separator or scope_type not in {"vehicle", _ANNOTATION, _OPERATOR}:
             raise InvalidRecord(f"{text!r} is no scope; {_KNOWN}", reason="invalid_scope")
         if scope_type == "vehicle":
             return cls(VehicleId(_checked(name, _VEHICLE, "1 to 200 characters without blanks")))
-        return cls(None, _checked(name, _PERSON, "1 to 60 characters, no blank first or last"))
+        person = _checked(name, _PERSON, "1 to 60 characters, no blank first or last")
+        return cls(None, operator=person) if scope_type == _OPERATOR else cls(None, person)
 
 
 @dataclass(frozen=True)
@@ -73,11 +81,11 @@ class Caller:
 
     @property
     def person(self) -> str | None:
-        """The annotator's name; none for a vehicle.
+        """The annotator's name; none for a vehicle or an operator.
 
         A token of an older version has no name, so its public id serves as one.
         """
-        if self.scope.vehicle_id is not None:
+        if self.scope.vehicle_id is not None or self.scope.operator is not None:
             return None
         return self.scope.person or f"{_ANNOTATION}-{self.token_id[:8]}"
 

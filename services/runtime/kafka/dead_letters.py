@@ -120,6 +120,17 @@ async def discard(dead_letters: Sequence[Letter], outbox: RecordOutbox, now: dat
     return len(changes)
 
 
+async def erase(dead_letters: Sequence[Letter], outbox: RecordOutbox, now: datetime) -> None:
+    """Leave dead letters out of every list and count; the topic holds them until they expire.
+
+    Raises
+    ------
+    BrokerUnavailable, DeliveryUnconfirmed
+        Some may have been erased; erasing all again is harmless.
+    """
+    await outbox.publish([_changed(item, LetterChange.ERASED, now) for item in dead_letters])
+
+
 def _changed(dead_letter: Letter, change: LetterChange, now: datetime) -> DeadLetterChanged:
     return DeadLetterChanged(
         letter_id=dead_letter.letter_id,

@@ -2,41 +2,66 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
 from typing import Protocol, Self
 
-from services.contracts.codec import EventVersion, in_one_partition, written
-from services.contracts.events import Event
+from services.contracts.codec import EventVersion, written
+from services.contracts.events import Event, MatchesErased
 from services.contracts.topics import topic_of
 from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.partitions import partition_of_key
 from services.runtime.observability.traces import Headers
 from services.runtime.settings import Settings
 
 
 @dataclass(frozen=True)
 class OutgoingRecord:
-    """An encoded record to be published; `partitioned_by` may differ from its key."""
+    """An encoded record to be published; `partitioned_by` may differ from its key.
+
+    Attributes
+    ----------
+    partition : where given, the partition; else `partitioned_by` chooses it
+    """
 
     topic: str
     key: bytes
     value: bytes
     partitioned_by: str
     headers: Headers = ()
+    partition: int | None = None
+
+    def partition_of(self, partitions: int) -> int:
+        """The record's partition, of these."""
+        if self.partition is not None:
+            return self.partition
+        return partition_of_key(self.partitioned_by, partitions)
 
     @classmethod
     def of(
         cls,
         event: Event,
         version: EventVersion,
-        partition: Callable[[str], int] = in_one_partition,
+        partitions: int = 1,
         headers: Headers = (),
     ) -> list[Self]:
-        """The records that carry this event; see `codec.written`."""
-        return [
+        """The records that carry this event; see `codec.written`.
+
+        Parameters
+        ----------
+        partitions : of the topic of matches
+        """
+        records = [
             cls(topic_of(event).name, form.key().encode(), value, form.partitioned_by(), headers)
-            for form, value in written(event, version, partition)
+            for form, value in written(
+                event, version, partial(partition_of_key, partitions=partitions)
+            )
         ]
+        if not isinstance(event, MatchesErased):
+            return records
+        every = range(partitions)
+        return [replace(item, partition=number) for item in records for number in every]
 
 
 class Producer(Protocol):

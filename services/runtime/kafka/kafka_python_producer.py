@@ -20,7 +20,6 @@ from services.runtime.kafka.broker import BrokerAddress, translate
 from services.runtime.kafka.broker_login import check_login
 from services.runtime.kafka.delivery import Delivery, OutgoingRecord
 from services.runtime.kafka.limits import MAX_REQUEST_BYTES, too_large
-from services.runtime.kafka.partitions import partition_of_key
 from services.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -55,7 +54,7 @@ class KafkaPythonProducer:
     def _send(
         self, record: OutgoingRecord, delivery: Delivery, failed: Callable[[BaseException], None]
     ) -> None:
-        partition = partition_of_key(record.partitioned_by, self._partitions_of(record.topic))
+        partition = record.partition_of(self._partitions_of(record.topic))
         future = self._producer.send(
             record.topic, record.value, record.key, list(record.headers), partition=partition
         )

@@ -23,7 +23,6 @@ from services.runtime.kafka.broker import BrokerAddress, not_granted, not_let_in
 from services.runtime.kafka.broker_login import check_login
 from services.runtime.kafka.delivery import Delivery, OutgoingRecord
 from services.runtime.kafka.limits import MAX_REQUEST_BYTES, too_large
-from services.runtime.kafka.partitions import partition_of_key
 from services.runtime.settings import Settings
 
 _LINGER_MS = 2
@@ -70,7 +69,7 @@ class LibrdkafkaProducer:
                     record.topic,
                     record.value,
                     record.key,
-                    partition_of_key(record.partitioned_by, partitions),
+                    record.partition_of(partitions),
                     on_delivery=delivered,
                     headers=list(record.headers),
                 )

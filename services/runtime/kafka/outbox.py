@@ -2,21 +2,18 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import partial
 
-from services.contracts.codec import in_one_partition
 from services.contracts.errors import BrokerUnavailable, DeliveryUnconfirmed, InvalidSettings
-from services.contracts.events import Event
+from services.contracts.events import Event, MatchesErased
 from services.contracts.matches import FrameMatched
 from services.contracts.topics import MATCHES
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.delivery import Connect, OutgoingRecord, Producer
 from services.runtime.kafka.kafka_python_producer import connect_kafka_python
 from services.runtime.kafka.limits import largest_value, too_large
-from services.runtime.kafka.partitions import partition_of_key
 from services.runtime.kafka.shared_producer import SharedProducer, uncancelled
 from services.runtime.observability import metrics
 from services.runtime.observability.traces import OFF, ServiceTraces
@@ -69,24 +66,23 @@ class KafkaOutbox:
         if not events:
             return
         with self._traces.sending(events) as headers:
-            partition = await self._partition_of_category(events)
+            partitions = await self._partitions_of_matches(events)
             records = [
                 record
                 for event, own in zip(events, headers, strict=True)
-                for record in OutgoingRecord.of(event, self._version, partition, own)
+                for record in OutgoingRecord.of(event, self._version, partitions, own)
             ]
             await self.publish_records(records)
 
-    async def _partition_of_category(self, events: Sequence[Event]) -> Callable[[str], int]:
-        """The partition of each key in the topic of matches, which version 2 divides by it."""
-        if self._version == 1 or not any(isinstance(event, FrameMatched) for event in events):
-            return in_one_partition
+    async def _partitions_of_matches(self, events: Sequence[Event]) -> int:
+        """The number of partitions of the topic of matches, where an event depends on it."""
+        # Version 2 divides a match by them, and MatchesErased goes to each.
+        dependent = (MatchesErased,) if self._version == 1 else (FrameMatched, MatchesErased)
+        if not any(isinstance(event, dependent) for event in events):
+            return 1
         async with self._producer() as producer:
             loop = asyncio.get_running_loop()
-            partitions = await loop.run_in_executor(
-                self._threads, producer.partitions_of, MATCHES.name
-            )
-        return partial(partition_of_key, partitions=partitions)
+            return await loop.run_in_executor(self._threads, producer.partitions_of, MATCHES.name)
 
     async def publish_records(self, records: Sequence[OutgoingRecord]) -> None:
         """Like `publish`, for records that are encoded already."""

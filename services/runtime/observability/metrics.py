@@ -65,6 +65,15 @@ EVENTS_DUPLICATED = Counter(
     "Records dropped because the same batch has their event already.",
     ["service"],
 )
+EVENTS_OF_ERASED_FRAMES = Counter(
+    "gazeloop_events_of_erased_frames_total",
+    "Late or repeated events that were dropped because their frame is erased.",
+    ["service"],
+)
+FRAMES_ERASED = Counter(
+    "gazeloop_frames_erased_total",
+    "Frames that an erasure has swept from the stores.",
+)
 EVENTS_PUBLISHED = Counter(
     "gazeloop_events_published_total",
     "Events acknowledged by the broker, by topic.",

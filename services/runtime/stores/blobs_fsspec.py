@@ -4,7 +4,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from stat import S_IMODE
@@ -122,6 +122,9 @@ class LazyBlobs:
     def get(self, uri: str) -> bytes:
         return self._blobs.get(uri)
 
+    def delete(self, uri: str) -> None:
+        self._blobs.delete(uri)
+
 
 class FolderBlobs:
     """Blobs in a folder of this machine, durable once `put` returns."""
@@ -143,6 +146,13 @@ class FolderBlobs:
         with _reading((self._folder / place).as_uri()):
             content = (self._folder / place).read_bytes()
         return checked(uri, content)
+
+    def delete(self, uri: str) -> None:
+        path = self._folder / place_in(uri)
+        with accessing(path.as_uri()):
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir():
+                _sync(path.parent)
 
 
 def _make_durable_folder(folder: Path) -> None:
@@ -203,6 +213,11 @@ class FsspecBlobs:
         with _reading(f"{self._root}/{place}"):
             content: bytes = self._files.cat_file(f"{self._folder}/{place}")
         return checked(uri, content)
+
+    def delete(self, uri: str) -> None:
+        place = place_in(uri)
+        with accessing(f"{self._root}/{place}"), suppress(FileNotFoundError):
+            self._files.rm_file(f"{self._folder}/{place}")
 
     def _size(self, path: str) -> int | None:
         try:

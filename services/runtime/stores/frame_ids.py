@@ -1,10 +1,11 @@
 """The ids of frames, by what is known of them."""
 
 from collections import defaultdict
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from services.contracts.identity import DetectorId, FrameId
-from services.runtime.stores.mongo import Database, Document, translated
+from services.contracts.identity import DetectorId, DriveId, FrameId, VehicleId
+from services.runtime.stores.mongo import Database, Document, beginning, translated
 
 
 class LeftOut(NamedTuple):
@@ -24,11 +25,13 @@ class LeftOut(NamedTuple):
 
 
 class MongoFrameIds:
-    """Reads the collections `frames` and `predictions`."""
+    """Reads the collections `frames`, `predictions`, `pictures` and `revisions`, the ledger."""
 
     def __init__(self, database: Database) -> None:
         self._frames = database["frames"]
         self._predictions = database["predictions"]
+        self._revisions = database["revisions"]
+        self._pictures = database["pictures"]
 
     async def captured(self) -> list[FrameId]:
         """The frames that have an image, ordered by id.
@@ -49,6 +52,44 @@ class MongoFrameIds:
             The store does not answer.
         """
         return await self._having("truth_revision", "captured_at")
+
+    async def of_drive(self, drive_id: DriveId) -> list[FrameId]:
+        """The captured frames of a drive, ordered by id.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        return await self._found({"drive_id": drive_id})
+
+    async def of_vehicle(self, vehicle_id: VehicleId) -> list[FrameId]:
+        """The frames of a vehicle, ordered by id: captured ones, and those it has published.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        owned = {**beginning("owner "), "digests.0": vehicle_id}
+        with translated():
+            found = await self._revisions.find(owned, {"_id": 1}).to_list()
+        published = {FrameId(item["_id"].removeprefix("owner ")) for item in found}
+        return sorted({*published, *await self._found({"vehicle_id": vehicle_id})})
+
+    async def shown(self, images: AbstractSet[str]) -> set[str]:
+        """Those of these images, by their sha256, that some frame shows.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        with translated():
+            found = await self._pictures.find(
+                {"_id": {"$in": sorted(images)}}, {"_id": 1}
+            ).to_list()
+        return {document["_id"] for document in found}
 
     async def left_out(self, limit: int) -> list[LeftOut]:
         """The first frames, ordered by id, that are partial or copies.
@@ -79,7 +120,9 @@ class MongoFrameIds:
         ]
 
     async def _having(self, *parts: str) -> list[FrameId]:
-        where = {part: {"$exists": True} for part in parts}
+        return await self._found({part: {"$exists": True} for part in parts})
+
+    async def _found(self, where: Document) -> list[FrameId]:
         with translated():
             found = await self._frames.find(where, {"_id": 1}).sort("_id", 1).to_list()
         return [FrameId(document["_id"]) for document in found]

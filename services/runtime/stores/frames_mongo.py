@@ -88,6 +88,8 @@ class MongoFrameStore:
                 partialFilterExpression={"truth_source": REANNOTATION_SOURCE},
             )
             await self._predictions.create_index("frame_id")
+            # Only copies have it: an erasure asks who else shows an image.
+            await self._frames.create_index("original", sparse=True)
 
     async def record(
         self, facts: Sequence[FrameFact], pairs: Collection[Pair] = ()

@@ -14,6 +14,7 @@ from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database, translated
 from services.runtime.stores.needles_mongo import MongoNeedleStore
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
+from services.runtime.stores.tombstones_mongo import MongoTombstones
 
 INDEXED_STORES = (
     MongoFrameStore,
@@ -23,6 +24,7 @@ INDEXED_STORES = (
     MongoEpochStore,
     MongoFigureStore,
     MongoHeldCorrections,
+    MongoTombstones,
 )
 """The shared stores that declare indexes; annotation has its own."""
 

@@ -41,6 +41,7 @@ from services.runtime.stores.mongo import (
     translated,
     write,
 )
+from services.runtime.stores.tombstones_mongo import TOMBSTONES
 from services.runtime.stores.unreadable import READ_ERRORS, readable
 
 _AT_ONCE: Final = 10_000  # documents per batch; MongoDB limits a batch to 16 MB
@@ -59,6 +60,7 @@ class MongoMatchStore:
 
     def __init__(self, database: Database) -> None:
         self._matches = database["matches"]
+        self._tombstones = database[TOMBSTONES]
 
     async def prepare(self) -> None:
         """Create the indexes, unless they are there."""
@@ -133,6 +135,12 @@ class MongoMatchStore:
             async for some in parsed(found, _revised, _SCANNED):
                 revised.update(chain.from_iterable(some))
         return revised
+
+    async def erasures(self) -> int:
+        with translated():
+            swept = await self._tombstones.count_documents({"swept": True})
+            # Once more when fp_miner has confirmed that it has none of them any longer.
+            return swept + await self._tombstones.count_documents({"frame_id": {"$exists": False}})
 
     async def counted(self, categories: Collection[Category]) -> AsyncIterator[NamedColumns]:
         where = {"categories": {"$in": list(categories)}}

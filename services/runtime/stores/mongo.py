@@ -291,6 +291,11 @@ def pair_id(frame_id: FrameId, detector: DetectorId) -> str:
     return f"{frame_id} {detector}"
 
 
+def beginning(prefix: str, field: str = "_id") -> Document:
+    """Texts with a prefix, found by their index."""
+    return {field: {"$gte": prefix, "$lt": prefix[:-1] + chr(ord(prefix[-1]) + 1)}}
+
+
 def upsert(
     document_id: str, assignments: Mapping[str, Any], *following: Mapping[str, Any]
 ) -> UpdateOne:

@@ -107,6 +107,23 @@ class MongoNeedleStore:
         ]
         await write(self._needles, updates)
 
+    async def naming(self, frame_ids: Collection[FrameId]) -> Sequence[NeedleRecord]:
+        ids = {"$in": list(frame_ids)}
+        where = {
+            "$or": [{"frame_id": ids}, {"shortlist.event.candidates.frame_id": ids}],
+            "state": {"$exists": True},
+        }
+        with translated():
+            found = await self._needles.find(where).sort("_id", 1).to_list()
+        return readable("needles", found, _record)
+
+    async def delete(self, frame_ids: Collection[FrameId]) -> None:
+        ids = {"$in": list(frame_ids)}
+        # A shortlist that was written after its needle was deleted has no other part.
+        own = {"$or": [{"frame_id": ids}, {"shortlist.event.needle.frame_id": ids}]}
+        with translated():
+            await self._needles.delete_many(own)
+
 
 def _update(fact: NeedleFound | NeedleRetracted) -> UpdateOne:
     found = isinstance(fact, NeedleFound)

@@ -8,6 +8,7 @@ from services.domain.ports.blobs import BlobStore
 from services.domain.ports.categories import Categories
 from services.domain.ports.embeddings import Embeddings
 from services.domain.ports.epochs import EpochStore
+from services.domain.ports.erasure import TombstoneStore
 from services.domain.ports.family_marks import FamilyMarks
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.held_corrections import HeldCorrections
@@ -42,6 +43,7 @@ from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from services.runtime.stores.store_version import require_version
 from services.runtime.stores.timed import TimedBlobs
 from services.runtime.stores.tokens_mongo import MongoTokenStore
+from services.runtime.stores.tombstones_mongo import MongoTombstones
 from services.runtime.stores.unreadable_mongo import MongoUnreadableLog
 
 
@@ -75,6 +77,7 @@ class Stores:
     categories: Categories
     leases: LeaseStore
     unreadable: MongoUnreadableLog
+    tombstones: TombstoneStore
 
 
 @asynccontextmanager
@@ -119,4 +122,5 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             categories=MongoCategories(database),
             leases=MongoLeaseStore(database),
             unreadable=MongoUnreadableLog(database),
+            tombstones=MongoTombstones(database),
         )

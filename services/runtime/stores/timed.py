@@ -83,6 +83,10 @@ class TimedBlobs:
         with measured("blobs", "get"):
             return self._blobs.get(uri)
 
+    def delete(self, uri: str) -> None:
+        with measured("blobs", "delete"):
+            self._blobs.delete(uri)
+
 
 class TimedVectors:
     """A VectorStore that is measured."""

@@ -34,6 +34,7 @@ from services.runtime.observability import metrics
 from services.runtime.observability.trace_export import Traces
 from services.runtime.settings import Settings
 from tests.deadline import until
+from tests.fakes.tombstones import InMemoryTombstones
 from tests.samples import needle_found, shortlist_published
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -134,7 +135,9 @@ class Bench:
     async def sending(
         self, traces: Traces = UNTRACED, **receivers: str
     ) -> AsyncIterator[list[ConsumingService]]:
-        async with webhook_consumers(self.settings(receivers), SystemClock(), traces) as services:
+        async with webhook_consumers(
+            InMemoryTombstones(), self.settings(receivers), SystemClock(), traces
+        ) as services:
             await asyncio.gather(*(service.start() for service in services))
             try:
                 yield services
@@ -271,7 +274,7 @@ async def test_ending_does_not_wait_for_a_receiver_and_loses_nothing(
     await bench.outbox.publish([event])
     bench_settings = bench.settings({"late": receiver.url})
     slow = bench_settings.model_copy(update={"webhook_give_up_s": 100.0, "retry_wait_max_s": 60.0})
-    async with webhook_consumers(slow, SystemClock(), UNTRACED) as (service,):
+    async with webhook_consumers(InMemoryTombstones(), slow, SystemClock(), UNTRACED) as (service,):
         await service.start()
         await until(lambda: receiver.tried(event) > 3)
         started = time.monotonic()

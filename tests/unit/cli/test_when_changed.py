@@ -89,3 +89,14 @@ async def test_work_that_fails_is_tried_again() -> None:
     with pytest.raises(StoreUnavailable):
         await record.work()
     assert [await record.work(), await record.work()] == [2, 2]
+
+
+async def test_after_an_erasure_everything_is_read_again() -> None:
+    record = Record()
+    await record.match(revision=1)
+    record.clock.advance(3600)
+    assert await record.work() == 1
+
+    record.matches.erased += 1
+
+    assert [await record.work() for _ in range(2)] == [2, 2]

@@ -57,7 +57,7 @@ def only(*events: LetterEvent) -> Letter:
     return letter
 
 
-REPLAYED, RESOLVED, DISCARDED = LetterChange
+REPLAYED, RESOLVED, DISCARDED, _ = LetterChange
 TWICE = [failure("embedder"), failure("fp_miner", at=1)]
 BY_EMBEDDER = change(RESOLVED, at=11, replay=1, service="embedder")
 FIRST_REPLAY = [*TWICE, change(REPLAYED, at=10, replay=1)]

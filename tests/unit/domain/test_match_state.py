@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from services.contracts.events import Split
+from services.contracts.identity import FrameId, frame_hash
 from services.domain.detection.coco import RECALLS
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.curve_kernels import envelope, needs_of
@@ -66,3 +67,25 @@ def test_precision_of_a_long_curve_is_its_envelope_at_the_recalls(seed: int) -> 
     decides = np.empty(RECALLS.size, np.int64)
     assert envelope(needs_of(truths), hits, seen, decides) == pytest.approx(expected.mean())
     assert np.append(hits / seen, 0.0)[decides] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_an_erased_frame_is_in_no_figure_and_does_not_come_back(seed: int) -> None:
+    frames = oracle.random_frames(seed, 12)
+    gone = {frame.frame_id for frame in random.Random(seed).sample(frames, 5)}
+    state = MatchState(0.5)
+    for frame in frames[:-1]:
+        state.add(oracle.matched(frame))
+    state.add(oracle.matched(frames[-1]))
+
+    changed = state.forget({frame_hash(frame_id) for frame_id in gone})
+    for frame in frames:
+        if frame.frame_id in gone:
+            state.add(oracle.matched(frame))
+
+    left = [frame for frame in frames if frame.frame_id not in gone]
+    assert numbers(state) == pytest.approx(oracle.twelve(oracle.coco_eval(left)), abs=1e-9)
+    seen = {match.frame_id for frame in left for match in oracle.matched(frame)}
+    assert state.frame_count(state.detectors()[0], Subset.ALL) == len(seen)
+    assert changed
+    assert state.forget({frame_hash(FrameId("another"))}) == set()

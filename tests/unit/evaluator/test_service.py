@@ -13,7 +13,7 @@ from services.contracts.codec import encode
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import Fatal
 from services.contracts.events import Split
-from services.contracts.identity import Category, FrameId
+from services.contracts.identity import Category, FrameId, frame_hash
 from services.contracts.matches import FrameMatched, MatchGroups, categories_of
 from services.contracts.topics import MATCHES
 from services.domain.metrics.subsets import Subset
@@ -252,3 +252,20 @@ async def test_a_frame_that_is_shortlisted_moves_from_the_rest_to_the_shortlist(
     for subset, members in (("S", frames[:4]), ("H-S", frames[4:]), ("H", frames)):
         expected = twelve(coco_eval(members))
         assert shown(subset)["AP"] == pytest.approx(expected["AP"], abs=1e-9)
+
+
+async def test_erased_frames_leave_the_gauges() -> None:
+    matches, _ = matches_of(1)
+    frames = random_frames(1, 15)
+    gone = {frame.frame_id for frame in frames[:4]}
+    evaluator = step(InMemoryMatchStore(), FakeClock())
+    await evaluator.forget({frame_hash(frames[0].frame_id)})
+    await evaluator.run(matches)
+    clock = FakeClock()
+    evaluator = step(InMemoryMatchStore(), clock)
+    await evaluator.run(matches)
+    clock.advance(60)
+    await evaluator.forget({frame_hash(frame_id) for frame_id in gone})
+    expected = twelve(coco_eval(frames[4:]))
+    named = {name: expected[name] for name in ("AP", "AP50", "AP75")}
+    assert shown() == pytest.approx(named, abs=1e-9)

@@ -11,6 +11,7 @@ from services.domain.namespaces import Vehicle
 from services.ingest.accepting import Acceptance
 from services.ingest.api.app import build_http_app
 from services.ingest.api.bodies import FrameMetadata
+from services.ingest.api.erasures import Erase, ErasureAnswer
 from services.runtime.http.tokens import issue
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
@@ -20,6 +21,7 @@ from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.ledger import InMemoryLedger
 from tests.fakes.outbox import InMemoryOutbox
 from tests.fakes.tokens import InMemoryTokenStore
+from tests.fakes.tombstones import InMemoryTombstones
 from tests.unit.ingest.datasets import Json, jpeg
 
 FRAME = "v1:1"
@@ -47,6 +49,8 @@ class Web:
         self.clock = FakeClock()
         self.ledger = InMemoryLedger()
         self.frames = InMemoryFrameStore()
+        self.tombstones = InMemoryTombstones()
+        self.erased: list[tuple[Erase, str]] = []
         self.app = build_http_app(
             outbox=self.outbox,
             blobs=self.blobs,
@@ -55,9 +59,15 @@ class Web:
             settings=Settings(**settings),
             clock=self.clock,
             frames=self.frames,
+            tombstones=self.tombstones,
+            erase=self._erase,
         )
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://ingest")
+
+    async def _erase(self, wanted: Erase, operator: str) -> ErasureAnswer:
+        self.erased.append((wanted, operator))
+        return ErasureAnswer(frames=1, counts={"frames": 1}, awaited={})
 
     async def token(self, scope: str) -> str:
         token, record = issue(scope, self.clock.now())

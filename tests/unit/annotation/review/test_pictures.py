@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Set as AbstractSet
 from io import BytesIO
 from pathlib import Path
 
@@ -118,3 +119,26 @@ async def test_a_folder_that_cannot_be_written_only_costs_time(
 
     assert await cache.get(Wanted(stored(blobs), None, 50, 25))
     assert await cache.get(Wanted(stored(blobs), None, 50, 25))
+
+
+async def test_the_pictures_of_an_erased_image_are_deleted_and_others_stay(
+    blobs: InMemoryBlobs, tmp_path: Path
+) -> None:
+    gone = stored(blobs)
+    kept = Image.model_validate({**gone.model_dump(), "sha256": "0" * 64})
+    cache = PictureCache(tmp_path, 10**6, blobs, LIMITS)
+    for image in (gone, kept):
+        for width in (50, 60):
+            await cache.get(Wanted(image, None, width, 25))
+    older = tmp_path / ("f" * 64)  # of a version whose files named no image
+    await asyncio.to_thread(older.write_bytes, b"a picture")
+    cache = PictureCache(tmp_path, 10**6, blobs, LIMITS)
+
+    async def shown(images: AbstractSet[str]) -> AbstractSet[str]:
+        return images & {kept.sha256}
+
+    await cache.drop_unshown(shown)
+
+    left = {path.name for path in (tmp_path / ".").iterdir()}
+    assert left == {Wanted(kept, None, width, 25).name for width in (50, 60)}
+    assert await cache.get(Wanted(gone, None, 50, 25))  # made again, if somebody may see it

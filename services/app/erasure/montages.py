@@ -1,0 +1,48 @@
+"""Montages in the data folder that may show erased frames."""
+
+import asyncio
+from collections.abc import Collection
+from pathlib import Path
+
+from services.contracts.identity import FrameId
+from services.runtime.stores.mongo import Database, translated
+
+_NAMED = 8
+"""Characters of the needle's id at the end of a montage's name."""
+
+
+class MontageTraces:
+    """Montages of needles on frames, and of needles that ever had the frames on their shortlists.
+
+    Parameters
+    ----------
+    folder : where montages are drawn by default; others are their owner's
+    """
+
+    name = "montages"
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._needles = database["needles"]
+        self._shortlists = database["shortlists"]
+        self._folder = folder
+
+    async def count(self, frame_ids: Collection[FrameId]) -> int:
+        return len(await self._naming(frame_ids))
+
+    async def erase(self, frame_ids: Collection[FrameId]) -> None:
+        for path in await self._naming(frame_ids):
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+
+    async def _naming(self, frame_ids: Collection[FrameId]) -> list[Path]:
+        if not self._folder.is_dir():
+            return []
+        ids = {"$in": list(frame_ids)}
+        with translated():
+            needles = await self._needles.distinct("_id", {"frame_id": ids})
+            needles += await self._shortlists.distinct("_id", {"moved.frame": ids})
+        ends = {needle_id[:_NAMED] for needle_id in needles}
+        return [
+            path
+            for path in sorted(self._folder.glob("*.png"))
+            if path.stem.rpartition("-")[2] in ends
+        ]

@@ -1,0 +1,93 @@
+"""Open what an erasure needs, for the command line and for operators by HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from services.app.erasure.eraser import FrameEraser
+from services.app.erasure.places import CONFIRMING, alone, requester
+from services.app.parts import App, joined
+from services.contracts.identity import DriveId, FrameId, VehicleId
+from services.domain.ports.erasure import ErasureRequest
+from services.ingest.api.erasures import Erase, EraseFrames, ErasureAnswer
+from services.runtime.clock import Clock, SystemClock
+from services.runtime.embedded import stack
+from services.runtime.settings import Settings
+from services.runtime.stores.frame_ids import MongoFrameIds
+from services.runtime.stores.vectors_open import open_vector_store
+
+
+@dataclass(frozen=True)
+class FrameChoice:
+    """The frames to erase: those named, and those of a drive and of a vehicle."""
+
+    frames: Sequence[FrameId] = ()
+    drive: DriveId | None = None
+    vehicle: VehicleId | None = None
+
+    async def among(self, frame_ids: MongoFrameIds) -> list[FrameId]:
+        """Their ids; named frames need not be stored, as they may still be on their way.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        chosen = set(self.frames)
+        if self.drive:
+            chosen |= set(await frame_ids.of_drive(self.drive))
+        if self.vehicle:
+            chosen |= set(await frame_ids.of_vehicle(self.vehicle))
+        return sorted(chosen)
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """An eraser, and the services that are to erase what they hold and confirm it."""
+
+    app: App
+    eraser: FrameEraser
+    services: tuple[str, ...]
+
+
+@asynccontextmanager
+async def opened_erasure(settings: Settings) -> AsyncIterator[Erasure]:
+    """An eraser beside the services of a cluster or of a running `gazeloop up`, or alone.
+
+    Raises
+    ------
+    StoreUnavailable, BrokerUnavailable
+        A part does not answer.
+    """
+    beside = bool(settings.kafka) or await asyncio.to_thread(stack.running, settings) is not None
+    clock = SystemClock()
+    async with AsyncExitStack() as closing:
+        if beside:
+            app = await closing.enter_async_context(joined(settings))
+            yield Erasure(app, requester(app.stores, app.outbox, app.settings, clock), CONFIRMING)
+            return
+        # Nobody else has the vectors open, and no service would confirm.
+        vectors = open_vector_store(settings)
+        closing.push_async_callback(vectors.close)
+        app = await closing.enter_async_context(joined(settings))
+        yield Erasure(app, alone(app.stores, app.outbox, vectors, app.settings, clock), ())
+
+
+def erasing_for_operators(app: App, clock: Clock) -> EraseFrames:
+    """Erases frames that operators name by HTTP, beside the running services."""
+
+    async def erase(wanted: Erase, operator: str) -> ErasureAnswer:
+        stores = app.stores
+        choice = FrameChoice(wanted.frame_ids, wanted.drive_id, wanted.vehicle_id)
+        frame_ids = await choice.among(stores.frame_ids)
+        eraser = requester(stores, app.outbox, app.settings, clock)
+        if wanted.dry_run:
+            counts = await eraser.preview(frame_ids)
+            return ErasureAnswer(frames=len(frame_ids), counts=dict(counts), awaited={})
+        request = ErasureRequest(operator, wanted.reason, clock.now(), CONFIRMING)
+        counts = await eraser.erase(frame_ids, request)
+        awaited = await stores.tombstones.awaited()
+        return ErasureAnswer(frames=len(frame_ids), counts=dict(counts), awaited=dict(awaited))
+
+    return erase

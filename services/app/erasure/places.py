@@ -1,0 +1,68 @@
+"""What a requester of an erasure erases itself: all in its reach; services erase what they hold."""
+
+from functools import partial
+from typing import Final
+
+from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
+from services.annotation.stores.frame_traces import of_annotation
+from services.app.erasure.dead_letters import DeadLetterTraces
+from services.app.erasure.eraser import FrameEraser
+from services.app.erasure.montages import MontageTraces
+from services.app.erasure.needles import NeedleTraces
+from services.app.erasure.tool_tasks import ToolTaskTraces
+from services.app.erasure.vectors import VectorTraces
+from services.domain.ports.erasure import FrameTraces
+from services.domain.ports.vectors import VectorStore
+from services.runtime.clock import Clock
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.dead_letters import RecordOutbox, read_letters
+from services.runtime.settings import Settings
+from services.runtime.stores import frame_traces
+from services.runtime.stores.frame_traces import ImageTraces
+from services.runtime.stores.opening import Stores
+
+CONFIRMING: Final = ("embedder", "fp_miner", "retriever")
+"""The services that store something about a frame and hear of its erasure."""
+
+
+def requester(
+    stores: Stores, outbox: RecordOutbox, settings: Settings, clock: Clock
+) -> FrameEraser:
+    """Erases frames beside running services, which erase vectors, needles and what they hold."""
+    traces = [*_of_people(stores, outbox, settings, clock), *_of_frames(stores)]
+    return FrameEraser(stores.tombstones, traces, outbox)
+
+
+def alone(
+    stores: Stores, outbox: RecordOutbox, vectors: VectorStore, settings: Settings, clock: Clock
+) -> FrameEraser:
+    """Erases frames where no service runs: everything."""
+    traces = [
+        *_of_people(stores, outbox, settings, clock),
+        NeedleTraces(stores.needles, outbox),
+        *frame_traces.of_retriever(stores.database),
+        VectorTraces(vectors),
+        *_of_frames(stores),
+    ]
+    return FrameEraser(stores.tombstones, traces, outbox)
+
+
+def _of_people(
+    stores: Stores, outbox: RecordOutbox, settings: Settings, clock: Clock
+) -> list[FrameTraces]:
+    """What people have decided, corrected and been asked; before needles, by which it is found."""
+    read = partial(read_letters, BrokerAddress.of(settings), settings)
+    return [
+        DeadLetterTraces(read, outbox, clock),
+        MontageTraces(stores.database, settings.data / "montages"),
+        ToolTaskTraces(MongoAnnotationTasks(stores.database), settings),
+        *of_annotation(stores.database),
+        *frame_traces.of_operators(stores.database),
+    ]
+
+
+def _of_frames(stores: Stores) -> list[FrameTraces]:
+    """Images before frames, by which they are found."""
+    images = ImageTraces(stores.database, stores.blobs)
+    of_embedder = frame_traces.of_embedder(stores.database)
+    return [images, *of_embedder, *frame_traces.of_fp_miner(stores.database)]

@@ -1,0 +1,33 @@
+"""What an event says of erased frames, and what is left of it without them."""
+
+from collections.abc import Set as AbstractSet
+
+from services.contracts.events import Event, ShortlistPublished
+from services.contracts.identity import FrameId, frame_hash
+from services.contracts.subjects import subjects_of
+
+_LENGTH = 16
+
+
+def erased_name(frame_id: FrameId) -> FrameId:
+    """What stands for an erased frame where others refer to it: the beginning of its hash."""
+    return FrameId(f"erased-{frame_hash(frame_id)[:_LENGTH]}")
+
+
+def frames_of(event: Event) -> set[FrameId]:
+    """Every frame that an event names."""
+    return {FrameId(name) for kind, name in subjects_of(event) if kind == "frame"}
+
+
+def without(event: Event, erased: AbstractSet[FrameId]) -> Event | None:
+    """The event without erased frames; None if it is about one of them.
+
+    Of a shortlist, only candidates are left out: its needle may be of another frame.
+    """
+    named = frames_of(event) & erased
+    if not named:
+        return event
+    if not isinstance(event, ShortlistPublished) or event.needle.frame_id in named:
+        return None
+    left = tuple(item for item in event.candidates if item.frame_id not in named)
+    return event.model_copy(update={"candidates": left})

@@ -1,0 +1,98 @@
+"""Erasure: tombstones of erased frames, and the places that hold something about frames."""
+
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from services.contracts.identity import FrameHash, FrameId
+
+
+@dataclass(frozen=True)
+class ErasureRequest:
+    """One person's request to erase frames.
+
+    Attributes
+    ----------
+    services : those that are to erase what they hold, and to confirm it
+    """
+
+    requested_by: str
+    reason: str
+    requested_at: datetime
+    services: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tombstone:
+    """An erased frame whose traces are not all erased yet, so that its id is still needed."""
+
+    frame_id: FrameId
+    reason: str
+    requested_by: str
+
+
+class TombstoneStore(Protocol):
+    """The erased frames, by the hash of their id. Every call is durable once it returns.
+
+    A tombstone is never deleted: it keeps late and repeated events of its frame out. It holds the
+    frame's id until every place is swept and every service has confirmed.
+    """
+
+    async def add(self, frame_ids: Collection[FrameId], request: ErasureRequest) -> None:
+        """Note that these frames are erased; a repeated request starts over.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer; this holds for every method.
+        """
+        ...
+
+    async def erased(self, frame_ids: Collection[FrameId]) -> set[FrameId]:
+        """Those of the frames that are erased."""
+        ...
+
+    async def unswept(self, limit: int) -> Sequence[Tombstone]:
+        """Frames whose traces were not all erased, in the order of their hashes."""
+        ...
+
+    async def note_swept(self, frame_ids: Collection[FrameId]) -> None:
+        """Note that the requester has erased all that it can reach."""
+        ...
+
+    async def unconfirmed(self, hashes: AbstractSet[FrameHash]) -> Mapping[FrameHash, FrameId]:
+        """The ids of those frames that are still needed."""
+        ...
+
+    async def confirm(self, hashes: AbstractSet[FrameHash], service: str) -> None:
+        """Note that a service has erased what it holds of these frames."""
+        ...
+
+    async def awaited(self) -> Mapping[str, int]:
+        """For each service that has frames to confirm, their number."""
+        ...
+
+
+class FrameTraces(Protocol):
+    """What one place holds about frames. Erasing is idempotent."""
+
+    @property
+    def name(self) -> str:
+        """What is counted, in the plural."""
+        ...
+
+    async def count(self, frame_ids: Collection[FrameId]) -> int:
+        """The number of records about these frames.
+
+        Raises
+        ------
+        Transient
+            The place does not answer; this holds for every method.
+        """
+        ...
+
+    async def erase(self, frame_ids: Collection[FrameId]) -> None:
+        """Delete all of them, durably; a call that was interrupted may be repeated."""
+        ...

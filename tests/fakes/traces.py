@@ -1,0 +1,17 @@
+from collections.abc import Collection, Iterable
+
+from services.contracts.identity import FrameId
+
+
+class InMemoryTraces:
+    """A place that holds records of frames."""
+
+    def __init__(self, name: str, frame_ids: Iterable[FrameId] = ()) -> None:
+        self.name = name
+        self.held = list(frame_ids)
+
+    async def count(self, frame_ids: Collection[FrameId]) -> int:
+        return sum(frame_id in frame_ids for frame_id in self.held)
+
+    async def erase(self, frame_ids: Collection[FrameId]) -> None:
+        self.held = [frame_id for frame_id in self.held if frame_id not in frame_ids]
