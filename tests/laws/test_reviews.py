@@ -46,6 +46,7 @@ async def test_events_come_as_they_were_appended_in_the_order_of_versions(
         frame_id=FrameId("f1"),
         revision=4,
         note="a <b> note",
+        verdict=Act.REJECT,
     )
     for appended in (event(2), corrected, event(1), event(1, OTHER)):
         assert await reviews.append(appended)

@@ -58,6 +58,10 @@ class CorrectionStore(Protocol):
         """Corrections that may not have been published yet."""
         ...
 
+    async def count_published(self) -> int:
+        """The number of published corrections."""
+        ...
+
     async def published(self, frame_id: FrameId) -> list[Correction]:
         """Published corrections of a frame, by revision."""
         ...

@@ -17,10 +17,16 @@ class Act(StrEnum):
     """The candidate fails in the needle's way."""
     REJECT = "reject"
     """It does not."""
+    UNSURE = "unsure"
+    """The annotator cannot tell."""
     CORRECT = "correct"
     """A frame's ground truth got a new revision."""
     UNDO = "undo"
     """An earlier act no longer counts."""
+
+
+VERDICTS = (Act.ACCEPT, Act.REJECT, Act.UNSURE)
+"""The acts that decide candidates."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,9 @@ class ReviewEvent:
     regions : the candidates that it is about
     by, token_id : the annotator's name and token
     undoes : for `UNDO`, the version that no longer counts
-    frame_id, revision, note : for `CORRECT`, the frame, its new revision and the comment
+    frame_id, revision : for `CORRECT`, the frame and its new revision
+    note : what a `CORRECT` changed; else the annotator's comment
+    verdict : for `CORRECT`, what the corrected ground truth decides about `regions`
     act_id : the page's id of the act, which identifies repeats; empty without one
     """
 
@@ -49,6 +57,12 @@ class ReviewEvent:
     revision: int | None = None
     note: str = ""
     act_id: str = ""
+    verdict: Act | None = None
+
+    @property
+    def decides(self) -> Act | None:
+        """The decision about `regions`; None if the event decides nothing."""
+        return self.act if self.act in VERDICTS else self.verdict
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from services.annotation.review.guard import (
     ask_to_log_in,
     current_session,
 )
+from services.annotation.review.list_routes import list_routes
 from services.annotation.review.login_routes import login_routes
 from services.annotation.review.needle_routes import needle_routes
 from services.annotation.review.overview_routes import overview_routes
@@ -115,6 +116,7 @@ def build_review_app(context: ReviewContext) -> FastAPI:
     app.include_router(picture_routes(context))
     for routes in (
         overview_routes,
+        list_routes,
         needle_routes,
         frame_routes,
         chart_routes,

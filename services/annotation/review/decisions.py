@@ -1,5 +1,6 @@
 """The state of a needle's review, computed from its events in version order."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,11 +12,17 @@ from services.domain.ports.needles import ReviewProgress
 
 @dataclass(frozen=True)
 class Decision:
-    """The decision that is in force for one candidate."""
+    """The decision that is in force for one candidate.
+
+    Attributes
+    ----------
+    note : the annotator's comment, or the correction that decided it
+    """
 
     act: Act
     by: str
     at: datetime
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,9 +104,9 @@ def review_of(events: Sequence[ReviewEvent]) -> Review:
     undone = {event.undoes for event in events if event.act is Act.UNDO}
     in_force = [e for e in events if e.act is not Act.UNDO and e.version not in undone]
     decisions = {
-        region: Decision(event.act, event.by, event.at)
+        region: Decision(verdict, event.by, event.at, event.note)
         for event in in_force
-        if event.act in (Act.ACCEPT, Act.REJECT)
+        if (verdict := event.decides) is not None
         for region in event.regions
     }
     return Review(
@@ -132,7 +139,7 @@ def projection_of(
     decided = [
         review.decisions[candidate] for candidate in candidates if candidate in review.decisions
     ]
-    accepted = sum(decision.act is Act.ACCEPT for decision in decided)
+    counts = Counter(decision.act for decision in decided)
     if candidates and len(decided) == len(candidates):
         progress = ReviewProgress.DONE
     elif decided or review.corrections:
@@ -143,8 +150,9 @@ def projection_of(
         version=review.version,
         progress=progress,
         decided=len(decided),
-        accepted=accepted,
+        accepted=counts[Act.ACCEPT],
         shortlist_revision=shortlist_revision,
         by=last.by,
         at=last.at,
+        unsure=counts[Act.UNSURE],
     )

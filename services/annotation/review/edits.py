@@ -39,29 +39,62 @@ def edited(
     ------
     InvalidRecord
         `already_annotated`: the object is annotated already. `no_annotation_here`: no annotation
-        is here to rename.
+        is here to remove or to rename.
     """
     overlaps = _overlaps(annotations, region)
     match edit:
         case Edit.NO_OBJECT:
-            return tuple(
-                annotation
-                for annotation, overlap in zip(annotations, overlaps, strict=True)
-                if annotation.category != category or overlap < _SAME_IOU
-            )
+            return _removed(annotations, overlaps, category)
         case Edit.MISSING_LABEL:
             return _added(annotations, overlaps, region, category)
         case Edit.WRONG_CATEGORY:
             return _renamed(annotations, overlaps, category)
 
 
+def possible_edits(
+    annotations: Sequence[Annotation], region: Box, category: Category
+) -> frozenset[Edit]:
+    """The corrections that would change the annotations.
+
+    Parameters
+    ----------
+    category : the region's own; a label of another category can always be added
+    """
+    overlaps = _overlaps(annotations, region)
+    possible = {Edit.MISSING_LABEL}
+    if any(_same(annotations, overlaps, category)):
+        possible.add(Edit.NO_OBJECT)
+    if max(overlaps, default=0.0) >= _TOUCHING_IOU:
+        possible.add(Edit.WRONG_CATEGORY)
+    return frozenset(possible)
+
+
+def _same(
+    annotations: Sequence[Annotation], overlaps: Sequence[float], category: Category
+) -> list[bool]:
+    """Which annotations are of this category and at the region."""
+    return [
+        annotation.category == category and overlap >= _SAME_IOU
+        for annotation, overlap in zip(annotations, overlaps, strict=True)
+    ]
+
+
+def _removed(
+    annotations: Sequence[Annotation], overlaps: Sequence[float], category: Category
+) -> tuple[Annotation, ...]:
+    same = _same(annotations, overlaps, category)
+    if not any(same):
+        detail = f"the ground truth already has no {category} here"
+        raise InvalidRecord(detail, reason="no_annotation_here")
+    return tuple(annotation for annotation, gone in zip(annotations, same, strict=True) if not gone)
+
+
 def _added(
     annotations: Sequence[Annotation], overlaps: Sequence[float], region: Box, category: Category
 ) -> tuple[Annotation, ...]:
-    for annotation, overlap in zip(annotations, overlaps, strict=True):
-        if annotation.category == category and overlap >= _SAME_IOU:
-            detail = f"the ground truth already has a {category} here"
-            raise InvalidRecord(detail, reason="already_annotated")
+    if any(_same(annotations, overlaps, category)):
+        detail = f"the ground truth already has a {category} here"
+        raise InvalidRecord(detail, reason="already_annotated")
     return (*annotations, Annotation(category=category, bbox=region))
 
 

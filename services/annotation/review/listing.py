@@ -18,6 +18,7 @@ _E = TypeVar("_E", bound=StrEnum)
 
 
 _LISTED = NeedleFilter(stage=Stage.LISTED)
+_LEFT_WHEN_DECIDED = (Stage.TODO, Stage.OPEN, Stage.STARTED, Stage.EXTENDED)
 _ANY = "any"
 """The URL's value of `stage` for needles of any stage; without a value, those with a shortlist."""
 
@@ -69,6 +70,21 @@ class View:
     def first_page(self) -> "View":
         """The same view, on its first page."""
         return replace(self, page=1)
+
+    @property
+    def is_queue(self) -> bool:
+        """Whether needles leave the view when they are decided."""
+        return self.wanted.stage in _LEFT_WHEN_DECIDED
+
+    @property
+    def passed(self) -> NeedleFilter:
+        """The filter of the list that a reviewer moves in, which includes decided needles."""
+        return replace(self.wanted, stage=Stage.LISTED) if self.is_queue else self.wanted
+
+    @property
+    def to_review(self) -> NeedleFilter:
+        """The filter of the needles of this view that have undecided candidates."""
+        return self.wanted if self.is_queue else replace(self.wanted, stage=Stage.TODO)
 
     @property
     def skip(self) -> int:

@@ -1,7 +1,7 @@
 """The data of a needle's page: the needle, its candidates, and the decisions."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,6 +11,7 @@ from services.annotation.ports.needle_lists import ListPosition
 from services.annotation.ports.reviews import Act, Claim, ReviewEvent
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.decisions import Decision, Review, review_of
+from services.annotation.review.edits import Edit, possible_edits
 from services.annotation.review.listing import View
 from services.annotation.review.overlay import Picture, close_up, whole
 from services.annotation.review.place_map import PinnedPosition, PlaceMap, place_map
@@ -24,6 +25,8 @@ from services.domain.ports.needles import NeedleRecord
 
 _SAME_IOU = 0.5
 _DOTS = 2000
+_PROBABILITIES = ("logistic",)
+"""The methods whose evidence is a probability."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class CandidateView:
     seen : the version of the last decision about it, which its form carries
     truth : the ground truth at the candidate's region, in words
     revision : the ground truth's revision, which a correction carries; None if not annotated
+    edits : the corrections that would change the ground truth
     """
 
     number: int
@@ -44,6 +48,7 @@ class CandidateView:
     seen: int
     truth: str
     revision: int | None
+    edits: Collection[Edit]
 
     @property
     def value(self) -> str:
@@ -62,6 +67,7 @@ class NeedleView:
     whole: Picture | None
     truth: str
     revision: int | None
+    edits: Collection[Edit]
     candidates: Sequence[CandidateView]
     review: Review
     undoable: ReviewEvent | None
@@ -71,6 +77,7 @@ class NeedleView:
     place: ListPosition
     map: PlaceMap | None
     mark: Mark
+    method: str
     undo_order: Sequence[int]
     """The versions of this person's acts in force, latest first."""
 
@@ -79,13 +86,18 @@ class NeedleView:
         """The number of decided candidates."""
         return sum(candidate_view.decision is not None for candidate_view in self.candidates)
 
+    def with_verdict(self, act: Act) -> int:
+        """The number of candidates with this decision."""
+        decisions = (candidate_view.decision for candidate_view in self.candidates)
+        return sum(decision is not None and decision.act is act for decision in decisions)
+
     @property
-    def accepted(self) -> int:
-        """The number of accepted candidates."""
-        return sum(
-            candidate_view.decision is not None and candidate_view.decision.act is Act.ACCEPT
-            for candidate_view in self.candidates
-        )
+    def ranked_by(self) -> str:
+        """The name of the figure that candidates are ranked by.
+
+        Without a failure model, evidence is no probability.
+        """
+        return "probability of failing" if self.method in _PROBABILITIES else "evidence of failing"
 
 
 async def needle_view(
@@ -107,7 +119,7 @@ async def needle_view(
         context.frames.load({needle.frame_id, *(item.frame_id for item in candidates)}),
         _review(context, record.needle_id),
         context.reviews.claims([record.needle_id], now),
-        context.lists.place(view.wanted, view.sort, needle),
+        context.lists.place(view.passed, view.sort, needle),
         context.places.some(_DOTS),
         context.marks.of(record.needle_id),
     )
@@ -138,6 +150,7 @@ async def needle_view(
         ),
         truth=truth_at(own_truth, needle.bbox),
         revision=own_truth.revision if own_truth else None,
+        edits=_edits(own_truth, needle),
         candidates=[
             _candidate(
                 number,
@@ -158,6 +171,7 @@ async def needle_view(
         place=place,
         map=place_map(_pinned(needle, candidates, frames), others),
         mark=mark,
+        method=record.shortlist.provenance.method if record.shortlist else "",
     )
 
 
@@ -180,6 +194,12 @@ def truth_at(truth: FrameAnnotated | None, region: Box) -> str:
     if overlaps[best] <= 0:
         return "nothing here"
     return f"{truth.annotations[best].category}, IoU {overlaps[best]:.2f}"
+
+
+def _edits(truth: FrameAnnotated | None, region: NeedleFound | Candidate) -> Collection[Edit]:
+    if truth is None:
+        return ()
+    return possible_edits(truth.annotations, region.bbox, region.category)
 
 
 async def _review(context: ReviewContext, needle_id: NeedleId) -> Review:
@@ -211,6 +231,7 @@ def _candidate(
         seen=review.touched.get(region_id, 0),
         truth=truth_at(truth, candidate.bbox),
         revision=truth.revision if truth else None,
+        edits=_edits(truth, candidate),
     )
 
 

@@ -59,6 +59,7 @@ class Change:
     frame_id: FrameId | None = None
     revision: int | None = None
     note: str = ""
+    verdict: Act | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,13 @@ class Reviewer:
         """The needle's id."""
         return self.record.needle_id
 
-    async def decide(self, act: Act, seen: Seen) -> Refusal | None:
-        """Accept or reject the candidates that the page showed.
+    async def decide(self, act: Act, seen: Seen, note: str = "") -> Refusal | None:
+        """Decide the candidates that the page showed.
+
+        Parameters
+        ----------
+        act : one of `VERDICTS`
+        note : the person's comment
 
         Raises
         ------
@@ -96,7 +102,7 @@ class Reviewer:
             return Refusal(Lost.NOTHING, "These candidates are no longer on the shortlist.")
         page = replace(seen, regions=regions)
         return await self._refused_by_claim() or await self._record_change(
-            lambda review: _decision(review, act, page)
+            lambda review: _decision(review, act, page, note)
         )
 
     async def undo(self, wanted: str = "") -> Refusal | None:
@@ -127,6 +133,8 @@ class Reviewer:
     ) -> Refusal | None:
         """Publish the frame's ground truth with one simple correction.
 
+        The correction of a candidate decides the candidate, where it settles the question.
+
         Parameters
         ----------
         after : the revision that the person saw
@@ -151,9 +159,12 @@ class Reviewer:
         if revision is None:
             return Refusal(Lost.CORRECTED, _OVERTAKEN)
         note = _NOTES[edit].format(category=category)
-        await self._record_change(
-            lambda _: _ready(Change(Act.CORRECT, (), None, frame_id, revision, note))
+        verdict = _verdict(edit, target, category)
+        regions = (target.region_id,) if verdict and self._lists(target.region_id) else ()
+        change = Change(
+            Act.CORRECT, regions, None, frame_id, revision, note, verdict if regions else None
         )
+        await self._record_change(lambda _: _ready(change))
         return None
 
     async def _published(
@@ -251,6 +262,7 @@ class Reviewer:
             revision=change.revision,
             note=change.note,
             act_id=self.act_id,
+            verdict=change.verdict,
         )
         if not await self.context.reviews.append(event):
             return False
@@ -269,17 +281,31 @@ class Reviewer:
         )
         await self.context.reviews.project(self.needle_id, projection)
 
+    def _lists(self, region_id: RegionId) -> bool:
+        return any(candidate.region_id == region_id for candidate in self._candidates())
+
     def _candidates(self) -> Sequence[Candidate]:
         return self.record.shortlist.candidates if self.record.shortlist else ()
 
 
-async def _decision(review: Review, act: Act, seen: Seen) -> Change | Refusal:
+def _verdict(edit: Edit, target: Target, category: Category) -> Act | None:
+    """What a correction decides about the candidate at its region.
+
+    The detector is right if what it predicts there becomes ground truth. A label that is renamed
+    to the predicted category decides nothing, since its box may not fit.
+    """
+    if edit is Edit.NO_OBJECT or category != target.category:
+        return Act.ACCEPT
+    return Act.REJECT if edit is Edit.MISSING_LABEL else None
+
+
+async def _decision(review: Review, act: Act, seen: Seen, note: str) -> Change | Refusal:
     if stale := review.stale(seen):
         decision = review.decisions.get(stale[0])
         who = f"{decision.by} has" if decision else "Someone has"
         text = f"{who} decided {len(stale)} of these in the meantime. Your decision was not saved."
         return Refusal(Lost.DECIDED, text)
-    return Change(act, tuple(seen.regions))
+    return Change(act, tuple(seen.regions), note=note)
 
 
 async def _ready(change: Change) -> Change:
@@ -294,7 +320,7 @@ _OVERTAKEN = (
     "The frame's ground truth has changed since you loaded the page. Your change was not saved."
 )
 _NOTES = {
-    Edit.NO_OBJECT: "no {category} here",
+    Edit.NO_OBJECT: "removed {category}",
     Edit.MISSING_LABEL: "added {category}",
     Edit.WRONG_CATEGORY: "renamed to {category}",
 }

@@ -44,6 +44,11 @@ class MongoCorrectionStore:
     async def pending(self) -> list[Correction]:
         return await self._find({"outcome": Outcome.PENDING.value})
 
+    async def count_published(self) -> int:
+        with translated():
+            where = {"outcome": Outcome.PUBLISHED.value}
+            return await self._corrections.count_documents(where)
+
     async def published(self, frame_id: FrameId) -> list[Correction]:
         return await self.published_of([frame_id])
 

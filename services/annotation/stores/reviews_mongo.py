@@ -127,6 +127,7 @@ def _event(document: Document) -> ReviewEvent:
         revision=document["revision"],
         note=document["note"],
         act_id=document.get("act_id", ""),  # older ones have none
+        verdict=Act(verdict) if (verdict := document.get("verdict")) else None,
     )
 
 

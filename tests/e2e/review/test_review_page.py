@@ -17,6 +17,7 @@ PAGES = [
     "/charts",
     "/budgets?detector=ods@1&budget=day",
     "/budgets",
+    "/done",
     "/dead-letters",
     "/frames?id=h000-0",
     "/questions",
@@ -66,16 +67,25 @@ def test_a_whole_review_is_done_by_keyboard_alone(page: Page, site: Site) -> Non
         expect(page.locator(".place b")).to_have_text(str(place + 1))
         expect(page.locator(".card >> nth=0").locator("input[type=checkbox]")).to_be_checked()
         press("x")
-        expect(page.locator("#candidates-title .muted")).to_contain_text("1 decided")
-        press("a")  # none is marked: all that are undecided
-        expect(page.locator("#candidates-title .muted")).to_contain_text("4 decided, 3 accepted")
+        expect(page.locator("#decided")).to_have_text("1 decided")
+        press("a")  # none is marked: all that are undecided; the last verdict leads on
         if place < NEEDLES - 1:
-            press("j")
             press("1")  # meant for the needle that comes, however slowly it does
-    press("z")
-    expect(page.locator("#candidates-title .muted")).to_contain_text("1 decided")
-    press("a")
-    expect(page.locator("#candidates-title .muted")).to_contain_text("4 decided")
+    expect(page.locator("h1")).to_have_text("Review done")
+    press("z")  # back on the last needle
+    expect(page.locator("#decided")).to_have_text("1 decided")
+    press("m")
+    page.keyboard.type("too dark")
+    press("Enter")
+    press("s")
+    expect(page.locator("h1")).to_have_text("Review done")
+    done = page.locator(".finished")
+    expect(done).to_contain_text(f"{NEEDLES} of {NEEDLES} shortlists, 24 of 24 frames decided")
+    expect(done.locator("tr", has_text="Unsure")).to_contain_text("3")
+    keep(page, "review-done")
+    press("k")
+    expect(page.locator(".place b")).to_have_text(str(NEEDLES))
+    expect(page.locator(".card.unsure >> nth=0")).to_contain_text("unsure by Ana: too dark")
     keep(page, "needle-reviewed")
     press("u")
     shown(page, "table.needles")
@@ -92,6 +102,11 @@ def test_keys_move_help_hide_boxes_and_correct(page: Page) -> None:
     expect(page.locator("#help")).to_be_visible()
     press("Escape")
     expect(page.locator("#help")).to_be_hidden()
+    folded = page.locator("tr.relative")
+    page.locator(".relatives >> nth=0").click()
+    expect(folded).to_have_count(1)
+    page.locator(".relatives >> nth=0").click()
+    expect(folded).to_be_hidden()
     press("j")
     press("j")
     expect(page.locator("[data-row] >> nth=1")).to_be_focused()
@@ -110,6 +125,7 @@ def test_keys_move_help_hide_boxes_and_correct(page: Page) -> None:
     page.locator(".card >> nth=1").locator("input[name=category]").fill("street lamp")
     page.locator(".card >> nth=1").locator("button[value=missing_label]").press("Enter")
     expect(page.locator(".log")).to_contain_text("added street lamp, revision 2 of")
+    expect(page.locator(".card.accepted")).to_contain_text("fails too by Ana: added street lamp")
 
 
 @one_look
@@ -129,11 +145,11 @@ def test_a_second_person_sees_who_is_at_work_and_is_told(page: Page, site: Site)
     other.keyboard.press("2")
     other.keyboard.press("x")
     refused = other.locator("#unsent")
-    expect(refused).to_contain_text("Refused: reject 2 of stop sign. Ana works on this needle")
-    expect(other.locator("#candidates-title .muted")).to_have_text("0 decided")
+    expect(refused).to_contain_text("Refused: detector is right, for 2 of stop sign. Ana works")
+    expect(other.locator("#decided")).to_have_text("0 decided")
     refused.get_by_role("button", name="Dismiss").click()
     expect(refused).to_be_hidden()
-    other.get_by_role("button", name="Take over").click()
+    other.keyboard.press("t")
     expect(other.locator("#claim .alert")).to_have_count(0)
     other.context.close()
 
@@ -226,10 +242,12 @@ def test_questions_are_answered_by_keyboard_alone(page: Page, site: Site) -> Non
 def test_a_review_is_done_by_touch_on_a_phone(page: Page) -> None:
     page.locator("[data-row] >> nth=0").click()
     shown(page, "#work")
-    page.locator(".card >> nth=0").locator(".pick").click()
-    page.get_by_role("button", name="Accept").click()
-    expect(page.locator("#candidates-title .muted")).to_contain_text("1 decided, 1 accepted")
-    page.get_by_role("link", name="Next").click()
+    first = page.locator(".card >> nth=0").locator(".pick")
+    expect(first).to_be_in_viewport(ratio=1)
+    first.click()
+    page.get_by_role("button", name="Fails too").click()
+    expect(page.locator("#decided")).to_have_text("1 decided, 1 fails too")
+    page.get_by_role("link", name="Next", exact=True).click()
     expect(page.locator(".place b")).to_have_text("2")
 
 
@@ -241,7 +259,7 @@ def test_a_candidate_is_decided_without_any_script(browser: Browser, site: Site)
     page.get_by_role("button", name="Log in").click()
     page.locator("[data-row] >> nth=0").click()
     page.locator(".card >> nth=1").locator(".pick").click()
-    page.get_by_role("button", name="Reject").click()
+    page.get_by_role("button", name="Detector is right").click()
 
-    expect(page.locator("#candidates-title .muted")).to_contain_text("1 decided")
+    expect(page.locator("#decided")).to_have_text("1 decided")
     context.close()

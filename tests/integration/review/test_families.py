@@ -30,6 +30,18 @@ async def test_needles_of_a_family_are_listed_by_it(ana: Browser) -> None:
     assert f"family={family}" in one
 
 
+async def test_the_rest_of_a_family_is_folded_below_a_needle(ana: Browser) -> None:
+    marks = {needle_id_of(0): Mark("f", exemplar=True), needle_id_of(2): Mark("f")}
+    await ana.world.stores.family_marks.show(marks, CAPTURED_AT)
+
+    listed = (await ana.get("/needles")).text
+    address = f"/needles/relatives?family=f&stage=any&of={needle_id_of(0)}"
+    rows = (await ana.get(address, **{"HX-Request": "true"})).text
+
+    assert listed.count("1 more in its family") == 2
+    assert [f"/review/needles/{needle_id_of(n)}" in rows for n in range(3)] == [False, False, True]
+
+
 async def test_a_familys_face_is_the_one_that_is_marked(world: World) -> None:
     await world.stores.family_marks.show(
         {needle_id_of(0): Mark("f"), needle_id_of(2): Mark("f", exemplar=True)}, CAPTURED_AT

@@ -1,5 +1,6 @@
 """What the pages show."""
 
+import csv
 from datetime import timedelta
 from http import HTTPStatus
 from io import BytesIO
@@ -86,6 +87,18 @@ async def test_where_all_needles_are_marked_an_index_says_so(ana: Browser) -> No
     (update,) = await database["system.profile"].find({"op": "update"}).to_list()
     assert update["docsExamined"] == 0
     await database.client.close()
+
+
+async def test_a_list_is_a_csv_file_too(ana: Browser) -> None:
+    answer = await ana.get("/needles.csv?category=stop+sign")
+
+    rows = [*csv.DictReader(answer.text.splitlines())]
+    assert "attachment" in answer.headers["Content-Disposition"]
+    assert [row["needle_id"] for row in rows] == [needle_id_of(0), needle_id_of(2)]
+    assert [(row["candidates"], row["stage"], row["fails_too"]) for row in rows] == [
+        ("4", "open", "0"),
+        ("4", "open", "0"),
+    ]
 
 
 async def test_a_filter_that_nothing_matches_says_so(ana: Browser) -> None:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
 from services.annotation.ports.reviews import Act
+from services.annotation.review.decisions import review_of
 from services.contracts.errors import BrokerUnavailable
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId
@@ -177,6 +178,61 @@ async def test_a_missing_label_becomes_the_next_revision(ana: Browser) -> None:
     assert event.annotations[1].bbox == REGION
 
 
+async def test_a_correction_decides_the_candidate_and_undo_takes_back_both(ana: Browser) -> None:
+    await correct(ana, 0, "no_object")
+    await correct(ana, 1, "missing_label", category="stop sign")
+    await correct(ana, 2, "missing_label", category="street lamp")
+
+    decisions = review_of(await ana.world.stores.reviews.events(NEEDLE)).decisions.values()
+    assert [(decision.act, decision.note) for decision in decisions] == [
+        (Act.ACCEPT, "removed stop sign"),
+        (Act.REJECT, "added stop sign"),
+        (Act.ACCEPT, "added street lamp"),
+    ]
+    await ana.post(f"{PAGE}/undo", {})
+    assert "2 decided, 1 fails too" in (await ana.get(PAGE)).text
+
+
+async def test_a_comment_stays_with_its_verdict(ana: Browser) -> None:
+    first, *_ = await values(ana)
+
+    form: dict[str, object] = {"act": "unsure", "region": first, "note": "  is it\n a <sign>? "}
+    await ana.post(f"{PAGE}/decisions", form)
+
+    page = (await ana.get(PAGE)).text
+    assert 'unsure <span class="muted">by Ana: is it a &lt;sign&gt;?</span>' in page
+
+
+async def test_the_next_needle_to_review_follows_in_the_view_and_at_last_is_the_result(
+    ana: Browser,
+) -> None:
+    stops = "category=stop+sign"
+    onward = [await ana.get(f"/needles/{needle_id_of(n)}/next?{stops}") for n in (0, 2)]
+    assert [answer.headers["Location"] for answer in onward] == [
+        f"/review/needles/{needle_id_of(2)}?{stops}",
+        f"/review/needles/{needle_id_of(0)}?{stops}",  # from the start again
+    ]
+
+    await ana.post(f"{PAGE}/decisions", {"act": "accept", "region": await values(ana)})
+    last = f"/needles/{needle_id_of(2)}/next?{stops}&stage=todo"
+    answer = await ana.get(last)
+    part = await ana.get(last, **HTMX)
+
+    assert answer.headers["Location"] == f"/review/done?{stops}&stage=todo&after={needle_id_of(2)}"
+    assert part.headers["HX-Push-Url"] == answer.headers["Location"]
+    assert "1 of 2 shortlists, 4 of 8 frames decided" in part.text
+    assert "1 shortlist is left outside this view" in part.text
+
+
+async def test_in_a_queue_the_needle_before_is_the_one_that_was_decided(ana: Browser) -> None:
+    await ana.post(f"{PAGE}/decisions", {"act": "accept", "region": await values(ana)})
+
+    page = (await ana.get(f"/needles/{needle_id_of(1)}?stage=todo")).text
+
+    assert f'rel="prev" href="/review/needles/{NEEDLE}?stage=todo"' in page
+    assert "<b>2</b> of 3" in page
+
+
 async def test_no_object_here_removes_the_annotation_and_leaves_the_others(ana: Browser) -> None:
     await correct(ana, 0, "no_object")
 
@@ -196,7 +252,10 @@ async def test_what_makes_no_sense_is_told_and_publishes_nothing(ana: Browser) -
     there = await correct(ana, 0, "missing_label", category="stop sign")
     nothing = await correct(ana, 1, "wrong_category", category="billboard")
 
+    gone = await correct(ana, 1, "no_object")
+
     assert "already has a stop sign here" in there
+    assert "already has no stop sign here" in gone
     assert "no annotation here to rename" in nothing
     assert ana.world.outbox.published == []
 

@@ -50,19 +50,38 @@
     tries += 1;
   };
   const follow = () => {
-    const link = held && held.kind === "move" && one(`a[rel="${held.rel}"]`);
+    const link = held && held.kind === "move" && one(held.link);
     if (link) link.click();
     else leaveOut("That page no longer exists.");
   };
-  const move = (rel) => {
-    const link = one(`a[rel="${rel}"]`);
+  const NEXT = 'a[rel="next"]';
+  const PREVIOUS = 'a[rel="prev"]';
+  const ONWARD = "a[data-onward]"; // the server chooses the needle, so its path is not known before
+  const leaving = (link, selector) => hold({
+    kind: "move", link: selector, to: link.matches(ONWARD) ? null : pathOf(link.href), left: work ? work.dataset.needle : null,
+  });
+  const move = (selector) => {
+    const link = one(selector);
     if (!link) return;
-    hold({ kind: "move", rel, to: pathOf(link.href) });
+    leaving(link, selector);
     link.click();
     const awaited = held; // also retry a request that ends without any event
     setTimeout(() => { if (held === awaited && tries === 0) pursue(follow); }, PATIENCE_MS * 1.5);
   };
-  const leads = (link) => link.matches('a[rel="next"], a[rel="prev"]');
+  // After the last verdict on a needle. The server is asked once it knows the verdicts, since it
+  // would otherwise choose a needle that is decided.
+  const moveOn = async () => {
+    const link = one(ONWARD);
+    if (!link) return;
+    leaving(link, ONWARD);
+    const awaited = held;
+    await acts.settled(1000);
+    if (held === awaited && link.isConnected) pursue(follow);
+  };
+  const leads = (link) => link.matches(`${NEXT}, ${PREVIOUS}, ${ONWARD}`);
+  const selectorOf = (link) => [NEXT, PREVIOUS, ONWARD].find((selector) => link.matches(selector));
+  // Whether the page is the one that the held keys are for.
+  const isThere = (there) => there && (held.to ? there.dataset.needle && held.to.endsWith(`/${there.dataset.needle}`) : there.dataset.needle !== held.left);
 
   document.addEventListener("htmx:configRequest", (event) => {
     if (acts.csrf()) event.detail.headers["X-CSRF-Token"] = acts.csrf(); // the session may have begun in another tab
@@ -70,7 +89,7 @@
   document.addEventListener("htmx:beforeRequest", (event) => {
     const from = event.detail.requestConfig.elt;
     if (from.hasAttribute("data-claim") && document.hidden) event.preventDefault();
-    if (leads(from) && !held) hold({ kind: "move", rel: from.rel, to: pathOf(from.href) });
+    if (leads(from) && !held) leaving(from, selectorOf(from));
   });
   document.addEventListener("htmx:beforeOnLoad", (event) => {
     // A failed claim must not redirect to the login; the queue of acts asks the user to log in.
@@ -85,8 +104,8 @@
       if (status !== 401) leaveOut("The page did not open."); // 401 leads to the login and back to this page
       return;
     }
-    const there = one("#work[data-needle]"); // an answer for a page that was left is dropped
-    if (!event.detail.successful || !there || !held.to.endsWith(`/${there.dataset.needle}`)) {
+    const there = one("#work"); // an answer for a page that was left is dropped
+    if (!event.detail.successful || !isThere(there)) {
       const waiting = held.keys.length ? ` Held keys: ${held.keys.join(" ")}` : "";
       notice(`The server does not answer; trying again.${waiting}`);
       pursue(follow);
@@ -116,31 +135,46 @@
   let undoable = []; // versions and ids of the acts that can be taken back, latest first
   const answered = () => remembered("versions") || {}; // by needle, the version of its last answer
   const regionOf = (value) => value.slice(0, value.lastIndexOf("@"));
+  const verdicts = { accept: ["accepted", "fails too"], reject: ["rejected", "detector is right"], unsure: ["unsure", "unsure"] };
+  const isUndecided = (mark) => mark.dataset.undecided === "yes";
   const marks = () => all('.cards input[type="checkbox"]');
   const count = () => {
-    const decided = all(".card.accepted, .card.rejected").length;
+    const decided = all(".card.accepted, .card.rejected, .card.unsure").length;
     const accepted = all(".card.accepted").length;
-    const text = one("#candidates-title .muted");
-    if (text) text.textContent = `${decided} decided${accepted ? `, ${accepted} accepted` : ""}`;
+    const text = one("#decided");
+    if (text) text.textContent = `${decided} decided${accepted ? `, ${accepted} fail${accepted === 1 ? "s" : ""} too` : ""}`;
+  };
+  // The needles of this tab's acts that can be taken back, with their pages, latest last.
+  const trail = () => remembered("trail") || [];
+  const keepTrail = (acted) => sessionStorage.setItem("trail", JSON.stringify(acted.slice(-200)));
+  const follows = (act) => {
+    const acted = trail();
+    if (act.kind !== "undo") { keepTrail([...acted, { needle: act.needle, page: act.page }]); return; }
+    const last = acted.findLastIndex((entry) => entry.needle === act.needle);
+    keepTrail(acted.filter((_, place) => place !== last));
+  };
+  const goBack = () => {
+    const last = trail().findLast((entry) => !work || entry.needle !== work.dataset.needle);
+    if (!last) return;
+    hold({ kind: "move", to: pathOf(last.page), keys: ["z"] });
+    window.location.assign(last.page);
   };
   const show = (act) => {
     shownActs.push(act.id);
     if (act.kind === "undo") undoable.shift();
     else undoable.unshift(act.id);
     const button = one("#undo");
-    if (button) button.disabled = undoable.length === 0;
+    if (button) button.disabled = !undoable.length && !trail().length;
     if (act.kind !== "decide") return;
     for (const mark of marks().filter((box) => act.regions.includes(regionOf(box.value)))) {
       const card = mark.closest(".card");
-      card.classList.remove("accepted", "rejected");
-      card.classList.add(`${act.verdict}ed`, "is-unsent");
-      const line = card.querySelector(".facts-line");
-      const verdict = line.querySelector(".verdict") || line.appendChild(document.createElement("span"));
+      const [name, words] = verdicts[act.verdict];
+      card.classList.remove("accepted", "rejected", "unsure");
+      card.classList.add(name, "is-unsent");
       const by = document.createElement("span");
-      verdict.className = "verdict";
       by.className = "muted";
       by.textContent = "not sent yet";
-      verdict.replaceChildren(`${act.verdict}ed `, by);
+      card.querySelector(".verdict").replaceChildren(`${words} `, by);
       mark.dataset.undecided = "no";
     }
     count();
@@ -152,6 +186,8 @@
     shownActs = [];
     if (!work) return;
     undoable = work.dataset.undo.split(" ").filter(Boolean);
+    const undoing = one("#undo");
+    if (undoing) undoing.disabled = !undoable.length && !trail().length;
     for (const act of acts.of(work.dataset.needle)) show(act);
     if (Number(work.dataset.version) < (answered()[work.dataset.needle] || 0)) refresh();
   };
@@ -208,7 +244,7 @@
   const labels = {
     decide: (form, fields, button) => {
       const cards = all(".card:has(.mark input:checked)").map((card) => card.dataset.card).join(", ");
-      return `${button.value} ${cards} of ${one("#query-title").textContent}`;
+      return `${verdicts[button.value][1]}, for ${cards} of ${one("#query-title").textContent}`;
     },
     undo: () => `undo at ${one("#query-title").textContent}`,
     correct: (form, fields, button) => `${button.textContent}, for ${form.dataset.of}`,
@@ -223,10 +259,11 @@
       return;
     }
     if (kind === "undo") {
-      if (!undoable.length) return;
+      if (!undoable.length) { goBack(); return; }
       fields = [["undoes", undoable[0]]];
     }
     notice("");
+    const wasOpen = marks().some(isUndecided);
     const needle = work ? work.dataset.needle : null;
     const act = acts.add({
       kind, needle, regions,
@@ -236,12 +273,14 @@
       text: labels[kind](form, fields, button),
     });
     for (const mark of kind === "decide" ? marks() : []) { mark.checked = false; pinOf(mark, false); }
-    if (needle) show(act);
+    if (needle) { show(act); follows(act); }
+    if (kind === "decide") one("#note").value = "";
     const open = form.closest(".fix");
     if (open) { open.open = false; open.querySelector("summary").focus(); }
     // Hold keys until the answer: it determines which decisions are left, or which question is next.
     if (kind === "undo" || kind === "answer") hold({ kind: "act", id: act.id });
     announce();
+    if (kind === "decide" && wasOpen && !marks().some(isUndecided)) moveOn();
   };
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("form[data-act]")) return;
@@ -277,7 +316,7 @@
 
   const step = (by) => {
     if (one("#work")) {
-      move(by > 0 ? "next" : "prev");
+      move(by > 0 ? NEXT : PREVIOUS);
       return;
     }
     const rows = all("[data-list] [data-row]");
@@ -306,11 +345,12 @@
     if (!button || button.disabled) return;
     const marks = all('.cards input[type="checkbox"]');
     if (!marks.some((mark) => mark.checked)) {
-      for (const mark of marks) mark.checked = mark.dataset.undecided === "yes";
+      for (const mark of marks) mark.checked = isUndecided(mark);
     }
     button.click();
   };
-  const undo = () => { const button = one("#undo"); if (button && !button.disabled) button.click(); };
+  const undo = () => { const button = one("#undo"); if (!button) goBack(); else if (!button.disabled) button.click(); };
+  const focusOn = (selector) => { const field = one(selector); if (field) { field.focus(); if (field.select) field.select(); } };
   const mark = (digit) => {
     const box = one(`input[data-key="${digit}"]`);
     if (!box) return;
@@ -328,10 +368,11 @@
 
   const keys = {
     j: () => step(1), k: () => step(-1), a: () => decide("accept"), x: () => decide("reject"),
-    z: undo, c: correct, "?": dialog,
+    s: () => decide("unsure"), z: undo, c: correct, n: () => move(ONWARD), m: () => focusOn("#note"), "?": dialog,
+    t: () => { const button = one("#take-over"); if (button) button.click(); },
     b: () => boxes(document.body.classList.contains("no-boxes")),
     u: up,
-    "/": () => { const find = one("#find"); if (find) { find.focus(); find.select(); } },
+    "/": () => focusOn("#find"),
   };
   // Handles a key; returns whether it has a meaning here.
   const press = (key) => {
@@ -348,7 +389,8 @@
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const fix = event.key === "Escape" && event.target.closest(".fix[open]");
     if (fix) { fix.open = false; fix.querySelector("summary").focus(); return; }
-    if (event.key === "Escape" && typing(event.target)) { event.target.blur(); return; }
+    const leavesField = event.key === "Escape" || (event.key === "Enter" && event.target.matches("#note"));
+    if (leavesField && typing(event.target)) { event.target.blur(); event.preventDefault(); return; }
     if (typing(event.target)) return;
     const help = one("#help");
     if (help && help.open && event.key !== "?") return;
@@ -393,7 +435,7 @@
     if (Date.now() - before.at > STALE_MS) leaveOut("The page took too long.");
     else if (before.to === window.location.pathname) release();
     else if (before.from !== address()) leaveOut("Another page was opened.");
-    else if (before.kind === "move") pursue(before.rel ? follow : up);
+    else if (before.kind === "move") pursue(before.link ? follow : up);
     else if (acts.fate(before.id) === "refused") leaveOut("The action was refused.");
     else if (acts.fate(before.id) === "done" && one("#work[data-needle]")) release();
     else if (acts.fate(before.id) === "done") leaveOut("The action is done.");

@@ -16,9 +16,19 @@ def event(
     by: str = "Ana",
     undoes: int | None = None,
     act_id: str = "",
+    verdict: Act | None = None,
 ) -> ReviewEvent:
     return ReviewEvent(
-        NeedleId("n"), version, act, regions, by, "t", AT, undoes=undoes, act_id=act_id
+        NeedleId("n"),
+        version,
+        act,
+        regions,
+        by,
+        "t",
+        AT,
+        undoes=undoes,
+        act_id=act_id,
+        verdict=verdict,
     )
 
 
@@ -108,6 +118,27 @@ def test_a_review_is_done_once_every_candidate_is_decided() -> None:
     assert progress(first) is ReviewProgress.STARTED
     assert progress(first, second) is ReviewProgress.DONE
     assert progress(first, event(2, Act.UNDO, A, undoes=1)) is ReviewProgress.OPEN
+
+
+def test_an_unsure_verdict_leaves_nothing_to_decide() -> None:
+    events = [event(1, Act.ACCEPT, A), event(2, Act.UNSURE, B)]
+
+    projection = projection_of(review_of(events), [A, B], 1, events[-1])
+
+    assert projection.progress is ReviewProgress.DONE
+    assert (projection.decided, projection.accepted, projection.unsure) == (2, 1, 1)
+
+
+def test_a_correction_decides_its_candidate_until_it_is_undone() -> None:
+    corrected = event(1, Act.CORRECT, A, verdict=Act.REJECT)
+    older = event(2, Act.CORRECT)
+
+    before = review_of([corrected, older])
+    after = review_of([corrected, older, event(3, Act.UNDO, A, undoes=1)])
+
+    assert before.decisions[A].act is Act.REJECT
+    assert before.corrections == [corrected, older]
+    assert after.decisions == {}
 
 
 def test_decisions_about_candidates_that_have_left_the_shortlist_do_not_count() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from services.annotation.review.edits import Edit, edited
+from services.annotation.review.edits import Edit, edited, possible_edits
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
 from services.contracts.identity import Box, Category
@@ -18,8 +18,24 @@ def test_no_object_removes_only_its_own_category_and_only_here() -> None:
     assert kept == (OTHER_HERE, ELSEWHERE)
 
 
-def test_no_object_where_none_is_annotated_says_the_same_again() -> None:
-    assert edited([ELSEWHERE], REGION, Edit.NO_OBJECT, STOP) == (ELSEWHERE,)
+def test_no_object_where_none_is_annotated_is_no_correction() -> None:
+    with pytest.raises(InvalidRecord, match="already has no stop sign here"):
+        edited([ELSEWHERE, OTHER_HERE], REGION, Edit.NO_OBJECT, STOP)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "possible"),
+    [
+        ([HERE], {Edit.NO_OBJECT, Edit.MISSING_LABEL, Edit.WRONG_CATEGORY}),
+        ([OTHER_HERE], {Edit.MISSING_LABEL, Edit.WRONG_CATEGORY}),
+        ([ELSEWHERE], {Edit.MISSING_LABEL}),
+        ([], {Edit.MISSING_LABEL}),
+    ],
+)
+def test_only_corrections_that_change_something_are_possible(
+    annotations: list[Annotation], possible: set[Edit]
+) -> None:
+    assert possible_edits(annotations, REGION, STOP) == possible
 
 
 def test_a_missing_label_is_added_with_the_regions_own_box() -> None:

@@ -1,0 +1,42 @@
+"""Tables as CSV files."""
+
+import csv
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from io import StringIO
+
+from fastapi.responses import StreamingResponse
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""First characters by which spreadsheets recognize a formula (OWASP, CSV injection)."""
+
+
+def csv_file(
+    name: str, columns: Sequence[str], rows: AsyncIterable[Sequence[object]]
+) -> StreamingResponse:
+    """A table as a file to save: a header, then one line per row; None is an empty cell.
+
+    Text that a spreadsheet would compute begins with an apostrophe.
+    """
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    return StreamingResponse(
+        _lines(columns, rows), media_type="text/csv; charset=utf-8", headers=headers
+    )
+
+
+async def _lines(
+    columns: Sequence[str], rows: AsyncIterable[Sequence[object]]
+) -> AsyncIterator[str]:
+    yield _line(columns)
+    async for row in rows:
+        yield _line([_cell(value) for value in row])
+
+
+def _line(cells: Sequence[object]) -> str:
+    out = StringIO()
+    csv.writer(out).writerow(cells)
+    return out.getvalue()
+
+
+def _cell(value: object) -> object:
+    is_formula = isinstance(value, str) and value.startswith(_FORMULA)
+    return f"'{value}" if is_formula else value

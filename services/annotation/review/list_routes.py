@@ -1,0 +1,68 @@
+"""Routes of lists of needles, and of what came of their review."""
+
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Request, Response
+
+from services.annotation.ports.needle_lists import NeedleRow
+from services.annotation.review.context import ReviewContext
+from services.annotation.review.csv_files import csv_file
+from services.annotation.review.guard import In
+from services.annotation.review.listing import View
+from services.annotation.review.needle_answers import NeedleAnswers
+from services.annotation.review.rendering import Pages
+
+_BATCH = 500
+_COLUMNS = (
+    *("needle_id", "category", "error_type", "true_category", "detector", "score"),
+    *("candidates", "stage", "decided", "fails_too", "unsure", "family"),
+    *("frame_id", "drive_id", "captured_at"),
+)
+
+
+def list_routes(context: ReviewContext, pages: Pages) -> APIRouter:
+    """Routes of the lists. They precede the routes of one needle, whose id could be any word."""
+    router = APIRouter()
+    answers = NeedleAnswers(context, pages)
+
+    @router.get("/needles")
+    async def needles(request: Request, session: In) -> Response:
+        return await answers.listed(request, session)
+
+    @router.get("/needles.csv")
+    async def needles_csv(request: Request, _: In) -> Response:
+        rows = _rows(context, View.of(request.query_params))
+        return csv_file("needles", _COLUMNS, rows)
+
+    @router.get("/needles/more")
+    async def more(request: Request, session: In) -> Response:
+        return await answers.more(request, session)
+
+    @router.get("/needles/relatives")
+    async def relatives(request: Request, session: In) -> Response:
+        return await answers.relatives(request, session)
+
+    @router.get("/done")
+    async def done(request: Request, session: In) -> Response:
+        return await answers.finished(request, session)
+
+    return router
+
+
+async def _rows(context: ReviewContext, view: View) -> AsyncIterator[tuple[object, ...]]:
+    """Every needle of a view, whatever its page."""
+    last = None
+    while rows := await context.lists.page(view.wanted, view.sort, limit=_BATCH, after=last):
+        for row in rows:
+            yield _cells(row)
+        last = rows[-1].needle
+
+
+def _cells(row: NeedleRow) -> tuple[object, ...]:
+    needle, review = row.needle, row.review
+    counts = (review.decided, review.accepted, review.unsure) if review else (0, 0, 0)
+    return (
+        *(needle.needle_id, needle.category, needle.error_type.value, needle.true_category),
+        *(needle.detector, needle.score, row.candidates, row.stage.value, *counts, row.family),
+        *(needle.frame_id, needle.drive_id, needle.captured_at.isoformat()),
+    )

@@ -1,0 +1,84 @@
+"""What came of a review: verdicts, corrections, and mean average precision since then."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.annotation.ports.needle_lists import ReviewWork
+from services.annotation.review.context import ReviewContext
+from services.annotation.review.listing import View, work
+from services.runtime.stores.figures import Figures
+
+_SINCE = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One figure of a detector, at the first and at the last time it was recorded."""
+
+    name: str
+    before: float | None
+    now: float | None
+
+
+@dataclass(frozen=True)
+class DetectorChange:
+    """A detector's figures over the last thirty days.
+
+    Attributes
+    ----------
+    since : when the first of them was recorded
+    """
+
+    detector: str
+    since: datetime
+    changes: Sequence[Change]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a review.
+
+    Attributes
+    ----------
+    work : the review work of the view
+    elsewhere : number of shortlists to review outside the view
+    corrections : revisions of ground truth that this page has published
+    """
+
+    work: ReviewWork
+    elsewhere: int
+    corrections: int
+    detectors: Sequence[DetectorChange]
+
+
+async def review_outcome(context: ReviewContext, view: View) -> Outcome:
+    """What came of the review of a view.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not answer.
+    """
+    groups, rows, corrections = await asyncio.gather(
+        context.lists.kinds(),
+        context.figures.since(context.clock.now() - _SINCE),
+        context.corrector.corrections.count_published(),
+    )
+    own = work(groups, view.wanted)
+    every = sum((group.work for group in groups), ReviewWork())
+    wanted = view.wanted.detector
+    detectors = sorted({row.detector for row in rows if wanted in (None, row.detector)})
+    changes = [_change([row for row in rows if row.detector == name]) for name in detectors]
+    return Outcome(own, every.to_review - own.to_review, corrections, changes)
+
+
+def _change(rows: Sequence[Figures]) -> DetectorChange:
+    first, last = rows[0], rows[-1]
+    changes = [
+        Change(f"mAP of {name}", first.map.get(subset), last.map.get(subset))
+        for subset, name in (("R", "R"), ("H", "H"), ("S", "S"), ("H-S", "H\u2212S"))
+    ]
+    yields = Change("Shortlist yield", first.found, last.found)
+    return DetectorChange(last.detector, first.at, [*changes, yields])
