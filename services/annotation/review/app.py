@@ -95,6 +95,7 @@ def review_context(
         figures=stores.figures,
         curves=stores.curves,
         budgets=stores.budgets,
+        ids=stores.id_search,
         places=stores.frame_places,
         times=stores.frame_times,
         matches=stores.matches,

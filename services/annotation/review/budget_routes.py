@@ -1,11 +1,13 @@
 """The page of budgets: what is spent, and which frames the budgets hold back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import datetime
 
 from fastapi import APIRouter, Request, Response
 
 from services.annotation.review.context import ReviewContext
+from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
 from services.domain.shortlists.budgets import Budget
@@ -57,7 +59,22 @@ def budget_routes(context: ReviewContext, pages: Pages) -> APIRouter:
             frames=frames[:_SHOWN],
         )
 
+    @router.get("/budgets.csv")
+    async def held_back_csv(request: Request, _: In) -> Response:
+        reports = await context.budgets.all()
+        report = _chosen(reports, request.query_params.get("detector", ""))
+        frames = _frames(report, _budget(report, request.query_params.get("budget", "")))
+        columns = [field.name for field in fields(HeldBackFrame)]
+        return csv_table("held-back-frames", columns, (_cells(frame) for frame in frames))
+
     return router
+
+
+def _cells(frame: HeldBackFrame) -> list[object]:
+    return [
+        value.isoformat() if isinstance(value, datetime) else value
+        for value in (getattr(frame, field.name) for field in fields(frame))
+    ]
 
 
 def _chosen(reports: Sequence[BudgetReport], detector: str) -> BudgetReport | None:

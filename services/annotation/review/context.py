@@ -13,6 +13,7 @@ from services.annotation.review.pictures import PictureCache
 from services.annotation.review.sessions import Authenticate
 from services.annotation.stores.frame_places import FramePlaces
 from services.annotation.stores.frame_times import FrameTimes
+from services.annotation.stores.id_search import IdSearch
 from services.contracts.identity import LetterId
 from services.domain.dead_letters import Letter
 from services.domain.ports.categories import Categories
@@ -65,6 +66,7 @@ class ReviewContext:
     figures: FigureStore
     curves: CurveStore
     budgets: BudgetReports
+    ids: IdSearch
     places: FramePlaces
     times: FrameTimes
     matches: MatchStore

@@ -9,6 +9,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.datastructures import FormData
 
 from services.annotation.review.context import DeadLetters, ReviewContext
+from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import Form, In
 from services.annotation.review.rendering import Pages
 from services.annotation.review.sessions import Session
@@ -18,6 +19,10 @@ from services.domain.dead_letters import TO_REPLAY, UNSETTLED, Letter, LetterSta
 
 _SHOWN = 200
 _PREVIEW_BYTES = 2000
+_COLUMNS = (
+    *("letter_id", "state", "replays", "failed_at", "service", "reason", "detail"),
+    *("topic", "partition", "offset", "location"),
+)
 log = structlog.get_logger(__name__)
 
 
@@ -71,6 +76,13 @@ def dead_letter_routes(context: ReviewContext, pages: Pages) -> APIRouter:
     async def dead_letters(request: Request, session: In) -> Response:
         return await page(request, session)
 
+    @router.get("/dead-letters.csv")
+    async def dead_letters_csv(request: Request, _: In) -> Response:
+        params = request.query_params
+        found = _in_state(await _dead_letters(context).read(), params.get("state", ""))
+        chosen = _chosen(found, params.get("service", ""), params.get("reason", ""))
+        return csv_table("dead-letters", _COLUMNS, (_cells(letter) for letter in chosen))
+
     @router.post("/dead-letters/replay")
     async def replay(request: Request, session: In, form: Form) -> Response:
         found = await wanted(form, TO_REPLAY)
@@ -118,6 +130,15 @@ def _in_state(dead_letters: Sequence[Letter], state: str) -> list[Letter]:
 
 def _chosen(dead_letters: Sequence[Letter], service: str, reason: str) -> list[Letter]:
     return [letter for letter in dead_letters if letter.failed(service or None, reason or None)]
+
+
+def _cells(letter: Letter) -> tuple[object, ...]:
+    failure = letter.latest
+    return (
+        *(letter.letter_id, letter.state.value, letter.replays, failure.failed_at.isoformat()),
+        *(failure.service, failure.reason, failure.detail, failure.original_topic),
+        *(failure.partition, failure.offset, failure.location),
+    )
 
 
 def _preview(letter: DeadLettered) -> str:

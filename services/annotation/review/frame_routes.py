@@ -18,6 +18,7 @@ from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord
 
 _LONGEST_ID = 200
+_FOUND = 50
 _OVERTAKEN = (
     "The frame's ground truth has changed since you loaded the page. Your change was not saved."
 )
@@ -39,7 +40,9 @@ def frame_routes(context: ReviewContext, pages: Pages) -> APIRouter:
 
     @router.get("/frames")
     async def frame(request: Request, session: In, id: str = "") -> Response:  # noqa: A002  # the URL's name
-        record = await _record(context, id)
+        record = await _loaded(context, id)
+        if record is None:
+            return await _search(context, pages, request, session, id)
         frame_id = record.frame_id
         truth, needles, shortlists, corrections, matched = await asyncio.gather(
             context.corrector.ground_truth(record),
@@ -86,11 +89,47 @@ def frame_routes(context: ReviewContext, pages: Pages) -> APIRouter:
 
 
 async def _record(context: ReviewContext, text: str) -> FrameRecord:
-    frame_id = FrameId(text.strip()[:_LONGEST_ID])
-    record = (await context.frames.load([frame_id])).get(frame_id)
+    record = await _loaded(context, text)
     if record is None:
-        raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no frame {frame_id!r}.")
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no frame {_part(text)!r}.")
     return record
+
+
+async def _loaded(context: ReviewContext, text: str) -> FrameRecord | None:
+    frame_id = FrameId(_part(text))
+    return (await context.frames.load([frame_id])).get(frame_id)
+
+
+def _part(text: str) -> str:
+    return text.strip()[:_LONGEST_ID]
+
+
+async def _search(
+    context: ReviewContext, pages: Pages, request: Request, session: In, text: str
+) -> Response:
+    """The frames and needles whose ids contain a text; a single one is opened."""
+    part = _part(text)
+    frames, needles = (
+        await asyncio.gather(context.ids.frames(part, _FOUND), context.ids.needles(part, _FOUND))
+        if part
+        else ([], [])
+    )
+    if not frames and not needles:
+        detail = f"There is no frame {part!r}, and no id of a frame or needle contains it."
+        raise HTTPException(HTTPStatus.NOT_FOUND, detail)
+    if len(frames) + len(needles) == 1:
+        root = request.scope.get("root_path", "").rstrip("/")
+        path = f"needles/{needles[0]}" if needles else f"frames?{urlencode({'id': frames[0]})}"
+        return RedirectResponse(f"{root}/{path}", HTTPStatus.SEE_OTHER)
+    return pages.html(
+        request,
+        "found.html",
+        session=session,
+        part=part,
+        frames=frames,
+        needles=needles,
+        most=_FOUND,
+    )
 
 
 def _steps(

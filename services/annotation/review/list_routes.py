@@ -7,10 +7,12 @@ from fastapi import APIRouter, Request, Response
 from services.annotation.ports.needle_lists import NeedleRow
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.csv_files import csv_file
-from services.annotation.review.guard import In
+from services.annotation.review.family_verdicts import decide_family
+from services.annotation.review.guard import Form, In
 from services.annotation.review.listing import View
 from services.annotation.review.needle_answers import NeedleAnswers
 from services.annotation.review.rendering import Pages
+from services.annotation.review.verdict_forms import note_of, verdict_of
 
 _BATCH = 500
 _COLUMNS = (
@@ -41,6 +43,18 @@ def list_routes(context: ReviewContext, pages: Pages) -> APIRouter:
     @router.get("/needles/relatives")
     async def relatives(request: Request, session: In) -> Response:
         return await answers.relatives(request, session)
+
+    @router.post("/needles/decisions")
+    async def decide_all(request: Request, session: In, form: Form) -> Response:
+        family = View.of(request.query_params).wanted.family
+        act = verdict_of(form)
+        if family is None or act is None:
+            text = "Choose a family and a verdict first."
+            return await answers.listed(request, session, text)
+        made = await decide_family(context, session, family, act, note_of(form))
+        many = "" if made.shortlists == 1 else "s"
+        text = f"{made.shortlists} shortlist{many} decided. Undo on a needle's page takes it back."
+        return await answers.listed(request, session, " ".join((text, *made.refused)))
 
     @router.get("/done")
     async def done(request: Request, session: In) -> Response:

@@ -42,7 +42,7 @@ class NeedleAnswers:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such needle.")
         return found
 
-    async def listed(self, request: Request, session: Session) -> Response:
+    async def listed(self, request: Request, session: Session, message: str = "") -> Response:
         view = View.of(request.query_params)
         context, wanted = self._context, view.wanted
         whole = replace(wanted, stage=None)
@@ -55,6 +55,7 @@ class NeedleAnswers:
             request,
             "needles.html",
             session=session,
+            message=message,
             choices=choices(groups),
             stages=list(Stage),
             sorts=list(Sort),

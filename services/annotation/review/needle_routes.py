@@ -5,7 +5,6 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import FormData
 
-from services.annotation.ports.reviews import VERDICTS
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.decisions import Seen
 from services.annotation.review.edits import Edit
@@ -15,13 +14,12 @@ from services.annotation.review.needle_view import until
 from services.annotation.review.queued_acts import seen_acts
 from services.annotation.review.rendering import Pages
 from services.annotation.review.reviewing import Lost, Refusal, Reviewer, Target
+from services.annotation.review.verdict_forms import note_of, verdict_of
 from services.contracts.events import Candidate, NeedleFound
 from services.contracts.identity import Category, NeedleId, RegionId
 from services.domain.ports.needles import NeedleRecord
 
-_VERDICTS = {act.value: act for act in VERDICTS}
 _LONGEST_CATEGORY = 100
-_LONGEST_NOTE = 500
 
 
 def needle_routes(context: ReviewContext, pages: Pages) -> APIRouter:
@@ -39,12 +37,12 @@ def needle_routes(context: ReviewContext, pages: Pages) -> APIRouter:
 
     @router.post("/needles/{needle_id}/decisions")
     async def decide(request: Request, needle_id: str, session: In, form: Form) -> Response:
-        act = _VERDICTS.get(str(form.get("act")))
+        act = verdict_of(form)
         seen = _seen(form)
         if act is None or not seen.regions:
             text = "Mark at least one candidate first: press its number, or click it."
             return await answers.refused(request, session, NeedleId(needle_id), text, form)
-        note = " ".join(str(form.get("note", "")).split())[:_LONGEST_NOTE]
+        note = note_of(form)
         return await answers.changed(
             request,
             session,

@@ -8,11 +8,17 @@ from fastapi import APIRouter, Request, Response
 from services.annotation.ports.needle_lists import NeedleGroup, ReviewWork
 from services.annotation.ports.needle_modes import FailureModeCounts
 from services.annotation.review.context import ReviewContext
+from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
 
 _SHOWN = 200
 _RECENT = 12
+_COLUMNS = (
+    *("category", "error_type", "true_category", "detector", "family", "needles"),
+    *("shortlists", "frames", "decided", "fails_too", "unsure", "resolved", "suspected_labels"),
+    *("first_captured", "last_captured"),
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,11 @@ def overview_routes(context: ReviewContext, pages: Pages) -> APIRouter:
             recent=recent,
         )
 
+    @router.get("/modes.csv")
+    async def modes_csv(_: In) -> Response:
+        modes, groups = await asyncio.gather(context.modes.modes(), context.lists.kinds())
+        return csv_table("failure-modes", _COLUMNS, (_cells(_view(m, groups)) for m in modes))
+
     return router
 
 
@@ -61,3 +72,12 @@ def _view(mode: FailureModeCounts, groups: list[NeedleGroup]) -> ModeView:
         == (mode.family, mode.detector, mode.category, mode.error_type, mode.true_category)
     ]
     return ModeView(mode, sum((group.work for group in own), ReviewWork()))
+
+
+def _cells(view: ModeView) -> tuple[object, ...]:
+    mode, work = view.mode, view.work
+    return (
+        *(mode.category, mode.error_type.value, mode.true_category, mode.detector, mode.family),
+        *(mode.size, work.shortlists, work.frames, work.decided, work.accepted, work.unsure),
+        *(mode.resolved, mode.suspects, mode.first_seen.isoformat(), mode.last_seen.isoformat()),
+    )

@@ -105,6 +105,23 @@ class Reviewer:
             lambda review: _decision(review, act, page, note)
         )
 
+    async def decide_rest(self, act: Act, note: str = "") -> Refusal | None:
+        """Decide every candidate that nobody has decided.
+
+        Raises
+        ------
+        StoreUnavailable
+            A store does not answer.
+        """
+        review = await self._review()
+        rest = (item.region_id for item in self._candidates())
+        open_regions = {
+            region: review.touched.get(region, 0)
+            for region in rest
+            if region not in review.decisions
+        }
+        return await self.decide(act, Seen(open_regions, review.version), note)
+
     async def undo(self, wanted: str = "") -> Refusal | None:
         """Undo this person's last act on this needle, including a correction.
 

@@ -14,6 +14,7 @@ from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
 from services.annotation.stores.corrections import MongoCorrectionStore
 from services.annotation.stores.frame_places import FramePlaces, MongoFramePlaces
 from services.annotation.stores.frame_times import FrameTimes, MongoFrameTimes
+from services.annotation.stores.id_search import IdSearch, MongoIdSearch
 from services.annotation.stores.needle_lists import MongoNeedleLists
 from services.annotation.stores.needle_modes import MongoModes
 from services.annotation.stores.open_questions import MongoOpenQuestions
@@ -46,6 +47,7 @@ class AnnotationStores(Stores):
     frame_times: FrameTimes
     annotation_tasks: AnnotationTasks
     questions: OpenQuestions
+    id_search: IdSearch
 
     @classmethod
     def of(cls, shared: Stores) -> Self:
@@ -62,6 +64,7 @@ class AnnotationStores(Stores):
             frame_times=MongoFrameTimes(database),
             annotation_tasks=MongoAnnotationTasks(database),
             questions=MongoOpenQuestions(database),
+            id_search=MongoIdSearch(database),
         )
 
 

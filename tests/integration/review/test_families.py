@@ -25,7 +25,7 @@ async def test_needles_of_a_family_are_listed_by_it(ana: Browser) -> None:
     one = (await ana.get(f"/needles/{needle_id_of(0)}")).text
 
     assert "family 0f6a6c1e" in start
-    assert f"/review/needles?family={family}" in start
+    assert f"/review/needles?family={family}&amp;stage=any" in start
     assert "2 match" in needles
     assert f"family={family}" in one
 
@@ -40,6 +40,27 @@ async def test_the_rest_of_a_family_is_folded_below_a_needle(ana: Browser) -> No
 
     assert listed.count("1 more in its family") == 2
     assert [f"/review/needles/{needle_id_of(n)}" in rows for n in range(3)] == [False, False, True]
+
+
+async def test_one_verdict_decides_a_family_except_what_others_work_on(
+    ana: Browser, ben: Browser
+) -> None:
+    marks = {needle_id_of(0): Mark("f", exemplar=True), needle_id_of(2): Mark("f")}
+    await ana.world.stores.family_marks.show(marks, CAPTURED_AT)
+    await ben.post(f"/needles/{needle_id_of(2)}/claim", {})
+    form: dict[str, object] = {"act": "accept", "note": "all billboards"}
+
+    offer = (await ana.get("/needles?family=f")).text
+    nothing = (await ana.post("/needles/decisions", form)).text
+    answer = (await ana.post("/needles/decisions?family=f", form)).text
+
+    assert "the 8 undecided frames on 2 shortlists of this family" in offer
+    assert "Choose a family" in nothing
+    assert "1 shortlist decided." in answer
+    assert "Ben works on this needle until" in answer
+    (event,) = await ana.world.stores.reviews.events(needle_id_of(0))
+    assert (len(event.regions), event.note) == (4, "all billboards")
+    assert await ana.world.stores.reviews.events(needle_id_of(2)) == []
 
 
 async def test_a_familys_face_is_the_one_that_is_marked(world: World) -> None:

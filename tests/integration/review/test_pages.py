@@ -101,6 +101,23 @@ async def test_a_list_is_a_csv_file_too(ana: Browser) -> None:
     ]
 
 
+async def test_every_other_list_is_a_csv_file_too(ana: Browser) -> None:
+    await report_budgets(ana.world.stores)
+
+    async def rows(path: str) -> list[dict[str, str]]:
+        return [*csv.DictReader((await ana.get(path)).text.splitlines())]
+
+    modes = await rows("/modes.csv")
+    assert [(row["needles"], row["frames"], row["decided"]) for row in modes] == [
+        ("2", "8", "0"),
+        ("1", "4", "0"),
+    ]
+    held_back = await rows("/budgets.csv?detector=ods@1&budget=day")
+    assert [row["frame_id"] for row in held_back] == ["h000-0"]
+    letters = await rows("/dead-letters.csv?state=resolved")
+    assert [row["reason"] for row in letters] == ["missing_image"]
+
+
 async def test_a_filter_that_nothing_matches_says_so(ana: Browser) -> None:
     assert "No needle matches" in (await ana.get("/needles?drive=none")).text
 
@@ -165,6 +182,18 @@ async def test_a_picture_is_cut_out_and_may_be_kept_for_ever(ana: Browser) -> No
     assert Image.open(BytesIO(answer.content)).size == (480, 360)
     assert "immutable" in answer.headers["Cache-Control"]
     assert again.status_code == HTTPStatus.NOT_MODIFIED
+
+
+async def test_ids_are_found_by_a_part(ana: Browser) -> None:
+    several = (await ana.get("/frames?id=000-")).text
+    one = await ana.get("/frames?id=000-3")
+    needle = await ana.get(f"/frames?id={needle_id_of(0)[9:23]}")
+    special = await ana.get("/frames?id=h.*")
+
+    assert [f"/review/frames?id=h000-{place}" in several for place in range(4)] == [True] * 4
+    assert one.headers["Location"] == "/review/frames?id=h000-3"
+    assert needle.headers["Location"] == f"/review/needles/{needle_id_of(0)}"
+    assert special.status_code == HTTPStatus.NOT_FOUND
 
 
 async def test_a_frame_tells_what_was_said_of_it_and_where_it_is_used(ana: Browser) -> None:
