@@ -107,9 +107,8 @@ class MongoNeedleLists:
             {"$group": {"_id": group, "count": {"$sum": 1}, **_SUMS}},
         ]
         with translated():
-            # With the hint, because folders of an older version have an index that is shorter.
-            counted = await self._needles.aggregate(pipeline, hint=dict(_GROUP_INDEX))
-            found = await counted.to_list()
+            # Without a hint: the evaluator asks too, maybe before the review page has made indexes.
+            found = await (await self._needles.aggregate(pipeline)).to_list()
         return [_group(document) for document in found if document["_id"].get("category")]
 
     async def queue(self) -> Queue:
