@@ -109,7 +109,7 @@ def test_keys_move_help_hide_boxes_and_correct(page: Page) -> None:
     expect(folded).to_be_hidden()
     press("j")
     press("j")
-    expect(page.locator("[data-row] >> nth=1")).to_be_focused()
+    expect(page.locator("[data-row] >> nth=2")).to_be_focused()  # the second is folded
     press("k")
     press("Enter")
     shown(page, "#work")

@@ -319,7 +319,7 @@
       move(by > 0 ? NEXT : PREVIOUS);
       return;
     }
-    const rows = all("[data-list] [data-row]");
+    const rows = all("[data-list] [data-row]").filter((row) => !row.closest("[hidden]"));
     const at = rows.indexOf(document.activeElement);
     const next = rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by))];
     if (next) { next.focus(); next.scrollIntoView({ block: "nearest" }); }
