@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, Request, Response
 
-from services.annotation.ports.needle_lists import NeedleRow
+from services.annotation import needle_table
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.csv_files import csv_file
 from services.annotation.review.family_verdicts import decide_family
@@ -15,11 +15,6 @@ from services.annotation.review.rendering import Pages
 from services.annotation.review.verdict_forms import note_of, verdict_of
 
 _BATCH = 500
-_COLUMNS = (
-    *("needle_id", "category", "error_type", "true_category", "detector", "score"),
-    *("candidates", "stage", "decided", "fails_too", "unsure", "family"),
-    *("frame_id", "drive_id", "captured_at"),
-)
 
 
 def list_routes(context: ReviewContext, pages: Pages) -> APIRouter:
@@ -34,7 +29,7 @@ def list_routes(context: ReviewContext, pages: Pages) -> APIRouter:
     @router.get("/needles.csv")
     async def needles_csv(request: Request, _: In) -> Response:
         rows = _rows(context, View.of(request.query_params))
-        return csv_file("needles", _COLUMNS, rows)
+        return csv_file("needles", needle_table.COLUMNS, rows)
 
     @router.get("/needles/more")
     async def more(request: Request, session: In) -> Response:
@@ -68,15 +63,5 @@ async def _rows(context: ReviewContext, view: View) -> AsyncIterator[tuple[objec
     last = None
     while rows := await context.lists.page(view.wanted, view.sort, limit=_BATCH, after=last):
         for row in rows:
-            yield _cells(row)
+            yield needle_table.cells(row)
         last = rows[-1].needle
-
-
-def _cells(row: NeedleRow) -> tuple[object, ...]:
-    needle, review = row.needle, row.review
-    counts = (review.decided, review.accepted, review.unsure) if review else (0, 0, 0)
-    return (
-        *(needle.needle_id, needle.category, needle.error_type.value, needle.true_category),
-        *(needle.detector, needle.score, row.candidates, row.stage.value, *counts, row.family),
-        *(needle.frame_id, needle.drive_id, needle.captured_at.isoformat()),
-    )

@@ -89,7 +89,7 @@ class NeedleView:
     def with_verdict(self, act: Act) -> int:
         """The number of candidates with this decision."""
         decisions = (candidate_view.decision for candidate_view in self.candidates)
-        return sum(decision is not None and decision.act is act for decision in decisions)
+        return sum(decision is not None and decision.act == act for decision in decisions)
 
     @property
     def ranked_by(self) -> str:

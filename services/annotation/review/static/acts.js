@@ -234,6 +234,7 @@ window.gazeloopActs = (() => {
   window.addEventListener("pageshow", () => { render(); send(); });
   return {
     add, fate, send, settled, csrf: () => (session() || {}).csrf,
+    any: () => own().length > 0,
     of: (needle) => queued().filter((act) => act.needle === needle && act.person === here),
     listen: (listener) => listeners.push(listener),
   };

@@ -69,13 +69,13 @@
     setTimeout(() => { if (held === awaited && tries === 0) pursue(follow); }, PATIENCE_MS * 1.5);
   };
   // After the last verdict on a needle. The server is asked once it knows the verdicts, since it
-  // would otherwise choose a needle that is decided.
+  // would otherwise choose a needle that is decided; on a bad network, it is asked before.
   const moveOn = async () => {
     const link = one(ONWARD);
     if (!link) return;
     leaving(link, ONWARD);
     const awaited = held;
-    await acts.settled(1000);
+    await acts.settled(3000);
     if (held === awaited && link.isConnected) pursue(follow);
   };
   const leads = (link) => link.matches(`${NEXT}, ${PREVIOUS}, ${ONWARD}`);
@@ -227,6 +227,7 @@
       sessionStorage.setItem("versions", JSON.stringify(Object.fromEntries(last)));
     }
     const awaited = held && held.id === act.id;
+    if (one(".finished") && !held && !acts.any()) window.location.reload(); // its counts were early
     if (what === "refused" && awaited) leaveOut(`Refused: ${act.text}.`);
     if (act.needle) {
       const left = work && work.dataset.needle === act.needle && !acts.of(act.needle).length;
