@@ -1,12 +1,14 @@
 """For the annotation team: what goes out, and what comes back."""
 
-from deploy.grafana.charts import Board, Chart, Query, Row
+from deploy.grafana.charts import Board, Chart, PageLink, Query, Row, Shape
 from deploy.grafana.queries import (
+    CATEGORY,
     CHOSEN,
     DETECTORS,
     ENVIRONMENTS,
     HERE,
     OR_NONE,
+    or_none,
     per_second,
     quantile,
 )
@@ -35,6 +37,7 @@ ANNOTATION = Board(
                     "By category, per second.",
                     "cps",
                     (per_second("gazeloop_shortlists_published_total", "category"),),
+                    link=CATEGORY,
                 ),
                 Chart(
                     2,
@@ -59,7 +62,8 @@ ANNOTATION = Board(
                     (
                         Query(
                             "sum by (way) (rate(gazeloop_ingested_records_total"
-                            f'{{{HERE}, topic="gaze.ground-truth"}}[$__rate_interval])) {OR_NONE}',
+                            f'{{{HERE}, topic="gaze.ground-truth"}}[$__rate_interval]))'
+                            f" {or_none('way')}",
                             "{{way}}",
                         ),
                     ),
@@ -95,8 +99,9 @@ ANNOTATION = Board(
                             "gazeloop_freshness_seconds",
                             "",
                             f'{HERE}, stage="needle_to_shortlist"',
+                            name="needle to shortlist",
                         ),
-                        quantile(0.99, "gazeloop_search_duration_seconds", ""),
+                        quantile(0.99, "gazeloop_search_duration_seconds", "", name="search"),
                     ),
                     warn=1,
                     bad=2,
@@ -130,8 +135,8 @@ ANNOTATION = Board(
                 Chart(
                     11,
                     "Queue",
-                    "Active needles by state of their review. Extended: the review was done, then"
-                    " frames were added.",
+                    "Shortlists by the progress of their review; extended: done, and the shortlist"
+                    " has changed since.",
                     "short",
                     (
                         Query(
@@ -223,8 +228,7 @@ ANNOTATION = Board(
                 Chart(
                     10,
                     "Largest families",
-                    "Number of needles of the ten largest families; `gazeloop families` shows an"
-                    " exemplar of each.",
+                    "Needles of the ten largest; each leads to the family on the review page.",
                     "short",
                     (
                         Query(
@@ -233,7 +237,12 @@ ANNOTATION = Board(
                             "{{detector}} {{category}} {{error_type}} {{family}}",
                         ),
                     ),
+                    shape=Shape.TABLE,
                     width=16,
+                    link=PageLink(
+                        "Review this family",
+                        "/needles?stage=any&family=${__data.fields.family}",
+                    ),
                 ),
             ),
         ),

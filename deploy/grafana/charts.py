@@ -1,5 +1,6 @@
 """What a dashboard says, without Grafana's words for it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -9,6 +10,10 @@ class Shape(StrEnum):
 
     LINES = "timeseries"
     NUMBER = "stat"
+    TABLE = "table"
+    """The latest values, a row per series, with its labels as columns."""
+    HEATMAP = "heatmap"
+    """A histogram over time; the query's series are its buckets."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,19 @@ class Query:
 
 
 @dataclass(frozen=True)
+class PageLink:
+    """A link from a series to the review page.
+
+    Attributes
+    ----------
+    path : below the page's root; `${__field.labels.NAME}` is a label of the series
+    """
+
+    title: str
+    path: str
+
+
+@dataclass(frozen=True)
 class Chart:
     """One panel.
 
@@ -28,6 +46,8 @@ class Chart:
     panel : its number on the dashboard; alerts lead to it, so it never changes
     about : what one sees, and what would be wrong
     unit : Grafana's name of the unit
+    meanings : text in place of a value
+    link : from each series to the review page
     warn, bad : from where on it is yellow and red; below `good_above`, where that is set, it is red
     """
 
@@ -41,6 +61,8 @@ class Chart:
     bad: float | None = None
     good_above: float | None = None
     width: int = 8
+    meanings: Mapping[int, str] = field(default_factory=dict)
+    link: PageLink | None = None
 
 
 @dataclass(frozen=True)

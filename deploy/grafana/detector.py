@@ -1,7 +1,15 @@
 """For ML engineers: what a detector version gets wrong."""
 
 from deploy.grafana.charts import Board, Chart, Query, Row, Shape
-from deploy.grafana.queries import CHOSEN, DETECTORS, ENVIRONMENTS, MEAN_AP, OR_NONE
+from deploy.grafana.queries import (
+    CATEGORY,
+    CHOSEN,
+    DETECTORS,
+    ENVIRONMENTS,
+    MEAN_AP,
+    VEHICLE,
+    or_none,
+)
 
 DETECTOR = Board(
     uid="gazeloop-detector",
@@ -27,6 +35,7 @@ DETECTOR = Board(
                         ),
                     ),
                     width=12,
+                    link=CATEGORY,
                 ),
                 Chart(
                     2,
@@ -42,6 +51,7 @@ DETECTOR = Board(
                         ),
                     ),
                     width=12,
+                    link=CATEGORY,
                 ),
                 Chart(
                     3,
@@ -186,7 +196,7 @@ DETECTOR = Board(
                     (
                         Query(
                             "avg by (detector, other, bound)"
-                            f" (gazeloop_map_difference{{{CHOSEN}}}) {OR_NONE}",
+                            f" (gazeloop_map_difference{{{CHOSEN}}}) {or_none('detector')}",
                             "{{detector}} - {{other}} {{bound}}",
                         ),
                     ),
@@ -199,7 +209,7 @@ DETECTOR = Board(
                     (
                         Query(
                             "max by (detector, measure)"
-                            f" (gazeloop_vehicles_drifting{{{CHOSEN}}}) {OR_NONE}",
+                            f" (gazeloop_vehicles_drifting{{{CHOSEN}}}) {or_none('detector')}",
                             "{{detector}} {{measure}}",
                         ),
                     ),
@@ -214,11 +224,12 @@ DETECTOR = Board(
                     (
                         Query(
                             "max by (detector, measure, vehicle) (gazeloop_vehicle_drift"
-                            f'{{{CHOSEN}, vehicle=~"$vehicle"}}) {OR_NONE}',
+                            f'{{{CHOSEN}, vehicle=~"$vehicle"}}) {or_none("vehicle")}',
                             "{{vehicle}} {{measure}}",
                         ),
                     ),
                     width=16,
+                    link=VEHICLE,
                 ),
             ),
         ),

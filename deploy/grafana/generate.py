@@ -4,28 +4,45 @@ Needs the package grafana-foundation-sdk, which is among the development require
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
-from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import (
+    common,
+    dashboard,
+    heatmap,
+    prometheus,
+    stat,
+    table,
+    timeseries,
+)
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
     DataSourceRef,
+    DataTransformerConfig,
     Threshold,
     ThresholdsMode,
+    ValueMap,
+    ValueMappingResult,
     VariableRefresh,
     VariableSort,
 )
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from deploy.grafana.boards import BOARDS
-from deploy.grafana.charts import Board, Chart, Query, Shape
+from deploy.grafana.charts import Board, Chart, PageLink, Query, Shape
 
 FOLDER = Path(__file__).parent / "dashboards"
 _SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 _HEIGHT = 8
 _TAG = "gazeloop"
+_HIDDEN_COLUMNS = DataTransformerConfig(
+    id_val="organize", options={"excludeByName": {"Time": True}, "renameByName": {"Value": "value"}}
+)
+Panel = timeseries.Panel | stat.Panel | table.Panel | heatmap.Panel
 
 
 def rendered(board: Board) -> str:
@@ -50,7 +67,7 @@ def rendered(board: Board) -> str:
     builder = builder.with_variable(
         dashboard.TextBoxVariable("review")
         .label("Review page")
-        .description("Where the review page is served.")
+        .description("Where the review page is served: by compose on port 8001, by `up` on 8000.")
         .default_value("http://localhost:8001/review")
     )
     for row in board.rows:
@@ -94,20 +111,10 @@ def _chosen_by(label: str, series: str) -> dashboard.QueryVariable:
     )
 
 
-def _panel(chart: Chart) -> timeseries.Panel | stat.Panel:
-    panel: timeseries.Panel | stat.Panel
-    if chart.shape is Shape.NUMBER:
-        panel = stat.Panel().reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-    else:
-        legend = common.VizLegendOptions().show_legend(show_legend=True).calcs(["lastNotNull"])
-        panel = (
-            timeseries.Panel()
-            .fill_opacity(10)
-            .show_points(options.VisibilityMode.NEVER)
-            .legend(legend.placement(options.LegendPlacement.BOTTOM))
-        )
+def _panel(chart: Chart) -> Panel:
     panel = (
-        panel.id(chart.panel)
+        _shaped(chart)
+        .id(chart.panel)
         .title(chart.title)
         .description(chart.about)
         .datasource(_SOURCE)
@@ -116,13 +123,51 @@ def _panel(chart: Chart) -> timeseries.Panel | stat.Panel:
         .height(_HEIGHT)
         .span(chart.width)
     )
+    if chart.meanings:
+        panel = panel.mappings([_mapping(chart.meanings)])
+    if chart.link is not None:
+        panel = panel.data_links([_to_review(chart.link)])
     for number, query in enumerate(chart.queries):
-        panel = panel.with_target(_target(query, chr(ord("A") + number)))
+        panel = panel.with_target(_target(query, chr(ord("A") + number), chart.shape))
     return panel
 
 
-def _target(query: Query, name: str) -> prometheus.Dataquery:
-    return prometheus.Dataquery().expr(query.expression).legend_format(query.legend).ref_id(name)
+def _shaped(chart: Chart) -> Panel:
+    match chart.shape:
+        case Shape.NUMBER:
+            latest = common.ReduceDataOptions().calcs(["lastNotNull"])
+            return stat.Panel().reduce_options(latest)
+        case Shape.TABLE:
+            return table.Panel().with_transformation(_HIDDEN_COLUMNS)
+        case Shape.HEATMAP:
+            return heatmap.Panel()
+        case Shape.LINES:
+            legend = common.VizLegendOptions().show_legend(show_legend=True).calcs(["lastNotNull"])
+            return (
+                timeseries.Panel()
+                .fill_opacity(10)
+                .show_points(options.VisibilityMode.NEVER)
+                .legend(legend.placement(options.LegendPlacement.BOTTOM))
+            )
+
+
+def _mapping(meanings: Mapping[int, str]) -> ValueMap:
+    return ValueMap({str(value): ValueMappingResult(text=text) for value, text in meanings.items()})
+
+
+def _to_review(link: PageLink) -> dashboard.DashboardLink:
+    return (
+        dashboard.DashboardLink(link.title)
+        .url(f"${{review}}{link.path}")
+        .target_blank(target_blank=True)
+    )
+
+
+def _target(query: Query, name: str, shape: Shape) -> prometheus.Dataquery:
+    target = prometheus.Dataquery().expr(query.expression).legend_format(query.legend).ref_id(name)
+    if shape is Shape.TABLE:
+        return target.format(PromQueryFormat.TABLE).instant()
+    return target.format(PromQueryFormat.HEATMAP) if shape is Shape.HEATMAP else target
 
 
 def _thresholds(chart: Chart) -> dashboard.ThresholdsConfig:

@@ -2,13 +2,15 @@
 
 from deploy.grafana.charts import Board, Chart, Query, Row, Shape
 from deploy.grafana.queries import (
+    CATEGORY,
     CHOSEN,
     DETECTORS,
     ENVIRONMENTS,
     HERE,
     MEAN_AP,
-    OR_NONE,
+    VEHICLE,
     gap,
+    or_none,
     per_second,
 )
 
@@ -47,7 +49,7 @@ OVERVIEW = Board(
                 Chart(
                     4,
                     "Order holds",
-                    "1 if mAP(H-S) > mAP(H) > mAP(S), as computed by the evaluator.",
+                    "Whether mAP(H-S) > mAP(H) > mAP(S), by the evaluator's own figures.",
                     "none",
                     (
                         Query(
@@ -58,6 +60,7 @@ OVERVIEW = Board(
                     shape=Shape.NUMBER,
                     good_above=1,
                     width=4,
+                    meanings={0: "order violated", 1: "order holds"},
                 ),
             ),
         ),
@@ -73,7 +76,7 @@ OVERVIEW = Board(
                     (
                         Query(
                             "sum by (error_type) (increase(gazeloop_needles_found_total"
-                            f"{{{HERE}}}[$__range])) {OR_NONE}",
+                            f"{{{HERE}}}[$__range])) {or_none('error_type')}",
                             "{{error_type}}",
                         ),
                     ),
@@ -86,6 +89,7 @@ OVERVIEW = Board(
                     " found: the retriever lags.",
                     "cps",
                     (per_second("gazeloop_shortlists_published_total", "category"),),
+                    link=CATEGORY,
                 ),
                 Chart(
                     7,
@@ -137,6 +141,22 @@ OVERVIEW = Board(
                     warn=1800,
                     bad=7200,
                     width=16,
+                    link=VEHICLE,
+                ),
+                Chart(
+                    9,
+                    "Alerts",
+                    "What fires or is about to. The runbook of each is in docs/runbooks.",
+                    "none",
+                    (
+                        Query(
+                            "max by (alertname, alertstate, severity, service)"
+                            f' (ALERTS{{{HERE}, alertname=~"Gazeloop.*"}})',
+                            "{{alertname}}",
+                        ),
+                    ),
+                    shape=Shape.TABLE,
+                    width=24,
                 ),
             ),
         ),

@@ -1,7 +1,7 @@
 """For operators: throughput, lag, freshness, trouble, stages."""
 
-from deploy.grafana.charts import Board, Chart, Query, Row
-from deploy.grafana.queries import ENVIRONMENTS, HERE, OR_NONE, mean, per_second, quantile
+from deploy.grafana.charts import Board, Chart, Query, Row, Shape
+from deploy.grafana.queries import ENVIRONMENTS, HERE, mean, or_none, per_second, quantile
 
 PIPELINE = Board(
     uid="gazeloop-pipeline",
@@ -141,6 +141,20 @@ PIPELINE = Board(
                     bad=5,
                 ),
                 Chart(
+                    22,
+                    "How long needles and shortlists take",
+                    "The distribution behind the quantiles: how many took how long.",
+                    "s",
+                    (
+                        Query(
+                            "sum by (le) (increase(gazeloop_freshness_seconds_bucket"
+                            f"{{{HERE}}}[$__rate_interval]))",
+                            "{{le}}",
+                        ),
+                    ),
+                    shape=Shape.HEATMAP,
+                ),
+                Chart(
                     21,
                     "Late needles and shortlists",
                     "Share of needles and shortlists that took over 5 s, by window. The month's"
@@ -148,11 +162,11 @@ PIPELINE = Board(
                     "percentunit",
                     (
                         Query(
-                            f"stage:gazeloop_late:ratio_rate5m{{{HERE}}} {OR_NONE}",
+                            f"stage:gazeloop_late:ratio_rate5m{{{HERE}}} {or_none('stage')}",
                             "{{stage}} 5 min",
                         ),
                         Query(
-                            f"stage:gazeloop_late:ratio_rate1h{{{HERE}}} {OR_NONE}",
+                            f"stage:gazeloop_late:ratio_rate1h{{{HERE}}} {or_none('stage')}",
                             "{{stage}} 1 h",
                         ),
                     ),
@@ -241,8 +255,10 @@ PIPELINE = Board(
                     " pass.",
                     "s",
                     (
-                        quantile(0.99, "gazeloop_decode_duration_seconds", ""),
-                        quantile(0.99, "gazeloop_forward_duration_seconds", "model"),
+                        quantile(0.99, "gazeloop_decode_duration_seconds", "", name="decode"),
+                        quantile(
+                            0.99, "gazeloop_forward_duration_seconds", "model", name="forward"
+                        ),
                     ),
                 ),
                 Chart(
@@ -284,7 +300,7 @@ PIPELINE = Board(
                     (
                         Query(
                             f"min by (instance) (gazeloop_data_free_bytes{{{HERE}}}"
-                            f" / gazeloop_data_size_bytes{{{HERE}}}) {OR_NONE}",
+                            f" / gazeloop_data_size_bytes{{{HERE}}})",
                             "{{instance}}",
                         ),
                     ),

@@ -1,15 +1,28 @@
 """PromQL that several dashboards share."""
 
-from deploy.grafana.charts import Query
+from deploy.grafana.charts import PageLink, Query
 
 HERE = 'environment=~"$environment"'
 CHOSEN = f'{HERE}, detector=~"$detector"'
-OR_NONE = "or on() vector(0)"  # a counter that was never raised has no series
+OR_NONE = "or on() vector(0)"
+"""0 for a counter that was never raised and so has no series; for queries with a fixed legend."""
 
 ENVIRONMENTS = {"environment": "up"}
 DETECTORS = {"detector": "gazeloop_evaluated_frames"}
 
+CATEGORY = PageLink(
+    "Review this category", "/needles?category=${__field.labels.category:percentencode}"
+)
+VEHICLE = PageLink(
+    "Find this vehicle's frames", "/frames?id=${__field.labels.vehicle:percentencode}"
+)
+
 MEAN_AP = "subset:gazeloop_category_ap:avg"
+
+
+def or_none(label: str) -> str:
+    """Like `OR_NONE`, for a legend that shows a label: a series without it would have no name."""
+    return f'or on() label_replace(vector(0), "{label}", "none", "", "")'
 
 
 def gap(higher: str, lower: str) -> Query:
@@ -23,18 +36,20 @@ def gap(higher: str, lower: str) -> Query:
 
 def per_second(metric: str, by: str) -> Query:
     """A counter's rate, by labels; 0 where it was never raised."""
-    legend = " ".join(f"{{{{{label.strip()}}}}}" for label in by.split(","))
-    return Query(f"sum by ({by}) (rate({metric}{{{HERE}}}[$__rate_interval])) {OR_NONE}", legend)
+    labels = [label.strip() for label in by.split(",")]
+    rate = f"sum by ({by}) (rate({metric}{{{HERE}}}[$__rate_interval]))"
+    legend = " ".join(f"{{{{{label}}}}}" for label in labels)
+    return Query(f"{rate} {or_none(labels[0])}", legend)
 
 
-def quantile(share: float, metric: str, by: str, where: str = HERE) -> Query:
-    """A quantile of a histogram in seconds, by labels."""
-    legend = " ".join(f"{{{{{label.strip()}}}}}" for label in by.split(",") if label)
+def quantile(share: float, metric: str, by: str, where: str = HERE, name: str = "") -> Query:
+    """A quantile of a histogram in seconds, by labels; `name` tells it from others on its chart."""
+    legend = " ".join((name, *(f"{{{{{label.strip()}}}}}" for label in by.split(",") if label)))
     grouping = f"{by}, le" if by else "le"
     return Query(
         f"histogram_quantile({share},"
         f" sum by ({grouping}) (rate({metric}_bucket{{{where}}}[$__rate_interval])))",
-        f"{legend} p{share * 100:g}".strip(),
+        " ".join(f"{legend} p{share * 100:g}".split()),
     )
 
 

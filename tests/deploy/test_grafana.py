@@ -46,7 +46,7 @@ def test_a_dashboard_asks_only_for_series_that_exist(path: Path) -> None:
     for expression in expressions(path):
         names = named_in(expression)
         assert names, expression
-        assert names <= exported_names() | recorded | {"up"}, expression
+        assert names <= exported_names() | recorded | {"up", "ALERTS"}, expression
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -54,6 +54,31 @@ def test_every_panel_explains_itself_and_has_a_unit(path: Path) -> None:
     for panel in panels(path):
         assert len(panel["description"]) > 20, panel["title"]
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_series_of_a_panel_has_a_name_of_its_own(path: Path) -> None:
+    for panel in panels(path):
+        names = [target["legendFormat"] for target in panel["targets"]]
+        assert len(set(names)) == len(names), panel["title"]
+        for target in panel["targets"]:
+            # 0 where a counter has no series: it carries the label that the legend shows.
+            if "vector(0)" in target["expr"] and target["legendFormat"].startswith("{{"):
+                assert "label_replace(vector(0)" in target["expr"], panel["title"]
+
+
+def test_a_family_a_category_and_a_vehicle_lead_to_the_review_page() -> None:
+    links = {
+        link["url"]
+        for path in FILES
+        for panel in panels(path)
+        for link in panel["fieldConfig"]["defaults"].get("links", [])
+    }
+    assert links == {
+        "${review}/needles?stage=any&family=${__data.fields.family}",
+        "${review}/needles?category=${__field.labels.category:percentencode}",
+        "${review}/frames?id=${__field.labels.vehicle:percentencode}",
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

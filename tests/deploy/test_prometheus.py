@@ -31,7 +31,9 @@ def alerts() -> dict[str, dict[str, Any]]:
 def named_in(expression: str) -> set[str]:
     """Names of series in a PromQL expression."""
     bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]', "", expression)
-    return set(re.findall(r"\b(?:[a-z]+:)?(?:gazeloop|kubelet)_[a-z0-9_:]+|\bup\b", bare))
+    return set(
+        re.findall(r"\b(?:[a-z]+:)?(?:gazeloop|kubelet)_[a-z0-9_:]+|\bup\b|\bALERTS\b", bare)
+    )
 
 
 def test_promtool_accepts_the_configuration_and_all_rules() -> None:
