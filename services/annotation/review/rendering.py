@@ -32,6 +32,7 @@ class Pages:
             "share": share,
             "time": when,
             "query": urlencode,
+            "error_words": error_words,
             "words": words,
         }
 
@@ -80,6 +81,21 @@ def share(value: float | None) -> str:
 def when(value: datetime | None) -> str:
     """A UTC time to the second, or a dash for None."""
     return "–" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"  # noqa: RUF001  # a dash is meant
+
+
+def error_words(error_type: str, category: str = "") -> str:
+    """An error type in plain words, for a needle that is predicted as this category."""
+    return _ERRORS.get(error_type, words(error_type)).format(category=category or "positive")
+
+
+_ERRORS = {
+    "background": "false {category} (background)",
+    "classification": "wrong category (classification)",
+    "localization": "box does not fit (localization)",
+    "both": "wrong category and box (both)",
+    "duplicate": "duplicate box",
+    "missed": "missed object",
+}
 
 
 def words(value: object) -> str:

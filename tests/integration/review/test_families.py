@@ -50,11 +50,11 @@ async def test_one_verdict_decides_a_family_except_what_others_work_on(
     await ben.post(f"/needles/{needle_id_of(2)}/claim", {})
     form: dict[str, object] = {"act": "accept", "note": "all billboards"}
 
-    offer = (await ana.get("/needles?family=f")).text
+    listed = (await ana.get("/needles?family=f")).text
     nothing = (await ana.post("/needles/decisions", form)).text
     answer = (await ana.post("/needles/decisions?family=f", form)).text
 
-    assert "the 8 undecided frames on 2 shortlists of this family" in offer
+    assert "the 8 undecided frames on 2 shortlists of this family" in listed
     assert "Choose a family" in nothing
     assert "1 shortlist decided." in answer
     assert "Ben works on this needle until" in answer
