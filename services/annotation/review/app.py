@@ -96,6 +96,7 @@ def review_context(
         curves=stores.curves,
         budgets=stores.budgets,
         ids=stores.id_search,
+        drives=stores.drive_frames,
         places=stores.frame_places,
         times=stores.frame_times,
         matches=stores.matches,

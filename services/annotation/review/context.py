@@ -11,6 +11,7 @@ from services.annotation.ports.sessions import SessionStore
 from services.annotation.review.corrections import Corrector
 from services.annotation.review.pictures import PictureCache
 from services.annotation.review.sessions import Authenticate
+from services.annotation.stores.drive_frames import DriveFrames
 from services.annotation.stores.frame_places import FramePlaces
 from services.annotation.stores.frame_times import FrameTimes
 from services.annotation.stores.id_search import IdSearch
@@ -67,6 +68,7 @@ class ReviewContext:
     curves: CurveStore
     budgets: BudgetReports
     ids: IdSearch
+    drives: DriveFrames
     places: FramePlaces
     times: FrameTimes
     matches: MatchStore

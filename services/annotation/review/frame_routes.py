@@ -13,6 +13,7 @@ from services.annotation.review.context import ReviewContext
 from services.annotation.review.guard import Form, In, whole_number
 from services.annotation.review.overlay import whole
 from services.annotation.review.rendering import Pages
+from services.annotation.stores.drive_frames import DriveNeighbours
 from services.contracts.events import FrameAnnotated, PredictionsMade
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord
@@ -51,8 +52,8 @@ def frame_routes(context: ReviewContext, pages: Pages) -> APIRouter:
             context.reviews.of_frame(frame_id),
             context.matches.load([frame_id]),
         )
-        times, revisions = await asyncio.gather(
-            context.times.of(frame_id), context.times.revisions(frame_id)
+        times, revisions, beside = await asyncio.gather(
+            context.times.of(frame_id), context.times.revisions(frame_id), _beside(context, record)
         )
         return pages.html(
             request,
@@ -64,6 +65,7 @@ def frame_routes(context: ReviewContext, pages: Pages) -> APIRouter:
             shortlists=shortlists,
             corrections=corrections,
             revisions=revisions,
+            beside=beside,
             picture=whole(record, truth, detector=None, alt=f"frame {frame_id}"),
             steps=_steps(record, truth, times, len(matched), len(needles), len(shortlists)),
             tool=context.settings.annotation_tool,
@@ -86,6 +88,13 @@ def frame_routes(context: ReviewContext, pages: Pages) -> APIRouter:
         return RedirectResponse(address, HTTPStatus.SEE_OTHER)
 
     return router
+
+
+async def _beside(context: ReviewContext, record: FrameRecord) -> DriveNeighbours:
+    captured = record.captured
+    if captured is None or captured.drive_id is None:
+        return DriveNeighbours()
+    return await context.drives.beside(record.frame_id, captured.drive_id, captured.captured_at)
 
 
 async def _record(context: ReviewContext, text: str) -> FrameRecord:

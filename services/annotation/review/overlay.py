@@ -22,11 +22,15 @@ class Shape:
     kind : `truth`, `prediction`, `region` (the prediction in question, or the annotation that was
         missed) or `asked` (an annotation in question)
     label : the title that a pointer or a screen reader shows
+    tag : a short label to draw
+    score : of a prediction
     """
 
     kind: str
     bbox: Box
     label: str
+    tag: str = ""
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,8 @@ def _shapes(
         # A needle's region that is an annotation was missed.
         is_missed = annotation_id == region_id
         label = f"ground truth: {annotation.category}" + ", not detected" * is_missed
-        shapes.append(Shape("region" if is_missed else "truth", annotation.bbox, label))
+        kind = "region" if is_missed else "truth"
+        shapes.append(Shape(kind, annotation.bbox, label, annotation.category))
     for name, predictions in record.predictions.items():
         if detector not in (None, name):
             continue
@@ -154,7 +159,8 @@ def _shapes(
         ):
             kind = "region" if detection_id == region_id else "prediction"
             label = f"predicted: {detection.category}, score {detection.score:.2f}"
-            shapes.append(Shape(kind, detection.bbox, label))
+            tag = f"{detection.category} {detection.score:.2f}"
+            shapes.append(Shape(kind, detection.bbox, label, tag, detection.score))
     # The region is drawn last, above the others.
     return sorted(shapes, key=lambda shape: shape.kind == "region")
 

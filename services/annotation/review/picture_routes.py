@@ -13,7 +13,7 @@ from services.annotation.review.windows import window_of
 from services.contracts.errors import InvalidImage, MissingImage
 from services.contracts.identity import Box, FrameId
 
-_WIDTHS = {"thumb": 160, "card": 480, "large": 720, "frame": 1280}
+_WIDTHS = {"thumb": 160, "card": 480, "large": 720, "frame": 1280, "native": 16_384}
 _CACHE_CONTROL = "private, max-age=31536000, immutable"
 _LARGEST = 1e6
 

@@ -12,6 +12,7 @@ from services.annotation.ports.reviews import ReviewStore
 from services.annotation.ports.sessions import SessionStore
 from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
 from services.annotation.stores.corrections import MongoCorrectionStore
+from services.annotation.stores.drive_frames import DriveFrames, MongoDriveFrames
 from services.annotation.stores.frame_places import FramePlaces, MongoFramePlaces
 from services.annotation.stores.frame_times import FrameTimes, MongoFrameTimes
 from services.annotation.stores.id_search import IdSearch, MongoIdSearch
@@ -24,6 +25,7 @@ from services.runtime.stores.indexes import make_indexes
 from services.runtime.stores.opening import Stores
 
 INDEXED_STORES = (
+    MongoDriveFrames,
     MongoNeedleLists,
     MongoReviewStore,
     MongoSessionStore,
@@ -48,6 +50,7 @@ class AnnotationStores(Stores):
     annotation_tasks: AnnotationTasks
     questions: OpenQuestions
     id_search: IdSearch
+    drive_frames: DriveFrames
 
     @classmethod
     def of(cls, shared: Stores) -> Self:
@@ -65,6 +68,7 @@ class AnnotationStores(Stores):
             annotation_tasks=MongoAnnotationTasks(database),
             questions=MongoOpenQuestions(database),
             id_search=MongoIdSearch(database),
+            drive_frames=MongoDriveFrames(database),
         )
 
 

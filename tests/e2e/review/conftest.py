@@ -25,8 +25,9 @@ from tests.review_world import Seed, ask, needle_id_of, report_budgets, review_w
 with warnings.catch_warnings():
     # Playwright's greenlet is imported here for the first time; its warnings are not ours.
     warnings.simplefilter("ignore")
-    from playwright.sync_api import Browser, Page, sync_playwright
+    from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+expect.set_options(timeout=30_000)  # a loaded machine is slow, which is no failure
 CHROMIUM = "/usr/bin/chromium"
 NEEDLES = 6
 AXE = Path(__file__).parent / "axe-4.14.1.min.js"

@@ -126,6 +126,15 @@ def test_keys_move_help_hide_boxes_and_correct(page: Page) -> None:
     page.locator(".card >> nth=1").locator("button[value=missing_label]").press("Enter")
     expect(page.locator(".log")).to_contain_text("added street lamp, revision 2 of")
     expect(page.locator(".card.accepted")).to_contain_text("fails too by Ana: added street lamp")
+    page.locator(".card.accepted .where a").click()
+    shown(page, ".zoom")
+    press("+")
+    expect(page.locator(".zoom.zoomed")).to_have_count(1)
+    press("=")
+    expect(page.locator(".zoom.zoomed")).to_have_count(0)
+    page.locator("#least").fill("0.99")
+    expect(page.locator(".boxes .below")).to_have_count(1)
+    keep(page, "frame-above-score")
 
 
 @one_look

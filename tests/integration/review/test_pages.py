@@ -217,6 +217,15 @@ async def test_a_frame_tells_when_each_service_was_done_with_it(ana: Browser) ->
     assert f"{own['matched']:%Y-%m-%d %H:%M:%S}" in (await ana.get("/frames?id=r000")).text
 
 
+async def test_a_frame_leads_along_its_drive(ana: Browser) -> None:
+    middle = (await ana.get("/frames?id=h001-1")).text
+    first = (await ana.get("/frames?id=h000-1")).text
+
+    assert 'rel="prev" data-frame href="/review/frames?id=h000-1"' in middle
+    assert 'rel="next" data-frame href="/review/frames?id=h002-1"' in middle
+    assert 'rel="prev"' not in first
+
+
 async def test_a_frame_lists_the_revisions_of_its_ground_truth(ana: Browser) -> None:
     stores = ana.world.stores
     later = version_by("Eve", "h001-3", Annotation(category=STOP, bbox=REGION))

@@ -4,6 +4,7 @@
   const one = (selector) => document.querySelector(selector);
   const all = (selector) => [...document.querySelectorAll(selector)];
   const acts = window.gazeloopActs;
+  const zoom = window.gazeloopZoom;
   const PATIENCE_MS = 10_000;
   const LONGEST_WAIT_MS = 8000;
   const STALE_MS = 120_000; // older held keys are dropped: the user no longer expects them
@@ -78,7 +79,7 @@
     await acts.settled(3000);
     if (held === awaited && link.isConnected) pursue(follow);
   };
-  const leads = (link) => link.matches(`${NEXT}, ${PREVIOUS}, ${ONWARD}`);
+  const leads = (link) => !link.matches("[data-frame]") && link.matches(`${NEXT}, ${PREVIOUS}, ${ONWARD}`);
   const selectorOf = (link) => [NEXT, PREVIOUS, ONWARD].find((selector) => link.matches(selector));
   // Whether the page is the one that the held keys are for.
   const isThere = (there) => there && (held.to ? there.dataset.needle && held.to.endsWith(`/${there.dataset.needle}`) : there.dataset.needle !== held.left);
@@ -126,7 +127,7 @@
   document.addEventListener("htmx:afterSwap", () => {
     arrived();
     announce();
-    boxes(sessionStorage.getItem("boxes") !== "off");
+    boxes();
   });
 
   // What the page shows in addition to what the server rendered: acts that are unsent, or sent since.
@@ -201,7 +202,7 @@
     for (const mark of marks().filter((box) => box.checked)) pinOf(mark, true);
     arrived();
     announce();
-    boxes(sessionStorage.getItem("boxes") !== "off");
+    boxes();
   };
   const refresh = async () => {
     const old = work;
@@ -309,13 +310,29 @@
     for (const row of rows) row.hidden = !shown;
   };
 
-  const boxes = (shown) => {
-    document.body.classList.toggle("no-boxes", !shown);
-    sessionStorage.setItem("boxes", shown ? "on" : "off");
-    for (const button of all('[data-toggles="boxes"]')) button.setAttribute("aria-pressed", String(shown));
+  const toggled = (what, shown) => {
+    document.body.classList.toggle(`no-${what}`, !shown);
+    sessionStorage.setItem(what, shown ? "on" : "off");
+    for (const button of all(`[data-toggles="${what}"]`)) button.setAttribute("aria-pressed", String(shown));
+  };
+  const toggle = (what) => toggled(what, document.body.classList.contains(`no-${what}`));
+  // What a page that has just arrived shows of what the user chose before.
+  const boxes = () => {
+    for (const what of ["boxes", "labels"]) toggled(what, sessionStorage.getItem(what) !== "off");
+    for (const part of all(".zoom-buttons, .least")) part.hidden = false;
+    const least = one("#least");
+    if (least) { least.value = sessionStorage.getItem("least") || "0"; threshold(least.value); }
+  };
+  // Hides predictions below a score.
+  const threshold = (least) => {
+    sessionStorage.setItem("least", least);
+    one('output[for="least"]').textContent = Number(least).toFixed(2);
+    for (const part of all("main [data-score]")) part.classList.toggle("below", Number(part.dataset.score) < Number(least));
   };
 
   const step = (by) => {
+    const frame = one(`a[data-frame][rel="${by > 0 ? "next" : "prev"}"]`);
+    if (frame) { frame.click(); return; }
     if (one("#work")) {
       move(by > 0 ? NEXT : PREVIOUS);
       return;
@@ -371,7 +388,8 @@
     j: () => step(1), k: () => step(-1), a: () => decide("accept"), x: () => decide("reject"),
     s: () => decide("unsure"), z: undo, c: correct, n: () => move(ONWARD), m: () => focusOn("#note"), "?": dialog,
     t: () => { const button = one("#take-over"); if (button) button.click(); },
-    b: () => boxes(document.body.classList.contains("no-boxes")),
+    b: () => toggle("boxes"), l: () => toggle("labels"),
+    "+": () => zoom.act("in"), "-": () => zoom.act("out"), "=": () => zoom.act("reset"),
     u: up,
     "/": () => focusOn("#find"),
   };
@@ -384,7 +402,7 @@
     else act();
     return true;
   };
-  const typing = (target) => target.matches('input:not([type="checkbox"], [type="radio"]), select, textarea');
+  const typing = (target) => target.matches('input:not([type="checkbox"], [type="radio"], [type="range"]), select, textarea');
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -395,6 +413,8 @@
     if (typing(event.target)) return;
     const help = one("#help");
     if (help && help.open && event.key !== "?") return;
+    const arrow = event.key.startsWith("Arrow") && zoom.isZoomed() && !event.target.matches("input, select, textarea");
+    if (arrow) { zoom.act(event.key.slice(5).toLowerCase()); event.preventDefault(); return; }
     if (press(event.key)) event.preventDefault();
   });
   document.addEventListener("change", (event) => {
@@ -411,6 +431,7 @@
     const filters = event.target.closest("[data-filters]");
     if (filters && event.target.matches("select")) filters.requestSubmit();
   });
+  document.addEventListener("input", (event) => { if (event.target.id === "least") threshold(event.target.value); });
   document.addEventListener("submit", (event) => {
     // Leave empty filters out of the address.
     if (!event.target.matches("[data-filters]")) return;
@@ -425,7 +446,8 @@
     if (opener) dialog();
     const fold = event.target.closest("[data-unfolds]");
     if (fold && !event.ctrlKey && !event.metaKey) { event.preventDefault(); unfold(fold); }
-    if (event.target.closest('[data-toggles="boxes"]')) boxes(document.body.classList.contains("no-boxes"));
+    const toggler = event.target.closest("[data-toggles]");
+    if (toggler) toggle(toggler.dataset.toggles);
   });
   // Continues with what was awaited before the page load.
   const resume = () => {
@@ -441,7 +463,7 @@
     else if (acts.fate(before.id) === "done" && one("#work[data-needle]")) release();
     else if (acts.fate(before.id) === "done") leaveOut("The action is done.");
   };
-  boxes(sessionStorage.getItem("boxes") !== "off");
+  boxes();
   arrive();
   arrived();
   resume();
