@@ -267,7 +267,7 @@ SEARCH_SECONDS = Histogram(
 
 REVIEW_NEEDLES = Gauge(
     "gazeloop_review_needles",
-    "Active needles, by state of their review: open, started, done or extended.",
+    "Active needles with a shortlist, by state of review: open, started, done or extended.",
     ["status"],
 )
 REVIEW_OLDEST_SECONDS = Gauge(
