@@ -169,7 +169,7 @@ async def test_ground_truth_is_solid_and_predictions_are_dashed_by_their_class(
 ) -> None:
     page = (await ana.get(f"/needles/{needle_id_of(0)}")).text
 
-    assert page.count('<g class="region">') == 6  # the needle twice, and four candidates
+    assert page.count('<g class="region"') == 6  # the needle twice, and four candidates
     assert '<g class="truth"><title>ground truth: stop sign</title>' in page
 
 
