@@ -41,8 +41,8 @@ def asyncapi() -> dict[str, Any]:
             "title": "Gazeloop",
             "version": str(SCHEMA_VERSION),
             "description": "Delivery is at least once. For one subject, the highest revision "
-            "counts; whoever has seen it may forget, repeat or reorder all others. A topic may "
-            "hold both versions; GAZELOOP_EVENT_VERSION decides which one is written.",
+            "counts: a consumer that has it may drop all others, in any order. A topic may hold "
+            "both versions of events; GAZELOOP_EVENT_VERSION selects the one that is written.",
         },
         "defaultContentType": "application/json",
         "channels": {topic.name: _channel(topic) for topic in TOPICS},

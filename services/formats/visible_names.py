@@ -31,7 +31,7 @@ def check_name(field: str, name: str) -> None:
         `hidden_character` or `blank_category`.
     """
     if hidden := hidden_character(name):
-        detail = f"{field} `{escaped(name):.200}` holds {hidden}, which nobody sees"
+        detail = f"{field} `{escaped(name):.200}` contains {hidden}, which is invisible"
         raise InvalidRecord(detail, reason="hidden_character")
     if field == "category" and not name.strip():
         raise InvalidRecord(f"the category {name!r:.60} is blank", reason="blank_category")

@@ -142,7 +142,7 @@ def _taken(line: Line, fact: Accepted | HeldCorrection) -> LineResult:
             status="held",
             held_id=fact.held_id,
             reason=fact.question.value,
-            detail=f"nobody knows: {unknown}"[:1000],
+            detail=f"unknown labels: {unknown}"[:1000],
         )
     return LineResult(
         line=line.number,
